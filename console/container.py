@@ -352,7 +352,7 @@ class Container:
                 planner,
                 self.store,
                 access.compare_access,
-                lambda: (one.key_arn for one in self.status.take().keys if one.key_arn and one.tokens),
+                lambda: (one.key_arn for one in self.status.take_census().keys if one.key_arn and one.tokens),
             ),
             lambda: JobRunner(parts, closer, writing, putting_back),
             self.status,

@@ -129,7 +129,7 @@ class Facts:
 
     def ask_status(self) -> None:
         """Ask for the census and the keys behind it, unless that is being asked already."""
-        self._ask("status", lambda cancelled: self.services.status.take(cancelled=cancelled))
+        self._ask("status", lambda cancelled: self.services.status.take_census(cancelled=cancelled))
 
     def ask_keys(self) -> None:
         """Ask for the list of keys, unless that is being asked already."""

@@ -58,7 +58,7 @@ class _Ahead(Generic[T]):
         """True until the answer was given out."""
         return not self._given
 
-    def take(self, cancelled: Event | None) -> T:
+    def take_census(self, cancelled: Event | None) -> T:
         """Return the answer when it's there. Raises what the call raised, or InterruptedRunError."""
         self._given = True
         while not self._there.wait(0.05):
@@ -89,7 +89,7 @@ class _Inventory:
         """Return a page as Inventory says."""
         foreseen_one = query == self._query and start is None and not backwards and limit == 200
         if foreseen_one and self._ahead.fresh:
-            return self._ahead.take(cancelled)
+            return self._ahead.take_census(cancelled)
         return self._source.page(
             query, start, backwards=backwards, inclusive=inclusive, limit=limit, cancelled=cancelled
         )
@@ -103,11 +103,15 @@ class _Status:
 
     def __init__(self, source: StatusService) -> None:
         self._source = source
-        self._ahead = _Ahead(source.take)
+        self._ahead = _Ahead(source.take_census)
 
-    def take(self, *, cancelled: Event | None = None) -> Status:
+    def take_census(self, *, cancelled: Event | None = None) -> Status:
         """Return the status as StatusService says."""
-        return self._ahead.take(cancelled) if self._ahead.fresh else self._source.take(cancelled=cancelled)
+        return (
+            self._ahead.take_census(cancelled)
+            if self._ahead.fresh
+            else self._source.take_census(cancelled=cancelled)
+        )
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)

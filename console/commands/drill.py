@@ -63,7 +63,7 @@ class Drill:
         """All steps. From the fourth on, the services write under the new key, as the platform does."""
         old_key = self._sandbox.world.current_key.arn
         self._tell("Census: what is stored, and under which key")
-        before = services.services.status.take()
+        before = services.services.status.take_census()
         print_status(before)
         damaged = self._digests(services, self._sandbox.world.corrupt)
 
@@ -106,7 +106,7 @@ class Drill:
 
         self._tell("Closing census, twice")
         for _ in range(2):
-            after = services.services.status.take()
+            after = services.services.status.take_census()
             self._must_be_empty(after, old_key)
         print_status(after)
 
@@ -122,7 +122,7 @@ class Drill:
         broken = services.journal.verify()
         _must(broken is None, broken or "")
         click.echo(f"Journal: {len(services.journal.entries())} entries, the chain is whole.")
-        self._must_be_empty(services.services.status.take(), old_key)
+        self._must_be_empty(services.services.status.take_census(), old_key)
         click.echo()
 
     def _tell(self, title: str) -> None:

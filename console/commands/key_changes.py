@@ -263,13 +263,13 @@ def _change(
 ) -> int:
     with services_of() as services:
         work = services.services.key_changes
-        plan = work.plan(change)
+        plan = work.plan_change(change)
         if dry_run:
             _show(plan, as_json=as_json)
             return 1 if plan.refused_unless_typed else 0
         if not plan.changes_nothing:
             print_plan(plan, err=True)
-        result = work.run(plan, _consent(plan, yes=yes, lose_tokens=lose_tokens))
+        result = work.make_change(plan, _consent(plan, yes=yes, lose_tokens=lose_tokens))
     if as_json:
         print_json(result.as_json())
     else:

@@ -127,7 +127,7 @@ def _coverage(states: list[KeyState], taken: Status | None, reason: str) -> Cove
 def _status(services: Container) -> tuple[Status | None, str]:
     """The status, or why there is none: keys can be looked at without the database."""
     try:
-        return services.services.status.take(), ""
+        return services.services.status.take_census(), ""
     except DatabaseError as error:
         return None, str(error)
 

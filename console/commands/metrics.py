@@ -28,7 +28,7 @@ def metrics(*, output: Path | None) -> int:
     target = _target(output) if output else None
     counted = Metrics()
     with closing(Container(loaded().settings, observer=counted)) as services:
-        taken = services.services.status.take()
+        taken = services.services.status.take_census()
     print_gaps(taken.coverage.reasons)
     counted.census(taken.by_format, taken.taken_at, complete=taken.coverage.complete)
     if target is None:

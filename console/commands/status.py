@@ -27,7 +27,7 @@ from screens.key_shares import evidence_words
 def status(*, as_json: bool) -> None:
     """Count all tokens by format, by column, by KMS key and key material."""
     with services_of() as services:
-        taken = services.services.status.take()
+        taken = services.services.status.take_census()
     if as_json:
         print_json(taken.as_json())
     else:
@@ -42,7 +42,7 @@ def check(*, as_json: bool) -> int:
     Findings of severity high or worse fail it too, and so does a posture that could not be examined for them.
     """
     with services_of() as services:
-        taken = services.services.status.take()
+        taken = services.services.status.take_census()
         posture = _posture(services, taken)
     well = taken.well and posture.well
     grave = tuple(f for f in posture.findings if f.severity in (Severity.CRITICAL, Severity.HIGH))

@@ -93,9 +93,9 @@ class Measures:
             change = KeyChange(ChangeKind.CREATE, alias=NEW_ALIAS, period_days=365, principals=ROLES)
             self.write_under(self._change(change))
         services = self.container.services
-        if services.status.take().tokens_under(self._key):
+        if services.status.take_census().tokens_under(self._key):
             self._write(Verb.REENCRYPT, Selection(under_key=self._key), self.new_key)
-        left = services.status.take().tokens_under(self._key)
+        left = services.status.take_census().tokens_under(self._key)
         if left:
             raise MeasureFailedError(f"{counted(left, 'token')} still under the compromised key.")
 
@@ -141,10 +141,10 @@ class Measures:
     def _change(self, change: KeyChange) -> str:
         """Plan, agree, do, and see the effect; returns the key's ARN. Raises KeydeckError."""
         work = self.container.services.key_changes
-        plan = work.plan(change)
+        plan = work.plan_change(change)
         if plan.changes_nothing:
             return plan.key_arn
-        result = work.run(plan, agreed(plan))
+        result = work.make_change(plan, agreed(plan))
         if not result.verified:
             why = result.stopped_by or result.unverified or "its effect was not seen"
             raise MeasureFailedError(f"{plan.title}: {why}")

@@ -42,7 +42,7 @@ class StatusService:
         self._keys = keys
         self._keyring = keyring
 
-    def take(self, *, cancelled: Event | None = None) -> Status:
+    def take_census(self, *, cancelled: Event | None = None) -> Status:
         """Return the status now. Trouble with KMS is part of the coverage.
 
         Raises DatabaseError, and InterruptedRunError once `cancelled` is set.

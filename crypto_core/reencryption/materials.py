@@ -119,7 +119,7 @@ class MaterialService:
         key name, KmsError, DatabaseError, and InterruptedRunError once `cancelled` is set.
         """
         state = self.keys.show(key)
-        status = self.status.take(cancelled=cancelled)
+        status = self.status.take_census(cancelled=cancelled)
         listed = {m.key_material_id: m for m in state.materials}
         names = (*listed, *(s.key_material_id for s in _shares(status, state)))
         tried: dict[str | None, tuple[Verification, ...]] = {}
@@ -133,7 +133,7 @@ class MaterialService:
         stop_if(cancelled)
         if tried:
             # Who was asked about now counts as verified, and may be on another material than was inferred.
-            status = self.status.take(cancelled=cancelled)
+            status = self.status.take_census(cancelled=cancelled)
         ordered = dict.fromkeys((*listed, *(s.key_material_id for s in _shares(status, state)), *tried))
         found = tuple(_tokens(state, status, name, listed, tried.get(name, ())) for name in ordered)
         return KeyMaterials(state, found, Coverage(tuple(dict.fromkeys(_gaps(state, status)))))

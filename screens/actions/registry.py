@@ -18,7 +18,7 @@ def _does(
 
 
 def _of_a_key(change: str, keys: str, **more: Any) -> Action:
-    return _does(f"keys {change}", f"key.{change}", keys, calls="key_changes.run", **more)
+    return _does(f"keys {change}", f"key.{change}", keys, calls="key_changes.make_change", **more)
 
 
 def _of_a_job(word: str, keys: str, *, calls: str = "", **more: Any) -> Action:
@@ -82,7 +82,13 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("everywhere.command", "command", "Type a command", "colon", shown=True, display=":"),
     Action("everywhere.palette", "palette", "Find a command by any part of its words", "ctrl+p"),
-    Action("everywhere.refresh", "refresh", "Ask for what this screen shows anew", "r", calls="status.take"),
+    Action(
+        "everywhere.refresh",
+        "refresh",
+        "Ask for what this screen shows anew",
+        "r",
+        calls="status.take_census",
+    ),
     Action("everywhere.pause", "pause", "Pause refreshing by itself, or go on", "p"),
     Action(
         "everywhere.interval",

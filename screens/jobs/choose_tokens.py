@@ -67,7 +67,7 @@ class ChooseTokens(Dialog[Chosen | None]):
         if known is not None:
             self._show(known)
         else:
-            take = self._facts.services.status.take
+            take = self._facts.services.status.take_census
             ask(self, lambda cancelled: take(cancelled=cancelled), self._show, group="tokens")
 
     def _show(self, answer: Status | Trouble) -> None:

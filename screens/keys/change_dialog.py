@@ -38,7 +38,7 @@ class ChangeDialog(PlanDialog[ChangePlan, ChangeResult]):
 
     def make(self, cancelled: Cancellation) -> ChangePlan:
         """Ask for the plan."""
-        return self.facts.services.key_changes.plan(self._change(), cancelled=cancelled)
+        return self.facts.services.key_changes.plan_change(self._change(), cancelled=cancelled)
 
     def content(self, plan: ChangePlan) -> Content:
         """What would be changed."""
@@ -55,7 +55,7 @@ class ChangeDialog(PlanDialog[ChangePlan, ChangeResult]):
     def go_on(self, plan: ChangePlan, consent: Consent) -> None:
         """Make the change."""
         self.under_way(f"{plan.title}: under way", "Asking KMS, then reading the effect back…")
-        run = self.facts.services.key_changes.run
+        run = self.facts.services.key_changes.make_change
         self._asked = ask(
             self,
             lambda cancelled: run(plan, consent, cancelled=cancelled),

@@ -68,7 +68,7 @@ class Case:
 def cases(container: Container) -> Iterator[Case]:
     """Everything that is measured, in order: the status comes first, so that the keys are known."""
     inventory = container.services.inventory
-    yield Case("status", lambda: container.services.status.take, STATUS)
+    yield Case("status", lambda: container.services.status.take_census, STATUS)
     yield _counting(inventory, Query(), "count")
     yield _first(inventory, Query(), "first page", FIRST)
     yield from _onwards(inventory, Query(), "default order")
@@ -119,7 +119,7 @@ class _Calls(Silent):
 
 def _questions(container: Container, calls: _Calls) -> Target:
     """How often the first status asks KMS to open a data key, at most once for each key material."""
-    status = container.services.status.take()
+    status = container.services.status.take_census()
     materials = len({(k.key_arn, k.key_material_id) for k in status.keys if k.key_arn})
     return Target(
         "first status: Decrypt calls", calls.decrypts, materials + 1, f"for {materials} key materials"

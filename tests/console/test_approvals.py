@@ -177,7 +177,7 @@ old, new, rows = json.loads(sys.argv[1])
 services = Container(load().settings).services
 refs = tuple(parse_reference(row) for row in rows)
 kinds = (ChangeKind.DISABLE, ChangeKind.SCHEDULE_DELETION, ChangeKind.ROTATE, ChangeKind.ENABLE_ROTATION)
-plans = [services.key_changes.plan(KeyChange(kind, old, period_days=400)) for kind in kinds]
+plans = [services.key_changes.plan_change(KeyChange(kind, old, period_days=400)) for kind in kinds]
 for selection in (Selection(under_key=old), Selection(refs), Selection(everything=True)):
     plans.append(services.jobs.plan_job(Verb.REENCRYPT, selection, new, JobOptions(accepted=("*",))))
     plans.append(services.jobs.plan_job(Verb.REENCRYPT, selection, new, JobOptions()))

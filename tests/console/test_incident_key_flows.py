@@ -270,7 +270,7 @@ async def test_where_a_keys_region_is_down_its_replica_opens_and_every_token_is_
     engine = open_engine(small.platform_database_url)
     with closing(Container(load().settings)) as container:
         put_under(engine, world, container.keyring, under, key)
-        container.services.status.take()
+        container.services.status.take_census()
     engine.dispose()
     small.control.add_fault(Fault("*", "reset", region=home))
     started = keydeck("incident", "start", "key-lost", "--key", key, "--json")

@@ -97,7 +97,7 @@ async def test_a_key_is_emptied_from_the_console_and_that_is_undone(
         assert isinstance(restoring, JobScreen)
         undone = await ended(deck, restoring.job)
         assert (undone.state, undone.done, undone.job.restores) == (JobState.DONE, under, page.job)
-        again = await asyncio.to_thread(deck.facts.services.status.take)
+        again = await asyncio.to_thread(deck.facts.services.status.take_census)
         assert again.tokens_under(old) == under
         processes = deck.facts.services.job_processes
         assert processes is not None

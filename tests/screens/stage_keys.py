@@ -75,7 +75,7 @@ class StageKeyWork:
 
     stage: Stage
 
-    def plan(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
+    def plan_change(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
         """What would happen."""
         self.stage.enter("key change", cancelled)
         check(change)
@@ -99,7 +99,7 @@ class StageKeyWork:
         )
         return replace(plan, **self.stage.change_more)  # type: ignore[arg-type]
 
-    def run(
+    def make_change(
         self, plan: ChangePlan, consent: Consent | None, *, cancelled: Event | None = None
     ) -> ChangeResult:
         """Do it."""

@@ -80,7 +80,7 @@ class StageStatus:
 
     stage: Stage
 
-    def take(self, *, cancelled: Event | None = None) -> Status:
+    def take_census(self, *, cancelled: Event | None = None) -> Status:
         """Count the rows."""
         self.stage.enter("status")
         rows = self.stage.rows

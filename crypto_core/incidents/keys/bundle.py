@@ -93,7 +93,7 @@ class KeyAction(IncidentAction):
 
     def plan_change(self, situation: Situation, change: KeyChange) -> ChangePlan:
         """Return what one change would do. Raises RefusedError, KmsError."""
-        return self._services.changes.plan(change, cancelled=situation.cancelled)
+        return self._services.changes.plan_change(change, cancelled=situation.cancelled)
 
     def run_changes(
         self, situation: Situation, plan: ActionPlan, consent: Consent | None, progress: Progress | None
@@ -125,7 +125,7 @@ def run_bundle(
     complete = True
     for plan in plans:
         try:
-            result = changes.run(plan, _consent_to(plan, given), cancelled=cancelled)
+            result = changes.make_change(plan, _consent_to(plan, given), cancelled=cancelled)
         except KeydeckError as error:
             if not results:
                 raise
@@ -164,7 +164,7 @@ def _agreed(changes: KeyChangeService, outer: ActionPlan, consent: Consent | Non
         return require(consent, outer)
     except NotConfirmedError:
         for plan in outer.inner.plans[:1]:
-            changes.run(plan, None)  # refuses, and journals that nobody has agreed
+            changes.make_change(plan, None)  # refuses, and journals that nobody has agreed
         raise
 
 

@@ -144,7 +144,7 @@ class KeyCaptures:
 
     def census(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the census as it is now."""
-        status = self._services.status.take(cancelled=situation.cancelled)
+        status = self._services.status.take_census(cancelled=situation.cancelled)
         content = status.as_json() | {"counted_at": status.taken_at}
         scope, new = situation.incident.scope.key, new_key(situation)
         for name, key in (("under_old_key", scope), ("under_new_key", new)):

@@ -64,7 +64,7 @@ class EmptiedChecks:
             return self._under_way(view, lines)
         if view is not None and view.poisoned:
             lines += unwritten(self._services.jobs, view)
-        status = self._services.status.take(cancelled=situation.cancelled)
+        status = self._services.status.take_census(cancelled=situation.cancelled)
         plain, dev = status.by_format.get(Format.PLAINTEXT, 0), status.by_format.get(Format.DEV, 0)
         left = plain + dev
         lines.append(f"In plaintext: {counted(plain, 'token')}; in dev format: {counted(dev, 'token')}")
@@ -91,7 +91,7 @@ class EmptiedChecks:
         return CheckResult(CheckState.PASSED, tuple(lines), done, done)
 
     def _count(self, situation: Situation, arn: str) -> TokensAtRisk:
-        return at_risk(self._services.status.take(cancelled=situation.cancelled), arn, None)
+        return at_risk(self._services.status.take_census(cancelled=situation.cancelled), arn, None)
 
     def _under_way(self, view: JobView, lines: list[str]) -> CheckResult:
         done, total = view.done, view.done + view.remaining + view.poisoned

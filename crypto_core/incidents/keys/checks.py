@@ -48,7 +48,7 @@ class KeyChecks:
         except KeyNotFoundError as error:
             return CheckResult(CheckState.FAILED, (str(error),))
         lines = [_is(state) for state in states]
-        status = self._services.status.take(cancelled=situation.cancelled)
+        status = self._services.status.take_census(cancelled=situation.cancelled)
         tokens = at_risk(status, states[0].key_arn, None)
         lines.append(f"Under it: {tokens}, of {counted(status.tokens, 'token')} in all")
         lines += [f"Not counted: {gap}" for gap in tokens.gaps]

@@ -151,7 +151,7 @@ class LockingKey(KeyAction):
     def _default(self, situation: Situation) -> str:
         """Whether the platform keeps reading: as long as there may be something under the key."""
         try:
-            status = self._services.status.take(cancelled=situation.cancelled)
+            status = self._services.status.take_census(cancelled=situation.cancelled)
         except DatabaseError:
             return YES
         unknown = [

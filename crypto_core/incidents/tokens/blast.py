@@ -189,7 +189,7 @@ class TrailCaptures:
         """Fetch the events about the keys that tokens are under; returns what could not be had."""
         sealed = self._sealed(refs)
         if not all(row.key_arn for row in sealed):
-            self._parts.status.take(cancelled=situation.cancelled)  # which asks KMS about their keys
+            self._parts.status.take_census(cancelled=situation.cancelled)  # which asks KMS about their keys
             sealed = self._sealed(refs)
         keys = tuple(dict.fromkeys(row.key_arn for row in sealed if row.key_arn))
         unknown = sum(not row.key_arn for row in sealed)

@@ -63,7 +63,7 @@ class ReplicaAnswers:
         for asked in (False, True):
             if asked:
                 # Nothing is known of this key yet: KMS has to be asked about each group once.
-                self._parts.status.take()
+                self._parts.status.take_census()
             pages = self._parts.inventory.references(f"{under} format:v1,v2")
             refs = list(islice((ref for page in pages for ref in page), SAMPLE))
             if refs:

@@ -68,7 +68,7 @@ class ScopedTokens:
             return self._filtered(scope.filter, cancelled, most)
         if scope.key:
             # KMS is asked first, so that the filter knows the keys.
-            status = self._parts.status.take(cancelled=cancelled)
+            status = self._parts.status.take_census(cancelled=cancelled)
             new_key = incident.values.get("new_key", "")
             ids = dict.fromkeys(_id_of(name) for name in (scope.key, new_key) if name)
             found = self._filtered(term("key", *ids), cancelled, most)

@@ -155,7 +155,7 @@ class KeyReader:
         Raises InterruptedRunError once cancelled.
         """
         try:
-            status = self._status.take(cancelled=self._cancelled)
+            status = self._status.take_census(cancelled=self._cancelled)
         except DatabaseError as error:
             return TokensAtRisk(gaps=(f"The tokens can't be counted: {error}",), backups=None)
         return at_risk(status, state.key_arn, self._backups(state))

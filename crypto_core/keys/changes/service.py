@@ -72,7 +72,7 @@ class KeyChangeService:
         self._reader = reader
         self._patience = patience
 
-    def plan(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
+    def plan_change(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
         """Return what would happen; journaled as a dry run.
 
         Without Keydeck's schema, or read only, the plan says that it could not be journaled. Raises
@@ -89,7 +89,7 @@ class KeyChangeService:
         )
         return replace(plan, warnings=plan.warnings + notes)
 
-    def run(
+    def make_change(
         self, plan: ChangePlan, consent: Consent | None, *, cancelled: Event | None = None
     ) -> ChangeResult:
         """Do what the plan says, and read back what came of it.

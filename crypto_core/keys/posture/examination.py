@@ -38,7 +38,7 @@ GRANT_LISTS_PER_SECOND = 50.0
 class StatusTaker(Protocol):
     """The census joined with the keys."""
 
-    def take(self, *, cancelled: Event | None = None) -> Status:
+    def take_census(self, *, cancelled: Event | None = None) -> Status:
         """Return the status now."""
         ...
 
@@ -109,7 +109,7 @@ class PostureService:
         gaps: list[Gap] = []
         if status is None:
             try:
-                status = self._status.take(cancelled=cancelled)
+                status = self._status.take_census(cancelled=cancelled)
             except DatabaseError as error:
                 gaps.append(Gap(f"Tokens are not counted: {error.message}", Severity.CRITICAL))
         if status is not None:

@@ -200,7 +200,7 @@ class RotationReader:
         tokens = TokensAtRisk(gaps=("The tokens are not counted.",), backups=None)
         try:
             stop_if(cancelled)
-            status = self._status.take(cancelled=cancelled)
+            status = self._status.take_census(cancelled=cancelled)
             tokens = at_risk(status, state.key_arn, self._backups(state))
             if successor is not None and not same_key(successor.key_arn, state.key_arn):
                 written = self._written(state, successor, status, since, cancelled)

@@ -206,7 +206,7 @@ class Closer:
             return _Rest(scope, left, lambda wave: self._chunks.cut_scope(connection, job.id, wave, scope))
         scope = TokenScope(scope_formats(Verb(job.verb)))
         # For the keys of the groups that have come since.
-        self._status.take()
+        self._status.take_census()
 
         def cut(wave: int) -> int:
             return sum(self._chunks.cut_picked(connection, job.id, wave, p) for p in self._left(job))
@@ -270,7 +270,7 @@ class Closer:
         return tuple(arn for arn in arns if not same_key(arn, job.target_key_arn))
 
     def _whole_census(self) -> Status:
-        census = self._status.take()
+        census = self._status.take_census()
         if census.failure is not None:
             raise census.failure
         return census

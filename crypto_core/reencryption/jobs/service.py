@@ -149,7 +149,7 @@ class JobService:
                 plan_digest=plan.digest,
                 planned=what.tokens,
                 calls_per_second=plan.calls_per_second,
-                census_before=self._status.take().as_json(),
+                census_before=self._status.take_census().as_json(),
                 created_by=clean(actor, 300),
                 host=clean(socket.gethostname(), 100),
                 consent=run.consent.origin.value,

@@ -31,7 +31,7 @@ MAKES = "name:GenerateDataKey,GenerateDataKeyWithoutPlaintext,GenerateDataKeyPai
 class CensusTaker(Protocol):
     """What counts the tokens; its questions to KMS come first, so that filters know the keys."""
 
-    def take(self, *, cancelled: Event | None = None) -> Status:
+    def take_census(self, *, cancelled: Event | None = None) -> Status:
         """Return the status now. Raises DatabaseError."""
         ...
 
@@ -88,7 +88,7 @@ class BlastRadii:
         unknown: int | None = 0
         if used:
             try:
-                status = self._census.take(cancelled=cancelled)
+                status = self._census.take_census(cancelled=cancelled)
                 could = tuple(self._could(used, status, cancelled))
                 unknown = self._count("format:v1 key:unknown", cancelled)
                 gaps += status.coverage.reasons

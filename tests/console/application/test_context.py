@@ -161,10 +161,10 @@ def test_configured_regions_stay_behind_the_chosen_one(settings: Settings) -> No
 def test_another_database_shows_its_own_rows_and_its_own_mark(
     contexts: ConsoleContexts, world: World, empty_url: str
 ) -> None:
-    assert contexts.services.status.take().tokens == len(world.tokens)
+    assert contexts.services.status.take_census().tokens == len(world.tokens)
     services = contexts.switch(database="live")
     assert contexts.current().database == "live"
-    assert services.status.take().tokens == 0
+    assert services.status.take_census().tokens == 0
     place = services.surroundings()
     assert place.database_name == make_url(empty_url).database
     assert (place.environment, place.environment_colour) == ("PROD", "red")
@@ -243,18 +243,18 @@ def test_a_call_under_way_ends_on_the_connection_that_it_began_with(contexts: Co
         contexts.switch(database="empty")
         assert slow.result() == "done"
     old_services = old.services
-    assert old_services.status.take().tokens, "a screen that still has the old services may ask them"
+    assert old_services.status.take_census().tokens, "a screen that still has the old services may ask them"
 
 
 def test_connections_of_a_place_that_was_left_are_closed(contexts: ConsoleContexts) -> None:
     closed: list[Any] = []
     old = contexts._container
     event.listen(old.engine, "close", lambda *_: closed.append(1))
-    old.services.status.take()
+    old.services.status.take_census()
     contexts.switch(database="empty")
     assert closed
     closed.clear()
-    old.services.status.take()  # a straggler opens one again
+    old.services.status.take_census()  # a straggler opens one again
     contexts.services.surroundings()
     assert closed
 
@@ -274,10 +274,10 @@ def test_switching_does_not_wait_for_a_place_that_hangs(
 ) -> None:
     with superuser.begin() as holder, ThreadPoolExecutor(1) as pool:
         holder.execute(text("LOCK TABLE gh_connection IN ACCESS EXCLUSIVE MODE"))
-        hung = pool.submit(contexts.services.status.take)
+        hung = pool.submit(contexts.services.status.take_census)
         while not contexts._container.engine.pool.checkedout():  # type: ignore[attr-defined]
             pass
-        assert contexts.switch(database="empty").status.take().tokens == 0
+        assert contexts.switch(database="empty").status.take_census().tokens == 0
         assert not hung.done()
         holder.rollback()
         assert hung.result().tokens

@@ -86,7 +86,7 @@ def _assert_last_written(scene: Scene, stored: dict[str, str], last: dict[str, s
             assert token == tokens[ref], ref
             keys[key] += 1
     assert not keys[scene.source], keys
-    census = scene.container.services.status.take()
+    census = scene.container.services.status.take_census()
     assert census.tokens_under(scene.source) == 0
     assert census.coverage.complete, census.coverage.reasons
     assert census.tokens_under(scene.target) == keys[scene.target]

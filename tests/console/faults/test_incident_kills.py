@@ -177,7 +177,7 @@ def _assert_tokens(crew: Crew, before: dict[str, str], last: dict[str, str | Non
     expected = {ref: token for ref, token in (before | last).items() if token is not None}
     assert opened_tokens(crew, old_key, new_key) == expected
     assert last
-    census = crew.container.services.status.take()
+    census = crew.container.services.status.take_census()
     assert census.coverage.complete, census.coverage.reasons
     assert census.tokens_under(old_key) == 0
     crew.sandbox.client("kms").schedule_key_deletion(KeyId=old_key)

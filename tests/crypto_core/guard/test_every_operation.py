@@ -125,8 +125,8 @@ def ground(
 
 def of_a_key(change: KeyChange) -> Recipe:
     return Recipe(
-        lambda container: container.key_changes.plan(change),
-        lambda container, plan, consent: container.key_changes.run(plan, consent),
+        lambda container: container.key_changes.plan_change(change),
+        lambda container, plan, consent: container.key_changes.make_change(plan, consent),
     )
 
 
@@ -244,7 +244,7 @@ def of_a_job_there_is(word: str) -> Callable[[Ground], Deed]:
         job = ground.started()
         if word == "resume":
             ground.container.jobs.pause_job(job)
-        return Deed(lambda container: getattr(container.jobs, word)(job))
+        return Deed(lambda container: getattr(container.jobs, f"{word}_job")(job))
 
     return make
 

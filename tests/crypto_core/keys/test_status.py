@@ -56,7 +56,7 @@ def store_under(services: Container, platform: Engine) -> Callable[[str, int], N
 def taken(**options: Any) -> Status:
     """The status of services over settings as they are now."""
     container = Container(load(options).settings)
-    status = container.services.status.take()
+    status = container.services.status.take_census()
     container.close()
     return status
 
@@ -69,7 +69,7 @@ def test_every_token_under_a_trusted_enabled_key_is_well(
     services: Container, store_under: Callable[[str, int], None], world: World
 ) -> None:
     store_under(world.current_key.arn, 4)
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert status.well
     assert status.problems == ()
     assert (status.tokens, status.protected) == (4, 4)
@@ -78,7 +78,7 @@ def test_every_token_under_a_trusted_enabled_key_is_well(
 
 
 def test_the_totals_of_columns_formats_and_keys_agree(services: Container, world: World) -> None:
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert status.tokens == sum(status.by_format.values()) == sum(c.tokens for c in status.by_column)
     assert dict(status.by_format) == world.by_format
     for column in status.by_column:
@@ -91,7 +91,7 @@ def test_the_totals_of_columns_formats_and_keys_agree(services: Container, world
 
 def test_the_worst_problem_is_first_and_each_leads_to_its_rows(services: Container, world: World) -> None:
     services.services.work.verify_tokens(Selection(everything=True))
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     ranks = [problem.severity.rank for problem in status.problems]
     assert ranks == sorted(ranks)
     assert ranks[0] == Severity.CRITICAL.rank
@@ -107,7 +107,7 @@ def test_the_worst_problem_is_first_and_each_leads_to_its_rows(services: Contain
 
 
 def test_a_problem_says_where_its_tokens_are(services: Container, world: World) -> None:
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     plaintext = next(p for p in status.problems if p.filter == "format:plaintext")
     for column, formats in world.by_column.items():
         if formats.get(Format.PLAINTEXT):
@@ -120,7 +120,7 @@ def test_tokens_under_a_key_pending_deletion_are_critical(
     key = new_key()
     store_under(key, 3)
     kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     (share,) = status.keys
     assert (share.key_arn, share.tokens, share.key_state) == (key, 3, "PendingDeletion")
     problem = next(p for t, p in about(status, key).items() if "pending deletion" in t)
@@ -134,9 +134,9 @@ def test_tokens_under_a_disabled_key_are_a_high_problem(
 ) -> None:
     key = new_key()
     store_under(key, 3)
-    services.services.status.take()
+    services.services.status.take_census()
     kms.disable_key(KeyId=key)
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     problem = next(p for t, p in about(status, key).items() if "not enabled" in t)
     assert (problem.severity, problem.tokens, problem.where) == (Severity.HIGH, 3, "Disabled")
     assert not status.well
@@ -152,9 +152,11 @@ def test_any_other_state_that_does_not_open_is_a_high_problem(
 ) -> None:
     key = new_key()
     store_under(key, 2)
-    services.services.status.take()
+    services.services.status.take_census()
     sandbox.control.set_key_state(key, state)
-    problem = next(p for t, p in about(services.services.status.take(), key).items() if "not enabled" in t)
+    problem = next(
+        p for t, p in about(services.services.status.take_census(), key).items() if "not enabled" in t
+    )
     assert (problem.severity, problem.where) == (Severity.HIGH, state)
 
 
@@ -163,7 +165,7 @@ def test_tokens_under_a_key_that_is_not_trusted_are_a_high_problem(
 ) -> None:
     key = new_key()
     store_under(key, 2)
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     (share,) = status.keys
     assert not share.trusted
     problem = next(p for t, p in about(status, key).items() if "not trusted" in t)
@@ -231,7 +233,7 @@ def test_a_state_that_may_not_be_read_is_told_by_its_action(
     services: Container, sandbox: Sandbox, world: World
 ) -> None:
     sandbox.control.add_denial(Denial("*", "kms:DescribeKey", world.old_key.key_id))
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     sandbox.control.clear()
     share = next(s for s in status.keys if s.key_arn == world.old_key.arn)
     assert share.key_state is None
@@ -262,14 +264,14 @@ def test_after_everything_is_put_right_the_status_is_well(
     ):
         planned = work.plan_reencryption(verb, selection, key)
         work.run_plan(planned, Consent.by_option(planned))
-    assert not services.services.status.take().well
+    assert not services.services.status.take_census().well
     with platform.begin() as connection:
         for ref in world.corrupt:
             connection.execute(
                 text(f"UPDATE {ref.table} SET {ref.column} = :new WHERE id::text = :id"),
                 {"new": encrypt_token(world.token_for(ref)), "id": ref.row_id},
             )
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert status.problems == ()
     assert status.well
     assert status.protected == status.tokens == len(world.tokens)
@@ -277,7 +279,7 @@ def test_after_everything_is_put_right_the_status_is_well(
 
 
 def test_the_status_is_a_json_document_with_every_format(services: Container, world: World) -> None:
-    document = services.services.status.take().as_json()
+    document = services.services.status.take_census().as_json()
     assert set(document) == {"tokens", "by_format", "by_column", "keys", "coverage"}
     assert document["by_format"] == {f.value: n for f, n in world.by_format.items()}
     assert sum(key["tokens"] for key in document["keys"]) == world.by_format[Format.V1]
@@ -288,8 +290,8 @@ def test_problems_are_told_alike_in_whatever_order_their_tokens_are_counted(
     services: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page that is refreshed does not move where nothing has changed."""
-    services.status.take()  # what KMS says is known from here on
-    before = services.status.take().problems
+    services.status.take_census()  # what KMS says is known from here on
+    before = services.status.take_census().problems
     take = keys_service.take_census
 
     def backwards(*args: Any, **options: Any) -> Census:
@@ -297,5 +299,5 @@ def test_problems_are_told_alike_in_whatever_order_their_tokens_are_counted(
         return replace(census, groups=census.groups[::-1])
 
     monkeypatch.setattr(keys_service, "take_census", backwards)
-    assert services.status.take().problems == before
+    assert services.status.take_census().problems == before
     assert any("·" in problem.where for problem in before)

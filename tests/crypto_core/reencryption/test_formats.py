@@ -77,13 +77,13 @@ def test_v2_is_attributed_by_the_same_groups_as_v1(
     v2: Container, world: World, stored: Callable[[TokenRef], str]
 ) -> None:
     """Without remembered answers nothing but the data key's prefix tells the key."""
-    before = v2.services.status.take()
+    before = v2.services.status.take_census()
     written(v2, Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn)
     with v2.engine.begin() as connection:
         connection.execute(text("DELETE FROM keydeck.key_answer"))
     fresh = Container(load().settings)
     try:
-        status = fresh.services.status.take()
+        status = fresh.services.status.take_census()
     finally:
         fresh.close()
     moved = sum(s.tokens for s in before.keys if s.key_arn == world.old_key.arn)
@@ -339,7 +339,7 @@ def test_a_new_envelope_that_can_not_be_made_says_nothing_of_the_old_one(
     assert "1,025 bytes" in result.poisoned[0].reason
     (verified,) = v2.services.work.verify_tokens(Selection((long,)))
     assert verified.opened
-    assert not [s for s in v2.services.status.take().keys if "1,025" in s.note]
+    assert not [s for s in v2.services.status.take_census().keys if "1,025" in s.note]
 
 
 def test_the_id_of_a_reference_is_text(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def test_a_database_that_stops_in_the_middle_loses_nothing(
     with pytest.raises(DatabaseUnreachableError):
         work.run_plan(plan, Consent.by_option(plan), progress=progress)
     for call in (
-        container.services.status.take,
+        container.services.status.take_census,
         lambda: work.plan_reencryption(plan.verb, plan.selection, plan.target_key_arn),
     ):
         with pytest.raises(DatabaseUnreachableError):
@@ -279,7 +279,7 @@ def test_a_standby_refuses_and_nothing_is_changed(
     with pytest.raises(DatabaseError, match="read only"):
         work.run_plan(plan, Consent.by_option(plan))
     # What can't be written into the schema is remembered all the same.
-    assert container.services.status.take().tokens == len(world.tokens)
+    assert container.services.status.take_census().tokens == len(world.tokens)
     assert all_hold_their_tokens(container, superuser, world)
     assert backups(superuser) == 0
 

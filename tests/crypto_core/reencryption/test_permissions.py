@@ -60,7 +60,7 @@ def test_both_sides_of_a_rewrap_are_tried(plan: Callable[..., Plan], sandbox: Sa
 def test_one_of_several_sources_that_may_not_be_opened_is_told_and_holds_up_nobody(
     services: Container, plan: Callable[..., Plan], sandbox: Sandbox, world: World
 ) -> None:
-    services.services.status.take()
+    services.services.status.take_census()
     sandbox.control.add_denial(Denial("*", "kms:Decrypt", world.old_key.key_id))
     made = plan(Verb.REENCRYPT, Selection(everything=True), world.current_key.arn)
     assert made.tokens

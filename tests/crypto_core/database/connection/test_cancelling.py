@@ -145,7 +145,7 @@ def test_pages_counts_and_the_status_are_ended(services: Container, platform: En
             lambda c: inventory.page(Query(), cancelled=c),
             lambda c: inventory.page(Query(sort="created"), backwards=True, cancelled=c),
             lambda c: inventory.count(Query("org:x"), cancelled=c),
-            lambda c: status.take(cancelled=c),
+            lambda c: status.take_census(cancelled=c),
         ):
             cancelled = Cancellation()
             Timer(0.2, cancelled.set).start()

@@ -173,14 +173,14 @@ def test_a_role_that_may_not_write_the_table_remembers_in_memory(
 def test_inspection_works_for_a_role_that_may_not_use_keydecks_schema(
     services: Container, superuser: Engine, environment: dict[str, str], taken: str
 ) -> None:
-    services.services.status.take()
+    services.services.status.take_census()
     with superuser.begin() as connection:
         connection.execute(text("ALTER SCHEMA keydeck OWNER TO postgres"))
         connection.execute(text("ALTER TABLE keydeck.key_answer OWNER TO postgres"))
         connection.execute(text("GRANT USAGE ON SCHEMA keydeck TO operator"))
         connection.execute(text(taken))
     container = Container(load().settings)
-    first, second = container.services.status.take(), container.services.status.take()
+    first, second = container.services.status.take_census(), container.services.status.take_census()
     assert first.coverage.complete
     assert [(s.key_arn, s.tokens) for s in first.keys] == [(s.key_arn, s.tokens) for s in second.keys]
     assert container.services.inventory.page(Query("key:alias/tokens")).rows

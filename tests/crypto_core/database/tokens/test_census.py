@@ -68,7 +68,7 @@ def test_a_null_is_no_token_and_not_counted(services: Container, platform: Engin
     with platform.begin() as connection:
         connection.execute(text("UPDATE gh_connection SET refresh_token = NULL"))
     assert "gh_connection.refresh_token" not in counted(census_of(services), lambda g: g.column)
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     share = next(c for c in status.by_column if c.column == "gh_connection.refresh_token")
     assert share.tokens == 0
     assert services.services.inventory.count(Query("column:refresh_token table:gh_connection")) == 0
@@ -79,7 +79,7 @@ def test_an_empty_database_has_an_empty_census(services: Container, platform: En
         for table in ("gh_connection", "jira_connection", "slack_connection", "confluence_connection"):
             connection.execute(text(f"TRUNCATE {table}"))
     assert census_of(services).groups == ()
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert (status.tokens, status.keys, status.well) == (0, (), True)
 
 
@@ -88,7 +88,7 @@ def test_without_any_token_table_the_census_is_empty(services: Container, platfo
         for table in ("gh_connection", "jira_connection", "slack_connection", "confluence_connection"):
             connection.execute(text(f"DROP TABLE {table}"))
     assert census_of(services).groups == ()
-    assert services.services.status.take().tokens == 0
+    assert services.services.status.take_census().tokens == 0
     assert services.services.inventory.page(Query()).rows == ()
     assert services.services.inventory.count(Query("format:v1")) == 0
 
@@ -101,7 +101,7 @@ def test_verifying_twice_counts_no_token_twice(
     services.services.work.verify_tokens(Selection(everything=True))
     container = Container(load({"read_only": read_only}).settings)
     container.services.work.verify_tokens(Selection(everything=True))
-    status = container.services.status.take()
+    status = container.services.status.take_census()
     assert status.tokens == sum(share.tokens for share in status.by_column) == len(world.tokens)
     v1 = world.by_format[Format.V1]
     assert sum(share.tokens for share in status.keys) == v1

@@ -184,11 +184,11 @@ def test_looking_at_a_damaged_token_does_not_make_it_well(
     ref = next(r for r, c in world.corrupt.items() if c is corruption)
     (verified,) = services.services.work.verify_tokens(Selection((ref,)))
     assert not verified.opened
-    before = services.services.status.take()
+    before = services.services.status.take_census()
     found = inspect(ref)
     assert found.broken == verified.reason
     assert found.evidence is Evidence.UNKNOWN
-    after = services.services.status.take()
+    after = services.services.status.take_census()
     assert sorted((str(s.key_arn), s.tokens, s.asked) for s in after.keys) == sorted(
         (str(s.key_arn), s.tokens, s.asked) for s in before.keys
     )

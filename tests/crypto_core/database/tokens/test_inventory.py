@@ -46,7 +46,7 @@ def inventory(services: Container) -> Inventory:
 @pytest.fixture(scope="module")
 def _known(for_reading: ForReading) -> None:
     """All keys of the module's shared database are known, and nothing is written in it any more."""
-    for_reading.services.services.status.take()
+    for_reading.services.services.status.take_census()
     for_reading.freeze()
 
 
@@ -163,7 +163,7 @@ def test_state_ascending_has_the_worst_first(read_only: Inventory) -> None:
 def test_a_row_says_what_is_stored_without_the_value(
     services: Container, inventory: Inventory, world: World, platform: Engine
 ) -> None:
-    services.services.status.take()
+    services.services.status.take_census()
     for ref, token in list(world.tokens.items())[::7]:
         row = inventory.row(ref)
         assert (row.ref, row.format) == (ref, token.format)
@@ -406,7 +406,7 @@ def sent(services: Container) -> Iterator[list[str]]:
 def test_the_operators_words_are_never_part_of_the_sql(
     services: Container, inventory: Inventory, sent: list[str]
 ) -> None:
-    services.services.status.take()
+    services.services.status.take_census()
     sent.clear()
     fields = ("", "org:", "key:", "material:", "-provider:", "id:", "ref:", "table:", "column:")
     for field in fields:

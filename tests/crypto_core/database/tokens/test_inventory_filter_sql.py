@@ -37,7 +37,7 @@ def inventory(services: Container, platform: Engine) -> Inventory:
                 statement = text(f"UPDATE {column} = :name WHERE id = :id")
                 connection.execute(statement, {"name": name, "id": number})
     services.catalogue.refresh()
-    services.services.status.take()
+    services.services.status.take_census()
     found = services.services.inventory
     assert isinstance(found, Inventory)
     return found

@@ -50,7 +50,7 @@ def make_varied(services: Container, platform: Engine) -> None:
         connection.execute(text("UPDATE jira_connection SET id = id || 'é' WHERE id ~ '4'"))
         connection.execute(text("UPDATE jira_connection SET id = upper(id) WHERE id ~ '2'"))
     services.catalogue.refresh()
-    services.services.status.take()
+    services.services.status.take_census()
     services.services.work.verify_tokens(Selection((TokenRef("gh_connection", "access_token", "gh-1"),)))
 
 

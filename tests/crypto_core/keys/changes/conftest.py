@@ -34,7 +34,7 @@ def key(new_key: Callable[[], str]) -> str:
 def changes(services: Container) -> KeyChangeService:
     """The service as it is container, but for how often it looks for an effect: once."""
     service = services.services.key_changes
-    assert callable(service.plan)
+    assert callable(service.plan_change)
     found = if_made(service)
     assert isinstance(found, KeyChangeService)
     found._patience = ()
@@ -46,8 +46,8 @@ def made(changes: KeyChangeService) -> Callable[[KeyChange], ChangeResult]:
     """Plan a change and make it, agreed to as its danger demands."""
 
     def make(change: KeyChange) -> ChangeResult:
-        plan = changes.plan(change)
-        return changes.run(plan, agreed(plan))
+        plan = changes.plan_change(change)
+        return changes.make_change(plan, agreed(plan))
 
     return make
 

@@ -59,11 +59,11 @@ def test_rotation_is_enabled_with_its_period_and_disabled(
 def test_without_a_period_the_one_that_is_stays_and_a_key_that_never_rotated_gets_a_year(
     changes: KeyChangeService, made: Made, key: str
 ) -> None:
-    assert changes.plan(KeyChange(ChangeKind.ENABLE_ROTATION, key)).expected == {
+    assert changes.plan_change(KeyChange(ChangeKind.ENABLE_ROTATION, key)).expected == {
         "automatic rotation": "every 365 days"
     }
     made(KeyChange(ChangeKind.ENABLE_ROTATION, key, period_days=2560))
-    plan = changes.plan(KeyChange(ChangeKind.ENABLE_ROTATION, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.ENABLE_ROTATION, key))
     assert plan.expected == {"automatic rotation": "every 2,560 days"}
     assert (plan.changes_nothing, plan.danger) == (True, Danger.NONE)
     other = made(KeyChange(ChangeKind.ENABLE_ROTATION, key, period_days=90))
@@ -84,7 +84,7 @@ def test_what_is_so_already_is_not_sent(
 def test_rotating_now_says_what_it_costs_and_what_it_does_not_achieve(
     changes: KeyChangeService, made: Made, key: str, kms: Any
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
     assert (plan.danger, plan.confirmation) == (Danger.TYPED, key.rsplit("/", 1)[-1])
     assert any("rotation 1 of 25, for ever" in sentence for sentence in plan.does)
     assert plan.does_not[0].startswith("Re-encrypts nothing: tokens stay under the key material")
@@ -107,11 +107,13 @@ def test_the_26th_rotation_on_demand_is_refused_before_it_is_sent(
 ) -> None:
     for _ in range(24):
         kms.rotate_key_on_demand(KeyId=key)
-    assert changes.plan(KeyChange(ChangeKind.ROTATE, key)).expected == {"rotations on demand": "25 of 25"}
+    assert changes.plan_change(KeyChange(ChangeKind.ROTATE, key)).expected == {
+        "rotations on demand": "25 of 25"
+    }
     kms.rotate_key_on_demand(KeyId=key)
     sent()
     with pytest.raises(RefusedError, match="has had its 25 rotations"):
-        changes.plan(KeyChange(ChangeKind.ROTATE, key))
+        changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
     assert sent() == {}
     assert journaled()[-1] == ("keys rotate", "refused")
 
@@ -127,7 +129,7 @@ def test_a_key_is_made_with_policy_alias_and_rotation(
         principals={Role.PLATFORM: (PLATFORM,), Role.INSPECTOR: (f"{PLATFORM}-look",)},
         period_days=120,
     )
-    plan = changes.plan(change)
+    plan = changes.plan_change(change)
     assert plan.operations == ("CreateKey", "CreateAlias", "EnableKeyRotation")
     assert (plan.danger, plan.key_arn) == (Danger.CONFIRM, "")
     assert any("role/keydeck-platform may" in sentence for sentence in plan.does)
@@ -151,7 +153,7 @@ def test_a_key_is_made_with_policy_alias_and_rotation(
 
 
 def test_a_key_that_nobody_may_use_is_told_to_be_one(changes: KeyChangeService) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.CREATE))
+    plan = changes.plan_change(KeyChange(ChangeKind.CREATE))
     assert plan.operations == ("CreateKey",)
     assert any(w.startswith("No platform is named: nobody may seal tokens") for w in plan.warnings)
     assert "It does not rotate by itself." in plan.warnings
@@ -160,7 +162,7 @@ def test_a_key_that_nobody_may_use_is_told_to_be_one(changes: KeyChangeService) 
 def test_a_new_key_does_not_take_an_alias_from_another(changes: KeyChangeService, key: str, kms: Any) -> None:
     kms.create_alias(AliasName=own_alias(key), TargetKeyId=key)
     with pytest.raises(RefusedError, match="already, of arn") as caught:
-        changes.plan(KeyChange(ChangeKind.CREATE, alias=own_alias(key)))
+        changes.plan_change(KeyChange(ChangeKind.CREATE, alias=own_alias(key)))
     assert key in caught.value.message
 
 
@@ -174,12 +176,12 @@ def test_an_alias_is_made_and_then_moved_and_the_inventory_knows(
 ) -> None:
     alias, other = own_alias(key), new_key()
     change = KeyChange(ChangeKind.POINT_ALIAS, key, alias=alias.removeprefix("alias/"))
-    plan = changes.plan(change)
+    plan = changes.plan_change(change)
     assert (plan.operations, plan.danger) == (("CreateAlias",), Danger.CONFIRM)
     assert made(change).verified
     assert services.services.keys.show(alias).key_arn == key
 
-    plan = changes.plan(KeyChange(ChangeKind.POINT_ALIAS, other, alias=alias))
+    plan = changes.plan_change(KeyChange(ChangeKind.POINT_ALIAS, other, alias=alias))
     assert (plan.operations, plan.danger, plan.confirmation) == (("UpdateAlias",), Danger.TYPED, alias)
     assert plan.does_not[0] == "Moves no token, and re-encrypts nothing."
     result = made(KeyChange(ChangeKind.POINT_ALIAS, other, alias=alias))
@@ -187,7 +189,7 @@ def test_an_alias_is_made_and_then_moved_and_the_inventory_knows(
     assert kms.describe_key(KeyId=alias)["KeyMetadata"]["Arn"] == other
     assert alias in services.services.keys.aliases()[other]  # type: ignore[attr-defined]
     assert key not in services.services.keys.aliases()  # type: ignore[attr-defined]
-    assert changes.plan(KeyChange(ChangeKind.POINT_ALIAS, other, alias=alias)).changes_nothing
+    assert changes.plan_change(KeyChange(ChangeKind.POINT_ALIAS, other, alias=alias)).changes_nothing
 
 
 def test_moving_the_alias_that_is_written_under_is_warned_of(
@@ -197,9 +199,9 @@ def test_moving_the_alias_that_is_written_under_is_warned_of(
     kms.create_alias(AliasName=alias, TargetKeyId=key)
     monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", alias)
     container = Container(load().settings)
-    plan = container.services.key_changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    plan = container.services.key_changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     assert any("New tokens are written under this key" in w for w in plan.warnings)
-    plan = container.services.key_changes.plan(
+    plan = container.services.key_changes.plan_change(
         KeyChange(ChangeKind.POINT_ALIAS, world_key(container), alias=alias)
     )
     container.close()
@@ -212,13 +214,13 @@ def world_key(container: Container) -> str:
 
 
 def test_a_key_is_disabled_and_enabled(made: Made, changes: KeyChangeService, key: str, kms: Any) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     assert (plan.danger, plan.refused_unless_typed) == (Danger.TYPED, False)
     assert plan.confirmation == key.rsplit("/", 1)[-1]
     result = made(KeyChange(ChangeKind.DISABLE, key))
     assert (result.verified, facts(result)["state"]) == (True, ("Enabled", "Disabled"))
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Disabled"
-    assert changes.plan(KeyChange(ChangeKind.ENABLE, key)).danger is Danger.CONFIRM
+    assert changes.plan_change(KeyChange(ChangeKind.ENABLE, key)).danger is Danger.CONFIRM
     result = made(KeyChange(ChangeKind.ENABLE, key))
     assert (result.verified, facts(result)["state"]) == (True, ("Disabled", "Enabled"))
 
@@ -231,7 +233,7 @@ def test_a_deletion_is_scheduled_and_cancelled_and_leaves_the_key_disabled(
     day = (datetime.now(UTC) + timedelta(days=7)).date()
     shown = facts(result)["deleted on"][1]
     assert str(day) in shown or str(day - timedelta(days=1)) in shown
-    plan = changes.plan(KeyChange(ChangeKind.CANCEL_DELETION, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.CANCEL_DELETION, key))
     assert "It is Disabled afterwards" in plan.does[0]
     result = made(KeyChange(ChangeKind.CANCEL_DELETION, key))
     assert (result.verified, facts(result)["state"]) == (True, ("PendingDeletion", "Disabled"))
@@ -255,7 +257,7 @@ def test_a_grant_is_taken_back(
 
     lost, kept = grant("lost"), grant("kept")
     change = KeyChange(ChangeKind(kind), key, grant_id=lost)
-    plan = changes.plan(change)
+    plan = changes.plan_change(change)
     assert (plan.danger, plan.operations) == (Danger.TYPED, (operation,))
     assert plan.seen == {"grant": "role/keydeck-platform may Decrypt, GenerateDataKey (lost)"}
     assert any("loses Decrypt and GenerateDataKey" in w for w in plan.warnings)
@@ -263,7 +265,7 @@ def test_a_grant_is_taken_back(
     assert (result.verified, facts(result)["grant"][1]) == (True, "gone")
     assert [g["GrantId"] for g in kms.list_grants(KeyId=key)["Grants"]] == [kept]
     with pytest.raises(RefusedError, match="has no grant"):
-        changes.plan(change)
+        changes.plan_change(change)
 
 
 def test_a_multi_region_key_is_replicated_with_its_policy_and_read_in_the_other_region(
@@ -272,7 +274,7 @@ def test_a_multi_region_key_is_replicated_with_its_policy_and_read_in_the_other_
     change = KeyChange(ChangeKind.CREATE, multi_region=True, principals={Role.PLATFORM: (PLATFORM,)})
     primary = made(change).key_arn
     assert ":key/mrk-" in primary
-    plan = changes.plan(KeyChange(ChangeKind.REPLICATE, primary, region="eu-central-1"))
+    plan = changes.plan_change(KeyChange(ChangeKind.REPLICATE, primary, region="eu-central-1"))
     assert plan.danger is Danger.CONFIRM
     assert any("KEYDECK_REGIONS" in w for w in plan.warnings)
     result = made(KeyChange(ChangeKind.REPLICATE, primary, region="eu-central-1"))
@@ -284,13 +286,13 @@ def test_a_multi_region_key_is_replicated_with_its_policy_and_read_in_the_other_
     assert "PlatformUsesDataKeys" in policy
 
     with pytest.raises(RefusedError, match="has a replica in eu-central-1"):
-        changes.plan(KeyChange(ChangeKind.REPLICATE, primary, region="eu-central-1"))
+        changes.plan_change(KeyChange(ChangeKind.REPLICATE, primary, region="eu-central-1"))
     with pytest.raises(RefusedError, match="only its primary key is replicated"):
-        changes.plan(KeyChange(ChangeKind.REPLICATE, replica, region="us-east-1"))
+        changes.plan_change(KeyChange(ChangeKind.REPLICATE, replica, region="us-east-1"))
     with pytest.raises(RefusedError, match="rotates with its primary"):
-        changes.plan(KeyChange(ChangeKind.ROTATE, replica))
+        changes.plan_change(KeyChange(ChangeKind.ROTATE, replica))
 
-    plan = changes.plan(KeyChange(ChangeKind.SCHEDULE_DELETION, primary))
+    plan = changes.plan_change(KeyChange(ChangeKind.SCHEDULE_DELETION, primary))
     assert any("PendingReplicaDeletion" in sentence for sentence in plan.does)
     assert any("only eu-west-1 is changed" in w for w in plan.warnings)
     result = made(KeyChange(ChangeKind.SCHEDULE_DELETION, primary))
@@ -299,11 +301,11 @@ def test_a_multi_region_key_is_replicated_with_its_policy_and_read_in_the_other_
 
 def test_a_key_of_one_region_is_not_replicated(changes: KeyChangeService, key: str) -> None:
     with pytest.raises(RefusedError, match="settled when it was made"):
-        changes.plan(KeyChange(ChangeKind.REPLICATE, key, region="us-east-1"))
+        changes.plan_change(KeyChange(ChangeKind.REPLICATE, key, region="us-east-1"))
 
 
 def test_a_key_that_cannot_rotate_is_not_asked_to(changes: KeyChangeService, kms: Any) -> None:
     asymmetric = kms.create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["Arn"]
     for kind in (ChangeKind.ENABLE_ROTATION, ChangeKind.ROTATE):
         with pytest.raises(RefusedError, match="its spec is RSA_2048"):
-            changes.plan(KeyChange(kind, asymmetric))
+            changes.plan_change(KeyChange(kind, asymmetric))

@@ -47,10 +47,10 @@ def detail(entry: JournalEntry) -> dict[str, Any]:
 def test_a_denied_change_is_told_by_its_action_and_journaled_as_failed(
     changes: KeyChangeService, key: str, kms: Any, deny: Deny, last_entry: Callable[[], JournalEntry]
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     deny("kms:DisableKey")
     with pytest.raises(KmsAccessDeniedError) as caught:
-        changes.run(plan, agreed(plan))
+        changes.make_change(plan, agreed(plan))
     assert caught.value.action == "kms:DisableKey"
     entry = last_entry()
     assert (entry.action, entry.outcome) == ("keys disable", "failed")
@@ -70,21 +70,21 @@ def test_what_may_not_be_looked_at_does_not_keep_a_key_from_rotating(
     changes: KeyChangeService, key: str, deny: Deny, action: str, part: str
 ) -> None:
     deny(action)
-    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
     if part == "rotations on demand":
         assert plan.seen[part] == f"not known: {action} is not allowed"
         assert any(f"{action} is not allowed" in w for w in plan.warnings)
     # Another material is proof enough.
-    assert changes.run(plan, agreed(plan)).verified
+    assert changes.make_change(plan, agreed(plan)).verified
 
 
 def test_an_effect_that_may_not_be_looked_at_is_not_claimed(
     changes: KeyChangeService, key: str, kms: Any, deny: Deny, journaled: Journaled
 ) -> None:
     deny("kms:GetKeyRotationStatus")
-    plan = changes.plan(KeyChange(ChangeKind.ENABLE_ROTATION, key, period_days=90))
+    plan = changes.plan_change(KeyChange(ChangeKind.ENABLE_ROTATION, key, period_days=90))
     assert plan.seen["automatic rotation"] == "not known: kms:GetKeyRotationStatus is not allowed"
-    result = changes.run(plan, agreed(plan))
+    result = changes.make_change(plan, agreed(plan))
     assert (result.verified, result.done, result.stopped_by) == (False, ("EnableKeyRotation",), "")
     assert "kms:GetKeyRotationStatus is not allowed" in result.unverified
     assert journaled()[-1] == ("keys enable-rotation", "done")
@@ -103,9 +103,9 @@ def test_a_key_whose_alias_is_denied_is_told_with_how_to_go_on(
     change = KeyChange(
         ChangeKind.CREATE, alias=alias, period_days=365, principals={Role.PLATFORM: (PLATFORM,)}
     )
-    plan = changes.plan(change)
+    plan = changes.plan_change(change)
     deny("kms:CreateAlias")
-    result = changes.run(plan, agreed(plan))
+    result = changes.make_change(plan, agreed(plan))
     assert (result.verified, result.done) == (False, ("CreateKey",))
     assert "Access denied: kms:CreateAlias" in result.stopped_by
     assert "Done before that: kms:CreateKey." in result.stopped_by
@@ -146,11 +146,11 @@ def test_what_costs_a_key_or_a_rotation_is_not_sent_again_by_itself(
     operation: str,
     times: int,
 ) -> None:
-    plan = changes.plan(KeyChange(kind, key if kind is not ChangeKind.CREATE else ""))
+    plan = changes.plan_change(KeyChange(kind, key if kind is not ChangeKind.CREATE else ""))
     fail(operation, "ThrottlingException")
     before = sandbox.control.stats().calls.get(f"kms:{operation}", 0)
     with pytest.raises(KmsThrottledError):
-        changes.run(plan, agreed(plan))
+        changes.make_change(plan, agreed(plan))
     assert sandbox.control.stats().calls[f"kms:{operation}"] == before + times
     assert journaled()[-1] == (f"keys {kind.value}", "failed")
     assert kms.list_key_rotations(KeyId=key)["Rotations"] == []
@@ -159,19 +159,19 @@ def test_what_costs_a_key_or_a_rotation_is_not_sent_again_by_itself(
 def test_kms_gone_before_the_change_leaves_no_beginning(
     changes: KeyChangeService, key: str, fail: Fail, journaled: Journaled
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.DISABLE_ROTATION, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.DISABLE_ROTATION, key))
     fail("*", "reset")
     with pytest.raises(KmsUnreachableError):
-        changes.run(plan, agreed(plan))
+        changes.make_change(plan, agreed(plan))
     assert [o for _, o in journaled()] == ["dry run", "failed"]
 
 
 def test_a_change_that_is_not_answered_is_looked_for(
     changes: KeyChangeService, key: str, fail: Fail, last_entry: Callable[[], JournalEntry]
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
     fail("RotateKeyOnDemand", "reset")
-    result = changes.run(plan, agreed(plan))
+    result = changes.make_change(plan, agreed(plan))
     assert (result.verified, result.done) == (False, ())
     assert "kms:RotateKeyOnDemand was sent" in result.stopped_by
     assert "its effect was not seen, but it may have been done" in result.stopped_by
@@ -201,9 +201,9 @@ def test_a_change_whose_answer_was_lost_is_seen_to_be_there(
     last_entry: Callable[[], JournalEntry],
     error: Exception,
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     after_it_is_done(monkeypatch, services.kms, "DisableKey", error)
-    result = changes.run(plan, agreed(plan))
+    result = changes.make_change(plan, agreed(plan))
     assert (result.verified, result.done) == (True, ())
     assert "kms:DisableKey was sent: its effect is there." in result.stopped_by
     assert (last_entry().outcome, detail(last_entry())["verified"]) == ("done", True)
@@ -213,9 +213,9 @@ def test_a_change_whose_answer_was_lost_is_seen_to_be_there(
 def test_a_key_that_may_have_been_made_is_not_named(
     changes: KeyChangeService, services: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.CREATE))
+    plan = changes.plan_change(KeyChange(ChangeKind.CREATE))
     after_it_is_done(monkeypatch, services.kms, "CreateKey", KmsUnreachableError("No answer."))
-    result = changes.run(plan, agreed(plan))
+    result = changes.make_change(plan, agreed(plan))
     assert (result.verified, result.key_arn, result.facts) == (False, "", ())
     assert "it may have been done" in result.stopped_by
     assert result.unverified == "KMS named no key that could be looked at."
@@ -230,7 +230,7 @@ def test_kms_gone_when_the_effect_is_to_be_read_back(
     monkeypatch: pytest.MonkeyPatch,
     last_entry: Callable[[], JournalEntry],
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     call = services.kms.call
 
     def then_gone(name: str, **parameters: Any) -> Any:
@@ -240,7 +240,7 @@ def test_kms_gone_when_the_effect_is_to_be_read_back(
         return answer
 
     monkeypatch.setattr(services.kms, "call", then_gone)
-    result = changes.run(plan, agreed(plan))
+    result = changes.make_change(plan, agreed(plan))
     assert (result.verified, result.done, result.facts) == (False, ("DisableKey",), ())
     assert "No answer from AWS at DescribeKey" in result.unverified
     assert (last_entry().outcome, detail(last_entry())["verified"]) == ("done", False)
@@ -249,7 +249,7 @@ def test_kms_gone_when_the_effect_is_to_be_read_back(
 def test_an_effect_that_kms_shows_late_is_waited_for(
     changes: KeyChangeService, services: Container, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     call, told = services.kms.call, []
 
     def late(name: str, **parameters: Any) -> Any:
@@ -262,21 +262,21 @@ def test_an_effect_that_kms_shows_late_is_waited_for(
 
     monkeypatch.setattr(services.kms, "call", late)
     changes._patience = (0.0, 0.0, 0.0)
-    assert changes.run(plan, agreed(plan)).verified
+    assert changes.make_change(plan, agreed(plan)).verified
     assert len(told) == 3
 
 
 def test_an_effect_that_is_not_there_is_not_verified(
     changes: KeyChangeService, services: Container, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.ENABLE_ROTATION, key, period_days=100))
+    plan = changes.plan_change(KeyChange(ChangeKind.ENABLE_ROTATION, key, period_days=100))
     call = services.kms.call
 
     def ignored(name: str, **parameters: Any) -> Any:
         return {} if name == "EnableKeyRotation" else call(name, **parameters)
 
     monkeypatch.setattr(services.kms, "call", ignored)
-    result = changes.run(plan, agreed(plan))
+    result = changes.make_change(plan, agreed(plan))
     assert not result.verified
     assert result.unverified == "automatic rotation is off instead of every 100 days"
 
@@ -284,12 +284,12 @@ def test_an_effect_that_is_not_there_is_not_verified(
 def test_a_change_that_is_cancelled_is_not_sent(
     changes: KeyChangeService, key: str, sent: Callable[[], dict[str, int]], journaled: Journaled
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
     cancelled = Event()
     cancelled.set()
     sent()
     with pytest.raises(InterruptedRunError):
-        changes.run(plan, agreed(plan), cancelled=cancelled)
+        changes.make_change(plan, agreed(plan), cancelled=cancelled)
     assert sent() == {}
     assert journaled()[-1] == ("keys rotate", "interrupted")
 
@@ -298,14 +298,14 @@ def test_a_census_that_is_cancelled_ends_preview_and_change(
     changes: KeyChangeService, key: str, sent: Callable[[], dict[str, int]], journaled: Journaled
 ) -> None:
     change = KeyChange(ChangeKind.DISABLE, key)
-    plan = changes.plan(change)
+    plan = changes.plan_change(change)
     cancelled = Event()
     cancelled.set()
     sent()
     with pytest.raises(InterruptedRunError):
-        changes.plan(change, cancelled=cancelled)
+        changes.plan_change(change, cancelled=cancelled)
     with pytest.raises(InterruptedRunError):
-        changes.run(plan, agreed(plan), cancelled=cancelled)
+        changes.make_change(plan, agreed(plan), cancelled=cancelled)
     assert sent() == {}
     assert [o for _, o in journaled()] == ["dry run", "interrupted", "interrupted"]
 
@@ -317,10 +317,10 @@ def test_a_change_that_is_broken_off_says_what_was_sent(
     monkeypatch: pytest.MonkeyPatch,
     last_entry: Callable[[], JournalEntry],
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
     after_it_is_done(monkeypatch, services.kms, "RotateKeyOnDemand", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        changes.run(plan, agreed(plan))
+        changes.make_change(plan, agreed(plan))
     assert last_entry().outcome == "interrupted"
     assert detail(last_entry())["unanswered"] == "RotateKeyOnDemand"
 
@@ -332,7 +332,7 @@ def test_an_end_that_cannot_be_journaled_is_told(
     superuser: Engine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     call = services.kms.call
 
     def then_no_journal(name: str, **parameters: Any) -> Any:
@@ -343,7 +343,7 @@ def test_an_end_that_cannot_be_journaled_is_told(
         return answer
 
     monkeypatch.setattr(services.kms, "call", then_no_journal)
-    result = changes.run(plan, agreed(plan))
+    result = changes.make_change(plan, agreed(plan))
     assert result.verified
     assert result.unjournaled.startswith("Keydeck's own schema is not in this database")
 
@@ -353,7 +353,7 @@ def test_a_beginning_that_cannot_be_journaled_stops_the_change(
 ) -> None:
     from crypto_core.errors import DatabaseUnreachableError
 
-    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
 
     def gone(*_: Any, **__: Any) -> None:
         raise DatabaseUnreachableError("No connection to the database.")
@@ -361,7 +361,7 @@ def test_a_beginning_that_cannot_be_journaled_stops_the_change(
     monkeypatch.setattr(Journal, "record", gone)
     sent()
     with pytest.raises(DatabaseUnreachableError):
-        changes.run(plan, agreed(plan))
+        changes.make_change(plan, agreed(plan))
     assert sent() == {}
 
 
@@ -407,14 +407,14 @@ def test_what_kms_says_no_to_comes_in_words_with_a_way_out(
         '"Action": "kms:*", "Resource": "*", "Sid": "other"}}'
     )
     plans: dict[str, ChangePlan] = {
-        "RotateKeyOnDemand": changes.plan(KeyChange(ChangeKind.ROTATE, key)),
-        "DisableKey": changes.plan(KeyChange(ChangeKind.DISABLE, key)),
-        "PutKeyPolicy": changes.plan(KeyChange(ChangeKind.PUT_POLICY, key, policy=policy)),
+        "RotateKeyOnDemand": changes.plan_change(KeyChange(ChangeKind.ROTATE, key)),
+        "DisableKey": changes.plan_change(KeyChange(ChangeKind.DISABLE, key)),
+        "PutKeyPolicy": changes.plan_change(KeyChange(ChangeKind.PUT_POLICY, key, policy=policy)),
     }
     plan = plans[operation]
     fail(operation, error)
     with pytest.raises(kind) as caught:
-        changes.run(plan, Consent.typed(plan, plan.confirmation))
+        changes.make_change(plan, Consent.typed(plan, plan.confirmation))
     assert type(caught.value) is kind
     assert said in caught.value.message
     assert remedy in caught.value.remedy
@@ -425,7 +425,7 @@ def test_hostile_text_in_a_grant_acts_nowhere(
 ) -> None:
     name = "[/red]\x1b[2J\u202egrant"
     grant = kms.create_grant(KeyId=key, GranteePrincipal=PLATFORM, Operations=["Decrypt"], Name=name)
-    plan = changes.plan(KeyChange(ChangeKind.REVOKE_GRANT, key, grant_id=grant["GrantId"]))
+    plan = changes.plan_change(KeyChange(ChangeKind.REVOKE_GRANT, key, grant_id=grant["GrantId"]))
     assert plan.seen["grant"] == "role/keydeck-platform may Decrypt ([/red][2Jgrant)"
     result = made(plan.change)
     assert result.verified
@@ -438,6 +438,6 @@ def test_hostile_text_in_an_alias_is_not_typed_to_mean_its_key(
     changes: KeyChangeService, services: Container, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(services.services.keys, "known_aliases", lambda: {key: ("alias/[/red] x",)})
-    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
     assert plan.key_name == "alias/[/red] x"
     assert plan.confirmation == key.rsplit("/", 1)[-1]

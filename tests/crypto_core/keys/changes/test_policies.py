@@ -44,7 +44,7 @@ ADMINISTERED = statement({"AWS": ROOT}, "*")
 
 
 def planned(changes: KeyChangeService, key: str, text: str, **more: Any) -> ChangePlan:
-    return changes.plan(KeyChange(ChangeKind.PUT_POLICY, key, policy=text, **more))
+    return changes.plan_change(KeyChange(ChangeKind.PUT_POLICY, key, policy=text, **more))
 
 
 def test_a_policy_is_compared_put_and_read_back(
@@ -123,9 +123,11 @@ def test_a_new_key_whose_policy_locks_the_caller_out_is_not_made(
     sent()
     change = KeyChange(ChangeKind.CREATE, principals={Role.ADMINISTRATOR: (PLATFORM,)})
     with pytest.raises(RefusedError, match="may not put another one"):
-        changes.plan(change)
+        changes.plan_change(change)
     assert sent() == {}
-    assert changes.plan(KeyChange(ChangeKind.CREATE, principals={Role.RESPONDER: (ONCALL,)})).operations
+    assert changes.plan_change(
+        KeyChange(ChangeKind.CREATE, principals={Role.RESPONDER: (ONCALL,)})
+    ).operations
 
 
 def test_who_the_caller_is() -> None:

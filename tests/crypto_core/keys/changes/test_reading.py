@@ -54,17 +54,17 @@ def test_tokens_of_which_the_key_is_not_known_count_as_lost(
     from dataclasses import replace
 
     found = [replace(s, key_arn=key) if s.key_arn == "KEY" else s for s in shares]
-    monkeypatch.setattr(changes._reader._status, "take", lambda **_: status(*found, gaps=gaps))
-    plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    monkeypatch.setattr(changes._reader._status, "take_census", lambda **_: status(*found, gaps=gaps))
+    plan = changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     assert plan.tokens == expected
     number = expected.under + expected.doubtful
     assert plan.refused_unless_typed is bool(number or gaps)
     if number:
         assert plan.confirmation == str(number)
         with pytest.raises(NotConfirmedError, match="there are tokens under the key"):
-            changes.run(plan, Consent.by_option(plan))
+            changes.make_change(plan, Consent.by_option(plan))
     else:
-        assert changes.run(plan, agreed(plan)).verified
+        assert changes.make_change(plan, agreed(plan)).verified
 
 
 def test_backups_that_cannot_be_counted_are_told(
@@ -74,7 +74,7 @@ def test_backups_that_cannot_be_counted_are_told(
         raise DatabaseTimeoutError("Too slow.")
 
     monkeypatch.setattr(changes._reader, "_count_backups", slow)
-    plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     assert not plan.refused_unless_typed
     assert any("kept as backups could not be counted" in w for w in plan.warnings)
 
@@ -99,8 +99,8 @@ def test_a_rotation_that_kms_has_begun_counts_as_seen(
     changes: KeyChangeService, services: Container, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     under_way(monkeypatch, services, [])
-    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
-    result = changes.run(plan, agreed(plan))
+    plan = changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
+    result = changes.make_change(plan, agreed(plan))
     assert result.verified
     facts = {f.name: (f.before, f.after) for f in result.facts}
     assert facts["rotation under way"] == ("no", "yes")
@@ -112,7 +112,7 @@ def test_a_rotation_is_not_begun_while_one_is_under_way(
 ) -> None:
     under_way(monkeypatch, services, [True])
     with pytest.raises(RefusedError, match="is under way"):
-        changes.plan(KeyChange(ChangeKind.ROTATE, key))
+        changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
 
 
 def test_a_key_with_imported_material_says_what_it_needs_and_kms_has_the_last_word(
@@ -120,21 +120,21 @@ def test_a_key_with_imported_material_says_what_it_needs_and_kms_has_the_last_wo
 ) -> None:
     key = kms.create_key(Origin="EXTERNAL")["KeyMetadata"]["Arn"]
     with pytest.raises(RefusedError, match="is PendingImport"):
-        changes.plan(KeyChange(ChangeKind.ROTATE, key))
+        changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
     sandbox.control.set_key_state(key, "Enabled")
-    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
     assert "The key's material is imported: the new material has to be imported before." in plan.warnings
     with pytest.raises(KmsRequestError, match="this kind of key does not have it"):
-        changes.run(plan, agreed(plan))
+        changes.make_change(plan, agreed(plan))
     with pytest.raises(RefusedError, match="its material comes from EXTERNAL"):
-        changes.plan(KeyChange(ChangeKind.ENABLE_ROTATION, key))
+        changes.plan_change(KeyChange(ChangeKind.ENABLE_ROTATION, key))
 
 
 def test_a_plan_has_another_digest_for_whatever_is_another(
     changes: KeyChangeService, key: str, new_key: Callable[[], str], kms: Any
 ) -> None:
     def digest(change: KeyChange) -> str:
-        return changes.plan(change).digest
+        return changes.plan_change(change).digest
 
     changed = [
         KeyChange(ChangeKind.ENABLE_ROTATION, key, period_days=90),

@@ -64,7 +64,7 @@ def test_what_kms_takes_from_nobody_is_refused_unasked(
     sent()
     change = replace(change, key=key) if change.key else change
     with pytest.raises(RefusedError) as caught:
-        changes.plan(change)
+        changes.plan_change(change)
     assert said in caught.value.message
     assert "\x1b" not in str(caught.value)
     assert sent() == {}
@@ -79,7 +79,7 @@ def test_what_kms_takes_from_nobody_is_refused_unasked(
     ],
 )
 def test_the_limits_themselves_are_allowed(changes: KeyChangeService, key: str, change: KeyChange) -> None:
-    assert changes.plan(replace(change, key=key)).operations
+    assert changes.plan_change(replace(change, key=key)).operations
 
 
 def plan_of_each_kind(changes: KeyChangeService, kms: Any) -> dict[ChangeKind, ChangePlan]:
@@ -106,7 +106,7 @@ def plan_of_each_kind(changes: KeyChangeService, kms: Any) -> dict[ChangeKind, C
         ChangeKind.RETIRE_GRANT: KeyChange(ChangeKind.RETIRE_GRANT, key, grant_id=grant),
         ChangeKind.REPLICATE: KeyChange(ChangeKind.REPLICATE, key, region="eu-central-1"),
     }
-    return {kind: changes.plan(made.get(kind, KeyChange(kind, key))) for kind in ChangeKind}
+    return {kind: changes.plan_change(made.get(kind, KeyChange(kind, key))) for kind in ChangeKind}
 
 
 @pytest.mark.deep
@@ -121,13 +121,13 @@ def test_read_only_refuses_every_kind_before_anything_is_sent(
     sent()
     for kind, plan in plans.items():
         with pytest.raises(ReadOnlyError):
-            container.services.key_changes.run(plan, agreed(plan))
+            container.services.key_changes.make_change(plan, agreed(plan))
         # The screens' and the service's word is not all: KMS itself is not asked either.
         for operation in plan.operations:
             with pytest.raises(ReadOnlyError, match=f"kms:{operation} is refused"):
                 container.kms.call(operation, KeyId=plan.key_arn)
         if kind is not ChangeKind.CREATE:
-            preview = container.services.key_changes.plan(plan.change)
+            preview = container.services.key_changes.plan_change(plan.change)
             assert "The dry run was not journaled: Keydeck is read only." in preview.warnings
     container.close()
     assert sent() == {}
@@ -154,7 +154,7 @@ def test_every_kind_takes_the_consent_that_its_danger_demands_and_no_less(
             wrong.append(Consent.pressed(plan))
         for consent in wrong:
             with pytest.raises(NotConfirmedError):
-                changes.run(plan, consent)
+                changes.make_change(plan, consent)
             assert last_entry().outcome == "refused"
     assert sent() == {}
 
@@ -164,7 +164,7 @@ def test_a_key_with_tokens_is_kept_unless_their_number_is_typed(
     changes: KeyChangeService, world: World, sent: Sent, journaled: Journaled, kind: ChangeKind
 ) -> None:
     tokens = len(world.sealed_under(world.old_key))
-    plan = changes.plan(KeyChange(kind, world.old_key.arn))
+    plan = changes.plan_change(KeyChange(kind, world.old_key.arn))
     assert plan.tokens is not None
     assert plan.tokens.under >= tokens > 0
     assert plan.refused_unless_typed
@@ -179,7 +179,7 @@ def test_a_key_with_tokens_is_kept_unless_their_number_is_typed(
     )
     for consent in wrong:
         with pytest.raises(NotConfirmedError):
-            changes.run(plan, consent)
+            changes.make_change(plan, consent)
     assert sent() == {}
     assert [o for _, o in journaled()] == ["dry run", *["refused"] * len(wrong)]
 
@@ -188,9 +188,9 @@ def test_typing_the_number_of_tokens_disables_a_key_that_has_them(
     changes: KeyChangeService, services: Container, kms: Any, key: str, platform: Engine
 ) -> None:
     put_under(services, platform, key)
-    plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     assert (plan.confirmation, plan.refused_unless_typed) == ("1", True)
-    result = changes.run(plan, Consent.typed(plan, "1"))
+    result = changes.make_change(plan, Consent.typed(plan, "1"))
     assert result.verified
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Disabled"
 
@@ -198,12 +198,12 @@ def test_typing_the_number_of_tokens_disables_a_key_that_has_them(
 def test_a_token_that_comes_under_the_key_meanwhile_stops_the_change(
     changes: KeyChangeService, services: Container, kms: Any, key: str, platform: Engine, sent: Sent
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.SCHEDULE_DELETION, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.SCHEDULE_DELETION, key))
     assert not plan.refused_unless_typed
     put_under(services, platform, key)
     sent()
     with pytest.raises(RefusedError, match="tokens that it opens was no token, is 1 token"):
-        changes.run(plan, agreed(plan))
+        changes.make_change(plan, agreed(plan))
     assert sent() == {}
 
 
@@ -216,7 +216,7 @@ def test_backups_under_the_key_are_told_but_do_not_keep_it(
     plan = work.plan_reencryption(Verb.REENCRYPT, Selection(under_key=key), new_key())
     assert work.run_plan(plan, Consent.by_option(plan)).done == 1
     container.close()
-    found = changes.plan(KeyChange(ChangeKind.SCHEDULE_DELETION, key))
+    found = changes.plan_change(KeyChange(ChangeKind.SCHEDULE_DELETION, key))
     assert not found.refused_unless_typed
     said = "1 replaced envelope in keydeck.envelope_backup: none can be put back without the key."
     assert said in found.warnings
@@ -240,7 +240,7 @@ def test_tokens_that_cannot_be_counted_may_be_there(
 ) -> None:
     with superuser.begin() as connection:
         connection.execute(text("REVOKE SELECT ON jira_connection FROM PUBLIC, operator"))
-    plan = changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     assert plan.tokens is not None
     assert plan.tokens.gaps
     assert (plan.refused_unless_typed, plan.confirmation) == (True, UNCOUNTED)
@@ -248,9 +248,9 @@ def test_tokens_that_cannot_be_counted_may_be_there(
     sent()
     for consent in (Consent.by_option(plan), Consent.typed(plan, "0"), Consent.typed(plan, plan.key_name)):
         with pytest.raises(NotConfirmedError):
-            changes.run(plan, consent)
+            changes.make_change(plan, consent)
     assert sent() == {}
-    assert changes.run(plan, Consent.typed(plan, UNCOUNTED)).verified
+    assert changes.make_change(plan, Consent.typed(plan, UNCOUNTED)).verified
 
 
 def test_without_the_database_nothing_is_known_of_the_tokens(
@@ -258,7 +258,7 @@ def test_without_the_database_nothing_is_known_of_the_tokens(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     container = Container(load().settings)
-    plan = container.services.key_changes.plan(KeyChange(ChangeKind.DISABLE, key))
+    plan = container.services.key_changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     container.close()
     assert (plan.refused_unless_typed, plan.confirmation) == (True, UNCOUNTED)
     assert any("can't be counted" in w for w in plan.warnings)
@@ -268,24 +268,24 @@ def test_without_the_database_nothing_is_known_of_the_tokens(
 def test_without_the_schema_nothing_is_changed(
     changes: KeyChangeService, key: str, superuser: Engine, sent: Sent
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
     with superuser.begin() as connection:
         connection.execute(text("DROP SCHEMA keydeck CASCADE"))
     sent()
     for consent in (agreed(plan), None):
         with pytest.raises(MissingSchemaError):
-            changes.run(plan, consent)
+            changes.make_change(plan, consent)
     assert sent() == {}
 
 
 def test_a_key_that_changed_since_the_preview_is_left_alone(
     changes: KeyChangeService, key: str, kms: Any, sent: Sent, last_entry: Callable[[], JournalEntry]
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.ROTATE, key))
+    plan = changes.plan_change(KeyChange(ChangeKind.ROTATE, key))
     kms.rotate_key_on_demand(KeyId=key)
     sent()
     with pytest.raises(RefusedError) as caught:
-        changes.run(plan, agreed(plan))
+        changes.make_change(plan, agreed(plan))
     assert "rotations on demand was 0 of 25, is 1 of 25" in caught.value.message
     assert "Nothing was sent." in caught.value.message
     assert sent() == {}
@@ -296,11 +296,11 @@ def test_a_key_that_changed_since_the_preview_is_left_alone(
 def test_a_policy_that_somebody_put_meanwhile_is_not_overwritten(
     changes: KeyChangeService, key: str, kms: Any
 ) -> None:
-    plan = changes.plan(KeyChange(ChangeKind.PUT_POLICY, key, policy=POLICY))
+    plan = changes.plan_change(KeyChange(ChangeKind.PUT_POLICY, key, policy=POLICY))
     theirs = POLICY.replace("auditor", "somebody-else")
     kms.put_key_policy(KeyId=key, PolicyName="default", Policy=theirs)
     with pytest.raises(RefusedError, match=r"policy was 1 statement, .* is 2 statements"):
-        changes.run(plan, agreed(plan))
+        changes.make_change(plan, agreed(plan))
     assert "somebody-else" in kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
 
 
@@ -309,12 +309,12 @@ def test_an_alias_that_came_to_mean_another_key_stops_the_change(
 ) -> None:
     alias = f"alias/moved-{key.rsplit('/', 1)[-1]}"
     kms.create_alias(AliasName=alias, TargetKeyId=key)
-    plan = changes.plan(KeyChange(ChangeKind.DISABLE, alias))
+    plan = changes.plan_change(KeyChange(ChangeKind.DISABLE, alias))
     assert plan.confirmation == alias
     kms.update_alias(AliasName=alias, TargetKeyId=new_key())
     sent()
     with pytest.raises(RefusedError, match=f"{alias} was {key}, is arn"):
-        changes.run(plan, agreed(plan))
+        changes.make_change(plan, agreed(plan))
     assert sent() == {}
 
 
@@ -335,18 +335,18 @@ def test_a_key_that_is_pending_deletion_is_left_alone(
 ) -> None:
     kms.schedule_key_deletion(KeyId=key)
     with pytest.raises(RefusedError, match="PendingDeletion"):
-        changes.plan(KeyChange(kind, key, alias="x"))
+        changes.plan_change(KeyChange(kind, key, alias="x"))
 
 
 def test_what_is_not_pending_deletion_has_none_to_cancel(changes: KeyChangeService, key: str) -> None:
     with pytest.raises(RefusedError, match="is Enabled; this takes a key that is PendingDeletion"):
-        changes.plan(KeyChange(ChangeKind.CANCEL_DELETION, key))
+        changes.plan_change(KeyChange(ChangeKind.CANCEL_DELETION, key))
 
 
 def test_keys_of_aws_are_left_alone(changes: KeyChangeService, kms: Any) -> None:
     kms.describe_key(KeyId="alias/aws/s3")
     with pytest.raises(RefusedError, match="managed by AWS"):
-        changes.plan(KeyChange(ChangeKind.DISABLE, "alias/aws/s3"))
+        changes.plan_change(KeyChange(ChangeKind.DISABLE, "alias/aws/s3"))
 
 
 def test_a_key_that_is_not_there_is_told_and_journaled(
@@ -354,5 +354,5 @@ def test_a_key_that_is_not_there_is_told_and_journaled(
 ) -> None:
     missing = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"
     with pytest.raises(KmsError, match="does not exist"):
-        changes.plan(KeyChange(ChangeKind.ROTATE, missing))
+        changes.plan_change(KeyChange(ChangeKind.ROTATE, missing))
     assert journaled() == [("keys rotate", "refused")]

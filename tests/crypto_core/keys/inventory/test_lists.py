@@ -117,7 +117,7 @@ def test_only_some_keys_are_asked_about_in_detail_those_that_guard_tokens_first(
 def test_keys_that_attribution_met_are_listed_without_being_configured(
     services: Container, deny: Callable[..., None], world: World
 ) -> None:
-    services.services.status.take()
+    services.services.status.take_census()
     deny("kms:ListKeys")
     states = {state.key_arn: state for state in services.services.keys.list()}
     assert {world.current_key.arn, world.old_key.arn} <= set(states)

@@ -184,7 +184,7 @@ def test_it_can_be_cancelled(services: Container) -> None:
     cancelled.set()
     with pytest.raises(InterruptedRunError):
         services.services.posture.examine(cancelled=cancelled)
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     with pytest.raises(InterruptedRunError):
         services.services.posture.examine(status=status, cancelled=cancelled)
 
@@ -208,7 +208,7 @@ def test_what_a_status_does_not_cover_may_hide_anything(
 ) -> None:
     deny("kms:Decrypt")
     posture = services.services.posture.examine()
-    reasons = services.services.status.take().coverage.reasons
+    reasons = services.services.status.take_census().coverage.reasons
     assert reasons
     assert set(reasons) <= set(posture.coverage.reasons)
     assert not posture.examined

@@ -80,7 +80,7 @@ def test_a_database_that_is_restarted_in_the_middle_only_delays_a_job(
         0,
         len(world.sealed_under(world.old_key)),
     )
-    assert container.services.status.take().tokens_under(world.old_key.arn) == 0
+    assert container.services.status.take_census().tokens_under(world.old_key.arn) == 0
     assert container.journal.verify() is None
 
 
@@ -146,7 +146,7 @@ def test_what_the_platform_writes_meanwhile_stays_and_is_found_by_the_closing_ce
     assert view.wave > 1
     assert (view.poisoned, view.remaining) == (0, 0)
     assert view.done > planned // 2
-    status = container.services.status.take()
+    status = container.services.status.take_census()
     assert status.tokens_under(world.old_key.arn) == 0
     now = opened(container, platform, last)
     assert sum(value is None for value in last.values()) > 0

@@ -71,7 +71,7 @@ def insert_like(superuser: Engine, ref: TokenRef, row_id: str, stored: str) -> T
 def test_all_that_a_filter_lets_through_is_written_and_nothing_else(
     jobs: Jobs, services: Container, world: World
 ) -> None:
-    services.services.status.take()
+    services.services.status.take_census()
     chosen = rows(services, f"{GITHUB} format:v1")
     damaged = unopenable(world, chosen)
     others = rows(services, "format:v1 -table:gh_connection")

@@ -96,7 +96,7 @@ def test_a_job_empties_a_key_and_says_so(
     assert (view.done, view.remaining, view.poisoned, view.zeroes) == (under_old, 0, 0, 2)
     assert view.complete
     assert seen
-    assert services.services.status.take().tokens_under(world.old_key.arn) == 0
+    assert services.services.status.take_census().tokens_under(world.old_key.arn) == 0
     assert _under(view.census_before, world.old_key.arn) == under_old
     assert _under(view.census_after, world.old_key.arn) == 0
     assert scalar(superuser, "SELECT count(*) FROM keydeck.envelope_backup") == under_old
@@ -154,7 +154,7 @@ def test_a_rewrap_leaves_the_ciphertext_and_a_job_over_all_takes_several_keys(
 ) -> None:
     number = jobs.start(Selection(everything=True), world.current_key.arn, Verb.REWRAP)
     view = jobs.service.join_job(number)
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert view.state is JobState.DONE, view.why
     # Damaged ones are where they were.
     assert view.done + view.poisoned == status.by_format[Format.V1]
@@ -388,7 +388,7 @@ def test_what_the_database_refuses_is_recorded_counted_and_retried(
     assert jobs.service.retry_job(number) == len(blocked)
     again = jobs.service.join_job(number)
     assert (again.poisoned, again.done, again.complete) == (0, view.job.planned, True)
-    assert services.services.status.take().tokens_under(world.old_key.arn) == 0
+    assert services.services.status.take_census().tokens_under(world.old_key.arn) == 0
     assert all_hold_their_tokens(services, superuser, world)
 
 

@@ -147,7 +147,7 @@ def test_everything_unprotected_is_encrypted_in_place(
     assert (result.done, result.complete, result.kms_calls) == (len(refs), True, len(refs))
     stored = everything(platform)
     assert all(cipher.decrypt(stored[ref]).reveal() == world.token_for(ref) for ref in refs)
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert status.by_format[Format.PLAINTEXT] == status.by_format[Format.DEV] == 0
     assert status.by_format[Format.UNRECOGNISED] == world.by_format[Format.UNRECOGNISED]
     with superuser.connect() as connection:
@@ -166,7 +166,7 @@ def test_every_envelope_gets_a_new_data_key(
             assert old.nonce != new.nonce
             assert old.ciphertext != new.ciphertext
     assert all_hold_their_tokens(cipher, platform, world)
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert {s.key_arn for s in status.keys if s.key_arn} == {world.current_key.arn}
 
 

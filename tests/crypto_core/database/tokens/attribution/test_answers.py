@@ -31,7 +31,7 @@ from tests.crypto_core.database.tokens.attribution.scene import (
 def test_a_census_asks_kms_one_question_for_each_key_material(
     services: Container, world: World, decrypts: Callable[[], int]
 ) -> None:
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert decrypts() == len(world.by_key) == 3
     known = {k: n for k, n in by_key(status).items() if k[0] is not None}
     damaged = sum(s.tokens for s in status.keys if s.key_arn is None)
@@ -53,12 +53,12 @@ def test_a_second_census_asks_nothing(
     if schema:
         request.getfixturevalue("services")
     container = fresh()
-    first = container.services.status.take()
+    first = container.services.status.take_census()
     asked = decrypts()
-    second = container.services.status.take()
+    second = container.services.status.take_census()
     assert decrypts() == asked == 3
     assert by_key(first) == by_key(second)
-    fresh().services.status.take()
+    fresh().services.status.take_census()
     assert decrypts() == (asked if schema else 2 * asked)
 
 
@@ -66,7 +66,7 @@ def test_read_only_asks_once_and_writes_no_answer(
     services: Container, fresh: Callable[..., Container], decrypts: Callable[[], int], superuser: Engine
 ) -> None:
     container = fresh(read_only=True)
-    first, second = container.services.status.take(), container.services.status.take()
+    first, second = container.services.status.take_census(), container.services.status.take_census()
     assert decrypts() == 3
     assert by_key(first) == by_key(second)
     with superuser.connect() as connection:
@@ -78,7 +78,7 @@ def test_after_verifying_all_the_counts_are_verified_and_the_generators(
 ) -> None:
     services.services.work.verify_tokens(Selection(everything=True))
     asked = decrypts()
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert decrypts() == asked
     keyed = [s for s in status.keys if s.key_arn]
     assert {s.evidence for s in keyed} == {Evidence.VERIFIED}
@@ -98,10 +98,10 @@ def test_after_verifying_all_the_counts_are_verified_and_the_generators(
 
 
 def test_one_question_more_leaves_the_rest_of_a_group_inferred(services: Container, world: World) -> None:
-    services.services.status.take()
+    services.services.status.take_census()
     ref = world.sealed_under(world.old_key)[-1]
     services.services.work.verify_tokens(Selection((ref,)))
-    share = share_of(services.services.status.take(), world.old_key.arn)
+    share = share_of(services.services.status.take_census(), world.old_key.arn)
     old = (world.old_key.arn, world.old_key.material_ids[0])
     # A damaged member that was asked about is no longer counted under the key.
     assert len(world.sealed_under(world.old_key)) <= share.tokens <= world.by_key[old]
@@ -115,7 +115,7 @@ def test_a_group_of_which_every_token_was_asked_is_verified(
 ) -> None:
     only(platform)
     put(platform, "gh-only", encrypt_token("gho_only"))
-    (share,) = services.services.status.take().keys
+    (share,) = services.services.status.take_census().keys
     assert (share.tokens, share.asked, share.evidence) == (1, 1, Evidence.VERIFIED)
 
 
@@ -125,9 +125,9 @@ def test_answers_that_disagree_make_a_group_a_conflict_and_are_never_averaged(
     ref = world.sealed_under(world.old_key)[0]
     envelope = parse(services.store.read_token(ref).value.reveal())
     contradiction = KnownAttribution(b"x" * 32, envelope.edk_prefix, OTHER_ARN, "m-other")
-    services.services.status.take()
+    services.services.status.take_census()
     AttributionCache(services.engine).remember([contradiction])
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     conflicts = [s for s in status.keys if s.evidence is Evidence.CONFLICT]
     assert len(conflicts) == 1
     assert conflicts[0].key_arn is None
@@ -152,7 +152,7 @@ def test_verifying_the_tokens_of_a_conflict_settles_which_key_each_is_under(
         [KnownAttribution(b"x" * 32, envelope.edk_prefix, OTHER_ARN, "m-other")]
     )
     services.services.work.verify_tokens(Selection(everything=True))
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert Evidence.CONFLICT not in {s.evidence for s in status.keys}
     assert share_of(status, world.old_key.arn).tokens == len(world.sealed_under(world.old_key))
 
@@ -161,7 +161,7 @@ def test_a_census_can_be_cancelled(services: Container, decrypts: Callable[[], i
     cancelled = Event()
     cancelled.set()
     with pytest.raises(InterruptedRunError):
-        services.services.status.take(cancelled=cancelled)
+        services.services.status.take_census(cancelled=cancelled)
     assert decrypts() == 0
 
 

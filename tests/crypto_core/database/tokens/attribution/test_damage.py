@@ -26,7 +26,7 @@ def test_envelopes_without_a_kms_header_are_asked_one_by_one(
     for number in range(7):
         put(platform, f"gh-{number}", without_header(sealed))
     before = decrypts()
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert decrypts() - before == 7
     (share,) = status.keys
     assert (share.key_arn, share.tokens, share.evidence) == (None, 7, Evidence.UNKNOWN)
@@ -42,7 +42,7 @@ def test_an_edk_that_is_too_short_is_a_group_of_its_own(services: Container, pla
         put(platform, f"gh-{length}", serialise(replace(envelope, encrypted_data_key=cut)))
     census = take_census(services.engine, services.catalogue, AttributionCache(services.engine))
     assert {(g.edk_prefix, g.tokens) for g in census.groups} == {(envelope.edk_prefix, 1), (None, 3)}
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert adds_up(status)
     assert sorted(s.tokens for s in status.keys) == [1, 3]
 
@@ -57,7 +57,7 @@ def test_a_damaged_member_of_a_group_is_passed_over_and_counted_as_damaged(
     put(platform, "gh-3", encrypt_token("gho_3"))
     put(platform, "gh-4", encrypt_token("gho_4"))
     before = decrypts()
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert decrypts() - before == 1
     assert {(s.tokens, s.evidence, bool(s.key_arn)) for s in status.keys} == {
         (2, Evidence.UNKNOWN, False),
@@ -77,7 +77,7 @@ def test_an_edk_that_kms_cannot_open_lets_the_next_member_be_asked(
     flipped = serialise(replace(envelope, encrypted_data_key=edk[:-1] + bytes([edk[-1] ^ 1])))
     put(platform, "gh-1", flipped)
     put(platform, "gh-2", encrypt_token("gho_2"))
-    (share,) = services.services.status.take().keys
+    (share,) = services.services.status.take_census().keys
     assert (share.tokens, share.evidence, bool(share.key_arn)) == (2, Evidence.INFERRED, True)
 
 
@@ -89,10 +89,10 @@ def test_a_group_whose_members_are_all_damaged_is_unknown_and_says_so(
     tokens = MEMBERS_TRIED + 3
     for number in range(tokens):
         put(platform, f"gh-{number}", sealed[: 200 + 4 * number])
-    first = services.services.status.take()
+    first = services.services.status.take_census()
     assert adds_up(first)
     assert not first.well
-    second = services.services.status.take()
+    second = services.services.status.take_census()
     assert adds_up(second)
     assert sum(s.asked for s in second.keys) == tokens
 
@@ -102,7 +102,7 @@ def test_a_broken_v2_envelope_is_counted_and_its_field_told(
 ) -> None:
     only(platform)
     put(platform, "gh-v2", base64.b64encode(b"v2|" + b"A" * 90).decode())
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert decrypts() == 0
     (share,) = status.keys
     assert (share.tokens, share.evidence) == (1, Evidence.UNKNOWN)
@@ -117,9 +117,9 @@ def test_an_envelope_too_broken_to_be_asked_about_is_remembered(
     only(platform)
     edk = base64.b64encode(b"short").decode()
     put(platform, "gh-1", base64.b64encode(f"v1|{edk}|AAAA|AAAA".encode()).decode())
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     (share,) = status.keys
     assert (share.tokens, share.asked, share.evidence) == (1, 1, Evidence.UNKNOWN)
     assert "nonce" in share.note
-    assert services.services.status.take().keys == status.keys
+    assert services.services.status.take_census().keys == status.keys
     assert decrypts() == 0

@@ -40,7 +40,7 @@ def test_plain_motos_envelopes_are_attributed_one_by_one_without_a_material(
         assert edk_prefix(parse(stored).encrypted_data_key) is None
         put(platform, f"gh-{number}", stored)
     container = fresh()
-    status = container.services.status.take()
+    status = container.services.status.take_census()
     (share,) = status.keys
     assert (share.key_arn, share.key_material_id, share.tokens, share.evidence) == (
         moto,
@@ -50,7 +50,7 @@ def test_plain_motos_envelopes_are_attributed_one_by_one_without_a_material(
     )
     assert status.coverage.complete
     asked = container.kms.calls
-    assert container.services.status.take().keys == status.keys
+    assert container.services.status.take_census().keys == status.keys
     assert container.store.count(TokenScope(key_arns=frozenset({moto}), edk_prefixes=())) == {
         "gh_connection.access_token": 5
     }

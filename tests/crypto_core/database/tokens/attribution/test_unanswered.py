@@ -34,14 +34,14 @@ def test_a_disabled_key_is_named_by_kmss_refusal(
     for number in range(3):
         put(platform, f"gh-{number}", encrypt_token(f"gho_{number}"))
     sandbox.client("kms").disable_key(KeyId=key)
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     share = share_of(status, key)
     assert (share.tokens, share.evidence, share.key_state) == (3, Evidence.INFERRED, "Disabled")
     assert key in share.note
     assert adds_up(status)
     assert ("not enabled", 3) in {(p.title[-11:], p.tokens) for p in status.problems if p.key_arn == key}
     sandbox.client("kms").enable_key(KeyId=key)
-    again = share_of(services.services.status.take(), key)
+    again = share_of(services.services.status.take_census(), key)
     assert (again.tokens, again.note, bool(again.key_material_id)) == (3, "", True)
 
 
@@ -49,7 +49,7 @@ def test_where_kms_denies_decrypt_the_coverage_names_the_action_and_all_tokens_a
     sandbox: Sandbox, services: Container, world: World
 ) -> None:
     sandbox.control.add_denial(Denial("*", "kms:Decrypt"))
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     sandbox.control.clear()
     assert status.tokens == len(world.tokens)
     assert adds_up(status)
@@ -63,7 +63,7 @@ def test_where_only_one_key_is_denied_the_others_are_attributed(
     sandbox: Sandbox, services: Container, world: World
 ) -> None:
     sandbox.control.add_denial(Denial("*", "kms:Decrypt", world.old_key.key_id))
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     sandbox.control.clear()
     old = share_of(status, world.old_key.arn)
     assert (old.key_material_id, old.evidence) == (None, Evidence.INFERRED)
@@ -83,14 +83,14 @@ def test_where_kms_fails_the_tokens_are_unknown_and_the_coverage_says_why(
     sandbox: Sandbox, services: Container, world: World, error: str
 ) -> None:
     sandbox.control.add_fault(Fault("Decrypt", error))
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     sandbox.control.clear()
     assert status.tokens == len(world.tokens)
     assert adds_up(status)
     assert {(s.key_arn, s.evidence) for s in status.keys} == {(None, Evidence.UNKNOWN)}
     assert not status.coverage.complete
     assert not status.well
-    whole = services.services.status.take()
+    whole = services.services.status.take_census()
     assert whole.coverage.complete
     assert adds_up(whole)
 
@@ -101,7 +101,7 @@ def test_a_kms_that_does_not_answer_is_not_asked_about_every_group(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     container = fresh()
     before = container.kms.calls
-    status = container.services.status.take()
+    status = container.services.status.take_census()
     assert status.tokens == len(world.tokens)
     assert adds_up(status)
     assert len(status.coverage.reasons) >= 3
@@ -120,7 +120,7 @@ def test_a_kms_that_is_gone_ends_asking_one_by_one(
         put(platform, f"gh-{number}", without_header(sealed))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     container = fresh()
-    status = container.services.status.take()
+    status = container.services.status.take_census()
     assert adds_up(status)
     assert any("120 tokens" in reason for reason in status.coverage.reasons)
     assert container.kms.calls < 60

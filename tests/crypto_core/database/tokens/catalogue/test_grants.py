@@ -43,14 +43,14 @@ def test_an_unreadable_column_is_told_with_the_grant_that_makes_it_readable(
         f"REVOKE SELECT ON gh_connection FROM {OPERATOR}",
         f"GRANT SELECT (id, access_token, org_id) ON gh_connection TO {OPERATOR}",
     )
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert status.tokens == len(world.tokens) - sum(world.by_column["gh_connection.refresh_token"].values())
     assert not status.coverage.complete
     assert not status.well
     (reason,) = status.coverage.reasons
     assert reason.startswith("gh_connection.refresh_token can't be read. Needed: GRANT SELECT")
     run(superuser, reason.partition("Needed: ")[2])
-    again = services.services.status.take()
+    again = services.services.status.take_census()
     assert again.coverage.complete
     assert again.tokens == len(world.tokens)
 
@@ -67,7 +67,7 @@ def test_a_table_that_cannot_be_read_at_all_is_told_with_its_grants(
     run(superuser, *grants)
     services.catalogue.refresh()
     assert services.store.read_token(TokenRef("jira_connection", "access_token", "jira-1"))
-    assert services.services.status.take().tokens == len(world.tokens)
+    assert services.services.status.take_census().tokens == len(world.tokens)
 
 
 def test_an_id_that_cannot_be_read_hides_no_token_column(

@@ -51,7 +51,7 @@ def test_tables_of_the_settings_file_are_offered_besides_the_platforms(
         )
     container = with_tables(TABLES)
     assert "not_there.token" not in {str(c) for c in container.catalogue().columns}
-    status = container.services.status.take()
+    status = container.services.status.take_census()
     assert status.tokens == len(world.tokens) + 2
     assert {c.column: c.tokens for c in status.by_column if c.column.startswith("bitbucket")} == {
         "bitbucket_connection.app_password": 1,
@@ -93,7 +93,7 @@ def test_a_settings_file_table_replaces_the_built_in_one_of_its_name(
         '[[tables]]\nname = "slack_connection"\nid_kind = "integer"\ntoken_columns = ["bot_token"]\n'
         'shown = ["team_id"]\nprovider = "chat"\norganisation = "team_id"\n'
     )
-    assert container.services.status.take().tokens == len(world.tokens)
+    assert container.services.status.take_census().tokens == len(world.tokens)
     row = container.services.inventory.row(TokenRef("slack_connection", "bot_token", "1"))
     assert row.provider == "chat"
     assert len({c.table for c in container.catalogue().columns}) == 4

@@ -37,7 +37,7 @@ def test_a_table_that_is_not_there_is_not_offered(
     services: Container, platform: Engine, world: World
 ) -> None:
     run(platform, "DROP TABLE jira_connection", "ALTER TABLE gh_connection DROP COLUMN refresh_token")
-    status = services.services.status.take()
+    status = services.services.status.take_census()
     assert {c.column for c in status.by_column} == {
         "gh_connection.access_token",
         "slack_connection.bot_token",
@@ -121,7 +121,7 @@ def test_a_table_whose_ids_may_occur_twice_is_not_offered_and_told(
     (gap,) = container.catalogue().gaps
     assert gap.startswith("twice.token is not offered: twice.id may be NULL or occur twice.")
     assert "unique index on id alone, and NOT NULL" in gap
-    status = container.services.status.take()
+    status = container.services.status.take_census()
     assert status.tokens == len(world.tokens)
     assert gap in status.coverage.reasons
     with pytest.raises(InvalidReferenceError, match=r"twice\.id may be NULL or occur twice"):
