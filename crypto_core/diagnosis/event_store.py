@@ -14,8 +14,8 @@ from crypto_core.diagnosis.clocks import Clock, system_clock
 from crypto_core.errors import EventStoreError, KmsError, SettingsError
 from crypto_core.lists.paging import Query
 from crypto_core.text.counting import counted
+from crypto_core.trail.columns import moment
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.sources.pull_query import moment
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, TimeWindow
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import IntFlag
 
-from crypto_core.trail.event import UNDATED, TrailEvent
+from crypto_core.trail.event import TrailEvent
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UNDATED.tzinfo)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class EventProperty(IntFlag):
@@ -23,12 +23,15 @@ class EventProperty(IntFlag):
     READ = 64
 
 
+FLAGS = {one.name.lower(): one for one in EventProperty if one.name and one is not EventProperty.READ}
+"""The properties that can be asked for, by what filters call them."""
+
 HOUR = 3_600
 
 
 def marks(found: TrailEvent) -> int:
-    """Return the properties of an event, as Mark has them."""
-    # Mark's own operators take ten times as long.
+    """Return the properties of an event, as EventProperty has them."""
+    # EventProperty's own operators take ten times as long.
     principal = found.principal
     return (
         found.by_service
@@ -54,3 +57,8 @@ def stored_id(event_id: str) -> bytes:
 def seconds(moment: datetime) -> int:
     """A moment in whole seconds since 1970, rounded down: exact for every year."""
     return (moment - _EPOCH) // timedelta(seconds=1)
+
+
+def moment(second: int) -> datetime:
+    """Return the moment of a second since 1970."""
+    return _EPOCH + timedelta(seconds=second)

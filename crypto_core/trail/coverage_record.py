@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from crypto_core.lists.coverage import Coverage
-from crypto_core.trail.columns import seconds
-from crypto_core.trail.sources.pull_query import LATE, moment
+from crypto_core.trail.columns import moment, seconds
+from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, TimeWindow
 from crypto_core.trail.use.reach import Reached

@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from crypto_core.lists.filter_language import Field, Term, Value, ValueKind, parse_filter
+from crypto_core.trail.columns import FLAGS, marks
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS
 
 Aliases = Callable[[], Mapping[str, Sequence[str]]]
 """The aliases of key ARNs, as far as they are known by now."""
-
-FLAGS = ("service", "failed", "denied", "human", "root", "console", "reviewed", "noted")
 
 _FIELDS = (
     *map(Field, EVENT_FIELDS),
@@ -23,7 +22,7 @@ _FIELDS = (
     Field("time", ValueKind.DATE),
     Field("since", ValueKind.SINCE, of="time"),
     Field("until", ValueKind.UNTIL, of="time"),
-    *(Field(flag, ValueKind.FLAG) for flag in FLAGS),
+    *(Field(flag, ValueKind.FLAG) for flag in (*FLAGS, "reviewed", "noted")),
 )
 FIELDS: dict[str, Field] = {field.name: field for field in _FIELDS}
 
@@ -35,23 +34,11 @@ def parse(expression: str, now: datetime) -> tuple[Term, ...]:
 
 def values(event: TrailEvent, field: str, aliases: Mapping[str, Sequence[str]]) -> Value:
     """Return what an event has in a field, every way in which it may be asked for. "" is nothing."""
-    match field:
-        case "id":
-            return event.event_id
-        case "time":
-            return event.time
-        case "service" | "failed" | "denied" | "human" | "root" | "console":
-            return ("yes",) if _flags(event)[field] else ()
+    if field == "id":
+        return event.event_id
+    if field == "time":
+        return event.time
+    if field in FLAGS:
+        return ("yes",) if marks(event) & FLAGS[field] else ()
     found = EVENT_FIELDS.get(field)
     return found.values(event, aliases) if found is not None else ()
-
-
-def _flags(event: TrailEvent) -> dict[str, bool]:
-    return {
-        "service": event.by_service,
-        "failed": event.failed,
-        "denied": event.denied,
-        "human": event.principal.is_human,
-        "root": event.principal.is_root,
-        "console": event.principal.from_console,
-    }

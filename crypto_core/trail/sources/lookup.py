@@ -21,13 +21,13 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, KmsThrottledError, PageTokenError
 from crypto_core.keys.posture.pace import Pace
-from crypto_core.trail.columns import seconds
+from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.event import CLOUDTRAIL, KMS
-from crypto_core.trail.sources.pull_query import PullQuery, moment, read_texts, settled
+from crypto_core.trail.sources.answers import why
+from crypto_core.trail.sources.pull_query import PullQuery, event_in, kept_of, settled
 from crypto_core.trail.sources.query_run import Rest
-from crypto_core.trail.sources.tally import PullTally
+from crypto_core.trail.sources.tally import PullRun, PullTally
 from crypto_core.trail.sources.threads import side_by_side
-from crypto_core.trail.sources.trouble import why
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, Unfinished
 
@@ -63,11 +63,10 @@ class _Errand:
     region: str
     attribute: Attribute
 
-    def run(self, scope: str) -> PullScope:
+    def scope(self, asked: PullQuery) -> PullScope:
         """How the book knows it. The events of KMS are what coverage is about."""
-        if self.attribute == ATTRIBUTES[0]:
-            return PullScope("lookup", self.region, scope)
-        return PullScope("lookup", self.region, f"{self.attribute[0]}={self.attribute[1]} {scope}")
+        others = "" if self.attribute == ATTRIBUTES[0] else f"{self.attribute[0]}={self.attribute[1]} "
+        return PullScope("lookup", self.region, others + asked.scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,45 +101,35 @@ class LookupSource:
         self._lock = Lock()
         self._jitter = Random()  # noqa: S311  it spreads waits, and keeps no secret
 
-    def due(self, region: str, scope: str, attribute: Attribute = ATTRIBUTES[0]) -> int | None:
+    def due(self, region: str, asked: PullQuery, attribute: Attribute) -> int | None:
         """Return from when on a Region's events are still to be fetched; None where none ever were.
 
         It is where an interrupted pull begins, else where the last complete one ended.
         """
-        run = _Errand(region, attribute).run(scope)
+        run = _Errand(region, attribute).scope(asked)
         state = self._book.unfinished(run)
         return state.window.since if state else self._book.last(run)
 
-    def pull(
-        self,
-        asked: PullQuery,
-        regions: Iterable[str],
-        tally: PullTally,
-        *,
-        attributes: Iterable[Attribute] = ATTRIBUTES,
-        cancelled: Event | None = None,
-    ) -> None:
+    def pull_events(self, pull: PullRun, regions: Iterable[str], attributes: Iterable[Attribute]) -> None:
         """Fetch the window from all Regions. What one can't give is a gap. Raises KmsError if none can."""
         oldest = self._oldest()
-        if asked.since < oldest:
-            tally.gap(
+        if pull.asked.since < oldest:
+            pull.tally.gap(
                 f"LookupEvents goes back {DAYS} days: nothing from before {oldest:%Y-%m-%d %H:%M} UTC. "
                 "Read the trail's bucket for it: --from s3."
             )
-            if asked.until < oldest:
+            if pull.asked.until < oldest:
                 return
-            asked = replace(asked, since=oldest)
+            pull = replace(pull, asked=replace(pull.asked, since=oldest))
         errands = [_Errand(region, one) for region in dict.fromkeys(regions) for one in attributes]
         failures: list[KmsError] = []
+        threads = min(8, len(errands) or 1)
         for errand, failure in side_by_side(
-            lambda errand: self._region(errand, asked, tally, cancelled),
-            errands,
-            threads=min(8, len(errands) or 1),
-            cancelled=cancelled,
+            lambda errand: self._region(errand, pull), errands, threads=threads, cancelled=pull.cancelled
         ):
             if failure is not None:
                 failures.append(failure)
-                tally.gap(f"{errand.region}: {errand.attribute[1]}: {why(failure)}")
+                pull.tally.gap(f"{errand.region}: {errand.attribute[1]}: {why(failure)}")
         if errands and len(failures) == len(errands):
             raise failures[0]
 
@@ -148,31 +137,29 @@ class LookupSource:
         """How far LookupEvents goes back by now."""
         return (self._clock() - timedelta(days=DAYS)).replace(microsecond=0) + timedelta(seconds=1)
 
-    def _region(
-        self, errand: _Errand, asked: PullQuery, tally: PullTally, cancelled: Event | None
-    ) -> KmsError | None:
+    def _region(self, errand: _Errand, pull: PullRun) -> KmsError | None:
         try:
-            for part in self._parts(errand.run(asked.scope), asked, tally):
-                self._window(errand, asked, part, tally, cancelled)
+            for part in self._parts(errand.scope(pull.asked), pull):
+                self._window(errand, pull, part)
         except KmsError as error:
             return error
         return None
 
-    def _parts(self, run: PullScope, asked: PullQuery, tally: PullTally) -> Iterator[_Part]:
+    def _parts(self, run: PullScope, pull: PullRun) -> Iterator[_Part]:
         """What is to be fetched: first what an interrupted pull left, then what is newer."""
-        wanted, state = asked.window, self._book.unfinished(run)
+        wanted, state = pull.asked.window, self._book.unfinished(run)
         if state is None:
             yield _Part(wanted)
             return
         left, whole = state.window, settled(state.window, moment(state.began)).until
         back = f"{moment(state.reached):%Y-%m-%d %H:%M:%S} UTC back"
         if left.since > wanted.since or left.until < wanted.since:
-            tally.note(f"{run.region}: an interrupted pull from {back} is given up for another window.")
+            pull.tally.note(f"{run.region}: an interrupted pull from {back} is given up for another window.")
             yield _Part(wanted)
             return
         aside = state.reached < wanted.since
         words = "is left for later" if aside else "goes on"
-        tally.note(f"{run.region}: an interrupted pull {words}, from {back}.")
+        pull.tally.note(f"{run.region}: an interrupted pull {words}, from {back}.")
         # All that is newer than what came last is stored.
         newer = TimeWindow(state.reached + 1, whole)
         self._book.cover(run, newer, seconds(self._clock()), going_on=True)
@@ -184,11 +171,9 @@ class LookupSource:
         if whole < wanted.until:
             yield _Part(TimeWindow(max(wanted.since, whole), wanted.until), aside=aside)
 
-    def _window(
-        self, errand: _Errand, asked: PullQuery, part: _Part, tally: PullTally, cancelled: Event | None
-    ) -> None:
+    def _window(self, errand: _Errand, pull: PullRun, part: _Part) -> None:
         """Fetch one frozen window, page by page."""
-        run = errand.run(asked.scope)
+        run, tally = errand.scope(pull.asked), pull.tally
         window, state = part.window, part.state
         token, frozen = (state.token, state.window) if state else ("", window)
         reached = state.reached if state else window.until
@@ -198,7 +183,7 @@ class LookupSource:
         readable = True
         while True:
             try:
-                answer = self._page(errand, frozen, token, tally, cancelled)
+                answer = self._page(errand, frozen, token, pull)
             except PageTokenError:
                 if not token or expired_at == reached:
                     raise
@@ -212,9 +197,9 @@ class LookupSource:
                 continue
             latest = min(latest, self._told_time(answer, tally))
             events = answer.get("Events")
-            texts = [_text(event) for event in events] if isinstance(events, list) else []
-            read = read_texts(texts, asked.wants)
-            stop_if(cancelled)
+            texts = map(_text, events if isinstance(events, list) else ())
+            read = kept_of(map(event_in, texts), pull.asked.wants)
+            stop_if(pull.cancelled)
             added = self._store.add(read.kept)
             if read.unreadable:
                 readable = False
@@ -237,9 +222,7 @@ class LookupSource:
                 self._book.cover(run, whole, seconds(self._clock()), going_on=part.aside)
                 return
 
-    def _page(
-        self, errand: _Errand, window: TimeWindow, token: str, tally: PullTally, cancelled: Event | None
-    ) -> dict[str, Any]:
+    def _page(self, errand: _Errand, window: TimeWindow, token: str, pull: PullRun) -> dict[str, Any]:
         """One page. Where AWS asks to wait or doesn't answer, again, after ever longer waits."""
         parameters: dict[str, Any] = {
             "LookupAttributes": [
@@ -250,17 +233,17 @@ class LookupSource:
             "MaxResults": PAGE,
         } | ({"NextToken": token} if token else {})
         for attempt in range(_PATIENCE + 1):
-            self._pace(errand.region).wait(cancelled)
+            self._pace(errand.region).wait(pull.cancelled)
             try:
                 return self._kms.read("cloudtrail", "LookupEvents", region=errand.region, **parameters)
             except KmsError as error:
                 if isinstance(error, KmsThrottledError):
-                    tally.throttled(errand.region)
+                    pull.tally.throttled(errand.region)
                 if not error.transient or attempt == _PATIENCE:
                     raise
             wait = min(_LONGEST_WAIT, 0.5 * 2**attempt) * (0.5 + self._jitter.random() / 2)
-            self._rest(cancelled or Event(), wait)
-            stop_if(cancelled)
+            self._rest(pull.cancelled or Event(), wait)
+            stop_if(pull.cancelled)
         raise AssertionError("unreachable")
 
     def _pace(self, region: str) -> Pace:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from crypto_core.lists.filter_language import Term, passes
@@ -79,11 +79,6 @@ def asked(
     )
 
 
-def moment(second: int) -> datetime:
-    """Return the moment of a second since 1970."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second)
-
-
 def settled(window: TimeWindow, now: datetime) -> TimeWindow:
     """Return what of a window is whole by now: later events may still be on their way."""
     return TimeWindow(window.since, min(window.until, seconds(now - LATE)))
@@ -98,22 +93,24 @@ class Read:
     unreadable: int = 0
 
 
-def read_texts(texts: Iterable[object], wants: Callable[[TrailEvent], bool]) -> Read:
-    """Return what records given as JSON in texts tell of."""
+def kept_of(events: Iterable[TrailEvent | None], wants: Callable[[TrailEvent], bool]) -> Read:
+    """Return those events that are wanted; None stands for what is no record."""
     kept, records, unreadable = [], 0, 0
-    for text in texts:
+    for event in events:
         records += 1
-        found = None
-        if isinstance(text, str):
-            try:
-                found = read_record(load(text), _as_bytes(text))
-            except ValueError:
-                found = None
-        if found is None:
+        if event is None:
             unreadable += 1
-        elif wants(found):
-            kept.append(found)
+        elif wants(event):
+            kept.append(event)
     return Read(tuple(kept), records, unreadable)
+
+
+def event_in(text: object) -> TrailEvent | None:
+    """Return the event that a record given as JSON in a text tells of; None if there is none."""
+    try:
+        return read_record(load(text), _as_bytes(text)) if isinstance(text, str) else None
+    except ValueError:
+        return None
 
 
 def _as_bytes(text: str) -> bytes:

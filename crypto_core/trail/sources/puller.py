@@ -13,7 +13,9 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError, SettingsError
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.text.cleaning import clean
+from crypto_core.trail.columns import moment
 from crypto_core.trail.query import Aliases
+from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.digests import DigestValidator, Validation
 from crypto_core.trail.sources.bucket.places import TrailBucket, is_address, place_at, places_of_trails
 from crypto_core.trail.sources.bucket.s3 import BucketSource
@@ -28,11 +30,10 @@ from crypto_core.trail.sources.lookup import (
     LookupSource,
 )
 from crypto_core.trail.sources.plan import PullPlan
-from crypto_core.trail.sources.pull_query import PullQuery, asked, moment
+from crypto_core.trail.sources.pull_query import PullQuery, asked
 from crypto_core.trail.sources.query_run import Rest
 from crypto_core.trail.sources.report import Progress, PullReport
-from crypto_core.trail.sources.tally import PullTally
-from crypto_core.trail.sources.trouble import why
+from crypto_core.trail.sources.tally import PullRun, PullTally
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook
 
@@ -115,9 +116,9 @@ class EventPuller:
         if kind == "lookup" and not only:
             only = tuple(dict.fromkeys(self._regions()))
         attributes = (attribute,) if attribute else ATTRIBUTES
-        scope = asked(now, now, expression, aliases=self._aliases, now=now).scope
         if since is None:
-            due = self._due(kind, only or tuple(self._regions()), scope, place, attributes)
+            anything = asked(now, now, expression, aliases=self._aliases, now=now)
+            due = self._due(kind, only or tuple(self._regions()), anything, place, attributes)
             first = now - FIRST_WINDOW
             since = min((first if at is None else moment(at) for at in due), default=first)
         since, until = max(since, BEGINNING), min(until or now, now)
@@ -149,15 +150,15 @@ class EventPuller:
         """
         if plan.danger is not Danger.NONE:
             require(consent, plan)
-        tally = PullTally(plan.source, progress)
+        pull = PullRun(plan.asked, PullTally(plan.source, progress), cancelled)
         regions = plan.regions
         if plan.source == "lookup":
-            self._lookup.pull(plan.asked, regions, tally, attributes=plan.attributes, cancelled=cancelled)
+            self._lookup.pull_events(pull, regions, plan.attributes)
         elif plan.source == "s3":
-            regions = self._pull_buckets(plan, tally, cancelled)
+            regions = self._pull_buckets(plan, pull)
         else:
-            regions = self._engines.pull(plan, tally, cancelled=cancelled)
-        return tally.report(regions, plan.asked.since, plan.asked.until)
+            regions = self._engines.pull_events(plan, pull)
+        return pull.tally.report(regions, plan.asked.since, plan.asked.until)
 
     def pull(
         self,
@@ -178,64 +179,61 @@ class EventPuller:
 
     def validate(self, plan: PullPlan, *, cancelled: Event | None = None) -> Validation:
         """Return whether the files of a plan's window are as CloudTrail delivered them. Changes nothing."""
-        tally, result = PullTally(plan.source), Validation()
-        validator = DigestValidator(self._kms)
-        places = self.places(plan, tally, cancelled)
+        result, only, now = Validation(), frozenset(plan.regions), self._clock()
+        places = self._places(plan, PullRun(plan.asked, PullTally(plan.source), cancelled))
         if not places:
             return result.but("There is no bucket whose files could be validated.")
         for place in places:
-            only = frozenset(plan.regions)
             try:
-                result += validator.validate(plan.asked, place, only, self._clock(), cancelled)
+                result += DigestValidator(self._kms, plan.asked, place, only, now, cancelled).validate()
             except KmsError as error:
                 result = result.but(f"{place}: {why(error)}")
         return result
 
-    def places(
-        self, plan: PullPlan, tally: PullTally, cancelled: Event | None = None
-    ) -> Sequence[TrailBucket]:
-        """Return the buckets that a plan reads: the one that was named, or those of the trails."""
+    def _places(self, plan: PullPlan, pull: PullRun) -> Sequence[TrailBucket]:
+        """The buckets that a plan reads: the one that was named, or those of the trails."""
         if plan.place:
             return (plan.place,)
         regions = dict.fromkeys((*self._regions(), *plan.regions))
-        places = places_of_trails(self._kms, regions, plan.asked.since, tally, cancelled)
+        places = places_of_trails(self._kms, regions, pull)
         if not places:
-            tally.gap("No trail delivers to a bucket here. Name one: --from s3://bucket/prefix.")
+            pull.tally.gap("No trail delivers to a bucket here. Name one: --from s3://bucket/prefix.")
         return places
 
-    def _pull_buckets(self, plan: PullPlan, tally: PullTally, cancelled: Event | None) -> tuple[str, ...]:
+    def _pull_buckets(self, plan: PullPlan, pull: PullRun) -> tuple[str, ...]:
         """Read every bucket that can be read; what another one holds back is a gap."""
         found: dict[str, None] = {}
-        places, failures = self.places(plan, tally, cancelled), []
+        places, failures = self._places(plan, pull), []
         for place in places:
             try:
-                regions = self._bucket.pull(plan.asked, place, plan.regions, tally, cancelled=cancelled)
+                regions = self._bucket.pull_events(pull, place, plan.regions)
             except KmsError as error:
                 failures.append(error)
-                tally.gap(f"{place}: {why(error)}")
+                pull.tally.gap(f"{place}: {why(error)}")
             else:
                 found |= dict.fromkeys(regions)
         if failures and len(failures) == len(places):
             raise failures[0]
         for region in plan.regions:
             if region not in found:
-                tally.gap(f"{region}: no bucket has a folder of this Region.")
+                pull.tally.gap(f"{region}: no bucket has a folder of this Region.")
         return tuple(found)
 
     def _due(
         self,
         kind: str,
         regions: Sequence[str],
-        scope: str,
+        asked: PullQuery,
         place: TrailBucket | None,
         attributes: Sequence[Attribute],
     ) -> list[int | None]:
         """From when on each Region's events are still to be fetched; None for one of which none ever were."""
         if kind == "lookup":
-            return [self._lookup.due(region, scope, one) for region in regions for one in attributes]
+            return [self._lookup.due(region, asked, one) for region in regions for one in attributes]
         if kind == "s3":
-            return [self._bucket.last(region, scope, str(place) if place else None) for region in regions]
-        return [self._engines.last(kind, scope)]
+            where = str(place) if place else None
+            return [self._bucket.covered_until(region, asked.scope, where) for region in regions]
+        return [self._engines.covered_until(kind, asked.scope)]
 
 
 def _remarks(wanted: PullQuery, now: datetime) -> Iterable[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
-from threading import Lock
+from threading import Event, Lock
 
+from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.report import Progress, PullProgress, PullReport
 from crypto_core.trail.store import Added
 
@@ -95,3 +97,12 @@ class PullTally:
                     seconds_left,
                 )
             )
+
+
+@dataclass(frozen=True, slots=True)
+class PullRun:
+    """One pull under way: what is asked, what counts it, and what is set once nobody waits any more."""
+
+    asked: PullQuery
+    tally: PullTally
+    cancelled: Event | None = None

@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import (
     ColumnElement,
@@ -29,8 +29,7 @@ from sqlalchemy import (
 from crypto_core.key_names import is_key_arn
 from crypto_core.lists.filter_language import Alternative, Term, lower
 from crypto_core.text.cleaning import DEFAULT_LIMIT
-from crypto_core.trail.columns import EventProperty, seconds, stored_id
-from crypto_core.trail.event import UNDATED
+from crypto_core.trail.columns import FLAGS, HOUR, EventProperty, moment, seconds, stored_id
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED, TextKind, key_names
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store.schema import PARTIAL, event, note, term
@@ -40,17 +39,8 @@ MOST_NUMBERS = 2_000
 _LONGEST = 2 * DEFAULT_LIMIT
 """No text in the store is longer."""
 
-_MARKS = {
-    "service": EventProperty.SERVICE,
-    "failed": EventProperty.FAILED,
-    "denied": EventProperty.DENIED,
-    "human": EventProperty.HUMAN,
-    "root": EventProperty.ROOT,
-    "console": EventProperty.CONSOLE,
-}
 _COLUMNS = ROLLED | DETAILS
 _KEY_ID = re.compile("(?:mrk-)?[0-9a-f-]{32,36}")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UNDATED.tzinfo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +78,18 @@ class Bounds:
     def empty(self) -> bool:
         """True if nothing can lie in them."""
         return self.first is not None and self.last is not None and self.first > self.last
+
+    def on(self, at: ColumnElement[int]) -> Iterator[ColumnElement[bool]]:
+        """The conditions that a column of seconds lies in them."""
+        if self.first is not None:
+            yield at >= self.first
+        if self.last is not None:
+            yield at <= self.last
+
+    @property
+    def hours(self) -> Bounds:
+        """The hours since 1970 that they touch."""
+        return Bounds(*(None if end is None else end // HOUR for end in (self.first, self.last)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +141,13 @@ def resolve(connection: Connection, terms: Iterable[Term], aliases: Aliases) -> 
         if one.field == "time" and not one.negated and len(one.alternatives) == 1:
             bounds = bounds.narrowed(_bounds(one.alternatives[0]))
             continue
-        if one.field in _MARKS:
-            resolved.append(ResolvedTerm(one.negated, mark=_MARKS[one.field]))
-        elif one.field in ROLLED:
-            numbers = _numbers(connection, one.field, one.alternatives, aliases)
-            resolved.append(ResolvedTerm(one.negated, one.field, numbers))
-        elif one.field in DETAILS:
-            rolled = False
+        rolled = rolled and (one.field in FLAGS or one.field in ROLLED)
+        if one.field in FLAGS:
+            resolved.append(ResolvedTerm(one.negated, mark=FLAGS[one.field]))
+        elif one.field in _COLUMNS:
             numbers = _numbers(connection, one.field, one.alternatives, aliases)
             resolved.append(ResolvedTerm(one.negated, one.field, numbers))
         else:
-            rolled = False
             resolved.append(ResolvedTerm(one.negated, others=tuple(_others(connection, one))))
     return Conditions(tuple(resolved), bounds, rolled)
 
@@ -158,8 +156,7 @@ def _others(connection: Connection, one: Term) -> Iterator[ColumnElement[bool]]:
     """The conditions on `event` of which one must hold, for what the store keeps no texts of."""
     for value in one.alternatives:
         if one.field == "time":
-            found = _bounds(value)
-            yield and_(true(), *_within(event.c.at, found))
+            yield and_(true(), *_bounds(value).on(event.c.at))
         elif one.field == "id":
             yield _has_id(value)
         elif one.field == "reviewed":
@@ -172,23 +169,16 @@ def _others(connection: Connection, one: Term) -> Iterator[ColumnElement[bool]]:
             yield _has_id(value)
 
 
-def _within(at: ColumnElement[int], bounds: Bounds) -> Iterator[ColumnElement[bool]]:
-    if bounds.first is not None:
-        yield at >= bounds.first
-    if bounds.last is not None:
-        yield at <= bounds.last
-
-
 def _bounds(value: Alternative) -> Bounds:
     """The whole seconds of a range in time: what CloudTrail's events have."""
     first = last = None
     if isinstance(value.at_least, datetime):
         exact = seconds(value.at_least)
-        whole = value.at_least == _EPOCH + timedelta(seconds=exact)
+        whole = value.at_least == moment(exact)
         first = exact if whole and value.include_least else exact + 1
     if isinstance(value.at_most, datetime):
         exact = seconds(value.at_most)
-        whole = value.at_most == _EPOCH + timedelta(seconds=exact)
+        whole = value.at_most == moment(exact)
         last = exact - 1 if whole and not value.include_most else exact
     return Bounds(first, last)
 

@@ -113,13 +113,8 @@ def parts(found: Conditions, *, exact: bool = False) -> Iterator[_Part]:
 
 
 def _events(found: Conditions, bounds: Bounds) -> _Part:
-    conditions = [found.on(event)]
-    if bounds.first is not None:
-        conditions.append(event.c.at >= bounds.first)
-    if bounds.last is not None:
-        conditions.append(event.c.at <= bounds.last)
     one: ColumnElement[int] = func.iif(event.c.id.is_not(None), 1, 1)
-    return _Part({**event.c}, one, and_(*conditions), hourly=False)
+    return _Part({**event.c}, one, and_(found.on(event), *bounds.on(event.c.at)), hourly=False)
 
 
 def count(connection: Connection, found: Conditions) -> int:

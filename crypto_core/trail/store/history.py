@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from threading import Event
 
 from sqlalchemy import Connection, func, select
 
 from crypto_core.lists.filter_language import SET, Alternative, Term
-from crypto_core.trail.columns import HOUR
+from crypto_core.trail.columns import HOUR, moment, seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store.blocks import event_of
@@ -23,8 +23,6 @@ from crypto_core.trail.store.counts import parts, texts_of
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.pages import read
 from crypto_core.trail.store.schema import event, rollup
-
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def has(field: str, *values: str, negated: bool = False) -> Term:
@@ -52,14 +50,13 @@ class Span:
     @property
     def bounds(self) -> Bounds:
         """The whole seconds in it."""
-        first = None if self.since is None else _up(self.since)
-        last = None if self.until is None else _up(self.until) - 1
-        return Bounds(first, last)
+        first, after = (None if end is None else _rounded_up(end) for end in (self.since, self.until))
+        return Bounds(first, None if after is None else after - 1)
 
 
-def _up(moment: datetime) -> int:
-    """A moment in whole seconds since 1970, rounded up."""
-    return -((_BEGINNING - moment) // timedelta(seconds=1))
+def _rounded_up(end: datetime) -> int:
+    whole = seconds(end)
+    return whole if moment(whole) == end else whole + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +90,11 @@ class History:
         """Return the hour of the oldest event that is dated; None where there is none."""
         with self._file.reading(self._cancelled) as connection:
             hour = connection.scalar(select(func.min(rollup.c.hour)).where(rollup.c.hour > 0))
-        return None if hour is None else _BEGINNING + timedelta(hours=int(hour))
+        return None if hour is None else moment(int(hour) * HOUR)
 
     def days(self, span: Span) -> int:
         """Return on how many days of a span there were events: a single old event is no history."""
-        hours = span.bounds
-        conditions = [rollup.c.hour > 0]
-        if hours.last is not None:
-            conditions.append(rollup.c.hour <= hours.last // HOUR)
-        if hours.first is not None:
-            conditions.append(rollup.c.hour >= hours.first // HOUR)
+        conditions = (rollup.c.hour > 0, *span.bounds.hours.on(rollup.c.hour))
         with self._file.reading(self._cancelled) as connection:
             days = select(func.count((rollup.c.hour // 24).distinct())).where(*conditions)
             return int(connection.scalar(days) or 0)
@@ -132,7 +124,7 @@ class History:
             named = texts_of(connection, sorted({n for numbers in totals for n in numbers if n}))
         ordered = sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))
         return tuple(
-            Group(tuple(named.get(n, "") for n in numbers), known[0], _moment(known[1]), _moment(known[2]))
+            Group(tuple(named.get(n, "") for n in numbers), known[0], moment(known[1]), moment(known[2]))
             for numbers, known in ordered
         )
 
@@ -219,8 +211,4 @@ class History:
             if who and (who not in best or number > best[who][0]):
                 best[who] = number, at
         names = texts_of(connection, sorted(best))
-        return {names[who]: Burst(names[who], number, _moment(at)) for who, (number, at) in best.items()}
-
-
-def _moment(at: int) -> datetime:
-    return _BEGINNING + timedelta(seconds=at)
+        return {names[who]: Burst(names[who], number, moment(at)) for who, (number, at) in best.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, select
 
 from crypto_core.trail.store.blocks import Row, with_records
 from crypto_core.trail.store.conditions import Conditions
@@ -42,15 +42,11 @@ def arrived(
         select(event.c.event_id).where(event.c.id == after.number)
     )
     conditions = [event.c.id > (0 if anew else after.number), event.c.id <= newest.id, found.on(event)]
-    if found.bounds.first is not None:
-        conditions.append(event.c.at >= found.bounds.first)
-    if found.bounds.last is not None:
-        conditions.append(event.c.at <= found.bounds.last)
     if found.bounds.empty:
         return [], Anchor(newest.id, newest.event_id), False, anew
     page = (
         select(event.c.id, event.c.at, event.c.event_id)
-        .where(and_(*conditions))
+        .where(*conditions, *found.bounds.on(event.c.at))
         .order_by(event.c.id)
         .limit(limit + 1)
         .subquery()

@@ -33,8 +33,6 @@ def read(
     limit: int,
 ) -> list[Row]:
     """Return up to `limit` events behind `start`, in the order of time."""
-    if found.bounds.empty:
-        return []
     narrowed = found.bounds.narrowed(_behind(start, newest_first=newest_first))
     if narrowed.empty:
         return []
@@ -106,11 +104,7 @@ def _rows(
     newest_first: bool,
     limit: int,
 ) -> list[Row]:
-    chosen: Select[Any] = select(event.c.id, event.c.at).where(*conditions)
-    if bounds.first is not None:
-        chosen = chosen.where(event.c.at >= bounds.first)
-    if bounds.last is not None:
-        chosen = chosen.where(event.c.at <= bounds.last)
+    chosen: Select[Any] = select(event.c.id, event.c.at).where(*conditions, *bounds.on(event.c.at))
     if index:
         chosen = by_index(chosen, index)
     order = (event.c.at.desc(), event.c.id.desc()) if newest_first else (event.c.at, event.c.id)
@@ -124,11 +118,7 @@ def _hours(
     connection: Connection, found: Conditions, bounds: Bounds, *, newest_first: bool
 ) -> Iterator[Bounds]:
     """Yield the hours with events of the filter, in order; such as follow each other together."""
-    conditions = [found.on(rollup)]
-    if bounds.first is not None:
-        conditions.append(rollup.c.hour >= bounds.first // HOUR)
-    if bounds.last is not None:
-        conditions.append(rollup.c.hour <= bounds.last // HOUR)
+    conditions = [found.on(rollup), *bounds.hours.on(rollup.c.hour)]
     order = rollup.c.hour.desc() if newest_first else rollup.c.hour
     rows = connection.scalars(select(rollup.c.hour).where(*conditions).distinct().order_by(order))
     together: list[int] = []

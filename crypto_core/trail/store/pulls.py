@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import (
     Column,
@@ -118,7 +118,7 @@ class PullBook:
         """
         with self._file.writing() as connection:
             if not going_on:
-                _forget(connection, run)
+                connection.execute(delete(unfinished).where(_of(unfinished, run)))
             if window.until < window.since:
                 return
             touching = (
@@ -130,7 +130,7 @@ class PullBook:
             connection.execute(delete(pulled).where(*touching))
             connection.execute(
                 insert(pulled).values(
-                    **_named(run),
+                    **asdict(run),
                     since=min([window.since, *(row[0] for row in rows)]),
                     until=max([window.until, *(row[1] for row in rows)]),
                     at=at,
@@ -153,7 +153,7 @@ class PullBook:
 
         `anywhere` asks whatever the place is, for the one that is furthest behind.
         """
-        named = _named(run)
+        named = asdict(run)
         if anywhere:
             del named["place"]
         wanted = select(func.max(pulled.c.until)).where(*(pulled.c[k] == v for k, v in named.items()))
@@ -171,20 +171,11 @@ class PullBook:
 
     def save(self, run: PullScope, state: Unfinished) -> None:
         """Note where a pull is to go on if it is interrupted now."""
-        values = {
-            "since": state.window.since,
-            "until": state.window.until,
-            "token": state.token,
-            "reached": state.reached,
-            "at": state.began,
-        }
+        values = {**asdict(state.window), "token": state.token, "reached": state.reached, "at": state.began}
         with self._file.writing() as connection:
-            statement = upsert(unfinished).values(**_named(run), **values)
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["source", "place", "region", "scope"], set_=values
-                )
-            )
+            statement = upsert(unfinished).values(**asdict(run), **values)
+            key = list(unfinished.primary_key.columns)
+            connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values))
 
     def known(self, names: Sequence[bytes]) -> set[bytes]:
         """Return those of the objects that were read; see `object_name`."""
@@ -218,13 +209,5 @@ def forget_pulls_before(connection: Connection, at: int) -> None:
     connection.execute(delete(read_object).where(read_object.c.at < at))
 
 
-def _named(run: PullScope) -> dict[str, str]:
-    return {"source": run.source, "place": run.place, "region": run.region, "scope": run.scope}
-
-
 def _of(table: Table, run: PullScope) -> ColumnElement[bool]:
-    return and_(*(table.c[name] == value for name, value in _named(run).items()))
-
-
-def _forget(connection: Connection, run: PullScope) -> None:
-    connection.execute(delete(unfinished).where(_of(unfinished, run)))
+    return and_(*(table.c[name] == value for name, value in asdict(run).items()))

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert
 from crypto_core.errors import EventVanishedError
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.columns import EventProperty, seconds, stored_id
+from crypto_core.trail.columns import EventProperty, moment, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.prepared import Prepared, prepare
@@ -37,8 +37,6 @@ from crypto_core.trail.store.vocabulary import Vocabulary
 
 AT_ONCE = 10_000
 """Events of one transaction."""
-
-_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +217,7 @@ class EventStore:
             if len(terms) != len(found.terms):
                 hidden = counts.count(connection, Conditions(terms, found.bounds, found.rolled)) - shown
             ends = counts.span(connection, found)
-        first, last = (_moment(ends[0]), _moment(ends[1])) if ends else (None, None)
+        first, last = map(moment, ends) if ends else (None, None)
         return Summary(shown, hidden, first, last)
 
     def histogram(
@@ -340,17 +338,13 @@ def _cursor(row: Row) -> Cursor:
     return Cursor((row[1], row[0]))
 
 
-def _moment(at: int) -> datetime:
-    return _AGO + timedelta(seconds=at)
-
-
 def _stored(row: Row) -> StoredEvent:
     number, _, _, _, reviewed_at, text, by, noted_at = row
     return StoredEvent(
         event_of(row),
         number,
-        reviewed_at=_moment(reviewed_at) if reviewed_at else None,
+        reviewed_at=moment(reviewed_at) if reviewed_at else None,
         note=text or "",
         noted_by=by or "",
-        noted_at=_moment(noted_at) if noted_at else None,
+        noted_at=moment(noted_at) if noted_at else None,
     )

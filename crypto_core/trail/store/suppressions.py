@@ -7,7 +7,7 @@ and can be listed. It is about a rule and, by pattern, about subjects.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from crypto_core.errors import RefusedError
 from crypto_core.findings.finding import Finding
 from crypto_core.lists.filter_language import Alternative
 from crypto_core.text.cleaning import clean
+from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.schema import metadata
 
@@ -57,15 +58,7 @@ class Suppression:
 
     def as_json(self) -> dict[str, Any]:
         """It as a JSON document's part."""
-        return {
-            "number": self.number,
-            "rule": self.rule,
-            "subject": self.subject,
-            "reason": self.reason,
-            "by": self.by,
-            "at": self.at.isoformat(),
-            "until": self.until.isoformat(),
-        }
+        return asdict(self) | {"at": self.at.isoformat(), "until": self.until.isoformat()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,32 +110,24 @@ class Suppressions:
         if not 1 <= days <= MOST_DAYS:
             raise RefusedError(f"A suppression lasts from 1 to {MOST_DAYS} days.", remedy="Give --days.")
         at = self._clock().replace(microsecond=0)
-        until = at + timedelta(days=days)
+        until, by = at + timedelta(days=days), clean(by, 200)
+        ends = {"at": seconds(at), "until": seconds(until)}
         self._make()
         with self._file.writing() as connection:
-            values = {
-                "rule": rule,
-                "subject": subject,
-                "reason": reason,
-                "by": clean(by, 200),
-                "at": int(at.timestamp()),
-                "until": int(until.timestamp()),
-            }
-            number = connection.execute(insert(suppression).values(values)).inserted_primary_key
-        return Suppression(int(number[0]) if number else 0, rule, subject, reason, clean(by, 200), at, until)
+            values = insert(suppression).values(rule=rule, subject=subject, reason=reason, by=by, **ends)
+            number = connection.execute(values).inserted_primary_key
+        return Suppression(int(number[0]) if number else 0, rule, subject, reason, by, at, until)
 
     def list(self, *, expired: bool = False) -> tuple[Suppression, ...]:
         """Return those that hold now, or, `expired`, all; in the order in which they were made."""
         self._make()
-        now = int(self._clock().timestamp())
         statement = select(suppression).order_by(suppression.c.id)
         if not expired:
-            statement = statement.where(suppression.c.until > now)
+            statement = statement.where(suppression.c.until > seconds(self._clock()))
         with self._file.reading() as connection:
             rows = connection.execute(statement).all()
         return tuple(
-            Suppression(r.id, r.rule, r.subject, r.reason, r.by, _moment(r.at), _moment(r.until))
-            for r in rows
+            Suppression(r.id, r.rule, r.subject, r.reason, r.by, moment(r.at), moment(r.until)) for r in rows
         )
 
     def remove(self, number: int) -> None:
@@ -161,7 +146,3 @@ class Suppressions:
             with self._file.writing() as connection:
                 suppression.create(connection, checkfirst=True)
             self._made = True
-
-
-def _moment(at: int) -> datetime:
-    return datetime.fromtimestamp(at, UTC)

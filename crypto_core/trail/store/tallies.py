@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from crypto_core.trail.columns import EventProperty
+from crypto_core.trail.columns import EventProperty, moment
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import DETAILS, ROLLED
 from crypto_core.trail.store.conditions import Bounds, Conditions
@@ -25,7 +25,6 @@ from crypto_core.trail.store.schema import event
 FIELDS = (*ROLLED, *DETAILS)
 """The columns that events can be counted by together."""
 
-_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400
 _SOME = 100_000
 """So many events are read one at a time, from wherever they are, rather than all in a row."""
@@ -166,12 +165,7 @@ def by_day(connection: Connection, found: Conditions) -> tuple[Day, ...]:
             known = days.setdefault(int(number), [0, 0])
             known[0] += int(events)
             known[1] += int(failed)
-    return tuple(Day((_AGO + timedelta(days=number)).date(), *days[number]) for number in sorted(days))
-
-
-def moment(seconds: int) -> datetime:
-    """Return a second since 1970 as a moment."""
-    return _AGO + timedelta(seconds=seconds)
+    return tuple(Day(moment(number * _DAY).date(), *days[number]) for number in sorted(days))
 
 
 def moment_json(at: datetime | None) -> str | None:

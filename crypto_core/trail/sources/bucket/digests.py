@@ -14,6 +14,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -27,13 +28,13 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError, KmsError, TrailError
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.record_reader import load
+from crypto_core.trail.sources.answers import pages_of, why
 from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, unpacked
 from crypto_core.trail.sources.bucket.places import DIGESTS, FILES, Folder, TrailBucket, delivered, folders
 from crypto_core.trail.sources.bucket.s3 import THREADS
 from crypto_core.trail.sources.lake_sql import iso
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.threads import side_by_side
-from crypto_core.trail.sources.trouble import why
 
 _MOST_PROBLEMS = 200
 _MOST_FILES = 100_000
@@ -118,44 +119,47 @@ class _Digest:
 
 
 class DigestValidator:
-    """Validates what trails delivered to a place."""
+    """Validates what trails delivered to a place in a window: in the Regions `only`, or, with none, in all."""
 
-    def __init__(self, kms: KmsApi) -> None:
-        self._kms = kms
-
-    def validate(
+    def __init__(
         self,
+        kms: KmsApi,
         asked: PullQuery,
         place: TrailBucket,
         only: frozenset[str],
         now: datetime,
         cancelled: Event | None = None,
-    ) -> Validation:
-        """Return what the digests of a window say. Raises KmsError where they can't be listed."""
-        bucket = Bucket(self._kms, place.region, place.bucket)
+    ) -> None:
+        self._kms = kms
+        self._asked = asked
+        self._place = place
+        self._only = only
+        self._now = now
+        self._cancelled = cancelled
+        self._bucket = Bucket(kms, place.region, place.bucket)
+
+    def validate(self) -> Validation:
+        """Return what the digests say. Raises KmsError where they can't be listed."""
         result, told = Validation(), set()
-        for folder in folders(bucket, place, DIGESTS, cancelled):
-            if not only or folder.region in only:
-                for chain in _chains(bucket, place, folder, asked, cancelled):
-                    result += self._chain(bucket, chain, folder, asked, now, cancelled)
-                    told.add((folder.account, folder.region))
-        for missing in _without(bucket, place, only, told, asked, cancelled):
+        for folder in self._folders(DIGESTS):
+            for chain in self._chains(folder):
+                result += self._chain(chain, folder)
+                told.add((folder.account, folder.region))
+        for missing in self._without(told):
             result = result.but(
-                f"{place}: {missing}: there are no digest files for this window: validation isn't switched "
+                f"{self._place}: {missing}: there are no digest files for this window: validation isn't switched "
                 "on for the trail, or they were deleted."
             )
         return result
 
-    def _chain(
-        self,
-        bucket: Bucket,
-        listed: Sequence[str],
-        folder: Folder,
-        asked: PullQuery,
-        now: datetime,
-        cancelled: Event | None,
-    ) -> Validation:
+    def _folders(self, kind: str) -> Iterator[Folder]:
+        for folder in folders(self._bucket, self._place, kind, self._cancelled):
+            if not self._only or folder.region in self._only:
+                yield folder
+
+    def _chain(self, listed: Sequence[str], folder: Folder) -> Validation:
         """What the digests of one trail say of one Region. `listed` are their keys, the newest first."""
+        bucket, asked, now = self._bucket, self._asked, self._now
         keys = self._public_keys(folder.region, asked.since - _DAY, min(asked.until + _DAY, now))
         if isinstance(keys, str):
             return Validation().but(f"{folder.region}: public keys: {keys}")
@@ -168,7 +172,7 @@ class DigestValidator:
                 breaks=1,
             )
         for key in listed:
-            digest = self._read(bucket, key, cancelled)
+            digest = self._read(key)
             if isinstance(digest, str):
                 result = result.but(f"s3://{bucket.name}/{key}: {digest}", digests_invalid=1, breaks=1)
                 later = None
@@ -177,7 +181,7 @@ class DigestValidator:
             if wrong:
                 result = result.but(f"s3://{bucket.name}/{key}: {wrong}", digests_invalid=1)
             elif digest.text("digestEndTime") >= iso(asked.since):
-                result += Validation(digests=1) + self._files(bucket, digest, cancelled)
+                result += Validation(digests=1) + self._files(digest)
             if key.endswith(_BACKFILL):
                 continue
             if later is not None:
@@ -188,35 +192,31 @@ class DigestValidator:
                         f"s3://{bucket.name}/{later.key}: {broken}", breaks=1, digests_missing=missing
                     )
             later = digest
-        return result + self._before(bucket, later, asked, cancelled)
+        return result + self._before(later)
 
-    def _before(
-        self, bucket: Bucket, oldest: _Digest | None, asked: PullQuery, cancelled: Event | None
-    ) -> Validation:
+    def _before(self, oldest: _Digest | None) -> Validation:
         """Whether the digest before the oldest is there, if it still is of the window."""
         start = oldest.text("digestStartTime") if oldest else ""
-        if oldest is None or start <= iso(asked.since):
+        if oldest is None or start <= iso(self._asked.since):
             return Validation()
         key = oldest.text("previousDigestS3Object")
         if not key:
             return Validation().but(
-                f"s3://{bucket.name}/{oldest.key}: the chain begins here, at {start}: nothing vouches for "
-                "what was delivered before."
+                f"s3://{self._bucket.name}/{oldest.key}: the chain begins here, at {start}: nothing vouches "
+                "for what was delivered before."
             )
-        digest = self._read(bucket, key, cancelled)
+        digest = self._read(key)
         if isinstance(digest, str):
-            return Validation().but(f"s3://{bucket.name}/{key}: {digest}", digests_missing=1, breaks=1)
-        broken = _broken(oldest, digest, bucket.name)
-        return (
-            Validation().but(f"s3://{bucket.name}/{oldest.key}: {broken}", breaks=1)
-            if broken
-            else Validation()
-        )
+            return Validation().but(f"s3://{self._bucket.name}/{key}: {digest}", digests_missing=1, breaks=1)
+        broken = _broken(oldest, digest, self._bucket.name)
+        if not broken:
+            return Validation()
+        return Validation().but(f"s3://{self._bucket.name}/{oldest.key}: {broken}", breaks=1)
 
-    def _read(self, bucket: Bucket, key: str, cancelled: Event | None) -> _Digest | str:
+    def _read(self, key: str) -> _Digest | str:
         """A digest file, or why it can't be read."""
         try:
-            content = bucket.read(key, cancelled)
+            content = self._bucket.read_object(key, self._cancelled)
             body = unpacked(content.body)
             document = load(body)
         except (KmsError, TrailError) as error:
@@ -227,84 +227,82 @@ class DigestValidator:
             return "it is no digest."
         return _Digest(key, hashlib.sha256(body).hexdigest(), content.metadata.get("signature", ""), document)
 
-    def _files(self, bucket: Bucket, digest: _Digest, cancelled: Event | None) -> Validation:
+    def _files(self, digest: _Digest) -> Validation:
         """Hold each log file against its hash."""
         entries = digest.document.get("logFiles")
         files = [one for one in entries if isinstance(one, Mapping)] if isinstance(entries, list) else []
         if len(files) > _MOST_FILES:
-            return Validation().but(f"s3://{bucket.name}/{digest.key}: it names too many files.")
+            return Validation().but(f"s3://{self._bucket.name}/{digest.key}: it names too many files.")
         result = Validation()
-        for _, outcome in side_by_side(
-            lambda one: _file(bucket, one, cancelled), files, threads=THREADS, cancelled=cancelled
-        ):
+        for _, outcome in side_by_side(self._file, files, threads=THREADS, cancelled=self._cancelled):
             result += outcome
         return result
 
     def _public_keys(self, region: str, since: datetime, until: datetime) -> dict[str, RSAPublicKey] | str:
         """CloudTrail's public keys of a window by fingerprint, or why they can't be had."""
         found: dict[str, RSAPublicKey] = {}
-        token: dict[str, str] = {}
-        while True:
+        ask = partial(self._kms.read, "cloudtrail", "ListPublicKeys", region=region)
+        window = {"StartTime": since - _BEFORE, "EndTime": until + _BEFORE}
+        try:
+            answers = list(pages_of(ask, self._cancelled, **window))
+        except KmsError as error:
+            return why(error)
+        for one in (one for answer in answers for one in answer.get("PublicKeyList") or ()):
             try:
-                answer = self._kms.read(
-                    "cloudtrail",
-                    "ListPublicKeys",
-                    region=region,
-                    StartTime=since - _BEFORE,
-                    EndTime=until + _BEFORE,
-                    **token,
-                )
-            except KmsError as error:
-                return why(error)
-            for one in answer.get("PublicKeyList") or ():
-                try:
-                    key = load_der_public_key(bytes(one.get("Value") or b""))
-                except (ValueError, TypeError, UnsupportedAlgorithm):
-                    continue
-                if isinstance(key, RSAPublicKey):
-                    found[str(one.get("Fingerprint"))] = key
-            if not isinstance(answer.get("NextToken"), str):
-                return found
-            token = {"NextToken": answer["NextToken"]}
+                key = load_der_public_key(bytes(one.get("Value") or b""))
+            except (ValueError, TypeError, UnsupportedAlgorithm):
+                continue
+            if isinstance(key, RSAPublicKey):
+                found[str(one.get("Fingerprint"))] = key
+        return found
 
+    def _without(self, told: Collection[tuple[str, str]]) -> Iterator[str]:
+        """Name what has no digest at all: Regions that the trail records, and folders of log files."""
+        regions = self._place.regions
+        recorded = sorted((regions & self._only if self._only else regions) - {region for _, region in told})
+        yield from recorded
+        unsigned = [
+            f"{folder.account} {folder.region}"
+            for folder in self._folders(FILES)
+            if folder.region not in recorded
+            and (folder.account, folder.region) not in told
+            and any(delivered(self._bucket, folder.path, self._asked, cancelled=self._cancelled))
+        ]
+        yield from unsigned
+        if not told and not recorded and not unsigned:
+            yield "All Regions"
 
-def _without(
-    bucket: Bucket,
-    place: TrailBucket,
-    only: frozenset[str],
-    told: Collection[tuple[str, str]],
-    asked: PullQuery,
-    cancelled: Event | None,
-) -> Iterator[str]:
-    """Name what has no digest at all: Regions that the trail records, and folders of log files."""
-    with_digests = {region for _, region in told}
-    recorded = sorted((place.regions & only if only else place.regions) - with_digests)
-    yield from recorded
-    unsigned = [
-        f"{folder.account} {folder.region}"
-        for folder in folders(bucket, place, FILES, cancelled)
-        if (not only or folder.region in only)
-        and folder.region not in recorded
-        and (folder.account, folder.region) not in told
-        and any(delivered(bucket, folder.path, asked.since, asked.until, cancelled=cancelled))
-    ]
-    yield from unsigned
-    if not told and not recorded and not unsigned:
-        yield "All Regions"
+    def _chains(self, folder: Folder) -> list[list[str]]:
+        """The keys of a window's digests, a list for each trail, the newest first, backfills before them."""
+        found: dict[str, dict[str, str]] = {}
+        place = self._place
+        for one in delivered(self._bucket, folder.path, self._asked, cancelled=self._cancelled):
+            named = _NAME.fullmatch(one.key.rsplit("/", 1)[-1])
+            of_trail = f"{folder.account}_{DIGESTS}_{folder.region}_{place.trail}_{place.region}"
+            if named and (not place.trail or named["chain"] == of_trail):
+                order = f"{named['backfill'] or ''}{named['stamp']}"
+                found.setdefault(named["chain"], {})[order] = one.key
+        return [[keys[order] for order in sorted(keys, reverse=True)] for keys in found.values()]
 
-
-def _chains(
-    bucket: Bucket, place: TrailBucket, folder: Folder, asked: PullQuery, cancelled: Event | None
-) -> list[list[str]]:
-    """The keys of a window's digests, a list for each trail, the newest first, backfills before them."""
-    found: dict[str, dict[str, str]] = {}
-    for one in delivered(bucket, folder.path, asked.since, asked.until, cancelled=cancelled):
-        named = _NAME.fullmatch(one.key.rsplit("/", 1)[-1])
-        of_trail = f"{folder.account}_{DIGESTS}_{folder.region}_{place.trail}_{place.region}"
-        if named and (not place.trail or named["chain"] == of_trail):
-            order = f"{named['backfill'] or ''}{named['stamp']}"
-            found.setdefault(named["chain"], {})[order] = one.key
-    return [[keys[order] for order in sorted(keys, reverse=True)] for keys in found.values()]
+    def _file(self, entry: Mapping[str, Any]) -> Validation:
+        """Hold one log file against its hash."""
+        key = entry.get("s3Object")
+        if not isinstance(key, str) or entry.get("s3Bucket") != self._bucket.name:
+            return Validation().but(
+                "A digest names a file that is no object of this bucket.", files_invalid=1
+            )
+        where = f"s3://{self._bucket.name}/{clean(key, 400)}"
+        try:
+            body = unpacked(self._bucket.read_object(key, self._cancelled).body)
+        except BrokenObjectError as error:
+            return Validation().but(f"{where}: {error.message}", files_invalid=1)
+        except KmsAccessDeniedError as error:
+            return Validation().but(f"{where}: {why(error)}")
+        except KmsError as error:
+            return Validation().but(f"{where}: {why(error)}", files_missing=1)
+        if hashlib.sha256(body).hexdigest() != str(entry.get("hashValue")).lower():
+            return Validation().but(f"{where}: its content was changed after delivery.", files_invalid=1)
+        return Validation(files=1)
 
 
 def signed_text(document: Mapping[str, Any], hashed: str) -> bytes:
@@ -345,21 +343,3 @@ def _broken(later: _Digest, earlier: _Digest, bucket: str) -> str:
     if later.text("previousDigestSignature").lower() != earlier.signature.lower():
         return "the digest before it has another signature than it had."
     return ""
-
-
-def _file(bucket: Bucket, entry: Mapping[str, Any], cancelled: Event | None) -> Validation:
-    key = entry.get("s3Object")
-    if not isinstance(key, str) or entry.get("s3Bucket") != bucket.name:
-        return Validation().but("A digest names a file that is no object of this bucket.", files_invalid=1)
-    where = f"s3://{bucket.name}/{clean(key, 400)}"
-    try:
-        body = unpacked(bucket.read(key, cancelled).body)
-    except BrokenObjectError as error:
-        return Validation().but(f"{where}: {error.message}", files_invalid=1)
-    except KmsAccessDeniedError as error:
-        return Validation().but(f"{where}: {why(error)}")
-    except KmsError as error:
-        return Validation().but(f"{where}: {why(error)}", files_missing=1)
-    if hashlib.sha256(body).hexdigest() != str(entry.get("hashValue")).lower():
-        return Validation().but(f"{where}: its content was changed after delivery.", files_invalid=1)
-    return Validation(files=1)

@@ -76,7 +76,7 @@ class Bucket:
                     etag = str(one.get("ETag") or "")
                     yield Listed(self.name, key, int(one.get("Size") or 0), etag, written)
 
-    def read(self, key: str, cancelled: Event | None = None) -> Content:
+    def read_object(self, key: str, cancelled: Event | None = None) -> Content:
         """Return an object. Raises KmsError, and BrokenObjectError for one that is larger than allowed."""
         from botocore.exceptions import BotoCoreError
         from urllib3.exceptions import HTTPError

@@ -19,9 +19,10 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, SettingsError
 from crypto_core.keys.posture.trails import recorded
 from crypto_core.text.cleaning import clean
+from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import Bucket, Listed
-from crypto_core.trail.sources.tally import PullTally
-from crypto_core.trail.sources.trouble import why
+from crypto_core.trail.sources.pull_query import PullQuery
+from crypto_core.trail.sources.tally import PullRun
 
 LOGS = "AWSLogs/"
 FILES, DIGESTS = "CloudTrail", "CloudTrail-Digest"
@@ -82,18 +83,13 @@ def place_at(address: str, region: str) -> TrailBucket:
     return TrailBucket(found["bucket"], "".join(f"{name}/" for name in names), region)
 
 
-def places_of_trails(
-    kms: KmsApi,
-    regions: Iterable[str],
-    since: datetime,
-    tally: PullTally,
-    cancelled: Event | None = None,
-) -> list[TrailBucket]:
+def places_of_trails(kms: KmsApi, regions: Iterable[str], pull: PullRun) -> list[TrailBucket]:
     """Return where the trails of these Regions deliver. What can't be asked is a gap.
 
-    Also that a trail does not have all of KMS's events from `since` on, unless another one has them. Raises
+    Also that a trail does not have all of KMS's events of the window, unless another one has them. Raises
     KmsError if no Region can be asked.
     """
+    tally, cancelled = pull.tally, pull.cancelled
     described: dict[str, tuple[dict[str, Any], set[str]]] = {}
     failures: list[KmsError] = []
     wanted = list(regions)
@@ -117,7 +113,7 @@ def places_of_trails(
         home = str(trail.get("HomeRegion") or min(covered))
         off, begins = _off(kms, arn, home)
         missing = [*_left_out(kms, arn, home), *off]
-        late = begins if begins and begins > since else None
+        late = begins if begins and begins > pull.asked.since else None
         sentences = [*missing, *([_BEGINS.format(late.astimezone(UTC))] if late else [])]
         told.append((frozenset(covered), [f"{clean(arn, 200)} {sentence}" for sentence in sentences]))
         prefix = str(trail.get("S3KeyPrefix") or "")
@@ -184,19 +180,13 @@ def _organisations(bucket: Bucket, place: TrailBucket, cancelled: Event | None) 
 
 
 def delivered(
-    bucket: Bucket,
-    path: str,
-    since: datetime,
-    until: datetime,
-    *,
-    before: int = 0,
-    cancelled: Event | None = None,
+    bucket: Bucket, path: str, asked: PullQuery, *, before: int = 0, cancelled: Event | None = None
 ) -> Iterator[Listed]:
     """Yield the objects of the days in whose folders files of a window may lie. `path` is that of the years.
 
     Those of late delivery are included, and so many days `before`. S3 lists names in order. Raises KmsError.
     """
-    first, last = since.date() - timedelta(days=before), until.date() + timedelta(days=_LATE_DAYS)
+    first, last = asked.since.date() - timedelta(days=before), asked.until.date() + timedelta(days=_LATE_DAYS)
     for one in bucket.objects(path, cancelled, after=f"{path}{first:%Y/%m/%d}"):
         if one.key[len(path) :][:10] > f"{last:%Y/%m/%d}":
             return

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from threading import Event
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import (
@@ -25,12 +24,12 @@ from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import load, read_records, records_of
+from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, Listed, unpacked
 from crypto_core.trail.sources.bucket.places import FILES, Folder, TrailBucket, delivered, folders
-from crypto_core.trail.sources.pull_query import PullQuery, Read, settled
-from crypto_core.trail.sources.tally import PullTally
+from crypto_core.trail.sources.pull_query import Read, kept_of, settled
+from crypto_core.trail.sources.tally import PullRun
 from crypto_core.trail.sources.threads import side_by_side
-from crypto_core.trail.sources.trouble import why
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, object_name
 
@@ -66,19 +65,11 @@ class BucketSource:
         self._book = book
         self._clock = clock
 
-    def last(self, region: str, scope: str, place: str | None) -> int | None:
+    def covered_until(self, region: str, scope: str, place: str | None) -> int | None:
         """Return up to when a Region's events are whole, in one place or, None, in all."""
         return self._book.last(PullScope("s3", region, scope, place or ""), anywhere=place is None)
 
-    def pull(
-        self,
-        asked: PullQuery,
-        place: TrailBucket,
-        regions: Iterable[str],
-        tally: PullTally,
-        *,
-        cancelled: Event | None = None,
-    ) -> tuple[str, ...]:
+    def pull_events(self, pull: PullRun, place: TrailBucket, regions: Iterable[str]) -> tuple[str, ...]:
         """Read the files of a window that were not read yet; return the Regions that were found.
 
         `regions` narrows to some; none is all that are there. A file that can't be read is a gap by its name.
@@ -86,33 +77,27 @@ class BucketSource:
         """
         only, began = frozenset(regions), self._clock()
         bucket = Bucket(self._kms, place.region, place.bucket)
-        found = [f for f in folders(bucket, place, FILES, cancelled) if not only or f.region in only]
+        found = [f for f in folders(bucket, place, FILES, pull.cancelled) if not only or f.region in only]
         trouble: set[str] = set()
         if not found and not place.regions:
-            tally.gap(f"{place}: there are no folders of CloudTrail's below AWSLogs/.")
+            pull.tally.gap(f"{place}: there are no folders of CloudTrail's below AWSLogs/.")
         for folder in found:
-            if not self._folder(bucket, place, folder, asked, tally, cancelled):
+            if not self._folder(bucket, place, folder, pull):
                 trouble.add(folder.region)
         there = {folder.region for folder in found} | (place.regions & only if only else place.regions)
         # Where a trail is known, so is what it records; a folder besides may be another trail's.
         whole = (place.regions & there if place.trail else there) if place.whole else set()
-        window = settled(asked.window, began)
+        window = settled(pull.asked.window, began)
         if place.begins:
             window = TimeWindow(max(window.since, seconds(place.begins)), window.until)
         for region in sorted(whole - trouble):
-            self._book.cover(PullScope("s3", region, asked.scope, str(place)), window, seconds(self._clock()))
+            scope = PullScope("s3", region, pull.asked.scope, str(place))
+            self._book.cover(scope, window, seconds(self._clock()))
         return tuple(sorted(there))
 
-    def _folder(
-        self,
-        bucket: Bucket,
-        place: TrailBucket,
-        folder: Folder,
-        asked: PullQuery,
-        tally: PullTally,
-        cancelled: Event | None,
-    ) -> bool:
+    def _folder(self, bucket: Bucket, place: TrailBucket, folder: Folder, pull: PullRun) -> bool:
         """Read what an account delivered of one Region; True if nothing is missing."""
+        tally, cancelled = pull.tally, pull.cancelled
         where, complete, unanswered = f"{folder.account} {folder.region}", True, 0
         kept: list[TrailEvent] = []
         read: list[tuple[bytes, int]] = []
@@ -125,12 +110,9 @@ class BucketSource:
             read.clear()
 
         try:
-            wanted = self._wanted(bucket, folder, asked, cancelled)
+            wanted = self._wanted(bucket, folder, pull)
             for one, result in side_by_side(
-                lambda one: self._read(bucket, one, asked, cancelled),
-                wanted,
-                threads=THREADS,
-                cancelled=cancelled,
+                lambda one: self._read(bucket, one, pull), wanted, threads=THREADS, cancelled=cancelled
             ):
                 name = f"s3://{bucket.name}/{clean(one.listed.key, 300)}"
                 if isinstance(result, KeydeckError):
@@ -161,44 +143,27 @@ class BucketSource:
             return False
         return complete
 
-    def _wanted(
-        self, bucket: Bucket, folder: Folder, asked: PullQuery, cancelled: Event | None
-    ) -> Iterator[_Wanted]:
+    def _wanted(self, bucket: Bucket, folder: Folder, pull: PullRun) -> Iterator[_Wanted]:
         """The files of the days that were not read yet."""
-        oldest = asked.since - _CLOCKS
-        found = delivered(
-            bucket, folder.path, asked.since, asked.until, before=_LATE_DAYS, cancelled=cancelled
-        )
+        oldest = pull.asked.since - _CLOCKS
+        found = delivered(bucket, folder.path, pull.asked, before=_LATE_DAYS, cancelled=pull.cancelled)
         # What was written before the window began can't hold its events.
         listed = (one for one in found if one.written >= oldest and not one.key.endswith("/"))
         while some := list(islice(listed, 1_000)):
-            names = [object_name(asked.scope, one.bucket, one.key, one.etag) for one in some]
+            names = [object_name(pull.asked.scope, one.bucket, one.key, one.etag) for one in some]
             there = self._book.known(names)
             yield from (
                 _Wanted(one, name) for one, name in zip(some, names, strict=True) if name not in there
             )
 
-    def _read(
-        self, bucket: Bucket, one: _Wanted, asked: PullQuery, cancelled: Event | None
-    ) -> Read | KmsError | BrokenObjectError:
+    def _read(self, bucket: Bucket, one: _Wanted, pull: PullRun) -> Read | KmsError | BrokenObjectError:
         """What is in a file, or why it can't be read."""
         try:
-            return read_document(load(unpacked(bucket.read(one.listed.key, cancelled).body)), asked.wants)
+            content = bucket.read_object(one.listed.key, pull.cancelled)
+            return kept_of(read_records(records_of(load(unpacked(content.body)))), pull.asked.wants)
         except CredentialsError:
             raise
         except (BrokenObjectError, KmsError) as error:
             return error
         except ValueError as error:
             return BrokenObjectError(f"it is not JSON ({clean(error, 100)}).")
-
-
-def read_document(document: object, wants: Callable[[TrailEvent], bool]) -> Read:
-    """Return what a file's document tells of."""
-    kept, records, unreadable = [], 0, 0
-    for found in read_records(records_of(document)):
-        records += 1
-        if found is None:
-            unreadable += 1
-        elif wants(found):
-            kept.append(found)
-    return Read(tuple(kept), records, unreadable)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from threading import Event
 from typing import Any
@@ -17,16 +18,14 @@ from sqlalchemy import ColumnElement, and_, literal_column, table
 from sqlalchemy.sql import quoted_name
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, SettingsError
 from crypto_core.text.cleaning import clean
+from crypto_core.trail.sources.answers import pages_of, why
 from crypto_core.trail.sources.bucket.objects import Bucket
 from crypto_core.trail.sources.bucket.places import FILES, delivered, folders, place_at
 from crypto_core.trail.sources.lake_sql import LakeStatement, iso, question
 from crypto_core.trail.sources.pull_query import PullQuery
-from crypto_core.trail.sources.query_run import QueryLimits, QueryStatus, run_to_end
-from crypto_core.trail.sources.tally import PullTally
-from crypto_core.trail.sources.trouble import why
+from crypto_core.trail.sources.query_run import QueryStatus
 
 DOLLARS_PER_TB = 5.0
 _LEAST_BYTES = 10_000_000
@@ -119,10 +118,8 @@ class Athena:
             scanned = None
         return query, scanned, remarks
 
-    def rows(
-        self, query: LakeStatement, patience: QueryLimits, tally: PullTally
-    ) -> Iterator[Mapping[str, str | None]]:
-        """Run the query and yield its rows."""
+    def start_query(self, query: LakeStatement) -> str:
+        """Start the query; return the name of this run of it."""
         wanted: dict[str, Any] = {
             "QueryString": query.statement,
             "ExecutionParameters": list(query.literals),
@@ -131,39 +128,34 @@ class Athena:
             wanted["WorkGroup"] = self._settings.workgroup
         if self._settings.output:
             wanted["ResultConfiguration"] = {"OutputLocation": self._settings.output}
-        execution = str(self._ask("StartQueryExecution", **wanted).get("QueryExecutionId") or "")
+        return str(self._ask("StartQueryExecution", **wanted).get("QueryExecutionId") or "")
 
-        def look() -> QueryStatus:
-            answer = self._ask("GetQueryExecution", QueryExecutionId=execution).get("QueryExecution") or {}
-            status = answer.get("Status") or {}
-            state = str(status.get("State"))
-            return QueryStatus(
-                int((answer.get("Statistics") or {}).get("DataScannedInBytes") or 0),
-                state == "SUCCEEDED",
-                f"{state}: {status.get('StateChangeReason')}" if state in ("FAILED", "CANCELLED") else "",
-            )
+    def query_status(self, execution: str) -> QueryStatus:
+        """Return how a run stands."""
+        answer = self._ask("GetQueryExecution", QueryExecutionId=execution).get("QueryExecution") or {}
+        status = answer.get("Status") or {}
+        state = str(status.get("State"))
+        return QueryStatus(
+            int((answer.get("Statistics") or {}).get("DataScannedInBytes") or 0),
+            state == "SUCCEEDED",
+            f"{state}: {status.get('StateChangeReason')}" if state in ("FAILED", "CANCELLED") else "",
+        )
 
-        def stop() -> object:
-            return self._ask("StopQueryExecution", QueryExecutionId=execution)
+    def stop_query(self, execution: str) -> None:
+        """Stop a run."""
+        self._ask("StopQueryExecution", QueryExecutionId=execution)
 
-        run_to_end(self.name, look, stop, self.price, patience, tally)
-        yield from self._results(execution, patience.cancelled)
-
-    def _results(self, execution: str, cancelled: Event | None) -> Iterator[Mapping[str, str | None]]:
-        token: dict[str, str] = {}
+    def query_rows(self, execution: str, cancelled: Event | None) -> Iterator[Mapping[str, str | None]]:
+        """Yield the rows that a run brought."""
         header: list[str] | None = None
-        while True:
-            stop_if(cancelled)
-            answer = self._ask("GetQueryResults", QueryExecutionId=execution, MaxResults=_PAGE, **token)
+        asked = {"QueryExecutionId": execution, "MaxResults": _PAGE}
+        for answer in pages_of(partial(self._ask, "GetQueryResults"), cancelled, **asked):
             for row in (answer.get("ResultSet") or {}).get("Rows") or ():
                 values = [cell.get("VarCharValue") for cell in row.get("Data") or ()]
                 if header is None:
                     header = [str(value) for value in values]
                 else:
                     yield dict(zip(header, values, strict=False))
-            if not isinstance(answer.get("NextToken"), str):
-                return
-            token = {"NextToken": answer["NextToken"]}
 
     def _metadata(self, database: str, name: str) -> tuple[Mapping[str, Any], list[str]]:
         try:
@@ -186,7 +178,7 @@ class Athena:
             found = (
                 bucket.objects(folder.path, cancelled)
                 if asked is None
-                else delivered(bucket, folder.path, asked.since, asked.until, cancelled=cancelled)
+                else delivered(bucket, folder.path, asked, cancelled=cancelled)
             )
             for one in islice(found, _MOST_LISTED - listed + 1):
                 listed, total = listed + 1, total + one.size

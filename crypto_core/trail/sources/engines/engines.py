@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -14,7 +15,14 @@ from threading import Event
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
-from crypto_core.errors import NotConfirmedError, RefusedError, SettingsError
+from crypto_core.errors import (
+    InterruptedRunError,
+    KmsError,
+    NotConfirmedError,
+    RefusedError,
+    SettingsError,
+    TrailError,
+)
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
@@ -24,8 +32,8 @@ from crypto_core.trail.sources.engines.lake import Lake
 from crypto_core.trail.sources.lake_sql import MISSING, record_of
 from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.pull_query import PullQuery, settled
-from crypto_core.trail.sources.query_run import QueryLimits, Rest
-from crypto_core.trail.sources.tally import PullTally
+from crypto_core.trail.sources.query_run import Rest
+from crypto_core.trail.sources.tally import PullRun
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope
 
@@ -33,6 +41,7 @@ MOST_SCANNED = 100 * 10**9
 """Bytes that a query may scan unless the operator says otherwise."""
 MOST_ROWS = 1_000_000
 _AT_ONCE = 1_000
+_LOOK_SECONDS = 1.0
 
 _SET_STORE = "Set KEYDECK_LAKE_STORE to the ARN of an event data store."
 _STORE = re.compile(
@@ -69,7 +78,7 @@ class Engines:
         self._clock = clock
         self._rest = rest
 
-    def last(self, kind: str, scope: str) -> int | None:
+    def covered_until(self, kind: str, scope: str) -> int | None:
         """Return up to when all was fetched. An engine's tables know no single Region."""
         return self._book.last(self._run(kind, scope))
 
@@ -117,15 +126,15 @@ class Engines:
             costs=True,
         )
 
-    def pull(self, plan: PullPlan, tally: PullTally, *, cancelled: Event | None = None) -> tuple[str, ...]:
+    def pull_events(self, plan: PullPlan, pull: PullRun) -> tuple[str, ...]:
         """Run a plan's query and store its rows; return the Regions of the events.
 
         Raises NotConfirmedError for a query that is not the plan's any more.
         """
-        engine, asked = self._engine(plan.source), plan.asked
+        engine, asked, tally = self._engine(plan.source), plan.asked, pull.tally
         began = self._clock()
         query, _, remarks = engine.prepare(
-            asked, plan.regions, most_rows=MOST_ROWS + 1, estimate=False, cancelled=cancelled
+            asked, plan.regions, most_rows=MOST_ROWS + 1, estimate=False, cancelled=pull.cancelled
         )
         if query.inlined != plan.statement:
             raise NotConfirmedError(
@@ -135,7 +144,9 @@ class Engines:
             )
         for remark in remarks:
             tally.note(remark)
-        rows = engine.rows(query, QueryLimits(plan.most or MOST_SCANNED, self._rest, cancelled), tally)
+        execution = engine.start_query(query)
+        self._run_to_end(engine, execution, plan.most or MOST_SCANNED, pull)
+        rows = engine.query_rows(execution, pull.cancelled)
         regions: dict[str, None] = {}
         total, whole = 0, True
         while some := list(islice(rows, _AT_ONCE)):
@@ -146,7 +157,7 @@ class Engines:
                 tally.gap(f"{engine.name}: {found.count(None)} rows are no records.")
             kept = [e for e in found if e is not None and _wanted(e, asked, plan.regions)]
             regions |= {event.region: None for event in kept}
-            stop_if(cancelled)
+            stop_if(pull.cancelled)
             added = self._store.add(kept)
             tally.count(engine.name, pages=1, records=len(some), added=added)
         if total > MOST_ROWS:
@@ -157,6 +168,28 @@ class Engines:
                 self._run(plan.source, asked.scope), settled(asked.window, began), seconds(self._clock())
             )
         return plan.regions or tuple(sorted(regions))
+
+    def _run_to_end(self, engine: Athena | Lake, execution: str, most: int, pull: PullRun) -> None:
+        """Wait for a query, and stop it if it scans too much or nobody waits any more.
+
+        Raises TrailError, InterruptedRunError, KmsError.
+        """
+        ended = False
+        try:
+            while not ended:
+                stop_if(pull.cancelled)
+                now = engine.query_status(execution)
+                ended = now.done or bool(now.failure)
+                now.check(engine.name, most)
+                if not ended:
+                    self._rest(pull.cancelled or Event(), _LOOK_SECONDS)
+        except (InterruptedRunError, KmsError, TrailError):
+            if not ended:
+                with suppress(KmsError):
+                    engine.stop_query(execution)
+            raise
+        price = engine.price(now.scanned)
+        pull.tally.note(f"{engine.name} scanned {now.scanned:,} bytes, {price} at list price.")
 
     def _run(self, kind: str, scope: str) -> PullScope:
         place = self._settings.athena.table if kind == "athena" else self._settings.lake_store

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -17,10 +18,10 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import TrailError
 from crypto_core.text.cleaning import clean
+from crypto_core.trail.sources.answers import pages_of
 from crypto_core.trail.sources.lake_sql import LakeStatement, question
 from crypto_core.trail.sources.pull_query import PullQuery
-from crypto_core.trail.sources.query_run import QueryLimits, QueryStatus, run_to_end
-from crypto_core.trail.sources.tally import PullTally
+from crypto_core.trail.sources.query_run import QueryStatus
 
 DOLLARS_PER_GB = 0.005
 _LONGEST_STATEMENT = 10_000
@@ -70,38 +71,31 @@ class Lake:
             raise TrailError("The filter is too long for CloudTrail Lake.", remedy="Ask for less at once.")
         return query, None, remarks
 
-    def rows(
-        self, query: LakeStatement, patience: QueryLimits, tally: PullTally
-    ) -> Iterator[Mapping[str, str | None]]:
-        """Run the query and yield its rows."""
-        execution = str(self._ask("StartQuery", QueryStatement=query.inlined).get("QueryId") or "")
+    def start_query(self, query: LakeStatement) -> str:
+        """Start the query; return the name of this run of it."""
+        return str(self._ask("StartQuery", QueryStatement=query.inlined).get("QueryId") or "")
 
-        def look() -> QueryStatus:
-            answer = self._ask("DescribeQuery", QueryId=execution)
-            state = str(answer.get("QueryStatus"))
-            failed = state in ("FAILED", "CANCELLED", "TIMED_OUT")
-            return QueryStatus(
-                int((answer.get("QueryStatistics") or {}).get("BytesScanned") or 0),
-                state == "FINISHED",
-                f"{state}: {answer.get('ErrorMessage')}" if failed else "",
-            )
+    def query_status(self, execution: str) -> QueryStatus:
+        """Return how a run stands."""
+        answer = self._ask("DescribeQuery", QueryId=execution)
+        state = str(answer.get("QueryStatus"))
+        failed = state in ("FAILED", "CANCELLED", "TIMED_OUT")
+        return QueryStatus(
+            int((answer.get("QueryStatistics") or {}).get("BytesScanned") or 0),
+            state == "FINISHED",
+            f"{state}: {answer.get('ErrorMessage')}" if failed else "",
+        )
 
-        def stop() -> object:
-            return self._ask("CancelQuery", QueryId=execution)
+    def stop_query(self, execution: str) -> None:
+        """Stop a run."""
+        self._ask("CancelQuery", QueryId=execution)
 
-        run_to_end(self.name, look, stop, self.price, patience, tally)
-        yield from self._results(execution, patience.cancelled)
-
-    def _results(self, execution: str, cancelled: Event | None) -> Iterator[Mapping[str, str | None]]:
-        token: dict[str, str] = {}
-        while True:
-            stop_if(cancelled)
-            answer = self._ask("GetQueryResults", QueryId=execution, MaxQueryResults=_PAGE, **token)
+    def query_rows(self, execution: str, cancelled: Event | None) -> Iterator[Mapping[str, str | None]]:
+        """Yield the rows that a run brought."""
+        asked = {"QueryId": execution, "MaxQueryResults": _PAGE}
+        for answer in pages_of(partial(self._ask, "GetQueryResults"), cancelled, **asked):
             for cells in answer.get("QueryResultRows") or ():
                 yield {name.lower(): value for cell in cells for name, value in cell.items()}
-            if not isinstance(answer.get("NextToken"), str):
-                return
-            token = {"NextToken": answer["NextToken"]}
 
     def _ask(self, operation: str, **parameters: Any) -> dict[str, Any]:
         # The queries of a store are asked for by their ids alone; the store itself by its ARN.
