@@ -47,7 +47,7 @@ def import_(*, paths: tuple[str, ...], again: bool, as_json: bool) -> int:
     store = open_events(loaded().settings)
     try:
         with cancelled_by_interrupt(_STOPPING) as cancelled, _progress() as shown, uncollected():
-            report = FileImport(store).run(paths, shown, cancelled, again=again)
+            report = FileImport(store).import_files(paths, shown, cancelled, again=again)
     finally:
         store.close()
     if as_json:

@@ -106,7 +106,7 @@ def measure(folder: Path, events: int, rounds: int, trailscraper: str | None) ->
 
             def imported(path: Path = path) -> int:
                 store = EventStore(path)
-                report = FileImport(store).run([folder])
+                report = FileImport(store).import_files([folder])
                 store.close()
                 return report.records
 

@@ -147,8 +147,8 @@ class DigestValidator:
                 told.add((folder.account, folder.region))
         for missing in self._without(told):
             result = result.but(
-                f"{self._place}: {missing}: there are no digest files for this window: validation isn't switched "
-                "on for the trail, or they were deleted."
+                f"{self._place}: {missing}: there are no digest files for this window: validation isn't "
+                "switched on for the trail, or they were deleted."
             )
         return result
 

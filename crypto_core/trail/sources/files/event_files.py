@@ -12,21 +12,22 @@ import os
 import select
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice
 from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError
-from crypto_core.trail.seen_file import FileName, SeenFile
+from crypto_core.trail.seen_file import SeenFile
 from crypto_core.trail.sources.files.batches import Batches
-from crypto_core.trail.sources.files.chunks import File, FileChunk, parted
 from crypto_core.trail.sources.files.decoding import LARGEST
-from crypto_core.trail.sources.files.find_files import Found, Walk
+from crypto_core.trail.sources.files.find_files import FoundFile, Walk
 from crypto_core.trail.sources.files.import_report import ImportProgress, ImportReport
 from crypto_core.trail.sources.files.intake import Intake
 from crypto_core.trail.sources.files.one_file import PIECE, seen
-from crypto_core.trail.sources.files.readers import Readers
+from crypto_core.trail.sources.files.readers import Answer, Readers
 from crypto_core.trail.sources.files.readers import processes as reading_processes
 from crypto_core.trail.store import EventStore
 
@@ -36,6 +37,8 @@ LEAST = 250
 """Fewer files than these are read sooner than a process is started."""
 _AS_MUCH = 16 * 1024
 """Bytes, packed, that take as long to read as one more file does."""
+_FILES, _BYTES = 128, 4 * 1024 * 1024
+"""Files to read of a chunk, and their bytes: some hundreds of events, so that no process waits for long."""
 _AT_ONCE = 500
 """Files that are looked up at once."""
 _LOOK_SECONDS = 0.2
@@ -58,7 +61,7 @@ class FileImport:
         self._processes = reading_processes() if processes is None else processes
         self._least = least
 
-    def run(
+    def import_files(
         self,
         paths: Sequence[str | os.PathLike[str]],
         progress: Callable[[ImportProgress], None] | None = None,
@@ -81,9 +84,9 @@ class FileImport:
             intake = Intake(batches, self._largest, progress, cancelled, of)
             try:
                 if STDIN in named:
-                    intake.piped(_piped(cancelled))
-                for chunk in self._chunks(walk, stack, again=again):
-                    intake.take(chunk)
+                    intake.take_pipe(_piped(cancelled))
+                for files, answer in self._read(walk, stack, cancelled, again=again):
+                    intake.take_files(files, answer)
             except InterruptedRunError:
                 interrupted = True
         return ImportReport(
@@ -100,41 +103,70 @@ class FileImport:
             interrupted=interrupted,
         )
 
-    def _chunks(self, walk: Walk, stack: ExitStack, *, again: bool) -> Iterator[FileChunk]:
-        """The files, in the order in which they are found. Some chunks ahead are under way in processes."""
+    def _read(
+        self, walk: Walk, stack: ExitStack, cancelled: Event | None, *, again: bool
+    ) -> Iterator[tuple[Sequence[FoundFile], Answer | None]]:
+        """The files, in the order in which they are found, and what a process answers on them.
+
+        Some chunks ahead are under way. Without an answer, files are to be read here.
+        """
         readers: Readers | None = None
-        ahead: deque[FileChunk] = deque()
+        ahead: deque[tuple[Sequence[FoundFile], Future[Answer] | None]] = deque()
+
+        def next_chunk() -> tuple[Sequence[FoundFile], Answer | None]:
+            files, asked = ahead.popleft()
+            return files, None if readers is None or asked is None else readers.answered(asked, cancelled)
+
         for files in self._looked_up(walk, again=again):
             if readers is None and self._processes and _work(files) >= self._least:
                 readers = stack.enter_context(Readers(self._processes, self._largest))
             if readers is None:
-                yield FileChunk(files)
+                yield files, None
                 continue
-            for chunk in parted(files):
-                ahead.append(chunk.begun(readers))
+            for chunk in _chunks(files):
+                paths = [file.path for file in chunk if file.small]
+                ahead.append((chunk, readers.ask(paths) if paths else None))
                 if len(ahead) > 2 * self._processes:
-                    yield ahead.popleft()
-        yield from ahead
+                    yield next_chunk()
+        while ahead:
+            yield next_chunk()
 
-    def _looked_up(self, walk: Walk, *, again: bool) -> Iterator[list[File]]:
+    def _looked_up(self, walk: Walk, *, again: bool) -> Iterator[list[FoundFile]]:
         found = iter(walk)
         while some := list(islice(found, _AT_ONCE)):
-            named = [(file, os.fsencode(file.path)) for file in some]
-            known = {} if again else self._store.seen([path for file, path in named if file.status])
-            yield [_file(file, path, known.get(path)) for file, path in named]
+            known = {} if again else self._store.seen([file.path for file in some if file.status])
+            yield [_known(file, known.get(file.path)) for file in some]
 
 
-def _work(files: Sequence[File]) -> int:
+def _work(files: Sequence[FoundFile]) -> int:
     """How many files of a few events are as much to read as these, of the small ones."""
     return sum(1 + file.size // _AS_MUCH for file in files if file.small)
 
 
-def _file(found: Found, path: FileName, before: SeenFile | None) -> File:
-    if found.status is None:
-        return File(path, trouble=found.trouble)
-    if before is not None and before.same_as(seen(path, found.status)):
-        return File(path, unchanged=before)
-    return File(path, size=found.status.st_size)
+def _chunks(files: Sequence[FoundFile]) -> Iterator[Sequence[FoundFile]]:
+    """The files in chunks that are read one after the other. A large one, to be read here, is a chunk."""
+    some: list[FoundFile] = []
+    number = size = 0
+    for file in files:
+        large = file.to_read and not file.small
+        if some and (large or number >= _FILES or size + file.size > _BYTES):
+            yield some
+            some, number, size = [], 0, 0
+        if large:
+            yield [file]
+            continue
+        some.append(file)
+        number += file.to_read
+        size += file.size
+    if some:
+        yield some
+
+
+def _known(found: FoundFile, before: SeenFile | None) -> FoundFile:
+    """A file with what is known of it from before, if it is unchanged."""
+    if before is not None and found.status is not None and before.same_as(seen(found.path, found.status)):
+        return replace(found, known=before)
+    return found
 
 
 def _piped(cancelled: Event | None) -> Iterator[bytes]:

@@ -9,18 +9,43 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from crypto_core.trail.seen_file import FileName, SeenFile
+
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".gz")
 _OTHERS = re.compile(r"_CloudTrail-(Digest|Insight)_")
 """Names of what CloudTrail delivers beside events: digests of files, and unusual activity."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A file to read. `trouble` says why it can't be, or that a folder can't be listed."""
+_SMALL = 2 * 1024 * 1024
+"""Bytes, packed, of the largest file that another process reads."""
 
-    path: str
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file that was found: `known` if it need not be read again; `trouble` says why it can't be.
+
+    Also a folder that can't be listed.
+    """
+
+    path: FileName
     status: os.stat_result | None = None
     trouble: str = ""
+    known: SeenFile | None = None
+
+    @property
+    def size(self) -> int:
+        """Its bytes, as far as it is to be read."""
+        return self.status.st_size if self.status is not None and self.known is None else 0
+
+    @property
+    def to_read(self) -> bool:
+        """True if it is to be read."""
+        return self.known is None and not self.trouble
+
+    @property
+    def small(self) -> bool:
+        """True if it is to be read, and small."""
+        return self.to_read and self.size <= _SMALL
 
 
 class Walk:
@@ -35,7 +60,7 @@ class Walk:
         self.skipped: Counter[str] = Counter()
         """What was left out, by what it is: Digest, Insight, hidden, other."""
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[FoundFile]:
         entered: set[tuple[int, int]] = set()
         for named in self._paths:
             # The last is next: a folder's content comes before its sisters.
@@ -45,19 +70,19 @@ class Walk:
                 try:
                     status = os.stat(path)  # noqa: PTH116  # a Path for each file costs more than the call
                 except OSError as error:
-                    yield Found(path, trouble=why(error))
+                    yield _unread(path, why(error))
                     continue
                 if not stat.S_ISDIR(status.st_mode):
                     if is_named and self._is_other(path):
                         continue
                     regular = stat.S_ISREG(status.st_mode)
-                    yield Found(path, status) if regular else Found(path, trouble=NO_FILE)
+                    yield FoundFile(os.fsencode(path), status) if regular else _unread(path, NO_FILE)
                 elif (status.st_dev, status.st_ino) not in entered:
                     entered.add((status.st_dev, status.st_ino))
                     try:
                         names = sorted(os.listdir(path), reverse=True)  # noqa: PTH208
                     except OSError as error:
-                        yield Found(path, trouble=why(error))
+                        yield _unread(path, why(error))
                         continue
                     waiting += [(inner, False) for name in names if (inner := self._wanted(path, name))]
 
@@ -77,6 +102,10 @@ class Walk:
         if other:
             self.skipped[other[1]] += 1
         return other is not None
+
+
+def _unread(path: str, trouble: str) -> FoundFile:
+    return FoundFile(os.fsencode(path), trouble=trouble)
 
 
 NO_FILE = "It is no plain file. What a pipe brings is read as -"

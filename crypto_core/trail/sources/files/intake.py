@@ -9,11 +9,11 @@ from crypto_core.cancelling import stop_if
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.prepared import Prepared
-from crypto_core.trail.seen_file import FileName
+from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.sources.files.batches import Batches
-from crypto_core.trail.sources.files.chunks import FileChunk
+from crypto_core.trail.sources.files.find_files import FoundFile
 from crypto_core.trail.sources.files.import_report import FailedFile, ImportProgress
-from crypto_core.trail.sources.files.one_file import FileRead, FileReader
+from crypto_core.trail.sources.files.one_file import FileReader
 from crypto_core.trail.sources.files.reading_process import LEFT, Part
 
 
@@ -39,34 +39,33 @@ class Intake:
         self._of = of
         self._reader = FileReader(self._put, largest, stop=self._stop, tell=self._stop_or_tell)
 
-    def piped(self, pieces: Iterable[bytes]) -> None:
+    def take_pipe(self, pieces: Iterable[bytes]) -> None:
         """Take the events of standard input."""
         self.files += 1
-        trouble = self._reader.take(pieces).trouble
+        _, _, trouble = self._reader.read_pieces(pieces)
         if trouble:
             self._fail(b"standard input", trouble)
         self._tell()
 
-    def take(self, chunk: FileChunk) -> None:
-        """Take the events of some files, read here or by a process."""
-        answer = chunk.answer(self._cancelled)
+    def take_files(self, files: Iterable[FoundFile], answer: Iterable[Part] | None) -> None:
+        """Take the events of some files: from a process's answer on them, or, without one, read here."""
         parts = None if answer is None else iter(answer)
-        for file in chunk.files:
+        for file in files:
             if parts is None:
                 self._stop()
             self.files += 1
-            if file.unchanged is not None:
+            if file.known is not None:
                 self.unchanged += 1
-                self.records += file.unchanged.records
-                self.kms += file.unchanged.kms
+                self.records += file.known.records
+                self.kms += file.known.kms
             elif file.trouble:
                 self._fail(file.path, file.trouble)
             else:
                 read = self._taken(parts) if parts is not None else LEFT
-                self._note(file.path, self._reader.read(file.path) if read is LEFT else read)
+                self._note(file.path, self._reader.read_file(file.path) if read is LEFT else read)
             self._tell()
 
-    def _taken(self, parts: Iterator[Part]) -> FileRead | None:
+    def _taken(self, parts: Iterator[Part]) -> SeenFile | str | None:
         """Take the events that a process read, up to what became of the next file."""
         for part in parts:
             if not isinstance(part, Prepared):
@@ -81,11 +80,11 @@ class Intake:
         self.kms += event.is_kms
         self._batches.put(event)
 
-    def _note(self, path: FileName, read: FileRead) -> None:
-        if read.seen is not None:
-            self._batches.note(read.seen)
+    def _note(self, path: FileName, read: SeenFile | str) -> None:
+        if isinstance(read, SeenFile):
+            self._batches.note(read)
         else:
-            self._fail(path, read.trouble)
+            self._fail(path, read)
 
     def _fail(self, path: FileName, reason: str) -> None:
         name = path.decode("utf-8", "backslashreplace")

@@ -20,23 +20,6 @@ PIECE = 4 * 1024 * 1024
 """Bytes that are read at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileRead:
-    """What became of a file: `seen` if all of it was read, else `trouble` says why not, or not all of it."""
-
-    seen: SeenFile | None = None
-    trouble: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """How many events a file brought, how many of KMS, and what of it could not be read."""
-
-    records: int
-    kms: int
-    trouble: str
-
-
 class OversizeError(Exception):
     """A file holds more than is read here."""
 
@@ -57,29 +40,32 @@ class FileReader:
     tell: Callable[[], None] = lambda: None
     """Called after every TOLD_EVERY events of a file."""
 
-    def read(self, path: FileName) -> FileRead:
-        """Read a file. Raises OversizeError, and what `put`, `stop` and `tell` raise."""
+    def read_file(self, path: FileName) -> SeenFile | str:
+        """Read a file; return it as it is if all of it was read, else why not, or not all of it.
+
+        Raises OversizeError, and what `put`, `stop` and `tell` raise.
+        """
         try:
             # What became a pipe meanwhile must not block.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         except OSError as error:
-            return FileRead(trouble=why(error))
+            return why(error)
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                return FileRead(trouble=NO_FILE)
-            taken = self.take(self._pieces(descriptor))
-            if taken.trouble:
-                return FileRead(trouble=taken.trouble)
+                return NO_FILE
+            records, kms, trouble = self.read_pieces(self._pieces(descriptor))
+            if trouble:
+                return trouble
             file = seen(path, status)
             if not file.same_as(seen(path, os.fstat(descriptor))):
-                return FileRead(trouble="It changed while it was read; what was there is imported.")
-            return FileRead(replace(file, records=taken.records, kms=taken.kms))
+                return "It changed while it was read; what was there is imported."
+            return replace(file, records=records, kms=kms)
         finally:
             os.close(descriptor)
 
-    def take(self, pieces: Iterable[bytes]) -> Taken:
-        """Take the events in a file's bytes."""
+    def read_pieces(self, pieces: Iterable[bytes]) -> tuple[int, int, str]:
+        """Read a file's bytes; return its events, those of KMS, and what of it could not be read, if any."""
         events = kms = others = 0
         trouble = ""
         try:
@@ -104,7 +90,7 @@ class FileReader:
                 f"{others:,} of its {counted(others + events, 'record')} are no events; "
                 f"the others are imported. {trouble}"
             )
-        return Taken(events, kms, trouble)
+        return events, kms, trouble
 
     def _bounded(self, content: Iterator[bytes]) -> Iterator[bytes]:
         size = 0

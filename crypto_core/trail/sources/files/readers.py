@@ -7,6 +7,7 @@ brings it down is told by name and costs nobody else's events. Where none can be
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,14 +17,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from types import TracebackType
-from typing import IO, Any, Self, cast
+from typing import IO, Self, cast
 
 from crypto_core.cancelling import stop_if
 from crypto_core.trail.prepared import Prepared
-from crypto_core.trail.seen_file import FileName
-from crypto_core.trail.sources.files.frames import receive, send
-from crypto_core.trail.sources.files.one_file import FileRead
-from crypto_core.trail.sources.files.reading_process import DONE, LEFT, READY, FilesToRead, Part
+from crypto_core.trail.seen_file import FileName, SeenFile
+from crypto_core.trail.sources.files.reading_process import LEFT, READY, Part, send
 
 MOST_PROCESSES = 8
 """One that stores is kept busy by fewer."""
@@ -134,16 +133,16 @@ class Readers:
     def _read(self, process: _Process, paths: Sequence[FileName], found: Answer) -> _Process:
         """Have files read; returns the process, or the one that replaced it. Raises GoneError."""
         try:
-            found += process.read(paths, self._largest)
+            found += process.read_files(paths, self._largest)
         except GoneError:
             process = self._replaced(process)
         else:
             return process
         for path in paths:
             try:
-                found += process.read([path], self._largest)
+                found += process.read_files([path], self._largest)
             except GoneError:
-                found.append(FileRead(trouble=_BROKE_OFF))
+                found.append(_BROKE_OFF)
                 process = self._replaced(process)
         return process
 
@@ -198,19 +197,17 @@ class _Process:
         if self._next() != READY:
             raise GoneError
 
-    def read(self, paths: Sequence[FileName], largest: int) -> Answer:
+    def read_files(self, paths: Sequence[FileName], largest: int) -> Answer:
         """Return the answer on some files. Raises GoneError."""
         found: Answer = []
         try:
-            send(self._questions, FilesToRead(paths, largest))
+            send(self._questions, (paths, largest))
         except (OSError, ValueError) as error:
             raise GoneError from error
-        while (part := self._next()) != DONE:
-            if isinstance(part, str):
-                raise GoneError
-            found.append(part)
-        if sum(map(_is_end, found)) != len(paths) or not _is_end(found[-1]):
-            raise GoneError
+        unread = len(paths)
+        while unread:
+            found.append(self._next())
+            unread -= _is_end(found[-1])
         return found
 
     def end(self) -> None:
@@ -221,14 +218,14 @@ class _Process:
             with suppress(OSError):
                 pipe.close()
 
-    def _next(self) -> Any:
+    def _next(self) -> Part:
         try:
-            found = receive(self._answers)
+            found = pickle.load(self._answers)  # noqa: S301  # of a process that this one started
         except Exception as error:  # whatever it sent, it is no answer
             raise GoneError from error
-        if not isinstance(found, Prepared | FileRead | str | None):
-            raise GoneError
-        return found
+        if isinstance(found, Prepared | SeenFile | str | None):
+            return found
+        raise GoneError
 
 
 def _is_end(part: Part) -> bool:

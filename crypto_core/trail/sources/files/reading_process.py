@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import IO
 
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.prepared import Prepared, prepare
-from crypto_core.trail.seen_file import FileName
-from crypto_core.trail.sources.files.frames import BrokenPipeOfFramesError, receive, send
-from crypto_core.trail.sources.files.one_file import FileRead, FileReader, OversizeError
+from crypto_core.trail.seen_file import FileName, SeenFile
+from crypto_core.trail.sources.files.one_file import FileReader, OversizeError
 
-READY, DONE = "ready", "done"
-"""What is said once at the start, and after the last part of an answer."""
+READY = "ready"
+"""What is said once at the start."""
 
 LEFT = None
 """Stands for a file that is better read where its events can be stored meanwhile: it holds too much."""
@@ -34,25 +34,21 @@ _MOST_BYTES = 48 * 1024 * 1024
 _MOST_EVENTS = 50_000
 """Of one file, and of one answer, that are held here."""
 
-Part = Prepared | FileRead | None
-"""Of an answer: events, or what became of the next file, whose events all came before; or LEFT."""
+Part = Prepared | SeenFile | str | None
+"""Of an answer: events; or what became of the next file, whose events all came before: the file if all of it
+was read, why it was not, or LEFT."""
 
 
-@dataclass(frozen=True, slots=True)
-class FilesToRead:
-    """Files to read, and the size of the largest document that is read, in bytes, unpacked."""
+def answer(paths: Sequence[FileName], largest: int) -> Iterator[Part]:
+    """Read files; yields what became of each in their order, and before it all of its events.
 
-    paths: Sequence[FileName]
-    largest: int
-
-
-def answer(asked: FilesToRead) -> Iterator[Part]:
-    """Read files; yields a FileRead or LEFT for each in their order, and before it all of its events."""
+    `largest` is the size of the largest document that is read, in bytes, unpacked.
+    """
     events: list[TrailEvent] = []
-    read: list[FileRead] = []
+    read: list[SeenFile | str] = []
     size = total = 0
-    for path in asked.paths:
-        one = None if total > _MOST_EVENTS else _read(path, asked.largest)
+    for path in paths:
+        one = None if total > _MOST_EVENTS else _read(path, largest)
         if one is not None:
             of_file, became = one
             events += of_file
@@ -69,7 +65,7 @@ def answer(asked: FilesToRead) -> Iterator[Part]:
     yield from read
 
 
-def _read(path: FileName, largest: int) -> tuple[list[TrailEvent], FileRead] | None:
+def _read(path: FileName, largest: int) -> tuple[list[TrailEvent], SeenFile | str] | None:
     events: list[TrailEvent] = []
 
     def count() -> None:
@@ -77,7 +73,7 @@ def _read(path: FileName, largest: int) -> tuple[list[TrailEvent], FileRead] | N
             raise OversizeError
 
     try:
-        became = FileReader(events.append, largest, _MOST_BYTES, tell=count).read(path)
+        became = FileReader(events.append, largest, _MOST_BYTES, tell=count).read_file(path)
     except Exception:  # noqa: BLE001  # whatever it is, it happens again where it can be told
         return None
     return events, became
@@ -96,6 +92,12 @@ def _batches(events: Sequence[TrailEvent]) -> Iterator[Prepared]:
         yield prepare(some)
 
 
+def send(pipe: IO[bytes], content: object) -> None:
+    """Send an object to the process at the other end, which reads it with pickle.load. Raises OSError."""
+    pipe.write(pickle.dumps(content, pickle.HIGHEST_PROTOCOL))
+    pipe.flush()
+
+
 def main() -> None:
     """Answer until nothing more is asked."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -106,12 +108,11 @@ def main() -> None:
     os.dup2(nothing, 1)
     gc.freeze()
     gc.disable()
-    with suppress(OSError, EOFError, BrokenPipeOfFramesError):
+    with suppress(OSError, EOFError):
         send(answers, READY)
         while True:
-            for part in answer(receive(questions)):
+            for part in answer(*pickle.load(questions)):  # noqa: S301  # of the process that started this one
                 send(answers, part)
-            send(answers, DONE)
             gc.collect()
 
 

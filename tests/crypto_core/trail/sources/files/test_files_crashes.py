@@ -35,7 +35,7 @@ from crypto_core.trail.store import EventStore
 
 store = EventStore(Path(sys.argv[1]))
 print("begun", flush=True)
-report = FileImport(store, processes=2).run([sys.argv[2]])
+report = FileImport(store, processes=2).import_files([sys.argv[2]])
 print(report.records, report.new, len(report.failed), flush=True)
 """
 FILES, EACH = 300, 40
@@ -118,7 +118,7 @@ def test_killed_in_the_middle_a_rerun_loses_nothing_and_doubles_nothing(
     assert events == counted == records
     assert seen <= events
     store = EventStore(path)
-    report = FileImport(store).run([many])
+    report = FileImport(store).import_files([many])
     store.close()
     assert (report.records, report.new) == (FILES * EACH, FILES * EACH - events)
     assert whole(path) == (FILES * EACH,) * 4
@@ -140,13 +140,13 @@ def test_two_processes_that_import_one_folder_at_once_share_the_work(tmp_path: P
 def test_a_full_disk_is_told_and_nothing_is_half(tmp_path: Path, many: Path) -> None:
     path = tmp_path / "events.sqlite"
     store = EventStore(path)
-    FileImport(store).run([put(tmp_path / "first.json", [record()])])
+    FileImport(store).import_files([put(tmp_path / "first.json", [record()])])
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, before[1]))
     try:
         with pytest.raises(EventStoreError) as caught:
-            FileImport(store).run([many])
+            FileImport(store).import_files([many])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
@@ -154,7 +154,7 @@ def test_a_full_disk_is_told_and_nothing_is_half(tmp_path: Path, many: Path) -> 
     assert "Free some space" in str(caught.value)
     events, counted, records, seen = whole(path)
     assert events == counted == records >= seen
-    report = FileImport(store).run([many])
+    report = FileImport(store).import_files([many])
     store.close()
     assert report.new == FILES * EACH + 1 - events
     assert whole(path) == (FILES * EACH + 1,) * 4
@@ -165,22 +165,22 @@ def test_a_store_that_cannot_be_written_is_told_before_a_file_is_noted(tmp_path:
     put(folder / "a.json", [record()])
     store = EventStore(tmp_path / "events.sqlite")
     with pytest.raises(EventStoreError, match="damaged, or no event store"):
-        FileImport(store).run([folder])
+        FileImport(store).import_files([folder])
     store.close()
 
 
 def test_a_file_whose_batch_failed_is_not_known(store: EventStore, folder: Path) -> None:
     path = put(folder / "a.json", [record()])
-    FileImport(store).run([put(folder / "b.json", [record()])])
+    FileImport(store).import_files([put(folder / "b.json", [record()])])
     with sqlite3.connect(store._file.path) as connection:
         connection.execute("CREATE TRIGGER full BEFORE INSERT ON raw BEGIN SELECT raise(ABORT, 'full'); END")
     connection.close()
     with pytest.raises(EventStoreError, match="full"):
-        FileImport(store).run([folder])
+        FileImport(store).import_files([folder])
     assert store.count(Query()) == 1
     assert list(store.seen([os.fsencode(path)])) == []
     with sqlite3.connect(store._file.path) as connection:
         connection.execute("DROP TRIGGER full")
     connection.close()
-    assert FileImport(store).run([folder]).new == 1
+    assert FileImport(store).import_files([folder]).new == 1
     assert json.loads(store.page(Query()).rows[0].event.raw)

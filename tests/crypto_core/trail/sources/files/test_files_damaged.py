@@ -24,7 +24,7 @@ def failed(store: EventStore, folder: Path, content: bytes, name: str = "bad.jso
     """Import a bad file beside a sound one; returns the reason told."""
     put(folder / "sound.json", [record()])
     (folder / name).write_bytes(content)
-    report = FileImport(store).run([folder])
+    report = FileImport(store).import_files([folder])
     assert report.new >= 1
     assert [Path(one.file).name for one in report.failed] == [name]
     return report.failed[0].reason
@@ -60,13 +60,13 @@ def test_gzip_cut_short_anywhere_is_told_and_never_half_read(store: EventStore, 
     cuts = {*range(2, 30), *range(30, len(whole) - 9, 97), *range(len(whole) - 9, len(whole))}
     for cut in cuts:
         (folder / f"{cut:05}.json.gz").write_bytes(whole[:cut])
-    report = FileImport(store).run([folder])
+    report = FileImport(store).import_files([folder])
     # Cut within the eight bytes of the check sum, all data is there, but nobody vouches for it.
     assert report.files == len(report.failed) == len(cuts)
     assert {one.reason for one in report.failed} == {"The gzip data is cut short."}
     assert store.count(Query()) == 0
     (folder / "whole.json.gz").write_bytes(whole)
-    assert FileImport(store).run([folder]).new == 5
+    assert FileImport(store).import_files([folder]).new == 5
 
 
 def test_of_json_lines_cut_short_the_whole_lines_count(store: EventStore, folder: Path) -> None:
@@ -113,7 +113,7 @@ def test_what_follows_gzip_data_is_told_and_the_data_read(store: EventStore, fol
 def test_a_decompression_bomb_is_told_in_bounded_memory(store: EventStore, folder: Path) -> None:
     bomb = gzip.compress(bytes(64 * 2**20))
     (folder / "bomb.json.gz").write_bytes(bomb)
-    report = FileImport(store, largest=2**20).run([folder])
+    report = FileImport(store, largest=2**20).import_files([folder])
     assert report.failed[0].reason == "It is larger than 1 MiB, unpacked, and not in JSON lines."
     assert max(map(len, unpacked([bomb]))) <= decoding._PIECE
 
@@ -121,7 +121,7 @@ def test_a_decompression_bomb_is_told_in_bounded_memory(store: EventStore, folde
 def test_json_lines_may_be_larger_than_one_document_may_be(store: EventStore, folder: Path) -> None:
     lines = b"".join(json.dumps(record()).encode() + b"\n" for _ in range(3_000))
     (folder / "a.jsonl.gz").write_bytes(gzip.compress(lines, 1))
-    report = FileImport(store, largest=2**20).run([folder])
+    report = FileImport(store, largest=2**20).import_files([folder])
     assert len(lines) > 2 * 2**20
     assert counts(report) == (1, 3_000, 3_000, 0)
 
@@ -156,7 +156,7 @@ def test_a_file_and_a_folder_without_permission_are_told(store: EventStore, fold
     put(folder / "shut" / "b.json", [record()])
     (folder / "shut").chmod(0)
     put(folder / "sound.json", [record()])
-    report = FileImport(store).run([folder])
+    report = FileImport(store).import_files([folder])
     (folder / "shut").chmod(0o700)
     assert report.new == 1
     assert {one.reason for one in report.failed} == {"Permission denied"}
@@ -182,7 +182,7 @@ def test_a_refused_file_and_folder_are_told(
 
     monkeypatch.setattr(os, "open", refusing)
     monkeypatch.setattr(os, "listdir", unlisted)
-    report = FileImport(store).run([folder])
+    report = FileImport(store).import_files([folder])
     assert report.new == 1
     assert {(Path(one.file).name, one.reason) for one in report.failed} == {
         ("a.json", "Permission denied"),
@@ -213,8 +213,8 @@ def test_a_file_that_changes_while_it_is_read_is_told_and_read_anew(
         return piece
 
     monkeypatch.setattr(os, "read", growing)
-    report = FileImport(store).run([folder])
+    report = FileImport(store).import_files([folder])
     assert report.new == 1
     assert len(report.failed) == 1
     path.write_text(path.read_text().splitlines()[0] + "\n" + json.dumps(record()) + "\n")
-    assert FileImport(store).run([folder]).new == 1
+    assert FileImport(store).import_files([folder]).new == 1

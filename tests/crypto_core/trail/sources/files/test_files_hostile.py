@@ -74,7 +74,7 @@ def test_hostile_events_are_stored_and_come_out_clean(store: EventStore, folder:
     ids = {event.event_id for one in records if (event := read_record(one)) is not None}
     (folder / "hostile.json").write_text(json.dumps({"Records": records}))
     (folder / "sound.json").write_text(json.dumps(record()))
-    report = FileImport(store).run([folder])
+    report = FileImport(store).import_files([folder])
     assert report.failed == ()
     assert (report.records, report.new) == (len(records) + 1, len(ids) + 1)
     page = store.page(Query(), limit=1_000)
@@ -87,7 +87,7 @@ def test_hostile_events_are_stored_and_come_out_clean(store: EventStore, folder:
     for field in PIVOTS:
         store.pivot(field)
     assert store.histogram() is not None
-    assert FileImport(store).run([folder], again=True).new == 0
+    assert FileImport(store).import_files([folder], again=True).new == 0
 
 
 def test_what_is_nested_too_deeply_to_be_written_is_left_out_of_the_record_alone() -> None:

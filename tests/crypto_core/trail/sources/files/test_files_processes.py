@@ -21,7 +21,7 @@ import pytest
 
 from crypto_core.errors import EventStoreError
 from crypto_core.lists.paging import Query
-from crypto_core.trail.sources.files import chunks, reading_process
+from crypto_core.trail.sources.files import event_files, reading_process
 from crypto_core.trail.sources.files.batches import Batches
 from crypto_core.trail.sources.files.event_files import FileImport
 from crypto_core.trail.sources.files.import_report import ImportProgress, ImportReport
@@ -53,7 +53,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Readers]:
 @pytest.fixture
 def read_there(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Wait for the processes, and ask for few files at once. Gives how many batches they brought."""
-    monkeypatch.setattr(chunks, "_FILES", 3)
+    monkeypatch.setattr(event_files, "_FILES", 3)
     answered, put_prepared = Readers.answered, Batches.put_prepared
     brought = 0
 
@@ -156,9 +156,9 @@ def test_an_import_is_the_same_with_processes_and_without(
         store = EventStore(tmp_path / f"{processes}.sqlite")
         given = FileImport(store, processes=processes, least=1, largest=32 * 2**20)
         os.utime(folder / "many.json.gz", ns=(1, 1))
-        first = given.run([folder])
+        first = given.import_files([folder])
         os.utime(folder / "many.json.gz", ns=(2, 2))  # read a second time, unlike others
-        found.append((first, given.run([folder]), content(store)))
+        found.append((first, given.import_files([folder]), content(store)))
         store.close()
     (report, again, stored), there = found
     assert there[0] == report
@@ -178,7 +178,7 @@ def test_what_holds_too_much_for_a_process_is_read_here_and_counts_once(
     (folder / "b.jsonl.gz").write_bytes(gzip.compress(lines))
     put(folder / "a.json", [record()])
     put(folder / "c.json", [record()])
-    assert counts(reading(store).run([folder])) == (3, 60_002, 60_002, 0)
+    assert counts(reading(store).import_files([folder])) == (3, 60_002, 60_002, 0)
     assert read_there() == 2
 
 
@@ -186,7 +186,7 @@ def test_of_a_bomb_a_process_unpacks_no_more_than_it_may(folder: Path) -> None:
     (folder / "bomb.json.gz").write_bytes(gzip.compress(bytes(64 * 2**20)))
     put(folder / "sound.json", [record()])
     paths = [os.fsencode(folder / name) for name in ("bomb.json.gz", "sound.json")]
-    parts = list(reading_process.answer(reading_process.FilesToRead(paths, 2**30)))
+    parts = list(reading_process.answer(paths, 2**30))
     assert parts[0] is reading_process.LEFT
     assert len(parts) == 3
 
@@ -201,12 +201,12 @@ def test_a_process_that_is_killed_costs_no_event_and_doubles_none(
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)
 
-    report = reading(store).run([many], progress)
+    report = reading(store).import_files([many], progress)
     assert counts(report) == (FILES, FILES * EACH, FILES * EACH, 0)
     assert store.count(Query()) == FILES * EACH
     assert len(killed) >= 3
     assert read_there()
-    assert reading(store).run([many]).unchanged == FILES
+    assert reading(store).import_files([many]).unchanged == FILES
 
 
 def test_a_file_that_brings_every_process_down_is_told_and_the_rest_imported(
@@ -220,13 +220,13 @@ def test_a_file_that_brings_every_process_down_is_told_and_the_rest_imported(
         "    return open_(path, *more, **named)\n"
         "os.open = deadly\n"
     )
-    report = reading(store).run([many])
+    report = reading(store).import_files([many])
     assert counts(report) == (FILES + 1, FILES * EACH, FILES * EACH, 1)
     assert Path(report.failed[0].file).name == "deadly.json"
     assert report.failed[0].reason == "The process that read it broke off, twice."
     assert read_there()
     # Where it is read here, as a few files are, it is as sound as any.
-    assert FileImport(store).run([many]).new == 1
+    assert FileImport(store).import_files([many]).new == 1
 
 
 @pytest.mark.parametrize(
@@ -242,14 +242,14 @@ def test_processes_that_say_nonsense_or_nothing_are_done_without(
     store: EventStore, many: Path, in_processes: Callable[[str], Path], program: str
 ) -> None:
     in_processes(program)
-    assert counts(reading(store).run([many])) == (FILES, FILES * EACH, FILES * EACH, 0)
+    assert counts(reading(store).import_files([many])) == (FILES, FILES * EACH, FILES * EACH, 0)
 
 
 def test_without_an_interpreter_to_start_all_is_read_here(
     store: EventStore, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    assert counts(reading(store).run([many])) == (FILES, FILES * EACH, FILES * EACH, 0)
+    assert counts(reading(store).import_files([many])) == (FILES, FILES * EACH, FILES * EACH, 0)
 
 
 def test_nonsense_in_the_middle_is_asked_again_and_nothing_of_it_taken(
@@ -266,7 +266,7 @@ def test_nonsense_in_the_middle_is_asked_again_and_nothing_of_it_taken(
         "    return dumps(content, *more)\n"
         "pickle.dumps = once\n"
     )
-    assert counts(reading(store).run([many])) == (FILES, FILES * EACH, FILES * EACH, 0)
+    assert counts(reading(store).import_files([many])) == (FILES, FILES * EACH, FILES * EACH, 0)
     assert (place / "once").is_dir()
     assert read_there()
 
@@ -274,10 +274,10 @@ def test_nonsense_in_the_middle_is_asked_again_and_nothing_of_it_taken(
 def test_few_files_and_files_that_are_known_start_no_process(
     store: EventStore, many: Path, started: list[Readers]
 ) -> None:
-    assert FileImport(store, processes=2).run([many]).new == FILES * EACH
-    assert reading(store).run([many]).unchanged == FILES
+    assert FileImport(store, processes=2).import_files([many]).new == FILES * EACH
+    assert reading(store).import_files([many]).unchanged == FILES
     assert started == []
-    assert FileImport(store, processes=2, least=FILES).run([many], again=True).new == 0
+    assert FileImport(store, processes=2, least=FILES).import_files([many], again=True).new == 0
     assert len(started) == 1
 
 
@@ -286,7 +286,7 @@ def test_a_few_files_that_are_much_to_read_start_processes(
 ) -> None:
     for name in "abc":
         (folder / f"{name}.json").write_bytes(json.dumps(record(note=name * 1_900_000)).encode())
-    assert counts(FileImport(store, processes=2).run([folder])) == (3, 3, 3, 0)
+    assert counts(FileImport(store, processes=2).import_files([folder])) == (3, 3, 3, 0)
     assert len(started) == 1
 
 
@@ -302,13 +302,13 @@ def test_cancelling_ends_the_processes_even_where_they_hang(
                 os.kill(pid, signal.SIGSTOP)
             Thread(target=lambda: (time.sleep(0.3), cancelled.set()), daemon=True).start()
 
-    report = reading(store).run([many], progress, cancelled)
+    report = reading(store).import_files([many], progress, cancelled)
     assert report.interrupted
     assert len(pids) == 2
     assert 9 <= report.files < FILES
     assert report.records == report.new == store.count(Query()) == report.files * EACH
     assert all(map(gone, pids))
-    rest = reading(store).run([many])
+    rest = reading(store).import_files([many])
     assert (rest.unchanged, rest.new) == (report.files, FILES * EACH - report.new)
 
 
@@ -321,7 +321,7 @@ def test_a_store_that_fails_ends_the_processes(
     connection.close()
     pids: set[int] = set()
     with pytest.raises(EventStoreError, match="full"):
-        reading(store).run([many], lambda _: pids.update(started[0].pids))
+        reading(store).import_files([many], lambda _: pids.update(started[0].pids))
     assert pids
     assert all(map(gone, pids))
     assert store.count(Query()) == 0
@@ -350,7 +350,7 @@ def test_processes_hear_no_ctrl_c_and_get_no_secret(
             assert reading_for(os.getpid()) == set(started[0].pids)
             apart.extend(os.getsid(pid) == pid != os.getsid(0) for pid in started[0].pids)
 
-    assert reading(store).run([many], progress).new == FILES * EACH
+    assert reading(store).import_files([many], progress).new == FILES * EACH
     assert apart == [True, True]
     told = [path.read_text() for path in place.glob("*.json")]
     assert len(told) == 2
