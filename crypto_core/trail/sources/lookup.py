@@ -9,7 +9,7 @@ killed, goes on where it was, unless a window is asked for that it has brought a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from random import Random
@@ -78,28 +78,19 @@ class _Part:
     aside: bool = False
 
 
+@dataclass(frozen=True, slots=True)
 class LookupSource:
     """LookupEvents in several Regions at once. Thread-safe: the pace is shared by all who pull."""
 
-    def __init__(
-        self,
-        kms: KmsApi,
-        store: EventStore,
-        book: PullBook,
-        *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        per_second: float = PER_SECOND,
-        rest: Rest = Event.wait,
-    ) -> None:
-        self._kms = kms
-        self._store = store
-        self._book = book
-        self._clock = clock
-        self._per_second = per_second
-        self._rest = rest
-        self._paces: dict[str, Pace] = {}
-        self._lock = Lock()
-        self._jitter = Random()  # noqa: S311  it spreads waits, and keeps no secret
+    kms: KmsApi
+    store: EventStore
+    book: PullBook
+    clock: Callable[[], datetime]
+    per_second: float
+    rest: Rest
+    _paces: dict[str, Pace] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+    _jitter: Random = field(default_factory=Random)  # it spreads waits, and keeps no secret
 
     def due(self, region: str, asked: PullQuery, attribute: Attribute) -> int | None:
         """Return from when on a Region's events are still to be fetched; None where none ever were.
@@ -107,8 +98,8 @@ class LookupSource:
         It is where an interrupted pull begins, else where the last complete one ended.
         """
         run = _Errand(region, attribute).scope(asked)
-        state = self._book.unfinished(run)
-        return state.window.since if state else self._book.last(run)
+        state = self.book.unfinished(run)
+        return state.window.since if state else self.book.last(run)
 
     def pull_events(self, pull: PullRun, regions: Iterable[str], attributes: Iterable[Attribute]) -> None:
         """Fetch the window from all Regions. What one can't give is a gap. Raises KmsError if none can."""
@@ -135,7 +126,7 @@ class LookupSource:
 
     def _oldest(self) -> datetime:
         """How far LookupEvents goes back by now."""
-        return (self._clock() - timedelta(days=DAYS)).replace(microsecond=0) + timedelta(seconds=1)
+        return (self.clock() - timedelta(days=DAYS)).replace(microsecond=0) + timedelta(seconds=1)
 
     def _region(self, errand: _Errand, pull: PullRun) -> KmsError | None:
         try:
@@ -147,7 +138,7 @@ class LookupSource:
 
     def _parts(self, run: PullScope, pull: PullRun) -> Iterator[_Part]:
         """What is to be fetched: first what an interrupted pull left, then what is newer."""
-        wanted, state = pull.asked.window, self._book.unfinished(run)
+        wanted, state = pull.asked.window, self.book.unfinished(run)
         if state is None:
             yield _Part(wanted)
             return
@@ -162,7 +153,7 @@ class LookupSource:
         pull.tally.note(f"{run.region}: an interrupted pull {words}, from {back}.")
         # All that is newer than what came last is stored.
         newer = TimeWindow(state.reached + 1, whole)
-        self._book.cover(run, newer, seconds(self._clock()), going_on=True)
+        self.book.cover(run, newer, seconds(self.clock()), going_on=True)
         if left.since < seconds(self._oldest()):
             # Its token is for a window that AWS no longer takes.
             left, state = TimeWindow(wanted.since, state.reached), None
@@ -178,7 +169,7 @@ class LookupSource:
         token, frozen = (state.token, state.window) if state else ("", window)
         reached = state.reached if state else window.until
         begun, began_at = monotonic(), reached
-        latest = moment(state.began) if state else self._clock()
+        latest = moment(state.began) if state else self.clock()
         expired_at: int | None = None
         readable = True
         while True:
@@ -200,7 +191,7 @@ class LookupSource:
             texts = map(_text, events if isinstance(events, list) else ())
             read = kept_of(map(event_in, texts), pull.asked.wants)
             stop_if(pull.cancelled)
-            added = self._store.add(read.kept)
+            added = self.store.add(read.kept)
             if read.unreadable:
                 readable = False
                 tally.gap(f"{errand.region}: {read.unreadable} events of a page can't be read.")
@@ -208,7 +199,7 @@ class LookupSource:
             following = answer.get("NextToken")
             token = following if isinstance(following, str) else ""
             if token and not part.aside:
-                self._book.save(run, Unfinished(frozen, token, reached, seconds(latest)))
+                self.book.save(run, Unfinished(frozen, token, reached, seconds(latest)))
             tally.count(
                 errand.region,
                 pages=1,
@@ -219,7 +210,7 @@ class LookupSource:
             )
             if not token:
                 whole = settled(window, latest) if readable else _NOTHING
-                self._book.cover(run, whole, seconds(self._clock()), going_on=part.aside)
+                self.book.cover(run, whole, seconds(self.clock()), going_on=part.aside)
                 return
 
     def _page(self, errand: _Errand, window: TimeWindow, token: str, pull: PullRun) -> dict[str, Any]:
@@ -235,26 +226,26 @@ class LookupSource:
         for attempt in range(_PATIENCE + 1):
             self._pace(errand.region).wait(pull.cancelled)
             try:
-                return self._kms.read("cloudtrail", "LookupEvents", region=errand.region, **parameters)
+                return self.kms.read("cloudtrail", "LookupEvents", region=errand.region, **parameters)
             except KmsError as error:
                 if isinstance(error, KmsThrottledError):
                     pull.tally.throttled(errand.region)
                 if not error.transient or attempt == _PATIENCE:
                     raise
             wait = min(_LONGEST_WAIT, 0.5 * 2**attempt) * (0.5 + self._jitter.random() / 2)
-            self._rest(pull.cancelled or Event(), wait)
+            self.rest(pull.cancelled or Event(), wait)
             stop_if(pull.cancelled)
         raise AssertionError("unreachable")
 
     def _pace(self, region: str) -> Pace:
         with self._lock:
             if region not in self._paces:
-                self._paces[region] = Pace(self._per_second, rest=self._rest)
+                self._paces[region] = Pace(self.per_second, rest=self.rest)
             return self._paces[region]
 
     def _told_time(self, answer: Mapping[str, Any], tally: PullTally) -> datetime:
         """The time by AWS's clock, as far as it tells: up to then events can have happened."""
-        here = self._clock()
+        here = self.clock()
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         try:
             there = parsedate_to_datetime(str(headers["date"])).astimezone(UTC)

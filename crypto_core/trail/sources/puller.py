@@ -73,9 +73,9 @@ class EventPuller:
         self._aliases = aliases
         self._clock = clock
         book = PullBook(store.file)
-        self._lookup = LookupSource(kms, store, book, clock=clock, per_second=per_second, rest=rest)
-        self._bucket = BucketSource(kms, store, book, clock=clock)
-        self._engines = Engines(kms, store, book, engines, clock=clock, rest=rest)
+        self._lookup = LookupSource(kms, store, book, clock, per_second, rest)
+        self._bucket = BucketSource(kms, store, book, clock)
+        self._engines = Engines(kms, store, book, engines or EngineSettings(), clock, rest)
 
     def plan(
         self,
@@ -126,7 +126,7 @@ class EventPuller:
             raise SettingsError("The window ends before it begins.", remedy="Give --since before --until.")
         wanted = asked(since, until, expression, aliases=self._aliases, now=now)
         if kind in ENGINES:
-            return self._engines.plan(kind, wanted, only, most=max_bytes, cancelled=cancelled)
+            return self._engines.plan_query(kind, wanted, only, most=max_bytes, cancelled=cancelled)
         return PullPlan(
             kind,
             wanted,

@@ -81,32 +81,32 @@ def known_keys(store: EventStore, *, cancelled: Event | None = None) -> tuple[st
     return tuple(value.text for value in found.values if value.text.startswith("arn:"))
 
 
+@dataclass(frozen=True, slots=True)
 class KeyUses:
     """Tells the use of keys. Blocks on the store; the aliases may be asked of KMS once."""
 
-    def __init__(self, store: EventStore, aliases: Aliases, covered: Covered) -> None:
-        self._store = store
-        self._aliases = aliases
-        self._covered = covered
+    store: EventStore
+    aliases: Aliases
+    covered: Covered
 
-    def of(self, key: str, *, since: datetime | None = None, cancelled: Event | None = None) -> KeyUseSummary:
+    def use_of(self, key: str, since: datetime | None, cancelled: Event | None) -> KeyUseSummary:
         """Return the use of a key by ARN, id, alias or alias ARN, from a moment on.
 
         Raises SettingsError, KeyNotFoundError for an alias that isn't known here, EventStoreError,
         InterruptedRunError.
         """
-        keys = named_keys([key], self._aliases, known_keys(self._store, cancelled=cancelled))
+        keys = named_keys([key], self.aliases, known_keys(self.store, cancelled=cancelled))
         window = f" since:{since.isoformat()}" if since else ""
         expression = keys.filter + window
 
         def by(*fields: str, more: str = "") -> Tallies:
-            return self._store.tally(fields, f"{expression}{more}", limit=MOST, cancelled=cancelled)
+            return self.store.tally(fields, f"{expression}{more}", limit=MOST, cancelled=cancelled)
 
         whole = next(iter(by().rows), None)
         named = set(keys.aliases)
         alone = Tallies()
         if named:
-            alone = self._store.tally(
+            alone = self.store.tally(
                 ("key",), term("key", *sorted(named)) + window, limit=10_000, cancelled=cancelled
             )
         return KeyUseSummary(
@@ -123,7 +123,7 @@ class KeyUses:
             materials=by("material"),
             errors=by("error", more=" failed"),
             replicas=by("key", "region"),
-            days=self._store.by_day(expression, cancelled=cancelled),
+            days=self.store.by_day(expression, cancelled=cancelled),
             filter=expression,
-            coverage=reach(self._store, self._covered, since, None, cancelled=cancelled),
+            coverage=reach(self.store, self.covered, since, None, cancelled=cancelled),
         )

@@ -52,33 +52,29 @@ class _Used:
     by_material: dict[str, EventTally]
 
 
+@dataclass(frozen=True, slots=True)
 class BlastRadii:
     """Tells them. Blocks on the store, SQL and, for the census, KMS."""
 
-    def __init__(
-        self,
-        store: EventStore,
-        census: CensusTaker,
-        inventory: Counter,
-        backups: Callable[[str], int],
-        covered: Covered,
-    ) -> None:
-        """`backups` counts the replaced envelopes under a key; it may raise DatabaseError."""
-        self._store = store
-        self._census = census
-        self._inventory = inventory
-        self._backups = backups
-        self._covered = covered
+    store: EventStore
+    census: CensusTaker
+    inventory: Counter
+    backups: Callable[[str], int]
+    """Counts the replaced envelopes under a key; it may raise DatabaseError."""
+    covered: Covered
 
-    def of(self, name: str, *, cancelled: Event | None = None) -> BlastRadius:
+    def radius_of(self, name: str, cancelled: Event | None) -> BlastRadius:
         """Return the blast radius of a principal by its ARN, the ARN of a session, or a part of the ARN.
 
         Where the database does not tell, that is in the coverage. Raises EventStoreError,
         InterruptedRunError.
         """
-        who = named_principals(self._store, name, cancelled=cancelled)
-        tally = self._store.tally
-        whole = next(iter(tally((), who.filter, limit=1, cancelled=cancelled).rows), None)
+        who = named_principals(self.store, name, cancelled=cancelled)
+
+        def by(*fields: str, more: str = "") -> Tallies:
+            return self.store.tally(fields, f"{who.filter}{more}", limit=MOST, cancelled=cancelled)
+
+        whole = next(iter(by().rows), None)
         used, untold = self._used(who, cancelled)
         gaps = list(untold)
         if whole is None:
@@ -88,7 +84,7 @@ class BlastRadii:
         unknown: int | None = 0
         if used:
             try:
-                status = self._census.take_census(cancelled=cancelled)
+                status = self.census.take_census(cancelled=cancelled)
                 could = tuple(self._could(used, status, cancelled))
                 unknown = self._count("format:v1 key:unknown", cancelled)
                 gaps += status.coverage.reasons
@@ -97,8 +93,7 @@ class BlastRadii:
                 gaps.append(f"The tokens in reach are not counted: {error}")
                 could = tuple(self._could(used, None, cancelled))
                 reachable = unknown = None
-        told = reach(self._store, self._covered, None, None, cancelled=cancelled)
-        made = f"{who.filter} {MAKES} -failed -token:*"
+        told = reach(self.store, self.covered, None, None, cancelled=cancelled)
         return BlastRadius(
             who=who,
             events=whole.events if whole else 0,
@@ -114,21 +109,21 @@ class BlastRadii:
             calls=sum(t.events for one in used for t in one.by_material.values()),
             tokens_reachable=reachable,
             unknown_key=unknown,
-            data_keys=tally((), made, limit=1, cancelled=cancelled).events,
-            operations=tally(("name", "error"), who.filter, limit=MOST, cancelled=cancelled),
-            addresses=tally(("ip",), who.filter, limit=MOST, cancelled=cancelled),
-            agents=tally(("agent",), who.filter, limit=MOST, cancelled=cancelled),
-            sessions=tally(("session",), who.filter, limit=MOST, cancelled=cancelled),
-            access_keys=tally(("access_key",), who.filter, limit=MOST, cancelled=cancelled),
+            data_keys=by(more=f" {MAKES} -failed -token:*").events,
+            operations=by("name", "error"),
+            addresses=by("ip"),
+            agents=by("agent"),
+            sessions=by("session"),
+            access_keys=by("access_key"),
             coverage=Coverage(tuple(dict.fromkeys((*gaps, *told.reasons)))),
         )
 
     def _tokens(self, expression: str, cancelled: Event | None) -> Tallies:
-        return self._store.tally(("token",), f"{expression} token:*", limit=MOST_TOKENS, cancelled=cancelled)
+        return self.store.tally(("token",), f"{expression} token:*", limit=MOST_TOKENS, cancelled=cancelled)
 
     def _used(self, who: NamedPrincipals, cancelled: Event | None) -> tuple[list[_Used], list[str]]:
         """The keys that it opened something with that no record names, and what is not told of them."""
-        found = self._store.tally(
+        found = self.store.tally(
             ("key", "material"), f"{who.filter} {UNNAMED}", limit=ALL, cancelled=cancelled
         )
         gaps = []
@@ -164,37 +159,27 @@ class BlastRadii:
             backups = self._kept(arn)
             if "" in key.by_material:
                 # Any material of the key may have been meant, those that other records tell included.
-                tallies = reduce(joined, key.by_material.values())
-                yield self._reachable(arn, None, tallies, f"format:v1 {under}", 0, backups, status, cancelled)
-                continue
-            untold = self._count(f"format:v1 {under} -material:*", cancelled) if status else 0
-            for number, (material, tally) in enumerate(sorted(key.by_material.items())):
-                expression = f"format:v1 {under} {term('material', material)}"
-                more = 0 if number else untold
-                yield self._reachable(arn, material, tally, expression, more, backups, status, cancelled)
-
-    def _reachable(
-        self,
-        arn: str,
-        material: str | None,
-        tally: EventTally,
-        expression: str,
-        untold: int,
-        backups: int | None,
-        status: Status | None,
-        cancelled: Event | None,
-    ) -> Reachable:
-        tokens = self._count(expression, cancelled) if status else None
-        return Reachable(
-            arn, material, tally.events, tally.first, tally.last, tokens, untold, backups, expression
-        )
+                parts: list[tuple[str | None, EventTally, str, int]] = [
+                    (None, reduce(joined, key.by_material.values()), f"format:v1 {under}", 0)
+                ]
+            else:
+                untold = self._count(f"format:v1 {under} -material:*", cancelled) if status else 0
+                parts = [
+                    (material, tally, f"format:v1 {under} {term('material', material)}", 0 if n else untold)
+                    for n, (material, tally) in enumerate(sorted(key.by_material.items()))
+                ]
+            for material, tally, expression, more in parts:
+                tokens = self._count(expression, cancelled) if status else None
+                yield Reachable(
+                    arn, material, tally.events, tally.first, tally.last, tokens, more, backups, expression
+                )
 
     def _count(self, expression: str, cancelled: Event | None) -> int:
-        return self._inventory.count(Query(expression), cancelled=cancelled)
+        return self.inventory.count(Query(expression), cancelled=cancelled)
 
     def _kept(self, arn: str) -> int | None:
         try:
-            return self._backups(arn)
+            return self.backups(arn)
         except MissingSchemaError:
             return 0  # without its schema Keydeck replaces nothing
         except DatabaseError:

@@ -48,7 +48,7 @@ class EventUse:
 
         Raises InvalidReferenceError, EventStoreError, InterruptedRunError.
         """
-        return self._tokens.of(ref, cancelled=cancelled)
+        return self._tokens.timeline_of(ref, cancelled)
 
     def key_use(
         self, key: str, *, since: datetime | None = None, cancelled: Event | None = None
@@ -57,11 +57,11 @@ class EventUse:
 
         Raises SettingsError, KeyNotFoundError, EventStoreError, InterruptedRunError.
         """
-        return self._keys.of(key, since=since, cancelled=cancelled)
+        return self._keys.use_of(key, since, cancelled)
 
     def blast_radius(self, principal: str, *, cancelled: Event | None = None) -> BlastRadius:
         """Return what a principal opened and could have opened.
 
         Raises EventStoreError, InterruptedRunError.
         """
-        return self._radii.of(principal, cancelled=cancelled)
+        return self._radii.radius_of(principal, cancelled)

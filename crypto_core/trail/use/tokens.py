@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event
 
@@ -36,28 +36,21 @@ UNNAMED = f"{OPENED} -token:*"
 """What opened something and names no token."""
 
 
+@dataclass(frozen=True, slots=True)
 class TokenTimelines:
-    """Tells them. Blocks on SQL and on the store; asks AWS nothing of its own."""
+    """Tells them. Blocks on SQL and on the store; asks AWS nothing of its own.
 
-    def __init__(
-        self,
-        store: EventStore,
-        row: Callable[[TokenRef], InventoryRow],
-        asked: Callable[[TokenRef], InventoryRow],
-        replaced: Callable[[TokenRef], Sequence[Replaced]],
-        covered: Covered,
-    ) -> None:
-        """`row` reads a token's row, `asked` does after it has asked KMS which key sealed it.
+    `row` reads a token's row, `asked` does after it has asked KMS which key sealed it. `replaced` reads how
+    it was stored before. All may raise DatabaseError.
+    """
 
-        `replaced` reads how it was stored before. All may raise DatabaseError.
-        """
-        self._store = store
-        self._row = row
-        self._asked = asked
-        self._replaced = replaced
-        self._covered = covered
+    store: EventStore
+    row: Callable[[TokenRef], InventoryRow]
+    asked: Callable[[TokenRef], InventoryRow]
+    replaced: Callable[[TokenRef], Sequence[Replaced]]
+    covered: Covered
 
-    def of(self, ref: TokenRef, *, cancelled: Event | None = None) -> TokenTimeline:
+    def timeline_of(self, ref: TokenRef, cancelled: Event | None) -> TokenTimeline:
         """Return what is known of one token. Where the database does not tell, that is in the coverage.
 
         Raises InvalidReferenceError, EventStoreError, InterruptedRunError.
@@ -66,13 +59,13 @@ class TokenTimelines:
         row: InventoryRow | None = None
         before: tuple[Replaced, ...] = ()
         try:
-            row = self._row(ref)
+            row = self.row(ref)
             if unnamed(row.format) and row.key_arn is None:
-                row = self._asked(ref)
+                row = self.asked(ref)
         except (DatabaseError, KmsError) as error:
             gaps.append(f"How the token is stored is not known: {error}")
         try:
-            before = tuple(self._replaced(ref))
+            before = tuple(self.replaced(ref))
         except MissingSchemaError:
             pass  # without its schema Keydeck has replaced nothing
         except DatabaseError as error:
@@ -80,7 +73,7 @@ class TokenTimelines:
         named = self._named(ref, cancelled)
         could = tuple(self._could(row, before, cancelled))
         since = row.created_at if row else None
-        told = reach(self._store, self._covered, since, None, cancelled=cancelled)
+        told = reach(self.store, self.covered, since, None, cancelled=cancelled)
         if row is not None and unnamed(row.format) and row.key_arn is None:
             gaps.append(f"Which key sealed it is not known ({row.evidence.value}): keydeck inspect {ref}")
         reasons = tuple(dict.fromkeys((*gaps, *told.reasons)))
@@ -89,7 +82,7 @@ class TokenTimelines:
 
     def _named(self, ref: TokenRef, cancelled: Event | None) -> NamedUse:
         expression = term("token", str(ref))
-        found = self._store.tally(
+        found = self.store.tally(
             ("token", "name", "principal", "ip", "error"), expression, limit=ALL, cancelled=cancelled
         )
         # Filters don't tell upper from lower case; references do.
@@ -108,7 +101,7 @@ class TokenTimelines:
             failed=sum(r.failed for r in rows),
             first=min((r.first for r in rows), default=None),
             last=max((r.last for r in rows), default=None),
-            days=() if others or not rows else self._store.by_day(expression, cancelled=cancelled),
+            days=() if others or not rows else self.store.by_day(expression, cancelled=cancelled),
             filter=expression,
         )
 
@@ -148,7 +141,7 @@ class TokenTimelines:
         expression = f"{UNNAMED} {term('key', named)}"
         if since is not None:
             expression += f" since:{since.isoformat()}"
-        found = self._store.tally(
+        found = self.store.tally(
             ("principal", "name", "key", "material"), expression, limit=ALL, cancelled=cancelled
         )
         by: dict[str, EventTally] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
 
@@ -19,26 +20,20 @@ from crypto_core.trail.use.tokens import joined
 _MOST = 1_000
 
 
+@dataclass(frozen=True, slots=True)
 class StoreWitness:
     """A UseWitness. Fetches nothing: it goes by what the store holds."""
 
-    def __init__(
-        self,
-        store: EventStore,
-        reaches: Reaches,
-        *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._store = store
-        self._reaches = reaches
-        self._clock = clock
+    store: EventStore
+    reaches: Reaches
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def uses(self, key_arns: Sequence[str], since: datetime, *, cancelled: Event | None = None) -> UseSeen:
         """Return the successful uses of a key. Raises EventStoreError, InterruptedRunError."""
         ids = dict.fromkeys(arn.rsplit("/", 1)[-1] if is_multi_region(arn) else arn for arn in key_arns)
         begin = since.replace(microsecond=0)
         asked = f"{term('key', *ids)} {term('name', *sorted(KEY_USES))} -failed since:{begin.isoformat()}"
-        found = self._store.tally(("principal", "name", "key"), asked, limit=_MOST, cancelled=cancelled)
+        found = self.store.tally(("principal", "name", "key"), asked, limit=_MOST, cancelled=cancelled)
         by: dict[str, EventTally] = {}
         seals: EventTally | None = None
         for row in found.rows:
@@ -48,8 +43,8 @@ class StoreWitness:
             if name in SEALS and (name != "ReEncrypt" or any(keys.endswith(one) for one in ids)):
                 seals = joined(seals, row)
         regions = [region for arn in key_arns if (region := region_of(arn))]
-        reached = self._reaches(begin, list(dict.fromkeys(regions)))
-        late = self._clock() - LATE
+        reached = self.reaches(begin, list(dict.fromkeys(regions)))
+        late = self.clock() - LATE
         ordered = sorted(by.items(), key=lambda item: (-item[1].events, item[0]))
         return UseSeen(
             begin,

@@ -119,7 +119,7 @@ class _Digest:
 
 
 class DigestValidator:
-    """Validates what trails delivered to a place in a window: in the Regions `only`, or, with none, in all."""
+    """Validates what trails delivered to a place in a window; `only` are the Regions, with none all."""
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 
 from crypto_core.aws.kms import KmsApi
@@ -49,25 +49,18 @@ class _Wanted:
     name: bytes
 
 
+@dataclass(frozen=True, slots=True)
 class BucketSource:
     """The files of trails. Thread-safe."""
 
-    def __init__(
-        self,
-        kms: KmsApi,
-        store: EventStore,
-        book: PullBook,
-        *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._kms = kms
-        self._store = store
-        self._book = book
-        self._clock = clock
+    kms: KmsApi
+    store: EventStore
+    book: PullBook
+    clock: Callable[[], datetime]
 
     def covered_until(self, region: str, scope: str, place: str | None) -> int | None:
         """Return up to when a Region's events are whole, in one place or, None, in all."""
-        return self._book.last(PullScope("s3", region, scope, place or ""), anywhere=place is None)
+        return self.book.last(PullScope("s3", region, scope, place or ""), anywhere=place is None)
 
     def pull_events(self, pull: PullRun, place: TrailBucket, regions: Iterable[str]) -> tuple[str, ...]:
         """Read the files of a window that were not read yet; return the Regions that were found.
@@ -75,8 +68,8 @@ class BucketSource:
         `regions` narrows to some; none is all that are there. A file that can't be read is a gap by its name.
         Raises KmsError where the bucket can't be listed.
         """
-        only, began = frozenset(regions), self._clock()
-        bucket = Bucket(self._kms, place.region, place.bucket)
+        only, began = frozenset(regions), self.clock()
+        bucket = Bucket(self.kms, place.region, place.bucket)
         found = [f for f in folders(bucket, place, FILES, pull.cancelled) if not only or f.region in only]
         trouble: set[str] = set()
         if not found and not place.regions:
@@ -92,7 +85,7 @@ class BucketSource:
             window = TimeWindow(max(window.since, seconds(place.begins)), window.until)
         for region in sorted(whole - trouble):
             scope = PullScope("s3", region, pull.asked.scope, str(place))
-            self._book.cover(scope, window, seconds(self._clock()))
+            self.book.cover(scope, window, seconds(self.clock()))
         return tuple(sorted(there))
 
     def _folder(self, bucket: Bucket, place: TrailBucket, folder: Folder, pull: PullRun) -> bool:
@@ -103,8 +96,8 @@ class BucketSource:
         read: list[tuple[bytes, int]] = []
 
         def write() -> None:
-            added = self._store.add(kept)
-            self._book.remember(read)
+            added = self.store.add(kept)
+            self.book.remember(read)
             tally.count(where, added=added, reached=max((e.time for e in kept if e.dated), default=None))
             kept.clear()
             read.clear()
@@ -151,7 +144,7 @@ class BucketSource:
         listed = (one for one in found if one.written >= oldest and not one.key.endswith("/"))
         while some := list(islice(listed, 1_000)):
             names = [object_name(pull.asked.scope, one.bucket, one.key, one.etag) for one in some]
-            there = self._book.known(names)
+            there = self.book.known(names)
             yield from (
                 _Wanted(one, name) for one, name in zip(some, names, strict=True) if name not in there
             )

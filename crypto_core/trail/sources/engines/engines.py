@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from threading import Event
 
@@ -57,32 +57,22 @@ class EngineSettings:
     lake_store: str = ""
 
 
+@dataclass(frozen=True, slots=True)
 class Engines:
-    """The query engines. Thread-safe."""
+    """The query engines. Thread-safe. `rest` waits between two looks at a running query."""
 
-    def __init__(
-        self,
-        kms: KmsApi,
-        store: EventStore,
-        book: PullBook,
-        settings: EngineSettings | None = None,
-        *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        rest: Rest = Event.wait,
-    ) -> None:
-        """`rest` waits between two looks at a running query."""
-        self._kms = kms
-        self._store = store
-        self._book = book
-        self._settings = settings or EngineSettings()
-        self._clock = clock
-        self._rest = rest
+    kms: KmsApi
+    store: EventStore
+    book: PullBook
+    settings: EngineSettings
+    clock: Callable[[], datetime]
+    rest: Rest
 
     def covered_until(self, kind: str, scope: str) -> int | None:
         """Return up to when all was fetched. An engine's tables know no single Region."""
-        return self._book.last(self._run(kind, scope))
+        return self.book.last(self._run(kind, scope))
 
-    def plan(
+    def plan_query(
         self,
         kind: str,
         asked: PullQuery,
@@ -132,7 +122,7 @@ class Engines:
         Raises NotConfirmedError for a query that is not the plan's any more.
         """
         engine, asked, tally = self._engine(plan.source), plan.asked, pull.tally
-        began = self._clock()
+        began = self.clock()
         query, _, remarks = engine.prepare(
             asked, plan.regions, most_rows=MOST_ROWS + 1, estimate=False, cancelled=pull.cancelled
         )
@@ -158,14 +148,14 @@ class Engines:
             kept = [e for e in found if e is not None and _wanted(e, asked, plan.regions)]
             regions |= {event.region: None for event in kept}
             stop_if(pull.cancelled)
-            added = self._store.add(kept)
+            added = self.store.add(kept)
             tally.count(engine.name, pages=1, records=len(some), added=added)
         if total > MOST_ROWS:
             whole = False
             tally.gap(f"{engine.name}: more than {MOST_ROWS:,} rows; narrow the filter or the window.")
         if whole and not plan.regions:
-            self._book.cover(
-                self._run(plan.source, asked.scope), settled(asked.window, began), seconds(self._clock())
+            self.book.cover(
+                self._run(plan.source, asked.scope), settled(asked.window, began), seconds(self.clock())
             )
         return plan.regions or tuple(sorted(regions))
 
@@ -182,7 +172,7 @@ class Engines:
                 ended = now.done or bool(now.failure)
                 now.check(engine.name, most)
                 if not ended:
-                    self._rest(pull.cancelled or Event(), _LOOK_SECONDS)
+                    self.rest(pull.cancelled or Event(), _LOOK_SECONDS)
         except (InterruptedRunError, KmsError, TrailError):
             if not ended:
                 with suppress(KmsError):
@@ -192,13 +182,13 @@ class Engines:
         pull.tally.note(f"{engine.name} scanned {now.scanned:,} bytes, {price} at list price.")
 
     def _run(self, kind: str, scope: str) -> PullScope:
-        place = self._settings.athena.table if kind == "athena" else self._settings.lake_store
+        place = self.settings.athena.table if kind == "athena" else self.settings.lake_store
         return PullScope(kind, "", scope, place)
 
     def _engine(self, kind: str) -> Athena | Lake:
         if kind == "athena":
-            return Athena(self._kms, self._settings.athena, self._kms.regions[0])
-        arn = self._settings.lake_store
+            return Athena(self.kms, self.settings.athena, self.kms.regions[0])
+        arn = self.settings.lake_store
         if not arn:
             raise SettingsError("No event data store is set up.", remedy=_SET_STORE)
         found = _STORE.fullmatch(arn)
@@ -207,7 +197,7 @@ class Engines:
                 f"{clean(arn, 200)!r} is no event data store.",
                 remedy=_SET_STORE,
             )
-        return Lake(self._kms, arn, found["id"], found["region"])
+        return Lake(self.kms, arn, found["id"], found["region"])
 
 
 def _wanted(event: TrailEvent, asked: PullQuery, regions: tuple[str, ...]) -> bool:
