@@ -82,7 +82,7 @@ def pull(
         raise click.UsageError("--validate checks the files of a bucket: use it with --from s3.")
     with services_of() as services, cancelled_by_interrupt(_STOPPING) as cancelled:
         puller = services.event_puller
-        plan = puller.plan(
+        plan = puller.plan_pull(
             source,
             since=since,
             until=until,
@@ -100,7 +100,7 @@ def pull(
             f"Fetching from {plan.asked.since:%Y-%m-%d %H:%M} to {plan.asked.until:%Y-%m-%d %H:%M} UTC "
             f"by {plan.source}{where}."
         )
-        report = puller.run(plan, consent, progress=_Progress(), cancelled=cancelled)
+        report = puller.run_pull(plan, consent, progress=_Progress(), cancelled=cancelled)
         validation = _validated(services, plan, cancelled) if validate else None
     _tell(report, validation, as_json=as_json)
     return 0 if report.coverage.complete and (validation is None or validation.well) else 1

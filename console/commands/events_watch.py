@@ -76,11 +76,11 @@ def watch(
     stop = "Stopped watching."
     with services_of() as services, cancelled_by_interrupt(stop) as cancelled:
         monitor = services.services.key_monitor
-        watching = monitor.begin(keys, begin, pull=not no_pull, cancelled=cancelled)
+        watching = monitor.begin_watch(keys, begin, pull=not no_pull, cancelled=cancelled)
         if watching.note:
             say(watching.note)
         while True:
-            look = watching.look(cancelled=cancelled)
+            look = watching.look_for_uses(cancelled=cancelled)
             for use in look.uses:
                 _print_use(use, as_json=as_json)
             if look.more:

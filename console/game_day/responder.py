@@ -89,11 +89,11 @@ class Responder:
         """Return what the rules find about the intruder. Raises KmsError, TrailError."""
         services, now = self._measures.container.services, datetime.now(UTC)
         self._game.sandbox.control.deliver()
-        report = services.event_puller.pull("s3", since=now - _BASELINE)
+        report = services.event_puller.pull_events("s3", since=now - _BASELINE)
         self._tell(f"{counted(report.new, 'event')} from the trail's bucket.")
         if any(move.act is Act.BLIND for move in self._game.scenario.moves):
             # A trail that was stopped delivers nothing; CloudTrail's event history goes on.
-            report = services.event_puller.pull("lookup", since=now - timedelta(minutes=30))
+            report = services.event_puller.pull_events("lookup", since=now - timedelta(minutes=30))
             self._tell(f"{counted(report.new, 'event')} more from CloudTrail's event history.")
         examined = services.trail_rules.examine(now - _WINDOW)
         return tuple(f for f in examined.findings if concerns(f, self._game.scenario))

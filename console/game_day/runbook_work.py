@@ -116,7 +116,7 @@ class RunbookWork:
             if step.check is CheckKind.PLATFORM_SWITCHED and self._measures.new_key:
                 self._platform.writes_under(self._measures.new_key)
                 self._game.sandbox.control.deliver()
-                self._measures.container.services.event_puller.pull("s3")
+                self._measures.container.services.event_puller.pull_events("s3")
             self._finish(number, step.id, 1 if step.check is CheckKind.KEY_QUIET else _LOOKS)
         except KeydeckError as error:
             self._tell(f"   not done: {clean(error.message, 300)}")

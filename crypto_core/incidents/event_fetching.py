@@ -58,7 +58,7 @@ def fetched(
     """
     until = _Until(cancelled, seconds)
     try:
-        look = monitor.begin(keys, since, cancelled=until).look(cancelled=until)
+        look = monitor.begin_watch(keys, since, cancelled=until).look_for_uses(cancelled=until)
     except InterruptedRunError:
         stop_if(cancelled)
         words = f"Events were fetched for {seconds:g} seconds, and there are more of them."

@@ -212,7 +212,7 @@ ACTIONS: tuple[Action, ...] = (
         "watch",
         "Every use of the key as it comes, from now on, or from a time on: 2h, 7d, a date",
         "w",
-        calls="key_monitor.begin",
+        calls="key_monitor.begin_watch",
         argument="SINCE",
     ),
     _of_a_key("rotate", "n", shown=True),

@@ -55,7 +55,7 @@ class Pulling:
         self._progress = None
         self._asked = ask(
             self._node,
-            lambda cancelled: source.pull(
+            lambda cancelled: source.pull_events(
                 source="lookup", since=from_, progress=self._reached, cancelled=cancelled
             ),
             self._end,

@@ -47,13 +47,13 @@ class Watching:
     def look(self, cancelled: Event) -> WatchedUses:
         """Fetch what is new and return all that is known by now.
 
-        What came is kept also where nobody waits for this answer any more. Raises as KeyMonitor.begin and
-        KeyWatch.look.
+        What came is kept also where nobody waits for this answer any more. Raises as KeyMonitor.begin_watch
+        and KeyWatch.look_for_uses.
         """
         with self._lock:
             stop_if(cancelled)
             if self._watch is None:
-                self._watch = self._monitor.begin([self._key], self._since, cancelled=cancelled)
-            look = self._watch.look(cancelled=cancelled)
+                self._watch = self._monitor.begin_watch([self._key], self._since, cancelled=cancelled)
+            look = self._watch.look_for_uses(cancelled=cancelled)
             self._uses.extendleft(look.uses)
             return WatchedUses(self._watch.keys, look, tuple(self._uses), self._watch.note)

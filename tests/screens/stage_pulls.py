@@ -31,7 +31,7 @@ class StagePuller:
         self.asked: list[datetime | None] = []
         """From when on events were to be pulled, each time."""
 
-    def pull(
+    def pull_events(
         self,
         source: str = "lookup",
         *,
@@ -47,12 +47,12 @@ class StagePuller:
         if progress is not None:
             progress(PullProgress(source, "eu-west-1", 1, len(self.brings), len(self.brings)))
         self._enter("pull", cancelled)
-        plan = self.plan(source, since=since, until=until, expression=expression, regions=regions)
-        report = self.run(plan, progress=progress, cancelled=cancelled)
+        plan = self.plan_pull(source, since=since, until=until, expression=expression, regions=regions)
+        report = self.run_pull(plan, progress=progress, cancelled=cancelled)
         self.brings = []
         return report
 
-    def plan(
+    def plan_pull(
         self,
         source: str = "lookup",
         *,
@@ -68,7 +68,7 @@ class StagePuller:
         wanted = asked(since or end - timedelta(days=1), end, expression, aliases=dict, now=self._clock())
         return PullPlan(source, wanted, tuple(regions) or ("eu-west-1",))
 
-    def run(
+    def run_pull(
         self,
         plan: PullPlan,
         consent: Consent | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from threading import Event
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
 from crypto_core.trail.key_watch.monitor import KeyMonitor
-from crypto_core.trail.key_watch.sightings import WatchStatus
 from crypto_core.trail.key_watch.watch import KeyWatch
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.blast_radius import BlastRadius
@@ -86,12 +85,7 @@ class StageMonitor:
         self._enter("monitor.look", None)
         return self.covered
 
-    def begin(self, keys: Sequence[str], since: datetime, **options: Any) -> KeyWatch:
+    def begin_watch(self, keys: Sequence[str], since: datetime, **options: Any) -> KeyWatch:
         """Begin one."""
         self._enter("monitor.begin", options.get("cancelled"))
-        return self._monitor.begin(keys, since, **options)
-
-    def watch(self, keys: Sequence[str], since: datetime, **options: Any) -> Iterator[WatchStatus]:
-        """Watch."""
-        self._enter("monitor.watch", options.get("cancelled"))
-        return self._monitor.watch(keys, since, **options)
+        return self._monitor.begin_watch(keys, since, **options)

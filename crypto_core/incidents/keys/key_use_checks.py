@@ -165,14 +165,14 @@ class WatchingChecks:
 
     def _watched(self, situation: Situation, key: str, since: datetime) -> _Watched:
         cancelled = situation.cancelled
-        watch = self._services.monitor.begin([key], since, cancelled=cancelled)
+        watch = self._services.monitor.begin_watch([key], since, cancelled=cancelled)
         uses: list[KeyUse] = []
-        look = watch.look(cancelled=cancelled)
+        look = watch.look_for_uses(cancelled=cancelled)
         uses += look.uses
         for _ in range(_LOOKS):
             if not look.more:
                 break
-            look = watch.look(cancelled=cancelled)
+            look = watch.look_for_uses(cancelled=cancelled)
             uses += look.uses
         return _Watched(tuple(uses), look, watch.note)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from threading import Event
 
-from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError
 from crypto_core.key_names import is_multi_region
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.key_watch.sightings import WatchStatus
 from crypto_core.trail.key_watch.watch import KeyWatch, Puller
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
@@ -51,7 +49,7 @@ class KeyMonitor:
         self._reaches = reaches
         self._clock = clock
 
-    def begin(
+    def begin_watch(
         self,
         keys: Sequence[str],
         since: datetime,
@@ -99,28 +97,3 @@ class KeyMonitor:
             caller=caller,
             note=note,
         )
-
-    def watch(
-        self,
-        keys: Sequence[str],
-        since: datetime,
-        *,
-        every: float,
-        cancelled: Event,
-        source: str = "lookup",
-        pull: bool = True,
-    ) -> Iterator[WatchStatus]:
-        """Yield a look now and every so many seconds, for ever; uses that are too many come at once after.
-
-        A fetch that fails is a gap of that look, and is made again with the next one. Raises as `begin`,
-        InterruptedRunError once `cancelled` is set, ValueError for less than `SHORTEST_SECONDS`.
-        """
-        if every < SHORTEST_SECONDS:
-            raise ValueError(f"At least {SHORTEST_SECONDS:g} seconds lie between two looks.")
-        watch = self.begin(keys, since, source=source, pull=pull, cancelled=cancelled)
-        while True:
-            look = watch.look(cancelled=cancelled)
-            yield look
-            if not look.more:
-                cancelled.wait(every)
-            stop_if(cancelled)

@@ -34,7 +34,7 @@ _READS = "-name:Describe*,Get*,List*"
 class Puller(Protocol):
     """What fetches events into the store."""
 
-    def pull(
+    def pull_events(
         self,
         source: str = "lookup",
         *,
@@ -93,7 +93,7 @@ class KeyWatch:
         """The Regions that the keys are in."""
         return tuple(dict.fromkeys(region for arn in self.keys.arns if (region := region_of(arn))))
 
-    def look(self, *, cancelled: Event | None = None) -> WatchStatus:
+    def look_for_uses(self, *, cancelled: Event | None = None) -> WatchStatus:
         """Fetch what is new, unless there is more of the last look; return the uses that weren't told yet.
 
         Raises EventStoreError, InterruptedRunError.
@@ -152,7 +152,7 @@ class KeyWatch:
         else:
             begin = self.since if self._covered is None else self._covered
             try:
-                report = self._puller.pull(
+                report = self._puller.pull_events(
                     source=self._source,
                     since=begin,
                     until=now,

@@ -99,7 +99,7 @@ class LookupSource:
         """
         run = _Errand(region, attribute).scope(asked)
         state = self.book.unfinished(run)
-        return state.window.since if state else self.book.last(run)
+        return state.window.since if state else self.book.covered_until(run)
 
     def pull_events(self, pull: PullRun, regions: Iterable[str], attributes: Iterable[Attribute]) -> None:
         """Fetch the window from all Regions. What one can't give is a gap. Raises KmsError if none can."""

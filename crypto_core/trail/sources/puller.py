@@ -1,6 +1,6 @@
 """Fetches events into the store: one service for every source that AWS has.
 
-A pull is planned first, so that what it costs is known before it begins; `run` does what the plan says.
+A pull is planned first, so that what it costs is known before it begins; `run_pull` does what the plan says.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class EventPuller:
         self._bucket = BucketSource(kms, store, book, clock)
         self._engines = Engines(kms, store, book, engines or EngineSettings(), clock, rest)
 
-    def plan(
+    def plan_pull(
         self,
         source: str = "lookup",
         *,
@@ -136,7 +136,7 @@ class EventPuller:
             remarks=tuple(_remarks(wanted, now)) if kind == "lookup" else (),
         )
 
-    def run(
+    def run_pull(
         self,
         plan: PullPlan,
         consent: Consent | None = None,
@@ -160,7 +160,7 @@ class EventPuller:
             regions = self._engines.pull_events(plan, pull)
         return pull.tally.report(regions, plan.asked.since, plan.asked.until)
 
-    def pull(
+    def pull_events(
         self,
         source: str = "lookup",
         *,
@@ -172,10 +172,10 @@ class EventPuller:
         cancelled: Event | None = None,
     ) -> PullReport:
         """Plan and fetch at once, from a source that costs nothing."""
-        plan = self.plan(
+        plan = self.plan_pull(
             source, since=since, until=until, expression=expression, regions=regions, cancelled=cancelled
         )
-        return self.run(plan, progress=progress, cancelled=cancelled)
+        return self.run_pull(plan, progress=progress, cancelled=cancelled)
 
     def validate(self, plan: PullPlan, *, cancelled: Event | None = None) -> Validation:
         """Return whether the files of a plan's window are as CloudTrail delivered them. Changes nothing."""

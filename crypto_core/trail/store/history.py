@@ -21,7 +21,7 @@ from crypto_core.trail.store.blocks import event_of
 from crypto_core.trail.store.conditions import Bounds, Conditions, resolve
 from crypto_core.trail.store.counts import parts, texts_of
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.pages import read
+from crypto_core.trail.store.pages import read_page
 from crypto_core.trail.store.schema import event, rollup
 
 
@@ -198,7 +198,7 @@ class History:
         """Return up to `limit` events of a span, in the order of time."""
         with self._file.reading(self._cancelled) as connection:
             found = self._resolved(connection, terms, span)
-            rows = read(connection, found, None, newest_first=newest_first, inclusive=False, limit=limit)
+            rows = read_page(connection, found, None, newest_first=newest_first, inclusive=False, limit=limit)
         return tuple(map(event_of, rows))
 
     def _resolved(self, connection: Connection, terms: Iterable[Term], span: Span) -> Conditions:

@@ -23,7 +23,7 @@ _SLICE = 64
 """So many hours are read at once at most, twice as many each time."""
 
 
-def read(
+def read_page(
     connection: Connection,
     found: Conditions,
     start: Cursor | None,

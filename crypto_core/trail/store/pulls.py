@@ -148,7 +148,7 @@ class PullBook:
                 found.setdefault(region, []).append(TimeWindow(since, until))
         return found
 
-    def last(self, run: PullScope, *, anywhere: bool = False) -> int | None:
+    def covered_until(self, run: PullScope, *, anywhere: bool = False) -> int | None:
         """Return up to when a run's newest window is whole; None before the first.
 
         `anywhere` asks whatever the place is, for the one that is furthest behind.

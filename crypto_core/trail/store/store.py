@@ -29,7 +29,7 @@ from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.event_writer import Added, add
 from crypto_core.trail.store.files_seen import recall, remember
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
-from crypto_core.trail.store.pages import read
+from crypto_core.trail.store.pages import read_page
 from crypto_core.trail.store.retention import Vacuumed, changed, forget_before
 from crypto_core.trail.store.schema import event, keeping, note
 from crypto_core.trail.store.tallies import Day, Tallies
@@ -176,14 +176,14 @@ class EventStore:
         newest_first = query.descending is not backwards
         with self._file.reading(cancelled) as connection:
             found = self._resolved(connection, query.filter)
-            rows = read(
+            rows = read_page(
                 connection, found, start, newest_first=newest_first, inclusive=inclusive, limit=limit + 1
             )
             further = len(rows) > limit
             rows = rows[:limit]
             behind = start is not None and bool(
                 # Where the page is empty, what the other side has begins with the start's own row.
-                read(
+                read_page(
                     connection,
                     found,
                     _cursor(rows[0]) if rows else start,

@@ -23,7 +23,7 @@ class Watching:
         self._look = look
         self.asked: list[tuple[Sequence[str], datetime]] = []
 
-    def begin(
+    def begin_watch(
         self,
         keys: Sequence[str],
         since: datetime,
@@ -34,7 +34,7 @@ class Watching:
     ) -> Any:
         assert pull
         self.asked.append((keys, since))
-        return SimpleNamespace(look=lambda *, cancelled: self._look(cancelled))
+        return SimpleNamespace(look_for_uses=lambda *, cancelled: self._look(cancelled))
 
 
 def endless(cancelled: Event) -> Any:

@@ -60,7 +60,7 @@ class BucketSource:
 
     def covered_until(self, region: str, scope: str, place: str | None) -> int | None:
         """Return up to when a Region's events are whole, in one place or, None, in all."""
-        return self.book.last(PullScope("s3", region, scope, place or ""), anywhere=place is None)
+        return self.book.covered_until(PullScope("s3", region, scope, place or ""), anywhere=place is None)
 
     def pull_events(self, pull: PullRun, place: TrailBucket, regions: Iterable[str]) -> tuple[str, ...]:
         """Read the files of a window that were not read yet; return the Regions that were found.

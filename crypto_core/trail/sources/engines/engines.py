@@ -70,7 +70,7 @@ class Engines:
 
     def covered_until(self, kind: str, scope: str) -> int | None:
         """Return up to when all was fetched. An engine's tables know no single Region."""
-        return self.book.last(self._run(kind, scope))
+        return self.book.covered_until(self._run(kind, scope))
 
     def plan_query(
         self,

@@ -154,7 +154,7 @@ class Scene:
     def pull(self) -> None:
         """Fetch the events of late."""
         now = datetime.now(UTC)
-        self.container.event_puller.pull(since=now - timedelta(hours=1), until=now)
+        self.container.event_puller.pull_events(since=now - timedelta(hours=1), until=now)
 
 
 def agreed(plan: ActionPlan) -> Consent:

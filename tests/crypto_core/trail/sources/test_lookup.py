@@ -40,7 +40,7 @@ def test_all_pages_of_all_regions_are_fetched_and_the_window_is_covered(
     happened(60, THERE, at=first)
     told: list[PullProgress] = []
     pull = puller(aws, store, clock, regions=BOTH)
-    report = pull.run(pull.plan(**day_of(first)), progress=told.append)
+    report = pull.run_pull(pull.plan_pull(**day_of(first)), progress=told.append)
     assert (report.records, report.new, report.kms, report.duplicates) == (180, 180, 180, 0)
     assert report.pages == 3 + 2 + 2  # and one each of CloudTrail's own, where nothing is
     assert (report.source, report.regions, report.throttled) == ("lookup", BOTH, 0)
@@ -56,7 +56,7 @@ def test_every_question_keeps_to_what_lookup_events_allows(
     aws: WatchedAws, store: EventStore, clock: Clock, happened: Callable[..., datetime]
 ) -> None:
     first = happened(120)
-    puller(aws, store, clock).pull(**day_of(first))
+    puller(aws, store, clock).pull_events(**day_of(first))
     asked = pages(aws)
     assert len(asked) == 3
     assert all(len(p["LookupAttributes"]) == 1 and p["MaxResults"] == 50 for p in asked)
@@ -75,7 +75,7 @@ def test_what_cloudtrail_itself_did_is_fetched_too(
             PastCall(first, ONCALL, "CreateBucket", service="s3"),
         ]
     )
-    report = puller(aws, store, clock).pull(**day_of(first))
+    report = puller(aws, store, clock).pull_events(**day_of(first))
     assert (report.new, report.kms) == (2, 1)
     assert [v.text for v in store.pivot("name", "source:cloudtrail").values] == ["StopLogging"]
 
@@ -86,12 +86,12 @@ def test_the_next_pull_begins_where_the_last_one_ended_and_brings_what_is_new(
     first = happened(70)
     since = first - timedelta(minutes=5)
     until = first + timedelta(hours=5)
-    puller(aws, store, clock).pull(since=since, until=until)
+    puller(aws, store, clock).pull_events(since=since, until=until)
     happened(3, at=first + timedelta(hours=6))
     pull = puller(aws, store, clock)
-    plan = pull.plan(until=first + timedelta(hours=23))
+    plan = pull.plan_pull(until=first + timedelta(hours=23))
     assert plan.asked.since == until
-    report = pull.run(plan)
+    report = pull.run_pull(plan)
     assert (report.new, report.duplicates) == (3, 0)
     assert store.summary("name:Decrypt").events == 73
 
@@ -100,8 +100,8 @@ def test_the_last_quarter_of_an_hour_is_not_covered_and_is_fetched_again(
     aws: WatchedAws, store: EventStore, clock: Clock
 ) -> None:
     pull = puller(aws, store, clock)
-    pull.pull(since=clock.ago(hours=1))
-    again = pull.plan()
+    pull.pull_events(since=clock.ago(hours=1))
+    again = pull.plan_pull()
     assert again.asked.since == clock.ago(minutes=15)
     assert again.asked.until == clock.now
 
@@ -112,11 +112,11 @@ def test_a_region_that_was_never_fetched_makes_no_hole_in_the_others(
     aws.instead.append(denying("LookupEvents", THERE))
     three_days = clock.ago(days=3)
     with_denied = puller(aws, store, clock, regions=BOTH)
-    with_denied.pull(since=clock.ago(days=4), until=three_days)
-    assert with_denied.plan().asked.since == three_days
+    with_denied.pull_events(since=clock.ago(days=4), until=three_days)
+    assert with_denied.plan_pull().asked.since == three_days
     only_here = puller(aws, store, clock)
-    only_here.pull(until=clock.now)
-    assert with_denied.plan().asked.since == clock.ago(hours=24)
+    only_here.pull_events(until=clock.now)
+    assert with_denied.plan_pull().asked.since == clock.ago(hours=24)
 
 
 def test_throttling_is_waited_out_counted_and_told(
@@ -130,8 +130,8 @@ def test_throttling_is_waited_out_counted_and_told(
     endpoint.control.add_fault(Fault("LookupEvents", "ThrottlingException", count=5))
     rests, told = Rests(), list[PullProgress]()
     pull = puller(aws, store, clock, rest=rests)
-    plan = pull.plan(**day_of(first), attribute=("EventSource", "kms.amazonaws.com"))
-    report = pull.run(plan, progress=told.append)
+    plan = pull.plan_pull(**day_of(first), attribute=("EventSource", "kms.amazonaws.com"))
+    report = pull.run_pull(plan, progress=told.append)
     assert (report.throttled, report.new) == (5, 70)
     assert report.coverage.complete
     waits = [s for s in rests.seconds if s >= 0.25]
@@ -148,7 +148,7 @@ def test_the_pace_is_kept_in_each_region_whoever_pulls(
     rests = Rests()
     # A question in a thousand seconds: but for the first, every page is waited for.
     pull = puller(aws, store, clock, rest=rests, per_second=0.001)
-    pull.pull(**day_of(first))
+    pull.pull_events(**day_of(first))
     asked = len(aws.named("LookupEvents", HERE))
     assert asked == 4
     assert len(rests.seconds) == asked - 1
@@ -161,7 +161,7 @@ def test_one_region_that_is_denied_is_a_gap_and_the_rest_is_fetched(
     first = happened(10)
     happened(5, THERE, at=first)
     aws.instead.append(denying("LookupEvents", THERE))
-    report = puller(aws, store, clock, regions=BOTH).pull(**day_of(first))
+    report = puller(aws, store, clock, regions=BOTH).pull_events(**day_of(first))
     assert report.new == 10
     assert set(report.gaps) == {
         f"{THERE}: {source}.amazonaws.com: aws:LookupEvents is not allowed."
@@ -170,7 +170,7 @@ def test_one_region_that_is_denied_is_a_gap_and_the_rest_is_fetched(
     covered = CoverageRecord(store, lambda: BOTH, clock=clock).coverage_of(**day_of(first))
     assert [reason.partition(":")[0] for reason in covered.reasons] == [THERE]
     with pytest.raises(KmsAccessDeniedError):
-        puller(aws, store, clock, regions=[THERE]).pull(**day_of(first))
+        puller(aws, store, clock, regions=[THERE]).pull_events(**day_of(first))
 
 
 def test_a_network_that_is_down_ends_the_pull_with_what_is_wrong(
@@ -181,15 +181,15 @@ def test_a_network_that_is_down_ends_the_pull_with_what_is_wrong(
 
     aws.instead.append(instead)
     with pytest.raises(KmsUnreachableError):
-        puller(aws, store, clock).pull(since=clock.ago(hours=1))
+        puller(aws, store, clock).pull_events(since=clock.ago(hours=1))
 
 
 def test_more_than_90_days_are_refused_by_saying_so(aws: WatchedAws, store: EventStore, clock: Clock) -> None:
     pull = puller(aws, store, clock)
-    plan = pull.plan(since=clock.ago(days=120))
+    plan = pull.plan_pull(since=clock.ago(days=120))
     assert any("90 days" in remark for remark in plan.remarks)
     assert any("100 events a second" in remark for remark in plan.remarks)
-    report = pull.run(plan)
+    report = pull.run_pull(plan)
     assert any("LookupEvents goes back 90 days" in gap and "--from s3" in gap for gap in report.gaps)
     assert all(p["StartTime"] > clock.ago(days=90) for p in aws.named("LookupEvents"))
     covered = CoverageRecord(store, lambda: [HERE], clock=clock)
@@ -200,7 +200,7 @@ def test_more_than_90_days_are_refused_by_saying_so(aws: WatchedAws, store: Even
 def test_a_window_that_lookup_events_no_longer_has_is_not_asked_for(
     aws: WatchedAws, store: EventStore, clock: Clock
 ) -> None:
-    report = puller(aws, store, clock).pull(since=clock.ago(days=120), until=clock.ago(days=100))
+    report = puller(aws, store, clock).pull_events(since=clock.ago(days=120), until=clock.ago(days=100))
     assert len(report.gaps) == 1
     assert aws.asked == []
 
@@ -213,24 +213,24 @@ def test_a_filter_keeps_what_passes_and_covers_nothing_of_all(
     pull = puller(aws, store, clock)
     # "kms" is also what the store calls all of KMS's events.
     for expression, new in (("ip:198.51.100.7", 3), ("kms", 10)):
-        report = pull.pull(**day_of(first), expression=expression)
+        report = pull.pull_events(**day_of(first), expression=expression)
         assert (report.records, report.new) == (13, new)
         covered = CoverageRecord(store, lambda: [HERE], clock=clock).coverage_of(**day_of(first))
         assert not covered.complete
-    assert pull.plan(expression="ip:198.51.100.7").asked.since == day_of(first)["until"]
-    assert pull.plan().asked.since == clock.ago(hours=24)
+    assert pull.plan_pull(expression="ip:198.51.100.7").asked.since == day_of(first)["until"]
+    assert pull.plan_pull().asked.since == clock.ago(hours=24)
 
 
 def test_a_filter_that_counts_back_from_now_is_another_one_each_time(
     aws: WatchedAws, store: EventStore, clock: Clock
 ) -> None:
     pull = puller(aws, store, clock)
-    before = pull.plan(expression="until:1h").asked.scope
+    before = pull.plan_pull(expression="until:1h").asked.scope
     clock.now += timedelta(hours=1)
-    assert pull.plan(expression="until:1h").asked.scope != before
-    same = pull.plan(expression="until:2026-01-01").asked.scope
+    assert pull.plan_pull(expression="until:1h").asked.scope != before
+    same = pull.plan_pull(expression="until:2026-01-01").asked.scope
     clock.now += timedelta(hours=1)
-    assert pull.plan(expression="until:2026-01-01").asked.scope == same
+    assert pull.plan_pull(expression="until:2026-01-01").asked.scope == same
 
 
 def test_an_attribute_of_the_operators_is_asked_for_and_has_its_own_account(
@@ -238,16 +238,16 @@ def test_an_attribute_of_the_operators_is_asked_for_and_has_its_own_account(
 ) -> None:
     first = happened(3)
     pull = puller(aws, store, clock)
-    report = pull.run(pull.plan(**day_of(first), attribute=("EventName", "Decrypt")))
+    report = pull.run_pull(pull.plan_pull(**day_of(first), attribute=("EventName", "Decrypt")))
     assert report.new == 3
     assert aws.named("LookupEvents")[0]["LookupAttributes"] == [
         {"AttributeKey": "EventName", "AttributeValue": "Decrypt"}
     ]
     assert not CoverageRecord(store, lambda: [HERE], clock=clock).coverage_of(**day_of(first)).complete
-    assert pull.plan(attribute=("EventName", "Decrypt")).asked.since == day_of(first)["until"]
-    assert pull.plan(attribute=("EventName", "Encrypt")).asked.since == clock.ago(hours=24)
+    assert pull.plan_pull(attribute=("EventName", "Decrypt")).asked.since == day_of(first)["until"]
+    assert pull.plan_pull(attribute=("EventName", "Encrypt")).asked.since == clock.ago(hours=24)
     with pytest.raises(SettingsError, match="no attribute 'ErrorCode'"):
-        pull.plan(attribute=("ErrorCode", "AccessDenied"))
+        pull.plan_pull(attribute=("ErrorCode", "AccessDenied"))
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_an_event_that_cannot_be_read_is_a_gap_and_the_others_are_kept(
             answer["Events"].append({"CloudTrailEvent": text, "EventTime": first})
 
     aws.after = after
-    report = puller(aws, store, clock).pull(**day_of(first))
+    report = puller(aws, store, clock).pull_events(**day_of(first))
     assert report.new == 3
     assert report.gaps == (f"{HERE}: 1 events of a page can't be read.",)
     assert not CoverageRecord(store, lambda: [HERE], clock=clock).coverage_of(**day_of(first)).complete
@@ -276,7 +276,7 @@ def test_an_answer_without_events_is_survived(
     aws: WatchedAws, store: EventStore, clock: Clock, answer: dict[str, Any]
 ) -> None:
     aws.instead.append(lambda _operation, _region, _parameters: answer)
-    report = puller(aws, store, clock).pull(since=clock.ago(hours=1))
+    report = puller(aws, store, clock).pull_events(since=clock.ago(hours=1))
     assert report.new == 0
 
 
@@ -285,8 +285,8 @@ def test_a_clock_that_is_wrong_is_told_and_covers_nothing_that_has_not_happened(
 ) -> None:
     real = clock.now
     clock.now += timedelta(days=1)
-    report = puller(aws, store, clock).pull(since=real - timedelta(hours=2))
+    report = puller(aws, store, clock).pull_events(since=real - timedelta(hours=2))
     assert any("1,440 minutes ahead of AWS's" in note for note in report.notes)
-    last = PullBook(store.file).last(PullScope("lookup", HERE))
+    last = PullBook(store.file).covered_until(PullScope("lookup", HERE))
     assert last is not None
     assert last <= seconds(datetime.now(UTC)) - 15 * 60

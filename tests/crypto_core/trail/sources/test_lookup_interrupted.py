@@ -43,14 +43,16 @@ def test_a_cancelled_pull_goes_on_by_its_token_and_asks_for_no_page_twice(
     cancelled = Event()
     pull = puller(aws, store, clock)
     with pytest.raises(InterruptedRunError):
-        pull.run(pull.plan(**day_of(first)), progress=stopping_after(3, cancelled), cancelled=cancelled)
+        pull.run_pull(
+            pull.plan_pull(**day_of(first)), progress=stopping_after(3, cancelled), cancelled=cancelled
+        )
     came = len(pages(aws))
     kept = store.summary("").events
     assert 50 <= kept < 240
     assert not CoverageRecord(store, lambda: [HERE], clock=clock).coverage_of(**day_of(first)).complete
     clock.now += timedelta(hours=3)
     aws.asked.clear()
-    report = puller(aws, store, clock).pull(**day_of(first))
+    report = puller(aws, store, clock).pull_events(**day_of(first))
     left = pages(aws)
     assert "NextToken" in left[0]
     # A page that had come when it was stopped, but was not stored, is asked for again.
@@ -68,10 +70,12 @@ def test_a_pull_without_since_takes_up_the_interrupted_one_however_old(
     cancelled = Event()
     pull = puller(aws, store, clock)
     with pytest.raises(InterruptedRunError):
-        pull.run(pull.plan(**day_of(first)), progress=stopping_after(2, cancelled), cancelled=cancelled)
-    plan = puller(aws, store, clock).plan()
+        pull.run_pull(
+            pull.plan_pull(**day_of(first)), progress=stopping_after(2, cancelled), cancelled=cancelled
+        )
+    plan = puller(aws, store, clock).plan_pull()
     assert plan.asked.since == day_of(first)["since"]
-    pull.run(plan)
+    pull.run_pull(plan)
     assert store.summary("name:Decrypt", cancelled=None).events >= 240
 
 
@@ -101,8 +105,8 @@ kms = KmsApi(("{HERE}",), endpoint_url="{endpoint.url}")
 store = EventStore(Path({str(store.path)!r}))
 pull = EventPuller(kms, store, regions=lambda: ("{HERE}",), rest=lambda *_: None)
 since, until = "{day["since"].isoformat()}", "{day["until"].isoformat()}"
-plan = pull.plan(since=datetime.fromisoformat(since), until=datetime.fromisoformat(until))
-pull.run(plan, progress=told)
+plan = pull.plan_pull(since=datetime.fromisoformat(since), until=datetime.fromisoformat(until))
+pull.run_pull(plan, progress=told)
 """
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -113,7 +117,7 @@ pull.run(plan, progress=told)
     assert done.returncode == -signal.SIGKILL
     kept = store.summary("").events
     assert 100 <= kept <= 150
-    report = puller(aws, store, clock).pull(**day)
+    report = puller(aws, store, clock).pull_events(**day)
     assert report.new == 240 - kept
     assert len(pages(aws)) == 5 - kept // 50
 
@@ -144,12 +148,12 @@ def test_what_was_under_way_when_a_pull_was_interrupted_counts_as_missing(
             raise KmsThrottledError("not now")
 
     aws.instead.append(instead)
-    assert not puller(aws, store, clock).pull(**day_of(first)).coverage.complete
-    assert book.last(run) == window.until - 15 * 60
+    assert not puller(aws, store, clock).pull_events(**day_of(first)).coverage.complete
+    assert book.covered_until(run) == window.until - 15 * 60
     aws.instead.clear()
     aws.asked.clear()
-    puller(aws, store, clock).pull(until=day_of(first)["until"])
-    assert book.last(run) == window.until
+    puller(aws, store, clock).pull_events(until=day_of(first)["until"])
+    assert book.covered_until(run) == window.until
     asked = pages(aws)
     assert asked[-1]["StartTime"] == datetime.fromtimestamp(window.until - 15 * 60, UTC)
     assert "NextToken" not in asked[-1]
@@ -163,7 +167,7 @@ def test_a_token_that_has_expired_costs_no_event(
     reached = seconds(first + timedelta(minutes=100))
     book = PullBook(store.file)
     book.save(PullScope("lookup", HERE), Unfinished(window, "made up", reached, began=seconds(clock.now)))
-    report = puller(aws, store, clock).pull(**day_of(first))
+    report = puller(aws, store, clock).pull_events(**day_of(first))
     # What is newer than where it stood had come before.
     assert report.new == 101
     assert any("token had expired" in note for note in report.notes)
@@ -184,7 +188,7 @@ def test_tokens_that_are_never_taken_end_in_an_error_not_in_a_circle(
 
     aws.instead.append(instead)
     with pytest.raises(PageTokenError):
-        puller(aws, store, clock).pull(**day_of(first))
+        puller(aws, store, clock).pull_events(**day_of(first))
     assert len(pages(aws)) <= 6
 
 
@@ -195,20 +199,22 @@ def test_a_short_window_is_not_kept_waiting_by_a_long_interrupted_one(
     cancelled = Event()
     pull = puller(aws, store, clock)
     with pytest.raises(InterruptedRunError):
-        pull.run(pull.plan(**day_of(first)), progress=stopping_after(2, cancelled), cancelled=cancelled)
+        pull.run_pull(
+            pull.plan_pull(**day_of(first)), progress=stopping_after(2, cancelled), cancelled=cancelled
+        )
     book = PullBook(store.file)
     state = book.unfinished(PullScope("lookup", HERE))
     assert state is not None
     aws.asked.clear()
     late = datetime.fromtimestamp(state.reached, UTC) + timedelta(minutes=1)
-    report = pull.pull(since=late, until=first + timedelta(hours=23, minutes=30))
+    report = pull.pull_events(since=late, until=first + timedelta(hours=23, minutes=30))
     assert any("left for later" in note for note in report.notes)
     assert all("NextToken" not in page for page in pages(aws))
     assert all(page["StartTime"] >= day_of(first)["until"] for page in pages(aws))
     here = CoverageRecord(store, lambda: [HERE], clock=clock)
     assert here.coverage_of(late, first + timedelta(hours=23, minutes=30)).complete
     assert book.unfinished(PullScope("lookup", HERE)) == state
-    pull.pull(until=first + timedelta(hours=23, minutes=30))
+    pull.pull_events(until=first + timedelta(hours=23, minutes=30))
     assert store.summary("").events == 240
     assert here.coverage_of(first, first + timedelta(hours=23, minutes=30)).complete
 
@@ -221,7 +227,7 @@ def test_an_interrupted_pull_whose_window_has_become_too_old_goes_on_without_its
     reached = seconds(clock.ago(days=88))
     book, run = PullBook(store.file), PullScope("lookup", HERE)
     book.save(run, Unfinished(window, "of yesterday", reached, began=seconds(clock.now)))
-    puller(aws, store, clock).pull()
+    puller(aws, store, clock).pull_events()
     asked = pages(aws)
     assert not any("NextToken" in page and page["NextToken"] == "of yesterday" for page in asked)
     assert all(page["StartTime"] > clock.ago(days=90) for page in asked)
@@ -237,8 +243,10 @@ def test_another_window_gives_an_interrupted_pull_up_and_says_so(
     cancelled = Event()
     pull = puller(aws, store, clock)
     with pytest.raises(InterruptedRunError):
-        pull.run(pull.plan(**day_of(first)), progress=stopping_after(2, cancelled), cancelled=cancelled)
-    report = pull.pull(since=first - timedelta(hours=1), until=first + timedelta(hours=23))
+        pull.run_pull(
+            pull.plan_pull(**day_of(first)), progress=stopping_after(2, cancelled), cancelled=cancelled
+        )
+    report = pull.pull_events(since=first - timedelta(hours=1), until=first + timedelta(hours=23))
     assert any("given up" in note for note in report.notes)
     assert store.summary("").events == 240
 
@@ -253,9 +261,9 @@ def test_a_region_that_never_stops_throttling_is_a_gap_and_its_place_is_kept(
             raise KmsThrottledError("slower", operation=operation)
 
     aws.instead.append(instead)
-    report = puller(aws, store, clock).pull(**day_of(first))
+    report = puller(aws, store, clock).pull_events(**day_of(first))
     assert report.new == 50
     assert report.throttled == 9
     assert report.gaps == (f"{HERE}: kms.amazonaws.com: slower",)
     aws.instead.clear()
-    assert puller(aws, store, clock).pull(**day_of(first)).new == 70
+    assert puller(aws, store, clock).pull_events(**day_of(first)).new == 70

@@ -34,14 +34,14 @@ def pull(store: EventStore, clock: Clock) -> EventPuller:
 
 
 def test_a_first_pull_is_of_the_last_day_in_all_regions(pull: EventPuller, clock: Clock) -> None:
-    plan = pull.plan()
+    plan = pull.plan_pull()
     assert (plan.source, plan.regions) == ("lookup", (HERE, THERE))
     assert (plan.asked.since, plan.asked.until) == (clock.ago(hours=24), clock.now)
     assert (plan.danger, plan.remarks, plan.statement) == (Danger.NONE, (), "")
 
 
 def test_a_window_is_kept_to_what_can_have_happened(pull: EventPuller, clock: Clock) -> None:
-    plan = pull.plan(since=clock.ago(days=30_000), until=clock.now + timedelta(days=9))
+    plan = pull.plan_pull(since=clock.ago(days=30_000), until=clock.now + timedelta(days=9))
     assert (plan.asked.since.year, plan.asked.until) == (2013, clock.now)
     for since, until in (
         (clock.ago(days=1), clock.ago(days=2)),
@@ -49,7 +49,7 @@ def test_a_window_is_kept_to_what_can_have_happened(pull: EventPuller, clock: Cl
         (None, clock.ago(days=9)),
     ):
         with pytest.raises(SettingsError, match="ends before it begins"):
-            pull.plan(since=since, until=until)
+            pull.plan_pull(since=since, until=until)
 
 
 @pytest.mark.parametrize(
@@ -66,31 +66,31 @@ def test_a_window_is_kept_to_what_can_have_happened(pull: EventPuller, clock: Cl
 )
 def test_a_source_that_is_none_is_refused(pull: EventPuller, source: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said) as raised:
-        pull.plan(source)
+        pull.plan_pull(source)
     assert raised.value.remedy
 
 
 def test_what_a_source_does_not_take_is_not_quietly_left_out(pull: EventPuller) -> None:
     with pytest.raises(SettingsError, match="Only LookupEvents takes an attribute, not s3"):
-        pull.plan("s3", attribute=("EventName", "Decrypt"))
+        pull.plan_pull("s3", attribute=("EventName", "Decrypt"))
     with pytest.raises(SettingsError, match="limited by what it scans, not lookup"):
-        pull.plan(max_bytes=7)
+        pull.plan_pull(max_bytes=7)
     with pytest.raises(InvalidFilterError):
-        pull.plan(expression="nome:x")
+        pull.plan_pull(expression="nome:x")
 
 
 def test_another_pull_has_another_digest(pull: EventPuller, clock: Clock) -> None:
     plans = [
-        pull.plan(),
-        pull.plan("s3"),
-        pull.plan("s3://bucket/x"),
-        pull.plan(since=clock.ago(hours=1)),
-        pull.plan(until=clock.ago(minutes=1)),
-        pull.plan(expression="name:Decrypt"),
-        pull.plan(regions=[HERE]),
+        pull.plan_pull(),
+        pull.plan_pull("s3"),
+        pull.plan_pull("s3://bucket/x"),
+        pull.plan_pull(since=clock.ago(hours=1)),
+        pull.plan_pull(until=clock.ago(minutes=1)),
+        pull.plan_pull(expression="name:Decrypt"),
+        pull.plan_pull(regions=[HERE]),
     ]
     assert len({plan.digest for plan in plans}) == len(plans)
-    assert pull.plan().digest == plans[0].digest
+    assert pull.plan_pull().digest == plans[0].digest
 
 
 def test_a_report_counts_tells_and_bounds_what_is_missing() -> None:
@@ -181,7 +181,7 @@ def test_windows_that_touch_become_one(book: PullBook) -> None:
     assert book.covered() == {HERE: [TimeWindow(50, 300), TimeWindow(400, 600)]}
     book.cover(RUN, TimeWindow(10, 1_000), 1)
     assert book.covered() == {HERE: [TimeWindow(10, 1_000)]}
-    assert book.last(RUN) == 1_000
+    assert book.covered_until(RUN) == 1_000
 
 
 def test_an_empty_window_covers_nothing_and_ends_what_was_under_way(book: PullBook) -> None:
@@ -196,11 +196,11 @@ def test_sources_places_and_scopes_are_kept_apart(book: PullBook) -> None:
     book.cover(PullScope("s3", HERE, place="a"), TimeWindow(0, 300), 1)
     book.cover(PullScope("s3", HERE, place="b"), TimeWindow(0, 200), 1)
     book.cover(PullScope("lookup", HERE, "filter name:x"), TimeWindow(0, 900), 1)
-    assert book.last(RUN) == 100
-    assert book.last(PullScope("s3", HERE, place="a")) == 300
+    assert book.covered_until(RUN) == 100
+    assert book.covered_until(PullScope("s3", HERE, place="a")) == 300
     # Of all places, the one that is furthest behind.
-    assert book.last(PullScope("s3", HERE), anywhere=True) == 200
-    assert book.last(PullScope("s3", THERE), anywhere=True) is None
+    assert book.covered_until(PullScope("s3", HERE), anywhere=True) == 200
+    assert book.covered_until(PullScope("s3", THERE), anywhere=True) is None
     assert book.covered() == {HERE: [TimeWindow(0, 100), TimeWindow(0, 300), TimeWindow(0, 200)]}
 
 

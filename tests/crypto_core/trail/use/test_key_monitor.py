@@ -60,7 +60,7 @@ class Trail:
     regions: tuple[str, ...] | None = None
     error: Exception | None = None
 
-    def pull(self, **asked: Any) -> PullReport:
+    def pull_events(self, **asked: Any) -> PullReport:
         self.asked.append(asked)
         if self.error is not None:
             raise self.error
@@ -109,24 +109,24 @@ def ids(uses: Sequence[Any]) -> list[str]:
 def test_each_use_is_told_once_also_one_that_comes_late_and_is_dated_earlier(
     monitor: KeyMonitor, trail: Trail, clock: Clock
 ) -> None:
-    watch = monitor.begin([KEY], NOW - timedelta(hours=1))
+    watch = monitor.begin_watch([KEY], NOW - timedelta(hours=1))
     first, late = event(ago=60), event(ago=1_200)
     trail.waiting = [first, event(ago=5, key=OTHER_KEY)]
-    assert ids(watch.look().uses) == [first.event_id]
+    assert ids(watch.look_for_uses().uses) == [first.event_id]
     trail.waiting = [late, first, first]
     clock.now += timedelta(minutes=1)
-    again = watch.look()
+    again = watch.look_for_uses()
     assert ids(again.uses) == [late.event_id]
     assert again.uses[0].late
     clock.now += timedelta(minutes=1)
-    assert watch.look().uses == ()
+    assert watch.look_for_uses().uses == ()
     assert again.counts["use"] == 2
     assert again.last_use == first.time
 
 
 def test_what_was_before_the_time_asked_for_is_not_told(monitor: KeyMonitor, trail: Trail) -> None:
     trail.waiting = [event(ago=3_700), event(ago=3_500)]
-    assert len(monitor.begin([KEY], NOW - timedelta(hours=1)).look().uses) == 1
+    assert len(monitor.begin_watch([KEY], NOW - timedelta(hours=1)).look_for_uses().uses) == 1
 
 
 def test_kinds_are_told_apart_and_reads_are_no_use(monitor: KeyMonitor, trail: Trail) -> None:
@@ -141,7 +141,7 @@ def test_kinds_are_told_apart_and_reads_are_no_use(monitor: KeyMonitor, trail: T
         event("GetKeyPolicy"),
         event("ListGrants"),
     ]
-    look = monitor.begin([KEY], NOW - timedelta(hours=1)).look()
+    look = monitor.begin_watch([KEY], NOW - timedelta(hours=1)).look_for_uses()
     assert [use.kind for use in look.uses] == [UseKind.USE, UseKind.DENIED, UseKind.FAILED, UseKind.CHANGE]
 
 
@@ -149,9 +149,11 @@ def test_a_key_is_watched_by_alias_id_and_arn(monitor: KeyMonitor, trail: Trail)
     use = event()
     trail.waiting = [use]
     for name in ("alias/old", KEY.rsplit("/", 1)[-1], KEY):
-        assert ids(monitor.begin([name], NOW - timedelta(hours=1)).look().uses) == [use.event_id]
+        assert ids(monitor.begin_watch([name], NOW - timedelta(hours=1)).look_for_uses().uses) == [
+            use.event_id
+        ]
     with pytest.raises(KeyNotFoundError):
-        monitor.begin(["alias/unheard-of"], NOW)
+        monitor.begin_watch(["alias/unheard-of"], NOW)
 
 
 def test_an_attempt_that_names_the_alias_alone_is_told(monitor: KeyMonitor, trail: Trail) -> None:
@@ -162,13 +164,15 @@ def test_an_attempt_that_names_the_alias_alone_is_told(monitor: KeyMonitor, trai
         additionalEventData=None,
     )
     trail.waiting = [attempt]
-    assert ids(monitor.begin([KEY], NOW - timedelta(hours=1)).look().uses) == [attempt.event_id]
+    assert ids(monitor.begin_watch([KEY], NOW - timedelta(hours=1)).look_for_uses().uses) == [
+        attempt.event_id
+    ]
 
 
 def test_all_replicas_are_watched_and_their_regions_asked_for(monitor: KeyMonitor, trail: Trail) -> None:
     there = event(key=REPLICA, awsRegion="us-east-1")
     trail.waiting = [there]
-    look = monitor.begin([REPLICATED], NOW - timedelta(hours=1)).look()
+    look = monitor.begin_watch([REPLICATED], NOW - timedelta(hours=1)).look_for_uses()
     assert ids(look.uses) == [there.event_id]
     assert trail.asked[0]["regions"] == ("eu-west-1", "us-east-1")
 
@@ -176,26 +180,26 @@ def test_all_replicas_are_watched_and_their_regions_asked_for(monitor: KeyMonito
 def test_quiet_is_claimed_after_the_period_and_the_delay_of_delivery(
     monitor: KeyMonitor, clock: Clock
 ) -> None:
-    watch = monitor.begin([KEY], NOW)
+    watch = monitor.begin_watch([KEY], NOW)
     hour = timedelta(hours=1)
-    assert not watch.look().is_quiet(hour)
+    assert not watch.look_for_uses().is_quiet(hour)
     clock.now = NOW + hour
-    look = watch.look()
+    look = watch.look_for_uses()
     assert look.quiet_for == hour - LATE
     assert not look.is_quiet(hour)
     clock.now = NOW + hour + LATE
-    look = watch.look()
+    look = watch.look_for_uses()
     assert look.covered_until == NOW + hour
     assert look.is_quiet(hour)
 
 
 def test_a_use_that_comes_late_takes_the_quiet_back(monitor: KeyMonitor, trail: Trail, clock: Clock) -> None:
-    watch = monitor.begin([KEY], NOW)
+    watch = monitor.begin_watch([KEY], NOW)
     clock.now = NOW + timedelta(hours=2)
-    assert watch.look().is_quiet(timedelta(hours=1))
+    assert watch.look_for_uses().is_quiet(timedelta(hours=1))
     trail.waiting = [event(ago=-3_600)]
     clock.now += timedelta(minutes=1)
-    look = watch.look()
+    look = watch.look_for_uses()
     assert look.quiet_since == NOW + timedelta(hours=1)
     assert not look.is_quiet(timedelta(hours=1))
 
@@ -204,22 +208,22 @@ def test_a_region_that_is_not_read_leaves_quiet_unclaimed(
     monitor: KeyMonitor, trail: Trail, clock: Clock
 ) -> None:
     trail.regions = ("eu-west-1",)
-    watch = monitor.begin([REPLICATED], NOW)
+    watch = monitor.begin_watch([REPLICATED], NOW)
     clock.now = NOW + timedelta(days=1)
-    look = watch.look()
+    look = watch.look_for_uses()
     assert look.gaps == ("Not read: us-east-1",)
     assert not look.is_quiet(timedelta(hours=1))
     trail.regions = None
     clock.now += timedelta(minutes=1)
-    assert watch.look().is_quiet(timedelta(hours=1))
+    assert watch.look_for_uses().is_quiet(timedelta(hours=1))
     assert trail.asked[-1]["since"] == NOW  # what was not covered is asked for again
 
 
 def test_a_gap_of_the_source_leaves_quiet_unclaimed(monitor: KeyMonitor, trail: Trail, clock: Clock) -> None:
     trail.gaps = ("LookupEvents was throttled",)
-    watch = monitor.begin([KEY], NOW)
+    watch = monitor.begin_watch([KEY], NOW)
     clock.now = NOW + timedelta(days=1)
-    assert not watch.look().is_quiet(timedelta(hours=1))
+    assert not watch.look_for_uses().is_quiet(timedelta(hours=1))
 
 
 def test_a_fetch_that_fails_is_a_gap_and_the_store_is_told_all_the_same(
@@ -227,24 +231,24 @@ def test_a_fetch_that_fails_is_a_gap_and_the_store_is_told_all_the_same(
 ) -> None:
     trail.error = KmsThrottledError("Rate exceeded", operation="LookupEvents")
     store.add([event(ago=-60)])
-    watch = monitor.begin([KEY], NOW)
+    watch = monitor.begin_watch([KEY], NOW)
     clock.now = NOW + timedelta(hours=3)
-    look = watch.look()
+    look = watch.look_for_uses()
     assert len(look.uses) == 1
     assert "could not be fetched" in look.gaps[0]
     assert look.quiet_for == timedelta(0)
     trail.error = None
     clock.now += timedelta(minutes=1)
-    assert watch.look().is_quiet(timedelta(hours=1))
+    assert watch.look_for_uses().is_quiet(timedelta(hours=1))
 
 
 def test_without_a_puller_the_recorded_coverage_decides(store: EventStore, clock: Clock) -> None:
     clock.now = NOW + timedelta(hours=3)
-    unknown = KeyMonitor(store, clock=clock).begin([KEY], NOW).look()
+    unknown = KeyMonitor(store, clock=clock).begin_watch([KEY], NOW).look_for_uses()
     assert not unknown.is_quiet(timedelta(hours=1))
     assert "not recorded" in unknown.gaps[0]
     known = KeyMonitor(store, clock=clock, reaches=lambda _since, _regions: Reached(clock.now))
-    assert known.begin([KEY], NOW).look().is_quiet(timedelta(hours=1))
+    assert known.begin_watch([KEY], NOW).look_for_uses().is_quiet(timedelta(hours=1))
 
 
 def test_a_store_that_is_behind_proves_quiet_only_as_far_as_it_reaches(
@@ -252,7 +256,7 @@ def test_a_store_that_is_behind_proves_quiet_only_as_far_as_it_reaches(
 ) -> None:
     clock.now = NOW + timedelta(hours=9)
     monitor = KeyMonitor(store, clock=clock, reaches=lambda since, _: Reached(since + timedelta(hours=1)))
-    look = monitor.begin([KEY], NOW).look()
+    look = monitor.begin_watch([KEY], NOW).look_for_uses()
     assert look.covered_until == NOW + timedelta(hours=1)
     assert look.is_quiet(timedelta(hours=1))
     assert not look.is_quiet(timedelta(hours=2))
@@ -261,7 +265,7 @@ def test_a_store_that_is_behind_proves_quiet_only_as_far_as_it_reaches(
 def test_replicas_that_cannot_be_asked_for_leave_quiet_unclaimed(store: EventStore, clock: Clock) -> None:
     clock.now = NOW + timedelta(hours=3)
     monitor = KeyMonitor(store, clock=clock, reaches=lambda _since, _regions: Reached(clock.now))
-    look = monitor.begin([REPLICATED], NOW).look()
+    look = monitor.begin_watch([REPLICATED], NOW).look_for_uses()
     assert not look.is_quiet(timedelta(hours=1))
     assert "Regions" in look.gaps[0]
 
@@ -270,9 +274,9 @@ def test_keydecks_own_uses_are_told_apart_and_break_no_quiet(
     monitor: KeyMonitor, trail: Trail, clock: Clock
 ) -> None:
     trail.waiting = [event(ago=-60, who=role("oncall", "ana"), userAgent=OWN)]
-    watch = monitor.begin([KEY], NOW)
+    watch = monitor.begin_watch([KEY], NOW)
     clock.now = NOW + timedelta(hours=2)
-    look = watch.look()
+    look = watch.look_for_uses()
     assert [use.own for use in look.uses] == [True]
     assert look.own == 1
     assert look.is_quiet(timedelta(hours=1))
@@ -291,9 +295,9 @@ def test_who_only_calls_itself_keydeck_breaks_the_quiet(
     monitor: KeyMonitor, trail: Trail, clock: Clock, who: Any, agent: str
 ) -> None:
     trail.waiting = [event(ago=-60, who=who, userAgent=agent)]
-    watch = monitor.begin([KEY], NOW)
+    watch = monitor.begin_watch([KEY], NOW)
     clock.now = NOW + timedelta(minutes=90)
-    look = watch.look()
+    look = watch.look_for_uses()
     assert not look.uses[0].own
     assert look.used
     assert look.quiet_since == NOW + timedelta(seconds=60)
@@ -301,59 +305,44 @@ def test_who_only_calls_itself_keydeck_breaks_the_quiet(
 
 def test_denied_attempts_break_no_quiet_failed_ones_do(monitor: KeyMonitor, trail: Trail) -> None:
     trail.waiting = [read(denied())]
-    watch = monitor.begin([KEY], NOW - timedelta(hours=1))
-    assert not watch.look().used
+    watch = monitor.begin_watch([KEY], NOW - timedelta(hours=1))
+    assert not watch.look_for_uses().used
     trail.waiting = [event(errorCode="DisabledException", errorMessage=f"{KEY} is disabled.")]
-    assert watch.look().used
+    assert watch.look_for_uses().used
 
 
 def test_many_uses_come_in_portions_without_a_fetch_between(monitor: KeyMonitor, trail: Trail) -> None:
     trail.waiting = [event(ago=n) for n in range(1_200)]
-    watch = monitor.begin([KEY], NOW - timedelta(hours=1))
-    looks = [watch.look()]
+    watch = monitor.begin_watch([KEY], NOW - timedelta(hours=1))
+    looks = [watch.look_for_uses()]
     while looks[-1].more:
         assert not looks[-1].is_quiet(timedelta(0))
-        looks.append(watch.look())
+        looks.append(watch.look_for_uses())
     assert len({use for look in looks for use in ids(look.uses)}) == 1_200
     assert len(trail.asked) == 1
     assert not any(use.late for look in looks for use in look.uses)
 
 
 def test_nothing_is_told_twice_after_a_vacuum(monitor: KeyMonitor, trail: Trail, store: EventStore) -> None:
-    watch = monitor.begin([KEY], NOW - timedelta(days=600))
+    watch = monitor.begin_watch([KEY], NOW - timedelta(days=600))
     kept, old = event(ago=10), event(ago=timedelta(days=500))
     trail.waiting = [kept, old]
-    assert len(watch.look().uses) == 2
+    assert len(watch.look_for_uses().uses) == 2
     store.forget_before(400)
     again = event(ago=5)
     trail.waiting = [again]
-    assert ids(watch.look().uses) == [again.event_id]
+    assert ids(watch.look_for_uses().uses) == [again.event_id]
 
 
 def test_the_watch_looks_until_it_is_cancelled(monitor: KeyMonitor, trail: Trail) -> None:
     cancelled = threading.Event()
-    looks = monitor.watch([KEY], NOW - timedelta(hours=1), every=3_600, cancelled=cancelled)
+    watch = monitor.begin_watch([KEY], NOW - timedelta(hours=1), cancelled=cancelled)
     trail.waiting = [event()]
-    assert len(next(looks).uses) == 1
-    ended: list[type] = []
-
-    def go_on() -> None:
-        try:
-            next(looks)
-        except InterruptedRunError:
-            ended.append(InterruptedRunError)
-
-    thread = threading.Thread(target=go_on)
-    thread.start()
+    assert len(watch.look_for_uses(cancelled=cancelled).uses) == 1
     cancelled.set()
-    thread.join(10)
-    assert ended == [InterruptedRunError]
-
-
-def test_less_than_the_shortest_time_between_looks_is_refused(monitor: KeyMonitor) -> None:
-    with pytest.raises(ValueError, match="seconds"):
-        next(monitor.watch([KEY], NOW, every=1, cancelled=threading.Event()))
+    with pytest.raises(InterruptedRunError):
+        watch.look_for_uses(cancelled=cancelled)
 
 
 def test_region_of_the_records_is_what_is_watched(monitor: KeyMonitor) -> None:
-    assert monitor.begin([KEY], NOW).regions == (REGION,)
+    assert monitor.begin_watch([KEY], NOW).regions == (REGION,)

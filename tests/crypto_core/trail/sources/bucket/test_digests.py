@@ -64,7 +64,7 @@ def validate(aws: WatchedAws, store: EventStore, clock: Clock, bucket: str) -> C
     def check(**window: Any) -> Validation:
         pull = puller(aws, store, clock)
         window.setdefault("since", clock.ago(hours=HOURS - 0.5))
-        return pull.validate(pull.plan(f"s3://{bucket}", **window))
+        return pull.validate(pull.plan_pull(f"s3://{bucket}", **window))
 
     return check
 
@@ -399,7 +399,7 @@ def test_what_the_sandboxs_trail_delivers_is_valid_until_it_is_changed(
         endpoint.control.deliver()
     pull = puller(aws, store, clock)
     clock.now += timedelta(seconds=10)
-    plan = pull.plan("s3", since=clock.ago(days=1))
+    plan = pull.plan_pull("s3", since=clock.ago(days=1))
     found = pull.validate(plan)
     assert found.well, found.problems
     names = [

@@ -47,7 +47,7 @@ def test_files_of_all_accounts_regions_and_organisations_are_read(
         put(log_key(then, account=account, region=region), log_file(dated(then, awsRegion=region)))
     plain = json.dumps({"Records": [dated(then), dated(then)]}).encode()
     put(log_key(then, region="eusc-de-east-1"), plain)
-    report = puller(aws, store, clock).pull(f"s3://{bucket}", since=clock.ago(hours=4))
+    report = puller(aws, store, clock).pull_events(f"s3://{bucket}", since=clock.ago(hours=4))
     assert (report.pages, report.records, report.new, report.kms) == (5, 6, 6, 6)
     assert report.regions == (HERE, "eusc-de-east-1", THERE)
     assert report.coverage.complete, report.gaps
@@ -63,7 +63,7 @@ def test_digests_insights_and_what_is_not_cloudtrails_are_left_alone(
     put("elsewhere/x.json.gz", log_file(dated(then)))
     put(f"AWSLogs/{ACCOUNT}/CloudTrail/{HERE}/{then:%Y/%m/%d}/", b"")
     put(f"AWSLogs/notes/CloudTrail/{HERE}/{then:%Y/%m/%d}/x.json.gz", log_file(dated(then)))
-    report = puller(aws, store, clock).pull(f"s3://{bucket}", since=clock.ago(hours=4))
+    report = puller(aws, store, clock).pull_events(f"s3://{bucket}", since=clock.ago(hours=4))
     assert (report.pages, report.new, report.gaps) == (1, 1, ())
 
 
@@ -74,7 +74,7 @@ def test_a_prefix_is_kept_to_however_it_is_written(
     put(log_key(then, prefix="audit/one/"), log_file(dated(then)))
     put(log_key(then), log_file(dated(then)))
     for written in ("audit/one", "audit/one/", f"audit/one/AWSLogs/{ACCOUNT}/CloudTrail/"):
-        report = puller(aws, store, clock).pull(f"s3://{bucket}/{written}", since=clock.ago(hours=4))
+        report = puller(aws, store, clock).pull_events(f"s3://{bucket}/{written}", since=clock.ago(hours=4))
         assert report.records == (1 if written == "audit/one" else 0)
     assert store.summary("").events == 1
 
@@ -93,16 +93,16 @@ def test_the_next_pull_reads_new_files_only(
     then = clock.ago(hours=3)
     put(log_key(then), log_file(dated(then)))
     pull = puller(aws, store, clock)
-    pull.pull(f"s3://{bucket}", since=clock.ago(hours=4))
+    pull.pull_events(f"s3://{bucket}", since=clock.ago(hours=4))
     new = put(log_key(clock.now), log_file(dated(clock.ago(minutes=20))))
     aws.asked.clear()
-    plan = pull.plan(f"s3://{bucket}")
+    plan = pull.plan_pull(f"s3://{bucket}")
     assert plan.asked.since == clock.ago(minutes=15)
-    report = pull.run(plan)
+    report = pull.run_pull(plan)
     assert (report.new, report.duplicates) == (1, 0)
     assert [p["Key"] for p in aws.named("GetObject")] == [new]
     aws.asked.clear()
-    assert pull.pull(f"s3://{bucket}", since=clock.ago(hours=4)).pages == 0
+    assert pull.pull_events(f"s3://{bucket}", since=clock.ago(hours=4)).pages == 0
     assert aws.named("GetObject") == []
 
 
@@ -111,10 +111,10 @@ def test_a_file_that_came_late_is_found_in_the_folder_of_an_earlier_day(
 ) -> None:
     pull = puller(aws, store, clock)
     put(log_key(clock.now), log_file(dated(clock.now)))
-    pull.pull(f"s3://{bucket}", since=clock.ago(hours=1))
+    pull.pull_events(f"s3://{bucket}", since=clock.ago(hours=1))
     late = clock.ago(days=2)
     put(log_key(late), log_file(dated(late)))
-    report = pull.pull(f"s3://{bucket}")
+    report = pull.pull_events(f"s3://{bucket}")
     assert report.new == 1
     assert times(store) == [clock.now, late]
 
@@ -125,9 +125,9 @@ def test_a_file_with_another_content_is_another_file(
     then = clock.ago(hours=3)
     pull = puller(aws, store, clock)
     key = put(log_key(then), log_file(dated(then)))
-    pull.pull(f"s3://{bucket}", since=clock.ago(hours=4))
+    pull.pull_events(f"s3://{bucket}", since=clock.ago(hours=4))
     put(key, log_file(dated(then)))
-    assert pull.pull(f"s3://{bucket}", since=clock.ago(hours=4)).new == 1
+    assert pull.pull_events(f"s3://{bucket}", since=clock.ago(hours=4)).new == 1
 
 
 def test_another_filter_reads_the_files_again(
@@ -137,7 +137,7 @@ def test_another_filter_reads_the_files_again(
     put(log_key(then), log_file(dated(then), dated(then, "Encrypt")))
     pull = puller(aws, store, clock)
     for expression, new in (("name:Encrypt", 1), ("", 1), ("name:Decrypt", 0)):
-        report = pull.pull(f"s3://{bucket}", since=clock.ago(hours=4), expression=expression)
+        report = pull.pull_events(f"s3://{bucket}", since=clock.ago(hours=4), expression=expression)
         assert (report.records, report.new) == (2, new), expression
         covered = CoverageRecord(store, lambda: [HERE], clock=clock).coverage_of(then, clock.now)
         assert covered.complete is (expression != "name:Encrypt")
@@ -151,10 +151,10 @@ def test_an_object_that_is_denied_is_a_gap_and_the_rest_is_read(
     put(log_key(then), log_file(dated(then)))
     aws.instead.append(denying("GetObject", Key=denied))
     pull = puller(aws, store, clock)
-    report = pull.pull(f"s3://{bucket}", since=clock.ago(hours=4))
+    report = pull.pull_events(f"s3://{bucket}", since=clock.ago(hours=4))
     assert (report.new, report.gaps) == (1, (f"s3://{bucket}/{denied}: aws:GetObject is not allowed.",))
     aws.instead.clear()
-    assert pull.pull(f"s3://{bucket}", since=clock.ago(hours=4)).new == 1
+    assert pull.pull_events(f"s3://{bucket}", since=clock.ago(hours=4)).new == 1
 
 
 def test_one_folder_that_is_denied_is_a_gap_and_the_others_are_read(
@@ -164,7 +164,7 @@ def test_one_folder_that_is_denied_is_a_gap_and_the_others_are_read(
     for region in (HERE, THERE):
         put(log_key(then, region=region), log_file(dated(then, awsRegion=region)))
     aws.instead.append(denying("ListObjectsV2", Prefix=f"AWSLogs/{ACCOUNT}/CloudTrail/{HERE}/"))
-    report = puller(aws, store, clock).pull(f"s3://{bucket}", since=clock.ago(hours=4))
+    report = puller(aws, store, clock).pull_events(f"s3://{bucket}", since=clock.ago(hours=4))
     assert report.new == 1
     assert report.gaps == (f"s3://{bucket}/: {ACCOUNT} {HERE}: aws:ListObjectsV2 is not allowed.",)
 
@@ -174,12 +174,12 @@ def test_a_bucket_that_cannot_be_listed_or_is_not_there_says_so(
 ) -> None:
     pull = puller(aws, store, clock)
     with pytest.raises(Exception, match="There is no such bucket"):
-        pull.pull("s3://nobody-has-made-this-one")
-    report = pull.pull(f"s3://{bucket}")
+        pull.pull_events("s3://nobody-has-made-this-one")
+    report = pull.pull_events(f"s3://{bucket}")
     assert report.gaps == (f"s3://{bucket}/: there are no folders of CloudTrail's below AWSLogs/.",)
     aws.instead.append(denying("ListObjectsV2"))
     with pytest.raises(KmsAccessDeniedError):
-        pull.pull(f"s3://{bucket}")
+        pull.pull_events(f"s3://{bucket}")
 
 
 @pytest.mark.deep
@@ -195,7 +195,7 @@ def test_a_network_that_breaks_down_is_not_tried_for_every_file(
             raise KmsUnreachableError("No answer", operation=operation)
 
     aws.instead.append(instead)
-    report = puller(aws, store, clock).pull(f"s3://{bucket}", since=clock.ago(hours=4))
+    report = puller(aws, store, clock).pull_events(f"s3://{bucket}", since=clock.ago(hours=4))
     assert report.new == 0
     assert f"s3://{bucket}/: {ACCOUNT} {HERE}: No answer" in report.gaps
     assert len(aws.named("GetObject")) < 60
@@ -215,12 +215,12 @@ def test_a_cancelled_pull_keeps_what_it_read_and_reads_it_no_more(
             cancelled.set()
 
     pull = puller(aws, store, clock)
-    plan = pull.plan(f"s3://{bucket}", since=clock.ago(hours=4))
+    plan = pull.plan_pull(f"s3://{bucket}", since=clock.ago(hours=4))
     with pytest.raises(InterruptedRunError):
-        pull.run(plan, progress=told, cancelled=cancelled)
+        pull.run_pull(plan, progress=told, cancelled=cancelled)
     kept = store.summary("").events
     assert kept >= 20
-    report = pull.run(plan)
+    report = pull.run_pull(plan)
     assert (report.new, report.pages) == (60 - kept, 60 - kept)
     assert report.coverage.complete
 
@@ -232,7 +232,7 @@ def test_a_window_of_years_is_listed_in_a_few_questions(
     put(log_key(old), log_file(dated(old)))
     put(log_key(clock.now), log_file(dated(clock.now)))
     pull = puller(aws, store, clock)
-    report = pull.pull(f"s3://{bucket}", since=datetime.fromisoformat("0001-01-01T00:00:00Z"))
+    report = pull.pull_events(f"s3://{bucket}", since=datetime.fromisoformat("0001-01-01T00:00:00Z"))
     assert report.since.year == 2013
     assert report.new == 2
     assert len(aws.named("ListObjectsV2")) < 10
@@ -244,7 +244,7 @@ def test_days_that_were_not_asked_for_are_not_read(
     # By its name of another day, whenever it was written.
     for days in (30, 12, 5):
         put(log_key(clock.ago(days=days)), log_file(dated(clock.ago(days=days))))
-    report = puller(aws, store, clock).pull(
+    report = puller(aws, store, clock).pull_events(
         f"s3://{bucket}", since=clock.ago(days=13), until=clock.ago(days=11)
     )
     assert (report.pages, report.new) == (1, 1)
@@ -257,7 +257,7 @@ def test_only_the_regions_that_are_named_are_read(
     then = clock.ago(hours=3)
     for region in (HERE, THERE):
         put(log_key(then, region=region), log_file(dated(then, awsRegion=region)))
-    report = puller(aws, store, clock).pull(
+    report = puller(aws, store, clock).pull_events(
         f"s3://{bucket}", since=clock.ago(hours=4), regions=[THERE, "eu-north-1"]
     )
     assert (report.new, report.regions) == (1, (THERE,))

@@ -57,7 +57,7 @@ def test_a_file_that_cannot_be_read_is_named_by_every_pull_and_the_others_are_re
     put(log_key(then, region=THERE), log_file(dated(then, awsRegion=THERE)))
     pull = puller(aws, store, clock, regions=(HERE, THERE))
     for new in (2, 0):
-        report = pull.pull(f"s3://{bucket}", since=clock.ago(hours=4))
+        report = pull.pull_events(f"s3://{bucket}", since=clock.ago(hours=4))
         assert report.new == new
         (gap,) = report.gaps
         assert gap.startswith(f"s3://{bucket}/{broken}: {reason}")
@@ -71,7 +71,7 @@ def test_one_record_that_is_none_leaves_the_rest_of_its_file(
 ) -> None:
     then = clock.ago(hours=3)
     put(log_key(then), gzip.compress(json.dumps({"Records": [dated(then), 7, None, dated(then)]}).encode()))
-    report = puller(aws, store, clock).pull(f"s3://{bucket}", since=clock.ago(hours=4))
+    report = puller(aws, store, clock).pull_events(f"s3://{bucket}", since=clock.ago(hours=4))
     assert report.new == 2
     assert "2 records can't be read." in report.gaps[0]
 
@@ -81,7 +81,7 @@ def test_an_object_that_is_too_large_is_not_read_whole(
 ) -> None:
     monkeypatch.setattr(objects, "MOST_BYTES", 1024 * 1024)
     put(log_key(clock.now), bytes(3 * 1024 * 1024))
-    report = puller(aws, store, clock).pull(f"s3://{bucket}", since=clock.ago(hours=4))
+    report = puller(aws, store, clock).pull_events(f"s3://{bucket}", since=clock.ago(hours=4))
     assert "it has more than 1 MB." in report.gaps[0]
 
 

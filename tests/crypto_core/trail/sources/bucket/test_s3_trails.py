@@ -55,14 +55,14 @@ def test_the_trails_tell_which_bucket_to_read(
     endpoint.control.history([PastCall(then, ANALYST, "Decrypt", key) for _ in range(3)])
     endpoint.control.deliver()
     pull = puller(aws, store, clock, regions=(HERE, THERE))
-    report = pull.pull("s3", since=clock.ago(hours=20))
+    report = pull.pull_events("s3", since=clock.ago(hours=20))
     assert report.coverage.complete, report.gaps
     assert report.regions == (HERE, THERE)
-    report = pull.pull("s3", since=clock.ago(hours=40))
+    report = pull.pull_events("s3", since=clock.ago(hours=40))
     assert store.summary("name:Decrypt").events == 3
     # A Region of the trail's in which nothing happened is covered as well.
     assert CoverageRecord(store, lambda: (HERE, THERE), clock=clock).coverage_of(then, clock.now).complete
-    assert pull.plan("s3").asked.since == clock.ago(minutes=15)
+    assert pull.plan_pull("s3").asked.since == clock.ago(minutes=15)
 
 
 def test_a_trail_that_leaves_kms_out_is_a_gap_and_covers_nothing(
@@ -86,7 +86,7 @@ def test_a_trail_that_leaves_kms_out_is_a_gap_and_covers_nothing(
     endpoint.control.deliver()
     trail.put_event_selectors(TrailName=bucket, EventSelectors=selectors)
     put(log_key(clock.ago(hours=2), prefix="audit/"), log_file(dated(clock.ago(hours=2))))
-    report = puller(aws, store, clock).pull("s3", since=clock.ago(hours=4))
+    report = puller(aws, store, clock).pull_events("s3", since=clock.ago(hours=4))
     assert any("leaves out events of KMS" in gap for gap in report.gaps)
     covered = CoverageRecord(store, lambda: [HERE], clock=clock)
     assert not covered.coverage_of(clock.ago(hours=3), clock.ago(hours=2)).complete
@@ -109,7 +109,7 @@ def test_another_trail_that_has_all_makes_of_it_a_remark(
     trail.start_logging(Name=other)
     endpoint.control.history([PastCall(clock.ago(days=3), ANALYST, "Decrypt", key)])
     endpoint.control.deliver()
-    report = puller(aws, store, clock).pull("s3", since=clock.ago(hours=1))
+    report = puller(aws, store, clock).pull_events("s3", since=clock.ago(hours=1))
     assert any("is switched off" in note for note in report.notes)
     assert report.coverage.complete, report.gaps
     covered = CoverageRecord(store, lambda: [HERE], clock=clock)
@@ -121,10 +121,10 @@ def test_a_trail_that_is_switched_off_or_was_covers_nothing(
 ) -> None:
     pull = puller(aws, store, clock)
     covered = CoverageRecord(store, lambda: [HERE], clock=clock)
-    report = pull.pull("s3", since=clock.ago(hours=1))
+    report = pull.pull_events("s3", since=clock.ago(hours=1))
     assert any("was switched on at" in gap for gap in report.gaps)
     trail.stop_logging(Name=bucket)
-    report = pull.pull("s3", since=clock.ago(hours=1))
+    report = pull.pull_events("s3", since=clock.ago(hours=1))
     assert any("is switched off" in gap for gap in report.gaps)
     assert not covered.coverage_of(clock.ago(hours=1), clock.now).complete
 
@@ -137,7 +137,7 @@ def test_what_is_not_known_of_a_trail_is_a_gap(
     aws: WatchedAws, store: EventStore, clock: Clock, trail: Any, operation: str, said: str
 ) -> None:
     aws.instead.append(denying(operation))
-    report = puller(aws, store, clock).pull("s3", since=clock.ago(minutes=0))
+    report = puller(aws, store, clock).pull_events("s3", since=clock.ago(minutes=0))
     assert any(f"{said}: aws:{operation} is not allowed." in gap for gap in report.gaps)
 
 
@@ -148,7 +148,7 @@ def test_a_delivery_that_fails_is_a_gap(aws: WatchedAws, store: EventStore, cloc
             answer["LatestDeliveryError"] = "NoSuch\x1b[31mBucket"
 
     aws.after = after
-    report = puller(aws, store, clock).pull("s3", since=clock.now)
+    report = puller(aws, store, clock).pull_events("s3", since=clock.now)
     assert any("can't deliver to its bucket (NoSuch[31mBucket)" in gap for gap in report.gaps)
 
 
@@ -169,20 +169,20 @@ def test_one_bucket_that_is_denied_is_a_gap_and_the_other_is_read(
     put(log_key(then, prefix="audit/"), log_file(dated(then)))
     aws.instead.append(denying("ListObjectsV2", Bucket=other))
     pull = puller(aws, store, clock)
-    report = pull.pull("s3", since=clock.ago(hours=4))
+    report = pull.pull_events("s3", since=clock.ago(hours=4))
     assert report.new == 1
     assert f"s3://{other}/: aws:ListObjectsV2 is not allowed." in report.gaps
     aws.instead.append(denying("ListObjectsV2"))
     with pytest.raises(KmsAccessDeniedError):
-        pull.pull("s3", since=clock.ago(hours=4))
+        pull.pull_events("s3", since=clock.ago(hours=4))
 
 
 def test_without_a_trail_the_operator_is_told_what_to_do(
     aws: WatchedAws, store: EventStore, clock: Clock
 ) -> None:
     pull = puller(aws, store, clock)
-    report = pull.pull("s3")
-    found = pull.validate(pull.plan("s3"))
+    report = pull.pull_events("s3")
+    found = pull.validate(pull.plan_pull("s3"))
     assert (found.well, found.problems) == (False, ("There is no bucket whose files could be validated.",))
     assert report.gaps == ("No trail delivers to a bucket here. Name one: --from s3://bucket/prefix.",)
 
@@ -192,8 +192,8 @@ def test_a_region_in_which_trails_cannot_be_asked_is_a_gap(
 ) -> None:
     aws.instead.append(denying("DescribeTrails", THERE))
     pull = puller(aws, store, clock, regions=(HERE, THERE))
-    report = pull.pull("s3", since=clock.ago(minutes=0))
+    report = pull.pull_events("s3", since=clock.ago(minutes=0))
     assert f"{THERE}: trails: aws:DescribeTrails is not allowed." in report.gaps
     aws.instead.append(denying("DescribeTrails"))
     with pytest.raises(KmsAccessDeniedError):
-        pull.pull("s3")
+        pull.pull_events("s3")

@@ -83,8 +83,8 @@ def pull(aws: WatchedAws, store: EventStore) -> EventPuller:
 
 
 def fetch(pull: EventPuller, expression: str = "", **more: Any) -> PullReport:
-    plan = pull.plan("athena", since=NOW - timedelta(days=1), expression=expression, **more)
-    return pull.run(plan, Consent.pressed(plan))
+    plan = pull.plan_pull("athena", since=NOW - timedelta(days=1), expression=expression, **more)
+    return pull.run_pull(plan, Consent.pressed(plan))
 
 
 def test_the_rows_of_the_window_become_events(
@@ -105,7 +105,7 @@ def test_the_same_events_from_elsewhere_are_no_new_ones(pull: EventPuller, store
     fetch(pull)
     report = fetch(pull)
     assert (report.new, report.duplicates) == (0, 4)
-    assert pull.plan("athena").asked.since == NOW - timedelta(minutes=15)
+    assert pull.plan_pull("athena").asked.since == NOW - timedelta(minutes=15)
 
 
 def test_a_table_vouches_for_no_region(pull: EventPuller, store: EventStore) -> None:
@@ -167,7 +167,7 @@ def test_partitions_by_day_are_known_in_several_forms(
         "PartitionKeys": [{"Name": k, "Type": "string"} for k in keys],
         "Parameters": parameters,
     }
-    plan = pull.plan("athena", since=NOW - timedelta(days=1))
+    plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
     assert (said or "eventtime") in plan.statement
     unknown = any("no partition by day that is known here: all of it is scanned" in r for r in plan.remarks)
     assert unknown is (said is None)
@@ -188,7 +188,7 @@ def test_what_it_costs_is_told_before(
         sizes += len(body) if day > NOW - timedelta(days=2) else 0
     location = {"location": f"s3://{bucket}/AWSLogs/"}
     athena.metadata = {**BY_DAY, "Parameters": {**BY_DAY["Parameters"], **location}}
-    plan = pull.plan("athena", since=NOW - timedelta(days=1))
+    plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
     assert plan.scanned == sizes
     assert (plan.costs, plan.danger) == (True, Danger.CONFIRM)
     assert any(
@@ -196,7 +196,7 @@ def test_what_it_costs_is_told_before(
     )
     # Without a partition by day, all of it is read.
     athena.metadata = {"Parameters": location}
-    whole = pull.plan("athena", since=NOW - timedelta(days=1)).scanned
+    whole = pull.plan_pull("athena", since=NOW - timedelta(days=1)).scanned
     assert whole is not None
     assert whole > sizes
 
@@ -208,8 +208,8 @@ def test_a_query_that_would_scan_too_much_is_refused_before_it_begins(
     location = {"location": f"s3://{bucket}/AWSLogs"}
     athena.metadata = {**BY_DAY, "Parameters": {**BY_DAY["Parameters"], **location}}
     with pytest.raises(RefusedError, match=r"would scan about 5\.0 kB; 4\.0 kB are allowed"):
-        pull.plan("athena", since=NOW - timedelta(days=1), max_bytes=4_000)
-    assert pull.plan("athena", since=NOW - timedelta(days=1), max_bytes=5_000).most == 5_000
+        pull.plan_pull("athena", since=NOW - timedelta(days=1), max_bytes=4_000)
+    assert pull.plan_pull("athena", since=NOW - timedelta(days=1), max_bytes=5_000).most == 5_000
     assert athena.named("StartQueryExecution") == []
 
 
@@ -224,24 +224,24 @@ def test_a_query_that_scans_too_much_is_stopped(
 
 
 def test_nothing_runs_without_consent_to_exactly_this(pull: EventPuller, athena: AthenaServer) -> None:
-    plan = pull.plan("athena", since=NOW - timedelta(days=1))
-    other = pull.plan("athena", since=NOW - timedelta(days=2))
+    plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
+    other = pull.plan_pull("athena", since=NOW - timedelta(days=2))
     with pytest.raises(NotConfirmedError):
-        pull.run(plan)
+        pull.run_pull(plan)
     with pytest.raises(NotConfirmedError):
-        pull.run(plan, Consent.pressed(other))
+        pull.run_pull(plan, Consent.pressed(other))
     with pytest.raises(NotConfirmedError):
-        pull.pull("athena")
+        pull.pull_events("athena")
     assert athena.named("StartQueryExecution") == []
 
 
 def test_a_query_that_has_changed_since_it_was_agreed_to_is_not_run(
     pull: EventPuller, athena: AthenaServer
 ) -> None:
-    plan = pull.plan("athena", since=NOW - timedelta(days=1))
+    plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
     athena.metadata = {"PartitionKeys": [], "Parameters": {}}  # all of it would be scanned
     with pytest.raises(NotConfirmedError, match="another one than was agreed to"):
-        pull.run(plan, Consent.pressed(plan))
+        pull.run_pull(plan, Consent.pressed(plan))
     assert athena.named("StartQueryExecution") == []
 
 
@@ -260,9 +260,9 @@ def test_whoever_cancels_stops_the_query(aws: WatchedAws, athena: AthenaServer, 
     pull = puller(
         aws, store, now, engines=EngineSettings(SETTINGS), rest=lambda _event, _seconds: next(waits)()
     )
-    plan = pull.plan("athena", since=NOW - timedelta(days=1))
+    plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
     with pytest.raises(InterruptedRunError):
-        pull.run(plan, Consent.pressed(plan), cancelled=cancelled)
+        pull.run_pull(plan, Consent.pressed(plan), cancelled=cancelled)
     assert len(athena.named("GetQueryExecution")) == 3
     assert athena.named("StopQueryExecution") == [{"QueryExecutionId": QUERY}]
 
@@ -312,7 +312,7 @@ def test_more_rows_than_allowed_are_a_gap(
     report = fetch(pull)
     assert report.records == 4
     assert any("more than 3 rows" in gap for gap in report.gaps)
-    assert pull.plan("athena").asked.since == NOW - timedelta(hours=24)
+    assert pull.plan_pull("athena").asked.since == NOW - timedelta(hours=24)
 
 
 def test_a_row_that_is_no_record_is_a_gap(pull: EventPuller, athena: AthenaServer, store: EventStore) -> None:
@@ -334,7 +334,7 @@ def test_without_the_tables_description_the_operator_is_warned(
     pull: EventPuller, athena: AthenaServer
 ) -> None:
     athena.metadata = None
-    plan = pull.plan("athena", since=NOW - timedelta(days=1))
+    plan = pull.plan_pull("athena", since=NOW - timedelta(days=1))
     assert plan.scanned is None
     assert any("how much it scans is not known before" in remark for remark in plan.remarks)
     assert any(
@@ -357,7 +357,7 @@ def test_what_is_not_set_up_is_told_by_its_setting(
     aws: WatchedAws, store: EventStore, settings: AthenaSettings, said: str
 ) -> None:
     with pytest.raises(SettingsError, match=said) as raised:
-        puller(aws, store, now, engines=EngineSettings(settings)).plan("athena")
+        puller(aws, store, now, engines=EngineSettings(settings)).plan_pull("athena")
     assert "KEYDECK_ATHENA_" in raised.value.remedy
 
 

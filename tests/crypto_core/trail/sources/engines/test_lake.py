@@ -59,8 +59,8 @@ def pull(aws: WatchedAws, store: EventStore) -> EventPuller:
 
 
 def fetch(pull: EventPuller, expression: str = "", **more: Any) -> PullReport:
-    plan = pull.plan("lake", since=NOW - timedelta(days=1), expression=expression, **more)
-    return pull.run(plan, Consent.pressed(plan))
+    plan = pull.plan_pull("lake", since=NOW - timedelta(days=1), expression=expression, **more)
+    return pull.run_pull(plan, Consent.pressed(plan))
 
 
 def test_the_rows_of_the_window_become_events(pull: EventPuller, store: EventStore) -> None:
@@ -71,7 +71,7 @@ def test_the_rows_of_the_window_become_events(pull: EventPuller, store: EventSto
     assert str(event.token_ref) == "gh_connection.access_token:gh-42"
     assert (event.principal.name, event.key_arns) == ("user/intruder", (KEY,))
     assert fetch(pull).new == 0
-    assert pull.plan("lake").asked.since == NOW - timedelta(minutes=15)
+    assert pull.plan_pull("lake").asked.since == NOW - timedelta(minutes=15)
 
 
 def test_the_filter_and_the_regions_are_pushed_down(pull: EventPuller, lake: LakeServer) -> None:
@@ -95,13 +95,13 @@ def test_a_question_that_is_too_long_is_refused_before_it_is_sent(
 ) -> None:
     names = ",".join(f"{'x' * 300}{n}" for n in range(40))
     with pytest.raises(TrailError, match="too long for CloudTrail Lake"):
-        pull.plan("lake", since=NOW - timedelta(days=1), expression=f"name:{names}")
+        pull.plan_pull("lake", since=NOW - timedelta(days=1), expression=f"name:{names}")
     assert lake.named("StartQuery") == []
 
 
 def test_it_is_said_that_the_cost_is_not_known_before(pull: EventPuller, lake: LakeServer) -> None:
     lake.handlers["GetEventDataStore"] = lambda _parameters: {"Status": "PENDING\x1b[31m_DELETION"}
-    plan = pull.plan("lake", since=NOW - timedelta(days=1), max_bytes=2 * 10**9)
+    plan = pull.plan_pull("lake", since=NOW - timedelta(days=1), max_bytes=2 * 10**9)
     assert plan.scanned is None
     assert any("how much it scans is not known before" in r for r in plan.remarks)
     assert any("stopped beyond 2.0 GB, 0.0100 USD" in r for r in plan.remarks)
@@ -130,9 +130,9 @@ def test_whoever_cancels_stops_the_query_even_if_that_fails(
         engines=EngineSettings(lake_store=STORE_ARN),
         rest=lambda _event, _seconds: cancelled.set(),
     )
-    plan = pull.plan("lake", since=NOW - timedelta(days=1))
+    plan = pull.plan_pull("lake", since=NOW - timedelta(days=1))
     with pytest.raises(InterruptedRunError):
-        pull.run(plan, Consent.pressed(plan), cancelled=cancelled)
+        pull.run_pull(plan, Consent.pressed(plan), cancelled=cancelled)
     assert len(lake.named("CancelQuery")) == 1
 
 
@@ -175,5 +175,5 @@ def test_what_is_not_set_up_is_told_by_its_setting(
     aws: WatchedAws, store: EventStore, arn: str, said: str
 ) -> None:
     with pytest.raises(SettingsError, match=said) as raised:
-        puller(aws, store, now, engines=EngineSettings(lake_store=arn)).plan("lake")
+        puller(aws, store, now, engines=EngineSettings(lake_store=arn)).plan_pull("lake")
     assert "KEYDECK_LAKE_STORE" in raised.value.remedy
