@@ -16,6 +16,7 @@ from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, TimeWindow
 from crypto_core.trail.use.reach import Reached
 
+_FOREVER = 2**62
 FRESH = timedelta(hours=1)
 """So far behind the present a store may be and still count as up to date."""
 
@@ -65,12 +66,11 @@ class CoverageRecord:
             windows = covered.get(region, [])
             newest = max((window.until for window in windows), default=0)
             last = min(seconds(until), newest) if newest >= fresh else seconds(until)
-            missing = _missing(windows, seconds(since), last)
-            if missing is not None:
-                first = f"{moment(missing.since):%Y-%m-%d %H:%M}"
-                reasons.append(
-                    f"{region}: not fetched from {first} to {moment(missing.until):%Y-%m-%d %H:%M} UTC."
-                )
+            missing = _gaps(windows, seconds(since), last)
+            if missing:
+                first = f"{moment(missing[0].since):%Y-%m-%d %H:%M}"
+                until_ = f"{moment(missing[-1].until):%Y-%m-%d %H:%M}"
+                reasons.append(f"{region}: not fetched from {first} to {until_} UTC.")
         return Coverage(tuple(reasons))
 
     def reached(self, since: datetime, regions: Sequence[str]) -> Reached:
@@ -79,35 +79,26 @@ class CoverageRecord:
         ends: list[int] = []
         gaps = []
         for region in dict.fromkeys(regions):
-            at = seconds(since)
-            for window in sorted(covered.get(region, []), key=lambda w: w.since):
-                if window.since > at:
-                    first, last = f"{moment(at):%Y-%m-%d %H:%M}", f"{moment(window.since):%Y-%m-%d %H:%M}"
-                    gaps.append(f"{region}: not fetched from {first} to {last} UTC.")
-                    break
-                at = max(at, window.until + 1)
-            if at == seconds(since):
-                gaps.append(f"{region}: nothing was fetched from {moment(at):%Y-%m-%d %H:%M} UTC on.")
-            ends.append(at - 1)
+            gap = _gaps(covered.get(region, []), seconds(since), _FOREVER)[0]
+            first = f"{moment(gap.since):%Y-%m-%d %H:%M}"
+            if gap.until < _FOREVER:
+                last = f"{moment(gap.until + 1):%Y-%m-%d %H:%M}"
+                gaps.append(f"{region}: not fetched from {first} to {last} UTC.")
+            if gap.since == seconds(since):
+                gaps.append(f"{region}: nothing was fetched from {first} UTC on.")
+            ends.append(gap.since - 1)
         if not ends:
             return Reached(None, ("In which Region to look is not known.",))
         end = min(ends)
         return Reached(moment(end) if end >= seconds(since) else None, tuple(dict.fromkeys(gaps)))
 
 
-def _missing(windows: Sequence[TimeWindow], since: int, until: int) -> TimeWindow | None:
-    """What of a span no window holds: from the first second that is missing to the last."""
+def _gaps(windows: Sequence[TimeWindow], since: int, until: int) -> list[TimeWindow]:
+    """What of a span no window holds, in order."""
     gaps: list[TimeWindow] = []
     at = since
     for window in sorted(windows, key=lambda w: w.since):
-        if window.until < at:
-            continue
-        if window.since > at:
-            gaps.append(TimeWindow(at, min(window.since - 1, until)))
+        gaps.append(TimeWindow(at, min(window.since - 1, until)))
         at = max(at, window.until + 1)
-        if at > until:
-            break
-    if at <= until:
-        gaps.append(TimeWindow(at, until))
-    gaps = [gap for gap in gaps if gap.since <= gap.until]
-    return TimeWindow(gaps[0].since, gaps[-1].until) if gaps else None
+    gaps.append(TimeWindow(at, until))
+    return [gap for gap in gaps if gap.since <= gap.until]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
 
@@ -23,31 +24,21 @@ Replicas = Callable[[str], Sequence[str]]
 """The ARNs of all replicas of a multi-Region key, its own among them. Raises KmsError."""
 
 
+@dataclass(frozen=True, slots=True)
 class KeyMonitor:
-    """Watches keys over the store, and fetches what is new before each look where there is a puller."""
+    """Watches keys over the store, and fetches what is new before each look where there is a puller.
 
-    def __init__(
-        self,
-        store: EventStore,
-        *,
-        aliases: Aliases = dict,
-        puller: Puller | None = None,
-        replicas: Replicas | None = None,
-        identity: Callable[[], str] | None = None,
-        reaches: Reaches = reached_nothing,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        """`identity` gives the ARN of who works with Keydeck; it may raise KmsError.
+    `identity` gives the ARN of who works with Keydeck; it may raise KmsError. `reaches` says how far the
+    store is covered; it counts where nothing is pulled.
+    """
 
-        `reaches` says how far the store is covered; it counts where nothing is pulled.
-        """
-        self._store = store
-        self._aliases = aliases
-        self._puller = puller
-        self._replicas = replicas
-        self._identity = identity
-        self._reaches = reaches
-        self._clock = clock
+    store: EventStore
+    aliases: Aliases = dict
+    puller: Puller | None = None
+    replicas: Replicas | None = None
+    identity: Callable[[], str] | None = None
+    reaches: Reaches = reached_nothing
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def begin_watch(
         self,
@@ -62,19 +53,19 @@ class KeyMonitor:
 
         Raises SettingsError, KeyNotFoundError, EventStoreError, InterruptedRunError.
         """
-        known = known_keys(self._store, cancelled=cancelled)
+        known = known_keys(self.store, cancelled=cancelled)
         arns: dict[str, None] = {}
         gaps = []
-        named = named_keys(keys, self._aliases, known)
+        named = named_keys(keys, self.aliases, known)
         for arn in named.arns:
             arns[arn] = None
             if not is_multi_region(arn):
                 continue
             try:
-                if self._replicas is None:
+                if self.replicas is None:
                     gaps.append(f"The Regions of {arn} are not known: AWS is not asked")
                 else:
-                    arns |= dict.fromkeys(self._replicas(arn))
+                    arns |= dict.fromkeys(self.replicas(arn))
             except KmsError as error:
                 gaps.append(f"The Regions of {arn} are not known: {error}")
         if not arns:
@@ -82,17 +73,17 @@ class KeyMonitor:
         whole = NamedKeys(named.name, named.ids, tuple(arns), named.aliases)
         caller, note = "", ""
         try:
-            caller = self._identity() if self._identity is not None else ""
+            caller = self.identity() if self.identity is not None else ""
         except KmsError as error:
             note = clean(f"Which uses are Keydeck's own is not known: {error.message}", 300)
         return KeyWatch(
             whole,
             since.replace(microsecond=0),  # as events have it: none of the first second is left out
-            store=self._store,
-            puller=self._puller if pull else None,
+            store=self.store,
+            puller=self.puller if pull else None,
             source=source,
-            reaches=self._reaches,
-            clock=self._clock,
+            reaches=self.reaches,
+            clock=self.clock,
             gaps=gaps,
             caller=caller,
             note=note,

@@ -18,7 +18,7 @@ from crypto_core.key_names import region_of
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.key_watch.sightings import KeyUse, UseKind, WatchStatus, kind_of, made_by
 from crypto_core.trail.sources.pull_query import LATE
-from crypto_core.trail.sources.report import Progress, PullReport
+from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
 from crypto_core.trail.use.asking import NamedKeys, term
@@ -40,9 +40,7 @@ class Puller(Protocol):
         *,
         since: datetime | None = None,
         until: datetime | None = None,
-        expression: str = "",
         regions: Iterable[str] = (),
-        progress: Progress | None = None,
         cancelled: Event | None = None,
     ) -> PullReport:
         """Fetch the events of a period. Raises KmsError, TrailError, InterruptedRunError."""
@@ -153,11 +151,7 @@ class KeyWatch:
             begin = self.since if self._covered is None else self._covered
             try:
                 report = self._puller.pull_events(
-                    source=self._source,
-                    since=begin,
-                    until=now,
-                    regions=self.regions,
-                    cancelled=cancelled,
+                    self._source, since=begin, until=now, regions=self.regions, cancelled=cancelled
                 )
             except (KmsError, TrailError) as error:
                 gaps.append(f"Events could not be fetched: {error}")

@@ -40,38 +40,17 @@ _LONGEST_ASKED = 400
 """Characters of a filter's value that is pushed down: written for SQL it may be twice as long."""
 _ESCAPE = "!"
 
-PLAIN = {
-    "eventID": "eventid",
-    "eventTime": "eventtime",
-    "eventSource": "eventsource",
-    "eventName": "eventname",
-    "awsRegion": "awsregion",
-    "sourceIPAddress": "sourceipaddress",
-    "userAgent": "useragent",
-    "errorCode": "errorcode",
-    "errorMessage": "errormessage",
-    "requestID": "requestid",
-    "readOnly": "readonly",
-    "eventType": "eventtype",
-    "recipientAccountId": "recipientaccountid",
-}
+_PLAIN = (
+    *("eventID", "eventTime", "eventSource", "eventName", "awsRegion", "sourceIPAddress", "userAgent"),
+    *("errorCode", "errorMessage", "requestID", "readOnly", "eventType", "recipientAccountId"),
+)
+PLAIN = {name: name.lower() for name in _PLAIN}
 """A record's fields that are columns of text, by the column."""
-DOCUMENTS = {
-    "requestParameters": "requestparameters",
-    "responseElements": "responseelements",
-    "additionalEventData": "additionaleventdata",
-    "serviceEventDetails": "serviceeventdetails",
-}
+_DOCUMENTS = ("requestParameters", "responseElements", "additionalEventData", "serviceEventDetails")
+DOCUMENTS = {name: name.lower() for name in _DOCUMENTS}
 """Those that hold JSON in Athena, and a map in Lake."""
-IDENTITY = {
-    "type": "useridentity.type",
-    "principalId": "useridentity.principalid",
-    "arn": "useridentity.arn",
-    "accountId": "useridentity.accountid",
-    "invokedBy": "useridentity.invokedby",
-    "accessKeyId": "useridentity.accesskeyid",
-    "userName": "useridentity.username",
-}
+_IDENTITY = ("type", "principalId", "arn", "accountId", "invokedBy", "accessKeyId", "userName")
+IDENTITY = {name: f"useridentity.{name.lower()}" for name in _IDENTITY}
 SESSION = {
     "mfaAuthenticated": "useridentity.sessioncontext.attributes.mfaauthenticated",
     "issuerArn": "useridentity.sessioncontext.sessionissuer.arn",

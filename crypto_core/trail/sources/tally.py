@@ -23,7 +23,7 @@ class PullTally:
         self._progress = progress
         self._lock = Lock()
         self._added = Added()
-        self._pages = self._records = self._throttled = 0
+        self._now = PullProgress(source, "")
         self._gaps: dict[str, None] = {}
         self._more_gaps = 0
         self._notes: dict[str, None] = {}
@@ -40,16 +40,13 @@ class PullTally:
     ) -> None:
         """Count what came from `where` just now."""
         with self._lock:
-            self._pages += pages
-            self._records += records
             self._added += added or Added()
-            self._tell(where, reached, seconds_left)
+            self._tell(where, reached, seconds_left, pages=pages, records=records)
 
     def throttled(self, where: str) -> None:
         """Count that AWS asked to wait."""
         with self._lock:
-            self._throttled += 1
-            self._tell(where, None, None)
+            self._tell(where, throttled=1)
 
     def gap(self, text: str) -> None:
         """Note what is missing, and why."""
@@ -73,30 +70,34 @@ class PullTally:
                 tuple(regions),
                 since,
                 until,
-                pages=self._pages,
-                records=self._records,
+                pages=self._now.pages,
+                records=self._now.records,
                 new=self._added.new,
                 duplicates=self._added.duplicates,
                 kms=self._added.kms,
-                throttled=self._throttled,
+                throttled=self._now.throttled,
                 gaps=(*self._gaps, *more),
                 notes=tuple(self._notes),
             )
 
-    def _tell(self, where: str, reached: datetime | None, seconds_left: float | None) -> None:
+    def _tell(
+        self,
+        where: str,
+        reached: datetime | None = None,
+        seconds_left: float | None = None,
+        *,
+        pages: int = 0,
+        records: int = 0,
+        throttled: int = 0,
+    ) -> None:
+        """Count what came, and tell how the pull stands."""
+        pages, records = self._now.pages + pages, self._now.records + records
+        throttled += self._now.throttled
+        self._now = PullProgress(
+            self.source, where, pages, records, self._added.new, throttled, reached, seconds_left
+        )
         if self._progress is not None:
-            self._progress(
-                PullProgress(
-                    self.source,
-                    where,
-                    self._pages,
-                    self._records,
-                    self._added.new,
-                    self._throttled,
-                    reached,
-                    seconds_left,
-                )
-            )
+            self._progress(self._now)
 
 
 @dataclass(frozen=True, slots=True)

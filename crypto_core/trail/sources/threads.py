@@ -6,6 +6,7 @@ The threads end with the process, so that a call that hangs keeps nobody from le
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from queue import Empty, Queue
 from threading import Event, Thread
 from typing import TypeVar
@@ -32,7 +33,7 @@ def side_by_side(
     and InterruptedRunError within moments of `cancelled`; the other threads then end after what they do.
     """
     todo: Queue[Item | None] = Queue()
-    done: Queue[Callable[[], tuple[Item, Result]]] = Queue()
+    done: Queue[tuple[Item, Future[Result]]] = Queue()
     over = Event()
 
     def run() -> None:
@@ -40,7 +41,12 @@ def side_by_side(
             item = todo.get()
             if item is None or over.is_set():
                 return
-            done.put(_outcome(work, item))
+            future: Future[Result] = Future()
+            try:
+                future.set_result(work(item))
+            except BaseException as error:  # noqa: BLE001  # raised again where the results are consumed
+                future.set_exception(error)
+            done.put((item, future))
 
     source = iter(items)
     running: list[Thread] = []
@@ -62,26 +68,12 @@ def side_by_side(
                 return
             stop_if(cancelled)
             try:
-                outcome = done.get(timeout=_LOOK_SECONDS)
+                item, future = done.get(timeout=_LOOK_SECONDS)
             except Empty:
                 continue
             pending -= 1
-            yield outcome()
+            yield item, future.result()
     finally:
         over.set()
         for _ in running:
             todo.put(None)
-
-
-def _outcome(work: Callable[[Item], Result], item: Item) -> Callable[[], tuple[Item, Result]]:
-    """Do the work; return what gives the item and its result, or raises what was raised."""
-    try:
-        result = work(item)
-    except BaseException as error:  # noqa: BLE001  # raised again where the results are consumed
-        raised = error
-
-        def fail() -> tuple[Item, Result]:
-            raise raised
-
-        return fail
-    return lambda: (item, result)

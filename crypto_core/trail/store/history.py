@@ -6,8 +6,9 @@ never as text: a principal's name may hold anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event
 
@@ -106,8 +107,7 @@ class History:
     def groups(self, fields: Sequence[str], terms: Iterable[Term], span: Span) -> tuple[Group, ...]:
         """Return the events of a span counted by some fields, the most common first."""
         totals: dict[tuple[int, ...], list[int]] = {}
-        with self._file.reading(self._cancelled) as connection:
-            found = self._resolved(connection, terms, span)
+        with self._asking(terms, span) as (connection, found):
             for part in parts(found):
                 columns = [part.columns[field] for field in fields]
                 at = part.columns["at"]
@@ -131,8 +131,7 @@ class History:
     def hourly(self, terms: Iterable[Term], span: Span) -> dict[str, Burst]:
         """Return every principal's busiest hour, by principal."""
         totals: dict[tuple[int, int], int] = {}
-        with self._file.reading(self._cancelled) as connection:
-            found = self._resolved(connection, terms, span)
+        with self._asking(terms, span) as (connection, found):
             for part in parts(found):
                 principal, hour = part.columns["principal"], part.columns["at"] // HOUR
                 number = func.sum(part.number) if part.hourly else func.count()
@@ -152,8 +151,7 @@ class History:
         have anything in. Stretches begin every half of their length.
         """
         width = minutes * 60
-        with self._file.reading(self._cancelled) as connection:
-            found = self._resolved(connection, terms, span)
+        with self._asking(terms, span) as (connection, found):
             rows: list[tuple[int, int, int]] = []
             number = func.count(event.c[distinct].distinct()) if distinct else func.count()
             for part in parts(found, exact=True):
@@ -171,10 +169,9 @@ class History:
     def split_by_token(self, terms: Iterable[Term], span: Span) -> dict[tuple[str, str], tuple[int, int]]:
         """Return how many events named a token and how many did not, by keys and principal."""
         totals: dict[tuple[int, int], list[int]] = {}
-        with self._file.reading(self._cancelled) as connection:
+        with self._asking(terms, span) as (connection, found):
             if connection.scalar(select(event.c.id).where(event.c.token != 0).limit(1)) is None:
                 return {}
-            found = self._resolved(connection, terms, span)
             for part in parts(found, exact=True):
                 named = func.sum(func.iif(event.c.token != 0, 1, 0))
                 rows = connection.execute(
@@ -196,14 +193,16 @@ class History:
         self, terms: Iterable[Term], span: Span, *, limit: int, newest_first: bool = True
     ) -> tuple[TrailEvent, ...]:
         """Return up to `limit` events of a span, in the order of time."""
-        with self._file.reading(self._cancelled) as connection:
-            found = self._resolved(connection, terms, span)
+        with self._asking(terms, span) as (connection, found):
             rows = read_page(connection, found, None, newest_first=newest_first, inclusive=False, limit=limit)
         return tuple(map(event_of, rows))
 
-    def _resolved(self, connection: Connection, terms: Iterable[Term], span: Span) -> Conditions:
-        found = resolve(connection, terms, self._aliases)
-        return Conditions(found.terms, found.bounds.narrowed(span.bounds), found.rolled)
+    @contextmanager
+    def _asking(self, terms: Iterable[Term], span: Span) -> Iterator[tuple[Connection, Conditions]]:
+        """Give a connection for queries, and what is asked there."""
+        with self._file.reading(self._cancelled) as connection:
+            found = resolve(connection, terms, self._aliases)
+            yield connection, replace(found, bounds=found.bounds.narrowed(span.bounds))
 
     def _busiest(self, connection: Connection, rows: Iterable[tuple[int, int, int]]) -> dict[str, Burst]:
         best: dict[int, tuple[int, int]] = {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -174,8 +175,7 @@ class EventStore:
         if query.sort not in ("", "time"):
             raise unknown_sort(query.sort, ("time",))
         newest_first = query.descending is not backwards
-        with self._file.reading(cancelled) as connection:
-            found = self._resolved(connection, query.filter)
+        with self._asking(query.filter, cancelled) as (connection, found):
             rows = read_page(
                 connection, found, start, newest_first=newest_first, inclusive=inclusive, limit=limit + 1
             )
@@ -204,13 +204,12 @@ class EventStore:
 
     def count(self, query: Query, *, cancelled: Event | None = None) -> int:
         """Return how many events the filter lets through."""
-        with self._file.reading(cancelled) as connection:
-            return counts.count(connection, self._resolved(connection, query.filter))
+        with self._asking(query.filter, cancelled) as asked:
+            return counts.count(*asked)
 
     def summary(self, expression: str, *, cancelled: Event | None = None) -> Summary:
         """Return how many events a filter lets through, and how many more its `-service` hides."""
-        with self._file.reading(cancelled) as connection:
-            found = self._resolved(connection, expression)
+        with self._asking(expression, cancelled) as (connection, found):
             shown = counts.count(connection, found)
             terms = tuple(t for t in found.terms if not (t.mark is EventProperty.SERVICE and t.negated))
             hidden = 0
@@ -224,8 +223,8 @@ class EventStore:
         self, expression: str = "", *, bars: int = 60, cancelled: Event | None = None
     ) -> Histogram | None:
         """Return events over time in at most `bars` bars; None where there are none."""
-        with self._file.reading(cancelled) as connection:
-            return counts.histogram(connection, self._resolved(connection, expression), bars)
+        with self._asking(expression, cancelled) as asked:
+            return counts.histogram(*asked, bars)
 
     def pivot(
         self, field: str, expression: str = "", *, limit: int = 100, cancelled: Event | None = None
@@ -233,8 +232,8 @@ class EventStore:
         """Return the most common values of one of PIVOTS, of session or access_key, with their events."""
         if field not in (*PIVOTS, "session", "access_key"):
             raise unknown_sort(field, PIVOTS)
-        with self._file.reading(cancelled) as connection:
-            return counts.pivot(connection, self._resolved(connection, expression), field, limit)
+        with self._asking(expression, cancelled) as asked:
+            return counts.pivot(*asked, field, limit)
 
     def tally(
         self,
@@ -248,13 +247,13 @@ class EventStore:
         for field in fields:
             if field not in tallies.FIELDS:
                 raise unknown_sort(field, tallies.FIELDS)
-        with self._file.reading(cancelled) as connection:
-            return tallies.tally(connection, self._resolved(connection, expression), fields, limit)
+        with self._asking(expression, cancelled) as asked:
+            return tallies.tally(*asked, fields, limit)
 
     def by_day(self, expression: str = "", *, cancelled: Event | None = None) -> tuple[Day, ...]:
         """Return the days that have events of a filter, in order."""
-        with self._file.reading(cancelled) as connection:
-            return tallies.by_day(connection, self._resolved(connection, expression))
+        with self._asking(expression, cancelled) as asked:
+            return tallies.by_day(*asked)
 
     def arrivals(
         self,
@@ -265,8 +264,7 @@ class EventStore:
         cancelled: Event | None = None,
     ) -> Arrivals:
         """Return what came to the store after `after`, by order of coming, whatever its date."""
-        with self._file.reading(cancelled) as connection:
-            found = self._resolved(connection, expression)
+        with self._asking(expression, cancelled) as (connection, found):
             rows, reached, more, anew = new_since.arrived(connection, found, after, limit)
         return Arrivals(tuple(_stored(row) for row in rows), reached, more, anew)
 
@@ -330,8 +328,11 @@ class EventStore:
             self._file.maintain("PRAGMA optimize")
         return Vacuumed(forgotten, before, self.bytes)
 
-    def _resolved(self, connection: Connection, expression: str) -> Conditions:
-        return resolve(connection, parse(expression, self._clock()), self._aliases)
+    @contextmanager
+    def _asking(self, expression: str, cancelled: Event | None) -> Iterator[tuple[Connection, Conditions]]:
+        """Give a connection for queries, and what a filter means there."""
+        with self._file.reading(cancelled) as connection:
+            yield connection, resolve(connection, parse(expression, self._clock()), self._aliases)
 
 
 def _cursor(row: Row) -> Cursor:

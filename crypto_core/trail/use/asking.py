@@ -1,14 +1,19 @@
-"""Filters put together from values rather than typed: texts as terms, keys by all their names."""
+"""Filters put together from values rather than typed: texts as terms; whom and which keys a name means."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Event
 
 from crypto_core.errors import KeyNotFoundError
 from crypto_core.key_names import is_key_arn, is_multi_region, parse_key_name, same_key
 from crypto_core.trail.query import Aliases
+from crypto_core.trail.store import EventStore
+
+_MOST = 50
+_SESSION = re.compile(r"arn:[a-z0-9-]+:sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/(?P<session>.+)")
 
 _UNQUOTABLE = re.compile(r'[\s",\x00\ud800-\udfff]')
 
@@ -24,15 +29,25 @@ def term(field: str, *texts: str) -> str:
 
 def _value(text: str) -> str:
     if '"' in text or "\x00" in text or not text.isprintable():
-        return _UNQUOTABLE.sub("*", text) or "*"
+        return _unquoted(text) or "*"
     return f'"{text}"'
+
+
+def _unquoted(text: str) -> str:
+    """A text as a part of an unquoted value; what can't stand there is any character."""
+    return _UNQUOTABLE.sub("*", text)
+
+
+def asked_as(arn: str) -> str:
+    """Return what the events of a key are asked by: a multi-Region key has one id in all its Regions."""
+    return arn.rsplit("/", 1)[-1] if is_multi_region(arn) else arn
 
 
 @dataclass(frozen=True, slots=True)
 class NamedKeys:
     """The keys that a name means: their ARNs, the replicas of a multi-Region key among them, and aliases.
 
-    `ids` are what events are asked by: a multi-Region key has one in all its Regions.
+    `ids` are what events are asked by, see asked_as.
     """
 
     name: str
@@ -64,7 +79,7 @@ def named_keys(names: Iterable[str], aliases: Aliases, known: Iterable[str] = ()
         parsed = parse_key_name(name)
         if is_key_arn(name):
             arns[name] = None
-            ids[parsed.key_id if parsed.key_id and is_multi_region(name) else name] = None
+            ids[asked_as(name)] = None
         elif parsed.key_id is not None:
             ids[parsed.key_id] = None
         else:
@@ -83,10 +98,54 @@ def named_keys(names: Iterable[str], aliases: Aliases, known: Iterable[str] = ()
                 )
             for arn in meant:
                 arns[arn] = None
-                key_id = arn.rsplit("/", 1)[-1]
-                ids[key_id if is_multi_region(arn) else arn] = None
+                ids[asked_as(arn)] = None
     of_ids = [arn for arn in known if arn.rsplit("/", 1)[-1] in ids]
     found = dict.fromkeys((*arns, *of_ids))
     called = aliases() if current is None else current
     own = {alias for arn in found for alias in called.get(arn, ())}
     return NamedKeys(", ".join(asked), tuple(ids), tuple(found), tuple(sorted(own)))
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPrincipals:
+    """The principals that a name means. `further` are as many more than are told.
+
+    `session` is set where one session of a role was named.
+    """
+
+    name: str
+    arns: tuple[str, ...]
+    further: int
+    filter: str
+    session: str = ""
+
+
+def named_principals(store: EventStore, name: str, *, cancelled: Event | None = None) -> NamedPrincipals:
+    """Return whom a name means among the principals of the store's events.
+
+    A whole ARN, what of it stands behind a colon or slash, the ARN of a session of a role; and if that is
+    nobody, whoever has the name in the ARN. Upper and lower case don't count, as in IAM.
+    """
+    session = _SESSION.fullmatch(name)
+    if session:
+        role = term("principal", f"role/{session['role']}")
+        pathed = f"principal:*:{session['account']}:role/*{_unquoted(session['role'])}"
+        for who in (role, pathed):
+            expression = f"{who} {term('session', session['session'])}"
+            found = store.tally(("principal",), expression, limit=_MOST, cancelled=cancelled)
+            arns = [
+                row.texts[0]
+                for row in found.rows
+                if f":{session['account']}:" in row.texts[0]
+                and row.texts[0].rsplit("/", 1)[-1].lower() == session["role"].lower()
+            ]
+            if arns:
+                exact = f"{term('principal', *arns)} {term('session', session['session'])}"
+                return NamedPrincipals(name, tuple(arns), found.others, exact, session["session"])
+        return NamedPrincipals(name, (), 0, expression, session["session"])
+    expression = term("principal", name)
+    for asked in (expression, f"principal:*{_unquoted(name)}*"):
+        found = store.tally(("principal",), asked, limit=_MOST, cancelled=cancelled)
+        if found.rows:
+            return NamedPrincipals(name, tuple(row.texts[0] for row in found.rows), found.others, asked)
+    return NamedPrincipals(name, (), 0, expression)

@@ -11,7 +11,7 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
 from crypto_core.trail.event_fields import SAID
 from crypto_core.trail.store.tallies import Tallies, moment_json
-from crypto_core.trail.use.principals import NamedPrincipals
+from crypto_core.trail.use.asking import NamedPrincipals
 from crypto_core.trail.use.reach import at
 
 

@@ -16,9 +16,8 @@ from crypto_core.lists.paging import Query
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally, Tallies
-from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.asking import NamedPrincipals, named_principals, term
 from crypto_core.trail.use.blast_radius import BlastRadius, Reachable
-from crypto_core.trail.use.principals import NamedPrincipals, named_principals
 from crypto_core.trail.use.reach import Covered, reach
 from crypto_core.trail.use.tokens import ALL, OPENED, UNNAMED, joined, opened_with
 

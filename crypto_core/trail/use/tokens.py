@@ -10,13 +10,13 @@ from threading import Event
 from crypto_core.database.tokens.backups import Replaced
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError
-from crypto_core.key_names import is_multi_region, same_key
+from crypto_core.key_names import same_key
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef
 from crypto_core.trail.event import OPENS, SEALS
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally, Tallies
-from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.asking import asked_as, term
 from crypto_core.trail.use.reach import Covered, reach
 from crypto_core.trail.use.token_timeline import (
     MaterialUse,
@@ -137,8 +137,7 @@ class TokenTimelines:
         *,
         cancelled: Event | None,
     ) -> MaterialUse:
-        named = key_arn.rsplit("/", 1)[-1] if is_multi_region(key_arn) else key_arn
-        expression = f"{UNNAMED} {term('key', named)}"
+        expression = f"{UNNAMED} {term('key', asked_as(key_arn))}"
         if since is not None:
             expression += f" since:{since.isoformat()}"
         found = self.store.tally(

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
 
-from crypto_core.key_names import is_multi_region, region_of
+from crypto_core.key_names import region_of
 from crypto_core.keys.replacement.witness import UseSeen
 from crypto_core.trail.event import KEY_USES, SEALS
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally
-from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.asking import asked_as, term
 from crypto_core.trail.use.reach import Reaches
 from crypto_core.trail.use.tokens import joined
 
@@ -30,7 +30,7 @@ class StoreWitness:
 
     def uses(self, key_arns: Sequence[str], since: datetime, *, cancelled: Event | None = None) -> UseSeen:
         """Return the successful uses of a key. Raises EventStoreError, InterruptedRunError."""
-        ids = dict.fromkeys(arn.rsplit("/", 1)[-1] if is_multi_region(arn) else arn for arn in key_arns)
+        ids = dict.fromkeys(map(asked_as, key_arns))
         begin = since.replace(microsecond=0)
         asked = f"{term('key', *ids)} {term('name', *sorted(KEY_USES))} -failed since:{begin.isoformat()}"
         found = self.store.tally(("principal", "name", "key"), asked, limit=_MOST, cancelled=cancelled)

@@ -43,10 +43,8 @@ _CLOCKS = timedelta(hours=1)
 """How far the clocks of S3 and CloudTrail may be apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    listed: Listed
-    name: bytes
+_Wanted = tuple[Listed, bytes]
+"""A file to read, and how the store knows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +102,10 @@ class BucketSource:
 
         try:
             wanted = self._wanted(bucket, folder, pull)
-            for one, result in side_by_side(
+            for (listed, known_as), result in side_by_side(
                 lambda one: self._read(bucket, one, pull), wanted, threads=THREADS, cancelled=cancelled
             ):
-                name = f"s3://{bucket.name}/{clean(one.listed.key, 300)}"
+                name = f"s3://{bucket.name}/{clean(listed.key, 300)}"
                 if isinstance(result, KeydeckError):
                     complete = False
                     unanswered = unanswered + 1 if isinstance(result, KmsUnreachableError) else 0
@@ -122,7 +120,7 @@ class BucketSource:
                     complete = False
                     tally.gap(f"{name}: {result.unreadable:,} records can't be read.")
                 else:
-                    read.append((one.name, seconds(one.listed.written)))
+                    read.append((known_as, seconds(listed.written)))
                 tally.count(where, pages=1, records=result.records)
                 if len(kept) >= _AT_ONCE or len(read) >= _FILES_AT_ONCE:
                     write()
@@ -145,14 +143,12 @@ class BucketSource:
         while some := list(islice(listed, 1_000)):
             names = [object_name(pull.asked.scope, one.bucket, one.key, one.etag) for one in some]
             there = self.book.known(names)
-            yield from (
-                _Wanted(one, name) for one, name in zip(some, names, strict=True) if name not in there
-            )
+            yield from (wanted for wanted in zip(some, names, strict=True) if wanted[1] not in there)
 
-    def _read(self, bucket: Bucket, one: _Wanted, pull: PullRun) -> Read | KmsError | BrokenObjectError:
+    def _read(self, bucket: Bucket, wanted: _Wanted, pull: PullRun) -> Read | KmsError | BrokenObjectError:
         """What is in a file, or why it can't be read."""
         try:
-            content = bucket.read_object(one.listed.key, pull.cancelled)
+            content = bucket.read_object(wanted[0].key, pull.cancelled)
             return kept_of(read_records(records_of(load(unpacked(content.body)))), pull.asked.wants)
         except CredentialsError:
             raise

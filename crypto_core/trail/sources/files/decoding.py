@@ -37,16 +37,11 @@ class UnreadableError(TrailError):
         """True where what came before the end is sound."""
 
 
-def records(pieces: Iterable[bytes], *, largest: int = LARGEST) -> Iterator[object]:
-    """Yield the records in a file's bytes. Raises UnreadableError, after all that can be read of it.
+def records_in(source: Iterator[bytes], *, largest: int = LARGEST) -> Iterator[object]:
+    """Yield the records in a file's content. Raises UnreadableError, after all that can be read of it.
 
     What is damaged is not read at all, if it is no larger than `largest`; of what is cut short, whole lines.
     """
-    return records_in(unpacked(pieces), largest=largest)
-
-
-def records_in(source: Iterator[bytes], *, largest: int = LARGEST) -> Iterator[object]:
-    """Yield the records in a file's content, as `records` does."""
     held: list[bytes] = []
     size = 0
     trouble: UnreadableError | None = None

@@ -13,7 +13,7 @@ import pytest
 
 from crypto_core.lists.paging import Query
 from crypto_core.trail.sources.files import decoding
-from crypto_core.trail.sources.files.decoding import UnreadableError, records, unpacked
+from crypto_core.trail.sources.files.decoding import UnreadableError, records_in, unpacked
 from crypto_core.trail.sources.files.event_files import FileImport
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import record
@@ -134,7 +134,7 @@ def test_one_endless_line_after_sound_ones_is_told() -> None:
 
     found: list[object] = []
     with pytest.raises(UnreadableError, match=r"line of more than 1 MiB. Before that, 10 lines were read"):
-        found.extend(records(pieces(), largest=2**20))
+        found.extend(records_in(unpacked(pieces()), largest=2**20))
     assert len(found) == 10
 
 
@@ -147,7 +147,7 @@ def test_it_does_not_matter_in_which_pieces_a_file_comes(size: int) -> None:
     ):
         pieces = [content[at : at + size] for at in range(0, len(content), size)]
         for largest in (2**20, 30):
-            assert [r["eventName"] for r in records(pieces, largest=largest)] == ["a", "b"]  # type: ignore[index]
+            assert [r["eventName"] for r in records_in(unpacked(pieces), largest=largest)] == ["a", "b"]  # type: ignore[index]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
