@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 FileName = bytes
 """An absolute path in the file system's own bytes."""
@@ -30,9 +31,7 @@ class SeenFile:
 
     def same_as(self, other: SeenFile) -> bool:
         """Whether it is the same file, unchanged."""
-        return (self.path, self.size, self.mtime_ns, self.inode) == (
-            other.path,
-            other.size,
-            other.mtime_ns,
-            other.inode,
-        )
+        return _AS_IT_WAS(self) == _AS_IT_WAS(other)
+
+
+_AS_IT_WAS = attrgetter("path", "size", "mtime_ns", "inode")

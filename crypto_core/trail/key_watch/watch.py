@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
 from typing import Protocol
@@ -47,44 +48,37 @@ class Puller(Protocol):
         ...
 
 
+@dataclass(slots=True, eq=False)
 class KeyWatch:
-    """One watch: what it has told, and how far it is covered. Used by one thread at a time."""
+    """One watch: what it has told, and how far it is covered. Used by one thread at a time.
 
-    def __init__(
-        self,
-        keys: NamedKeys,
-        since: datetime,
-        *,
-        store: EventStore,
-        puller: Puller | None,
-        source: str,
-        reaches: Reaches,
-        clock: Callable[[], datetime],
-        gaps: Sequence[str] = (),
-        caller: str = "",
-        note: str = "",
-    ) -> None:
-        self.keys = keys
-        self.since = since
-        self.note = note
-        """What the operator should know besides, "" if there is nothing."""
-        self._store = store
-        self._puller = puller
-        self._reaches = reaches
-        self._clock = clock
-        self._source = source
-        self._lasting = tuple(gaps)
-        self._gaps: tuple[str, ...] = tuple(gaps)
-        self._caller = caller
-        self._anchor: Anchor = BEGINNING
-        self._told: OrderedDict[str, None] = OrderedDict()
-        self._newest: datetime | None = None
-        self._coming: datetime | None = None
-        self._counts = dict.fromkeys((*UseKind, "own"), 0)
-        self._broken: datetime | None = None
-        self._covered: datetime | None = None
-        self._more = False
-        self._filter = f"{term('key', *keys.ids, *keys.aliases)} since:{since.isoformat()} {_READS}"
+    `gaps` are what is never known of it; `note` is what the operator should know besides, "" for nothing.
+    """
+
+    keys: NamedKeys
+    since: datetime
+    store: EventStore
+    puller: Puller | None
+    source: str
+    reaches: Reaches
+    clock: Callable[[], datetime]
+    gaps: Sequence[str]
+    caller: str
+    note: str
+    _gaps: tuple[str, ...] = ()
+    _anchor: Anchor = BEGINNING
+    _told: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    _newest: datetime | None = None
+    _coming: datetime | None = None
+    _counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*UseKind, "own"), 0))
+    _broken: datetime | None = None
+    _covered: datetime | None = None
+    _more: bool = False
+
+    @property
+    def _filter(self) -> str:
+        named = term("key", *self.keys.ids, *self.keys.aliases)
+        return f"{named} since:{self.since.isoformat()} {_READS}"
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -96,10 +90,10 @@ class KeyWatch:
 
         Raises EventStoreError, InterruptedRunError.
         """
-        now = self._clock()
+        now = self.clock()
         if not self._more:
             self._cover(now, cancelled)
-        arrivals = self._store.arrivals(self._filter, self._anchor, limit=AT_ONCE, cancelled=cancelled)
+        arrivals = self.store.arrivals(self._filter, self._anchor, limit=AT_ONCE, cancelled=cancelled)
         self._anchor, self._more = arrivals.reached, arrivals.more
         uses = []
         for stored in arrivals.events:
@@ -108,7 +102,7 @@ class KeyWatch:
                 not event.key_arns and event.alias in self.keys.aliases
             )
             if about and event.event_id not in self._told:
-                own = made_by(event, self._caller)
+                own = made_by(event, self.caller)
                 late = self._newest is not None and event.time < self._newest
                 uses.append(KeyUse(event, kind_of(event), own=own, late=late))
         uses.sort(key=lambda use: use.event.time)
@@ -141,17 +135,17 @@ class KeyWatch:
 
     def _cover(self, now: datetime, cancelled: Event | None) -> None:
         """Fetch what is new, and note how far it is covered now."""
-        gaps = [*self._lasting]
-        if self._puller is None:
-            reached = self._reaches(self.since, self.regions)
+        gaps = [*self.gaps]
+        if self.puller is None:
+            reached = self.reaches(self.since, self.regions)
             gaps += reached.gaps
             if reached.until is not None:
                 self._covered = min(reached.until, now - LATE)
         else:
             begin = self.since if self._covered is None else self._covered
             try:
-                report = self._puller.pull_events(
-                    self._source, since=begin, until=now, regions=self.regions, cancelled=cancelled
+                report = self.puller.pull_events(
+                    self.source, since=begin, until=now, regions=self.regions, cancelled=cancelled
                 )
             except (KmsError, TrailError) as error:
                 gaps.append(f"Events could not be fetched: {error}")

@@ -65,17 +65,13 @@ class PullReport:
 
     def as_json(self) -> dict[str, Any]:
         """The report as a JSON document."""
+        counts = ("pages", "records", "new", "duplicates", "kms", "throttled")
         return {
             "source": self.source,
             "regions": list(self.regions),
             "since": self.since.isoformat(),
             "until": self.until.isoformat(),
-            "pages": self.pages,
-            "records": self.records,
-            "new": self.new,
-            "duplicates": self.duplicates,
-            "kms": self.kms,
-            "throttled": self.throttled,
+            **{name: getattr(self, name) for name in counts},
             "notes": list(self.notes),
             "coverage": self.coverage.as_json(),
         }

@@ -133,6 +133,11 @@ class ResolvedTerm:
         return not_(found) if self.negated else found
 
 
+def whole(at: ColumnElement[int], width: int) -> ColumnElement[int]:
+    """Whole hours or days since 1970, rounded down also before it: SQLite's division rounds towards zero."""
+    return (at - ((at % width) + width) % width) // width
+
+
 def resolve(connection: Connection, terms: Iterable[Term], aliases: Aliases) -> Conditions:
     """Return what a filter's terms mean. Aliases are asked for only where a key isn't named by ARN or id."""
     resolved: list[ResolvedTerm] = []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, not_, select, update
 
 from crypto_core.trail.columns import HOUR
 from crypto_core.trail.event_fields import DETAILS, ROLLED
 from crypto_core.trail.store.blocks import blocks_of, forget_records
+from crypto_core.trail.store.conditions import whole
 from crypto_core.trail.store.pulls import forget_pulls_before
 from crypto_core.trail.store.schema import event, keeping, note, rollup, term
 
@@ -32,7 +32,7 @@ def forget_before(connection: Connection, at: int) -> int:
     forget_pulls_before(connection, at)
     connection.execute(delete(rollup).where(rollup.c.hour <= at // HOUR))
     # Both halves of the hour that is cut are counted anew.
-    hour: Any = _hour(event.c.at)
+    hour = whole(event.c.at, HOUR)
     names = [*ROLLED, "marks"]
     columns = [event.c[name] for name in names]
     left = select(hour, *columns, func.count()).where(event.c.at < (at // HOUR + 1) * HOUR)
@@ -49,8 +49,3 @@ def changed(connection: Connection, *, forgotten: bool = False) -> None:
     connection.execute(
         update(keeping).values(changes=keeping.c.changes + 1, forgotten=keeping.c.forgotten + forgotten)
     )
-
-
-def _hour(at: Any) -> Any:
-    """Whole hours since 1970, rounded down also before it: SQLite's division rounds towards zero."""
-    return (at - ((at % HOUR) + HOUR) % HOUR) // HOUR

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 from crypto_core.trail.columns import EventProperty, moment
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import DETAILS, ROLLED
-from crypto_core.trail.store.conditions import Bounds, Conditions
+from crypto_core.trail.store.conditions import Bounds, Conditions, whole
 from crypto_core.trail.store.counts import count, parts, texts_of
 from crypto_core.trail.store.first_last_seen import Ends, find_ends
 from crypto_core.trail.store.pages import by_index, few
@@ -156,7 +156,7 @@ def by_day(connection: Connection, found: Conditions) -> tuple[Day, ...]:
     days: dict[int, list[int]] = {}
     for part in parts(found):
         at = part.columns["at"]
-        day: Any = (at - ((at % _DAY) + _DAY) % _DAY) // _DAY
+        day: Any = whole(at, _DAY)
         numbers = [func.sum(number) for number in _numbers(part.number, part.columns["marks"])[:2]]
         statement = select(day, *numbers).where(part.condition).group_by(day)
         if not part.hourly:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -48,11 +48,5 @@ class ImportReport:
 
     def as_json(self) -> dict[str, Any]:
         """The report as a JSON document."""
-        return {
-            "files": self.files,
-            "records": self.records,
-            "new": self.new,
-            "duplicates": self.duplicates,
-            "kms": self.kms,
-            "failed": [{"file": failed.file, "reason": failed.reason} for failed in self.failed],
-        }
+        counts = ("files", "records", "new", "duplicates", "kms")
+        return {name: getattr(self, name) for name in counts} | {"failed": list(map(asdict, self.failed))}
