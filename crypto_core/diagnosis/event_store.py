@@ -56,7 +56,7 @@ def look_at_event_store(place: EventStorePlace, stop: Event, clock: Clock = syst
         return
     finally:
         store.close()
-    yield _file(place, mode, store.bytes)
+    yield _file(place, mode, store.file.bytes)
     yield _events(area, events, newest)
     try:
         regions = tuple(place.regions())

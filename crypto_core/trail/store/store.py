@@ -102,30 +102,16 @@ class EventStore:
         read_only: bool = False,
     ) -> None:
         """`aliases` are those of KMS keys, as far as they are known by now. See StoreFile for `read_only`."""
-        self._file = StoreFile(path, read_only=read_only)
+        self.file = StoreFile(path, read_only=read_only)
+        """Where also what is kept beside the events is."""
         self._aliases = aliases
         self._clock = clock
         self._vocabulary = Vocabulary()
         self._adding = Lock()
 
-    @property
-    def path(self) -> Path:
-        """The store's file."""
-        return self._file.path
-
-    @property
-    def file(self) -> StoreFile:
-        """The file, for what is kept beside the events."""
-        return self._file
-
-    @property
-    def bytes(self) -> int:
-        """The size of the store in bytes."""
-        return self._file.bytes
-
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""
-        self._file.close()
+        self.file.close()
 
     # In
 
@@ -145,7 +131,7 @@ class EventStore:
         total = Added()
         with self._adding:
             try:
-                with self._file.writing() as connection:
+                with self.file.writing() as connection:
                     for prepared in batches:
                         total += add(connection, prepared, self._vocabulary)
                     remember(connection, files)
@@ -156,7 +142,7 @@ class EventStore:
 
     def seen(self, paths: Sequence[FileName]) -> dict[FileName, SeenFile]:
         """Return what is known of those of these files, if they were read before."""
-        with self._file.reading() as connection:
+        with self.file.reading() as connection:
             return recall(connection, paths)
 
     # Out
@@ -270,7 +256,7 @@ class EventStore:
 
     def event(self, event_id: str) -> StoredEvent:
         """Return one event. Raises EventVanishedError."""
-        with self._file.reading() as connection:
+        with self.file.reading() as connection:
             named = select(event.c.id, event.c.at).where(event.c.event_id == stored_id(event_id))
             row = connection.execute(with_records(named.subquery())).one_or_none()
         if row is None:
@@ -279,7 +265,7 @@ class EventStore:
 
     def state(self) -> tuple[int, int]:
         """Return two numbers of which one changes with whatever is added, noted or forgotten. Quick."""
-        with self._file.reading() as connection:
+        with self.file.reading() as connection:
             row = connection.execute(select(keeping.c.changes, keeping.c.forgotten)).one()
         return int(row[0]), int(row[1])
 
@@ -298,7 +284,7 @@ class EventStore:
 
     def _note(self, event_ids: Sequence[str], values: Mapping[str, Any]) -> int:
         done = 0
-        with self._file.writing() as connection:
+        with self.file.writing() as connection:
             for start in range(0, len(event_ids), 900):
                 ids = [stored_id(one) for one in event_ids[start : start + 900]]
                 for number in connection.scalars(select(event.c.id).where(event.c.event_id.in_(ids))).all():
@@ -316,22 +302,22 @@ class EventStore:
 
         0 forgets none.
         """
-        before = self.bytes
+        before = self.file.bytes
         forgotten = 0
         with self._adding:
             if days:
                 limit = seconds(self._clock() - timedelta(days=days))
-                with self._file.writing() as connection:
+                with self.file.writing() as connection:
                     forgotten = forget_before(connection, limit)
-            self._file.maintain("VACUUM")
-            self._file.maintain("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._file.maintain("PRAGMA optimize")
-        return Vacuumed(forgotten, before, self.bytes)
+            self.file.maintain("VACUUM")
+            self.file.maintain("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.file.maintain("PRAGMA optimize")
+        return Vacuumed(forgotten, before, self.file.bytes)
 
     @contextmanager
     def _asking(self, expression: str, cancelled: Event | None) -> Iterator[tuple[Connection, Conditions]]:
         """Give a connection for queries, and what a filter means there."""
-        with self._file.reading(cancelled) as connection:
+        with self.file.reading(cancelled) as connection:
             yield connection, resolve(connection, parse(expression, self._clock()), self._aliases)
 
 

@@ -67,8 +67,8 @@ def test_ids_that_are_no_uuids_are_kept_apart(store: EventStore, event_id: str) 
 
 def test_the_file_is_the_operators_alone(store: EventStore) -> None:
     store.add([event()])
-    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(store.path.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(store.file.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(store.file.path.parent.stat().st_mode) == 0o700
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_file_that_is_no_store_is_told_and_left_alone(tmp_path: Path) -> None:
 def test_a_store_of_a_newer_keydeck_is_not_opened(store: EventStore) -> None:
     store.add([event()])
     store.close()
-    with sqlite3.connect(store.path) as connection:
+    with sqlite3.connect(store.file.path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(EventStoreError, match="newer Keydeck"):
@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 def test_a_damaged_record_is_told_by_its_number(store: EventStore) -> None:
     store.add([event()])
-    with sqlite3.connect(store.path) as connection:
+    with sqlite3.connect(store.file.path) as connection:
         connection.execute("UPDATE raw SET body = x'02'")
     connection.close()
     with pytest.raises(EventStoreError, match="record 1 is damaged"):
@@ -300,7 +300,7 @@ def test_records_of_forgotten_events_are_gone_and_the_others_are_whole(store: Ev
     kept = {e.event_id: e.raw for e, age in zip(events, ages, strict=True) if age <= 48}
     kept |= {e.event_id: e.raw for e in (events[290], *later)}
     assert {row.event.event_id: row.event.raw for row in store.page(Query(), limit=1_000).rows} == kept
-    with sqlite3.connect(store.path) as file:
+    with sqlite3.connect(store.file.path) as file:
         records = [r for (body,) in file.execute("SELECT body FROM raw") for r in unpack(body) if r]
     assert sorted(records) == sorted(kept.values())
     for event_id, raw in kept.items():
@@ -312,7 +312,7 @@ def test_a_store_with_a_block_for_each_record_is_read_and_gone_on_with(store: Ev
     first = many(40)
     store.add(first)
     store.close()
-    with sqlite3.connect(store.path) as file:
+    with sqlite3.connect(store.file.path) as file:
         blocks = file.execute("SELECT id, body FROM raw").fetchall()
         file.execute("DELETE FROM raw")
         for number, body in blocks:
@@ -321,14 +321,14 @@ def test_a_store_with_a_block_for_each_record_is_read_and_gone_on_with(store: Ev
                 file.execute("INSERT INTO raw VALUES (?, ?)", (number + place, b"\x01" + line[1:]))
         file.execute("PRAGMA user_version = 1")
     raws = {one.event_id: one.raw for one in first}
-    reader = EventStore(store.path, read_only=True)
+    reader = EventStore(store.file.path, read_only=True)
     assert {row.event.event_id: row.event.raw for row in reader.page(Query(), limit=100).rows} == raws
     reader.close()
     second = [event(eventID=f"more-{n}") for n in range(30)]
     store.add(second)
     raws |= {one.event_id: one.raw for one in second}
     assert {row.event.event_id: row.event.raw for row in store.page(Query(), limit=100).rows} == raws
-    with sqlite3.connect(store.path) as file:
+    with sqlite3.connect(store.file.path) as file:
         assert file.execute("PRAGMA user_version").fetchone() == (2,)
 
 
@@ -350,7 +350,7 @@ def test_the_state_changes_with_what_is_added_and_noted(store: EventStore) -> No
 
 def test_texts_that_another_process_forgot_are_numbered_anew(store: EventStore) -> None:
     store.add([event(sourceIPAddress="192.0.2.1", ago=timedelta(days=9))])
-    other = EventStore(store.path, clock=lambda: NOW)
+    other = EventStore(store.file.path, clock=lambda: NOW)
     other.forget_before(2)
     other.add([event(sourceIPAddress="203.0.113.9")])
     other.close()
@@ -365,7 +365,7 @@ def test_a_store_that_another_process_holds_is_told(
     monkeypatch.setattr(database, "_WAIT_SECONDS", 0.05)
     store.add([event()])
     store.close()
-    holder = sqlite3.connect(store.path, isolation_level=None)
+    holder = sqlite3.connect(store.file.path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(EventStoreError, match="being written by another process"):
         store.add([event()])
@@ -391,7 +391,7 @@ def test_a_query_that_nobody_waits_for_ends(store: EventStore) -> None:
 
 def test_two_stores_of_one_file_add_at_the_same_time(store: EventStore) -> None:
     events = many(600)
-    other = EventStore(store.path)
+    other = EventStore(store.file.path)
     threads = [
         Thread(target=lambda s=s, part=part: [s.add(part[n : n + 20]) for n in range(0, len(part), 20)])
         for s, part in ((store, events), (other, list(reversed(events))))

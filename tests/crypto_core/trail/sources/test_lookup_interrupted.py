@@ -102,7 +102,7 @@ def told(progress):
         os.kill(os.getpid(), signal.SIGKILL)
 
 kms = KmsApi(("{HERE}",), endpoint_url="{endpoint.url}")
-store = EventStore(Path({str(store.path)!r}))
+store = EventStore(Path({str(store.file.path)!r}))
 pull = EventPuller(kms, store, regions=lambda: ("{HERE}",), rest=lambda *_: None)
 since, until = "{day["since"].isoformat()}", "{day["until"].isoformat()}"
 plan = pull.plan_pull(since=datetime.fromisoformat(since), until=datetime.fromisoformat(until))

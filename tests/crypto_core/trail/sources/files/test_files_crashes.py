@@ -172,14 +172,14 @@ def test_a_store_that_cannot_be_written_is_told_before_a_file_is_noted(tmp_path:
 def test_a_file_whose_batch_failed_is_not_known(store: EventStore, folder: Path) -> None:
     path = put(folder / "a.json", [record()])
     FileImport(store).import_files([put(folder / "b.json", [record()])])
-    with sqlite3.connect(store._file.path) as connection:
+    with sqlite3.connect(store.file.path) as connection:
         connection.execute("CREATE TRIGGER full BEFORE INSERT ON raw BEGIN SELECT raise(ABORT, 'full'); END")
     connection.close()
     with pytest.raises(EventStoreError, match="full"):
         FileImport(store).import_files([folder])
     assert store.count(Query()) == 1
     assert list(store.seen([os.fsencode(path)])) == []
-    with sqlite3.connect(store._file.path) as connection:
+    with sqlite3.connect(store.file.path) as connection:
         connection.execute("DROP TRIGGER full")
     connection.close()
     assert FileImport(store).import_files([folder]).new == 1
