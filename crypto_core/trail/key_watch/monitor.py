@@ -6,16 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
+from typing import TYPE_CHECKING
 
 from crypto_core.errors import KmsError
 from crypto_core.key_names import is_multi_region
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.key_watch.watch import KeyWatch, Puller
+from crypto_core.trail.key_watch.watch import KeyWatch
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.asking import NamedKeys, named_keys
 from crypto_core.trail.use.keys import known_keys
 from crypto_core.trail.use.reach import Reaches, reached_nothing
+
+if TYPE_CHECKING:
+    from crypto_core.trail.sources.puller import EventPuller
 
 SHORTEST_SECONDS = 5.0
 """Between two looks: LookupEvents answers twice a second, for the whole account."""
@@ -34,7 +38,7 @@ class KeyMonitor:
 
     store: EventStore
     aliases: Aliases = dict
-    puller: Puller | None = None
+    puller: EventPuller | None = None
     replicas: Replicas | None = None
     identity: Callable[[], str] | None = None
     reaches: Reaches = reached_nothing

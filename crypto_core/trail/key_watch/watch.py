@@ -8,11 +8,11 @@ to `LATE` before the last look, and only where that was covered in all Regions o
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from crypto_core.errors import KmsError, TrailError
 from crypto_core.key_names import region_of
@@ -25,27 +25,14 @@ from crypto_core.trail.store.new_since import BEGINNING, Anchor
 from crypto_core.trail.use.asking import NamedKeys, term
 from crypto_core.trail.use.reach import Reaches
 
+if TYPE_CHECKING:
+    from crypto_core.trail.sources.puller import EventPuller
+
 AT_ONCE = 500
 """Uses of one look at most; further ones come with the next one, at once."""
 _REMEMBERED = 100_000
 """Uses that are known again where the store was vacuumed meanwhile; of earlier ones one may be told twice."""
 _READS = "-name:Describe*,Get*,List*"
-
-
-class Puller(Protocol):
-    """What fetches events into the store."""
-
-    def pull_events(
-        self,
-        source: str = "lookup",
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        regions: Iterable[str] = (),
-        cancelled: Event | None = None,
-    ) -> PullReport:
-        """Fetch the events of a period. Raises KmsError, TrailError, InterruptedRunError."""
-        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +45,7 @@ class KeyWatch:
     keys: NamedKeys
     since: datetime
     store: EventStore
-    puller: Puller | None
+    puller: EventPuller | None
     source: str
     reaches: Reaches
     clock: Callable[[], datetime]

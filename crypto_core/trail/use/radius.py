@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from threading import Event
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError
 from crypto_core.key_names import is_key_arn, same_key
@@ -21,26 +21,14 @@ from crypto_core.trail.use.blast_radius import BlastRadius, Reachable
 from crypto_core.trail.use.reach import Covered, reach
 from crypto_core.trail.use.tokens import ALL, OPENED, UNNAMED, joined, opened_with
 
+if TYPE_CHECKING:
+    from crypto_core.database.tokens.inventory import Inventory
+    from crypto_core.keys.service import StatusService
+
 MOST_TOKENS = 1_000
 MOST = 100
 MAKES = "name:GenerateDataKey,GenerateDataKeyWithoutPlaintext,GenerateDataKeyPair"
 """What makes a data key."""
-
-
-class CensusTaker(Protocol):
-    """What counts the tokens; its questions to KMS come first, so that filters know the keys."""
-
-    def take_census(self, *, cancelled: Event | None = None) -> Status:
-        """Return the status now. Raises DatabaseError."""
-        ...
-
-
-class Counter(Protocol):
-    """What counts the tokens of a filter."""
-
-    def count(self, query: Query, *, cancelled: Event | None = None) -> int:
-        """Return how many there are. Raises DatabaseError."""
-        ...
 
 
 @dataclass(slots=True)
@@ -56,8 +44,9 @@ class BlastRadii:
     """Tells them. Blocks on the store, SQL and, for the census, KMS."""
 
     store: EventStore
-    census: CensusTaker
-    inventory: Counter
+    census: StatusService
+    """Counts the tokens; its questions to KMS come first, so that filters know the keys."""
+    inventory: Inventory
     backups: Callable[[str], int]
     """Counts the replaced envelopes under a key; it may raise DatabaseError."""
     covered: Covered

@@ -7,13 +7,14 @@ from datetime import datetime
 from threading import Event
 
 from crypto_core.database.tokens.backups import Replaced
-from crypto_core.database.tokens.inventory import InventoryRow
+from crypto_core.database.tokens.inventory import Inventory, InventoryRow
+from crypto_core.keys.service import StatusService
 from crypto_core.references import TokenRef
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.blast_radius import BlastRadius
 from crypto_core.trail.use.keys import KeyUses, KeyUseSummary
-from crypto_core.trail.use.radius import BlastRadii, CensusTaker, Counter
+from crypto_core.trail.use.radius import BlastRadii
 from crypto_core.trail.use.reach import Covered, not_recorded
 from crypto_core.trail.use.token_timeline import TokenTimeline
 from crypto_core.trail.use.tokens import TokenTimelines
@@ -29,8 +30,8 @@ class EventUse:
         row: Callable[[TokenRef], InventoryRow],
         asked: Callable[[TokenRef], InventoryRow],
         replaced: Callable[[TokenRef], Sequence[Replaced]],
-        census: CensusTaker,
-        inventory: Counter,
+        census: StatusService,
+        inventory: Inventory,
         backups: Callable[[str], int],
         aliases: Aliases,
         coverage: Covered = not_recorded,

@@ -80,14 +80,14 @@ class Athena:
         """What scanning so many bytes costs."""
         return f"{max(count, _LEAST_BYTES) / 1e12 * DOLLARS_PER_TB:,.4f} USD"
 
-    def prepare(
+    def prepare_query(
         self,
         asked: PullQuery,
-        regions: Sequence[str] = (),
-        *,
+        regions: Sequence[str],
         most_rows: int,
+        cancelled: Event | None,
+        *,
         estimate: bool = True,
-        cancelled: Event | None = None,
     ) -> tuple[LakeStatement, int | None, list[str]]:
         """Return the query, the bytes that it is expected to scan (None: not known), and remarks."""
         database, _, name = self._settings.table.partition(".")

@@ -84,7 +84,7 @@ class Engines:
         """Return the query, and what it is expected to scan. Raises RefusedError if that is too much."""
         most = MOST_SCANNED if most is None else most
         engine = self._engine(kind)
-        query, scanned, remarks = engine.prepare(asked, regions, most_rows=MOST_ROWS + 1, cancelled=cancelled)
+        query, scanned, remarks = engine.prepare_query(asked, regions, MOST_ROWS + 1, cancelled)
         if scanned is not None and scanned > most:
             raise RefusedError(
                 f"The query would scan about {size(scanned)}; {size(most)} are allowed.",
@@ -123,8 +123,8 @@ class Engines:
         """
         engine, asked, tally = self._engine(plan.source), plan.asked, pull.tally
         began = self.clock()
-        query, _, remarks = engine.prepare(
-            asked, plan.regions, most_rows=MOST_ROWS + 1, estimate=False, cancelled=pull.cancelled
+        query, _, remarks = engine.prepare_query(
+            asked, plan.regions, MOST_ROWS + 1, pull.cancelled, estimate=False
         )
         if query.inlined != plan.statement:
             raise NotConfirmedError(

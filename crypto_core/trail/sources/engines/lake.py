@@ -43,14 +43,14 @@ class Lake:
         """What scanning so many bytes costs."""
         return f"{count / 1e9 * DOLLARS_PER_GB:,.4f} USD"
 
-    def prepare(
+    def prepare_query(
         self,
         asked: PullQuery,
-        regions: Sequence[str] = (),
-        *,
+        regions: Sequence[str],
         most_rows: int,
+        cancelled: Event | None,
+        *,
         estimate: bool = True,
-        cancelled: Event | None = None,
     ) -> tuple[LakeStatement, int | None, list[str]]:
         """Return the query; what it scans is not known before. Raises TrailError for a filter too long."""
         stop_if(cancelled)
