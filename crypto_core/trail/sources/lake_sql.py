@@ -188,27 +188,20 @@ def _document(text: str | None) -> object:
 
 
 def _selected(*, as_json: bool, columns: frozenset[str] | None) -> Iterator[ColumnElement[Any]]:
-    def column(expression: str, label: str) -> ColumnElement[Any]:
-        name = expression.partition(".")[0]
-        if columns is not None and name not in columns:
+    def column(name: str, label: str, written: ColumnElement[Any] | None = None) -> ColumnElement[Any]:
+        if columns is not None and name.partition(".")[0] not in columns:
             return null().label(label)
-        return literal_column(expression).label(label)
+        return (literal_column(name) if written is None else written).label(label)
 
     for one in PLAIN.values():
         yield column(one, one)
     for one in DOCUMENTS.values():
-        if columns is not None and one not in columns:
-            yield null().label(one)
-        else:
-            yield _document_column(one, as_json=as_json).label(one)
+        yield column(one, one, _document_column(one, as_json=as_json))
     for name, one in IDENTITY.items():
         yield column(one, f"identity_{name.lower()}")
     for name, one in SESSION.items():
         yield column(one, f"session_{name.lower()}")
-    if columns is not None and "resources" not in columns:
-        yield null().label("resource_arns")
-    else:
-        yield literal_column(_ARNS).label("resource_arns")
+    yield column("resources", "resource_arns", literal_column(_ARNS))
 
 
 def _document_column(name: str, *, as_json: bool) -> ColumnElement[str]:

@@ -109,23 +109,16 @@ class TokenTimelines:
         self, row: InventoryRow | None, before: Sequence[Replaced], cancelled: Event | None
     ) -> Iterator[MaterialUse]:
         since = row.created_at if row else None
+        stored: list[tuple[InventoryRow | Replaced, Evidence, datetime | None]] = []
+        if row is not None:
+            stored.append((row, row.evidence, None))
+        stored += [(old, Evidence.VERIFIED, old.replaced_at) for old in before]
         done: set[tuple[str, str | None]] = set()
-        if row is not None and unnamed(row.format) and row.key_arn:
-            done.add((row.key_arn, row.key_material_id))
-            yield self._material(
-                row.key_arn, row.key_material_id, row.evidence, since, None, cancelled=cancelled
-            )
-        for old in before:
-            if unnamed(old.format) and old.key_arn and (old.key_arn, old.key_material_id) not in done:
-                done.add((old.key_arn, old.key_material_id))
-                yield self._material(
-                    old.key_arn,
-                    old.key_material_id,
-                    Evidence.VERIFIED,
-                    since,
-                    old.replaced_at,
-                    cancelled=cancelled,
-                )
+        for one, evidence, replaced_at in stored:
+            key, material = one.key_arn, one.key_material_id
+            if unnamed(one.format) and key and (key, material) not in done:
+                done.add((key, material))
+                yield self._material(key, material, evidence, since, replaced_at, cancelled)
 
     def _material(
         self,
@@ -134,7 +127,6 @@ class TokenTimelines:
         evidence: Evidence,
         since: datetime | None,
         replaced_at: datetime | None,
-        *,
         cancelled: Event | None,
     ) -> MaterialUse:
         expression = f"{UNNAMED} {term('key', asked_as(key_arn))}"
