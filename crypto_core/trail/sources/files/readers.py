@@ -85,12 +85,6 @@ class Readers:
     def _serving(self) -> list[Thread]:
         return [thread for thread in self._threads if thread.is_alive()]
 
-    @property
-    def pids(self) -> list[int]:
-        """The processes that run."""
-        with self._lock:
-            return [process.pid for process in self._processes]
-
     def ask(self, paths: Sequence[FileName]) -> Future[Answer]:
         """Have files read as soon as a process is free; `answered` gives what came of it."""
         future: Future[Answer] = Future()

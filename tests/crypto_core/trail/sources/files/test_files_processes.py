@@ -50,6 +50,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Readers]:
     return made
 
 
+def pids_of(readers: Readers) -> list[int]:
+    """The processes that read."""
+    return [process.pid for process in list(readers._processes)]
+
+
 @pytest.fixture
 def read_there(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Wait for the processes, and ask for few files at once. Gives how many batches they brought."""
@@ -197,7 +202,7 @@ def test_a_process_that_is_killed_costs_no_event_and_doubles_none(
     killed: set[int] = set()
 
     def progress(now: ImportProgress) -> None:
-        for pid in started[0].pids if now.files in (6, 20, 33) else ():
+        for pid in pids_of(started[0]) if now.files in (6, 20, 33) else ():
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)
 
@@ -297,7 +302,7 @@ def test_cancelling_ends_the_processes_even_where_they_hang(
 
     def progress(now: ImportProgress) -> None:
         if now.files == 9:
-            pids.update(started[0].pids)
+            pids.update(pids_of(started[0]))
             for pid in pids:
                 os.kill(pid, signal.SIGSTOP)
             Thread(target=lambda: (time.sleep(0.3), cancelled.set()), daemon=True).start()
@@ -321,7 +326,7 @@ def test_a_store_that_fails_ends_the_processes(
     connection.close()
     pids: set[int] = set()
     with pytest.raises(EventStoreError, match="full"):
-        reading(store).import_files([many], lambda _: pids.update(started[0].pids))
+        reading(store).import_files([many], lambda _: pids.update(pids_of(started[0])))
     assert pids
     assert all(map(gone, pids))
     assert store.count(Query()) == 0
@@ -347,8 +352,8 @@ def test_processes_hear_no_ctrl_c_and_get_no_secret(
 
     def progress(now: ImportProgress) -> None:
         if now.files == 9:
-            assert reading_for(os.getpid()) == set(started[0].pids)
-            apart.extend(os.getsid(pid) == pid != os.getsid(0) for pid in started[0].pids)
+            assert reading_for(os.getpid()) == set(pids_of(started[0]))
+            apart.extend(os.getsid(pid) == pid != os.getsid(0) for pid in pids_of(started[0]))
 
     assert reading(store).import_files([many], progress).new == FILES * EACH
     assert apart == [True, True]
