@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_core.trail.columns import seconds
-from crypto_core.trail.coverage_record import CoverageRecord, _missing
-from crypto_core.trail.sources.pull_query import moment
+from crypto_core.trail.columns import moment, seconds
+from crypto_core.trail.coverage_record import CoverageRecord, _gaps
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
 from tests.crypto_core.trail.records import NOW
@@ -130,7 +129,8 @@ WINDOWS = st.lists(
 def test_what_is_missing_is_what_no_window_holds(windows: list[TimeWindow], since: int, until: int) -> None:
     held = {second for w in windows for second in range(w.since, w.until + 1)}
     absent = [second for second in range(since, until + 1) if second not in held]
-    assert _missing(windows, since, until) == (TimeWindow(absent[0], absent[-1]) if absent else None)
+    gaps = _gaps(windows, since, until)
+    assert [second for gap in gaps for second in range(gap.since, gap.until + 1)] == absent
 
 
 def test_a_second_is_a_moment_again() -> None:
