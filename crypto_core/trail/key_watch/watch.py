@@ -132,7 +132,7 @@ class KeyWatch:
             begin = self.since if self._covered is None else self._covered
             try:
                 report = self.puller.pull_events(
-                    self.source, since=begin, until=now, regions=self.regions, cancelled=cancelled
+                    source=self.source, since=begin, until=now, regions=self.regions, cancelled=cancelled
                 )
             except (KmsError, TrailError) as error:
                 gaps.append(f"Events could not be fetched: {error}")
