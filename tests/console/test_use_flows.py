@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -42,7 +43,7 @@ def unthrottled(sandbox: Sandbox, services: Container) -> None:
     assert callable(services.event_puller.plan_pull)
     puller = if_made(services.event_puller)
     assert puller is not None
-    puller._lookup._per_second = 1_000.0
+    puller._lookup = replace(puller._lookup, per_second=1_000.0)
 
 
 def past(world: World, *, minutes: float, **more: object) -> PastCall:
