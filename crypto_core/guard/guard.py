@@ -121,7 +121,6 @@ class Guard:
         Raises what `agreed` raises before, and what `act` and `read_back` raise, journaled too.
         """
         run = Run(change, self.agreed(change, consent), self._journal)
-        _log.info("To %s was agreed.", change.words)
         try:
             done = act(run)
             run.require_begun()
@@ -131,7 +130,7 @@ class Guard:
             raise
         if ended.outcome is None:
             return ended.result, ""
-        _log.info("Ended to %s: %s.", change.words, ended.outcome.value)
+        _log.info("Ended to %s: %s.", change.words, ended.summary or ended.outcome.value)
         return ended.result, self._ended(change, run, ended.outcome, ended.detail)
 
     def _broke_off(self, change: GuardedChange, run: Run, error: BaseException) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 R = TypeVar("R")
+
+_log = logging.getLogger(__name__)
 
 
 class Recorder(Protocol):
@@ -83,6 +86,7 @@ class Run:
         begun = {"consent": self.consent.origin.value, **detail}
         self.record(Outcome.STARTED, begun, within=within, actor=actor)
         self.begun = True
+        _log.info("Begins to %s.", self._change.words)
 
     def record(
         self,
@@ -111,6 +115,8 @@ class Ended(Generic[R]):
     outcome: Outcome | None
     """None where the end is journaled otherwise: with the change itself, or by whoever ends a job."""
     detail: Mapping[str, Any] = field(default_factory=dict)
+    summary: str = ""
+    """What the log says of it, such as its counts; the outcome where that is all."""
 
 
 def ended_by_others(_: Run, result: R) -> Ended[R]:

@@ -24,7 +24,7 @@ def change_of(plan: RevocationPlan, still: Callable[[], None]) -> GuardedChange:
     return GuardedChange(
         action=ACTION,
         subject=subject,
-        words=ACTION,
+        words=f"revoke {subject}",
         plan=plan,
         summary=clean(f"Revoke {subject} at {names}", 300),
         shown=_shown(plan),
@@ -48,7 +48,8 @@ def planned(plan: RevocationPlan) -> dict[str, Any]:
 
 def ended(result: RevocationResult, *, interrupted: bool) -> Ended[RevocationResult]:
     """Return how a revocation ended."""
-    return Ended(result, _outcome(result, interrupted=interrupted), counts_of(result))
+    outcome = _outcome(result, interrupted=interrupted)
+    return Ended(result, outcome, counts_of(result), f"{outcome.value}, {result.dead} dead")
 
 
 def subject_of(number: int) -> str:

@@ -95,7 +95,7 @@ class TokenWorkService:
         change = GuardedChange(
             action=plan.verb.value,
             subject=str(plan.selection),
-            words=plan.verb.words,
+            words=f"{plan.verb.words} {counted(plan.tokens, 'token')}",
             plan=plan,
             summary=plan.summary,
             shown=plan.as_json(),
@@ -131,4 +131,8 @@ def _ended(_: Run, result: RunResult) -> Ended[RunResult]:
         outcome = Outcome.INTERRUPTED
     elif result.stopped_by:
         outcome = Outcome.FAILED
-    return Ended(result, outcome, result.as_json())
+    counts = (
+        f"{result.done} of {result.planned} done, {len(result.poisoned)} not written, "
+        f"{result.remaining} remaining, {result.seconds:.1f} s"
+    )
+    return Ended(result, outcome, result.as_json(), counts)

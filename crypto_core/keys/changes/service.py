@@ -144,7 +144,8 @@ class KeyChangeService:
         def read_back(run: Run, stopped: KeydeckError | None) -> Ended[ChangeResult]:
             result = self._read_back(plan, recipe, calls, stopped, cancelled)
             outcome = ended_by(stopped) if stopped is not None and not result.verified else Outcome.DONE
-            return Ended(result, outcome, result.as_json())
+            verified = "verified" if result.verified else "not verified"
+            return Ended(result, outcome, result.as_json(), f"{outcome.value}, {verified}")
 
         result, unjournaled = self._guard.run(change, consent, act, read_back)
         return replace(result, unjournaled=unjournaled)

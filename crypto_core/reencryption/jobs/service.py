@@ -42,6 +42,7 @@ from crypto_core.reencryption.jobs.transient_retry import Endurance
 from crypto_core.reencryption.jobs.views import job_view
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class JobService:
         change = GuardedChange(
             action=what.verb.value,
             subject=str(what.selection),
-            words=f"start to {what.verb.words}",
+            words=f"make a job to {what.verb.words} {counted(what.tokens, 'token')}",
             plan=plan,
             summary=what.summary,
             shown=_told(plan),
@@ -166,7 +167,9 @@ class JobService:
                 run.begin({"job": job_id}, within=parts.journaling(connection), actor=actor)
             return job_id
 
-        return self._guard.run(change, consent, act, ended_by_others)[0]
+        job_id, _ = self._guard.run(change, consent, act, ended_by_others)
+        _log.info("Job %d is to %s %d tokens.", job_id, what.verb.words, what.tokens)
+        return job_id
 
     def join_job(
         self,

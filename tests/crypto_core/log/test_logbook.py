@@ -81,5 +81,5 @@ def test_a_run_is_logged_with_its_counts_and_no_token(
     assert keydeck("encrypt", str(ref), "--yes").exit_code == 0
     said = "\n".join(r.getMessage() for r in caplog.records)
     assert "Begins to encrypt in place 1 token." in said
-    assert "Ended to encrypt in place: 1 of 1 done, 0 not written, 0 remaining" in said
+    assert "Ended to encrypt in place 1 token: 1 of 1 done, 0 not written, 0 remaining" in said
     assert world.token_for(ref) not in said
