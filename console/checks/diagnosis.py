@@ -10,7 +10,7 @@ from console.checks.machine import look_at_machine
 from console.checks.sandbox_parts import look_at_sandbox_parts
 from console.checks.settings_check import look_at_settings
 from console.settings import LoadedSettings
-from crypto_core.diagnosis import Area, Check, CheckOutcome, examine
+from crypto_core.diagnosis import Area, Check, Topic, examine
 from crypto_core.diagnosis.examination import LIMIT_SECONDS
 from crypto_core.errors import SettingsError
 
@@ -58,7 +58,7 @@ def _areas(loaded: LoadedSettings | SettingsError) -> tuple[Area, ...]:
 
 
 def _not_looked_at(title: str) -> Area:
-    check = Check(title, "all", CheckOutcome.SKIPPED, "Not looked at: the settings can't be used.")
+    check = Topic(title, "all").skipped("Not looked at: the settings can't be used.")
     return Area(title, lambda _: [check])
 
 
@@ -67,10 +67,7 @@ def _databases(loaded: LoadedSettings) -> Iterator[Area]:
 
     settings = loaded.settings
     if not settings.database_url:
-        check = Check(
-            DATABASE,
-            "address",
-            CheckOutcome.FAILED,
+        check = Topic(DATABASE, "address").failed(
             "No database is configured.",
             "Set DATABASE_URL, or database_url in the settings file. To try Keydeck: keydeck demo.",
         )

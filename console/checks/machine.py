@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 
-from crypto_core.diagnosis import Check, CheckOutcome
+from crypto_core.diagnosis import Check, Topic
 
 TESTED = ((3, 11), (3, 14))
 """The oldest and the newest Python that Keydeck is tested with."""
@@ -72,8 +72,8 @@ def _python(area: str, version: tuple[int, int]) -> Check:
     said = f"{platform.python_version()} ({platform.python_implementation()}, {platform.system()})."
     if version > TESTED[1]:
         remedy = f"Keydeck is tested with {oldest} to {newest}; if something odd happens, use one of those."
-        return Check(area, "Python", CheckOutcome.WARNING, said, remedy)
-    return Check(area, "Python", CheckOutcome.OK, said)
+        return Topic(area, "Python").warning(said, remedy)
+    return Topic(area, "Python").ok(said)
 
 
 def _libraries(area: str) -> Check:
@@ -90,10 +90,10 @@ def _libraries(area: str) -> Check:
             old.append(f"{name} {version} (needed: {least[name]})")
     remedy = "Install Keydeck anew with its dependencies."
     if missing:
-        return Check(area, "libraries", CheckOutcome.FAILED, f"Not installed: {', '.join(missing)}.", remedy)
+        return Topic(area, "libraries").failed(f"Not installed: {', '.join(missing)}.", remedy)
     if old:
-        return Check(area, "libraries", CheckOutcome.WARNING, f"Too old: {', '.join(old)}.", remedy)
-    return Check(area, "libraries", CheckOutcome.OK, ", ".join(found))
+        return Topic(area, "libraries").warning(f"Too old: {', '.join(old)}.", remedy)
+    return Topic(area, "libraries").ok(", ".join(found))
 
 
 def _least_versions() -> dict[str, str]:
@@ -114,33 +114,29 @@ def _terminal(area: str, terminal: Terminal) -> Check:
     name = terminal.environment.get("TERM", "")
     if terminal.size is None:
         said = "None here: commands work, the console needs one."
-        return Check(area, "terminal", CheckOutcome.SKIPPED, said)
+        return Topic(area, "terminal").skipped(said)
     if name in ("", "dumb", "unknown"):
         said = f"TERM is {name or 'not set'}: the console can't be drawn."
-        return Check(
-            area, "terminal", CheckOutcome.FAILED, said, "Set TERM to what the terminal is: xterm-256color."
-        )
+        return Topic(area, "terminal").failed(said, "Set TERM to what the terminal is: xterm-256color.")
     program = terminal.environment.get("TERM_PROGRAM", "")
-    return Check(area, "terminal", CheckOutcome.OK, f"{name}{f' ({program})' if program else ''}.")
+    return Topic(area, "terminal").ok(f"{name}{f' ({program})' if program else ''}.")
 
 
 def _size(area: str, terminal: Terminal) -> Check:
     if terminal.size is None:
-        return Check(area, "size", CheckOutcome.SKIPPED, "No terminal.")
+        return Topic(area, "size").skipped("No terminal.")
     columns, lines = terminal.size
     said = f"{columns} × {lines}."
     if columns < SMALLEST[0] or lines < SMALLEST[1]:
-        return Check(
-            area, "size", CheckOutcome.WARNING, said, f"Make it at least {SMALLEST[0]} × {SMALLEST[1]}."
-        )
-    return Check(area, "size", CheckOutcome.OK, said)
+        return Topic(area, "size").warning(said, f"Make it at least {SMALLEST[0]} × {SMALLEST[1]}.")
+    return Topic(area, "size").ok(said)
 
 
 def _encoding(area: str, terminal: Terminal) -> Check:
     if terminal.encoding.lower().replace("-", "").replace("_", "") == "utf8":
-        return Check(area, "characters", CheckOutcome.OK, "UTF-8.")
+        return Topic(area, "characters").ok("UTF-8.")
     said = f"{terminal.encoding}: signs and lines can't be shown."
-    return Check(area, "characters", CheckOutcome.WARNING, said, "Set a UTF-8 locale: export LC_ALL=C.UTF-8")
+    return Topic(area, "characters").warning(said, "Set a UTF-8 locale: export LC_ALL=C.UTF-8")
 
 
 def _multiplexer(area: str, terminal: Terminal) -> Iterator[Check]:
@@ -152,25 +148,25 @@ def _multiplexer(area: str, terminal: Terminal) -> Iterator[Check]:
         said += " What Keydeck copies reaches the clipboard if tmux has: set -g set-clipboard on."
     elif inside[0] == "GNU screen":
         said += " It passes nothing on to the clipboard."
-    yield Check(area, "multiplexer", CheckOutcome.OK, said)
+    yield Topic(area, "multiplexer").ok(said)
 
 
 def _colours(area: str, terminal: Terminal) -> Check:
     environment = terminal.environment
     if environment.get("NO_COLOR"):
         said = "None, as NO_COLOR asks: signs and words tell everything that colours do."
-        return Check(area, "colours", CheckOutcome.OK, said)
+        return Topic(area, "colours").ok(said)
     if terminal.size is None:
-        return Check(area, "colours", CheckOutcome.SKIPPED, "No terminal.")
+        return Topic(area, "colours").skipped("No terminal.")
     if environment.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
-        return Check(area, "colours", CheckOutcome.OK, "16 million (COLORTERM).")
+        return Topic(area, "colours").ok("16 million (COLORTERM).")
     if "256color" in environment.get("TERM", "") or environment.get("TERM", "").endswith("-direct"):
-        return Check(area, "colours", CheckOutcome.OK, "256: close to the themes' colours.")
+        return Topic(area, "colours").ok("256: close to the themes' colours.")
     said = "16: the themes' colours are rounded a lot."
     remedy = (
         "If the terminal has more: export COLORTERM=truecolor. Else choose a theme that begins with ansi-."
     )
-    return Check(area, "colours", CheckOutcome.WARNING, said, remedy)
+    return Topic(area, "colours").warning(said, remedy)
 
 
 def _theme(area: str, terminal: Terminal, theme: str) -> Check:
@@ -178,12 +174,10 @@ def _theme(area: str, terminal: Terminal, theme: str) -> Check:
     told = terminal.environment.get("COLORFGBG", "").rpartition(";")[2]
     said = f"{theme or 'not known'}."
     if not told.isdigit():
-        return Check(
-            area, "theme", CheckOutcome.OK, f"{said} The terminal does not tell its ground; t changes it."
-        )
+        return Topic(area, "theme").ok(f"{said} The terminal does not tell its ground; t changes it.")
     light = int(told) in (7, *range(9, 16))
     ground = "light" if light else "dark"
     if theme.startswith("keydeck-") and theme != f"keydeck-{ground}":
         remedy = f'theme = "keydeck-{ground}" in the settings file, or KEYDECK_THEME, would suit it.'
-        return Check(area, "theme", CheckOutcome.OK, f"{said} The terminal's ground is {ground}.", remedy)
-    return Check(area, "theme", CheckOutcome.OK, f"{said} The terminal's ground is {ground}.")
+        return Topic(area, "theme").ok(f"{said} The terminal's ground is {ground}.", remedy)
+    return Topic(area, "theme").ok(f"{said} The terminal's ground is {ground}.")

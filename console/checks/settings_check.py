@@ -6,6 +6,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,7 @@ from sqlalchemy.exc import ArgumentError
 
 from console.files.logfile import log_path
 from console.settings import FILE_VARIABLE, LoadedSettings, Settings, masked_url, settings_file
-from crypto_core.diagnosis import Check, CheckOutcome
-from crypto_core.diagnosis.trying import trying
+from crypto_core.diagnosis import Check, Topic
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 
@@ -30,18 +30,16 @@ def look_at_settings(area: str, loaded: LoadedSettings | SettingsError) -> Itera
     settings = loaded.settings
     yield _places(area, loaded)
     yield _write_key(area, settings)
-    yield trying(area, "log file", lambda: _log(area, settings))
+    yield Topic(area, "log file").by(partial(_log, settings))
 
 
 def _file(area: str, path: Path, loaded: LoadedSettings | SettingsError) -> Check:
     if isinstance(loaded, SettingsError):
-        return Check(area, "settings", CheckOutcome.FAILED, loaded.message, loaded.remedy)
+        return Topic(area, "settings").failed(loaded.message, loaded.remedy)
     if not path.exists():
-        return Check(
-            area, "settings", CheckOutcome.OK, f"From the environment alone; there is no file {path}."
-        )
+        return Topic(area, "settings").ok(f"From the environment alone; there is no file {path}.")
     named = f" (named by {FILE_VARIABLE})" if os.environ.get(FILE_VARIABLE) else ""
-    return Check(area, "settings", CheckOutcome.OK, f"Valid; the file is {path}{named}.")
+    return Topic(area, "settings").ok(f"Valid; the file is {path}{named}.")
 
 
 def _file_permissions(area: str, path: Path) -> Iterator[Check]:
@@ -55,12 +53,12 @@ def _file_permissions(area: str, path: Path) -> Iterator[Check]:
     said = f"Mode {mode:03o}"
     if mode & 0o077 and secret:
         said = f"{said}: the file holds a password, and others may read or change it."
-        yield Check(area, "file's mode", CheckOutcome.WARNING, said, f"chmod 600 {path}")
+        yield Topic(area, "file's mode").warning(said, f"chmod 600 {path}")
     elif mode & 0o022:
         said = f"{said}: others may change the settings."
-        yield Check(area, "file's mode", CheckOutcome.WARNING, said, f"chmod go-w {path}")
+        yield Topic(area, "file's mode").warning(said, f"chmod go-w {path}")
     else:
-        yield Check(area, "file's mode", CheckOutcome.OK, f"{said}.")
+        yield Topic(area, "file's mode").ok(f"{said}.")
 
 
 def _holds_secret(content: Any) -> bool:
@@ -83,28 +81,28 @@ def _has_password(url: str) -> bool:
 def _places(area: str, loaded: LoadedSettings) -> Check:
     settings = loaded.settings
     if not settings.database_url:
-        return Check(area, "database", CheckOutcome.SKIPPED, "None is configured.")
+        return Topic(area, "database").skipped("None is configured.")
     origin = loaded.origins.get("database_url", "default")
-    return Check(area, "database", CheckOutcome.OK, f"{masked_url(settings.database_url)}, from {origin}.")
+    return Topic(area, "database").ok(f"{masked_url(settings.database_url)}, from {origin}.")
 
 
 def _write_key(area: str, settings: Settings) -> Check:
     if settings.write_key:
-        return Check(area, "write key", CheckOutcome.OK, settings.write_key)
+        return Topic(area, "write key").ok(settings.write_key)
     said = "None is configured: tokens are shown, but whether their key is the right one is not known."
     remedy = "Set TOKEN_ENCRYPTION_KEY_ID to the key that the platform writes under, best as a key ARN."
-    return Check(area, "write key", CheckOutcome.WARNING, said, remedy)
+    return Topic(area, "write key").warning(said, remedy)
 
 
-def _log(area: str, settings: Settings) -> Check:
+def _log(settings: Settings, topic: Topic) -> Check:
     path = log_path(settings)
     if path is None:
-        return Check(area, "log file", CheckOutcome.SKIPPED, "None, as set: the log is kept in memory alone.")
+        return topic.skipped("None, as set: the log is kept in memory alone.")
     remedy = "Set KEYDECK_LOG_FILE to a file that you may write, or to none."
     trouble = _unwritable(path)
     if trouble:
-        return Check(area, "log file", CheckOutcome.WARNING, f"{path} {trouble}.", remedy)
-    return Check(area, "log file", CheckOutcome.OK, f"{path}{'' if path.exists() else ' (not there yet)'}")
+        return topic.warning(f"{path} {trouble}.", remedy)
+    return topic.ok(f"{path}{'' if path.exists() else ' (not there yet)'}")
 
 
 def _unwritable(path: Path) -> str:

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from threading import Event, Lock
 from typing import Any
 from urllib.parse import urlsplit
 
 from crypto_core.aws.failures import error_from_exception
 from crypto_core.aws.kms import KmsApi
-from crypto_core.diagnosis.check import Check, CheckOutcome
+from crypto_core.diagnosis.check import Check, CheckOutcome, Topic
 from crypto_core.diagnosis.clocks import REMEDY, Clock, clock_check, system_clock
-from crypto_core.diagnosis.trying import trying
 from crypto_core.errors import (
     CredentialsError,
     KeydeckError,
@@ -25,6 +25,7 @@ from crypto_core.errors import (
 )
 
 AREA = "AWS"
+_CONFIGURATION, _REST = Topic(AREA, "configuration"), Topic(AREA, "the rest")
 
 _SKEW_SECONDS = (60.0, 300.0)
 """AWS refuses a signature that is more than five minutes off (IAM User Guide, "Signature Version 4")."""
@@ -102,20 +103,18 @@ def look_at_aws(place: AwsPlace, apis: Apis, stop: Event, clock: Clock = system_
         regions = apis.regions
         session = _session(place)
     except KeydeckError as error:
-        yield Check(AREA, "configuration", CheckOutcome.FAILED, error.message, error.remedy)
-        yield Check(AREA, "the rest", CheckOutcome.SKIPPED, "Not asked: AWS's configuration can't be used.")
+        yield _CONFIGURATION.failed_by(error)
+        yield _REST.skipped("Not asked: AWS's configuration can't be used.")
         return
     profile = f"profile {place.profile}" if place.profile else "no profile named"
-    yield Check(AREA, "configuration", CheckOutcome.OK, f"Regions: {', '.join(regions)}; {profile}.")
-    yield trying(AREA, "endpoint", lambda: _endpoint(session, regions[0]))
+    yield _CONFIGURATION.ok(f"Regions: {', '.join(regions)}; {profile}.")
+    yield Topic(AREA, "endpoint").by(partial(_endpoint, session, regions[0]))
     if stop.is_set():
         return
-    credentials = trying(AREA, "credentials", lambda: _credentials(session, clock()))
+    credentials = Topic(AREA, "credentials").by(partial(_credentials, session, clock()))
     yield credentials
     if credentials.outcome is CheckOutcome.FAILED:
-        yield Check(
-            AREA, "the rest", CheckOutcome.SKIPPED, "Not asked: there are no credentials to ask with."
-        )
+        yield _REST.skipped("Not asked: there are no credentials to ask with.")
         return
     if stop.is_set():
         return
@@ -144,17 +143,17 @@ def _session(place: AwsPlace) -> Any:
         raise error_from_exception(error, "", ()) from error
 
 
-def _endpoint(session: Any, region: str) -> Check:
+def _endpoint(session: Any, region: str, topic: Topic) -> Check:
     url = str(session.client("kms", region_name=region).meta.endpoint_url)
     parts = urlsplit(url)
     host = parts.hostname or ""
     if host.endswith(_AWS_HOSTS):
-        return Check(AREA, "endpoint", CheckOutcome.OK, f"{url}: AWS's own.")
+        return topic.ok(f"{url}: AWS's own.")
     said = f"{url} instead of AWS's own (AWS_ENDPOINT_URL or endpoint_url in AWS's configuration)."
     if parts.scheme == "http" and not _is_loopback(host):
         said += " It is not encrypted: data keys can be read on the way."
-        return Check(AREA, "endpoint", CheckOutcome.WARNING, said, "Use an https URL.")
-    return Check(AREA, "endpoint", CheckOutcome.OK, said)
+        return topic.warning(said, "Use an https URL.")
+    return topic.ok(said)
 
 
 def _is_loopback(host: str) -> bool:
@@ -164,44 +163,38 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _credentials(session: Any, now: datetime) -> Check:
+def _credentials(session: Any, now: datetime, topic: Topic) -> Check:
     """Where credentials come from and how long they last. Reading them may ask SSO or a role's service."""
-    name = "credentials"
     found = session.get_credentials()
     if found is None:
-        said = "boto3 finds no credentials."
-        return Check(AREA, name, CheckOutcome.FAILED, said, CredentialsError.default_remedy)
+        return topic.failed("boto3 finds no credentials.", CredentialsError.default_remedy)
     frozen = found.get_frozen_credentials()
     source = _METHODS.get(found.method, str(found.method))
     if frozen.token is None:
         kind = "a long-lived access key" if frozen.access_key.startswith("AKIA") else "no session token"
-        return Check(AREA, name, CheckOutcome.OK, f"From {source}: {kind}, {frozen.access_key}.")
+        return topic.ok(f"From {source}: {kind}, {frozen.access_key}.")
     expires = getattr(found, "_expiry_time", None)
     if not isinstance(expires, datetime):
-        return Check(AREA, name, CheckOutcome.OK, f"From {source}: temporary; until when is not told.")
+        return topic.ok(f"From {source}: temporary; until when is not told.")
     left = expires.astimezone(UTC) - now
     until = f"until {expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     if left <= timedelta(0):
-        said = f"From {source}: expired, valid {until}."
-        return Check(AREA, name, CheckOutcome.FAILED, said, "Renew them (for SSO: aws sso login).")
+        return topic.failed(f"From {source}: expired, valid {until}.", "Renew them (for SSO: aws sso login).")
     if left < _EXPIRES_SOON:
         said = f"From {source}: valid only {until}, {left.total_seconds() / 60:.0f} min more."
-        return Check(
-            AREA, name, CheckOutcome.WARNING, said, "Renew them before a long run (for SSO: aws sso login)."
-        )
-    return Check(AREA, name, CheckOutcome.OK, f"From {source}: temporary, valid {until}.")
+        return topic.warning(said, "Renew them before a long run (for SSO: aws sso login).")
+    return topic.ok(f"From {source}: temporary, valid {until}.")
 
 
 def _identity(api: KmsApi) -> Check:
-    name = "identity"
+    topic = Topic(AREA, "identity")
     try:
         who = api.identity()
     except CredentialsError as error:
-        return Check(AREA, name, CheckOutcome.FAILED, error.message, error.remedy)
+        return topic.failed_by(error)
     except KeydeckError as error:
-        said = f"Who AWS takes us for is not known: {error.message}"
-        return Check(AREA, name, CheckOutcome.UNKNOWN, said, error.remedy)
-    return Check(AREA, name, CheckOutcome.OK, f"{who.arn}, account {who.account}.")
+        return topic.unknown(f"Who AWS takes us for is not known: {error.message}", error.remedy)
+    return topic.ok(f"{who.arn}, account {who.account}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +208,7 @@ class _Answered:
 
 
 def _list(api: KmsApi, operation: str, region: str, clock: Clock) -> _Answered:
-    name, action = f"kms:{operation} in {region}", f"kms:{operation}"
+    topic = Topic(AREA, f"kms:{operation} in {region}")
     headers: Any = {}
     try:
         answer = api.call(operation, Limit=1)
@@ -225,26 +218,20 @@ def _list(api: KmsApi, operation: str, region: str, clock: Clock) -> _Answered:
         headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         skewed = any(word in error.message for word in _SKEW_WORDS)
         if isinstance(error, KmsAccessDeniedError):
-            check = Check(
-                AREA, name, CheckOutcome.WARNING, f"Denied: {error.action}. {error.message}", error.remedy
-            )
+            check = topic.warning(f"Denied: {error.action}. {error.message}", error.remedy)
             return _Answered(check, aws_time=_date(headers), our_time=now)
         if isinstance(error, CredentialsError):
-            check = Check(AREA, name, CheckOutcome.FAILED, error.message, REMEDY if skewed else error.remedy)
+            check = topic.failed(error.message, REMEDY if skewed else error.remedy)
         elif isinstance(error, KmsUnreachableError):
-            check = Check(AREA, name, CheckOutcome.FAILED, error.message, error.remedy)
+            check = topic.failed_by(error)
         else:
-            check = Check(
-                AREA, name, CheckOutcome.UNKNOWN, f"{action} is not known: {error.message}", error.remedy
-            )
+            check = topic.unknown(f"kms:{operation} is not known: {error.message}", error.remedy)
         return _Answered(check, not headers, _date(headers), now, skewed)
     except KeydeckError as error:
-        return _Answered(
-            Check(AREA, name, CheckOutcome.FAILED, error.message, error.remedy), unreachable=True
-        )
+        return _Answered(topic.failed_by(error), unreachable=True)
     now = clock()
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    return _Answered(Check(AREA, name, CheckOutcome.OK, "Allowed."), aws_time=_date(headers), our_time=now)
+    return _Answered(topic.ok("Allowed."), aws_time=_date(headers), our_time=now)
 
 
 def _date(headers: Any) -> datetime | None:
@@ -256,13 +243,13 @@ def _date(headers: Any) -> datetime | None:
 
 
 def _clock(answered: _Answered | None) -> Check:
+    topic = Topic(AREA, "clock")
     if answered is None or answered.aws_time is None or answered.our_time is None:
-        return Check(AREA, "clock", CheckOutcome.UNKNOWN, "Not known: no answer from AWS told the time.")
+        return topic.unknown("Not known: no answer from AWS told the time.")
     # A Date has whole seconds.
     off_by = (answered.aws_time - answered.our_time).total_seconds() + 0.5
     consequence = "AWS refuses signatures that are more than 5 min off."
-    check = clock_check(AREA, "clock", "AWS", off_by, _SKEW_SECONDS, consequence=consequence)
+    check = clock_check(topic, "AWS", off_by, _SKEW_SECONDS, consequence=consequence)
     if answered.skewed and check.outcome is CheckOutcome.OK:
-        said = "AWS refused a signature because of its time."
-        return Check(AREA, "clock", CheckOutcome.FAILED, said, REMEDY)
+        return topic.failed("AWS refused a signature because of its time.", REMEDY)
     return check

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from crypto_core.errors import KeydeckError
 from crypto_core.log.redaction import redacted
+from crypto_core.log.tracebacks import type_name
 from crypto_core.text.cleaning import clean
 
 
@@ -49,10 +52,49 @@ class Check:
 
     def as_json(self) -> dict[str, str]:
         """Return the check as a JSON object."""
-        return {
-            "area": self.area,
-            "name": self.name,
-            "outcome": self.outcome.value,
-            "said": self.said,
-            "remedy": self.remedy,
-        }
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What checks are about: one thing under one heading. Makes its checks."""
+
+    area: str
+    name: str
+
+    def ok(self, said: str, remedy: str = "") -> Check:
+        """It is as it should be."""
+        return Check(self.area, self.name, CheckOutcome.OK, said, remedy)
+
+    def warning(self, said: str, remedy: str = "") -> Check:
+        """It works, but not as it should."""
+        return Check(self.area, self.name, CheckOutcome.WARNING, said, remedy)
+
+    def failed(self, said: str, remedy: str = "") -> Check:
+        """It does not work."""
+        return Check(self.area, self.name, CheckOutcome.FAILED, said, remedy)
+
+    def failed_by(self, error: KeydeckError) -> Check:
+        """It does not work, as an error says."""
+        return self.failed(error.message, error.remedy)
+
+    def unknown(self, said: str, remedy: str = "") -> Check:
+        """It could not be found out."""
+        return Check(self.area, self.name, CheckOutcome.UNKNOWN, said, remedy)
+
+    def unknown_by(self, error: KeydeckError) -> Check:
+        """It could not be found out, as an error says."""
+        return self.unknown(f"Not known: {error.message}", error.remedy)
+
+    def skipped(self, said: str, remedy: str = "") -> Check:
+        """It was not asked."""
+        return Check(self.area, self.name, CheckOutcome.SKIPPED, said, remedy)
+
+    def by(self, find: Callable[[Topic], Check]) -> Check:
+        """Return what `find` finds. An error means that it is not known, and the check says why."""
+        try:
+            return find(self)
+        except KeydeckError as error:
+            return self.unknown_by(error)
+        except Exception as error:  # noqa: BLE001  # a check that breaks is a result too
+            return self.unknown(f"Not known: looking at it failed ({type_name(error)}).")

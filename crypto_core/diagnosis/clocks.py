@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from crypto_core.diagnosis.check import Check, CheckOutcome
+from crypto_core.diagnosis.check import Check, Topic
 
 Clock = Callable[[], datetime]
 
@@ -18,7 +18,7 @@ def system_clock() -> datetime:
 
 
 def clock_check(
-    area: str, name: str, whose: str, off_by: float, limits: tuple[float, float], *, consequence: str = ""
+    topic: Topic, whose: str, off_by: float, limits: tuple[float, float], *, consequence: str = ""
 ) -> Check:
     """Return how far `whose` clock is ahead of ours, `off_by` in seconds; `limits`: warning, failure."""
     distance = abs(off_by)
@@ -29,9 +29,9 @@ def clock_check(
         said = f"The clock of {whose} is {_span(distance)} {direction} this machine's."
     warning, failure = limits
     if distance <= warning:
-        return Check(area, name, CheckOutcome.OK, said)
-    outcome = CheckOutcome.FAILED if distance > failure else CheckOutcome.WARNING
-    return Check(area, name, outcome, f"{said} {consequence}".rstrip(), REMEDY)
+        return topic.ok(said)
+    told = topic.failed if distance > failure else topic.warning
+    return told(f"{said} {consequence}".rstrip(), REMEDY)
 
 
 def _span(seconds: float) -> str:

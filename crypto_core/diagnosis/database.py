@@ -16,11 +16,10 @@ from sqlalchemy import Connection, Engine, text
 
 from crypto_core.database.connection.engine import connected, open_engine
 from crypto_core.database.tokens.tables import TokenTable
-from crypto_core.diagnosis.check import Check, CheckOutcome
+from crypto_core.diagnosis.check import Check, CheckOutcome, Topic
 from crypto_core.diagnosis.clocks import Clock, clock_check, system_clock
 from crypto_core.diagnosis.own_schema import own_schema
 from crypto_core.diagnosis.token_columns import token_columns
-from crypto_core.diagnosis.trying import trying
 from crypto_core.errors import DatabaseUnreachableError, KeydeckError
 
 OLDEST_VERSION = 13
@@ -50,23 +49,21 @@ def look_at_database(place: DatabasePlace, stop: Event, clock: Clock = system_cl
     try:
         engine = open_engine(place.url, read_only=place.read_only, setting=place.setting)
     except KeydeckError as error:
-        yield Check(place.area, "address", CheckOutcome.FAILED, error.message, error.remedy)
+        yield Topic(place.area, "address").failed_by(error)
         return
     try:
         reached = _reach(engine, place)
         yield reached
         if reached.outcome is CheckOutcome.FAILED:
-            yield Check(
-                place.area, "the rest", CheckOutcome.SKIPPED, "Not asked: the database can't be used."
-            )
+            yield Topic(place.area, "the rest").skipped("Not asked: the database can't be used.")
             return
         for name, find in _ASKED:
             if stop.is_set():
                 return
-            yield trying(place.area, name, partial(find, engine, place, name))
+            yield Topic(place.area, name).by(partial(find, engine, place))
         if stop.is_set():
             return
-        yield trying(place.area, "clock", lambda: _clock(engine, place, clock))
+        yield Topic(place.area, "clock").by(partial(_clock, engine, clock))
         if stop.is_set():
             return
         if place.tables:
@@ -79,6 +76,7 @@ def look_at_database(place: DatabasePlace, stop: Event, clock: Clock = system_cl
 
 
 def _reach(engine: Engine, place: DatabasePlace) -> Check:
+    topic = Topic(place.area, "reachable")
     started = perf_counter()
     try:
         with connected(engine) as connection:
@@ -89,24 +87,23 @@ def _reach(engine: Engine, place: DatabasePlace) -> Check:
             asking = perf_counter() - started
     except DatabaseUnreachableError as error:
         remedy = f"Check {place.setting}, and that the server is up and lets this machine and role in."
-        return Check(place.area, "reachable", CheckOutcome.FAILED, error.message, remedy)
+        return topic.failed(error.message, remedy)
     except KeydeckError as error:
-        return Check(place.area, "reachable", CheckOutcome.FAILED, error.message, error.remedy)
-    said = f"Connected in {connecting * 1000:,.0f} ms; an answer takes {asking * 1000:,.1f} ms."
-    return Check(place.area, "reachable", CheckOutcome.OK, said)
+        return topic.failed_by(error)
+    return topic.ok(f"Connected in {connecting * 1000:,.0f} ms; an answer takes {asking * 1000:,.1f} ms.")
 
 
-def _version(engine: Engine, place: DatabasePlace, name: str) -> Check:
+def _version(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with _asking(engine) as connection:
         number = int(str(connection.scalar(text("SHOW server_version_num"))))
         said = f"PostgreSQL {connection.scalar(text('SHOW server_version'))}."
     if number // 10_000 < OLDEST_VERSION:
         remedy = f"Keydeck is made for PostgreSQL {OLDEST_VERSION} and newer."
-        return Check(place.area, name, CheckOutcome.WARNING, said, remedy)
-    return Check(place.area, name, CheckOutcome.OK, said)
+        return topic.warning(said, remedy)
+    return topic.ok(said)
 
 
-def _encryption(engine: Engine, place: DatabasePlace, name: str) -> Check:
+def _encryption(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with _asking(engine) as connection:
         tls = connection.execute(
             text("SELECT ssl, version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
@@ -114,15 +111,10 @@ def _encryption(engine: Engine, place: DatabasePlace, name: str) -> Check:
         driver: Any = connection.connection.dbapi_connection
         host = str(driver.info.host or "")
     if tls is not None and tls.ssl:
-        return Check(place.area, name, CheckOutcome.OK, f"{tls.version}, {tls.cipher}.")
+        return topic.ok(f"{tls.version}, {tls.cipher}.")
     if _is_local(host):
-        return Check(
-            place.area, name, CheckOutcome.OK, "Not encrypted; the connection stays on this machine."
-        )
-    return Check(
-        place.area,
-        name,
-        CheckOutcome.WARNING,
+        return topic.ok("Not encrypted; the connection stays on this machine.")
+    return topic.warning(
         f"The connection to {host} is not encrypted: tokens in plaintext can be read on the way.",
         f"Add sslmode=verify-full (at least sslmode=require) to {place.setting}.",
     )
@@ -138,7 +130,7 @@ def _is_local(host: str) -> bool:
         return False
 
 
-def _role(engine: Engine, place: DatabasePlace, name: str) -> Check:
+def _role(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with _asking(engine) as connection:
         role, superuser = connection.execute(
             text("SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user")
@@ -146,45 +138,36 @@ def _role(engine: Engine, place: DatabasePlace, name: str) -> Check:
     if superuser:
         said = f"{role} is a superuser: no grant limits what Keydeck, or whoever holds its password, may do."
         remedy = "Use a role that has what README.md lists, and no more."
-        return Check(place.area, name, CheckOutcome.WARNING, said, remedy)
-    return Check(place.area, name, CheckOutcome.OK, f"{role}.")
+        return topic.warning(said, remedy)
+    return topic.ok(f"{role}.")
 
 
-def _session(engine: Engine, place: DatabasePlace, name: str) -> Check:
+def _session(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with _asking(engine) as connection:
         read_only = connection.scalar(text("SHOW transaction_read_only")) == "on"
         standby = bool(connection.scalar(text("SELECT pg_is_in_recovery()")))
     if place.read_only and not read_only:
-        return Check(
-            place.area,
-            name,
-            CheckOutcome.FAILED,
+        return topic.failed(
             "The session may write although Keydeck is read only: something in between resets sessions.",
             "Connect to PostgreSQL directly, or: ALTER ROLE … SET default_transaction_read_only = on;",
         )
     if place.read_only:
-        return Check(place.area, name, CheckOutcome.OK, "Read only, as set.")
+        return topic.ok("Read only, as set.")
     if read_only:
         why = "it is a standby" if standby else "the server or the role sets it so"
         said = f"The database accepts no writes: {why}. Inspection works."
-        return Check(
-            place.area,
-            name,
-            CheckOutcome.WARNING,
-            said,
-            "Connect to the primary, with a role that may write.",
-        )
-    return Check(place.area, name, CheckOutcome.OK, "May write.")
+        return topic.warning(said, "Connect to the primary, with a role that may write.")
+    return topic.ok("May write.")
 
 
-def _clock(engine: Engine, place: DatabasePlace, clock: Clock) -> Check:
+def _clock(engine: Engine, clock: Clock, topic: Topic) -> Check:
     with _asking(engine) as connection:
         before = clock()
         theirs: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
         after = clock()
     middle = before + (after - before) / 2
     off_by = (theirs.astimezone(UTC) - middle).total_seconds()
-    return clock_check(place.area, "clock", "the database server", off_by, _SKEW_SECONDS)
+    return clock_check(topic, "the database server", off_by, _SKEW_SECONDS)
 
 
 @contextmanager
@@ -194,7 +177,7 @@ def _asking(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-_ASKED: tuple[tuple[str, Callable[[Engine, DatabasePlace, str], Check]], ...] = (
+_ASKED: tuple[tuple[str, Callable[[Engine, DatabasePlace, Topic], Check]], ...] = (
     ("version", _version),
     ("encryption", _encryption),
     ("role", _role),

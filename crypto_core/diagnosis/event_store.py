@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
 
-from crypto_core.diagnosis.check import Check, CheckOutcome
+from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.diagnosis.clocks import Clock, system_clock
 from crypto_core.errors import EventStoreError, KmsError, SettingsError
 from crypto_core.lists.paging import Query
@@ -36,11 +36,11 @@ class EventStorePlace:
 
 def look_at_event_store(place: EventStorePlace, stop: Event, clock: Clock = system_clock) -> Iterator[Check]:
     """Yield the checks of the store. Neither makes nor changes it."""
-    area = place.area
+    file = Topic(place.area, "file")
     try:
         mode = place.path.lstat().st_mode
     except FileNotFoundError:
-        yield Check(area, "file", CheckOutcome.SKIPPED, f"{place.path}: not there yet.", _FILL)
+        yield file.skipped(f"{place.path}: not there yet.", _FILL)
         return
     except OSError:
         mode = 0  # opening it says why
@@ -52,45 +52,45 @@ def look_at_event_store(place: EventStorePlace, stop: Event, clock: Clock = syst
         ]
         covered = PullBook(store.file).covered()
     except EventStoreError as error:
-        yield Check(area, "file", CheckOutcome.FAILED, error.message, error.remedy)
+        yield file.failed_by(error)
         return
     finally:
         store.close()
-    yield _file(place, mode, store.file.bytes)
-    yield _events(area, events, newest)
+    yield _file(file, place.path, mode, store.file.bytes)
+    yield _events(Topic(place.area, "events"), events, newest)
     try:
         regions = tuple(place.regions())
     except (KmsError, SettingsError) as error:
-        yield Check(area, "Regions", CheckOutcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
+        yield Topic(place.area, "Regions").unknown_by(error)
         regions = ()
     for region in dict.fromkeys((*regions, *covered)):
-        yield _fetched(area, region, covered.get(region, []), clock())
+        yield _fetched(Topic(place.area, f"fetched from {region}"), region, covered.get(region, []), clock())
 
 
-def _file(place: EventStorePlace, mode: int, size: int) -> Check:
-    said = f"{place.path}, {size / 1_000_000:,.1f} MB."
+def _file(file: Topic, path: Path, mode: int, size: int) -> Check:
+    said = f"{path}, {size / 1_000_000:,.1f} MB."
     if not mode & stat.S_IWUSR:
         said += " You may not write it: nothing new is kept."
-        return Check(place.area, "file", CheckOutcome.WARNING, said, f"chmod u+w {place.path}")
+        return file.warning(said, f"chmod u+w {path}")
     if stat.S_IMODE(mode) & 0o077:
         said += " Others on this machine may open it."
-        return Check(place.area, "file", CheckOutcome.WARNING, said, f"chmod 600 {place.path}")
-    return Check(place.area, "file", CheckOutcome.OK, said)
+        return file.warning(said, f"chmod 600 {path}")
+    return file.ok(said)
 
 
-def _events(area: str, events: int, newest: Sequence[TrailEvent]) -> Check:
+def _events(topic: Topic, events: int, newest: Sequence[TrailEvent]) -> Check:
     if not newest:
-        return Check(area, "events", CheckOutcome.WARNING, "None.", _FILL)
+        return topic.warning("None.", _FILL)
     when = f"{newest[0].time:%Y-%m-%d %H:%M} UTC" if newest[0].dated else "without a date"
-    return Check(area, "events", CheckOutcome.OK, f"{counted(events, 'event')}, the newest {when}.")
+    return topic.ok(f"{counted(events, 'event')}, the newest {when}.")
 
 
-def _fetched(area: str, region: str, windows: Sequence[TimeWindow], now: datetime) -> Check:
+def _fetched(topic: Topic, region: str, windows: Sequence[TimeWindow], now: datetime) -> Check:
     """What pulls fetched of one Region as a whole."""
-    name, pull = f"fetched from {region}", f"keydeck events pull --region {region}"
+    pull = f"keydeck events pull --region {region}"
     if not windows:
         said = "Nothing yet: what happened there is not known, but for what was imported from files."
-        return Check(area, name, CheckOutcome.WARNING, said, pull)
+        return topic.warning(said, pull)
     whole = _joined(windows)
     said = f"From {_at(whole[0].since)} to {_at(whole[-1].until)} UTC"
     if len(whole) > 1:
@@ -98,11 +98,11 @@ def _fetched(area: str, region: str, windows: Sequence[TimeWindow], now: datetim
         gap = f"{_at(first.until)} to {_at(second.since)} UTC"
         since, until = (moment(second).isoformat() for second in (first.until, second.since))
         said += f", but not all: the last of {counted(len(whole) - 1, 'gap')} is from {gap}."
-        return Check(area, name, CheckOutcome.WARNING, said, f"{pull} --since {since} --until {until}")
+        return topic.warning(said, f"{pull} --since {since} --until {until}")
     behind = now - moment(whole[-1].until)
     if behind > STALE:
-        return Check(area, name, CheckOutcome.WARNING, f"{said}, {behind.days:,} days behind.", pull)
-    return Check(area, name, CheckOutcome.OK, f"{said}, without a gap.")
+        return topic.warning(f"{said}, {behind.days:,} days behind.", pull)
+    return topic.ok(f"{said}, without a gap.")
 
 
 def _joined(windows: Sequence[TimeWindow]) -> list[TimeWindow]:

@@ -10,7 +10,7 @@ from threading import Event
 from time import monotonic
 from typing import Protocol
 
-from crypto_core.diagnosis.check import Check, CheckOutcome, heading
+from crypto_core.diagnosis.check import Check, Topic, heading
 from crypto_core.errors import KeydeckError
 from crypto_core.log.tracebacks import type_name
 
@@ -95,9 +95,7 @@ def _taken(
                 continue
             said = "Not everything was found out in time: something does not answer."
             for late in missing:
-                yield Check(
-                    late.title, "time", CheckOutcome.FAILED, said, "Look at the last check above this one."
-                )
+                yield Topic(late.title, "time").failed(said, "Look at the last check above this one.")
             return
         if check is None:
             missing.remove(area)
@@ -112,9 +110,9 @@ def _work(area: Area, stop: Event, queue: SimpleQueue[tuple[Area, Check | None]]
             if stop.is_set():
                 break
     except KeydeckError as error:
-        queue.put((area, Check(area.title, "check", CheckOutcome.FAILED, error.message, error.remedy)))
+        queue.put((area, Topic(area.title, "check").failed_by(error)))
     except Exception as error:  # noqa: BLE001  # a diagnosis that breaks is a result too
         said = f"This could not be looked at: {type_name(error)}."
-        queue.put((area, Check(area.title, "check", CheckOutcome.UNKNOWN, said)))
+        queue.put((area, Topic(area.title, "check").unknown(said)))
     finally:
         queue.put((area, None))

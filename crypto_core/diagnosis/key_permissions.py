@@ -10,7 +10,7 @@ from typing import Any
 
 from crypto_core.aws.kms import READ_ONLY_OPERATIONS, KmsApi
 from crypto_core.diagnosis.aws import LISTED, Apis, AwsPlace
-from crypto_core.diagnosis.check import Check, CheckOutcome
+from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.errors import (
     CredentialsError,
     KeydeckError,
@@ -61,7 +61,7 @@ def look_at_key(key: KeyPlace, place: AwsPlace, apis: Apis, stop: Event) -> Iter
     try:
         places = _in_regions(key.name, apis.regions)
     except KeydeckError as error:
-        yield Check(key.area, "key", CheckOutcome.SKIPPED, f"Not asked: {error.message}")
+        yield Topic(key.area, "key").skipped(f"Not asked: {error.message}")
         return
     for region, name in places:
         if stop.is_set():
@@ -104,59 +104,54 @@ class _Look:
             if self.stop.is_set():
                 return
             if self.ended_by:
-                yield self._check("the rest", CheckOutcome.SKIPPED, f"Not asked: {self.ended_by}")
+                yield self._topic("the rest").skipped(f"Not asked: {self.ended_by}")
                 return
             yield from step()
 
     def _describe(self) -> Generator[Check, None, str]:
         """Return, after its check, the key's ARN; "" where it isn't known."""
-        action = "kms:DescribeKey"
+        topic = self._topic("kms:DescribeKey")
         try:
             metadata = self.api.call("DescribeKey", KeyId=self.name)["KeyMetadata"]
             arn, state = str(metadata["Arn"]), str(metadata["KeyState"])
         except KeyNotFoundError as error:
             self.ended_by = "there is no such key here."
             elsewhere = bool(self.where)
-            outcome = CheckOutcome.SKIPPED if elsewhere else self._severity
-            yield self._check(action, outcome, error.message, "" if elsewhere else error.remedy)
+            yield topic.skipped(error.message) if elsewhere else self._bad(topic, error.message, error.remedy)
             return ""
         except KeydeckError as error:
-            yield self._failed(action, error)
+            yield self._failed(topic, error)
             return self.name if parse_key_name(self.name).key_id else ""
         except (KeyError, TypeError):
-            yield self._check(action, CheckOutcome.UNKNOWN, "Not known: what answered is not KMS.")
+            yield topic.unknown("Not known: what answered is not KMS.")
             return ""
         if state != "Enabled":
             remedy = "Enable it (kms:EnableKey), or name another key."
             said = f"Allowed. {arn} is {state}: no token under it can be opened, none written."
-            yield self._check(action, self._severity, said, remedy)
+            yield self._bad(topic, said, remedy)
         else:
-            yield self._check(action, CheckOutcome.OK, f"Allowed. {arn} is enabled.")
+            yield topic.ok(f"Allowed. {arn} is enabled.")
         return arn
 
     def _read(self, operation: str, arn: str) -> Iterator[Check]:
-        action = f"kms:{operation}"
+        topic = self._topic(f"kms:{operation}")
         if not arn:
-            yield self._check(
-                action, CheckOutcome.SKIPPED, "Not asked: it takes a key id, which DescribeKey tells."
-            )
+            yield topic.skipped("Not asked: it takes a key id, which DescribeKey tells.")
             return
         if operation not in READ_ONLY_OPERATIONS:
-            yield self._check(
-                action, CheckOutcome.SKIPPED, "Not asked: it is not among what read-only mode permits."
-            )
+            yield topic.skipped("Not asked: it is not among what read-only mode permits.")
             return
         try:
             self.api.call(operation, KeyId=arn, **_parameters(operation))
         except KmsRequestError as error:
             if "UnsupportedOperation" in error.message:
-                yield self._check(action, CheckOutcome.OK, "Allowed; this kind of key has none.")
+                yield topic.ok("Allowed; this kind of key has none.")
             else:
-                yield self._failed(action, error)
+                yield self._failed(topic, error)
         except KeydeckError as error:
-            yield self._failed(action, error)
+            yield self._failed(topic, error)
         else:
-            yield self._check(action, CheckOutcome.OK, "Allowed.")
+            yield topic.ok("Allowed.")
 
     def _generate(self) -> Iterator[Check]:
         yield self._permission(Preflight(self.api).may_generate(self.name))
@@ -171,7 +166,7 @@ class _Look:
         ours, theirs = region_of(self.name), region_of(target)
         if ours and theirs and ours != theirs:
             said = "Not asked: KMS rewraps within one Region only. Re-encrypt works."
-            yield self._check(REENCRYPT_FROM, CheckOutcome.SKIPPED, said)
+            yield self._topic(REENCRYPT_FROM).skipped(said)
             return
         asked = Preflight(self.api).may_reencrypt(
             self.name, self.name if self.key.is_write_key else target, None
@@ -180,35 +175,37 @@ class _Look:
             yield self._permission(permission)
 
     def _permission(self, permission: Permission) -> Check:
-        action = permission.action
+        topic = self._topic(permission.action)
         if permission.allowed:
-            said = f"Allowed. {permission.reason}".rstrip()
-            return self._check(action, CheckOutcome.OK, said)
+            return topic.ok(f"Allowed. {permission.reason}".rstrip())
         if permission.allowed is None:
-            return self._check(action, CheckOutcome.UNKNOWN, permission.reason, permission.remedy)
-        if action != DECRYPT and self.place.read_only:
-            said = f"Refused, and not needed while Keydeck is read only. {permission.reason}"
-            return self._check(action, CheckOutcome.SKIPPED, said)
+            return topic.unknown(permission.reason, permission.remedy)
+        if permission.action != DECRYPT and self.place.read_only:
+            return topic.skipped(f"Refused, and not needed while Keydeck is read only. {permission.reason}")
+        said = f"Refused. {permission.reason}"
+        if permission.action in (DECRYPT, GENERATE):
+            return self._bad(topic, said, permission.remedy)
         # Without ReEncrypt a token can still be re-encrypted.
-        outcome = self._severity if action in (DECRYPT, GENERATE) else CheckOutcome.WARNING
-        return self._check(action, outcome, f"Refused. {permission.reason}", permission.remedy)
+        return topic.warning(said, permission.remedy)
 
-    def _failed(self, action: str, error: KeydeckError) -> Check:
+    def _failed(self, topic: Topic, error: KeydeckError) -> Check:
         if isinstance(error, _NO_ANSWER):
             self.ended_by = error.message
+            return topic.failed_by(error)
         if isinstance(error, KmsAccessDeniedError):
-            return self._check(action, CheckOutcome.WARNING, f"Refused. {error.message}", error.remedy)
-        outcome = CheckOutcome.FAILED if isinstance(error, _NO_ANSWER) else CheckOutcome.UNKNOWN
-        said = error.message if isinstance(error, KmsError) else f"Not known: {error.message}"
-        return self._check(action, outcome, said, error.remedy)
+            return topic.warning(f"Refused. {error.message}", error.remedy)
+        return (
+            topic.unknown(error.message, error.remedy)
+            if isinstance(error, KmsError)
+            else topic.unknown_by(error)
+        )
 
-    @property
-    def _severity(self) -> CheckOutcome:
-        """How bad it is that the key can't be used: others than the write key may be meant to be dead."""
-        return CheckOutcome.FAILED if self.key.is_write_key else CheckOutcome.WARNING
+    def _bad(self, topic: Topic, said: str, remedy: str) -> Check:
+        """The key can't be used. A warning for others than the write key, which may be meant to be dead."""
+        return (topic.failed if self.key.is_write_key else topic.warning)(said, remedy)
 
-    def _check(self, action: str, outcome: CheckOutcome, said: str, remedy: str = "") -> Check:
-        return Check(self.key.area, f"{action}{self.where}", outcome, said, remedy)
+    def _topic(self, action: str) -> Topic:
+        return Topic(self.key.area, f"{action}{self.where}")
 
 
 def _parameters(operation: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine, text
@@ -10,8 +11,7 @@ from sqlalchemy import Engine, text
 from crypto_core.database import state
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import SCHEMA, metadata
-from crypto_core.diagnosis.check import Check, CheckOutcome
-from crypto_core.diagnosis.trying import trying
+from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.errors import KeydeckError
 from crypto_core.guard.operations import READ, KeydeckRole, own_tables
 
@@ -34,65 +34,59 @@ _TABLES = text(
 
 def own_schema(engine: Engine, *, area: str, read_only: bool) -> Iterator[Check]:
     """Yield whether schema `keydeck` is there and current, and a check for each of its tables."""
-    name = f"schema {SCHEMA}"
+    schema = Topic(area, f"schema {SCHEMA}")
     try:
         with connected(engine) as connection:
             found = connection.execute(_SCHEMA, {"schema": SCHEMA}).one_or_none()
             rows = connection.execute(_TABLES, {"schema": SCHEMA}).all()
     except KeydeckError as error:
-        yield Check(area, name, CheckOutcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
+        yield schema.unknown_by(error)
         return
     if found is None:
         if read_only:
-            yield Check(area, name, CheckOutcome.OK, "Not there; read only, Keydeck needs none.")
+            yield schema.ok("Not there; read only, Keydeck needs none.")
             return
         said = (
             "Not there: no token can be written, for no backup and no journal can be kept. Inspection works."
         )
-        yield Check(area, name, CheckOutcome.WARNING, said, "Create it with: keydeck init.")
+        yield schema.warning(said, "Create it with: keydeck init.")
         return
     if not found.usable:
-        yield Check(
-            area,
-            name,
-            CheckOutcome.WARNING,
-            "There, but this role can't use it.",
-            f"GRANT USAGE ON SCHEMA {SCHEMA} TO {found.role};",
-        )
+        grant = f"GRANT USAGE ON SCHEMA {SCHEMA} TO {found.role};"
+        yield schema.warning("There, but this role can't use it.", grant)
         return
-    yield trying(area, name, lambda: _version(engine, area, name))
+    yield schema.by(partial(_version, engine))
     held = {(row.relname, row.privilege) for row in rows if row.held}
     present = {row.relname for row in rows}
     for table in sorted({t.name for t in metadata.tables.values()} | {"version"}):
+        topic = Topic(area, f"{SCHEMA}.{table}")
         if table in present:
-            yield _table(table, held, found.role, area, read_only)
+            yield _table(topic, table, held, found.role, read_only)
         else:
-            yield Check(
-                area, f"{SCHEMA}.{table}", CheckOutcome.FAILED, "Not there.", "Create it with: keydeck init."
-            )
+            yield topic.failed("Not there.", "Create it with: keydeck init.")
 
 
-def _table(table: str, held: set[tuple[str, str]], role: str, area: str, read_only: bool) -> Check:
-    name = f"{SCHEMA}.{table}"
+def _table(topic: Topic, table: str, held: set[tuple[str, str]], role: str, read_only: bool) -> Check:
     needed = READ if read_only else _NEEDED.get(table, READ)
     missing = [privilege for privilege in needed if (table, privilege) not in held]
     if not missing:
-        return Check(area, name, CheckOutcome.OK, f"{', '.join(needed)}: granted.")
-    grant = f"GRANT {', '.join(missing)} ON {name} TO {role};"
-    return Check(area, name, CheckOutcome.WARNING, f"{', '.join(missing)}: not granted.", grant)
+        return topic.ok(f"{', '.join(needed)}: granted.")
+    grant = f"GRANT {', '.join(missing)} ON {topic.name} TO {role};"
+    return topic.warning(f"{', '.join(missing)}: not granted.", grant)
 
 
-def _version(engine: Engine, area: str, name: str) -> Check:
+def _version(engine: Engine, schema: Topic) -> Check:
     with connected(engine) as connection:
         there = str(connection.scalar(text(f"SELECT version_num FROM {SCHEMA}.version")) or "")  # noqa: S608
     latest, known = _versions()
     if there == latest:
-        return Check(area, name, CheckOutcome.OK, f"There, version {there}.")
+        return schema.ok(f"There, version {there}.")
     if there in known:
-        said = f"Version {there}; this Keydeck needs {latest}."
-        return Check(area, name, CheckOutcome.FAILED, said, "Update it with: keydeck init.")
+        return schema.failed(
+            f"Version {there}; this Keydeck needs {latest}.", "Update it with: keydeck init."
+        )
     said = f"Version {there or 'not known'}: another version of Keydeck made it, and this one has {latest}."
-    return Check(area, name, CheckOutcome.WARNING, said, "Use the same version of Keydeck everywhere.")
+    return schema.warning(said, "Use the same version of Keydeck everywhere.")
 
 
 def _versions() -> tuple[str, frozenset[str]]:

@@ -8,7 +8,7 @@ from threading import Event
 
 from crypto_core.aws.kms_signer import rehearsals
 from crypto_core.diagnosis.aws import Apis
-from crypto_core.diagnosis.check import Check, CheckOutcome
+from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.errors import (
     DryRunPassedError,
     InvalidSignatureError,
@@ -46,35 +46,35 @@ def signing_keys_of(names: Sequence[str]) -> tuple[SigningPlace, ...]:
 
 def look_at_signing_key(key: SigningPlace, apis: Apis, stop: Event) -> Iterator[Check]:
     """Yield whether a key can sign at all, and whether KMS lets it sign and verify."""
-    described = "kms:DescribeKey"
+    described = Topic(key.area, "kms:DescribeKey")
     try:
         api = apis.of(region_of(key.name) or apis.regions[0])
         arn, calls = rehearsals(api.call, key.name)
     except KeydeckError as error:
         yield _told(key, described, error)
         return
-    yield Check(key.area, described, CheckOutcome.OK, f"Allowed. {arn} can sign.")
+    yield described.ok(f"Allowed. {arn} can sign.")
     for operation, parameters in calls.items():
         if stop.is_set():
             return
-        action = f"kms:{operation}"
+        action = Topic(key.area, f"kms:{operation}")
         if operation in _SIGNING and not key.signs:
             continue
         try:
             api.call(operation, region=region_of(arn), DryRun=True, **parameters)
         except (DryRunPassedError, InvalidSignatureError):
-            yield Check(key.area, action, CheckOutcome.OK, "Allowed.")
+            yield action.ok("Allowed.")
         except KeydeckError as error:
             yield _told(key, action, error)
         else:
-            yield Check(key.area, action, CheckOutcome.OK, "Allowed.")
+            yield action.ok("Allowed.")
 
 
-def _told(key: SigningPlace, action: str, error: KeydeckError) -> Check:
+def _told(key: SigningPlace, action: Topic, error: KeydeckError) -> Check:
     """What a call failed with. Without a key that only verifies, older signatures can't be verified."""
-    severity = CheckOutcome.FAILED if key.signs else CheckOutcome.WARNING
+    told = action.failed if key.signs else action.warning
     if isinstance(error, KmsAccessDeniedError):
-        return Check(key.area, action, severity, f"Refused. {error.message}", error.remedy)
+        return told(f"Refused. {error.message}", error.remedy)
     if isinstance(error, _DEAD) or not isinstance(error, KmsError):
-        return Check(key.area, action, severity, error.message, error.remedy)
-    return Check(key.area, action, CheckOutcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
+        return told(error.message, error.remedy)
+    return action.unknown_by(error)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Engine
 
 from crypto_core.database.tokens.catalogue import Catalogue, read_catalogue
-from crypto_core.database.tokens.tables import TokenColumn, TokenTable
-from crypto_core.diagnosis.check import Check, CheckOutcome
+from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.errors import KeydeckError
 
 
@@ -19,34 +19,33 @@ def token_columns(
     try:
         catalogue = read_catalogue(engine, tables)
     except KeydeckError as error:
-        yield Check(area, "token columns", CheckOutcome.UNKNOWN, f"Not known: {error.message}", error.remedy)
+        yield Topic(area, "token columns").unknown_by(error)
         return
     if not _present(catalogue):
         said = "No token table was found, on the role's search path."
         remedy = "Check the URL's database name, or describe the tables in the settings file."
-        yield Check(area, "token columns", CheckOutcome.FAILED, said, remedy)
+        yield Topic(area, "token columns").failed(said, remedy)
         return
     for unreadable in catalogue.unreadable:
         said = "Can't be read: its tokens are neither counted nor shown."
-        yield Check(area, str(unreadable.column), CheckOutcome.FAILED, said, f"{unreadable.grant};")
+        yield Topic(area, str(unreadable.column)).failed(said, f"{unreadable.grant};")
     for column in catalogue.columns:
-        yield _column(catalogue, column, area, read_only)
+        yield _column(Topic(area, str(column)), catalogue.unwritable.get(column), read_only)
     for table in catalogue.tables:
-        yield Check(area, f"{table.name}.{table.id_column}", CheckOutcome.OK, "Names one row.")
+        yield Topic(area, f"{table.name}.{table.id_column}").ok("Names one row.")
     yield from _ambiguous(engine, catalogue, area)
     absent = [t.name for t in tables if t.name not in _present(catalogue)]
     if absent:
-        yield Check(area, "not in this database", CheckOutcome.SKIPPED, ", ".join(absent))
+        yield Topic(area, "not in this database").skipped(", ".join(absent))
 
 
-def _column(catalogue: Catalogue, column: TokenColumn, area: str, read_only: bool) -> Check:
-    grant = catalogue.unwritable.get(column)
+def _column(column: Topic, grant: str | None, read_only: bool) -> Check:
     if grant is None:
-        return Check(area, str(column), CheckOutcome.OK, "May be read and written.")
+        return column.ok("May be read and written.")
     if read_only:
-        return Check(area, str(column), CheckOutcome.OK, "May be read; read only, Keydeck needs no more.")
+        return column.ok("May be read; read only, Keydeck needs no more.")
     said = "May be read, not written: its tokens can't be encrypted, re-encrypted or rewrapped."
-    return Check(area, str(column), CheckOutcome.WARNING, said, f"{grant};")
+    return column.warning(said, f"{grant};")
 
 
 def _ambiguous(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Check]:
@@ -54,10 +53,7 @@ def _ambiguous(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Chec
     quote = engine.dialect.identifier_preparer.quote
     for table, id_column in dict.fromkeys((u.column.table, u.id_column) for u in catalogue.unidentified):
         quoted, quoted_id = quote(table), quote(id_column)
-        yield Check(
-            area,
-            f"{table}.{id_column}",
-            CheckOutcome.FAILED,
+        yield Topic(area, f"{table}.{id_column}").failed(
             "May be NULL or occur twice: a token reference could mean two rows, so no token here is offered.",
             f"ALTER TABLE {quoted} ADD PRIMARY KEY ({quoted_id}); (of a view, describe the table behind it)",
         )

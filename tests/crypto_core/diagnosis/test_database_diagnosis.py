@@ -16,7 +16,7 @@ from console.sandbox.postgres import OPERATOR
 from console.sandbox.sandbox import Sandbox
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
-from crypto_core.diagnosis import Check, CheckOutcome
+from crypto_core.diagnosis import Check, CheckOutcome, Topic
 from crypto_core.diagnosis.database import DatabasePlace, _session, look_at_database
 
 
@@ -59,7 +59,7 @@ def test_read_only_is_said_as_set(services: Container, database_url: str) -> Non
 def test_a_session_that_may_write_although_read_only_is_set_fails(database_url: str) -> None:
     engine = open_engine(database_url)
     try:
-        check = _session(engine, place(database_url, read_only=True), "session")
+        check = _session(engine, place(database_url, read_only=True), Topic("db", "session"))
     finally:
         engine.dispose()
     assert check.outcome is CheckOutcome.FAILED

@@ -9,7 +9,7 @@ from threading import Event
 
 import pytest
 
-from crypto_core.diagnosis import Area, Check, CheckOutcome, examine
+from crypto_core.diagnosis import Area, Check, CheckOutcome, Topic, examine
 from crypto_core.diagnosis.clocks import clock_check
 from crypto_core.errors import SettingsError
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
@@ -154,7 +154,7 @@ def test_a_checks_text_is_cleaned_and_redacted_wherever_it_comes_from() -> None:
 def test_a_clock_that_differs_is_told_by_how_much_and_which_way(
     off_by: float, outcome: CheckOutcome, said: str
 ) -> None:
-    told = clock_check("a", "clock", "AWS", off_by, (60, 300))
+    told = clock_check(Topic("a", "clock"), "AWS", off_by, (60, 300))
     assert told.outcome is outcome
     assert said in told.said
     assert bool(told.remedy) is (outcome is not CheckOutcome.OK)
