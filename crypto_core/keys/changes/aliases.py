@@ -6,15 +6,15 @@ from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import KeyChange
-from crypto_core.keys.changes.plan import ChangePlan
+from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import KeyReader
-from crypto_core.keys.changes.recipe import Readings, Recipe
+from crypto_core.keys.changes.recipe import Readings, Recipe, of_key
+from crypto_core.keys.state import KeyState
 
 NO_KEY = "no such alias"
 
 
-def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
-    state = reader.key(change.key)
+def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     alias = change.alias_name
     if state.state in ("PendingDeletion", "PendingReplicaDeletion"):
         raise RefusedError(f"{state.name} is {state.state}: no alias can be pointed at it.")
@@ -35,16 +35,12 @@ def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
     does_not = ["Moves no token, and re-encrypts nothing."]
     if moves:
         does_not.append(f"{present} goes on being needed for the tokens under it.")
-    return ChangePlan(
-        change=change,
+    return Draft(
         title=f"Point {alias} at {state.key_arn}",
-        key_arn=state.key_arn,
-        key_name=state.name,
-        region=state.region,
         seen={alias: present or NO_KEY, "state": str(state.state)},
         expected={alias: state.key_arn},
         operations=() if same else ("UpdateAlias" if moves else "CreateAlias",),
-        danger=Danger.NONE if same else Danger.TYPED if moves else Danger.CONFIRM,
+        danger=Danger.TYPED if moves else Danger.CONFIRM,
         confirmation=alias,
         does=tuple(does),
         does_not=tuple(does_not),
@@ -62,4 +58,4 @@ def _look(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
     return {alias: reader.alias_target(alias, key_arn) or NO_KEY, "state": reader.state_of(key_arn)}
 
 
-POINTING = Recipe(_draft, _act, _look)
+POINTING = Recipe(of_key(_draft), _act, _look)

@@ -6,11 +6,12 @@ from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
-from crypto_core.keys.changes.plan import ChangePlan
+from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import KeyReader, typed_name
-from crypto_core.keys.changes.recipe import Readings, Recipe
+from crypto_core.keys.changes.recipe import Readings, Recipe, of_key
 from crypto_core.keys.grants import Grant, read_grants
 from crypto_core.keys.policy.actions import in_words
+from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
 
 GRANT = "grant"
@@ -24,8 +25,7 @@ def describe(grant: Grant) -> str:
     return f"{grant.grantee.name} may {in_words(grant.operations)}{constrained}{named}"
 
 
-def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
-    state = reader.key(change.key)
+def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     grants = {g.grant_id: g for g in read_grants(reader.kms, state.region, state.key_arn)}
     grant = grants.get(change.grant_id)
     if grant is None:
@@ -48,12 +48,8 @@ def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
             f"May be retired by: {by}{itself}, and by whoever the account lets (kms:RetireGrant). If KMS "
             "refuses, revoke it."
         )
-    return ChangePlan(
-        change=change,
+    return Draft(
         title=f"{'Retire' if retires else 'Revoke'} a grant on {state.name}",
-        key_arn=state.key_arn,
-        key_name=state.name,
-        region=state.region,
         seen={GRANT: describe(grant)},
         expected={GRANT: GONE},
         operations=("RetireGrant" if retires else "RevokeGrant",),
@@ -86,4 +82,4 @@ def _look(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
     return {GRANT: GONE}
 
 
-TAKING_BACK = Recipe(_draft, _act, _look)
+TAKING_BACK = Recipe(of_key(_draft), _act, _look)

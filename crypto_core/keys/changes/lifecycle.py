@@ -13,9 +13,9 @@ from crypto_core.guard.consent import Danger
 from crypto_core.key_names import region_of
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import KeyChange
-from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, TokensAtRisk
+from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, Draft, TokensAtRisk
 from crypto_core.keys.changes.reading import KeyReader, typed_name
-from crypto_core.keys.changes.recipe import Readings, Recipe, require_state
+from crypto_core.keys.changes.recipe import Readings, Recipe, of_key, require_state, send_each
 from crypto_core.keys.state import KeyState
 from crypto_core.text.counting import counted
 
@@ -33,38 +33,23 @@ def _look_at_deletion(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Read
     return {STATE: reader.state_of(key_arn), DELETED_ON: reader.deletion_date(key_arn)}
 
 
-def _draft_enable(reader: KeyReader, change: KeyChange) -> ChangePlan:
-    state = reader.key(change.key)
+def _draft_enable(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     require_state(state, "Disabled", "Enabled", remedy=f"Cancel a deletion first: {_cancel(state)}.")
     same = state.state == "Enabled"
-    return ChangePlan(
-        change=change,
+    return Draft(
         title=f"Enable {state.name}",
-        key_arn=state.key_arn,
-        key_name=state.name,
-        region=state.region,
         seen={STATE: str(state.state)},
         expected={STATE: "Enabled"},
         operations=() if same else ("EnableKey",),
-        danger=Danger.NONE if same else Danger.CONFIRM,
         does=("The key wraps and opens data keys again, for everyone whom its policy and grants let.",),
         does_not=("Does not change who may use it.",),
     )
 
 
-def _act_enable(acting: CallRecorder, plan: ChangePlan) -> None:
-    acting.call("EnableKey", KeyId=acting.key_id)
-
-
-def _draft_cancel(reader: KeyReader, change: KeyChange) -> ChangePlan:
-    state = reader.key(change.key)
+def _draft_cancel(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     require_state(state, *PENDING, remedy="There is no deletion to cancel.")
-    return ChangePlan(
-        change=change,
+    return Draft(
         title=f"Cancel the deletion of {state.name}",
-        key_arn=state.key_arn,
-        key_name=state.name,
-        region=state.region,
         seen={STATE: str(state.state), DELETED_ON: reader.deletion_date(state.key_arn)},
         expected={STATE: "Disabled", DELETED_ON: "no"},
         operations=("CancelKeyDeletion",),
@@ -73,22 +58,16 @@ def _draft_cancel(reader: KeyReader, change: KeyChange) -> ChangePlan:
     )
 
 
-def _act_cancel(acting: CallRecorder, plan: ChangePlan) -> None:
-    acting.call("CancelKeyDeletion", KeyId=acting.key_id)
-
-
 def _after_cancel(plan: ChangePlan, key_arn: str, done: Sequence[str]) -> tuple[str, ...]:
     return (f"The key stays Disabled until it is enabled: keydeck keys enable {key_arn}",) if done else ()
 
 
-def _draft_disable(reader: KeyReader, change: KeyChange) -> ChangePlan:
-    state = reader.key(change.key)
+def _draft_disable(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     require_state(state, "Enabled", "Disabled", remedy=f"Cancel a deletion first: {_cancel(state)}.")
     if state.state == "Disabled":
-        return _taking(reader, change, state, f"Disable {state.name}", "Disabled", "", None)
+        return _taking(reader, state, f"Disable {state.name}", "Disabled", "", None)
     return _taking(
         reader,
-        change,
         state,
         f"Disable {state.name}",
         "Disabled",
@@ -102,12 +81,7 @@ def _draft_disable(reader: KeyReader, change: KeyChange) -> ChangePlan:
     )
 
 
-def _act_disable(acting: CallRecorder, plan: ChangePlan) -> None:
-    acting.call("DisableKey", KeyId=acting.key_id)
-
-
-def _draft_schedule(reader: KeyReader, change: KeyChange) -> ChangePlan:
-    state = reader.key(change.key)
+def _draft_schedule(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     if state.state in PENDING:
         raise RefusedError(
             f"{state.name} is {state.state} already: its deletion date is "
@@ -129,7 +103,6 @@ def _draft_schedule(reader: KeyReader, change: KeyChange) -> ChangePlan:
         )
     return _taking(
         reader,
-        change,
         state,
         f"Delete {state.name} in {days}",
         pending,
@@ -153,7 +126,6 @@ def _act_schedule(acting: CallRecorder, plan: ChangePlan) -> None:
 
 def _taking(
     reader: KeyReader,
-    change: KeyChange,
     state: KeyState,
     title: str,
     becomes: str,
@@ -162,21 +134,17 @@ def _taking(
     *,
     does: tuple[str, ...] = (),
     does_not: tuple[str, ...] = (),
-) -> ChangePlan:
-    """The plan of a change that takes the key away from the tokens under it."""
+) -> Draft:
+    """The draft of a change that takes the key away from the tokens under it."""
     seen = {STATE: str(state.state)}
     if tokens is not None:
         seen[TOKENS] = str(tokens)
-    return ChangePlan(
-        change=change,
+    return Draft(
         title=title,
-        key_arn=state.key_arn,
-        key_name=state.name,
-        region=state.region,
         seen=seen,
         expected={STATE: becomes},
         operations=(operation,) if operation else (),
-        danger=Danger.TYPED if operation else Danger.NONE,
+        danger=Danger.TYPED,
         confirmation=(tokens.confirmation if tokens else "") or typed_name(state),
         does=does,
         does_not=does_not,
@@ -225,7 +193,7 @@ def _cancel(state: KeyState) -> str:
     return f"keydeck keys cancel-deletion {typed_name(state)}"
 
 
-ENABLING = Recipe(_draft_enable, _act_enable, _look)
-DISABLING = Recipe(_draft_disable, _act_disable, _look)
-SCHEDULING = Recipe(_draft_schedule, _act_schedule, _look_at_deletion)
-CANCELLING = Recipe(_draft_cancel, _act_cancel, _look_at_deletion, follow=_after_cancel)
+ENABLING = Recipe(of_key(_draft_enable), send_each, _look)
+DISABLING = Recipe(of_key(_draft_disable), send_each, _look)
+SCHEDULING = Recipe(of_key(_draft_schedule), _act_schedule, _look_at_deletion)
+CANCELLING = Recipe(of_key(_draft_cancel), send_each, _look_at_deletion, follow=_after_cancel)

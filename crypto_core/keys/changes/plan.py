@@ -81,17 +81,16 @@ class TokensAtRisk:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class ChangePlan:
-    """A dry run's result; nothing has been changed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What a change of a key is to do. Cleaned text throughout, but for `policy`, which is what is sent.
 
     `seen` is what the change goes by, read from KMS: it is read again right before acting, and a key that has
-    changed meanwhile is left alone. `expected` is what is to be read afterwards. Cleaned text throughout, but
-    for `change` and `policy`, which are what is sent.
+    changed meanwhile is left alone. `expected` is what is to be read afterwards.
 
     `danger` says how much asking it takes:
 
-    - NONE: the key is so already.
+    - NONE: the key is so already, and there are no operations.
     - CONFIRM: enable-rotation, enable, cancel-deletion, create, replicate, which add something and take
       nothing away; disable-rotation, which stops nothing and can be turned back; an alias that is new.
     - TYPED, the key's name: rotate, of which a key has 25 in its life; put-policy, revoke-grant and
@@ -101,12 +100,7 @@ class ChangePlan:
       can't be counted. These are refused unless it is typed (`refused_unless_typed`): --yes is not enough.
     """
 
-    change: KeyChange
     title: str
-    key_arn: str
-    """"" for a key that is to be made."""
-    key_name: str
-    region: str
     seen: Mapping[str, str]
     expected: Mapping[str, str]
     operations: tuple[str, ...]
@@ -124,6 +118,17 @@ class ChangePlan:
     """A unified diff, or the policy of a key that is to be made."""
     policy: str = field(default="", repr=False)
     """The policy's text that is sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePlan(Draft):
+    """A dry run's result; nothing has been changed. `change` is what was asked for, as it is sent."""
+
+    change: KeyChange
+    key_arn: str
+    """"" for a key that is to be made."""
+    key_name: str
+    region: str
 
     @property
     def changes_nothing(self) -> bool:

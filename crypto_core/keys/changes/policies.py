@@ -13,12 +13,13 @@ from crypto_core.errors import KmsError, PolicyError, RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import KeyChange
-from crypto_core.keys.changes.plan import ChangePlan
+from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import KeyReader, policy_fact, typed_name
-from crypto_core.keys.changes.recipe import Readings, Recipe
+from crypto_core.keys.changes.recipe import Readings, Recipe, of_key
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.comparison import PolicyComparison, compare
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
+from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
 
 POLICY = "policy"
@@ -26,9 +27,8 @@ _USES = ("Decrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo")
 _SESSION = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([^/]+)/.+")
 
 
-def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
+def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     then = parse_policy(change.policy)
-    state = reader.key(change.key)
     text = reader.policy_text(state)
     warnings: list[str] = []
     try:
@@ -44,16 +44,12 @@ def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
         warnings += _access_warnings(now, then, found, state.key_arn)
     if state.state not in ("Enabled", "Disabled"):
         warnings.append(f"The key is {state.state}; its policy can be put all the same.")
-    return ChangePlan(
-        change=change,
+    return Draft(
         title=f"Put a policy on {state.name}",
-        key_arn=state.key_arn,
-        key_name=state.name,
-        region=state.region,
         seen={POLICY: before},
         expected={POLICY: after},
         operations=() if same else ("PutKeyPolicy",),
-        danger=Danger.NONE if same else Danger.TYPED,
+        danger=Danger.TYPED,
         confirmation=typed_name(state),
         does=("The whole policy is replaced by the one that is given.",),
         does_not=(
@@ -161,4 +157,4 @@ def _access_warnings(
             )
 
 
-PUTTING = Recipe(_draft, _act, _look)
+PUTTING = Recipe(of_key(_draft), _act, _look)

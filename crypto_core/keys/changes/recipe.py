@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from crypto_core.errors import RefusedError
+from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import KeyChange
-from crypto_core.keys.changes.plan import ChangePlan
+from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import KeyReader
 from crypto_core.keys.state import KeyState
 
@@ -23,6 +24,30 @@ def as_expected(plan: ChangePlan, now: Readings) -> bool:
 def nothing_more(plan: ChangePlan, key_arn: str, done: Sequence[str]) -> tuple[str, ...]:
     """What follows a change that is one call: nothing."""
     return ()
+
+
+def of_key(
+    draft: Callable[[KeyReader, KeyChange, KeyState], Draft],
+) -> Callable[[KeyReader, KeyChange], ChangePlan]:
+    """Return how to plan a change of a key that is there: read the key, and draft by it."""
+
+    def plan(reader: KeyReader, change: KeyChange) -> ChangePlan:
+        state = reader.key(change.key)
+        drafted = draft(reader, change, state)
+        told = {one.name: getattr(drafted, one.name) for one in fields(drafted)}
+        if not drafted.operations:
+            told["danger"] = Danger.NONE
+        return ChangePlan(
+            change=change, key_arn=state.key_arn, key_name=state.name, region=state.region, **told
+        )
+
+    return plan
+
+
+def send_each(acting: CallRecorder, plan: ChangePlan) -> None:
+    """Ask KMS for operations that need no more than the key."""
+    for operation in plan.operations:
+        acting.call(operation, KeyId=acting.key_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,15 @@ from crypto_core.errors import KmsError, RefusedError
 from crypto_core.key_names import in_region
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import KeyChange
-from crypto_core.keys.changes.plan import ChangePlan
+from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import KeyReader, not_known
-from crypto_core.keys.changes.recipe import Readings, Recipe, require_state
+from crypto_core.keys.changes.recipe import Readings, Recipe, of_key, require_state
+from crypto_core.keys.state import KeyState
 
 STATE = "state"
 
 
-def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
-    state = reader.key(change.key)
+def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     region = change.region
     if not state.multi_region:
         raise RefusedError(
@@ -47,12 +47,8 @@ def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
         warnings.append(
             f"Keydeck does not look at {region}: add it to KEYDECK_REGIONS to see the replica among the keys."
         )
-    return ChangePlan(
-        change=change,
+    return Draft(
         title=f"Replicate {state.name} to {region}",
-        key_arn=state.key_arn,
-        key_name=state.name,
-        region=state.region,
         seen={STATE: str(state.state), name: present},
         expected={name: "Enabled"},
         operations=("ReplicateKey",),
@@ -96,4 +92,4 @@ def _follow(plan: ChangePlan, key_arn: str, done: Sequence[str]) -> tuple[str, .
     return (f"The replica is {in_region(key_arn, plan.change.region)}",) if done else ()
 
 
-REPLICATING = Recipe(_draft, _act, _look, _is_there, _follow)
+REPLICATING = Recipe(of_key(_draft), _act, _look, _is_there, _follow)

@@ -10,9 +10,9 @@ from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, KeyChange
-from crypto_core.keys.changes.plan import ChangePlan
+from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import KeyReader, every, ordinal_of_limit, typed_name
-from crypto_core.keys.changes.recipe import Readings, Recipe, require_state
+from crypto_core.keys.changes.recipe import Readings, Recipe, of_key, require_state, send_each
 from crypto_core.keys.state import ON_DEMAND_LIMIT, KeyState
 
 AUTOMATIC = "automatic rotation"
@@ -39,23 +39,17 @@ def _require_rotatable(state: KeyState, *, on_demand: bool = False) -> None:
         )
 
 
-def _draft_enable(reader: KeyReader, change: KeyChange) -> ChangePlan:
-    state = reader.key(change.key)
+def _draft_enable(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     _require_rotatable(state)
     require_state(state, "Enabled", remedy=_ENABLE_FIRST)
     now = reader.automatic_rotation(state)
     period = change.period_days or now.period_days or DEFAULT_PERIOD_DAYS
     same = now.period_days == period
-    return ChangePlan(
-        change=change,
+    return Draft(
         title=f"Rotate {state.name} by itself, {every(period)}",
-        key_arn=state.key_arn,
-        key_name=state.name,
-        region=state.region,
         seen={"state": str(state.state), AUTOMATIC: now.words},
         expected={AUTOMATIC: every(period)},
         operations=() if same else ("EnableKeyRotation",),
-        danger=Danger.NONE if same else Danger.CONFIRM,
         does=(
             (
                 f"KMS makes new key material {every(period)}, counted from now, and wraps new data keys with "
@@ -75,29 +69,19 @@ def _act_enable(acting: CallRecorder, plan: ChangePlan) -> None:
     acting.call("EnableKeyRotation", KeyId=acting.key_id, RotationPeriodInDays=days)
 
 
-def _draft_disable(reader: KeyReader, change: KeyChange) -> ChangePlan:
-    state = reader.key(change.key)
+def _draft_disable(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     _require_rotatable(state)
     require_state(state, "Enabled", remedy=_ENABLE_FIRST)
     now = reader.automatic_rotation(state)
     same = now.words == "off"
-    return ChangePlan(
-        change=change,
+    return Draft(
         title=f"Stop rotating {state.name} by itself",
-        key_arn=state.key_arn,
-        key_name=state.name,
-        region=state.region,
         seen={"state": str(state.state), AUTOMATIC: now.words},
         expected={AUTOMATIC: "off"},
         operations=() if same else ("DisableKeyRotation",),
-        danger=Danger.NONE if same else Danger.CONFIRM,
         does=("KMS makes no new key material by itself any more. All material goes on opening tokens.",),
         does_not=("Does not prevent rotation on demand, and ends none that is under way.",),
     )
-
-
-def _act_disable(acting: CallRecorder, plan: ChangePlan) -> None:
-    acting.call("DisableKeyRotation", KeyId=acting.key_id)
 
 
 def _look_automatic(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
@@ -120,8 +104,7 @@ def _used(reading: str) -> int | None:
     return int(first) if first.isdecimal() else None
 
 
-def _draft_now(reader: KeyReader, change: KeyChange) -> ChangePlan:
-    state = reader.key(change.key)
+def _draft_now(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     _require_rotatable(state, on_demand=True)
     require_state(state, "Enabled", remedy=_ENABLE_FIRST)
     seen = _readings(reader, state)
@@ -146,12 +129,8 @@ def _draft_now(reader: KeyReader, change: KeyChange) -> ChangePlan:
     if state.origin == "EXTERNAL":
         warnings.append("The key's material is imported: the new material has to be imported before.")
     number = f"{used + 1} " if used is not None else "one "
-    return ChangePlan(
-        change=change,
+    return Draft(
         title=f"Rotate {state.name} now",
-        key_arn=state.key_arn,
-        key_name=state.name,
-        region=state.region,
         seen=seen,
         expected=expected,
         operations=("RotateKeyOnDemand",),
@@ -176,10 +155,6 @@ def _draft_now(reader: KeyReader, change: KeyChange) -> ChangePlan:
     )
 
 
-def _act_now(acting: CallRecorder, plan: ChangePlan) -> None:
-    acting.call("RotateKeyOnDemand", KeyId=acting.key_id)
-
-
 def _look_now(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
     return _readings(reader, reader.keys.describe(key_arn))
 
@@ -192,6 +167,6 @@ def _has_rotated(plan: ChangePlan, now: Readings) -> bool:
     return now[UNDER_WAY] == "yes" or now[MATERIAL] != plan.seen[MATERIAL]
 
 
-ENABLING = Recipe(_draft_enable, _act_enable, _look_automatic)
-DISABLING = Recipe(_draft_disable, _act_disable, _look_automatic)
-ROTATING = Recipe(_draft_now, _act_now, _look_now, _has_rotated)
+ENABLING = Recipe(of_key(_draft_enable), _act_enable, _look_automatic)
+DISABLING = Recipe(of_key(_draft_disable), send_each, _look_automatic)
+ROTATING = Recipe(of_key(_draft_now), send_each, _look_now, _has_rotated)
