@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsAccessDeniedError, KmsError, KmsRequestError
+from crypto_core.errors import KmsError, KmsRequestError
 from crypto_core.key_names import region_of
 from crypto_core.keys.grants import read_grants
 from crypto_core.keys.state import CustomKeyStore, KeyMaterial, KeyState
@@ -150,12 +150,10 @@ class KeyParts:
     def _optional(self, part: str, missing: dict[str, str], ask: Callable[[], T]) -> T | None:
         try:
             return ask()
-        except KmsAccessDeniedError as error:
-            missing[part] = f"{error.action} is not allowed"
         except KmsRequestError as error:
             missing[part] = f"this endpoint does not answer {error.operation}: {error.message}"
         except KmsError as error:
-            missing[part] = error.message
+            missing[part] = error.why
         return None
 
 

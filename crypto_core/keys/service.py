@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from threading import Event
 
 from sqlalchemy import Engine
@@ -14,7 +15,7 @@ from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, take_census
 from crypto_core.envelope import Format
 from crypto_core.errors import CredentialsError, KmsAccessDeniedError, KmsError, KmsUnreachableError
-from crypto_core.findings.severity import Severity
+from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
 from crypto_core.key_names import parse_key_name, same_key, short_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
@@ -23,43 +24,30 @@ from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
 from crypto_core.lists.coverage import Coverage, Evidence
 
 
+@dataclass
 class StatusService:
     """Takes the status. Blocks on SQL and KMS: call it from a worker."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        catalogue: LiveCatalogue,
-        answers: AttributionCache,
-        attributor: Attributor,
-        keys: KeyInventory,
-        keyring: KmsKeyring,
-    ) -> None:
-        self._engine = engine
-        self._catalogue = catalogue
-        self._answers = answers
-        self._attributor = attributor
-        self._keys = keys
-        self._keyring = keyring
+    engine: Engine
+    catalogue: LiveCatalogue
+    answers: AttributionCache
+    attributor: Attributor
+    keys: KeyInventory
+    keyring: KmsKeyring
 
     def take_census(self, *, cancelled: Event | None = None) -> Status:
         """Return the status now. Trouble with KMS is part of the coverage.
 
         Raises DatabaseError, and InterruptedRunError once `cancelled` is set.
         """
-        census = take_census(self._engine, self._catalogue, self._answers, cancelled=cancelled)
-        attribution = self._attributor.attribute_census(census, cancelled=cancelled)
+        census = take_census(self.engine, self.catalogue, self.answers, cancelled=cancelled)
+        attribution = self.attributor.attribute_census(census, cancelled=cancelled)
         stop_if(cancelled)
         states, trouble = self._states(attribution.counts)
         trusted, untold = self._trusted(states)
         # While a trusted name can't be resolved, no key can be called untrusted.
         shares = tuple(_share(count, states, None if untold else trusted) for count in attribution.counts)
-        reasons = (
-            *census.catalogue.gaps,
-            *attribution.gaps,
-            *trouble,
-            *untold,
-        )
+        reasons = (*census.catalogue.gaps, *attribution.gaps, *trouble, *untold)
         by_format = {f: sum(g.tokens for g in census.groups if g.format is f) for f in Format}
         return Status(
             taken_at=census.taken_at,
@@ -67,15 +55,15 @@ class StatusService:
             by_format=by_format,
             by_column=_columns(census),
             keys=shares,
-            problems=_problems(census, shares, states, self._keyring.write_key),
+            problems=_problems(census, shares, states, self.keyring.write_key),
             coverage=Coverage(tuple(dict.fromkeys(reasons))),
             failure=attribution.failure,
         )
 
     def _states(self, counts: tuple[KeyCount, ...]) -> tuple[dict[str, KeyState], list[str]]:
         """The state of every key that guards tokens or is configured, by ARN."""
-        names = dict.fromkeys([*(c.wrapping[0] for c in counts if c.wrapping), *self._keyring.trusted], None)
-        self._keys.refresh_aliases()
+        names = dict.fromkeys([*(c.wrapping[0] for c in counts if c.wrapping), *self.keyring.trusted], None)
+        self.keys.refresh_aliases()
         states: dict[str, KeyState] = {}
         trouble: list[str] = []
         silent: KmsError | None = None
@@ -84,10 +72,10 @@ class StatusService:
                 trouble.append(f"State of {name} is not known: {silent}")
                 continue
             try:
-                state = self._keys.describe(name)
+                state = self.keys.describe(name)
             except KmsAccessDeniedError as error:
                 if parse_key_name(name).is_key_arn:
-                    states[name] = KeyState(name, "", missing={"state": f"{error.action} is not allowed"})
+                    states[name] = KeyState(name, "", missing={"state": error.why})
                 trouble.append(f"State of {name} is not known: {error}")
             except KmsError as error:
                 trouble.append(f"State of {name} is not known: {error}")
@@ -100,7 +88,7 @@ class StatusService:
     def _trusted(self, states: Mapping[str, KeyState]) -> tuple[frozenset[str], list[str]]:
         """ARNs of the trusted keys, and which configured names could not be resolved to one."""
         arns, untold = set(), []
-        for name in self._keyring.trusted:
+        for name in self.keyring.trusted:
             if parse_key_name(name).is_key_arn:
                 arns.add(name)
             elif name in states:
@@ -149,36 +137,32 @@ def _problems(
     return tuple(sorted(problems, key=lambda p: (p.severity.rank, -p.tokens, p.title, p.where)))
 
 
+_FORMAT_PROBLEMS = {
+    Format.PLAINTEXT: ("in plaintext", "Encrypt them in place: keydeck encrypt --plaintext --to KEY."),
+    Format.DEV: (
+        "in dev format: its key is public",
+        "Encrypt them in place: keydeck encrypt --plaintext --to KEY.",
+    ),
+    Format.UNRECOGNISED: (
+        "plaintext or corrupt: not recognised",
+        "Inspect each; restore it from a backup or ask its owner to connect again.",
+    ),
+    Format.EMPTY: ("empty: a row without a token", "Ask its owner to connect again."),
+}
+"""What is wrong with the tokens of a format, and what to do."""
+
+
 def _format_problems(census: Census) -> list[Problem]:
-    said = {
-        Format.PLAINTEXT: (
-            Severity.CRITICAL,
-            "in plaintext",
-            "Encrypt them in place: keydeck encrypt --plaintext --to KEY.",
-        ),
-        Format.DEV: (
-            Severity.CRITICAL,
-            "in dev format: its key is public",
-            "Encrypt them in place: keydeck encrypt --plaintext --to KEY.",
-        ),
-        Format.UNRECOGNISED: (
-            Severity.HIGH,
-            "plaintext or corrupt: not recognised",
-            "Inspect each; restore it from a backup or ask its owner to connect again.",
-        ),
-        Format.EMPTY: (Severity.LOW, "empty: a row without a token", "Ask its owner to connect again."),
-    }
     problems = []
-    for format_, (severity, title, remedy) in said.items():
+    for format_, (title, remedy) in _FORMAT_PROBLEMS.items():
         where: dict[str, int] = {}
         for group in census.groups:
             if group.format is format_:
                 where[group.column] = where.get(group.column, 0) + group.tokens
         if where:
             shown = " · ".join(f"{c} {n:,}" for c, n in sorted(where.items(), key=lambda i: (-i[1], i[0])))
-            problems.append(
-                Problem(severity, title, shown, remedy, sum(where.values()), f"format:{format_.value}")
-            )
+            severity, tokens = FORMAT_SEVERITY[format_], sum(where.values())
+            problems.append(Problem(severity, title, shown, remedy, tokens, f"format:{format_.value}"))
     return problems
 
 
@@ -210,19 +194,16 @@ def _key_problems(shares: tuple[KeyShare, ...]) -> list[Problem]:
 
 def _unknown_problems(shares: tuple[KeyShare, ...]) -> list[Problem]:
     problems = []
+    ask = "Ask about every token: keydeck verify --all."
     for share in shares:
-        if share.key_arn is None and share.evidence is Evidence.CONFLICT:
-            title, remedy = (
-                "KMS's answers about one group disagree",
-                "Ask about every token: keydeck verify --all.",
-            )
-        elif share.key_arn is None and share.asked:
+        if share.key_arn is not None:
+            continue
+        title, remedy = "under a key that is not known", ask
+        if share.evidence is Evidence.CONFLICT:
+            title, remedy = "KMS's answers about one group disagree", ask
+        elif share.asked:
             title = "damaged: the envelope does not open"
             remedy = "Restore it from a backup or ask its owner to connect again."
-        elif share.key_arn is None:
-            title, remedy = "under a key that is not known", "Ask about every token: keydeck verify --all."
-        else:
-            continue
         problems.append(Problem(Severity.HIGH, title, share.note, remedy, share.tokens, "key:unknown"))
     return problems
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
 
@@ -14,7 +14,6 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import (
     DatabaseError,
     KeyNotFoundError,
-    KmsAccessDeniedError,
     KmsError,
     RefusedError,
 )
@@ -42,40 +41,25 @@ class AutomaticRotation:
     """True while a rotation on demand is being carried out."""
 
 
+@dataclass
 class KeyReader:
-    """Reads keys for plans and for what is seen afterwards. Blocks on KMS and SQL; changes nothing."""
+    """Reads keys for plans and for what is seen afterwards. Blocks on KMS and SQL; changes nothing.
 
-    def __init__(
-        self,
-        kms: KmsApi,
-        keys: KeyInventory,
-        status: StatusService,
-        count_backups: Callable[[str], int],
-        *,
-        write_key: str | None = None,
-        cancelled: Event | None = None,
-    ) -> None:
-        """`count_backups` tells how many replaced envelopes are under a key, by its ARN. `write_key` is the
-        configured name of the key that new tokens are written under. Once `cancelled` is set, no census is
-        taken any more.
-        """
-        self.kms = kms
-        self.keys = keys
-        self._status = status
-        self._count_backups = count_backups
-        self._write_key = write_key
-        self._cancelled = cancelled
+    `count_backups` tells how many replaced envelopes are under a key, by its ARN. `write_key` is the
+    configured name of the key that new tokens are written under. Once `cancelled` is set, no census is taken
+    any more.
+    """
+
+    kms: KmsApi
+    keys: KeyInventory
+    status: StatusService
+    count_backups: Callable[[str], int]
+    write_key: str | None = None
+    cancelled: Event | None = None
 
     def until(self, cancelled: Event | None) -> KeyReader:
         """Return a reader whose census ends once `cancelled` is set."""
-        return KeyReader(
-            self.kms,
-            self.keys,
-            self._status,
-            self._count_backups,
-            write_key=self._write_key,
-            cancelled=cancelled,
-        )
+        return replace(self, cancelled=cancelled)
 
     def key(self, name: str) -> KeyState:
         """Return a customer's key with its aliases and its multi-Region relations.
@@ -155,26 +139,26 @@ class KeyReader:
         Raises InterruptedRunError once cancelled.
         """
         try:
-            status = self._status.take_census(cancelled=self._cancelled)
+            status = self.status.take_census(cancelled=self.cancelled)
         except DatabaseError as error:
             return TokensAtRisk(gaps=(f"The tokens can't be counted: {error}",), backups=None)
         return at_risk(status, state.key_arn, self._backups(state))
 
     def _backups(self, state: KeyState) -> int | None:
         try:
-            return self._count_backups(state.key_arn)
+            return self.count_backups(state.key_arn)
         except DatabaseError:
             return None
 
     def writes_under(self, state: KeyState) -> bool:
         """True if the configured key to write under is this one."""
-        return self._write_key in (state.key_arn, key_id_of(state.key_arn), *state.aliases) or (
-            self._write_key is not None and self._write_key.rsplit(":", 1)[-1] in state.aliases
+        return self.write_key in (state.key_arn, key_id_of(state.key_arn), *state.aliases) or (
+            self.write_key is not None and self.write_key.rsplit(":", 1)[-1] in state.aliases
         )
 
     def writes_by(self, alias: str) -> bool:
         """True if the key to write under is configured by this alias."""
-        return self._write_key is not None and self._write_key.rsplit(":", 1)[-1] == alias
+        return self.write_key is not None and self.write_key.rsplit(":", 1)[-1] == alias
 
 
 def at_risk(status: Status, key_arn: str, backups: int | None) -> TokensAtRisk:
@@ -202,9 +186,7 @@ def typed_name(state: KeyState) -> str:
 
 def not_known(error: KmsError) -> str:
     """Return why something is not known, as a fact's value."""
-    if isinstance(error, KmsAccessDeniedError):
-        return f"not known: {error.action} is not allowed"
-    return f"not known: {clean(error.message, 200)}"
+    return f"not known: {clean(error.why, 200)}"
 
 
 def every(days: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsAccessDeniedError, KmsError, KmsRequestError, PolicyError
+from crypto_core.errors import KmsError, KmsRequestError, PolicyError
 from crypto_core.key_names import account_of
 from crypto_core.keys.grants import Grant, read_grants
 from crypto_core.keys.inventory import KeyInventory
@@ -79,11 +79,9 @@ class KeyPolicies:
             return None
         try:
             return read_grants(self._kms, key.region, key.key_arn)
-        except KmsAccessDeniedError as error:
-            missing["grants"] = f"{error.action} is not allowed"
         except KmsError as error:
-            missing["grants"] = error.message
-        return None
+            missing["grants"] = error.why
+            return None
 
 
 def read_policy_text(kms: KmsApi, key: KeyState) -> str:

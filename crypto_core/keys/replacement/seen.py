@@ -147,32 +147,20 @@ class RotationState:
         return self.new.key_arn if self.new else "NEW"
 
 
+@dataclass
 class RotationReader:
     """Looks. Blocks on KMS and SQL; changes nothing, also where it is not read only."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        journal_engine: Engine,
-        keys: KeyInventory,
-        policies: KeyPolicies,
-        preflight: Preflight,
-        inventory: Inventory,
-        status: StatusService,
-        regions: Callable[[], Sequence[str]],
-        configured: Configuration,
-        witness: UseWitness | None = None,
-    ) -> None:
-        self._witness = witness
-        self._engine = engine
-        self._journal_engine = journal_engine
-        self._keys = keys
-        self._policies = policies
-        self._preflight = preflight
-        self._inventory = inventory
-        self._status = status
-        self._regions = regions
-        self._configured = configured
+    engine: Engine
+    journal_engine: Engine
+    keys: KeyInventory
+    policies: KeyPolicies
+    preflight: Preflight
+    inventory: Inventory
+    status: StatusService
+    regions: Callable[[], Sequence[str]]
+    configured: Configuration
+    witness: UseWitness | None = None
 
     def look(
         self,
@@ -188,19 +176,19 @@ class RotationReader:
         Raises SettingsError for what is no key name, KmsError where the old key can't be described or AWS
         does not answer at all, and InterruptedRunError once `cancelled` is set.
         """
-        self._keys.refresh_aliases()
+        self.keys.refresh_aliases()
         # Before the census: its questions to KMS are uses of the old key too.
-        state = self._keys.show(old)
+        state = self.keys.show(old)
         replicas = self._replicas(state)
-        write = self._resolved(self._configured.write_key) if self._configured.write_key else None
-        alias = self._resolved(self._configured.write_alias) if self._configured.write_alias else None
+        write = self._resolved(self.configured.write_key) if self.configured.write_key else None
+        alias = self._resolved(self.configured.write_alias) if self.configured.write_alias else None
         name = new or _other(state, write) or _other(state, alias)
         successor, trouble = self._new(name)
         uncounted, status, written = "", None, Written()
         tokens = TokensAtRisk(gaps=("The tokens are not counted.",), backups=None)
         try:
             stop_if(cancelled)
-            status = self._status.take_census(cancelled=cancelled)
+            status = self.status.take_census(cancelled=cancelled)
             tokens = at_risk(status, state.key_arn, self._backups(state))
             if successor is not None and not same_key(successor.key_arn, state.key_arn):
                 written = self._written(state, successor, status, since, cancelled)
@@ -209,7 +197,7 @@ class RotationReader:
         stop_if(cancelled)
         old_use = self._used((state, *replicas), written.since, cancelled)
         return RotationState(
-            configured=self._configured,
+            configured=self.configured,
             old=state,
             old_replicas=replicas,
             new=successor,
@@ -217,7 +205,7 @@ class RotationReader:
             new_trouble=trouble,
             write=write,
             alias=alias,
-            trusted=tuple(self._resolved(trusted) for trusted in self._configured.trusted_keys),
+            trusted=tuple(self._resolved(trusted) for trusted in self.configured.trusted_keys),
             old_allowed=self._allowed(state),
             new_allowed=self._allowed(successor) if successor else Allowed(),
             permissions=self._permissions(state, successor) if successor else (),
@@ -225,7 +213,7 @@ class RotationReader:
             tokens=tokens,
             written=written,
             uncounted=uncounted,
-            region=self._regions()[0],
+            region=self.regions()[0],
             accepted=tuple(accepted),
             old_use=old_use,
         )
@@ -233,10 +221,10 @@ class RotationReader:
     def _used(
         self, olds: Sequence[KeyState], since: datetime | None, cancelled: Event | None
     ) -> UseSeen | None:
-        if self._witness is None or since is None:
+        if self.witness is None or since is None:
             return None
         try:
-            return self._witness.uses([s.key_arn for s in olds], since, cancelled=cancelled)
+            return self.witness.uses([s.key_arn for s in olds], since, cancelled=cancelled)
         except TrailError as error:
             return UseSeen(since, gaps=(str(error),))
 
@@ -244,23 +232,21 @@ class RotationReader:
         if not name:
             return None, ""
         try:
-            return self._keys.show(name), ""
+            return self.keys.show(name), ""
         except KeyNotFoundError as error:
             return None, error.message
         except KmsAccessDeniedError as error:
-            return None, f"not known: {error.action} is not allowed"
+            return None, f"not known: {error.why}"
 
     def _resolved(self, name: str) -> ResolvedKey:
         if is_key_arn(name):
             return ResolvedKey(name, name)
         try:
-            return ResolvedKey(name, self._keys.describe(name).key_arn)
+            return ResolvedKey(name, self.keys.describe(name).key_arn)
         except (CredentialsError, KmsUnreachableError):
             raise
-        except KmsAccessDeniedError as error:
-            return ResolvedKey(name, None, f"{error.action} is not allowed")
         except KmsError as error:
-            return ResolvedKey(name, None, error.message)
+            return ResolvedKey(name, None, error.why)
 
     def _replicas(self, state: KeyState) -> tuple[KeyState, ...]:
         """The old key in its other Regions; one that can't be looked at has its last use missing."""
@@ -269,20 +255,18 @@ class RotationReader:
             if arn is None or arn == state.key_arn:
                 continue
             try:
-                found.append(self._keys.show(arn))
+                found.append(self.keys.show(arn))
             except KmsError as error:
                 found.append(KeyState(arn, "", missing={"last use": clean(error.message, 300)}))
         return tuple(found)
 
     def _allowed(self, state: KeyState) -> Allowed:
         try:
-            policy = self._policies.of(state)
+            policy = self.policies.of(state)
         except (CredentialsError, KmsUnreachableError):
             raise
-        except KmsAccessDeniedError as error:
-            return Allowed(gaps=(f"Policy of {state.key_arn}: {error.action} is not allowed",))
         except KmsError as error:
-            return Allowed(gaps=(f"Policy of {state.key_arn}: {error.message}",))
+            return Allowed(gaps=(f"Policy of {state.key_arn}: {error.why}",))
         gaps = tuple(
             f"{part.capitalize()} of {state.key_arn}: {clean(why, 300)}"
             for part, why in policy.missing.items()
@@ -290,14 +274,14 @@ class RotationReader:
         return Allowed(policy.accesses, policy.document.statements, gaps)
 
     def _permissions(self, old: KeyState, new: KeyState) -> tuple[Permission, ...]:
-        found = [self._preflight.may_generate(new.key_arn), self._preflight.may_decrypt(new.key_arn, None)]
+        found = [self.preflight.may_generate(new.key_arn), self.preflight.may_decrypt(new.key_arn, None)]
         if old.region == new.region:
-            found += self._preflight.may_reencrypt(old.key_arn, new.key_arn, None)
+            found += self.preflight.may_reencrypt(old.key_arn, new.key_arn, None)
         return tuple(found)
 
     def _backups(self, state: KeyState) -> int | None:
         try:
-            return backups_under(self._engine, state.key_arn)
+            return backups_under(self.engine, state.key_arn)
         except MissingSchemaError:
             return 0  # without its schema Keydeck replaces nothing
         except DatabaseError:
@@ -315,12 +299,12 @@ class RotationReader:
             return Written(unknown="KMS does not tell when the new key was made.")
         begin, earliest = since or new.created_at, new.created_at
         made = f"{_under(new, status)} created:>={begin.isoformat()}"
-        rows = self._inventory.page(
+        rows = self.inventory.page(
             Query(made, SortKey.CREATED, descending=True), limit=NEWEST, cancelled=cancelled
         ).rows
         try:
             refs = [row.ref for row in rows]
-            moved = written_by_keydeck(self._engine, self._journal_engine, refs, earliest - _SKEW)
+            moved = written_by_keydeck(self.engine, self.journal_engine, refs, earliest - _SKEW)
         except MissingGrantError as error:
             return Written(unknown=str(error))
         own = [row for row in rows if row.ref not in moved and row.created_at]
@@ -328,7 +312,7 @@ class RotationReader:
         first = since or (dates[0] if dates else None)
         behind = 0
         if first is not None:
-            behind = self._inventory.count(
+            behind = self.inventory.count(
                 Query(f"{_under(old, status)} created:>{first.isoformat()}"), cancelled=cancelled
             )
         connections = len({(row.ref.table, row.ref.row_id) for row in own})

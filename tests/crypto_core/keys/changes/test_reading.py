@@ -54,7 +54,7 @@ def test_tokens_of_which_the_key_is_not_known_count_as_lost(
     from dataclasses import replace
 
     found = [replace(s, key_arn=key) if s.key_arn == "KEY" else s for s in shares]
-    monkeypatch.setattr(changes._reader._status, "take_census", lambda **_: status(*found, gaps=gaps))
+    monkeypatch.setattr(changes._reader.status, "take_census", lambda **_: status(*found, gaps=gaps))
     plan = changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     assert plan.tokens == expected
     number = expected.under + expected.doubtful
