@@ -117,7 +117,7 @@ def test_a_look_ends_when_it_is_cancelled_in_the_census(
     stage.connect(stage.old)
     cancelled = Event()
     with stage.container() as container:
-        attributor = container.services.status._attributor  # type: ignore[attr-defined]
+        attributor = container.services.status.attributor
         attribute = attributor.attribute_census
 
         def interrupted(*arguments: object, **how: object) -> object:
