@@ -37,42 +37,34 @@ _DISCOVERY = ("TA0007", "Discovery")
 _COLLECTION = ("TA0009", "Collection")
 _IMPACT = ("TA0040", "Impact")
 
-STEAL_TOKEN = "T1528"  # noqa: S105  a technique
-CLOUD_SECRETS = "T1555.006"
-CLOUD_ACCOUNTS = "T1078.004"
-DISCOVERY = "T1580"
-DATABASES = "T1213.006"
-DESTRUCTION = "T1485"
-ENCRYPTED = "T1486"
-NO_RECOVERY = "T1490"
-CLOUD_LOGS = "T1562.008"
-CLOUD_ROLES = "T1098.003"
+TECHNIQUES: dict[str, Technique] = {}
+"""Those below, by id."""
 
-TECHNIQUES: dict[str, Technique] = {
-    t.id: t
-    for t in (
-        Technique(STEAL_TOKEN, "Steal Application Access Token", (_CREDENTIALS,)),
-        Technique(
-            CLOUD_SECRETS,
-            "Cloud Secrets Management Stores",
-            (_CREDENTIALS,),
-            "Credentials from Password Stores",
-        ),
-        Technique(
-            CLOUD_ACCOUNTS,
-            "Cloud Accounts",
-            (_EVASION, _PERSISTENCE, _ESCALATION, _INITIAL),
-            "Valid Accounts",
-        ),
-        Technique(DISCOVERY, "Cloud Infrastructure Discovery", (_DISCOVERY,)),
-        Technique(DATABASES, "Databases", (_COLLECTION,), "Data from Information Repositories"),
-        Technique(DESTRUCTION, "Data Destruction", (_IMPACT,)),
-        Technique(ENCRYPTED, "Data Encrypted for Impact", (_IMPACT,)),
-        Technique(NO_RECOVERY, "Inhibit System Recovery", (_IMPACT,)),
-        Technique(CLOUD_LOGS, "Disable or Modify Cloud Logs", (_EVASION,), "Impair Defenses"),
-        Technique(CLOUD_ROLES, "Additional Cloud Roles", (_PERSISTENCE, _ESCALATION), "Account Manipulation"),
-    )
-}
+
+def _technique(id_: str, name: str, *tactics: tuple[str, str], parent: str = "") -> str:
+    TECHNIQUES[id_] = Technique(id_, name, tactics, parent)
+    return id_
+
+
+STEAL_TOKEN = _technique("T1528", "Steal Application Access Token", _CREDENTIALS)
+CLOUD_SECRETS = _technique(
+    "T1555.006",
+    "Cloud Secrets Management Stores",
+    _CREDENTIALS,
+    parent="Credentials from Password Stores",
+)
+CLOUD_ACCOUNTS = _technique(
+    "T1078.004", "Cloud Accounts", _EVASION, _PERSISTENCE, _ESCALATION, _INITIAL, parent="Valid Accounts"
+)
+DISCOVERY = _technique("T1580", "Cloud Infrastructure Discovery", _DISCOVERY)
+DATABASES = _technique("T1213.006", "Databases", _COLLECTION, parent="Data from Information Repositories")
+DESTRUCTION = _technique("T1485", "Data Destruction", _IMPACT)
+ENCRYPTED = _technique("T1486", "Data Encrypted for Impact", _IMPACT)
+NO_RECOVERY = _technique("T1490", "Inhibit System Recovery", _IMPACT)
+CLOUD_LOGS = _technique("T1562.008", "Disable or Modify Cloud Logs", _EVASION, parent="Impair Defenses")
+CLOUD_ROLES = _technique(
+    "T1098.003", "Additional Cloud Roles", _PERSISTENCE, _ESCALATION, parent="Account Manipulation"
+)
 
 
 def in_words(ids: tuple[str, ...]) -> str:

@@ -23,7 +23,6 @@ class Grant:
     operations: tuple[str, ...]
     constraints: Mapping[str, Mapping[str, str]]
     created_at: datetime | None
-    issuing_account: str
 
     def as_json(self) -> dict[str, Any]:
         """The grant as a JSON document's part. Cleaned text."""
@@ -52,7 +51,6 @@ def parse_grant(raw: Mapping[str, Any]) -> Grant:
             for kind, pairs in (raw.get("Constraints") or {}).items()
         },
         created_at=raw.get("CreationDate"),
-        issuing_account=clean(raw.get("IssuingAccount"), 200),
     )
 
 

@@ -14,14 +14,14 @@ from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError, KmsRequestError
 from crypto_core.key_names import region_of
 from crypto_core.keys.grants import read_grants
-from crypto_core.keys.state import CustomKeyStore, KeyMaterial, KeyState
+from crypto_core.keys.state import PENDING_DELETION, CustomKeyStore, KeyMaterial, KeyState
 from crypto_core.text.cleaning import clean
 
 T = TypeVar("T")
 
 _ROTATES = ("AWS_KMS", "EXTERNAL")
 """Origins whose keys have key material of their own in KMS."""
-_GONE = ("PendingDeletion", "PendingReplicaDeletion", "NotFound", None)
+_GONE = (*PENDING_DELETION, "NotFound", None)
 """States in which KMS tells nothing of a key's rotation."""
 
 

@@ -14,6 +14,10 @@ ON_DEMAND_LIMIT = 25
 """Rotations on demand that a key gets in its life (API reference, RotateKeyOnDemand)."""
 
 
+PENDING_DELETION = ("PendingDeletion", "PendingReplicaDeletion")
+"""States in which a key waits for its deletion."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeyMaterial:
     """One generation of a key. `state` is KMS's word: CURRENT, NON_CURRENT, PENDING_ROTATION, …

@@ -156,7 +156,6 @@ GRANTS = (
         operations=("Decrypt",),
         constraints={},
         created_at=NOW - timedelta(days=730),
-        issuing_account=f"arn:aws:iam::{ACCOUNT}:root",
     ),
 )
 

@@ -9,14 +9,14 @@ from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import KeyReader
 from crypto_core.keys.changes.recipe import Readings, Recipe, of_key
-from crypto_core.keys.state import KeyState
+from crypto_core.keys.state import PENDING_DELETION, KeyState
 
 NO_KEY = "no such alias"
 
 
 def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     alias = change.alias_name
-    if state.state in ("PendingDeletion", "PendingReplicaDeletion"):
+    if state.state in PENDING_DELETION:
         raise RefusedError(f"{state.name} is {state.state}: no alias can be pointed at it.")
     present = reader.alias_target(alias, state.key_arn)
     same = present == state.key_arn

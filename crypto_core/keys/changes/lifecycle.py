@@ -16,10 +16,9 @@ from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, Draft, TokensAtRisk
 from crypto_core.keys.changes.reading import KeyReader, typed_name
 from crypto_core.keys.changes.recipe import Readings, Recipe, of_key, require_state, send_each
-from crypto_core.keys.state import KeyState
+from crypto_core.keys.state import PENDING_DELETION, KeyState
 from crypto_core.text.counting import counted
 
-PENDING = ("PendingDeletion", "PendingReplicaDeletion")
 STATE = "state"
 TOKENS = "tokens that it opens"
 DELETED_ON = "deleted on"
@@ -47,7 +46,7 @@ def _draft_enable(reader: KeyReader, change: KeyChange, state: KeyState) -> Draf
 
 
 def _draft_cancel(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
-    require_state(state, *PENDING, remedy="There is no deletion to cancel.")
+    require_state(state, *PENDING_DELETION, remedy="There is no deletion to cancel.")
     return Draft(
         title=f"Cancel the deletion of {state.name}",
         seen={STATE: str(state.state), DELETED_ON: reader.deletion_date(state.key_arn)},
@@ -82,7 +81,7 @@ def _draft_disable(reader: KeyReader, change: KeyChange, state: KeyState) -> Dra
 
 
 def _draft_schedule(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
-    if state.state in PENDING:
+    if state.state in PENDING_DELETION:
         raise RefusedError(
             f"{state.name} is {state.state} already: its deletion date is "
             f"{reader.deletion_date(state.key_arn)}.",

@@ -21,6 +21,7 @@ from crypto_core.keys.policy.explanation import sentence_of
 from crypto_core.keys.policy.narrowing import Bound, account_of
 from crypto_core.keys.policy.patterns import like
 from crypto_core.keys.posture.facts import Estate, KeyFacts
+from crypto_core.text.counting import counted
 
 LEAST = ("NIST SP 800-53 AC-6", "PCI DSS v4.0 7.2.2")
 _FULL = frozenset({"Decrypt", "PutKeyPolicy", "ScheduleKeyDeletion"})
@@ -144,7 +145,7 @@ def full_control(facts: KeyFacts, estate: Estate) -> Said:
     beyond = "is no administrator" if len(found) == 1 else "are no administrators"
     yield facts.finding(
         facts.weighed(Severity.HIGH) if named else Severity.MEDIUM,
-        f"{facts.key.name} is under full control of {_counted(found)} who {beyond}",
+        f"{facts.key.name} is under full control of {counted(len(found), 'principal')} who {beyond}",
         f"{_told(found, facts)}; KEYDECK_ADMINISTRATORS: {', '.join(named) or 'not set'}; "
         f"{facts.tokens_in_words()}",
         f"Give each role what it needs: keydeck keys policy {facts.arn} --generate; or name the "
@@ -175,7 +176,7 @@ def wide_grants(facts: KeyFacts, estate: Estate) -> Said:
     stars = any("*" in a.principal.value for a in found)
     yield facts.finding(
         facts.weighed(Severity.CRITICAL if stars else Severity.HIGH),
-        f"{facts.key.name} has {_counted(found, 'grant')} to more than one principal",
+        f"{facts.key.name} has {counted(len(found), 'grant')} to more than one principal",
         f"{_told(found, facts)}; {facts.tokens_in_words()}",
         f"Revoke it (keydeck keys revoke-grant {facts.arn} GRANT) and grant to one role, with an "
         "encryption context.",
@@ -228,10 +229,6 @@ def _worst_power(access: Access) -> Severity:
 
 def _worst(severities: Iterable[Severity]) -> Severity:
     return min(severities, key=lambda s: s.rank)
-
-
-def _counted(found: list[Access], what: str = "principal") -> str:
-    return f"{len(found):,} {what}{'s' if len(found) != 1 else ''}"
 
 
 def _told(found: list[Access], facts: KeyFacts) -> str:

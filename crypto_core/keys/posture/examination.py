@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event
-from typing import Any, Protocol
+from typing import Any
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
@@ -26,6 +26,7 @@ from crypto_core.keys.posture.lifecycle import state_unknown
 from crypto_core.keys.posture.limits import Limits
 from crypto_core.keys.posture.pace import Pace
 from crypto_core.keys.posture.trail_reading import read_trails
+from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage
@@ -33,14 +34,6 @@ from crypto_core.lists.coverage import Coverage
 WORKERS = 8
 GRANT_LISTS_PER_SECOND = 50.0
 """Half of what KMS answers of ListGrants for an account and Region (Developer Guide, "Request quotas")."""
-
-
-class StatusTaker(Protocol):
-    """The census joined with the keys."""
-
-    def take_census(self, *, cancelled: Event | None = None) -> Status:
-        """Return the status now."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,31 +67,22 @@ class Posture:
         }
 
 
+@dataclass
 class PostureService:
-    """Examines the posture. Blocks on SQL, KMS and CloudTrail: call it from a worker."""
+    """Examines the posture. Blocks on SQL, KMS and CloudTrail: call it from a worker.
 
-    def __init__(
-        self,
-        kms: KmsApi,
-        keys: KeyInventory,
-        policies: KeyPolicies,
-        status: StatusTaker,
-        *,
-        write_key: str | None,
-        trusted: Callable[[], Sequence[str]] = tuple,
-        limits: Limits | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        """`trusted` gives the names of all configured keys, `write_key` is the one written under."""
-        self._kms = kms
-        self._keys = keys
-        self._policies = policies
-        self._status = status
-        self._write_key = write_key
-        self._trusted = trusted
-        self._limits = limits or Limits()
-        self._clock = clock
-        self._pace = Pace(GRANT_LISTS_PER_SECOND)
+    `trusted` gives the names of all configured keys, `write_key` is the one written under.
+    """
+
+    kms: KmsApi
+    keys: KeyInventory
+    policies: KeyPolicies
+    status: StatusService
+    write_key: str | None
+    trusted: Callable[[], Sequence[str]] = tuple
+    limits: Limits = field(default_factory=Limits)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    pace: Pace = field(default_factory=lambda: Pace(GRANT_LISTS_PER_SECOND))
 
     def examine(self, *, status: Status | None = None, cancelled: Event | None = None) -> Posture:
         """Return the posture now; what may not be read becomes a gap that names the key and the IAM action.
@@ -109,20 +93,20 @@ class PostureService:
         gaps: list[Gap] = []
         if status is None:
             try:
-                status = self._status.take_census(cancelled=cancelled)
+                status = self.status.take_census(cancelled=cancelled)
             except DatabaseError as error:
                 gaps.append(Gap(f"Tokens are not counted: {error.message}", Severity.CRITICAL))
         if status is not None:
             gaps += [Gap(reason, Severity.CRITICAL) for reason in status.coverage.reasons]
         stop_if(cancelled)
         # After the census the inventory knows the keys that tokens were found under, listed or not.
-        states = self._keys.list()
+        states = self.keys.list()
         stop_if(cancelled)
-        configured = self._resolved(self._trusted(), gaps)
-        writing = self._resolved([self._write_key] if self._write_key else [], gaps)
+        configured = self._resolved(self.trusted(), gaps)
+        writing = self._resolved([self.write_key] if self.write_key else [], gaps)
         with ThreadPoolExecutor(max_workers=WORKERS) as pool:
             facts = tuple(pool.map(lambda s: self._facts(s, status, writing, configured, cancelled), states))
-        estate = Estate(self._clock(), self._limits, facts, self._write_key, next(iter(writing), None))
+        estate = Estate(self.clock(), self.limits, facts, self.write_key, next(iter(writing), None))
         said: list[Finding | Gap] = [*gaps, *_about_keys(estate), *self._about_trails(estate, cancelled)]
         findings = {(s.rule, s.subject, s.title): s for s in said if isinstance(s, Finding)}
         return Posture(
@@ -139,7 +123,7 @@ class PostureService:
                 found.add(name)
                 continue
             try:
-                found.add(self._keys.describe(name).key_arn)
+                found.add(self.keys.describe(name).key_arn)
             except KmsError as error:
                 gaps.append(Gap(f"{name}: which key it names: {error.why}", Severity.HIGH))
         return frozenset(found)
@@ -173,19 +157,19 @@ class PostureService:
             return None, None, {}
         missing: dict[str, str] = {}
         if state.grants is None:
-            self._pace.wait(cancelled)
+            self.pace.wait(cancelled)
         try:
-            policy = self._policies.of(state)
+            policy = self.policies.of(state)
         except KmsError as error:
             missing["policy"] = error.why
-            return None, self._policies.grants_of(state, missing), missing
+            return None, self.policies.grants_of(state, missing), missing
         by_policy = tuple(a for a in policy.accesses if a.grant is None)
         return by_policy, None if policy.missing else policy.grants, {**policy.missing}
 
     def _about_trails(self, estate: Estate, cancelled: Event | None) -> Said:
         guarded = [facts.key.region for facts in estate.keys if facts.guards and facts.key.region]
-        regions = tuple(dict.fromkeys([*self._kms.regions, *guarded]))
-        trails, asked, gaps = read_trails(self._kms, regions, cancelled=cancelled)
+        regions = tuple(dict.fromkeys([*self.kms.regions, *guarded]))
+        trails, asked, gaps = read_trails(self.kms, regions, cancelled=cancelled)
         yield from gaps
         for rule in rules_about(Facts.TRAILS):
             yield from rule(trails, asked)

@@ -13,6 +13,7 @@ from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.posture.limits import Limits
 from crypto_core.keys.state import KeyState
+from crypto_core.text.counting import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class KeyFacts:
         """How many tokens are under the key."""
         if self.tokens is None:
             return "tokens under it could not be counted"
-        return f"{self.tokens:,} token{'s' if self.tokens != 1 else ''} under it"
+        return f"{counted(self.tokens, 'token')} under it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from crypto_core.findings.finding import Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.facts import Estate, KeyFacts
+from crypto_core.keys.state import PENDING_DELETION
 
 _AVAILABLE = ("NIST SP 800-53 SC-12(1)",)
-_PENDING = ("PendingDeletion", "PendingReplicaDeletion")
 _PASSING = ("Creating", "Updating")
 """States that end by themselves within minutes."""
 
@@ -39,7 +39,7 @@ def pending_deletion(facts: KeyFacts, estate: Estate) -> Said:
     Where a replica alone goes, its tokens open in the other Regions.
     """
     key = facts.key
-    if not facts.customer or key.state not in _PENDING:
+    if not facts.customer or key.state not in PENDING_DELETION:
         return
     left = (key.deletion_at - estate.now).days if key.deletion_at else None
     when = f"; deleted on {key.deletion_at:%Y-%m-%d}, in {left} days" if key.deletion_at else ""
@@ -87,7 +87,7 @@ def disabled(facts: KeyFacts, _: Estate) -> Said:
 def unusable(facts: KeyFacts, _: Estate) -> Said:
     """Yield a key in any other state in which tokens don't open."""
     key = facts.key
-    if not facts.guards or key.state in (None, "Enabled", "Disabled", *_PENDING, *_PASSING):
+    if not facts.guards or key.state in (None, "Enabled", "Disabled", *PENDING_DELETION, *_PASSING):
         return
     gone = key.state == "NotFound"
     yield facts.finding(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from crypto_core.keys.state import KeyState
+from crypto_core.keys.state import PENDING_DELETION, KeyState
 from crypto_core.lists.coverage import Coverage
 
 
@@ -83,6 +83,19 @@ def setting(text: str, instead_of: str = "") -> Instruction:
 def note(text: str) -> Instruction:
     """Return something to do that has no command."""
     return Instruction(DoKind.NOTE, text)
+
+
+def enabling(key: KeyState) -> tuple[Instruction, ...]:
+    """Return the commands that enable a key which is disabled or waits for its deletion."""
+    enable = command(f"keydeck keys enable {key.key_arn}")
+    if key.state in PENDING_DELETION:
+        return (command(f"keydeck keys cancel-deletion {key.key_arn}"), enable)
+    return (enable,)
+
+
+def in_utc(moment: datetime | None) -> str:
+    """A moment in UTC, to the second; "?" for none."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else "?"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crypto_core.key_names import same_key
-from crypto_core.keys.replacement.guide import GuideStepState, Instruction, Step, StepId, command, note
+from crypto_core.keys.replacement.guide import (
+    GuideStepState,
+    Instruction,
+    Step,
+    StepId,
+    command,
+    enabling,
+    note,
+)
 from crypto_core.keys.replacement.seen import RotationState
 from crypto_core.keys.replacement.switching import in_use
 from crypto_core.keys.replacement.trust import is_trusted, trust
@@ -68,14 +76,8 @@ def old_key(seen: RotationState) -> Step:
         evidence.append(str(seen.old_use))
     needed = not tokens.none
     if needed and old.state != "Enabled":
-        return Step(
-            StepId.OLD_KEY,
-            GuideStepState.NOW,
-            tuple(evidence),
-            (*_enable(seen),),
-            (_shut(seen),),
-            urgent=True,
-        )
+        do = enabling(old)
+        return Step(StepId.OLD_KEY, GuideStepState.NOW, tuple(evidence), do, (_shut(seen),), urgent=True)
     trusted = is_trusted(seen)
     if trusted:
         evidence.append("It is trusted for reading (KEYDECK_TRUSTED_KEYS)")
@@ -125,12 +127,6 @@ def _backups(seen: RotationState) -> str:
     if not backups:
         return "Keydeck keeps no replaced envelope under it"
     return f"{counted(backups, 'replaced envelope')} under it in keydeck.envelope_backup: not without the key"
-
-
-def _enable(seen: RotationState) -> Iterator[Instruction]:
-    if seen.old.state in ("PendingDeletion", "PendingReplicaDeletion"):
-        yield command(f"keydeck keys cancel-deletion {seen.old.key_arn}")
-    yield command(f"keydeck keys enable {seen.old.key_arn}")
 
 
 def _shut(seen: RotationState) -> str:

@@ -10,10 +10,18 @@ from collections.abc import Iterator
 from crypto_core.key_names import account_of, region_of
 from crypto_core.keys.changes.reading import every
 from crypto_core.keys.replacement.access import losses, new_denials
-from crypto_core.keys.replacement.guide import GuideStepState, Instruction, Step, StepId, command, note
+from crypto_core.keys.replacement.guide import (
+    GuideStepState,
+    Instruction,
+    Step,
+    StepId,
+    command,
+    enabling,
+    note,
+)
 from crypto_core.keys.replacement.making import making
 from crypto_core.keys.replacement.seen import RotationState
-from crypto_core.keys.state import KeyState
+from crypto_core.keys.state import PENDING_DELETION, KeyState
 
 DARK = (
     "Whoever reads tokens under the old key must be allowed Decrypt under the new one before the first token "
@@ -115,11 +123,8 @@ def _unfit(seen: RotationState, new: KeyState) -> str:
 
 
 def _mend(new: KeyState) -> tuple[Instruction, ...]:
-    enable = command(f"keydeck keys enable {new.key_arn}")
-    if new.state in ("PendingDeletion", "PendingReplicaDeletion"):
-        return (command(f"keydeck keys cancel-deletion {new.key_arn}"), enable)
-    if new.state == "Disabled":
-        return (enable,)
+    if new.state in ("Disabled", *PENDING_DELETION):
+        return enabling(new)
     return (note(f"Wait until the key is Enabled: keydeck keys show {new.key_arn}"),)
 
 

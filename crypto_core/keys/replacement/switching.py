@@ -7,7 +7,7 @@ is configured. What another process was given can't be seen from here: its effec
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from crypto_core.key_names import region_of, same_key
 from crypto_core.keys.replacement.guide import (
@@ -16,6 +16,7 @@ from crypto_core.keys.replacement.guide import (
     Step,
     StepId,
     command,
+    in_utc,
     note,
     setting,
 )
@@ -79,18 +80,18 @@ def in_use(seen: RotationState) -> Step:
     if not written.connections:
         evidence.append(
             "No connection made since has a token under the new key, but for what Keydeck wrote itself"
-            + (f" (since {_at(written.since)})" if written.since else "")
+            + (f" (since {in_utc(written.since)})" if written.since else "")
         )
         return Step(StepId.IN_USE, GuideStepState.NOW, tuple(evidence), _wait(seen))
     number = counted(written.connections, "connection")
     evidence.append(
-        f"{number} made under the new key since {_at(written.since)}, last {_at(written.newest_at)}"
+        f"{number} made under the new key since {in_utc(written.since)}, last {in_utc(written.newest_at)}"
     )
     still = [*_still(seen, olds, written.since)]
     if still:
         do = (note("Give every instance of the platform the new key and restart it."), *_wait(seen))
         return Step(StepId.IN_USE, GuideStepState.NOW, (*evidence, *still), do)
-    evidence.append(f"No connection made under the old key since {_at(written.since)}")
+    evidence.append(f"No connection made under the old key since {in_utc(written.since)}")
     blind = [*_blind(olds, written.since)]
     if blind:
         do = (note("Whether data keys are still made under the old key is not known."), *_wait(seen))
@@ -145,7 +146,7 @@ def _still(seen: RotationState, olds: tuple[KeyState, ...], since: datetime | No
     if seen.old_use is not None and seen.old_use.seals:
         yield (
             f"{seen.old_use.seals:,} times something was sealed under the old key since, the last at "
-            f"{_at(seen.old_use.last_seal_at)} (CloudTrail). If a rollout ended later, say when: --since"
+            f"{in_utc(seen.old_use.last_seal_at)} (CloudTrail). If a rollout ended later, say when: --since"
         )
     if seen.written.under_old:
         yield (
@@ -155,8 +156,8 @@ def _still(seen: RotationState, olds: tuple[KeyState, ...], since: datetime | No
     for state in olds:
         if state.last_used_for in SEALS and state.last_used_at and since and state.last_used_at > since:
             yield (
-                f"{state.last_used_for} under the old key at {_at(state.last_used_at)}, after {_at(since)}: "
-                "somebody still seals under it. If a rollout ended later, say when: --since"
+                f"{state.last_used_for} under the old key at {in_utc(state.last_used_at)}, "
+                f"after {in_utc(since)}: somebody still seals under it. If a rollout ended later, say when: --since"
             )
 
 
@@ -175,9 +176,9 @@ def _use(state: KeyState) -> str:
     if "last use" in state.missing:
         return f"last use is not known: {state.missing['last use']}"
     if state.last_used_at:
-        return f"last used {_at(state.last_used_at)} for {state.last_used_for}; KMS does not say by whom"
+        return f"last used {in_utc(state.last_used_at)} for {state.last_used_for}; KMS does not say by whom"
     if state.use_tracked_since:
-        return f"not used since {_at(state.use_tracked_since)}; before that KMS does not know"
+        return f"not used since {in_utc(state.use_tracked_since)}; before that KMS does not know"
     return "KMS does not tell its last use"
 
 
@@ -186,7 +187,3 @@ def _wait(seen: RotationState) -> tuple[Instruction, ...]:
         command(f"keydeck keys replace {seen.old.key_arn} --by {seen.new_reference} --wait"),
         note("It shows with the next connection that the platform makes."),
     )
-
-
-def _at(moment: datetime | None) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else "?"

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import Event
 from typing import Protocol
 
+from crypto_core.keys.replacement.guide import in_utc
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 
@@ -43,13 +44,13 @@ class UseSeen:
             who = ", ".join(clean(name, 200) for name in self.by[:5])
             more = f" and {len(self.by) - 5:,} more" if len(self.by) > 5 else ""
             return (
-                f"CloudTrail: {counted(self.uses, 'use')} since {_at(self.since)}, the last at "
-                f"{_at(self.last_at)}, by {who}{more}"
+                f"CloudTrail: {counted(self.uses, 'use')} since {in_utc(self.since)}, the last at "
+                f"{in_utc(self.last_at)}, by {who}{more}"
             )
         if self.proves_no_use:
-            return f"CloudTrail: not used from {_at(self.since)} to {_at(self.covered_until)}"
+            return f"CloudTrail: not used from {in_utc(self.since)} to {in_utc(self.covered_until)}"
         why = clean("; ".join(self.gaps), 500)
-        return f"CloudTrail: no use is known since {_at(self.since)}, which proves nothing: {why}"
+        return f"CloudTrail: no use is known since {in_utc(self.since)}, which proves nothing: {why}"
 
 
 class UseWitness(Protocol):
@@ -61,7 +62,3 @@ class UseWitness(Protocol):
         Raises TrailError, InterruptedRunError.
         """
         ...
-
-
-def _at(moment: datetime | None) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else "?"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,9 +34,6 @@ _SEVERITY = {
 }
 _NAMESPACE = uuid.UUID("0d6cf1b9-6a58-53a9-8a3a-6a1b2f4c7e10")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-Events = Callable[[Finding], Sequence[TrailEvent]]
-"""The events that a finding names, as far as they are still in the store."""
 
 
 def finding_uid(finding: Finding) -> str:
@@ -155,20 +152,13 @@ def _attacks(ids: Sequence[str]) -> Iterator[dict[str, Any]]:
         known = TECHNIQUES.get(id_)
         if known is None:
             continue
-        tactics = [{"uid": uid, "name": name} for uid, name in known.tactics]
-        if known.parent:
-            yield {
-                "version": VERSION,
-                "tactics": tactics,
-                "technique": {"uid": known.parent_id, "name": known.parent},
-                "sub_technique": {"uid": known.id, "name": known.name},
-            }
-        else:
-            yield {
-                "version": VERSION,
-                "tactics": tactics,
-                "technique": {"uid": known.id, "name": known.name},
-            }
+        named = {"uid": known.id, "name": known.name}
+        whole = {"uid": known.parent_id, "name": known.parent}
+        yield {
+            "version": VERSION,
+            "tactics": [{"uid": uid, "name": name} for uid, name in known.tactics],
+            **({"technique": whole, "sub_technique": named} if known.parent else {"technique": named}),
+        }
 
 
 def _evidence(event: TrailEvent) -> dict[str, Any]:
