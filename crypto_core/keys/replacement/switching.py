@@ -156,8 +156,8 @@ def _still(seen: RotationState, olds: tuple[KeyState, ...], since: datetime | No
     for state in olds:
         if state.last_used_for in SEALS and state.last_used_at and since and state.last_used_at > since:
             yield (
-                f"{state.last_used_for} under the old key at {in_utc(state.last_used_at)}, "
-                f"after {in_utc(since)}: somebody still seals under it. If a rollout ended later, say when: --since"
+                f"{state.last_used_for} under the old key at {in_utc(state.last_used_at)}, after "
+                f"{in_utc(since)}: somebody still seals under it. If a rollout ended later, say when: --since"
             )
 
 
