@@ -137,11 +137,11 @@ class Facts:
 
     def ask_posture(self) -> None:
         """Ask what is wrong with the keys, unless that is being asked already."""
-        self._ask("posture", lambda cancelled: self.services.posture.examine(cancelled=cancelled))
+        self._ask("posture", lambda cancelled: self.services.posture.examine_keys(cancelled=cancelled))
 
     def ask_trail(self) -> None:
         """Ask what CloudTrail's events of the last day show, unless that is being asked already."""
-        self._ask("trail", lambda cancelled: self.services.trail_rules.examine(cancelled=cancelled))
+        self._ask("trail", lambda cancelled: self.services.trail_rules.examine_events(cancelled=cancelled))
 
     @property
     def leaving(self) -> bool:

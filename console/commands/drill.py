@@ -153,7 +153,7 @@ class Drill:
             ],
         )
         click.echo()
-        found = services.services.trail_rules.examine(since).findings
+        found = services.services.trail_rules.examine_events(since).findings
         for finding in found:
             print_marked(finding.severity, finding.title)
         _must(any(f.subject.endswith(INTRUDER) for f in found), "The rules did not find the intruder.")

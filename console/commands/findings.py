@@ -93,9 +93,9 @@ def _examine(
     services: Container, since: datetime | None, until: datetime | None
 ) -> tuple[Posture, tuple[Suppressed, ...]]:
     """What the keys and what the events show, together; and what of it is suppressed."""
-    posture = services.services.posture.examine()
+    posture = services.services.posture.examine_keys()
     try:
-        examined = services.services.trail_rules.examine(since, until)
+        examined = services.services.trail_rules.examine_events(since, until)
     except EventStoreError as error:
         now = posture.taken_at
         gap = Gap(f"CloudTrail events: {error.message}", Severity.HIGH)

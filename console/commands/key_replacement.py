@@ -62,7 +62,7 @@ def replace(
     with services_of() as services:
         rotation = services.services.replacement
         if not wait:
-            guide = rotation.look(old, new, since=since, accepted=accepted)
+            guide = rotation.read_guide(old, new, since=since, accepted=accepted)
         else:
             with cancelled_by_interrupt("Stopped waiting.") as cancelled:
                 told: Step | None = None

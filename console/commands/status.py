@@ -107,7 +107,7 @@ def _print_problems(taken: Status) -> None:
 def _posture(services: Container, taken: Status) -> Posture:
     """The posture; where AWS can't be asked, one that says so."""
     try:
-        return services.services.posture.examine(status=taken)
+        return services.services.posture.examine_keys(status=taken)
     except KmsError as error:
         return Posture(taken.taken_at, (), (Gap(f"Keys and trails: {error.message}", Severity.CRITICAL),))
 

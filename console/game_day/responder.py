@@ -95,7 +95,7 @@ class Responder:
             # A trail that was stopped delivers nothing; CloudTrail's event history goes on.
             report = services.event_puller.pull_events("lookup", since=now - timedelta(minutes=30))
             self._tell(f"{counted(report.new, 'event')} more from CloudTrail's event history.")
-        examined = services.trail_rules.examine(now - _WINDOW)
+        examined = services.trail_rules.examine_events(now - _WINDOW)
         return tuple(f for f in examined.findings if concerns(f, self._game.scenario))
 
 

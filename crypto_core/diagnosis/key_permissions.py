@@ -67,7 +67,7 @@ def look_at_key(key: KeyPlace, place: AwsPlace, apis: Apis, stop: Event) -> Iter
         if stop.is_set():
             return
         where = f" in {region}" if len(places) > 1 else ""
-        yield from _Look(key, name, where, place, apis.of(region), stop).checks()
+        yield from _KeyChecks(key, name, where, place, apis.of(region), stop).checks()
 
 
 def _in_regions(name: str, regions: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -81,7 +81,7 @@ def _in_regions(name: str, regions: tuple[str, ...]) -> list[tuple[str, str]]:
 
 
 @dataclass(slots=True)
-class _Look:
+class _KeyChecks:
     """The checks of one key in one Region; ends early where AWS does not answer or there is no such key."""
 
     key: KeyPlace

@@ -56,7 +56,7 @@ ACTIONS: tuple[Action, ...] = (
         "findings",
         "Findings: what is wrong with keys, access and trails?",
         "7",
-        calls="posture.examine",
+        calls="posture.examine_keys",
         shown=True,
     ),
     Action("everywhere.log", "log", "Log: what happened to the console's calls?", "9"),
@@ -233,7 +233,7 @@ ACTIONS: tuple[Action, ...] = (
         "manual rotation",
         "Step by step to another key, the old one kept for reading",
         "m",
-        calls="replacement.look",
+        calls="replacement.read_guide",
         argument="KEY",
     ),
     _does(
@@ -416,7 +416,7 @@ ACTIONS: tuple[Action, ...] = (
         "findings",
         "What the rules found in CloudTrail's events of the last day",
         "d",
-        calls="trail_rules.examine",
+        calls="trail_rules.examine_events",
     ),
     Action(
         "events.follow",

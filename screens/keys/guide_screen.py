@@ -44,7 +44,7 @@ class GuideScreen(AnswerScreen[Guide]):
 
     def ask_for(self, cancelled: Cancellation) -> Guide:
         """Look where the rotation stands."""
-        return self.facts.services.replacement.look(self._old, self._new, cancelled=cancelled)
+        return self.facts.services.replacement.read_guide(self._old, self._new, cancelled=cancelled)
 
     def lines(self, answer: Guide, width: int) -> Iterable[Line]:
         """Return the steps."""

@@ -63,7 +63,7 @@ def measure(rounds: int) -> dict[str, list[Round]]:
     for _ in range(rounds):
         for name, taken in found.items():
             container = Container(load().settings)
-            call = container.services.keys.list if name == "list" else container.services.posture.examine
+            call = container.services.keys.list if name == "list" else container.services.posture.examine_keys
             began = time.perf_counter()
             waited = asyncio.run(_beside(call))
             taken.append(Round(time.perf_counter() - began, container.kms.calls, waited))

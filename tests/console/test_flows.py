@@ -155,7 +155,7 @@ async def test_a_key_with_tokens_is_not_disabled_without_typing_how_many(
 
 
 async def test_findings_are_those_of_the_posture(services: Container) -> None:
-    expected = services.services.posture.examine()
+    expected = services.services.posture.examine_keys()
     async with console(services, start="findings") as deck:
         assert expected.findings[0].title[:40] in deck.text()
         assert f"1 of {len(expected.findings)} finding" in deck.lines()[1]

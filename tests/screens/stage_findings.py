@@ -23,7 +23,7 @@ class StagePosture:
 
     stage: Stage
 
-    def examine(self, *, status: Status | None = None, cancelled: Event | None = None) -> Posture:
+    def examine_keys(self, *, status: Status | None = None, cancelled: Event | None = None) -> Posture:
         """The findings."""
         self.stage.enter("posture", cancelled)
         return Posture(NOW, self.stage.findings, self.stage.gaps)
@@ -39,7 +39,7 @@ class StageRules:
     def _rules(self) -> TrailRules:
         return TrailRules(self.stage.events.store, clock=lambda: NOW)
 
-    def examine(
+    def examine_events(
         self,
         since: datetime | None = None,
         until: datetime | None = None,

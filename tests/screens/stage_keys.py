@@ -121,7 +121,7 @@ class StageReplacement:
 
     stage: Stage
 
-    def look(
+    def read_guide(
         self,
         old: str,
         new: str | None = None,
@@ -149,7 +149,7 @@ class StageReplacement:
         missed: Callable[[KmsError], None] | None = None,
     ) -> Iterator[Guide]:
         """Look once."""
-        yield self.look(old, new, since=since, accepted=accepted)
+        yield self.read_guide(old, new, since=since, accepted=accepted)
 
 
 @dataclass

@@ -191,14 +191,14 @@ class KeyCaptures:
         others = 0
         gaps: list[str] = []
         try:
-            posture = self._services.posture.examine(cancelled=situation.cancelled)
+            posture = self._services.posture.examine_keys(cancelled=situation.cancelled)
             gaps += posture.coverage.reasons
             told += [{"by": "posture", **f.as_json()} for f in posture.findings if _is_about(f, names)]
             others += sum(not _is_about(f, names) for f in posture.findings)
         except KmsError as error:
             gaps.append(f"The posture could not be examined: {error}")
         try:
-            examined = self._services.trail_rules.examine(since, None, situation.cancelled)
+            examined = self._services.trail_rules.examine_events(since, None, situation.cancelled)
             gaps += examined.coverage.reasons
             told += [{"by": "events", **f.as_json()} for f in examined.findings if _is_about(f, names)]
             others += sum(not _is_about(f, names) for f in examined.findings)

@@ -118,7 +118,7 @@ class WatchingChecks:
 
         Instances are restarted one after the other: what counts is the time after the last one.
         """
-        look, cancelled = self._services.replacement.look, situation.cancelled
+        look, cancelled = self._services.replacement.read_guide, situation.cancelled
         guide = look(old, new, cancelled=cancelled)
         chosen = guide.new is not None and guide.new.created_at is not None and guide.new.created_at < since
         if guide.step(StepId.IN_USE).state is GuideStepState.DONE and not chosen:

@@ -129,7 +129,7 @@ def _suspected(
 ) -> tuple[dict[str, str], frozenset[str], tuple[str, ...]]:
     """Who has a grave finding since then, with its title; who is a stranger; and why that may not be all."""
     try:
-        found = services.trail_rules.examine(since, None, cancelled).findings
+        found = services.trail_rules.examine_events(since, None, cancelled).findings
     except TrailError as error:
         return {}, frozenset(), (clean(f"Whether one of them is suspected is not known: {error}", 600),)
     grave = (Severity.HIGH, Severity.CRITICAL)

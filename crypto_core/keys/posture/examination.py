@@ -84,7 +84,7 @@ class PostureService:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     pace: Pace = field(default_factory=lambda: Pace(GRANT_LISTS_PER_SECOND))
 
-    def examine(self, *, status: Status | None = None, cancelled: Event | None = None) -> Posture:
+    def examine_keys(self, *, status: Status | None = None, cancelled: Event | None = None) -> Posture:
         """Return the posture now; what may not be read becomes a gap that names the key and the IAM action.
 
         `status` is one that was just taken, so that tokens are not counted twice. Without the database the

@@ -162,7 +162,7 @@ class RotationReader:
     configured: Configuration
     witness: UseWitness | None = None
 
-    def look(
+    def read_state(
         self,
         old: str,
         new: str | None,

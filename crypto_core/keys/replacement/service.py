@@ -33,12 +33,12 @@ class ManualRotation:
     """
 
     def __init__(
-        self, sight: RotationReader, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, reader: RotationReader, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self._sight = sight
+        self._reader = reader
         self._clock = clock
 
-    def look(
+    def read_guide(
         self,
         old: str,
         new: str | None = None,
@@ -56,7 +56,7 @@ class ManualRotation:
         InterruptedRunError once `cancelled` is set. A database that does not answer is in the guide's
         `outside`.
         """
-        seen = self._sight.look(old, new, since=since, accepted=accepted, cancelled=cancelled)
+        seen = self._reader.read_state(old, new, since=since, accepted=accepted, cancelled=cancelled)
         steps = [step(seen) for step in _STEPS]
         if steps[list(StepId).index(StepId.IN_USE)].state is GuideStepState.DONE:
             # The platform's own use says more than what this identity would be permitted.
@@ -85,18 +85,18 @@ class ManualRotation:
         """Yield the guide now and every so many seconds, until the platform is seen to use the new key.
 
         It ends too where a step is not possible. A look that fails in passing, but for the first one, is
-        made again the next time, and `missed` told of it. Raises as `look`, InterruptedRunError once
+        made again the next time, and `missed` told of it. Raises as `read_guide`, InterruptedRunError once
         `cancelled` is set, ValueError for less than `SHORTEST_SECONDS`.
         """
         if every < SHORTEST_SECONDS:
             raise ValueError(f"At least {SHORTEST_SECONDS:g} seconds lie between two looks.")
-        guide = self.look(old, new, since=since, accepted=accepted, cancelled=cancelled)
+        guide = self.read_guide(old, new, since=since, accepted=accepted, cancelled=cancelled)
         yield guide
         while guide.possible and not guide.in_use:
             cancelled.wait(every)
             stop_if(cancelled)
             try:
-                guide = self.look(old, new, since=since, accepted=accepted, cancelled=cancelled)
+                guide = self.read_guide(old, new, since=since, accepted=accepted, cancelled=cancelled)
             except KmsError as error:
                 if not error.transient:
                     raise

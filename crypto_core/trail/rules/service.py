@@ -65,7 +65,7 @@ class TrailRules:
         self._clock = clock
         self._suppressions = Suppressions(store.file, clock)
 
-    def examine(
+    def examine_events(
         self,
         since: datetime | None = None,
         until: datetime | None = None,

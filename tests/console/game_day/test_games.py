@@ -92,7 +92,7 @@ def found_before(scenario: Scenario) -> list[str]:
     try:
         now = datetime.now(UTC)
         container.services.event_puller.pull_events("s3", since=now - timedelta(days=7))
-        examined = container.services.trail_rules.examine(now - timedelta(hours=26))
+        examined = container.services.trail_rules.examine_events(now - timedelta(hours=26))
         return [f.title for f in examined.findings if concerns(f, scenario)]
     finally:
         container.close()

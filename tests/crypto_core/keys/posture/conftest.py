@@ -76,7 +76,7 @@ class Endpoint:
         """The posture with the settings as they are now."""
         container = Container(load().settings)
         try:
-            return container.services.posture.examine()
+            return container.services.posture.examine_keys()
         finally:
             container.close()
 

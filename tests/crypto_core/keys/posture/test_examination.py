@@ -48,7 +48,7 @@ def rules(posture: Posture, subject: str) -> set[str]:
 
 
 def test_the_sandbox_as_it_is_generated(services: Container, world: World) -> None:
-    posture = services.services.posture.examine()
+    posture = services.services.posture.examine_keys()
     aged = {"kms-material-old", "kms-single-region"}
     assert rules(posture, world.current_key.arn) == rules(posture, world.old_key.arn) == aged
     ranks = [f.severity.rank for f in posture.findings]
@@ -78,9 +78,9 @@ def test_a_missing_permission_names_key_and_action(
     services: Container, world: World, deny: Callable[..., None], action: str, part: str, hides: str
 ) -> None:
     key = world.current_key.arn
-    before = services.services.posture.examine()
+    before = services.services.posture.examine_keys()
     deny(action, key)
-    posture = services.services.posture.examine()
+    posture = services.services.posture.examine_keys()
     found = gap_of(posture, f"{key}: {part}", f"{action} is not allowed")
     assert found.hides.value == hides
     assert posture.examined is (hides == "medium")
@@ -92,7 +92,7 @@ def test_a_last_use_that_may_not_be_read_is_told_for_the_old_key(
 ) -> None:
     deny("kms:GetKeyLastUsage")
     reason = f"{world.old_key.arn}: last use: kms:GetKeyLastUsage is not allowed"
-    assert gap_of(services.services.posture.examine(), reason).hides is Severity.MEDIUM
+    assert gap_of(services.services.posture.examine_keys(), reason).hides is Severity.MEDIUM
 
 
 @pytest.mark.quick(1)
@@ -107,9 +107,9 @@ def test_a_last_use_that_may_not_be_read_is_told_for_the_old_key(
 def test_trails_that_may_not_be_looked_at_are_no_trails_in_order(
     services: Container, deny: Callable[..., None], action: str, where: str
 ) -> None:
-    assert services.services.posture.examine().examined
+    assert services.services.posture.examine_keys().examined
     deny(action)
-    posture = services.services.posture.examine()
+    posture = services.services.posture.examine_keys()
     assert gap_of(posture, where, f"{action} is not allowed").hides is Severity.HIGH
     assert not posture.well
     assert not [f for f in posture.findings if f.rule.startswith("trail-")]
@@ -119,7 +119,7 @@ def test_keys_that_may_not_be_listed_leave_those_that_are_known(
     services: Container, world: World, deny: Callable[..., None]
 ) -> None:
     deny("kms:ListKeys")
-    posture = services.services.posture.examine()
+    posture = services.services.posture.examine_keys()
     assert rules(posture, world.current_key.arn) == {"kms-material-old", "kms-single-region"}
     assert gap_of(posture, "eu-west-1: other keys", "kms:ListKeys is not allowed").hides is Severity.MEDIUM
 
@@ -131,7 +131,7 @@ def test_a_region_that_is_down_is_a_gap_and_the_others_are_examined(
     sandbox.control.add_fault(Fault("*", "reset", region="us-east-1"))
     try:
         with closing(Container(load().settings)) as container:
-            posture = container.services.posture.examine()
+            posture = container.services.posture.examine_keys()
     finally:
         sandbox.control.clear()
     assert rules(posture, world.current_key.arn) == {"kms-material-old", "kms-single-region"}
@@ -146,7 +146,7 @@ def test_a_key_that_tokens_were_found_under_is_examined_though_nobody_named_it(
     monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
     deny("kms:ListKeys")
     container = Container(load().settings)
-    posture = container.services.posture.examine()
+    posture = container.services.posture.examine_keys()
     container.close()
     assert "kms-material-old" in rules(posture, world.old_key.arn)
 
@@ -156,7 +156,7 @@ def test_without_the_database_the_keys_are_examined_and_tokens_are_not_counted(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://operator@127.0.0.1:1/tokens")
     container = Container(load().settings)
-    posture = container.services.posture.examine()
+    posture = container.services.posture.examine_keys()
     container.close()
     assert gap_of(posture, "Tokens are not counted").hides is Severity.CRITICAL
     (found,) = [f for f in posture.findings if f.subject == world.current_key.arn]
@@ -169,13 +169,13 @@ def test_without_aws_there_is_no_posture(services: Container, monkeypatch: pytes
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     container = Container(load().settings)
     with pytest.raises(KmsUnreachableError):
-        container.services.posture.examine()
+        container.services.posture.examine_keys()
     container.close()
 
 
 def test_a_cloudtrail_that_fails_is_a_gap_in_its_own_name(services: Container, sandbox: Sandbox) -> None:
     sandbox.control.add_fault(Fault("DescribeTrails", "InternalFailure"))
-    found = gap_of(services.services.posture.examine(), "eu-west-1: trails")
+    found = gap_of(services.services.posture.examine_keys(), "eu-west-1: trails")
     assert "CloudTrail failed internally at DescribeTrails" in found.reason
 
 
@@ -183,10 +183,10 @@ def test_it_can_be_cancelled(services: Container) -> None:
     cancelled = Event()
     cancelled.set()
     with pytest.raises(InterruptedRunError):
-        services.services.posture.examine(cancelled=cancelled)
+        services.services.posture.examine_keys(cancelled=cancelled)
     status = services.services.status.take_census()
     with pytest.raises(InterruptedRunError):
-        services.services.posture.examine(status=status, cancelled=cancelled)
+        services.services.posture.examine_keys(status=status, cancelled=cancelled)
 
 
 def test_it_changes_nothing_and_asks_only_what_may_be_asked(
@@ -195,7 +195,7 @@ def test_it_changes_nothing_and_asks_only_what_may_be_asked(
     monkeypatch.setenv("KEYDECK_READ_ONLY", "true")
     before = dict(sandbox.control.stats().calls)
     container = Container(load().settings)
-    assert container.services.posture.examine().examined
+    assert container.services.posture.examine_keys().examined
     container.close()
     called = {name for name, n in sandbox.control.stats().calls.items() if n > before.get(name, 0)}
     verbs = {name.partition(":")[2] for name in called}
@@ -207,7 +207,7 @@ def test_what_a_status_does_not_cover_may_hide_anything(
     services: Container, deny: Callable[..., None]
 ) -> None:
     deny("kms:Decrypt")
-    posture = services.services.posture.examine()
+    posture = services.services.posture.examine_keys()
     reasons = services.services.status.take_census().coverage.reasons
     assert reasons
     assert set(reasons) <= set(posture.coverage.reasons)

@@ -112,7 +112,9 @@ class Stage:
     ) -> Guide:
         """Where the rotation stands, as another process sees it."""
         with self.container() as services:
-            return services.services.replacement.look(old or self.old, new, since=since, accepted=accepted)
+            return services.services.replacement.read_guide(
+                old or self.old, new, since=since, accepted=accepted
+            )
 
     def states(self, new: str | None = None, **how: Any) -> dict[str, str]:
         """The state of each step."""

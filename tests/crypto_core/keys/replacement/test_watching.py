@@ -107,7 +107,7 @@ def test_a_look_ends_when_it_is_cancelled_and_takes_no_census(stage: Stage, sand
     cancelled.set()
     before = sandbox.control.stats().calls.get("kms:Decrypt", 0)
     with stage.container() as container, pytest.raises(InterruptedRunError):
-        container.services.replacement.look(stage.old, cancelled=cancelled)
+        container.services.replacement.read_guide(stage.old, cancelled=cancelled)
     assert sandbox.control.stats().calls.get("kms:Decrypt", 0) == before
 
 
@@ -126,4 +126,4 @@ def test_a_look_ends_when_it_is_cancelled_in_the_census(
 
         monkeypatch.setattr(attributor, "attribute_census", interrupted)
         with pytest.raises(InterruptedRunError):
-            container.services.replacement.look(stage.old, cancelled=cancelled)
+            container.services.replacement.read_guide(stage.old, cancelled=cancelled)

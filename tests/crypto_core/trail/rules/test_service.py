@@ -77,7 +77,7 @@ def test_a_key_that_nobody_can_name_is_a_gap_and_its_alias_still_counts(tmp_path
     store = EventStore(tmp_path / "e.sqlite", clock=lambda: NOW)
     store.add([read(record(ago=60))])
     rules = TrailRules(store, Configured("alias/gone"), describe=refuse, clock=lambda: NOW)
-    assert any("which key alias/gone is" in gap.reason for gap in rules.examine().gaps)
+    assert any("which key alias/gone is" in gap.reason for gap in rules.examine_events().gaps)
 
 
 def test_an_examination_that_nobody_waits_for_ends(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_an_examination_that_nobody_waits_for_ends(tmp_path: Path) -> None:
     cancelled = Event()
     cancelled.set()
     with pytest.raises(InterruptedRunError):
-        TrailRules(store, clock=lambda: NOW).examine(cancelled=cancelled)
+        TrailRules(store, clock=lambda: NOW).examine_events(cancelled=cancelled)
 
 
 # Suppressions
@@ -102,14 +102,14 @@ def test_what_is_suppressed_is_counted_and_comes_back_when_it_ends(tmp_path: Pat
     with pytest.raises(RefusedError, match="No rule"):
         rules.suppress("event-key-disabeld", KEY, "planned", 2, "ana")
     made = rules.suppress("event-key-disabled", KEY, "planned", 2, "ana")
-    examined = rules.examine(NOW - timedelta(days=1))
+    examined = rules.examine_events(NOW - timedelta(days=1))
     assert [f.subject for f in of(examined, "event-key-disabled")] == [OTHER_KEY]
     (hidden,) = examined.suppressed
     assert (hidden.finding.subject, hidden.by.reason, hidden.by.by) == (KEY, "planned", "ana")
     now[0] = made.until - timedelta(seconds=1)
-    assert len(rules.examine(NOW - timedelta(days=1)).suppressed) == 1
+    assert len(rules.examine_events(NOW - timedelta(days=1)).suppressed) == 1
     now[0] = made.until
-    examined = rules.examine(NOW - timedelta(days=1))
+    examined = rules.examine_events(NOW - timedelta(days=1))
     assert examined.suppressed == ()
     assert len(of(examined, "event-key-disabled")) == 2
     assert rules.suppressions() == ()
@@ -189,7 +189,7 @@ def test_a_real_attack_is_examined_and_its_steps_against_the_trail_are_told(tmp_
     ]
     assert store.add(events).kms == 240
     first, last = min(e.time for e in events), max(e.time for e in events)
-    examined = TrailRules(store).examine(first, last + timedelta(seconds=1))
+    examined = TrailRules(store).examine_events(first, last + timedelta(seconds=1))
     assert Counter((f.rule, f.severity.value) for f in examined.findings) == {
         ("event-trail-deleted", "critical"): 2,
         ("event-trail-deleted", "medium"): 1,
@@ -220,7 +220,7 @@ def test_the_intruder_of_the_sandbox_is_found_and_the_platform_is_left_alone(
     )
     # What the sandbox's start and the tests do is after the generated traffic; events have whole seconds.
     until = world.now.replace(microsecond=0)
-    examined = rules.examine(until - timedelta(days=3), until)
+    examined = rules.examine_events(until - timedelta(days=3), until)
     intruder = {f.rule: f.severity for f in examined.findings if f.subject.endswith("user/intruder")}
     assert intruder["event-decrypt-new-principal"] is Severity.HIGH
     assert intruder["event-failed-burst"] is Severity.MEDIUM

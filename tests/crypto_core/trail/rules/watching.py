@@ -35,7 +35,7 @@ def watch(tmp_path: Path) -> Watch:
         store = EventStore(tmp_path / "events.sqlite", clock=lambda: NOW)
         store.add([read(one) for one in records])
         rules = TrailRules(store, configured, aliases=lambda: ALIASES, clock=lambda: NOW)
-        examined = rules.examine(**({"until": NOW + timedelta(seconds=1)} | window))
+        examined = rules.examine_events(**({"until": NOW + timedelta(seconds=1)} | window))
         store.close()
         return examined
 
