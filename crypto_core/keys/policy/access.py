@@ -52,6 +52,11 @@ class Access:
         bound = [n.accounts for n in self.narrowings if n.accounts]
         return frozenset.intersection(*bound) if bound else frozenset()
 
+    def seen_from(self, account: str | None) -> str:
+        """Who may do it, as it reads in an account."""
+        who = self.principal.seen_from(account)
+        return f"everyone but {who}" if self.all_but else who
+
     @property
     def is_public(self) -> bool:
         """True if anybody with AWS credentials may use it."""

@@ -77,9 +77,7 @@ def _by_whom(found: Sequence[Access], account: str | None) -> dict[str, frozense
     """The actions by who may do them: a principal under the same conditions is the same."""
     together: dict[str, frozenset[str]] = {}
     for access in found:
-        who = access.principal.seen_from(account)
-        if access.all_but:
-            who = f"everyone but {who}"
+        who = access.seen_from(account)
         tests = sorted(
             f"{clean(c.key, 120)} {clean(c.operator, 60)} {' or '.join(clean(v, 200) for v in c.values)}"
             for c in access.conditions

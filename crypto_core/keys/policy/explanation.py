@@ -70,10 +70,8 @@ def _denials(policy: PolicyDocument) -> list[tuple[int, Statement]]:
 
 def sentence_of(access: Access, account: str | None = None) -> Sentence:
     """Return in words what one principal may do; `account` is the key's own."""
-    who = access.principal.seen_from(account)
-    if access.all_but:
-        who = f"everyone but {who}"
-    elif access.principal.is_account:
+    who = access.seen_from(account)
+    if access.principal.is_account and not access.all_but:
         who = f"{who} (whoever its IAM policies let)"
     told = {n.condition for n in access.narrowings}
     shown = [str(n) for n in access.narrowings]

@@ -53,8 +53,7 @@ def losses(
         principal = access.principal
         if principal.is_gone or _is_accepted(principal, accepted):
             continue
-        who = principal.seen_from(account)
-        who = f"everyone but {who}" if access.all_but else who
+        who = access.seen_from(account)
         for action in USES:
             if action not in access.actions:
                 continue

@@ -76,10 +76,9 @@ def roles(actions: frozenset[str]) -> tuple[Role, ...]:
 
 
 def _untold(access: Access) -> str:
-    who = access.principal.name
+    who = access.seen_from(None)
     what = " and ".join(action for action in USES if action in access.actions)
     source = f"grant {access.grant.grant_id}" if access.grant else access.statement
-    who = f"everyone but {who}" if access.all_but else who
     if access.principal.is_account and not access.all_but:
         return (
             f"{who} may {what} under the old key as far as its IAM policies let ({source}); a key made so "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
@@ -45,25 +45,21 @@ class Examined:
         return Coverage(tuple(dict.fromkeys(gap.reason for gap in self.gaps)))
 
 
+@dataclass
 class TrailRules:
-    """Examines the events of a store. Blocks: call it from a worker."""
+    """Examines the events of a store. Blocks: call it from a worker.
 
-    def __init__(
-        self,
-        store: EventStore,
-        configured: Configured | None = None,
-        *,
-        aliases: Aliases = dict,
-        describe: Callable[[str], str] = lambda name: name,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        """`aliases` are those of keys; `describe` returns a key's ARN by another name, it raises KmsError."""
-        self._store = store
-        self._configured = configured or Configured()
-        self._aliases = aliases
-        self._describe = describe
-        self._clock = clock
-        self._suppressions = Suppressions(store.file, clock)
+    `aliases` are those of keys; `describe` returns a key's ARN by another name, it raises KmsError.
+    """
+
+    store: EventStore
+    configured: Configured = field(default_factory=Configured)
+    aliases: Aliases = dict
+    describe: Callable[[str], str] = lambda name: name
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def __post_init__(self) -> None:
+        self._suppressions = Suppressions(self.store.file, self.clock)
 
     def examine_events(
         self,
@@ -75,15 +71,15 @@ class TrailRules:
 
         Raises RefusedError for a window that ends before it begins, EventStoreError, InterruptedRunError.
         """
-        until = until or self._clock()
+        until = until or self.clock()
         since = since or until - WINDOW
         if since >= until:
             raise RefusedError("The window ends before it begins.", remedy="Give an earlier --since.")
         active = self._suppressions.list()
-        history = History(self._store.file, self._aliases, cancelled)
+        history = History(self.store.file, self.aliases, cancelled)
         if not history.any(Span(since, until)):
             return Examined(since, until, gaps=(_empty(since, history.first()),), suppressions=active)
-        keys, gaps = resolve(self._configured, self._aliases(), self._describe)
+        keys, gaps = resolve(self.configured, self.aliases(), self.describe)
         context = RuleContext(history, since, until, keys)
         said: list[Finding | Gap] = [*gaps, *_baseline(context)]
         for rule in rules_about(Facts.EVENTS):
