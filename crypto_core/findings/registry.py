@@ -143,7 +143,8 @@ def rules_about(*facts: Facts) -> tuple[Rule[...], ...]:
 
 def rule_by_id(id_: str) -> Rule[...] | None:
     """Return a rule, None if there is none of this id."""
-    return next((one for one in rules_about() if one.id == id_), None)
+    rules_about()
+    return _declared.get(id_)
 
 
 @cache
