@@ -24,7 +24,7 @@ from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
 from crypto_core.lists.coverage import Coverage, Evidence
 
 
-@dataclass
+@dataclass(eq=False)
 class StatusService:
     """Takes the status. Blocks on SQL and KMS: call it from a worker."""
 

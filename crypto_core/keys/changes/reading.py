@@ -41,7 +41,7 @@ class AutomaticRotation:
     """True while a rotation on demand is being carried out."""
 
 
-@dataclass
+@dataclass(eq=False)
 class KeyReader:
     """Reads keys for plans and for what is seen afterwards. Blocks on KMS and SQL; changes nothing.
 

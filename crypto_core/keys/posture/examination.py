@@ -67,7 +67,7 @@ class Posture:
         }
 
 
-@dataclass
+@dataclass(eq=False)
 class PostureService:
     """Examines the posture. Blocks on SQL, KMS and CloudTrail: call it from a worker.
 

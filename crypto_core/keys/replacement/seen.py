@@ -147,7 +147,7 @@ class RotationState:
         return self.new.key_arn if self.new else "NEW"
 
 
-@dataclass
+@dataclass(eq=False)
 class RotationReader:
     """Looks. Blocks on KMS and SQL; changes nothing, also where it is not read only."""
 

@@ -45,7 +45,7 @@ class Examined:
         return Coverage(tuple(dict.fromkeys(gap.reason for gap in self.gaps)))
 
 
-@dataclass
+@dataclass(eq=False)
 class TrailRules:
     """Examines the events of a store. Blocks: call it from a worker.
 
