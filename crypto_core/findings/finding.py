@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from crypto_core.findings.severity import Severity
+from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import clean
 
 
@@ -66,3 +68,16 @@ class Gap:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", clean(self.reason, 1_000))
+
+
+def once_each(said: Iterable[Finding | Gap]) -> tuple[tuple[Finding, ...], tuple[Gap, ...]]:
+    """Return the findings, the worst first, and the gaps; what rules said twice is there once."""
+    every = tuple(said)
+    findings = {(f.rule, f.subject, f.title): f for f in every if isinstance(f, Finding)}
+    ordered = sorted(findings.values(), key=lambda f: (f.severity.rank, f.rule, f.subject, f.title))
+    return tuple(ordered), tuple(dict.fromkeys(gap for gap in every if isinstance(gap, Gap)))
+
+
+def coverage_of(gaps: Iterable[Gap]) -> Coverage:
+    """Return what was not examined: each gap names the key, trail or events, and why."""
+    return Coverage(tuple(dict.fromkeys(gap.reason for gap in gaps)))

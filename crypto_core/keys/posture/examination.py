@@ -12,7 +12,7 @@ from typing import Any
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import DatabaseError, KmsError
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap, coverage_of, once_each
 from crypto_core.findings.registry import Facts, Said, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import parse_key_name, same_key
@@ -47,7 +47,7 @@ class Posture:
     @property
     def coverage(self) -> Coverage:
         """What was not examined: each gap names the key or trail and why, such as the IAM action."""
-        return Coverage(tuple(dict.fromkeys(gap.reason for gap in self.gaps)))
+        return coverage_of(self.gaps)
 
     @property
     def examined(self) -> bool:
@@ -108,12 +108,7 @@ class PostureService:
             facts = tuple(pool.map(lambda s: self._facts(s, status, writing, configured, cancelled), states))
         estate = Estate(self.clock(), self.limits, facts, self.write_key, next(iter(writing), None))
         said: list[Finding | Gap] = [*gaps, *_about_keys(estate), *self._about_trails(estate, cancelled)]
-        findings = {(s.rule, s.subject, s.title): s for s in said if isinstance(s, Finding)}
-        return Posture(
-            taken_at=estate.now,
-            findings=tuple(sorted(findings.values(), key=lambda f: (f.severity.rank, f.rule, f.subject))),
-            gaps=tuple(dict.fromkeys(s for s in said if isinstance(s, Gap))),
-        )
+        return Posture(estate.now, *once_each(said))
 
     def _resolved(self, names: Iterable[str], gaps: list[Gap]) -> frozenset[str]:
         """The ARNs of the keys that are meant by configured names."""

@@ -9,7 +9,7 @@ from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import RefusedError
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap, coverage_of, once_each
 from crypto_core.findings.registry import Facts, rule_by_id, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
@@ -42,7 +42,7 @@ class Examined:
     @property
     def coverage(self) -> Coverage:
         """What was not examined."""
-        return Coverage(tuple(dict.fromkeys(gap.reason for gap in self.gaps)))
+        return coverage_of(self.gaps)
 
 
 @dataclass(eq=False)
@@ -85,17 +85,9 @@ class TrailRules:
         for rule in rules_about(Facts.EVENTS):
             stop_if(cancelled)
             said += _bounded(rule.id, rule(context))
-        findings = {(f.rule, f.subject, f.title): f for f in said if isinstance(f, Finding)}
-        ordered = sorted(findings.values(), key=lambda f: (f.severity.rank, f.rule, f.subject, f.title))
-        told, hidden = sift(ordered, active)
-        return Examined(
-            since,
-            until,
-            told,
-            tuple(dict.fromkeys(g for g in said if isinstance(g, Gap))),
-            hidden,
-            active,
-        )
+        findings, missing = once_each(said)
+        told, hidden = sift(findings, active)
+        return Examined(since, until, told, missing, hidden, active)
 
     def suppress(self, rule: str, subject: str, reason: str, days: int, by: str) -> Suppression:
         """Don't tell a rule's findings about a subject, or a pattern of subjects, for so many days.
@@ -136,9 +128,8 @@ def _baseline(context: RuleContext) -> Iterable[Gap]:
 
 def _bounded(rule: str, said: Iterable[Finding | Gap]) -> list[Finding | Gap]:
     """The worst findings of one rule, and a gap for those that are too many."""
-    every = tuple(said)
-    gaps: list[Finding | Gap] = [one for one in every if isinstance(one, Gap)]
-    findings = sorted((one for one in every if isinstance(one, Finding)), key=lambda f: f.severity.rank)
+    findings, missing = once_each(said)
+    gaps = [*missing]
     more = len(findings) - MOST_FINDINGS
     if more > 0:
         worst = findings[MOST_FINDINGS].severity
