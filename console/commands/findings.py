@@ -17,7 +17,7 @@ from console.commands.session import json_option, services_of
 from console.container import Container
 from console.printed.printing import print_gaps, print_json, print_marked, print_table, say
 from crypto_core.errors import EventStoreError, EventVanishedError
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap, once_each
 from crypto_core.findings.registry import rule_by_id, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
@@ -101,8 +101,8 @@ def _examine(
         gap = Gap(f"CloudTrail events: {error.message}", Severity.HIGH)
         examined = Examined(now - WINDOW, now, gaps=(gap,))
     kept, hidden = sift(posture.findings, examined.suppressions)
-    every = sorted((*kept, *examined.findings), key=lambda f: (f.severity.rank, f.rule, f.subject))
-    together = replace(posture, findings=tuple(every), gaps=(*posture.gaps, *examined.gaps))
+    every, gaps = once_each((*kept, *examined.findings, *posture.gaps, *examined.gaps))
+    together = replace(posture, findings=every, gaps=gaps)
     return together, (*hidden, *examined.suppressed)
 
 

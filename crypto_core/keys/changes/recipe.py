@@ -58,7 +58,7 @@ class Recipe:
     """Reads and plans. Raises RefusedError where the change can't be, KmsError."""
     act: Callable[[CallRecorder, ChangePlan], None]
     """Asks KMS for it. Raises KmsError; what was done till then is in its CallRecorder."""
-    look: Callable[[KeyReader, ChangePlan, str], Readings]
+    read_back: Callable[[KeyReader, ChangePlan, str], Readings]
     """Reads again what the plan has seen, of the key with this ARN. Raises KmsError."""
     there: Callable[[ChangePlan, Readings], bool] = as_expected
     """Whether what was read afterwards is the effect."""

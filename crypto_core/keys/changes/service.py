@@ -165,7 +165,7 @@ class KeyChangeService:
             # After a failure one look tells what there is.
             for pause in (*self._patience, None) if stopped is None else (None,):
                 try:
-                    seen, why = recipe.look(self._reader, plan, calls.key_arn), ""
+                    seen, why = recipe.read_back(self._reader, plan, calls.key_arn), ""
                 except KeydeckError as error:
                     why = str(error)
                 there = not why and recipe.there(plan, seen)
