@@ -21,6 +21,20 @@ class Severity(StrEnum):
         """0 for the worst; for sorting."""
         return list(Severity).index(self)
 
+    @property
+    def grave(self) -> bool:
+        """True for high and worse."""
+        return self.rank <= Severity.HIGH.rank
+
+    def at_most(self, limit: Severity) -> Severity:
+        """This severity, or the limit if it is worse."""
+        return max(self, limit, key=lambda s: s.rank)
+
+    def lowered(self, steps: int = 1) -> Severity:
+        """A severity so many degrees less, low at the least."""
+        order = list(Severity)
+        return order[min(self.rank + steps, order.index(Severity.LOW))]
+
 
 FORMAT_SEVERITY: dict[Format, Severity] = {
     Format.PLAINTEXT: Severity.CRITICAL,

@@ -52,12 +52,12 @@ class Posture:
     @property
     def examined(self) -> bool:
         """True if no finding of severity high or worse can be hidden by what was not examined."""
-        return not any(_is_grave(gap.hides) for gap in self.gaps)
+        return not any(gap.hides.grave for gap in self.gaps)
 
     @property
     def well(self) -> bool:
         """True if nothing is of severity high or worse, nor can be unseen."""
-        return self.examined and not any(_is_grave(finding.severity) for finding in self.findings)
+        return self.examined and not any(finding.severity.grave for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
         """The document that `keydeck findings --json` prints."""
@@ -196,7 +196,3 @@ def _by_material(state: KeyState, status: Status | None) -> dict[str, int]:
             material = share.key_material_id or ""
             found[material] = found.get(material, 0) + share.tokens
     return found
-
-
-def _is_grave(severity: Severity) -> bool:
-    return severity.rank <= Severity.HIGH.rank

@@ -57,7 +57,7 @@ class KeyFacts:
 
     def weighed(self, severity: Severity) -> Severity:
         """Return a severity for this key: at most medium where no token depends on it."""
-        return severity if self.guards or severity.rank > Severity.MEDIUM.rank else Severity.MEDIUM
+        return severity if self.guards else severity.at_most(Severity.MEDIUM)
 
     def finding(self, severity: Severity, title: str, evidence: str, remedy: str) -> Finding:
         """Return what a rule finds wrong with this key."""

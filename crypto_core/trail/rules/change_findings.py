@@ -18,7 +18,6 @@ from crypto_core.trail.rules.rule_context import (
     calls,
     found,
     listed,
-    lower,
     subject_of,
     where_from,
     who,
@@ -96,9 +95,9 @@ def _findings(context: RuleContext, events: Sequence[TrailEvent], change: _Chang
             severity = context.weighed(severity, calls_[0].key_arns or (calls_[0].alias,))
         back = subject in undone and max(e.time for e in calls_) <= undone[subject]
         if failed:
-            severity = lower(severity, 2)
+            severity = severity.lowered(2)
         elif back:
-            severity = lower(severity)
+            severity = severity.lowered()
         errors = listed(dict.fromkeys(e.error_code for e in calls_ if e.error_code))
         via = listed(dict.fromkeys(e.principal.invoked_by for e in calls_ if e.principal.invoked_by))
         parts = [

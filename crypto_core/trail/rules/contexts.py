@@ -14,7 +14,6 @@ from crypto_core.trail.rules.rule_context import (
     calls,
     found,
     listed,
-    lower,
     name_of,
     where_from,
 )
@@ -113,7 +112,7 @@ def context_missing(context: RuleContext) -> Said:
         events = context.evidence(principal, (*context.openings, has("key", *key.split(" ")), _NO_TOKEN))
         first = key.split(" ")[0]
         yield found(
-            Severity.HIGH if before.get((key, principal)) is None else lower(Severity.HIGH),
+            Severity.HIGH if before.get((key, principal)) is None else Severity.HIGH.lowered(),
             principal,
             f"{name_of(principal)} opened something under {context.key(first)} without a row's context",
             f"{calls(unnamed)} without keydeck:table, column and id; before, {by_key[key][0]:,} of "

@@ -13,7 +13,6 @@ from crypto_core.trail.rules.rule_context import (
     calls,
     found,
     listed,
-    lower,
     name_of,
     where_from,
 )
@@ -47,7 +46,7 @@ def root_use(context: RuleContext) -> Said:
         changes = [g for g in done if not g.values[1].startswith(("Describe", "List", "Get"))]
         severity = Severity.HIGH if changes else Severity.LOW
         if not any(g.values[:2] in by_itself for g in changes):
-            severity = lower(severity)
+            severity = severity.lowered()
         named = [has("name", *dict.fromkeys(g.values[1] for g in changes))] if changes else []
         events = context.evidence(principal, (OF_KMS, flag("root"), *named))
         yield found(

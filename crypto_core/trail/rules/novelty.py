@@ -14,7 +14,7 @@ from crypto_core.findings.registry import Facts, Said, Sigma, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS, CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.trail.event import KMS
-from crypto_core.trail.rules.rule_context import RuleContext, found, listed, lower, name_of, times, where_from
+from crypto_core.trail.rules.rule_context import RuleContext, found, listed, name_of, times, where_from
 from crypto_core.trail.store.history import Group, flag, has
 
 _PRIVATE = tuple(
@@ -114,7 +114,7 @@ def new_network(context: RuleContext) -> Said:
         outside = [net for net in new if not is_private(net)]
         severity = Severity.MEDIUM if outside else Severity.LOW
         if len(before) >= _ROAMS:
-            severity = lower(severity)
+            severity = severity.lowered()
         addresses = [g.values[1] for g in groups]
         yield found(
             severity,

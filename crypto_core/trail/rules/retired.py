@@ -13,7 +13,6 @@ from crypto_core.trail.rules.rule_context import (
     calls,
     found,
     listed,
-    lower,
     name_of,
     where_from,
 )
@@ -54,7 +53,7 @@ def retired_key(context: RuleContext) -> Said:
         mine = [arn for arn in used if keys.is_retired([arn])] or used
         names = listed(dict.fromkeys(context.key(arn) for arn in mine))
         yield found(
-            Severity.CRITICAL if done else lower(Severity.HIGH),
+            Severity.CRITICAL if done else Severity.HIGH.lowered(),
             mine[0] if mine else principal,
             f"{name_of(principal)} {'used' if done else 'tried to use'} {names}, which is retired",
             f"{calls(done)} that succeeded, {tried:,} that failed"

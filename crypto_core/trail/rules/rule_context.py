@@ -138,19 +138,11 @@ class RuleContext:
 
     def weighed(self, severity: Severity, arns: Sequence[str]) -> Severity:
         """Return a severity for keys: at most medium where they guard no tokens."""
-        if self.keys.guards(arns) or severity.rank > Severity.MEDIUM.rank:
-            return severity
-        return Severity.MEDIUM
+        return severity if self.keys.guards(arns) else severity.at_most(Severity.MEDIUM)
 
     def key(self, arn: str) -> str:
         """A key in a title."""
         return self.keys.name(arn)
-
-
-def lower(severity: Severity, steps: int = 1) -> Severity:
-    """A severity so many degrees less, low at the least."""
-    order = (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW)
-    return order[min(severity.rank + steps, len(order) - 1)]
 
 
 def found(
