@@ -73,7 +73,7 @@ def test_backups_that_cannot_be_counted_are_told(
     def slow(_: str) -> int:
         raise DatabaseTimeoutError("Too slow.")
 
-    monkeypatch.setattr(changes._reader, "_count_backups", slow)
+    monkeypatch.setattr(changes._reader, "count_backups", slow)
     plan = changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     assert not plan.refused_unless_typed
     assert any("kept as backups could not be counted" in w for w in plan.warnings)
