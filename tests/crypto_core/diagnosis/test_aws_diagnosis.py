@@ -204,7 +204,7 @@ def test_an_endpoint_elsewhere_without_tls_is_a_warning(
     monkeypatch.setattr(
         "crypto_core.diagnosis.aws._identity", lambda _: Check("AWS", "identity", CheckOutcome.OK, "")
     )
-    monkeypatch.setattr("crypto_core.diagnosis.aws._LISTED", ())
+    monkeypatch.setattr("crypto_core.diagnosis.aws.LISTED", ())
     check = asked(place)["endpoint"]
     assert check.outcome is CheckOutcome.WARNING
     assert "secret-word" not in check.said
