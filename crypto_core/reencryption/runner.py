@@ -7,13 +7,12 @@ or new, and can be started again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from threading import Event
 from time import monotonic
-from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -55,23 +54,8 @@ TRIES = 5
 
 Progress = Callable[[RunProgress], None]
 
-
-@dataclass(slots=True)
-class _Tally:
-    """What has happened so far."""
-
-    planned: int
-    started: float
-    done: int = 0
-    conflicts: int = 0
-    changed: int = 0
-    poisoned: dict[TokenRef, str] = field(default_factory=dict)
-    stopped_by: str = ""
-
-    def progress(self) -> RunProgress:
-        return RunProgress(
-            self.planned, self.done, len(self.poisoned), self.conflicts, monotonic() - self.started
-        )
+_Batch = Mapping[TokenRef, tuple[StoredToken, SealedToken]]
+"""Tokens as they were read, each with its new form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,38 +72,23 @@ class _Written:
     """True if KMS was not asked, because it had just failed for another token."""
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Runner:
     """Runs plans. Blocks on SQL and KMS: call it from a worker."""
 
-    def __init__(
-        self,
-        kms: KmsApi,
-        keyring: KmsKeyring,
-        planner: Planner,
-        store: TokenStore,
-        answers: AttributionCache,
-        attributor: Attributor,
-        journal: Journal,
-        *,
-        same_database: bool,
-        dev_key: str = DEV_KEY,
-        workers: int = 16,
-        observer: Observer = SILENT,
-    ) -> None:
-        """`same_database` is True if the journal is in the tokens' own database: then its entries commit
-        together with what they tell.
-        """
-        self._kms = kms
-        self._keyring = keyring
-        self._planner = planner
-        self._store = store
-        self._answers = answers
-        self._attributor = attributor
-        self._journal = journal
-        self._same_database = same_database
-        self._dev_key = dev_key
-        self._workers = workers
-        self._observer = observer
+    kms: KmsApi
+    keyring: KmsKeyring
+    planner: Planner
+    store: TokenStore
+    answers: AttributionCache
+    attributor: Attributor
+    journal: Journal
+    _: KW_ONLY
+    same_database: bool
+    """True if the journal is in the tokens' own database: its entries commit together with what they tell."""
+    dev_key: str = DEV_KEY
+    workers: int = 16
+    observer: Observer = SILENT
 
     def run_plan(
         self,
@@ -130,243 +99,222 @@ class Runner:
         cancelled: Event | None = None,
     ) -> RunResult:
         """Do what the plan says; see RunResult. Raises DatabaseError; what was written before stays."""
-        tally = _Tally(plan.tokens, monotonic())
-        calls_before = self._kms.calls
         sources = [plan.source_key_arn] if plan.source_key_arn else []
         cipher = TokenCipher(
-            self._keyring.trusting(plan.target_key_arn, *sources),
+            self.keyring.trusting(plan.target_key_arn, *sources),
             write_format=plan.write_format,
-            observer=self._observer,
+            observer=self.observer,
         )
+        with ThreadPoolExecutor(max_workers=self.workers) as pool:
+            return _PlanRun(self, plan, run, cipher, pool, cancelled or Event()).result(progress)
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class _PlanRun:
+    """One run of a plan, and what has happened so far."""
+
+    by: Runner
+    plan: Plan
+    run: Run
+    cipher: TokenCipher
+    pool: ThreadPoolExecutor
+    cancelled: Event
+    done: int = 0
+    conflicts: int = 0
+    changed: int = 0
+    poisoned: dict[TokenRef, str] = field(default_factory=dict)
+    stopped_by: str = ""
+    started: float = field(default_factory=monotonic)
+
+    @property
+    def _is_over(self) -> bool:
+        return bool(self.stopped_by) or self.cancelled.is_set()
+
+    def result(self, progress: Progress | None) -> RunResult:
+        """Write what there is, until nothing is left or nothing more can be done; `progress` hears of it."""
+        plan, calls_before = self.plan, self.by.kms.calls
         scope, left_over = plan.scope, 0
-        with ThreadPoolExecutor(max_workers=self._workers) as pool:
-            for _ in range(PASSES):
-                done_before = tally.done
-                for page in self._store.pages(scope, size=PAGE):
-                    left = [t for t in page if t.ref not in tally.poisoned]
-                    self._page(plan, cipher, pool, run.id, left, tally, cancelled)
-                    run.so_far["done"] = tally.done
-                    if progress is not None:
-                        progress(tally.progress())
-                    if tally.stopped_by or _is_set(cancelled):
-                        break
-                if tally.stopped_by or _is_set(cancelled) or not _repeats(plan):
+        for _ in range(PASSES):
+            done_before = self.done
+            for page in self.by.store.pages(scope, size=PAGE):
+                self._page([t for t in page if t.ref not in self.poisoned])
+                self.run.so_far["done"] = self.done
+                if progress is not None:
+                    seconds = monotonic() - self.started
+                    progress(RunProgress(plan.tokens, self.done, len(self.poisoned), self.conflicts, seconds))
+                if self._is_over:
                     break
-                # What the platform wrote under the old key meanwhile is found by looking again.
-                try:
-                    scope = self._planner.resolve_selection(
-                        plan.verb, plan.selection, plan.target_key_arn
-                    ).scope
-                except (RefusedError, KmsError) as error:
-                    tally.stopped_by = str(error)
-                    break
-                left_over = self._count(scope) - self._count(replace(scope, references=tuple(tally.poisoned)))
-                if left_over <= 0 or tally.done == done_before:
-                    break
-        interrupted = _is_set(cancelled)
-        if interrupted or tally.stopped_by:
-            left_over = plan.tokens - tally.done - tally.changed - len(tally.poisoned)
+            if self._is_over or not _repeats(plan):
+                break
+            # What the platform wrote under the old key meanwhile is found by looking again.
+            try:
+                resolved = self.by.planner.resolve_selection(plan.verb, plan.selection, plan.target_key_arn)
+            except (RefusedError, KmsError) as error:
+                self.stopped_by = str(error)
+                break
+            scope = resolved.scope
+            left_over = self._count(scope) - self._count(replace(scope, references=tuple(self.poisoned)))
+            if left_over <= 0 or self.done == done_before:
+                break
+        interrupted = self.cancelled.is_set()
+        if interrupted or self.stopped_by:
+            left_over = plan.tokens - self.done - self.changed - len(self.poisoned)
         return RunResult(
             verb=plan.verb,
             target_key_arn=plan.target_key_arn,
             planned=plan.tokens,
-            done=tally.done,
-            conflicts_retried=tally.conflicts,
-            poisoned=tuple(Unwritten(str(ref), reason) for ref, reason in sorted(tally.poisoned.items())),
-            changed_meanwhile=tally.changed,
+            done=self.done,
+            conflicts_retried=self.conflicts,
+            poisoned=tuple(Unwritten(str(ref), reason) for ref, reason in sorted(self.poisoned.items())),
+            changed_meanwhile=self.changed,
             remaining=max(left_over, 0),
-            seconds=monotonic() - tally.started,
-            kms_calls=self._kms.calls - calls_before,
+            seconds=monotonic() - self.started,
+            kms_calls=self.by.kms.calls - calls_before,
             interrupted=interrupted,
-            stopped_by=tally.stopped_by,
+            stopped_by=self.stopped_by,
         )
 
-    def _page(
-        self,
-        plan: Plan,
-        cipher: TokenCipher,
-        pool: ThreadPoolExecutor,
-        run_id: UUID,
-        tokens: list[StoredToken],
-        tally: _Tally,
-        cancelled: Event | None,
-    ) -> None:
-        patience, tries = Patience(cancelled), 0
+    def _page(self, tokens: list[StoredToken]) -> None:
+        patience, tries = Patience(self.cancelled), 0
         while tokens:
             held = Event()
-            outcomes = list(pool.map(partial(self._one, plan, cipher, cancelled, held), tokens))
-            replacements = [
-                Replacement(o.token, o.sealed.stored, o.sealed.source)
-                for o in outcomes
-                if o.sealed is not None
-            ]
-            sealed = {o.token.ref: o.sealed for o in outcomes if o.sealed is not None}
-            written, rejected = self._write(plan, run_id, replacements, sealed)
-            tally.done += len(written)
-            tally.poisoned.update(rejected)
-            tally.poisoned.update({o.token.ref: o.poison for o in outcomes if o.poison})
-            tally.changed += sum(o.elsewhere for o in outcomes)
+            outcomes = list(self.pool.map(partial(self._one, held), tokens))
+            sealed = {o.token.ref: (o.token, o.sealed) for o in outcomes if o.sealed is not None}
+            written, rejected = self._write(sealed)
+            self.done += len(written)
+            self.poisoned |= rejected | {o.token.ref: o.poison for o in outcomes if o.poison}
+            self.changed += sum(o.elsewhere for o in outcomes)
             stops = [o.stop for o in outcomes if o.stop is not None]
             final = [stop for stop in stops if not is_passing(stop)]
-            if final or _is_set(cancelled):
-                tally.stopped_by = str(final[0]) if final else ""
+            if final or self.cancelled.is_set():
+                self.stopped_by = str(final[0]) if final else ""
                 return
-            tokens = self._changed(plan, replacements, {*written, *rejected}, tally)
+            tokens = self._changed([ref for ref in sealed if ref not in written and ref not in rejected])
             tries += 1
             if tokens and tries >= TRIES:
-                tally.poisoned.update({t.ref: "it kept changing while it was being written" for t in tokens})
+                self.poisoned |= {t.ref: "it kept changing while it was being written" for t in tokens}
                 tokens = []
             if held.is_set():
                 if not patience.wait(progress=bool(written)):
-                    tally.stopped_by = "" if _is_set(cancelled) else str(stops[0])
+                    self.stopped_by = "" if self.cancelled.is_set() else str(stops[0])
                     return
                 tokens += [o.token for o in outcomes if o.held or o.stop is not None]
 
-    def _changed(
-        self, plan: Plan, replacements: Sequence[Replacement], settled: set[TokenRef], tally: _Tally
-    ) -> list[StoredToken]:
+    def _changed(self, lost: Sequence[TokenRef]) -> list[StoredToken]:
         """Read anew what somebody else changed between our read and our write."""
-        lost = [r.old.ref for r in replacements if r.old.ref not in settled]
         if not lost:
             return []
-        tally.conflicts += len(lost)
-        tokens = [t for t in self._store.read_many(lost) if t.format in plan.verb.formats]
+        self.conflicts += len(lost)
+        tokens = [t for t in self.by.store.read_many(lost) if t.format in self.plan.verb.formats]
         # Vanished, or written anew by the platform in a form that this plan is not about.
-        tally.changed += len(lost) - len(tokens)
+        self.changed += len(lost) - len(tokens)
         return tokens
 
-    def _one(
-        self, plan: Plan, cipher: TokenCipher, cancelled: Event | None, held: Event, token: StoredToken
-    ) -> _Written:
+    def _one(self, held: Event, token: StoredToken) -> _Written:
         """One token's way through KMS. `held` is set when KMS fails for a moment: the others wait then."""
-        if _is_set(cancelled):
+        if self.cancelled.is_set():
             return _Written(token)
         if held.is_set():
             return _Written(token, held=True)
         try:
-            return self._checked(plan, token, self._sealed(plan, cipher, token))
+            return self._checked(token, self._sealed(token))
         except (InvalidTokenError, InvalidReferenceError, NewEnvelopeError, RefusedError) as error:
             # The new envelope could not be made; that says nothing of the old one.
             return _Written(token, poison=error.message)
         except EnvelopeError as error:
             if token.format.protected:
-                self._answers.remember([KnownAttribution(token.digest, None, None, None, error.message)])
+                self.by.answers.remember([KnownAttribution(token.digest, None, None, None, error.message)])
             return _Written(token, poison=error.message)
         except (IncorrectKeyError, InvalidCiphertextError, UntrustedKeyError) as error:
-            return self._not_under_the_source(plan, token, error)
+            return self._not_under_the_source(token, error)
         except KmsError as error:
             if is_passing(error):
                 held.set()
-            if error.transient or isinstance(error, CredentialsError) or plan.source_key_arn:
+            if error.transient or isinstance(error, CredentialsError) or self.plan.source_key_arn:
                 return _Written(token, stop=error)
-            if error.operation in ("GenerateDataKey", "ReEncrypt") or plan.tokens == 1:
+            if error.operation in ("GenerateDataKey", "ReEncrypt") or self.plan.tokens == 1:
                 return _Written(token, stop=error)
             return _Written(token, poison=str(error))
 
-    def _sealed(self, plan: Plan, cipher: TokenCipher, token: StoredToken) -> SealedToken:
-        stored = token.value.reveal()
+    def _sealed(self, token: StoredToken) -> SealedToken:
+        stored, plan, cipher = token.value.reveal(), self.plan, self.cipher
+        target, source = plan.target_key_arn, plan.source_key_arn
         if plan.verb is Verb.REWRAP:
-            return cipher.rewrap(stored, plan.target_key_arn, plan.source_key_arn, ref=token.ref)
+            return cipher.rewrap(stored, target, source, ref=token.ref)
         if plan.verb is Verb.REENCRYPT:
-            return cipher.reencrypt(
-                stored,
-                plan.target_key_arn,
-                plan.source_key_arn,
-                ref=token.ref,
-                allow_downgrade=plan.allow_downgrade,
-            )
+            downgrade = plan.allow_downgrade
+            return cipher.reencrypt(stored, target, source, ref=token.ref, allow_downgrade=downgrade)
         if token.format is Format.DEV:
-            return cipher.encrypt_dev(stored, self._dev_key, plan.target_key_arn, ref=token.ref)
-        return cipher.encrypt(token.value, plan.target_key_arn, ref=token.ref)
+            return cipher.encrypt_dev(stored, self.by.dev_key, target, ref=token.ref)
+        return cipher.encrypt(token.value, target, ref=token.ref)
 
-    def _checked(self, plan: Plan, token: StoredToken, sealed: SealedToken) -> _Written:
+    def _checked(self, token: StoredToken, sealed: SealedToken) -> _Written:
         """The new form, unless the token was under another trusted key than the one that is being emptied."""
-        source = sealed.source
-        if plan.source_key_arn is None or source is None or same_key(source.key_arn, plan.source_key_arn):
+        source, expected = sealed.source, self.plan.source_key_arn
+        if expected is None or source is None or same_key(source.key_arn, expected):
             return _Written(token, sealed)
-        self._answers.remember([answer_about(token.value.reveal(), source)])
+        self.by.answers.remember([answer_about(token.value.reveal(), source)])
         return _Written(token, elsewhere=True)
 
-    def _not_under_the_source(self, plan: Plan, token: StoredToken, error: KmsError) -> _Written:
+    def _not_under_the_source(self, token: StoredToken, error: KmsError) -> _Written:
         """KMS disagrees with the attribution: ask about this very token, so that it is known from now on."""
-        probe = self._attributor.ask_kms([token])[0]
+        probe = self.by.attributor.ask_kms([token])[0]
         if probe.answer is None or probe.answer.key_arn is None:
             return _Written(token, poison=str(error))
-        if plan.source_key_arn and not same_key(probe.answer.key_arn, plan.source_key_arn):
+        if self.plan.source_key_arn and not same_key(probe.answer.key_arn, self.plan.source_key_arn):
             return _Written(token, elsewhere=True)
         return _Written(token, poison=f"It is under {probe.answer.key_arn}, which is not trusted.")
 
-    def _write(
-        self,
-        plan: Plan,
-        run_id: UUID,
-        replacements: Sequence[Replacement],
-        sealed: dict[TokenRef, SealedToken],
-    ) -> tuple[frozenset[TokenRef], dict[TokenRef, str]]:
+    def _write(self, sealed: _Batch) -> tuple[set[TokenRef], dict[TokenRef, str]]:
         """Write a batch; returns what was written, and what the database rejects with the reason.
 
         A row that the database rejects, by a constraint or a length, does not hold up the others.
         """
-        if not replacements:
-            return frozenset(), {}
+        if not sealed:
+            return set(), {}
         try:
-            return self._swap_in(plan, run_id, replacements, sealed), {}
+            return self._swap_in(sealed), {}
         except DatabaseError as error:
             # Only what the statement itself met with; a lost connection or a missing grant ends the run.
             if type(error) is not DatabaseError:
                 raise
-            if len(replacements) == 1:
-                return frozenset(), {replacements[0].old.ref: error.message}
+            if len(sealed) == 1:
+                return set(), dict.fromkeys(sealed, error.message)
         written: set[TokenRef] = set()
         rejected: dict[TokenRef, str] = {}
-        for replacement in replacements:
-            one, why = self._write(plan, run_id, [replacement], sealed)
-            written |= one
+        for ref, one in sealed.items():
+            done, why = self._write({ref: one})
+            written |= done
             rejected |= why
-        return frozenset(written), rejected
+        return written, rejected
 
-    def _swap_in(
-        self,
-        plan: Plan,
-        run_id: UUID,
-        replacements: Sequence[Replacement],
-        sealed: dict[TokenRef, SealedToken],
-    ) -> frozenset[TokenRef]:
-        actor = self._journal.actor()
+    def _swap_in(self, sealed: _Batch) -> set[TokenRef]:
+        by, actor = self.by, self.by.journal.actor()
+        replacements = [Replacement(old, new.stored, new.source) for old, new in sealed.values()]
 
         def journal(connection: Connection, written: frozenset[TokenRef]) -> None:
-            if self._same_database and written:
-                self._record_batch(plan, run_id, written, actor, connection)
+            if by.same_database and written:
+                self._record_batch(written, actor, connection)
 
-        written = self._store.write_tokens(run_id, plan.verb.value, replacements, within=journal)
-        if not self._same_database and written:
-            self._record_batch(plan, run_id, written, actor, None)
-        self._answers.remember(
-            answer_about(s.stored, s.wrapped_by) for ref, s in sealed.items() if ref in written
+        written = by.store.write_tokens(self.run.id, self.plan.verb.value, replacements, within=journal)
+        if not by.same_database and written:
+            self._record_batch(written, actor, None)
+        by.answers.remember(
+            answer_about(new.stored, new.wrapped_by) for ref, (_, new) in sealed.items() if ref in written
         )
-        return written
+        return set(written)
 
-    def _record_batch(
-        self,
-        plan: Plan,
-        run_id: UUID,
-        written: frozenset[TokenRef],
-        actor: str,
-        connection: Connection | None,
-    ) -> None:
+    def _record_batch(self, written: frozenset[TokenRef], actor: str, connection: Connection | None) -> None:
         references = sorted(str(ref) for ref in written)
         subject = references[0] if len(references) == 1 else f"{len(references)} tokens"
-        detail = {"run": str(run_id), "to": plan.target_key_arn, "references": references}
-        self._journal.record(plan.verb.value, subject, Outcome.DONE, detail, within=connection, actor=actor)
+        detail = {"run": str(self.run.id), "to": self.plan.target_key_arn, "references": references}
+        verb, journal = self.plan.verb.value, self.by.journal
+        journal.record(verb, subject, Outcome.DONE, detail, within=connection, actor=actor)
 
     def _count(self, scope: TokenScope) -> int:
-        return sum(self._store.count(scope).values())
+        return sum(self.by.store.count(scope).values())
 
 
 def _repeats(plan: Plan) -> bool:
     """True where a written token leaves the selection, so that looking again finds only what is left."""
     return bool(plan.selection.under_key or plan.selection.unprotected)
-
-
-def _is_set(event: Event | None) -> bool:
-    return event is not None and event.is_set()
