@@ -8,7 +8,7 @@ opened by KMS and compared before anything is written, and what is stored is rea
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -67,49 +67,33 @@ class _Written:
     sealed: SealedToken
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class TokenEntering:
     """Plans and writes. Blocks on SQL, KMS and the provider: call it from a worker."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        catalogue: LiveCatalogue,
-        store: TokenStore,
-        inventory: Inventory,
-        answers: AttributionCache,
-        keyring: KmsKeyring,
-        keys: KeyInventory,
-        opener: ValueOpener,
-        providers: ProviderService,
-        journal: Journal,
-        *,
-        same_database: bool,
-        read_only: bool,
-        write_format: Format = Format.V1,
-        observer: Observer = SILENT,
-        approvals: ApprovalGate | None = None,
-    ) -> None:
-        """`same_database` is True if the journal is in the tokens' own database, as for Runner. `approvals`
-        is asked before a token is sent or written; None where nothing needs a second identity.
-        """
-        self._guard = Guard(
-            journal,
-            read_only=read_only,
-            ready=require_schemas(engine, journal.engine),
-            approvals=approvals,
-        )
-        self._catalogue = catalogue
-        self._store = store
-        self._inventory = inventory
-        self._answers = answers
-        self._keyring = keyring
-        self._keys = keys
-        self._opener = opener
-        self._providers = providers
-        self._journal = journal
-        self._same_database = same_database
-        self._write_format = write_format
-        self._observer = observer
+    engine: Engine
+    catalogue: LiveCatalogue
+    store: TokenStore
+    inventory: Inventory
+    answers: AttributionCache
+    keyring: KmsKeyring
+    keys: KeyInventory
+    opener: ValueOpener
+    providers: ProviderService
+    journal: Journal
+    _: KW_ONLY
+    same_database: bool
+    """True if the journal is in the tokens' own database, as for Runner."""
+    read_only: bool
+    write_format: Format = Format.V1
+    observer: Observer = SILENT
+    approvals: ApprovalGate | None = None
+    """Asked before a token is sent or written; None where nothing needs a second identity."""
+    _guard: Guard = field(init=False)
+
+    def __post_init__(self) -> None:
+        ready = require_schemas(self.engine, self.journal.engine)
+        self._guard = Guard(self.journal, read_only=self.read_only, ready=ready, approvals=self.approvals)
 
     def plan_entry(self, ref: TokenRef, raw: Secret, *, replaced: bool = False, cause: str = "") -> EntryPlan:
         """Return what would happen; journaled as a dry run, `cause` with it (such as an incident's name).
@@ -183,7 +167,7 @@ class TokenEntering:
                 *(plan.ref, True, written.liveness, written.reason, plan.key_arn, plan.format), there
             )
             # Where the journal is in the same database, the entry was written with the token.
-            return Ended(entered, None if self._same_database else Outcome.DONE, run.so_far)
+            return Ended(entered, None if self.same_database else Outcome.DONE, run.so_far)
 
         entered, unjournaled = self._guard.run(change, consent, act, read_back)
         if unjournaled:
@@ -194,7 +178,7 @@ class TokenEntering:
         return entered
 
     def _plan(self, reference: TokenRef, raw: Secret, *, replaced: bool) -> EntryPlan:
-        catalogue = self._catalogue()
+        catalogue = self.catalogue()
         ref = catalogue.references(reference)[0]
         table = catalogue.table(ref.table)
         token = taken(raw, ref, table.provider)
@@ -204,8 +188,8 @@ class TokenEntering:
                 f"This database role may not write {ref.table}.{ref.column}.", remedy=f"Needed: {grant}"
             )
         key_arn, warnings = self._target()
-        old = self._store.read_token(ref)
-        found = self._opener.open_value(old)
+        old = self.store.read_token(ref)
+        found = self.opener.open_value(old)
         already = False
         if found.token is None:
             warnings.append(
@@ -219,12 +203,12 @@ class TokenEntering:
                 f"{ref}: this is the token that is stored, the one to be replaced.",
                 remedy="Have the provider issue a new one, and enter that.",
             )
-        format_ = at_least(old.format, self._write_format) if old.format.protected else self._write_format
+        format_ = at_least(old.format, self.write_format) if old.format.protected else self.write_format
         if not old.format.protected and not already:
             warnings.append(f"The old value is {old.format.value} and is not kept: it can't be had back.")
         if format_ is not Format.V1 and old.format is not format_:
             warnings.append(f"The new envelope is {format_}: the platform must read {format_} first.")
-        row = self._inventory.row(ref)
+        row = self.inventory.row(ref)
         return EntryPlan(
             ref=ref,
             provider=table.provider,
@@ -242,11 +226,11 @@ class TokenEntering:
 
     def _target(self) -> tuple[str, list[str]]:
         """The key to write under, as far as KMS describes it."""
-        name = self._keyring.write_key
+        name = self.keyring.write_key
         if not name:
             raise SettingsError("No KMS key to write with.", remedy="Set TOKEN_ENCRYPTION_KEY_ID.")
         try:
-            key = self._keys.describe(name)
+            key = self.keys.describe(name)
         except KmsAccessDeniedError as error:
             if not is_key_arn(name):
                 raise
@@ -259,7 +243,7 @@ class TokenEntering:
         return key.key_arn, []
 
     def _still_old(self, plan: EntryPlan) -> StoredToken:
-        old = self._store.read_token(plan.ref)
+        old = self.store.read_token(plan.ref)
         if old.digest != plan.old_digest:
             raise _changed(plan.ref)
         return old
@@ -267,7 +251,7 @@ class TokenEntering:
     def _ask(self, plan: EntryPlan, token: Secret, *, although_unchecked: bool) -> tuple[Liveness, str]:
         try:
             # Agreed to with the plan, which says whom it asks.
-            said = self._providers.ask_of(plan.ref, token, True)
+            said = self.providers.ask_of(plan.ref, token, True)
             liveness, reason = said.liveness, said.reason
         except ProviderError as error:
             liveness, reason = Liveness.UNKNOWN, error.message
@@ -286,7 +270,7 @@ class TokenEntering:
     def _write(self, plan: EntryPlan, old: StoredToken, token: Secret, run: Run) -> SealedToken:
         """Write it, if KMS opens what is to be written and the old value is still there."""
         cipher = TokenCipher(
-            self._keyring.trusting(plan.key_arn), write_format=plan.format, observer=self._observer
+            self.keyring.trusting(plan.key_arn), write_format=plan.format, observer=self.observer
         )
         sealed = cipher.encrypt(token, plan.key_arn, ref=plan.ref)
         # KMS itself opens it: what only we could open would be lost with this process.
@@ -294,23 +278,23 @@ class TokenEntering:
             if opened != token:
                 raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
         source = plan.source or (KeyAnswer(plan.old_key, None) if plan.old_key else None)
-        actor = self._journal.actor()
+        actor = self.journal.actor()
 
         def journal(connection: Connection, written: frozenset[TokenRef]) -> None:
-            if self._same_database and written:
+            if self.same_database and written:
                 run.record(Outcome.DONE, run.so_far, within=connection, actor=actor)
 
-        if not self._store.write_tokens(
+        if not self.store.write_tokens(
             run.id, VERB, [Replacement(old, sealed.stored, source)], within=journal
         ):
             raise _changed(plan.ref)
-        self._answers.remember([answer_about(sealed.stored, sealed.wrapped_by)])
+        self.answers.remember([answer_about(sealed.stored, sealed.wrapped_by)])
         return sealed
 
     def _is_there(self, ref: TokenRef, sealed: SealedToken) -> bool | None:
         """Whether it is there when it is read back; None if it can't be read."""
         try:
-            return self._store.read_token(ref).digest == digest(sealed.stored)
+            return self.store.read_token(ref).digest == digest(sealed.stored)
         except RowVanishedError:
             return False
         except DatabaseError:
