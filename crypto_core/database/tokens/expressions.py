@@ -26,6 +26,7 @@ from sqlalchemy import (
     literal_column,
     not_,
     null,
+    select,
 )
 from sqlalchemy import Text as SqlText
 from sqlalchemy import column as sql_column
@@ -85,6 +86,13 @@ def format_of(stored: Text_) -> Text_:
         (_starts_with_any(stored, plaintexts), literal(Format.PLAINTEXT.value)),
         else_=literal(Format.UNRECOGNISED.value),
     )
+
+
+def formats_counted(stored: Text_, source: Any, condition: ColumnElement[bool]) -> Select[Any, int]:
+    """The formats of the values that a condition lets through, and how many have each."""
+    format_ = format_of(stored)
+    counted = select(format_.label("format"), func.count()).select_from(source)
+    return counted.where(condition).group_by(format_)
 
 
 def plaintext_provider_of(stored: Text_) -> Text_:

@@ -7,9 +7,9 @@ from typing import Any
 
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow
-from crypto_core.database.tokens.store import StoredToken, TokenStore
+from crypto_core.database.tokens.store import TokenStore
 from crypto_core.envelope import TAG_BYTES, Envelope, Format, parse
-from crypto_core.errors import EnvelopeError, InvalidCiphertextError, KmsError
+from crypto_core.errors import EnvelopeError, InvalidCiphertextError
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
@@ -80,7 +80,7 @@ class Inspector:
         refusal = ""
         # What is remembered holds for a stored value, and a v2 value opens in one row only.
         if ask_kms and (row.evidence is not Evidence.VERIFIED or envelope.named_key):
-            failure = self._ask(token)
+            failure = self._attributor.ask_kms([token])[0].failure
             row = self._inventory.row(ref)
             refusal = str(failure) if failure else ""
             if isinstance(failure, InvalidCiphertextError) and envelope.named_key:
@@ -88,9 +88,6 @@ class Inspector:
                 return Inspection(row, _fields(envelope), None, Evidence.UNKNOWN, broken=why)
         wrapped_by = KeyAnswer(row.key_arn, row.key_material_id) if row.key_arn else None
         return Inspection(row, _fields(envelope), wrapped_by, row.evidence, key_unknown=refusal)
-
-    def _ask(self, token: StoredToken) -> KmsError | None:
-        return self._attributor.ask_kms([token])[0].failure
 
 
 def _fields(envelope: Envelope) -> tuple[tuple[str, str], ...]:

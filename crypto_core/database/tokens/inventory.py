@@ -16,7 +16,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution, Wrapping
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
-from crypto_core.database.tokens.expressions import format_of, id_in
+from crypto_core.database.tokens.expressions import formats_counted, id_in
 from crypto_core.database.tokens.inventory_expressions import FIELDS, ColumnPlace, has_format, places_of
 from crypto_core.database.tokens.inventory_filter_sql import Matcher, asks_for_evidence, asks_for_keys
 from crypto_core.database.tokens.key_expressions import KeyView, unlike_their_group
@@ -187,13 +187,10 @@ class Inventory:
         with self._matching(filter_, None, cancelled) as (connection, _, keys, matcher):
             for place in self._left_by(matcher):
                 stop_if(cancelled)
-                format_ = format_of(place.stored)
-                counted = select(format_.label("format"), func.count())
-                counted = counted.select_from(keys.joined(place.source, place.stored))
-                rows = connection.execute(counted.where(matcher.passing(place)).group_by(format_))
-                by_format = {Format(name): number for name, number in rows}
-                if by_format:
-                    tallies[place.name] = by_format
+                tokens = keys.joined(place.source, place.stored)
+                by_format = connection.execute(formats_counted(place.stored, tokens, matcher.passing(place)))
+                if found := {Format(name): number for name, number in by_format}:
+                    tallies[place.name] = found
         return tallies
 
     def picked(self, filter_: str, formats: frozenset[Format]) -> tuple[Picked, ...]:

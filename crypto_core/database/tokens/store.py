@@ -44,6 +44,7 @@ from crypto_core.database.tokens.expressions import (
     digest_of,
     edk_prefix_of,
     format_of,
+    formats_counted,
     id_in,
     id_text,
     table_of,
@@ -159,16 +160,9 @@ class TokenStore:
         tallies: dict[str, dict[Format, int]] = {}
         with connected(self._engine, cancelled=cancelled) as connection:
             for table, column, source, condition in self.scoped(scope):
-                format_ = format_of(source.c[column])
-                rows = connection.execute(
-                    select(format_.label("format"), func.count())
-                    .select_from(source)
-                    .where(condition)
-                    .group_by(format_)
-                )
-                by_format = {Format(name): number for name, number in rows}
-                if by_format:
-                    tallies[f"{table.name}.{column}"] = by_format
+                by_format = connection.execute(formats_counted(source.c[column], source, condition))
+                if found := {Format(name): number for name, number in by_format}:
+                    tallies[f"{table.name}.{column}"] = found
         return tallies
 
     def pages(self, scope: TokenScope, *, size: int = 500) -> Iterator[list[StoredToken]]:

@@ -250,7 +250,7 @@ class KmsTransport:
             parse_key_name(name)
             region = region_of(name) or ""
             if not region:
-                region = await loop.run_in_executor(self._threads, self._default_region)
+                region = await loop.run_in_executor(self._threads, lambda: self._kms.regions[0])
             if region not in self._endpoints:
                 ground = await loop.run_in_executor(self._threads, self._kms.ground, region)
                 try:
@@ -262,9 +262,6 @@ class KmsTransport:
                 self._endpoints[region] = Endpoint(ground, tls)
             self._homes[name] = region
         return self._endpoints[region]
-
-    def _default_region(self) -> str:
-        return self._kms.regions[0]
 
 
 def _read(answer: WireAnswer, operation: str, keys: Sequence[str]) -> dict[str, Any]:

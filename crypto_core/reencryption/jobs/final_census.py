@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from enum import StrEnum
 from threading import Event
 from typing import Any
@@ -114,11 +113,14 @@ class Closer:
         """Try those again whose rows were locked."""
         refs = self._unwritable.reopen(connection, job.id, HELD, attempts=HELD_TRIES)
         if refs:
-            self._wave(connection, job, actor, told, lambda wave: self._listed(connection, job, wave, refs))
+            self._wave(
+                connection,
+                job,
+                actor,
+                told,
+                lambda wave: self._chunks.cut_listed(connection, job.id, wave, refs),
+            )
         return bool(refs)
-
-    def _listed(self, connection: Connection, job: JobRow, wave: int, refs: Iterable[Any]) -> int:
-        return self._chunks.cut_listed(connection, job.id, wave, refs)
 
     def _census(self, connection: Connection, job: JobRow, actor: str, told: list[Any]) -> Closing:
         rest = self._rest(connection, job)
@@ -324,8 +326,4 @@ def _repeats(job: JobRow) -> bool:
 def _too_early(job: JobRow, settle_seconds: float) -> bool:
     if job.zero_at is None or not job.zeroes:
         return False
-    return _seconds(job.zero_at, job.now) < settle_seconds
-
-
-def _seconds(since: datetime, now: datetime) -> float:
-    return (now - since).total_seconds()
+    return (job.now - job.zero_at).total_seconds() < settle_seconds
