@@ -129,7 +129,8 @@ class Inventory:
                 number = int(start.values[-1])
                 survey = self._surveys.of(number)
             at = _position(start, places) if start is not None else None
-            walker = Walker(connection, places, ORDERS[sort], matcher, keys, survey, cancelled)
+            surveyor = Surveyor(connection, ORDERS[sort], matcher, keys, cancelled)
+            walker = Walker(surveyor, list(self._left_by(matcher)), survey)
             # The reference is itself what breaks ties: from the end, it is the walk that turns around.
             turned = sort is SortKey.REFERENCE and query.descending
             falling = query.descending and not turned
@@ -160,8 +161,8 @@ class Inventory:
         matching = self._matching(query.filter, sort if surveyed else None, cancelled)
         with matching as (connection, _, keys, matcher):
             if survey is not None and surveyed:
-                places = [p for p in self._places() if not matcher.excludes(p)]
-                Surveyor(connection, ORDERS[sort], matcher, keys, cancelled).take_survey(survey, places)
+                surveyor = Surveyor(connection, ORDERS[sort], matcher, keys, cancelled)
+                surveyor.take_survey(survey, list(self._left_by(matcher)))
                 if not survey.too_many:
                     return sum(survey.counts.values())
             return self._plain_count(connection, matcher, keys, cancelled)

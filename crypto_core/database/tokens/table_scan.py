@@ -11,17 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Event
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import and_, or_, select
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.expressions import id_in
 from crypto_core.database.tokens.inventory_expressions import ColumnPlace
-from crypto_core.database.tokens.inventory_filter_sql import Matcher
-from crypto_core.database.tokens.key_expressions import KeyView
-from crypto_core.database.tokens.orders import ColumnOrder, Value
+from crypto_core.database.tokens.orders import Value
 from crypto_core.database.tokens.surveying import Surveyor
 from crypto_core.database.tokens.surveys import Survey
 
@@ -58,39 +55,26 @@ class Search:
         return self.descending is not self.backwards
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Walker:
     """Finds positions for one query, within one transaction."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        places: Sequence[ColumnPlace],
-        order: ColumnOrder,
-        matcher: Matcher,
-        keys: KeyView,
-        survey: Survey,
-        cancelled: Event | None,
-    ) -> None:
-        self._surveyor = Surveyor(connection, order, matcher, keys, cancelled)
-        self._connection = connection
-        self._places = [p for p in places if not matcher.excludes(p)]
-        self._order = order
-        self._matcher = matcher
-        self._keys = keys
-        self._survey = survey
-        self._cancelled = cancelled
+    surveyor: Surveyor
+    places: Sequence[ColumnPlace]
+    """The columns that the filter may let through."""
+    survey: Survey
 
     def find_positions(self, search: Search) -> list[Position]:
         """Return up to `limit` positions, the nearest first. Raises DatabaseError, InterruptedRunError."""
-        if not self._order.few:
+        if not self.surveyor.order.few:
             return self._scan(search)
-        if not self._survey.known and any(self._known(p) is None for p in self._places):
+        if not self.survey.known and any(self._known(p) is None for p in self.places):
             self._take_survey()
-        if self._survey.too_many:
+        if self.survey.too_many:
             return self._scan(search)
         found: list[Position] = []
         for value, place in self._segments(search):
-            stop_if(self._cancelled)
+            stop_if(self.surveyor.cancelled)
             after = search.start if search.start is not None and _at(search.start, value, place) else None
             found += self._walk(value, place, after, search, search.limit - len(found))
             if len(found) >= search.limit:
@@ -99,30 +83,30 @@ class Walker:
 
     def _segments(self, search: Search) -> list[tuple[Value, ColumnPlace]]:
         """The segments from the start on, in the direction of the search; empty ones as far as not known."""
-        if self._survey.known:
-            by_number = {p.number: p for p in self._places}
-            pairs = [(v, by_number[n]) for v, n in self._survey.counts if n in by_number]
+        if self.survey.known:
+            by_number = {p.number: p for p in self.places}
+            pairs = [(v, by_number[n]) for v, n in self.survey.counts if n in by_number]
         else:
-            pairs = [(v, p) for p in self._places for v in self._known(p) or ()]
+            pairs = [(v, p) for p in self.places for v in self._known(p) or ()]
         pairs.sort(key=lambda s: s[1].number, reverse=search.backwards)
         pairs.sort(key=lambda s: s[0], reverse=search.falling)
         start = search.start
         return [s for s in pairs if start is None or _at(start, *s) or _behind(search, start, *s)]
 
     def _take_survey(self) -> None:
-        self._surveyor.take_survey(self._survey, self._places)
+        self.surveyor.take_survey(self.survey, self.places)
 
     def _known(self, place: ColumnPlace) -> Sequence[Value] | None:
-        return self._order.known(place, self._keys, self._matcher.formats)
+        return self.surveyor.order.known(place, self.surveyor.keys, self.surveyor.matcher.formats)
 
     def _walk(
         self, value: Value, place: ColumnPlace, after: Position | None, search: Search, limit: int
     ) -> list[Position]:
         """The next tokens of one segment."""
-        survey, segment = self._survey, (value, place.number)
+        survey, segment = self.survey, (value, place.number)
         if survey.known and not survey.counts.get(segment):
             return []
-        if self._matcher.names_rows(place):
+        if self.surveyor.matcher.names_rows(place):
             bounds = _from(place, after, search) if after is not None else None
             return self._select(value, place, bounds, search, limit)
         if survey.is_sparse(segment):
@@ -150,17 +134,17 @@ class Walker:
         if len(found) >= limit:
             return found, None
         last = select(place.id).where(*bounds).order_by(ids).offset(NEAR - 1).limit(1)
-        end = self._connection.scalar(last)
+        end = self.surveyor.connection.scalar(last)
         return found, end if end is None or isinstance(end, int) else str(end)
 
     def _among(
         self, value: Value, place: ColumnPlace, after: Position | None, search: Search, limit: int
     ) -> list[Position]:
         """The next tokens of a segment whose few ids are remembered."""
-        ids = self._survey.ids((value, place.number))
+        ids = self.survey.ids((value, place.number))
         if ids is None:
             ids = self._ids(value, place)
-            self._survey.remember((value, place.number), ids)
+            self.survey.remember((value, place.number), ids)
         if search.backwards:
             ids = ids[::-1]
         if after is not None and after.row_id in ids:
@@ -177,13 +161,13 @@ class Walker:
 
     def _ids(self, value: Value, place: ColumnPlace) -> list[str | int]:
         """The ids of a segment with few tokens, in order: of those that the survey found, else by a scan."""
-        found = self._survey.found((value, place.number))
+        found = self.survey.found((value, place.number))
         if found is not None:
             there = id_in(place.table, place.source, [str(row_id) for row_id in found])
             statement = select(place.id).where(there)
         else:
-            statement = self._segment(value, place).limit(self._survey.SPARSE + 1)
-        return [_plain(row[0]) for row in self._connection.execute(statement.order_by(place.id))]
+            statement = self._segment(value, place).limit(self.survey.SPARSE + 1)
+        return [_plain(row[0]) for row in self.surveyor.connection.execute(statement.order_by(place.id))]
 
     def _select(
         self, value: Value, place: ColumnPlace, bounds: Any, search: Search, limit: int
@@ -194,27 +178,27 @@ class Walker:
         statement = statement.order_by(place.id.desc() if search.backwards else place.id).limit(limit)
         return [
             Position(place.number, value, value, _plain(row[0]))
-            for row in self._connection.execute(statement)
+            for row in self.surveyor.connection.execute(statement)
         ]
 
     def _segment(self, value: Value, place: ColumnPlace) -> Any:
-        condition = self._order.has([value], place, self._keys)
-        tokens = self._keys.joined(place.source, place.stored)
-        return select(place.id).select_from(tokens).where(self._matcher.passing(place), condition)
+        condition = self.surveyor.order.has([value], place, self.surveyor.keys)
+        tokens = self.surveyor.keys.joined(place.source, place.stored)
+        return select(place.id).select_from(tokens).where(self.surveyor.matcher.passing(place), condition)
 
     def _scan(self, search: Search) -> list[Position]:
         found: list[Position] = []
-        for place in self._places:
-            stop_if(self._cancelled)
-            value = self._order.value(place)
-            tokens = self._keys.joined(place.source, place.stored)
-            conditions = [self._matcher.passing(place)]
+        for place in self.places:
+            stop_if(self.surveyor.cancelled)
+            value = self.surveyor.order.value(place)
+            tokens = self.surveyor.keys.joined(place.source, place.stored)
+            conditions = [self.surveyor.matcher.passing(place)]
             if search.start is not None:
                 conditions.append(self._behind(value, place, search.start, search))
             statement = (
                 select(
-                    self._order.compared(value).label("value"),
-                    self._order.kept(value).label("kept"),
+                    self.surveyor.order.compared(value).label("value"),
+                    self.surveyor.order.kept(value).label("kept"),
                     place.id.label("row_id"),
                 )
                 .select_from(tokens)
@@ -227,7 +211,7 @@ class Walker:
             )
             found += [
                 Position(place.number, row.value, row.kept, _plain(row.row_id))
-                for row in self._connection.execute(statement)
+                for row in self.surveyor.connection.execute(statement)
             ]
         # Both sorts are stable, and the tokens of one column are in order already.
         found.sort(key=lambda p: p.number, reverse=search.backwards)
@@ -236,7 +220,7 @@ class Walker:
 
     def _behind(self, value: Any, place: ColumnPlace, start: Position, search: Search) -> Any:
         """The condition for tokens behind the start, so that an index on value and id may serve."""
-        at = self._order.read(start.kept)
+        at = self.surveyor.order.read(start.kept)
         beyond = value < at if search.falling else value > at
         or_at = value <= at if search.falling else value >= at
         if place.number != start.number:
