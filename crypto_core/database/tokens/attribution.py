@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from itertools import islice
 from threading import Event
 
@@ -82,30 +82,19 @@ class _Found:
     failure: KmsError | None = None
 
 
+@dataclass(eq=False, repr=False)
 class Attributor:
     """Asks KMS about envelopes, within a limit of questions a census."""
 
-    def __init__(
-        self,
-        store: TokenStore,
-        keyring: KmsKeyring,
-        answers: AttributionCache,
-        *,
-        limit: int = 5_000,
-        workers: int = 8,
-    ) -> None:
-        """`limit` bounds the questions asked for one census; what is left unasked is a gap."""
-        self._store = store
-        self._keyring = keyring
-        self._answers = answers
-        self._limit = limit
-        self._workers = workers
-        self._met: frozenset[str] = frozenset()
-
-    @property
-    def met(self) -> frozenset[str]:
-        """ARNs of the keys that the last census came to; empty before one."""
-        return self._met
+    store: TokenStore
+    keyring: KmsKeyring
+    answers: AttributionCache
+    _: KW_ONLY
+    limit: int = 5_000
+    """Questions that are asked for one census; what is left unasked is a gap."""
+    workers: int = 8
+    met: frozenset[str] = field(default=frozenset(), init=False)
+    """ARNs of the keys that the last census came to; empty before one."""
 
     def attribute_census(self, census: Census, *, cancelled: Event | None = None) -> Attribution:
         """Return the tokens of a census by key material, asking KMS where no answer is known.
@@ -126,7 +115,7 @@ class Attributor:
                 )
             else:
                 unasked.setdefault(group.edk_prefix, []).append(group)
-        budget, silent, failure = self._limit, None, None
+        budget, silent, failure = self.limit, None, None
         for prefix, groups in unasked.items():
             stop_if(cancelled)
             tokens = sum(g.tokens for g in groups)
@@ -145,19 +134,19 @@ class Attributor:
             gaps += [found.gap] if found.gap else []
             silent = silent or _silence(found.failure)
             failure = failure or found.failure
-        self._met = frozenset(count.wrapping[0] for count in counts if count.wrapping)
+        self.met = frozenset(count.wrapping[0] for count in counts if count.wrapping)
         return Attribution(_merged(counts), tuple(dict.fromkeys(gaps)), failure)
 
     def damage(self, token: StoredToken) -> str:
         """Return why this very token is known not to open, "" if that is not known. Raises DatabaseError."""
-        answer = self._answers.of(token.digest)
+        answer = self.answers.of(token.digest)
         return answer.reason if answer is not None and answer.key_arn is None else ""
 
     def ask_kms(self, tokens: Sequence[StoredToken]) -> list[_Probe]:
         """Ask KMS about envelopes, several at once, and remember what it says."""
-        with ThreadPoolExecutor(max_workers=self._workers) as pool:
+        with ThreadPoolExecutor(max_workers=self.workers) as pool:
             probes = list(pool.map(self._probe, tokens))
-        self._answers.remember(p.answer for p in probes if p.answer)
+        self.answers.remember(p.answer for p in probes if p.answer)
         return probes
 
     def _probe(self, token: StoredToken) -> _Probe:
@@ -167,7 +156,7 @@ class Attributor:
         except (EnvelopeError, InvalidReferenceError) as error:
             return _Probe(token, KnownAttribution(token.digest, None, None, None, error.message))
         try:
-            answer = self._keyring.attribute(
+            answer = self.keyring.attribute(
                 envelope.encrypted_data_key, named=envelope.named_key, context=context
             )
         except KmsError as error:
@@ -177,7 +166,7 @@ class Attributor:
     def _group(self, prefix: bytes, groups: Sequence[GroupCount], tokens: int, budget: int) -> _Found:
         """Attribute one key material group. Only a damaged member makes the next one worth a question."""
         if budget < 1:
-            return _Found(0, [_unknown(tokens, "not asked")], _over_limit(tokens, self._limit))
+            return _Found(0, [_unknown(tokens, "not asked")], _over_limit(tokens, self.limit))
         counts: list[KeyCount] = []
         damaged: KmsError | None = None
         asked = 0
@@ -200,10 +189,10 @@ class Attributor:
 
     def _members(self, prefix: bytes, groups: Sequence[GroupCount]) -> Iterator[StoredToken]:
         """The census's samples of a group, read by their ids; others only if these are damaged."""
-        samples = self._store.read_many(group.sample for group in groups)
+        samples = self.store.read_many(group.sample for group in groups)
         yield from samples
         scope = TokenScope(frozenset(ENVELOPE_FORMATS), edk_prefixes=(prefix,), unasked=True)
-        for page in self._store.pages(scope, size=MEMBERS_TRIED):
+        for page in self.store.pages(scope, size=MEMBERS_TRIED):
             yield from (token for token in page if token not in samples)
 
     def _one_by_one(self, tokens: int, budget: int, cancelled: Event | None) -> _Found:
@@ -212,7 +201,7 @@ class Attributor:
         counts: list[KeyCount] = []
         asked, failures = 0, dict[str, int]()
         stopped: KmsError | None = None
-        for page in self._store.pages(scope, size=PAGE):
+        for page in self.store.pages(scope, size=PAGE):
             stop_if(cancelled)
             if asked >= budget or stopped is not None:
                 break
@@ -234,7 +223,7 @@ class Attributor:
             failures[str(stopped)] += left
         elif left > 0:
             counts.append(_unknown(left, "not asked"))
-            return _Found(asked, counts, _over_limit(left, self._limit))
+            return _Found(asked, counts, _over_limit(left, self.limit))
         gap = "; ".join(
             f"{counted(number, 'token')}: {reason}" for reason, number in list(failures.items())[:3]
         )
