@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from threading import Event
 
 from sqlalchemy import Engine
@@ -30,30 +30,23 @@ from crypto_core.reencryption.verification import Verifier
 from crypto_core.text.counting import counted
 
 
+@dataclass(eq=False, repr=False)
 class TokenWorkService:
     """Plans, runs and verifies. Blocks on SQL and KMS: call it from a worker."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        planner: Planner,
-        runner: Runner,
-        verifier: Verifier,
-        journal: Journal,
-        *,
-        read_only: bool,
-        approvals: ApprovalGate | None = None,
-    ) -> None:
-        """`approvals` is asked before a run; None where nothing needs a second identity."""
-        self._guard = Guard(
-            journal,
-            read_only=read_only,
-            ready=require_schemas(engine, journal.engine),
-            approvals=approvals,
-        )
-        self._planner = planner
-        self._runner = runner
-        self._verifier = verifier
+    engine: Engine
+    planner: Planner
+    runner: Runner
+    verifier: Verifier
+    journal: Journal
+    _: KW_ONLY
+    read_only: bool
+    approvals: ApprovalGate | None = None
+    """Asked before a run; None where nothing needs a second identity."""
+
+    def __post_init__(self) -> None:
+        ready = require_schemas(self.engine, self.journal.engine)
+        self._guard = Guard(self.journal, read_only=self.read_only, ready=ready, approvals=self.approvals)
 
     def plan_reencryption(
         self, verb: Verb, selection: Selection, target: str, *, allow_downgrade: bool = False
@@ -67,7 +60,7 @@ class TokenWorkService:
         plan, notes = self._guard.plan(
             verb.value,
             str(selection),
-            lambda: self._planner.plan_tokens(verb, selection, target, allow_downgrade=allow_downgrade),
+            lambda: self.planner.plan_tokens(verb, selection, target, allow_downgrade=allow_downgrade),
             Plan.as_json,
             {"to": target},
         )
@@ -105,7 +98,7 @@ class TokenWorkService:
 
         def act(run: Run) -> RunResult:
             run.begin({})
-            return self._runner.run_plan(plan, run, progress=progress, cancelled=cancelled)
+            return self.runner.run_plan(plan, run, progress=progress, cancelled=cancelled)
 
         result, unjournaled = self._guard.run(change, consent, act, _ended)
         if unjournaled:
@@ -122,7 +115,7 @@ class TokenWorkService:
         cancelled: Event | None = None,
     ) -> tuple[Verification, ...]:
         """Open each selected token and say only whether it opened. Changes nothing."""
-        return self._verifier.verify_selection(selection, progress=progress, cancelled=cancelled)
+        return self.verifier.verify_selection(selection, progress=progress, cancelled=cancelled)
 
 
 def _ended(_: Run, result: RunResult) -> Ended[RunResult]:

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from threading import Event
 from uuid import UUID, uuid4
@@ -39,26 +40,19 @@ IDLE_SECONDS = 0.25
 """How often a process without a chunk looks for one."""
 
 
+@dataclass(eq=False, repr=False)
 class JobRunner:
     """One process's work on one job. Blocks on SQL and KMS until the job has ended or is paused."""
 
-    def __init__(
-        self,
-        parts: JobParts,
-        closer: Closer,
-        open_work: OpenWork,
-        open_restoring: OpenRestoring,
-        *,
-        lease_seconds: float = LEASE_SECONDS,
-    ) -> None:
-        """`open_restoring` makes what puts envelopes back, for jobs that undo another."""
-        self._parts = parts
-        self._closer = closer
-        self._open_work = open_work
-        self._open_restoring = open_restoring
-        self._lease_seconds = lease_seconds
-        self._before = 0
-        self._sink: ChunkSink | None = None
+    parts: JobParts
+    closer: Closer
+    open_work: OpenWork
+    open_restoring: OpenRestoring
+    """Makes what puts envelopes back, for jobs that undo another."""
+    _: KW_ONLY
+    lease_seconds: float = LEASE_SECONDS
+    _before: int = field(default=0, init=False)
+    _sink: ChunkSink | None = field(default=None, init=False)
 
     def run_job(self, job_id: int, cancelled: Event) -> None:
         """Work until the job has ended or is paused, or `cancelled` is set.
@@ -66,7 +60,7 @@ class JobRunner:
         Raises KmsError and DatabaseError for what stops this process. If no other works on the job, it has
         failed then, and can be resumed.
         """
-        parts, runner = self._parts, uuid4()
+        parts, runner = self.parts, uuid4()
         actor = parts.journal.actor()
         job = parts.jobs.get(job_id)
         if job.state != RUNNING:
@@ -75,9 +69,9 @@ class JobRunner:
             job_id, runner, host=clean(socket.gethostname(), 100), pid=os.getpid(), actor=clean(actor, 300)
         )
         if job.restores is None:
-            opened = self._open_work()
+            opened = self.open_work()
         else:
-            opened = self._open_restoring(parts.jobs.get(job.restores).run_id)
+            opened = self.open_restoring(parts.jobs.get(job.restores).run_id)
         try:
             with opened as work, self._heartbeat(job_id, runner, work, cancelled) as heart:
                 self._work_on(job, runner, work, heart, actor)
@@ -90,23 +84,23 @@ class JobRunner:
                 parts.jobs.leave(runner)
 
     def _heartbeat(self, job_id: int, runner: UUID, work: ChunkWork, cancelled: Event) -> Heartbeat:
-        parts = self._parts
+        parts = self.parts
         return Heartbeat(
             parts.jobs,
             parts.chunks,
             job_id,
             runner,
             work,
-            lease_seconds=self._lease_seconds,
+            lease_seconds=self.lease_seconds,
             cancelled=cancelled,
             written=lambda: self._before + (self._sink.written if self._sink else 0),
         )
 
     def _work_on(self, job: JobRow, runner: UUID, work: ChunkWork, heart: Heartbeat, actor: str) -> None:
-        parts, endure = self._parts, Endurance(heart.stop)
+        parts, endure = self.parts, Endurance(heart.stop)
         order: TokenTask | None = None
         while not heart.stop.is_set():
-            claim = partial(parts.chunks.claim_chunk, job.id, runner, self._lease_seconds)
+            claim = partial(parts.chunks.claim_chunk, job.id, runner, self.lease_seconds)
             chunk = endure(claim)
             if chunk is not None:
                 if order is None or chunk.wave != job.wave:
@@ -114,7 +108,7 @@ class JobRunner:
                     order = endure(partial(self._order, job))
                 self._chunk(job, order, chunk, work, heart, actor)
                 continue
-            closing = endure(partial(self._closer.close_job, job.id, heart.stop, actor))
+            closing = endure(partial(self.closer.close_job, job.id, heart.stop, actor))
             if closing is Closing.ENDED:
                 return
             if closing is Closing.WAIT:
@@ -123,7 +117,7 @@ class JobRunner:
     def _chunk(
         self, job: JobRow, order: TokenTask, chunk: Chunk, work: ChunkWork, heart: Heartbeat, actor: str
     ) -> None:
-        parts, outstanding = self._parts, Outstanding()
+        parts, outstanding = self.parts, Outstanding()
         ground = ChunkGround(
             parts.store,
             parts.chunks,
@@ -156,7 +150,7 @@ class JobRunner:
                 self._give_back(chunk, outstanding, heart, finished=finished)
 
     def _give_back(self, chunk: Chunk, outstanding: Outstanding, heart: Heartbeat, *, finished: bool) -> None:
-        chunks, counted = self._parts.chunks, outstanding.counted()
+        chunks, counted = self.parts.chunks, outstanding.counted()
         # Where this fails, the lease runs out.
         with suppress(DatabaseError, LeaseLostError):
             if finished:
@@ -167,8 +161,8 @@ class JobRunner:
     def _order(self, job: JobRow) -> TokenTask:
         keys: dict[bytes, str] = {}
         if job.source_key_arn is None:
-            with connected(self._parts.engine) as connection:
-                groups = self._parts.answers.by_group(connection)
+            with connected(self.parts.engine) as connection:
+                groups = self.parts.answers.by_group(connection)
             keys = {prefix: next(iter(ws))[0] for prefix, ws in groups.items() if len(ws) == 1}
         return TokenTask(
             verb=Verb(job.verb),
@@ -187,7 +181,7 @@ class JobRunner:
         """
         if order.source is None:
             return False
-        probe = self._parts.attributor.ask_kms([token])[0]
+        probe = self.parts.attributor.ask_kms([token])[0]
         answer = probe.answer
         if probe.failure is not None and probe.failure.transient:
             raise probe.failure
@@ -201,13 +195,13 @@ class JobRunner:
         """Tell the journal what was encrypted in place: no backup tells it (see database/authorship.py)."""
         references = sorted(str(ref) for ref in written)
         detail = {"job": job.id, "run": str(job.run_id), "to": job.target_key_arn, "references": references}
-        within = connection if self._parts.same_database else None
+        within = connection if self.parts.same_database else None
         subject = references[0] if len(references) == 1 else f"{len(references)} tokens"
-        self._parts.journal.record(job.verb, subject, Outcome.DONE, detail, within=within, actor=actor)
+        self.parts.journal.record(job.verb, subject, Outcome.DONE, detail, within=within, actor=actor)
 
     def _fail(self, job_id: int, runner: UUID, error: KeydeckError) -> None:
         """Nobody works on the job any more: say why, until somebody resumes it."""
-        jobs = self._parts.jobs
+        jobs = self.parts.jobs
         with suppress(DatabaseError):
             jobs.leave(runner)
             if not jobs.lively(job_id):

@@ -6,7 +6,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, replace
+from dataclasses import KW_ONLY, astuple, dataclass, replace
 from threading import Event, Thread
 from typing import Any
 
@@ -50,27 +50,22 @@ LOOK_SECONDS = 0.5
 """How often `join_job` tells where the job stands."""
 
 
+@dataclass(eq=False, repr=False)
 class JobService:
     """Plans, starts and steers jobs, and works on them. Blocks on SQL and KMS: call it from a worker."""
 
-    def __init__(
-        self,
-        parts: JobParts,
-        planner: JobPlanner,
-        runner: Callable[[], JobRunner],
-        status: StatusService,
-        *,
-        read_only: bool,
-        approvals: ApprovalGate | None = None,
-    ) -> None:
-        """`runner` makes what works on one job for this process. `approvals` is asked before a job is made;
-        None where nothing needs a second identity.
-        """
-        self._guard = parts.guard(read_only=read_only, approvals=approvals)
-        self._parts = parts
-        self._planner = planner
-        self._runner = runner
-        self._status = status
+    parts: JobParts
+    planner: JobPlanner
+    runner: Callable[[], JobRunner]
+    """Makes what works on one job for this process."""
+    status: StatusService
+    _: KW_ONLY
+    read_only: bool
+    approvals: ApprovalGate | None = None
+    """Asked before a job is made; None where nothing needs a second identity."""
+
+    def __post_init__(self) -> None:
+        self._guard = self.parts.guard(read_only=self.read_only, approvals=self.approvals)
 
     def plan_job(
         self,
@@ -87,8 +82,8 @@ class JobService:
         """
 
         def job() -> JobPlan:
-            tokens = self._planner.plan_tokens(verb, selection, target, options, cancelled=cancelled)
-            return self._planner.plan_job(tokens, options, cancelled=cancelled)
+            tokens = self.planner.plan_tokens(verb, selection, target, options, cancelled=cancelled)
+            return self.planner.plan_job(tokens, options, cancelled=cancelled)
 
         plan, notes = self._guard.plan(verb.value, str(selection), job, _told, {"to": target})
         return _with_notes(plan, notes)
@@ -102,8 +97,8 @@ class JobService:
         """
 
         def fitting() -> JobPlan | Plan:
-            tokens = self._planner.plan_tokens(verb, selection, target, options)
-            return self._planner.plan_job(tokens, options) if tokens.tokens > few else tokens
+            tokens = self.planner.plan_tokens(verb, selection, target, options)
+            return self.planner.plan_job(tokens, options) if tokens.tokens > few else tokens
 
         plan, notes = self._guard.plan(
             verb.value,
@@ -123,7 +118,7 @@ class JobService:
         (journaled as refused) before anything is changed. Raises ApprovalNeededError, journaled too, where
         the settings want a second identity and none has approved this plan.
         """
-        parts, what = self._parts, plan.plan
+        parts, what = self.parts, plan.plan
         change = GuardedChange(
             action=what.verb.value,
             subject=str(what.selection),
@@ -150,7 +145,7 @@ class JobService:
                 plan_digest=plan.digest,
                 planned=what.tokens,
                 calls_per_second=plan.calls_per_second,
-                census_before=self._status.take_census().as_json(),
+                census_before=self.status.take_census().as_json(),
                 created_by=clean(actor, 300),
                 host=clean(socket.gethostname(), 100),
                 consent=run.consent.origin.value,
@@ -158,7 +153,7 @@ class JobService:
             with connected(parts.engine, write=True) as connection:
                 job_id = parts.jobs.create(connection, draft)
                 if what.unlisted:
-                    for picked in self._planner.picked(what):
+                    for picked in self.planner.picked(what):
                         parts.chunks.cut_picked(connection, job_id, 1, picked)
                 elif what.scope.references is not None:
                     parts.chunks.cut_listed(connection, job_id, 1, what.scope.references)
@@ -188,7 +183,7 @@ class JobService:
 
         def work() -> None:
             try:
-                self._runner().run_job(job, ended)
+                self.runner().run_job(job, ended)
             except KeydeckError as error:
                 failures.append(error)
 
@@ -214,16 +209,16 @@ class JobService:
 
     def jobs(self, limit: int = 200) -> tuple[JobView, ...]:
         """Return jobs, the newest first."""
-        return self._views(self._parts.jobs.list(limit))
+        return self._views(self.parts.jobs.list(limit))
 
     def show_job(self, job: int) -> JobView:
         """Return where a job stands. Raises UnknownJobError."""
-        return self._views((self._parts.jobs.get(job),))[0]
+        return self._views((self.parts.jobs.get(job),))[0]
 
     def unwritten(self, job: int, kind: str = "", *, limit: int = 200) -> tuple[Unwritten, ...]:
         """Return tokens that a job can't write, of one kind or all."""
-        self._parts.jobs.get(job)
-        found = self._parts.unwritable.listed(job, kind, limit=limit)
+        self.parts.jobs.get(job)
+        found = self.parts.unwritable.listed(job, kind, limit=limit)
         return tuple(Unwritten(str(one.ref), one.reason) for one in found)
 
     def pause_job(self, job: int) -> JobView:
@@ -241,7 +236,7 @@ class JobService:
     def retry_job(self, job: int) -> int:
         """Try the tokens anew that could not be written; returns how many. Raises JobError, journaled."""
         self._guard.may_change("retry")
-        parts = self._parts
+        parts = self.parts
         actor = parts.journal.actor()
         with self._steering("retry", job, actor) as (connection, row):
             if row.state == CANCELLED:
@@ -256,7 +251,7 @@ class JobService:
 
     def _change(self, job: int, word: str, to: str, among: tuple[str, ...]) -> JobView:
         self._guard.may_change(f"{word} a job")
-        parts = self._parts
+        parts = self.parts
         actor = parts.journal.actor()
         with self._steering(word, job, actor) as (connection, row):
             if not parts.jobs.change(job, to, among, connection=connection):
@@ -269,20 +264,20 @@ class JobService:
     def _steering(self, word: str, job: int, actor: str) -> Iterator[tuple[Connection, JobRow]]:
         """A transaction over a job; what is refused in it is journaled after it was rolled back."""
         recording = self._guard.recording(f"jobs {word}", f"job {job}")
-        with recording, connected(self._parts.engine, write=True) as connection:
-            yield connection, self._parts.jobs.get(job, connection)
+        with recording, connected(self.parts.engine, write=True) as connection:
+            yield connection, self.parts.jobs.get(job, connection)
 
     def _record(self, row: JobRow, word: str, detail: dict[str, Any], connection: Any, actor: str) -> None:
-        journal, told = self._parts.journal, {"job": row.id, "run": str(row.run_id), **detail}
-        within = self._parts.journaling(connection)
+        journal, told = self.parts.journal, {"job": row.id, "run": str(row.run_id), **detail}
+        within = self.parts.journaling(connection)
         journal.record(f"jobs {word}", f"job {row.id}", Outcome.DONE, told, within=within, actor=actor)
 
     def _views(self, rows: tuple[JobRow, ...]) -> tuple[JobView, ...]:
         ids = [row.id for row in rows]
         if not ids:
             return ()
-        counts = self._parts.jobs.counts(ids)
-        runners = self._parts.jobs.runners(ids)
+        counts = self.parts.jobs.counts(ids)
+        runners = self.parts.jobs.runners(ids)
         return tuple(
             job_view(row, counts.get(row.id, JobCounts()), [r for r in runners if r.job_id == row.id])
             for row in rows

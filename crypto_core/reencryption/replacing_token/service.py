@@ -8,7 +8,7 @@ opened by KMS and compared before anything is written, and what is stored is rea
 from __future__ import annotations
 
 import logging
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -67,7 +67,7 @@ class _Written:
     sealed: SealedToken
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class TokenEntering:
     """Plans and writes. Blocks on SQL, KMS and the provider: call it from a worker."""
 
@@ -89,7 +89,6 @@ class TokenEntering:
     observer: Observer = SILENT
     approvals: ApprovalGate | None = None
     """Asked before a token is sent or written; None where nothing needs a second identity."""
-    _guard: Guard = field(init=False)
 
     def __post_init__(self) -> None:
         ready = require_schemas(self.engine, self.journal.engine)
