@@ -67,7 +67,7 @@ class Scene:
         services = container.services
         witness = StoreWitness(container.events, container.event_coverage.reached)
         changes = services.key_changes
-        assert callable(changes.plan)
+        assert callable(changes.plan_change)
         made = if_made(changes)
         assert isinstance(made, KeyChangeService)
         made._patience = ()

@@ -20,9 +20,9 @@ DONE, NOW, WAITING, UNKNOWN = "done", "now", "waiting", "not known"
 def changed(stage: Stage, change: KeyChange) -> None:
     with stage.container() as container:
         work = container.services.key_changes
-        plan = work.plan(change)
+        plan = work.plan_change(change)
         typed = plan.danger is Danger.TYPED
-        work.run(plan, Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan))
+        work.make_change(plan, Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan))
 
 
 def moved(stage: Stage, source: str, target: str) -> int:
