@@ -27,7 +27,6 @@ from crypto_core.errors import (
     KmsError,
 )
 from crypto_core.key_names import account_of, parse_key_name, region_of
-from crypto_core.text.cleaning import clean
 from screens.blocking import DaemonThreads
 from screens.services import Surroundings
 
@@ -96,17 +95,17 @@ class EnvironmentProbe:
         """Return what the header shows, within ANSWER_SECONDS; trouble is part of it, never raised."""
         late = _answered(self._aws, self._database)
         aws, database = self._aws.last, self._database.last
-        host, name = clean(self._url.host or "local socket"), clean(self._url.database or "")
+        host, name = self._url.host or "local socket", self._url.database or ""
         return Surroundings(
             account=aws.identity.account if aws.identity else "",
             identity=aws.identity.arn if aws.identity else "",
-            region=clean(aws.regions[0], 40) if aws.regions else "",
-            regions=tuple(clean(region, 40) for region in aws.regions),
-            profile=clean(self._settings.profile or "", 100),
+            region=aws.regions[0] if aws.regions else "",
+            regions=tuple(aws.regions),
+            profile=self._settings.profile or "",
             database=f"{name}@{host}",
             database_host=host,
             database_name=name,
-            database_role=clean(database.role),
+            database_role=database.role,
             write_key=self._settings.write_key or "",
             write_key_alias=alias_of(self._settings.write_key, self._aliases()),
             write_format=self._settings.write_format,
@@ -115,7 +114,7 @@ class EnvironmentProbe:
             aws_trouble=_NO_ANSWER if self._aws in late else aws.trouble,
             credentials_expired=aws.expired,
             credentials_remedy=aws.remedy,
-            environment=clean(self._settings.environment),
+            environment=self._settings.environment,
             environment_colour=self._settings.environment_colour,
         )
 

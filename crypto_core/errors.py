@@ -12,13 +12,13 @@ from crypto_core.text.cleaning import clean
 
 
 class KeydeckError(Exception):
-    """The root. `message` says what happened and to what, `remedy` what the operator can do."""
+    """The root. `message` says what happened and to what, `remedy` what the operator can do: clean text."""
 
     default_remedy = ""
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
-        self.message = clean(message, 2000)
-        self.remedy = clean(remedy or self.default_remedy, 2000)
+        self.message = clean(message, 2_000)
+        self.remedy = clean(remedy or self.default_remedy, 2_000)
         super().__init__(self.message)
 
     def __str__(self) -> str:

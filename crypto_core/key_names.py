@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from crypto_core.errors import SettingsError
+from crypto_core.text.cleaning import CleanText, clean
 
 _ARN = re.compile(
     r"arn:(?P<partition>[a-z0-9-]+):kms:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):(?P<rest>.+)"
@@ -100,7 +101,12 @@ def is_multi_region(arn: str) -> bool:
     return parsed is not None and parsed["rest"].startswith("key/mrk-")
 
 
-def short_key(name: str) -> str:
+def short_key(name: str) -> CleanText:
     """The last four characters of a key id as "…9f2c", an alias whole: enough to tell keys apart on a row."""
     rest = name.rsplit(":", 1)[-1]
-    return rest if rest.startswith("alias/") else f"…{rest[-4:]}"
+    return clean(rest if rest.startswith("alias/") else f"…{rest[-4:]}")
+
+
+def short_material(key_material_id: str) -> CleanText:
+    """The beginning of a key material's id as "96083e…": enough to tell a key's materials apart."""
+    return clean(f"{key_material_id[:6]}…")

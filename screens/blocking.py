@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from crypto_core.errors import KeydeckError
 from crypto_core.log.tracebacks import chain, stack_lines, type_name
+from crypto_core.text.cleaning import cleans
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -48,6 +49,7 @@ def _run(future: Future[T], fn: Callable[..., T], args: tuple[Any, ...], kwargs:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(message=2_000, remedy=2_000)
 class Trouble:
     """Why a call gave no answer, as the operator reads it: what happened, and what can be done."""
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import Term
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from crypto_core.trail.query import parse
 
 FIRST = "-service since:24h"
@@ -33,7 +33,7 @@ def since(words: str, last: datetime | None, now: datetime) -> datetime:
     Raises InvalidFilterError for words that name no time.
     """
     if words:
-        none = InvalidFilterError(f"{clean(words, 40)!r} is no time.", position=0, remedy=_TIMES)
+        none = InvalidFilterError(f"{shortened(words, 40)!r} is no time.", position=0, remedy=_TIMES)
         if '"' in words:  # it would end the value
             raise none
         try:

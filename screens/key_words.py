@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from crypto_core.key_names import same_key, short_key
+from crypto_core.key_names import same_key, short_key, short_material
 from crypto_core.keys.state import KeyState
-from crypto_core.text.cleaning import clean
 
 
 class KeyWords:
@@ -34,7 +33,7 @@ class KeyWords:
         if key_arn is None:
             return "-"
         key = self.find(key_arn)
-        return clean(key.name if key else short_key(key_arn), 120).removeprefix("alias/")
+        return (key.name if key else short_key(key_arn)).removeprefix("alias/")
 
     def long(self, key_arn: str | None, alias: str | None = None) -> str:
         """The alias and the end of the key id: "alias/tokens …9f2c"."""
@@ -42,7 +41,7 @@ class KeyWords:
             return "unknown key"
         key = self.find(key_arn)
         name = alias or (key.aliases[0] if key and key.aliases else "")
-        return clean(f"{name} {short_key(key_arn)}".strip(), 160)
+        return f"{name} {short_key(key_arn)}".strip()
 
     def generation(self, key_arn: str | None, key_material_id: str | None) -> str:
         """The material's number, 1 being the first, else the beginning of its id; "" where it isn't known."""
@@ -50,7 +49,7 @@ class KeyWords:
             return ""
         key = self.find(key_arn)
         number = key.material_number(key_material_id) if key else None
-        return str(number) if number is not None else f"{clean(key_material_id, 64)[:6]}…"
+        return str(number) if number is not None else short_material(key_material_id)
 
     def short_with_generation(self, key_arn: str | None, key_material_id: str | None) -> str:
         """One cell for both: "tokens · 3"."""

@@ -7,27 +7,26 @@ from datetime import timedelta
 
 from crypto_core.reencryption.jobs.model import JobPlan
 from crypto_core.reencryption.plan import Plan
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.ages import span
 
 
 def plan_lines(plan: Plan, kms_calls: int) -> Iterator[str]:
     """Yield what a run would do, line by line, cleaned. `kms_calls` is how many calls of KMS it takes."""
-    yield _line(f"{plan.verb.words}: {counted(plan.tokens, 'token')} ({plan.selection})")
-    yield _line(f"to {plan.target_name}  {plan.target_key_arn}")
+    yield f"{plan.verb.words}: {counted(plan.tokens, 'token')} ({plan.selection})"
+    yield f"to {plan.target_name}  {plan.target_key_arn}"
     for column, tokens in plan.by_column.items():
-        yield _line(f"  {column}  {tokens:,}")
+        yield f"  {column}  {tokens:,}"
     for conversion in plan.conversions:
         if conversion.changes:
-            yield _line(f"  {conversion.source} becomes {conversion.written}: {conversion.tokens:,}")
-    yield _line(f"KMS calls: {kms_calls:,}")
+            yield f"  {conversion.source} becomes {conversion.written}: {conversion.tokens:,}"
+    yield f"KMS calls: {kms_calls:,}"
     for unwritten in plan.refused:
-        yield _line(f"Left as it is: {unwritten.reference}: {unwritten.reason}.")
+        yield f"Left as it is: {unwritten.reference}: {unwritten.reason}."
     for warning in plan.warnings:
-        yield _line(f"Note: {warning}")
+        yield f"Note: {warning}"
     for reason in plan.coverage.reasons:
-        yield _line(f"Not covered: {reason}")
+        yield f"Not covered: {reason}"
 
 
 def takes_words(plan: JobPlan, processes: int | None) -> str:
@@ -39,7 +38,3 @@ def takes_words(plan: JobPlan, processes: int | None) -> str:
         f"at least {time}, at up to {plan.calls_per_second:,.0f} KMS calls/s, {plan.quota_share:.0%} of the "
         f"quota of {plan.quota:,} that production shares; about ${plan.dollars:,.2f}; {number}"
     )
-
-
-def _line(text: str) -> str:
-    return clean(text, 2_000)

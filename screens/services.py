@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from crypto_core.text.cleaning import cleans
+
 if TYPE_CHECKING:
     # A service is loaded when it is first used.
     from crypto_core.database.tokens.inspection import Inspector
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(600)
 class Surroundings:
     """Where the console works: what the header shows. Cleaned text; "" where it isn't known.
 
@@ -87,6 +90,7 @@ class DatabaseChoice:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(trouble=600)
 class Offered:
     """What can be switched to. Cleaned text."""
 

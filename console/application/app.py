@@ -350,7 +350,7 @@ class KeydeckApp(Actor, App[None]):
 
     async def run_command(self, text: str) -> bool:
         """Do what a command says, as if its key had been pressed; returns whether it was begun."""
-        name, _, argument = text.strip().partition(" ")
+        name, _, argument = clean(text.strip(), LONGEST).partition(" ")
         for actor, action in within_reach(self.screen):
             if name.lower() in action.commands:
                 return await perform(actor, action, argument.strip())

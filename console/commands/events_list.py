@@ -18,6 +18,7 @@ from console.printed.printing import print_csv, print_facts, print_gaps, print_j
 from crypto_core.errors import EventVanishedError
 from crypto_core.lists.paging import Query
 from crypto_core.lists.row_files import CsvWriter
+from crypto_core.text.cleaning import CleanText
 from crypto_core.text.counting import counted
 from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.record_reader import load
@@ -248,9 +249,9 @@ def _print_csv(rows: Iterator[StoredEvent]) -> None:
 
 def _split(found: Tallies, limit: int) -> Tallies:
     """Count each of an event's keys, or materials, by itself."""
-    single: dict[str, EventTally] = {}
+    single: dict[CleanText, EventTally] = {}
     for row in found.rows:
-        for text in row.texts[0].split(" "):
+        for text in map(CleanText, row.texts[0].split(" ")):
             alone = EventTally((text,), row.events, row.failed, row.denied, row.first, row.last)
             single[text] = joined(single.get(text), alone)
     ordered = sorted(single.values(), key=lambda t: (-t.events, t.texts))

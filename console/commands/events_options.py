@@ -15,7 +15,7 @@ from console.commands.session import loaded
 from crypto_core.errors import SettingsError
 from crypto_core.key_names import short_key
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases, parse
@@ -145,7 +145,7 @@ class StreamedTable:
         """Print rows; before the first ones the headings."""
         from rich.cells import cell_len
 
-        lines = [[clean(cell, 200) for cell in row] for row in rows]
+        lines: list[list[str]] = [[shortened(cell, 200) for cell in row] for row in rows]
         if not self._widths:
             lines.insert(0, list(self._headers))
             self._widths = [max(cell_len(line[i]) for line in lines) for i in range(len(self._headers))]

@@ -13,7 +13,6 @@ from console.printed.printing import print_facts, print_gaps, print_json, print_
 from crypto_core.key_names import short_key
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef, parse_reference
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
@@ -197,4 +196,4 @@ def _print_tallies(found: Tallies, headers: tuple[str, ...]) -> None:
 
 def _quoted(text: str) -> str:
     """A text as one word of a shell: it holds what others wrote."""
-    return shlex.quote(clean(text, 2_000))
+    return shlex.quote(text)

@@ -22,7 +22,6 @@ from crypto_core.findings.registry import rule_by_id, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.ocsf import detection
 from crypto_core.trail.rules.service import WINDOW, Examined
@@ -160,7 +159,7 @@ def print_findings(posture: Posture) -> None:
 def _print(finding: Finding) -> None:
     print_marked(finding.severity, finding.title)
     for name, text in finding_facts(finding, SHOWN_EVENTS):
-        click.echo(f"             {name:8}  {clean(text, 4_000)}")
+        click.echo(f"             {name:8}  {text}")
 
 
 def _print_suppressed(one: Suppressed) -> None:

@@ -21,7 +21,7 @@ from console.printed.job_words import (
     say_end,
     unwritten_of,
 )
-from console.printed.printing import print_json, say
+from console.printed.printing import print_json, print_line, say
 from crypto_core.errors import ReadOnlyError, RefusedError
 from crypto_core.text.counting import counted
 
@@ -87,7 +87,7 @@ def show(*, job: int, errors: bool, limit: int, as_json: bool) -> int:
         print_json(document | ({"not_written": _listed(unwritten)} if errors else {}))
     else:
         for line in describe(view):
-            click.echo(line)
+            print_line(line)
         print_unwritten(view, unwritten)
     return 0 if view.complete else 1
 
@@ -178,7 +178,7 @@ def cancel(*, job: int, yes: bool, as_json: bool) -> int:
             raise ReadOnlyError(f"Job {job} is not cancelled.")
         if not yes:
             for line in describe(view):
-                click.echo(line, err=True)
+                print_line(line, err=True)
             about = "This ends the job for good."
             type_in(str(job), f"Type the job's number ({job}) to end it", about=about)
         view = work.cancel_job(job)

@@ -16,7 +16,6 @@ from crypto_core.database.state.journal import EntryFilter
 from crypto_core.database.state.journal_checkpoints import Checkpoint, JournalCheck, checkpoint_of
 from crypto_core.errors import RefusedError
 from crypto_core.guard.outcome import Outcome
-from crypto_core.text.cleaning import clean
 from screens.ages import ago
 
 LARGEST_CHECKPOINT = 65_536
@@ -138,7 +137,7 @@ def _read(file: Path) -> Checkpoint:
             document: Any = json.loads(opened.read(LARGEST_CHECKPOINT))
         return checkpoint_of(document if isinstance(document, dict) else {})
     except OSError as error:
-        raise RefusedError(f"{file} can't be read: {clean(error.strerror)}.") from error
+        raise RefusedError(f"{file} can't be read: {error.strerror}.") from error
     except (ValueError, RecursionError, RefusedError) as error:
         raise RefusedError(
             f"{file} is no checkpoint of the journal.",

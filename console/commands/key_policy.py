@@ -15,7 +15,6 @@ from crypto_core.keys.policy.document import MOST_BYTES, parse_policy
 from crypto_core.keys.policy.explanation import Sentence
 from crypto_core.keys.policy.least_privilege import Role, least_privilege
 from crypto_core.keys.policy.reading import KeyPolicy
-from crypto_core.text.cleaning import clean
 
 _Command = Callable[..., None]
 
@@ -94,7 +93,7 @@ def policy_text(file: IO[bytes]) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise PolicyError(f"{clean(file.name, 200)} is not UTF-8 text.") from error
+        raise PolicyError(f"{file.name} is not UTF-8 text.") from error
 
 
 def _show_sentences(now: KeyPolicy, *, as_json: bool) -> None:

@@ -13,7 +13,6 @@ from console.printed.printing import meter, print_gaps, print_json, print_line, 
 from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Step, StepId
 from crypto_core.keys.replacement.service import SHORTEST_SECONDS
 from crypto_core.reencryption.materials import KeyMaterials, MaterialTokens
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.keys.guide_signs import STEPS
 
@@ -150,11 +149,11 @@ def _print_instructions(step: Step) -> None:
 
 
 def _line(before: str, text: str) -> None:
-    click.echo(f"     {before}{clean(text, 4000)}")
+    click.echo(f"     {before}{text}")
 
 
 def _named(name: str, key_arn: str) -> str:
-    return key_arn if name.startswith("…") else f"{clean(name, 300)}  {key_arn}"
+    return key_arn if name.startswith("…") else f"{name}  {key_arn}"
 
 
 def _tell_waiting(guide: Guide) -> None:

@@ -20,7 +20,7 @@ from crypto_core.errors import KeydeckError
 from crypto_core.log.logbook import LogLine, Recent
 from crypto_core.log.redaction import redacted
 from crypto_core.log.tracebacks import chain, stack_lines, type_name
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText, clean
 
 OWN = ("console", "crypto_core", "screens")
 """Loggers whose records count from INFO."""
@@ -91,7 +91,7 @@ class FileLogBook(logging.Handler):
             self.release()
         super().close()
 
-    def _write(self, at: datetime, level: int, logger: str, message: str) -> None:
+    def _write(self, at: datetime, level: int, logger: CleanText, message: CleanText) -> None:
         self._recent.add(at, level, logger, message)
         if self._file is None:
             return
@@ -106,7 +106,7 @@ class FileLogBook(logging.Handler):
 
     def _fail(self, error: LogFileError) -> None:
         self._trouble = error.message
-        self._recent.add(datetime.now(UTC), logging.WARNING, __name__, error.message)
+        self._recent.add(datetime.now(UTC), logging.WARNING, clean(__name__), error.message)
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def log_path(settings: Settings) -> Path | None:
     return folder / "keydeck" / "keydeck.log"
 
 
-def _message(record: logging.LogRecord) -> str:
+def _message(record: logging.LogRecord) -> CleanText:
     try:
         text = str(record.getMessage())
     except Exception as error:  # noqa: BLE001  # arguments that don't fit, or can't be shown

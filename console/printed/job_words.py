@@ -6,11 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from console.printed.printing import print_json, print_table, say, utc
+from console.printed.printing import print_json, print_line, print_table, say, utc
 from crypto_core.reencryption.jobs.model import JobPlan, JobState, JobView
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.ages import span
 from screens.plan_words import takes_words
@@ -75,17 +72,17 @@ def print_list(found: Sequence[JobView]) -> None:
 
 
 def describe(view: JobView) -> Iterator[str]:
-    """Yield one job, line by line, cleaned."""
+    """Yield one job, line by line."""
     job = view.job
     yield _line(f"job {job.id}: {view.state.value}", view.why)
-    yield _line(f"{job.verb.words}: {job.selection}")
+    yield f"{job.verb.words}: {job.selection}"
     if job.source_key_arn:
-        yield _line(f"from {job.source_key_arn}")
-    yield _line(f"to   {job.target_key_arn}")
-    yield _line(f"begun {utc(job.created_at)} UTC by {job.created_by} on {job.host}")
+        yield f"from {job.source_key_arn}"
+    yield f"to   {job.target_key_arn}"
+    yield f"begun {utc(job.created_at)} UTC by {job.created_by} on {job.host}"
     if job.restores is not None:
-        yield _line(f"puts back what job {job.restores} replaced")
-    yield _line(
+        yield f"puts back what job {job.restores} replaced"
+    yield (
         f"written {view.done:,} of {job.planned:,}, left {view.remaining:,}, not written {view.poisoned:,}, "
         f"conflicts tried again {view.conflicts:,}"
     )
@@ -96,21 +93,21 @@ def describe(view: JobView) -> Iterator[str]:
         f"throttled of late {throttled:,}" if throttled else "",
     )
     if view.eta_seconds is not None and view.state is JobState.RUNNING:
-        yield _line(f"about {span(timedelta(seconds=view.eta_seconds))} to go")
+        yield f"about {span(timedelta(seconds=view.eta_seconds))} to go"
     for kind, tokens in view.errors.items():
-        yield _line(f"not written, {kind}: {tokens:,}")
+        yield f"not written, {kind}: {tokens:,}"
     for runner in view.runners:
         words = "ended" if runner.ended else f"seen {utc(runner.seen_at)} UTC"
-        yield _line(f"process {runner.pid} on {runner.host}, {words}, as {runner.actor}")
+        yield f"process {runner.pid} on {runner.host}, {words}, as {runner.actor}"
     for remark in view.remarks:
-        yield _line(f"Note: {remark}")
+        yield f"Note: {remark}"
 
 
 def print_unwritten(view: JobView, unwritten: Mapping[str, Sequence[tuple[str, str]]]) -> None:
     """Print the tokens that can't be written, by kind; says where not all are named."""
     for kind, tokens in unwritten.items():
         for reference, reason in tokens:
-            click.echo(_line(f"not written, {kind}: {reference}", reason))
+            print_line(_line(f"not written, {kind}: {reference}", reason))
         if len(tokens) < view.errors.get(kind, 0):
             say(f"{kind}: {len(tokens):,} of {view.errors[kind]:,}. More with --limit.")
 
@@ -129,7 +126,7 @@ def say_end(view: JobView, *, as_json: bool, more: Mapping[str, Any] | None = No
         print_json(document_of(view) | dict(more or {}))
         return
     for line in describe(view):
-        click.echo(line)
+        print_line(line)
     if view.state is JobState.RUNNING:
         say(f"Job {view.job.id} is not at its end. Work on it with: keydeck jobs join {view.job.id}")
     elif view.state in (JobState.PAUSED, JobState.FAILED):
@@ -150,7 +147,7 @@ def code_of(view: JobView, *, interrupted: bool) -> int:
 def print_takes(plan: JobPlan, *, processes: int | None, err: bool = False) -> None:
     """Print what a job takes, and who loses access by it; `processes` None: as cores are full and free."""
     for line in (takes_words(plan, processes), *(f"Loses access: {loss}" for loss in plan.losses)):
-        click.echo(_line(line), err=err)
+        print_line(line, err=err)
 
 
 def takes_of(plan: JobPlan, processes: int | None) -> dict[str, Any]:
@@ -169,4 +166,4 @@ def takes_of(plan: JobPlan, processes: int | None) -> dict[str, Any]:
 
 
 def _line(text: str, more: str = "") -> str:
-    return clean(f"{text}: {more}" if more else text, 2_000)
+    return f"{text}: {more}" if more else text

@@ -29,7 +29,7 @@ from crypto_core.errors import (
     SettingsError,
 )
 from crypto_core.log.observation import SILENT, Observer, observed_call
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText, clean
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -115,8 +115,8 @@ _IDENTITY_OPTIONS: dict[str, Any] = {
 class Identity:
     """Who AWS says the caller is (sts:GetCallerIdentity)."""
 
-    account: str
-    arn: str
+    account: CleanText
+    arn: CleanText
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +297,7 @@ class KmsApi:
 
     def give_up(self, error: CredentialsError) -> None:
         """Remember that AWS does not take the credentials, and tell in the error what renews them."""
-        error.remedy = self._sessions.renewal()
+        error.remedy = clean(self._sessions.renewal(), 2_000)
         self._refusal = CredentialRefusal(
             error.message, error.remedy, isinstance(error, CredentialsExpiredError)
         )

@@ -9,10 +9,11 @@ from typing import Any
 
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import cleans
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(subject=300, title=300, evidence=1_000, remedy=1_000)
 class Finding:
     """Something in the posture or in CloudTrail that deserves an operator. Cleaned text.
 
@@ -33,10 +34,6 @@ class Finding:
     events: tuple[str, ...] = ()
     first_at: datetime | None = None
     last_at: datetime | None = None
-
-    def __post_init__(self) -> None:
-        for name, limit in (("subject", 300), ("title", 300), ("evidence", 1_000), ("remedy", 1_000)):
-            object.__setattr__(self, name, clean(getattr(self, name), limit))
 
     def as_json(self) -> dict[str, Any]:
         """The finding as a JSON document's part; what only CloudTrail's have is left out of others."""
@@ -60,14 +57,12 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(reason=1_000)
 class Gap:
     """What could not be examined, and the worst that it may hide. Cleaned text."""
 
     reason: str
     hides: Severity
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "reason", clean(self.reason, 1_000))
 
 
 def once_each(said: Iterable[Finding | Gap]) -> tuple[tuple[Finding, ...], tuple[Gap, ...]]:

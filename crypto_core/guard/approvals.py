@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from crypto_core.guard.operations import OPERATIONS
+from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
 
 ACTIONS = tuple(operation.name for operation in OPERATIONS if operation.second_person)
 """All that can be made to need four eyes, as commands and the journal call it; revoke is at a provider."""
@@ -33,20 +34,21 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(action=100, summary=4_000, digest=200, requested_by=512, decided_by=512)
 class Approval:
     """A request for approval. `plan` is the plan as it was shown, `digest` binds it. Cleaned text."""
 
     id: UUID
-    action: str
+    action: CleanText
     """What is to be done, such as keys disable or revoke tokens."""
-    summary: str
-    digest: str
+    summary: CleanText
+    digest: CleanText
     plan: Mapping[str, Any]
-    requested_by: str
+    requested_by: CleanText
     requested_at: datetime
     expires_at: datetime
     decision: Decision
-    decided_by: str = ""
+    decided_by: CleanText = NO_TEXT
     decided_at: datetime | None = None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from crypto_core.incidents.runbooks.placeholders import KNOWN_LATER
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 
 class IncidentState(StrEnum):
@@ -79,13 +80,11 @@ class IncidentScope:
     origin: str = ""
 
     def __str__(self) -> str:
-        """The subject in one line."""
-        if self.key:
-            return self.key
+        """The subject in one line, to be shown: the parts themselves are as they were declared."""
         if self.references:
             more = len(self.references) - 3
-            return ", ".join(self.references[:3]) + (f" and {more:,} more" if more > 0 else "")
-        return self.filter or self.database
+            return clean(", ".join(self.references[:3])) + (f" and {more:,} more" if more > 0 else "")
+        return clean(self.key or self.filter or self.database)
 
     def as_json(self) -> dict[str, Any]:
         """The scope as a JSON document's part."""
@@ -104,15 +103,15 @@ class Incident:
     """One incident. `values` is what its steps have found out, such as `new_key` and `job`."""
 
     id: int
-    title: str
+    title: CleanText
     state: IncidentState
     scope: IncidentScope
     declared_at: datetime
-    declared_by: str
-    values: Mapping[str, str] = field(default_factory=dict)
+    declared_by: CleanText
+    values: Mapping[str, CleanText] = field(default_factory=dict)
     closed_at: datetime | None = None
-    closed_by: str = ""
-    outcome: str = ""
+    closed_by: CleanText = NO_TEXT
+    outcome: CleanText = NO_TEXT
     """How it ended, in the words of whoever closed it."""
 
     @property
@@ -122,19 +121,19 @@ class Incident:
 
     @property
     def placeholders(self) -> Mapping[str, str]:
-        """What its runbook's placeholders stand for; "" for what is not known."""
+        """What its runbook's placeholders stand for, to be shown; "" for what is not known."""
         scope = self.scope
         return {
             "incident": self.name,
             "number": str(self.id),
             "title": self.title,
             "subject": str(scope),
-            "key": scope.key,
-            "references": ", ".join(scope.references),
-            "filter": scope.filter,
-            "database": scope.database,
+            "key": clean(scope.key),
+            "references": clean(", ".join(scope.references), 16_000),
+            "filter": clean(scope.filter, 4_000),
+            "database": clean(scope.database),
             "since": scope.since.isoformat(timespec="seconds") if scope.since else "",
-            "origin": scope.origin,
+            "origin": clean(scope.origin),
             **{known: self.values.get(known, "") for known in KNOWN_LATER},
         }
 
@@ -156,16 +155,17 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(512)
 class EvidencePiece:
     """A piece of evidence without its content. `sha256` is in hex, over the content's UTF-8 text."""
 
     id: int
-    step_id: str
+    step_id: CleanText
     kind: str
-    title: str
+    title: CleanText
     captured_at: datetime
-    captured_by: str
-    sha256: str
+    captured_by: CleanText
+    sha256: CleanText
     characters: int
 
 
@@ -174,10 +174,10 @@ class TimelineEntry:
     """One line of the timeline. Cleaned text."""
 
     at: datetime
-    actor: str
+    actor: CleanText
     kind: EntryKind
-    step_id: str
-    text: str
+    step_id: CleanText
+    text: CleanText
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +189,11 @@ class StepView:
     state: StepState = StepState.TODO
     begun_at: datetime | None = None
     ended_at: datetime | None = None
-    by: str = ""
-    reason: str = ""
+    by: CleanText = NO_TEXT
+    reason: CleanText = NO_TEXT
     """Why it was skipped, or done without its check."""
-    answer: str = ""
-    trouble: str = ""
+    answer: CleanText = NO_TEXT
+    trouble: CleanText = NO_TEXT
     """What went wrong the last time, "" if nothing did."""
     check: CheckResult | None = None
     """What the check said last."""
@@ -210,8 +210,8 @@ class StepView:
 class Present:
     """Somebody who works on an incident."""
 
-    actor: str
-    host: str
+    actor: CleanText
+    host: CleanText
     seen_at: datetime
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -93,16 +94,7 @@ def step_view(runbook: Runbook, row: StepRow, number: int) -> StepView:
 
 def evidence_of(row: EvidenceRow) -> EvidencePiece:
     """Return a piece of evidence without its content."""
-    return EvidencePiece(
-        row.id,
-        clean(row.step_id),
-        clean(row.kind),
-        clean(row.title),
-        row.captured_at,
-        clean(row.captured_by),
-        clean(row.sha256),
-        row.characters,
-    )
+    return EvidencePiece(**{field.name: getattr(row, field.name) for field in fields(EvidencePiece)})
 
 
 def scope_of(stored: Mapping[str, Any]) -> IncidentScope:

@@ -9,19 +9,20 @@ from typing import Any
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.keys.principal import PolicyPrincipal
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(name=256, operations=60, constraints=200)
 class Grant:
-    """A grant as KMS lists it. `constraints` is the encryption context that callers must give."""
+    """A grant as KMS lists it, its id as it came. Callers must give the encryption context `constraints`."""
 
     grant_id: str
-    name: str
+    name: CleanText
     grantee: PolicyPrincipal
     retiring: PolicyPrincipal | None
-    operations: tuple[str, ...]
-    constraints: Mapping[str, Mapping[str, str]]
+    operations: tuple[CleanText, ...]
+    constraints: Mapping[str, Mapping[str, CleanText]]
     created_at: datetime | None
 
     def as_json(self) -> dict[str, Any]:
@@ -41,15 +42,12 @@ def parse_grant(raw: Mapping[str, Any]) -> Grant:
     """Return a grant from an entry of ListGrants' answer."""
     retiring = raw.get("RetiringPrincipal")
     return Grant(
-        grant_id=clean(raw.get("GrantId"), 130),
-        name=clean(raw.get("Name"), 256),
+        grant_id=str(raw.get("GrantId") or ""),
+        name=raw.get("Name") or NO_TEXT,
         grantee=_grantee(str(raw.get("GranteePrincipal") or "")),
         retiring=_grantee(str(retiring)) if retiring else None,
-        operations=tuple(clean(o, 60) for o in raw.get("Operations") or ()),
-        constraints={
-            clean(kind, 60): {clean(k, 200): clean(v, 200) for k, v in (pairs or {}).items()}
-            for kind, pairs in (raw.get("Constraints") or {}).items()
-        },
+        operations=tuple(raw.get("Operations") or ()),
+        constraints={kind: pairs or {} for kind, pairs in (raw.get("Constraints") or {}).items()},
         created_at=raw.get("CreationDate"),
     )
 

@@ -12,7 +12,7 @@ from crypto_core.errors import KeyNotFoundError, KmsAccessDeniedError, KmsError,
 from crypto_core.key_names import parse_key_name, region_of
 from crypto_core.keys.parts import KeyParts, described
 from crypto_core.keys.state import KeyState
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText, clean
 
 DETAILED = 60
 """How many keys of a list are asked about materials and grants: KMS answers 100 such questions a second, for
@@ -40,7 +40,7 @@ class KeyInventory:
         self._guarding = guarding
         self._workers = workers
         self._lock = threading.Lock()
-        self._aliases: dict[str, tuple[str, ...]] = {}
+        self._aliases: dict[str, tuple[CleanText, ...]] = {}
 
     @property
     def regions(self) -> Sequence[str]:
@@ -136,7 +136,7 @@ class KeyInventory:
             if state.usable and state.manager == "CUSTOMER" and state.spec == "SYMMETRIC_DEFAULT"
         )
 
-    def aliases(self) -> Mapping[str, Sequence[str]]:
+    def aliases(self) -> Mapping[str, Sequence[CleanText]]:
         """Return the aliases by key ARN as last read; asks nothing."""
         with self._lock:
             return dict(self._aliases)
@@ -148,7 +148,7 @@ class KeyInventory:
         except KmsError:
             return
 
-    def known_aliases(self) -> Mapping[str, Sequence[str]]:
+    def known_aliases(self) -> Mapping[str, Sequence[CleanText]]:
         """Return the aliases by key ARN, read once; empty where KMS does not tell them."""
         try:
             return self.aliases() or self._read_aliases().found
@@ -161,7 +161,7 @@ class KeyInventory:
         except KeyNotFoundError:
             if not parse_key_name(name).is_key_arn:
                 return None
-            return KeyState(name, region_of(name) or "", state="NotFound")
+            return KeyState(name, region_of(name) or "", state=clean("NotFound"))
         except KmsError as error:
             if not parse_key_name(name).is_key_arn:
                 return None
@@ -187,7 +187,7 @@ class KeyInventory:
         """The aliases of all Regions; of those that don't tell them, what was known. Raises KmsError if none
         answers.
         """
-        found: dict[str, list[str]] = {}
+        found: dict[str, list[CleanText]] = {}
         untold: dict[str, KmsError] = {}
         for region in self._kms.regions:
             try:
@@ -216,7 +216,7 @@ class KeyInventory:
 class _Aliases:
     """Aliases by key ARN, and the Regions that don't tell them, with the reason."""
 
-    found: Mapping[str, Sequence[str]]
+    found: Mapping[str, Sequence[CleanText]]
     untold: Mapping[str, str] = field(default_factory=dict)
 
 

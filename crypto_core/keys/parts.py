@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsError, KmsRequestError
-from crypto_core.key_names import region_of
+from crypto_core.errors import KmsError, KmsRequestError, KmsUnreadableError
+from crypto_core.key_names import is_key_arn, region_of
 from crypto_core.keys.grants import read_grants
 from crypto_core.keys.state import PENDING_DELETION, CustomKeyStore, KeyMaterial, KeyState
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 
 T = TypeVar("T")
 
@@ -26,15 +26,20 @@ _GONE = (*PENDING_DELETION, "NotFound", None)
 
 
 def described(metadata: Mapping[str, Any], region: str) -> KeyState:
-    """Return a key from the KeyMetadata that DescribeKey answers with. `region` is that asked."""
+    """Return a key from the KeyMetadata that DescribeKey answers with. `region` is that asked.
+
+    Raises KmsUnreadableError for an ARN that is none: calls go by it.
+    """
     arn = str(metadata["Arn"])
+    if not is_key_arn(arn):
+        raise KmsUnreadableError(f"KMS described a key by what is no key's ARN: {arn}.")
     relations = metadata.get("MultiRegionConfiguration") or {}
     store = metadata.get("CustomKeyStoreId")
     return KeyState(
-        key_arn=clean(arn),
+        key_arn=arn,
         region=region_of(arn) or region,
-        state=clean(metadata.get("KeyState")) or None,
-        description=clean(metadata.get("Description"), 200),
+        state=metadata.get("KeyState") or None,
+        description=metadata.get("Description") or NO_TEXT,
         created_at=metadata.get("CreationDate"),
         deletion_at=metadata.get("DeletionDate"),
         deletion_window_days=metadata.get("PendingDeletionWindowInDays"),
@@ -65,7 +70,7 @@ class KeyParts:
         return replace(
             state,
             last_used_at=usage.get("Timestamp"),
-            last_used_for=clean(usage.get("Operation"), 60) or None,
+            last_used_for=usage.get("Operation") or None,
             use_tracked_since=(answer or {}).get("TrackingStartDate"),
             missing=missing,
         )
@@ -129,19 +134,19 @@ class KeyParts:
             IncludeKeyMaterial="ALL_KEY_MATERIAL",
         )
 
-    def _tags(self, state: KeyState) -> Iterable[tuple[str, str]]:
+    def _tags(self, state: KeyState) -> Iterable[tuple[str, CleanText]]:
         for tag in self._kms.listed("ListResourceTags", "Tags", region=state.region, KeyId=state.key_arn):
-            yield clean(tag.get("TagKey"), 128), clean(tag.get("TagValue"), 256)
+            yield str(tag.get("TagKey")), clean(tag.get("TagValue"), 256)
 
     def _stores(self, region: str) -> dict[str, CustomKeyStore]:
         listed = self._kms.listed("DescribeCustomKeyStores", "CustomKeyStores", region=region)
         stores = (
             CustomKeyStore(
                 store_id=clean(raw.get("CustomKeyStoreId"), 64),
-                name=clean(raw.get("CustomKeyStoreName"), 256),
-                kind=clean(raw.get("CustomKeyStoreType"), 60) or None,
-                connection=clean(raw.get("ConnectionState"), 60) or None,
-                error=clean(raw.get("ConnectionErrorCode"), 80) or None,
+                name=raw.get("CustomKeyStoreName") or NO_TEXT,
+                kind=raw.get("CustomKeyStoreType") or None,
+                connection=raw.get("ConnectionState") or None,
+                error=raw.get("ConnectionErrorCode") or None,
             )
             for raw in listed
         )

@@ -9,9 +9,13 @@ from typing import Any
 
 from crypto_core.key_names import region_of, short_key
 from crypto_core.keys.grants import Grant
+from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
 
 ON_DEMAND_LIMIT = 25
 """Rotations on demand that a key gets in its life (API reference, RotateKeyOnDemand)."""
+
+_IDENTITIES = ("key_arn", "region", "primary_arn", "replica_arns", "current_material_id")
+"""What is acted on: it stays as it came."""
 
 
 PENDING_DELETION = ("PendingDeletion", "PendingReplicaDeletion")
@@ -19,6 +23,7 @@ PENDING_DELETION = ("PendingDeletion", "PendingReplicaDeletion")
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(state=60, rotation=60, import_state=60)
 class KeyMaterial:
     """One generation of a key. `state` is KMS's word: CURRENT, NON_CURRENT, PENDING_ROTATION, …
 
@@ -27,29 +32,31 @@ class KeyMaterial:
     """
 
     key_material_id: str
-    state: str | None
+    state: CleanText | None
     since: datetime | None
-    rotation: str | None = None
+    rotation: CleanText | None = None
     expires_at: datetime | None = None
-    import_state: str | None = None
+    import_state: CleanText | None = None
     """IMPORTED or PENDING_IMPORT for imported material."""
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(name=256, kind=60, connection=60, error=80)
 class CustomKeyStore:
     """Where a key's material is kept outside KMS: a CloudHSM cluster or an external key manager."""
 
     store_id: str
-    name: str = ""
-    kind: str | None = None
+    name: CleanText = NO_TEXT
+    kind: CleanText | None = None
     """AWS_CLOUDHSM or EXTERNAL_KEY_STORE."""
-    connection: str | None = None
+    connection: CleanText | None = None
     """CONNECTED, DISCONNECTED, FAILED, …; keys can be used only while it is CONNECTED."""
-    error: str | None = None
+    error: CleanText | None = None
     """KMS's code for why it is not connected."""
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(1_000, raw=_IDENTITIES, description=200)
 class KeyState:
     """What KMS says of one key. A field is None where it isn't known; `missing` says why.
 
@@ -60,15 +67,15 @@ class KeyState:
 
     key_arn: str
     region: str
-    aliases: tuple[str, ...] = ()
-    state: str | None = None
-    description: str = ""
+    aliases: tuple[CleanText, ...] = ()
+    state: CleanText | None = None
+    description: CleanText = NO_TEXT
     created_at: datetime | None = None
     deletion_at: datetime | None = None
-    manager: str | None = None
-    origin: str | None = None
-    spec: str | None = None
-    usage: str | None = None
+    manager: CleanText | None = None
+    origin: CleanText | None = None
+    spec: CleanText | None = None
+    usage: CleanText | None = None
     multi_region: bool = False
     current_material_id: str | None = None
     materials: tuple[KeyMaterial, ...] = ()
@@ -76,7 +83,7 @@ class KeyState:
     rotation_period_days: int | None = None
     next_rotation_at: datetime | None = None
     last_used_at: datetime | None = None
-    last_used_for: str | None = None
+    last_used_for: CleanText | None = None
     use_tracked_since: datetime | None = None
     """Uses before that are not known; a key without a use since then may have had one before."""
     deletion_window_days: int | None = None
@@ -89,7 +96,7 @@ class KeyState:
     key_store: CustomKeyStore | None = None
     rotation_started_at: datetime | None = None
     """When the rotation on demand began that is under way; None without one."""
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, CleanText] = field(default_factory=dict)
     grants: tuple[Grant, ...] | None = None
     detailed: bool = False
     missing: dict[str, str] = field(default_factory=dict)

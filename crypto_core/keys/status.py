@@ -12,6 +12,7 @@ from crypto_core.errors import KmsError
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import same_key
 from crypto_core.lists.coverage import Coverage, Evidence
+from crypto_core.text.cleaning import CleanText, cleans
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class ColumnShare:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(alias=300, key_state=60, note=1_000)
 class KeyShare:
     """The tokens under one key material. `key_arn` is None for envelopes whose key nobody could tell.
 
@@ -32,8 +34,8 @@ class KeyShare:
     """
 
     key_arn: str | None
-    alias: str | None
-    key_state: str | None
+    alias: CleanText | None
+    key_state: CleanText | None
     key_material_id: str | None
     tokens: int
     evidence: Evidence
@@ -43,6 +45,7 @@ class KeyShare:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(title=600, where=600, remedy=1_000)
 class Problem:
     """Something that deserves an operator. `filter` finds the rows behind it, `key_arn` the key."""
 

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from crypto_core.text.cleaning import cleans
+
 
 @dataclass(frozen=True, slots=True)
+@cleans(reasons=2_000)
 class Coverage:
     """Whether an answer is whole, and if not, why: one sentence for the operator each."""
 

@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from crypto_core.text.cleaning import CleanText, shortened
+
 LINES = 5_000
 """How many lines are kept."""
 
@@ -31,8 +33,8 @@ class LogLine:
     number: int
     at: datetime
     level: int
-    logger: str
-    message: str
+    logger: CleanText
+    message: CleanText
 
     @property
     def word(self) -> str:
@@ -79,9 +81,9 @@ class Recent:
         """The number of the latest line."""
         return self._number
 
-    def add(self, at: datetime, level: int, logger: str, message: str) -> None:
+    def add(self, at: datetime, level: int, logger: CleanText, message: CleanText) -> None:
         """Keep one more line; the oldest go where there is no room. `message` is at most cut to the room."""
-        message = message[: self._most_characters]
+        message = shortened(message, self._most_characters)
         with self._lock:
             self._number += 1
             self._kept.append(LogLine(self._number, at, level, logger, message))

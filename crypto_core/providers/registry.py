@@ -83,9 +83,11 @@ def _of_atlassian(name: str, *other_names: str) -> Provider:
 def _atlassian_target(row: InventoryRow, name: str, endpoints: Endpoints) -> Target | ByHand:
     shown = dict(row.shown)
     email = shown.get("email", "")
-    if email and not atlassian.is_email(email):
+    if email and ("email" in row.altered or not atlassian.is_email(email)):
         return ByHand(row.ref, name, "what the row holds as its e-mail address is none")
-    named = next((shown[column] for column in _SITE_COLUMNS if shown.get(column)), "")
+    site = next((column for column in _SITE_COLUMNS if shown.get(column)), "")
+    # Cleaned, an address may be another one's.
+    named = shown.get(site, "") if site not in row.altered else ""
     if endpoints.atlassian:
         return Target(row.ref, name, endpoints.atlassian, email, _forwarded(named))
     if not email:

@@ -15,7 +15,7 @@ from crypto_core.guard.consent import Danger
 from crypto_core.guard.operations import BY_NAME, Operation
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import RowRef, TokenRef
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted
 
 _ENVELOPES = frozenset(ENVELOPE_FORMATS)
@@ -80,6 +80,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(reference=1_000, reason=2_000)
 class Unwritten:
     """A token that is not written, and why."""
 
@@ -106,6 +107,7 @@ class Conversion:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(target_name=300, by_column=300, warnings=1_000)
 class Plan:
     """A dry run's result. Nothing has been changed; `refused` are tokens that would be left as they are."""
 
@@ -228,6 +230,7 @@ class RunProgress:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(stopped_by=2_000)
 class RunResult:
     """What a run did. `remaining` are planned tokens that it did not reach (interrupted, or KMS gone)."""
 

@@ -4,34 +4,84 @@ Unicode general categories: Unicode Standard, chapter 4.5. Dropped are control c
 newline, …), format characters (Cf: bidirectional overrides, zero-width characters, …), line and paragraph
 separators (Zl, Zp) and lone surrogates (Cs), which no terminal or file can hold. What is left is data:
 whoever shows it passes it on as plain text, never as markup.
+
+A text is cleaned once, where a row model is built or an error is made, and is `CleanText` from there on. What
+is compared, written or authorised on stays as it came: a cleaned name is not that name.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from typing import Any, Final, NewType, TypeVar
 
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _BREAKS = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
+
+CleanText = NewType("CleanText", str)
+"""Foreign text that was made safe to show. Only this module makes one."""
+
+AnyText = TypeVar("AnyText", bound=str)
+Model = TypeVar("Model")
+
+NO_TEXT: Final = CleanText("")
+"""Stands where a foreign text is absent."""
 
 DEFAULT_LIMIT = 512
 """Characters kept of one foreign text unless the caller asks for another limit."""
 
 
-def clean(text: object, limit: int = DEFAULT_LIMIT) -> str:
+def clean(text: object, limit: int = DEFAULT_LIMIT) -> CleanText:
     """Return `text` on one line, without control or format characters, at most `limit` characters long.
 
     Line breaks and tabs become one space. A shortened text ends in "…". `None` becomes "".
     """
     if text is None:
-        return ""
+        return NO_TEXT
+    raw = str(text)
+    if len(raw) <= limit and raw.isascii() and raw.isprintable():
+        return CleanText(raw)  # as nearly all are
     # Cut first: cleaning a 10 MB field only to show 512 characters of it would stall the screen. Sixteen
     # times the limit leaves room for what is dropped.
-    raw = str(text)
-    head = raw[: limit * 16]
-    if not (head.isascii() and head.isprintable()):
-        head = _BREAKS.sub(" ", head)
-        head = "".join(c for c in head if unicodedata.category(c) not in _DROPPED)
-    if len(head) > limit or len(raw) > limit * 16:
-        return (head[: max(limit - 1, 0)] + "…")[:limit]
-    return head
+    head = _BREAKS.sub(" ", raw[: limit * 16])
+    head = "".join(c for c in head if unicodedata.category(c) not in _DROPPED)
+    if len(head) <= limit and len(raw) > limit * 16:
+        head = f"{head[: max(limit - 1, 0)]}…"
+    return CleanText(shortened(head, limit))
+
+
+def cleans(every: int = 0, *, raw: Iterable[str] = (), **limits: int) -> Callable[[type[Model]], type[Model]]:
+    """Let a dataclass clean its fields as it is made: `every` one but for `raw`, or those named, to a limit.
+
+    For models whose sentences are put together from all kinds of parts, or that hold what boto3 or SQL
+    answered. What is acted on is `raw`. Of tuples and mappings every text is cleaned; what is no text stays.
+    Stands below `@dataclass`.
+    """
+
+    def made(model: type[Model]) -> type[Model]:
+        others = (name for name in model.__annotations__ if name not in raw) if every else ()
+        cleaned = dict.fromkeys(others, every) | limits
+
+        def clean_fields(self: Model) -> None:
+            for name, limit in cleaned.items():
+                object.__setattr__(self, name, _within(getattr(self, name), limit))
+
+        model.__post_init__ = clean_fields  # type: ignore[attr-defined]
+        return model
+
+    return made
+
+
+def _within(value: Any, limit: int) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_within(one, limit) for one in value)
+    if isinstance(value, Mapping):
+        return {clean(name, limit): _within(one, limit) for name, one in value.items()}
+    return clean(value, limit) if isinstance(value, str) and not isinstance(value, Enum) else value
+
+
+def shortened(text: AnyText, limit: int) -> AnyText:
+    """Return `text`, or its beginning with "…" where there is only room for `limit` characters."""
+    return text if len(text) <= limit else type(text)((text[: max(limit - 1, 0)] + "…")[:limit])

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import NO_TEXT, CleanText
 
 KMS = "kms.amazonaws.com"
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
@@ -45,12 +46,12 @@ class Principal:
     AssumedRole. `mfa` is None where the record doesn't tell.
     """
 
-    kind: str = ""
-    arn: str = ""
-    session: str = ""
-    account: str = ""
-    access_key_id: str = ""
-    invoked_by: str = ""
+    kind: CleanText = NO_TEXT
+    arn: CleanText = NO_TEXT
+    session: CleanText = NO_TEXT
+    account: CleanText = NO_TEXT
+    access_key_id: CleanText = NO_TEXT
+    invoked_by: CleanText = NO_TEXT
     mfa: bool | None = None
     from_console: bool = False
     """True if the credentials are those of a console session."""
@@ -87,27 +88,27 @@ class TrailEvent:
     request names. `token_ref` is the token whose row the encryption context names: only for v2.
     """
 
-    event_id: str
+    event_id: CleanText
     time: datetime
-    name: str
-    source: str
-    region: str = ""
-    account: str = ""
+    name: CleanText
+    source: CleanText
+    region: CleanText = NO_TEXT
+    account: CleanText = NO_TEXT
     """The account whose trail recorded it."""
-    event_type: str = ""
+    event_type: CleanText = NO_TEXT
     principal: Principal = Principal()
-    source_ip: str = ""
+    source_ip: CleanText = NO_TEXT
     """An address, a host name, or a service's name."""
-    user_agent: str = ""
-    error_code: str = ""
-    error_message: str = ""
-    key_arns: tuple[str, ...] = ()
-    alias: str = ""
-    material_ids: tuple[str, ...] = ()
-    encryption_context: Mapping[str, str] = field(default_factory=dict)
+    user_agent: CleanText = NO_TEXT
+    error_code: CleanText = NO_TEXT
+    error_message: CleanText = NO_TEXT
+    key_arns: tuple[CleanText, ...] = ()
+    alias: CleanText = NO_TEXT
+    material_ids: tuple[CleanText, ...] = ()
+    encryption_context: Mapping[str, CleanText] = field(default_factory=dict)
     token_ref: TokenRef | None = None
     read_only: bool | None = None
-    request_id: str = ""
+    request_id: CleanText = NO_TEXT
     raw: bytes = field(default=b"", repr=False, compare=False)
     """The record as JSON, UTF-8."""
 

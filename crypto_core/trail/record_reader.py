@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.trail.event import KMS, UNDATED, Principal, TrailEvent
 
 _SHORT, _ARN, _LONG = 256, 512, 1_024
@@ -102,9 +102,9 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
         return None
     raw = raw or as_raw(record)
     account = _account(record, identity)
-    keys, alias = _resources(record.get("resources")), ""
-    materials: tuple[str, ...] = ()
-    pairs: dict[str, str] = {}
+    keys, alias = _resources(record.get("resources")), NO_TEXT
+    materials: tuple[CleanText, ...] = ()
+    pairs: dict[str, CleanText] = {}
     if source == KMS:
         request, response = (
             _mapping(record.get("requestParameters")),
@@ -116,7 +116,7 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
     mfa = _mapping(context.get("attributes")).get("mfaAuthenticated")
     console = record.get("sessionCredentialFromConsole")
     return TrailEvent(
-        event_id=event_id or f"sha256:{hashlib.sha256(raw).hexdigest()}",
+        event_id=event_id or CleanText(f"sha256:{hashlib.sha256(raw).hexdigest()}"),
         time=_time(record.get("eventTime")),
         name=name,
         source=source,
@@ -269,7 +269,7 @@ def _shallow(value: object) -> bool:
     return False
 
 
-def _texts(values: list[Any]) -> list[str]:
+def _texts(values: list[Any]) -> list[CleanText]:
     """What stands in _FIELDS, _IDENTITY and the issuer, cleaned; "" for what is no text."""
     try:
         # Nearly all of them are clean and short: one look at all is enough.
@@ -281,19 +281,19 @@ def _texts(values: list[Any]) -> list[str]:
     return [_text(value, limit) for value, limit in zip(values, _LIMITS, strict=True)]
 
 
-def _text(value: object, limit: int) -> str:
-    return clean(value, limit) if isinstance(value, str) else ""
+def _text(value: object, limit: int) -> CleanText:
+    return clean(value, limit) if isinstance(value, str) else NO_TEXT
 
 
 def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _account(record: dict[str, Any], identity: dict[str, Any]) -> str:
+def _account(record: dict[str, Any], identity: dict[str, Any]) -> CleanText:
     for value in (record.get("recipientAccountId"), identity.get("accountId")):
         if isinstance(value, str) and len(value) == 12 and value.isascii() and value.isdecimal():
-            return value
-    return ""
+            return CleanText(value)
+    return NO_TEXT
 
 
 @lru_cache(maxsize=4_096)
@@ -323,27 +323,26 @@ def _time(value: object) -> datetime:
 
 @lru_cache(maxsize=8_192)
 def _principal(
-    kind: str,
-    arn: str,
-    account: str,
-    access_key_id: str,
-    invoked_by: str,
-    user_name: str,
-    principal_id: str,
-    issuer: str,
+    kind: CleanText,
+    arn: CleanText,
+    account: CleanText,
+    access_key_id: CleanText,
+    invoked_by: CleanText,
+    user_name: CleanText,
+    principal_id: CleanText,
+    issuer: CleanText,
     mfa: bool | None,  # what is remembered is found faster by position
     from_console: bool,
 ) -> Principal:
     """The principal of an identity; one makes thousands of calls."""
-    session = ""
+    session = NO_TEXT
     assumed = _ASSUMED.match(arn)
     if assumed:
-        session = arn[assumed.end() + 1 :]
+        session = CleanText(arn[assumed.end() + 1 :])
         # The issuer has the role's path; it is believed only where it is the same role.
         same = issuer.endswith(f"/{assumed['role']}") and f":{assumed['account']}:" in issuer
-        arn = (
-            issuer if same else f"arn:{assumed['partition']}:iam::{assumed['account']}:role/{assumed['role']}"
-        )
+        role = f"arn:{assumed['partition']}:iam::{assumed['account']}:role/{assumed['role']}"
+        arn = issuer if same else CleanText(role)
     return Principal(
         kind=kind,
         arn=arn or user_name or invoked_by or principal_id,
@@ -356,29 +355,29 @@ def _principal(
     )
 
 
-def _resources(resources: object) -> tuple[str, ...]:
+def _resources(resources: object) -> tuple[CleanText, ...]:
     """The ARNs of keys among the resources, in CloudTrail's order."""
     if not isinstance(resources, list):
         return ()
-    found: dict[str, None] = {}
+    found: dict[CleanText, None] = {}
     for resource in resources:
         value = resource.get("ARN") if isinstance(resource, dict) else None
         if isinstance(value, str) and _KEY_ARN.fullmatch(value):
-            found[value] = None
+            found[CleanText(value)] = None
     return tuple(found)[:_MOST_KEYS]
 
 
 def _keys(
-    resources: tuple[str, ...],
+    resources: tuple[CleanText, ...],
     record: dict[str, Any],
     request: dict[str, Any],
     response: dict[str, Any],
     region: str,
     account: str,
-) -> tuple[tuple[str, ...], str]:
+) -> tuple[tuple[CleanText, ...], CleanText]:
     """The ARNs of the keys of a call of KMS, in CloudTrail's order, and the alias that is named."""
     found = dict.fromkeys(resources)
-    alias = ""
+    alias = NO_TEXT
     named = [request[name] for name in _REQUEST_KEYS if name in request] if request else []
     if response:
         named += [response.get(name) for name in _RESPONSE_KEYS]
@@ -389,15 +388,15 @@ def _keys(
             continue
         rest = value.rsplit(":", 1)[-1]
         if _ALIAS.fullmatch(rest):
-            alias = alias or rest
+            alias = alias or CleanText(rest)
         elif _KEY_ARN.fullmatch(value):
-            found[value] = None
+            found[CleanText(value)] = None
         elif _KEY_ID.fullmatch(value) and region and account and not any(a.endswith(value) for a in found):
             # A bare id means a key of the caller's own account and Region.
-            found[f"arn:{_partition(region)}:kms:{region}:{account}:key/{value}"] = None
+            found[CleanText(f"arn:{_partition(region)}:kms:{region}:{account}:key/{value}")] = None
     message = record.get("errorMessage")
     if not found and isinstance(message, str):
-        found |= dict.fromkeys(_KEY_ARN.findall(message[:4_096]))
+        found |= dict.fromkeys(map(CleanText, _KEY_ARN.findall(message[:4_096])))
     return tuple(found)[:_MOST_KEYS], alias
 
 
@@ -407,8 +406,8 @@ def _partition(region: str) -> str:
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
-def _materials(record: dict[str, Any]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
+def _materials(record: dict[str, Any]) -> tuple[CleanText, ...]:
+    found: dict[CleanText, None] = {}
     for part in ("additionalEventData", "serviceEventDetails", "responseElements"):
         values = record.get(part)
         if not isinstance(values, dict):
@@ -416,12 +415,12 @@ def _materials(record: dict[str, Any]) -> tuple[str, ...]:
         for name in _MATERIALS:
             value = values.get(name)
             if isinstance(value, str) and _MATERIAL.fullmatch(value):
-                found[value] = None
+                found[CleanText(value)] = None
     return tuple(found)
 
 
-def _context(request: dict[str, Any]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _context(request: dict[str, Any]) -> dict[str, CleanText]:
+    found: dict[str, CleanText] = {}
     for name in ("encryptionContext", "sourceEncryptionContext", "destinationEncryptionContext"):
         pairs = request.get(name)
         if not isinstance(pairs, dict):

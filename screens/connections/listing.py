@@ -6,7 +6,6 @@ from crypto_core.database.tokens.inventory import InventoryRow, SortKey
 from crypto_core.database.tokens.inventory_expressions import FIELDS
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import Severity
-from crypto_core.text.cleaning import clean
 from screens.ages import span
 from screens.facts import Facts
 from screens.signs import EVIDENCE_STYLES, SIGNS, format_style, row_sign
@@ -78,7 +77,7 @@ LISTING: Listing[InventoryRow] = Listing(
     fields=FIELDS,
     sort=SortKey.STATE.value,
     identity=lambda row: row.ref,
-    reference=lambda row: clean(row.ref),
+    reference=lambda row: str(row.ref),
     sign=lambda row, facts: row_sign(row, facts.key_words),
     record=lambda row: row.as_json(),
     one="token",

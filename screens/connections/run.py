@@ -11,7 +11,6 @@ from textual.widgets import Button, Static
 from crypto_core.cancelling import Cancellation
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import Plan, RunProgress, RunResult, Selection, Unwritten, Verification
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
@@ -171,7 +170,7 @@ def _result(result: RunResult) -> Content:
     if result.remaining:
         lines.append(Content(f"{tokens(result.remaining)} not reached. Run it again to go on."))
     if result.stopped_by:
-        lines.append(Content.assemble(("▲ ", "$warning"), "Stopped: ", clean(result.stopped_by, 1000)))
+        lines.append(Content.assemble(("▲ ", "$warning"), "Stopped: ", result.stopped_by))
     if result.poisoned:
         lines.append(
             Content.assemble(("✖ ", "$error"), (f"{tokens(len(result.poisoned))} can't be written:", "bold"))

@@ -10,7 +10,7 @@ from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import VERSIONS, Format
 from crypto_core.lists.coverage import Evidence
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from screens.blocking import Trouble
 from screens.key_words import KeyWords
 from screens.signs import EVIDENCE_STYLES, format_style, row_sign
@@ -35,7 +35,7 @@ def token_text(
     if isinstance(inspection, Inspection):
         row = inspection.row
     sign = row_sign(row, keys)
-    stored_by = f" ({clean(row.plaintext_provider, 24)})" if row.plaintext_provider else ""
+    stored_by = f" ({row.plaintext_provider})" if row.plaintext_provider else ""
     lines = [
         Content.assemble(
             sign,
@@ -53,7 +53,7 @@ def token_text(
         lines += [reading, _pairs((stored,))] if row.format.protected else [_pairs((stored,))]
     else:
         if inspection.broken:
-            lines.append(Content.assemble(("▲ ", "$warning"), clean(inspection.broken)))
+            lines.append(Content.assemble(("▲ ", "$warning"), inspection.broken))
         lines += _key(inspection, keys, asking=asking)
         said = [(name, value) for name, value in inspection.fields if name not in _IN_THE_TITLE]
         lines.append(_pairs((stored, *said)))
@@ -65,7 +65,7 @@ def token_text(
 def _pairs(pairs: Sequence[tuple[str, str]]) -> Content:
     parts: list[str | tuple[str, str]] = []
     for name, value in pairs:
-        parts += [(f"{clean(name, 60)} ", "$muted"), f"{clean(value, 160) or '-'}   "]
+        parts += [(f"{shortened(name, 60)} ", "$muted"), f"{value or '-'}   "]
     return Content.assemble(*parts)
 
 
@@ -74,7 +74,7 @@ def _key(inspection: Inspection, keys: KeyWords, *, asking: bool) -> list[Conten
         return []
     answer = inspection.wrapped_by
     if answer is None:
-        why = clean(inspection.key_unknown) or ("asking KMS…" if asking else "not asked yet: Enter asks KMS")
+        why = inspection.key_unknown or ("asking KMS…" if asking else "not asked yet: Enter asks KMS")
         return [Content.assemble(("KMS key ", "$muted"), ("unknown  ", "$warning"), why)]
     generation = keys.generation(answer.key_arn, answer.key_material_id)
     state = keys.state(answer.key_arn)
@@ -87,7 +87,7 @@ def _key(inspection: Inspection, keys: KeyWords, *, asking: bool) -> list[Conten
             (f"   material {generation}" if generation else ""),
             "   ",
             (inspection.evidence.value, EVIDENCE_STYLES[inspection.evidence]),
-            ("" if state in (None, "Enabled") else f"   ▲ {clean(state, 40)}", "$warning"),
+            ("" if state in (None, "Enabled") else f"   ▲ {shortened(state, 40)}", "$warning"),
             (f"   {ask}", "$muted"),
         )
     ]

@@ -12,7 +12,6 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widgets import Button, Input, Static
 
-from crypto_core.text.cleaning import clean
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.routes import Followed
@@ -79,7 +78,7 @@ class ContextDialog(Dialog[ContextChange | None]):
         self._offered = answer
         if answer.trouble:
             trouble.display = True
-            trouble.update(Content.assemble(("▲ ", "$warning"), clean(answer.trouble)))
+            trouble.update(Content.assemble(("▲ ", "$warning"), answer.trouble))
         self._write()
 
     @on(Input.Changed, "#search")

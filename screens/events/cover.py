@@ -8,7 +8,6 @@ from datetime import datetime
 from textual.content import Content
 
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.coverage_record import FRESH
 from crypto_core.trail.sources.pull_query import LATE
@@ -87,10 +86,7 @@ def gap_words(covered: Covered | Trouble | None) -> Content:
     """Return what is missing, a line for each gap of the first few."""
     if not isinstance(covered, Covered):
         return Content("")
-    lines = [
-        Content.assemble(("▲ ", "$warning"), (clean(gap, 300), "$foreground"))
-        for gap in covered.gaps[:MOST_GAPS]
-    ]
+    lines = [Content.assemble(("▲ ", "$warning"), (gap, "$foreground")) for gap in covered.gaps[:MOST_GAPS]]
     if len(covered.gaps) > MOST_GAPS:
         lines.append(Content.assemble((f"  and {len(covered.gaps) - MOST_GAPS:,} more", "$muted")))
     return Content("\n").join(lines)

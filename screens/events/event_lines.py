@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from textual.content import Content
 
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import StoredEvent
 from screens.ages import ago
@@ -28,10 +28,10 @@ def title(row: StoredEvent, facts: Facts) -> Content:
     when = whole(event.time, facts.clock()) if event.dated else "undated"
     outcome = ("denied" if event.denied else "failed") if event.failed else "done"
     return Content.assemble(
-        sign, " ", (clean(event.name, 120), "bold"), "  ",
+        sign, " ", (event.name, "bold"), "  ",
         (outcome, "$error" if event.failed else "$success"), "  ",
-        (clean(when), "$muted"), "  ",
-        (clean(principal_words(event.principal), 160), "$warning" if event.principal.is_human else ""),
+        (when, "$muted"), "  ",
+        (principal_words(event.principal), "$warning" if event.principal.is_human else ""),
     )  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def short_lines(row: StoredEvent | None, facts: Facts) -> Content:
 def _pairs(*pairs: tuple[str, str]) -> Content:
     parts: list[str | tuple[str, str]] = []
     for name, value in pairs:
-        parts += [(f"{name} ", "$muted"), f"{clean(value, 300) or '-'}   "]
+        parts += [(f"{name} ", "$muted"), f"{value or '-'}   "]
     return Content.assemble(*parts)
 
 
@@ -70,7 +70,7 @@ def _noted(row: StoredEvent, facts: Facts) -> str:
     reviewed = f"✓ reviewed {ago(row.reviewed_at, now)}" if row.reviewed_at is not None else ""
     note = f"✎ {row.note}" if row.note else ""
     by = f"  by {row.noted_by}" if row.noted_by else ""
-    return clean(f"{reviewed}  {note}".strip() + (by if reviewed or note else ""), 2_400)
+    return f"{reviewed}  {note}".strip() + (by if reviewed or note else "")
 
 
 def field_lines(row: StoredEvent, facts: Facts, width: int) -> Iterator[Line]:
@@ -157,8 +157,8 @@ def _field(
         return
     if target is None and field:
         target = EventsBehind(term(field, value))
-    shown = Content.assemble((clean(value, _VALUE), style or ("$accent" if target is not None else "")))
-    label = clean(name, NAME_CELLS - 1).ljust(NAME_CELLS)
+    shown = Content.assemble((shortened(value, _VALUE), style or ("$accent" if target is not None else "")))
+    label = shortened(name, NAME_CELLS - 1).ljust(NAME_CELLS)
     for place, line in enumerate(shown.wrap(max(width - NAME_CELLS, 20))):
         head = (label if place == 0 else " " * NAME_CELLS, "$muted")
         first = place == 0 and target is not None

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import clean, shortened
 from crypto_core.trail.store import StoredEvent
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import bindings
@@ -116,7 +116,7 @@ class EventScreen(AnswerScreen[EventPage]):
     async def _ask_note(self) -> None:
         if self.answer is None:
             return
-        dialog = NoteDialog(clean(self.answer.row.event.name, 80), self.answer.row.note)
+        dialog = NoteDialog(shortened(self.answer.row.event.name, 80), self.answer.row.note)
         text = await self.app.push_screen_wait(dialog)
         if text is not None:
             self._annotate(text)
@@ -147,7 +147,7 @@ class EventScreen(AnswerScreen[EventPage]):
 
     def do_copy_id(self) -> None:
         """Send the event's id to the clipboard."""
-        text = clean(self.event_id)
+        text = self.event_id
         send_to_clipboard(self, text, text)
 
     def do_copy_raw(self) -> None:
@@ -162,4 +162,4 @@ class EventScreen(AnswerScreen[EventPage]):
 def identity(facts: Facts) -> str:
     """Return who the operator is, as far as AWS said."""
     place = facts.surroundings.value
-    return clean(place.identity, 200) if place is not None else ""
+    return place.identity if place is not None else ""

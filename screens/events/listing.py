@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import Principal, TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.query import FIELDS
@@ -45,7 +44,7 @@ def principal_words(principal: Principal) -> str:
 def key_words(event: TrailEvent, facts: Facts) -> str:
     """Return the keys by their names, each with its material as far as the record tells."""
     if not event.key_arns:
-        return clean(event.alias, 120) or "-"
+        return event.alias or "-"
     names = []
     for place, arn in enumerate(event.key_arns):
         material = event.material_ids[place] if place < len(event.material_ids) else None
@@ -128,7 +127,7 @@ LISTING: Listing[StoredEvent] = Listing(
     sort="time",
     descending=True,
     identity=lambda row: row.event.event_id,
-    reference=lambda row: clean(row.event.event_id),
+    reference=lambda row: row.event.event_id,
     sign=lambda row, _facts: sign_of(row),
     record=_record,
     one="event",

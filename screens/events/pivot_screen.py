@@ -11,7 +11,6 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.store import Summary
@@ -235,5 +234,5 @@ def _value_line(
 def shown_value(field: str, text: str, facts: Facts) -> str:
     """Return a value as it is shown: a key by its name, with its id."""
     if field == "key":
-        return clean(f"{facts.key_words.long(text)}  {text}", 400)
-    return clean(text, 400)
+        return f"{facts.key_words.long(text)}  {text}"
+    return text

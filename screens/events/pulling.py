@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from textual.dom import DOMNode
 from textual.timer import Timer
 
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from crypto_core.trail.sources.report import PullProgress, PullReport
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
@@ -46,7 +46,7 @@ class Pulling:
             return "pulling…"
         p = self._progress
         throttled = f", throttled {p.throttled:,}×" if p.throttled else ""
-        return f"pulling {clean(p.where, 24)} {p.records:,} events, {p.new:,} new{throttled}"
+        return f"pulling {shortened(p.where, 24)} {p.records:,} events, {p.new:,} new{throttled}"
 
     def begin(self, source: EventPuller, from_: datetime) -> None:
         """Fetch, unless that is being done."""

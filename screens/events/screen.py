@@ -17,7 +17,7 @@ from textual.widgets import Static
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import EventVanishedError, InvalidFilterError
 from crypto_core.lists.paging import Query
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram
@@ -381,7 +381,7 @@ class EventsScreen(ListScreen[StoredEvent]):
         else:
             if not answer.gaps:
                 self._pulled_until = answer.until
-            gaps = clean("; ".join(answer.gaps), 400)
+            gaps = "; ".join(answer.gaps)
             notice.tell(Trouble(f"The pull doesn't cover everything: {gaps}") if gaps else None)
             if not self._following:
                 self._tell(f"{answer.new:,} new of {answer.records:,} events.")
@@ -396,7 +396,7 @@ class EventsScreen(ListScreen[StoredEvent]):
         events = self.facts.services.events
         if table.marks.whole:
             query = replace(self.pane.feed.shown, filter=table.marks.filter or "")
-            left_out = {row.event.event_id for row in table.marks.rows}
+            left_out: set[str] = {row.event.event_id for row in table.marks.rows}
 
             def review_all(cancelled: Cancellation) -> int:
                 return sum(events.review(ids, by) for ids in self._ids(query, left_out, cancelled) if ids)
@@ -437,7 +437,7 @@ class EventsScreen(ListScreen[StoredEvent]):
 
     @work(exclusive=True, group="write")
     async def _ask_note(self, row: StoredEvent) -> None:
-        about = clean(f"{row.event.name} by {row.event.principal.name or '-'}", 70)
+        about = shortened(f"{row.event.name} by {row.event.principal.name or '-'}", 70)
         text = await self.app.push_screen_wait(NoteDialog(about, row.note))
         if text is not None:
             self._annotate(row.event.event_id, text)

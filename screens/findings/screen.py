@@ -15,7 +15,6 @@ from textual.widgets import Static
 
 from crypto_core.findings.finding import Finding
 from crypto_core.key_names import is_key_arn
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, Suppression
 from screens.actions.action import Action, ActionScope
@@ -148,7 +147,7 @@ class FindingsScreen(ListScreen[Finding]):
         parts = finding_lines(finding) if finding is not None else []
         further = [
             *(
-                Content.assemble(("▲ ", "$warning"), "not examined: ", clean(reason, 600))
+                Content.assemble(("▲ ", "$warning"), "not examined: ", reason)
                 for reason in reasons(self.facts)
             ),
             *suppressed_lines(hidden(self.facts)),
@@ -259,5 +258,5 @@ def finding_lines(finding: Finding) -> list[Content]:
     sign = SIGNS[finding.severity]
     rows = [Content.assemble(sign, " ", (finding.severity.value, sign.style), "  ", (finding.title, "bold"))]
     for name, text in finding_facts(finding):
-        rows.append(Content.assemble((f"{name:<10}", "$muted"), clean(text, 1_200)))
+        rows.append(Content.assemble((f"{name:<10}", "$muted"), text))
     return rows

@@ -11,7 +11,6 @@ from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.key_names import is_key_arn
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
 from crypto_core.trail.store import StoredEvent
 
 
@@ -37,7 +36,7 @@ class About:
 
     def scope(self, kind: SubjectKind) -> IncidentScope:
         """Return the part that a runbook of that kind is about."""
-        scope = IncidentScope(since=self.since, origin=clean(self.origin, 300))
+        scope = IncidentScope(since=self.since, origin=self.origin)
         match kind:
             case SubjectKind.KEY:
                 return replace(scope, key=self.key)

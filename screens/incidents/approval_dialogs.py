@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from crypto_core.guard.approvals import Approval
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from screens.ages import ago, local
 from screens.asking import ask
 from screens.blocking import Trouble
@@ -57,11 +57,11 @@ class ApprovalNeeded(Dialog[None]):
             self._tell(f"{local(request.expires_at, now):%H:%M:%S %z}, {ago(request.expires_at, now)}")
 
     def _tell(self, until: str) -> None:
-        lines = [Content(clean(self._waiting.message, 1_000))]
+        lines = [Content(self._waiting.message)]
         if self._waiting.remedy:
-            lines += [Content(""), Content.assemble((clean(self._waiting.remedy, 1_000), "bold"))]
+            lines += [Content(""), Content.assemble((self._waiting.remedy, "bold"))]
         if self._waiting.request not in self._waiting.message:
-            lines.append(Content.assemble(("request  ", "$muted"), clean(self._waiting.request, 80)))
+            lines.append(Content.assemble(("request  ", "$muted"), self._waiting.request))
         if until:
             lines.append(Content.assemble(("until    ", "$muted"), until))
         lines += [
@@ -88,7 +88,7 @@ class DecideDialog(Dialog[bool | None]):
     def compose(self) -> ComposeResult:
         """The plan whole, and the ways on and back."""
         with Vertical(classes="frame") as frame:
-            frame.border_title = Content(clean(f"Approve: {self._request.action}?", 78))
+            frame.border_title = Content(shortened(f"Approve: {self._request.action}?", 78))
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(Content("\n").join(plan_lines(self._request, self._facts)))
             with Horizontal(classes="buttons"):
@@ -120,11 +120,11 @@ def plan_lines(request: Approval, facts: Facts) -> list[Content]:
     """Return who asks for what until when, and the plan as it was shown to them."""
     now = facts.clock()
     lines = [
-        Content.assemble((clean(request.summary, 600), "bold")),
-        Content.assemble(("asked by  ", "$muted"), clean(request.requested_by, 300)),
+        Content.assemble((request.summary, "bold")),
+        Content.assemble(("asked by  ", "$muted"), request.requested_by),
         Content.assemble(("asked     ", "$muted"), ago(request.requested_at, now)),
         Content.assemble(("ends      ", "$muted"), ago(request.expires_at, now)),
-        Content.assemble(("plan      ", "$muted"), clean(request.digest, 128)),
+        Content.assemble(("plan      ", "$muted"), request.digest),
     ]
     rest = dict(request.plan)
     for name, lead, style in (
@@ -135,11 +135,11 @@ def plan_lines(request: Approval, facts: Facts) -> list[Content]:
         texts = rest.pop(name, ())
         if isinstance(texts, list | tuple) and texts:
             lines.append(Content(""))
-            lines += [Content.assemble((lead, style), clean(text, 1_000)) for text in texts]
+            lines += [Content.assemble((lead, style), str(text)) for text in texts]
     laid_out = json.dumps(rest, indent=2, ensure_ascii=False, default=str).splitlines()
     lines += [
         Content(""),
-        *(Content.assemble((clean(text, 600), "$muted")) for text in laid_out[:_MOST_LINES]),
+        *(Content.assemble((text, "$muted")) for text in laid_out[:_MOST_LINES]),
     ]
     if len(laid_out) > _MOST_LINES:
         lines.append(Content(f"and {len(laid_out) - _MOST_LINES:,} more lines"))

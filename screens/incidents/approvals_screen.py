@@ -11,7 +11,6 @@ from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.guard.approvals import Approval, Decision
-from crypto_core.text.cleaning import clean
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Host, bindings, perform
 from screens.actions.registry import BY_ID
@@ -97,7 +96,7 @@ class ApprovalsScreen(UseScreen[tuple[Approval, ...]]):
         if isinstance(answer, Trouble):
             host.tell(str(answer), trouble=True)
         else:
-            host.tell(f"{answer.decision.value.capitalize()}: {clean(answer.summary, 120)}")
+            host.tell(f"{answer.decision.value.capitalize()}: {answer.summary}")
         self.ask_anew()
 
 
@@ -137,6 +136,6 @@ def _line(request: Approval, width: int, facts: Facts) -> Line:
         return Line(
             content,
             request,
-            f"Enter: the plan, to approve or deny it. Asked by {clean(request.requested_by, 200)}.",
+            f"Enter: the plan, to approve or deny it. Asked by {request.requested_by}.",
         )
     return Line(content)

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from crypto_core.incidents.model import StepView
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from screens.routes import Followed
 from screens.widgets.cells import fit
 from screens.widgets.dialog import Dialog, button
@@ -35,9 +35,9 @@ class ChooseAnswer(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         """The question, the answers, and the way back."""
         with Vertical(classes="frame") as frame:
-            frame.border_title = Content(clean(self._step.step.title, 78))
+            frame.border_title = Content(shortened(self._step.step.title, 78))
             with VerticalScroll(classes="body", can_focus=False):
-                yield Static(Content(clean(self._step.step.purpose, 1_000)), classes="about")
+                yield Static(Content(self._step.step.purpose), classes="about")
             yield LineList(id="answers")
             with Horizontal(classes="buttons"):
                 yield button("Cancel", "cancel")

@@ -18,7 +18,7 @@ from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.references import parse_reference
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted
 from screens.ages import span
 from screens.asking import PendingCall, ask
@@ -112,7 +112,7 @@ class DeclareDialog(Dialog[int | None]):
         books, unread = answer
         if unread:
             # Who looks for one of them must not believe that it was never there.
-            told = "\n".join(clean(one, 300) for one in unread[:_MOST_UNREAD])
+            told = "\n".join(unread[:_MOST_UNREAD])
             self._fault(Content.assemble(("▲ ", "$warning"), told))
         kinds = self._about.kinds
         offered = [book for book in books if not kinds or book.subject in kinds]
@@ -121,7 +121,7 @@ class DeclareDialog(Dialog[int | None]):
             self.query_one("#cancel").focus()
             return
         if self._about.origin:
-            self._say(Content.assemble(("from  ", "$muted"), clean(self._about.origin, 300)))
+            self._say(Content.assemble(("from  ", "$muted"), self._about.origin))
         else:
             self._say(Content("A runbook is what to do, step by step, and what proves that it was done."))
         self._offer(lambda width: [_runbook_line(book, width) for book in offered], len(offered))
@@ -222,7 +222,7 @@ class DeclareDialog(Dialog[int | None]):
         hints = {SubjectKind.KEY: "ARN, id or alias", SubjectKind.TOKENS: "references, or a filter"}
         placeholders = {
             "subject": hints.get(book.subject, "its name in the settings"),
-            "title": clean(book.title, 120),
+            "title": book.title,
             "since": "when it may have begun: 2h, 7d, a date; empty if not known",
         }
         for name, words in placeholders.items():
@@ -281,7 +281,7 @@ class DeclareDialog(Dialog[int | None]):
         self.query_one("#about", Static).update(content)
 
     def _retitle(self, words: str) -> None:
-        self.query_one(".frame").border_title = Content(clean(words, 78))
+        self.query_one(".frame").border_title = Content(shortened(words, 78))
 
     @on(Button.Pressed, "#cancel")
     def cancel(self) -> None:
@@ -298,19 +298,19 @@ def restored_databases(contexts: Contexts) -> tuple[SubjectChoice, ...]:
 def opened_content(book: Runbook, scope: IncidentScope, facts: Facts) -> Content:
     """Return what will be opened: about what, from where, with which phases."""
     budget = sum(step.budget_seconds for step in book.steps)
-    lines = [Content(clean(book.summary, 600)), Content("")]
+    lines = [Content(book.summary), Content("")]
     if str(scope):
         lines.append(Content.assemble(("about      ", "$muted"), (subject(scope, facts), "bold")))
     if scope.origin:
-        lines.append(Content.assemble(("from       ", "$muted"), clean(scope.origin, 300)))
-    phases = " · ".join(clean(phase.title, 60) for phase in book.phases)
+        lines.append(Content.assemble(("from       ", "$muted"), scope.origin))
+    phases = " · ".join(shortened(phase.title, 60) for phase in book.phases)
     allowed = f", budget {span(timedelta(seconds=budget))}" if budget else ""
     lines += [
         Content.assemble(("steps      ", "$muted"), f"{counted(len(book.steps), 'step')}{allowed}"),
         Content.assemble(("phases     ", "$muted"), phases),
         Content.assemble(
             ("runbook    ", "$muted"),
-            f"{clean(book.id, 80)} version {book.version}, {clean(book.source, 200)}",
+            f"{shortened(book.id, 80)} version {book.version}, {book.source}",
         ),
         Content(""),
         Content("It is opened in the database, for every operator to see. Nothing else is changed."),

@@ -88,7 +88,7 @@ class EvidenceListScreen(UseScreen[IncidentView]):
         """Send the hash of the piece under the cursor to the clipboard."""
         target = self._target
         if isinstance(target, EvidenceBehind):
-            text = clean(target.sha256, 128)
+            text = target.sha256
             send_to_clipboard(self, text, text)
 
 
@@ -106,7 +106,7 @@ def list_lines(view: IncidentView, width: int, facts: Facts, step: str = "") -> 
         if any_:
             yield BLANK
         any_ = True
-        yield Line(Content.assemble((f"{one.number} ", "$muted"), (clean(one.step.title, 200), "bold")))
+        yield Line(Content.assemble((f"{one.number} ", "$muted"), (one.step.title, "bold")))
         for piece in own:
             yield _piece(piece, width, digest, stamp(piece.captured_at, now)[5:16], view.incident.id)
     if not any_:
@@ -119,13 +119,13 @@ def _room(width: int, digest: int) -> int:
 
 
 def _piece(piece: EvidencePiece, width: int, digest: int, at: str, incident: int) -> Line:
-    right = f"  {fit_middle(clean(piece.sha256, 64), digest)}  {at}"
+    right = f"  {fit_middle(piece.sha256, digest)}  {at}"
     if width >= _WIDE:
         right += f"  {fit(person(piece.captured_by), _PERSON)}"
     title = fit(piece.title, _room(width, digest))
     return Line(
         Content.assemble("  ", (title, "$accent"), (right, "$muted")),
-        EvidenceBehind(incident, piece.id, clean(piece.title, 300), clean(piece.sha256, 128)),
+        EvidenceBehind(incident, piece.id, piece.title, piece.sha256),
         f"Enter: what was kept, {piece.characters:,} characters. y copies its SHA-256.",
     )
 
@@ -220,7 +220,7 @@ def readable(text: str) -> Sequence[str]:
     except ValueError:
         laid_out = text
     lines = laid_out.splitlines()
-    shown = [clean(_as_read(line), _LONGEST) for line in lines[:MOST_LINES]]
+    shown: list[str] = [clean(_as_read(line), _LONGEST) for line in lines[:MOST_LINES]]
     if len(lines) > MOST_LINES:
         shown.append(f"… and {len(lines) - MOST_LINES:,} more lines: keydeck incident show tells all.")
     return shown

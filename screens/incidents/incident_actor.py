@@ -11,7 +11,7 @@ from crypto_core.cancelling import Cancellation
 from crypto_core.errors import ApprovalNeededError
 from crypto_core.incidents.model import EvidencePiece, IncidentState, IncidentView, StepState, StepView
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Host, perform
@@ -151,7 +151,7 @@ class IncidentActor(MainScreen):
             finally:
                 wipe(inputs)
 
-        self._begin(step, clean(plan.title, 120), call)
+        self._begin(step, plan.title, call)
 
     @work(exclusive=True, group="write")
     async def do_answer(self) -> None:
@@ -219,7 +219,7 @@ class IncidentActor(MainScreen):
             text, id_ = why, step.step.id
             self._do(
                 step,
-                f"{verb}: {clean(text, 80)}",
+                f"{verb}: {shortened(text, 80)}",
                 lambda work, _: self._kept(title, lambda: do(work, id_, text)),
             )
 

@@ -15,7 +15,6 @@ from textual.widgets import Input, Static
 
 from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import clean
 from screens.routes import Followed
 from screens.widgets.cells import fit
 from screens.widgets.line_input import LineInput
@@ -71,7 +70,7 @@ class InputsForm(VerticalScroll, can_focus=False):
             with Vertical(classes="field"):
                 optional = "" if field.required or field.choices else "  (may be left empty)"
                 masked = "  (masked; forgotten once it is used)" if field.secret else ""
-                yield Static(Content(f"{clean(field.label, 200)}{optional}{masked}"))
+                yield Static(Content(f"{field.label}{optional}{masked}"))
                 yield self._widget(number, field)
         yield Static(id="missing")
 
@@ -81,7 +80,7 @@ class InputsForm(VerticalScroll, can_focus=False):
             return SecretInput(placeholder="paste or type it", id=id_)
         if field.choices:
             return LineList(id=id_)
-        return LineInput(clean(field.default, 2_000), id=id_, compact=True)
+        return LineInput(field.default, id=id_, compact=True)
 
     def on_mount(self) -> None:
         """Defaults are chosen; the first field has the focus."""
@@ -131,7 +130,7 @@ class InputsForm(VerticalScroll, can_focus=False):
             if field.required and isinstance(widget, Input) and not widget.value.strip():
                 missing = self.query_one("#missing", Static)
                 missing.display = True
-                missing.update(Content(f"Missing: {clean(field.label, 200)}"))
+                missing.update(Content(f"Missing: {field.label}"))
                 widget.focus()
                 return None
         taken: dict[str, str | Secret] = {}

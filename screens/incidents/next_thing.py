@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from crypto_core.incidents.model import IncidentState, IncidentView, StepState, StepView
-from crypto_core.text.cleaning import clean
 
 
 def next_thing(view: IncidentView, step: StepView, *, failed: bool, proved: bool) -> str:
@@ -49,7 +48,7 @@ def hint(
             current = view.current
             return f"Enter: to step {current.number}. o: take this one up again." if current else ""
         case "incident.act":
-            action = clean(step.step.action or "", 60).replace("-", " ").replace("reencrypt", "re-encrypt")
+            action = (step.step.action or "").replace("-", " ").replace("reencrypt", "re-encrypt")
             words = f"Enter: {action}; you see the plan first."
             # Nothing proves such a step: whoever has done the rest elsewhere ends it.
             begun = step.state is StepState.BEGUN and step.step.check is None

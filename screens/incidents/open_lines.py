@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from crypto_core.incidents.model import IncidentView
-from crypto_core.text.cleaning import clean
 from screens.facts import Facts
 from screens.incidents.words import elapsed, incident_sign, through
 from screens.routes import IncidentBehind
@@ -31,6 +30,6 @@ def open_lines(views: Sequence[IncidentView], width: int, facts: Facts) -> list[
             (cut(incident.title, max(width // 3, 12)), "bold"),
             ("  " + cut(f"open {elapsed(incident, now)} · step {step}", max(width // 2 - 14, 12)), "$muted"),
         )
-        hint = f"Enter: the incident. {clean(str(incident.scope), 200)}"
+        hint = f"Enter: the incident. {incident.scope!s}"
         lines.append(Line(content.truncate(width, ellipsis=True), IncidentBehind(incident.id), hint))
     return lines

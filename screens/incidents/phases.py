@@ -9,7 +9,7 @@ from datetime import datetime
 from textual.content import Content
 
 from crypto_core.incidents.model import IncidentView, StepState, StepView
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from screens.actions.action import Action
 from screens.ages import local
 from screens.incidents.signs import OPEN
@@ -88,5 +88,5 @@ def _end(step: StepView, now: datetime) -> str:
         return fit(step.state.value, _WHEN, right=True)
     if step.ended_at is None:
         return fit("begun", _WHEN, right=True) if step.state is StepState.BEGUN else ""
-    who = clean(person(step.by), 60) if step.by else ""
+    who = shortened(person(step.by), 60) if step.by else ""
     return fit(f"{local(step.ended_at, now):%H:%M} {who}".strip(), _WHEN, right=True)

@@ -8,7 +8,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from screens.widgets.dialog import Dialog, button
 from screens.widgets.line_input import LineInput
 
@@ -28,9 +28,9 @@ class AskText(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         """What it is for, the line, and the ways on and back."""
         with Vertical(classes="frame") as frame:
-            frame.border_title = Content(clean(self._title, 78))
+            frame.border_title = Content(shortened(self._title, 78))
             yield Static(Content(self._about), classes="about")
-            yield LineInput(clean(self._before, 4_000), id="text", compact=True)
+            yield LineInput(self._before, id="text", compact=True)
             with Horizontal(classes="buttons"):
                 yield button("Cancel", "cancel")
                 yield button(self._label, "go-on")

@@ -14,7 +14,6 @@ from textual.widgets import Button, Input, Static
 
 from crypto_core.incidents.model import Incident
 from crypto_core.lists.new_files import ExportError, write_new
-from crypto_core.text.cleaning import clean
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
@@ -140,7 +139,7 @@ class ReportDialog(Dialog[None]):
 
 
 def _named(path: Path) -> str:
-    name = clean(path, 300)
+    name = str(path)
     return name if path.suffix else f"{name}.html, {name}.md and {name}.json"
 
 
@@ -152,7 +151,7 @@ def write_report(service: IncidentService, incident: int, path: Path) -> int:
     """
     form = next((form for form in FORMS if path.suffix.lower() == form.ending), None)
     if form is None or not path.name:
-        raise ExportError(f"{clean(path, 300)}: a report's name ends in .html, .md or .json.")
+        raise ExportError(f"{path}: a report's name ends in .html, .md or .json.")
     if form.name:
         texts = {path: service.report(incident, form.name)}
     else:

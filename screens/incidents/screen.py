@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from crypto_core.incidents.model import IncidentState, IncidentView
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import cleans, shortened
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import bindings
@@ -37,6 +37,7 @@ LEAD_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(drill=400)
 class Lead:
     """What stands above the list: the drill that is due, and what waits for approval."""
 
@@ -154,10 +155,10 @@ def lead_of(facts: Facts) -> Lead:
 def lead_lines(lead: Lead | Trouble) -> list[Content]:
     """Return what waits for somebody, a line each."""
     if isinstance(lead, Trouble):
-        return [Content.assemble(("▲ ", "$warning"), f"What waits is not known: {clean(lead, 300)}")]
+        return [Content.assemble(("▲ ", "$warning"), f"What waits is not known: {lead}")]
     lines = []
     if lead.waiting:
-        what = ", ".join(clean(request.action, 60) for request in lead.waiting[:3])
+        what = ", ".join(shortened(request.action, 60) for request in lead.waiting[:3])
         more = f" and {len(lead.waiting) - 3:,} more" if len(lead.waiting) > 3 else ""
         lines.append(
             Content.assemble(
@@ -169,7 +170,7 @@ def lead_lines(lead: Lead | Trouble) -> list[Content]:
             )
         )
     if lead.drill:
-        lines.append(Content.assemble(("▲ ", "$warning"), clean(lead.drill, 400)))
+        lines.append(Content.assemble(("▲ ", "$warning"), lead.drill))
     return lines
 
 
@@ -179,4 +180,4 @@ def _hint(view: IncidentView) -> str:
     current = view.current
     if current is None:
         return "Enter: the incident. Every step has ended: close it there, and write its report."
-    return f"Enter: the incident, at step {current.number}: {clean(current.step.title, 200)}."
+    return f"Enter: the incident, at step {current.number}: {current.step.title}."

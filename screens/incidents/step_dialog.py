@@ -15,7 +15,7 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import StepView
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
@@ -48,7 +48,7 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
 
     def __init__(self, facts: Facts, incident: int, step: StepView, *, everything: bool) -> None:
         """Asked is for what the action can't do without, or, `everything`, for all it can be told."""
-        super().__init__(facts, clean(step.step.title, 60))
+        super().__init__(facts, shortened(step.step.title, 60))
         self._incident = incident
         self._step = step.step.id
         self._everything = everything
@@ -123,11 +123,11 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
 
     def heading(self, plan: ActionPlan) -> str:
         """What the action would do, in short."""
-        return clean(plan.title, 80)
+        return shortened(plan.title, 80)
 
     def label(self, plan: ActionPlan) -> str:
         """The same, shorter."""
-        return clean(plan.title, 40)
+        return shortened(plan.title, 40)
 
     def go_on(self, plan: ActionPlan, consent: Consent) -> None:
         """Hand it on."""
@@ -136,14 +136,14 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
 
 def plan_content(plan: ActionPlan) -> Content:
     """Return what an action would do and would not, and what to beware of."""
-    lines = [Content(f"• {clean(text, 1_000)}") for text in plan.does]
-    lines += [Content.assemble(("◦ ", "$muted"), clean(text, 1_000)) for text in plan.does_not]
+    lines = [Content(f"• {text}") for text in plan.does]
+    lines += [Content.assemble(("◦ ", "$muted"), text) for text in plan.does_not]
     if plan.warnings:
         lines.append(Content(""))
-    lines += [Content.assemble(WARNING, clean(text, 1_000)) for text in plan.warnings]
+    lines += [Content.assemble(WARNING, text) for text in plan.warnings]
     if plan.danger is Danger.NONE:
         lines += [Content(""), Content.assemble(("It changes nothing.", "$muted"))]
     elif plan.danger is Danger.TYPED:
-        words = f"This takes more than a press: type {clean(plan.confirmation, 200)} below."
+        words = f"This takes more than a press: type {plan.confirmation} below."
         lines += [Content(""), Content.assemble((words, "bold"))]
     return Content("\n").join(lines or [Content("Nothing would be done.")])

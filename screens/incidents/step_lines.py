@@ -18,7 +18,6 @@ from crypto_core.incidents.model import (
     StepView,
 )
 from crypto_core.incidents.runbooks import placeholders
-from crypto_core.text.cleaning import clean
 from screens.ages import ago, local
 from screens.facts import Facts
 from screens.incidents.running import CallResult, RunningCall
@@ -81,7 +80,7 @@ def _head(
 ) -> Iterator[Line]:
     at = budget(view, step, now)
     right = Content.assemble((f"{at.sign.text} {at.words}".strip(), at.sign.style)) if at else Content("")
-    title = Content.assemble((clean(step.step.title, 300), "bold"))
+    title = Content.assemble((step.step.title, "bold"))
     if title.cell_length + right.cell_length + 2 <= width:
         yield Line(spread(title, right, width) if at else title)
     else:
@@ -90,7 +89,7 @@ def _head(
         if at:
             yield Line(right)
     sign = step_sign(step, view.current)
-    words = [clean(step.step.who, 120)] if step.step.who else []
+    words: list[str] = [step.step.who] if step.step.who else []
     if step.by:
         words.append(person(step.by))
     if step.ended_at is not None:
@@ -156,7 +155,8 @@ def _waiting(known: StepNow, width: int) -> Iterator[Line]:
 
 
 def _trouble(view: IncidentView, step: StepView, known: StepNow, width: int) -> Iterator[Line]:
-    told, trouble = step.trouble, known.outcome.trouble if known.outcome is not None else None
+    told: str = step.trouble
+    trouble = known.outcome.trouble if known.outcome is not None else None
     if trouble is not None:
         # What the runbook says of a failure stands below, in the operator's own names.
         said_below = trouble.remedy == placeholders.filled(step.step.on_failure, view.incident.placeholders)
@@ -249,7 +249,7 @@ def evidence_lines(
 ) -> Iterator[Line]:
     """Yield pieces of evidence with the beginning of their hashes."""
     for number, piece in enumerate(pieces):
-        right = f"  sha256 {clean(piece.sha256, 64)[:8]}…  {local(piece.captured_at, now):%H:%M}"
+        right = f"  sha256 {piece.sha256[:8]}…  {local(piece.captured_at, now):%H:%M}"
         room = max(width - _NAME - len(right), 8)
         yield Line(
             Content.assemble(

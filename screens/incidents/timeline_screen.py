@@ -9,7 +9,6 @@ from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.incidents.model import EntryKind, IncidentView, TimelineEntry
-from crypto_core.text.cleaning import clean
 from screens.ages import local
 from screens.facts import Facts
 from screens.incidents.words import person
@@ -77,7 +76,7 @@ def entry_lines(view: IncidentView, width: int, facts: Facts) -> Iterator[Line]:
 
 def _entry(entry: TimelineEntry, at: str, number: int | None, width: int) -> Iterator[Line]:
     step = f"step {number}: " if number is not None else ""
-    parts = Content.assemble((step, "$muted"), clean(entry.text, 600)).wrap(max(width - _LEAD, 16))
+    parts = Content.assemble((step, "$muted"), entry.text).wrap(max(width - _LEAD, 16))
     for index, part in enumerate(parts):
         lead = Content(" " * _LEAD)
         if index == 0:

@@ -16,7 +16,6 @@ from crypto_core.incidents.model import (
     StepView,
 )
 from crypto_core.incidents.runbooks import placeholders
-from crypto_core.text.cleaning import clean
 from screens.ages import span
 from screens.facts import Facts
 from screens.incidents.signs import LATE, NEARLY_LATE, OPEN, STEPS, WELL
@@ -41,7 +40,7 @@ def step_sign(step: StepView, current: StepView | None) -> Sign:
 
 def person(actor: str) -> str:
     """Return whoever acted, as short as a name: ana of …:assumed-role/oncall/ana."""
-    identity, _, role = clean(actor, 300).partition(", database role ")
+    identity, _, role = actor.partition(", database role ")
     if role and not identity.startswith("arn:"):
         identity = role  # nobody knows who it was in AWS
     return identity.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1] or "-"
@@ -55,7 +54,7 @@ def there(present: Iterable[Present], now: datetime) -> str:
 
 def subject(scope: IncidentScope, facts: Facts) -> str:
     """Return what an incident is about, a key by the name that it goes by."""
-    return facts.key_words.long(scope.key) if scope.key else clean(str(scope), 400)
+    return facts.key_words.long(scope.key) if scope.key else str(scope)
 
 
 def runbook_words(view: IncidentView) -> str:
@@ -73,7 +72,7 @@ def through(view: IncidentView) -> str:
 def at_step(view: IncidentView) -> str:
     """Return where it stands: the step it is at, or how it ended."""
     if view.incident.state is IncidentState.CLOSED:
-        return clean(view.incident.outcome, 200) or "closed"
+        return view.incident.outcome or "closed"
     current = view.current
     return f"{through(view)} {current.step.title}" if current else f"{through(view)} done: close it"
 

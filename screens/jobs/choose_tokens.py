@@ -15,7 +15,7 @@ from crypto_core.envelope import Format
 from crypto_core.key_names import same_key
 from crypto_core.keys.status import KeyShare, Status
 from crypto_core.reencryption.plan import Selection
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
@@ -135,7 +135,7 @@ def _one_of_each(shares: Sequence[KeyShare]) -> list[KeyShare]:
 def _state_of(share: KeyShare) -> tuple[str, str]:
     if share.key_state == "Enabled":
         return "Enabled", "$muted"
-    return f"▲ {clean(share.key_state or 'unknown', 30)}", "$warning"
+    return f"▲ {shortened(share.key_state or 'unknown', 30)}", "$warning"
 
 
 def _line(chosen: Chosen, note: tuple[str, str], width: int) -> Line:

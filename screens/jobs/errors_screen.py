@@ -8,7 +8,7 @@ from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.reencryption.plan import Unwritten
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from screens.event_filters import term
 from screens.facts import Facts
 from screens.jobs.work import job_work
@@ -37,7 +37,7 @@ class JobErrorsScreen(UseScreen[tuple[Unwritten, ...]]):
     @property
     def crumb(self) -> tuple[str, str]:
         """The kind."""
-        return "Not written", clean(self.kind, 60)
+        return "Not written", shortened(self.kind, 60)
 
     def ask_for(self, cancelled: Cancellation) -> tuple[Unwritten, ...]:
         """Ask for the tokens."""
@@ -60,7 +60,7 @@ def error_lines(answer: tuple[Unwritten, ...], width: int, job: int) -> Iterator
         yield from prose(reason or "No reason was kept.", width, lead="✖ ", lead_style="$error")
         yield Line(Content.assemble((f"  {tokens(len(references))}", "$muted")))
         for reference in references:
-            target = TokensBehind(term("reference", clean(reference, 1_000)))
+            target = TokensBehind(term("reference", reference))
             content = Content.assemble("  ", (fit_middle(reference, max(width - 2, 8)).rstrip(), "$accent"))
             yield Line(content, target, "Enter: its connection.")
         yield BLANK

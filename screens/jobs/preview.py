@@ -14,7 +14,6 @@ from crypto_core.cancelling import Cancellation
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan
 from crypto_core.reencryption.plan import Selection, Verb
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.facts import Facts
 from screens.jobs.proposal import Begun, Proposal, worked_on
@@ -145,7 +144,7 @@ def _losses(plan: JobPlan) -> Iterator[Content]:
     many = counted(len(plan.losses), "principal")
     yield Content.assemble(("✖ ", "$error"), (f"{many} would lose access to these tokens:", "bold"))
     for loss in plan.losses:
-        yield Content.assemble(("• ", "$error"), clean(loss, 600))
+        yield Content.assemble(("• ", "$error"), loss)
     yield Content("Allow them under the new key first: going on takes their access away.")
     yield Content("")
 

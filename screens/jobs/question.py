@@ -11,7 +11,6 @@ from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from crypto_core.guard.consent import agrees
-from crypto_core.text.cleaning import clean
 from screens.widgets.dialog import Dialog, button
 from screens.widgets.line_input import LineInput
 
@@ -38,7 +37,7 @@ class Question(Dialog[bool]):
         """What would happen, and the ways on and back."""
         with Vertical(classes="frame") as frame:
             frame.border_title = Content(self._title)
-            yield Static(Content("\n").join(Content(clean(line, 600)) for line in self._about))
+            yield Static(Content("\n").join(Content(line) for line in self._about))
             if self._typed:
                 line = LineInput(placeholder=f"Type {self._typed} to go on", id="typed", compact=True)
                 line.cursor_blink = False

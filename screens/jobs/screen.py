@@ -11,7 +11,6 @@ from textual.message import Message
 from textual.widget import Widget
 
 from crypto_core.reencryption.jobs.model import JobState, JobView
-from crypto_core.text.cleaning import clean
 from screens.actions.action import ActionScope
 from screens.actions.performing import bindings
 from screens.facts import Facts
@@ -70,7 +69,7 @@ class JobsScreen(JobActor, ListScreen[JobView]):
 
 def _hint(view: JobView, facts: Facts) -> str:
     if view.why:
-        return f"Enter: the job. {clean(view.why, 300)}"
+        return f"Enter: the job. {view.why}"
     if view.state is JobState.RUNNING and not at_work(view):
         return f"Enter: the job. No process works on it. {how_to_work(view, facts)}"
     if restorable(view) and facts.services.undoing is not None and not facts.read_only:

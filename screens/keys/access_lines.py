@@ -11,7 +11,6 @@ from crypto_core.key_names import account_of
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.explanation import Sentence
 from crypto_core.keys.policy.reading import KeyPolicy
-from crypto_core.text.cleaning import clean
 from screens.keys.detail import NAME_CELLS, fact
 from screens.routes import PolicyBehind
 from screens.signs import SIGNS, Sign
@@ -55,7 +54,7 @@ def access_lines(policy: KeyPolicy, width: int, most: int) -> list[Line]:
 def _line(name: str, sign: Sign, sentence: Sentence, width: int) -> Content:
     where = f", {sentence.where}" if sentence.where else ""
     words = f"{sentence.may} {sentence.what}{where}"
-    who = clean(sentence.who, 120)
+    who = sentence.who
     return Content.assemble(
         (fit(name, NAME_CELLS), "$muted"),
         sign,
@@ -67,7 +66,7 @@ def _line(name: str, sign: Sign, sentence: Sentence, width: int) -> Content:
 
 
 def _hint(sentence: Sentence) -> str:
-    return f"Enter: the policy. {clean(sentence, 400)}"
+    return f"Enter: the policy. {sentence}"
 
 
 def sentence_lines(policy: KeyPolicy, width: int) -> Sequence[list[Content]]:
@@ -75,7 +74,7 @@ def sentence_lines(policy: KeyPolicy, width: int) -> Sequence[list[Content]]:
     sentences = []
     for sign, sentence in signed(policy):
         content = Content.assemble(
-            sign, " ", (clean(sentence.who, 200), "bold"), clean(f" {str(sentence)[len(sentence.who) + 1 :]}")
+            sign, " ", (sentence.who, "bold"), f" {str(sentence)[len(sentence.who) + 1 :]}"
         )
         first, *rest = content.wrap(max(width - 2, 10))
         sentences.append([first, *(Content.assemble("  ", line) for line in rest)])

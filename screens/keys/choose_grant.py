@@ -11,7 +11,7 @@ from textual.widgets import Button, Static
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.policy.reading import KeyPolicy
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from screens.ages import day
 from screens.asking import ask
 from screens.blocking import Trouble
@@ -55,7 +55,7 @@ class ChooseGrant(Dialog[str | None]):
             state.update(trouble_content(answer))
         elif answer.missing:
             told = "; ".join(f"{part}: {why}" for part, why in answer.missing.items())
-            state.update(Content(clean(f"Not seen: {told}", 600)))
+            state.update(Content(f"Not seen: {told}"))
         elif not answer.grants:
             state.update(Content("The key has no grant."))
         else:
@@ -68,7 +68,7 @@ class ChooseGrant(Dialog[str | None]):
 
     def _line(self, grant: Grant, width: int) -> Line:
         since = f", since {day(grant.created_at, self._facts.clock())}" if grant.created_at else ""
-        named = f' "{clean(grant.name, 60)}"' if grant.name else ""
+        named = f' "{shortened(grant.name, 60)}"' if grant.name else ""
         words = f"{grant.grantee.name} may {in_words(grant.operations)}{since}{named}"
         content = Content.assemble(" ", (fit(f"{grant.grant_id[:8]}…", 11), "$muted"), cut(words, width - 12))
         return Line(content, grant)

@@ -10,7 +10,6 @@ from textual.content import Content
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
-from crypto_core.text.cleaning import clean
 from screens.ages import day
 from screens.key_shares import by_material, evidence_words, token_sum
 from screens.keys.words import absent, key_facts, kind_words, material_note, state_words
@@ -112,6 +111,6 @@ def material_lines(key: KeyState, status: Status | None, now: datetime, width: i
         material = key.materials[number - 1]
         yield row(str(number), material.since, material.key_material_id, material_note(key, material, now))
     for material_id in list(left):
-        yield row(f"{clean(material_id, 64)[:8]}…" if material_id else "unknown", None, material_id, "")
+        yield row(f"{material_id[:8]}…" if material_id else "unknown", None, material_id, "")
     if not key.materials and not shares:
         yield Line(Content.assemble((absent(key, "materials", "none known"), "$disabled")))

@@ -10,7 +10,6 @@ from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Instruction, Step
-from crypto_core.text.cleaning import clean
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import bindings
 from screens.answer_screen import AnswerScreen
@@ -76,25 +75,25 @@ def guide_lines(guide: Guide, width: int) -> list[Line]:
     if gaps:
         lines.append(Line(Content("")))
     for reason in dict.fromkeys(gaps):
-        lines += _prose("▲ ", "$warning", f"not seen: {clean(reason, 600)}", width)
+        lines += _prose("▲ ", "$warning", f"not seen: {reason}", width)
     return lines
 
 
 def _step(step: Step, width: int) -> Iterator[Line]:
     sign = STEPS[step.state]
     about = step.state.value + (", optional" if step.optional else "")
-    title = (clean(step.title, 120), "$muted" if step.state is GuideStepState.WAITING else "bold")
+    title = (step.title, "$muted" if step.state is GuideStepState.WAITING else "bold")
     yield Line(Content.assemble(sign, f" {step.number} ", title, (f"   {about}", sign.style)))
     for text in step.evidence:
-        yield from _prose("    ", "", clean(text, 600), width, style="$muted")
+        yield from _prose("    ", "", text, width, style="$muted")
     for instruction in step.do:
         yield from _instruction(instruction, width)
     for text in step.warnings:
-        yield from _prose("    ▲ ", "$warning", clean(text, 600), width)
+        yield from _prose("    ▲ ", "$warning", text, width)
 
 
 def _instruction(instruction: Instruction, width: int) -> Iterator[Line]:
-    text = clean(instruction.text, 4_000)
+    text = instruction.text
     if instruction.kind is DoKind.NOTE:
         yield from _prose("    → ", "", text, width)
         return
@@ -105,7 +104,7 @@ def _instruction(instruction: Instruction, width: int) -> Iterator[Line]:
     yield Line(arrow, instruction, f"y sends the {what} to the clipboard.")
     yield from (Line(Content.assemble("      ", part)) for part in more)
     if instruction.instead_of:
-        before = Content(f"instead of {clean(instruction.instead_of, 4_000)}").stylize("$muted")
+        before = Content(f"instead of {instruction.instead_of}").stylize("$muted")
         yield from (Line(Content.assemble("      ", part)) for part in before.fold(max(width - 6, 20)))
 
 

@@ -11,7 +11,7 @@ from textual import work
 from crypto_core.errors import InvalidFilterError, PolicyError, RefusedError
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.policy.document import MOST_BYTES
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Host
 from screens.event_filters import since
@@ -237,7 +237,7 @@ class KeyActor(MainScreen):
 def number(text: str) -> int:
     """Return a number of days. Raises RefusedError for what is none."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 5):
-        raise RefusedError(f"{clean(text, 40)!r} is no number of days.", remedy="Write digits only.")
+        raise RefusedError(f"{shortened(text, 40)!r} is no number of days.", remedy="Write digits only.")
     return int(text)
 
 
@@ -247,9 +247,9 @@ def policy_in(path: str) -> str:
         with Path(path).expanduser().open("rb") as file:
             return file.read(MOST_BYTES + 1).decode()
     except UnicodeDecodeError as error:
-        raise PolicyError(f"{clean(path, 200)} is not UTF-8 text.") from error
+        raise PolicyError(f"{path} is not UTF-8 text.") from error
     except OSError as error:
         raise PolicyError(
-            f"{clean(path, 200)} can't be read: {clean(error.strerror, 120) or 'it is no file'}.",
+            f"{path} can't be read: {error.strerror or 'it is no file'}.",
             remedy="Name a file with a key policy in JSON.",
         ) from error

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from crypto_core.key_names import is_multi_region
 from crypto_core.keys.state import KeyState
 from crypto_core.lists.filter_language import Field, ValueKind
-from crypto_core.text.cleaning import clean
 from screens.ages import ago
 from screens.facts import Facts
 from screens.key_words import KeyWords
@@ -26,7 +25,7 @@ def tokens_under(key: KeyState, facts: Facts) -> int | None:
 def _name(key: KeyState) -> str:
     if is_multi_region(key.key_arn):
         # Replicas have one id: the Region tells them apart.
-        return clean(f"{key.name} {key.region}", 160)
+        return f"{key.name} {key.region}"
     return KeyWords([key]).long(key.key_arn)
 
 
@@ -53,7 +52,7 @@ def _created(key: KeyState, facts: Facts) -> Cell:
 
 
 def _known(text: str | None) -> Cell:
-    return (clean(text), "") if text else UNKNOWN
+    return (text, "") if text else UNKNOWN
 
 
 COLUMNS: tuple[Column[KeyState], ...] = (
@@ -117,7 +116,7 @@ LISTING: Listing[KeyState] = Listing(
     sort="tokens",
     descending=True,
     identity=lambda key: key.key_arn,
-    reference=lambda key: clean(key.key_arn),
+    reference=lambda key: key.key_arn,
     sign=lambda key, facts: state_words(key, facts.moment)[0],
     record=lambda key: key.as_json(),
     one="key",

@@ -13,7 +13,6 @@ from textual.widget import Widget
 from crypto_core.cancelling import Cancellation
 from crypto_core.keys.policy.comparison import written
 from crypto_core.keys.policy.reading import KeyPolicy
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import bindings
@@ -75,7 +74,7 @@ def policy_lines(policy: KeyPolicy, width: int) -> list[Line]:
     for sentence in sentence_lines(policy, width):
         lines += sentence
     for part, why in policy.missing.items():
-        lines.append(Content.assemble(("▲ ", "$warning"), clean(f"{part} not seen: {why}", 400)))
+        lines.append(Content.assemble(("▲ ", "$warning"), f"{part} not seen: {why}"))
     lines += [Content(""), Content.assemble(("Policy", "bold"), ("   as KMS has it", "$muted"))]
     # Other characters than ASCII are escaped in it, so nothing in it can act on the terminal.
     for line in highlight(written(policy.document.raw), language="json").split("\n", allow_blank=True):

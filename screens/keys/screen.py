@@ -14,7 +14,6 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from crypto_core.keys.state import KeyState
-from crypto_core.text.cleaning import clean
 from screens.actions.action import ActionScope
 from screens.actions.performing import bindings
 from screens.ages import ago
@@ -134,5 +133,5 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
 def _hint(key: KeyState) -> str:
     if key.missing:
         part, reason = next(iter(key.missing.items()))
-        return f"Enter: the whole key. {clean(part)}: {clean(reason)}"
+        return f"Enter: the whole key. {part}: {reason}"
     return "Enter: the whole key, asked anew."

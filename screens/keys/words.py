@@ -9,7 +9,7 @@ from crypto_core.key_names import region_of
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.state import ON_DEMAND_LIMIT, CustomKeyStore, KeyMaterial, KeyState
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from screens.ages import ago, day, stamp
 from screens.signs import Sign
 
@@ -25,7 +25,7 @@ def state_words(key: KeyState, now: datetime) -> tuple[Sign, str]:
     if key.state == "PendingDeletion":
         on = f"deletion {day(key.deletion_at, now)}" if key.deletion_at else "pending deletion"
         return Sign("✖", "$error"), on
-    return Sign("▲", "$warning"), clean(key.state, 40)
+    return Sign("▲", "$warning"), shortened(key.state or "", 40)
 
 
 def rotation_words(key: KeyState) -> tuple[str, str]:
@@ -39,7 +39,7 @@ def rotation_words(key: KeyState) -> tuple[str, str]:
 
 def kind_words(key: KeyState) -> list[str]:
     """Return a key's spec, its origin, and what it is among its replicas, as far as they are known."""
-    return [word for word in (clean(key.spec), clean(key.origin), _multi_region(key)) if word]
+    return [word for word in (key.spec, key.origin, _multi_region(key)) if word]
 
 
 def _multi_region(key: KeyState) -> str:
@@ -57,12 +57,12 @@ def _multi_region(key: KeyState) -> str:
 def key_facts(key: KeyState, now: datetime) -> Iterator[tuple[str, str, str]]:
     """Yield what KMS says of a key: name, value and style, as far as there is anything to say."""
     if len(key.aliases) != 1 or "aliases" in key.missing:
-        yield "aliases", ", ".join(clean(a, 120) for a in key.aliases) or absent(key, "aliases", "none"), ""
+        yield "aliases", ", ".join(key.aliases) or absent(key, "aliases", "none"), ""
     if key.description:
-        yield "description", clean(key.description), ""
+        yield "description", key.description, ""
     manager = {"CUSTOMER": "managed by the customer", "AWS": "managed by AWS"}.get(key.manager or "", "")
-    usage = clean(key.usage).lower().replace("_", " and ")
-    yield "kind", " · ".join(word for word in (manager, usage, clean(key.region)) if word), ""
+    usage = (key.usage or "").lower().replace("_", " and ")
+    yield "kind", " · ".join(word for word in (manager, usage, key.region) if word), ""
     if key.primary_arn:
         yield "Regions", _regions(key), ""
     if key.key_store:
@@ -75,12 +75,12 @@ def key_facts(key: KeyState, now: datetime) -> Iterator[tuple[str, str, str]]:
         yield "expires", f"{stamp(key.expires_at, now)}   {ago(key.expires_at, now)}, imported", "$warning"
     yield "rotation", *rotation_facts(key, now)
     if key.last_used_at:
-        operation = f"   {clean(key.last_used_for)}" if key.last_used_for else ""
+        operation = f"   {key.last_used_for}" if key.last_used_for else ""
         yield "last used", f"{stamp(key.last_used_at, now)}   {ago(key.last_used_at, now)}{operation}", ""
     else:
         yield "last used", absent(key, "last use", _unused(key, now)), "$disabled"
     if key.tags:
-        yield "tags", " · ".join(f"{clean(n, 128)}={clean(v, 256)}" for n, v in key.tags.items()), ""
+        yield "tags", " · ".join(f"{n}={v}" for n, v in key.tags.items()), ""
     if key.grants:
         yield "grants", _grants(key.grants), ""
 
@@ -161,4 +161,4 @@ def material_note(key: KeyState, material: KeyMaterial, now: datetime) -> str:
         return "current"
     if material.state in (None, "NON_CURRENT"):
         return ""
-    return clean(material.state, 60).lower().replace("_", " ")
+    return (material.state or "").lower().replace("_", " ")

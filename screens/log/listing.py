@@ -7,7 +7,6 @@ import logging
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.filter_language import Field, ValueKind
 from crypto_core.log.logbook import LogLine
-from crypto_core.text.cleaning import clean
 from screens.facts import Facts
 from screens.signs import SIGNS
 from screens.widgets.table.columns import Cell, Column
@@ -32,13 +31,13 @@ def _at(line: LogLine, facts: Facts) -> Cell:
 
 
 def _logger(line: LogLine, _facts: Facts) -> Cell:
-    return clean(line.logger, 120), "$muted"
+    return line.logger, "$muted"
 
 
 COLUMNS: tuple[Column[LogLine], ...] = (
     Column("at", "time", _at, "at", 14, 14, 0),
     Column("level", "level", _level, "level", 7, 8, 1),
-    Column("message", "message", lambda line, _: (clean(line.message, 2000), ""), "message", 30, 400, 2),
+    Column("message", "message", lambda line, _: (line.message, ""), "message", 30, 400, 2),
     Column("logger", "from", _logger, "logger", 12, 40, 3, shown=False),
 )
 
@@ -68,7 +67,7 @@ LISTING: Listing[LogLine] = Listing(
     sort="at",
     descending=True,
     identity=lambda line: line.number,
-    reference=lambda line: f"{line.at:%Y-%m-%dT%H:%M:%SZ} {line.word} {clean(line.message, 4000)}",
+    reference=lambda line: f"{line.at:%Y-%m-%dT%H:%M:%SZ} {line.word} {line.message}",
     sign=lambda line, _: SIGNS[_severity(line)],
     record=lambda line: {
         "at": line.at.isoformat(),

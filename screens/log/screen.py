@@ -61,11 +61,11 @@ class LogScreen(ListScreen[LogLine]):
         log = self.facts.log
         where = ""
         if log is not None:
-            where = clean(log.trouble) or (
+            where = log.trouble or (
                 f"Written to {clean(log.path, 300)}" if log.path else "Not written to a file."
             )
-        whole = Content(clean(row.message, 4000)) if row is not None else Content("")
-        about = f"{row.at:%Y-%m-%d %H:%M:%S.%f} UTC  {row.word}  {clean(row.logger, 120)}   " if row else ""
+        whole = Content(row.message) if row is not None else Content("")
+        about = f"{row.at:%Y-%m-%d %H:%M:%S.%f} UTC  {row.word}  {row.logger}   " if row else ""
         self.query_one("#line", Static).update(
             Content("\n").join([Content.assemble((about + where, "$muted")), whole])
         )

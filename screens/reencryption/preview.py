@@ -10,7 +10,6 @@ from crypto_core.cancelling import Cancellation
 from crypto_core.guard.consent import Consent
 from crypto_core.key_names import short_key
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.facts import Facts
 from screens.reencryption.choose_key import ABOUT
@@ -55,7 +54,7 @@ def plan_content(plan: Plan, kms_calls: int | None = None) -> Content:
     calls = counted(plan.kms_calls if kms_calls is None else kms_calls, "call")
     lines: list[Content] = []
     if plan.tokens:
-        name = f"{clean(plan.target_name, 120)} {short_key(plan.target_key_arn)}".strip()
+        name = f"{plan.target_name} {short_key(plan.target_key_arn)}".strip()
         lines += [
             Content.assemble((tokens(plan.tokens), "bold"), " would be written under ", (name, "bold")),
             Content.assemble((f"{calls} of KMS, of the quota that production shares", "$muted")),
@@ -64,10 +63,10 @@ def plan_content(plan: Plan, kms_calls: int | None = None) -> Content:
         ]
         if plan.verb is Verb.REWRAP:
             lines.append(Content.assemble(WARNING, ABOUT[Verb.REWRAP]))
-        lines += [Content.assemble(WARNING, clean(warning)) for warning in plan.warnings]
+        lines += [Content.assemble(WARNING, warning) for warning in plan.warnings]
     else:
         lines.append(Content.assemble(("Nothing would be written.", "bold")))
-    lines += [Content.assemble(WARNING, "not seen: ", clean(reason)) for reason in plan.coverage.reasons]
+    lines += [Content.assemble(WARNING, "not seen: ", reason) for reason in plan.coverage.reasons]
     if plan.refused:
         count = len(plan.refused)
         words = f"{tokens(count)} would be left as {'it is' if count == 1 else 'they are'}:"
@@ -77,14 +76,14 @@ def plan_content(plan: Plan, kms_calls: int | None = None) -> Content:
 
 
 def _column(name: str, count: int) -> Content:
-    return Content.assemble(f"{count:>9,}  ", clean(name, 120))
+    return Content.assemble(f"{count:>9,}  ", name)
 
 
 def unwritten_lines(unwritten: Sequence[Unwritten]) -> list[Content]:
     """Return each reason with the tokens that it holds for, and how many more there are than are named."""
     by_reason: dict[str, list[str]] = {}
     for token in unwritten[:SHOWN]:
-        by_reason.setdefault(clean(token.reason), []).append(clean(token.reference, 120))
+        by_reason.setdefault(token.reason, []).append(token.reference)
     lines = []
     for reason, references in by_reason.items():
         lines.append(Content(f"  {reason}"))

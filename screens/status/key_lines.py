@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from crypto_core.envelope import Format
+from crypto_core.key_names import short_material
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import KeyShare, Status
-from crypto_core.text.cleaning import clean
 from screens.ages import ago, day
 from screens.key_shares import by_material, evidence_words, token_sum
 from screens.key_words import KeyWords
@@ -77,11 +77,11 @@ def _state_word(state: str | None, *, trusted: bool) -> tuple[str, str]:
         return "▲ not trusted", "$warning"
     if state == "Enabled":
         return state, ""
-    return f"▲ {clean(state) or 'unknown'}", "$warning"
+    return f"▲ {state or 'unknown'}", "$warning"
 
 
 def _notes(shares: Iterable[KeyShare]) -> str:
-    notes = dict.fromkeys(clean(share.note).rstrip(".") for share in shares if share.note)
+    notes = dict.fromkeys(share.note.rstrip(".") for share in shares if share.note)
     return " ".join(f"{note}." for note in notes)
 
 
@@ -94,7 +94,7 @@ def _material(key: KeyState | None, share: KeyShare, now: datetime, *, brief: bo
         return "material unknown"
     number = _number(key, share)
     if key is None or number is None:
-        return f"material {clean(share.key_material_id, 64)[:6]}…"
+        return f"material {short_material(share.key_material_id)}"
     material = key.materials[number - 1]
     if share.key_material_id == key.current_material_id:
         since = f", since {day(material.since, now)}" if material.since and not brief else ""

@@ -7,7 +7,6 @@ from textual.content import Content
 
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.status import Problem, Status
-from crypto_core.text.cleaning import clean
 from screens.routes import KeyBehind, TokensBehind
 from screens.signs import SIGNS
 from screens.widgets.cells import cut, fit, percent, spread, tokens
@@ -22,7 +21,7 @@ def answer_lines(status: Status, width: int, *, remedies: bool) -> list[Line]:
     count_width = max((len(f"{p.tokens:,}") for p in problems), default=0) + 2
     lead = 2 + _WORD + count_width
     room = width - lead
-    longest = max((cell_len(clean(p.title, 200)) for p in problems), default=0)
+    longest = max((cell_len(p.title) for p in problems), default=0)
     title_width = min(longest + 2, room // 2)
     lines = [Line(_answer(status, width))]
     for problem in problems:
@@ -53,7 +52,7 @@ def _answer(status: Status, width: int) -> Content:
 def _problem(problem: Problem, count_width: int, title_width: int, room: int) -> Line:
     """How many tokens, what is wrong with them, where. A title that is longer than most pushes the last."""
     sign = SIGNS[problem.severity]
-    title_width = min(max(title_width, cell_len(clean(problem.title)) + 2), room)
+    title_width = min(max(title_width, cell_len(problem.title) + 2), room)
     count = f"{problem.tokens:,}" if problem.tokens else ""
     content = Content.assemble(
         sign,
@@ -64,10 +63,10 @@ def _problem(problem: Problem, count_width: int, title_width: int, room: int) ->
         (cut(problem.where, room - title_width), "$muted"),
     )
     if problem.filter is not None:
-        return Line(content, TokensBehind(problem.filter), f"Enter: these tokens. {clean(problem.remedy)}")
+        return Line(content, TokensBehind(problem.filter), f"Enter: these tokens. {problem.remedy}")
     if problem.key_arn is not None:
-        return Line(content, KeyBehind(problem.key_arn), f"Enter: the key. {clean(problem.remedy)}")
-    return Line(content, hint=clean(problem.remedy))
+        return Line(content, KeyBehind(problem.key_arn), f"Enter: the key. {problem.remedy}")
+    return Line(content, hint=problem.remedy)
 
 
 def _gap(reason: str, room: int) -> Line:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from textual.content import Content
 
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.asking import term
@@ -37,7 +37,7 @@ def key_use_lines(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[L
     def replica(row: EventTally) -> str:
         arns = [text for text in row.texts[0].split(" ") if text]
         names = " → ".join(facts.key_words.long(arn) for arn in arns)
-        return f"{clean(row.texts[1], 60) or '-'}  {names or '-'}"
+        return f"{shortened(row.texts[1], 60) or '-'}  {names or '-'}"
 
     for title, found, shown, more in (
         ("By operation", answer.operations, _text, ""),
@@ -55,7 +55,7 @@ def key_use_lines(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[L
 
 
 def _text(row: EventTally) -> str:
-    return clean("  ".join(text for text in row.texts if text), 400) or "-"
+    return "  ".join(text for text in row.texts if text) or "-"
 
 
 def _glance(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[Line]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from textual.content import Content
 
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText
 from crypto_core.trail.event import UNDATED, Principal
 from crypto_core.trail.store.tallies import Day, EventTally, Tallies
 from screens.event_filters import term
@@ -49,9 +49,7 @@ def fact(
 
 def prose(text: str, width: int, *, lead: str = "", lead_style: str = "", style: str = "") -> Iterator[Line]:
     """Yield a text behind a lead, wrapped; what goes on below is set in as far as the lead is wide."""
-    for number, part in enumerate(
-        Content(clean(text, 2_000)).stylize(style).wrap(max(width - len(lead), 20))
-    ):
+    for number, part in enumerate(Content(text).stylize(style).wrap(max(width - len(lead), 20))):
         yield Line(Content.assemble((" " * len(lead) if number else lead, lead_style), part))
 
 
@@ -92,7 +90,7 @@ def counted_line(
     if width >= ROOMY:
         parts.append((f"  {first}", "$muted"))
     parts.append((f"  {last}".rstrip(), "$muted"))
-    return Line(Content.assemble(*parts), target, clean(hint, 600) if target is not None else "")
+    return Line(Content.assemble(*parts), target, hint if target is not None else "")
 
 
 def _time_cells(width: int) -> int:
@@ -187,9 +185,9 @@ def day_lines(days: Sequence[Day], expression: str, width: int) -> Iterator[Line
         )
 
 
-def who(arn: str) -> str:
+def who(arn: CleanText) -> str:
     """Return a principal's short name; "-" for a call that tells none."""
-    return clean(Principal(arn=arn).name, 200) or "-"
+    return Principal(arn=arn).name or "-"
 
 
 def span_words(first: datetime | None, last: datetime | None, now: datetime) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from textual.content import Content
 
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.blast_radius import BlastRadius, Reachable, tokens_of
@@ -64,7 +63,7 @@ def principal_lines(answer: BlastRadius, width: int, facts: Facts) -> Iterator[L
 
 
 def _text(row: EventTally) -> str:
-    return clean("  ".join(text for text in row.texts if text), 400) or "-"
+    return "  ".join(text for text in row.texts if text) or "-"
 
 
 def _glance(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from crypto_core.cancelling import Cancellation
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.use.blast_radius import BlastRadius
 from screens.facts import Facts
 from screens.use.lines import who
@@ -27,7 +28,7 @@ class PrincipalScreen(UseScreen[BlastRadius]):
     @property
     def crumb(self) -> tuple[str, str]:
         """The principal's short name."""
-        return "Principal", who(self._arn)
+        return "Principal", who(clean(self._arn))
 
     def ask_for(self, cancelled: Cancellation) -> BlastRadius:
         """Count its events, and the tokens under the key materials that it used."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from textual.content import Content
 
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import OPENS, SEALS
 from crypto_core.trail.store.tallies import EventTally
@@ -112,7 +112,7 @@ def _named(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
     yield BLANK
 
     def words_of(row: EventTally) -> str:
-        name, principal, ip, error = (clean(text, 200) for text in row.texts)
+        name, principal, ip, error = row.texts
         parts = [name, who(principal), f"from {ip or '-'}", *([error] if error else [])]
         return "  ".join(parts)
 
@@ -120,7 +120,7 @@ def _named(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
 
 
 def _by_principal(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
-    together: dict[str, EventTally] = {}
+    together: dict[CleanText, EventTally] = {}
     opened: dict[str, int] = {}
     sealed: dict[str, int] = {}
     for row in named.rows.rows:

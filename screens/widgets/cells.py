@@ -1,4 +1,8 @@
-"""Text cut and padded to terminal cells, and bars drawn with eighths of a block."""
+"""Text cut and padded to terminal cells, and bars drawn with eighths of a block.
+
+What is cut to a cell may be an identity (a table's name, an ARN), which is kept as it came to act on: here it
+becomes text.
+"""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class FilterBar(Vertical):
             before = cell_len(field.value[: trouble.position])
             column = min(max(before - int(field.scroll_offset.x), 0), max(self.size.width - 4, 0))
             parts.append((" " * column + "^\n", "bold $error"))
-        parts += [("✖ ", "$error"), (f"{clean(trouble.message)} ", ""), (clean(trouble.remedy), "bold")]
+        parts += [("✖ ", "$error"), (f"{trouble.message} ", ""), (trouble.remedy, "bold")]
         line.update(Content.assemble(*parts))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

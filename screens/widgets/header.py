@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.content import Content, Span
 from textual.widgets import Static
 
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from screens.ages import ago
 from screens.facts import Facts
 from screens.services import Surroundings
@@ -151,7 +151,7 @@ class Header(Vertical):
         What the screen itself shows may be cut, but not to less than tells what it is.
         """
         line = self._crumbs(0)
-        last = cell_len(clean(self._path[-1][1], 200)) if self._path else 0
+        last = cell_len(self._path[-1][1]) if self._path else 0
         spare = max(last - LEAST_SHOWN, 0)
         for bare in range(1, len(self._path)):
             if line.cell_length - spare <= room:
@@ -166,7 +166,7 @@ class Header(Vertical):
             last = number == len(self._path) - 1
             shown = Content.assemble((name, "bold" if last else ""))
             if part and number >= bare:
-                shown = Content.assemble(shown, (" › ", "$muted"), (clean(part, 200), "$accent"))
+                shown = Content.assemble(shown, (" › ", "$muted"), (part, "$accent"))
             parts.append(shown if last else shown.stylize_before(f"@click=app.ascend({number})"))
         line = Content.assemble((" › ", "$muted")).join(parts)
         if len(self._path) == 1 and not self._path[0][1]:
@@ -202,7 +202,7 @@ def place_line(place: Surroundings | None, troubled: bool, room: int, *, read_on
     mark = ("[RO]  " if read_only and place is None else "[RO]" if read_only else "", "bold $warning")
     if place is None:
         return Content.assemble(head, mark, ("looking around…", "$muted"))
-    environment = clean(place.environment, 24)
+    environment = shortened(place.environment, 24)
     ground = _GROUNDS.get(place.environment_colour)
     lead = Content.assemble(
         (f" {environment} " if ground else environment, f"bold {ground}" if ground else "bold"),
@@ -211,17 +211,17 @@ def place_line(place: Surroundings | None, troubled: bool, room: int, *, read_on
         "  " if read_only else "",
         mark,
     )
-    identity = clean(place.identity, 80).rsplit(":", 1)[-1].replace("assumed-role/", "role/")
-    alias = clean(place.write_key_alias or place.write_key, 60).rsplit("/", 1)[-1]
+    identity = shortened(place.identity, 80).rsplit(":", 1)[-1].replace("assumed-role/", "role/")
+    alias = shortened(place.write_key_alias or place.write_key, 60).rsplit("/", 1)[-1]
     # Words in the order in which they stand, each with the rank by which they are left out, highest first.
     words: list[tuple[str, int]] = [
-        (clean(place.account, 20), 1),
-        (clean(place.region, 24), 0),
-        (f"profile {clean(place.profile, 40)}" if place.profile else "", 4),
+        (shortened(place.account, 20), 1),
+        (shortened(place.region, 24), 0),
+        (f"profile {shortened(place.profile, 40)}" if place.profile else "", 4),
         (identity, 5 if "/" in identity.partition("/")[2] else 3),
-        (f"db {clean(place.database, 60)}" if place.database else "", 2),
-        (f"as {clean(place.database_role, 40)}" if place.database_role else "", 6),
-        (f"writes {clean(place.write_format, 8)}" + (f" under {alias}" if alias else ""), 7),
+        (f"db {shortened(place.database, 60)}" if place.database else "", 2),
+        (f"as {shortened(place.database_role, 40)}" if place.database_role else "", 6),
+        (f"writes {shortened(place.write_format, 8)}" + (f" under {alias}" if alias else ""), 7),
     ]
     kept = [(word, rank) for word, rank in words if word]
     short_role = "/".join(identity.split("/")[:2])

@@ -18,7 +18,7 @@ from textual.widgets import Button, Input, Static
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.guard.consent import Consent, Danger, Subject, agrees
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
@@ -108,7 +108,7 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
     def tell(self, title: str, content: Content, *, leave: str = "") -> None:
         """Show something else in the plan's place; `leave` is what the button back says."""
         if title:
-            self.query_one(".frame").border_title = Content(clean(title, 120))
+            self.query_one(".frame").border_title = Content(title)
         self.query_one(".body").display = True
         self.query_one("#plan", Static).update(content)
         if leave:
@@ -138,11 +138,11 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
         frame = self.query_one(".frame")
         for widget in self.settings():
             frame.mount(widget, before=buttons)
-        confirm = button(clean(label, 60), "confirm")
+        confirm = button(shortened(label, 60), "confirm")
         buttons.mount(confirm)
         if answer.danger is Danger.TYPED:
             confirm.disabled = True
-            words = f"Type {clean(answer.confirmation, 200)} to go on"
+            words = f"Type {answer.confirmation} to go on"
             typed = LineInput(placeholder=words, id="typed", compact=True)
             frame.mount(typed, before=buttons)
             typed.focus()

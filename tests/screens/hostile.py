@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
 import pytest
 
+from crypto_core.text.cleaning import clean
 from tests.screens.deck import LARGE, SMALL
 from tests.screens.samples import HOSTILE
+
+T = TypeVar("T")
+
+CLEANED = ("CheckResult", "ActionResult")
+"""What services clean on its way, together with what an operator has entered."""
+
+
+def as_built(model: T) -> T:
+    """A model of foreign text as whoever builds it leaves it; tests/crypto_core/text proves that they do."""
+    return _built(model, cleaning=False)
+
+
+def _built(value: Any, *, cleaning: bool) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        found = {}
+        for one in fields(value):
+            foreign = "CleanText" in str(one.type) or (
+                type(value).__name__ in CLEANED and one.name == "lines"
+            )
+            found[one.name] = _built(getattr(value, one.name), cleaning=foreign)
+        return replace(value, **found)
+    if isinstance(value, tuple):
+        return tuple(_built(one, cleaning=cleaning) for one in value)
+    if cleaning and isinstance(value, Mapping):
+        return {clean(name): _built(one, cleaning=True) for name, one in value.items()}
+    return clean(value, 4_000) if cleaning and isinstance(value, str) else value
+
 
 _MARKUP = HOSTILE[0]
 _THE_REST = "".join(HOSTILE[1:-1])

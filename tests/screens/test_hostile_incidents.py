@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from crypto_core.database.state.approval_book import cleaned
 from crypto_core.errors import DatabaseUnreachableError, KmsError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.model import CheckResult, CheckState, Present, StepState
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.steps.step_contracts import ActionResult, InputField
 from tests.screens.deck import SMALL, deck
-from tests.screens.hostile import EACH_TEXT
+from tests.screens.hostile import EACH_TEXT, as_built
 from tests.screens.incident_scene import staged
 from tests.screens.sample_runbooks import KEY_COMPROMISE
 from tests.screens.samples import NOW
@@ -33,7 +34,7 @@ async def test_hostile_text_on_the_page_and_in_its_dialogs_is_harmless(text: str
         choices=(text, "other"),
         action=ActionKind.REENCRYPT,
     )
-    check = CheckResult(CheckState.FAILED, (text,), done=1, total=2, at=NOW)
+    check = as_built(CheckResult(CheckState.FAILED, (text,), done=1, total=2, at=NOW))
     steps = tuple(
         replace(one, step=step, trouble=text, reason=text, by=text, check=check, state=StepState.TODO)
         if one.step.id == "reencrypt"
@@ -52,7 +53,7 @@ async def test_hostile_text_on_the_page_and_in_its_dialogs_is_harmless(text: str
         entries=entries,
         present=(Present(text, text, NOW),),
     )
-    stage = staged(hostile)
+    stage = staged(as_built(hostile))
     stage.incidents.contents[1] = json.dumps({text: text})
     stage.incidents.contents[2] = text
     stage.incidents.checks["reencrypt"] = check
@@ -69,10 +70,9 @@ async def test_hostile_text_on_the_page_and_in_its_dialogs_is_harmless(text: str
         "danger": Danger.TYPED,
         "confirmation": text,
     }
-    stage.incidents.result = ActionResult(False, (text,))
-    stage.approvals.add(
-        approval(action=text, summary=text, requested_by=text, plan={text: text, "does": [text]})
-    )
+    stage.incidents.result = as_built(ActionResult(False, (text,)))
+    plan = cleaned({text: text, "does": [text]})
+    stage.approvals.add(as_built(approval(action=text, summary=text, requested_by=text, plan=plan)))
     async with deck(stage, start="incidents", size=size) as d:
         await d.press("enter")
         assert_harmless(d, size)

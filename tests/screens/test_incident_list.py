@@ -15,7 +15,7 @@ from screens.incidents.declare import DeclareDialog
 from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.screen import IncidentsScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck
-from tests.screens.hostile import EACH_TEXT
+from tests.screens.hostile import EACH_TEXT, as_built
 from tests.screens.sample_events import a_day
 from tests.screens.sample_runbooks import TOKEN_COMPROMISE
 from tests.screens.samples import CURRENT, HOSTILE, NOW, OLD
@@ -315,13 +315,12 @@ async def test_from_a_finding_it_is_about_its_key_and_asks_where_it_names_none()
 @EACH_TEXT
 async def test_hostile_text_in_incidents_and_runbooks_is_harmless(text: str) -> None:
     stage = Stage()
-    book = replace(TOKEN_COMPROMISE, title=text, summary=text, source=text, id=text)
+    book = as_built(replace(TOKEN_COMPROMISE, title=text, summary=text, source=text, id=text))
     stage.incidents.books = (book,)
-    stage.incidents.add(
-        incident_view(1, book, IncidentScope(references=(text,), origin=text), title=text, declared_by=text)
-    )
+    scope = IncidentScope(references=(text,), origin=text)
+    stage.incidents.add(as_built(incident_view(1, book, scope, title=text, declared_by=text)))
     stage.incidents.due = text
-    stage.approvals.add(approval(action=text, summary=text))
+    stage.approvals.add(as_built(approval(action=text, summary=text)))
     async with deck(stage) as d:
         assert_harmless(d, SMALL)
         await d.press("5")

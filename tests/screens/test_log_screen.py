@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from crypto_core.log.logbook import LogBook, Recent
+from crypto_core.text.cleaning import clean
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT
 from tests.screens.samples import NOW
@@ -157,7 +158,7 @@ async def test_a_refused_call_is_in_the_log_of_the_console() -> None:
 async def test_hostile_lines_are_inert(text: str) -> None:
     kept = book(0)
     for _ in range(3):
-        kept.add(NOW, logging.ERROR, text, text)
+        kept.add(NOW, logging.ERROR, clean(text), clean(text))
     async with log(kept, SMALL) as d:
         assert_harmless(d, SMALL)
         await d.press("y", "Y")

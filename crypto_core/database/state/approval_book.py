@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -266,19 +267,9 @@ def _approval(row: Any, now: datetime) -> Approval:
     decision = Decision(row.decision)
     if decision in (Decision.PENDING, Decision.APPROVED) and row.expires_at <= now:
         decision = Decision.EXPIRED
-    return Approval(
-        id=row.id,
-        action=clean(row.action, 100),
-        summary=clean(row.summary, LONGEST_TEXT),
-        digest=clean(row.digest, 200),
-        plan=cleaned(row.plan if isinstance(row.plan, Mapping) else {}),
-        requested_by=clean(row.requested_by),
-        requested_at=row.requested_at,
-        expires_at=row.expires_at,
-        decision=decision,
-        decided_by=clean(row.decided_by),
-        decided_at=row.decided_at,
-    )
+    stored = {field.name: getattr(row, field.name) for field in fields(Approval)}
+    plan = cleaned(row.plan if isinstance(row.plan, Mapping) else {})
+    return Approval(**stored | {"plan": plan, "decision": decision, "decided_by": row.decided_by or ""})
 
 
 def _may_decide(found: Approval, me: str, *, approve: bool) -> None:

@@ -34,7 +34,7 @@ from crypto_core.errors import (
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer, digest_of
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import clean, cleans
 
 ACTION = "journal checkpoint"
 PURPOSE = "journal checkpoint"
@@ -84,6 +84,7 @@ def checkpoint_of(document: Mapping[str, Any]) -> Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(problems=1_000, unchecked=1_000)
 class JournalCheck:
     """What the journal's verification found. Each problem is one sentence; cleaned text."""
 

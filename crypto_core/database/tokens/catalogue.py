@@ -11,6 +11,7 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenColumn, TokenTable
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.references import RowRef, TokenRef
+from crypto_core.text.cleaning import clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Catalogue:
             nothing = "No token table was found in this database, on the role's search path."
             return (f"{nothing} Check DATABASE_URL, or describe the tables in the settings file.",)
         unreadable = (f"{u.column} can't be read. Needed: {u.grant}" for u in self.unreadable)
-        return (*unreadable, *map(str, self.unidentified))
+        return tuple(clean(gap, 1_000) for gap in (*unreadable, *self.unidentified))
 
     @property
     def columns(self) -> tuple[TokenColumn, ...]:

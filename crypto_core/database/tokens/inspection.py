@@ -13,6 +13,7 @@ from crypto_core.errors import EnvelopeError, InvalidCiphertextError
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,11 @@ class Inspection:
     """
 
     row: InventoryRow
-    fields: tuple[tuple[str, str], ...]
+    fields: tuple[tuple[str, CleanText], ...]
     wrapped_by: KeyAnswer | None
     evidence: Evidence
-    broken: str = ""
-    key_unknown: str = ""
+    broken: CleanText = NO_TEXT
+    key_unknown: CleanText = NO_TEXT
     """Why the key is not known, where it isn't: KMS's refusal in words."""
 
     def as_json(self) -> dict[str, Any]:
@@ -71,28 +72,28 @@ class Inspector:
             envelope = parse(token.value.reveal())
         except EnvelopeError as error:
             return Inspection(
-                row, (("version", token.format.value),), None, Evidence.UNKNOWN, broken=error.message
+                row, (("version", clean(token.format.value)),), None, Evidence.UNKNOWN, broken=error.message
             )
         # KMS may open the data key of an envelope that is known not to open under it: asking would hide that.
         damage = self._attributor.damage(token)
         if damage:
-            return Inspection(row, _fields(envelope), None, Evidence.UNKNOWN, broken=damage)
-        refusal = ""
+            return Inspection(row, _fields(envelope), None, Evidence.UNKNOWN, broken=clean(damage))
+        refusal = NO_TEXT
         # What is remembered holds for a stored value, and a v2 value opens in one row only.
         if ask_kms and (row.evidence is not Evidence.VERIFIED or envelope.named_key):
             failure = self._attributor.ask_kms([token])[0].failure
             row = self._inventory.row(ref)
-            refusal = str(failure) if failure else ""
+            refusal = clean(failure) if failure else NO_TEXT
             if isinstance(failure, InvalidCiphertextError) and envelope.named_key:
-                why = f"{failure.message} It is damaged, or was sealed for another row than {ref}."
+                why = clean(f"{failure.message} It is damaged, or was sealed for another row than {ref}.")
                 return Inspection(row, _fields(envelope), None, Evidence.UNKNOWN, broken=why)
         wrapped_by = KeyAnswer(row.key_arn, row.key_material_id) if row.key_arn else None
         return Inspection(row, _fields(envelope), wrapped_by, row.evidence, key_unknown=refusal)
 
 
-def _fields(envelope: Envelope) -> tuple[tuple[str, str], ...]:
-    described = [(name, _described(envelope, name, content)) for name, content in envelope.parts()]
-    return (("version", envelope.summary), *described)
+def _fields(envelope: Envelope) -> tuple[tuple[str, CleanText], ...]:
+    described = [(name, clean(_described(envelope, name, content))) for name, content in envelope.parts()]
+    return (("version", clean(envelope.summary)), *described)
 
 
 def _described(envelope: Envelope, name: str, content: bytes) -> str:
@@ -108,11 +109,11 @@ def _described(envelope: Envelope, name: str, content: bytes) -> str:
     return f"{len(content)} bytes"
 
 
-def _fields_of_other(row: InventoryRow) -> tuple[tuple[str, str], ...]:
+def _fields_of_other(row: InventoryRow) -> tuple[tuple[str, CleanText], ...]:
     says = {
         Format.DEV: "dev format: sealed under a key that is public; anyone can open it",
         Format.PLAINTEXT: f"plaintext, recognised as a token of {row.plaintext_provider}",
         Format.UNRECOGNISED: "plaintext or corrupt: begins like no known format",
         Format.EMPTY: "empty: no token is stored",
     }
-    return (("stored as", says.get(row.format, row.format.value)),)
+    return (("stored as", clean(says.get(row.format, row.format.value))),)

@@ -32,7 +32,7 @@ from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.filter_language import Term, parse_filter
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 
 __all__ = ["FIELDS", "Inventory", "InventoryRow", "SortKey"]
 
@@ -42,16 +42,17 @@ _REFERENCES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class InventoryRow:
-    """One token without its value. Text from the database is cleaned already.
+    """One token without its value.
 
     `plaintext_provider` is whose plaintext it is (github, slack, atlassian), told by its prefix.
     `characters` is the stored value's length. `key_arn` and `key_material_id` come from attribution.
-    `shown` are (column, text) pairs that help to recognise the row.
+    `shown` are (column, text) pairs that help to recognise the row; those of `altered` columns are not what
+    is stored, but cleaned or cut: nothing is to be done by them.
     """
 
     ref: TokenRef
     provider: str
-    organisation: str
+    organisation: CleanText
     format: Format
     plaintext_provider: str | None
     characters: int
@@ -59,7 +60,17 @@ class InventoryRow:
     key_material_id: str | None
     evidence: Evidence
     created_at: datetime | None
-    shown: tuple[tuple[str, str], ...]
+    shown: tuple[tuple[str, CleanText], ...]
+    altered: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        shown = tuple((clean(name, 100), clean(text, 200)) for name, text in self.shown)
+        altered = (
+            name for (name, text), (_, stored) in zip(shown, self.shown, strict=True) if text != stored
+        )
+        object.__setattr__(self, "organisation", clean(self.organisation, 100))
+        object.__setattr__(self, "altered", self.altered.union(altered))
+        object.__setattr__(self, "shown", shown)
 
     @property
     def severity(self) -> Severity:
@@ -328,11 +339,12 @@ def _row(
             evidence = Evidence.CONFLICT
         else:
             evidence, wrapping = Evidence.INFERRED, next(iter(group))
-    shown = json.loads(row.shown)
+    stored: dict[str, Any] = json.loads(row.shown)
+    shown: list[Any] = [(name, str(text)) for name, text in stored.items() if text is not None]
     return InventoryRow(
         ref=ref,
         provider=row.provider,
-        organisation=clean(row.org, 100),
+        organisation=row.org or NO_TEXT,
         format=Format(row.format),
         plaintext_provider=row.leaked,
         characters=row.characters,
@@ -340,7 +352,7 @@ def _row(
         key_material_id=wrapping[1] if wrapping else None,
         evidence=evidence,
         created_at=row.created_at,
-        shown=tuple((name, clean(text, 200)) for name, text in shown.items() if text is not None),
+        shown=tuple(shown),
     )
 
 

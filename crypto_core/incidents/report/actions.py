@@ -74,18 +74,21 @@ def _row(entry: JournalEntry, detail: Mapping[str, Any], *, related: bool) -> Ac
     return ActionRow(
         seq=entry.seq,
         at=entry.at,
-        who=shown(entry.actor, 300),
-        host=shown(entry.host, 100),
-        action=shown(entry.action, 100),
-        subject=shown(entry.subject, 300),
-        outcome=shown(entry.outcome, 40),
+        who=entry.actor,
+        host=entry.host,
+        action=entry.action,
+        subject=entry.subject,
+        outcome=entry.outcome,
         detail=_in_words(detail),
         related=related,
     )
 
 
 def _in_words(detail: Mapping[str, Any]) -> str:
-    """Single values only, the rest by its number: a journal's detail is for programs."""
+    """Single values only, the rest by its number: a journal's detail is for programs.
+
+    They are masked here already: cut, or with another word for its name, a secret could no longer be told.
+    """
     told = []
     for name, value in detail.items():
         if isinstance(value, bool):
@@ -99,7 +102,7 @@ def _in_words(detail: Mapping[str, Any]) -> str:
         if text:
             told.append(f"{shown(name, 40).replace('_', ' ')}: {text}")
     more = len(told) - _DETAIL_NAMES
-    return shown(" · ".join(told[:_DETAIL_NAMES]) + (f" · {more} more" if more > 0 else ""))
+    return " · ".join(told[:_DETAIL_NAMES]) + (f" · {more} more" if more > 0 else "")
 
 
 def _detail(entry: JournalEntry) -> dict[str, Any]:

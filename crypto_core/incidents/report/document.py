@@ -1,7 +1,7 @@
 """Builds the report of an incident as one frozen document, from what is already clean of secrets.
 
 Redacted by construction: everything comes from models that hold no secret, evidence gives only what an
-allow-list names (exhibits.py), and every foreign text passes masking.py, for what people write into notes.
+allow-list names (exhibits.py), and the whole passes masking.py, for what people write into notes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from crypto_core.incidents.report.actions import Actions, actions_of, job_number
 from crypto_core.incidents.report.differences import census_part
 from crypto_core.incidents.report.exhibits import Exhibit, read
 from crypto_core.incidents.report.figures import figures_of, said_of, tokens_part
-from crypto_core.incidents.report.masking import sha256_shown, shown
+from crypto_core.incidents.report.masking import masked
 from crypto_core.incidents.report.open_points import of_evidence, of_steps, of_tokens
 from crypto_core.incidents.report.parts import (
     DRAFT,
@@ -63,14 +63,14 @@ def build(
     tokens = tokens_part(view, said, by_hand)
     actions = actions_of(view.incident, journal, now)
     open_points = _open_points(view, exhibits, tokens, by_hand, actions, remarks)
-    titles = {step.step.id: shown(step.step.title, 200) for step in view.steps}
-    return Report(
+    titles = {step.step.id: step.step.title for step in view.steps}
+    report = Report(
         head=_head(view, now, host, version),
         scope=_scope(view.incident.scope, view.runbook.subject.value),
         figures=figures_of(view, exhibits, census, tokens, open_points),
         open_points=open_points,
         times=times,
-        found=tuple(Named(shown(name, 60), shown(value)) for name, value in view.incident.values.items()),
+        found=tuple(Named(name, value) for name, value in view.incident.values.items()),
         census=census,
         tokens=tokens,
         jobs=_jobs(view, exhibits),
@@ -80,42 +80,43 @@ def build(
         actions_left_out=actions.left_out,
         evidence=tuple(_evidence(exhibit, titles) for exhibit in exhibits),
         people=people_of(view),
-        journal_state=shown(journal_state),
+        journal_state=journal_state,
     )
+    return masked(report)
 
 
 def _head(view: IncidentView, now: datetime, host: str, version: str) -> Head:
     incident, runbook = view.incident, view.runbook
     return Head(
         name=incident.name,
-        title=shown(incident.title, 300),
+        title=incident.title,
         state=FINAL if incident.state is IncidentState.CLOSED else DRAFT,
-        runbook_id=shown(runbook.id, 100),
-        runbook_title=shown(runbook.title, 300),
+        runbook_id=runbook.id,
+        runbook_title=runbook.title,
         runbook_version=runbook.version,
-        runbook_digest=sha256_shown(runbook.digest),
-        runbook_source=shown(runbook.source, 300),
+        runbook_digest=runbook.digest,
+        runbook_source=runbook.source,
         declared_at=incident.declared_at,
-        declared_by=shown(incident.declared_by, 300),
+        declared_by=incident.declared_by,
         closed_at=incident.closed_at,
-        closed_by=shown(incident.closed_by, 300),
-        outcome=shown(incident.outcome),
+        closed_by=incident.closed_by,
+        outcome=incident.outcome,
         made_at=now,
-        made_on=shown(host, 100),
-        made_by_version=shown(version, 60),
+        made_on=host,
+        made_by_version=version,
     )
 
 
 def _scope(scope: IncidentScope, kind: str) -> ScopePart:
     return ScopePart(
         kind=kind,
-        key=shown(scope.key, 300),
-        references=tuple(shown(reference, 200) for reference in scope.references[:REFERENCES_SHOWN]),
+        key=scope.key,
+        references=scope.references[:REFERENCES_SHOWN],
         references_total=len(scope.references),
-        filter=shown(scope.filter),
-        database=shown(scope.database, 200),
+        filter=scope.filter,
+        database=scope.database,
         since=scope.since,
-        origin=shown(scope.origin),
+        origin=scope.origin,
     )
 
 
@@ -136,7 +137,7 @@ def _open_points(
     remarks: Sequence[str],
 ) -> tuple[OpenPoint, ...]:
     points = [*of_steps(view), *of_evidence(exhibits), *of_tokens(tokens, by_hand)]
-    points += [OpenPoint(Severity.HIGH, "Journal", shown(remark)) for remark in remarks]
+    points += [OpenPoint(Severity.HIGH, "Journal", remark) for remark in remarks]
     if actions.left_out:
         left_out = (
             f"{actions.left_out:,} entries of that time are left out, none of which names the incident."
@@ -151,41 +152,41 @@ def _step(view: StepView, whole: IncidentView, times: Times) -> ReportStep:
     check = view.check
     return ReportStep(
         number=view.number,
-        id=shown(view.step.id, 100),
-        title=shown(view.step.title, 200),
-        phase=shown(phase.title, 200),
+        id=view.step.id,
+        title=view.step.title,
+        phase=phase.title,
         phase_kind=phase.kind.value,
         state=view.state.value,
-        by=shown(view.by, 300),
+        by=view.by,
         begun_at=view.begun_at,
         ended_at=view.ended_at,
         seconds=time.seconds,
         budget_seconds=time.budget_seconds,
         within=time.within,
-        reason=shown(view.reason),
-        answer=shown(view.answer, 300),
+        reason=view.reason,
+        answer=view.answer,
         check=check.state.value if check else "",
-        check_lines=tuple(shown(line, 300) for line in check.lines) if check else (),
+        check_lines=check.lines if check else (),
         check_at=check.at if check else None,
-        trouble=shown(view.trouble),
+        trouble=view.trouble,
     )
 
 
 def _line(entry: TimelineEntry, titles: Mapping[str, str]) -> TimelineRow:
-    step = titles.get(entry.step_id, shown(entry.step_id, 100))
-    return TimelineRow(entry.at, shown(entry.actor, 300), entry.kind.value, step, shown(entry.text))
+    step = titles.get(entry.step_id, entry.step_id)
+    return TimelineRow(entry.at, entry.actor, entry.kind.value, step, entry.text)
 
 
 def _evidence(exhibit: Exhibit, titles: Mapping[str, str]) -> ReportEvidence:
     piece = exhibit.evidence
     return ReportEvidence(
         id=piece.id,
-        step=titles.get(piece.step_id, shown(piece.step_id, 100)),
-        kind=shown(piece.kind, 60),
-        title=shown(piece.title, 300),
+        step=titles.get(piece.step_id, piece.step_id),
+        kind=piece.kind,
+        title=piece.title,
         at=piece.captured_at,
-        by=shown(piece.captured_by, 300),
-        sha256=sha256_shown(piece.sha256),
+        by=piece.captured_by,
+        sha256=piece.sha256,
         characters=piece.characters,
         agrees=exhibit.agrees,
         trouble=exhibit.trouble,

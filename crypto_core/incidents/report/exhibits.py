@@ -17,7 +17,6 @@ from typing import Any
 from crypto_core.envelope.formats import Format
 from crypto_core.errors import EvidenceError, KeydeckError
 from crypto_core.incidents.model import EvidencePiece
-from crypto_core.incidents.report.masking import shown
 from crypto_core.incidents.report.parts import ReportJob
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.providers.answers import Liveness
@@ -81,9 +80,9 @@ def read(piece: EvidencePiece, content_of: Callable[[int], str]) -> Exhibit:
     try:
         text = content_of(piece.id)
     except EvidenceError as error:
-        return Exhibit(piece, agrees=False, trouble=shown(error))
+        return Exhibit(piece, agrees=False, trouble=str(error))
     except KeydeckError as error:
-        return Exhibit(piece, agrees=False, trouble=shown(f"It could not be read: {error}"))
+        return Exhibit(piece, agrees=False, trouble=f"It could not be read: {error}")
     if hashlib.sha256(text.encode()).hexdigest() != piece.sha256:
         return Exhibit(piece, agrees=False, trouble="Its content no longer has the hash that was captured.")
     try:
@@ -114,11 +113,11 @@ def _parts(content: object) -> Iterator[Mapping[str, Any]]:
 def _gaps(part: Mapping[str, Any]) -> Iterator[str]:
     if part.get("complete") is False or part.get("whole") is False:
         reasons = _list(part, "reasons") + _list(part, "gaps")
-        yield from (shown(reason, 300) for reason in reasons[:10] if isinstance(reason, str))
+        yield from (reason for reason in reasons[:10] if isinstance(reason, str))
         if not reasons:
             yield "It is not whole; why was not recorded."
     if isinstance(part.get("not_known"), str):
-        yield shown(part["not_known"], 300)
+        yield part["not_known"]
     if left := _count(part.get("not_looked_at")):
         yield f"{counted(left, 'token')} not looked at."
 
@@ -131,11 +130,11 @@ def _census(piece: EvidencePiece, parts: tuple[Mapping[str, Any], ...]) -> Censu
     tokens, about = Counter[str](), dict[str, tuple[str, str]]()
     for key in _list(found, "keys"):
         if isinstance(key, dict) and (count := _count(key.get("tokens"))) is not None:
-            name = shown(key.get("key_arn") or NO_KEY, 200)
+            name = _text(key.get("key_arn") or NO_KEY)
             tokens[name] += count
-            about[name] = shown(key.get("alias"), 200), shown(key.get("key_state"), 40)
+            about[name] = _text(key.get("alias")), _text(key.get("key_state"))
     keys = {name: CountedKey(name, count, *about[name]) for name, count in tokens.items()}
-    return CensusCounts(piece.id, piece.captured_at, by_format, keys, shown(parts[0].get("database"), 100))
+    return CensusCounts(piece.id, piece.captured_at, by_format, keys, _text(parts[0].get("database")))
 
 
 def _job(piece: EvidencePiece, parts: tuple[Mapping[str, Any], ...]) -> ReportJob | None:
@@ -145,8 +144,8 @@ def _job(piece: EvidencePiece, parts: tuple[Mapping[str, Any], ...]) -> ReportJo
             continue
         return ReportJob(
             id=number,
-            verb=shown(part.get("verb"), 40),
-            state=shown(part.get("state"), 40),
+            verb=_text(part.get("verb")),
+            state=_text(part.get("state")),
             tokens=_first(part, "planned", "tokens", "total"),
             done=_first(part, "done", "written"),
             given_up=_first(part, "poisoned", "given_up", "failed"),
@@ -162,13 +161,13 @@ def _liveness(parts: tuple[Mapping[str, Any], ...]) -> dict[str, str]:
         state = token.get("liveness", token.get("proved"))
         # A token that was entered is the new one, which had better be alive.
         if isinstance(state, str) and state in known and not token.get("entered"):
-            said[shown(token["reference"], 200)] = state
+            said[token["reference"]] = state
     return said
 
 
 def _by_hand(parts: tuple[Mapping[str, Any], ...]) -> dict[str, str]:
     return {
-        shown(token["reference"], 200): shown(token.get("how", token.get("reason")), 300)
+        token["reference"]: _text(token.get("how", token.get("reason")))
         for token in _entries(parts, "by_hand", "not_asked")
     }
 
@@ -179,6 +178,10 @@ def _entries(parts: tuple[Mapping[str, Any], ...], *names: str) -> Iterator[Mapp
             for entry in _list(part, name):
                 if isinstance(entry, dict) and isinstance(entry.get("reference"), str):
                     yield entry
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _list(part: Mapping[str, Any], name: str) -> list[Any]:

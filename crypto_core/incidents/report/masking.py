@@ -1,25 +1,44 @@
-"""How foreign text gets into a report: cleaned, and without whatever looks like a secret."""
+"""How foreign text gets into a report: cleaned, and without whatever looks like a secret.
+
+A report is built from texts as they are and masked once, whole, when it is done: no part can be forgotten.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from typing import Any
 
+from crypto_core.incidents.report.parts import Report
 from crypto_core.log.redaction import redacted
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText, clean
 
 TEXT_LIMIT = 1000
-"""Characters of one foreign text in a report."""
+"""Characters of one text in a report."""
 
+_DIGESTS = ("sha256", "runbook_digest")
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def shown(text: object, limit: int = TEXT_LIMIT) -> str:
+def masked(report: Report) -> Report:
+    """Return a report with every text in it as it may be shown; SHA-256s in hex stay."""
+    done: Report = _masked(report)
+    return done
+
+
+def shown(text: object, limit: int = TEXT_LIMIT) -> CleanText:
     """Return `text` on one line, without control characters, with tokens, envelopes and their like hidden."""
     # Cleaned twice: first so that a secret cut in pieces by control characters is one again and a huge text
     # doesn't stall, then for the limit.
     return clean(redacted(clean(text, 2 * limit)), limit)
 
 
-def sha256_shown(text: str) -> str:
-    """Return a SHA-256 in hex as it is, anything else masked."""
-    return text if _SHA256.fullmatch(text) else shown(text, 100)
+def _masked(value: Any, name: str = "") -> Any:
+    if isinstance(value, str) and not isinstance(value, Enum):
+        return value if name in _DIGESTS and _SHA256.fullmatch(value) else shown(value)
+    if isinstance(value, tuple):
+        return tuple(map(_masked, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _masked(getattr(value, f.name), f.name) for f in fields(value)})
+    return value

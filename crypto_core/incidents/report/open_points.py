@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from crypto_core.findings.severity import Severity
 from crypto_core.incidents.model import CheckState, IncidentView, StepState, StepView
 from crypto_core.incidents.report.exhibits import Exhibit
-from crypto_core.incidents.report.masking import shown
 from crypto_core.incidents.report.parts import OpenPoint, TokensPart
 from crypto_core.incidents.steps.evidence_sanitising import joined
 from crypto_core.text.counting import counted
@@ -26,25 +25,25 @@ def of_steps(view: IncidentView) -> Iterator[OpenPoint]:
     """Steps that are open, were skipped, or ended without their proof."""
     not_begun = [step for step in view.steps if step.state is StepState.TODO]
     if not_begun:
-        named = "; ".join(f"{step.number}, {shown(step.step.title, 100)}" for step in not_begun)
-        yield OpenPoint(Severity.LOW, f"{counted(len(not_begun), 'step')} not begun", shown(named, 2000))
+        named = "; ".join(f"{step.number}, {step.step.title}" for step in not_begun)
+        yield OpenPoint(Severity.LOW, f"{counted(len(not_begun), 'step')} not begun", named)
     for step in view.steps:
-        about = f"Step {step.number}, {shown(step.step.title, 200)}"
+        about = f"Step {step.number}, {step.step.title}"
         if step.state is StepState.SKIPPED:
-            yield OpenPoint(Severity.MEDIUM, about, f"Skipped: {shown(step.reason) or 'no reason given'}")
+            yield OpenPoint(Severity.MEDIUM, about, f"Skipped: {step.reason or 'no reason given'}")
         elif step.state is StepState.BEGUN:
-            why = f": {shown(step.trouble)}" if step.trouble else "."
+            why = f": {step.trouble}" if step.trouble else "."
             yield OpenPoint(Severity.LOW, about, f"Begun, not ended{why}")
         elif step.state is StepState.DONE and step.step.check is not None:
             yield from _unproved(step, about)
 
 
 def _unproved(step: StepView, about: str) -> Iterator[OpenPoint]:
-    why = f" Reason given: {shown(step.reason)}" if step.reason else ""
+    why = f" Reason given: {step.reason}" if step.reason else ""
     if step.check is None:
         yield OpenPoint(Severity.MEDIUM, about, f"Ended without its check.{why}")
     elif not step.check.passed:
-        said = shown(joined(step.check.lines))
+        said = joined(step.check.lines)
         yield OpenPoint(_OF_CHECK[step.check.state], about, f"Check: {step.check.state.value}. {said}{why}")
 
 
@@ -52,7 +51,7 @@ def of_evidence(exhibits: Iterable[Exhibit]) -> Iterator[OpenPoint]:
     """Evidence that is not what was captured, or doesn't cover all."""
     for exhibit in exhibits:
         piece = exhibit.evidence
-        about = f"Evidence {piece.id}, {shown(piece.title, 200)}"
+        about = f"Evidence {piece.id}, {piece.title}"
         if not exhibit.agrees:
             yield OpenPoint(Severity.CRITICAL, about, exhibit.trouble)
         elif exhibit.trouble:

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from datetime import datetime
 
 from crypto_core.incidents.model import IncidentView
-from crypto_core.incidents.report.masking import shown
 from crypto_core.incidents.report.parts import Person
 
 
@@ -17,10 +16,9 @@ def people_of(view: IncidentView) -> tuple[Person, ...]:
     steps, evidence, entries = Counter[str](), Counter[str](), Counter[str]()
 
     def seen(who: str, at: datetime | None) -> str:
-        name = shown(who, 300)
-        if name:
-            moments[name] += [at] if at is not None else []
-        return name
+        if who:
+            moments[who] += [at] if at is not None else []
+        return who
 
     seen(incident.declared_by, incident.declared_at)
     seen(incident.closed_by, incident.closed_at)

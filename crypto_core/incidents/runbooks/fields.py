@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, NoReturn, TypeVar
 
 from crypto_core.errors import RunbookError
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -32,16 +32,16 @@ class Fields:
         """Return a field's value, None where it isn't given."""
         return self._left.pop(name, None)
 
-    def text(self, name: str, limit: int, *, required: bool = False) -> str:
+    def text(self, name: str, limit: int, *, required: bool = False) -> CleanText:
         """Return a text on one line, without control characters, "" where it isn't given."""
         value = self.take(name)
         if value is None:
             if required:
                 self.refuse(name, "is missing")
-            return ""
+            return NO_TEXT
         return self._cleaned(name, value, limit, required=required)
 
-    def texts(self, name: str, limit: int, most: int) -> tuple[str, ...]:
+    def texts(self, name: str, limit: int, most: int) -> tuple[CleanText, ...]:
         """Return a list of texts, each on one line and not empty."""
         return tuple(self._cleaned(name, value, limit, required=True) for value in self._list(name, most))
 
@@ -93,10 +93,10 @@ class Fields:
             self.refuse(name, f"has more than {most} entries")
         return value
 
-    def _cleaned(self, name: str, value: object, limit: int, *, required: bool) -> str:
+    def _cleaned(self, name: str, value: object, limit: int, *, required: bool) -> CleanText:
         if not isinstance(value, str):
             self.refuse(name, "is not text")
-        text = " ".join(clean(value.strip(), limit + 1).split())
+        text = CleanText(" ".join(clean(value.strip(), limit + 1).split()))
         if len(value) > limit * 16 or len(text) > limit:
             self.refuse(name, f"is longer than {limit:,} characters")
         if required and not text:

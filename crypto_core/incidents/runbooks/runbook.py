@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from crypto_core.incidents.runbooks.catalogue import (
     ActionKind,
@@ -12,6 +13,9 @@ from crypto_core.incidents.runbooks.catalogue import (
     PhaseKind,
     SubjectKind,
 )
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+
+BUILT_IN: Final = clean("built in")
 
 OptionValue = str | int | bool
 
@@ -29,22 +33,22 @@ class RunbookStep:
     """One step. Texts are cleaned; `id` is unique in its runbook and never changes."""
 
     id: str
-    title: str
-    purpose: str
+    title: CleanText
+    purpose: CleanText
     """Why it is done, in two or three sentences."""
-    who: str = ""
+    who: CleanText = NO_TEXT
     """Whose step it is, such as the responder or the platform's team."""
-    do: tuple[str, ...] = ()
+    do: tuple[CleanText, ...] = ()
     """What to do by hand, a line each; `{key}`, `{new_key}`, `{incident}` are filled in."""
     action: ActionKind | None = None
     action_options: Mapping[str, OptionValue] = field(default_factory=dict)
     check: CheckKind | None = None
     check_options: Mapping[str, OptionValue] = field(default_factory=dict)
     captures: tuple[CaptureKind, ...] = ()
-    choices: tuple[str, ...] = ()
+    choices: tuple[CleanText, ...] = ()
     """The answers of a step that decides something; it is done once one is given."""
     only_if: StepCondition | None = None
-    on_failure: str = ""
+    on_failure: CleanText = NO_TEXT
     """What to do if the action fails or the check does not pass."""
     budget_seconds: int = 0
     """How long it should take; 0 for no budget."""
@@ -55,7 +59,7 @@ class Phase:
     """Steps that serve one purpose."""
 
     kind: PhaseKind
-    title: str
+    title: CleanText
     steps: tuple[RunbookStep, ...]
 
 
@@ -63,14 +67,14 @@ class Phase:
 class Runbook:
     """A runbook as it was read. `digest` is SHA-256, in hex, over the text that it was read from."""
 
-    id: str
+    id: CleanText
     version: int
-    title: str
+    title: CleanText
     subject: SubjectKind
-    summary: str
+    summary: CleanText
     phases: tuple[Phase, ...]
     digest: str
-    source: str = "built in"
+    source: CleanText = BUILT_IN
     """"built in", or the file's path."""
     text: str = field(default="", repr=False)
     """The text itself: an incident keeps it, so that it goes on by the runbook that it began with."""

@@ -46,7 +46,7 @@ from crypto_core.incidents.runbooks.catalogue import (
 from crypto_core.incidents.runbooks.fields import Fields, Word
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, unknown_placeholders
 from crypto_core.incidents.runbooks.runbook import OptionValue, Phase, Runbook, RunbookStep, StepCondition
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText, clean
 
 SIZE_LIMIT = 256 * 1024
 """Bytes of a runbook's text."""
@@ -63,7 +63,7 @@ _DEMANDED = {CheckKind.KEY_STATE: "state"}
 
 def read_runbook(text: str, source: str = "built in") -> Runbook:
     """Return the runbook that a text is; `source` is its file. Raises RunbookError: file, step and field."""
-    where = clean(source, 300) or "The runbook"
+    where = clean(source or "The runbook", 300)
     top = Fields(_table(text, where), where)
     runbook_id = _id(top)
     version = top.number("version", 1, 1_000_000)
@@ -99,11 +99,11 @@ def _table(text: str, where: str) -> Mapping[str, object]:
         raise RunbookError(f"{where} is not TOML: {clean(error, 200)}.") from error
 
 
-def _id(fields: Fields) -> str:
+def _id(fields: Fields) -> CleanText:
     value = fields.take("id")
     if not isinstance(value, str) or _ID.fullmatch(value) is None:
         fields.refuse("id", "must be small letters, digits and hyphens, at most 40, a letter first")
-    return value
+    return clean(value)
 
 
 def _phase(table: object, place: str, where: str, earlier: dict[str, RunbookStep]) -> Phase:

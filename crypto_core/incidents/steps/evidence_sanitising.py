@@ -18,7 +18,7 @@ from crypto_core.errors import RefusedError
 from crypto_core.incidents.steps.step_contracts import Captured
 from crypto_core.log.redaction import redacted
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText, clean
 
 NOTHING: Mapping[str, Any] = {"found": None}
 """What is kept of a kind of evidence of which nothing was there."""
@@ -41,9 +41,9 @@ _TOKEN = re.compile(
 )
 
 
-def kept_text(text: object, limit: int = LINE_LIMIT) -> str:
+def kept_text(text: object, limit: int = LINE_LIMIT) -> CleanText:
     """Return a text as it may be kept: cleaned, without what looks like a secret, at most `limit` long."""
-    return clean(redacted(str(text)[: limit * 16]), limit).strip()
+    return CleanText(clean(redacted(str(text)[: limit * 16]), limit).strip())
 
 
 def joined(lines: Iterable[object]) -> str:
@@ -63,7 +63,7 @@ class Hiding:
         for secret in self._secrets:
             secret.wipe()
 
-    def text(self, text: object, limit: int = LINE_LIMIT) -> str:
+    def text(self, text: object, limit: int = LINE_LIMIT) -> CleanText:
         """Return a text as it may be kept; see `kept_text`."""
         return kept_text(self._without(str(text)), limit)
 

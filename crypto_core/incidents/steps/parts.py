@@ -23,7 +23,7 @@ from crypto_core.incidents.runbooks.runbook_toml import read_runbook
 from crypto_core.incidents.steps.own_checks import own_checks
 from crypto_core.incidents.steps.step_contracts import Toolbox
 from crypto_core.incidents.views import incident_of, incident_view, present_of, step_views
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import NO_TEXT, clean
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +80,9 @@ class IncidentParts:
                 runbook = self._runbook_of(row, texts)
             except (RunbookError, EvidenceError) as error:
                 # One that can't be gone by hides no other; to open it tells why.
-                runbook = Runbook(row.runbook_id, 0, clean(error.message), SubjectKind.TOKENS, "", (), "")
+                runbook = Runbook(
+                    clean(row.runbook_id), 0, error.message, SubjectKind.TOKENS, NO_TEXT, (), ""
+                )
             near = present_of(present.get(row.id, ()))
             views.append(IncidentView(incident_of(row), runbook, step_views(runbook, steps), present=near))
         return tuple(views)

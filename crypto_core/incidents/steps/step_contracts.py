@@ -19,6 +19,7 @@ from crypto_core.incidents.model import CheckResult, CheckState, Incident
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.runbooks.runbook import RunbookStep
 from crypto_core.secret import Secret
+from crypto_core.text.cleaning import cleans
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(label=300)
 class InputField:
     """What an action needs to be told. `choices` are offered, each with a word on it. A secret is masked."""
 
@@ -54,6 +56,7 @@ class InputField:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(title=300, does=1_000, does_not=1_000, warnings=1_000)
 class ActionPlan:
     """What an action would do; nothing has been changed. Cleaned text. A subject of a consent.
 

@@ -17,7 +17,7 @@ from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.reach import reach
@@ -76,7 +76,7 @@ class _Radius:
 
     def add(self, timeline: TokenTimeline) -> None:
         """Add what is known of one token."""
-        by: dict[str, list[Any]] = {}
+        by: dict[CleanText, list[Any]] = {}
         for row in timeline.named.rows.rows:
             name, principal = row.texts[0], row.texts[1]
             if name in ("Decrypt", "ReEncrypt") and row.done:

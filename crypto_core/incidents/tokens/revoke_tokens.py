@@ -71,7 +71,7 @@ class RevokeTokens(TokenAction):
                 f"These: {'; '.join(listed(map(str, inner.tokens)))}.",
             ),
             does_not=(*hand, *left_alone),
-            warnings=(*map(clean, inner.warnings), *self._outside(situation)),
+            warnings=(*inner.warnings, *self._outside(situation)),
             inner=inner,
         )
 

@@ -38,7 +38,7 @@ class VerifyTokens(TokenAction):
             danger=Danger.NONE,
             does=(told, f"Calls KMS {counted(tried, 'time')} or a little more."),
             does_not=("Changes nothing. No token is shown or kept.",),
-            warnings=tuple(map(clean, gaps)),
+            warnings=tuple(gaps),
         )
 
     def run_agreed(self, run: AgreedRun) -> ActionResult:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
+from crypto_core.key_names import is_key_arn
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.aliases import NO_KEY
 from crypto_core.keys.changes.change import KeyChange
@@ -20,7 +21,6 @@ from crypto_core.keys.policy.comparison import written
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.explanation import explain
 from crypto_core.keys.policy.least_privilege import Role, least_privilege
-from crypto_core.text.cleaning import clean
 
 STATE = "state"
 NONE_YET = "no key yet"
@@ -70,7 +70,7 @@ def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
             "Can't be undone at once: a key is deleted after 7 days at the earliest, and costs till then.",
         ),
         warnings=(*_warnings(change), *lockout_warnings(reader, document, home)),
-        policy_lines=tuple(clean(line, 2_000) for line in written(raw).splitlines()),
+        policy_lines=tuple(written(raw).splitlines()),
         policy=json.dumps(raw),
     )
 
@@ -98,7 +98,8 @@ def _act(acting: CallRecorder, plan: ChangePlan) -> None:
         KeySpec="SYMMETRIC_DEFAULT",
         MultiRegion=plan.change.multi_region,
     )
-    acting.key_arn = clean((answer.get("KeyMetadata") or {}).get("Arn"))
+    arn = (answer.get("KeyMetadata") or {}).get("Arn")
+    acting.key_arn = arn if is_key_arn(arn) else ""
     if plan.change.alias:
         acting.call("CreateAlias", AliasName=plan.change.alias_name, TargetKeyId=acting.key_id)
     if plan.change.period_days is not None:

@@ -10,13 +10,19 @@ from typing import Any
 
 from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.change import KeyChange
+from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
 
 UNCOUNTED = "uncounted"
 """What is typed instead of a number where the tokens under a key can't be counted."""
 
 
+_GONE_BY = ("seen", "expected", "operations", "confirmation", "policy")
+"""What a change goes by and sends: it stays as it came."""
+
+
 @dataclass(frozen=True, slots=True)
+@cleans(name=60, before=2_000, after=2_000)
 class ChangedFact:
     """One thing about the key, before and after the change. Cleaned text."""
 
@@ -30,6 +36,7 @@ class ChangedFact:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(gaps=1_000)
 class TokensAtRisk:
     """The tokens that nobody can open while the key can't be used."""
 
@@ -82,6 +89,7 @@ class TokensAtRisk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+@cleans(1_000, raw=_GONE_BY, policy_lines=2_000)
 class Draft:
     """What a change of a key is to do. Cleaned text throughout, but for `policy`, which is what is sent.
 
@@ -190,6 +198,7 @@ class ChangePlan(Draft):
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(stopped_by=2_000, unverified=2_000, next_steps=2_000, unjournaled=2_000)
 class ChangeResult:
     """What became of a change. What `facts` say afterwards was read from KMS, never concluded."""
 

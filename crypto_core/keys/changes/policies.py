@@ -20,7 +20,7 @@ from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.comparison import PolicyComparison, compare
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.state import KeyState
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import NO_TEXT, shortened
 
 POLICY = "policy"
 _USES = ("Decrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo")
@@ -35,7 +35,7 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
         now = parse_policy(text)
     except PolicyError as error:
         warnings.append(f"The present policy can't be read, so everything differs from it: {error.message}")
-        now = PolicyDocument("", (), {})
+        now = PolicyDocument(NO_TEXT, (), {})
     found = compare(now, then, state.key_arn)
     before, after = policy_fact(now), policy_fact(then)
     same = before == after
@@ -76,7 +76,7 @@ def read_policy_fact(reader: KeyReader, key_arn: str) -> str:
     try:
         return policy_fact(parse_policy(reader.policy_text(reader.keys.describe(key_arn))))
     except PolicyError as error:
-        return f"none that can be read: {clean(error.message, 200)}"
+        return f"none that can be read: {shortened(error.message, 200)}"
 
 
 def lockout_warnings(

@@ -26,7 +26,7 @@ from crypto_core.keys.service import StatusService
 from crypto_core.keys.state import ON_DEMAND_LIMIT, KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Evidence
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import clean, shortened
 
 _TYPABLE = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
 
@@ -126,7 +126,7 @@ class KeyReader:
         """
         for listed in self.kms.listed("ListAliases", "Aliases", region=region_of(like)):
             if listed.get("AliasName") == alias and listed.get("TargetKeyId"):
-                return f"{like.rsplit(':', 1)[0]}:key/{clean(listed['TargetKeyId'], 100)}"
+                return f"{like.rsplit(':', 1)[0]}:key/{listed['TargetKeyId']}"
         return None
 
     def policy_text(self, state: KeyState) -> str:
@@ -186,7 +186,7 @@ def typed_name(state: KeyState) -> str:
 
 def not_known(error: KmsError) -> str:
     """Return why something is not known, as a fact's value."""
-    return f"not known: {clean(error.why, 200)}"
+    return f"not known: {shortened(error.why, 200)}"
 
 
 def every(days: int) -> str:

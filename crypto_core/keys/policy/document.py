@@ -15,7 +15,7 @@ from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.actions import POWERS, named_by
 from crypto_core.keys.policy.patterns import like
 from crypto_core.keys.principal import PolicyPrincipal
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText, clean
 
 MOST_BYTES = 32 * 1024
 _STATEMENT = frozenset(
@@ -47,7 +47,7 @@ class Condition:
 class Statement:
     """One statement. `all_but` turns principals or actions around: all except those that are named."""
 
-    sid: str
+    sid: CleanText
     allows: bool
     principals: tuple[PolicyPrincipal, ...]
     all_principals_but: bool
@@ -71,7 +71,7 @@ class Statement:
 class PolicyDocument:
     """A key policy."""
 
-    version: str
+    version: CleanText
     statements: tuple[Statement, ...]
     raw: Mapping[str, Any]
     """As it was parsed, for printing and comparing."""

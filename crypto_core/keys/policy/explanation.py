@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import Power, in_words, powers
 from crypto_core.keys.policy.document import Condition, PolicyDocument, Statement
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import clean, cleans
 
 _TESTS = {
     "stringequals": "is",
@@ -36,6 +36,7 @@ _TESTS = {
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(who=300, may=60, what=1_000, where=2_000, source=200)
 class Sentence:
     """One statement of who may, or may not, do what. Cleaned text."""
 

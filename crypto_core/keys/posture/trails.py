@@ -16,7 +16,7 @@ from typing import Any
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText, clean
 
 CONTROLS = ("CIS AWS Foundations v3.0 3.1", "AWS Security Hub CloudTrail.1", "NIST SP 800-53 AU-12")
 KMS = "kms.amazonaws.com"
@@ -49,8 +49,8 @@ class Trail:
     """
 
     arn: str
-    name: str
-    home: str
+    name: CleanText
+    home: CleanText
     regions: frozenset[str]
     """The Regions that were asked and that it covers."""
     logging: bool | None = None

@@ -10,6 +10,7 @@ from typing import Any
 
 from crypto_core.keys.state import PENDING_DELETION, KeyState
 from crypto_core.lists.coverage import Coverage
+from crypto_core.text.cleaning import cleans
 
 
 class StepId(StrEnum):
@@ -58,6 +59,7 @@ class DoKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(text=4_000, instead_of=4_000)
 class Instruction:
     """One thing to do. `instead_of` is the line that a setting takes the place of, "" where it is new."""
 
@@ -99,6 +101,7 @@ def in_utc(moment: datetime | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(evidence=1_000, warnings=1_000)
 class Step:
     """One step. Texts are cleaned. `do` is what to do next for it; what is done may be followed by more.
 

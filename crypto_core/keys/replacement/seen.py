@@ -257,7 +257,7 @@ class RotationReader:
             try:
                 found.append(self.keys.show(arn))
             except KmsError as error:
-                found.append(KeyState(arn, "", missing={"last use": clean(error.message, 300)}))
+                found.append(KeyState(arn, "", missing={"last use": error.message}))
         return tuple(found)
 
     def _allowed(self, state: KeyState) -> Allowed:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from crypto_core.guard.consent import Danger
 from crypto_core.reencryption.plan import Plan, Verb
+from crypto_core.text.cleaning import CleanText, cleans
 
 FEW = 200
 """Up to so many tokens are written by one process at once, and nothing of it is kept as a job."""
@@ -55,6 +56,7 @@ def calls_per_token(verb: Verb) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(losses=600)
 class JobPlan:
     """A dry run's result: the plan, and what it takes.
 
@@ -105,6 +107,7 @@ class JobPlan:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(selection=1_000, created_by=300, host=100)
 class Job:
     """One job as it was made."""
 
@@ -116,8 +119,8 @@ class Job:
     target_key_arn: str
     planned: int
     created_at: datetime
-    created_by: str
-    host: str
+    created_by: CleanText
+    host: CleanText
     restores: int | None = None
 
 
@@ -138,14 +141,15 @@ class JobRunnerView:
     """A process that works on a job."""
 
     id: UUID
-    host: str
+    host: CleanText
     pid: int
-    actor: str
+    actor: CleanText
     seen_at: datetime
     ended: bool
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(why=2_000, errors=100, remarks=2_000)
 class JobView:
     """A job and where it stands. Quick to ask for: twice a second is fine."""
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from crypto_core.database.state.jobs import LIVELY_SECONDS, JobCounts, JobRow, RunnerRow
 from crypto_core.reencryption.jobs.model import Job, JobRunnerView, JobState, JobView, ThroughputSample
 from crypto_core.reencryption.plan import Verb
+from crypto_core.text.cleaning import clean
 
 LATELY_SECONDS = 10.0
 """Seconds over which a running job's rate is told."""
@@ -44,7 +45,8 @@ def job_view(row: JobRow, counts: JobCounts, runners: Sequence[RunnerRow]) -> Jo
         errors=counts.errors,
         samples=samples,
         runners=tuple(
-            JobRunnerView(r.id, r.host, r.pid, r.actor, r.seen_at, _gone(r, row.now)) for r in runners
+            JobRunnerView(r.id, clean(r.host, 100), r.pid, clean(r.actor, 300), r.seen_at, _gone(r, row.now))
+            for r in runners
         ),
         census_before=row.census_before,
         census_after=row.census_after,

@@ -58,7 +58,7 @@ class Writers:
             return (key_arn,)
 
     def _by_kms(self, arns: Sequence[str], since: datetime) -> tuple[str, str]:
-        untold = []
+        untold: list[str] = []
         for arn in arns:
             try:
                 state = self._keys.show(arn)
@@ -67,11 +67,11 @@ class Writers:
                 continue
             used, name = state.last_used_at, state.last_used_for
             if used is not None and used > since and name in SEALS:
-                return f"{clean(name)} under {short_key(arn)} at {used.astimezone(UTC):%H:%M:%S} UTC", ""
+                return f"{name} under {short_key(arn)} at {used.astimezone(UTC):%H:%M:%S} UTC", ""
             if "last use" in state.missing:
                 untold.append(f"the last use of {short_key(arn)} is not known")
             elif used is not None and used > since:
-                untold.append(f"{clean(name)} was its last use, which hides others")
+                untold.append(f"{name} was its last use, which hides others")
             elif used is None and (state.use_tracked_since is None or state.use_tracked_since > since):
                 untold.append(f"the use of {short_key(arn)} is not tracked")
             else:

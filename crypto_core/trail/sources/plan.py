@@ -7,13 +7,14 @@ import json
 from dataclasses import dataclass, field
 
 from crypto_core.guard.consent import Danger
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import cleans
 from crypto_core.trail.sources.bucket.places import TrailBucket
 from crypto_core.trail.sources.lookup import ATTRIBUTES, Attribute
 from crypto_core.trail.sources.pull_query import PullQuery
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(remarks=500)
 class PullPlan:
     """A Subject of consent. `source` is lookup, s3, athena or lake.
 
@@ -32,9 +33,6 @@ class PullPlan:
     scanned: int | None = None
     most: int | None = None
     costs: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "remarks", tuple(clean(text, 500) for text in self.remarks))
 
     @property
     def danger(self) -> Danger:

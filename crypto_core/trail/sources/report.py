@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import cleans
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ Progress = Callable[[PullProgress], None]
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(gaps=500, notes=500)
 class PullReport:
     """What a pull brought, and what of the window it covers.
 
@@ -53,10 +54,6 @@ class PullReport:
     gaps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What the operator should know besides: what was left out as asked, what a query cost."""
-
-    def __post_init__(self) -> None:
-        for name in ("gaps", "notes"):
-            object.__setattr__(self, name, tuple(clean(text, 500) for text in getattr(self, name)))
 
     @property
     def coverage(self) -> Coverage:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.trail.columns import HOUR, EventProperty
 from crypto_core.trail.store.conditions import Bounds, Conditions
 from crypto_core.trail.store.first_last_seen import Ends, find_ends
@@ -19,6 +20,10 @@ from crypto_core.trail.store.schema import event, rollup, term
 MOST_BARS = 2_000
 _FEW = 200_000
 """So many events of a span are counted one by one where bars are narrower than an hour."""
+
+
+_LONGEST = 16_000
+"""Characters of a text; no stored one is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class Histogram:
 class Value:
     """A value with its events: how many, and the first and the last in seconds since 1970."""
 
-    text: str
+    text: CleanText
     events: int
     first: int
     last: int
@@ -71,7 +76,7 @@ class _Total(Ends):
 
     events: int = 0
 
-    def value(self, text: str) -> Value:
+    def value(self, text: CleanText) -> Value:
         """Return what was counted."""
         return Value(text, self.events, self.first or 0, self.last or 0)
 
@@ -218,9 +223,9 @@ def _split(
 ) -> Pivot:
     """An event about two keys counts for each of them."""
     named = texts_of(connection, list(totals))
-    numbers: dict[str, list[int]] = {}
+    numbers: dict[CleanText, list[int]] = {}
     for number in totals:
-        for text in named[number].split(" "):
+        for text in map(CleanText, named[number].split(" ")):
             numbers.setdefault(text, []).append(number)
     events = {text: sum(totals[number].events for number in those) for text, those in numbers.items()}
     ordered = sorted(numbers, key=lambda text: (-events[text], text))
@@ -230,18 +235,18 @@ def _split(
     for text in ordered[:limit]:
         all_ = _Total(events=events[text])
         for number in numbers[text]:
-            one = totals[number].value("")
+            one = totals[number].value(NO_TEXT)
             all_.widen(one.first, one.last, hourly=False)
         chosen.append(all_.value(text))
     rest = ordered[limit:]
     return Pivot(field, tuple(chosen), len(rest), sum(events[text] for text in rest))
 
 
-def texts_of(connection: Connection, numbers: list[int]) -> dict[int, str]:
+def texts_of(connection: Connection, numbers: list[int]) -> dict[int, CleanText]:
     """Return texts by their numbers; "" for a number that there isn't."""
-    named = dict.fromkeys(numbers, "")
+    named = dict.fromkeys(numbers, NO_TEXT)
     for start in range(0, len(numbers), 900):
         some = numbers[start : start + 900]
         rows = connection.execute(select(term.c.id, term.c.text).where(term.c.id.in_(some)))
-        named |= {int(row[0]): str(row[1]) for row in rows}
+        named |= {int(row[0]): clean(row[1], _LONGEST) for row in rows}
     return named

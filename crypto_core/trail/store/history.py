@@ -15,6 +15,7 @@ from threading import Event
 from sqlalchemy import Connection, func, select
 
 from crypto_core.lists.filter_language import SET, Alternative, Term
+from crypto_core.text.cleaning import NO_TEXT, CleanText
 from crypto_core.trail.columns import HOUR, moment, seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases
@@ -64,7 +65,7 @@ def _rounded_up(end: datetime) -> int:
 class Group:
     """Events that have the same values in some fields. `first` and `last` are exact to the hour."""
 
-    values: tuple[str, ...]
+    values: tuple[CleanText, ...]
     events: int
     first: datetime
     last: datetime
@@ -74,7 +75,7 @@ class Group:
 class Burst:
     """The most that one principal did within one stretch of time, from `since` on."""
 
-    principal: str
+    principal: CleanText
     number: int
     since: datetime
 
@@ -124,8 +125,8 @@ class History:
             named = texts_of(connection, sorted({n for numbers in totals for n in numbers if n}))
         ordered = sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))
         return tuple(
-            Group(tuple(named.get(n, "") for n in numbers), known[0], moment(known[1]), moment(known[2]))
-            for numbers, known in ordered
+            Group(tuple(named.get(n, NO_TEXT) for n in numbers), events, moment(first), moment(last))
+            for numbers, (events, first, last) in ordered
         )
 
     def hourly(self, terms: Iterable[Term], span: Span) -> dict[str, Burst]:

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from crypto_core.errors import EventVanishedError
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.trail.columns import EventProperty, moment, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import PIVOTS
@@ -50,8 +50,8 @@ class StoredEvent:
     event: TrailEvent
     number: int
     reviewed_at: datetime | None = None
-    note: str = ""
-    noted_by: str = ""
+    note: CleanText = NO_TEXT
+    noted_by: CleanText = NO_TEXT
     noted_at: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -331,7 +331,7 @@ def _stored(row: Row) -> StoredEvent:
         event_of(row),
         number,
         reviewed_at=moment(reviewed_at) if reviewed_at else None,
-        note=text or "",
-        noted_by=by or "",
+        note=clean(text, 2_000),
+        noted_by=clean(by, 200),
         noted_at=moment(noted_at) if noted_at else None,
     )

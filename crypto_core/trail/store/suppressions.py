@@ -16,7 +16,7 @@ from sqlalchemy import Column, Integer, Table, Text, delete, insert, select
 from crypto_core.errors import RefusedError
 from crypto_core.findings.finding import Finding
 from crypto_core.lists.filter_language import Alternative
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.schema import metadata
@@ -39,14 +39,15 @@ suppression = Table(
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(rule=100, subject=300, reason=500, by=200)
 class Suppression:
     """One of them. `subject` may hold `*` for any characters; "*" alone is every subject."""
 
     number: int
-    rule: str
-    subject: str
-    reason: str
-    by: str
+    rule: CleanText
+    subject: CleanText
+    reason: CleanText
+    by: CleanText
     at: datetime
     until: datetime
 
@@ -101,8 +102,8 @@ class Suppressions:
 
         Raises RefusedError without a reason, for too long a time, or for a rule that has no name.
         """
-        rule, reason = clean(rule, 100).strip(), clean(reason, 500).strip()
-        subject = clean(subject, 300).strip() or "*"
+        rule, reason = CleanText(clean(rule, 100).strip()), CleanText(clean(reason, 500).strip())
+        subject = CleanText(clean(subject, 300).strip() or "*")
         if not rule:
             raise RefusedError("Which rule's findings?", remedy="keydeck findings names the rule of each.")
         if not reason:

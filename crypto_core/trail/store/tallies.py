@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
+from crypto_core.text.cleaning import CleanText
 from crypto_core.trail.columns import EventProperty, moment
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import DETAILS, ROLLED
@@ -38,7 +39,7 @@ class EventTally:
     key materials. `denied` are among the `failed`, these among the `events`.
     """
 
-    texts: tuple[str, ...]
+    texts: tuple[CleanText, ...]
     events: int
     failed: int
     denied: int

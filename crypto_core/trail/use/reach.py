@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from threading import Event
 
 from crypto_core.lists.coverage import Coverage
+from crypto_core.text.cleaning import cleans
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.store import EventStore
 
@@ -16,6 +17,7 @@ Covered = Callable[[datetime | None, datetime | None], Coverage]
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(gaps=500)
 class Reached:
     """Up to when events are covered without a hole, None where they aren't at all. `gaps` name the holes."""
 

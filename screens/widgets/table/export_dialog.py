@@ -14,7 +14,6 @@ from textual.widgets import Button, Input, Static
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.lists.paging import Query
-from crypto_core.text.cleaning import clean
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
@@ -119,7 +118,7 @@ class ExportDialog(Dialog[None], Generic[Row]):
         said.update(
             Content.assemble(
                 ("● ", "$success"),
-                f"{self._listing.counted(answer)} in {clean(path, 300)}. Only you may read it.",
+                f"{self._listing.counted(answer)} in {path}. Only you may read it.",
             )
         )
         self.query_one("#write").display = False
@@ -136,7 +135,7 @@ class ExportDialog(Dialog[None], Generic[Row]):
         if self._marked is not None:
             return f"The {self._listing.counted(len(self._marked))} that are marked."
         words = f"All {self._listing.many}" + (
-            f" that {clean(self._query.filter, 120)} lets through" if self._query.filter else ""
+            f" that {self._query.filter} lets through" if self._query.filter else ""
         )
         return words + (f", but for {len(self._all_but):,}." if self._all_but else ".")
 

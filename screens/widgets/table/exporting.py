@@ -11,7 +11,6 @@ from crypto_core.errors import InterruptedRunError
 from crypto_core.lists.new_files import ExportError, new_file
 from crypto_core.lists.paging import PagedSource, Query
 from crypto_core.lists.row_files import CsvWriter, JsonLinesWriter
-from crypto_core.text.cleaning import clean
 
 Row = TypeVar("Row")
 
@@ -36,7 +35,7 @@ def export(
     """
     writer_of = WRITERS.get(path.suffix.lower())
     if writer_of is None:
-        raise ExportError(f"{clean(path)}: a file's name ends in .csv or .jsonl.")
+        raise ExportError(f"{path}: a file's name ends in .csv or .jsonl.")
     count = 0
     with new_file(path) as file:
         writer = writer_of(file)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from crypto_core.lists.paging import Query
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from screens.blocking import Trouble
 from screens.widgets.table.columns import Column
 from screens.widgets.table.listing import Listing
@@ -30,7 +30,7 @@ def order_named(listing: Listing[Any], query: Query, words: str) -> Query | Trou
     sort = column.sort if column is not None else name if name == listing.sort else ""
     if not sort or direction.strip() not in ("", "asc", "desc"):
         names = ", ".join(c.name for c in listing.columns if c.sort)
-        return Trouble(f"Can't sort by {clean(words, 60)}.", f"Columns: {names}; desc may follow.")
+        return Trouble(f"Can't sort by {shortened(words, 60)}.", f"Columns: {names}; desc may follow.")
     return replace(query, sort=sort, descending=direction.strip() == "desc")
 
 

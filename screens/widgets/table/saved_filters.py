@@ -13,7 +13,6 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widgets import Button, Input, Static
 
-from crypto_core.text.cleaning import clean
 from screens.memory import Memory
 from screens.routes import Followed
 from screens.widgets.cells import cut, fit
@@ -47,7 +46,7 @@ class SavedFilters(Dialog[str | None]):
             yield Static(id="none")
             yield LineList()
             if self._current:
-                now = clean(self._current, 300)
+                now = self._current
                 yield LineInput(placeholder=f"A name to save {now} under", id="name", max_length=60)
             with Horizontal(classes="buttons"):
                 yield button("Close", "close")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from crypto_core.database.tokens.inventory import InventoryRow
@@ -103,6 +105,17 @@ def test_no_row_moves_github_slack_or_an_oauth_token() -> None:
     found = [target_of(row("t", name, **evil), Endpoints()) for name in ("github", "slack", "jira")]
     told = hosts([target for target in found if isinstance(target, Target)])
     assert told == ("api.atlassian.com", "api.github.com", "slack.com")
+
+
+def test_a_site_or_an_address_that_only_cleaning_makes_one_is_not_asked() -> None:
+    shown = {"base_url": "https://evil.atlassian.net", "email": "a@b.c"}
+    for column in shown:
+        altered = replace(row("confluence_connection", "confluence", **shown), altered=frozenset({column}))
+        assert isinstance(target_of(altered, Endpoints()), ByHand), column
+    altered = replace(altered, altered=frozenset({"base_url"}))
+    proxied = target_of(altered, Endpoints(atlassian="https://proxy.example/a"))
+    assert isinstance(proxied, Target)
+    assert proxied.forwarded == ""
 
 
 def test_an_unknown_provider_and_a_broken_email_address_are_not_asked() -> None:

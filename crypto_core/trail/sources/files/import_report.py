@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from crypto_core.text.cleaning import CleanText
+
 
 @dataclass(frozen=True, slots=True)
 class ImportProgress:
@@ -20,8 +22,8 @@ class ImportProgress:
 class FailedFile:
     """A file that was not read, or not all of it, and why."""
 
-    file: str
-    reason: str
+    file: CleanText
+    reason: CleanText
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,366 @@
+"""Every model that shows foreign text is built from the worst of it, and is clean."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+import crypto_core
+from console.files.logfile import FileLogBook
+from crypto_core.aws.kms import KmsApi
+from crypto_core.database.state.approval_book import _approval
+from crypto_core.database.state.incident_changes import EvidenceRow, IncidentRow, StepRow
+from crypto_core.database.state.incidents import EntryRow, IncidentWhole, PresenceRow
+from crypto_core.database.state.jobs import JobCounts, JobRow, RunnerRow
+from crypto_core.database.tokens.inspection import Inspector
+from crypto_core.database.tokens.inventory import InventoryRow, _row
+from crypto_core.errors import KeydeckError
+from crypto_core.incidents.runbooks.runbook_toml import read_runbook
+from crypto_core.incidents.views import incident_view
+from crypto_core.keys.grants import parse_grant
+from crypto_core.keys.inventory import KeyInventory
+from crypto_core.keys.policy.document import parse_policy
+from crypto_core.keys.posture.trail_reading import read_trails
+from crypto_core.lists.paging import Query
+from crypto_core.reencryption.jobs.views import job_view
+from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.record_reader import read_record
+from crypto_core.trail.sources.files.intake import Intake
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.history import History, Span
+from crypto_core.trail.store.suppressions import Suppressions
+from tests.crypto_core.trail import records
+
+ROOT = Path(crypto_core.__file__).parent.parent
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+WORST = (
+    "[/red]\x1b[31mred\x1b[0m\x1b]52;c;aGk=\x07 \u202eetalumis\u2066 two\nlines\r\ttab nul\x00 half \ud83d "
+    "\u2028 zero\u200bwidth\x9b2J"
+)
+LONG = WORST + "w" * 10_000_000
+TEXTS = pytest.mark.parametrize("text", [WORST, LONG], ids=["the worst", "10 MB of it"])
+LONGEST = 20_000
+"""Characters of any one text that is shown."""
+
+Built = Iterator[object]
+
+
+def sources(*floors: str) -> Iterator[tuple[Path, ast.Module]]:
+    for floor in floors:
+        for path in sorted((ROOT / floor).rglob("*.py")):
+            yield path, ast.parse(path.read_text())
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def classes() -> Iterator[tuple[Path, ast.ClassDef]]:
+    for path, tree in sources("crypto_core", "screens", "console"):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and any(
+                "dataclass" in ast.unparse(d) for d in node.decorator_list
+            ):
+                yield path, node
+
+
+def annotated(node: ast.ClassDef) -> tuple[str, ...]:
+    """The fields of clean text."""
+    of_class = (one for one in node.body if isinstance(one, ast.AnnAssign))
+    return tuple(
+        one.target.id
+        for one in of_class
+        if isinstance(one.target, ast.Name) and "CleanText" in ast.unparse(one.annotation)
+    )
+
+
+def cleaned_by_itself(path: Path, node: ast.ClassDef) -> tuple[str, ...]:
+    """The fields that a model cleans as it is made: those that are named, or all but the raw ones."""
+    for one in node.decorator_list:
+        if isinstance(one, ast.Call) and ast.unparse(one.func) == "cleans":
+            module = importlib.import_module(module_of(path))
+            every = tuple(ast.unparse(f.target) for f in node.body if isinstance(f, ast.AnnAssign))
+            named = {str(k.arg): ast.unparse(k.value) for k in one.keywords}
+            raw = eval(named.pop("raw", "()"), vars(module))
+            return tuple(name for name in every if name not in raw) if one.args else tuple(named)
+    return ()
+
+
+MODELS = {node.name: (path, node) for path, node in classes() if annotated(node) and node.name[0] != "_"}
+OWN_WORK = {node.name: (path, node) for path, node in classes() if cleaned_by_itself(path, node)}
+
+
+def is_clean(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= LONGEST and clean(value, LONGEST) == value
+    if isinstance(value, Mapping):
+        return all(map(is_clean, [*value, *value.values()]))
+    return not isinstance(value, tuple | list) or all(map(is_clean, value))
+
+
+def trail(text: str, folder: Path) -> Built:
+    who = records.role(text, text) | {"invokedBy": text, "accessKeyId": text}
+    request = {"encryptionContext": {text: text, **records.context(text)}, "keyId": text}
+    record = records.record(
+        *("Decrypt",),
+        who=who,
+        sourceIPAddress=text,
+        userAgent=text,
+        errorCode=text,
+        errorMessage=text,
+        awsRegion=text,
+        recipientAccountId=text,
+        requestParameters=request,
+    )
+    event = read_record(record | {"eventName": text, "requestID": text, "eventID": text})
+    assert event is not None
+    yield event
+    yield event.principal
+    store = EventStore(folder / "events.sqlite", clock=lambda: NOW)
+    store.add([event])
+    store.annotate(event.event_id, text, text)
+    yield from store.page(Query("*")).rows
+    yield from store.pivot("agent").values
+    yield from store.pivot("key").values
+    yield from store.tally(("agent", "session")).rows
+    history = History(store.file)
+    yield from history.groups(("principal", "agent"), (), Span())
+    yield from history.hourly((), Span()).values()
+    suppressions = Suppressions(store.file, lambda: NOW)
+    yield suppressions.add(text, text, text, 3, text)
+    yield from suppressions.list()
+    store.close()
+    intake = Intake(None, 1, None, None, 1)  # type: ignore[arg-type]
+    intake._fail(text.encode("utf-8", "surrogateescape" if text.isascii() else "replace"), text)
+    yield from intake.failed
+
+
+def inventory_row(text: str) -> InventoryRow:
+    stored = SimpleNamespace(
+        edk_prefix=None,
+        provider="github",
+        org=text,
+        format="plaintext",
+        leaked="github",
+        characters=40,
+        created_at=None,
+        shown=json.dumps({text: text, "user_id": text}),
+    )
+    return _row(TokenRef("gh_connection", "access_token", text), stored, {}, None)
+
+
+def tokens(text: str, _: Path) -> Built:
+    row = inventory_row(text)
+    assert row.altered == {clean(text, 100), "user_id"}, "what is shown of it is not what is stored"
+    yield row
+    for format_, stored in (("plaintext", "x"), ("v1", "djF8")):
+        stored_token = SimpleNamespace(
+            format=SimpleNamespace(protected=format_ == "v1", value=text),
+            value=SimpleNamespace(reveal=lambda stored=stored: stored),
+        )
+        inventory = SimpleNamespace(row=lambda _: row)
+        store = SimpleNamespace(read_token=lambda _, token=stored_token: token)
+        yield Inspector(inventory, store, SimpleNamespace()).inspect_token(row.ref)  # type: ignore[arg-type]
+
+
+def incident(text: str, _: Path) -> Built:
+    book = read_runbook(BOOK.replace("WORST", json.dumps(clean(text, 50))), text)
+    scope = {"key": text, "references": [text], "filter": text, "database": text, "origin": text}
+    head = IncidentRow(
+        *(1, text, "open", "a", text, text, scope, {text: text}, NOW, text, None, text, text),
+    )
+    step = StepRow("one", "to do", None, None, text, text, text, text, {"state": "failed", "lines": [text]})
+    piece = EvidenceRow(1, text, "census", text, NOW, text, text, 1)
+    entry = EntryRow(NOW, text, "note", text, text)
+    present = PresenceRow(text, text, NOW)
+    view = incident_view(IncidentWhole(head, (step,), (piece,), (entry,), (present,)), book)
+    yield from (view.incident, *view.steps, *view.evidence, *view.entries, *view.present)
+    assert is_clean(str(view.incident.scope))
+    assert is_clean(view.incident.placeholders)
+
+
+BOOK = """
+id = "a"
+version = 1
+title = WORST
+subject = "key"
+summary = WORST
+[[phase]]
+kind = "contain"
+title = WORST
+[[phase.step]]
+id = "one"
+title = WORST
+purpose = WORST
+who = WORST
+do = [WORST]
+on_failure = WORST
+choices = [WORST, "no"]
+"""
+
+
+def runbook(text: str, _: Path) -> Built:
+    """TOML has no raw control characters, but can escape them; what is too long is refused."""
+    with pytest.raises(KeydeckError) as refused:
+        read_runbook(BOOK.replace("WORST", json.dumps("w" * 9_000)), text)
+    assert is_clean(refused.value.message)
+    worst = json.dumps(WORST.replace("\ud83d", ""))
+    book = read_runbook(BOOK.replace("WORST", worst), text)
+    yield from (book, *book.phases, *book.steps)
+
+
+def approval(text: str, _: Path) -> Built:
+    row = SimpleNamespace(
+        **dict.fromkeys(("action", "summary", "digest", "requested_by", "decided_by"), text),
+        plan={text: [text, {text: text}]},
+        decision="pending",
+        id=uuid4(),
+        requested_at=NOW,
+        expires_at=NOW,
+        decided_at=None,
+    )
+    found = _approval(row, NOW)
+    assert is_clean(found.plan)
+    yield found
+
+
+def job(text: str, _: Path) -> Built:
+    values: dict[str, Any] = {field.name: text for field in fields(JobRow)}
+    values |= dict.fromkeys(("started_at", "zero_at", "ended_at", "census_before", "census_after"), None)
+    values |= {"id": 1, "verb": "rewrap", "state": "running", "created_at": NOW, "now": NOW, "restores": None}
+    values |= dict.fromkeys(("planned", "calls_per_second", "wave", "zeroes"), 1) | {"remarks": [text]}
+    runner = RunnerRow(uuid4(), 1, text, 1, text, NOW, NOW, None, ())
+    view = job_view(JobRow(**values), JobCounts(errors={text: 1}), [runner])
+    yield from (view, view.job, *view.runners)
+
+
+def key(text: str, _: Path) -> Built:
+    constraints = {"EncryptionContextSubset": {text: text}, text: {text: text}}
+    raw = dict.fromkeys(("GrantId", "Name", "IssuingAccount", "GranteePrincipal", "RetiringPrincipal"), text)
+    yield parse_grant(raw | {"Operations": [text], "Constraints": constraints})
+    short = text[:2_000]  # KMS's policies have at most 32 KiB
+    statement = {"Sid": short, "Effect": "Allow", "Principal": "*", "Action": short, "Resource": short}
+    policy = parse_policy(json.dumps({"Version": short, "Statement": [statement]}))
+    yield from (policy, *policy.statements)
+
+    class Kms:
+        def read(self, _: str, operation: str, **__: Any) -> dict[str, Any]:
+            found = {"TrailARN": text, "Name": text, "HomeRegion": text, "IsMultiRegionTrail": True}
+            return {"trailList": [found]} if operation == "DescribeTrails" else {}
+
+        regions = ("eu-west-1",)
+
+        def listed(self, *_: str, **__: Any) -> list[dict[str, Any]]:
+            return [{"TargetKeyId": text, "AliasArn": text, "AliasName": text}]
+
+    aliases = KeyInventory(Kms())._read_aliases().found  # type: ignore[arg-type]
+    assert is_clean(tuple(aliases.values()))
+    yield from read_trails(Kms(), ["eu-west-1"])[0]  # type: ignore[arg-type]
+
+
+def identity(text: str, _: Path) -> Built:
+    asked = SimpleNamespace(regions=("eu-west-1",), _send=lambda *_: {"Account": text, "Arn": text})
+    yield KmsApi.identity(asked)  # type: ignore[arg-type]
+
+
+def log(text: str, _: Path) -> Built:
+    book = FileLogBook(SimpleNamespace(log_file="none"))  # type: ignore[arg-type]
+    book.emit(logging.LogRecord(text, logging.WARNING, "", 1, text.replace("%", ""), (), None))
+    yield from book.lines()
+
+
+BUILDERS: tuple[Callable[[str, Path], Built], ...] = (
+    *(trail, tokens, incident, runbook, approval, job, key, identity, log),
+)
+
+
+@TEXTS
+def test_what_is_built_from_hostile_text_has_clean_text_and_no_model_is_left_out(
+    text: str, tmp_path: Path
+) -> None:
+    built = [one for build in BUILDERS for one in build(text, tmp_path)]
+    for one in built:
+        if type(one).__name__ in MODELS:
+            for name in annotated(MODELS[type(one).__name__][1]):
+                assert is_clean(getattr(one, name)), (type(one).__name__, name)
+    missing = MODELS.keys() - OWN_WORK.keys() - {type(one).__name__ for one in built}
+    assert not missing, "say above how these are built from foreign text"
+
+
+@pytest.mark.parametrize("name", sorted(OWN_WORK))
+def test_a_model_that_cleans_itself_is_clean_however_it_is_made(name: str) -> None:
+    path, node = OWN_WORK[name]
+    model = getattr(importlib.import_module(module_of(path)), name)
+    types = {field.name: str(field.type) for field in fields(model)}
+    for text in (WORST, LONG):
+        made = object.__new__(model)
+        for field, type_ in types.items():
+            value: object = text
+            if type_.startswith("tuple"):
+                value = (text,)
+            elif type_.startswith(("Mapping", "dict")):
+                value = {text: text}
+            object.__setattr__(made, field, value)
+        made.__post_init__()
+        for field in {*cleaned_by_itself(path, node), *annotated(node)}:
+            assert is_clean(getattr(made, field)), field
+
+
+def test_clean_text_is_made_where_it_is_cleaned_and_by_whoever_takes_a_part_of_it() -> None:
+    made_in = {
+        module_of(path)
+        for path, tree in sources("crypto_core", "screens", "console")
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Call) and ast.unparse(node.func) == "CleanText")
+        or (isinstance(node, ast.Call) and any(ast.unparse(a) == "CleanText" for a in node.args))
+    }
+    assert made_in == {
+        "crypto_core.text.cleaning",
+        "crypto_core.incidents.runbooks.fields",
+        "crypto_core.incidents.steps.evidence_sanitising",
+        "crypto_core.trail.record_reader",
+        "crypto_core.trail.store.counts",
+        "crypto_core.trail.store.suppressions",
+        "console.commands.events_list",
+    }
+
+
+def test_screens_clean_only_what_enters_there() -> None:
+    """Records and evidence as they came, what is typed and remembered, a path, and cells: there names are."""
+    cleaning = {
+        module_of(path)
+        for path, tree in sources("screens")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "clean"
+    }
+    assert cleaning <= {
+        "screens.events.event_screen",
+        "screens.events.raw_text",
+        "screens.incidents.evidence_screen",
+        "screens.log.screen",
+        "screens.use.principal_screen",
+        "screens.widgets.cells",
+        "screens.widgets.clipboard",
+        "screens.widgets.filter_bar",
+        "screens.widgets.line_input",
+        "screens.widgets.table.columns",
+    }
+
+
+def test_an_errors_words_are_clean_from_the_start() -> None:
+    error = KeydeckError(LONG, remedy=LONG)
+    assert is_clean(error.message)
+    assert is_clean(error.remedy)
+    assert is_clean(str(error))
