@@ -13,11 +13,11 @@ from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(name=256, operations=60, constraints=200)
+@cleans(grant_id=130, name=256, operations=60, constraints=200)
 class Grant:
-    """A grant as KMS lists it, its id as it came. Callers must give the encryption context `constraints`."""
+    """A grant as KMS lists it. `constraints` is the encryption context that callers must give."""
 
-    grant_id: str
+    grant_id: CleanText
     name: CleanText
     grantee: PolicyPrincipal
     retiring: PolicyPrincipal | None
@@ -42,7 +42,7 @@ def parse_grant(raw: Mapping[str, Any]) -> Grant:
     """Return a grant from an entry of ListGrants' answer."""
     retiring = raw.get("RetiringPrincipal")
     return Grant(
-        grant_id=str(raw.get("GrantId") or ""),
+        grant_id=raw.get("GrantId") or NO_TEXT,
         name=raw.get("Name") or NO_TEXT,
         grantee=_grantee(str(raw.get("GranteePrincipal") or "")),
         retiring=_grantee(str(retiring)) if retiring else None,

@@ -26,7 +26,7 @@ def describe(grant: Grant) -> str:
 
 
 def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
-    grants = {g.grant_id: g for g in read_grants(reader.kms, state.region, state.key_arn)}
+    grants: dict[str, Grant] = {g.grant_id: g for g in read_grants(reader.kms, state.region, state.key_arn)}
     grant = grants.get(change.grant_id)
     if grant is None:
         raise RefusedError(
