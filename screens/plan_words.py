@@ -1,32 +1,100 @@
-"""What a plan says, in words for a terminal's lines and for a screen alike."""
+"""What is planned for tokens and what a run did, in words for a terminal's lines and for a screen alike."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
+from crypto_core.key_names import short_key
 from crypto_core.reencryption.jobs.model import JobPlan
-from crypto_core.reencryption.plan import Plan
+from crypto_core.reencryption.plan import Plan, RunResult, Unwritten, Verb
 from crypto_core.text.counting import counted
 from screens.ages import span
+from screens.styled import BAD, BLANK, GOOD, WARNING, StyledLine, effect_lines
+
+ABOUT: dict[Verb, str] = {
+    Verb.REWRAP: (
+        "Rewrap puts the same data keys under another KMS key. It is no recovery from a compromise: whoever "
+        "could use the old key may already hold the data keys. To recover, re-encrypt."
+    ),
+    Verb.REENCRYPT: "Re-encrypt makes a new data key and a new ciphertext for each token.",
+    Verb.ENCRYPT: (
+        "Encrypt in place replaces a plaintext or dev value by an envelope. The old value isn't kept."
+    ),
+}
+SHOWN = 50
+"""How many tokens that aren't written are named one by one on a screen."""
 
 
-def plan_lines(plan: Plan, kms_calls: int) -> Iterator[str]:
-    """Yield what a run would do, line by line, cleaned. `kms_calls` is how many calls of KMS it takes."""
-    yield f"{plan.verb.words}: {counted(plan.tokens, 'token')} ({plan.selection})"
-    yield f"to {plan.target_name}  {plan.target_key_arn}"
-    for column, tokens in plan.by_column.items():
-        yield f"  {column}  {tokens:,}"
-    for conversion in plan.conversions:
-        if conversion.changes:
-            yield f"  {conversion.source} becomes {conversion.written}: {conversion.tokens:,}"
-    yield f"KMS calls: {kms_calls:,}"
-    for unwritten in plan.refused:
-        yield f"Left as it is: {unwritten.reference}: {unwritten.reason}."
-    for warning in plan.warnings:
-        yield f"Note: {warning}"
+def plan_lines(plan: Plan, kms_calls: int | None = None, *, most: int | None = SHOWN) -> Iterator[StyledLine]:
+    """Yield what would be written, at what cost, with which warnings, and what stays as it is.
+
+    `kms_calls` is what a job takes. At most so many of the tokens that stay as they are are named.
+    """
+    if plan.tokens:
+        name = f"{plan.target_name} {short_key(plan.target_key_arn)}".strip()
+        calls = counted(plan.kms_calls if kms_calls is None else kms_calls, "call")
+        yield (counted(plan.tokens, "token"), "bold"), " would be written under ", (name, "bold")
+        yield ((f"{calls} of KMS, of the quota that production shares", "$muted"),)
+        for column, count in sorted(plan.by_column.items()):
+            yield f"{count:>9,}  ", column
+        for conversion in plan.conversions:
+            if conversion.changes:
+                yield f"{conversion.tokens:>9,}  ", f"{conversion.source} becomes {conversion.written}"
+        yield from effect_lines(warnings=plan.warnings)
+    else:
+        yield (("Nothing would be written.", "bold"),)
     for reason in plan.coverage.reasons:
-        yield f"Not covered: {reason}"
+        yield WARNING, "not seen: ", reason
+    if plan.refused:
+        count = len(plan.refused)
+        words = f"{counted(count, 'token')} would be left as {'it is' if count == 1 else 'they are'}:"
+        yield BLANK
+        yield BAD, (words, "bold")
+        yield from unwritten_lines(plan.refused, most)
+
+
+def unwritten_lines(unwritten: Sequence[Unwritten], most: int | None = SHOWN) -> Iterator[StyledLine]:
+    """Yield each reason with the tokens that it holds for, and how many more there are than are named."""
+    by_reason: dict[str, list[str]] = {}
+    for token in unwritten[:most]:
+        by_reason.setdefault(token.reason, []).append(token.reference)
+    for reason, references in by_reason.items():
+        yield (f"  {reason}",)
+        yield from ((("    " + reference, "$muted"),) for reference in references)
+    if most is not None and len(unwritten) > most:
+        yield (f"  and {len(unwritten) - most:,} more",)
+
+
+def result_lines(result: RunResult, *, most: int | None = SHOWN) -> Iterator[StyledLine]:
+    """Yield what a run did."""
+    calls = f"{counted(result.kms_calls, 'call')} of KMS"
+    rate = f"   {result.done / result.seconds:,.0f} tokens/s" if result.seconds else ""
+    yield (
+        GOOD if result.complete else WARNING,
+        (f"{result.done:,} of {counted(result.planned, 'token')} written", "bold"),
+        (f"   {result.seconds:,.1f} s{rate}   {calls}", "$muted"),
+    )
+    if result.changed_meanwhile:
+        yield (f"{counted(result.changed_meanwhile, 'token')} changed meanwhile; the newer values stay.",)
+    if result.conflicts_retried:
+        yield (f"{counted(result.conflicts_retried, 'conflict')} with other writers, tried again.",)
+    if result.remaining:
+        yield (f"{counted(result.remaining, 'token')} not reached. Run it again to go on.",)
+    if result.stopped_by:
+        yield WARNING, "Stopped: ", result.stopped_by
+    if result.poisoned:
+        yield BAD, (f"{counted(len(result.poisoned), 'token')} can't be written:", "bold")
+        yield from unwritten_lines(result.poisoned, most)
+
+
+def loss_lines(plan: JobPlan) -> Iterator[StyledLine]:
+    """Yield who would lose access by a job, nothing where nobody would."""
+    if plan.losses:
+        many = counted(len(plan.losses), "principal")
+        yield BAD, (f"{many} would lose access to these tokens:", "bold")
+        yield from ((("• ", "$error"), loss) for loss in plan.losses)
+        yield ("Allow them under the new key first: going on takes their access away.",)
 
 
 def takes_words(plan: JobPlan, processes: int | None) -> str:

@@ -185,3 +185,12 @@ class Services:
     """None where incidents can't be kept."""
     approvals: ApprovalGate | None = None
     """None where nothing needs a second identity."""
+
+
+class HasServices(Protocol):
+    """What services can be got from: the shared facts of the screens, or the container."""
+
+    @property
+    def services(self) -> Services:
+        """The services."""
+        ...

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import chain
 
 import click
 
 from console.commands.session import json_option, services_of, trust_option
-from console.container import Container
 from console.printed.printing import print_csv, print_facts, print_json, print_table, say
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow, SortKey
 from crypto_core.errors import RowVanishedError
 from crypto_core.key_names import short_key
-from crypto_core.lists.paging import Query
+from crypto_core.lists.paging import Query, pages_of
 from crypto_core.references import TokenRef, parse_reference
 
 _HEADERS = ("severity", "reference", "org", "provider", "format", "key", "material", "evidence", "created")
@@ -45,7 +44,7 @@ def connections(
     query = Query(filter_, sort, reverse)
     with services_of() as services:
         total = services.services.inventory.count(query)
-        rows = _rows(services, query, limit)
+        rows = chain.from_iterable(pages_of(services.services.inventory, query, size=1000, limit=limit or 0))
         if as_json:
             listed = [row.as_json() for row in rows]
             reasons = list(services.catalogue().gaps)
@@ -94,18 +93,6 @@ def inspect(*, reference: str, trust: tuple[str, ...], as_json: bool) -> int:
                 click.echo()
             _print_inspection(inspection)
     return 1 if any(i.broken for i in found) else 0
-
-
-def _rows(services: Container, query: Query, limit: int | None) -> Iterator[InventoryRow]:
-    cursor, given = None, 0
-    while True:
-        size = 1000 if limit is None else min(1000, limit - given)
-        page = services.services.inventory.page(query, cursor, limit=size)
-        yield from page.rows
-        given += len(page.rows)
-        cursor = page.last
-        if not page.below or given == limit:
-            return
 
 
 def _cells(row: InventoryRow) -> tuple[str, ...]:

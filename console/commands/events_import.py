@@ -15,7 +15,7 @@ from console.commands.session import json_option, loaded
 from console.event_file import open_events
 from console.garbage import uncollected
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import print_json, say
+from console.printed.printing import bar, print_json, say
 from crypto_core.errors import ReadOnlyError
 from crypto_core.lists.paging import Query
 from crypto_core.text.cleaning import clean
@@ -136,25 +136,8 @@ def _progress() -> Iterator[Callable[[ImportProgress], None]]:
     if not sys.stderr.isatty():
         yield _Lines().update
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("import", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[events]}", markup=False),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None, events="")
-
-        def update(progress: ImportProgress) -> None:
-            bar.update(
-                task, completed=progress.files, total=progress.of, events=f"{progress.records:,} events"
-            )
-
-        yield update
+    with bar("import") as draw:
+        yield lambda progress: draw(progress.files, progress.of, f"{progress.records:,} events")
 
 
 class _Lines:

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import click
@@ -16,13 +17,13 @@ from console.commands.events_options import HEADERS, StreamedTable, cells, expre
 from console.commands.session import json_option
 from console.printed.printing import print_csv, print_facts, print_gaps, print_json, print_table, say
 from crypto_core.errors import EventVanishedError
-from crypto_core.lists.paging import Query
+from crypto_core.lists.paging import Query, pages_of
 from crypto_core.lists.row_files import CsvWriter
 from crypto_core.text.cleaning import CleanText
 from crypto_core.text.counting import counted
 from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.record_reader import load
-from crypto_core.trail.store import EventStore, StoredEvent
+from crypto_core.trail.store import StoredEvent
 from crypto_core.trail.store.tallies import EventTally, Tallies, moment_json
 from crypto_core.trail.use.tokens import joined
 
@@ -71,7 +72,8 @@ def list_(
         total = summary.events
         cut = (f"--limit: {limit:,} of {total:,} events",) if limit and limit < total else ()
         coverage = opened.coverage(since, until, *cut)
-        rows = _events(opened.events, query, limit)
+        pages = pages_of(opened.events, query, size=_PAGE, limit=limit)
+        rows = chain.from_iterable(pages)
         if as_json:
             _print_listed(rows, summary.hidden_service_events, coverage.as_json())
             return
@@ -79,7 +81,7 @@ def list_(
             _print_csv(rows)
         else:
             table = StreamedTable(HEADERS)
-            for page in _pages(rows):
+            for page in pages:
                 table.write(cells(stored.event) for stored in page)
     if cut:
         say(f"{limit:,} of {total:,} events.")
@@ -202,28 +204,6 @@ def review(*, event_ids: tuple[str, ...], note: str | None, undo: bool) -> None:
             for event_id in event_ids:
                 opened.events.annotate(event_id, note, by)
     say(f"{counted(done, 'event')} {'no longer reviewed' if undo else 'reviewed'}.")
-
-
-def _events(events: EventStore, query: Query, limit: int) -> Iterator[StoredEvent]:
-    """Yield events page by page, as many as asked for."""
-    cursor, given = None, 0
-    while not limit or given < limit:
-        page = events.page(query, cursor, limit=min(_PAGE, limit - given) if limit else _PAGE)
-        yield from page.rows
-        given += len(page.rows)
-        cursor = page.last
-        if not page.below or cursor is None:
-            return
-
-
-def _pages(rows: Iterator[StoredEvent]) -> Iterator[list[StoredEvent]]:
-    page: list[StoredEvent] = []
-    for row in rows:
-        page.append(row)
-        if len(page) == _PAGE:
-            yield page
-            page = []
-    yield page
 
 
 def _print_listed(rows: Iterator[StoredEvent], hidden: int, coverage: dict[str, Any]) -> None:

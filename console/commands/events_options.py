@@ -12,6 +12,7 @@ import click
 
 from console.commands.moments import moment
 from console.commands.session import loaded
+from console.printed.printing import print_padded, widths_of
 from crypto_core.errors import SettingsError
 from crypto_core.key_names import short_key
 from crypto_core.lists.coverage import Coverage
@@ -143,15 +144,8 @@ class StreamedTable:
 
     def write(self, rows: Iterable[Sequence[str]]) -> None:
         """Print rows; before the first ones the headings."""
-        from rich.cells import cell_len
-
         lines: list[list[str]] = [[shortened(cell, 200) for cell in row] for row in rows]
         if not self._widths:
             lines.insert(0, list(self._headers))
-            self._widths = [max(cell_len(line[i]) for line in lines) for i in range(len(self._headers))]
-        for line in lines:
-            padded = (
-                text + " " * max(0, width - cell_len(text))
-                for text, width in zip(line, self._widths, strict=True)
-            )
-            click.echo("  ".join(padded).rstrip())
+            self._widths = widths_of(lines)
+        print_padded(lines, self._widths)

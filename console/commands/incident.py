@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from console.commands.incident_doing import check, next_, number, reopen, skip, work_of
+from console.commands.incident_doing import check, next_, number, reopen, skip
 from console.commands.incident_report import report, verify_report
 from console.commands.moments import moment
 from console.commands.session import json_option, services_of
@@ -21,6 +21,7 @@ from console.printed.incident_words import (
 from console.printed.printing import print_json, print_table, say
 from crypto_core.incidents.model import IncidentScope, IncidentState
 from crypto_core.key_names import is_key_arn
+from screens.incidents.work import incident_work
 
 
 @click.group()
@@ -40,7 +41,7 @@ for _command in (next_, check, skip, reopen, report, verify_report):
 def runbooks(*, as_json: bool) -> int:
     """List the runbooks: those built in, and the team's own. Exit 1 if one can't be read."""
     with services_of() as services:
-        work = work_of(services)
+        work = incident_work(services)
         found, troubles = work.runbooks(), work.runbook_troubles()
     if as_json:
         print_json({"runbooks": [runbook_document(runbook) for runbook in found], "not_read": list(troubles)})
@@ -73,7 +74,7 @@ def start(
 ) -> int:
     """Declare an incident that is worked through by RUNBOOK; prints its number."""
     with services_of() as services:
-        work = work_of(services)
+        work = incident_work(services)
         arn = key or ""
         if arn and not is_key_arn(arn):
             arn = services.services.keys.show(arn).key_arn
@@ -94,7 +95,7 @@ def start(
 def list_(*, open_only: bool, as_json: bool) -> int:
     """List incidents, open ones first."""
     with services_of() as services:
-        work = work_of(services)
+        work = incident_work(services)
         found = work.incidents(closed=not open_only)
         due = work.drill_due()
     if as_json:
@@ -114,7 +115,7 @@ def list_(*, open_only: bool, as_json: bool) -> int:
 def show(*, incident: int, as_json: bool) -> int:
     """Show where an incident stands. Exit 0 once it is closed, else 1."""
     with services_of() as services:
-        view = work_of(services).show(incident)
+        view = incident_work(services).show(incident)
     if as_json:
         print_json(document_of(view, whole=True))
     else:
@@ -130,7 +131,7 @@ def show(*, incident: int, as_json: bool) -> int:
 def note(*, incident: int, text: str, step: str, as_json: bool) -> int:
     """Write a note into the timeline. No tokens: notes are in the report."""
     with services_of() as services:
-        work = work_of(services)
+        work = incident_work(services)
         work.note(incident, text, step)
         view = work.show(incident) if as_json else None
     if view is not None:
@@ -145,7 +146,7 @@ def note(*, incident: int, text: str, step: str, as_json: bool) -> int:
 def evidence(*, incident: int, piece: int | None, as_json: bool) -> int:
     """List the evidence of an incident, or print one piece, whose hash is compared before."""
     with services_of() as services:
-        work = work_of(services)
+        work = incident_work(services)
         if piece is not None:
             click.echo(work.evidence(incident, piece))
             return 0
@@ -170,7 +171,7 @@ def evidence(*, incident: int, piece: int | None, as_json: bool) -> int:
 def close(*, incident: int, outcome: str, as_json: bool) -> int:
     """Close an incident of which every step has ended."""
     with services_of() as services:
-        view = work_of(services).close(incident, outcome)
+        view = incident_work(services).close(incident, outcome)
     if as_json:
         print_json(document_of(view))
     else:

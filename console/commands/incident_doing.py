@@ -29,6 +29,7 @@ from crypto_core.incidents.model import StepState, StepView
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.secret import Secret
+from screens.incidents.work import incident_work
 
 if TYPE_CHECKING:
     from console.container import Container
@@ -57,13 +58,6 @@ _secret = click.option(
     metavar="NAME=FILE",
     help="A secret that the action asks for, such as a new token, from a file; - is the standard input.",
 )
-
-
-def work_of(services: Container) -> IncidentService:
-    """Return what keeps incidents. Raises RefusedError where nothing does."""
-    if services.services.incidents is None:
-        raise RefusedError("No incidents can be kept here.")
-    return services.services.incidents
 
 
 def step_in_hand(work: IncidentService, incident: int, step: str | None) -> StepView:
@@ -163,7 +157,7 @@ def work_on_jobs(services: Container, incident: int, cancelled: Event, trust: tu
     jobs = services.services.jobs
     if jobs is None:
         return
-    values = work_of(services).show(incident).incident.values
+    values = incident_work(services).show(incident).incident.values
     environment = environment_of(services.settings, trust)
     try:
         for name in JOB_VALUES:
@@ -220,7 +214,7 @@ def next_(
     """
     inputs = inputs_of(given, secrets)
     with services_of(trust=trust) as services, cancelled_by_interrupt(IN_HAND) as cancelled:
-        work = work_of(services)
+        work = incident_work(services)
         view = step_in_hand(work, incident, step)
         name = view.step.id
         say(f"Step {view.number}: {view.step.title}")
@@ -297,7 +291,7 @@ def _tell(view: StepView, *, as_json: bool) -> int:
 def check(*, incident: int, step: str | None, as_json: bool) -> int:
     """Look at a step's check; ends nothing. Exit 0 if it passes, else 1."""
     with services_of() as services, cancelled_by_interrupt() as cancelled:
-        work = work_of(services)
+        work = incident_work(services)
         name = step_in_hand(work, incident, step).step.id
         result = work.look_at_check(incident, name, cancelled=cancelled)
     if as_json:
@@ -315,7 +309,7 @@ def check(*, incident: int, step: str | None, as_json: bool) -> int:
 def skip(*, incident: int, step: str, reason: str, as_json: bool) -> int:
     """End a step without doing it."""
     with services_of() as services:
-        view = work_of(services).skip(incident, step, reason)
+        view = incident_work(services).skip(incident, step, reason)
     _stands(view, as_json=as_json)
     return 0
 
@@ -328,7 +322,7 @@ def skip(*, incident: int, step: str, reason: str, as_json: bool) -> int:
 def reopen(*, incident: int, step: str, reason: str, as_json: bool) -> int:
     """Take a step up again that had ended."""
     with services_of() as services:
-        view = work_of(services).reopen(incident, step, reason)
+        view = incident_work(services).reopen(incident, step, reason)
     _stands(view, as_json=as_json)
     return 0 if view.state is not StepState.DONE else 1
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from console.commands.incident_doing import number, work_of
+from console.commands.incident_doing import number
 from console.commands.session import json_option, services_of
 from console.printed.printing import print_json, print_line, say
 from crypto_core.errors import SettingsError
 from crypto_core.incidents.report.signing import ReportCheck
+from screens.incidents.work import incident_work
 
 ENDINGS = {"markdown": ".md", "html": ".html", "json": ".json"}
 """How the files of a report's forms end."""
@@ -46,7 +47,7 @@ def report(*, incident: int, form: str | None, output: Path | None, folder: Path
     if folder is not None and (form is not None or output is not None):
         raise click.UsageError("--all writes every form into its folder: leave --format and --output out.")
     with services_of() as services:
-        work = work_of(services)
+        work = incident_work(services)
         if folder is not None:
             name = work.show(incident).incident.name
             forms = work.reports(incident)
@@ -79,7 +80,7 @@ def verify_report(*, file: Path, as_json: bool) -> int:
     """
     text = _read(file)
     with services_of() as services:
-        check = work_of(services).verify_report(text)
+        check = incident_work(services).verify_report(text)
     if as_json:
         print_json(check.as_json())
     else:

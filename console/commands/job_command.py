@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from console.commands.asking import WritingOptions, writing_consent
-from console.commands.jobs import work_of
 from console.container import Container
 from console.host.interrupts import cancelled_by_interrupt
 from console.host.job_progress import work_on
@@ -14,11 +13,12 @@ from console.printed.printing import print_json, say
 from crypto_core.errors import RefusedError
 from crypto_core.reencryption.jobs.model import JobPlan
 from crypto_core.text.counting import counted
+from screens.jobs.work import job_work
 
 
 def run_as_job(services: Container, job_plan: JobPlan, asked: WritingOptions) -> int:
     """Start a job as planned and work on it until it ends or stops; returns the exit code."""
-    work = work_of(services)
+    work = job_work(services)
     plan, processes = job_plan.plan, asked.processes or None
     if asked.dry_run:
         if asked.as_json:

@@ -22,21 +22,14 @@ from console.printed.job_words import (
     unwritten_of,
 )
 from console.printed.printing import print_json, print_line, say
-from crypto_core.errors import ReadOnlyError, RefusedError
+from crypto_core.errors import ReadOnlyError
 from crypto_core.text.counting import counted
+from screens.jobs.work import job_work
 
 if TYPE_CHECKING:
-    from console.container import Container
-    from crypto_core.reencryption.jobs.service import JobService
+    pass
 
 _job = click.argument("job", type=click.IntRange(min=1), metavar="JOB")
-
-
-def work_of(services: Container) -> JobService:
-    """Return what does jobs. Raises RefusedError where nothing does."""
-    if services.services.jobs is None:
-        raise RefusedError("There are no jobs here.")
-    return services.services.jobs
 
 
 @click.group()
@@ -54,7 +47,7 @@ def jobs() -> None:
 def list_(*, limit: int, as_json: bool) -> int:
     """List jobs, the newest first."""
     with services_of() as services:
-        found = work_of(services).jobs(limit)
+        found = job_work(services).jobs(limit)
     if as_json:
         print_json({"jobs": [document_of(view) for view in found]})
     elif found:
@@ -79,7 +72,7 @@ def list_(*, limit: int, as_json: bool) -> int:
 def show(*, job: int, errors: bool, limit: int, as_json: bool) -> int:
     """Show where a job stands. Exit 0 once it is done with every token written, else 1."""
     with services_of() as services:
-        work = work_of(services)
+        work = job_work(services)
         view = work.show_job(job)
         unwritten = unwritten_of(work, view, limit) if errors else {}
     if as_json:
@@ -109,7 +102,7 @@ def watch(*, job: int, as_json: bool) -> int:
         services_of() as services,
         cancelled_by_interrupt("Stopped watching; the job goes on.") as cancelled,
     ):
-        view = follow(work_of(services), job, cancelled)
+        view = follow(job_work(services), job, cancelled)
     say_end(view, as_json=as_json)
     return code_of(view, interrupted=cancelled.is_set())
 
@@ -130,7 +123,7 @@ def watch(*, job: int, as_json: bool) -> int:
 def join(*, job: int, processes: int, runner: bool, trust: tuple[str, ...], as_json: bool) -> int:
     """Work on a job until it ends or stops, from this host too. Ctrl-C ends this process's part alone."""
     with services_of(trust=trust) as services, cancelled_by_interrupt(IN_HAND) as cancelled:
-        work = work_of(services)
+        work = job_work(services)
         if runner:
             ends_with_parent(cancelled)
             settle()
@@ -147,7 +140,7 @@ def join(*, job: int, processes: int, runner: bool, trust: tuple[str, ...], as_j
 def pause(*, job: int, as_json: bool) -> int:
     """Pause a job: within a second no process asks KMS any more. What is sealed is written."""
     with services_of() as services:
-        view = work_of(services).pause_job(job)
+        view = job_work(services).pause_job(job)
     say_end(view, as_json=as_json)
     return 0
 
@@ -158,7 +151,7 @@ def pause(*, job: int, as_json: bool) -> int:
 def resume(*, job: int, as_json: bool) -> int:
     """Let a paused or failed job go on. Processes that still wait for it go on by themselves."""
     with services_of() as services:
-        view = work_of(services).resume_job(job)
+        view = job_work(services).resume_job(job)
     say_end(view, as_json=as_json)
     if not any(not runner.ended for runner in view.runners):
         say(f"No process works on it. Work on it with: keydeck jobs join {job}")
@@ -172,7 +165,7 @@ def resume(*, job: int, as_json: bool) -> int:
 def cancel(*, job: int, yes: bool, as_json: bool) -> int:
     """End a job for good. What is written stays written."""
     with services_of() as services:
-        work = work_of(services)
+        work = job_work(services)
         view = work.show_job(job)
         if services.settings.read_only:
             raise ReadOnlyError(f"Job {job} is not cancelled.")
@@ -195,7 +188,7 @@ def cancel(*, job: int, yes: bool, as_json: bool) -> int:
 def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_json: bool) -> int:
     """Put back the envelopes that a job has replaced, where nothing newer is there. It is a job itself."""
     with services_of(trust=trust) as services:
-        work, undoing = work_of(services), services.undoing
+        work, undoing = job_work(services), services.undoing
         plan = undoing.plan_restore(job)
         about = "This puts tokens back under the key that they were moved from."
         if dry_run and as_json:
@@ -219,7 +212,7 @@ def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_js
 def retry(*, job: int) -> int:
     """Let the tokens be tried anew that could not be written. A job that was done runs again."""
     with services_of() as services:
-        tried = work_of(services).retry_job(job)
+        tried = job_work(services).retry_job(job)
     if not tried:
         say(f"Job {job} has no token that could not be written.")
         return 0

@@ -8,7 +8,7 @@ from typing import IO, Any, TypeVar
 import click
 
 from console.commands.asking import consent_to, yes_option
-from console.commands.key_policy import policy_text
+from console.commands.key_policy import policy_text, principal_options
 from console.commands.session import json_option, services_of
 from console.printed.printing import print_json, print_line, print_table, say
 from crypto_core.guard.consent import Consent
@@ -21,6 +21,8 @@ from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.grants import read_grants
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.policy.least_privilege import Role
+from screens.keys.change_words import effect_facts, outcome_lines, plan_lines
+from screens.styled import plain
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -39,18 +41,6 @@ def _change_options(command: _Command) -> _Command:
         click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing."),
     ):
         command = option(command)
-    return command
-
-
-def _principal_options(command: _Command) -> _Command:
-    for role in reversed(Role):
-        command = click.option(
-            f"--{role}",
-            role.value,
-            multiple=True,
-            metavar="ARN",
-            help=f"An IAM role, user or account that is {role}; the policy gives it what that needs.",
-        )(command)
     return command
 
 
@@ -82,7 +72,7 @@ def rotate(*, key: str, **how: Any) -> int:
 @click.command()
 @click.option("--alias", default="", metavar="NAME", help="An alias for the key; it must not be there yet.")
 @click.option("--description", default="", metavar="TEXT", help="Shown to whoever may look at the key.")
-@_principal_options
+@principal_options("An IAM role, user or account that is {role}; the policy gives it what that needs.")
 @click.option("--multi-region", is_flag=True, help="A key that can be replicated; never changed later.")
 @click.option(
     "--rotation-period", "period_days", type=int, metavar="DAYS", help="Let it rotate, every 90 to 2560 days."
@@ -288,50 +278,17 @@ def _show(plan: ChangePlan, *, as_json: bool) -> None:
 
 def print_plan(plan: ChangePlan, *, err: bool = False) -> None:
     """Print what a change would do."""
-
-    def line(text: str) -> None:
-        print_line(text, err=err)
-
-    line(plan.title)
-    if plan.key_arn:
-        line(f"key: {plan.key_arn}")
-    if plan.changes_nothing:
-        line("Nothing to do: it is so already.")
-        return
-    for fact in plan.facts:
-        line(f"  {fact.name}: {fact.before}" + (f" -> {fact.after}" if fact.after != fact.before else ""))
-    for sentence in plan.does:
-        line(f"Effect: {sentence}")
-    for sentence in plan.does_not:
-        line(f"Limits: {sentence}")
-    for change in plan.policy_changes:
-        line(f"Access: {change}")
-    for policy_line in plan.policy_lines:
-        line(policy_line)
-    for warning in plan.warnings:
-        line(f"Note: {warning}")
-    line(f"KMS calls: {', '.join(f'kms:{operation}' for operation in plan.operations)}")
+    print_line(plan.title, err=err)
+    for line in plan_lines(plan):
+        print_line(plain(line), err=err)
 
 
 def print_result(result: ChangeResult) -> None:
     """Print what became of a change."""
-    plan = result.plan
-    if plan.changes_nothing:
-        click.echo(f"{plan.title}: nothing to do, it is so already.")
-        return
-    if result.stopped_by and not result.verified:
-        click.echo(f"{plan.title}: not finished.")
-    else:
-        click.echo(f"{plan.title}: {'done, and seen' if result.verified else 'done, but not seen'}.")
-    if result.key_arn:
-        click.echo(f"key: {result.key_arn}")
-    for fact in result.facts:
-        changed = f"{fact.before} -> {fact.after}" if fact.before != fact.after else fact.after
-        print_line(f"  {fact.name}: {changed}")
-    if result.stopped_by:
-        say(f"{'Note' if result.verified else 'Stopped'}: {result.stopped_by}")
-    if result.unverified:
-        say(f"Not seen: {result.unverified}")
+    unfinished = ": not finished" if result.stopped_by and not result.verified else ""
+    print_line(f"{result.plan.title}{unfinished}")
+    for line in (*outcome_lines(result), *effect_facts(result)):
+        print_line(plain(line))
     for step in result.next_steps:
         say(step)
     if result.unjournaled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import click
 
@@ -16,17 +16,21 @@ from crypto_core.keys.policy.explanation import Sentence
 from crypto_core.keys.policy.least_privilege import Role, least_privilege
 from crypto_core.keys.policy.reading import KeyPolicy
 
-_Command = Callable[..., None]
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def _principals(role: Role) -> Callable[[_Command], _Command]:
-    return click.option(
-        f"--{role}",
-        role.value,
-        multiple=True,
-        metavar="ARN",
-        help=f"With --generate: an IAM role, user or account that is {role}.",
-    )
+def principal_options(words: str) -> Callable[[_Command], _Command]:
+    """Give a command an option for each role; its help is `words`, in which {role} is the role."""
+
+    def give(command: _Command) -> _Command:
+        for role in reversed(Role):
+            option = click.option(
+                f"--{role}", role.value, multiple=True, metavar="ARN", help=words.format(role=role)
+            )
+            command = option(command)
+        return command
+
+    return give
 
 
 @click.command()
@@ -36,11 +40,7 @@ def _principals(role: Role) -> Callable[[_Command], _Command]:
 @click.option(
     "--diff", "other", type=click.File("rb"), metavar="FILE", help="Compare with the policy in FILE."
 )
-@_principals(Role.ADMINISTRATOR)
-@_principals(Role.PLATFORM)
-@_principals(Role.INSPECTOR)
-@_principals(Role.OPERATOR)
-@_principals(Role.RESPONDER)
+@principal_options("With --generate: an IAM role, user or account that is {role}.")
 @json_option
 def policy(
     *,

@@ -14,7 +14,7 @@ from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, St
 from crypto_core.keys.replacement.service import SHORTEST_SECONDS
 from crypto_core.reencryption.materials import KeyMaterials, MaterialTokens
 from crypto_core.text.counting import counted
-from screens.keys.guide_signs import STEPS
+from screens.keys.words import STEPS
 
 
 @click.command()

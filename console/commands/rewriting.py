@@ -9,7 +9,6 @@ import click
 
 from console.commands.asking import WritingOptions, writing_consent, yes_option
 from console.commands.job_command import run_as_job
-from console.commands.jobs import work_of
 from console.commands.session import json_option, services_of, trust_option
 from console.container import Container
 from console.host.interrupts import cancelled_by_interrupt
@@ -21,6 +20,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import FEW, JobPlan
 from crypto_core.reencryption.plan import Plan, Selection, Verb
 from crypto_core.references import RowRef, TokenRef, parse_reference
+from screens.jobs.work import job_work
 
 _OPTIONS = (
     click.option(
@@ -183,7 +183,7 @@ def _planned(
 ) -> Plan | JobPlan:
     """Return the one plan that is made and journaled: of a job where there is to be one."""
     if asked.as_job:
-        return work_of(services).plan_job(verb, selection, key, asked.job_options)
+        return job_work(services).plan_job(verb, selection, key, asked.job_options)
     if selection.references or services.services.jobs is None:
         return services.services.work.plan_reencryption(
             verb, selection, key, allow_downgrade=asked.allow_downgrade

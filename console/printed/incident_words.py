@@ -21,7 +21,8 @@ from crypto_core.incidents.runbooks.placeholders import filled
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult
 from screens.incidents.signs import CHECKS
-from screens.incidents.words import at_step, runbook_words, step_sign
+from screens.incidents.words import action_lines, at_step, runbook_words, step_sign
+from screens.styled import plain
 
 
 def _when(moment: datetime | None) -> str | None:
@@ -200,12 +201,8 @@ def print_check(result: CheckResult) -> None:
 def print_plan(plan: ActionPlan) -> None:
     """Print what an action would do, on stderr: it is what the operator is asked about."""
     say(plan.title)
-    for line in plan.does:
-        say(f"  does: {line}")
-    for line in plan.does_not:
-        say(f"  does not: {line}")
-    for line in plan.warnings:
-        say(f"  warning: {line}")
+    for line in action_lines(plan):
+        say(plain(line))
 
 
 def say_result(result: ActionResult) -> None:

@@ -10,7 +10,8 @@ from console.printed.printing import print_json, print_line, print_table, say, u
 from crypto_core.reencryption.jobs.model import JobPlan, JobState, JobView
 from crypto_core.text.counting import counted
 from screens.ages import span
-from screens.plan_words import takes_words
+from screens.plan_words import loss_lines, takes_words
+from screens.styled import plain
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.service import JobService
@@ -146,7 +147,7 @@ def code_of(view: JobView, *, interrupted: bool) -> int:
 
 def print_takes(plan: JobPlan, *, processes: int | None, err: bool = False) -> None:
     """Print what a job takes, and who loses access by it; `processes` None: as cores are full and free."""
-    for line in (takes_words(plan, processes), *(f"Loses access: {loss}" for loss in plan.losses)):
+    for line in (takes_words(plan, processes), *map(plain, loss_lines(plan))):
         print_line(line, err=err)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -58,20 +58,32 @@ def utc(moment: datetime, form: str = "%Y-%m-%d %H:%M:%S") -> str:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print aligned columns; numbers stand to the right."""
+    """Print aligned columns; those with a number in them stand to the right."""
+    rows = [*rows]
+    numbers = [any(isinstance(row[i], int) for row in rows) for i in range(len(headers))]
+    lines = [
+        [*headers],
+        *([f"{cell:,}" if isinstance(cell, int) else clean(cell) for cell in row] for row in rows),
+    ]
+    print_padded(lines, widths_of(lines), numbers)
+
+
+def widths_of(lines: Sequence[Sequence[str]]) -> list[int]:
+    """Return how many cells the widest text of each column takes."""
     from rich.cells import cell_len
 
-    cells = [[clean(c) if not isinstance(c, int) else f"{c:,}" for c in row] for row in rows]
-    numeric = [False] * len(headers)
-    for row in (r for r in [*rows] if r) if isinstance(rows, Sequence) else []:
-        numeric = [
-            n or (isinstance(c, int) and not isinstance(c, bool)) for n, c in zip(numeric, row, strict=True)
-        ]
-    lines = [list(headers), *cells]
-    widths = [max(cell_len(line[i]) for line in lines) for i in range(len(headers))]
+    return [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+
+
+def print_padded(
+    lines: Iterable[Sequence[str]], widths: Sequence[int], numbers: Sequence[bool] | None = None
+) -> None:
+    """Print rows in columns of these widths; columns of `numbers` stand to the right."""
+    from rich.cells import cell_len
+
     for line in lines:
         padded = []
-        for text, width, right in zip(line, widths, numeric, strict=True):
+        for text, width, right in zip(line, widths, numbers or [False] * len(widths), strict=True):
             space = " " * (width - cell_len(text))
             padded.append(space + text if right else text + space)
         click.echo("  ".join(padded).rstrip())
@@ -88,10 +100,9 @@ def print_csv(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 class Meter:
     """Progress of a run on stderr: a bar on a terminal, else a line for each tenth."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, draw: Callable[[int, int, str], None] | None = None) -> None:
         self._label = label
-        self._bar: Any = None
-        self._task: Any = None
+        self._draw = draw
         self._tenth = 0
 
     def update(self, progress: RunProgress) -> None:
@@ -100,8 +111,8 @@ class Meter:
 
     def show(self, through: int, total: int, per_second: float) -> None:
         """Show how many tokens of how many are through, and how many a second."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=through, total=total, rate=f"{per_second:,.0f}/s")
+        if self._draw is not None:
+            self._draw(through, total, f"{per_second:,.0f}/s")
             return
         tenth = through * 10 // total if total else 0
         if tenth > self._tenth:
@@ -112,10 +123,16 @@ class Meter:
 @contextmanager
 def meter(label: str) -> Iterator[Meter]:
     """Give a meter that is drawn while the block runs."""
-    result = Meter(label)
     if not sys.stderr.isatty():
-        yield result
+        yield Meter(label)
         return
+    with bar(label) as update:
+        yield Meter(label, update)
+
+
+@contextmanager
+def bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Give what draws a bar on a terminal: how many are done, of how many, and a word on them."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -123,10 +140,9 @@ def meter(label: str) -> Iterator[Meter]:
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}", markup=False),
+        TextColumn("{task.fields[word]}", markup=False),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        result._bar = bar  # noqa: SLF001  # the meter is this function's own
-        result._task = bar.add_task(label, total=None, rate="")  # noqa: SLF001
-        yield result
+    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
+        task = drawn.add_task(label, total=None, word="")
+        yield lambda done, total, word: drawn.update(task, completed=done, total=total, word=word)

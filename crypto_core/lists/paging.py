@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Generic, Protocol, TypeVar
@@ -73,6 +73,23 @@ class PagedSource(Protocol[Row_co]):
     def count(self, query: Query, *, cancelled: Event | None = None) -> int:
         """Return how many rows the filter lets through. Raises as `page`."""
         ...
+
+
+def pages_of(
+    source: PagedSource[Row], query: Query, *, size: int, limit: int = 0, cancelled: Event | None = None
+) -> Iterator[Sequence[Row]]:
+    """Yield what a query lets through, `size` rows at a time and at most `limit` in all; 0 for all of them.
+
+    Raises as PagedSource.page.
+    """
+    start, given = None, 0
+    while not limit or given < limit:
+        most = min(size, limit - given) if limit else size
+        page = source.page(query, start, limit=most, cancelled=cancelled)
+        yield page.rows
+        given, start = given + len(page.rows), page.last
+        if not page.below or start is None:
+            return
 
 
 def unknown_sort(name: str, known: Iterable[str]) -> KeydeckError:

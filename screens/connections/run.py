@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -15,8 +17,9 @@ from crypto_core.text.counting import counted
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
-from screens.reencryption.preview import unwritten_lines
-from screens.widgets.cells import bar, tokens
+from screens.plan_words import result_lines, unwritten_lines
+from screens.styled import BAD, GOOD, StyledLine
+from screens.widgets.cells import bar, painted
 from screens.widgets.dialog import Dialog, button
 from screens.widgets.notice import trouble_content
 
@@ -49,7 +52,7 @@ class Run(Dialog[Outcome | None]):
         """Progress, then the result, and one button."""
         words = self._job.verb.words if isinstance(self._job, Plan) else "verify"
         with Vertical(classes="frame") as frame:
-            frame.border_title = Content(f"{words.capitalize()} {tokens(self._count)}")
+            frame.border_title = Content(f"{words.capitalize()} {counted(self._count, 'token')}")
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(id="run")
             with Horizontal(classes="buttons"):
@@ -141,39 +144,15 @@ def outcome_content(outcome: Outcome) -> Content:
     """Return what a run or a verification came to."""
     if isinstance(outcome, Trouble):
         return trouble_content(outcome)
-    if isinstance(outcome, RunResult):
-        return _result(outcome)
-    failed = [Unwritten(str(v.ref), v.reason or "It did not open.") for v in outcome if not v.opened]
-    opened = len(outcome) - len(failed)
-    lines = [Content.assemble(("● ", "$success"), (f"{tokens(opened)} opened", "bold"))] if opened else []
-    if not outcome:
-        lines = [Content("Nothing was opened.")]
+    return painted(result_lines(outcome) if isinstance(outcome, RunResult) else _opened(outcome))
+
+
+def _opened(found: Sequence[Verification]) -> Iterator[StyledLine]:
+    failed = [Unwritten(str(v.ref), v.reason or "It did not open.") for v in found if not v.opened]
+    if not found:
+        yield ("Nothing was opened.",)
+    if len(found) > len(failed):
+        yield GOOD, (f"{counted(len(found) - len(failed), 'token')} opened", "bold")
     if failed:
-        lines.append(Content.assemble(("✖ ", "$error"), (f"{tokens(len(failed))} did not open:", "bold")))
-        lines += unwritten_lines(failed)
-    return Content("\n").join(lines)
-
-
-def _result(result: RunResult) -> Content:
-    sign = ("● ", "$success") if result.complete else ("▲ ", "$warning")
-    lines = [
-        Content.assemble(
-            sign,
-            (f"{result.done:,} of {tokens(result.planned)} written", "bold"),
-            (f"   {result.seconds:,.1f} s   {counted(result.kms_calls, 'call')} of KMS", "$muted"),
-        )
-    ]
-    if result.changed_meanwhile:
-        lines.append(Content(f"{tokens(result.changed_meanwhile)} changed meanwhile; the newer values stay."))
-    if result.conflicts_retried:
-        lines.append(Content(f"{result.conflicts_retried:,} conflicts with other writers, tried again."))
-    if result.remaining:
-        lines.append(Content(f"{tokens(result.remaining)} not reached. Run it again to go on."))
-    if result.stopped_by:
-        lines.append(Content.assemble(("▲ ", "$warning"), "Stopped: ", result.stopped_by))
-    if result.poisoned:
-        lines.append(
-            Content.assemble(("✖ ", "$error"), (f"{tokens(len(result.poisoned))} can't be written:", "bold"))
-        )
-        lines += unwritten_lines(result.poisoned)
-    return Content("\n").join(lines)
+        yield BAD, (f"{counted(len(failed), 'token')} did not open:", "bold")
+        yield from unwritten_lines(failed)

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.geometry import Size
-from textual.widgets import Button, Input, Static
+from textual.widgets import Input, Static
 
 from screens.asking import ask
 from screens.blocking import Trouble
@@ -141,8 +141,3 @@ class ContextDialog(Dialog[ContextChange | None]):
         event.stop()
         if isinstance(event.target, ContextChange):
             self.dismiss(event.target)
-
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Stay here."""
-        self.dismiss(None)

@@ -15,6 +15,7 @@ from screens.events.listing import principal_words, sign_of
 from screens.facts import Facts
 from screens.moments import whole
 from screens.routes import EventsBehind, KeyBehind, PrincipalBehind, TimelineBehind, TokensBehind
+from screens.widgets.ask_text import AskText
 from screens.widgets.line_list import Line
 
 NAME_CELLS = 15
@@ -71,6 +72,12 @@ def _noted(row: StoredEvent, facts: Facts) -> str:
     note = f"✎ {row.note}" if row.note else ""
     by = f"  by {row.noted_by}" if row.noted_by else ""
     return f"{reviewed}  {note}".strip() + (by if reviewed or note else "")
+
+
+def note_question(about: str, note: str) -> AskText:
+    """Return the question for a note on an event; `about` names it, in clean text."""
+    words = "Kept in the local store, with your identity and the time. Empty takes it away."
+    return AskText("Note", f"{about}\n{words}", note, label="Keep", optional=True)
 
 
 def field_lines(row: StoredEvent, facts: Facts, width: int) -> Iterator[Line]:

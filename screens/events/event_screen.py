@@ -12,15 +12,14 @@ from textual.content import Content
 from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.text.cleaning import clean, shortened
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.store import StoredEvent
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import bindings
 from screens.answer_screen import AnswerScreen
 from screens.asking import ask
 from screens.blocking import Trouble
-from screens.events.event_lines import field_lines
-from screens.events.note_dialog import NoteDialog
+from screens.events.event_lines import field_lines, note_question
 from screens.events.raw_text import readable
 from screens.facts import Facts
 from screens.routes import Followed, PrincipalBehind
@@ -116,7 +115,7 @@ class EventScreen(AnswerScreen[EventPage]):
     async def _ask_note(self) -> None:
         if self.answer is None:
             return
-        dialog = NoteDialog(shortened(self.answer.row.event.name, 80), self.answer.row.note)
+        dialog = note_question(clean(self.answer.row.event.name, 80), self.answer.row.note)
         text = await self.app.push_screen_wait(dialog)
         if text is not None:
             self._annotate(text)

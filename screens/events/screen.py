@@ -16,8 +16,8 @@ from textual.widgets import Static
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import EventVanishedError, InvalidFilterError
-from crypto_core.lists.paging import Query
-from crypto_core.text.cleaning import shortened
+from crypto_core.lists.paging import Query, pages_of
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram
@@ -28,11 +28,10 @@ from screens.blocking import Trouble
 from screens.event_filters import FIRST, between, since, term, with_or_without_service, with_term
 from screens.events.cover import nothing
 from screens.events.cover_line import CoverLine
-from screens.events.event_lines import short_lines
+from screens.events.event_lines import note_question, short_lines
 from screens.events.event_screen import identity
 from screens.events.histogram import HistogramView
 from screens.events.listing import EXAMPLE, LISTING, values
-from screens.events.note_dialog import NoteDialog
 from screens.events.pulling import Pulling
 from screens.facts import Facts
 from screens.list_screen import ListScreen
@@ -412,13 +411,8 @@ class EventsScreen(ListScreen[StoredEvent]):
 
     def _ids(self, query: Query, left_out: set[str], cancelled: Cancellation) -> Iterator[Sequence[str]]:
         """Yield the ids of what a query lets through, a page at a time."""
-        source, start = self.facts.services.events, None
-        while True:
-            page = source.page(query, start, limit=AT_ONCE, cancelled=cancelled)
-            yield [row.event.event_id for row in page.rows if row.event.event_id not in left_out]
-            start = page.last
-            if not page.below or start is None:
-                return
+        for rows in pages_of(self.facts.services.events, query, size=AT_ONCE, cancelled=cancelled):
+            yield [row.event.event_id for row in rows if row.event.event_id not in left_out]
 
     def _reviewed_all(self, answer: int | Trouble) -> None:
         if not isinstance(answer, Trouble):
@@ -437,8 +431,8 @@ class EventsScreen(ListScreen[StoredEvent]):
 
     @work(exclusive=True, group="write")
     async def _ask_note(self, row: StoredEvent) -> None:
-        about = shortened(f"{row.event.name} by {row.event.principal.name or '-'}", 70)
-        text = await self.app.push_screen_wait(NoteDialog(about, row.note))
+        about = clean(f"{row.event.name} by {row.event.principal.name or '-'}", 70)
+        text = await self.app.push_screen_wait(note_question(about, row.note))
         if text is not None:
             self._annotate(row.event.event_id, text)
 

@@ -25,14 +25,15 @@ from screens.blocking import Trouble
 from screens.facts import Facts, Loaded
 from screens.findings.listing import EXAMPLE, LISTING, events_filter, hidden, reasons, told
 from screens.findings.words import finding_facts
-from screens.keys.ask_for import AskFor
 from screens.keys.key_actor import number
 from screens.list_screen import ListScreen
 from screens.routes import EventsBehind, Followed, KeyBehind
 from screens.signs import SIGNS
+from screens.widgets.ask_text import AskText
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.hint_line import HintLine
 from screens.widgets.notice import Notice
+from screens.widgets.plan_dialog import UNCHANGED
 from screens.widgets.table.pane import TablePane
 
 DAYS = 30
@@ -193,12 +194,12 @@ class FindingsScreen(ListScreen[Finding]):
         about = f"{finding.rule} about {finding.subject}. Why is this expected?"
         given: str | None = reason
         if not reason:
-            given = await self.app.push_screen_wait(AskFor("Suppress", about, ""))
+            given = await self.app.push_screen_wait(AskText(f"Suppress: {UNCHANGED}", about))
         if given is None:
             return
         why = given
         about = f"For how many days? 1 to {MOST_DAYS}; then it is told again."
-        days = await self.app.push_screen_wait(AskFor("Suppress", about, str(DAYS)))
+        days = await self.app.push_screen_wait(AskText(f"Suppress: {UNCHANGED}", about, str(DAYS)))
         if days is None:
             return
         place = self.facts.surroundings.value
@@ -217,7 +218,7 @@ class FindingsScreen(ListScreen[Finding]):
         chosen: str | None = given
         if not given:
             about = "Which suppression? Its number stands below the finding."
-            chosen = await self.app.push_screen_wait(AskFor("Unsuppress", about, ""))
+            chosen = await self.app.push_screen_wait(AskText(f"Unsuppress: {UNCHANGED}", about))
         if chosen is None:
             return
         rules, text = self.facts.services.trail_rules, chosen

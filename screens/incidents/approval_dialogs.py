@@ -71,11 +71,6 @@ class ApprovalNeeded(Dialog[None]):
         ]
         self.query_one("#told", Static).update(Content("\n").join(lines))
 
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Go back."""
-        self.dismiss(None)
-
 
 class DecideDialog(Dialog[bool | None]):
     """Returns True to approve, False to deny, None to leave it as it is."""
@@ -109,11 +104,6 @@ class DecideDialog(Dialog[bool | None]):
     def deny(self) -> None:
         """Don't let it be done."""
         self.dismiss(False)
-
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Decide nothing."""
-        self.dismiss(None)
 
 
 def plan_lines(request: Approval, facts: Facts) -> list[Content]:

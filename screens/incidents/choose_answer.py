@@ -8,14 +8,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Button, Static
+from textual.widgets import Static
 
 from crypto_core.incidents.model import StepView
 from crypto_core.text.cleaning import shortened
 from screens.routes import Followed
 from screens.widgets.cells import fit
 from screens.widgets.dialog import Dialog, button
-from screens.widgets.line_list import Line, LineList
+from screens.widgets.line_list import LineList, line
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class ChooseAnswer(Dialog[str | None]):
         answers.styles.height = min(len(choices), 8)
         answers.write(
             lambda size: [
-                Line(Content.assemble(" ", (fit(choice, max(size.width - 2, 8)), "bold")), AnswerLine(choice))
+                line(" ", (fit(choice, max(size.width - 2, 8)), "bold"), target=AnswerLine(choice))
                 for choice in choices
             ]
         )
@@ -60,8 +60,3 @@ class ChooseAnswer(Dialog[str | None]):
         event.stop()
         if isinstance(event.target, AnswerLine):
             self.dismiss(event.target.text)
-
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Go back."""
-        self.dismiss(None)

@@ -32,7 +32,7 @@ from screens.services import Contexts
 from screens.widgets.cells import cut, fit
 from screens.widgets.dialog import Dialog, button
 from screens.widgets.line_input import LineInput
-from screens.widgets.line_list import Line, LineList
+from screens.widgets.line_list import Line, LineList, line
 from screens.widgets.notice import trouble_content
 
 if TYPE_CHECKING:
@@ -193,11 +193,10 @@ class DeclareDialog(Dialog[int | None]):
         ordered = self._by_tokens(answer) if key else list(answer)
         self._offer(
             lambda width: [
-                Line(
-                    Content.assemble(
-                        " ", (fit(names.long(one.value) if key else one.value, max(width - 2, 8)), "bold")
-                    ),
-                    one,
+                line(
+                    " ",
+                    (fit(names.long(one.value) if key else one.value, max(width - 2, 8)), "bold"),
+                    target=one,
                 )
                 for one in ordered
             ],
@@ -283,11 +282,6 @@ class DeclareDialog(Dialog[int | None]):
     def _retitle(self, words: str) -> None:
         self.query_one(".frame").border_title = Content(shortened(words, 78))
 
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Go back; nothing was opened."""
-        self.dismiss(None)
-
 
 def restored_databases(contexts: Contexts) -> tuple[SubjectChoice, ...]:
     """Return the databases that a drill can be about: those of the settings but the one in use."""
@@ -321,14 +315,12 @@ def opened_content(book: Runbook, scope: IncidentScope, facts: Facts) -> Content
 
 def _runbook_line(book: Runbook, width: int) -> Line:
     name = min(34, max(width // 2, 10))
-    return Line(
-        Content.assemble(
-            " ",
-            (fit(book.title, name), "bold"),
-            " ",
-            (cut(book.summary, max(width - name - 3, 8)), "$muted"),
-        ),
-        book,
+    return line(
+        " ",
+        (fit(book.title, name), "bold"),
+        " ",
+        (cut(book.summary, max(width - name - 3, 8)), "$muted"),
+        target=book,
     )
 
 

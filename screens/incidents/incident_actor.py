@@ -258,10 +258,10 @@ class IncidentActor(MainScreen):
             )
 
     async def _asked_text(self, title: str, about: str, label: str, proposed: str = "") -> str:
-        from screens.incidents.reason import AskText
+        from screens.widgets.ask_text import AskText
 
         unkept = self._unkept.get(title, "")
-        text = await self.app.push_screen_wait(AskText(title, about, label, unkept or proposed)) or ""
+        text = await self.app.push_screen_wait(AskText(title, about, unkept or proposed, label=label)) or ""
         if text:
             self._unkept[title] = text
         return text

@@ -18,7 +18,7 @@ from crypto_core.secret import Secret
 from screens.routes import Followed
 from screens.widgets.cells import fit
 from screens.widgets.line_input import LineInput
-from screens.widgets.line_list import Line, LineList
+from screens.widgets.line_list import Line, LineList, line
 from screens.widgets.secret_input import SecretInput
 
 _MOST_CHOICES = 6
@@ -98,10 +98,7 @@ class InputsForm(VerticalScroll, can_focus=False):
 
         def lines(width: int) -> list[Line]:
             return [
-                Line(
-                    Content.assemble(" ", fit(words or value, max(width - 2, 8))),
-                    FieldChoice(field.name, value),
-                )
+                line(" ", fit(words or value, max(width - 2, 8)), target=FieldChoice(field.name, value))
                 for value, words in field.choices
             ]
 

@@ -17,7 +17,7 @@ from screens.incidents.words import person, step_sign
 from screens.main_screen import MainScreen
 from screens.signs import Sign
 from screens.widgets.cells import cut, fit
-from screens.widgets.line_list import Line, LineList
+from screens.widgets.line_list import Line, LineList, line
 
 ROOMY = 34
 """Cells from which on there is room for when and by whom."""
@@ -59,7 +59,7 @@ def phase_lines(view: IncidentView, width: int, now: datetime, running: frozense
     by_id = {step.step.id: step for step in view.steps}
     current = view.current
     for phase in view.runbook.phases:
-        yield Line(Content.assemble((cut(phase.title, width), "$muted")))
+        yield line((cut(phase.title, width), "$muted"))
         for step in phase.steps:
             found = by_id.get(step.id)
             if found is not None:

@@ -132,11 +132,6 @@ class ReportDialog(Dialog[None]):
         close.label = Content(" Close ")
         close.focus()
 
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Go back."""
-        self.dismiss(None)
-
 
 def _named(path: Path) -> str:
     name = str(path)

@@ -15,15 +15,18 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import StepView
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import shortened
+from crypto_core.text.cleaning import clean, shortened
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.inputs import InputsForm, defaults, needs_input
+from screens.incidents.words import action_lines
 from screens.incidents.work import incident_work
+from screens.styled import BLANK
+from screens.widgets.cells import painted
 from screens.widgets.dialog import button
 from screens.widgets.notice import trouble_content
-from screens.widgets.plan_dialog import LOOKING, WARNING, PlanDialog
+from screens.widgets.plan_dialog import LOOKING, PlanDialog
 
 _ROUNDS = 5
 """How often an answer may lead to further fields."""
@@ -136,14 +139,10 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
 
 def plan_content(plan: ActionPlan) -> Content:
     """Return what an action would do and would not, and what to beware of."""
-    lines = [Content(f"• {text}") for text in plan.does]
-    lines += [Content.assemble(("◦ ", "$muted"), text) for text in plan.does_not]
-    if plan.warnings:
-        lines.append(Content(""))
-    lines += [Content.assemble(WARNING, text) for text in plan.warnings]
+    lines = [*action_lines(plan)]
     if plan.danger is Danger.NONE:
-        lines += [Content(""), Content.assemble(("It changes nothing.", "$muted"))]
+        lines += [BLANK, (("It changes nothing.", "$muted"),)]
     elif plan.danger is Danger.TYPED:
-        words = f"This takes more than a press: type {plan.confirmation} below."
-        lines += [Content(""), Content.assemble((words, "bold"))]
-    return Content("\n").join(lines or [Content("Nothing would be done.")])
+        words = f"This takes more than a press: type {clean(plan.confirmation, 200)} below."
+        lines += [BLANK, ((words, "bold"),)]
+    return painted(lines or [("Nothing would be done.",)])

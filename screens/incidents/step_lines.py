@@ -24,8 +24,8 @@ from screens.incidents.running import CallResult, RunningCall
 from screens.incidents.signs import CHECKS, LATE
 from screens.incidents.words import budget, filled, person, step_sign
 from screens.use.lines import BLANK, prose
-from screens.widgets.cells import bar, cut, fit, percent, spread
-from screens.widgets.line_list import Line
+from screens.widgets.cells import cut, fit, progress, spread
+from screens.widgets.line_list import Line, line
 
 _NAME = 10
 _LOW = 60
@@ -102,11 +102,9 @@ def _head(
         words.insert(0, f"check {CHECKS[seen.state].text} {seen.state.value}")
     if step.state is StepState.TODO and view.current is not None and view.current.number == step.number:
         state = "now"
-    yield Line(
-        Content.assemble(
-            (f"{sign.text} {state}", sign.style if sign.text != "·" else "$muted"),
-            (cut("".join(f" · {word}" for word in words), max(width - len(state) - 2, 8)), "$muted"),
-        )
+    yield line(
+        (f"{sign.text} {state}", sign.style if sign.text != "·" else "$muted"),
+        (cut("".join(f" · {word}" for word in words), max(width - len(state) - 2, 8)), "$muted"),
     )
     if step.reason:
         yield from prose(f"reason: {step.reason}", width, style="$muted")
@@ -117,28 +115,20 @@ def _decision(step: StepView, width: int) -> Iterator[Line]:
         return
     yield BLANK
     if step.answer:
-        yield Line(
-            Content.assemble((fit("answer", _NAME), "$muted"), (cut(step.answer, width - _NAME), "bold"))
-        )
+        yield line((fit("answer", _NAME), "$muted"), (cut(step.answer, width - _NAME), "bold"))
         return
     for number, choice in enumerate(step.step.choices):
         name = "decide" if number == 0 else ""
-        yield Line(
-            Content.assemble((fit(name, _NAME), "$muted"), "◦ ", cut(choice, max(width - _NAME - 2, 8)))
-        )
+        yield line((fit(name, _NAME), "$muted"), "◦ ", cut(choice, max(width - _NAME - 2, 8)))
 
 
 def _under_way(known: StepNow, width: int) -> Iterator[Line]:
     run, outcome = known.run, known.outcome
     if run is not None:
         yield BLANK
-        yield Line(
-            Content.assemble(
-                ("▶ ", "$accent"), (cut(f"{run.words}…", width - 12), "bold"), ("  X stops", "$muted")
-            )
-        )
+        yield line(("▶ ", "$accent"), (cut(f"{run.words}…", width - 12), "bold"), ("  X stops", "$muted"))
         if run.total:
-            yield progress(run.done, run.total, width, "$accent")
+            yield Line(progress(run.done, run.total, width, "$accent"))
     elif outcome is not None and outcome.trouble is None and outcome.lines:
         yield BLANK
         lead, style = ("● ", "$success") if outcome.complete else ("▲ ", "$warning")
@@ -178,19 +168,11 @@ def _check(step: StepView, known: StepNow, width: int, now: datetime) -> Iterato
     seen = known.check or step.check
     asking = ("  ⟳", "$accent") if known.looking else ""
     if known.check_trouble:
-        yield Line(
-            Content.assemble(
-                (fit("check", _NAME), "$muted"), ("? not known", "$warning"), f"  {words}", asking
-            )
-        )
+        yield line((fit("check", _NAME), "$muted"), ("? not known", "$warning"), f"  {words}", asking)
         yield from prose(known.check_trouble, width - 2, lead="  ", style="$muted")
         return
     if seen is None:
-        yield Line(
-            Content.assemble(
-                (fit("check", _NAME), "$muted"), ("not looked at yet", "$muted"), f"  {words}", asking
-            )
-        )
+        yield line((fit("check", _NAME), "$muted"), ("not looked at yet", "$muted"), f"  {words}", asking)
         return
     sign = CHECKS[seen.state]
     age = f"  {ago(seen.at, now)}" if seen.at is not None else ""
@@ -204,20 +186,11 @@ def _check(step: StepView, known: StepNow, width: int, now: datetime) -> Iterato
         ).truncate(width, ellipsis=True)
     )
     if seen.total:
-        yield progress(seen.done, seen.total, width, _BARS.get(seen.state, "$accent"))
+        yield Line(progress(seen.done, seen.total, width, _BARS.get(seen.state, "$accent")))
     for text in seen.lines[:_MOST_LINES]:
         yield from prose(text, width, lead="  ")
     if len(seen.lines) > _MOST_LINES:
-        yield Line(Content.assemble((f"  and {len(seen.lines) - _MOST_LINES:,} more", "$muted")))
-
-
-def progress(done: int, total: int, width: int, style: str) -> Line:
-    """Return a bar with its numbers."""
-    right = f"  {done:,} of {total:,}  {percent(done, total)}"
-    room = max(width - len(right), 8)
-    return Line(
-        Content.assemble((bar(done / total if total else 0.0, room), f"{style} on $panel"), (right, "bold"))
-    )
+        yield line((f"  and {len(seen.lines) - _MOST_LINES:,} more", "$muted"))
 
 
 def _fails(view: IncidentView, step: StepView, known: StepNow, now: datetime) -> bool:
@@ -241,7 +214,7 @@ def _evidence(view: IncidentView, step: StepView, width: int, now: datetime) -> 
         words = f"to capture: {', '.join(missing).replace('-', ' ')}"
         for number, part in enumerate(Content(words).wrap(max(width - _NAME, 16))):
             name = "evidence" if not own and number == 0 else ""
-            yield Line(Content.assemble((fit(name, _NAME), "$muted"), part.stylize("$muted")))
+            yield line((fit(name, _NAME), "$muted"), part.stylize("$muted"))
 
 
 def evidence_lines(
@@ -251,10 +224,8 @@ def evidence_lines(
     for number, piece in enumerate(pieces):
         right = f"  sha256 {piece.sha256[:8]}…  {local(piece.captured_at, now):%H:%M}"
         room = max(width - _NAME - len(right), 8)
-        yield Line(
-            Content.assemble(
-                (fit(name if number == 0 else "", _NAME), "$muted"), fit(piece.title, room), (right, "$muted")
-            )
+        yield line(
+            (fit(name if number == 0 else "", _NAME), "$muted"), fit(piece.title, room), (right, "$muted")
         )
 
 
@@ -271,10 +242,10 @@ def _next(view: IncidentView, step: StepView, width: int) -> Iterator[Line]:
             if left is not None and left.number != step.number
             else "then: close the incident (x), and write its report (E)"
         )
-        yield Line(Content.assemble((cut(words, width), "$muted")))
+        yield line((cut(words, width), "$muted"))
         return
     words = f"next: {following.number} {following.step.title}"
     condition = following.step.only_if
     if condition is not None:
         words += f", only after the answer {condition.answer}"
-    yield Line(Content.assemble((cut(words, width), "$muted")))
+    yield line((cut(words, width), "$muted"))

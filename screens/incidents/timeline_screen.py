@@ -17,7 +17,7 @@ from screens.use.use_screen import UseScreen
 from screens.widgets.cells import fit
 from screens.widgets.event_text import EventText
 from screens.widgets.hint_line import HintLine
-from screens.widgets.line_list import Line
+from screens.widgets.line_list import Line, line
 from screens.widgets.notice import Notice
 
 _LEAD = 8 + 2 + 12 + 1 + 10
@@ -68,10 +68,10 @@ def entry_lines(view: IncidentView, width: int, facts: Facts) -> Iterator[Line]:
         at = local(entry.at, now)
         if at.date() != day:
             day = at.date()
-            yield Line(Content.assemble((f"{day:%Y-%m-%d}", "bold")))
+            yield line((f"{day:%Y-%m-%d}", "bold"))
         yield from _entry(entry, f"{at:%H:%M:%S}", numbers.get(entry.step_id), width)
     if not view.entries:
-        yield Line(Content.assemble(("Nothing yet.", "$muted")))
+        yield line(("Nothing yet.", "$muted"))
 
 
 def _entry(entry: TimelineEntry, at: str, number: int | None, width: int) -> Iterator[Line]:
@@ -86,4 +86,4 @@ def _entry(entry: TimelineEntry, at: str, number: int | None, width: int) -> Ite
                 " ",
                 (fit(entry.kind.value, 10), _STYLES.get(entry.kind, "")),
             )
-        yield Line(Content.assemble(lead, part))
+        yield line(lead, part)

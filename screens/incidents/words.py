@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,10 +16,12 @@ from crypto_core.incidents.model import (
     StepView,
 )
 from crypto_core.incidents.runbooks import placeholders
+from crypto_core.incidents.steps.step_contracts import ActionPlan
 from screens.ages import span
 from screens.facts import Facts
 from screens.incidents.signs import LATE, NEARLY_LATE, OPEN, STEPS, WELL
 from screens.signs import Sign
+from screens.styled import BLANK, StyledLine, effect_lines
 
 PRESENT_SECONDS = 60
 """Whoever was seen within that time is there."""
@@ -133,6 +135,14 @@ def incident_sign(view: IncidentView, now: datetime) -> Sign:
     current = view.current
     at = budget(view, current, now) if current is not None else None
     return at.sign if at is not None and at.sign in (LATE, NEARLY_LATE) else OPEN
+
+
+def action_lines(plan: ActionPlan) -> Iterator[StyledLine]:
+    """Yield what an action would do and would not, and what to beware of."""
+    yield from effect_lines(plan.does, plan.does_not)
+    if plan.warnings:
+        yield BLANK
+        yield from effect_lines(warnings=plan.warnings)
 
 
 def filled(text: str, incident: Incident, facts: Facts) -> str:

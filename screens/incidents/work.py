@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crypto_core.errors import RefusedError
-from screens.facts import Facts
+from screens.services import HasServices
 
 if TYPE_CHECKING:
     from crypto_core.guard.approvals import ApprovalGate
     from crypto_core.incidents.service import IncidentService
 
 
-def incident_work(facts: Facts) -> IncidentService:
+def incident_work(place: HasServices) -> IncidentService:
     """Return what keeps incidents. Raises RefusedError where nothing does."""
-    work = facts.services.incidents
+    work = place.services.incidents
     if work is None:
         raise RefusedError(
             "Incidents can't be kept here.", remedy="They need Keydeck's own schema: keydeck init."
@@ -22,9 +22,9 @@ def incident_work(facts: Facts) -> IncidentService:
     return work
 
 
-def approval_gate(facts: Facts) -> ApprovalGate:
+def approval_gate(place: HasServices) -> ApprovalGate:
     """Return what keeps approvals. Raises RefusedError where nothing does."""
-    gate = facts.services.approvals
+    gate = place.services.approvals
     if gate is None:
         raise RefusedError("Nothing needs a second identity here.")
     return gate

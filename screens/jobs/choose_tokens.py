@@ -9,7 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Button, Static
+from textual.widgets import Static
 
 from crypto_core.envelope import Format
 from crypto_core.key_names import same_key
@@ -92,11 +92,6 @@ class ChooseTokens(Dialog[Chosen | None]):
         event.stop()
         if isinstance(event.target, Chosen):
             self.dismiss(event.target)
-
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Go back."""
-        self.dismiss(None)
 
 
 def choices_of(status: Status, facts: Facts) -> list[tuple[Chosen, tuple[str, str]]]:

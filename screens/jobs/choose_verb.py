@@ -6,14 +6,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Button, Static
+from textual.widgets import Static
 
 from crypto_core.reencryption.plan import Verb
-from screens.reencryption.choose_key import ABOUT
+from screens.plan_words import ABOUT
 from screens.routes import Followed
 from screens.widgets.cells import cut, fit
 from screens.widgets.dialog import Dialog, button
-from screens.widgets.line_list import Line, LineList
+from screens.widgets.line_list import LineList, line
 
 _FOR: dict[Verb, str] = {
     Verb.REENCRYPT: "new data keys: also after a compromise",
@@ -47,11 +47,11 @@ class ChooseVerb(Dialog[Verb | None]):
         verbs.styles.height = len(_FOR)
         verbs.write(
             lambda size: [
-                Line(
-                    Content.assemble(
-                        " ", (fit(verb.words, _NAME), "bold"), fit(words, max(size.width - _NAME - 2, 8))
-                    ),
-                    verb,
+                line(
+                    " ",
+                    (fit(verb.words, _NAME), "bold"),
+                    fit(words, max(size.width - _NAME - 2, 8)),
+                    target=verb,
                 )
                 for verb, words in _FOR.items()
             ]
@@ -64,8 +64,3 @@ class ChooseVerb(Dialog[Verb | None]):
         event.stop()
         if isinstance(event.target, Verb):
             self.dismiss(event.target)
-
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Go back."""
-        self.dismiss(None)

@@ -9,14 +9,15 @@ from textual.content import Content
 from crypto_core.cancelling import Cancellation
 from crypto_core.reencryption.plan import Unwritten
 from crypto_core.text.cleaning import shortened
+from crypto_core.text.counting import counted
 from screens.event_filters import term
 from screens.facts import Facts
 from screens.jobs.work import job_work
 from screens.routes import TokensBehind
 from screens.use.lines import BLANK, prose
 from screens.use.use_screen import UseScreen
-from screens.widgets.cells import fit_middle, tokens
-from screens.widgets.line_list import Line
+from screens.widgets.cells import fit_middle
+from screens.widgets.line_list import Line, line
 
 MOST = 1_000
 """Tokens that are named one by one."""
@@ -51,14 +52,14 @@ class JobErrorsScreen(UseScreen[tuple[Unwritten, ...]]):
 def error_lines(answer: tuple[Unwritten, ...], width: int, job: int) -> Iterator[Line]:
     """Yield each reason with its tokens, and whether these are all."""
     if not answer:
-        yield Line(Content.assemble(("None any more.", "bold")))
+        yield line(("None any more.", "bold"))
         return
     by_reason: dict[str, list[str]] = {}
     for token in answer[:MOST]:
         by_reason.setdefault(token.reason, []).append(token.reference)
     for reason, references in by_reason.items():
         yield from prose(reason or "No reason was kept.", width, lead="✖ ", lead_style="$error")
-        yield Line(Content.assemble((f"  {tokens(len(references))}", "$muted")))
+        yield line((f"  {counted(len(references), 'token')}", "$muted"))
         for reference in references:
             target = TokensBehind(term("reference", reference))
             content = Content.assemble("  ", (fit_middle(reference, max(width - 2, 8)).rstrip(), "$accent"))

@@ -18,7 +18,6 @@ from screens.jobs.question import Question
 from screens.jobs.words import at_work, restorable
 from screens.jobs.work import job_work
 from screens.main_screen import MainScreen
-from screens.widgets.cells import tokens
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.service import JobService
@@ -74,7 +73,7 @@ class JobActor(MainScreen):
             return
         about = [
             *_about(view),
-            f"{tokens(view.poisoned)} that could not be written would be tried anew.",
+            f"{counted(view.poisoned, 'token')} that could not be written would be tried anew.",
             _who_works(view),
         ]
         await self._ask_and_do(view, "Retry", about, lambda jobs: jobs.retry_job(view.job.id))
@@ -87,7 +86,7 @@ class JobActor(MainScreen):
             return
         about = [
             *_about(view),
-            f"The job ends for good. What is written stays written: {tokens(view.done)}.",
+            f"The job ends for good. What is written stays written: {counted(view.done, 'token')}.",
         ]
         end, number = "End", str(view.job.id)
         await self._ask_and_do(view, end, about, lambda jobs: jobs.cancel_job(view.job.id), typed=number)

@@ -12,11 +12,11 @@ from textual.content import Content
 from crypto_core.reencryption.jobs.model import JobState, JobView, ThroughputSample
 from screens.ages import ago, span, stamp
 from screens.facts import Facts
-from screens.jobs.words import at_work, how_to_work, share_done, state_sign, to_go, whole
+from screens.jobs.words import at_work, how_to_work, state_sign, to_go, whole
 from screens.routes import JobErrorsBehind, KeyBehind
 from screens.use.lines import BLANK, NAME_CELLS, fact, prose, who
-from screens.widgets.cells import bar, cut, fit, percent
-from screens.widgets.line_list import Line
+from screens.widgets.cells import cut, fit, progress
+from screens.widgets.line_list import Line, line
 
 _HEIGHTS = "▁▂▃▄▅▆▇█"
 _NUMBER = 28
@@ -46,11 +46,8 @@ def job_lines(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
 
 
 def _progress(view: JobView, width: int) -> Line:
-    total = whole(view)
-    right = f"  {view.done + view.poisoned:,} of {total:,}  {percent(view.done + view.poisoned, total)}"
-    room = max(width - len(right), 8)
     style = "$accent" if view.state is JobState.RUNNING else state_sign(view).style
-    return Line(Content.assemble((bar(share_done(view), room), f"{style} on $panel"), (right, "bold")))
+    return Line(progress(view.done + view.poisoned, whole(view), width, style))
 
 
 def _rate(view: JobView, width: int) -> Line:
@@ -63,11 +60,9 @@ def _rate(view: JobView, width: int) -> Line:
         *([f"{_nth(view.wave)} wave"] if view.wave > 1 else []),
         *(["closing census: nothing left once"] if view.zeroes == 1 and not view.state.ended else []),
     ]
-    return Line(
-        Content.assemble(
-            (f"{sign.text} {view.state.value}   ", f"bold {sign.style}"),
-            cut(" · ".join(words), max(width - 13, 10)),
-        )
+    return line(
+        (f"{sign.text} {view.state.value}   ", f"bold {sign.style}"),
+        cut(" · ".join(words), max(width - 13, 10)),
     )
 
 
@@ -112,9 +107,7 @@ def _kms(view: JobView, width: int) -> Iterator[Line]:
     ):
         chart = sparkline(values, room)
         shown = fit(chart, room) if chart.strip() else fit("", room)
-        yield Line(
-            Content.assemble((fit(name, NAME_CELLS), "$muted"), (shown, style), (f"  {number}", "bold"))
-        )
+        yield line((fit(name, NAME_CELLS), "$muted"), (shown, style), (f"  {number}", "bold"))
 
 
 def _window(samples: Sequence[ThroughputSample]) -> str:
@@ -144,7 +137,7 @@ def _errors(view: JobView, width: int) -> Iterator[Line]:
     if not view.errors:
         return
     yield BLANK
-    yield Line(Content.assemble(("Can't be written", "bold"), ("   the rest goes on", "$muted")))
+    yield line(("Can't be written", "bold"), ("   the rest goes on", "$muted"))
     for kind, tokens in sorted(view.errors.items(), key=lambda item: (-item[1], item[0])):
         content = Content.assemble(
             ("✖ ", "$error"), (fit(kind, max(width - 14, 10)), "$accent"), (f"{tokens:>12,}", "bold")
@@ -174,11 +167,11 @@ def _runners(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
     own = here.at_work().get(view.job.id, 0) if here is not None else 0
     words = f"   {at_work(view):,} at work"
     words += f", {own:,} of this console: until it is left" if own else ""
-    yield Line(Content.assemble(("Processes", "bold"), (cut(words, max(width - 9, 10)), "$muted")))
+    yield line(("Processes", "bold"), (cut(words, max(width - 9, 10)), "$muted"))
     for runner in view.runners:
         when = "ended" if runner.ended else f"seen {ago(runner.seen_at, facts.clock())}"
         text = f"{runner.pid} on {runner.host}  {when}  {who(runner.actor)}"
-        yield Line(Content.assemble((cut(text, width), "$muted" if runner.ended else "")))
+        yield line((cut(text, width), "$muted" if runner.ended else ""))
 
 
 def _censuses(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
@@ -186,7 +179,7 @@ def _censuses(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
     if not before and not after:
         return
     yield BLANK
-    yield Line(Content.assemble(("Census", "bold")))
+    yield line(("Census", "bold"))
     yield fact("before", before or "not taken", width)
     yield fact("after", after or ("not taken" if view.state.ended else "taken at the end"), width)
 

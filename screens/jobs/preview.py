@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from textual import on
 from textual.containers import Horizontal
@@ -18,9 +18,9 @@ from crypto_core.text.counting import counted
 from screens.facts import Facts
 from screens.jobs.proposal import Begun, Proposal, worked_on
 from screens.jobs.work import job_work
-from screens.plan_words import takes_words
-from screens.reencryption.preview import plan_content
-from screens.widgets.cells import tokens
+from screens.plan_words import loss_lines, plan_lines, takes_words
+from screens.styled import BLANK
+from screens.widgets.cells import painted
 from screens.widgets.line_input import LineInput
 
 MOST_PROCESSES = 64
@@ -55,12 +55,13 @@ class JobPreview(Proposal[JobPlan]):
 
     def content(self, plan: JobPlan) -> Content:
         """Who would lose access first, then the plan."""
-        return job_plan_content(plan)
+        losses = [*loss_lines(plan), BLANK] if plan.losses else []
+        return painted([*losses, *plan_lines(plan.plan, plan.kms_calls)])
 
     def label(self, plan: JobPlan) -> str:
         """What would be done, to how many tokens."""
         words = plan.plan.verb.words.capitalize()
-        return f"{words} {tokens(plan.plan.tokens)}" if plan.plan.tokens else ""
+        return f"{words} {counted(plan.plan.tokens, 'token')}" if plan.plan.tokens else ""
 
     def settings(self) -> Iterable[Widget]:
         """How fast, and what that comes to."""
@@ -131,22 +132,6 @@ class JobPreview(Proposal[JobPlan]):
 
     def _text(self, field: str) -> str:
         return "".join(str(found.value) for found in self.query(field).results(Input)).strip()
-
-
-def job_plan_content(plan: JobPlan) -> Content:
-    """Return a job's plan as lines; whoever would lose access stands first."""
-    return Content("\n").join([*_losses(plan), plan_content(plan.plan, plan.kms_calls)])
-
-
-def _losses(plan: JobPlan) -> Iterator[Content]:
-    if not plan.losses:
-        return
-    many = counted(len(plan.losses), "principal")
-    yield Content.assemble(("✖ ", "$error"), (f"{many} would lose access to these tokens:", "bold"))
-    for loss in plan.losses:
-        yield Content.assemble(("• ", "$error"), loss)
-    yield Content("Allow them under the new key first: going on takes their access away.")
-    yield Content("")
 
 
 def _number(text: str) -> float | None:

@@ -68,7 +68,6 @@ class Question(Dialog[bool]):
         if self._agreed:
             self.dismiss(True)
 
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
+    def action_leave(self) -> None:
         """Go back."""
         self.dismiss(False)

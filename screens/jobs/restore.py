@@ -14,7 +14,7 @@ from crypto_core.text.counting import counted
 from screens.facts import Facts
 from screens.jobs.proposal import Begun, Proposal, worked_on
 from screens.key_words import KeyWords
-from screens.widgets.cells import fit_middle, tokens
+from screens.widgets.cells import fit_middle
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.undo import Undoing
@@ -39,7 +39,7 @@ class RestoreDialog(Proposal[RestorePlan]):
 
     def label(self, plan: RestorePlan) -> str:
         """How many would be put back."""
-        return f"Put {tokens(plan.tokens)} back" if plan.tokens else ""
+        return f"Put {counted(plan.tokens, 'token')} back" if plan.tokens else ""
 
     def start(self, plan: RestorePlan, consent: Consent) -> Begun:
         """Make the job that undoes the other."""

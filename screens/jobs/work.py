@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crypto_core.errors import RefusedError
-from screens.facts import Facts
+from screens.services import HasServices
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.service import JobService
 
 
-def job_work(facts: Facts) -> JobService:
+def job_work(place: HasServices) -> JobService:
     """Return what does jobs. Raises RefusedError where nothing does."""
-    work = facts.services.jobs
+    work = place.services.jobs
     if work is None:
         raise RefusedError("There are no jobs here.")
     return work

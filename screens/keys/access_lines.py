@@ -11,9 +11,9 @@ from crypto_core.key_names import account_of
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.explanation import Sentence
 from crypto_core.keys.policy.reading import KeyPolicy
-from screens.keys.detail import NAME_CELLS, fact
 from screens.routes import PolicyBehind
 from screens.signs import SIGNS, Sign
+from screens.use.lines import NAME_CELLS, fact
 from screens.widgets.cells import cut, fit
 from screens.widgets.line_list import Line
 
@@ -46,9 +46,9 @@ def access_lines(policy: KeyPolicy, width: int, most: int) -> list[Line]:
         for number, (sign, sentence) in enumerate(shown)
     ]
     if len(shown) < len(found):
-        more = fact("", f"and {len(found) - len(shown):,} more", "$muted", width)
-        lines.append(Line(more, behind, hint="Enter: the policy."))
-    return [*lines, *(Line(fact(part, why, "$warning", width)) for part, why in policy.missing.items())]
+        more, hint = f"and {len(found) - len(shown):,} more", "Enter: the policy."
+        lines.append(fact("", more, width, style="$muted", target=behind, hint=hint))
+    return [*lines, *(fact(part, why, width, style="$warning") for part, why in policy.missing.items())]
 
 
 def _line(name: str, sign: Sign, sentence: Sentence, width: int) -> Content:

@@ -6,7 +6,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Button, Static
+from textual.widgets import Static
 
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import in_words
@@ -79,8 +79,3 @@ class ChooseGrant(Dialog[str | None]):
         event.stop()
         if isinstance(event.target, Grant):
             self.dismiss(event.target.grant_id)
-
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Go back."""
-        self.dismiss(None)

@@ -100,8 +100,3 @@ class CreateDialog(Dialog[KeyChange | None]):
 
     def _given(self, name: str) -> str:
         return self.query_one(f"#{name}", Input).value.strip()
-
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Go back."""
-        self.dismiss(None)

@@ -10,17 +10,15 @@ from textual.content import Content
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
+from crypto_core.text.counting import counted
 from screens.ages import day
 from screens.key_shares import by_material, evidence_words, token_sum
 from screens.keys.words import absent, key_facts, kind_words, material_note, state_words
 from screens.routes import TokensBehind
 from screens.signs import SIGNS
-from screens.widgets.cells import bar, cut, fit, tokens
-from screens.widgets.line_list import Line
-
-NAME_CELLS = 13
-"""Cells of the names on the left."""
-BLANK = Line(Content(""))
+from screens.use.lines import BLANK, NAME_CELLS, fact
+from screens.widgets.cells import bar, cut, fit
+from screens.widgets.line_list import Line, line
 
 
 def key_lines(key: KeyState, status: Status | None, now: datetime, width: int) -> list[Line]:
@@ -37,8 +35,8 @@ def fact_lines(key: KeyState, status: Status | None, now: datetime, width: int) 
     """Return what KMS says of the key itself. The first line leads to the tokens under it."""
     return [
         _title(key, status, now),
-        Line(Content.assemble((cut(key.key_arn, width), "$muted"))),
-        *(Line(fact(name, value, style, width)) for name, value, style in key_facts(key, now)),
+        line((cut(key.key_arn, width), "$muted")),
+        *(fact(name, value, width, style=style) for name, value, style in key_facts(key, now)),
     ]
 
 
@@ -50,7 +48,7 @@ def _title(key: KeyState, status: Status | None, now: datetime) -> Line:
         (state if key.state else "state unknown", f"bold {sign.style}"),
         ("".join(f" · {word}" for word in kind_words(key)), "$muted"),
         "    ",
-        (tokens(count) if count is not None else "", "bold"),
+        (counted(count, "token") if count is not None else "", "bold"),
     )
     return Line(content, TokensBehind(_filter(key)), hint="Enter: the tokens under this key.")
 
@@ -59,23 +57,13 @@ def _filter(key: KeyState) -> str:
     return f"key:{key.key_arn.rsplit('/', 1)[-1]}"
 
 
-def fact(name: str, value: str, style: str, width: int) -> Content:
-    """Return one line with a name on its left, cut to `width` cells."""
-    return Content.assemble((fit(name, NAME_CELLS), "$muted"), (cut(value, width - NAME_CELLS), style))
-
-
 def missing_lines(key: KeyState, width: int) -> Iterator[Line]:
     """Yield what could not be learnt, and why."""
     if key.missing:
         yield BLANK
     for part, reason in key.missing.items():
-        yield Line(
-            Content.assemble(
-                SIGNS[Severity.HIGH],
-                " ",
-                (fit(part, NAME_CELLS - 2), "bold"),
-                cut(reason, width - NAME_CELLS),
-            )
+        yield line(
+            SIGNS[Severity.HIGH], " ", (fit(part, NAME_CELLS - 2), "bold"), cut(reason, width - NAME_CELLS)
         )
 
 
@@ -86,7 +74,7 @@ def material_lines(key: KeyState, status: Status | None, now: datetime, width: i
     under = token_sum(shares)
     bar_width = max(min(width - 76, 40), 6)
     heading = fit("material", NAME_CELLS) + fit("since", 14) + fit("tokens", 9, right=True)
-    yield Line(Content.assemble((f"{heading}  {fit('share', bar_width + 2)}evidence", "$muted")))
+    yield line((f"{heading}  {fit('share', bar_width + 2)}evidence", "$muted"))
 
     def row(name: str, since: datetime | None, material_id: str | None, note: str) -> Line:
         share = left.pop(material_id, None)
@@ -113,4 +101,4 @@ def material_lines(key: KeyState, status: Status | None, now: datetime, width: i
     for material_id in list(left):
         yield row(f"{material_id[:8]}…" if material_id else "unknown", None, material_id, "")
     if not key.materials and not shares:
-        yield Line(Content.assemble((absent(key, "materials", "none known"), "$disabled")))
+        yield line((absent(key, "materials", "none known"), "$disabled"))

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from textual.content import Content
-
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.state import KeyState
-from screens.keys.detail import BLANK, NAME_CELLS, fact
 from screens.routes import FindingsBehind
 from screens.signs import SIGNS
+from screens.use.lines import BLANK, NAME_CELLS, fact
 from screens.widgets.cells import cut, fit
-from screens.widgets.line_list import Line
+from screens.widgets.line_list import Line, line
 
 
 def finding_lines(key: KeyState, posture: Posture | None, width: int) -> list[Line]:
     """Return a line for each finding about the key, and the way to them; or how to have them looked for."""
     behind = FindingsBehind(f"subject:{key.key_arn.rpartition('/')[2]}")
     if posture is None:
-        unseen = fact("findings", "not examined yet", "$muted", width)
-        return [BLANK, Line(unseen, behind, hint="Enter: examine keys, access and trails.")]
+        hint = "Enter: examine keys, access and trails."
+        return [BLANK, fact("findings", "not examined yet", width, style="$muted", target=behind, hint=hint)]
     about = [finding for finding in posture.findings if finding.subject == key.key_arn]
     if not about:
-        return [BLANK, Line(fact("findings", "none", "", width))]
+        return [BLANK, fact("findings", "none", width)]
     return [
         BLANK,
         *(
-            Line(
-                Content.assemble(
-                    (fit("" if number else "findings", NAME_CELLS), "$muted"),
-                    SIGNS[finding.severity],
-                    " ",
-                    cut(f"{finding.severity.value}  {finding.title}", width - NAME_CELLS - 2),
-                ),
-                behind,
+            line(
+                (fit("" if number else "findings", NAME_CELLS), "$muted"),
+                SIGNS[finding.severity],
+                " ",
+                cut(f"{finding.severity.value}  {finding.title}", width - NAME_CELLS - 2),
+                target=behind,
                 hint=f"Enter: the findings. {finding.remedy}",
             )
             for number, finding in enumerate(about)

@@ -10,12 +10,13 @@ from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Instruction, Step
+from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import bindings
 from screens.answer_screen import AnswerScreen
 from screens.facts import Facts
-from screens.keys.guide_signs import STEPS
-from screens.widgets.cells import tokens
+from screens.keys.words import STEPS
+from screens.use.lines import prose
 from screens.widgets.clipboard import cell_as_text, send_to_clipboard
 from screens.widgets.line_list import Line, LineList
 
@@ -67,7 +68,7 @@ def guide_lines(guide: Guide, width: int) -> list[Line]:
     """Return a guide: where it stands, then each step with what was seen and what to do."""
     done = sum(step.state is GuideStepState.DONE for step in guide.steps)
     words = "complete" if guide.complete else f"{done} of {len(guide.steps)} steps done"
-    under = "not counted" if guide.tokens is None else tokens(guide.tokens)
+    under = "not counted" if guide.tokens is None else counted(guide.tokens, "token")
     lines = [Line(Content.assemble((words, "bold"), (f"   under the old key: {under}", "$muted")))]
     for step in guide.steps:
         lines += [Line(Content("")), *_step(step, width)]
@@ -75,7 +76,7 @@ def guide_lines(guide: Guide, width: int) -> list[Line]:
     if gaps:
         lines.append(Line(Content("")))
     for reason in dict.fromkeys(gaps):
-        lines += _prose("▲ ", "$warning", f"not seen: {reason}", width)
+        lines += prose(f"not seen: {reason}", width, lead="▲ ", lead_style="$warning")
     return lines
 
 
@@ -85,17 +86,17 @@ def _step(step: Step, width: int) -> Iterator[Line]:
     title = (step.title, "$muted" if step.state is GuideStepState.WAITING else "bold")
     yield Line(Content.assemble(sign, f" {step.number} ", title, (f"   {about}", sign.style)))
     for text in step.evidence:
-        yield from _prose("    ", "", text, width, style="$muted")
+        yield from prose(text, width, lead="    ", style="$muted")
     for instruction in step.do:
         yield from _instruction(instruction, width)
     for text in step.warnings:
-        yield from _prose("    ▲ ", "$warning", text, width)
+        yield from prose(text, width, lead="    ▲ ", lead_style="$warning")
 
 
 def _instruction(instruction: Instruction, width: int) -> Iterator[Line]:
     text = instruction.text
     if instruction.kind is DoKind.NOTE:
-        yield from _prose("    → ", "", text, width)
+        yield from prose(text, width, lead="    → ")
         return
     what = "command" if instruction.kind is DoKind.COMMAND else "line"
     # Folded where the width ends: a space that isn't there would make it another command.
@@ -106,9 +107,3 @@ def _instruction(instruction: Instruction, width: int) -> Iterator[Line]:
     if instruction.instead_of:
         before = Content(f"instead of {instruction.instead_of}").stylize("$muted")
         yield from (Line(Content.assemble("      ", part)) for part in before.fold(max(width - 6, 20)))
-
-
-def _prose(lead: str, lead_style: str, text: str, width: int, *, style: str = "") -> Iterator[Line]:
-    """Words behind a lead, wrapped; what goes on below is set in as far as the lead is wide."""
-    for number, part in enumerate(Content(text).stylize(style).wrap(max(width - len(lead), 20))):
-        yield Line(Content.assemble((lead if not number else " " * len(lead), lead_style), part))

@@ -15,12 +15,13 @@ from crypto_core.text.cleaning import shortened
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Host
 from screens.event_filters import since
-from screens.keys.ask_for import AskFor
 from screens.keys.change_dialog import ChangeDialog
 from screens.keys.choose_grant import ChooseGrant
 from screens.keys.create_dialog import CreateDialog
 from screens.main_screen import MainScreen
 from screens.routes import Followed, KeyUseBehind, PolicyBehind, RotationBehind, WatchBehind
+from screens.widgets.ask_text import AskText
+from screens.widgets.plan_dialog import UNCHANGED
 
 
 class KeyActor(MainScreen):
@@ -80,7 +81,8 @@ class KeyActor(MainScreen):
         )
         given: str | None = by
         if not by:
-            given = await self.app.push_screen_wait(AskFor("Manual rotation", about, "", optional=True))
+            question = AskText(f"Manual rotation: {UNCHANGED}", about, optional=True)
+            given = await self.app.push_screen_wait(question)
         if given is not None:
             self.post_message(Followed(RotationBehind(key, given.strip() or None)))
 
@@ -222,7 +224,9 @@ class KeyActor(MainScreen):
         key = self.key_in_hand
         if key is None:
             return
-        given = await self.app.push_screen_wait(AskFor(title, about, text)) if ask else text
+        given: str | None = text
+        if ask:
+            given = await self.app.push_screen_wait(AskText(f"{title}: {UNCHANGED}", about, text))
         if given is not None:
             await self._carry_out(lambda: change(key, given.strip()))
 

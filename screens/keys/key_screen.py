@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import ClassVar
 
 from textual.binding import BindingType
-from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.keys.policy.reading import KeyPolicy
@@ -20,12 +19,13 @@ from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.keys.access_lines import access_lines
-from screens.keys.detail import BLANK, NAME_CELLS, fact, fact_lines, material_lines, missing_lines
+from screens.keys.detail import fact_lines, material_lines, missing_lines
 from screens.keys.finding_lines import finding_lines
 from screens.keys.key_actor import KeyActor
 from screens.keys.timeline import timeline
+from screens.use.lines import BLANK, NAME_CELLS, fact
 from screens.widgets.cells import fit
-from screens.widgets.line_list import Line
+from screens.widgets.line_list import Line, line
 
 MOST_ACCESSES = 7
 """How many lines who may use the key gets before the policy has to be opened."""
@@ -96,7 +96,7 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
         picture = timeline(key, status, now, width - NAME_CELLS)
         names = ("", "material", "tokens", "since")
         lines = [
-            Line(Content.assemble((fit(name, NAME_CELLS), "$muted"), content))
+            line((fit(name, NAME_CELLS), "$muted"), content)
             for name, content in zip(names, picture, strict=False)
         ]
         return [BLANK, *lines] if lines else []
@@ -110,4 +110,4 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
                 words, style = f"not known: {message} {remedy}".strip(), "$warning"
             case _:
                 words, style = "asking KMS…", "$muted"
-        return [Line(fact("may use", words, style, width))]
+        return [fact("may use", words, width, style=style)]

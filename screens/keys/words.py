@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from crypto_core.key_names import region_of
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import in_words
+from crypto_core.keys.replacement.guide import GuideStepState
 from crypto_core.keys.state import ON_DEMAND_LIMIT, CustomKeyStore, KeyMaterial, KeyState
 from crypto_core.text.cleaning import shortened
 from screens.ages import ago, day, stamp
 from screens.signs import Sign
 
 UNKNOWN = ("?", "$disabled")
+STEPS: Mapping[GuideStepState, Sign] = {
+    GuideStepState.DONE: Sign("✔", "$success"),
+    GuideStepState.NOW: Sign("▶", "$accent"),
+    GuideStepState.WAITING: Sign("·", "$muted"),
+    GuideStepState.UNKNOWN: Sign("?", "$warning"),
+    GuideStepState.IMPOSSIBLE: Sign("✖", "$error"),
+}
 
 
 def state_words(key: KeyState, now: datetime) -> tuple[Sign, str]:

@@ -8,31 +8,22 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Button, Static
+from textual.widgets import Static
 
 from crypto_core.key_names import same_key
 from crypto_core.keys.state import KeyState
 from crypto_core.reencryption.plan import Verb
+from crypto_core.text.counting import counted
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.key_words import KeyWords
+from screens.plan_words import ABOUT
 from screens.routes import Followed
-from screens.widgets.cells import fit, tokens
+from screens.widgets.cells import fit
 from screens.widgets.dialog import Dialog, button
-from screens.widgets.line_list import Line, LineList
+from screens.widgets.line_list import Line, LineList, line
 from screens.widgets.notice import trouble_content
-
-ABOUT: dict[Verb, str] = {
-    Verb.REWRAP: (
-        "Rewrap puts the same data keys under another KMS key. It is no recovery from a compromise: whoever "
-        "could use the old key may already hold the data keys. To recover, re-encrypt."
-    ),
-    Verb.REENCRYPT: "Re-encrypt makes a new data key and a new ciphertext for each token.",
-    Verb.ENCRYPT: (
-        "Encrypt in place replaces a plaintext or dev value by an envelope. The old value isn't kept."
-    ),
-}
 
 
 class ChooseKey(Dialog[KeyState | None]):
@@ -52,7 +43,7 @@ class ChooseKey(Dialog[KeyState | None]):
     def compose(self) -> ComposeResult:
         """What the verb does, the keys, and the way back."""
         with Vertical(classes="frame") as frame:
-            what = tokens(self._count) if self._count else self._what
+            what = counted(self._count, "token") if self._count else self._what
             frame.border_title = Content(f"{self._verb.words.capitalize()} {what}: under which key?")
             yield Static(Content(ABOUT[self._verb]), classes="about")
             yield Static(Content("Asking KMS for keys…"), id="state")
@@ -109,14 +100,12 @@ class ChooseKey(Dialog[KeyState | None]):
         words = KeyWords([key])
         note = "write key" if self._is_write_key(key) else ""
         room = max(width - 30, 20)
-        return Line(
-            Content.assemble(
-                " ",
-                (fit(words.long(key.key_arn), room), "bold"),
-                fit(key.region, 16),
-                (fit(note, 12), "$accent"),
-            ),
-            key,
+        return line(
+            " ",
+            (fit(words.long(key.key_arn), room), "bold"),
+            fit(key.region, 16),
+            (fit(note, 12), "$accent"),
+            target=key,
         )
 
     @on(Followed)
@@ -125,8 +114,3 @@ class ChooseKey(Dialog[KeyState | None]):
         event.stop()
         if isinstance(event.target, KeyState):
             self.dismiss(event.target)
-
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Go back."""
-        self.dismiss(None)

@@ -11,7 +11,7 @@ from crypto_core.keys.status import Status
 from screens.routes import TokensBehind
 from screens.signs import format_style
 from screens.widgets.cells import fit, fit_middle
-from screens.widgets.line_list import Line
+from screens.widgets.line_list import Line, line
 
 _HEADINGS: Mapping[Format, tuple[str, str]] = {
     **{f: (f.value, f.value) for f in ENVELOPE_FORMATS},
@@ -35,7 +35,7 @@ def column_lines(status: Status, width: int) -> list[Line]:
     heading = fit("by column", name_width) + fit("tokens", _TOKENS, right=True)
     heading += "".join(fit(name, cell, right=True) for name, cell in zip(names, cells, strict=True))
     return [
-        Line(Content.assemble((heading, "$muted"))),
+        line((heading, "$muted")),
         *(
             Line(
                 _row(column.column, column.tokens, column.by_format, name_width, cells),

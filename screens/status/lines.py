@@ -7,10 +7,11 @@ from textual.content import Content
 
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.status import Problem, Status
+from crypto_core.text.counting import counted
 from screens.routes import KeyBehind, TokensBehind
 from screens.signs import SIGNS
-from screens.widgets.cells import cut, fit, percent, spread, tokens
-from screens.widgets.line_list import Line
+from screens.widgets.cells import cut, fit, percent, spread
+from screens.widgets.line_list import Line, line
 
 _WORD = 9
 
@@ -27,7 +28,7 @@ def answer_lines(status: Status, width: int, *, remedies: bool) -> list[Line]:
     for problem in problems:
         lines.append(_problem(problem, count_width, title_width, room))
         if remedies and problem.remedy:
-            lines.append(Line(Content.assemble(" " * lead, (cut(problem.remedy, room), "$muted"))))
+            lines.append(line(" " * lead, (cut(problem.remedy, room), "$muted")))
     lines += [_gap(reason, width - 2 - _WORD) for reason in status.coverage.reasons]
     return lines
 
@@ -45,7 +46,7 @@ def _answer(status: Status, width: int) -> Content:
     else:
         left = Content.assemble(SIGNS[Severity.LOW], (" No tokens are stored", "bold"))
     share = percent(status.protected, status.tokens)
-    right = Content.assemble((tokens(status.tokens), "bold"), "   ", (share, "bold"), " protected")
+    right = Content.assemble((counted(status.tokens, "token"), "bold"), "   ", (share, "bold"), " protected")
     return spread(left, right, width)
 
 
@@ -70,6 +71,4 @@ def _problem(problem: Problem, count_width: int, title_width: int, room: int) ->
 
 
 def _gap(reason: str, room: int) -> Line:
-    return Line(
-        Content.assemble(SIGNS[Severity.HIGH], " ", (fit("not seen", _WORD), "$warning"), cut(reason, room))
-    )
+    return line(SIGNS[Severity.HIGH], " ", (fit("not seen", _WORD), "$warning"), cut(reason, room))

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from textual.content import Content
-
 from crypto_core.cancelling import Cancellation
 from crypto_core.lists.paging import Query
 from screens.routes import EventsBehind
-from screens.widgets.line_list import Line
+from screens.widgets.line_list import Line, line
 
 if TYPE_CHECKING:
     from crypto_core.trail.store import EventStore
@@ -60,7 +58,7 @@ def use_lines(use: RecentUse | None) -> Sequence[Line]:
     if use.new_principals is not None:
         sign = "▲ " if use.new_principals else ""
         parts += [" · ", (f"{sign}new principals {use.new_principals:,}", "$warning" if sign else "")]
-    return (Line(Content.assemble(*parts), EventsBehind(SHOWN), "Enter: the events of the last 24 hours."),)
+    return (line(*parts, target=EventsBehind(SHOWN), hint="Enter: the events of the last 24 hours."),)
 
 
 def _bars(histogram: Histogram | None) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from textual.content import Content
-
 from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.tallies import EventTally
@@ -13,8 +11,8 @@ from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.keys import KeyUseSummary
 from screens.facts import Facts
 from screens.routes import EventsBehind, KeyBehind
-from screens.use.lines import BLANK, day_lines, fact, gap_lines, group_lines, span_words, who
-from screens.widgets.line_list import Line
+from screens.use.lines import BLANK, day_lines, fact, gap_lines, group_lines, group_text, span_words, who
+from screens.widgets.line_list import Line, line
 
 
 def key_use_lines(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[Line]:
@@ -25,7 +23,7 @@ def key_use_lines(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[L
         yield from gap_lines(answer.coverage, width)
     if not answer.events:
         yield BLANK
-        yield Line(Content.assemble(("No event in the store is about this key.", "$muted")))
+        yield line(("No event in the store is about this key.", "$muted"))
 
     def material(row: EventTally) -> str:
         ids = [text for text in row.texts[0].split(" ") if text]
@@ -40,10 +38,10 @@ def key_use_lines(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[L
         return f"{shortened(row.texts[1], 60) or '-'}  {names or '-'}"
 
     for title, found, shown, more in (
-        ("By operation", answer.operations, _text, ""),
+        ("By operation", answer.operations, group_text, ""),
         ("By principal", answer.principals, lambda row: who(row.texts[0]), ""),
         ("By key material", answer.materials, material, ""),
-        ("By error", answer.errors, _text, " failed"),
+        ("By error", answer.errors, group_text, " failed"),
         ("By Region and key", answer.replicas, replica, ""),
     ):
         if found.rows:
@@ -52,10 +50,6 @@ def key_use_lines(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[L
     if answer.days:
         yield BLANK
         yield from day_lines(answer.days, answer.filter, width)
-
-
-def _text(row: EventTally) -> str:
-    return "  ".join(text for text in row.texts if text) or "-"
 
 
 def _glance(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[Line]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from textual.content import Content
 
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import CleanText
+from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.trail.event import UNDATED, Principal
 from crypto_core.trail.store.tallies import Day, EventTally, Tallies
 from screens.event_filters import term
@@ -16,7 +16,7 @@ from screens.facts import Facts
 from screens.moments import clock_time
 from screens.routes import EventsBehind
 from screens.widgets.cells import bar, cut, fit, fit_middle
-from screens.widgets.line_list import Line
+from screens.widgets.line_list import Line, line
 
 NAME_CELLS = 13
 NUMBER_CELLS = 9
@@ -49,8 +49,10 @@ def fact(
 
 def prose(text: str, width: int, *, lead: str = "", lead_style: str = "", style: str = "") -> Iterator[Line]:
     """Yield a text behind a lead, wrapped; what goes on below is set in as far as the lead is wide."""
-    for number, part in enumerate(Content(text).stylize(style).wrap(max(width - len(lead), 20))):
-        yield Line(Content.assemble((" " * len(lead) if number else lead, lead_style), part))
+    for number, part in enumerate(
+        Content(clean(text, 2_000)).stylize(style).wrap(max(width - len(lead), 20))
+    ):
+        yield line((" " * len(lead) if number else lead, lead_style), part)
 
 
 def gap_lines(coverage: Coverage, width: int) -> Iterator[Line]:
@@ -64,7 +66,7 @@ def heading(title: str, width: int, *columns: str, style: str = "bold") -> Line:
     right = "".join(fit(name, NUMBER_CELLS, right=True) for name in columns)
     room = max(width - len(right) - _time_cells(width), 10)
     last = ("  " + fit("first", TIME_CELLS) if width >= ROOMY else "") + "  " + fit("last", TIME_CELLS)
-    return Line(Content.assemble((fit(title, room), style), (f"{right}{last}".rstrip(), "$muted")))
+    return line((fit(title, room), style), (f"{right}{last}".rstrip(), "$muted"))
 
 
 def counted_line(
@@ -90,7 +92,7 @@ def counted_line(
     if width >= ROOMY:
         parts.append((f"  {first}", "$muted"))
     parts.append((f"  {last}".rstrip(), "$muted"))
-    return Line(Content.assemble(*parts), target, hint if target is not None else "")
+    return line(*parts, target=target, hint=clean(hint, 600) if target is not None else "")
 
 
 def _time_cells(width: int) -> int:
@@ -138,9 +140,14 @@ def group_lines(
         )
     if found.others:
         words = f"… and {found.others:,} more, with {found.rest:,} events"
-        yield Line(
-            Content.assemble((f"  {words}", "$muted")), EventsBehind(expression), "Enter: all of the events."
+        yield line(
+            (f"  {words}", "$muted"), target=EventsBehind(expression), hint="Enter: all of the events."
         )
+
+
+def group_text(row: EventTally) -> str:
+    """Return what a group has in common."""
+    return clean("  ".join(text for text in row.texts if text), 400) or "-"
 
 
 def narrowed(expression: str, fields: Iterable[str], texts: Iterable[str]) -> str:
@@ -160,28 +167,24 @@ def day_lines(days: Sequence[Day], expression: str, width: int) -> Iterator[Line
     right = "".join(fit(name, NUMBER_CELLS, right=True) for name in ("events", "failed"))
     room = max(width - 2 - 12 - len(right), 8)
     title = fit("By day, UTC", 2 + 12 + room)
-    yield Line(Content.assemble((title, "bold"), (right, "$muted")))
+    yield line((title, "bold"), (right, "$muted"))
     peak = max(day.events for day in days)
     later = None
     for day in reversed(days):
         if later is not None and (later - day.day).days > 1:
             none = (later - day.day).days - 1
-            yield Line(
-                Content.assemble(
-                    (f"  · {none:,} day{'' if none == 1 else 's'} without an event in the store", "$muted")
-                )
+            yield line(
+                (f"  · {none:,} day{'' if none == 1 else 's'} without an event in the store", "$muted")
             )
         later = day.day
         within = f"since:{day.day.isoformat()}T00:00:00Z until:{day.day.isoformat()}T23:59:59Z"
-        yield Line(
-            Content.assemble(
-                (f"  {day.day.isoformat()}  ", "$accent"),
-                (bar(day.events / peak if peak else 0.0, room), "$accent"),
-                (fit(f"{day.events:,}", NUMBER_CELLS, right=True), "bold"),
-                (fit(failed_words(day.failed)[0], NUMBER_CELLS, right=True), failed_words(day.failed)[1]),
-            ),
-            EventsBehind(f"{expression} {within}"),
-            "Enter: the events of this day.",
+        yield line(
+            (f"  {day.day.isoformat()}  ", "$accent"),
+            (bar(day.events / peak if peak else 0.0, room), "$accent"),
+            (fit(f"{day.events:,}", NUMBER_CELLS, right=True), "bold"),
+            (fit(failed_words(day.failed)[0], NUMBER_CELLS, right=True), failed_words(day.failed)[1]),
+            target=EventsBehind(f"{expression} {within}"),
+            hint="Enter: the events of this day.",
         )
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from textual.content import Content
-
 from crypto_core.text.counting import counted
-from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.blast_radius import BlastRadius, Reachable, tokens_of
 from crypto_core.trail.use.radius import MAKES
 from crypto_core.trail.use.tokens import OPENED, UNNAMED
@@ -20,11 +17,12 @@ from screens.use.lines import (
     fact,
     gap_lines,
     group_lines,
+    group_text,
     heading,
     prose,
     span_words,
 )
-from screens.widgets.line_list import Line
+from screens.widgets.line_list import Line, line
 
 ANY = "Enter: these tokens. It may have opened any of them, and is known to have opened none."
 
@@ -46,7 +44,7 @@ def principal_lines(answer: BlastRadius, width: int, facts: Facts) -> Iterator[L
     ):
         if found.rows:
             yield BLANK
-            yield from group_lines(title, found, _text, f"{by} {more}", width, facts)
+            yield from group_lines(title, found, group_text, f"{by} {more}", width, facts)
     for title, found in (
         ("What it did", answer.operations),
         ("From", answer.addresses),
@@ -56,14 +54,10 @@ def principal_lines(answer: BlastRadius, width: int, facts: Facts) -> Iterator[L
     ):
         if any(any(row.texts) for row in found.rows):
             yield BLANK
-            yield from group_lines(title, found, _text, by, width, facts)
+            yield from group_lines(title, found, group_text, by, width, facts)
     yield BLANK
     for assumption in answer.assumptions():
         yield from prose(assumption, width, lead="· ", lead_style="$muted", style="$muted")
-
-
-def _text(row: EventTally) -> str:
-    return "  ".join(text for text in row.texts if text) or "-"
 
 
 def _glance(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
@@ -108,13 +102,13 @@ def _could(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
         yield _reachable(one, width, facts)
         if one.untold:
             words = f"  and {counted(one.untold, 'token')} under this key, of material not told"
-            yield Line(Content.assemble((words, "$muted")))
+            yield line((words, "$muted"))
         if one.backups:
             words = f"  and {counted(one.backups, 'replaced envelope')} under this key that Keydeck keeps"
-            yield Line(Content.assemble((words, "$muted")))
+            yield line((words, "$muted"))
     if answer.unknown_key:
         words = f"  and {counted(answer.unknown_key, 'v1 token')} of which the key is not known"
-        yield Line(Content.assemble((words, "$muted")), TokensBehind("format:v1 key:unknown"), ANY)
+        yield line((words, "$muted"), target=TokensBehind("format:v1 key:unknown"), hint=ANY)
 
 
 def _reachable(one: Reachable, width: int, facts: Facts) -> Line:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from textual.content import Content
-
 from crypto_core.lists.coverage import Coverage
+from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.key_watch.sightings import KeyUse, UseKind, WatchStatus
 from crypto_core.trail.sources.pull_query import LATE
@@ -19,7 +18,7 @@ from screens.signs import Sign
 from screens.use.lines import BLANK, fact, gap_lines, prose, who
 from screens.use.watching import WatchedUses
 from screens.widgets.cells import cut, fit, fit_middle
-from screens.widgets.line_list import Line
+from screens.widgets.line_list import Line, line
 
 SIGNS = {
     UseKind.USE: Sign("▲", "$warning"),
@@ -92,7 +91,7 @@ def _covered(look: WatchStatus, width: int, facts: Facts) -> Line:
 
 def _uses(seen: WatchedUses, width: int, facts: Facts) -> Iterator[Line]:
     if not seen.uses:
-        yield Line(Content.assemble(("No use came yet.", "bold")))
+        yield line(("No use came yet.", "bold"))
         yield from prose(
             "Each one is shown here as it comes to be known: CloudTrail takes some minutes to tell of a "
             "call. It is looked for while this page is in sight.",
@@ -103,7 +102,7 @@ def _uses(seen: WatchedUses, width: int, facts: Facts) -> Iterator[Line]:
     heads = [("time", _TIME), ("what", _KIND), ("event", _NAME), ("principal", _who_cells(width))]
     heads += [("from", _FROM)] if width >= _ROOMY else []
     title = "".join(fit(name, cells) for name, cells in heads)
-    yield Line(Content.assemble((title, "$muted"), ("token", "$muted")))
+    yield line((title, "$muted"), ("token", "$muted"))
     for use in seen.uses:
         yield _use(use, width, facts)
     if seen.unlisted:
@@ -111,7 +110,7 @@ def _uses(seen: WatchedUses, width: int, facts: Facts) -> Iterator[Line]:
         since = seen.look.since.isoformat().replace("+00:00", "Z")
         expression = f"{term('key', seen.keys.ids[0])} since:{since}"
         hint = "Enter: all events of the key since then."
-        yield Line(Content.assemble((words, "$muted")), EventsBehind(expression), hint)
+        yield line((words, "$muted"), target=EventsBehind(expression), hint=hint)
 
 
 def _who_cells(width: int) -> int:
@@ -137,4 +136,4 @@ def _use(use: KeyUse, width: int, facts: Facts) -> Line:
     late = "late  " if use.late else ""
     parts += [(late, "$warning"), (fit_middle(token, max(rest - len(late), 6)).rstrip(), "")]
     about = f"Enter: the event. {event.error_code or 'done'}, from {event.source_ip or '-'}"
-    return Line(Content.assemble(*parts), EventBehind(event.event_id), about)
+    return line(*parts, target=EventBehind(event.event_id), hint=clean(about, 300))

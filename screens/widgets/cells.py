@@ -6,10 +6,13 @@ becomes text.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from crypto_core.text.cleaning import clean
+from screens.styled import StyledLine
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
@@ -70,9 +73,16 @@ def percent(part: int, whole: int) -> str:
     return "100 %" if tenths == 1000 else f"{tenths / 10:.1f} %"
 
 
-def tokens(count: int) -> str:
-    """Return "1 token", "12,000 tokens"."""
-    return f"{count:,} token{'' if count == 1 else 's'}"
+def progress(done: int, total: int, width: int, style: str) -> Content:
+    """Return a bar with its numbers: how many of how many, and the share."""
+    right = f"  {done:,} of {total:,}  {percent(done, total)}"
+    share = done / total if total else 0.0
+    return Content.assemble((bar(share, max(width - len(right), 8)), f"{style} on $panel"), (right, "bold"))
+
+
+def painted(lines: Iterable[StyledLine]) -> Content:
+    """Return styled lines as one text."""
+    return Content("\n").join(Content.assemble(*line) for line in lines)
 
 
 def spread(left: Content, right: Content, width: int) -> Content:

@@ -57,6 +57,11 @@ class Dialog(ModalScreen[Result]):
         for body in self.query(".body"):
             body.scroll_relative(y=pages * max(body.size.height - 1, 1), animate=False)
 
+    @on(Button.Pressed, "#cancel")
+    def cancel(self) -> None:
+        """The safe button leaves as Esc does."""
+        self.action_leave()
+
     def action_leave(self) -> None:
         """Close the dialog without a result."""
         self.dismiss(None)

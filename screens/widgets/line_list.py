@@ -25,6 +25,11 @@ class Line:
     hint: str = ""
 
 
+def line(*parts: Content | str | tuple[str, str], target: object = None, hint: str = "") -> Line:
+    """Return a line of these parts, each a text or one with its style."""
+    return Line(Content.assemble(*parts), target, hint)
+
+
 class LineList(CursorView):
     """Lines that are written anew for each width. The cursor rests only on those that lead somewhere."""
 

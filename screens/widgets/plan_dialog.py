@@ -182,8 +182,3 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
             return plan, Consent.pressed(plan)
         typed = self.query("#typed").first(Input).value if self.query("#typed") else ""
         return (plan, Consent.typed(plan, typed)) if agrees(typed, plan.confirmation) else None
-
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Go back."""
-        self.action_leave()

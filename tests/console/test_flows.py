@@ -133,7 +133,7 @@ async def test_a_key_is_rotated_from_its_page_and_the_effect_is_seen(
         assert "1 of 25" in deck.says()
         await deck.type(arn.rpartition("/")[2])
         await deck.press("enter")
-        assert "Done, and seen to be so." in deck.says()
+        assert "Done and verified." in deck.says()
         await deck.press("enter")
         assert "on demand 1 of 25 used" in deck.text()
     assert [m.rotation for m in services.services.keys.show(arn).materials] == [None, "ON_DEMAND"]

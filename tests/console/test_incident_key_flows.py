@@ -30,7 +30,7 @@ from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey
 from screens.incidents.declare import DeclareDialog
 from screens.incidents.incident_screen import IncidentScreen
-from screens.incidents.reason import AskText
+from screens.widgets.ask_text import AskText
 from screens.widgets.line_list import LineList
 from tests.conftest import Ran
 from tests.console.incident_stage import Operator, connect, operator, put_under

@@ -245,7 +245,7 @@ def test_a_dry_run_says_what_the_job_takes_and_begins_none(keydeck: Keydeck, job
     words = keydeck("reencrypt", "--all", "--to", CURRENT, "--job", "--dry-run", "--processes", "1").stdout
     assert "at least 40 s, at up to 50,000 KMS calls/s, 50% of the quota of 100,000" in words
     assert "about $6.00; 1 process" in words
-    assert "Loses access: role/platform loses Decrypt" in words
+    assert "✖ 1 principal would lose access to these tokens:\n• role/platform loses Decrypt\n" in words
     assert jobs.asked == []
 
 

@@ -28,6 +28,9 @@ from tests.screens.stage_rows import StageInventory
 if TYPE_CHECKING:
     from tests.screens.stage import Stage
 
+NO_RECOVERY = "Rewrap is no recovery from a compromise: the data keys stay the same."
+"""As the planner warns."""
+
 
 @dataclass
 class StageWork:
@@ -51,6 +54,9 @@ class StageWork:
             for r in rows
             if r not in good
         )
+        warnings: tuple[str, ...] = ("role/platform may not use kms:Decrypt under this key.",)
+        if verb is Verb.REWRAP:
+            warnings = (NO_RECOVERY, *warnings)
         plan = Plan(
             verb=verb,
             selection=Selection(references=tuple(r.ref for r in good)),
@@ -59,7 +65,7 @@ class StageWork:
             tokens=len(good),
             by_column=Counter(f"{r.ref.table}.{r.ref.column}" for r in good),
             refused=refused,
-            warnings=("role/platform may not use kms:Decrypt under this key.",),
+            warnings=warnings,
             coverage=Coverage(),
         )
         return replace(plan, **self.stage.plan_more)  # type: ignore[arg-type]

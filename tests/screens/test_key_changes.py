@@ -15,11 +15,11 @@ from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.change import ChangeKind
 from crypto_core.keys.changes.plan import ChangedFact, TokensAtRisk
 from crypto_core.keys.policy.least_privilege import Role
-from screens.keys.ask_for import AskFor
 from screens.keys.change_dialog import ChangeDialog
 from screens.keys.choose_grant import ChooseGrant
 from screens.keys.create_dialog import CreateDialog
 from screens.keys.key_actor import number, policy_in
+from screens.widgets.ask_text import AskText
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.hostile import EACH_TEXT_AND_SIZE
 from tests.screens.samples import CURRENT, GRANTS, POLICY
@@ -60,7 +60,7 @@ async def test_a_change_is_previewed_agreed_to_made_and_told(page: bool) -> None
         shows = d.stage.calls.count("show" if page else "keys")
         await d.press("right", "enter")
         assert ran(d)
-        assert "● Done, and seen to be so." in d.says()
+        assert "● Done and verified." in d.says()
         await d.press("enter")
         assert not isinstance(d.app.screen, ChangeDialog)
         assert d.stage.calls.count("show" if page else "keys") > shows
@@ -116,7 +116,7 @@ async def test_tokens_that_would_be_lost_are_told_and_their_number_is_typed() ->
 async def test_what_is_so_already_offers_nothing_to_do() -> None:
     async with deck(Stage(change_more={"danger": Danger.NONE}), start="keys") as d:
         await d.press("e")
-        assert "It is so already: nothing is to be done." in d.says()
+        assert "Already in this state; nothing to do." in d.says()
         assert not d.app.screen.query("#confirm")
 
 
@@ -147,7 +147,7 @@ async def test_a_refusal_by_kms_is_told_and_nothing_is_claimed() -> None:
         (
             {"verified": False, "unverified": "kms:DescribeKey is not allowed"},
             (
-                "▲ Done, as KMS says, but the effect was not seen.",
+                "▲ KMS reported success, but the change could not be confirmed.",
                 "▲ kms:DescribeKey is not allowed",
                 "Carried out: kms:SomeOperation.",
             ),
@@ -202,7 +202,7 @@ async def test_what_a_change_needs_to_know_is_asked_for(
 ) -> None:
     async with deck(start="keys") as d:
         await d.press(key)
-        assert isinstance(d.app.screen, AskFor)
+        assert isinstance(d.app.screen, AskText)
         await d.press("escape")
         assert d.stage.changes == []
         await d.press(key)
@@ -241,8 +241,8 @@ async def test_a_command_may_say_it_at_once(
 async def test_an_empty_answer_goes_nowhere() -> None:
     async with deck(start="keys") as d:
         await d.press("M", "enter")
-        assert isinstance(d.app.screen, AskFor)
-        assert d.app.screen.query_one("#preview", Button).disabled
+        assert isinstance(d.app.screen, AskText)
+        assert d.app.screen.query_one("#go-on", Button).disabled
 
 
 @pytest.mark.deep

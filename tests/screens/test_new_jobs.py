@@ -82,7 +82,7 @@ async def test_rewrap_is_said_to_be_no_recovery_where_the_verb_is_chosen_and_in_
         assert isinstance(d.app.screen, ChooseVerb)
         assert "It is no recovery from a compromise" in d.says()
         await d.press("down", "enter", "enter")
-        assert "It is no recovery from a compromise" in d.says()
+        assert "Rewrap is no recovery from a compromise" in d.says()
 
 
 @pytest.mark.deep

@@ -11,8 +11,8 @@ import pytest
 from crypto_core.errors import KmsUnreachableError
 from crypto_core.keys.replacement.guide import GuideStepState, command, note, setting
 from crypto_core.lists.coverage import Coverage
-from screens.keys.ask_for import AskFor
 from screens.keys.guide_screen import GuideScreen
+from screens.widgets.ask_text import AskText
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT_AND_SIZE
 from tests.screens.samples import CURRENT, GUIDE, OLD
@@ -82,7 +82,7 @@ async def test_without_anything_to_type_there_is_nothing_to_copy() -> None:
 async def test_m_asks_for_the_new_key_and_takes_none_for_an_answer() -> None:
     async with deck(start="keys", size=LARGE) as d:
         await d.press("m")
-        assert isinstance(d.app.screen, AskFor)
+        assert isinstance(d.app.screen, AskText)
         await d.press("escape")
         assert d.stage.looked == []
         await d.press("m", "enter")

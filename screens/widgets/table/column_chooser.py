@@ -129,8 +129,3 @@ class ColumnChooser(Dialog[Columns | None]):
     def reset(self) -> None:
         """Take what the table shows where nobody chose."""
         self.dismiss(Columns())
-
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Leave it as it is."""
-        self.dismiss(None)

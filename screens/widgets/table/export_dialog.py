@@ -13,14 +13,14 @@ from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from crypto_core.cancelling import Cancellation
-from crypto_core.lists.paging import Query
+from crypto_core.lists.paging import Query, pages_of
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.widgets.dialog import Dialog, button
 from screens.widgets.line_input import LineInput
 from screens.widgets.notice import trouble_content
-from screens.widgets.table.exporting import export, pages
+from screens.widgets.table.exporting import PAGE, export
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.marks import Marks
 
@@ -87,7 +87,7 @@ class ExportDialog(Dialog[None], Generic[Row]):
             if marked is not None:
                 yield marked
                 return
-            for page in pages(source, query, cancelled):
+            for page in pages_of(source, query, size=PAGE, cancelled=cancelled):
                 yield [row for row in page if listing.identity(row) not in left_out]
 
         self._written = 0
@@ -125,11 +125,6 @@ class ExportDialog(Dialog[None], Generic[Row]):
         close = self.query_one("#cancel", Button)
         close.label = Content(" Close ")
         close.focus()
-
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Go back."""
-        self.dismiss(None)
 
     def _what(self) -> str:
         if self._marked is not None:

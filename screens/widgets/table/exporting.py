@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from crypto_core.errors import InterruptedRunError
 from crypto_core.lists.new_files import ExportError, new_file
-from crypto_core.lists.paging import PagedSource, Query
 from crypto_core.lists.row_files import CsvWriter, JsonLinesWriter
 
 Row = TypeVar("Row")
@@ -47,12 +46,3 @@ def export(
             if cancelled.is_set():
                 raise InterruptedRunError("Cancelled: no file was written.")
     return count
-
-
-def pages(source: PagedSource[Row], query: Query, cancelled: Event) -> Iterator[Sequence[Row]]:
-    """Yield what a query lets through, a page at a time."""
-    page = source.page(query, limit=PAGE, cancelled=cancelled)
-    yield page.rows
-    while page.below and page.last is not None:
-        page = source.page(query, page.last, limit=PAGE, cancelled=cancelled)
-        yield page.rows

@@ -1,4 +1,4 @@
-"""Asks for one sentence that is kept with the incident: a reason, a note, an outcome."""
+"""Asks for one line of text: a reason, a note, a number, the one thing that a change needs to know."""
 
 from __future__ import annotations
 
@@ -14,16 +14,22 @@ from screens.widgets.line_input import LineInput
 
 
 class AskText(Dialog[str | None]):
-    """Returns what was typed, None if the operator went back. Nothing goes on without a text."""
+    """Returns what was typed, None if the operator went back."""
 
     DEFAULT_CSS = """
     AskText #text { height: 1; padding: 0 1; border: none; background: $panel; }
     """
 
-    def __init__(self, title: str, about: str, label: str, text: str = "") -> None:
-        """`label` is on the button that goes on; `text` stands in the line from the start."""
+    def __init__(
+        self, title: str, about: str, text: str = "", *, label: str = "Go on", optional: bool = False
+    ) -> None:
+        """`text` stands in the line at first; `label` is on the button that goes on.
+
+        Nothing goes on without a text, unless it is `optional`.
+        """
         super().__init__()
-        self._title, self._about, self._label, self._before = title, about, label, text
+        self._title, self._about, self._before = title, about, text
+        self._label, self._optional = label, optional
 
     def compose(self) -> ComposeResult:
         """What it is for, the line, and the ways on and back."""
@@ -42,21 +48,16 @@ class AskText(Dialog[str | None]):
 
     @on(Input.Changed, "#text")
     def show_ready(self) -> None:
-        """Without a text there is no way on."""
-        self.query_one("#go-on", Button).disabled = not self._text
+        """Without a text that is needed there is no way on."""
+        self.query_one("#go-on", Button).disabled = not (self._text or self._optional)
 
     @on(Input.Submitted, "#text")
     @on(Button.Pressed, "#go-on")
     def go_on(self) -> None:
         """Return the text."""
-        if self._text:
+        if self._text or self._optional:
             self.dismiss(self._text)
 
     @property
     def _text(self) -> str:
         return self.query_one("#text", Input).value.strip()
-
-    @on(Button.Pressed, "#cancel")
-    def cancel(self) -> None:
-        """Go back."""
-        self.dismiss(None)
