@@ -13,11 +13,12 @@ from threading import Lock
 from time import monotonic
 from typing import Generic, TypeVar
 
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, make_url
 
 from console.settings import Settings
 from crypto_core.aws.kms import Identity, KmsApi
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import CURRENT_ROLE
 from crypto_core.errors import (
     CredentialsError,
     DatabaseError,
@@ -176,7 +177,7 @@ class _Database:
         """Return the role; where the database does not answer, the one before."""
         try:
             with connected(self._engine) as connection:
-                self._role = str(connection.scalar(text("SELECT current_user")))
+                self._role = str(connection.scalar(CURRENT_ROLE))
         except DatabaseError as error:
             return DatabaseSide(self._role, error.message)
         return DatabaseSide(self._role)

@@ -23,25 +23,47 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy import Text as SqlText
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from crypto_core.database.dialect import ARRAY, JSONB
 
 SCHEMA = "keydeck"
 
 metadata = MetaData(schema=SCHEMA)
 
+_MOMENT = DateTime(timezone=True)
+_WORD = String(16)
+
+
+def _required(kind: Any, *names: str) -> list[Column[Any]]:
+    return [Column(name, kind, nullable=False) for name in names]
+
+
+def _optional(kind: Any, *names: str) -> list[Column[Any]]:
+    return [Column(name, kind) for name in names]
+
+
+def _counts(*names: str, kind: Any = BigInteger) -> list[Column[Any]]:
+    return [Column(name, kind, nullable=False, server_default="0") for name in names]
+
+
+def _empty(*names: str) -> list[Column[Any]]:
+    return [Column(name, SqlText, nullable=False, server_default="") for name in names]
+
+
+def _number() -> Column[Any]:
+    return Column("id", BigInteger, Identity(always=True), primary_key=True)
+
+
 envelope_backup = Table(
     "envelope_backup",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _number(),
     Column("run_id", Uuid, nullable=False, index=True),
-    Column("verb", String(16), nullable=False),
-    Column("token_column", SqlText, nullable=False),
-    Column("row_id", SqlText, nullable=False),
-    Column("envelope", SqlText),
-    Column("key_arn", SqlText),
-    Column("key_material_id", SqlText),
-    Column("replaced_at", DateTime(timezone=True), nullable=False),
-    Column("written_digest", LargeBinary),
+    *_required(_WORD, "verb"),
+    *_required(SqlText, "token_column", "row_id"),
+    *_optional(SqlText, "envelope", "key_arn", "key_material_id"),
+    *_required(_MOMENT, "replaced_at"),
+    *_optional(LargeBinary, "written_digest"),
 )
 """Envelopes that Keydeck has replaced, kept until the operator purges them. Never plaintext or dev values.
 
@@ -54,10 +76,9 @@ key_answer = Table(
     metadata,
     Column("envelope_digest", LargeBinary, primary_key=True),
     Column("edk_prefix", LargeBinary, index=True),
-    Column("key_arn", SqlText),
-    Column("key_material_id", SqlText),
+    *_optional(SqlText, "key_arn", "key_material_id"),
     Column("reason", SqlText, nullable=False, server_default=""),
-    Column("asked_at", DateTime(timezone=True), nullable=False),
+    *_required(_MOMENT, "asked_at"),
 )
 """What KMS said of single envelopes, by a digest of the stored value: see tokens.digest."""
 
@@ -65,56 +86,38 @@ journal = Table(
     "journal",
     metadata,
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("at", DateTime(timezone=True), nullable=False),
-    Column("actor", SqlText, nullable=False),
-    Column("host", SqlText, nullable=False),
-    Column("action", SqlText, nullable=False),
-    Column("subject", SqlText, nullable=False),
-    Column("outcome", SqlText, nullable=False),
-    Column("detail", SqlText, nullable=False),
-    Column("previous", LargeBinary, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
+    *_required(_MOMENT, "at"),
+    *_required(SqlText, "actor", "host", "action", "subject", "outcome", "detail"),
+    *_required(LargeBinary, "previous", "digest"),
 )
 """What operators did. Append-only by a trigger; each row's digest covers the row before it."""
-
-
-def _counts(*names: str, kind: Any = BigInteger) -> list[Column[Any]]:
-    return [Column(name, kind, nullable=False, server_default="0") for name in names]
-
-
-def _moments(*names: str) -> list[Column[Any]]:
-    return [Column(name, DateTime(timezone=True)) for name in names]
 
 
 job = Table(
     "job",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _number(),
     Column("run_id", Uuid, nullable=False, unique=True),
-    Column("verb", String(16), nullable=False),
-    Column("state", String(16), nullable=False),
+    *_required(_WORD, "verb", "state"),
     Column("why", SqlText, nullable=False, server_default=""),
-    Column("selection", SqlText, nullable=False),
-    Column("scope", JSONB, nullable=False),
-    Column("source_key_arn", SqlText),
-    Column("target_key_arn", SqlText, nullable=False),
-    Column("write_format", String(16), nullable=False),
-    Column("allow_downgrade", Boolean, nullable=False),
-    Column("verify", String(16), nullable=False),
-    Column("plan", JSONB, nullable=False),
-    Column("plan_digest", SqlText, nullable=False),
-    Column("planned", BigInteger, nullable=False),
-    Column("calls_per_second", Double, nullable=False),
+    *_required(SqlText, "selection"),
+    *_required(JSONB, "scope"),
+    *_optional(SqlText, "source_key_arn"),
+    *_required(SqlText, "target_key_arn"),
+    *_required(_WORD, "write_format"),
+    *_required(Boolean, "allow_downgrade"),
+    *_required(_WORD, "verify"),
+    *_required(JSONB, "plan"),
+    *_required(SqlText, "plan_digest"),
+    *_required(BigInteger, "planned"),
+    *_required(Double, "calls_per_second"),
     *_counts("wave", "zeroes", kind=Integer),
-    Column("census_before", JSONB),
-    Column("census_after", JSONB),
+    *_optional(JSONB, "census_before", "census_after"),
     Column("remarks", JSONB, nullable=False, server_default="[]"),
-    Column("created_by", SqlText, nullable=False),
-    Column("host", SqlText, nullable=False),
-    Column("consent", SqlText, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False),
-    *_moments("started_at", "zero_at", "ended_at"),
-    Column("restores", BigInteger),
+    *_required(SqlText, "created_by", "host", "consent"),
+    *_required(_MOMENT, "created_at"),
+    *_optional(_MOMENT, "started_at", "zero_at", "ended_at"),
+    *_optional(BigInteger, "restores"),
 )
 """Many tokens to write anew. `run_id` is the one that its backups have; `restores` the job that it undoes.
 
@@ -124,20 +127,18 @@ job = Table(
 job_chunk = Table(
     "job_chunk",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _number(),
     Column("job_id", BigInteger, ForeignKey(job.c.id), nullable=False),
-    Column("wave", Integer, nullable=False),
-    Column("table_name", SqlText, nullable=False),
-    Column("column_name", SqlText, nullable=False),
-    Column("after_id", SqlText),
-    Column("upto_id", SqlText),
+    *_required(Integer, "wave"),
+    *_required(SqlText, "table_name", "column_name"),
+    *_optional(SqlText, "after_id", "upto_id"),
     Column("row_ids", ARRAY(SqlText)),
-    Column("expected", BigInteger, nullable=False),
-    Column("position", SqlText),
-    Column("state", String(16), nullable=False),
-    Column("runner_id", Uuid),
+    *_required(BigInteger, "expected"),
+    *_optional(SqlText, "position"),
+    *_required(_WORD, "state"),
+    *_optional(Uuid, "runner_id"),
     *_counts("attempt", kind=Integer),
-    *_moments("lease_until"),
+    *_optional(_MOMENT, "lease_until"),
     *_counts("done", "conflicts", "changed", "poisoned", "kms_calls"),
 )
 """A part of a job: ids behind `after_id` (NULL: from the first) up to and with `upto_id`, or `row_ids` alone.
@@ -152,12 +153,11 @@ job_runner = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("job_id", BigInteger, ForeignKey(job.c.id), nullable=False, index=True),
-    Column("host", SqlText, nullable=False),
-    Column("pid", Integer, nullable=False),
-    Column("actor", SqlText, nullable=False),
-    Column("started_at", DateTime(timezone=True), nullable=False),
-    Column("seen_at", DateTime(timezone=True), nullable=False),
-    *_moments("ended_at"),
+    *_required(SqlText, "host"),
+    *_required(Integer, "pid"),
+    *_required(SqlText, "actor"),
+    *_required(_MOMENT, "started_at", "seen_at"),
+    *_optional(_MOMENT, "ended_at"),
     Column("samples", JSONB, nullable=False, server_default="[]"),
 )
 """A process that works on a job; `samples` are what it measured in its last minute."""
@@ -168,35 +168,26 @@ job_token = Table(
     Column("job_id", BigInteger, ForeignKey(job.c.id), primary_key=True),
     Column("token_column", SqlText, primary_key=True),
     Column("row_id", SqlText, primary_key=True),
-    Column("kind", SqlText, nullable=False),
-    Column("reason", SqlText, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("last_at", DateTime(timezone=True), nullable=False),
-    *_moments("resolved_at"),
+    *_required(SqlText, "kind", "reason"),
+    *_required(Integer, "attempts"),
+    *_required(_MOMENT, "last_at"),
+    *_optional(_MOMENT, "resolved_at"),
 )
 """A token that a job can't write, and why."""
-
-
-def _texts(*names: str) -> list[Column[Any]]:
-    return [Column(name, SqlText, nullable=False) for name in names]
-
-
-def _empty(*names: str) -> list[Column[Any]]:
-    return [Column(name, SqlText, nullable=False, server_default="") for name in names]
 
 
 incident = Table(
     "incident",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    *_texts("title"),
-    Column("state", String(16), nullable=False),
-    *_texts("runbook_id", "runbook_text", "runbook_source", "runbook_digest"),
-    Column("scope", JSONB, nullable=False),
+    _number(),
+    *_required(SqlText, "title"),
+    *_required(_WORD, "state"),
+    *_required(SqlText, "runbook_id", "runbook_text", "runbook_source", "runbook_digest"),
+    *_required(JSONB, "scope"),
     Column("known", JSONB, nullable=False, server_default="{}"),
-    Column("declared_at", DateTime(timezone=True), nullable=False),
-    *_texts("declared_by"),
-    *_moments("closed_at"),
+    *_required(_MOMENT, "declared_at"),
+    *_required(SqlText, "declared_by"),
+    *_optional(_MOMENT, "closed_at"),
     *_empty("closed_by", "outcome"),
 )
 """An incident. It goes on by `runbook_text`, whatever becomes of the file; `known` is what it found out."""
@@ -206,21 +197,21 @@ incident_step = Table(
     metadata,
     Column("incident_id", BigInteger, ForeignKey(incident.c.id), primary_key=True),
     Column("step_id", SqlText, primary_key=True),
-    Column("state", String(16), nullable=False),
-    *_moments("begun_at", "ended_at"),
+    *_required(_WORD, "state"),
+    *_optional(_MOMENT, "begun_at", "ended_at"),
     *_empty("actor", "reason", "answer", "trouble"),
-    Column("check_result", JSONB),
+    *_optional(JSONB, "check_result"),
 )
 """Where a step stands; one that isn't here is still to do."""
 
 incident_evidence = Table(
     "incident_evidence",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _number(),
     Column("incident_id", BigInteger, ForeignKey(incident.c.id), nullable=False, index=True),
-    *_texts("step_id", "kind", "title"),
-    Column("captured_at", DateTime(timezone=True), nullable=False),
-    *_texts("captured_by", "content", "sha256"),
+    *_required(SqlText, "step_id", "kind", "title"),
+    *_required(_MOMENT, "captured_at"),
+    *_required(SqlText, "captured_by", "content", "sha256"),
     # Kept, since to count it each time would be to read all of it each time.
     Column("characters", Integer, Computed("char_length(content)", persisted=True), nullable=False),
 )
@@ -229,12 +220,12 @@ incident_evidence = Table(
 incident_entry = Table(
     "incident_entry",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _number(),
     Column("incident_id", BigInteger, ForeignKey(incident.c.id), nullable=False, index=True),
-    Column("at", DateTime(timezone=True), nullable=False),
-    *_texts("actor"),
-    Column("kind", String(16), nullable=False),
-    *_texts("step_id", "text"),
+    *_required(_MOMENT, "at"),
+    *_required(SqlText, "actor"),
+    *_required(_WORD, "kind"),
+    *_required(SqlText, "step_id", "text"),
 )
 """The timeline of incidents, append-only by a trigger."""
 
@@ -244,7 +235,7 @@ incident_presence = Table(
     Column("incident_id", BigInteger, ForeignKey(incident.c.id), primary_key=True),
     Column("actor", SqlText, primary_key=True),
     Column("host", SqlText, primary_key=True),
-    Column("seen_at", DateTime(timezone=True), nullable=False),
+    *_required(_MOMENT, "seen_at"),
 )
 """Who works on an incident, and when they were last seen."""
 
@@ -252,26 +243,25 @@ approval = Table(
     "approval",
     metadata,
     Column("id", Uuid, primary_key=True),
-    *_texts("action", "summary"),
+    *_required(SqlText, "action", "summary"),
     Column("digest", SqlText, nullable=False, index=True),
-    Column("plan", JSONB, nullable=False),
-    *_texts("requested_by"),
-    Column("requested_at", DateTime(timezone=True), nullable=False),
-    Column("expires_at", DateTime(timezone=True), nullable=False),
-    Column("decision", String(16), nullable=False),
+    *_required(JSONB, "plan"),
+    *_required(SqlText, "requested_by"),
+    *_required(_MOMENT, "requested_at", "expires_at"),
+    *_required(_WORD, "decision"),
     *_empty("decided_by"),
-    *_moments("decided_at"),
+    *_optional(_MOMENT, "decided_at"),
 )
 """What waits for a second identity, or was decided by one."""
 
 journal_checkpoint = Table(
     "journal_checkpoint",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("seq", BigInteger, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
-    Column("at", DateTime(timezone=True), nullable=False),
-    *_texts("actor", "key_arn", "algorithm"),
-    Column("signature", LargeBinary, nullable=False),
+    _number(),
+    *_required(BigInteger, "seq"),
+    *_required(LargeBinary, "digest"),
+    *_required(_MOMENT, "at"),
+    *_required(SqlText, "actor", "key_arn", "algorithm"),
+    *_required(LargeBinary, "signature"),
 )
 """The journal's digest at an entry, signed by KMS. Append-only by a trigger."""

@@ -6,15 +6,24 @@ import ipaddress
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import partial
 from threading import Event
 from time import perf_counter
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select
 
 from crypto_core.database.connection.engine import connected, open_engine
+from crypto_core.database.dialect import (
+    ENCRYPTION,
+    READ_ONLY,
+    ROLE,
+    SHORT_STATEMENTS,
+    VERSION,
+    VERSION_NUMBER,
+    clock_now,
+)
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.diagnosis.check import Check, CheckOutcome, Topic
 from crypto_core.diagnosis.clocks import Clock, clock_check, system_clock
@@ -25,7 +34,6 @@ from crypto_core.errors import DatabaseUnreachableError, KeydeckError
 OLDEST_VERSION = 13
 """PostgreSQL's oldest major version that Keydeck is made for."""
 
-_STATEMENT_TIMEOUT = "3s"
 _SKEW_SECONDS = (5.0, 300.0)
 """From when on a clock that differs is a warning, and a failure: journal and backups tell times."""
 
@@ -80,10 +88,10 @@ def _reach(engine: Engine, place: DatabasePlace) -> Check:
     started = perf_counter()
     try:
         with connected(engine) as connection:
-            connection.scalar(text("SELECT 1"))
+            connection.scalar(select(1))
             connecting = perf_counter() - started
             started = perf_counter()
-            connection.scalar(text("SELECT 1"))
+            connection.scalar(select(1))
             asking = perf_counter() - started
     except DatabaseUnreachableError as error:
         remedy = f"Check {place.setting}, and that the server is up and lets this machine and role in."
@@ -95,8 +103,8 @@ def _reach(engine: Engine, place: DatabasePlace) -> Check:
 
 def _version(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with _asking(engine) as connection:
-        number = int(str(connection.scalar(text("SHOW server_version_num"))))
-        said = f"PostgreSQL {connection.scalar(text('SHOW server_version'))}."
+        number = int(str(connection.scalar(VERSION_NUMBER)))
+        said = f"PostgreSQL {connection.scalar(VERSION)}."
     if number // 10_000 < OLDEST_VERSION:
         remedy = f"Keydeck is made for PostgreSQL {OLDEST_VERSION} and newer."
         return topic.warning(said, remedy)
@@ -105,9 +113,7 @@ def _version(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
 
 def _encryption(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with _asking(engine) as connection:
-        tls = connection.execute(
-            text("SELECT ssl, version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
-        ).one_or_none()
+        tls = connection.execute(ENCRYPTION).one_or_none()
         driver: Any = connection.connection.dbapi_connection
         host = str(driver.info.host or "")
     if tls is not None and tls.ssl:
@@ -132,9 +138,7 @@ def _is_local(host: str) -> bool:
 
 def _role(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with _asking(engine) as connection:
-        role, superuser = connection.execute(
-            text("SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user")
-        ).one()
+        role, superuser = connection.execute(ROLE).one()
     if superuser:
         said = f"{role} is a superuser: no grant limits what Keydeck, or whoever holds its password, may do."
         remedy = "Use a role that has what README.md lists, and no more."
@@ -144,8 +148,7 @@ def _role(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
 
 def _session(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with _asking(engine) as connection:
-        read_only = connection.scalar(text("SHOW transaction_read_only")) == "on"
-        standby = bool(connection.scalar(text("SELECT pg_is_in_recovery()")))
+        read_only, standby = connection.execute(READ_ONLY).one()
     if place.read_only and not read_only:
         return topic.failed(
             "The session may write although Keydeck is read only: something in between resets sessions.",
@@ -163,7 +166,7 @@ def _session(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
 def _clock(engine: Engine, clock: Clock, topic: Topic) -> Check:
     with _asking(engine) as connection:
         before = clock()
-        theirs: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        theirs = clock_now(connection)
         after = clock()
     middle = before + (after - before) / 2
     off_by = (theirs.astimezone(UTC) - middle).total_seconds()
@@ -173,7 +176,7 @@ def _clock(engine: Engine, clock: Clock, topic: Topic) -> Check:
 @contextmanager
 def _asking(engine: Engine) -> Iterator[Connection]:
     with connected(engine) as connection:
-        connection.execute(text(f"SET LOCAL statement_timeout = '{_STATEMENT_TIMEOUT}'"))
+        connection.execute(SHORT_STATEMENTS)
         yield connection
 
 

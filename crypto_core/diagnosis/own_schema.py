@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from crypto_core.database import state
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import SCHEMA_USE, TABLE_PRIVILEGES
 from crypto_core.database.schema import SCHEMA, metadata
+from crypto_core.database.state.installation import installed_version
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.errors import KeydeckError
 from crypto_core.guard.operations import READ, KeydeckRole, own_tables
@@ -18,27 +20,14 @@ from crypto_core.guard.operations import READ, KeydeckRole, own_tables
 _NEEDED = own_tables(KeydeckRole.RESPONDER)
 """What is needed on each table by whoever does all that Keydeck can do."""
 
-_SCHEMA = text(
-    "SELECT has_schema_privilege(oid, 'USAGE') AS usable, quote_ident(current_user) AS role"
-    " FROM pg_namespace WHERE nspname = :schema"
-)
-_TABLES = text(
-    """
-    SELECT c.relname, p.privilege, has_table_privilege(c.oid, p.privilege) AS held
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS p(privilege)
-    WHERE n.nspname = :schema AND c.relkind IN ('r', 'p')
-    """
-)
-
 
 def own_schema(engine: Engine, *, area: str, read_only: bool) -> Iterator[Check]:
     """Yield whether schema `keydeck` is there and current, and a check for each of its tables."""
     schema = Topic(area, f"schema {SCHEMA}")
     try:
         with connected(engine) as connection:
-            found = connection.execute(_SCHEMA, {"schema": SCHEMA}).one_or_none()
-            rows = connection.execute(_TABLES, {"schema": SCHEMA}).all()
+            found = connection.execute(SCHEMA_USE, {"schema": SCHEMA}).one_or_none()
+            rows = connection.execute(TABLE_PRIVILEGES, {"schema": SCHEMA}).all()
     except KeydeckError as error:
         yield schema.unknown_by(error)
         return
@@ -76,8 +65,7 @@ def _table(topic: Topic, table: str, held: set[tuple[str, str]], role: str, read
 
 
 def _version(engine: Engine, schema: Topic) -> Check:
-    with connected(engine) as connection:
-        there = str(connection.scalar(text(f"SELECT version_num FROM {SCHEMA}.version")) or "")  # noqa: S608
+    there = installed_version(engine) or ""
     latest, known = _versions()
     if there == latest:
         return schema.ok(f"There, version {there}.")

@@ -15,9 +15,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import clock_now, take_lock
 from crypto_core.database.schema import approval as table
 from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal
@@ -78,7 +79,7 @@ class ApprovalBook:
         me = self._me()
         actor = self._journal.actor()
         with self._writing() as connection:
-            connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+            take_lock(connection, _LOCK)
             now = self._now(connection)
             found = self._open(connection, me, action, digest, now)
             if found is not None and found.decision is not Decision.DENIED:
@@ -237,10 +238,7 @@ class ApprovalBook:
 
     def _now(self, connection: Connection) -> datetime:
         """Now, by the clock that all consoles have in common."""
-        if self._clock is not None:
-            return self._clock()
-        now: datetime = connection.execute(select(text("clock_timestamp()"))).scalar_one()
-        return now
+        return clock_now(connection) if self._clock is None else self._clock()
 
     def _writing(self) -> Any:
         return connected(self._engine, write=True)

@@ -13,9 +13,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, literal, select, update
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql import insert as upsert
 
+from crypto_core.database.dialect import JSONB, upsert
 from crypto_core.database.schema import incident, incident_entry, incident_evidence, incident_step
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import UnknownIncidentError

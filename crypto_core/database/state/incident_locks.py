@@ -10,10 +10,11 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from crypto_core.database.connection.engine import told_apart
+from crypto_core.database.dialect import free_session_lock, try_session_lock
 
 
 @contextmanager
@@ -31,13 +32,13 @@ def held(engine: Engine, incident: int, step_id: str) -> Iterator[bool]:
         with told_apart():
             # Closed, it ends its session, and with it whatever it holds.
             connection.detach()
-            got = bool(connection.scalar(select(func.pg_try_advisory_lock(lock))))
+            got = try_session_lock(connection, lock)
         try:
             yield got
         finally:
             if got:
                 # The end of a session is noticed a moment later; this frees the step at once.
                 with suppress(SQLAlchemyError):
-                    connection.execute(select(func.pg_advisory_unlock(lock)))
+                    free_session_lock(connection, lock)
     finally:
         connection.close()

@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, literal, select, text
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import clock, clock_now, seconds_ago, upsert
 from crypto_core.database.schema import (
     incident,
     incident_entry,
@@ -130,9 +130,7 @@ class IncidentStore:
             change.tell("declared", "", draft.entry)
             change.record("incident declare", "", Outcome.DONE, draft.detail)
             presence = {"incident_id": number, "actor": draft.actor, "host": draft.host}
-            connection.execute(
-                insert(incident_presence).values(presence | {"seen_at": func.clock_timestamp()})
-            )
+            connection.execute(insert(incident_presence).values(presence | {"seen_at": clock()}))
         return number
 
     @contextmanager
@@ -156,7 +154,7 @@ class IncidentStore:
             entries = connection.execute(
                 select(t.at, t.actor, t.kind, t.step_id, t.text).where(t.incident_id == number).order_by(t.id)
             ).all()
-            lately = func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, PRESENT_SECONDS)
+            lately = seconds_ago(PRESENT_SECONDS)
             present = connection.execute(
                 select(p.actor, p.host, p.seen_at)
                 .where(p.incident_id == number, p.seen_at > lately)
@@ -186,10 +184,7 @@ class IncidentStore:
 
     def present(self, numbers: Collection[int]) -> dict[int, tuple[PresenceRow, ...]]:
         """Return who works on incidents now, by the incident's number."""
-        c, lately = (
-            incident_presence.c,
-            func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, PRESENT_SECONDS),
-        )
+        c, lately = incident_presence.c, seconds_ago(PRESENT_SECONDS)
         found: dict[int, list[PresenceRow]] = {}
         with connected(self._engine) as connection:
             for number, *row in connection.execute(
@@ -241,7 +236,7 @@ class IncidentStore:
 
     def see(self, number: int, actor: str, host: str) -> bool:
         """Note that somebody works on an open incident, now. Returns True the first time."""
-        now = func.clock_timestamp()
+        now = clock()
         c = incident.c
         here = select(c.id, literal(actor), literal(host), now).where(
             c.id == checked_number(number), c.state == OPEN
@@ -280,10 +275,7 @@ class IncidentStore:
             return self._now(connection)
 
     def _now(self, connection: Connection) -> datetime:
-        if self._clock is not None:
-            return self._clock()
-        now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-        return now
+        return clock_now(connection) if self._clock is None else self._clock()
 
     def _locked(
         self, connection: Connection, number: int, actor: str, now: datetime | None

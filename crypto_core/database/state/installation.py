@@ -25,8 +25,7 @@ def install(engine: Engine) -> bool:
     """
     from alembic import command
 
-    with connected(engine) as connection:
-        before = _version(connection)
+    before = installed_version(engine)
     try:
         with connected(engine, write=True) as connection:
             config = _config()
@@ -51,10 +50,15 @@ def ddl() -> str:
     return output.getvalue()
 
 
+def installed_version(engine: Engine) -> str | None:
+    """Return the version of Keydeck's schema, None where it is not there. Raises DatabaseError."""
+    with connected(engine) as connection:
+        return _version(connection)
+
+
 def require_schema(engine: Engine) -> None:
     """Raise MissingSchemaError unless Keydeck's schema is there, of this version or a later one."""
-    with connected(engine) as connection:
-        version = _version(connection)
+    version = installed_version(engine)
     if version is None:
         raise MissingSchemaError(
             "Keydeck's own schema is not in this database: no backup and no journal can be kept."

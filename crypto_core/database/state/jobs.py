@@ -5,7 +5,6 @@ Every moment is the database's clock: hosts need not agree on the time.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
@@ -13,9 +12,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, and_, case, func, insert, select, text, update
+from sqlalchemy import Connection, Engine, and_, case, func, insert, select, update
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import clock, seconds_ago
 from crypto_core.database.schema import job, job_chunk, job_runner, job_token
 from crypto_core.errors import UnknownJobError
 
@@ -112,7 +112,7 @@ class JobStore:
 
     def create(self, connection: Connection, draft: JobDraft) -> int:
         """Make a job that runs, and return its number."""
-        values = asdict(draft) | {"state": RUNNING, "wave": 1, "created_at": func.clock_timestamp()}
+        values = asdict(draft) | {"state": RUNNING, "wave": 1, "created_at": clock()}
         return int(connection.execute(insert(job).values(values).returning(job.c.id)).scalar_one())
 
     def get(self, id_: int, connection: Connection | None = None) -> JobRow:
@@ -139,7 +139,7 @@ class JobStore:
         connection: Connection | None = None,
     ) -> bool:
         """Set a job's state if it is one of `among`. Returns False, and changes nothing, if it is not."""
-        ended = func.clock_timestamp() if to in (DONE, CANCELLED) else None
+        ended = clock() if to in (DONE, CANCELLED) else None
         statement = (
             update(job)
             .where(job.c.id == id_, job.c.state.in_(among))
@@ -180,7 +180,7 @@ class JobStore:
 
     def enlist(self, id_: int, runner: UUID, *, host: str, pid: int, actor: str) -> None:
         """Tell that a process works on a job."""
-        now = func.clock_timestamp()
+        now = clock()
         with connected(self._engine, write=True) as connection:
             connection.execute(
                 insert(job_runner).values(
@@ -194,7 +194,7 @@ class JobStore:
         """Tell that a process no longer works on its job."""
         with connected(self._engine, write=True) as connection:
             statement = update(job_runner).where(job_runner.c.id == runner)
-            connection.execute(statement.values(ended_at=func.clock_timestamp()))
+            connection.execute(statement.values(ended_at=clock()))
 
     def runners(self, ids: Collection[int]) -> tuple[RunnerRow, ...]:
         """Return who works on some jobs, and who did, the first first."""
@@ -207,12 +207,15 @@ class JobStore:
     def lively(self, id_: int) -> int:
         """Return how many processes work on a job now."""
         with connected(self._engine) as connection:
-            return int(connection.scalar(_LIVELY, {"job": id_, "lively": LIVELY_SECONDS}) or 0)
+            c = job_runner.c
+            at_it = (c.job_id == id_, c.ended_at.is_(None), c.seen_at > seconds_ago(LIVELY_SECONDS))
+            return int(connection.scalar(select(func.count()).where(*at_it)) or 0)
 
     def sample(self, runner: UUID, samples: Sequence[Mapping[str, Any]]) -> None:
         """Keep what a process measured in its last minute."""
         with connected(self._engine, write=True) as connection:
-            connection.execute(_SAMPLE, {"runner": runner, "samples": json.dumps(samples)})
+            statement = update(job_runner).where(job_runner.c.id == runner)
+            connection.execute(statement.values(samples=list(samples)))
 
     def _reading(self, connection: Connection | None) -> AbstractContextManager[Connection]:
         return connected(self._engine) if connection is None else nullcontext(connection)
@@ -221,10 +224,4 @@ class JobStore:
         return connected(self._engine, write=True) if connection is None else nullcontext(connection)
 
 
-_JOB = [func.clock_timestamp() if f.name == "now" else job.c[f.name] for f in fields(JobRow)]
-
-_LIVELY = text(
-    "SELECT count(*) FROM keydeck.job_runner WHERE job_id = :job AND ended_at IS NULL"
-    " AND seen_at > clock_timestamp() - make_interval(secs => :lively)"
-)
-_SAMPLE = text("UPDATE keydeck.job_runner SET samples = CAST(:samples AS jsonb) WHERE id = :runner")
+_JOB = [clock() if f.name == "now" else job.c[f.name] for f in fields(JobRow)]

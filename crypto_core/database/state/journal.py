@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import Connection, Engine, insert, select
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import take_lock
 from crypto_core.database.schema import journal as table
 from crypto_core.database.state.journal_chain import Chain
 from crypto_core.database.state.journal_entry import FIRST, JournalEntry, entry_of, selecting
@@ -100,7 +101,7 @@ class Journal:
         outcome: Outcome,
         detail: Mapping[str, Any] | None,
     ) -> None:
-        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        take_lock(connection, _LOCK)
         last = connection.execute(
             select(table.c.seq, table.c.digest).order_by(table.c.seq.desc()).limit(1)
         ).first()

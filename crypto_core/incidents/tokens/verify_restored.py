@@ -9,10 +9,11 @@ from hashlib import sha256
 from threading import Event
 from typing import Any
 
-from sqlalchemy import Engine, func, literal, select, text
+from sqlalchemy import Engine, func, literal, select
 from sqlalchemy import Text as SqlText
 
 from crypto_core.database.connection.engine import connected, open_engine
+from crypto_core.database.dialect import IDENTITY
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import take_census
@@ -188,15 +189,10 @@ def restored_at(
         engine.dispose()
 
 
-_WHICH = text(
-    "SELECT pg_postmaster_start_time(), (SELECT oid FROM pg_database WHERE datname = current_database())"
-)
-
-
 def _which(engine: Engine) -> tuple[Any, ...]:
     """What tells a database from all others that run now."""
     with connected(engine) as connection:
-        return tuple(connection.execute(_WHICH).one())
+        return tuple(connection.execute(IDENTITY).one())
 
 
 def _named(situation: Situation) -> str:

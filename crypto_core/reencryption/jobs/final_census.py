@@ -14,9 +14,10 @@ from enum import StrEnum
 from threading import Event
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import clock, try_lock
 from crypto_core.database.state.jobs import DONE, FAILED, RUNNING, JobRow
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.database.tokens.tables import Picked
@@ -88,7 +89,7 @@ class Closer:
         """
         told: list[Callable[[Connection | None], None]] = []
         with connected(self._engine, write=True) as connection:
-            if not connection.scalar(select(func.pg_try_advisory_xact_lock(_LOCK, job_id))):
+            if not try_lock(connection, _LOCK, job_id):
                 return Closing.WAIT
             job = self._jobs.get(job_id, connection)
             if job.state != RUNNING:
@@ -140,12 +141,12 @@ class Closer:
             return Closing.MORE
         zeroes = job.zeroes + 1
         if zeroes == 1:
-            self._jobs.set(job.id, connection, zeroes=1, zero_at=func.clock_timestamp())
+            self._jobs.set(job.id, connection, zeroes=1, zero_at=clock())
             return Closing.WAIT
         seen = self._writers.between(self._sources(job), job.zero_at or job.now)
         if seen.sealed and zeroes < MOST_ZEROES:
             _log.info("Job %d is not at its end: %s", job.id, seen.sealed)
-            self._jobs.set(job.id, connection, zeroes=zeroes, zero_at=func.clock_timestamp())
+            self._jobs.set(job.id, connection, zeroes=zeroes, zero_at=clock())
             return Closing.WAIT
         self._jobs.set(job.id, connection, zeroes=zeroes)
         remarks = [

@@ -1,0 +1,78 @@
+"""What is PostgreSQL's own: column types, upserts, the clock, advisory locks, what it tells of itself.
+
+The statements beside these are SQLAlchemy's, or text of tokens/ and state/ for what it can't say.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Function, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+__all__ = ["ARRAY", "JSONB", "upsert"]
+
+
+def clock() -> Function[Any]:
+    """Return the database's time, as part of a statement; now() stands still in a transaction."""
+    return func.clock_timestamp()
+
+
+def seconds_ago(seconds: float) -> ColumnElement[Any]:
+    """Return the database's time so long ago, as part of a statement."""
+    return clock() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def clock_now(connection: Connection) -> datetime:
+    """Return the database's time."""
+    now: datetime = connection.execute(select(clock())).scalar_one()
+    return now
+
+
+def take_lock(connection: Connection, lock: int) -> None:
+    """Wait for a lock, and hold it until the transaction's end."""
+    connection.execute(select(func.pg_advisory_xact_lock(lock)))
+
+
+def try_lock(connection: Connection, lock: int, number: int) -> bool:
+    """Return whether a lock is free, which is held until the transaction's end then."""
+    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(lock, number))))
+
+
+def try_session_lock(connection: Connection, lock: int) -> bool:
+    """Return whether a lock is free, which is held until the session's end then, or until it is freed."""
+    return bool(connection.scalar(select(func.pg_try_advisory_lock(lock))))
+
+
+def free_session_lock(connection: Connection, lock: int) -> None:
+    """Let go of a lock of the session's."""
+    connection.execute(select(func.pg_advisory_unlock(lock)))
+
+
+VERSION_NUMBER = text("SHOW server_version_num")
+"""Ten thousand times the major version, and more."""
+VERSION = text("SHOW server_version")
+CURRENT_ROLE = text("SELECT current_user")
+ROLE = text("SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user")
+ENCRYPTION = text("SELECT ssl, version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+READ_ONLY = text("SELECT current_setting('transaction_read_only') = 'on', pg_is_in_recovery()")
+"""Whether the session refuses writes, and whether the server only follows another one."""
+SHORT_STATEMENTS = text("SET LOCAL statement_timeout = '3s'")
+IDENTITY = text(
+    "SELECT pg_postmaster_start_time(), (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+"""What tells a database from all others that run now."""
+SCHEMA_USE = text(
+    "SELECT has_schema_privilege(oid, 'USAGE') AS usable, quote_ident(current_user) AS role"
+    " FROM pg_namespace WHERE nspname = :schema"
+)
+TABLE_PRIVILEGES = text(
+    """
+    SELECT c.relname, p.privilege, has_table_privilege(c.oid, p.privilege) AS held
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS p(privilege)
+    WHERE n.nspname = :schema AND c.relkind IN ('r', 'p')
+    """
+)
