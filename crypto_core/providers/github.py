@@ -11,7 +11,6 @@ import json
 from base64 import b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
@@ -21,6 +20,7 @@ from crypto_core.providers.messages import (
     ProviderAnswer,
     Reply,
     Request,
+    RevocationMethod,
     Said,
     basic,
     bearer,
@@ -38,27 +38,16 @@ _ACCEPT = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "202
 _JSON = {"Content-Type": "application/json"}
 
 
-class GitHubRevocation(StrEnum):
-    """How a token is revoked."""
-
-    CREDENTIALS = "credentials"
-    """By /credentials/revoke, many at once, without authentication."""
-    APPLICATION = "application"
-    """By the OAuth app that issued it."""
-    INSTALLATION = "installation"
-    """By itself: an installation token of a GitHub App."""
-
-
 _CREDENTIALS = ("ghp_", "github_pat_", "gho_", "ghu_", "ghr_")
 
 
-def way_of(token: str, endpoints: Endpoints) -> GitHubRevocation | None:
+def way_of(token: str, endpoints: Endpoints) -> RevocationMethod | None:
     """Return how a token can be revoked, None if only by hand."""
     if token.startswith("ghs_"):
-        return GitHubRevocation.INSTALLATION
+        return RevocationMethod.GITHUB_INSTALLATION
     if token.startswith("gho_") and endpoints.github_app:
-        return GitHubRevocation.APPLICATION
-    return GitHubRevocation.CREDENTIALS if token.startswith(_CREDENTIALS) else None
+        return RevocationMethod.GITHUB_APP
+    return RevocationMethod.GITHUB_CREDENTIALS if token.startswith(_CREDENTIALS) else None
 
 
 def question(base: str, token: str) -> Request | str:
@@ -112,17 +101,17 @@ def revocation_by_itself(base: str, token: str) -> Request:
     return Request("DELETE", f"{base}/installation/token", _ACCEPT | bearer(token))
 
 
-def read_revocation(reply: Reply, way: GitHubRevocation) -> Accepted:
+def read_revocation(reply: Reply, way: RevocationMethod) -> Accepted:
     """Return whether GitHub took a revocation. That is no proof that a token is dead."""
     if isinstance(reply, NoAnswer):
         return Accepted(False, reply.reason)
-    if reply.status == (202 if way is GitHubRevocation.CREDENTIALS else 204):
+    if reply.status == (202 if way is RevocationMethod.GITHUB_CREDENTIALS else 204):
         return Accepted(True, "GitHub took the revocation")
     if rate_limited(reply):
         return Accepted(False, f"GitHub takes {REVOCATIONS_AN_HOUR} revocations an hour{_again(reply)}")
-    if reply.status == 401 and way is GitHubRevocation.INSTALLATION:
+    if reply.status == 401 and way is RevocationMethod.GITHUB_INSTALLATION:
         return Accepted(False, "GitHub did not take it any more")
-    if way is GitHubRevocation.APPLICATION and reply.status in (401, 403):
+    if way is RevocationMethod.GITHUB_APP and reply.status in (401, 403):
         return Accepted(False, f"GitHub does not take the app's client id and secret: {unexpected(reply)}")
     return Accepted(False, unexpected(reply))
 

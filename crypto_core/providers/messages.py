@@ -7,6 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from crypto_core.providers.answers import Liveness
@@ -29,6 +30,18 @@ class Target:
     base: str
     email: str = ""
     forwarded: str = ""
+
+
+class RevocationMethod(StrEnum):
+    """How a token is revoked."""
+
+    GITHUB_CREDENTIALS = "github-credentials"
+    """By /credentials/revoke, many at once, without authentication."""
+    GITHUB_APP = "github-app"
+    """By the OAuth app that issued it."""
+    GITHUB_INSTALLATION = "github-installation"
+    """By itself: an installation token of a GitHub App."""
+    SLACK = "slack"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.errors import ProviderError, RefusedError
 from crypto_core.providers import atlassian, github, slack
 from crypto_core.providers.answers import ByHand
 from crypto_core.providers.endpoints import ATLASSIAN, Endpoints, atlassian_site, host_of
-from crypto_core.providers.messages import ProviderAnswer, Request, Said, Target
+from crypto_core.providers.messages import ProviderAnswer, Request, RevocationMethod, Said, Target
 from crypto_core.text.cleaning import clean
 
 _SITE_COLUMNS = ("cloud_base_url", "base_url")
-
-
-class RevocationMethod(StrEnum):
-    """How a token is revoked."""
-
-    GITHUB_CREDENTIALS = "github-credentials"
-    GITHUB_APP = "github-app"
-    GITHUB_INSTALLATION = "github-installation"
-    SLACK = "slack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +35,8 @@ class Provider:
     """What tables may call it besides."""
 
 
-_GITHUB = {
-    github.GitHubRevocation.CREDENTIALS: RevocationMethod.GITHUB_CREDENTIALS,
-    github.GitHubRevocation.APPLICATION: RevocationMethod.GITHUB_APP,
-    github.GitHubRevocation.INSTALLATION: RevocationMethod.GITHUB_INSTALLATION,
-}
-
-
 def _github_revocation(target: Target, token: str, endpoints: Endpoints) -> RevocationMethod | ByHand:
-    way = github.way_of(token, endpoints)
-    return ByHand(target.ref, target.provider, github.by_hand()) if way is None else _GITHUB[way]
+    return github.way_of(token, endpoints) or ByHand(target.ref, target.provider, github.by_hand())
 
 
 def _slack_revocation(target: Target, token: str, endpoints: Endpoints) -> RevocationMethod | ByHand:

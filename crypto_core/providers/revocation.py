@@ -12,8 +12,7 @@ from crypto_core.providers import github, slack
 from crypto_core.providers.answers import Liveness, Progress, Revoked
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_polling import PollingLimits, in_turn, prove
-from crypto_core.providers.messages import Accepted, NoAnswer, Reply, Said, Target
-from crypto_core.providers.registry import RevocationMethod
+from crypto_core.providers.messages import Accepted, NoAnswer, Reply, Request, RevocationMethod, Said, Target
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -88,32 +87,30 @@ class Revocation:
 
     def _slack(self, ref: TokenRef) -> None:
         order = self._orders[ref]
-        request = slack.revocation(order.target.base, order.token.reveal())
-        reply = self._transport.send(request, self._cancelled)
+        reply = self._sent(slack.revocation(order.target.base, order.token.reveal()))
         self._took_it([ref], reply, slack.read_revocation(reply))
 
     def _installation(self, ref: TokenRef) -> None:
         order = self._orders[ref]
-        request = github.revocation_by_itself(order.target.base, order.token.reveal())
-        reply = self._transport.send(request, self._cancelled)
-        self._took_it([ref], reply, github.read_revocation(reply, github.GitHubRevocation.INSTALLATION))
+        reply = self._sent(github.revocation_by_itself(order.target.base, order.token.reveal()))
+        self._took_it([ref], reply, github.read_revocation(reply, order.way))
 
     def _app(self, ref: TokenRef, others: list[TokenRef]) -> None:
-        request = github.revocation_by_app(self._endpoints, self._orders[ref].token.reveal())
-        reply = self._transport.send(request, self._cancelled)
+        order = self._orders[ref]
+        reply = self._sent(github.revocation_by_app(self._endpoints, order.token.reveal()))
         if github.is_not_the_apps(reply):
             with self._lock:
                 others.append(ref)
             return
-        self._took_it([ref], reply, github.read_revocation(reply, github.GitHubRevocation.APPLICATION))
+        self._took_it([ref], reply, github.read_revocation(reply, order.way))
 
     def _credentials(self, refs: Sequence[TokenRef]) -> None:
         for first in range(0, len(refs), github.BATCH):
             stop_if(self._cancelled)
             some = refs[first : first + github.BATCH]
             tokens = [self._orders[ref].token.reveal() for ref in some]
-            reply = self._transport.send(github.revocation(self._endpoints.github, tokens), self._cancelled)
-            took = github.read_revocation(reply, github.GitHubRevocation.CREDENTIALS)
+            reply = self._sent(github.revocation(self._endpoints.github, tokens))
+            took = github.read_revocation(reply, RevocationMethod.GITHUB_CREDENTIALS)
             self._took_it(some, reply, took)
             if not isinstance(reply, NoAnswer) and github.rate_limited(reply):
                 # More of them would only be refused, too.
@@ -121,6 +118,9 @@ class Revocation:
                     (ref, Accepted(False, f"not sent: {took.reason}")) for ref in refs[first + len(some) :]
                 )
                 return
+
+    def _sent(self, request: Request) -> Reply:
+        return self._transport.send(request, self._cancelled)
 
     def _took_it(self, refs: Sequence[TokenRef], reply: Reply, took: Accepted) -> None:
         with self._lock:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from crypto_core.providers import github
 from crypto_core.providers.answers import ByHand, RevocationPlan
 from crypto_core.providers.endpoints import GITHUB, Endpoints
-from crypto_core.providers.messages import Target
-from crypto_core.providers.registry import PROVIDERS, RevocationMethod
+from crypto_core.providers.messages import RevocationMethod, Target
+from crypto_core.providers.registry import PROVIDERS
 from crypto_core.providers.revocation import RevocationOrder
 from crypto_core.providers.sendable_tokens import Unopened, stored_alike, wipe
 from crypto_core.providers.targets import hosts

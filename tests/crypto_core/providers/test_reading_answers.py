@@ -11,7 +11,7 @@ import pytest
 from crypto_core.providers import atlassian, github, slack
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.providers.messages import ProviderAnswer, Request, Target
+from crypto_core.providers.messages import ProviderAnswer, Request, RevocationMethod, Target
 from crypto_core.providers.registry import provider_of
 from crypto_core.references import TokenRef
 
@@ -149,9 +149,9 @@ def test_revocations_of_leaked_credentials_are_not_authenticated() -> None:
 def test_github_tokens_are_revoked_by_their_kind() -> None:
     plain, app = Endpoints(), Endpoints(github_client_id="i", github_client_secret="s")
     ways = {t: github.way_of(t + "1", plain) for t in ("ghp_", "github_pat_", "gho_", "ghu_", "ghr_")}
-    assert set(ways.values()) == {github.GitHubRevocation.CREDENTIALS}
-    assert github.way_of("ghs_1", plain) is github.GitHubRevocation.INSTALLATION
-    assert github.way_of("gho_1", app) is github.GitHubRevocation.APPLICATION
+    assert set(ways.values()) == {RevocationMethod.GITHUB_CREDENTIALS}
+    assert github.way_of("ghs_1", plain) is RevocationMethod.GITHUB_INSTALLATION
+    assert github.way_of("gho_1", app) is RevocationMethod.GITHUB_APP
     assert github.way_of("0123456789abcdef", plain) is None
     assert "s3cret" not in repr(Endpoints(github_client_secret="s3cret"))
 
