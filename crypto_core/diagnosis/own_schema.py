@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from crypto_core.database import state
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import SCHEMA_USE, TABLE_PRIVILEGES
 from crypto_core.database.schema import SCHEMA, metadata
-from crypto_core.database.state.installation import installed_version
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.errors import KeydeckError
 from crypto_core.guard.operations import READ, KeydeckRole, own_tables
@@ -65,7 +64,8 @@ def _table(topic: Topic, table: str, held: set[tuple[str, str]], role: str, read
 
 
 def _version(engine: Engine, schema: Topic) -> Check:
-    there = installed_version(engine) or ""
+    with connected(engine) as connection:
+        there = str(connection.scalar(text(f"SELECT version_num FROM {SCHEMA}.version")) or "")  # noqa: S608
     latest, known = _versions()
     if there == latest:
         return schema.ok(f"There, version {there}.")

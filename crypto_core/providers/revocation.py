@@ -58,7 +58,7 @@ class Revocation:
         self._said: dict[TokenRef, Said] = {}
         self._settled: set[TokenRef] = set()
 
-    def run(self) -> str:
+    def carry_out(self) -> str:
         """Revoke and prove; returns what stopped it, "" if nothing did."""
         try:
             self._send()

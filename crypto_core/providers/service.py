@@ -283,7 +283,9 @@ class ProviderService:
             )
             try:
                 return RevocationResult(
-                    stopped_by=revocation.run(), tokens=revocation.results(), by_hand=plan.by_hand
+                    stopped_by=revocation.carry_out(),
+                    tokens=revocation.results(),
+                    by_hand=plan.by_hand,
                 )
             except BaseException:
                 run.so_far |= counts_of(RevocationResult(revocation.results(), plan.by_hand, ""))

@@ -19,7 +19,7 @@ from screens.incidents.work import approval_gate
 EVERY_SECONDS = 3.0
 
 
-class Asking:
+class ApprovalRequests:
     """Asks where requests stand, at most one call at a time; `changed` is called with each answer."""
 
     def __init__(self, node: DOMNode, facts: Facts, changed: Callable[[], None]) -> None:

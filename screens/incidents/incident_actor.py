@@ -233,12 +233,8 @@ class IncidentActor(MainScreen):
         )
         note = text or await self._asked_text("Note", about, "Keep")
         if note:
-            service, written = incident_work(self.facts), note
-            ask(
-                self.app,
-                lambda _: self._kept("Note", lambda: service.note(self.incident, written, id_)),
-                lambda answer: self._said(answer, "Noted in the timeline."),
-                group="incident",
+            self._keep_text(
+                "Note", lambda work: work.note(self.incident, note, id_), "Noted in the timeline."
             )
 
     @work(exclusive=True, group="write")
@@ -249,13 +245,19 @@ class IncidentActor(MainScreen):
         title = "Close the incident"
         words = outcome or await self._asked_text(title, about, "Close it", proposed)
         if words:
-            service, written = incident_work(self.facts), words
-            ask(
-                self.app,
-                lambda _: self._kept(title, lambda: service.close(self.incident, written)),
-                lambda answer: self._said(answer, "Closed. E writes the report."),
-                group="incident",
+            self._keep_text(
+                title, lambda work: work.close(self.incident, words), "Closed. E writes the report."
             )
+
+    def _keep_text(self, title: str, keep: Callable[[IncidentService], object], words: str) -> None:
+        """Keep what was typed for `title`; then say so."""
+        service = incident_work(self.facts)
+        ask(
+            self.app,
+            lambda _: self._kept(title, lambda: keep(service)),
+            lambda answer: self._said(answer, words),
+            group="incident",
+        )
 
     async def _asked_text(self, title: str, about: str, label: str, proposed: str = "") -> str:
         from screens.widgets.ask_text import AskText

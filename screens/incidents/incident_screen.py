@@ -21,7 +21,7 @@ from screens.answer_screen import AnswerScreen
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
-from screens.incidents.approving import Asking, request_words
+from screens.incidents.approving import ApprovalRequests, request_words
 from screens.incidents.incident_actor import IncidentActor
 from screens.incidents.next_thing import hint
 from screens.incidents.phases import AtStep, StepList, phase_lines
@@ -67,7 +67,7 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
         self._join: PendingCall[None] | None = None
         self._joined: datetime | None = None
         self._join_trouble: Trouble | None = None
-        self._requests = Asking(self, facts, self._paint)
+        self._requests = ApprovalRequests(self, facts, self._paint)
 
     def body(self) -> Iterable[Widget]:
         """Trouble if there is any, the steps with the one under the cursor, and what Enter does."""

@@ -120,7 +120,7 @@ class InputsForm(VerticalScroll, can_focus=False):
         else:
             self.post_message(self.Filled())
 
-    def take(self) -> Mapping[str, str | Secret] | None:
+    def take_inputs(self) -> Mapping[str, str | Secret] | None:
         """Return what was entered, None where something is missing. Secret fields are empty from then on."""
         for number, field in enumerate(self._fields):
             widget = self.query_one(f"#field-{number}")

@@ -103,7 +103,7 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
     async def preview(self) -> None:
         """Take what was entered, and go on."""
         for form in self.query(InputsForm):
-            taken = form.take()
+            taken = form.take_inputs()
             if taken is None:
                 return
             self._inputs.update(taken)

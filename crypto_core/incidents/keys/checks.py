@@ -7,6 +7,7 @@ from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.locked_policy import USES
 from crypto_core.incidents.keys.subject import (
     LEFT_OUT,
+    PENDING,
     READERS,
     RESPONDER,
     at,
@@ -24,10 +25,8 @@ from crypto_core.keys.changes.reading import at_risk
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.state import KeyState
-from crypto_core.reencryption.jobs.access import AccessComparison
 from crypto_core.text.counting import counted
 
-PENDING = ("PendingDeletion", "PendingReplicaDeletion")
 _UNREAD = "whoever decrypts today:"
 """How a loss begins that nobody can tell; see AccessComparison."""
 _ALONE = "everyone"
@@ -78,12 +77,7 @@ class KeyChecks:
         if not new.usable:
             return CheckResult(CheckState.NOT_YET, (*lines, f"Enable it: keydeck keys enable {new.key_arn}"))
         left_out = tuple(a for a in listed(situation.incident.values.get(LEFT_OUT, "")) if "*" not in a)
-        compared = AccessComparison(
-            self._services.keys,
-            self._services.policies,
-            self._services.witness,
-            identity=self._services.identity,
-        ).compare_access(old.key_arn, new.key_arn, left_out)
+        compared = self._services.access_comparison().compare_access(old.key_arn, new.key_arn, left_out)
         lost = [x for x in compared.losses if not x.startswith(_ALONE)]
         unread = [x for x in lost if x.startswith(_UNREAD)]
         lines += [f"Loses access: {x}" for x in lost if x not in unread] + [f"Not known: {x}" for x in unread]

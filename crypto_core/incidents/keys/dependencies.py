@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.replacement.service import ManualRotation
     from crypto_core.keys.replacement.witness import UseWitness
     from crypto_core.keys.service import StatusService
+    from crypto_core.reencryption.jobs.access import AccessComparison
     from crypto_core.reencryption.jobs.service import JobService
     from crypto_core.trail.key_watch.monitor import KeyMonitor
     from crypto_core.trail.rules.service import TrailRules
@@ -57,3 +58,9 @@ class KeyDependencies:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     settle_seconds: float = 10.0
     at_work: Callable[[int], bool] = lambda job: False
+
+    def access_comparison(self) -> AccessComparison:
+        """Return what tells who loses access with another key."""
+        from crypto_core.reencryption.jobs.access import AccessComparison
+
+        return AccessComparison(self.keys, self.policies, self.witness, identity=self.identity)

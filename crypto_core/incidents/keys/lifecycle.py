@@ -11,14 +11,13 @@ from collections.abc import Callable
 from crypto_core.errors import KeyNotFoundError, KmsError, RefusedError
 from crypto_core.incidents.keys.bundle import KeyAction, bundled
 from crypto_core.incidents.keys.dependencies import KeyDependencies
-from crypto_core.incidents.keys.subject import entered, everywhere, old_key, unasked
+from crypto_core.incidents.keys.subject import PENDING, entered, everywhere, old_key, unasked
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField, Situation
 from crypto_core.key_names import in_region
 from crypto_core.keys.changes.change import DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.state import KeyState
 
-PENDING = ("PendingDeletion", "PendingReplicaDeletion")
 DAYS, REGION, REPLICA = "days", "region", "replica"
 _BACKUPS = (
     "Backups and dumps of the database may hold tokens under this key: after the deletion nobody can ever "

@@ -15,7 +15,16 @@ from crypto_core.errors import KmsError, RefusedError
 from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.event_fetching import begin_of
 from crypto_core.incidents.keys.bundle import Bundle, KeyAction, bundled, digest_of
-from crypto_core.incidents.keys.subject import LEFT_OUT, NEW_KEY, entered, listed, old_key, remembered, said
+from crypto_core.incidents.keys.subject import (
+    LEFT_OUT,
+    NEW_KEY,
+    PENDING,
+    entered,
+    listed,
+    old_key,
+    remembered,
+    said,
+)
 from crypto_core.incidents.keys.workers import Workers, responder_of, workers_of
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.steps.step_contracts import (
@@ -29,12 +38,10 @@ from crypto_core.key_names import same_key, short_key
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.policy.least_privilege import Role, is_principal
 from crypto_core.keys.state import KeyState
-from crypto_core.reencryption.jobs.access import AccessComparison
 from crypto_core.text.cleaning import clean
 
 NEW = "new"
 KEY, ALIAS, PLATFORM = "key", "alias", "platform"
-_PENDING = ("PendingDeletion", "PendingReplicaDeletion")
 _TRIES = 20
 
 
@@ -175,12 +182,7 @@ class MakingKey(KeyAction):
                 f"{key.name} is {key.state}, {key.spec}: tokens need an enabled symmetric customer key.",
                 remedy="Choose another one, or make a new one.",
             )
-        compared = AccessComparison(
-            self._services.keys,
-            self._services.policies,
-            self._services.witness,
-            identity=self._services.identity,
-        ).compare_access(old.key_arn, key.key_arn)
+        compared = self._services.access_comparison().compare_access(old.key_arn, key.key_arn)
         values = ((NEW_KEY, key.key_arn), (LEFT_OUT, ""))
         return ActionPlan(
             title=f"Take {key.name} in place of {old.name}",
@@ -236,7 +238,7 @@ class MakingKey(KeyAction):
         """The key that was made for this incident, by its description."""
         wanted = description_of(incident, old.key_arn)
         for state in states:
-            if state.description == wanted and state.state not in _PENDING and not state.is_replica:
+            if state.description == wanted and state.state not in PENDING and not state.is_replica:
                 return state
         return None
 

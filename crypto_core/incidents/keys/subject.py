@@ -22,6 +22,9 @@ LEFT_OUT = "left_out"
 RESPONDER = "responder"
 READERS = "readers"
 
+PENDING = ("PendingDeletion", "PendingReplicaDeletion")
+"""The states of a key that is to be deleted."""
+
 _VALUE_LIMIT = 1_900
 """Characters of a value: an incident keeps 2,000 of each."""
 
