@@ -17,7 +17,6 @@ from typing import Any
 from crypto_core.envelope.formats import Format
 from crypto_core.errors import EvidenceError, KeydeckError
 from crypto_core.incidents.model import EvidencePiece
-from crypto_core.incidents.report.parts import ReportJob
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.providers.answers import Liveness
 from crypto_core.text.counting import counted
@@ -56,6 +55,19 @@ class CensusCounts:
         return sum(
             self.by_format.get(f.value, 0) for f in Format if not f.protected and f is not Format.EMPTY
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ReportJob:
+    """A job that did a part of it. Counts are of tokens."""
+
+    id: int
+    verb: str
+    state: str
+    tokens: int | None
+    done: int | None
+    given_up: int | None
+    evidence: int | None
 
 
 @dataclass(frozen=True, slots=True)

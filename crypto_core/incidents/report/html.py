@@ -11,9 +11,9 @@ from base64 import b64encode
 from collections.abc import Iterator
 from html import escape
 
-from crypto_core.incidents.report.outline import headline, outline
-from crypto_core.incidents.report.parts import DRAFT, Signed
-from crypto_core.incidents.report.sections import Cell, ReportTable, Section, TextLook, Tone
+from crypto_core.incidents.report.cells import Cell, ReportTable, ShownSection, TextLook, Tone
+from crypto_core.incidents.report.section import Signed
+from crypto_core.incidents.report.sections.overview import DRAFT, SummarySection
 from crypto_core.incidents.report.stylesheet import BAR_STEPS, STYLESHEET
 
 _POLICY = (
@@ -32,8 +32,8 @@ def as_html(signed: Signed) -> str:
 
 
 def _page(signed: Signed) -> Iterator[str]:
-    head = signed.report.head
-    sections = outline(signed)
+    summary = signed.report.section(SummarySection)
+    head, sections = summary.head, signed.shown_sections()
     yield "<!doctype html>"
     yield '<html lang="en"><head><meta charset="utf-8">'
     yield f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">'
@@ -44,9 +44,9 @@ def _page(signed: Signed) -> Iterator[str]:
     yield f'<body class="{"draft" if head.state == DRAFT else "final"}"><header>'
     yield f'<p class="kind">Incident report <b>{escape(head.name)}</b></p>'
     yield f'<h1 dir="auto">{escape(head.title)}</h1>'
-    yield f'<p class="state">{escape(headline(signed.report))}</p>'
+    yield f'<p class="state">{escape(summary.headline)}</p>'
     yield '<ul class="figures">'
-    for figure in signed.report.figures:
+    for figure in summary.figures:
         note = f" <small>{escape(figure.note)}</small>" if figure.note else ""
         yield f"<li><span>{escape(figure.name)}</span> <b>{escape(figure.value)}</b>{note}</li>"
     yield "</ul>"
@@ -57,7 +57,7 @@ def _page(signed: Signed) -> Iterator[str]:
     yield "</main></body></html>"
 
 
-def _section(section: Section) -> Iterator[str]:
+def _section(section: ShownSection) -> Iterator[str]:
     yield f'<section id="{section.id}" aria-labelledby="{section.id}-title">'
     yield f'<h2 id="{section.id}-title">{escape(section.title)}</h2>'
     if section.lead:

@@ -2,9 +2,8 @@
 
 The exported document is {"report": …, "sha256": …, "signature": … or null, "unsigned_because": …}. The report
 has "schema" and "schema_version"; the version goes up whenever a member is renamed, removed or comes to mean
-something else, not when one is added. Its members are those of parts.Report: head, scope, figures,
-open_points, times, found, census, tokens, jobs, steps, timeline, actions, actions_left_out, evidence, people
-and journal_state. Moments are ISO 8601 in UTC, durations are in seconds, what isn't known is null.
+something else, not when one is added. Its members are the fields of all sections. Moments are ISO 8601 in
+UTC, durations are in seconds, what isn't known is null.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from crypto_core.incidents.report.parts import Report, Signed
+from crypto_core.incidents.report.section import Report, Signed
 
 SCHEMA = "keydeck incident report"
 SCHEMA_VERSION = 1
@@ -24,7 +23,9 @@ SCHEMA_VERSION = 1
 
 def as_json(report: Report) -> dict[str, Any]:
     """Return the report as a JSON document's part."""
-    members = {field.name: _value(getattr(report, field.name)) for field in fields(report)}
+    members: dict[str, Any] = {}
+    for section in report.sections:
+        members |= _value(section)
     return {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **members}
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from crypto_core.incidents.report.outline import headline, outline
-from crypto_core.incidents.report.parts import Signed
-from crypto_core.incidents.report.sections import Cell, ReportTable, Section, TextLook
+from crypto_core.incidents.report.cells import Cell, ReportTable, ShownSection, TextLook
+from crypto_core.incidents.report.section import Signed
+from crypto_core.incidents.report.sections.overview import SummarySection
 from crypto_core.text.cleaning import clean
 
 # A character reference can't be taken for structure (CommonMark 0.31, section 2.5), nor can it be undone by
@@ -31,17 +31,18 @@ _LIMIT = 4000
 
 def as_markdown(signed: Signed) -> str:
     """Return the report, with a line break at its end."""
-    head = signed.report.head
+    summary = signed.report.section(SummarySection)
+    head = summary.head
     lines = [
         f"# {escaped(head.name)} {escaped(head.title)}",
         "",
-        f"**{escaped(headline(signed.report))}**",
+        f"**{escaped(summary.headline)}**",
         "",
     ]
-    for figure in signed.report.figures:
+    for figure in summary.figures:
         note = f" ({escaped(figure.note)})" if figure.note else ""
         lines.append(f"- {escaped(figure.name)}: **{escaped(figure.value)}**{note}")
-    for section in outline(signed):
+    for section in signed.shown_sections():
         lines += ["", *_section(section)]
     return "\n".join(lines) + "\n"
 
@@ -53,7 +54,7 @@ def escaped(text: str) -> str:
     return _BLOCK.sub(r"\1\\\2", line)
 
 
-def _section(section: Section) -> Iterator[str]:
+def _section(section: ShownSection) -> Iterator[str]:
     yield f"## {escaped(section.title)}"
     if section.lead:
         yield from ("", escaped(section.lead))

@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import Any
 
-from crypto_core.incidents.report.parts import Report
+from crypto_core.incidents.report.section import Report
 from crypto_core.log.redaction import redacted
 from crypto_core.text.cleaning import CleanText, clean
 

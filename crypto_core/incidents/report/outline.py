@@ -1,45 +1,46 @@
-"""Which sections a report has, in the order in which a reader needs them: what is wrong comes first."""
+"""Which sections a report has, in the order in which a reader needs them: what is wrong comes first.
+
+Redacted by construction: everything comes from models that hold no secret, evidence gives only what an
+allow-list names (exhibits.py), and the whole passes masking.py, for what people write into notes.
+"""
 
 from __future__ import annotations
 
-from crypto_core.incidents.report.overview import (
-    census,
-    integrity,
-    open_points,
-    scope,
-    summary,
-    times,
-    tokens,
+from crypto_core.incidents.report.masking import masked
+from crypto_core.incidents.report.section import Report, ReportSection, Sources
+from crypto_core.incidents.report.sections.actions import ActionsSection
+from crypto_core.incidents.report.sections.census import CensusSection
+from crypto_core.incidents.report.sections.open_points import OpenPointsSection
+from crypto_core.incidents.report.sections.overview import (
+    ScopeSection,
+    SummarySection,
+    TimesSection,
+    VouchingSection,
 )
-from crypto_core.incidents.report.parts import DRAFT, Report, Signed
-from crypto_core.incidents.report.records import Names, actions, evidence, people, steps, timeline
-from crypto_core.incidents.report.sections import Section
-from crypto_core.incidents.report.words import moment_utc
+from crypto_core.incidents.report.sections.records import (
+    EvidenceSection,
+    PeopleSection,
+    StepsSection,
+    TimelineSection,
+)
+from crypto_core.incidents.report.sections.tokens import TokensSection
+
+SECTIONS: tuple[type[ReportSection], ...] = (
+    SummarySection,
+    OpenPointsSection,
+    ScopeSection,
+    TimesSection,
+    CensusSection,
+    TokensSection,
+    StepsSection,
+    TimelineSection,
+    ActionsSection,
+    EvidenceSection,
+    PeopleSection,
+    VouchingSection,
+)
 
 
-def headline(report: Report) -> str:
-    """Return the sentence under the title, which says whether the report is final."""
-    head = report.head
-    if head.state == DRAFT:
-        return f"DRAFT: the incident is open. This is how it stood on {moment_utc(head.made_at)}."
-    return f"FINAL: closed on {moment_utc(head.closed_at)} by {head.closed_by or 'nobody named'}."
-
-
-def outline(signed: Signed) -> tuple[Section, ...]:
-    """Return all sections."""
-    report = signed.report
-    names = Names.of(report)
-    return (
-        summary(report),
-        open_points(report),
-        scope(report),
-        times(report),
-        census(report),
-        tokens(report),
-        steps(report, names),
-        timeline(report, names),
-        actions(report, names),
-        evidence(report, names),
-        people(report),
-        integrity(signed),
-    )
+def build(sources: Sources) -> Report:
+    """Return the report of an incident as it stands."""
+    return masked(Report(tuple(sources.section(kind) for kind in SECTIONS)))

@@ -11,11 +11,12 @@ from crypto_core.database.state.journal import Journal, JournalEntry
 from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.guard.signature import Signer
 from crypto_core.incidents.model import IncidentView
-from crypto_core.incidents.report.document import build
+from crypto_core.incidents.report.exhibits import read
 from crypto_core.incidents.report.html import as_html
 from crypto_core.incidents.report.json import exported
 from crypto_core.incidents.report.markdown import as_markdown
-from crypto_core.incidents.report.parts import Signed
+from crypto_core.incidents.report.outline import build
+from crypto_core.incidents.report.section import Signed, Sources
 from crypto_core.incidents.report.signing import NO_KEY, ReportCheck, check_report, sign
 from crypto_core.text.cleaning import clean
 
@@ -71,14 +72,19 @@ class ReportService:
         """Return the document with its signature. A journal or a key that fails is told in it."""
         entries, state, remarks = self._read_journal(view)
         report = build(
-            view,
-            evidence=lambda piece: self._evidence(view.incident.id, piece),
-            journal=entries,
-            journal_state=state,
-            now=self._clock(),
-            host=self._host,
-            version=self._version,
-            remarks=remarks,
+            Sources(
+                view,
+                tuple(
+                    read(piece, lambda number: self._evidence(view.incident.id, number))
+                    for piece in view.evidence
+                ),
+                journal=entries,
+                journal_state=state,
+                now=self._clock(),
+                host=self._host,
+                version=self._version,
+                remarks=remarks,
+            )
         )
         return sign(report, self._signer, no_signer_because=self._no_signer_because)
 

@@ -16,7 +16,7 @@ from crypto_core.errors import KeydeckError, RefusedError
 from crypto_core.guard.signature import Signature, Signer, digest_of
 from crypto_core.incidents.report.json import as_json, canonical, written
 from crypto_core.incidents.report.masking import shown
-from crypto_core.incidents.report.parts import Report, Signed
+from crypto_core.incidents.report.section import Report, Signed
 from crypto_core.text.cleaning import clean
 
 PURPOSE = "incident report"

@@ -12,8 +12,10 @@ from typing import Any
 
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.guard.signature import Signature, Signer
-from crypto_core.incidents.report.document import build
-from crypto_core.incidents.report.parts import Report
+from crypto_core.incidents.report.exhibits import read
+from crypto_core.incidents.report.outline import build
+from crypto_core.incidents.report.section import Report, Sources
+from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.service import ReportService
 from tests.crypto_core.incidents.sample import Sample, at
 
@@ -68,20 +70,23 @@ def service_of(
 def report_of(
     sample: Sample, *, evidence: Callable[[int], str] | None = None, now: datetime = MADE
 ) -> Report:
+    content = evidence or sample.evidence
     return build(
-        sample.view,
-        evidence=evidence or sample.evidence,
-        journal=sample.journal,
-        journal_state="the chain is whole",
-        now=now,
-        host="ops-1",
-        version="0.1.0",
+        Sources(
+            sample.view,
+            tuple(read(piece, content) for piece in sample.view.evidence),
+            journal=sample.journal,
+            journal_state="the chain is whole",
+            now=now,
+            host="ops-1",
+            version="0.1.0",
+        )
     )
 
 
 def told(report: Report) -> list[str]:
     """The open points, a line each."""
-    return [f"{p.severity.value}: {p.about}: {p.text}" for p in report.open_points]
+    return [f"{p.severity.value}: {p.about}: {p.text}" for p in report.section(OpenPointsSection).open_points]
 
 
 def sown(sample: Sample, text: Callable[[], str]) -> Sample:

@@ -10,6 +10,12 @@ import pytest
 
 from crypto_core.errors import DatabaseError, EvidenceError
 from crypto_core.incidents.model import CheckState, StepState
+from crypto_core.incidents.report.section import Report
+from crypto_core.incidents.report.sections.actions import ActionsSection
+from crypto_core.incidents.report.sections.census import CensusSection
+from crypto_core.incidents.report.sections.overview import Head, SummarySection
+from crypto_core.incidents.report.sections.records import EvidenceSection, PeopleSection
+from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.service import FORMS
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
 from tests.crypto_core.incidents.report.making import HmacSigner, report_of, service_of, sown, told
@@ -32,17 +38,21 @@ def finished() -> Sample:
     return sample()
 
 
+def head_of(report: Report) -> Head:
+    return report.section(SummarySection).head
+
+
 def test_a_closed_incident_is_final_and_an_open_one_a_draft(finished: Sample) -> None:
     final = report_of(finished)
     draft = report_of(sample(open_=True), now=at(15))
-    assert (final.head.state, draft.head.state) == ("FINAL", "DRAFT")
-    assert final.head.runbook_digest == finished.view.runbook.digest
+    assert (head_of(final).state, head_of(draft).state) == ("FINAL", "DRAFT")
+    assert head_of(final).runbook_digest == finished.view.runbook.digest
     assert any(line.startswith("low: 7 steps not begun") for line in told(draft))
     assert any("Switch the platform to it: Begun, not ended." in line for line in told(draft))
 
 
 def test_the_first_and_the_last_census_are_compared_by_key_and_by_format(finished: Sample) -> None:
-    census = report_of(finished).census
+    census = report_of(finished).section(CensusSection).census
     assert census is not None
     by_key = {row.name: (row.before, row.after) for row in census.by_key}
     assert by_key[OLD_KEY] == (9804, 0), "all materials of a key together"
@@ -52,20 +62,20 @@ def test_the_first_and_the_last_census_are_compared_by_key_and_by_format(finishe
         "dev": (31, 0),
         "plaintext": (412, 0),
     }
-    figures = {figure.name: figure.value for figure in report_of(finished).figures}
+    figures = {figure.name: figure.value for figure in report_of(finished).section(SummarySection).figures}
     assert figures["Under old key"] == "9,804 → 0"
     assert figures["Not protected"] == "443 → 0"
 
 
 def test_the_census_of_a_restored_database_is_no_after(finished: Sample) -> None:
     restored = {"database": "restored", "by_format": {"v1": 5}, "keys": []}
-    census = report_of(finished.with_evidence("census", restored)).census
+    census = report_of(finished.with_evidence("census", restored)).section(CensusSection).census
     assert census is not None
     assert census.after_evidence == 17
 
 
 def test_one_census_alone_has_no_after() -> None:
-    census = report_of(sample(open_=True), now=at(15)).census
+    census = report_of(sample(open_=True), now=at(15)).section(CensusSection).census
     assert census is not None
     assert census.after_at is None
     assert {row.after for row in (*census.by_key, *census.by_format)} == {None}
@@ -100,12 +110,13 @@ def test_a_failed_check_is_worse_than_an_unseen_one_and_no_check_at_all_is_told(
 
 
 def test_what_the_steps_have_counted_of_tokens_goes_before_what_evidence_lists(finished: Sample) -> None:
-    tokens = report_of(finished).tokens
+    tokens = report_of(finished).section(TokensSection).tokens
     assert (tokens.dead, tokens.alive, tokens.not_known, tokens.by_hand) == (2, 0, 1, 1)
     values = {**finished.view.incident.values, "dead": "4", "alive": "1", "unknown_liveness": "0"}
     view = replace(finished.view, incident=replace(finished.view.incident, values=values))
     counted = report_of(replace(finished, view=view))
-    assert (counted.tokens.dead, counted.tokens.alive, counted.tokens.not_known) == (4, 1, 0)
+    tokens = counted.section(TokensSection).tokens
+    assert (tokens.dead, tokens.alive, tokens.not_known) == (4, 1, 0)
     assert "high: Tokens: 1 token is still alive." in told(counted)
 
 
@@ -116,7 +127,7 @@ def test_silence_takes_no_answer_back_and_a_dead_token_is_not_left_by_hand(finis
             {"reference": "jira_connection.access_token:j-5", "liveness": "dead"},
         ]
     }
-    tokens = report_of(finished.with_evidence("liveness", later)).tokens
+    tokens = report_of(finished.with_evidence("liveness", later)).section(TokensSection).tokens
     assert (tokens.dead, tokens.not_known, tokens.by_hand) == (3, 1, 0)
 
 
@@ -129,9 +140,9 @@ def test_evidence_that_is_not_what_was_captured_is_told_and_not_used(finished: S
         return finished.evidence(number) + (" " if number == 17 else "")
 
     report = report_of(finished, evidence=changed)
-    assert {row.id for row in report.evidence if not row.agrees} == {14, 15, 17}
-    assert report.census is not None
-    assert report.census.after_at is None, "a census that was changed proves nothing"
+    assert {row.id for row in report.section(EvidenceSection).evidence if not row.agrees} == {14, 15, 17}
+    assert report.section(CensusSection).census is not None
+    assert report.section(CensusSection).census.after_at is None, "a census that was changed proves nothing"
     lines = told(report)
     assert (
         "critical: Evidence 17, Census at the end: Its content no longer has the hash that was captured."
@@ -156,16 +167,16 @@ def test_evidence_that_is_not_what_was_captured_is_told_and_not_used(finished: S
 def test_evidence_of_any_content_leaves_the_report_standing(finished: Sample, content: str) -> None:
     for kind in ("census", "job", "liveness"):
         report = report_of(finished.with_evidence(kind, content))
-        assert report.evidence[-1].agrees
-        assert report.census is not None
-        assert report.census.after_evidence == 17
+        assert report.section(EvidenceSection).evidence[-1].agrees
+        assert report.section(CensusSection).census is not None
+        assert report.section(CensusSection).census.after_evidence == 17
 
 
 def test_actions_are_those_of_the_time_and_of_the_jobs_and_say_whether_they_name_the_incident(
     finished: Sample,
 ) -> None:
     report = report_of(finished)
-    assert [(row.seq, row.related) for row in report.actions] == [
+    assert [(row.seq, row.related) for row in report.section(ActionsSection).actions] == [
         (101, True),
         (102, True),
         (103, False),
@@ -173,7 +184,7 @@ def test_actions_are_those_of_the_time_and_of_the_jobs_and_say_whether_they_name
         (105, True),
         (106, True),
     ]
-    assert report.actions[4].detail == "done: 9804 · remarks: 2 entries · run: r31"
+    assert report.section(ActionsSection).actions[4].detail == "done: 9804 · remarks: 2 entries · run: r31"
 
 
 def test_many_actions_are_cut_to_those_that_name_the_incident_and_the_rest_is_counted(
@@ -182,23 +193,27 @@ def test_many_actions_are_cut_to_those_that_name_the_incident_and_the_rest_is_co
     others = tuple(journal_entry(1000 + n, 50, "keys show", "alias/other", "done") for n in range(2000))
     twelfth = journal_entry(5000, 50, "incident note", "INC-71", "done")
     report = report_of(replace(finished, journal=(*finished.journal, *others, twelfth)))
-    assert len(report.actions) == 1000
-    assert {101, 102, 104, 105, 106} <= {row.seq for row in report.actions}
-    assert [row.seq for row in report.actions] == sorted(row.seq for row in report.actions)
-    assert report.actions_left_out == 1007
-    assert not any(row.related for row in report.actions if row.seq >= 1000), "INC-71 is not INC-7"
+    assert len(report.section(ActionsSection).actions) == 1000
+    assert {101, 102, 104, 105, 106} <= {row.seq for row in report.section(ActionsSection).actions}
+    assert [row.seq for row in report.section(ActionsSection).actions] == sorted(
+        row.seq for row in report.section(ActionsSection).actions
+    )
+    assert report.section(ActionsSection).actions_left_out == 1007
+    assert not any(row.related for row in report.section(ActionsSection).actions if row.seq >= 1000), (
+        "INC-71 is not INC-7"
+    )
     assert any("1,007 entries of that time are left out" in line for line in told(report))
 
 
 def test_everybody_who_took_part_is_named_with_what_they_did(finished: Sample) -> None:
-    people = {one.who: one for one in report_of(finished).people}
+    people = {one.who: one for one in report_of(finished).section(PeopleSection).people}
     assert (people[ANA].steps, people[ANA].evidence, people[ANA].entries) == (8, 5, 5)
     assert (people[BEN].steps, people[BEN].evidence, people[BEN].entries) == (3, 2, 3)
     assert people[ANA].first_at == at(0)
 
 
 def test_jobs_are_told_by_evidence_and_those_that_are_not_are_named(finished: Sample) -> None:
-    jobs = report_of(finished).jobs
+    jobs = report_of(finished).section(TokensSection).jobs
     assert [(job.id, job.state, job.done) for job in jobs] == [(31, "done", 9804), (32, "", None)]
 
 
@@ -224,5 +239,5 @@ def test_a_step_that_was_not_needed_is_neither_done_nor_open(finished: Sample) -
         for one in finished.view.steps
     )
     report = report_of(replace(finished, view=replace(finished.view, steps=steps)))
-    assert report.figures[0].value == "9 of 10"
+    assert report.section(SummarySection).figures[0].value == "9 of 10"
     assert not any("Step 8" in line for line in told(report))

@@ -12,6 +12,9 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.guard.outcome import Outcome
+from crypto_core.incidents.report.sections.actions import ActionsSection
+from crypto_core.incidents.report.sections.open_points import OpenPointsSection
+from crypto_core.incidents.report.sections.overview import VouchingSection
 from crypto_core.incidents.report.service import ReportService
 from tests.crypto_core.incidents.report.making import KeptJournal, service_of
 from tests.crypto_core.incidents.sample import journal_entry, sample
@@ -40,7 +43,13 @@ def test_a_journal_that_can_not_be_read_or_is_broken_costs_only_its_part() -> No
 
 
 def test_an_empty_journal_is_told() -> None:
-    assert service_of(sample(), journal=KeptJournal(())).signed(sample().view).report.journal_state == "empty"
+    assert (
+        service_of(sample(), journal=KeptJournal(()))
+        .signed(sample().view)
+        .report.section(VouchingSection)
+        .journal_state
+        == "empty"
+    )
 
 
 def test_what_the_journal_of_the_database_holds_is_reported(services: Container, superuser: Engine) -> None:
@@ -55,18 +64,18 @@ def test_what_the_journal_of_the_database_holds_is_reported(services: Container,
     journal.record("keys disable", "alias/billing", Outcome.REFUSED, {"reason": "[/red]"})
     service = ReportService(lambda incident, piece: made.evidence(piece), journal)
     report = service.signed(view).report
-    assert [(row.action, row.related) for row in report.actions[-2:]] == [
+    assert [(row.action, row.related) for row in report.section(ActionsSection).actions[-2:]] == [
         ("incident declare", True),
         ("keys disable", False),
     ]
-    assert report.journal_state.startswith("the chain is whole; last entry")
-    assert journal.entries()[-1].digest.hex() in report.journal_state
+    assert report.section(VouchingSection).journal_state.startswith("the chain is whole; last entry")
+    assert journal.entries()[-1].digest.hex() in report.section(VouchingSection).journal_state
     with superuser.begin() as connection:
         connection.execute(text("SET session_replication_role = replica"))
         connection.execute(text("UPDATE keydeck.journal SET subject = 'INC-8' WHERE subject = 'INC-7'"))
     broken = service.signed(view).report
-    assert broken.journal_state == "the chain is broken"
-    assert any("was changed" in point.text for point in broken.open_points)
+    assert broken.section(VouchingSection).journal_state == "the chain is broken"
+    assert any("was changed" in point.text for point in broken.section(OpenPointsSection).open_points)
 
 
 def test_entries_of_before_the_incident_are_not_missed() -> None:
@@ -74,5 +83,8 @@ def test_entries_of_before_the_incident_are_not_missed() -> None:
     early = KeptJournal((journal_entry(7, -900, "init", "schema", "done"), *made.journal))
     assert not any(
         "newest" in point.text
-        for point in service_of(made, journal=early).signed(made.view).report.open_points
+        for point in service_of(made, journal=early)
+        .signed(made.view)
+        .report.section(OpenPointsSection)
+        .open_points
     )

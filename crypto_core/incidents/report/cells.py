@@ -81,7 +81,7 @@ class NamedValue:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ShownSection:
     """A part of the page. `id` is a fixed word, for links within the page."""
 
     id: str

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.incidents.model import Incident
+from crypto_core.incidents.report.cells import Cell, ShownSection, at_time, code, number, table, word
 from crypto_core.incidents.report.masking import shown
-from crypto_core.incidents.report.parts import ActionRow
+from crypto_core.incidents.report.section import ReportSection, Signed, Sources
+from crypto_core.incidents.report.sections.records import Names
+from crypto_core.incidents.report.words import moment
 from crypto_core.text.counting import counted
 
 SHOWN_LIMIT = 1000
@@ -26,35 +29,79 @@ _REFERENCES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Actions:
-    """The entries, oldest first, and how many more there were."""
+class ActionRow:
+    """An entry of the journal. `related` if it names the incident, its keys, tokens or jobs."""
 
-    rows: tuple[ActionRow, ...]
-    left_out: int
+    seq: int
+    at: datetime
+    who: str
+    host: str
+    action: str
+    subject: str
+    outcome: str
+    detail: str
+    related: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ActionsSection(ReportSection):
+    """The journal's entries, oldest first, and how many more there were."""
+
+    actions: tuple[ActionRow, ...]
+    actions_left_out: int
+
+    @classmethod
+    def read(cls, sources: Sources) -> Self:
+        incident, journal = sources.view.incident, sources.journal
+        until = incident.closed_at or sources.now
+        jobs = job_numbers(incident)
+        details = [_detail(entry) for entry in journal]
+        runs = {detail["run"] for detail in details if detail.get("job") in jobs and _word(detail.get("run"))}
+        names, references = _names(incident), frozenset(incident.scope.references)
+        found = []
+        for entry, detail in zip(journal, details, strict=True):
+            of_its_jobs = detail.get("job") in jobs or (_word(detail.get("run")) and detail["run"] in runs)
+            if of_its_jobs or incident.declared_at <= entry.at <= until:
+                related = of_its_jobs or entry.subject in references or _related(entry, incident.name, names)
+                found.append((not related, entry.seq, entry, detail))
+        kept = sorted(found, key=lambda one: one[:2])[:SHOWN_LIMIT]
+        rows = (_row(entry, detail, related=not unrelated) for unrelated, _, entry, detail in kept)
+        return cls(tuple(sorted(rows, key=lambda row: row.seq)), len(found) - len(kept))
+
+    def show(self, signed: Signed) -> ShownSection:
+        names = Names.of(signed.report)
+        lead = (
+            "From the journal: what was done, refused or tried while the incident was open, and by its jobs."
+        )
+        if self.actions_left_out:
+            lead += f" {self.actions_left_out:,} entries that do not name the incident are left out."
+        rows = (
+            (
+                number(row.seq),
+                at_time(moment(row.at)),
+                Cell(row.action, more=(row.detail,)),
+                code(row.subject, "" if row.related else "does not name this incident"),
+                word(row.outcome),
+                Cell(names.short(row.who), more=(row.host,)),
+            )
+            for row in self.actions
+        )
+        return ShownSection(
+            "actions",
+            "Actions",
+            lead=lead,
+            tables=(
+                table(
+                    "Journal", "Entry|Time (UTC)|Action|On what|Outcome|Who", rows, "The journal has none."
+                ),
+            ),
+        )
 
 
 def job_numbers(incident: Incident) -> frozenset[int]:
     """Return the jobs that the incident's steps have begun."""
     values = (incident.values.get(name, "") for name in _JOB_VALUES)
     return frozenset(int(value) for value in values if value.isascii() and value.isdigit())
-
-
-def actions_of(incident: Incident, journal: Sequence[JournalEntry], now: datetime) -> Actions:
-    """Return the journal's entries of the time in which the incident was open, and those of its jobs."""
-    until = incident.closed_at or now
-    jobs = job_numbers(incident)
-    details = [_detail(entry) for entry in journal]
-    runs = {detail["run"] for detail in details if detail.get("job") in jobs and _word(detail.get("run"))}
-    names, references = _names(incident), frozenset(incident.scope.references)
-    found = []
-    for entry, detail in zip(journal, details, strict=True):
-        of_its_jobs = detail.get("job") in jobs or (_word(detail.get("run")) and detail["run"] in runs)
-        if of_its_jobs or incident.declared_at <= entry.at <= until:
-            related = of_its_jobs or entry.subject in references or _related(entry, incident.name, names)
-            found.append((not related, entry.seq, entry, detail))
-    kept = sorted(found, key=lambda one: one[:2])[:SHOWN_LIMIT]
-    rows = (_row(entry, detail, related=not unrelated) for unrelated, _, entry, detail in kept)
-    return Actions(tuple(sorted(rows, key=lambda row: row.seq)), len(found) - len(kept))
 
 
 def _names(incident: Incident) -> tuple[str, ...]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Self
 
 from crypto_core.findings.severity import Severity
 from crypto_core.incidents.model import CheckState, IncidentView, StepState, StepView
+from crypto_core.incidents.report.cells import Cell, ShownSection, Tone, table
 from crypto_core.incidents.report.exhibits import Exhibit
-from crypto_core.incidents.report.parts import OpenPoint, TokensPart
+from crypto_core.incidents.report.section import ReportSection, Signed, Sources
+from crypto_core.incidents.report.sections.actions import ActionsSection
+from crypto_core.incidents.report.sections.tokens import TokensSection, said_of
 from crypto_core.incidents.steps.evidence_sanitising import joined
 from crypto_core.text.counting import counted
 
@@ -20,8 +25,54 @@ _OF_CHECK = {
     CheckState.NOT_YET: Severity.MEDIUM,
 }
 
+_SEVERITY_TONE = {
+    Severity.CRITICAL: Tone.BAD,
+    Severity.HIGH: Tone.BAD,
+    Severity.MEDIUM: Tone.WARNING,
+    Severity.LOW: Tone.QUIET,
+    Severity.NONE: Tone.QUIET,
+}
 
-def of_steps(view: IncidentView) -> Iterator[OpenPoint]:
+
+@dataclass(frozen=True, slots=True)
+class OpenPoint:
+    """What is left, was left out, or can't be known."""
+
+    severity: Severity
+    about: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPointsSection(ReportSection):
+    """What is left, the worst first."""
+
+    open_points: tuple[OpenPoint, ...]
+
+    @classmethod
+    def read(cls, sources: Sources) -> Self:
+        points = [*_of_steps(sources.view), *_of_evidence(sources.exhibits), *_of_tokens(sources)]
+        points += [OpenPoint(Severity.HIGH, "Journal", remark) for remark in sources.remarks]
+        if more := sources.section(ActionsSection).actions_left_out:
+            left_out = f"{more:,} entries of that time are left out, none of which names the incident."
+            points.append(OpenPoint(Severity.LOW, "Journal", left_out))
+        return cls(tuple(sorted(points, key=lambda point: point.severity.rank)))
+
+    def show(self, signed: Signed) -> ShownSection:
+        rows = (
+            (Cell(point.severity.value, _SEVERITY_TONE[point.severity]), point.about, point.text)
+            for point in self.open_points
+        )
+        return ShownSection(
+            "open-points",
+            "Open points",
+            tables=(
+                table("What is left, or not proved", "Severity|About|What", rows, "Nothing is left open."),
+            ),
+        )
+
+
+def _of_steps(view: IncidentView) -> Iterator[OpenPoint]:
     """Steps that are open, were skipped, or ended without their proof."""
     not_begun = [step for step in view.steps if step.state is StepState.TODO]
     if not_begun:
@@ -47,7 +98,7 @@ def _unproved(step: StepView, about: str) -> Iterator[OpenPoint]:
         yield OpenPoint(_OF_CHECK[step.check.state], about, f"Check: {step.check.state.value}. {said}{why}")
 
 
-def of_evidence(exhibits: Iterable[Exhibit]) -> Iterator[OpenPoint]:
+def _of_evidence(exhibits: Iterable[Exhibit]) -> Iterator[OpenPoint]:
     """Evidence that is not what was captured, or doesn't cover all."""
     for exhibit in exhibits:
         piece = exhibit.evidence
@@ -60,8 +111,9 @@ def of_evidence(exhibits: Iterable[Exhibit]) -> Iterator[OpenPoint]:
             yield OpenPoint(Severity.MEDIUM, about, f"Not whole: {gap}")
 
 
-def of_tokens(tokens: TokensPart, by_hand: Mapping[str, str]) -> Iterator[OpenPoint]:
+def _of_tokens(sources: Sources) -> Iterator[OpenPoint]:
     """Tokens that are alive, of which nothing is known, or that a person has to revoke."""
+    tokens, (_, by_hand) = sources.section(TokensSection).tokens, said_of(sources.exhibits)
     if tokens.alive:
         verb = "is" if tokens.alive == 1 else "are"
         yield OpenPoint(Severity.HIGH, "Tokens", f"{counted(tokens.alive, 'token')} {verb} still alive.")

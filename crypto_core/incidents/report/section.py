@@ -1,0 +1,102 @@
+"""What a report is made of: sections, each a frozen record that is read once and shown by every form.
+
+The fields of a section are members of the report's JSON form, cleaned and masked: whoever renders only
+escapes. Another section is a module in sections/ and its place in outline.py.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self, TypeVar, cast
+
+from crypto_core.database.state.journal import JournalEntry
+from crypto_core.guard.signature import Signature
+from crypto_core.incidents.model import IncidentView
+from crypto_core.incidents.report.cells import ShownSection
+from crypto_core.incidents.report.exhibits import Exhibit
+from crypto_core.incidents.times import Times, times_of
+
+Kind = TypeVar("Kind", bound="ReportSection")
+
+
+class ReportSection(ABC):
+    """One section. Its fields are its data; no two sections have a field of the same name."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, sources: Sources) -> Self:
+        """Return the section of an incident."""
+
+    @abstractmethod
+    def show(self, signed: Signed) -> ShownSection:
+        """Return what the forms for people put on their page, as part of a report that is whole."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What sections are read from. `version` is Keydeck's; `remarks` are what could not be seen."""
+
+    view: IncidentView
+    exhibits: tuple[Exhibit, ...]
+    journal: Sequence[JournalEntry]
+    """Entries, oldest first."""
+    journal_state: str
+    """A sentence on whether the chain is whole."""
+    now: datetime
+    host: str
+    version: str
+    remarks: Sequence[str] = ()
+    _sections: dict[type[ReportSection], Any] = field(default_factory=dict, repr=False)
+
+    def section(self, kind: type[Kind]) -> Kind:
+        """Return a section, read once however many others go by it."""
+        if kind not in self._sections:
+            self._sections[kind] = kind.read(self)
+        return cast(Kind, self._sections[kind])
+
+    @property
+    def times(self) -> Times:
+        """How long the incident took."""
+        return times_of(self.view, self.now)
+
+    def title_of(self, step_id: str) -> str:
+        """Return a step's title as reports have it, its id where the runbook has none of that id."""
+        titles = (step.step.title for step in self.view.steps if step.step.id == step_id)
+        return next(titles, step_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole document, its sections in the order in which they are shown."""
+
+    sections: tuple[ReportSection, ...]
+
+    def section(self, kind: type[Kind]) -> Kind:
+        """Return one of its sections. Raises KeyError for one that it has not."""
+        return next(section for section in self.sections if isinstance(section, kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A report and what vouches for it. `sha256`, in hex, is what was signed; see signing.py."""
+
+    report: Report
+    sha256: str
+    signature: Signature | None
+    unsigned_because: str = ""
+
+    def shown_sections(self) -> tuple[ShownSection, ...]:
+        """Return all sections as the forms for people show them."""
+        return tuple(section.show(self) for section in self.report.sections)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A value by its name, such as a figure of the summary or what a step has found out."""
+
+    name: str
+    value: str
+    note: str = ""

@@ -1,0 +1,338 @@
+"""The sections that list: steps, timeline, evidence, people."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from crypto_core.incidents.model import IncidentView, StepView
+from crypto_core.incidents.report.cells import (
+    WORD_TONE,
+    Cell,
+    ShownSection,
+    TextLook,
+    Tone,
+    at_time,
+    code,
+    number,
+    share,
+    table,
+    word,
+)
+from crypto_core.incidents.report.exhibits import Exhibit
+from crypto_core.incidents.report.section import Report, ReportSection, Signed, Sources
+from crypto_core.incidents.report.words import duration, moment, moment_utc, span
+from crypto_core.incidents.times import Times
+
+_ACCOUNT = re.compile(r"arn:aws[a-z-]*:(?:sts|iam)::[0-9]{12}:")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who took part, and what they did."""
+
+    who: str
+    steps: int
+    evidence: int
+    entries: int
+    first_at: datetime | None
+    last_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleSection(ReportSection):
+    """Everybody whom the incident names, in the order in which they came."""
+
+    people: tuple[Person, ...]
+
+    @classmethod
+    def read(cls, sources: Sources) -> Self:
+        return cls(_people(sources.view))
+
+    def show(self, signed: Signed) -> ShownSection:
+        rows = (
+            (
+                Cell(one.who),
+                number(one.steps),
+                number(one.evidence),
+                number(one.entries),
+                at_time(moment(one.first_at)),
+                at_time(moment(one.last_at)),
+            )
+            for one in self.people
+        )
+        return ShownSection(
+            "people",
+            "Who took part",
+            tables=(
+                table("People", "Who|Steps ended|Evidence|Entries|First seen (UTC)|Last seen (UTC)", rows),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How people are called in tables: without the beginning that all their ARNs share, told once in full."""
+
+    shared: str
+
+    @classmethod
+    def of(cls, report: Report) -> Names:
+        """Return the names of everybody who took part."""
+        found = {
+            match[0] if (match := _ACCOUNT.match(one.who)) else ""
+            for one in report.section(PeopleSection).people
+        }
+        return cls(found.pop() if len(found) == 1 else "")
+
+    def short(self, who: str) -> str:
+        """Return a name as tables have it; another account's stays whole."""
+        return who.removeprefix(self.shared)
+
+
+def _people(view: IncidentView) -> tuple[Person, ...]:
+    incident = view.incident
+    moments: dict[str, list[datetime]] = defaultdict(list)
+    steps, evidence, entries = Counter[str](), Counter[str](), Counter[str]()
+
+    def seen(who: str, at: datetime | None) -> str:
+        if who:
+            moments[who] += [at] if at is not None else []
+        return who
+
+    seen(incident.declared_by, incident.declared_at)
+    seen(incident.closed_by, incident.closed_at)
+    for present in view.present:
+        seen(present.actor, present.seen_at)
+    for step in view.steps:
+        steps[seen(step.by, step.ended_at or step.begun_at)] += step.state.ended
+    for piece in view.evidence:
+        evidence[seen(piece.captured_by, piece.captured_at)] += 1
+    for entry in view.entries:
+        entries[seen(entry.actor, entry.at)] += 1
+    people = [
+        Person(name, steps[name], evidence[name], entries[name], min(at, default=None), max(at, default=None))
+        for name, at in moments.items()
+    ]
+    return tuple(sorted(people, key=lambda one: (one.first_at is None, one.first_at or incident.declared_at)))
+
+
+@dataclass(frozen=True, slots=True)
+class ReportStep:
+    """A step and how it went. Times are in seconds; a budget of 0 is none."""
+
+    number: int
+    id: str
+    title: str
+    phase: str
+    phase_kind: str
+    state: str
+    by: str
+    begun_at: datetime | None
+    ended_at: datetime | None
+    seconds: float | None
+    budget_seconds: int
+    within: bool | None
+    reason: str
+    answer: str
+    check: str
+    """What the check said last, "" if there is none."""
+    check_lines: tuple[str, ...]
+    check_at: datetime | None
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepsSection(ReportSection):
+    """Every step and how it went."""
+
+    steps: tuple[ReportStep, ...]
+
+    @classmethod
+    def read(cls, sources: Sources) -> Self:
+        times = sources.times
+        return cls(tuple(_step(step, sources, times) for step in sources.view.steps))
+
+    def show(self, signed: Signed) -> ShownSection:
+        names = Names.of(signed.report)
+        return ShownSection(
+            "steps",
+            "Steps",
+            tables=(
+                table(
+                    "Every step of the runbook",
+                    "No.|Step|State, when (UTC) and who|Took|Proof and reasons",
+                    (_step_row(step, names) for step in self.steps),
+                ),
+            ),
+        )
+
+
+def _step(view: StepView, sources: Sources, times: Times) -> ReportStep:
+    phase = sources.view.runbook.phase_of(view.step.id)
+    time = times.step(view.step.id)
+    check = view.check
+    return ReportStep(
+        number=view.number,
+        id=view.step.id,
+        title=view.step.title,
+        phase=phase.title,
+        phase_kind=phase.kind.value,
+        state=view.state.value,
+        by=view.by,
+        begun_at=view.begun_at,
+        ended_at=view.ended_at,
+        seconds=time.seconds,
+        budget_seconds=time.budget_seconds,
+        within=time.within,
+        reason=view.reason,
+        answer=view.answer,
+        check=check.state.value if check else "",
+        check_lines=tuple(line for line in check.lines) if check else (),
+        check_at=check.at if check else None,
+        trouble=view.trouble,
+    )
+
+
+def _step_row(step: ReportStep, names: Names) -> tuple[Cell, ...]:
+    budget = f"of {duration(step.budget_seconds)}" if step.budget_seconds else ""
+    kind = f" ({step.phase_kind})" if step.phase.casefold() != step.phase_kind else ""
+    over = "over budget" if step.within is False else ""
+    proof = (
+        *((f"Check: {step.check}", *step.check_lines) if step.check else ()),
+        f"Looked: {moment_utc(step.check_at)}" if step.check_at else "",
+        f"Answer: {step.answer}" if step.answer else "",
+        f"Reason: {step.reason}" if step.reason else "",
+        f"Trouble: {step.trouble}" if step.trouble else "",
+    )
+    return (
+        number(step.number),
+        Cell(step.title, more=(f"{step.phase}{kind}, {step.id}",)),
+        word(step.state, span(step.begun_at, step.ended_at), names.short(step.by)),
+        Cell(
+            duration(step.seconds) or "–",
+            Tone.BAD if over else Tone.PLAIN,
+            more=(budget, over),
+            share=share(step.seconds, step.budget_seconds),
+        ),
+        Cell(proof[0] if proof else "", WORD_TONE.get(step.check, Tone.PLAIN), more=proof[1:]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """One line of what happened."""
+
+    at: datetime
+    who: str
+    kind: str
+    step: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineSection(ReportSection):
+    """What happened, as it was told when it happened."""
+
+    timeline: tuple[TimelineRow, ...]
+
+    @classmethod
+    def read(cls, sources: Sources) -> Self:
+        rows = (
+            TimelineRow(
+                entry.at,
+                entry.actor,
+                entry.kind.value,
+                sources.title_of(entry.step_id),
+                entry.text,
+            )
+            for entry in sorted(sources.view.entries, key=lambda entry: entry.at)
+        )
+        return cls(tuple(rows))
+
+    def show(self, signed: Signed) -> ShownSection:
+        names = Names.of(signed.report)
+        rows = (
+            (at_time(moment(row.at)), word(row.kind), Cell(row.text, more=(row.step,)), names.short(row.who))
+            for row in self.timeline
+        )
+        return ShownSection(
+            "timeline",
+            "Timeline",
+            tables=(table("What happened, oldest first", "Time (UTC)|What|Text|Who", rows),),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReportEvidence:
+    """A piece of evidence without its content. `agrees` if the content still has the hash."""
+
+    id: int
+    step: str
+    kind: str
+    title: str
+    at: datetime
+    by: str
+    sha256: str
+    characters: int
+    agrees: bool
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceSection(ReportSection):
+    """The pieces of evidence, and whether each still is what was captured."""
+
+    evidence: tuple[ReportEvidence, ...]
+
+    @classmethod
+    def read(cls, sources: Sources) -> Self:
+        return cls(tuple(_evidence(exhibit, sources) for exhibit in sources.exhibits))
+
+    def show(self, signed: Signed) -> ShownSection:
+        names = Names.of(signed.report)
+        rows = (
+            (
+                number(row.id),
+                Cell(row.title, more=(row.kind, row.step)),
+                Cell(moment(row.at), look=TextLook.TIME, more=(names.short(row.by),)),
+                code(row.sha256),
+                number(row.characters),
+                Cell(
+                    "as captured" if row.agrees else "NOT as captured",
+                    Tone.GOOD if row.agrees else Tone.BAD,
+                    more=(row.trouble,),
+                ),
+            )
+            for row in self.evidence
+        )
+        return ShownSection(
+            "evidence",
+            "Evidence",
+            lead="The SHA-256 is over the content's UTF-8 text; the journal holds it too. "
+            "Size is in characters.",
+            tables=(
+                table(
+                    "Evidence", "No.|What|Captured (UTC)|SHA-256|Size|Content", rows, "Nothing was captured."
+                ),
+            ),
+        )
+
+
+def _evidence(exhibit: Exhibit, sources: Sources) -> ReportEvidence:
+    piece = exhibit.evidence
+    return ReportEvidence(
+        id=piece.id,
+        step=sources.title_of(piece.step_id),
+        kind=piece.kind,
+        title=piece.title,
+        at=piece.captured_at,
+        by=piece.captured_by,
+        sha256=piece.sha256,
+        characters=piece.characters,
+        agrees=exhibit.agrees,
+        trouble=exhibit.trouble,
+    )

@@ -1,0 +1,108 @@
+"""What became of tokens, by what was said of them, and the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from crypto_core.incidents.model import IncidentView
+from crypto_core.incidents.report.cells import Cell, ShownSection, facts, number, quiet, table
+from crypto_core.incidents.report.exhibits import Exhibit, ReportJob
+from crypto_core.incidents.report.section import ReportSection, Signed, Sources
+from crypto_core.incidents.report.sections.actions import job_numbers
+from crypto_core.incidents.runbooks.catalogue import CheckKind
+from crypto_core.providers.answers import Liveness
+
+
+@dataclass(frozen=True, slots=True)
+class TokensPart:
+    """What became of tokens, by what their providers said last. None where nobody was asked or told."""
+
+    dead: int | None
+    alive: int | None
+    not_known: int | None
+    by_hand: int
+    replaced: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokensSection(ReportSection):
+    """What became of tokens; of each job the last that evidence tells, or only that there was one."""
+
+    tokens: TokensPart
+    jobs: tuple[ReportJob, ...]
+
+    @classmethod
+    def read(cls, sources: Sources) -> Self:
+        view, (said, by_hand) = sources.view, said_of(sources.exhibits)
+        states = list(said.values())
+
+        def told(value: str, state: Liveness) -> int | None:
+            # What the steps have counted tells old tokens from new ones; a reference alone doesn't.
+            kept = view.incident.values.get(value, "")
+            if kept.isascii() and kept.isdigit():
+                return int(kept)
+            return states.count(state.value) if said else None
+
+        dead = told("dead", Liveness.DEAD)
+        tokens = TokensPart(
+            dead=dead if dead is not None else _counted_by(view, CheckKind.TOKENS_DEAD),
+            alive=told("alive", Liveness.ALIVE),
+            not_known=told("unknown_liveness", Liveness.UNKNOWN),
+            by_hand=len(by_hand),
+            replaced=_counted_by(view, CheckKind.TOKENS_REPLACED),
+        )
+        jobs = {
+            number: ReportJob(number, "", "", None, None, None, None) for number in job_numbers(view.incident)
+        } | {exhibit.job.id: exhibit.job for exhibit in sources.exhibits if exhibit.job is not None}
+        return cls(tokens, tuple(jobs[number] for number in sorted(jobs)))
+
+    def show(self, signed: Signed) -> ShownSection:
+        tokens = self.tokens
+        counts = (
+            ("Dead at their providers", tokens.dead),
+            ("Still alive", tokens.alive),
+            ("Not known to be dead or alive", tokens.not_known),
+            ("To be revoked by hand", tokens.by_hand),
+            ("Replaced by new ones", tokens.replaced),
+        )
+        rows = (
+            (
+                number(job.id),
+                job.verb or quiet("not recorded"),
+                job.state or quiet("not recorded"),
+                number(job.tokens),
+                number(job.done),
+                number(job.given_up),
+                Cell(f"evidence {job.evidence}" if job.evidence is not None else "none"),
+            )
+            for job in self.jobs
+        )
+        return ShownSection(
+            "tokens",
+            "Tokens and jobs",
+            facts=facts(*((name, f"{n:,}" if n is not None else quiet("not counted")) for name, n in counts)),
+            tables=(table("Jobs", "Job|What|State|Tokens|Done|Given up|Told by", rows, "No job was begun."),),
+        )
+
+
+def said_of(exhibits: Sequence[Exhibit]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what providers said last of each token; and which are left to be revoked by hand."""
+    said: dict[str, str] = {}
+    by_hand: dict[str, str] = {}
+    for exhibit in sorted(exhibits, key=lambda one: (one.evidence.captured_at, one.evidence.id)):
+        # Nobody's silence takes back what was said.
+        said |= {
+            ref: state
+            for ref, state in exhibit.liveness.items()
+            if state != Liveness.UNKNOWN.value or ref not in said
+        }
+        by_hand.update(exhibit.by_hand)
+    return said, {ref: how for ref, how in by_hand.items() if said.get(ref) != Liveness.DEAD.value}
+
+
+def _counted_by(view: IncidentView, check: CheckKind) -> int | None:
+    """How many a step's check had counted last."""
+    results = [step.check for step in view.steps if step.step.check is check and step.check is not None]
+    return results[-1].done if results and results[-1].total else None
