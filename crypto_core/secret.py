@@ -8,7 +8,6 @@ in memory; it is no guarantee (OWASP Cryptographic Storage Cheat Sheet, "Memory 
 from __future__ import annotations
 
 import hmac
-from types import TracebackType
 from typing import NoReturn, Self
 
 from crypto_core.errors import InvalidTokenError
@@ -68,9 +67,7 @@ class _Hidden:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.wipe()
 
     def __del__(self) -> None:

@@ -10,8 +10,7 @@ from console.checks.machine import look_at_machine
 from console.checks.sandbox_parts import look_at_sandbox_parts
 from console.checks.settings_check import look_at_settings
 from console.settings import LoadedSettings
-from crypto_core.diagnosis import Area, Check, Topic, examine
-from crypto_core.diagnosis.examination import LIMIT_SECONDS
+from crypto_core.diagnosis import Area, Check, Topic
 from crypto_core.errors import SettingsError
 
 MACHINE, SETTINGS, DATABASE, STATE, AWS, EVENTS, SANDBOX = (
@@ -25,27 +24,12 @@ MACHINE, SETTINGS, DATABASE, STATE, AWS, EVENTS, SANDBOX = (
 )
 
 
-class FullDiagnosis:
-    """All checks. It opens connections of its own, which end with it, and changes nothing."""
+def all_areas(loaded: LoadedSettings | SettingsError) -> tuple[Area, ...]:
+    """Return all that is looked at, in the order in which it is shown.
 
-    def __init__(self, loaded: LoadedSettings | SettingsError) -> None:
-        """`loaded` are the settings, or why there are none: then the rest is looked at without them."""
-        self._loaded = loaded
-        self._areas = _areas(loaded)
-
-    @property
-    def areas(self) -> tuple[str, ...]:
-        """The headings, in the order in which they are shown."""
-        return tuple(area.title for area in self._areas)
-
-    def examine(
-        self, *, cancelled: Event | None = None, in_order: bool = False, limit: float = LIMIT_SECONDS
-    ) -> Iterator[Check]:
-        """Yield the checks as they are found, or area by area `in_order`, within `limit` seconds."""
-        return examine(self._areas, limit=limit, cancelled=cancelled, in_order=in_order)
-
-
-def _areas(loaded: LoadedSettings | SettingsError) -> tuple[Area, ...]:
+    `loaded` are the settings, or why there are none: then the rest is looked at without them. The checks open
+    connections of their own, which end with them, and change nothing.
+    """
     theme = "" if isinstance(loaded, SettingsError) else loaded.settings.theme
     own = (
         Area(MACHINE, lambda _: look_at_machine(MACHINE, theme=theme)),

@@ -12,7 +12,7 @@ import click
 
 from console.commands.session import json_option, loaded
 from console.printed.printing import print_json
-from crypto_core.diagnosis import Check, CheckOutcome
+from crypto_core.diagnosis import Check, CheckOutcome, examine
 from crypto_core.text.counting import counted
 
 _SIGNS = {
@@ -33,7 +33,7 @@ def doctor(*, as_json: bool) -> int:
 
     Exit code 1 if anything has failed, 2 if the settings can't be used.
     """
-    from console.checks.diagnosis import FullDiagnosis
+    from console.checks.diagnosis import all_areas
     from console.settings import LoadedSettings
     from crypto_core.errors import SettingsError
 
@@ -42,7 +42,7 @@ def doctor(*, as_json: bool) -> int:
         settings = loaded()
     except SettingsError as error:
         settings = error
-    found = FullDiagnosis(settings).examine(in_order=True)
+    found = examine(all_areas(settings), in_order=True)
     checks = list(found if as_json else _printed(found))
     counts = Counter(check.outcome for check in checks)
     if as_json:

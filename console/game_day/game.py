@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from console.container import Container
@@ -45,7 +44,6 @@ class Game:
         """Prepare everything; the intruder has not begun. Raises DatabaseError, KmsError."""
         self.sandbox = sandbox
         self.scenario = scenario
-        self._now = now
         self._prepared_at = now()
         self._mend()
         stage = stage_in(sandbox, scenario, providers)
@@ -78,9 +76,7 @@ class Game:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _mend(self) -> None:

@@ -66,14 +66,6 @@ class SandboxProviders:
         return bool(told.get("ok", True)) if isinstance(told, dict) else True
 
 
-class NoProviders:
-    """A story without providers: nobody says whether a token works."""
-
-    def takes(self, ref: TokenRef, token: Secret) -> bool | None:
-        """Return None."""
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class Stage:
     """What the intruder gets at. `client` makes a boto3 client of a service for one of its identities."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Event
 from time import monotonic
-from typing import Protocol
 
 from crypto_core.diagnosis.check import Check, Topic, heading
 from crypto_core.errors import KeydeckError
@@ -30,19 +29,6 @@ class Area:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "title", heading(self.title))
-
-
-class Diagnosis(Protocol):
-    """What a screen asks: everything, as it is now."""
-
-    @property
-    def areas(self) -> tuple[str, ...]:
-        """The headings, in the order in which they are shown. A check's `area` is one of them."""
-        ...
-
-    def examine(self, *, cancelled: Event | None = None) -> Iterator[Check]:
-        """Yield the checks as they are found, within LIMIT_SECONDS. Blocks: call it from a worker."""
-        ...
 
 
 def examine(

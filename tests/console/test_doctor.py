@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from console.checks.diagnosis import FullDiagnosis
+from console.checks.diagnosis import all_areas
 from console.checks.machine import Terminal, look_at_machine
 from console.checks.settings_check import look_at_settings
 from console.commands.doctor import lines
 from console.sandbox.endpoint.control import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core.diagnosis import Check, CheckOutcome
+from crypto_core.diagnosis import Check, CheckOutcome, examine
 from crypto_core.errors import SettingsError
 from crypto_core.log.redaction import redacted
 
@@ -246,10 +246,10 @@ def test_lines_are_aligned_and_folded_only_on_a_terminal() -> None:
 def test_a_screen_gets_checks_as_they_come_under_the_promised_headings(
     environment: dict[str, str],
 ) -> None:
-    diagnosis = FullDiagnosis(load())
-    found = list(diagnosis.examine())
-    assert set(diagnosis.areas) == {c.area for c in found}
-    assert len(diagnosis.areas) == 8
+    areas = all_areas(load())
+    found = list(examine(areas))
+    assert {area.title for area in areas} == {c.area for c in found}
+    assert len(areas) == 8
     assert isinstance(found[0], Check)
 
 

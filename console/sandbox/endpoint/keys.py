@@ -147,10 +147,6 @@ class KeyStore:
         self.last_uses = dict(kept.last_uses)
         self.forget_lookups()
 
-    def all_in(self, region: str) -> "list[Key]":
-        """Return every key of a region."""
-        return list(self.moto.kms(region).keys.values())
-
     def companion(self, key: "Key") -> Companion:
         """Return what the gate keeps about a key, with at least one generation."""
         companion = self._companions.get(key.id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,8 +23,6 @@ from crypto_core.incidents.steps.own_checks import own_checks
 from crypto_core.incidents.steps.step_contracts import Toolbox
 from crypto_core.incidents.views import incident_of, incident_view, present_of, step_views
 from crypto_core.text.cleaning import NO_TEXT, clean
-
-_log = logging.getLogger(__name__)
 
 
 class IncidentParts:

@@ -30,7 +30,6 @@ class RequestSigner:
 
         self._token = credentials.token
         self._secret = str(credentials.secret_key)
-        self._region = region
         self._url = url
         self._auth = SigV4Auth(credentials, SERVICE, region)
         self._second = -1

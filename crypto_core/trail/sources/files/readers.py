@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
-from types import TracebackType
 from typing import IO, Self, cast
 
 from crypto_core.cancelling import stop_if
@@ -68,9 +67,7 @@ class Readers:
                 thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         with self._lock:
             self._over = True
             running = list(self._processes)
