@@ -6,103 +6,57 @@ from collections.abc import Iterable, Mapping
 
 from textual.theme import Theme
 
+# Okabe and Ito's palette for the colour-blind: its colours differ in brightness and for every kind of sight.
+_NAMES = ("keydeck-dark", "keydeck-light", "keydeck-contrast", "keydeck-colour-blind")
+_COLOURS = {
+    "accent": ("#6cb6d9", "#0a6a9c", "#5fd7ff", "#cc79a7"),
+    "text": ("#d3d8df", "#20262d", "#ffffff", "#d3d8df"),
+    "background": ("#11161c", "#fbfbf9", "#000000", "#11161c"),
+    "surface": ("#171d25", "#f3f4f2", "#0c0c0c", "#171d25"),
+    "panel": ("#202832", "#e6e9ea", "#262626", "#202832"),
+    "success": ("#7cc48f", "#1a7f42", "#5fff87", "#56b4e9"),
+    "warning": ("#e3b341", "#8f5f00", "#ffd75f", "#f0e442"),
+    "error": ("#f2787a", "#bd1f2d", "#ff8787", "#e8743b"),
+    "muted": ("#8d98a6", "#5a6570", "#d0d0d0", "#9aa5b1"),
+    "disabled": ("#5b6672", "#9aa3ab", "#a8a8a8", "#626d79"),
+    "header": ("#1a222b", "#eceff0", "#1c1c1c", "#1a222b"),
+    "cursor": ("#24405a", "#cfe3ef", "#005f87", "#3a3550"),
+    "cursor-idle": ("#1d2a37", "#e4ecf0", "#303030", "#262438"),
+    "scrollbar": ("#2b3641", "#cdd3d7", "#8a8a8a", "#2b3641"),
+    "scrollbar-hover": ("#3b4957", "#b4bcc2", "#bcbcbc", "#3b4957"),
+}
+"""The themes' colours by what they are for. Success, warning and error are severity, and nothing else."""
 
-def _theme(
-    name: str,
-    *,
-    dark: bool,
-    accent: str,
-    text: str,
-    grounds: tuple[str, str, str],
-    severity: tuple[str, str, str],
-    muted: tuple[str, str],
-    header: str,
-    cursor: tuple[str, str],
-    scrollbar: tuple[str, str],
-) -> Theme:
-    """Return a theme. Grounds: background, surface, panel. Severity: well, warning, error."""
+
+def _theme(name: str, colours: Mapping[str, str]) -> Theme:
+    ground = colours["background"]
+    ours = ("muted", "disabled", "header", "cursor", "cursor-idle", "scrollbar", "scrollbar-hover")
     return Theme(
         name=name,
-        dark=dark,
-        primary=accent,
-        accent=accent,
-        foreground=text,
-        background=grounds[0],
-        surface=grounds[1],
-        panel=grounds[2],
-        success=severity[0],
-        warning=severity[1],
-        error=severity[2],
+        dark=name != "keydeck-light",
+        primary=colours["accent"],
+        accent=colours["accent"],
+        foreground=colours["text"],
+        background=ground,
+        surface=colours["surface"],
+        panel=colours["panel"],
+        success=colours["success"],
+        warning=colours["warning"],
+        error=colours["error"],
         variables={
-            "muted": muted[0],
-            "disabled": muted[1],
-            "header": header,
-            "cursor": cursor[0],
-            "cursor-idle": cursor[1],
+            **{role: colours[role] for role in ours},
             "button-focus-text-style": "bold",
-            "scrollbar": scrollbar[0],
-            "scrollbar-hover": scrollbar[1],
-            "scrollbar-background": grounds[0],
-            "scrollbar-background-hover": grounds[0],
-            "scrollbar-background-active": grounds[0],
+            "scrollbar-background": ground,
+            "scrollbar-background-hover": ground,
+            "scrollbar-background-active": ground,
         },
     )
 
 
-DARK = _theme(
-    "keydeck-dark",
-    dark=True,
-    accent="#6cb6d9",
-    text="#d3d8df",
-    grounds=("#11161c", "#171d25", "#202832"),
-    severity=("#7cc48f", "#e3b341", "#f2787a"),
-    muted=("#8d98a6", "#5b6672"),
-    header="#1a222b",
-    cursor=("#24405a", "#1d2a37"),
-    scrollbar=("#2b3641", "#3b4957"),
+THEMES = tuple(
+    _theme(name, {role: colours[at] for role, colours in _COLOURS.items()}) for at, name in enumerate(_NAMES)
 )
-
-LIGHT = _theme(
-    "keydeck-light",
-    dark=False,
-    accent="#0a6a9c",
-    text="#20262d",
-    grounds=("#fbfbf9", "#f3f4f2", "#e6e9ea"),
-    severity=("#1a7f42", "#8f5f00", "#bd1f2d"),
-    muted=("#5a6570", "#9aa3ab"),
-    header="#eceff0",
-    cursor=("#cfe3ef", "#e4ecf0"),
-    scrollbar=("#cdd3d7", "#b4bcc2"),
-)
-
-CONTRAST = _theme(
-    "keydeck-contrast",
-    dark=True,
-    accent="#5fd7ff",
-    text="#ffffff",
-    grounds=("#000000", "#0c0c0c", "#262626"),
-    severity=("#5fff87", "#ffd75f", "#ff8787"),
-    muted=("#d0d0d0", "#a8a8a8"),
-    header="#1c1c1c",
-    cursor=("#005f87", "#303030"),
-    scrollbar=("#8a8a8a", "#bcbcbc"),
-)
-
-COLOUR_BLIND = _theme(
-    # Okabe and Ito's palette: blue, orange and vermilion differ in brightness and for every kind of sight.
-    "keydeck-colour-blind",
-    dark=True,
-    accent="#cc79a7",
-    text="#d3d8df",
-    grounds=("#11161c", "#171d25", "#202832"),
-    severity=("#56b4e9", "#f0e442", "#e8743b"),
-    muted=("#9aa5b1", "#626d79"),
-    header="#1a222b",
-    cursor=("#3a3550", "#262438"),
-    scrollbar=("#2b3641", "#3b4957"),
-)
-
-THEMES = (DARK, LIGHT, CONTRAST, COLOUR_BLIND)
+DARK, LIGHT, *_ = THEMES
 
 ANSI = "ansi"
 """What the settings call the theme in the terminal's own sixteen colours."""

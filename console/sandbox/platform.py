@@ -2,70 +2,52 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import JSON, BigInteger, Column, DateTime, Engine, Identity, Integer, MetaData, Table, Text
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData()
 
 
-def _moment(name: str, *, nullable: bool = False) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=nullable)
+_MOMENT = DateTime(timezone=True)
+_TYPES: dict[str, TypeEngine[Any]] = {
+    "installation_id": BigInteger(),
+    "scopes": JSON(),
+    "expires_at": _MOMENT,
+    "created_at": _MOMENT,
+    "updated_at": _MOMENT,
+}
+"""Of the columns that hold no text."""
+_NULLABLE = frozenset({"refresh_token", "installation_id", "expires_at"})
 
 
-def _text(name: str, *, nullable: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=nullable)
+def _table(name: str, key: Column[Any], *columns: str) -> Table:
+    others = [Column[Any](one, _TYPES.get(one, Text()), nullable=one in _NULLABLE) for one in columns]
+    return Table(name, metadata, key, *others)
 
 
-gh_connection = Table(
+gh_connection = _table(
     "gh_connection",
-    metadata,
     Column("id", Text, primary_key=True),
-    _text("org_id"),
-    _text("user_id"),
-    _text("access_token"),
-    _text("refresh_token", nullable=True),
-    _text("token_type"),
-    Column("installation_id", BigInteger),
-    _moment("expires_at", nullable=True),
-    Column("scopes", JSON, nullable=False),
-    _moment("created_at"),
+    *("org_id", "user_id", "access_token", "refresh_token", "token_type"),
+    *("installation_id", "expires_at", "scopes", "created_at"),
 )
-
-jira_connection = Table(
+jira_connection = _table(
     "jira_connection",
-    metadata,
     Column("id", Text, primary_key=True),
-    _text("org_id"),
-    _text("user_id"),
-    _text("cloud_base_url"),
-    _text("access_token"),
-    _text("refresh_token", nullable=True),
-    _text("token_type"),
-    _moment("expires_at", nullable=True),
-    Column("scopes", JSON, nullable=False),
-    _moment("created_at"),
+    *("org_id", "user_id", "cloud_base_url", "access_token", "refresh_token", "token_type"),
+    *("expires_at", "scopes", "created_at"),
 )
-
-slack_connection = Table(
+slack_connection = _table(
     "slack_connection",
-    metadata,
     Column("id", Integer, Identity(), primary_key=True),
-    _text("org_id"),
-    _text("team_id"),
-    _text("bot_token"),
-    _moment("created_at"),
-    _moment("updated_at"),
+    *("org_id", "team_id", "bot_token", "created_at", "updated_at"),
 )
-
-confluence_connection = Table(
+confluence_connection = _table(
     "confluence_connection",
-    metadata,
     Column("id", Integer, Identity(), primary_key=True),
-    _text("org_id"),
-    _text("base_url"),
-    _text("email"),
-    _text("access_token"),
-    _moment("created_at"),
-    _moment("updated_at"),
+    *("org_id", "base_url", "email", "access_token", "created_at", "updated_at"),
 )
 
 

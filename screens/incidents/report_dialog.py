@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Button, Input, Static
+from textual.widgets import Input
 
+from crypto_core.cancelling import Cancellation
 from crypto_core.incidents.model import Incident
 from crypto_core.lists.new_files import ExportError, write_new
-from screens.asking import PendingCall, ask
-from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.work import incident_work
 from screens.routes import Followed
 from screens.widgets.cells import fit
-from screens.widgets.dialog import Dialog, button
-from screens.widgets.line_input import LineInput
+from screens.widgets.file_dialog import FileDialog
 from screens.widgets.line_list import Line, LineList
-from screens.widgets.notice import trouble_content
 
 if TYPE_CHECKING:
     from crypto_core.incidents.service import IncidentService
-
-_LONG = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,48 +44,31 @@ FORMS = (
 )
 
 
-class ReportDialog(Dialog[None]):
+class ReportDialog(FileDialog):
     """Asks for a file, writes the report into it, and says where it is."""
 
-    DEFAULT_CSS = """
-    ReportDialog #path { border: none; height: 1; padding: 0 1; background: $panel; margin: 1 0; }
-    ReportDialog #forms { height: 4; }
-    """
+    DEFAULT_CSS = "ReportDialog #forms { height: 4; }"
 
     def __init__(self, facts: Facts, incident: Incident, path: str = "") -> None:
-        super().__init__()
-        self._facts = facts
+        super().__init__(facts, path or f"keydeck-{incident.name}-{facts.clock():%Y%m%d-%H%M}.html")
         self._incident = incident
-        self._path = path or f"keydeck-{incident.name}-{facts.clock():%Y%m%d-%H%M}.html"
-        self._asked: PendingCall[int] | None = None
 
     def compose(self) -> ComposeResult:
         """The forms, the file's name, and the ways on and back."""
         with Vertical(classes="frame") as frame:
             frame.border_title = Content(f"Report of {self._incident.name}")
             yield LineList(id="forms")
-            yield LineInput(self._path, id="path")
-            yield Static(
-                Content("Only you may read the file. It holds no token; hashes prove its evidence."),
-                id="said",
+            yield from self.asking(
+                "Only you may read the file. It holds no token; hashes prove its evidence."
             )
-            with Horizontal(classes="buttons"):
-                yield button("Cancel", "cancel")
-                yield button("Write", "write")
 
     def on_mount(self) -> None:
-        """The file's name first; the forms are above it."""
+        """The forms are above the file's name."""
         self.query_one("#forms", LineList).write(
             lambda size: [
                 Line(Content.assemble(" ", fit(form.words, max(size.width - 2, 8))), form) for form in FORMS
             ]
         )
-        self.query_one("#path").focus()
-
-    def on_unmount(self) -> None:
-        """Nobody waits any more."""
-        if self._asked is not None:
-            self._asked.drop()
 
     @on(Followed)
     def choose(self, event: Followed) -> None:
@@ -100,37 +79,15 @@ class ReportDialog(Dialog[None]):
             line.value = str(Path(line.value.strip() or "report").with_suffix(event.target.ending))
             line.focus()
 
-    @on(Input.Submitted, "#path")
-    @on(Button.Pressed, "#write")
-    def write(self) -> None:
-        """Write the file."""
-        if self._asked is not None and self._asked.waiting:
-            return
-        path = Path(self.query_one("#path", Input).value.strip()).expanduser()
+    def writer(self, path: Path) -> Callable[[Cancellation], int]:
+        """Write the report."""
         service, number = incident_work(self._facts), self._incident.id
-        self.query_one("#said", Static).update(Content("Putting the report together…"))
-        self._asked = ask(
-            self,
-            lambda _: write_report(service, number, path),
-            lambda answer: self._ended(answer, path),
-            group="report",
-            limit=_LONG,
-        )
+        self.say(Content("Putting the report together…"))
+        return lambda _: write_report(service, number, path)
 
-    def _ended(self, answer: int | Trouble, path: Path) -> None:
-        said = self.query_one("#said", Static)
-        if isinstance(answer, Trouble):
-            said.update(trouble_content(answer))
-            return
-        said.update(
-            Content.assemble(
-                ("● ", "$success"), f"{answer:,} characters in {_named(path)}. Only you may read it."
-            )
-        )
-        self.query_one("#write").display = False
-        close = self.query_one("#cancel", Button)
-        close.label = Content(" Close ")
-        close.focus()
+    def done(self, written: int, path: Path) -> str:
+        """How long the report is, and where."""
+        return f"{written:,} characters in {_named(path)}."
 
 
 def _named(path: Path) -> str:

@@ -5,6 +5,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -41,25 +42,11 @@ class EndpointControl:
 
     def add_fault(self, fault: Fault) -> None:
         """Add a fault; faults are tried in the order in which they were added."""
-        self._call(
-            "faults",
-            operation=fault.operation,
-            error=fault.error,
-            fraction=fault.fraction,
-            count=fault.count,
-            message=fault.message,
-            region=fault.region,
-        )
+        self._call("faults", **asdict(fault))
 
     def add_denial(self, denial: Denial) -> None:
         """Refuse an action to a principal from now on."""
-        self._call(
-            "denials",
-            principal=denial.principal,
-            action=denial.action,
-            resource=denial.resource,
-            reason=denial.reason,
-        )
+        self._call("denials", **asdict(denial))
 
     def hold(self, principal: str) -> None:
         """Let key policies and grants decide from now on what a principal, by a glob of its name, may do.
@@ -115,7 +102,7 @@ class EndpointControl:
             key_id=key_id,
             count=count,
             material=material,
-            contexts=None if contexts is None else [dict(context) for context in contexts],
+            contexts=contexts and [dict(context) for context in contexts],
             region=region,
         )
         arn, material_id = answer["key_arn"], answer["key_material_id"]
@@ -196,21 +183,8 @@ class EndpointControl:
 
 
 def _as_document(call: PastCall) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "time": _epoch(call.time),
-        "access_key_id": call.access_key_id,
-        "operation": call.operation,
-        "key_id": call.key_id,
-        "source_ip": call.source_ip,
-        "user_agent": call.user_agent,
-        "error_code": call.error_code,
-        "error_message": call.error_message,
-        "destination_key_id": call.destination_key_id,
-        "encryption_context": call.encryption_context,
-        "parameters": call.parameters,
-        "service": call.service,
-        "region": call.region,
-    }
+    document = {one.name: getattr(call, one.name) for one in fields(call)}
+    document["time"] = _epoch(call.time)
     return {name: value for name, value in document.items() if value is not None}
 
 

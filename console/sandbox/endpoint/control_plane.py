@@ -5,22 +5,19 @@ https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
 """
 
 import time
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from console.sandbox.endpoint.errors import invalid_state, unsupported, validation
 from console.sandbox.endpoint.faults import Faults
 from console.sandbox.endpoint.keys import PENDING_DELETION, KeyStore, require_state_other_than
 from console.sandbox.endpoint.metadata import is_primary, key_metadata
+from console.sandbox.endpoint.parameters import Document
 from console.sandbox.endpoint.passing import find_key
 from console.sandbox.endpoint.records import Record, as_uuid
-from console.sandbox.endpoint.rotation import Rotations
+from console.sandbox.endpoint.rotation import Answer, Operation, Rotations
 
 if TYPE_CHECKING:
     from moto.kms.models import Key
-
-Document = Mapping[str, Any]
-Answer = dict[str, Any] | None
 
 DELETION_WINDOW_DAYS = range(7, 31)
 TRACKING_DAYS = 90
@@ -32,20 +29,15 @@ class ControlPlane:
     def __init__(self, keys: KeyStore, faults: Faults) -> None:
         self._keys = keys
         self._faults = faults
-        self._rotations = Rotations(keys)
         self.usage_tracked_since = time.time() - TRACKING_DAYS * 86_400
-        self.by_name: dict[str, Callable[[Document, Record], Answer]] = {
+        self.by_name: dict[str, Operation] = {
             "CancelKeyDeletion": self.cancel_key_deletion,
             "DescribeKey": self.describe_key,
             "DisableKey": self.disable_key,
-            "DisableKeyRotation": self.disable_key_rotation,
             "EnableKey": self.enable_key,
-            "EnableKeyRotation": self.enable_key_rotation,
             "GetKeyLastUsage": self.get_key_last_usage,
-            "GetKeyRotationStatus": self.get_key_rotation_status,
-            "ListKeyRotations": self.list_key_rotations,
-            "RotateKeyOnDemand": self.rotate_key_on_demand,
             "ScheduleKeyDeletion": self.schedule_key_deletion,
+            **Rotations(keys, faults).by_name,
         }
 
     def describe_key(self, request: Document, record: Record) -> Answer:
@@ -55,18 +47,12 @@ class ControlPlane:
 
     def disable_key(self, request: Document, record: Record) -> Answer:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_DisableKey.html"""
-        key = self._find(request, record)
-        require_state_other_than(key, *PENDING_DELETION, "PendingImport", "Creating")
-        self._keys.moto.kms(record.region).disable_key(key.id)
-        record.response = {"keyId": key.arn}
+        self._keys.moto.kms(record.region).disable_key(self._find_switchable(request, record).id)
         return None
 
     def enable_key(self, request: Document, record: Record) -> Answer:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_EnableKey.html"""
-        key = self._find(request, record)
-        require_state_other_than(key, *PENDING_DELETION, "PendingImport", "Creating")
-        self._keys.moto.kms(record.region).enable_key(key.id)
-        record.response = {"keyId": key.arn}
+        self._keys.moto.kms(record.region).enable_key(self._find_switchable(request, record).id)
         return None
 
     def schedule_key_deletion(self, request: Document, record: Record) -> Answer:
@@ -104,35 +90,6 @@ class ControlPlane:
         record.response = {"keyId": key.arn}
         return {"KeyId": key.arn}
 
-    def enable_key_rotation(self, request: Document, record: Record) -> Answer:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_EnableKeyRotation.html"""
-        key = self._find(request, record)
-        self._rotations.enable(key, request.get("RotationPeriodInDays"))
-        record.response = {"keyId": key.arn}
-        return None
-
-    def disable_key_rotation(self, request: Document, record: Record) -> Answer:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_DisableKeyRotation.html"""
-        key = self._find(request, record)
-        self._rotations.disable(key)
-        record.response = {"keyId": key.arn}
-        return None
-
-    def rotate_key_on_demand(self, request: Document, record: Record) -> Answer:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_RotateKeyOnDemand.html"""
-        key = self._find(request, record)
-        self._rotations.rotate_on_demand(key)
-        record.response = {"keyId": key.id}
-        return {"KeyId": key.id}
-
-    def list_key_rotations(self, request: Document, record: Record) -> Answer:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_ListKeyRotations.html"""
-        return self._rotations.listed(self._find(request, record), request)
-
-    def get_key_rotation_status(self, request: Document, record: Record) -> Answer:
-        """https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyRotationStatus.html"""
-        return self._rotations.status(self._find(request, record))
-
     def get_key_last_usage(self, request: Document, record: Record) -> Answer:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyLastUsage.html
 
@@ -154,6 +111,12 @@ class ControlPlane:
                 "KmsRequestId": as_uuid(use.request_id),
             }
         return answer
+
+    def _find_switchable(self, request: Document, record: Record) -> "Key":
+        key = self._find(request, record)
+        require_state_other_than(key, *PENDING_DELETION, "PendingImport", "Creating")
+        record.response = {"keyId": key.arn}
+        return key
 
     def _find(self, request: Document, record: Record) -> "Key":
         return find_key(self._keys, self._faults, request, record)

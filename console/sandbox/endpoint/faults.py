@@ -11,6 +11,7 @@ from console.sandbox.endpoint.errors import ServiceError, access_denied, throttl
 from console.sandbox.endpoint.key_access import allows
 from console.sandbox.endpoint.principals import SandboxPrincipal
 from console.sandbox.endpoint.records import Record
+from console.sandbox.endpoint.scenario import Denial, Fault
 
 if TYPE_CHECKING:
     from moto.kms.models import Key
@@ -40,6 +41,8 @@ class TokenBucket:
     """Allows `rate` calls a second, and at most one second's worth (at least one call) at once."""
 
     def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        if rate < 0:
+            raise validation(f"A rate can't be negative: {rate}")
         self._rate = rate
         self._burst = max(1.0, rate)
         self._tokens = self._burst if rate > 0 else 0.0
@@ -59,26 +62,19 @@ class TokenBucket:
 
 @dataclass(slots=True)
 class FaultRule:
-    """Makes calls fail: each with probability `fraction`, and at most `remaining` of them (None: no limit).
+    """A fault, and how many calls it may still make fail (None: no limit)."""
 
-    `operation` is a glob over names such as `Decrypt`, `region` one over Regions; `error` an exception's
-    name, reset, half or hang.
-    """
-
-    operation: str
-    error: str
-    fraction: float
+    fault: Fault
     remaining: int | None
-    message: str
-    region: str
 
     def strikes(self, operation: str, region: str) -> bool:
         """Decide for one call, counting it when it fails."""
-        if self.remaining == 0 or not fnmatchcase(operation, self.operation):
+        fault = self.fault
+        if self.remaining == 0 or not fnmatchcase(operation, fault.operation):
             return False
-        if not fnmatchcase(region, self.region):
+        if not fnmatchcase(region, fault.region):
             return False
-        if self.fraction < 1 and random.random() >= self.fraction:  # noqa: S311 (not a secret)
+        if fault.fraction < 1 and random.random() >= fault.fraction:  # noqa: S311 (not a secret)
             return False
         if self.remaining is not None:
             self.remaining -= 1
@@ -86,30 +82,9 @@ class FaultRule:
 
     def as_error(self) -> ServiceError:
         """Return the AWS error this rule answers with."""
-        message = self.message or _MESSAGES.get(self.error, "Injected by the sandbox.")
-        return ServiceError(self.error, message, _STATUS.get(self.error, 400))
-
-
-@dataclass(frozen=True, slots=True)
-class DenyRule:
-    """Refuses `action` on `resource` to `principal`; each is a glob.
-
-    The principal is matched by ARN or name, the action as `kms:Decrypt`, the resource by ARN, key id or
-    one of the key's aliases.
-    """
-
-    principal: str
-    action: str
-    resource: str
-    reason: str
-
-    def refuses(self, principal: SandboxPrincipal, action: str, names: tuple[str, ...]) -> bool:
-        """Whether the rule speaks about this call."""
-        return (
-            fnmatchcase(action.lower(), self.action.lower())
-            and (fnmatchcase(principal.arn, self.principal) or fnmatchcase(principal.name, self.principal))
-            and any(fnmatchcase(name, self.resource) for name in names)
-        )
+        error = self.fault.error
+        message = self.fault.message or _MESSAGES.get(error, "Injected by the sandbox.")
+        return ServiceError(error, message, _STATUS.get(error, 400))
 
 
 class Faults:
@@ -118,7 +93,7 @@ class Faults:
     def __init__(self) -> None:
         self.latency = 0.0
         self.rules: list[FaultRule] = []
-        self.denials: list[DenyRule] = []
+        self.denials: list[Denial] = []
         self.held: set[str] = set()
         """Principals, by globs of their names, who may only do what a key's policy and grants let through."""
         self.expired: set[str] = set()
@@ -140,14 +115,36 @@ class Faults:
         self._crypto = None
         self.throttle_lookups(LOOKUPS_PER_SECOND)
 
+    def delay(self, milliseconds: float) -> None:
+        """Delay every AWS answer by so many milliseconds."""
+        self.latency = milliseconds / 1000
+
     def throttle(self, rate: float | None) -> None:
         """Allow `rate` cryptographic operations a second; None lifts the limit, 0 refuses all."""
         self._crypto = None if rate is None else TokenBucket(rate)
 
     def throttle_lookups(self, rate: float | None) -> None:
         """Allow `rate` LookupEvents a second for each Region; None lifts the limit."""
+        if rate is not None and rate < 0:
+            raise validation(f"A rate can't be negative: {rate}")
         self._lookup_rate = rate
         self._lookups.clear()
+
+    def add(self, fault: Fault) -> None:
+        """Add a fault. Raises ValidationException for a fraction outside 0 to 1 or a negative count."""
+        if not 0 <= fault.fraction <= 1:
+            raise validation(f"A fault's fraction is between 0 and 1, not {fault.fraction}")
+        if fault.count is not None and fault.count < 0:
+            raise validation(f"A fault's count can't be negative: {fault.count}")
+        self.rules.append(FaultRule(fault, fault.count))
+
+    def hold(self, principal: str) -> None:
+        """Hold principals, by a glob of their names, to what key policies and grants let through."""
+        self.held.add(principal)
+
+    def expire(self, access_key_id: str) -> None:
+        """Let the session behind an access key id run out."""
+        self.expired.add(access_key_id)
 
     def struck(self, operation: str, region: str) -> FaultRule | None:
         """Return the fault that hits this call, if one does."""
@@ -182,7 +179,7 @@ class Faults:
             return
         names = (resource,) if key is None else (key.arn, key.id, *key.aliases)
         for rule in self.denials:
-            if rule.refuses(record.identity, action, names):
+            if _refuses(rule, record.identity, action, names):
                 reason = rule.reason or f"because no identity-based policy allows the {action} action"
                 raise access_denied(record.identity.arn, action, names[0], reason)
 
@@ -191,17 +188,10 @@ class Faults:
         return any(fnmatchcase(principal.name, name) for name in self.held)
 
 
-def fault_rule(
-    operation: str,
-    error: str,
-    fraction: float = 1.0,
-    count: int | None = None,
-    message: str = "",
-    region: str = "*",
-) -> FaultRule:
-    """Return a checked rule. Raises ValidationException for a fraction outside 0 to 1 or a negative count."""
-    if not 0 <= fraction <= 1:
-        raise validation(f"A fault's fraction is between 0 and 1, not {fraction}")
-    if count is not None and count < 0:
-        raise validation(f"A fault's count can't be negative: {count}")
-    return FaultRule(operation, error, fraction, count, message, region)
+def _refuses(rule: Denial, principal: SandboxPrincipal, action: str, names: tuple[str, ...]) -> bool:
+    """Whether the rule speaks about this call; `names` are the resource's ARN, key id and aliases."""
+    return (
+        fnmatchcase(action.lower(), rule.action.lower())
+        and (fnmatchcase(principal.arn, rule.principal) or fnmatchcase(principal.name, rule.principal))
+        and any(fnmatchcase(name, rule.resource) for name in names)
+    )

@@ -171,13 +171,14 @@ class EndpointGate:
         rule = self.faults.struck(operation, region)
         if rule is None:
             return
-        if rule.error == HANG:
+        error = rule.fault.error
+        if error == HANG:
             # Hangs until the client gives up, or control clears the rule.
             while rule in self.faults.rules:
                 await asyncio.sleep(0.05)
-        if rule.error in (HANG, RESET):
+        if error in (HANG, RESET):
             raise ResetConnectionError
-        if rule.error == HALF:
+        if error == HALF:
             raise HalfAnswerError
         raise rule.as_error()
 

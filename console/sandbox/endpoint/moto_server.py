@@ -13,8 +13,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote_to_bytes
+from wsgiref.util import setup_testing_defaults
 
 from console.sandbox.endpoint.principals import ACCOUNT, SandboxPrincipal
 from console.sandbox.http_message import HttpAnswer, HttpRequest
@@ -29,14 +30,6 @@ log = logging.getLogger(__name__)
 _SET_BY_THE_SERVER = frozenset(
     {"content-length", "connection", "transfer-encoding", "date", "server", "x-amzn-requestid"}
 )
-
-
-@runtime_checkable
-class Closeable(Protocol):
-    """A WSGI result that must be told when it was read."""
-
-    def close(self) -> None:
-        """Release what the result holds."""
 
 
 class MotoServer:
@@ -129,29 +122,19 @@ class MotoServer:
         application = self._application
         if application is None:
             raise RuntimeError("moto isn't imported yet: wait for ready()")
-        started: list[Any] = []
-
-        def start_response(
-            status: str, headers: list[tuple[str, str]], *_: object
-        ) -> Callable[[bytes], None]:
-            started[:] = [int(status.split(" ", 1)[0]), headers]
-            return lambda _chunk: None
+        from werkzeug.test import run_wsgi_app
 
         try:
-            chunks = application(_environ(request), start_response)
-            body = b"".join(chunks)
-            if isinstance(chunks, Closeable):
-                chunks.close()
+            chunks, status, headers = run_wsgi_app(application, _environ(request), buffered=True)
         except NotImplementedError as error:
             return _failure(501, "NotImplemented", f"moto doesn't have this operation: {error}")
         except Exception:  # the answer is a 500, as from any server; the log has the stack
             log.exception("moto failed on %s %s", request.method, request.target)
             return _failure(500, "InternalFailure", "moto failed; see the endpoint's stderr")
-        status, headers = started
         kept = [pair for pair in headers if pair[0].lower() not in _SET_BY_THE_SERVER]
         if request.method == "HEAD":
             kept += [pair for pair in headers if pair[0].lower() == "content-length"]
-        return HttpAnswer(status, kept, body)
+        return HttpAnswer(int(status.split(" ", 1)[0]), kept, b"".join(chunks))
 
 
 def _share_spare_private_keys() -> None:
@@ -172,7 +155,7 @@ def _failure(status: int, code: str, message: str) -> HttpAnswer:
     return HttpAnswer(status, [("Content-Type", "application/x-amz-json-1.1")], body)
 
 
-def _environ(request: HttpRequest) -> Mapping[str, Any]:
+def _environ(request: HttpRequest) -> dict[str, Any]:
     from moto.core.request import (
         PRESERVED_HEADER_NAMES_ENVIRON_KEY,
         environ_key_for_header,
@@ -182,23 +165,15 @@ def _environ(request: HttpRequest) -> Mapping[str, Any]:
     path, _, query = request.target.partition("?")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": request.method,
-        "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
         "QUERY_STRING": query,
         "RAW_URI": request.target,
         "REQUEST_URI": request.target,
-        "SERVER_NAME": "127.0.0.1",
-        "SERVER_PORT": "80",
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": "127.0.0.1",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(request.body),
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
-        "wsgi.multithread": False,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
     }
     preserved: dict[str, str] = {}
     for name, value in request.headers.items():
@@ -210,4 +185,5 @@ def _environ(request: HttpRequest) -> Mapping[str, Any]:
             preserved[key] = name
     environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = preserved
     environ["CONTENT_LENGTH"] = str(len(request.body))
+    setup_testing_defaults(environ)  # what every server says of itself
     return environ

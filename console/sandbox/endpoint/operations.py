@@ -6,7 +6,6 @@ answer or raises a ServiceError. Asymmetric keys have no place here: they get In
 """
 
 import os
-from binascii import b2a_base64
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +16,14 @@ from console.sandbox.endpoint.keys import SYMMETRIC, KeyStore, require_usable
 from console.sandbox.endpoint.parameters import (
     MAX_PLAINTEXT,
     Document,
+    as_text,
     read_algorithm,
     read_blob,
     read_ciphertext,
     read_context,
     read_data_key_length,
     shown,
+    stop_if_dry_run,
 )
 from console.sandbox.endpoint.records import Record
 
@@ -63,10 +64,10 @@ class CryptoOperations:
         if plaintext is None:
             raise invalid_ciphertext()
         record.extra = shown(keyMaterialId=material.id)
-        _stop_if_dry_run(request)
+        stop_if_dry_run(request)
         return {
             "KeyId": key.arn,
-            "Plaintext": _text(plaintext),
+            "Plaintext": as_text(plaintext),
             "EncryptionAlgorithm": SYMMETRIC,
             "KeyMaterialId": material.id,
         }
@@ -82,9 +83,9 @@ class CryptoOperations:
         )
         key, material = self._sealed_by(record, request.get("KeyId"), "kms:Encrypt")
         record.extra = shown(keyMaterialId=material.id)
-        _stop_if_dry_run(request)
+        stop_if_dry_run(request)
         return {
-            "CiphertextBlob": _text(seal(material, plaintext, context)),
+            "CiphertextBlob": as_text(seal(material, plaintext, context)),
             "KeyId": key.arn,
             "EncryptionAlgorithm": SYMMETRIC,
         }
@@ -101,11 +102,11 @@ class CryptoOperations:
         length = read_data_key_length(request)
         key, material = self._sealed_by(record, request.get("KeyId"), f"kms:{record.name}")
         record.extra = shown(keyMaterialId=material.id)
-        _stop_if_dry_run(request)
+        stop_if_dry_run(request)
         plaintext = os.urandom(length)
         return {
-            "CiphertextBlob": _text(seal(material, plaintext, context)),
-            "Plaintext": _text(plaintext),
+            "CiphertextBlob": as_text(seal(material, plaintext, context)),
+            "Plaintext": as_text(plaintext),
             "KeyId": key.arn,
             "KeyMaterialId": material.id,
         }
@@ -138,9 +139,9 @@ class CryptoOperations:
         if plaintext is None:
             raise invalid_ciphertext()
         record.extra = shown(sourceKeyMaterialId=source_material.id, destinationKeyMaterialId=material.id)
-        _stop_if_dry_run(request)
+        stop_if_dry_run(request)
         return {
-            "CiphertextBlob": _text(seal(material, plaintext, destination_context)),
+            "CiphertextBlob": as_text(seal(material, plaintext, destination_context)),
             "SourceKeyId": source.arn,
             "KeyId": destination.arn,
             "SourceEncryptionAlgorithm": SYMMETRIC,
@@ -188,12 +189,3 @@ class CryptoOperations:
             )
         require_usable(key)
         return key, self._keys.companion(key).current.material
-
-
-def _stop_if_dry_run(request: Document) -> None:
-    if request.get("DryRun"):
-        raise dry_run_worked()
-
-
-def _text(raw: bytes) -> str:
-    return b2a_base64(raw, newline=False).decode("ascii")

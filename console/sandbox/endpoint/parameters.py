@@ -1,12 +1,12 @@
 """Members of a KMS request, checked as KMS checks them."""
 
 from binascii import Error as Base64Error
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from console.sandbox.endpoint.errors import ServiceError, validation
+from console.sandbox.endpoint.errors import ServiceError, dry_run_worked, validation
 from console.sandbox.endpoint.keys import SYMMETRIC
 
 Document = Mapping[str, Any]
@@ -29,6 +29,17 @@ def shown(**parameters: object) -> Mapping[str, Any]:
 def _shared(given: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
     """Equal parameters share one mapping: a run leaves tens of thousands of records that say the same."""
     return dict(given)
+
+
+def as_text(raw: bytes) -> str:
+    """Return bytes in base64, as answers carry them."""
+    return b2a_base64(raw, newline=False).decode("ascii")
+
+
+def stop_if_dry_run(request: Document) -> None:
+    """Raise DryRunOperationException where only that was asked for."""
+    if request.get("DryRun"):
+        raise dry_run_worked()
 
 
 def read_blob(request: Document, name: str, limit: int) -> bytes:

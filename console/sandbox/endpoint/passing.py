@@ -13,13 +13,12 @@ from console.sandbox.endpoint.errors import ServiceError, not_found, unsupported
 from console.sandbox.endpoint.faults import Faults
 from console.sandbox.endpoint.keys import PENDING_DELETION, KeyStore, require_state_other_than, require_usable
 from console.sandbox.endpoint.metadata import is_primary, key_metadata
+from console.sandbox.endpoint.parameters import Document
 from console.sandbox.endpoint.principals import ACCOUNT
 from console.sandbox.endpoint.records import Record
 
 if TYPE_CHECKING:
     from moto.kms.models import Key
-
-Document = Mapping[str, Any]
 
 # These accept an alias where a key is asked for; the others want the key's id or ARN.
 _ACCEPT_ALIAS = frozenset({"DeleteAlias", "DescribeKey", "GetPublicKey"})

@@ -4,10 +4,11 @@ https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from console.sandbox.endpoint.errors import ServiceError, unsupported, validation
+from console.sandbox.endpoint.faults import Faults
 from console.sandbox.endpoint.keys import (
     DEFAULT_PERIOD_DAYS,
     SYMMETRIC,
@@ -17,9 +18,15 @@ from console.sandbox.endpoint.keys import (
     require_usable,
 )
 from console.sandbox.endpoint.metadata import is_primary
+from console.sandbox.endpoint.parameters import Document
+from console.sandbox.endpoint.passing import find_key
+from console.sandbox.endpoint.records import Record
 
 if TYPE_CHECKING:
     from moto.kms.models import Key
+
+Answer = dict[str, Any] | None
+Operation = Callable[[Document, Record], Answer]
 
 ON_DEMAND_LIMIT = 25
 PERIOD_DAYS = range(90, 2561)
@@ -27,28 +34,43 @@ _DAY = 86_400.0
 
 
 class Rotations:
-    """What the rotation operations do to a key, and what they answer."""
+    """The operations by name, in `by_name`."""
 
-    def __init__(self, keys: KeyStore) -> None:
+    def __init__(self, keys: KeyStore, faults: Faults) -> None:
         self._keys = keys
+        self._faults = faults
+        self.by_name: dict[str, Operation] = {
+            "DisableKeyRotation": self.disable,
+            "EnableKeyRotation": self.enable,
+            "GetKeyRotationStatus": self.status,
+            "ListKeyRotations": self.listed,
+            "RotateKeyOnDemand": self.rotate_on_demand,
+        }
 
-    def rotate_on_demand(self, key: "Key") -> Generation:
-        """Add a generation now. Raises LimitExceededException after 25 on-demand rotations of the key."""
-        _require_rotatable(key)
-        require_usable(key)
+    def rotate_on_demand(self, request: Document, record: Record) -> Answer:
+        """https://docs.aws.amazon.com/kms/latest/APIReference/API_RotateKeyOnDemand.html
+
+        Adds a generation now, at most 25 times to a key.
+        """
+        key = self._find_rotatable(request, record)
         done = sum(one.rotation == "ON_DEMAND" for one in self._keys.companion(key).generations)
         if done >= ON_DEMAND_LIMIT:
             raise ServiceError(
                 "LimitExceededException",
                 f"The on-demand rotations limit has been reached for the given keyId {key.arn}.",
             )
-        return self._keys.rotate(key, time.time(), "ON_DEMAND")
+        self._keys.rotate(key, time.time(), "ON_DEMAND")
+        record.response = {"keyId": key.id}
+        return {"KeyId": key.id}
 
-    def enable(self, key: "Key", period_days: object) -> None:
-        """Set the schedule. The period is 90 to 2560 days; without one it stays, or becomes 365."""
-        _require_rotatable(key)
-        require_usable(key)
+    def enable(self, request: Document, record: Record) -> Answer:
+        """https://docs.aws.amazon.com/kms/latest/APIReference/API_EnableKeyRotation.html
+
+        The period is 90 to 2560 days; without one it stays, or becomes 365.
+        """
+        key = self._find_rotatable(request, record)
         companion = self._keys.companion(key)
+        period_days = request.get("RotationPeriodInDays")
         if period_days is None:
             period_days = companion.rotation_period if companion.rotates else DEFAULT_PERIOD_DAYS
         if not isinstance(period_days, int) or period_days not in PERIOD_DAYS:
@@ -60,18 +82,22 @@ class Rotations:
             companion.rotation_enabled_at = time.time()
         companion.rotation_period = period_days
         companion.rotates = True
+        record.response = {"keyId": key.arn}
+        return None
 
-    def disable(self, key: "Key") -> None:
-        """Stop the schedule."""
-        _require_rotatable(key)
-        require_usable(key)
+    def disable(self, request: Document, record: Record) -> Answer:
+        """https://docs.aws.amazon.com/kms/latest/APIReference/API_DisableKeyRotation.html"""
+        key = self._find_rotatable(request, record)
         self._keys.companion(key).rotates = False
+        record.response = {"keyId": key.arn}
+        return None
 
-    def status(self, key: "Key") -> dict[str, Any]:
+    def status(self, request: Document, record: Record) -> Answer:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyRotationStatus.html
 
         Keys that can't rotate by schedule (asymmetric, HMAC, imported material) answer false.
         """
+        key = find_key(self._keys, self._faults, request, record)
         companion = self._keys.companion(key)
         enabled = key.key_manager == "AWS" or companion.rotates
         answer: dict[str, Any] = {"KeyId": key.id, "KeyRotationEnabled": enabled}
@@ -81,12 +107,13 @@ class Rotations:
                 answer["NextRotationDate"] = _next_rotation(companion)
         return answer
 
-    def listed(self, key: "Key", request: Mapping[str, Any]) -> dict[str, Any]:
+    def listed(self, request: Document, record: Record) -> Answer:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_ListKeyRotations.html
 
         `ALL_KEY_MATERIAL` includes the first generation, which has no rotation date; the default
         doesn't. Pages are of `Limit` (1 to 1000, default 100) entries, oldest first.
         """
+        key = find_key(self._keys, self._faults, request, record)
         if key.key_spec != SYMMETRIC:
             raise unsupported(f"{key.arn} key spec is {key.key_spec} which is not valid for this operation.")
         include = request.get("IncludeKeyMaterial", "ROTATIONS_ONLY")
@@ -107,6 +134,12 @@ class Rotations:
             answer["Truncated"] = True
             answer["NextMarker"] = f"rotation-{start + limit}"
         return answer
+
+    def _find_rotatable(self, request: Document, record: Record) -> "Key":
+        key = find_key(self._keys, self._faults, request, record)
+        _require_rotatable(key)
+        require_usable(key)
+        return key
 
 
 def _require_rotatable(key: "Key") -> None:

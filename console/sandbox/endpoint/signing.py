@@ -7,7 +7,6 @@ https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html and the pages 
 
 import hashlib
 import hmac
-from binascii import b2a_base64
 from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidSignature
@@ -15,12 +14,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from console.sandbox.endpoint.errors import ServiceError, dry_run_worked, validation
+from console.sandbox.endpoint.errors import ServiceError, validation
 from console.sandbox.endpoint.faults import Faults
 from console.sandbox.endpoint.keys import KeyStore, require_usable
 from console.sandbox.endpoint.metadata import mac_algorithms
 from console.sandbox.endpoint.operations import Operation
-from console.sandbox.endpoint.parameters import Document, read_blob, shown
+from console.sandbox.endpoint.parameters import Document, as_text, read_blob, shown, stop_if_dry_run
 from console.sandbox.endpoint.records import Record
 
 if TYPE_CHECKING:
@@ -57,8 +56,8 @@ class SigningOperations:
             signature = private.sign(message, _padding(algorithm), hashed)
         else:
             signature = private.sign(message, ec.ECDSA(hashed))
-        answer = {"KeyId": key.arn, "Signature": _text(signature), "SigningAlgorithm": algorithm}
-        return _unless_dry_run(request, answer)
+        stop_if_dry_run(request)
+        return {"KeyId": key.arn, "Signature": as_text(signature), "SigningAlgorithm": algorithm}
 
     def verify(self, request: Document, record: Record) -> dict[str, Any]:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_Verify.html"""
@@ -73,13 +72,14 @@ class SigningOperations:
                 public.verify(signature, message, ec.ECDSA(hashed))
         except InvalidSignature as error:
             raise ServiceError("KMSInvalidSignatureException", "") from error
-        answer = {"KeyId": key.arn, "SignatureValid": True, "SigningAlgorithm": algorithm}
-        return _unless_dry_run(request, answer)
+        stop_if_dry_run(request)
+        return {"KeyId": key.arn, "SignatureValid": True, "SigningAlgorithm": algorithm}
 
     def generate_mac(self, request: Document, record: Record) -> dict[str, Any]:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_GenerateMac.html"""
         key, algorithm, mac = self._mac(request, record)
-        return _unless_dry_run(request, {"KeyId": key.arn, "Mac": _text(mac), "MacAlgorithm": algorithm})
+        stop_if_dry_run(request)
+        return {"KeyId": key.arn, "Mac": as_text(mac), "MacAlgorithm": algorithm}
 
     def verify_mac(self, request: Document, record: Record) -> dict[str, Any]:
         """https://docs.aws.amazon.com/kms/latest/APIReference/API_VerifyMac.html"""
@@ -87,7 +87,8 @@ class SigningOperations:
         key, algorithm, mac = self._mac(request, record)
         if not hmac.compare_digest(given, mac):
             raise ServiceError("KMSInvalidMacException", "")
-        return _unless_dry_run(request, {"KeyId": key.arn, "MacValid": True, "MacAlgorithm": algorithm})
+        stop_if_dry_run(request)
+        return {"KeyId": key.arn, "MacValid": True, "MacAlgorithm": algorithm}
 
     def _signing(
         self, request: Document, record: Record, message: bytes
@@ -146,13 +147,3 @@ def _padding(algorithm: str) -> padding.AsymmetricPadding:
 def _incompatible(algorithm: str, key: "Key") -> ServiceError:
     message = f"Algorithm {algorithm} is incompatible with key spec {key.key_spec}."
     return ServiceError("InvalidKeyUsageException", message)
-
-
-def _unless_dry_run(request: Document, answer: dict[str, Any]) -> dict[str, Any]:
-    if request.get("DryRun"):
-        raise dry_run_worked()
-    return answer
-
-
-def _text(raw: bytes) -> str:
-    return b2a_base64(raw, newline=False).decode("ascii")

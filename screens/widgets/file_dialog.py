@@ -1,0 +1,94 @@
+"""A dialog that asks for a file's name, writes the file in the background, and says what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Button, Input, Static
+
+from crypto_core.cancelling import Cancellation
+from screens.asking import PendingCall, ask
+from screens.blocking import Trouble
+from screens.facts import Facts
+from screens.widgets.dialog import Dialog, button
+from screens.widgets.line_input import LineInput
+from screens.widgets.notice import trouble_content
+
+
+class FileDialog(Dialog[None]):
+    """Subclasses say how the file is written, and what is said of it then."""
+
+    DEFAULT_CSS = """
+    FileDialog #path { border: none; height: 1; padding: 0 1; background: $panel; margin: 1 0; }
+    """
+    LIMIT_SECONDS: ClassVar[float] = 600.0
+
+    def __init__(self, facts: Facts, path: str) -> None:
+        """`path` is what the file's name begins as."""
+        super().__init__()
+        self._facts = facts
+        self._path = path
+        self._asked: PendingCall[int] | None = None
+
+    def writer(self, path: Path) -> Callable[[Cancellation], int]:
+        """Return what writes the file in a worker, and returns how much; raises what the service raises."""
+        raise NotImplementedError
+
+    def done(self, written: int, path: Path) -> str:
+        """Return what is said of the file that was written."""
+        raise NotImplementedError
+
+    def asking(self, said: str) -> Iterator[Widget]:
+        """Yield the line for the file's name, what is `said` below it, and the ways on and back."""
+        yield LineInput(self._path, id="path")
+        yield Static(Content(said), id="said")
+        yield Horizontal(button("Cancel", "cancel"), button("Write", "write"), classes="buttons")
+
+    def say(self, content: Content) -> None:
+        """Say something below the file's name."""
+        self.query_one("#said", Static).update(content)
+
+    @property
+    def writing(self) -> bool:
+        """True while the file is being written."""
+        return self._asked is not None and self._asked.waiting
+
+    def on_mount(self) -> None:
+        """The file's name first."""
+        self.query_one("#path").focus()
+
+    def on_unmount(self) -> None:
+        """Nobody waits any more; what was begun leaves no file."""
+        if self._asked is not None:
+            self._asked.drop()
+
+    @on(Input.Submitted, "#path")
+    @on(Button.Pressed, "#write")
+    def write(self) -> None:
+        """Write the file."""
+        if self.writing:
+            return
+        path = Path(self.query_one("#path", Input).value.strip()).expanduser()
+        self._asked = ask(
+            self,
+            self.writer(path),
+            lambda answer: self._ended(answer, path),
+            group="file",
+            limit=self.LIMIT_SECONDS,
+        )
+
+    def _ended(self, answer: int | Trouble, path: Path) -> None:
+        if isinstance(answer, Trouble):
+            self.say(trouble_content(answer))
+            return
+        self.say(Content.assemble(("● ", "$success"), f"{self.done(answer, path)} Only you may read it."))
+        self.query_one("#write").display = False
+        close = self.query_one("#cancel", Button)
+        close.label = Content(" Close ")
+        close.focus()
