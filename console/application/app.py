@@ -16,7 +16,7 @@ from textual.events import Event, Key, Paste
 from textual.widgets import Input
 from textual.worker import WorkerFailed
 
-from console.application.main_screens import NAMES, main_screen
+from console.application.destinations import NAMES, main_screen, screen_behind
 from console.application.terminal import Title
 from console.application.themes import DARK, THEMES, defaults_for, theme_after, theme_named
 from console.crash import EXIT_CODE, crash_report
@@ -36,29 +36,7 @@ from screens.facts import Facts
 from screens.main_screen import MainScreen
 from screens.memory import Memory
 from screens.navigation import Navigation
-from screens.routes import (
-    ApprovalsBehind,
-    EntriesBehind,
-    EventBehind,
-    EventsBehind,
-    EventsNarrowed,
-    EvidenceBehind,
-    EvidenceListBehind,
-    FindingsBehind,
-    Followed,
-    IncidentBehind,
-    JobBehind,
-    JobErrorsBehind,
-    KeyBehind,
-    KeyUseBehind,
-    PivotsBehind,
-    PolicyBehind,
-    PrincipalBehind,
-    RotationBehind,
-    TimelineBehind,
-    TokensBehind,
-    WatchBehind,
-)
+from screens.routes import EventsNarrowed, Followed
 from screens.services import JobProcesses, Services
 from screens.widgets.line_input import LONGEST
 
@@ -192,70 +170,25 @@ class KeydeckApp(Actor, App[None]):
 
     @on(Followed)
     async def follow(self, event: Followed) -> None:
-        """Go to the tokens or the key behind a line, unless the operator has gone elsewhere meanwhile."""
+        """Go to what is behind a line, unless the operator has gone elsewhere meanwhile."""
         if event.origin is not self.screen:
             return
-        # Each is loaded when it is first opened: nothing holds up the first rows.
-        match event.target:
-            case TokensBehind(filter=expression):
-                from screens.connections.screen import ConnectionsScreen
-
-                screen: MainScreen = ConnectionsScreen(self.facts, expression)
-            case KeyBehind(key_arn=arn):
-                from screens.keys.key_screen import KeyScreen
-
-                screen = KeyScreen(self.facts, arn)
-            case FindingsBehind(filter=expression):
-                from screens.findings.screen import FindingsScreen
-
-                screen = FindingsScreen(self.facts, expression)
-            case JobBehind(job=job):
-                from screens.jobs.job_screen import JobScreen
-
-                screen = JobScreen(self.facts, job)
-            case JobErrorsBehind(job=job, kind=kind):
-                from screens.jobs.errors_screen import JobErrorsScreen
-
-                screen = JobErrorsScreen(self.facts, job, kind)
-            case (
-                IncidentBehind()
-                | EvidenceListBehind()
-                | EvidenceBehind()
-                | EntriesBehind()
-                | ApprovalsBehind()
-            ):
-                from screens.incidents.ways import incident_screen_behind
-
-                screen = incident_screen_behind(self.facts, event.target)
-            case RotationBehind(old=old, new=new):
-                from screens.keys.guide_screen import GuideScreen
-
-                screen = GuideScreen(self.facts, old, new)
-            case PolicyBehind(key_arn=arn):
-                from screens.keys.policy_screen import PolicyScreen
-
-                screen = PolicyScreen(self.facts, arn)
-            case (
-                EventsBehind()
-                | EventBehind()
-                | PivotsBehind()
-                | PrincipalBehind()
-                | KeyUseBehind()
-                | TimelineBehind()
-                | WatchBehind()
-                | EventsNarrowed()
-            ):
-                from screens.events.ways import back_to_events, screen_behind
-
-                found = screen_behind(self.facts, event.target)
-                if found is None:
-                    await self.navigation.ascend(back_to_events(self.screen_stack, event.target))
-                    return
-                screen = found
-            case _:
-                return
-        if not await self.navigation.deeper(screen):
+        if isinstance(event.target, EventsNarrowed):
+            await self._narrow_events(event.target.filter)
+            return
+        screen = screen_behind(event.target, self.facts)
+        if screen is not None and not await self.navigation.deeper(screen):
             self.tell("That is deep enough: Esc goes back.")
+
+    async def _narrow_events(self, expression: str) -> None:
+        """Back to the list of events below, under another filter."""
+        from screens.events.screen import EventsScreen
+
+        depth, events = [
+            (depth, one) for depth, one in enumerate(self.screen_stack) if isinstance(one, EventsScreen)
+        ][-1]
+        events.show_filter(expression)
+        await self.navigation.ascend(depth)
 
     # Actions
 

@@ -162,9 +162,9 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.EVIDENCE)]
 
-    def __init__(self, facts: Facts, piece: EvidenceBehind) -> None:
+    def __init__(self, facts: Facts, incident: int, evidence: int, title: str, sha256: str) -> None:
         super().__init__(facts)
-        self.piece = piece
+        self.piece = EvidenceBehind(incident, evidence, title, sha256)
 
     def body(self) -> Iterable[Widget]:
         """Trouble if there is any, the text, and a line for hints."""

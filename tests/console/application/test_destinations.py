@@ -1,0 +1,38 @@
+"""Every destination of a line has a screen that takes what the line says of it."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields, is_dataclass
+
+import pytest
+
+from console.application.destinations import NAMES, SCREENS, load_screen
+from screens import routes
+from screens.main_screen import MainScreen
+
+DESTINATIONS = [
+    one for one in vars(routes).values() if is_dataclass(one) and one.__module__ == routes.__name__
+]
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS)
+def test_a_screen_takes_the_fields_of_its_destination(destination: type) -> None:
+    if destination is routes.EventsNarrowed:  # leads back to a list that is open
+        assert destination not in SCREENS
+        return
+    screen = load_screen(SCREENS[destination])
+    assert issubclass(screen, MainScreen)
+    names = [field.name for field in fields(destination)]
+    inspect.signature(screen).bind(None, *names)
+    wanted = [
+        name
+        for name, one in inspect.signature(screen).parameters.items()
+        if one.kind is one.POSITIONAL_OR_KEYWORD
+    ]
+    assert [name.replace("expression", "filter") for name in wanted][1:] == names
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_main_screen_is_there(name: str) -> None:
+    assert issubclass(load_screen(f"{name}.screen.{name.capitalize()}Screen"), MainScreen)
