@@ -9,9 +9,10 @@ import click
 from console.commands.asking import consent_to, type_in, yes_option
 from console.commands.session import json_option, services_of, trust_option
 from console.garbage import settle
+from console.host.children import when_parent_ends
 from console.host.interrupts import IN_HAND, cancelled_by_interrupt
 from console.host.job_progress import follow, work_on
-from console.host.runners import MOST_PROCESSES, ends_with_parent, environment_of
+from console.host.runners import MOST_PROCESSES, environment_of
 from console.printed.job_words import (
     code_of,
     describe,
@@ -125,7 +126,7 @@ def join(*, job: int, processes: int, runner: bool, trust: tuple[str, ...], as_j
     with services_of(trust=trust) as services, cancelled_by_interrupt(IN_HAND) as cancelled:
         work = job_work(services)
         if runner:
-            ends_with_parent(cancelled)
+            when_parent_ends(cancelled.set)
             settle()
             return code_of(work.join_job(job, cancelled=cancelled), interrupted=cancelled.is_set())
         environment = environment_of(services.settings, trust)

@@ -12,13 +12,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from math import ceil
-from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from typing import IO, Any
 
 from pydantic import BaseModel
 
-from console.host import worker_scaling as growing
+from console.host import worker_scaling
+from console.host.children import import_path
 from console.settings import FILE_VARIABLE, Settings
 
 CALLS_OF_A_PROCESS = 5_000.0
@@ -33,7 +33,7 @@ _SAID = 4_000
 
 def processes_for(calls_per_second: float, cores: int | None = None) -> int:
     """Return how many processes a job of that rate gets on this machine: one core stays for PostgreSQL."""
-    free = max((cores if cores is not None else growing.cores()) - 1, 1)
+    free = max((cores if cores is not None else worker_scaling.cores()) - 1, 1)
     return max(1, min(free, ceil(calls_per_second / CALLS_OF_A_PROCESS), MOST_PROCESSES))
 
 
@@ -60,8 +60,7 @@ def environment_of(
         written = _written(value)
         if written:
             found[variable] = written
-    home = str(Path(__file__).resolve().parents[2])
-    found["PYTHONPATH"] = os.pathsep.join(filter(None, (home, found.get("PYTHONPATH"))))
+    found["PYTHONPATH"] = import_path(found.get("PYTHONPATH"))
     return found
 
 
@@ -159,15 +158,3 @@ def runners(job: int, number: int, environment: Mapping[str, str]) -> Iterator[l
             one.ask_to_end()
         for one in started:
             one.end()
-
-
-def ends_with_parent(cancelled: Event) -> None:
-    """Set `cancelled` once whoever started this process is gone, or asks it to end."""
-
-    def listen() -> None:
-        with suppress(OSError):
-            while os.read(0, 4_096):
-                pass
-        cancelled.set()
-
-    Thread(target=listen, daemon=True).start()

@@ -11,12 +11,12 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from aiohttp import web
 from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
+from console.host.children import import_path
 from console.printed.printing import say
 from console.web.reports import report
 
@@ -38,12 +38,8 @@ def console_command(*, read_only: bool) -> list[str]:
 
 def child_environment() -> dict[str, str]:
     """Return what the child finds besides our environment: its driver, and where this package is."""
-    home = str(Path(__file__).resolve().parents[2])
-    inherited = os.environ.get("PYTHONPATH")
-    return {
-        "TEXTUAL_DRIVER": "console.web.driver:PageDriver",
-        "PYTHONPATH": os.pathsep.join(filter(None, (home, inherited))),
-    }
+    path = import_path(os.environ.get("PYTHONPATH"))
+    return {"TEXTUAL_DRIVER": "console.web.driver:PageDriver", "PYTHONPATH": path}
 
 
 class ConsoleProcess(AppService):

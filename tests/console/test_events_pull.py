@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from console.sandbox.endpoint import ONCALL, Denial, Fault, PastCall
+from console.sandbox.endpoint import ON_CALL, Denial, Fault, PastCall
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.trail.store import EventStore
@@ -41,7 +41,7 @@ def since(sandbox: Sandbox, world: World) -> str:
     _AGO[0] -= timedelta(hours=1)
     begin = datetime.now(UTC).replace(microsecond=0) - timedelta(days=60) + _AGO[0]
     calls = [
-        PastCall(begin + timedelta(minutes=n), ONCALL, "Decrypt", world.current_key.arn) for n in range(3)
+        PastCall(begin + timedelta(minutes=n), ON_CALL, "Decrypt", world.current_key.arn) for n in range(3)
     ]
     sandbox.control.history(calls)
     return begin.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -107,7 +107,14 @@ def test_without_since_the_next_pull_begins_where_the_last_one_ended(
 ) -> None:
     keydeck("events", "pull", *window(since))
     sandbox.control.history(
-        [PastCall(datetime.fromisoformat(later(since, minutes=40)), ONCALL, "Encrypt", world.current_key.arn)]
+        [
+            PastCall(
+                datetime.fromisoformat(later(since, minutes=40)),
+                ON_CALL,
+                "Encrypt",
+                world.current_key.arn,
+            )
+        ]
     )
     found = keydeck("events", "pull", "--until", later(since, minutes=50), "--json")
     assert found.json["since"] == later(since, minutes=30).replace("Z", "+00:00")

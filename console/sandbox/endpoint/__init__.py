@@ -9,8 +9,9 @@ same process and hold the one truth about keys, aliases, states, policies, bucke
 sets what no AWS API can set: latency, throttling, faults, denials, past rotations and past calls.
 """
 
+from console.sandbox.access_keys import ANALYST, INTRUDER, ON_CALL, OPERATOR, PLATFORM
 from console.sandbox.endpoint.control import EndpointControl, EndpointControlError
-from console.sandbox.endpoint.principals import ACCOUNT, ANALYST, INTRUDER, ONCALL, OPERATOR, PLATFORM
+from console.sandbox.endpoint.principals import ACCOUNT
 from console.sandbox.endpoint.process import EndpointProcess, EndpointStartError
 from console.sandbox.endpoint.scenario import Denial, EndpointStats, Fault, MadeDataKey, PastCall
 
@@ -18,7 +19,7 @@ __all__ = [
     "ACCOUNT",
     "ANALYST",
     "INTRUDER",
-    "ONCALL",
+    "ON_CALL",
     "OPERATOR",
     "PLATFORM",
     "Denial",

@@ -14,8 +14,8 @@ import logging
 import os
 import signal
 import sys
-import threading
 
+from console.host.children import when_parent_ends
 from console.sandbox.endpoint.gate import EndpointGate
 from console.sandbox.endpoint.server import EndpointServer, serve
 
@@ -41,7 +41,7 @@ async def _run(server: EndpointServer, port: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
+    when_parent_ends(lambda: loop.call_soon_threadsafe(stop.set))
     await serve(server, port, _announce, stop.wait())
 
 
@@ -49,15 +49,6 @@ def _announce(port: int) -> None:
     print(json.dumps({"port": port, "pid": os.getpid()}), flush=True)
     # A full trail is half a million small objects: collecting them again and again would cost every call.
     gc.set_threshold(50_000, 20, 100)
-
-
-def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    try:
-        while os.read(0, 4096):
-            pass
-    except OSError:
-        pass
-    loop.call_soon_threadsafe(stop.set)
 
 
 def _options() -> argparse.Namespace:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from console.sandbox.access_keys import ANALYST, INTRUDER, ON_CALL, OPERATOR, PLATFORM
 from console.sandbox.endpoint.errors import validation
 
 ACCOUNT = "123456789012"
@@ -83,16 +84,10 @@ class SandboxPrincipal:
         return ("AIDA" if self.kind == "user" else "AROA") + base64.b32encode(digest).decode()[:17]
 
 
-PLATFORM = "ASIAKEYDECKPLATFORM1"
-OPERATOR = "ASIAKEYDECKOPERATOR1"
-ONCALL = "ASIAKEYDECKONCALL001"
-ANALYST = "AKIAKEYDECKANALYST01"
-INTRUDER = "AKIAKEYDECKINTRUDER1"
-
 BUILT_IN = {
     PLATFORM: SandboxPrincipal("keydeck-platform", "role", session="platform-api"),
     OPERATOR: SandboxPrincipal("keydeck-operator", "role", session="olga.operator", mfa=True),
-    ONCALL: SandboxPrincipal("keydeck-oncall", "role", session="omar.oncall", mfa=True),
+    ON_CALL: SandboxPrincipal("keydeck-oncall", "role", session="omar.oncall", mfa=True),
     ANALYST: SandboxPrincipal("keydeck-analyst", "user"),
     INTRUDER: SandboxPrincipal("intruder", "user"),
 }

@@ -7,9 +7,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import IO, Self
 
+from console.host.children import import_path
 from console.sandbox.endpoint.control import EndpointControl
 
 START_TIMEOUT = 60.0
@@ -48,7 +48,7 @@ class EndpointProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env=_environment(),
+            env={**os.environ, "PYTHONPATH": import_path(os.environ.get("PYTHONPATH"))},
             start_new_session=True,
         )
         if self._child.stdin is None or self._child.stdout is None:
@@ -123,10 +123,3 @@ class EndpointProcess:
         return (
             f"The sandbox's AWS endpoint {what}. Its stderr ends with:\n{self.stderr_tail() or '(nothing)'}"
         )
-
-
-def _environment() -> dict[str, str]:
-    """Return our environment, with the folder that holds the `console` package on the child's path."""
-    home = str(Path(__file__).resolve().parents[3])
-    inherited = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (home, inherited)))}

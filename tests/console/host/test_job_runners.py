@@ -123,8 +123,8 @@ def test_where_one_cant_be_started_those_before_it_end(monkeypatch: pytest.Monke
 
 def test_a_process_notices_that_the_one_that_started_it_is_gone() -> None:
     script = (
-        "from threading import Event; from console.host.runners import ends_with_parent; "
-        "gone = Event(); ends_with_parent(gone); print('waits', flush=True); gone.wait(60); print('ends')"
+        "from threading import Event; from console.host.children import when_parent_ends; "
+        "gone = Event(); when_parent_ends(gone.set); print('waits', flush=True); gone.wait(60); print('ends')"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -18,7 +18,7 @@ from botocore.exceptions import (
 from console.sandbox.endpoint import (
     ANALYST,
     INTRUDER,
-    ONCALL,
+    ON_CALL,
     OPERATOR,
     PLATFORM,
     Denial,
@@ -258,7 +258,7 @@ def test_clear_makes_everything_well_again(kms: Any, key: Any, endpoint: Endpoin
     [
         (PLATFORM, "arn:aws:sts::123456789012:assumed-role/keydeck-platform/platform-api"),
         (OPERATOR, "arn:aws:sts::123456789012:assumed-role/keydeck-operator/olga.operator"),
-        (ONCALL, "arn:aws:sts::123456789012:assumed-role/keydeck-oncall/omar.oncall"),
+        (ON_CALL, "arn:aws:sts::123456789012:assumed-role/keydeck-oncall/omar.oncall"),
         (ANALYST, "arn:aws:iam::123456789012:user/keydeck-analyst"),
         (INTRUDER, "arn:aws:iam::123456789012:user/intruder"),
         ("testing", "arn:aws:iam::123456789012:user/testing"),

@@ -40,7 +40,7 @@ from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
 ACCOUNT = "123456789012"
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 PLATFORM = f"arn:aws:iam::{ACCOUNT}:role/keydeck-platform"
-ONCALL = f"arn:aws:iam::{ACCOUNT}:role/keydeck-oncall"
+ON_CALL = f"arn:aws:iam::{ACCOUNT}:role/keydeck-oncall"
 SUSPECT = f"arn:aws:iam::{ACCOUNT}:user/build-bot"
 
 

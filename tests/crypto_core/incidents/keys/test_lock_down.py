@@ -17,7 +17,7 @@ from crypto_core.keys.policy.access import accesses
 from crypto_core.keys.policy.document import parse_policy
 from tests.crypto_core.incidents.keys.conftest import (
     ACCOUNT,
-    ONCALL,
+    ON_CALL,
     PLATFORM,
     ROOT,
     SUSPECT,
@@ -48,7 +48,7 @@ def test_the_old_key_opens_for_the_responder_and_until_then_for_the_platform(sce
     assert f"grant {grant}" in told(before)
     assert "user/build-bot may still Decrypt" in told(before)
     fields = scene.fields(LOCK)
-    assert (fields["responder"], fields["platform"], fields["grants"]) == (ONCALL, "yes", "revoke")
+    assert (fields["responder"], fields["platform"], fields["grants"]) == (ON_CALL, "yes", "revoke")
     assert set(fields["readers"].split(", ")) == {PLATFORM, SUSPECT}
     # Who was left out of the new key is not proposed again.
     scene.values["left_out"] = SUSPECT
@@ -67,7 +67,7 @@ def test_the_old_key_opens_for_the_responder_and_until_then_for_the_platform(sce
     result = scene.run(LOCK, plan)
     assert result.complete, told(result)
     may = who_may(scene)
-    assert {who for who, actions in may.items() if "Decrypt" in actions} == {ONCALL, PLATFORM}
+    assert {who for who, actions in may.items() if "Decrypt" in actions} == {ON_CALL, PLATFORM}
     assert not may[PLATFORM] & USES - {"Decrypt"}
     assert not may[ROOT] & USES
     assert {"PutKeyPolicy", "EnableKey", "ScheduleKeyDeletion"} <= may[ROOT]
@@ -93,7 +93,7 @@ def test_nobody_but_the_responder_reads_where_the_platform_is_suspected(scene: S
     result = scene.do(LOCK, {"platform": "no"})
     assert result.complete, told(result)
     assert scene.values["readers"] == ""
-    assert {who for who, actions in who_may(scene).items() if "Decrypt" in actions} == {ONCALL}
+    assert {who for who, actions in who_may(scene).items() if "Decrypt" in actions} == {ON_CALL}
     # Without a token under the key that is what is proposed.
     assert scene.fields(LOCK)["platform"] == "no"
 
@@ -131,7 +131,7 @@ def test_whether_it_is_locked_down_is_not_known_where_grants_can_not_be_listed(
 
 def locked(*statements: dict[str, Any]) -> tuple[dict[str, Any], dict[str, set[str]]]:
     raw = {"Version": "2012-10-17", "Id": "own", "Statement": list(statements)}
-    found = locked_policy(parse_policy(json.dumps(raw)), KEY, ONCALL, (PLATFORM,))
+    found = locked_policy(parse_policy(json.dumps(raw)), KEY, ON_CALL, (PLATFORM,))
     may: dict[str, set[str]] = {}
     for access in accesses(parse_policy(json.dumps(found.raw)), (), KEY):
         may.setdefault(access.principal.value, set()).update(access.actions)
@@ -159,7 +159,7 @@ HOSTILE = [
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda s: str(s["Sid"]))
 def test_no_statement_goes_on_letting_anybody_use_the_key(hostile: dict[str, Any]) -> None:
     raw, may = locked(hostile)
-    assert may.pop(ONCALL) & USES == {"Decrypt"}
+    assert may.pop(ON_CALL) & USES == {"Decrypt"}
     assert may.pop(PLATFORM) & USES == {"Decrypt"}
     assert not any(actions & USES for actions in may.values())
     # Nobody is locked out: somebody may always put another policy.

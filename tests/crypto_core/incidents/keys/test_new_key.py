@@ -15,7 +15,7 @@ from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
-from tests.crypto_core.incidents.keys.conftest import ONCALL, PLATFORM, ROOT, SUSPECT, Scene, statement, told
+from tests.crypto_core.incidents.keys.conftest import ON_CALL, PLATFORM, ROOT, SUSPECT, Scene, statement, told
 
 CREATE, READY = ActionKind.CREATE_KEY, CheckKind.NEW_KEY_READY
 
@@ -42,7 +42,7 @@ def test_a_key_is_made_without_the_suspect_once_and_is_ready(scene: Scene) -> No
     assert new != scene.key
     given = {s["Sid"]: s["Principal"]["AWS"] for s in scene.policy(new)["Statement"]}
     assert given["PlatformUsesDataKeys"] == PLATFORM
-    assert given["RespondersLockDown"] == ONCALL
+    assert given["RespondersLockDown"] == ON_CALL
     ready = scene.look(READY)
     assert ready.state is CheckState.PASSED, told(ready)
     assert f"Left out on purpose: {SUSPECT}" in told(ready)

@@ -22,7 +22,7 @@ from crypto_core.keys.principal import PolicyPrincipal
 ACCOUNT = "123456789012"
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 PLATFORM = f"arn:aws:iam::{ACCOUNT}:role/keydeck-platform"
-ONCALL = f"arn:aws:iam::{ACCOUNT}:role/keydeck-oncall"
+ON_CALL = f"arn:aws:iam::{ACCOUNT}:role/keydeck-oncall"
 
 Made = Callable[[KeyChange], ChangeResult]
 
@@ -65,10 +65,10 @@ def test_a_policy_is_compared_put_and_read_back(
 
 
 def test_a_policy_that_means_the_same_is_not_put(changes: KeyChangeService, made: Made, key: str) -> None:
-    text = policy(ADMINISTERED, statement({"AWS": [PLATFORM, ONCALL]}, "Decrypt"))
+    text = policy(ADMINISTERED, statement({"AWS": [PLATFORM, ON_CALL]}, "Decrypt"))
     made(KeyChange(ChangeKind.PUT_POLICY, key, policy=text))
     # As IAM may give it back: another order, an account by its number, a list of one.
-    stored = policy(statement({"AWS": [ACCOUNT]}, "*"), statement({"AWS": [ONCALL, PLATFORM]}, "Decrypt"))
+    stored = policy(statement({"AWS": [ACCOUNT]}, "*"), statement({"AWS": [ON_CALL, PLATFORM]}, "Decrypt"))
     assert normal(json.loads(text)) == normal(json.loads(stored))
     assert planned(changes, key, stored).changes_nothing
     other = policy(ADMINISTERED, statement({"AWS": [PLATFORM]}, "Decrypt"))
@@ -103,7 +103,7 @@ def test_a_policy_that_locks_out_is_refused_unless_that_is_accepted(
 @pytest.mark.parametrize(
     "text",
     [
-        policy(statement({"AWS": ONCALL}, "*")),
+        policy(statement({"AWS": ON_CALL}, "*")),
         policy(statement({"AWS": f"arn:aws:iam::{ACCOUNT}:role/team/keydeck-oncall"}, "PutKeyPolicy")),
         policy(statement({"AWS": ACCOUNT}, "Put*")),
         policy(statement({"AWS": PLATFORM}, "Decrypt"), ADMINISTERED),
@@ -126,7 +126,7 @@ def test_a_new_key_whose_policy_locks_the_caller_out_is_not_made(
         changes.plan_change(change)
     assert sent() == {}
     assert changes.plan_change(
-        KeyChange(ChangeKind.CREATE, principals={Role.RESPONDER: (ONCALL,)})
+        KeyChange(ChangeKind.CREATE, principals={Role.RESPONDER: (ON_CALL,)})
     ).operations
 
 
@@ -136,13 +136,13 @@ def test_who_the_caller_is() -> None:
     def allowed(value: str, caller: str = session, *, all_but: bool = False) -> bool:
         return _may_be(Access(PolicyPrincipal("AWS", value), all_but, frozenset({"PutKeyPolicy"})), caller)
 
-    assert allowed(ONCALL)
+    assert allowed(ON_CALL)
     assert allowed(session)
     assert allowed("*")
     assert allowed(ROOT)
-    assert not allowed(f"{ONCALL}-2")
-    assert not allowed(f"arn:aws:iam::999999999999:role/{ONCALL.rsplit('/', 1)[-1]}")
-    assert not allowed(ONCALL, all_but=True)
+    assert not allowed(f"{ON_CALL}-2")
+    assert not allowed(f"arn:aws:iam::999999999999:role/{ON_CALL.rsplit('/', 1)[-1]}")
+    assert not allowed(ON_CALL, all_but=True)
     assert allowed(PLATFORM, all_but=True)
     assert allowed(f"arn:aws:iam::{ACCOUNT}:user/ana", f"arn:aws:iam::{ACCOUNT}:user/ana")
     assert not allowed(f"arn:aws:iam::{ACCOUNT}:user/ana", f"arn:aws:iam::{ACCOUNT}:user/ben")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from console.sandbox.endpoint import ONCALL, EndpointProcess, Fault, PastCall
+from console.sandbox.endpoint import ON_CALL, EndpointProcess, Fault, PastCall
 from crypto_core.errors import (
     KmsAccessDeniedError,
     KmsUnreachableError,
@@ -71,8 +71,8 @@ def test_what_cloudtrail_itself_did_is_fetched_too(
     first = happened(1)
     endpoint.control.history(
         [
-            PastCall(first, ONCALL, "StopLogging", service="cloudtrail", parameters={"name": "t"}),
-            PastCall(first, ONCALL, "CreateBucket", service="s3"),
+            PastCall(first, ON_CALL, "StopLogging", service="cloudtrail", parameters={"name": "t"}),
+            PastCall(first, ON_CALL, "CreateBucket", service="s3"),
         ]
     )
     report = puller(aws, store, clock).pull_events(**day_of(first))
