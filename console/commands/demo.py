@@ -63,7 +63,7 @@ def demo(
     if scenario is None and (as_json or pace != 1.0):
         raise click.UsageError("--pace and --json are for a game day: name one with --scenario.")
     if scenario == _LIST:
-        from console.game_day.telling import scenario_lines
+        from console.game_day.story_text import scenario_lines
 
         for line in scenario_lines():
             click.echo(line)
@@ -117,7 +117,7 @@ def _console_game(game: Game, pace: float) -> Score:
     """The operator responds in the console; the score is reckoned once it is left."""
     from console.container import Container
     from console.game_day.platform_team import PlatformTeam
-    from console.game_day.telling import briefing_lines
+    from console.game_day.story_text import briefing_lines
     from console.settings import load
 
     for line in briefing_lines(game.scenario):
@@ -143,7 +143,7 @@ def _scripted_game(game: Game, *, as_json: bool) -> Score:
 
 def _tell_score(score: Score, *, as_json: bool) -> int:
     """Print the score; returns 0 if every end was reached, else 1."""
-    from console.game_day.telling import score_lines
+    from console.game_day.story_text import score_lines
 
     if as_json:
         print_json(score.as_json())

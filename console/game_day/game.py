@@ -66,7 +66,7 @@ class Game:
             declared = () if incidents is None else self._declared(incidents)
         except KeydeckError as error:
             trouble = error.message
-        return score(self.scenario, deeds, declared, self.referee.look(self.intruder), trouble)
+        return score(self.scenario, deeds, declared, self.referee.look_at_all(self.intruder), trouble)
 
     def close(self) -> None:
         """End the intruder; safe to call twice."""

@@ -67,7 +67,7 @@ class Measures:
         """Close the services."""
         _leave(self.container)
 
-    def take(self, end: End) -> None:
+    def reach(self, end: End) -> None:
         """Do what reaches an end; what is done already is left alone. Raises KeydeckError."""
         self._by_end[end]()
 

@@ -71,7 +71,7 @@ class Referee:
         """Close the database connection."""
         self._engine.dispose()
 
-    def look(self, intruder: Intruder) -> tuple[EndSeen, ...]:
+    def look_at_all(self, intruder: Intruder) -> tuple[EndSeen, ...]:
         """Return every end of the scenario. What can't be looked at is not reached.
 
         The intruder must have been stopped. It tries its ways once more, after everything else was looked at:

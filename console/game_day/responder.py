@@ -10,7 +10,7 @@ from console.game_day.measures import Measures
 from console.game_day.platform_part import PlatformPart
 from console.game_day.runbook_work import RunbookWork
 from console.game_day.scenario import Act, End, Scenario
-from console.game_day.telling import briefing_lines
+from console.game_day.story_text import briefing_lines
 from crypto_core.errors import KeydeckError
 from crypto_core.findings.finding import Finding
 from crypto_core.text.counting import counted
@@ -49,22 +49,22 @@ class Responder:
             incident = runbook.declare()
             self._head("Measures")
             # First of all: while the intruder gets in, whatever else is done is lost to it again.
-            self._take(End.SHUT_OUT)
+            self._reach(End.SHUT_OUT)
             if incident is not None:
                 self._head("The runbook")
                 runbook.work(incident)
                 self._head("What is left")
             for end in self._game.scenario.ends:
                 if end is not End.SHUT_OUT:
-                    self._take(end)
+                    self._reach(end)
             self._tell("")
             return self._game.finish(self._measures.container.services.incidents)
         finally:
             self._measures.close()
 
-    def _take(self, end: End) -> None:
+    def _reach(self, end: End) -> None:
         try:
-            self._measures.take(end)
+            self._measures.reach(end)
         except KeydeckError as error:
             self._tell(f"{end.value}: {error}")
 

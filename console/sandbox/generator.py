@@ -21,7 +21,7 @@ from console.sandbox.endpoint import EndpointControl
 from console.sandbox.endpoint import MadeDataKey as IssuedKey
 from console.sandbox.platform import metadata
 from console.sandbox.provider_tokens import issue
-from console.sandbox.rows import ORGANISATIONS, PlannedRow, PlannedToken, plan, sizes
+from console.sandbox.rows import ORGANISATIONS, PlannedRow, PlannedToken, plan_rows, sizes
 from console.sandbox.timeline import Era
 from console.sandbox.world import GeneratedToken, World, WorldKey
 from crypto_core.envelope import DEV_KEY, EnvelopeV1, Format, serialise
@@ -46,7 +46,7 @@ def generate(
 
     Returns what was made. Raises ValueError for fewer than 20 connections.
     """
-    rows = plan(connections, seed, now)
+    rows = plan_rows(connections, seed, now)
     sealer = _Sealer(control, seed, current, old, rows)
     tokens: dict[TokenRef, GeneratedToken] = {}
     values: dict[str, list[dict[str, str | None]]] = {}

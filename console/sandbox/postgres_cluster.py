@@ -68,7 +68,7 @@ class Cluster:
             self.user.give(self.data)
             self.user.give(password_file)
         settings = [f"--set={name}={value}" for name, value in _SETTINGS.items()]
-        process = self.run("initdb", *_INITDB_OPTIONS, f"--pwfile={password_file}", *settings)
+        process = self.start_program("initdb", *_INITDB_OPTIONS, f"--pwfile={password_file}", *settings)
         try:
             code = process.wait(_INITDB_LIMIT)
         except subprocess.TimeoutExpired as error:
@@ -81,7 +81,7 @@ class Cluster:
         if code != 0:
             raise PostgresError(f"initdb failed with exit code {code}: {self.last_words()}")
 
-    def run(self, program: str, *options: str) -> subprocess.Popen[bytes]:
+    def start_program(self, program: str, *options: str) -> subprocess.Popen[bytes]:
         """Start `initdb` or `postgres` on the data folder, in a session of its own."""
         with self.log.open("ab") as log:
             return subprocess.Popen(

@@ -85,7 +85,7 @@ def sizes(connections: int) -> dict[str, int]:
     }
 
 
-def plan(connections: int, seed: int, now: datetime) -> list[PlannedRow]:
+def plan_rows(connections: int, seed: int, now: datetime) -> list[PlannedRow]:
     """Return all rows, table by table, ids rising with the time they were made.
 
     Raises ValueError for fewer than `MIN_CONNECTIONS`.

@@ -15,8 +15,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from screens.widgets.cells import fit
+from screens.widgets.input_history import InputHistory
 from screens.widgets.line_input import LineInput
-from screens.widgets.recall import Recall
 
 ENTER = "\n"
 SHOWN = 8
@@ -61,7 +61,7 @@ class CommandLine(ModalScreen[str | None]):
     def __init__(self, choices: Sequence[CommandChoice], history: Sequence[str]) -> None:
         super().__init__()
         self._choices = choices
-        self._recall = Recall(history)
+        self._recall = InputHistory(history)
         self._typed = ""
         self._early = ""
         self._ready = False

@@ -17,8 +17,8 @@ from textual.widgets import Input, Static
 from crypto_core.lists.filter_language import Field, ValueKind
 from crypto_core.text.cleaning import clean
 from screens.blocking import Trouble
+from screens.widgets.input_history import InputHistory
 from screens.widgets.line_input import LineInput
-from screens.widgets.recall import Recall
 
 SAVED = "@"
 """What the name of a saved filter begins with."""
@@ -64,7 +64,7 @@ class FilterBar(Vertical):
         super().__init__()
         self._fields = fields
         self._example = example
-        self._recall = Recall(())
+        self._recall = InputHistory(())
         self._saved: Mapping[str, str] = {}
         self._faulty: str | None = None
         """The expression that a fault is shown for."""
@@ -77,7 +77,7 @@ class FilterBar(Vertical):
 
     def open(self, expression: str, history: Sequence[str], saved: Mapping[str, str]) -> None:
         """Show the bar with the current filter in it."""
-        self._recall = Recall(history)
+        self._recall = InputHistory(history)
         self._saved = saved
         self.display = True
         field = self.query_one(Input)

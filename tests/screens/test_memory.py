@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES
 from screens.memory import KEPT, Columns, Memory, SortOrder, may_be_remembered
-from screens.widgets.recall import Recall
+from screens.widgets.input_history import InputHistory
 
 SECTIONS = ("history", "filters", "orders", "columns", "intervals", "looks", "other")
 PREFIXES = [*(p for ps in PROVIDER_PREFIXES.values() for p in ps), *STORED_PREFIXES.values()]
@@ -120,7 +120,7 @@ def test_a_huge_text_is_not_kept() -> None:
 
 
 def test_what_is_being_typed_waits_at_the_end_of_the_history() -> None:
-    recall = Recall(["first", "second"])
+    recall = InputHistory(["first", "second"])
     assert recall.step(-1, "typing") == "second"
     assert recall.step(-1, "second") == "first"
     assert recall.step(-1, "first") == "first"
@@ -132,14 +132,14 @@ def test_what_is_being_typed_waits_at_the_end_of_the_history() -> None:
 
 
 def test_without_a_history_what_is_typed_stays() -> None:
-    recall = Recall(())
+    recall = InputHistory(())
     assert recall.step(-1, "typing") == "typing"
     assert recall.step(1, "typing") == "typing"
 
 
 @given(st.lists(st.text(min_size=1, max_size=5)), st.lists(st.sampled_from([-1, 1]), max_size=20), st.text())
 def test_recalling_never_loses_what_is_being_typed(history: list[str], steps: list[int], typed: str) -> None:
-    recall = Recall(history)
+    recall = InputHistory(history)
     shown, at = typed, len(history)
     for step in steps:
         shown = recall.step(step, shown)

@@ -30,12 +30,12 @@ class Bookmark:
 async def bookmark(gate: EndpointGate) -> Bookmark:
     """Return where the endpoint is now; what waits for delivery is delivered before."""
     await gate.delivery.deliver()
-    return await gate.moto.run(lambda: _taken(gate))
+    return await gate.moto.run_in_thread(lambda: _taken(gate))
 
 
 async def go_back(gate: EndpointGate, to: Bookmark) -> None:
     """Let the endpoint be as it was at the bookmark, which stays good for another time."""
-    await gate.moto.run(lambda: _restore(gate, to))
+    await gate.moto.run_in_thread(lambda: _restore(gate, to))
     gate.trail.forget_after(to.records)
 
 

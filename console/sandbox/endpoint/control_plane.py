@@ -11,8 +11,8 @@ from console.sandbox.endpoint.errors import invalid_state, unsupported, validati
 from console.sandbox.endpoint.faults import Faults
 from console.sandbox.endpoint.keys import PENDING_DELETION, KeyStore, require_state_other_than
 from console.sandbox.endpoint.metadata import is_primary, key_metadata
+from console.sandbox.endpoint.moto_operations import find_key
 from console.sandbox.endpoint.parameters import Document
-from console.sandbox.endpoint.passing import find_key
 from console.sandbox.endpoint.records import Record, as_uuid
 from console.sandbox.endpoint.rotation import Answer, Operation, Rotations
 

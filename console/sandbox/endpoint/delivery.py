@@ -66,11 +66,11 @@ class Delivery:
         """Deliver what waits; returns the number of files written. A bucket that is gone is skipped."""
         if not self._trail.undelivered or not self._moto.is_ready:
             return 0
-        destinations = await self._moto.run(self._destinations)
+        destinations = await self._moto.run_in_thread(self._destinations)
         if destinations is None:
             return 0
         records = self._trail.take_undelivered()
-        return await self._moto.run(lambda: self._write(destinations, records))
+        return await self._moto.run_in_thread(lambda: self._write(destinations, records))
 
     def _destinations(self) -> list[Destination] | None:
         """Return where records go now (perhaps nowhere), or None while no destination was ever set up."""

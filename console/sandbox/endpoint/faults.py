@@ -49,7 +49,7 @@ class TokenBucket:
         self._clock = clock
         self._filled = clock()
 
-    def take(self) -> bool:
+    def take_call(self) -> bool:
         """Take one call from the bucket; False when it is empty."""
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
@@ -155,7 +155,7 @@ class Faults:
 
     def check_crypto_rate(self) -> None:
         """Raise ThrottlingException when the KMS request quota is used up."""
-        if self._crypto is not None and not self._crypto.take():
+        if self._crypto is not None and not self._crypto.take_call():
             raise throttled()
 
     def check_lookup_rate(self, region: str) -> None:
@@ -165,7 +165,7 @@ class Faults:
         bucket = self._lookups.get(region)
         if bucket is None:
             bucket = self._lookups[region] = TokenBucket(self._lookup_rate)
-        if not bucket.take():
+        if not bucket.take_call():
             raise ServiceError("ThrottlingException", "Rate exceeded")
 
     def authorise(self, record: Record, action: str, key: "Key | None" = None, resource: str = "*") -> None:

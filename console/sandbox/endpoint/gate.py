@@ -20,9 +20,9 @@ from console.sandbox.endpoint.errors import ServiceError, expired
 from console.sandbox.endpoint.faults import HALF, HANG, RESET, Faults
 from console.sandbox.endpoint.keys import KeyStore, LastUse
 from console.sandbox.endpoint.lookup import lookup_events
+from console.sandbox.endpoint.moto_operations import MotoOperations
 from console.sandbox.endpoint.moto_server import MotoServer
 from console.sandbox.endpoint.operations import CryptoOperations
-from console.sandbox.endpoint.passing import Passing
 from console.sandbox.endpoint.principals import PrincipalDirectory
 from console.sandbox.endpoint.records import (
     CLOUDTRAIL,
@@ -87,7 +87,7 @@ class EndpointGate:
         self.principals = PrincipalDirectory(self.moto.issued_to)
         self.delivery = Delivery(self.trail, self.moto)
         self.control_plane = ControlPlane(self.keys, self.faults)
-        self._passing = Passing(self.keys, self.faults)
+        self._moto_operations = MotoOperations(self.keys, self.faults)
         signing = SigningOperations(self.keys, self.faults)
         self._crypto = CryptoOperations(self.keys, self.faults).by_name | signing.by_name
 
@@ -220,12 +220,12 @@ class EndpointGate:
             if record.name == "RotateKeyOnDemand":
                 self._complete_rotation(record)
             return _json(done)
-        prepared = self._passing.prepare(document, record)
+        prepared = self._moto_operations.prepare(document, record)
         passed = await self._pass_on(call, record, json.dumps(prepared).encode())
         self.keys.forget_lookups()
         if record.error_code is not None:
             return passed
-        return _json(self._passing.finish(document, record, json.loads(passed.body or b"null") or {}))
+        return _json(self._moto_operations.finish(document, record, json.loads(passed.body or b"null") or {}))
 
     def _complete_rotation(self, record: Record) -> None:
         key = self.keys.find(record.region, record.resources[0])
@@ -241,7 +241,8 @@ class EndpointGate:
             self.faults.check_lookup_rate(record.region)
             return _json(lookup_events(self.trail, record.region, document))
         if record.name == "ListPublicKeys":
-            return _json(await self.moto.run(lambda: self.delivery.digests.public_keys(record.time)))
+            digests = self.delivery.digests
+            return _json(await self.moto.run_in_thread(lambda: digests.public_keys(record.time)))
         if record.name in _DELIVER_FIRST:
             await self.delivery.deliver()
         return await self._pass_on(call, record)

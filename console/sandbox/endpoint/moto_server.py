@@ -43,7 +43,7 @@ class MotoServer:
 
     def start(self) -> None:
         """Begin to import moto in its thread; needs a running event loop."""
-        self._loaded = asyncio.ensure_future(self.run(self._load))
+        self._loaded = asyncio.ensure_future(self.run_in_thread(self._load))
 
     def stop(self) -> None:
         """Let the thread end when its current request is done."""
@@ -60,13 +60,13 @@ class MotoServer:
         """Whether the backends can be used without waiting."""
         return self._loaded is None
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run_in_thread(self, work: Callable[[], T]) -> T:
         """Run `work` in moto's thread, where nothing else touches the backends."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def answer(self, request: HttpRequest) -> HttpAnswer:
         """Pass a request on to moto; a crash inside moto becomes a 500 InternalFailure."""
-        return await self.run(lambda: self._call(request))
+        return await self.run_in_thread(lambda: self._call(request))
 
     def kms(self, region: str) -> "KmsBackend":
         """Return the KMS backend of a region."""
@@ -75,7 +75,7 @@ class MotoServer:
         return kms_backends[ACCOUNT][region]
 
     def backends(self, service: str) -> dict[str, Any]:
-        """Return what moto has of a service, by Region. Call it through `run`."""
+        """Return what moto has of a service, by Region. Call it through `run_in_thread`."""
         from moto.backends import get_backend
 
         return dict(get_backend(service)[ACCOUNT].items())  # type: ignore[call-overload]
@@ -91,7 +91,7 @@ class MotoServer:
     ) -> None:
         """Store an object in a bucket, with headers that come back with it.
 
-        Raises moto's MissingBucket. Call it through `run`.
+        Raises moto's MissingBucket. Call it through `run_in_thread`.
         """
         from moto.s3.models import s3_backends
 

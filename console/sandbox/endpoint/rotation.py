@@ -18,8 +18,8 @@ from console.sandbox.endpoint.keys import (
     require_usable,
 )
 from console.sandbox.endpoint.metadata import is_primary
+from console.sandbox.endpoint.moto_operations import find_key
 from console.sandbox.endpoint.parameters import Document
-from console.sandbox.endpoint.passing import find_key
 from console.sandbox.endpoint.records import Record
 
 if TYPE_CHECKING:

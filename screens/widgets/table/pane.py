@@ -28,8 +28,8 @@ from screens.widgets.table.feed import Feed, PageKind, RowsCame
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.ordering import order_after, order_named
 from screens.widgets.table.saved_filters import SavedFilters, saved_name
-from screens.widgets.table.saying import coverage, ending
 from screens.widgets.table.table import Table
+from screens.widgets.table.table_words import coverage, ending
 
 Row = TypeVar("Row")
 

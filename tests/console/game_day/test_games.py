@@ -154,7 +154,7 @@ def test_rewrapping_what_was_opened_is_not_enough_and_a_grant_left_lets_the_insi
         try:
             kms, key = sandbox.client("kms", access_keys.DEPLOYMENT), sandbox.world.current_key.arn
             grants = kms.list_grants(KeyId=key)["Grants"]
-            measures.take(End.SHUT_OUT)
+            measures.reach(End.SHUT_OUT)
             kms.create_grant(
                 KeyId=key, GranteePrincipal=grants[0]["GranteePrincipal"], Operations=grants[0]["Operations"]
             )

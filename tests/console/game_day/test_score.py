@@ -14,7 +14,7 @@ from console.game_day.referee import EndSeen
 from console.game_day.scenario import Act, End
 from console.game_day.scenarios import SCENARIOS
 from console.game_day.score import PhaseTime, Score, score, span
-from console.game_day.telling import score_lines
+from console.game_day.story_text import score_lines
 from crypto_core.incidents.model import (
     Incident,
     IncidentScope,

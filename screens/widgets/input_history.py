@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-class Recall:
+class InputHistory:
     """A history that is stepped through from its end. What is being typed waits at the end."""
 
     def __init__(self, history: Sequence[str]) -> None:

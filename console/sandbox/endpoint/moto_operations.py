@@ -42,7 +42,7 @@ def find_key(
     return key
 
 
-class Passing:
+class MotoOperations:
     """Frames one of moto's operations: `prepare` before it, `finish` after it."""
 
     def __init__(self, keys: KeyStore, faults: Faults) -> None:
