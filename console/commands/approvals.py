@@ -10,6 +10,7 @@ from uuid import UUID
 import click
 
 from console.commands.asking import type_in, yes_option
+from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of
 from console.printed.printing import print_json, print_line, print_table, say, utc
 from crypto_core.guard.approvals import Approval, Decision
@@ -58,7 +59,7 @@ def show(*, request: UUID, as_json: bool) -> None:
         _print(found)
 
 
-@approvals.command()
+@approvals.command(cls=OperationCommand, operation="approvals approve")
 @_request
 @yes_option
 @json_option
@@ -67,7 +68,7 @@ def approve(*, request: UUID, yes: bool, as_json: bool) -> None:
     _decide(request, approve=True, yes=yes, as_json=as_json)
 
 
-@approvals.command()
+@approvals.command(cls=OperationCommand, operation="approvals deny")
 @_request
 @yes_option
 @json_option

@@ -6,8 +6,9 @@ from datetime import datetime
 
 import click
 
-from console.commands.asking import consent_to, yes_option
+from console.commands.asking import consent_to
 from console.commands.moments import moment
+from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of
 from console.printed.printing import print_json, say
 from crypto_core.text.counting import counted
@@ -18,11 +19,9 @@ def backups() -> None:
     """Envelopes that were replaced are kept in keydeck.envelope_backup until they are purged."""
 
 
-@backups.command()
+@backups.command(cls=OperationCommand, operation="backups purge")
 @click.option("--job", type=click.IntRange(min=1), metavar="JOB", help="Only those that this job replaced.")
 @click.option("--before", callback=moment, metavar="TIME", help="Only those that were replaced before.")
-@click.option("--dry-run", is_flag=True, help="Say how many there are; change nothing.")
-@yes_option
 @json_option
 def purge(*, job: int | None, before: datetime | None, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Forget replaced envelopes for good: what they were of can no longer be restored."""

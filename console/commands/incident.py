@@ -9,6 +9,7 @@ import click
 from console.commands.incident_doing import check, next_, number, reopen, skip
 from console.commands.incident_report import report, verify_report
 from console.commands.moments import moment
+from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of
 from console.printed.incident_words import (
     document_of,
@@ -52,7 +53,7 @@ def runbooks(*, as_json: bool) -> int:
     return 1 if troubles else 0
 
 
-@incident.command()
+@incident.command(cls=OperationCommand, operation="incident declare")
 @click.argument("runbook")
 @click.option("--key", metavar="KEY", help="The KMS key that it is about: ARN, id or alias.")
 @click.option("--token", "references", multiple=True, metavar="REF", help="A token that it is about.")
@@ -123,7 +124,7 @@ def show(*, incident: int, as_json: bool) -> int:
     return 0 if view.incident.state is IncidentState.CLOSED else 1
 
 
-@incident.command()
+@incident.command(cls=OperationCommand, operation="incident note")
 @number
 @click.argument("text")
 @click.option("--step", default="", metavar="STEP", help="The step that it is about.")
@@ -164,7 +165,7 @@ def evidence(*, incident: int, piece: int | None, as_json: bool) -> int:
     return 0
 
 
-@incident.command()
+@incident.command(cls=OperationCommand, operation="incident close")
 @number
 @click.option("--outcome", required=True, metavar="TEXT", help="How it ended, for the report.")
 @json_option

@@ -9,7 +9,8 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from console.commands.asking import consent_to, yes_option
+from console.commands.asking import consent_to
+from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of, trust_option
 from console.host.interrupts import IN_HAND, cancelled_by_interrupt
 from console.host.job_progress import work_on
@@ -171,13 +172,12 @@ def work_on_jobs(services: Container, incident: int, cancelled: Event, trust: tu
             started.wait(LEAVE_SECONDS)
 
 
-@click.command("next")
+@click.command("next", cls=OperationCommand, operation="incident run")
 @number
 @click.option("--step", metavar="STEP", help="Another step than the current one.")
 @_set
 @_secret
 @click.option("--answer", metavar="CHOICE", help="The answer of a step that decides something.")
-@click.option("--dry-run", is_flag=True, help="Say what the step's action would do; change nothing.")
 @click.option("--check-only", is_flag=True, help="Run no action: capture, look at the check, end the step.")
 @click.option("--wait", is_flag=True, help="Look again and again until the check passes.")
 @click.option(
@@ -188,7 +188,6 @@ def work_on_jobs(services: Container, incident: int, cancelled: Event, trust: tu
     metavar="SECONDS",
     help="With --wait: between two looks.",
 )
-@yes_option
 @click.option("--confirm", "typed", metavar="TEXT", help="What would have to be typed.")
 @trust_option
 @json_option
@@ -301,7 +300,7 @@ def check(*, incident: int, step: str | None, as_json: bool) -> int:
     return 0 if result.passed else 1
 
 
-@click.command()
+@click.command(cls=OperationCommand, operation="incident skip")
 @number
 @_step
 @_reason
@@ -314,7 +313,7 @@ def skip(*, incident: int, step: str, reason: str, as_json: bool) -> int:
     return 0
 
 
-@click.command()
+@click.command(cls=OperationCommand, operation="incident reopen")
 @number
 @_step
 @_reason

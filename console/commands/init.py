@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from console.commands.operation_command import OperationCommand
 from console.commands.session import services_of
 from crypto_core.database.state.installation import ddl, install
 from crypto_core.database.tokens.indexes import offered
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from console.container import Container
 
 
-@click.command()
+@click.command(cls=OperationCommand, operation="init")
 @click.option("--sql", is_flag=True, help="Print the DDL for a DBA instead; nothing is connected.")
 @click.option(
     "--indexes",

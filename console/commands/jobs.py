@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from console.commands.asking import consent_to, type_in, yes_option
+from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of, trust_option
 from console.garbage import settle
 from console.host.children import when_parent_ends
@@ -108,7 +109,7 @@ def watch(*, job: int, as_json: bool) -> int:
     return code_of(view, interrupted=cancelled.is_set())
 
 
-@jobs.command()
+@jobs.command(cls=OperationCommand, operation="jobs join")
 @_job
 @click.option(
     "--processes",
@@ -135,7 +136,7 @@ def join(*, job: int, processes: int, runner: bool, trust: tuple[str, ...], as_j
     return code_of(view, interrupted=cancelled.is_set())
 
 
-@jobs.command()
+@jobs.command(cls=OperationCommand, operation="jobs pause")
 @_job
 @json_option
 def pause(*, job: int, as_json: bool) -> int:
@@ -146,7 +147,7 @@ def pause(*, job: int, as_json: bool) -> int:
     return 0
 
 
-@jobs.command()
+@jobs.command(cls=OperationCommand, operation="jobs resume")
 @_job
 @json_option
 def resume(*, job: int, as_json: bool) -> int:
@@ -159,7 +160,7 @@ def resume(*, job: int, as_json: bool) -> int:
     return 0
 
 
-@jobs.command()
+@jobs.command(cls=OperationCommand, operation="jobs cancel")
 @_job
 @yes_option
 @json_option
@@ -180,10 +181,8 @@ def cancel(*, job: int, yes: bool, as_json: bool) -> int:
     return 0
 
 
-@jobs.command()
+@jobs.command(cls=OperationCommand, operation="jobs restore")
 @_job
-@click.option("--dry-run", is_flag=True, help="Say what would be put back; change nothing.")
-@yes_option
 @trust_option
 @json_option
 def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_json: bool) -> int:
@@ -208,7 +207,7 @@ def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_js
     return code_of(view, interrupted=cancelled.is_set())
 
 
-@jobs.command()
+@jobs.command(cls=OperationCommand, operation="jobs retry")
 @_job
 def retry(*, job: int) -> int:
     """Let the tokens be tried anew that could not be written. A job that was done runs again."""

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from console.commands.moments import moment
+from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of
 from console.printed.printing import print_json, print_line, print_table, say, utc
 from crypto_core.database.state.journal import EntryFilter
@@ -112,7 +113,7 @@ def _print(check: JournalCheck) -> None:
         )
 
 
-@journal.command()
+@journal.command(cls=OperationCommand, operation="journal checkpoint")
 @json_option
 def checkpoint(*, as_json: bool) -> None:
     """Sign the journal's end with the KMS key of KEYDECK_SIGNING_KEY.

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from console.commands.asking import WritingOptions, writing_consent, yes_option
+from console.commands.asking import WritingOptions, writing_consent
 from console.commands.job_command import run_as_job
+from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of, trust_option
 from console.container import Container
 from console.host.interrupts import cancelled_by_interrupt
@@ -26,8 +27,6 @@ _OPTIONS = (
     click.option(
         "--to", "target", metavar="KEY", help="The KMS key to write under [TOKEN_ENCRYPTION_KEY_ID]."
     ),
-    click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing."),
-    yes_option,
     click.option("--job", is_flag=True, help=f"As a job also for {FEW} tokens or fewer."),
     click.option(
         "--processes",
@@ -71,7 +70,7 @@ def _options(command: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-@click.command()
+@click.command(cls=OperationCommand, operation="rewrap")
 @_references
 @_from
 @_all
@@ -93,7 +92,7 @@ def rewrap(
     return _write(Verb.REWRAP, selection, WritingOptions(**options))
 
 
-@click.command()
+@click.command(cls=OperationCommand, operation="reencrypt")
 @_references
 @_from
 @_all
@@ -120,7 +119,7 @@ def reencrypt(
     return _write(Verb.REENCRYPT, selection, WritingOptions(**options))
 
 
-@click.command()
+@click.command(cls=OperationCommand, operation="encrypt")
 @_references
 @click.option(
     "--plaintext", "unprotected", is_flag=True, help="Every token stored in plaintext or dev format."

@@ -92,8 +92,8 @@ class ChangeKind(StrEnum):
 class Operation:
     """One operation. `name` is what commands and the setting `approvals` call it.
 
-    `words` are short, for a footer and in sentences such as "Cannot …: read only"; `effect` says in a
-    sentence without its full stop what comes of it. `iam` are the actions it calls, `tables` the privileges
+    `words` are short, for a footer; `effect` says in a sentence or two, without the last full stop, what
+    comes of it. `iam` are the actions it calls, `tables` the privileges
     on Keydeck's own tables, `role` is the least that it takes.
     """
 
@@ -266,7 +266,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _of_keys(
         ChangeKind.ROTATE,
         "rotate now",
-        "New key material now, one of 25 times; re-encrypts nothing",
+        "New key material now, one of 25 times. Re-encrypts nothing",
         "RotateKeyOnDemand",
         danger=Danger.TYPED,
     ),
@@ -290,7 +290,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _of_keys(
         ChangeKind.DISABLE,
         "disable",
-        "Let nobody use the key; refused while tokens are under it",
+        "Let nobody use the key. Refused while there are tokens under it",
         "DisableKey",
         danger=Danger.TYPED,
     ),
@@ -304,7 +304,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _of_keys(
         ChangeKind.CANCEL_DELETION,
         "cancel deletion",
-        "Keep a key that is to be deleted; it stays disabled",
+        "Keep a key that is to be deleted. It stays disabled until it is enabled",
         "CancelKeyDeletion",
     ),
     _of_keys(

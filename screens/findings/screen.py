@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from crypto_core.findings.finding import Finding
 from crypto_core.key_names import is_key_arn
+from crypto_core.keys.changes.change import number_of_days
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, Suppression
 from screens.actions.action import Action, ActionScope
@@ -25,7 +26,6 @@ from screens.blocking import Trouble
 from screens.facts import Facts, Loaded
 from screens.findings.listing import EXAMPLE, LISTING, events_filter, hidden, reasons, told
 from screens.findings.words import finding_facts
-from screens.keys.key_actor import number
 from screens.list_screen import ListScreen
 from screens.routes import EventsBehind, Followed, KeyBehind
 from screens.signs import SIGNS
@@ -207,7 +207,7 @@ class FindingsScreen(ListScreen[Finding]):
         rules, rule, subject = self.facts.services.trail_rules, finding.rule, finding.subject
         ask(
             self,
-            lambda _: rules.suppress(rule, subject, why, number(days), by),
+            lambda _: rules.suppress(rule, subject, why, number_of_days(days), by),
             self._suppressed,
             group="suppress",
         )
@@ -222,7 +222,7 @@ class FindingsScreen(ListScreen[Finding]):
         if chosen is None:
             return
         rules, text = self.facts.services.trail_rules, chosen
-        ask(self, lambda _: rules.unsuppress(number(text)), self._suppressed, group="suppress")
+        ask(self, lambda _: rules.unsuppress(number_of_days(text)), self._suppressed, group="suppress")
 
     def _suppressed(self, answer: Suppression | Trouble | None) -> None:
         host = cast(Host, self.app)

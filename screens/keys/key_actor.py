@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import ClassVar, cast
 
 from textual import work
 
-from crypto_core.errors import InvalidFilterError, PolicyError, RefusedError
-from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
-from crypto_core.keys.policy.document import MOST_BYTES
-from crypto_core.text.cleaning import shortened
+from crypto_core.errors import InvalidFilterError
+from crypto_core.keys.changes.change import ARGUMENTS, ChangeArgument, ChangeKind, KeyChange
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Host
 from screens.event_filters import since
@@ -108,90 +105,6 @@ class KeyActor(MainScreen):
 
     # Changes: each is planned, shown, agreed to, made, and read back.
 
-    def do_rotate(self) -> None:
-        """New key material now."""
-        self._change(ChangeKind.ROTATE)
-
-    @work(exclusive=True, group="write")
-    async def do_enable_rotation(self, days: str) -> None:
-        """Let KMS rotate the material by itself."""
-        about = "How many days between rotations? 90 to 2,560."
-        await self._ask_and_change(
-            "Enable rotation",
-            about,
-            days or str(DEFAULT_PERIOD_DAYS),
-            lambda key, text: KeyChange(ChangeKind.ENABLE_ROTATION, key, period_days=number(text)),
-            ask=not days,
-        )
-
-    def do_disable_rotation(self) -> None:
-        """No longer rotate by itself."""
-        self._change(ChangeKind.DISABLE_ROTATION)
-
-    @work(exclusive=True, group="write")
-    async def do_alias(self, name: str) -> None:
-        """Point an alias to the key."""
-        await self._ask_and_change(
-            "Point an alias",
-            "Which alias shall point to this key? One that there isn't yet is made.",
-            name or "alias/",
-            lambda key, text: KeyChange(ChangeKind.POINT_ALIAS, key, alias=text),
-            ask=not name,
-        )
-
-    def do_enable(self) -> None:
-        """Let the key be used again."""
-        self._change(ChangeKind.ENABLE)
-
-    def do_disable(self) -> None:
-        """Let nobody use the key."""
-        self._change(ChangeKind.DISABLE)
-
-    @work(exclusive=True, group="write")
-    async def do_schedule_deletion(self, days: str) -> None:
-        """Delete the key after a waiting time."""
-        await self._ask_and_change(
-            "Schedule deletion",
-            "After how many days shall KMS delete the key? 7 to 30. Until then it can be cancelled.",
-            days or str(DEFAULT_WINDOW_DAYS),
-            lambda key, text: KeyChange(ChangeKind.SCHEDULE_DELETION, key, window_days=number(text)),
-            ask=not days,
-        )
-
-    def do_cancel_deletion(self) -> None:
-        """Keep a key that is to be deleted."""
-        self._change(ChangeKind.CANCEL_DELETION)
-
-    @work(exclusive=True, group="write")
-    async def do_put_policy(self, path: str) -> None:
-        """Replace the key policy."""
-        await self._ask_and_change(
-            "Put a policy",
-            "In which file is the policy? You see who gains and who loses what before it is put.",
-            path,
-            lambda key, text: KeyChange(ChangeKind.PUT_POLICY, key, policy=policy_in(text)),
-            ask=not path,
-        )
-
-    def do_revoke_grant(self, grant_id: str) -> None:
-        """Take a grant back."""
-        self._change_grant(ChangeKind.REVOKE_GRANT, grant_id)
-
-    def do_retire_grant(self, grant_id: str) -> None:
-        """Give a grant up."""
-        self._change_grant(ChangeKind.RETIRE_GRANT, grant_id)
-
-    @work(exclusive=True, group="write")
-    async def do_replicate(self, region: str) -> None:
-        """A replica in another Region."""
-        await self._ask_and_change(
-            "Replicate",
-            "Into which Region? Only a multi-Region primary can be replicated.",
-            region,
-            lambda key, text: KeyChange(ChangeKind.REPLICATE, key, region=text),
-            ask=not region,
-        )
-
     @work(exclusive=True, group="write")
     async def do_create(self) -> None:
         """Make a new key."""
@@ -200,35 +113,25 @@ class KeyActor(MainScreen):
             await self._carry_out(lambda: change)
 
     @work(exclusive=True, group="write")
-    async def _change(self, kind: ChangeKind) -> None:
-        key = self.key_in_hand
-        if key is not None:
+    async def _change(self, kind: ChangeKind, given: str) -> None:
+        """Make a change of the key in hand, once it is known what it takes."""
+        key, argument = self.key_in_hand, ARGUMENTS.get(kind)
+        if key is None:
+            return
+        if argument is None:
             await self._carry_out(lambda: KeyChange(kind, key))
-
-    @work(exclusive=True, group="write")
-    async def _change_grant(self, kind: ChangeKind, grant_id: str) -> None:
-        key = self.key_in_hand
-        if key is None:
             return
-        chosen: str | None = grant_id
-        if not grant_id:
-            chosen = await self.app.push_screen_wait(ChooseGrant(self.facts, key))
-        if chosen is not None:
-            grant = chosen
-            await self._carry_out(lambda: KeyChange(kind, key, grant_id=grant))
+        text = given or await self._asked_for(argument, key)
+        if text is not None:
+            taken = text.strip()
+            await self._carry_out(lambda: KeyChange(kind, key, **{argument.field: argument.read(taken)}))
 
-    async def _ask_and_change(
-        self, title: str, about: str, text: str, change: Callable[[str, str], KeyChange], *, ask: bool
-    ) -> None:
-        """Ask for what the command left out, then go on."""
-        key = self.key_in_hand
-        if key is None:
-            return
-        given: str | None = text
-        if ask:
-            given = await self.app.push_screen_wait(AskText(f"{title}: {UNCHANGED}", about, text))
-        if given is not None:
-            await self._carry_out(lambda: change(key, given.strip()))
+    async def _asked_for(self, argument: ChangeArgument, key: str) -> str | None:
+        """Ask for what the command left out."""
+        if not argument.question:
+            return await self.app.push_screen_wait(ChooseGrant(self.facts, key))
+        dialog = AskText(f"{argument.title}: {UNCHANGED}", argument.question, argument.default)
+        return await self.app.push_screen_wait(dialog)
 
     async def _carry_out(self, change: Callable[[], KeyChange]) -> None:
         result = await self.app.push_screen_wait(ChangeDialog(self.facts, change))
@@ -238,22 +141,15 @@ class KeyActor(MainScreen):
             self.facts.ask_status()
 
 
-def number(text: str) -> int:
-    """Return a number of days. Raises RefusedError for what is none."""
-    if not (text.isascii() and text.isdecimal() and len(text) <= 5):
-        raise RefusedError(f"{shortened(text, 40)!r} is no number of days.", remedy="Write digits only.")
-    return int(text)
+def _doing(kind: ChangeKind) -> Callable[..., None]:
+    def do(self: KeyActor, given: str = "") -> None:
+        self._change(kind, given)
+
+    do.__doc__ = f"{kind.operation.effect}."
+    return do
 
 
-def policy_in(path: str) -> str:
-    """Return the text of a file of at most what KMS takes. Blocks; raises PolicyError."""
-    try:
-        with Path(path).expanduser().open("rb") as file:
-            return file.read(MOST_BYTES + 1).decode()
-    except UnicodeDecodeError as error:
-        raise PolicyError(f"{path} is not UTF-8 text.") from error
-    except OSError as error:
-        raise PolicyError(
-            f"{path} can't be read: {error.strerror or 'it is no file'}.",
-            remedy="Name a file with a key policy in JSON.",
-        ) from error
+for _kind in ChangeKind:
+    # Each change can be done by the name of its operation; one that asks otherwise has a method above.
+    if not hasattr(KeyActor, _method := f"do_{_kind.value.replace('-', '_')}"):
+        setattr(KeyActor, _method, _doing(_kind))

@@ -10,7 +10,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from crypto_core.errors import KmsError, ReadOnlyError, RefusedError
-from crypto_core.guard.consent import Consent, Danger, require
+from crypto_core.guard.consent import Consent, require
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.policy.document import parse_policy
@@ -60,7 +60,6 @@ class StagePolicies:
         return KeyPolicy(key, text, parse_policy(text), self.stage.grants, self.stage.policy_missing)
 
 
-TYPED = (ChangeKind.ROTATE, ChangeKind.DISABLE, ChangeKind.SCHEDULE_DELETION, ChangeKind.PUT_POLICY)
 _BECOMES = {
     ChangeKind.DISABLE: "Disabled",
     ChangeKind.ENABLE: "Enabled",
@@ -91,7 +90,6 @@ class StageKeyWork:
             seen={"state": state},
             expected={"state": _BECOMES.get(change.kind, state)},
             operations=("SomeOperation",),
-            danger=Danger.TYPED if change.kind in TYPED else Danger.CONFIRM,
             confirmation=key.name if key else "",
             does=("It does this.",),
             does_not=("It does not do that.",),

@@ -11,14 +11,12 @@ import pytest
 from textual.widgets import Button, Input
 
 from crypto_core.errors import KmsAccessDeniedError, KmsUnreachableError
-from crypto_core.guard.consent import Danger
-from crypto_core.keys.changes.change import ChangeKind
+from crypto_core.keys.changes.change import ChangeKind, number_of_days, policy_in
 from crypto_core.keys.changes.plan import ChangedFact, TokensAtRisk
 from crypto_core.keys.policy.least_privilege import Role
 from screens.keys.change_dialog import ChangeDialog
 from screens.keys.choose_grant import ChooseGrant
 from screens.keys.create_dialog import CreateDialog
-from screens.keys.key_actor import number, policy_in
 from screens.widgets.ask_text import AskText
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.hostile import EACH_TEXT_AND_SIZE
@@ -96,7 +94,7 @@ async def test_leaving_the_preview_changes_nothing(keys: tuple[str, ...]) -> Non
 
 async def test_tokens_that_would_be_lost_are_told_and_their_number_is_typed() -> None:
     more = {
-        "danger": Danger.TYPED,
+        "typed": True,
         "tokens": TokensAtRisk(873, 2, ("the database did not answer",)),
         "confirmation": "875",
     }
@@ -114,7 +112,7 @@ async def test_tokens_that_would_be_lost_are_told_and_their_number_is_typed() ->
 
 
 async def test_what_is_so_already_offers_nothing_to_do() -> None:
-    async with deck(Stage(change_more={"danger": Danger.NONE}), start="keys") as d:
+    async with deck(Stage(change_more={"operations": ()}), start="keys") as d:
         await d.press("e")
         assert "Already in this state; nothing to do." in d.says()
         assert not d.app.screen.query("#confirm")
@@ -286,7 +284,7 @@ def test_no_more_of_a_file_is_read_than_kms_takes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "-1", "1e3", "٣", "100000", "[/red]"])
 def test_what_is_no_number_of_days_is_refused(text: str) -> None:
     with pytest.raises(Exception, match="no number of days"):
-        number(text)
+        number_of_days(text)
 
 
 @pytest.mark.deep
@@ -401,7 +399,7 @@ async def test_hostile_text_in_a_change_is_harmless(text: str, size: tuple[int, 
             "policy_changes": (text,),
             "tokens": TokensAtRisk(1, 1, (text,)),
             "confirmation": text,
-            "danger": Danger.TYPED,
+            "typed": True,
         },
         result_more={"stopped_by": text, "unverified": text, "next_steps": (text,), "unjournaled": text},
     )

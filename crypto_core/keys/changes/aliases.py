@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from crypto_core.errors import RefusedError
-from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.acting import CallRecorder
-from crypto_core.keys.changes.change import KeyChange
+from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import KeyReader
 from crypto_core.keys.changes.recipe import Readings, Recipe, of_key
@@ -40,7 +39,7 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
         seen={alias: present or NO_KEY, "state": str(state.state)},
         expected={alias: state.key_arn},
         operations=() if same else ("UpdateAlias" if moves else "CreateAlias",),
-        danger=Danger.TYPED if moves else Danger.CONFIRM,
+        typed=moves,
         confirmation=alias,
         does=tuple(does),
         does_not=tuple(does_not),
@@ -58,4 +57,6 @@ def _look(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
     return {alias: reader.alias_target(alias, key_arn) or NO_KEY, "state": reader.state_of(key_arn)}
 
 
-POINTING = Recipe(of_key(_draft), _act, _look)
+RECIPES = {
+    ChangeKind.POINT_ALIAS: Recipe(of_key(_draft), _act, _look),
+}

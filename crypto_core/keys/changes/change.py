@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from crypto_core.errors import RefusedError
+from crypto_core.errors import PolicyError, RefusedError
 from crypto_core.guard.operations import ChangeKind as ChangeKind  # noqa: PLC0414
+from crypto_core.keys.policy.document import MOST_BYTES
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.text.cleaning import clean
 
@@ -24,6 +26,77 @@ MOST_DESCRIPTION = 8192
 _ALIAS = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-[0-9]{1,2}")
 _GRANT_ID = re.compile(r"[A-Za-z0-9]{1,128}")
+
+
+def number_of_days(text: str) -> int:
+    """Return a number of days. Raises RefusedError for what is none."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5):
+        raise RefusedError(f"{clean(text, 40)!r} is no number of days.", remedy="Write digits only.")
+    return int(text)
+
+
+def policy_in(path: str) -> str:
+    """Return the text of a file of at most what KMS takes. Blocks; raises PolicyError."""
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            return file.read(MOST_BYTES + 1).decode()
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"{clean(path, 200)} is not UTF-8 text.") from error
+    except OSError as error:
+        raise PolicyError(
+            f"{clean(path, 200)} can't be read: {clean(error.strerror, 120) or 'it is no file'}.",
+            remedy="Name a file with a key policy in JSON.",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeArgument:
+    """What a change takes besides its key: the field of KeyChange that has it, and how it is asked for."""
+
+    field: str
+    title: str = ""
+    question: str = ""
+    """ "" where it is chosen from what there is."""
+    default: str = ""
+    read: Callable[[str], Any] = str
+    """Makes the field's value of what was typed. Raises RefusedError, PolicyError; may block."""
+
+
+_GRANT = ChangeArgument("grant_id")
+ARGUMENTS: Mapping[ChangeKind, ChangeArgument] = {
+    ChangeKind.ENABLE_ROTATION: ChangeArgument(
+        "period_days",
+        "Enable rotation",
+        "How many days between rotations? 90 to 2,560.",
+        str(DEFAULT_PERIOD_DAYS),
+        number_of_days,
+    ),
+    ChangeKind.POINT_ALIAS: ChangeArgument(
+        "alias",
+        "Point an alias",
+        "Which alias shall point to this key? One that there isn't yet is made.",
+        "alias/",
+    ),
+    ChangeKind.SCHEDULE_DELETION: ChangeArgument(
+        "window_days",
+        "Schedule deletion",
+        "After how many days shall KMS delete the key? 7 to 30. Until then it can be cancelled.",
+        str(DEFAULT_WINDOW_DAYS),
+        number_of_days,
+    ),
+    ChangeKind.PUT_POLICY: ChangeArgument(
+        "policy",
+        "Put a policy",
+        "In which file is the policy? You see who gains and who loses what before it is put.",
+        read=policy_in,
+    ),
+    ChangeKind.REVOKE_GRANT: _GRANT,
+    ChangeKind.RETIRE_GRANT: _GRANT,
+    ChangeKind.REPLICATE: ChangeArgument(
+        "region", "Replicate", "Into which Region? Only a multi-Region primary can be replicated."
+    ),
+}
+"""What changes take; those that aren't here take a key alone, and `create` has a form of its own."""
 
 
 @dataclass(frozen=True, slots=True)

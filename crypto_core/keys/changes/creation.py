@@ -6,11 +6,10 @@ import json
 from collections.abc import Sequence
 
 from crypto_core.errors import RefusedError
-from crypto_core.guard.consent import Danger
 from crypto_core.key_names import is_key_arn
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.aliases import NO_KEY
-from crypto_core.keys.changes.change import KeyChange
+from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
 from crypto_core.keys.changes.policies import POLICY, lockout_warnings, read_policy_fact
 from crypto_core.keys.changes.reading import KeyReader, every, policy_fact
@@ -60,7 +59,6 @@ def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
         seen=seen,
         expected=expected,
         operations=tuple(operations),
-        danger=Danger.CONFIRM,
         does=(
             f"Makes a symmetric key in {region}, account {identity.account}, that seals and opens data keys.",
             *(str(s) for s in explain(document, accesses(document))),
@@ -132,4 +130,6 @@ def _follow(plan: ChangePlan, key_arn: str, done: Sequence[str]) -> tuple[str, .
     return (f"The key {key_arn} is there, with its policy. What is left to do:", *steps)
 
 
-CREATING = Recipe(_draft, _act, _look, follow=_follow)
+RECIPES = {
+    ChangeKind.CREATE: Recipe(_draft, _act, _look, follow=_follow),
+}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from crypto_core.errors import RefusedError
-from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft
@@ -53,7 +52,6 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
         seen={GRANT: describe(grant)},
         expected={GRANT: GONE},
         operations=("RetireGrant" if retires else "RevokeGrant",),
-        danger=Danger.TYPED,
         confirmation=typed_name(state),
         does=(
             (
@@ -82,4 +80,7 @@ def _look(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
     return {GRANT: GONE}
 
 
-TAKING_BACK = Recipe(of_key(_draft), _act, _look)
+RECIPES = {
+    ChangeKind.REVOKE_GRANT: Recipe(of_key(_draft), _act, _look),
+    ChangeKind.RETIRE_GRANT: Recipe(of_key(_draft), _act, _look),
+}

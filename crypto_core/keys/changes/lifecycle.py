@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crypto_core.errors import RefusedError
-from crypto_core.guard.consent import Danger
 from crypto_core.key_names import region_of
 from crypto_core.keys.changes.acting import CallRecorder
-from crypto_core.keys.changes.change import KeyChange
+from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, Draft, TokensAtRisk
 from crypto_core.keys.changes.reading import KeyReader, typed_name
 from crypto_core.keys.changes.recipe import Readings, Recipe, of_key, require_state, send_each
@@ -143,7 +142,6 @@ def _taking(
         seen=seen,
         expected={STATE: becomes},
         operations=(operation,) if operation else (),
-        danger=Danger.TYPED,
         confirmation=(tokens.confirmation if tokens else "") or typed_name(state),
         does=does,
         does_not=does_not,
@@ -192,7 +190,11 @@ def _cancel(state: KeyState) -> str:
     return f"keydeck keys cancel-deletion {typed_name(state)}"
 
 
-ENABLING = Recipe(of_key(_draft_enable), send_each, _look)
-DISABLING = Recipe(of_key(_draft_disable), send_each, _look)
-SCHEDULING = Recipe(of_key(_draft_schedule), _act_schedule, _look_at_deletion)
-CANCELLING = Recipe(of_key(_draft_cancel), send_each, _look_at_deletion, follow=_after_cancel)
+RECIPES = {
+    ChangeKind.ENABLE: Recipe(of_key(_draft_enable), send_each, _look),
+    ChangeKind.DISABLE: Recipe(of_key(_draft_disable), send_each, _look),
+    ChangeKind.SCHEDULE_DELETION: Recipe(of_key(_draft_schedule), _act_schedule, _look_at_deletion),
+    ChangeKind.CANCEL_DELETION: Recipe(
+        of_key(_draft_cancel), send_each, _look_at_deletion, follow=_after_cancel
+    ),
+}

@@ -95,17 +95,6 @@ class Draft:
 
     `seen` is what the change goes by, read from KMS: it is read again right before acting, and a key that has
     changed meanwhile is left alone. `expected` is what is to be read afterwards.
-
-    `danger` says how much asking it takes:
-
-    - NONE: the key is so already, and there are no operations.
-    - CONFIRM: enable-rotation, enable, cancel-deletion, create, replicate, which add something and take
-      nothing away; disable-rotation, which stops nothing and can be turned back; an alias that is new.
-    - TYPED, the key's name: rotate, of which a key has 25 in its life; put-policy, revoke-grant and
-      retire-grant, after which somebody may no longer open tokens; an alias that moves, with which the
-      platform begins to write under another key; disable and schedule-deletion of a key without tokens.
-    - TYPED, the number of tokens: disable and schedule-deletion of a key with tokens, or with tokens that
-      can't be counted. These are refused unless it is typed (`refused_unless_typed`): --yes is not enough.
     """
 
     title: str
@@ -113,7 +102,8 @@ class Draft:
     expected: Mapping[str, str]
     operations: tuple[str, ...]
     """The KMS operations that change something, in their order."""
-    danger: Danger = Danger.CONFIRM
+    typed: bool = False
+    """True if it takes typing, though its operation does not always."""
     confirmation: str = ""
     does: tuple[str, ...] = ()
     does_not: tuple[str, ...] = ()
@@ -137,6 +127,19 @@ class ChangePlan(Draft):
     """"" for a key that is to be made."""
     key_name: str
     region: str
+
+    @property
+    def danger(self) -> Danger:
+        """How much asking it takes: none where the key is so already, else what its operation takes.
+
+        An alias that moves takes typing: the platform begins to write under another key with it. What is
+        typed is the key's name; to disable or delete a key with tokens, or with tokens that can't be counted,
+        it is their number, and it is refused unless that is typed (`refused_unless_typed`): --yes is not
+        enough.
+        """
+        if not self.operations:
+            return Danger.NONE
+        return Danger.TYPED if self.typed else self.change.kind.operation.danger
 
     @property
     def changes_nothing(self) -> bool:

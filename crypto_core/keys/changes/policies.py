@@ -10,9 +10,8 @@ import re
 from collections.abc import Iterator
 
 from crypto_core.errors import KmsError, PolicyError, RefusedError
-from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.acting import CallRecorder
-from crypto_core.keys.changes.change import KeyChange
+from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import KeyReader, policy_fact, typed_name
 from crypto_core.keys.changes.recipe import Readings, Recipe, of_key
@@ -49,7 +48,6 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
         seen={POLICY: before},
         expected={POLICY: after},
         operations=() if same else ("PutKeyPolicy",),
-        danger=Danger.TYPED,
         confirmation=typed_name(state),
         does=("The whole policy is replaced by the one that is given.",),
         does_not=(
@@ -157,4 +155,6 @@ def _access_warnings(
             )
 
 
-PUTTING = Recipe(of_key(_draft), _act, _look)
+RECIPES = {
+    ChangeKind.PUT_POLICY: Recipe(of_key(_draft), _act, _look),
+}

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from crypto_core.errors import RefusedError
-from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft
@@ -35,8 +34,6 @@ def of_key(
         state = reader.key(change.key)
         drafted = draft(reader, change, state)
         told = {one.name: getattr(drafted, one.name) for one in fields(drafted)}
-        if not drafted.operations:
-            told["danger"] = Danger.NONE
         return ChangePlan(
             change=change, key_arn=state.key_arn, key_name=state.name, region=state.region, **told
         )

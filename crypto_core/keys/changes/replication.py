@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from crypto_core.errors import KmsError, RefusedError
 from crypto_core.key_names import in_region
 from crypto_core.keys.changes.acting import CallRecorder
-from crypto_core.keys.changes.change import KeyChange
+from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import KeyReader, not_known
 from crypto_core.keys.changes.recipe import Readings, Recipe, of_key, require_state
@@ -92,4 +92,6 @@ def _follow(plan: ChangePlan, key_arn: str, done: Sequence[str]) -> tuple[str, .
     return (f"The replica is {in_region(key_arn, plan.change.region)}",) if done else ()
 
 
-REPLICATING = Recipe(of_key(_draft), _act, _look, _is_there, _follow)
+RECIPES = {
+    ChangeKind.REPLICATE: Recipe(of_key(_draft), _act, _look, _is_there, _follow),
+}

@@ -7,9 +7,8 @@ RotateKeyOnDemand.
 from __future__ import annotations
 
 from crypto_core.errors import RefusedError
-from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.acting import CallRecorder
-from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, KeyChange
+from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import KeyReader, every, ordinal_of_limit, typed_name
 from crypto_core.keys.changes.recipe import Readings, Recipe, of_key, require_state, send_each
@@ -134,7 +133,6 @@ def _draft_now(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
         seen=seen,
         expected=expected,
         operations=("RotateKeyOnDemand",),
-        danger=Danger.TYPED,
         confirmation=typed_name(state),
         does=(
             (
@@ -167,6 +165,8 @@ def _has_rotated(plan: ChangePlan, now: Readings) -> bool:
     return now[UNDER_WAY] == "yes" or now[MATERIAL] != plan.seen[MATERIAL]
 
 
-ENABLING = Recipe(of_key(_draft_enable), _act_enable, _look_automatic)
-DISABLING = Recipe(of_key(_draft_disable), send_each, _look_automatic)
-ROTATING = Recipe(of_key(_draft_now), send_each, _look_now, _has_rotated)
+RECIPES = {
+    ChangeKind.ENABLE_ROTATION: Recipe(of_key(_draft_enable), _act_enable, _look_automatic),
+    ChangeKind.DISABLE_ROTATION: Recipe(of_key(_draft_disable), send_each, _look_automatic),
+    ChangeKind.ROTATE: Recipe(of_key(_draft_now), send_each, _look_now, _has_rotated),
+}

@@ -31,19 +31,13 @@ from crypto_core.keys.changes.reading import KeyReader
 from crypto_core.keys.changes.recipe import Readings, Recipe
 
 RECIPES: Mapping[ChangeKind, Recipe] = {
-    ChangeKind.ENABLE_ROTATION: rotation.ENABLING,
-    ChangeKind.DISABLE_ROTATION: rotation.DISABLING,
-    ChangeKind.ROTATE: rotation.ROTATING,
-    ChangeKind.CREATE: creation.CREATING,
-    ChangeKind.POINT_ALIAS: aliases.POINTING,
-    ChangeKind.ENABLE: lifecycle.ENABLING,
-    ChangeKind.DISABLE: lifecycle.DISABLING,
-    ChangeKind.SCHEDULE_DELETION: lifecycle.SCHEDULING,
-    ChangeKind.CANCEL_DELETION: lifecycle.CANCELLING,
-    ChangeKind.PUT_POLICY: policies.PUTTING,
-    ChangeKind.REVOKE_GRANT: grants.TAKING_BACK,
-    ChangeKind.RETIRE_GRANT: grants.TAKING_BACK,
-    ChangeKind.REPLICATE: replication.REPLICATING,
+    **aliases.RECIPES,
+    **creation.RECIPES,
+    **grants.RECIPES,
+    **lifecycle.RECIPES,
+    **policies.RECIPES,
+    **replication.RECIPES,
+    **rotation.RECIPES,
 }
 
 PATIENCE = (0.3, 0.7, 1.5, 3.0)

@@ -1,0 +1,154 @@
+"""Whatever changes something names its operation: actions on screen, commands, actions of runbooks."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator
+from functools import reduce
+from typing import Any
+
+import click
+import pytest
+
+from console.__main__ import keydeck
+from console.commands.operation_command import OperationCommand
+from console.container import Container
+from crypto_core.guard.operations import BY_NAME, OPERATIONS
+from crypto_core.incidents.runbooks.catalogue import ActionKind
+from screens.actions.action import Action
+from screens.actions.registry import ACTIONS
+
+GATES = {"may_change", "agreed", "_may_write", "ReadOnlyError"}
+"""What is called before anything is changed, or refuses it."""
+LOOKING = {
+    *("approvals list", "approvals show", "check", "connections", "doctor", "grants", "inspect", "status"),
+    *("events list", "events pivot", "events principal", "events show", "events token"),
+    *(
+        "events watch",
+        "findings",
+        "findings rules",
+        "findings suppressions",
+        "incident check",
+        "incident evidence",
+    ),
+    *("incident list", "incident report", "incident runbooks", "incident show", "incident verify-report"),
+    *("jobs list", "jobs show", "jobs watch", "journal list", "journal verify", "keys grants", "keys list"),
+    *("keys materials", "keys policy", "keys replace", "keys show", "metrics", "settings", "verify"),
+}
+"""The commands that change nothing."""
+OWN_MACHINE = {
+    *("demo", "serve", "events import", "events pull"),
+    *("events review", "events vacuum", "findings suppress", "findings unsuppress"),
+}
+"""Those that change nothing but what this host keeps for itself: events, notes of one's own, a sandbox."""
+OF_RUNBOOKS: dict[ActionKind, tuple[str, ...]] = {
+    ActionKind.CREATE_KEY: ("keys create", "keys alias"),
+    ActionKind.LOCK_DOWN_KEY: ("keys put-policy", "keys revoke-grant"),
+    ActionKind.REENCRYPT: ("reencrypt",),
+    ActionKind.ENCRYPT_UNPROTECTED: ("encrypt",),
+    ActionKind.DISABLE_KEY: ("keys disable",),
+    ActionKind.SCHEDULE_DELETION: ("keys schedule-deletion",),
+    ActionKind.CANCEL_DELETION: ("keys cancel-deletion",),
+    ActionKind.ENABLE_KEY: ("keys enable",),
+    ActionKind.REPLICATE_KEY: ("keys replicate",),
+    ActionKind.VERIFY_TOKENS: ("verify",),
+    ActionKind.VERIFY_RESTORED: ("verify",),
+    ActionKind.ASK_LIVENESS: ("inspect",),
+    ActionKind.REVOKE_TOKENS: ("revoke",),
+    ActionKind.ENTER_TOKEN: ("enter token",),
+}
+"""What the actions of runbooks do."""
+
+
+def commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, by the words that are typed."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        words = f"{before} {name}".strip()
+        if isinstance(command, click.Group):
+            yield from commands(command, words)
+            if command.invoke_without_command:
+                yield words, command
+        else:
+            yield words, command
+
+
+def test_every_command_names_its_operation_or_only_looks() -> None:
+    found = dict(commands(keydeck))
+    performing = {words for words, command in found.items() if isinstance(command, OperationCommand)}
+    assert set(found) - performing == LOOKING | OWN_MACHINE
+    for words in performing:
+        command = found[words]
+        assert isinstance(command, OperationCommand)
+        assert command.operation.changes, words
+        options = {option.name for option in command.params}
+        assert {"yes", "dry_run"} <= options or not command.operation.planned, words
+
+
+def test_every_operation_that_changes_anything_can_be_performed() -> None:
+    performed = {action.operation.name for action in ACTIONS if action.operation is not None}
+    performed |= {c.operation.name for _, c in commands(keydeck) if isinstance(c, OperationCommand)}
+    performed |= {name for names in OF_RUNBOOKS.values() for name in names}
+    assert {operation.name for operation in OPERATIONS if operation.changes} <= performed
+
+
+def test_every_action_of_a_runbook_is_known_by_what_it_does() -> None:
+    assert set(OF_RUNBOOKS) == set(ActionKind)
+    assert all(name in BY_NAME for names in OF_RUNBOOKS.values() for name in names)
+
+
+def gated(called: Any, seen: set[tuple[type, str]]) -> bool:
+    """Whether a service's method passes a gate: itself, or by what it calls of its own parts."""
+    owner, name = getattr(called, "__self__", None), getattr(called, "__name__", "")
+    module = str(type(owner).__module__)
+    # KMS is asked read only, too: what of that is refused is refused before anything is sent.
+    ours = module.startswith(("crypto_core", "console")) and not module.startswith("crypto_core.aws")
+    if not ours or (type(owner), name) in seen:
+        return False
+    seen.add((type(owner), name))
+    nodes = list(ast.walk(ast.parse(textwrap.dedent(inspect.getsource(called)))))
+    if any(getattr(n, "attr", None) in GATES or getattr(n, "id", None) in GATES for n in nodes):
+        return True
+    ways = [way_of(node) for node in nodes]
+    return any(gated(at_end_of(owner, way[1:]), seen) for way in ways if way[:1] == ["self"])
+
+
+def at_end_of(owner: object, names: list[str]) -> object:
+    """What is behind an object's attributes, None where that is nothing yet."""
+    return reduce(lambda at, name: getattr(at, name, None), names, owner)
+
+
+def way_of(node: ast.AST) -> list[str]:
+    """The names of what is called: self._decisions.skip(…) is self, _decisions, skip."""
+    if not isinstance(node, ast.Call):
+        return []
+    names: list[str] = []
+    at: ast.expr = node.func
+    while isinstance(at, ast.Attribute):
+        names.insert(0, at.attr)
+        at = at.value
+    return [at.id, *names] if isinstance(at, ast.Name) and names else []
+
+
+@pytest.mark.parametrize("calls", sorted({action.calls for action in ACTIONS if action.calls}))
+def test_an_action_that_calls_what_can_be_refused_read_only_names_an_operation(
+    calls: str, services: Container
+) -> None:
+    service, _, method = calls.partition(".")
+    target = services.approvals if service == "approvals" else getattr(services.services, service)
+    changing = {changes(action) for action in ACTIONS if action.calls == calls and not stops(action)}
+    assert changing == {gated(getattr(target, method), set())}
+
+
+def changes(action: Action) -> bool:
+    """Whether an action names an operation that changes something."""
+    return action.operation is not None and bool(action.operation.changes)
+
+
+def stops(action: Action) -> bool:
+    """Whether it only ends what its call has begun."""
+    return action.id == "incident.stop"
