@@ -24,7 +24,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "reencrypt": ("console.commands.rewriting", "Seal tokens with new data keys."),
     "encrypt": ("console.commands.rewriting", "Encrypt plaintext and dev tokens in place."),
     "jobs": ("console.commands.jobs", "List, watch, join, pause and end jobs."),
-    "backups": ("console.commands.backups", "Forget envelopes that were replaced."),
+    "backups": ("console.commands.backups", "Purge envelopes that were replaced."),
     "keys": ("console.commands.keys", "List, show and change KMS keys."),
     "events": ("console.commands.events", "CloudTrail: who used the keys, and for which token."),
     "incident": ("console.commands.incident", "Guided response: declare, work through, prove, report."),
@@ -33,7 +33,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("console.commands.init", "Create Keydeck's own schema."),
     "settings": ("console.commands.settings", "Show each setting and where it came from."),
     "grants": ("console.commands.grants", "Print the SQL privileges and IAM policy of a role."),
-    "doctor": ("console.commands.doctor", "Look whether everything is in place."),
+    "doctor": ("console.commands.doctor", "Check that everything is in place."),
     "serve": ("console.commands.serve", "Serve the console to a browser."),
 }
 

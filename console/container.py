@@ -605,7 +605,7 @@ class Container:
         known = self.settings.databases
         if name not in known:
             raise SettingsError(
-                f"The settings know no database {clean(name, 100)!r}.",
+                f"The settings have no database {clean(name, 100)!r}.",
                 remedy=f"Name one of [databases]: {', '.join(sorted(known)) or 'there is none yet'}.",
             )
         with restored_at(

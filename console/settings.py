@@ -236,7 +236,9 @@ class Settings(BaseSettings):
         named = tuple(" ".join(action.split()) for action in value)
         unknown = next((action for action in named if action not in (*ACTIONS, "all")), None)
         if unknown is not None:
-            raise ValueError(f"{clean(unknown, 60)!r} is no action; there are {', '.join(ACTIONS)}, and all")
+            raise ValueError(
+                f"{clean(unknown, 60)!r} is not an operation; known are {', '.join(ACTIONS)}, and all"
+            )
         return named
 
     @field_validator("write_format")

@@ -79,7 +79,7 @@ class TokenCipher:
         """
         for format_ in (write_format, least_format):
             if format_ not in ENVELOPE_FORMATS:
-                raise SettingsError(f"{format_} is no format of envelopes.", remedy="Name v1 or v2.")
+                raise SettingsError(f"{format_} is not an envelope format.", remedy="Name v1 or v2.")
         self._keyring = keyring
         self._write_format = write_format
         self._least_format = least_format

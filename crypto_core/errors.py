@@ -50,7 +50,7 @@ class InvalidReferenceError(KeydeckError):
 class MissingReferenceError(InvalidReferenceError):
     """A v2 envelope was to be sealed or opened without saying for which row."""
 
-    default_remedy = "Name the token reference, such as gh_connection.access_token:gh-42."
+    default_remedy = "Use a token reference such as gh_connection.access_token:gh-42."
 
 
 class InvalidFilterError(KeydeckError):
@@ -152,7 +152,7 @@ class AuthenticationFailedError(EnvelopeError):
 class NewEnvelopeError(AuthenticationFailedError):
     """A new envelope did not hold what was sealed, and was dropped. The old one is untouched."""
 
-    default_remedy = "Nothing was written. Try again; if it lasts, report it."
+    default_remedy = "Nothing was written. Try again; if it persists, report it."
 
 
 # KMS
@@ -255,7 +255,7 @@ class KmsInternalError(KmsError):
     """KMS failed internally."""
 
     transient = True
-    default_remedy = "Try again; if it lasts, look at the AWS Health Dashboard."
+    default_remedy = "Try again; if it persists, check the AWS Health Dashboard."
 
 
 class KmsLimitError(KmsError):
@@ -269,7 +269,7 @@ class KmsRequestError(KmsError):
 class PageTokenError(KmsRequestError):
     """AWS no longer knows the page from which a list was to go on."""
 
-    default_remedy = "Begin the list anew."
+    default_remedy = "Start the list again."
 
 
 class KmsUnreadableError(KmsRequestError):

@@ -33,7 +33,7 @@ def since(words: str, last: datetime | None, now: datetime) -> datetime:
     Raises InvalidFilterError for words that name no time.
     """
     if words:
-        none = InvalidFilterError(f"{shortened(words, 40)!r} is no time.", position=0, remedy=_TIMES)
+        none = InvalidFilterError(f"{shortened(words, 40)!r} is not a valid time.", position=0, remedy=_TIMES)
         if '"' in words:  # it would end the value
             raise none
         try:

@@ -43,7 +43,7 @@ def plan_lines(plan: Plan, kms_calls: int | None = None, *, most: int | None = S
                 yield f"{conversion.tokens:>9,}  ", f"{conversion.source} becomes {conversion.written}"
         yield from effect_lines(warnings=plan.warnings)
     else:
-        yield (("Nothing would be written.", "bold"),)
+        yield (("Nothing to write.", "bold"),)
     for reason in plan.coverage.reasons:
         yield WARNING, "not seen: ", reason
     if plan.refused:
@@ -76,11 +76,13 @@ def result_lines(result: RunResult, *, most: int | None = SHOWN) -> Iterator[Sty
         (f"   {result.seconds:,.1f} s{rate}   {calls}", "$muted"),
     )
     if result.changed_meanwhile:
-        yield (f"{counted(result.changed_meanwhile, 'token')} changed meanwhile; the newer values stay.",)
+        yield (
+            f"{counted(result.changed_meanwhile, 'token')} changed in the meantime; the newer values stay.",
+        )
     if result.conflicts_retried:
         yield (f"{counted(result.conflicts_retried, 'conflict')} with other writers, tried again.",)
     if result.remaining:
-        yield (f"{counted(result.remaining, 'token')} not reached. Run it again to go on.",)
+        yield (f"{counted(result.remaining, 'token')} not reached. Run it again to continue.",)
     if result.stopped_by:
         yield WARNING, "Stopped: ", result.stopped_by
     if result.poisoned:
@@ -94,14 +96,14 @@ def loss_lines(plan: JobPlan) -> Iterator[StyledLine]:
         many = counted(len(plan.losses), "principal")
         yield BAD, (f"{many} would lose access to these tokens:", "bold")
         yield from ((("• ", "$error"), loss) for loss in plan.losses)
-        yield ("Allow them under the new key first: going on takes their access away.",)
+        yield ("Allow them under the new key first: continuing takes their access away.",)
 
 
 def takes_words(plan: JobPlan, processes: int | None) -> str:
     """Return what a job takes: time, share of the quota, cost, processes (None: as many as cores take)."""
     time = span(timedelta(seconds=max(plan.seconds, 1)))
     many = "process" if processes == 1 else "processes"
-    number = "as many processes as cores take" if processes is None else f"{processes:,} {many}"
+    number = "as many processes as there are cores" if processes is None else f"{processes:,} {many}"
     return (
         f"at least {time}, at up to {plan.calls_per_second:,.0f} KMS calls/s, {plan.quota_share:.0%} of the "
         f"quota of {plan.quota:,} that production shares; about ${plan.dollars:,.2f}; {number}"

@@ -178,7 +178,7 @@ class KeydeckApp(Actor, App[None]):
             return
         screen = screen_behind(event.target, self.facts)
         if screen is not None and not await self.navigation.deeper(screen):
-            self.tell("That is deep enough: Esc goes back.")
+            self.tell("Too many screens are open; Esc goes back.")
 
     async def _narrow_events(self, expression: str) -> None:
         """Back to the list of events below, under another filter."""
@@ -236,7 +236,7 @@ class KeydeckApp(Actor, App[None]):
     async def do_previous(self) -> None:
         """Back and forth between the last two places."""
         if not await self.navigation.previous():
-            self.tell("There is no place before this one.")
+            self.tell("There is no previous place.")
 
     def do_help(self) -> None:
         """Explain what can be done on this screen, now."""
@@ -298,13 +298,13 @@ class KeydeckApp(Actor, App[None]):
             )
 
     def do_refresh(self) -> None:
-        """Ask for what this screen shows anew."""
+        """Reload this screen."""
         self.facts.ask_surroundings()
         if isinstance(self.screen, MainScreen):
             self.screen.ask_anew()
 
     def do_pause(self) -> None:
-        """Pause refreshing by itself, or go on."""
+        """Pause or resume automatic refresh."""
         if isinstance(self.screen, MainScreen):
             self.screen.refreshing.pause()
             self.screen.show_facts()
@@ -324,7 +324,7 @@ class KeydeckApp(Actor, App[None]):
             except ValueError:
                 wanted = -1
             if not 1 <= wanted <= 86_400:
-                self.tell("How many seconds, from 1 to 86,400? Or never.", trouble=True)
+                self.tell("Seconds from 1 to 86,400, or never:", trouble=True)
                 return
             refreshing.choose(wanted)
         words = f"every {refreshing.seconds:g} s" if refreshing.seconds else "only when asked"
@@ -365,7 +365,7 @@ class KeydeckApp(Actor, App[None]):
 
         contexts = self.facts.services.contexts
         if contexts is None:
-            self.tell("This place can't be changed.", trouble=True)
+            self.tell("The context can't be changed here.", trouble=True)
             return
         if not argument:
             self.push_screen(ContextDialog(contexts), self._switch)
@@ -390,7 +390,7 @@ class KeydeckApp(Actor, App[None]):
             self._crews.append(crew)
         self.facts.use(services)
         await self.navigation.start_over()
-        self.tell("Working there now: everything is asked for anew.")
+        self.tell("Context changed; everything is being reloaded.")
 
     def _switched(self, answer: Services | Trouble) -> None:
         if isinstance(answer, Trouble):

@@ -69,5 +69,5 @@ def _say_left(jobs: tuple[int, ...], *, stays: bool = True) -> None:
     from console.printed.printing import say
 
     for job in jobs:
-        how = f"It goes on with: keydeck jobs join {job}" if stays else "It ends with the sandbox."
+        how = f"Continue it with: keydeck jobs join {job}" if stays else "It ends with the sandbox."
         say(f"Job {job} is no longer worked on from here. {how}")

@@ -155,7 +155,7 @@ class ConsoleContexts:
         if name in profiles:
             return name
         if trouble:
-            raise SettingsError(trouble, remedy="Mend the file, then choose again.")
+            raise SettingsError(trouble, remedy="Fix the file, then choose again.")
         known = ", ".join(clean(p, 60) for p in profiles[:20]) or "none"
         raise SettingsError(
             f"There is no AWS profile {clean(name, 60)!r}.",

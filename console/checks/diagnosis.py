@@ -42,7 +42,7 @@ def all_areas(loaded: LoadedSettings | SettingsError) -> tuple[Area, ...]:
 
 
 def _not_looked_at(title: str) -> Area:
-    check = Topic(title, "all").skipped("Not looked at: the settings can't be used.")
+    check = Topic(title, "all").skipped("Not checked: the settings can't be used.")
     return Area(title, lambda _: [check])
 
 

@@ -88,7 +88,7 @@ def _libraries(area: str) -> Check:
         found.append(f"{name} {version}")
         if name in least and _numbers(version) < _numbers(least[name]):
             old.append(f"{name} {version} (needed: {least[name]})")
-    remedy = "Install Keydeck anew with its dependencies."
+    remedy = "Reinstall Keydeck with its dependencies."
     if missing:
         return Topic(area, "libraries").failed(f"Not installed: {', '.join(missing)}.", remedy)
     if old:
@@ -147,14 +147,14 @@ def _multiplexer(area: str, terminal: Terminal) -> Iterator[Check]:
     if inside[0] == "tmux":
         said += " What Keydeck copies reaches the clipboard if tmux has: set -g set-clipboard on."
     elif inside[0] == "GNU screen":
-        said += " It passes nothing on to the clipboard."
+        said += " It does not support the clipboard."
     yield Topic(area, "multiplexer").ok(said)
 
 
 def _colours(area: str, terminal: Terminal) -> Check:
     environment = terminal.environment
     if environment.get("NO_COLOR"):
-        said = "None, as NO_COLOR asks: signs and words tell everything that colours do."
+        said = "None, because NO_COLOR is set: signs and words say everything that colours do."
         return Topic(area, "colours").ok(said)
     if terminal.size is None:
         return Topic(area, "colours").skipped("No terminal.")
@@ -164,7 +164,8 @@ def _colours(area: str, terminal: Terminal) -> Check:
         return Topic(area, "colours").ok("256: close to the themes' colours.")
     said = "16: the themes' colours are rounded a lot."
     remedy = (
-        "If the terminal has more: export COLORTERM=truecolor. Else choose a theme that begins with ansi-."
+        "If the terminal supports more: export COLORTERM=truecolor. Else choose a theme that "
+        "begins with ansi-."
     )
     return Topic(area, "colours").warning(said, remedy)
 
@@ -174,10 +175,12 @@ def _theme(area: str, terminal: Terminal, theme: str) -> Check:
     told = terminal.environment.get("COLORFGBG", "").rpartition(";")[2]
     said = f"{theme or 'not known'}."
     if not told.isdigit():
-        return Topic(area, "theme").ok(f"{said} The terminal does not tell its ground; t changes it.")
+        return Topic(area, "theme").ok(
+            f"{said} The terminal does not report its background; t changes the theme."
+        )
     light = int(told) in (7, *range(9, 16))
     ground = "light" if light else "dark"
     if theme.startswith("keydeck-") and theme != f"keydeck-{ground}":
         remedy = f'theme = "keydeck-{ground}" in the settings file, or KEYDECK_THEME, would suit it.'
-        return Topic(area, "theme").ok(f"{said} The terminal's ground is {ground}.", remedy)
-    return Topic(area, "theme").ok(f"{said} The terminal's ground is {ground}.")
+        return Topic(area, "theme").ok(f"{said} The terminal's background is {ground}.", remedy)
+    return Topic(area, "theme").ok(f"{said} The terminal's background is {ground}.")

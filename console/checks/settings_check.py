@@ -114,7 +114,7 @@ def _unwritable(path: Path) -> str:
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
         if not folder.is_dir():
-            return f"can't be made: {clean(folder)} is no folder"
+            return f"can't be made: {clean(folder)} is not a folder"
         return (
             "" if os.access(folder, os.W_OK | os.X_OK) else f"can't be made: {clean(folder)} is not writable"
         )

@@ -27,7 +27,7 @@ def approvals() -> None:
 
 
 @approvals.command("list")
-@click.option("--all", "all_", is_flag=True, help="Also what was decided, used, or is over.")
+@click.option("--all", "all_", is_flag=True, help="Also decided, used and expired requests.")
 @click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, metavar="N")
 @json_option
 def list_(*, all_: bool, limit: int, as_json: bool) -> None:
@@ -43,7 +43,7 @@ def list_(*, all_: bool, limit: int, as_json: bool) -> None:
         ]
         print_table(("id", "action", "decision", "asked by", "until (UTC)", "what"), rows)
     else:
-        say("Nothing is there." if all_ else "Nothing waits for approval.")
+        say("Nothing is there." if all_ else "No pending approvals.")
 
 
 @approvals.command()

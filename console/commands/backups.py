@@ -29,7 +29,7 @@ def purge(*, job: int | None, before: datetime | None, dry_run: bool, yes: bool,
         plan = services.undoing.plan_purge(job=job, before=before)
         purged = 0
         if plan.envelopes and not dry_run:
-            about = "They can't be restored then."
+            about = "They can't be restored afterwards."
             say(f"{counted(plan.envelopes, 'replaced envelope')} would be forgotten. {about}")
             purged = services.undoing.purge_backups(plan, consent_to(plan, yes=yes, about=about))
     if as_json:

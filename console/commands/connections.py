@@ -25,7 +25,7 @@ _HEADERS = ("severity", "reference", "org", "provider", "format", "key", "materi
 @click.option("--sort", type=click.Choice([k.value for k in SortKey]), default="state", show_default=True)
 @click.option("--reverse", is_flag=True, help="Reverse the order.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), help="Print at most so many rows; says how many there are."
+    "--limit", type=click.IntRange(min=1), help="Print at most this many rows; the total is printed too."
 )
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")

@@ -35,7 +35,9 @@ _LIST = "list"
 @click.option(
     "--scenario",
     type=click.Choice([*GAMES, _LIST]),
-    help="A game day: an intruder acts while you respond, and your times are scored. list tells them.",
+    help=(
+        "A game day: an intruder acts while you respond, and your times are scored; list names the scenarios."
+    ),
 )
 @click.option(
     "--pace",
@@ -77,7 +79,7 @@ def demo(
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not drill
     read_only = read_only_asked()
     if scenario is not None and read_only:
-        raise click.UsageError("Nobody can respond with --read-only: leave it out.")
+        raise click.UsageError("A game day needs changes: leave --read-only out.")
     with terminate_on_signal():
         say(f"Starting the sandbox with {connections:,} connections …")
         with Sandbox.start(connections=connections, seed=seed) as sandbox:
@@ -122,7 +124,7 @@ def _console_game(game: Game, pace: float) -> Score:
 
     for line in briefing_lines(game.scenario):
         click.echo(line)
-    click.echo("Leave the console (q) when you are done: then the score is reckoned.")
+    click.echo("Quit the console (q) when you are done; then the score is computed.")
     click.prompt("Press Enter to begin", default="", show_default=False, prompt_suffix=" …")
     team = PlatformTeam(game, pace=pace)
     game.begin()

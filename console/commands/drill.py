@@ -73,7 +73,8 @@ class Drill:
         self._tell(f"KMS key {old_key} is declared compromised")
         under = before.tokens_under(old_key)
         click.echo(
-            f"{under:,} tokens are under it. Rewrap would not do: whoever could call Decrypt and read the"
+            f"{under:,} tokens are under it. Rewrapping is not enough: whoever could call Decrypt "
+            "and read the"
         )
         click.echo("database holds their data keys. They are sealed anew, with new data keys.")
         _must(under > 0, "There is no token under the key to begin with.")

@@ -27,12 +27,12 @@ _SHOWN = 50
 """Failed files that are named as text; --json names all."""
 _SAID_SECONDS = 5.0
 """How often progress is said where there is no terminal."""
-_STOPPING = "Stopping; what was read is kept. Once more to stop at once."
+_STOPPING = "Stopping; what was read is kept. Press again to stop at once."
 
 
 @click.command(name="import")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--again", is_flag=True, help="Read files again that are known and unchanged.")
+@click.option("--again", is_flag=True, help="Read known, unchanged files again.")
 @json_option
 def import_(*, paths: tuple[str, ...], again: bool, as_json: bool) -> int:
     """Read CloudTrail's files, and all below folders, into the local store.

@@ -42,7 +42,7 @@ csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
     default=200,
     show_default=True,
     metavar="N",
-    help="Print at most so many; 0 prints all.",
+    help="Print at most this many; 0 prints all.",
 )
 @click.option("--oldest-first", is_flag=True, help="The oldest first.")
 @json_option
@@ -126,7 +126,7 @@ def show(*, event_id: str, as_json: bool, raw: bool) -> None:
     default=100,
     show_default=True,
     metavar="N",
-    help="Print at most so many values; 0 prints all.",
+    help="Print at most this many values; 0 prints all.",
 )
 @json_option
 @csv_option
@@ -199,7 +199,7 @@ def review(*, event_ids: tuple[str, ...], note: str | None, undo: bool) -> None:
             opened.events.event(event_id)
         done = opened.events.review(event_ids, by, reviewed=not undo)
         if done < len(set(event_ids)):
-            raise EventVanishedError("Some of the events are no longer in the store.")
+            raise EventVanishedError("Some of the events are not in the store any more.")
         if note is not None:
             for event_id in event_ids:
                 opened.events.annotate(event_id, note, by)

@@ -40,11 +40,15 @@ def filter_options(command: F) -> F:
                 help="e.g. 'name:Decrypt error:* principal:*intruder*'",
             ),
             click.option(
-                "--since", callback=moment, metavar="TIME", help="From a date on, or so long ago: 2h, 7d."
+                "--since", callback=moment, metavar="TIME", help="From a date, or how long ago: 2h, 7d."
             ),
-            click.option("--until", callback=moment, metavar="TIME", help="Up to a date, or so long ago."),
+            click.option("--until", callback=moment, metavar="TIME", help="Up to a date, or how long ago."),
             click.option(
-                "--service", "--all", "service", is_flag=True, help="With what AWS services do by themselves."
+                "--service",
+                "--all",
+                "service",
+                is_flag=True,
+                help="Include calls that AWS services make by themselves.",
             ),
         )
     ):

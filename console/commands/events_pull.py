@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.sources.report import PullProgress, PullReport
 
 _STOPPING = (
-    "Stopping; what has come is stored, and the next pull goes on from there. Once more to stop at once."
+    "Stopping; what has come is stored, and the next pull goes on from there. Press again to stop at once."
 )
 _SAID_EVERY = 20
 """Pages between two lines of progress."""
@@ -44,7 +44,7 @@ _SAID_EVERY = 20
     "--since",
     callback=moment,
     metavar="TIME",
-    help="From when on: 2h, 7d, 2026-11-24 [the last pull's end, or 24h].",
+    help="Since: 2h, 7d, 2026-11-24 [the last pull's end, or 24h].",
 )
 @click.option("--until", callback=moment, metavar="TIME", help="Up to when [now].")
 @click.option("--filter", "expression", default="", metavar="EXPR", help="Keep only events that pass.")

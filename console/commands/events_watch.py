@@ -27,7 +27,7 @@ def _period(ctx: click.Context, param: click.Parameter, value: str | None) -> ti
         return None
     period = how_long(value)
     if not period:
-        raise click.BadParameter("Write it as 90s, 30m, 2h, 7d or 2w.")
+        raise click.BadParameter("Use a form such as 90s, 30m, 2h, 7d or 2w.")
     return period
 
 
@@ -37,7 +37,7 @@ def _period(ctx: click.Context, param: click.Parameter, value: str | None) -> ti
     "--since",
     callback=moment,
     metavar="TIME",
-    help="From a date on, or so long ago: 2h, 7d [24h ago; with --quiet, now].",
+    help="From a date, or how long ago: 2h, 7d [24h ago; with --quiet, now].",
 )
 @click.option(
     "--every",
@@ -48,10 +48,10 @@ def _period(ctx: click.Context, param: click.Parameter, value: str | None) -> ti
     help=f"Between two looks, {SHORTEST_SECONDS:g} at least.",
 )
 @click.option(
-    "--quiet", callback=_period, metavar="DURATION", help="Until it was not used for so long: 2h, 7d."
+    "--quiet", callback=_period, metavar="DURATION", help="Until it has been quiet for this long: 2h, 7d."
 )
 @click.option("--once", is_flag=True, help="Look once.")
-@click.option("--no-pull", is_flag=True, help="Fetch nothing: go by what the store holds.")
+@click.option("--no-pull", is_flag=True, help="Fetch nothing; use only what the store holds.")
 @json_option
 def watch(
     *,
@@ -145,8 +145,8 @@ def _say_end(look: WatchStatus, quiet: timedelta | None) -> None:
     if look.last_use:
         say(f"Last used at {at(look.last_use)}.")
     elif look.gaps or look.covered_until is None:
-        say("No use is known, and it is not known that there was none.")
+        say("No use is known, but the events don't cover the whole time.")
     else:
         say(f"Not used from {at(look.since)} to {at(look.covered_until)}.")
     if quiet is not None and look.is_quiet(quiet):
-        say("It was quiet for as long as asked.")
+        say("It was quiet for as long as requested.")

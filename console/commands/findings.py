@@ -206,7 +206,7 @@ def suppress(rule: str, *, subject: str, reason: str, days: int) -> None:
 @findings.command()
 @click.argument("number", type=int)
 def unsuppress(number: int) -> None:
-    """Take a suppression back, by its number."""
+    """Remove a suppression by its number."""
     with services_of() as services:
         services.services.trail_rules.unsuppress(number)
     click.echo(f"Suppression {number} is gone.")

@@ -59,8 +59,8 @@ def runbooks(*, as_json: bool) -> int:
 @click.option("--token", "references", multiple=True, metavar="REF", help="A token that it is about.")
 @click.option("--filter", "expression", default="", metavar="EXPR", help="The tokens that it is about.")
 @click.option("--database", default="", metavar="NAME", help="The restored database, as in the settings.")
-@click.option("--since", callback=moment, metavar="TIME", help="Since when the compromise is suspected.")
-@click.option("--title", default="", metavar="TEXT", help="What it is called [the runbook's title].")
+@click.option("--since", callback=moment, metavar="TIME", help="When the compromise may have begun.")
+@click.option("--title", default="", metavar="TEXT", help="Its title [the runbook's title].")
 @json_option
 def start(
     *,
@@ -167,7 +167,7 @@ def evidence(*, incident: int, piece: int | None, as_json: bool) -> int:
 
 @incident.command(cls=OperationCommand, operation="incident close")
 @number
-@click.option("--outcome", required=True, metavar="TEXT", help="How it ended, for the report.")
+@click.option("--outcome", required=True, metavar="TEXT", help="The outcome, for the report.")
 @json_option
 def close(*, incident: int, outcome: str, as_json: bool) -> int:
     """Close an incident of which every step has ended."""

@@ -118,7 +118,7 @@ def asked(fields: tuple[InputField, ...], inputs: Mapping[str, str | Secret]) ->
     for name in inputs:
         if name not in known:
             offered = ", ".join(known) or "nothing"
-            raise click.UsageError(f"The step's action does not ask for {name!r}, but for: {offered}.")
+            raise click.UsageError(f"The step's action has no input {name!r}; it has: {offered}.")
         if known[name].secret and not isinstance(inputs[name], Secret):
             raise click.UsageError(f"{name} is a secret: give it with --secret {name}=FILE, or - for stdin.")
     found = dict(inputs)
@@ -174,21 +174,21 @@ def work_on_jobs(services: Container, incident: int, cancelled: Event, trust: tu
 
 @click.command("next", cls=OperationCommand, operation="incident run")
 @number
-@click.option("--step", metavar="STEP", help="Another step than the current one.")
+@click.option("--step", metavar="STEP", help="A step other than the current one.")
 @_set
 @_secret
 @click.option("--answer", metavar="CHOICE", help="The answer of a step that decides something.")
 @click.option("--check-only", is_flag=True, help="Run no action: capture, look at the check, end the step.")
-@click.option("--wait", is_flag=True, help="Look again and again until the check passes.")
+@click.option("--wait", is_flag=True, help="Repeat until the check passes.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=1),
     default=15.0,
     show_default=True,
     metavar="SECONDS",
-    help="With --wait: between two looks.",
+    help="With --wait: seconds between two checks.",
 )
-@click.option("--confirm", "typed", metavar="TEXT", help="What would have to be typed.")
+@click.option("--confirm", "typed", metavar="TEXT", help="The text to type for confirmation.")
 @trust_option
 @json_option
 def next_(
@@ -245,7 +245,7 @@ def next_(
                 # Nothing else would tell that a part is left.
                 return _tell(work.show(incident).step(name), as_json=as_json)
         elif dry_run:
-            say("The step has no action: nothing would be changed.")
+            say("The step has no action: nothing would change.")
             return 0
         while True:
             ended = work.show(incident).step(name)

@@ -25,7 +25,7 @@ LARGEST_REPORT = 256 * 1024 * 1024
     "--format",
     "form",
     type=click.Choice(list(ENDINGS)),
-    help="What the report is written as [markdown, or what the name of --output ends in].",
+    help="The report's format [markdown, or what the name of --output ends in].",
 )
 @click.option(
     "--output",
@@ -90,7 +90,7 @@ def verify_report(*, file: Path, as_json: bool) -> int:
 
 def _print(check: ReportCheck) -> None:
     if check.proved:
-        click.echo(f"{check.name}, {check.state}, made at {check.made_at}: this is what was signed.")
+        click.echo(f"{check.name}, {check.state}, made at {check.made_at}: this is the signed content.")
         click.echo(f"signed by  {check.key_arn} ({check.algorithm})")
         click.echo(f"sha256     {check.sha256}")
         return
@@ -107,6 +107,6 @@ def _read(file: Path) -> str:
     except OSError as error:
         raise SettingsError(f"{file} can't be read: {error.strerror}.") from error
     if len(content) > LARGEST_REPORT:
-        raise SettingsError(f"{file} is larger than {LARGEST_REPORT:,} bytes: it is no report.")
+        raise SettingsError(f"{file} is larger than {LARGEST_REPORT:,} bytes: not a report.")
     # What is no UTF-8 was not exported; verification then finds it changed.
     return content.decode(errors="replace")

@@ -42,7 +42,7 @@ def init(*, sql: bool, indexes: bool) -> None:
         return
     with services_of() as services:
         changed = set_up(services)
-    click.echo("Schema keydeck is ready." if changed else "Schema keydeck was there already.")
+    click.echo("Schema keydeck is ready." if changed else "Schema keydeck already exists.")
 
 
 def set_up(services: Container) -> bool:
@@ -51,7 +51,7 @@ def set_up(services: Container) -> bool:
     Raises ReadOnlyError, MissingGrantError, DatabaseError.
     """
     if services.settings.read_only:
-        raise ReadOnlyError("Cannot create the schema: Keydeck is read only.")
+        raise ReadOnlyError("Cannot create the schema: Keydeck is in read-only mode.")
     engines = {str(e.url): e for e in (services.engine, services.state_engine)}
     changed = [install(engine) for engine in engines.values()]
     if any(changed):

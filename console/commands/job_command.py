@@ -34,10 +34,10 @@ def run_as_job(services: Container, job_plan: JobPlan, asked: WritingOptions) ->
     if asked.yes and job_plan.losses:
         raise RefusedError(
             f"{counted(len(job_plan.losses), 'principal')} would lose access: {job_plan.losses[0]}.",
-            remedy="Allow them first, or accept each with --except PRINCIPAL; --yes alone does not.",
+            remedy="Allow them first, or accept each with --except PRINCIPAL; --yes alone is not enough.",
         )
     job = work.start_job(job_plan, writing_consent(job_plan, plan, yes=asked.yes))
-    say(f"Job {job} has begun. From another terminal or host: keydeck jobs show | pause | join {job}")
+    say(f"Job {job} has started. From another terminal or host: keydeck jobs show | pause | join {job}")
     with cancelled_by_interrupt() as cancelled:
         environment = environment_of(services.settings, asked.trust)
         view = work_on(work, job, cancelled, processes=processes, environment=environment)

@@ -55,7 +55,7 @@ def list_(*, limit: int, as_json: bool) -> int:
     elif found:
         print_list(found)
     else:
-        say("No jobs. One begins with: keydeck reencrypt --from OLD --to NEW")
+        say("No jobs. Start one with: keydeck reencrypt --from OLD --to NEW")
     return 0
 
 
@@ -68,7 +68,7 @@ def list_(*, limit: int, as_json: bool) -> int:
     default=200,
     show_default=True,
     metavar="N",
-    help="With --errors: at most so many of each kind.",
+    help="With --errors: at most this many of each kind.",
 )
 @json_option
 def show(*, job: int, errors: bool, limit: int, as_json: bool) -> int:
@@ -102,7 +102,7 @@ def watch(*, job: int, as_json: bool) -> int:
     """Tell how far a job is until it ends or stops. Works on nothing itself."""
     with (
         services_of() as services,
-        cancelled_by_interrupt("Stopped watching; the job goes on.") as cancelled,
+        cancelled_by_interrupt("Stopped watching; the job continues.") as cancelled,
     ):
         view = follow(job_work(services), job, cancelled)
     say_end(view, as_json=as_json)
@@ -117,7 +117,7 @@ def watch(*, job: int, as_json: bool) -> int:
     default=1,
     show_default=True,
     metavar="N",
-    help="Work with so many processes of this host.",
+    help="Number of processes on this host.",
 )
 @click.option("--runner", is_flag=True, hidden=True)
 @trust_option
@@ -151,12 +151,12 @@ def pause(*, job: int, as_json: bool) -> int:
 @_job
 @json_option
 def resume(*, job: int, as_json: bool) -> int:
-    """Let a paused or failed job go on. Processes that still wait for it go on by themselves."""
+    """Resume a paused or failed job. Processes that still wait for it go on by themselves."""
     with services_of() as services:
         view = job_work(services).resume_job(job)
     say_end(view, as_json=as_json)
     if not any(not runner.ended for runner in view.runners):
-        say(f"No process works on it. Work on it with: keydeck jobs join {job}")
+        say(f"No process is working on it. Continue it with: keydeck jobs join {job}")
     return 0
 
 
@@ -217,5 +217,5 @@ def retry(*, job: int) -> int:
         say(f"Job {job} has no token that could not be written.")
         return 0
     words = counted(tried, "token")
-    say(f"To be tried anew: {words}. Work on it with: keydeck jobs join {job}")
+    say(f"To be retried: {words}. Continue it with: keydeck jobs join {job}")
     return 0

@@ -29,14 +29,18 @@ def journal() -> None:
 
 
 @journal.command("list")
-@click.option("--since", callback=moment, metavar="TIME", help="Only entries from then on.")
-@click.option("--until", callback=moment, metavar="TIME", help="Only entries up to then.")
+@click.option("--since", callback=moment, metavar="TIME", help="Only entries since then.")
+@click.option("--until", callback=moment, metavar="TIME", help="Only entries until then.")
 @click.option("--actor", default="", metavar="TEXT", help="Only entries whose actor has this in it.")
 @click.option("--action", default="", metavar="TEXT", help="Only entries whose action has this in it.")
 @click.option("--subject", default="", metavar="TEXT", help="Only entries whose subject has this in it.")
 @click.option("--outcome", type=click.Choice([o.value for o in Outcome]), default=None, help="Only these.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The newest so many."
+    "--limit",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="At most this many, the newest.",
 )
 @json_option
 def list_(
@@ -108,8 +112,8 @@ def _print(check: JournalCheck) -> None:
         say(f"Signatures were not checked: {check.unchecked}")
     if check.anchored_at is None:
         say(
-            "Nothing is anchored by a signature: that the newest entries are gone, or that the chain was "
-            "made anew, would not show. Make a checkpoint: keydeck journal checkpoint."
+            "No signed checkpoint: missing newest entries or a rebuilt chain would go unnoticed. "
+            "Make a checkpoint: keydeck journal checkpoint."
         )
 
 
@@ -141,7 +145,7 @@ def _read(file: Path) -> Checkpoint:
         raise RefusedError(f"{file} can't be read: {error.strerror}.") from error
     except (ValueError, RecursionError, RefusedError) as error:
         raise RefusedError(
-            f"{file} is no checkpoint of the journal.",
+            f"{file} is not a checkpoint of the journal.",
             remedy="One is printed by: keydeck journal checkpoint --json.",
         ) from error
 

@@ -31,7 +31,7 @@ _KEY = click.Argument(["key"])
 _LOSE_TOKENS = click.Option(
     ["--lose-tokens"],
     metavar="N",
-    help="Do it though N tokens can't be opened then; \"uncounted\" where they can't be counted.",
+    help="Do it although N tokens can't be opened afterwards; \"uncounted\" where they can't be counted.",
 )
 _TAKES: Mapping[ChangeKind, tuple[click.Parameter, ...]] = {
     ChangeKind.ENABLE_ROTATION: (
@@ -60,7 +60,7 @@ _TAKES: Mapping[ChangeKind, tuple[click.Parameter, ...]] = {
         click.Option(
             ["--accept-lockout"],
             is_flag=True,
-            help="Also a policy with which you seem unable to put another one. KMS checks that too.",
+            help="Also accept a policy that seems to lock you out. KMS checks that too.",
         ),
     ),
     ChangeKind.CREATE: (
@@ -68,7 +68,10 @@ _TAKES: Mapping[ChangeKind, tuple[click.Parameter, ...]] = {
             ["--alias"], default="", metavar="NAME", help="An alias for the key; it must not be there yet."
         ),
         click.Option(
-            ["--description"], default="", metavar="TEXT", help="Shown to whoever may look at the key."
+            ["--description"],
+            default="",
+            metavar="TEXT",
+            help="Visible to everyone who may describe the key.",
         ),
         *(
             click.Option(

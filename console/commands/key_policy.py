@@ -61,7 +61,7 @@ def policy(
     if principals and not generate:
         raise click.UsageError(f"--{next(iter(principals))} goes with --generate.")
     if generate and not principals:
-        raise click.UsageError("Say for whom: --platform ARN, --inspector ARN, …")
+        raise click.UsageError("Name at least one principal: --platform ARN, --inspector ARN, …")
     then = parse_policy(policy_text(other)) if other is not None else None
     with services_of() as services:
         if generate:
@@ -121,7 +121,7 @@ def _show_comparison(found: PolicyComparison, *, as_json: bool) -> None:
     for change in found.changes:
         click.echo(str(change))
     if not found.changes:
-        click.echo("Nobody gains or loses anything.")
+        click.echo("No principal gains or loses anything.")
     click.echo()
     for line in found.lines:
         click.echo(line)

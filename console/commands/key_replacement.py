@@ -20,14 +20,14 @@ from screens.keys.words import STEPS
 @click.command()
 @click.argument("old", metavar="OLD")
 @click.option("--by", "new", metavar="NEW", help="The key that takes its place [the configured one].")
-@click.option("--wait", is_flag=True, help="Look again and again, until the platform is seen to use NEW.")
+@click.option("--wait", is_flag=True, help="Repeat until the platform is seen to use NEW.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=SHORTEST_SECONDS),
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help=f"With --wait: between two looks, {SHORTEST_SECONDS:g} at least.",
+    help=f"With --wait: seconds between two checks, {SHORTEST_SECONDS:g} at least.",
 )
 @click.option(
     "--since",
@@ -72,7 +72,7 @@ def replace(
                     cancelled=cancelled,
                     since=since,
                     accepted=accepted,
-                    missed=lambda error: say(f"Could not look, and tries again: {error}"),
+                    missed=lambda error: say(f"The check failed and will be retried: {error}"),
                 )
                 for guide in looks:
                     step = guide.step(StepId.IN_USE)
@@ -85,7 +85,7 @@ def replace(
         print_guide(guide)
         print_gaps(guide.coverage.reasons)
     if guide.outside:
-        say(f"The database did not tell: {guide.outside}")
+        say(f"The database did not answer: {guide.outside}")
         return 3
     return 0 if guide.complete else 1
 

@@ -18,7 +18,7 @@ from console.printed.printing import print_gaps, say
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write there instead of stdout, at once and whole: for a node exporter's textfile collector.",
+    help="Write to this file instead of stdout, atomically: for a node exporter's textfile collector.",
 )
 def metrics(*, output: Path | None) -> int:
     """Take a census and print it for Prometheus, with the KMS calls that this run took."""
@@ -46,7 +46,7 @@ def _target(output: Path) -> Path:
     """The file behind any links. Raises BadParameter unless it is one, or can become one."""
     target = Path(os.path.realpath(output))
     if not target.parent.is_dir():
-        raise click.BadParameter(f"There is no folder {target.parent}.", param_hint="--output")
+        raise click.BadParameter(f"There is not a folder {target.parent}.", param_hint="--output")
     if target.exists() and not target.is_file():
         raise click.BadParameter(f"{target} is not a file.", param_hint="--output")
     return target

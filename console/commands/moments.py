@@ -23,7 +23,7 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> dat
         return None
     found = _read("until" if param.name == "until" else "since", value)
     if found is None:
-        raise click.BadParameter(f"{value!r} is no time. {REMEDY}")
+        raise click.BadParameter(f"{value!r} is not a valid time. {REMEDY}")
     return found
 
 

@@ -25,6 +25,6 @@ class OperationCommand(click.Command):
         if not self.operation.planned:
             return []
         return [
-            click.Option(["--dry-run"], is_flag=True, help="Say what would happen; change nothing."),
+            click.Option(["--dry-run"], is_flag=True, help="Show what would happen; change nothing."),
             click.Option(["--yes"], is_flag=True, help="Do not ask."),
         ]

@@ -27,18 +27,18 @@ _OPTIONS = (
     click.option(
         "--to", "target", metavar="KEY", help="The KMS key to write under [TOKEN_ENCRYPTION_KEY_ID]."
     ),
-    click.option("--job", is_flag=True, help=f"As a job also for {FEW} tokens or fewer."),
+    click.option("--job", is_flag=True, help=f"Use a job even for {FEW} tokens or fewer."),
     click.option(
         "--processes",
         type=click.IntRange(1, MOST_PROCESSES),
         metavar="N",
-        help="A job, by so many processes of this host [as many as the rate and the cores take].",
+        help="Use a job with this many processes on this host [as many as the rate and the cores take].",
     ),
     click.option(
         "--rate",
         type=click.FloatRange(min=0, min_open=True),
         metavar="N",
-        help="A job, with at most so many KMS calls a second [half of the Region's quota].",
+        help="Use a job with at most this many KMS calls a second [half of the Region's quota].",
     ),
     click.option(
         "--verify",
@@ -160,7 +160,7 @@ def _write(verb: Verb, selection: Selection, asked: WritingOptions) -> int:
         key = asked.target or services.settings.write_key
         if not key:
             raise SettingsError(
-                "No key to write under.", remedy="Name it with --to, or set TOKEN_ENCRYPTION_KEY_ID."
+                "No key to encrypt under.", remedy="Name it with --to, or set TOKEN_ENCRYPTION_KEY_ID."
             )
         plan = _planned(services, verb, selection, key, asked)
         if isinstance(plan, JobPlan):

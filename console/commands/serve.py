@@ -20,7 +20,7 @@ from crypto_core.errors import SettingsError
     show_default="any free one",
     help="The port to listen on.",
 )
-@click.option("--allow-remote", is_flag=True, help="Listen where other machines reach it.")
+@click.option("--allow-remote", is_flag=True, help="Accept connections from other machines.")
 @click.option(
     "--public-url", metavar="URL", help="What browsers see of a TLS proxy in front: https://keydeck.example."
 )
@@ -65,7 +65,7 @@ def serve(
         command = console_command(read_only=read_only)
         if asyncio.run(serve_until_told(listening, host, command, announce, public_url=public_url)):
             return 0
-    say("Too many wrong addresses were tried. The printed one is void; start keydeck serve again.")
+    say("Too many wrong addresses were tried. The printed one is no longer valid; start keydeck serve again.")
     return 3
 
 

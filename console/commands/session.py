@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from console.settings import LoadedSettings
 
 trust_option = click.option(
-    "--trust", "trust", multiple=True, metavar="KEY", help="Trust this KMS key too, for this command."
+    "--trust", "trust", multiple=True, metavar="KEY", help="Also trust this KMS key, for this command."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 

@@ -61,4 +61,4 @@ def _write(file: Path, content: dict[str, Any]) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        _log.info("What is remembered can't be written to %s: %s", file, error.strerror)
+        _log.info("The remembered answers can't be written to %s: %s", file, error.strerror)

@@ -41,7 +41,7 @@ class HostProcesses:
     def work_on(self, job: int, processes: int = 1, *, trust: Sequence[str] = ()) -> None:
         """Start processes that work on a job. Raises ReadOnlyError, JobError."""
         if self._settings.read_only:
-            raise ReadOnlyError(f"Cannot work on job {job}: Keydeck is read only.")
+            raise ReadOnlyError(f"Cannot work on job {job}: Keydeck is in read-only mode.")
         if not 1 <= processes <= MOST_PROCESSES:
             raise JobError(f"{processes:,} processes?", remedy=f"From 1 to {MOST_PROCESSES}.")
         environment = environment_of(self._settings, tuple(dict.fromkeys((*self._trust, *trust))))

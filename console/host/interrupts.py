@@ -14,7 +14,7 @@ import click
 
 from console.printed.printing import say
 
-IN_HAND = "Stopping after the tokens in hand; what is written stays. Once more to stop at once."
+IN_HAND = "Stopping after the tokens in flight; what is written stays. Press again to stop at once."
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def describe(view: JobView) -> Iterator[str]:
         yield f"puts back what job {job.restores} replaced"
     yield (
         f"written {view.done:,} of {job.planned:,}, left {view.remaining:,}, not written {view.poisoned:,}, "
-        f"conflicts tried again {view.conflicts:,}"
+        f"conflicts retried {view.conflicts:,}"
     )
     throttled = sum(sample.throttled for sample in view.samples)
     yield _line(
@@ -129,7 +129,7 @@ def say_end(view: JobView, *, as_json: bool, more: Mapping[str, Any] | None = No
     for line in describe(view):
         print_line(line)
     if view.state is JobState.RUNNING:
-        say(f"Job {view.job.id} is not at its end. Work on it with: keydeck jobs join {view.job.id}")
+        say(f"Job {view.job.id} is not at its end. Continue it with: keydeck jobs join {view.job.id}")
     elif view.state in (JobState.PAUSED, JobState.FAILED):
         say(f"Job {view.job.id} goes on after: keydeck jobs resume {view.job.id}")
     if view.poisoned:

@@ -33,7 +33,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not a host"
         raise SettingsError(
-            f"Can't listen on {host} port {port}: {reason}.", remedy="Name another --host or --port."
+            f"Can't listen on {host} port {port}: {reason}.", remedy="Choose another --host or --port."
         ) from error
 
 

@@ -74,7 +74,7 @@ async def relay(socket: web.WebSocketResponse, process: ConsoleProcess) -> None:
             async with asyncio.timeout(STALLED):
                 await _act(said, socket, process)
         except TimeoutError:
-            say(f"The console took nothing in for {STALLED:g} seconds and was ended.")
+            say(f"The console did not respond for {STALLED:g} seconds and was stopped.")
             return
 
 

@@ -90,7 +90,7 @@ _KEY_ARN = re.compile(r"arn:[a-z0-9-]+:kms:[a-z0-9-]+:\d{12}:key/[0-9a-z-]{36,40
 
 _SAYS: dict[type[KmsError], str] = {
     DryRunPassedError: "{operation}{on} would have succeeded",
-    CredentialsError: "AWS does not accept the credentials",
+    CredentialsError: "AWS rejected the credentials",
     CredentialsExpiredError: "The AWS session has expired",
     IncorrectKeyError: "The encrypted data key was not made under {key}",
     InvalidCiphertextError: "KMS can't open the encrypted data key with {key}",
@@ -125,12 +125,12 @@ _REJECTED: dict[str, tuple[str, str]] = {
         "Wait until that is done, then look at the key again.",
     ),
     "InvalidAliasNameException": (
-        "KMS does not take the alias's name{on}",
+        "KMS rejected the alias name{on}",
         "Use letters, digits, /, _ and -, behind alias/.",
     ),
-    "InvalidGrantIdException": ("KMS knows no such grant{on}", "List them with: keydeck keys grants KEY."),
+    "InvalidGrantIdException": ("KMS has no such grant{on}", "List them with: keydeck keys grants KEY."),
     "MalformedPolicyDocumentException": (
-        "KMS does not take the key policy{on}",
+        "KMS rejected the key policy{on}",
         (
             "Correct the policy: a principal that does not exist, an element that KMS does not know, or "
             "nobody left to change it again."

@@ -204,7 +204,7 @@ class KmsApi:
         """
         allowed = operation in READ_ONLY_OPERATIONS or _is_rehearsal(operation, parameters)
         if self.read_only and not allowed:
-            raise ReadOnlyError(f"kms:{operation} is refused: Keydeck is read only.")
+            raise ReadOnlyError(f"kms:{operation} is refused: Keydeck is in read-only mode.")
         with self._lock:
             self._calls += 1
         where = region or self.regions[0]

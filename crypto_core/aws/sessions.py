@@ -137,7 +137,7 @@ class AwsSessions:
             self._dropped_at = now
             before = self._session
             self._drop()
-            _log.info("AWS does not take the credentials; they are looked for again.")
+            _log.info("AWS rejected the credentials; looking for new ones.")
             if before is None:
                 return False
             try:
@@ -158,7 +158,7 @@ class AwsSessions:
             # Read anew: the session in use may be gone, or never have come about.
             profiles = Session().full_config["profiles"]
         except BotoCoreError:
-            return "Mend AWS's configuration files, then renew the credentials in them."
+            return "Fix AWS's configuration files, then renew the credentials in them."
         return renewal_instructions(profiles, os.environ, self.profile)
 
     def _look(self) -> None:

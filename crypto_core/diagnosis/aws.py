@@ -175,7 +175,7 @@ def _credentials(session: Any, now: datetime, topic: Topic) -> Check:
         return topic.ok(f"From {source}: {kind}, {frozen.access_key}.")
     expires = getattr(found, "_expiry_time", None)
     if not isinstance(expires, datetime):
-        return topic.ok(f"From {source}: temporary; until when is not told.")
+        return topic.ok(f"From {source}: temporary; its expiry is not known.")
     left = expires.astimezone(UTC) - now
     until = f"until {expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     if left <= timedelta(0):
@@ -193,7 +193,7 @@ def _identity(api: KmsApi) -> Check:
     except CredentialsError as error:
         return topic.failed_by(error)
     except KeydeckError as error:
-        return topic.unknown(f"Who AWS takes us for is not known: {error.message}", error.remedy)
+        return topic.unknown(f"The AWS identity is not known: {error.message}", error.remedy)
     return topic.ok(f"{who.arn}, account {who.account}.")
 
 

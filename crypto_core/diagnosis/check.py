@@ -97,4 +97,4 @@ class Topic:
         except KeydeckError as error:
             return self.unknown_by(error)
         except Exception as error:  # noqa: BLE001  # a check that breaks is a result too
-            return self.unknown(f"Not known: looking at it failed ({type_name(error)}).")
+            return self.unknown(f"Not known: the check failed ({type_name(error)}).")

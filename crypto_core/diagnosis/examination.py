@@ -79,7 +79,7 @@ def _taken(
         except Empty:
             if monotonic() < deadline:
                 continue
-            said = "Not everything was found out in time: something does not answer."
+            said = "Not everything could be checked in time: something does not answer."
             for late in missing:
                 yield Topic(late.title, "time").failed(said, "Look at the last check above this one.")
             return
@@ -98,7 +98,7 @@ def _work(area: Area, stop: Event, queue: SimpleQueue[tuple[Area, Check | None]]
     except KeydeckError as error:
         queue.put((area, Topic(area.title, "check").failed_by(error)))
     except Exception as error:  # noqa: BLE001  # a diagnosis that breaks is a result too
-        said = f"This could not be looked at: {type_name(error)}."
+        said = f"This could not be checked: {type_name(error)}."
         queue.put((area, Topic(area.title, "check").unknown(said)))
     finally:
         queue.put((area, None))

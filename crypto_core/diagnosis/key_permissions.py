@@ -181,7 +181,9 @@ class _KeyChecks:
         if permission.allowed is None:
             return topic.unknown(permission.reason, permission.remedy)
         if permission.action != DECRYPT and self.place.read_only:
-            return topic.skipped(f"Refused, and not needed while Keydeck is read only. {permission.reason}")
+            return topic.skipped(
+                f"Refused, and not needed while Keydeck is in read-only mode. {permission.reason}"
+            )
         said = f"Refused. {permission.reason}"
         if permission.action in (DECRYPT, GENERATE):
             return self._bad(topic, said, permission.remedy)

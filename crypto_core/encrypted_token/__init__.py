@@ -85,7 +85,7 @@ class EncryptedToken(TypeDecorator[StoredEnvelope]):
         """
         column = attribute if isinstance(attribute, Column) else _mapped(attribute)
         if column is None or not isinstance(column.type, EncryptedToken):
-            raise InvalidReferenceError(f"{attribute} is no column of type EncryptedToken.")
+            raise InvalidReferenceError(f"{attribute} is not a column of type EncryptedToken.")
         printed = as_printed(row_id)
         if printed is None:
             raise InvalidReferenceError(

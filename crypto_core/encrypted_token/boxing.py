@@ -31,7 +31,7 @@ def boxed(value: object, where: str) -> StoredEnvelope | None:
             return StoredEnvelope.of(value)
         except (EnvelopeError, InvalidTokenError) as error:
             raise UnsealedTokenError(
-                f"{where} was given a SealedToken that holds no intact envelope. {error.message}"
+                f"{where} was given a SealedToken that does not hold an intact envelope. {error.message}"
             ) from error
     raise UnsealedTokenError(f"{where} takes sealed tokens only, and was given {type(value).__name__}.")
 
@@ -50,6 +50,6 @@ def unboxed(value: object, where: str) -> str | None:
         return box.stored
     except EnvelopeError as error:
         raise UnsealedTokenError(
-            f"{where} takes sealed tokens only; what was read is no intact envelope. {error.message}",
+            f"{where} takes sealed tokens only; what was read is not an intact envelope. {error.message}",
             remedy=error.remedy,
         ) from error

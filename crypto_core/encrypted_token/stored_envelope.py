@@ -129,5 +129,5 @@ class StoredEnvelope:
 
     def __reduce__(self) -> tuple[Callable[..., StoredEnvelope], tuple[str, TokenRef | None]]:
         if not self.format.protected:
-            raise TypeError(f"{self!r} is no envelope: it can't be pickled or copied")
+            raise TypeError(f"{self!r} is not an envelope: it can't be pickled or copied")
         return type(self).found, (self._stored, self.ref)

@@ -34,7 +34,7 @@ def open_dev(stored: str, key: str = DEV_KEY) -> Secret:
     fernet = _fernet(key)
     if fernet is None:
         raise SettingsError(
-            "The development key is no Fernet key: 32 bytes in URL-safe base64.",
+            "The development key is not a Fernet key: 32 bytes in URL-safe base64.",
             remedy="Set DEV_ENCRYPTION_KEY to the platform's value, or unset it.",
         )
     try:

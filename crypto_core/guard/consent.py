@@ -80,13 +80,13 @@ class Consent:
 def require(consent: Consent | None, subject: Subject) -> Consent:
     """Return the consent if it is to `subject`, given as its danger demands. Raises NotConfirmedError."""
     if consent is None:
-        raise NotConfirmedError("Nobody has agreed to this.")
+        raise NotConfirmedError("This change has not been confirmed.")
     if consent.digest != subject.digest:
-        raise NotConfirmedError("What was agreed to is something else than what is to be done.")
+        raise NotConfirmedError("The confirmation was given for a different plan.")
     if consent.origin is Origin.TYPED and not agrees(consent.text, subject.confirmation):
-        raise NotConfirmedError(f"What was typed is not {subject.confirmation}.")
+        raise NotConfirmedError(f"The text typed is not {subject.confirmation}.")
     if subject.danger is Danger.TYPED and consent.origin is Origin.PRESSED:
-        raise NotConfirmedError(f"This takes more than a press: {subject.confirmation} has to be typed.")
+        raise NotConfirmedError(f"Pressing a button is not enough: type {subject.confirmation} to confirm.")
     return consent
 
 

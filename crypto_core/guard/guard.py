@@ -22,7 +22,7 @@ from crypto_core.guard.outcome import Outcome, ended_by
 
 _log = logging.getLogger(__name__)
 
-READ_ONLY = "Keydeck is read only."
+READ_ONLY = "Keydeck is in read-only mode."
 
 
 A = TypeVar("A")

@@ -201,7 +201,7 @@ class IncidentService:
         return self._evidence.capture(incident, step, cancelled=cancelled)
 
     def finish(self, incident: int, step: str, *, cancelled: Event | None = None) -> StepView:
-        """Capture what the step names, look at its check, and end the step if it passes or there is none.
+        """Capture the step's evidence, run its check, and end the step if it passes or there is none.
 
         Raises RefusedError, naming what was seen, where the check does not pass, or who has ended it
         meanwhile; KeydeckError where evidence can't be had.

@@ -109,7 +109,7 @@ class ProviderService:
         """
         require(consent, question)
         if question.digest != asked_digest(question.tokens, question.endpoints):
-            raise NotConfirmedError("What was agreed to is something else than what is to be asked.")
+            raise NotConfirmedError("The confirmation was given for a different question.")
         rows = {row.ref: row for row in self._inventory.rows(question.tokens)}
         stored = {token.ref: token for token in self._store.read_many(question.tokens)}
         answers: dict[TokenRef, TokenLiveness] = {}
@@ -142,7 +142,7 @@ class ProviderService:
         Raises NotConfirmedError without a consent, RowVanishedError, DatabaseError, ProviderError.
         """
         if not consent_given:
-            raise NotConfirmedError("Nobody has agreed to send the token to its provider.")
+            raise NotConfirmedError("Sending the token to its provider has not been confirmed.")
         row = self._rows((ref,))[0]
         # What is stored now does not matter: the new token takes its place.
         target = target_of(replace(row, format=Format.V1), self._endpoints)
@@ -264,7 +264,7 @@ class ProviderService:
         raise RefusedError(
             f"{named} has changed since the preview: what would be revoked is not what was shown. "
             "Nothing was sent.",
-            remedy="Look at a new preview.",
+            remedy="Open a new preview.",
         )
 
     def _send(

@@ -186,5 +186,5 @@ def _gaps(state: KeyState, status: Status) -> Iterator[str]:
         yield f"Materials of {state.key_arn}: {state.missing['materials']}"
     unknown = sum(s.tokens for s in status.keys if s.key_arn is None)
     if unknown:
-        yield f"Tokens of which the key is not known: {unknown:,}"
+        yield f"Tokens whose key is not known: {unknown:,}"
     yield from status.coverage.reasons

@@ -165,7 +165,7 @@ def known_key(envelope: Envelope, groups: Mapping[bytes, frozenset[Wrapping]]) -
 def check_catalogue(catalogue: Catalogue) -> None:
     """Raise RefusedError where there is no table to write."""
     if not catalogue.tables:
-        raise RefusedError("There is no token to write.", remedy=" ".join(catalogue.gaps))
+        raise RefusedError("No tokens to write.", remedy=" ".join(catalogue.gaps))
 
 
 def check_target(target: TargetKey) -> None:

@@ -83,7 +83,7 @@ class TokenWorkService:
 
         def still() -> None:
             if plan.unlisted:
-                raise RefusedError(f"To {plan.verb.words} {counted(plan.tokens, 'token')} takes a job.")
+                raise RefusedError(f"Use a job to {plan.verb.words} {counted(plan.tokens, 'token')}.")
 
         change = GuardedChange(
             action=plan.verb.value,

@@ -167,7 +167,7 @@ def records_of(document: object) -> Iterator[object]:
     """Yield the records of what a file or a line holds: `{"Records": […]}`, a list of records, or one.
 
     Also CloudTrailEvent of LookupEvents' answers, which is JSON in a text. What can't be read as any of these
-    is yielded as it is: read_record tells that it is no event.
+    is yielded as it is: read_record tells that it is not an event.
     """
     return _records(document, _DEPTH)
 

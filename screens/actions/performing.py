@@ -58,7 +58,7 @@ async def perform(actor: Actor, action: Action, argument: str = "") -> bool:
         host.tell(f"Read-only: {action.title} is refused.", trouble=True)
         return False
     if not actor.possible(action):
-        host.tell(f"{action.title.capitalize()}: not now, there is nothing to do it to.")
+        host.tell(f"{action.title.capitalize()}: not available here, nothing is selected.")
         return False
     if argument and not action.argument:
         host.tell(f":{action.name} takes no argument.", trouble=True)

@@ -50,7 +50,7 @@ ACTIONS: tuple[Action, ...] = (
         calls="incidents.incidents",
         shown=True,
     ),
-    Action("everywhere.jobs", "jobs", "Jobs: which tokens are being written anew?", "6", shown=True),
+    Action("everywhere.jobs", "jobs", "Jobs: which tokens are being re-encrypted?", "6", shown=True),
     Action(
         "everywhere.findings",
         "findings",
@@ -85,15 +85,15 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "everywhere.refresh",
         "refresh",
-        "Ask for what this screen shows anew",
+        "Reload this screen",
         "r",
         calls="status.take_census",
     ),
-    Action("everywhere.pause", "pause", "Pause refreshing by itself, or go on", "p"),
+    Action("everywhere.pause", "pause", "Pause or resume automatic refresh", "p"),
     Action(
         "everywhere.interval",
         "interval",
-        "How often this screen refreshes by itself: 5, 10, 30, 60, 300 seconds or never",
+        "How often this screen refreshes: 5, 10, 30, 60, 300 seconds or never",
         "R",
         argument="SECONDS",
     ),
@@ -101,7 +101,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "everywhere.quit",
         "quit",
-        "Leave Keydeck at once; calls under way are dropped",
+        "Quit now; calls in flight are dropped",
         "q",
         shown=True,
         aliases=("q", "exit"),
@@ -116,7 +116,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "list.open",
         "open",
-        "Go to what is behind the line under the cursor",
+        "Open the line under the cursor",
         "enter",
         shown=True,
         display="Enter",
@@ -127,7 +127,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "table.filter",
         "filter",
-        "Show only what passes an expression",
+        "Show only the rows that match a filter",
         "slash",
         calls="inventory.page",
         argument="EXPRESSION",
@@ -154,30 +154,30 @@ ACTIONS: tuple[Action, ...] = (
     Action("table.mark", "mark", "Mark or unmark the row, then the next one", "space", shown=True),
     Action("table.mark-down", "mark down", "Mark the row and the one below", "shift+down,J"),
     Action("table.mark-up", "mark up", "Mark the row and the one above", "shift+up,K"),
-    Action("table.mark-all", "mark all", "Mark all that the filter lets through", "A"),
-    Action("table.unmark", "unmark all", "Take all marks away", "u"),
+    Action("table.mark-all", "mark all", "Mark all rows that match the filter", "A"),
+    Action("table.unmark", "unmark all", "Clear all marks", "u"),
     Action(
         "table.copy",
         "copy",
-        "Send the cell under the cursor to the clipboard",
+        "Copy the cell under the cursor",
         "y",
         argument="cell|reference|row|marked",
     ),
     Action(
         "table.copy-rows",
         "copy rows",
-        "Send the marked rows, or the one under the cursor, to the clipboard",
+        "Copy the marked rows, or the one under the cursor",
         "Y",
     ),
     Action(
         "table.export",
         "export",
-        "Write what the filter lets through to a CSV or JSON lines file",
+        "Export the rows that match the filter to a CSV or JSON Lines file",
         "E",
         calls="inventory.page",
         argument="FILE",
     ),
-    Action("table.cancel", "cancel", "Stop asking; what was shown before stays", "X"),
+    Action("table.cancel", "cancel", "Stop loading; what is shown stays", "X"),
     # Connections
     _does("verify", "connections.verify", "v", calls="work.verify_tokens", shown=True),
     _does("rewrap", "connections.rewrap", "w", calls="work.run_plan", shown=True),
@@ -193,7 +193,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "connections.timeline",
         "timeline",
-        "Who opened this token: exact for v2; for v1 what could have opened it, as no event names that",
+        "Who opened this token: exact for v2; for v1 only who could have, as no event names it",
         "T",
         calls="event_use.token_timeline",
     ),
@@ -203,14 +203,14 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "key.use",
         "use over time",
-        "How the key was used: by operation, principal, material, Region and day",
+        "Use of the key by operation, principal, material, Region and day",
         "T",
         calls="event_use.key_use",
     ),
     Action(
         "key.watch",
         "watch",
-        "Every use of the key as it comes, from now on, or from a time on: 2h, 7d, a date",
+        "Follow every use of the key, from now on or from a time: 2h, 7d, a date",
         "w",
         calls="key_monitor.begin_watch",
         argument="SINCE",
@@ -231,7 +231,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "key.replace",
         "manual rotation",
-        "Step by step to another key, the old one kept for reading",
+        "Replace the key step by step; the old one stays for reading",
         "m",
         calls="replacement.read_guide",
         argument="KEY",
@@ -286,7 +286,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "incidents.approvals",
         "approvals",
-        "What waits for a second identity; approve or deny it",
+        "Pending approvals: approve or deny them",
         "H",
         calls="approvals.requests",
         shown=True,
@@ -296,17 +296,16 @@ ACTIONS: tuple[Action, ...] = (
         "incident run",
         "incident.act",
         "a",
-        explanation="Do what the step under the cursor does: ask for all it can be told, show the plan, then "
-        "run it",
+        explanation="Run the step under the cursor: enter its inputs, see the plan, then run it",
         calls="incidents.run_action",
         shown=True,
     ),
     _of_a_step("finish", "f"),
-    _of_a_step("answer", "d", explanation="Decide what the step under the cursor asks"),
+    _of_a_step("answer", "d", explanation="Answer the question of the step under the cursor"),
     Action(
         "incident.check",
         "check",
-        "Look now at what proves the step's effect",
+        "Run the step's check now",
         "v",
         calls="incidents.look_at_check",
         shown=True,
@@ -318,7 +317,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "incident.stop",
         "stop",
-        "Stop what is under way for the step; what is done by then stays done",
+        "Stop the step's running action; what is already done stays done",
         "X",
         calls="incidents.run_action",
     ),
@@ -334,7 +333,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "incident.approvals",
         "approvals",
-        "What waits for a second identity; approve or deny it",
+        "Pending approvals: approve or deny them",
         "H",
         calls="approvals.requests",
     ),
@@ -352,7 +351,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "evidence.copy-hash",
         "copy",
-        "Send the evidence's SHA-256, or the value under the cursor, to the clipboard",
+        "Copy the evidence's SHA-256, or the value under the cursor",
         "y",
         shown=True,
     ),
@@ -362,7 +361,7 @@ ACTIONS: tuple[Action, ...] = (
         "approvals.decide",
         "a",
         title="decide",
-        explanation="Look at the plan under the cursor, then approve or deny it",
+        explanation="Read the plan under the cursor, then approve or deny it",
         calls="approvals.decide",
         shown=True,
     ),
@@ -370,7 +369,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "findings.suppress",
         "suppress",
-        "Don't tell this rule's findings about this subject for some days; they are counted",
+        "Suppress this rule's findings about this subject for some days; they are still counted",
         "x",
         calls="trail_rules.suppress",
         argument="REASON",
@@ -379,7 +378,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "findings.unsuppress",
         "unsuppress",
-        "Take a suppression back, by its number",
+        "Remove a suppression by its number",
         "Z",
         calls="trail_rules.unsuppress",
         argument="NUMBER",
@@ -389,7 +388,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "rotation.copy-line",
         "copy",
-        "Send the command or line under the cursor to the clipboard",
+        "Copy the command or line under the cursor",
         "y",
         shown=True,
     ),
@@ -438,18 +437,20 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "events.zoom-in",
         "zoom in",
-        "A third of the time, around the event under the cursor",
+        "Zoom in to a third of the time, around the event under the cursor",
         "z",
         calls="events.histogram",
     ),
-    Action("events.zoom-out", "zoom out", "Back to the time before, or three times as much", "Z"),
-    Action("events.earlier", "earlier", "Half of the shown time earlier", "left_square_bracket", display="["),
-    Action("events.later", "later", "Half of the shown time later", "right_square_bracket", display="]"),
+    Action("events.zoom-out", "zoom out", "Zoom out to the time before, or to three times as much", "Z"),
+    Action("events.earlier", "earlier", "Move half a window earlier", "left_square_bracket", display="["),
+    Action("events.later", "later", "Move half a window later", "right_square_bracket", display="]"),
     Action(
         "events.reviewed",
         "reviewed",
-        "Mark the marked events, or the one under the cursor, as reviewed, or no longer so; it is a note of "
-        "yours in the local store, so read-only allows it",
+        (
+            "Mark the marked events, or the one under the cursor, as reviewed, or undo that; it is "
+            "your note in the local store, so read-only mode allows it"
+        ),
         "m",
         calls="events.review",
         shown=True,
@@ -457,7 +458,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "events.note",
         "note",
-        "Write a note on the event, kept in the local store, so read-only allows it",
+        "Write a note on the event; it stays in the local store, so read-only mode allows it",
         "n",
         calls="events.annotate",
         argument="TEXT",
@@ -474,8 +475,10 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "event.reviewed",
         "reviewed",
-        "Mark the event as reviewed, or no longer so; it is a note of yours in the local store, so read-only "
-        "allows it",
+        (
+            "Mark the event as reviewed, or undo that; it is your note in the local store, so "
+            "read-only mode allows it"
+        ),
         "m",
         calls="events.review",
         shown=True,
@@ -483,13 +486,13 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "event.note",
         "note",
-        "Write a note on the event, kept in the local store, so read-only allows it",
+        "Write a note on the event; it stays in the local store, so read-only mode allows it",
         "n",
         calls="events.annotate",
         argument="TEXT",
         shown=True,
     ),
-    Action("event.copy-id", "copy id", "Send the event's id to the clipboard", "y", shown=True),
+    Action("event.copy-id", "copy id", "Copy the event's id", "y", shown=True),
     Action(
         "event.principal",
         "principal",
@@ -497,7 +500,7 @@ ACTIONS: tuple[Action, ...] = (
         "T",
         calls="event_use.blast_radius",
     ),
-    Action("event.copy-raw", "copy raw", "Send the record as it came to the clipboard", "Y", shown=True),
+    Action("event.copy-raw", "copy raw", "Copy the raw record", "Y", shown=True),
     _start_incident("event", "Start an incident about the event's key or token"),
     # The values of events
     Action(

@@ -182,7 +182,7 @@ class CommandLine(ModalScreen[str | None]):
                 )
             )
         if not found:
-            lines.append(Content.assemble(("No command is called that.", "$warning")))
+            lines.append(Content.assemble(("There is no such command.", "$warning")))
         elif len(found) > SHOWN:
             lines.append(Content.assemble((f"and {len(found) - SHOWN} more", "$muted")))
         self.query_one("#choices", Static).update(Content("\n").join(lines))

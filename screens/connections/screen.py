@@ -121,7 +121,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         if expression is not None:
             left_out = (term("reference", str(ref), negated=True) for ref in selection.except_for)
             expression = " ".join([expression, *left_out]).strip()
-        words = f"connections: {counted(count, 'token')}" if count else "connections: all that is marked"
+        words = f"connections: {counted(count, 'token')}" if count else "connections: everything marked"
         await begin_incident(self, about_tokens(refs, expression, words))
 
     def do_rewrap(self) -> None:
@@ -150,7 +150,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
             from screens.jobs.beginning import begin_job
             from screens.jobs.choose_tokens import Chosen
 
-            if await begin_job(self, Chosen(selection, count, "all that is marked"), verb):
+            if await begin_job(self, Chosen(selection, count, "everything marked"), verb):
                 self.pane.do_unmark()
             return
         key = await self.app.push_screen_wait(ChooseKey(self.facts, verb, count))

@@ -21,7 +21,7 @@ _IN_THE_TITLE = ("version", "stored as")
 
 _MEANING = {
     **{f: f"envelope, {version.meaning}" for f, version in VERSIONS.items()},
-    Format.DEV: "its key is public knowledge",
+    Format.DEV: "its key is public",
     Format.PLAINTEXT: "stored in plaintext",
     Format.UNRECOGNISED: "plaintext or corrupt",
     Format.EMPTY: "an empty value, no token",
@@ -74,7 +74,7 @@ def _key(inspection: Inspection, keys: KeyWords, *, asking: bool) -> list[Conten
         return []
     answer = inspection.wrapped_by
     if answer is None:
-        why = inspection.key_unknown or ("asking KMS…" if asking else "not asked yet: Enter asks KMS")
+        why = inspection.key_unknown or ("asking KMS…" if asking else "not asked yet: press Enter to ask KMS")
         return [Content.assemble(("KMS key ", "$muted"), ("unknown  ", "$warning"), why)]
     generation = keys.generation(answer.key_arn, answer.key_material_id)
     state = keys.state(answer.key_arn)

@@ -76,7 +76,7 @@ def _noted(row: StoredEvent, facts: Facts) -> str:
 
 def note_question(about: str, note: str) -> AskText:
     """Return the question for a note on an event; `about` names it, in clean text."""
-    words = "Kept in the local store, with your identity and the time. Empty takes it away."
+    words = "Kept in the local store, with your identity and the time. Leave it empty to remove the note."
     return AskText("Note", f"{about}\n{words}", note, label="Keep", optional=True)
 
 
@@ -103,7 +103,7 @@ def field_lines(row: StoredEvent, facts: Facts, width: int) -> Iterator[Line]:
 
 
 def _about_call(event: TrailEvent, facts: Facts, width: int) -> Iterator[Line]:
-    when = whole(event.time, facts.clock()) if event.dated else "undated: the record tells no time"
+    when = whole(event.time, facts.clock()) if event.dated else "undated: the record has no time"
     yield from _field("time", when, width)
     yield from _field("event", event.name, width, field="name")
     yield from _field("error", event.error_code, width, field="error", style="$error")

@@ -145,7 +145,7 @@ class EventScreen(AnswerScreen[EventPage]):
             self.post_message(Followed(PrincipalBehind(self.answer.row.event.principal.arn)))
 
     def do_copy_id(self) -> None:
-        """Send the event's id to the clipboard."""
+        """Copy the event's id."""
         text = self.event_id
         send_to_clipboard(self, text, text)
 

@@ -17,7 +17,7 @@ from screens.blocking import Trouble
 if TYPE_CHECKING:
     from crypto_core.trail.sources.puller import EventPuller
 
-STOPPED = Trouble("The pull was stopped: what came by then is kept.", "P pulls again.")
+STOPPED = Trouble("The pull was stopped; what it had fetched is kept.", "P pulls again.")
 _LONGEST = 6 * 3_600.0
 _SHOWN_SECONDS = 0.5
 

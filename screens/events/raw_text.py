@@ -23,7 +23,7 @@ def readable(raw: bytes) -> list[Content]:
         text = json.dumps(load(raw), indent=2, ensure_ascii=True)
     except (ValueError, RecursionError):
         text = clean(raw[: LONGEST_LINE * 4].decode("utf-8", "replace"), LONGEST_LINE)
-        return [Content.assemble(("The record can't be laid out; it begins:", "$warning")), Content(text)]
+        return [Content.assemble(("The record can't be formatted; it begins:", "$warning")), Content(text)]
     lines: list[str] = []
     room = MOST_CHARACTERS
     for line in text.split("\n"):

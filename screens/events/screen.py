@@ -219,7 +219,7 @@ class EventsScreen(ListScreen[StoredEvent]):
         if row is not None and row.event.principal.arn:
             self.post_message(Followed(PrincipalBehind(row.event.principal.arn)))
         else:
-            self._tell("The record tells no principal.")
+            self._tell("The record names no principal.")
 
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
@@ -262,7 +262,7 @@ class EventsScreen(ListScreen[StoredEvent]):
             return
         field, value = values(row, self.pane.table.columns.current.name)
         if not value and field == "time":
-            self._tell("The record tells no time.")
+            self._tell("The record has no time.")
             return
         # Without a value: all that have none, or all that have one.
         nothing_there = f"{'' if negated else '-'}{field}:*"
@@ -276,14 +276,14 @@ class EventsScreen(ListScreen[StoredEvent]):
     # Time
 
     def do_zoom_in(self) -> None:
-        """A third of the time, around the event under the cursor."""
+        """Zoom in to a third of the time, around the event under the cursor."""
         found = self.bars.histogram
         if found is None:
             return
         length = found.last - found.first + 1
         wanted = max(length // 3, NARROWEST)
         if wanted >= length:
-            self._tell("This is as near as it gets.")
+            self._tell("Can't zoom in further.")
             return
         row = self.pane.table.current
         middle = seconds(row.event.time) if row is not None else found.first + length // 2
@@ -304,11 +304,11 @@ class EventsScreen(ListScreen[StoredEvent]):
             self._show_time(found.first - length, 3 * length)
 
     def do_earlier(self) -> None:
-        """Half of the shown time earlier."""
+        """Move half a window earlier."""
         self._move(-1)
 
     def do_later(self) -> None:
-        """Half of the shown time later."""
+        """Move half a window later."""
         self._move(1)
 
     def _move(self, direction: int) -> None:

@@ -116,6 +116,6 @@ LISTING: Listing[Finding] = Listing(
     record=lambda finding: finding.as_json(),
     one="finding",
     many="findings",
-    nothing="No findings in what was examined. What was not, if anything, is named below.",
+    nothing="No findings in what was examined. Anything not examined is listed below.",
 )
 EXAMPLE = "severity:critical,high rule:kms-rotation-* -subject:*reports*"

@@ -98,7 +98,7 @@ class FindingsScreen(ListScreen[Finding]):
         told_of = fact if fact.trouble is not None else trail
         context = ""
         if told_of.trouble is not None and told_of.at is not None:
-            context = f"Shown is what was known {ago(told_of.at, self.facts.clock())}."
+            context = f"Showing what was known {ago(told_of.at, self.facts.clock())}."
         self.query_one(Notice).tell(told_of.trouble, context)
         waiting_for = "No answer yet: r asks again." if fact.trouble else "Examining keys, access and trails…"
         self.pane.wait_for(waiting_for if fact.value is None and not told(self.facts) else "")
@@ -198,7 +198,7 @@ class FindingsScreen(ListScreen[Finding]):
         if given is None:
             return
         why = given
-        about = f"For how many days? 1 to {MOST_DAYS}; then it is told again."
+        about = f"For how many days? 1 to {MOST_DAYS}; then it is shown again."
         days = await self.app.push_screen_wait(AskText(f"Suppress: {UNCHANGED}", about, str(DAYS)))
         if days is None:
             return

@@ -22,7 +22,7 @@ _COMMAND = 14
 """Cells of the commands, more where a longer one is among them."""
 
 _SIGNS = (
-    ("✖ critical", "$error", "unprotected, or about to be lost"),
+    ("✖ critical", "$error", "unprotected, or at risk of being lost"),
     ("▲ high, medium", "$warning", "needs a look: conflict, unknown, disabled"),
     ("● none", "$success", "protected, key enabled"),
     ("○ low", "$muted", "empty, or not seen"),

@@ -34,7 +34,7 @@ class ApprovalNeeded(Dialog[None]):
     def compose(self) -> ComposeResult:
         """What is missing, and the way back."""
         with Vertical(classes="frame") as frame:
-            frame.border_title = Content("Not done yet: a second identity has to approve it")
+            frame.border_title = Content("Not done yet: a second person has to approve it")
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(id="told")
             with Horizontal(classes="buttons"):

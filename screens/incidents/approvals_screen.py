@@ -43,7 +43,7 @@ class ApprovalsScreen(UseScreen[tuple[Approval, ...]]):
 
     NAME = "approvals"
     EVERY = 3.0
-    ASKING = "Asking what waits for approval…"
+    ASKING = "Loading pending approvals…"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.APPROVALS,)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.APPROVALS)]
 
@@ -106,7 +106,7 @@ def request_lines(requests: Iterable[Approval], width: int, facts: Facts) -> Ite
     pending = [one for one in found if one.decision is Decision.PENDING]
     over = [one for one in found if one.decision is not Decision.PENDING]
     if not pending:
-        yield Line(Content.assemble(("Nothing waits for approval.", "bold")))
+        yield Line(Content.assemble(("No pending approvals.", "bold")))
     for one in pending:
         yield _line(one, width, facts)
     if over:

@@ -63,7 +63,7 @@ def request_words(waiting: Waiting | None, known: Sequence[Approval], now: datet
         case Decision.DENIED:
             return f"Denied by {person(request.decided_by)}. It was not done.", False
         case Decision.EXPIRED:
-            return "The request has expired: nobody approved it in time. Enter asks anew.", False
+            return "The request expired before anyone approved it. Press Enter to ask again.", False
         case Decision.USED:
             return "", False
     ends = ago(request.expires_at, now)

@@ -77,7 +77,7 @@ class DeclareDialog(Dialog[int | None]):
     def compose(self) -> ComposeResult:
         """What is chosen from, what is known, and the way back."""
         with Vertical(classes="frame") as frame:
-            frame.border_title = Content("Start an incident: which runbook?")
+            frame.border_title = Content("Declare incident: which runbook?")
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(Content("Reading the runbooks…"), id="about")
             yield LineList(id="choices")
@@ -123,7 +123,7 @@ class DeclareDialog(Dialog[int | None]):
         if self._about.origin:
             self._say(Content.assemble(("from  ", "$muted"), self._about.origin))
         else:
-            self._say(Content("A runbook is what to do, step by step, and what proves that it was done."))
+            self._say(Content("A runbook says what to do, step by step, and what proves that it was done."))
         self._offer(lambda width: [_runbook_line(book, width) for book in offered], len(offered))
 
     def _offer(self, lines: Lines, count: int) -> None:
@@ -189,7 +189,7 @@ class DeclareDialog(Dialog[int | None]):
             return
         names = self._facts.key_words
         key = self._runbook is not None and self._runbook.subject is SubjectKind.KEY
-        self._say(Content("Which key may have been used by somebody else?" if key else "Which database?"))
+        self._say(Content("Which key may have been misused?" if key else "Which database?"))
         ordered = self._by_tokens(answer) if key else list(answer)
         self._offer(
             lambda width: [
@@ -214,7 +214,7 @@ class DeclareDialog(Dialog[int | None]):
         book = self._runbook
         if book is None:
             return
-        self._retitle(f"{book.title}: nothing has been opened yet")
+        self._retitle(f"{book.title}: declare an incident")
         self.query_one("#choices").display = False
         self._say(opened_content(book, self._scope, self._facts))
         self.query_one("#fields").display = True
@@ -307,7 +307,9 @@ def opened_content(book: Runbook, scope: IncidentScope, facts: Facts) -> Content
             f"{shortened(book.id, 80)} version {book.version}, {book.source}",
         ),
         Content(""),
-        Content("It is opened in the database, for every operator to see. Nothing else is changed."),
+        Content(
+            "The incident is stored in the database, where every operator sees it. Nothing else changes."
+        ),
         Content(""),
     ]
     return Content("\n").join(lines)

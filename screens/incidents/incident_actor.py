@@ -100,7 +100,7 @@ class IncidentActor(MainScreen):
         if view is None or step is None:
             return
         if self._run_of(step) is not None:
-            self._tell("That is under way. X stops it.")
+            self._tell("That is running. X stops it.")
             return
         thing = next_thing(view, step, failed=self.failed(step), proved=self.proved(step))
         if thing == "incident.go":
@@ -173,7 +173,7 @@ class IncidentActor(MainScreen):
             id_ = step.step.id
             self._do(
                 step,
-                "Capturing evidence and looking at the check",
+                "Capturing evidence and running the check",
                 lambda work, cancelled: work.finish(self.incident, id_, cancelled=cancelled),
             )
 
@@ -196,12 +196,12 @@ class IncidentActor(MainScreen):
 
     def do_skip(self, reason: str) -> None:
         """End the step without doing it."""
-        about = "It ends without being done; its check is not asked. Why? The report says it."
+        about = "The step ends without being done and without its check. Why? The report will say so."
         self._with_reason("Skip", about, reason, lambda work, step, why: work.skip(self.incident, step, why))
 
     def do_reopen(self, reason: str) -> None:
         """Take the step up again."""
-        about = "It is to be done once more. Why? The report says it."
+        about = "The step is to be done again. Why? The report will say so."
         self._with_reason(
             "Reopen", about, reason, lambda work, step, why: work.reopen(self.incident, step, why)
         )
@@ -229,7 +229,7 @@ class IncidentActor(MainScreen):
         step = self.step_in_hand
         id_ = step.step.id if step is not None else ""
         about = (
-            "It stands in the timeline and in the report, with your identity and the time. No token in it."
+            "Kept in the timeline and the report, with your identity and the time. Never write a token here."
         )
         note = text or await self._asked_text("Note", about, "Keep")
         if note:
@@ -240,7 +240,7 @@ class IncidentActor(MainScreen):
     @work(exclusive=True, group="write")
     async def do_close(self, outcome: str) -> None:
         """Close the incident."""
-        about = "How did it end? One sentence, for the report. While steps are left, it is refused."
+        about = "How did it end? One sentence, for the report. Refused while steps remain."
         proposed = closing_words(self.view) if self.view is not None else ""
         title = "Close the incident"
         words = outcome or await self._asked_text(title, about, "Close it", proposed)
@@ -287,7 +287,7 @@ class IncidentActor(MainScreen):
         run = self._run_of(self.step_in_hand)
         if run is not None and run.asked is not None:
             run.asked.cancellation.set()
-            self._tell("Asked to stop. What is done by then stays done.")
+            self._tell("Stopping. What is already done stays done.")
 
     # Elsewhere
 
@@ -319,7 +319,7 @@ class IncidentActor(MainScreen):
     def _begin(self, step: StepView, words: str, call: Callable[[RunningCall, Cancellation], Any]) -> None:
         runs, key = runs_of(self.facts), (self.incident, step.step.id)
         if key in runs.running:
-            self._tell("That is under way. X stops it.")
+            self._tell("That is running. X stops it.")
             return
         run = RunningCall(words, self.facts.clock())
         runs.begin(key, run)

@@ -121,7 +121,7 @@ LISTING: Listing[IncidentView] = Listing(
         "No incident yet.\n"
         "An incident is one run of a runbook: steps, who did them, what proves it.\n"
         "n starts one; so does I on a connection, a key, an event or a finding.\n"
-        "It is kept in the database: any operator can go on from another console."
+        "It is kept in the database: any operator can continue from another console."
     ),
 )
 EXAMPLE = "state:open runbook:key-compromise title:*tokens*"

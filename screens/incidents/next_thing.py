@@ -35,10 +35,10 @@ def hint(
 ) -> str:
     """Return what Enter does on a step, and what else can be done there; see `next_thing`."""
     if running:
-        return "Under way. It goes on if you leave this page; X stops it."
+        return "Running. It continues if you leave this page; X stops it."
     thing = next_thing(view, step, failed=failed, proved=proved)
     if read_only and thing not in ("incident.report", "incident.go"):
-        return "Read-only: nothing is done here. v looks at the check."
+        return "Read-only mode: no actions here. v runs the check."
     match thing:
         case "incident.report":
             return "Enter: write the report to a file."
@@ -46,7 +46,7 @@ def hint(
             return "Every step has ended. Enter: close the incident."
         case "incident.go":
             current = view.current
-            return f"Enter: to step {current.number}. o: take this one up again." if current else ""
+            return f"Enter: to step {current.number}. o: reopen this one." if current else ""
         case "incident.act":
             action = (step.step.action or "").replace("-", " ").replace("reencrypt", "re-encrypt")
             words = f"Enter: {action}; you see the plan first."
@@ -56,5 +56,5 @@ def hint(
         case "incident.answer":
             return "Enter: decide."
     if step.step.captures:
-        return "Enter: capture the evidence, look at the check, and end the step."
-    return "Enter: look at the check, and end the step." if step.step.check else "Enter: end the step."
+        return "Enter: capture the evidence, run the check, and end the step."
+    return "Enter: run the check, and end the step." if step.step.check else "Enter: end the step."

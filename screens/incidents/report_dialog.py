@@ -82,7 +82,7 @@ class ReportDialog(FileDialog):
     def writer(self, path: Path) -> Callable[[Cancellation], int]:
         """Write the report."""
         service, number = incident_work(self._facts), self._incident.id
-        self.say(Content("Putting the report together…"))
+        self.say(Content("Writing the report…"))
         return lambda _: write_report(service, number, path)
 
     def done(self, written: int, path: Path) -> str:
@@ -103,7 +103,7 @@ def write_report(service: IncidentService, incident: int, path: Path) -> int:
     """
     form = next((form for form in FORMS if path.suffix.lower() == form.ending), None)
     if form is None or not path.name:
-        raise ExportError(f"{path}: a report's name ends in .html, .md or .json.")
+        raise ExportError(f"{path}: the name of a report must end in .html, .md or .json.")
     if form.name:
         texts = {path: service.report(incident, form.name)}
     else:

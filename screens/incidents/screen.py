@@ -155,7 +155,7 @@ def lead_of(facts: Facts) -> Lead:
 def lead_lines(lead: Lead | Trouble) -> list[Content]:
     """Return what waits for somebody, a line each."""
     if isinstance(lead, Trouble):
-        return [Content.assemble(("▲ ", "$warning"), f"What waits is not known: {lead}")]
+        return [Content.assemble(("▲ ", "$warning"), f"Pending approvals are not known: {lead}")]
     lines = []
     if lead.waiting:
         what = ", ".join(shortened(request.action, 60) for request in lead.waiting[:3])

@@ -47,7 +47,7 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
     DEFAULT_CSS = """
     StepDialog #typed { width: 48; }
     """
-    LOOKING: ClassVar[str] = "Looking at what is needed…"
+    LOOKING: ClassVar[str] = "Loading what is needed…"
 
     def __init__(self, facts: Facts, incident: int, step: StepView, *, everything: bool) -> None:
         """Asked is for what the action can't do without, or, `everything`, for all it can be told."""
@@ -145,4 +145,4 @@ def plan_content(plan: ActionPlan) -> Content:
     elif plan.danger is Danger.TYPED:
         words = f"This takes more than a press: type {clean(plan.confirmation, 200)} below."
         lines += [BLANK, ((words, "bold"),)]
-    return painted(lines or [("Nothing would be done.",)])
+    return painted(lines or [("Nothing to do.",)])

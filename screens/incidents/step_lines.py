@@ -172,7 +172,7 @@ def _check(step: StepView, known: StepNow, width: int, now: datetime) -> Iterato
         yield from prose(known.check_trouble, width - 2, lead="  ", style="$muted")
         return
     if seen is None:
-        yield line((fit("check", _NAME), "$muted"), ("not looked at yet", "$muted"), f"  {words}", asking)
+        yield line((fit("check", _NAME), "$muted"), ("not checked yet", "$muted"), f"  {words}", asking)
         return
     sign = CHECKS[seen.state]
     age = f"  {ago(seen.at, now)}" if seen.at is not None else ""

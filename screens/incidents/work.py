@@ -26,5 +26,5 @@ def approval_gate(place: HasServices) -> ApprovalGate:
     """Return what keeps approvals. Raises RefusedError where nothing does."""
     gate = place.services.approvals
     if gate is None:
-        raise RefusedError("Nothing needs a second identity here.")
+        raise RefusedError("Nothing needs a second person here.")
     return gate

@@ -56,5 +56,7 @@ def go_to_job(screen: MainScreen, begun: Begun | None) -> None:
     if begun.trouble:
         host.tell(f"Job {begun.job} has been made. {begun.trouble}", trouble=True)
     else:
-        host.tell(f"Job {begun.job} has begun. From another terminal or host: keydeck jobs join {begun.job}")
+        host.tell(
+            f"Job {begun.job} has started. From another terminal or host: keydeck jobs join {begun.job}"
+        )
     screen.post_message(Followed(JobBehind(begun.job)))

@@ -50,7 +50,8 @@ class ChooseTokens(Dialog[Chosen | None]):
             frame.border_title = Content("New job: which tokens?")
             yield Static(
                 Content(
-                    "A job writes many tokens anew. Others, by filter: mark them on Connections, then e."
+                    "A job re-encrypts many tokens. For others, filter and mark them on "
+                    "Connections, then press e."
                 ),
                 classes="about",
             )
@@ -77,7 +78,7 @@ class ChooseTokens(Dialog[Chosen | None]):
             return
         choices = choices_of(answer, self._facts)
         if not choices:
-            state.update(Content("There is no token to write."))
+            state.update(Content("No tokens to write."))
             return
         state.display = False
         shown = self.query_one("#choices", LineList)

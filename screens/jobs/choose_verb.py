@@ -17,7 +17,7 @@ from screens.widgets.line_list import LineList, line
 
 _FOR: dict[Verb, str] = {
     Verb.REENCRYPT: "new data keys: also after a compromise",
-    Verb.REWRAP: "the same data keys: to move in peace",
+    Verb.REWRAP: "the same data keys: to move without an incident",
 }
 _NAME = 14
 

@@ -52,7 +52,7 @@ class JobActor(MainScreen):
             return
         about = [
             *_about(view),
-            "Within a second no process asks KMS any more. What is sealed is written; the rest waits.",
+            "Within a second no process calls KMS any more. What is sealed is written; the rest waits.",
         ]
         await self._ask_and_do(view, "Pause", about, lambda jobs: jobs.pause_job(view.job.id))
 
@@ -73,7 +73,7 @@ class JobActor(MainScreen):
             return
         about = [
             *_about(view),
-            f"{counted(view.poisoned, 'token')} that could not be written would be tried anew.",
+            f"{counted(view.poisoned, 'token')} that could not be written would be retried.",
             _who_works(view),
         ]
         await self._ask_and_do(view, "Retry", about, lambda jobs: jobs.retry_job(view.job.id))
@@ -86,7 +86,7 @@ class JobActor(MainScreen):
             return
         about = [
             *_about(view),
-            f"The job ends for good. What is written stays written: {counted(view.done, 'token')}.",
+            f"The job is cancelled for good. What is written stays: {counted(view.done, 'token')}.",
         ]
         end, number = "End", str(view.job.id)
         await self._ask_and_do(view, end, about, lambda jobs: jobs.cancel_job(view.job.id), typed=number)
@@ -110,7 +110,7 @@ class JobActor(MainScreen):
         if view is None or processes is None:
             return
         if number and not (number.isascii() and number.isdecimal() and len(number) < 4):
-            cast(Host, self.app).tell("How many processes? A number, or nothing.", trouble=True)
+            cast(Host, self.app).tell("Enter a number of processes, or leave it empty.", trouble=True)
             return
         wanted = int(number) if number else processes.fitting(view.calls_per_second, view.remaining)
         many = "1 process" if wanted == 1 else f"{wanted:,} processes"
@@ -158,7 +158,7 @@ class JobActor(MainScreen):
         elif isinstance(answer, JobView):
             host.tell(f"Job {answer.job.id}: {answer.state.value}.")
         else:
-            host.tell(f"To be tried anew: {counted(answer, 'token')}.")
+            host.tell(f"To be retried: {counted(answer, 'token')}.")
         self.ask_anew()
 
 
@@ -185,11 +185,11 @@ def _about(view: JobView) -> tuple[str, str]:
     job = view.job
     return (
         f"{job.verb.words.capitalize()}: {job.selection}",
-        f"{view.done:,} written, {view.remaining:,} left, {view.poisoned:,} not written.",
+        f"{view.done:,} written, {view.remaining:,} remaining, {view.poisoned:,} not written.",
     )
 
 
 def _who_works(view: JobView) -> str:
     if at_work(view):
         return f"Processes at work on it: {at_work(view):,}."
-    return f"No process works on it. It goes on once one does: w here, or keydeck jobs join {view.job.id}."
+    return f"No process is working on it. Start one with w here, or with keydeck jobs join {view.job.id}."

@@ -19,15 +19,15 @@ class Leaving(Question):
             these = f"job {numbers}" if len(jobs) == 1 else f"jobs {numbers}"
             named.append(these)
             about += [
-                f"This console works on {these}. Its processes end with it, once they wrote what they hold.",
-                "Nothing is lost: where a job stands is in the database. It goes on, on any host, with:",
+                f"This console works on {these}. Its processes end with it, after writing what they hold.",
+                "Nothing is lost: the job's progress is in the database. Continue it on any host with:",
                 *(f"  keydeck jobs join {job}" for job in jobs),
             ]
         if actions:
             named.append(", ".join(f"INC-{incident}" for incident in actions))
             about += [
                 *(f"INC-{incident}: {words}" for incident, words in actions.items()),
-                "That is stopped where it stands. Nothing is lost: it goes on from there, on any host, with:",
+                "The step stops where it is. Nothing is lost: continue it on any host with:",
                 *(f"  keydeck incident next {incident}" for incident in actions),
             ]
         super().__init__(

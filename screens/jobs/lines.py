@@ -35,7 +35,7 @@ def job_lines(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
     if here is not None and (trouble := here.trouble(view.job.id)):
         yield from prose(trouble, width, lead="✖ ", lead_style="$error")
     if view.state is JobState.RUNNING and not at_work(view):
-        words = f"No process works on it. {how_to_work(view, facts)}"
+        words = f"No process is working on it. {how_to_work(view, facts)}"
         yield from prose(words, width, lead="▲ ", lead_style="$warning")
     yield BLANK
     yield from _kms(view, width)
@@ -77,7 +77,7 @@ def _nth(number: int) -> str:
 
 def _counts(view: JobView, width: int) -> Line:
     parts: list[str | tuple[str, str]] = [
-        f"written {view.done:,} · left {view.remaining:,} · conflicts tried again {view.conflicts:,} · ",
+        f"written {view.done:,} · left {view.remaining:,} · conflicts retried {view.conflicts:,} · ",
         (f"not written {view.poisoned:,}", "$error" if view.poisoned else ""),
     ]
     return Line(Content.assemble(*parts).truncate(width, ellipsis=True))
@@ -90,7 +90,7 @@ def _kms(view: JobView, width: int) -> Iterator[Line]:
     yield fact("KMS calls", calls, width)
     if not view.samples:
         if not view.state.ended:
-            yield fact("KMS", "no call of late", width, style="$muted")
+            yield fact("KMS", "no recent calls", width, style="$muted")
         return
     last = view.samples[-1]
     throttled = sum(sample.throttled for sample in view.samples)

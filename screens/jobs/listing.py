@@ -95,6 +95,6 @@ LISTING: Listing[JobView] = Listing(
     record=lambda view: view.as_json(),
     one="job",
     many="jobs",
-    nothing="No jobs yet. n begins one, as does: keydeck reencrypt --from OLD --to NEW",
+    nothing="No jobs yet. Press n to start one, or run: keydeck reencrypt --from OLD --to NEW",
 )
 EXAMPLE = "state:running,paused verb:reencrypt to:*9f2c"

@@ -86,7 +86,7 @@ class JobPreview(Proposal[JobPlan]):
         plan, number = self.chosen(self._plan), self._processes()
         shown = self.query_one("#takes", Static)
         if plan is None:
-            words = "How many KMS calls a second? A number above 0, or nothing."
+            words = "Enter KMS calls a second as a number above 0, or leave it empty."
             shown.update(Content.assemble(("✖ ", "$error"), words))
         elif number is None:
             shown.update(Content.assemble(("✖ ", "$error"), f"Processes: 1 to {MOST_PROCESSES}, or nothing."))

@@ -37,8 +37,8 @@ class Proposal(PlanDialog[Plan, Begun], Generic[Plan]):
     def go_on(self, plan: Plan, consent: Consent) -> None:
         """Begin the job."""
         self.under_way(
-            f"{self._title}: being begun",
-            "Counting all tokens as they are before, and making the job… If you leave, it is in the list.",
+            f"{self._title}: starting",
+            "Counting all tokens before the change, and creating the job… If you leave, find it in the list.",
         )
         self._asked = ask(self, lambda _: self.start(plan, consent), self._end, group="begin", limit=600)
 
@@ -46,12 +46,12 @@ class Proposal(PlanDialog[Plan, Begun], Generic[Plan]):
         if isinstance(answer, Begun):
             self.dismiss(answer)
             return
-        self.tell(f"{self._title}: not begun", trouble_content(answer), leave="Close")
+        self.tell(f"{self._title}: not started", trouble_content(answer), leave="Close")
 
 
 def worked_on(processes: JobProcesses | None, job: int, number: int, *, trust: Iterable[str] = ()) -> Begun:
     """Let processes of this console work on a job that has been made; it is there whether they do or not."""
     if processes is None:
-        return Begun(job, f"Nothing here works on it. It goes on with: keydeck jobs join {job}.")
+        return Begun(job, f"Nothing here is working on it. Continue it with: keydeck jobs join {job}.")
     found = attempt(lambda: processes.work_on(job, number, trust=tuple(trust)))
     return Begun(job, str(found) if isinstance(found, Trouble) else "")

@@ -65,15 +65,15 @@ def restore_content(plan: RestorePlan, words: KeyWords) -> Content:
     return Content("\n").join(
         [
             Content.assemble(
-                (many, "bold"), f" that job {plan.job} replaced: put back where nothing newer is."
+                (many, "bold"), f" that job {plan.job} replaced: restored unless changed since."
             ),
-            Content("What was written anew or removed since stays as it is."),
+            Content("What was written or removed since stays as it is."),
             Content(""),
             Content("The tokens would be under:"),
             *(_key(arn, words) for arn in plan.key_arns),
             Content(""),
             Content.assemble(
-                _WARNING, "That is the key that they were moved from. After a compromise, don't."
+                _WARNING, "That is the key they were moved from. Don't do this after a compromise."
             ),
         ]
     )

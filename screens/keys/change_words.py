@@ -24,7 +24,7 @@ def plan_lines(plan: ChangePlan, most: int | None = None) -> Iterator[StyledLine
         yield BLANK
         yield GOOD, (NOTHING_TO_DO, "bold")
     if plan.refused_unless_typed:
-        lost = f"{plan.tokens} can't be opened while the key can't be used. Refused unless you type "
+        lost = f"{plan.tokens} can't be opened while the key can't be used. To accept that, type "
         yield BLANK
         yield BAD, (lost, "bold"), plan.confirmation, "."
         for gap in plan.tokens.gaps if plan.tokens is not None else ():
@@ -54,7 +54,7 @@ def outcome_lines(result: ChangeResult) -> Iterator[StyledLine]:
     elif result.stopped_by:
         yield BAD, (result.stopped_by, "bold")
         if result.verified:
-            yield GOOD, "The effect is there all the same."
+            yield GOOD, "The change took effect all the same."
     else:
         yield WARNING, (UNVERIFIED, "bold")
     if result.unverified:

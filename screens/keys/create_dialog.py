@@ -47,9 +47,9 @@ class CreateDialog(Dialog[KeyChange | None]):
     def compose(self) -> ComposeResult:
         """The fields, one line each, and the ways on and back."""
         with Vertical(classes="frame") as frame:
-            frame.border_title = Content("New key: nothing has been changed yet")
+            frame.border_title = Content("New key: nothing changed yet")
             yield Static(
-                Content("Each role gets the least that it needs. ARNs, with commas between them."),
+                Content("Each role gets the least it needs. ARNs, separated by commas."),
                 classes="about",
             )
             with VerticalScroll(classes="body", can_focus=False):
@@ -84,7 +84,9 @@ class CreateDialog(Dialog[KeyChange | None]):
         days = self._given("rotation")
         if days and not (days.isascii() and days.isdecimal() and len(days) <= 5):
             self.query_one("#rotation").focus()
-            self.query_one("#said", Static).update(Content("Rotation is a number of days, or empty."))
+            self.query_one("#said", Static).update(
+                Content("Enter the rotation period in days, or leave it empty.")
+            )
             return
         arns = {role: tuple(self._given(role.value).replace(",", " ").split()) for role in _ROLES}
         self.dismiss(

@@ -62,7 +62,7 @@ class KeyActor(MainScreen):
             cast(Host, self.app).tell(f"{error.message} {error.remedy}", trouble=True)
             return
         if begin > now:
-            cast(Host, self.app).tell("That is still to come: name a time that has passed.", trouble=True)
+            cast(Host, self.app).tell("That time is in the future; enter a past time.", trouble=True)
             return
         self.post_message(Followed(WatchBehind(key, begin)))
 
@@ -73,8 +73,8 @@ class KeyActor(MainScreen):
         if key is None:
             return
         about = (
-            "By which key shall this one be replaced? An alias, an id or an ARN; nothing if there is none "
-            "yet. The guide changes nothing itself."
+            "Which key replaces this one? An alias, id or ARN; leave it empty if there is none "
+            "yet. The guide itself changes nothing."
         )
         given: str | None = by
         if not by:

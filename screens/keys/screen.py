@@ -76,7 +76,7 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
         fact = self.facts.keys
         context = ""
         if fact.trouble is not None and fact.at is not None:
-            context = f"Shown is what was known {ago(fact.at, self.facts.clock())}."
+            context = f"Showing what was known {ago(fact.at, self.facts.clock())}."
         self.query_one("#kms", Notice).tell(fact.trouble, context)
         waiting_for = "No answer yet: r asks again." if fact.trouble else "Asking KMS for keys…"
         self.pane.wait_for(waiting_for if fact.value is None else "")
@@ -134,4 +134,4 @@ def _hint(key: KeyState) -> str:
     if key.missing:
         part, reason = next(iter(key.missing.items()))
         return f"Enter: the whole key. {part}: {reason}"
-    return "Enter: the whole key, asked anew."
+    return "Enter: the whole key, reloaded."

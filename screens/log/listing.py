@@ -77,6 +77,6 @@ LISTING: Listing[LogLine] = Listing(
     },
     one="line",
     many="lines",
-    nothing="Nothing happened yet that deserves a line.",
+    nothing="Nothing has been logged yet.",
 )
 EXAMPLE = "level:warning,error -logger:*kms*"

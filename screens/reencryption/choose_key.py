@@ -30,7 +30,7 @@ class ChooseKey(Dialog[KeyState | None]):
     """Returns the chosen key, or None if the operator went back."""
 
     def __init__(
-        self, facts: Facts, verb: Verb, count: int, *, what: str = "all that is marked", without: str = ""
+        self, facts: Facts, verb: Verb, count: int, *, what: str = "everything marked", without: str = ""
     ) -> None:
         """`what` is said where the count isn't known. The key `without` is not offered."""
         super().__init__()

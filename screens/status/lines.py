@@ -40,7 +40,7 @@ def _answer(status: Status, width: int) -> Content:
         words = f" {count} problem{'s' if count > 1 else ''}"
         left = Content.assemble(sign, (words, f"bold {sign.style}"))
     elif not status.coverage.complete:
-        left = Content.assemble(SIGNS[Severity.HIGH], (" No problem in what could be looked at", "bold"))
+        left = Content.assemble(SIGNS[Severity.HIGH], (" No problem in what could be checked", "bold"))
     elif status.tokens:
         left = Content.assemble(SIGNS[Severity.NONE], (" All is well", "bold $success"))
     else:

@@ -63,7 +63,7 @@ class StatusScreen(MainScreen):
         self.show_path()
         context = ""
         if fact.trouble is not None and fact.at is not None:
-            context = f"Shown is what was known {ago(fact.at, self.facts.clock())}."
+            context = f"Showing what was known {ago(fact.at, self.facts.clock())}."
         self.query_one(Notice).tell(fact.trouble, context)
         self.query_one(LineList).write(self._lines)
         # After the tokens are on screen, and anew whenever they were counted anew.

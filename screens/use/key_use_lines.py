@@ -28,7 +28,7 @@ def key_use_lines(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[L
     def material(row: EventTally) -> str:
         ids = [text for text in row.texts[0].split(" ") if text]
         if not ids:
-            return "not told by the record"
+            return "not in the record"
         arn = answer.keys.arns[0] if answer.keys.arns else None
         return "  ".join(f"material {facts.key_words.generation(arn, one)}" for one in ids)
 

@@ -24,7 +24,7 @@ from screens.use.lines import (
 )
 from screens.widgets.line_list import Line, line
 
-ANY = "Enter: these tokens. It may have opened any of them, and is known to have opened none."
+ANY = "Enter: these tokens. It may have opened any of them; none is proven."
 
 
 def principal_lines(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
@@ -101,13 +101,13 @@ def _could(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
     for one in answer.could:
         yield _reachable(one, width, facts)
         if one.untold:
-            words = f"  and {counted(one.untold, 'token')} under this key, of material not told"
+            words = f"  and {counted(one.untold, 'token')} under this key, of unknown material"
             yield line((words, "$muted"))
         if one.backups:
             words = f"  and {counted(one.backups, 'replaced envelope')} under this key that Keydeck keeps"
             yield line((words, "$muted"))
     if answer.unknown_key:
-        words = f"  and {counted(answer.unknown_key, 'v1 token')} of which the key is not known"
+        words = f"  and {counted(answer.unknown_key, 'v1 token')} whose key is not known"
         yield line((words, "$muted"), target=TokensBehind("format:v1 key:unknown"), hint=ANY)
 
 

@@ -81,7 +81,7 @@ def _covered(look: WatchStatus, width: int, facts: Facts) -> Line:
     """Up to when all is known."""
     late = f"CloudTrail may be {span(LATE)} late"
     if look.gaps or look.covered_until is None:
-        return fact("covered", "not all: what is missing stands below", width, style="$warning")
+        return fact("covered", "not all: what is missing is listed below", width, style="$warning")
     if look.covered_until <= look.since:
         return fact("covered", f"nothing yet: {late}", width, style="$muted")
     where = f" in {', '.join(look.regions)}" if look.regions else ""
@@ -91,10 +91,12 @@ def _covered(look: WatchStatus, width: int, facts: Facts) -> Line:
 
 def _uses(seen: WatchedUses, width: int, facts: Facts) -> Iterator[Line]:
     if not seen.uses:
-        yield line(("No use came yet.", "bold"))
+        yield line(("No use yet.", "bold"))
         yield from prose(
-            "Each one is shown here as it comes to be known: CloudTrail takes some minutes to tell of a "
-            "call. It is looked for while this page is in sight.",
+            (
+                "New uses appear here as CloudTrail delivers them, which takes some minutes. This page "
+                "looks for them while it is open."
+            ),
             width,
             style="$muted",
         )

@@ -37,12 +37,12 @@ class Dialog(ModalScreen[Result]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Back", tooltip="Close this and change nothing"),
+        Binding("escape", "leave", "Back", tooltip="Close without changing anything"),
         Binding("left", "app.focus_previous", "Previous", show=False, tooltip="To the button on the left"),
         Binding("right", "app.focus_next", "Next", show=False, tooltip="To the button on the right"),
         Binding("pageup", "page(-1)", "Page up", show=False, tooltip="The text above"),
         Binding("pagedown", "page(1)", "Page down", show=False, tooltip="The text below"),
-        Binding("q", "app.quit", "Quit", show=False, tooltip="Leave Keydeck at once"),
+        Binding("q", "app.quit", "Quit", show=False, tooltip="Quit now"),
     ]
 
     @on(Resize)

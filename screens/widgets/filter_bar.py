@@ -44,9 +44,9 @@ class FilterBar(Vertical):
             key_display="Esc",
             tooltip="Close the filter and leave the list as it is",
         ),
-        Binding("up", "recall(-1)", "earlier", show=False, tooltip="What was asked for earlier"),
-        Binding("down", "recall(1)", "later", show=False, tooltip="What was asked for later"),
-        Binding("tab", "complete", "complete", show=False, tooltip="Take what is suggested"),
+        Binding("up", "recall(-1)", "earlier", show=False, tooltip="Earlier filters"),
+        Binding("down", "recall(1)", "later", show=False, tooltip="Later filters"),
+        Binding("tab", "complete", "complete", show=False, tooltip="Accept the suggestion"),
     ]
 
     class Submitted(Message):
@@ -121,7 +121,7 @@ class FilterBar(Vertical):
             known = self._saved.get(words.removeprefix(SAVED))
             if known is None:
                 names = ", ".join(SAVED + name for name in self._saved) or "none"
-                self.fault(Trouble("There is no saved filter of this name.", f"Saved: {names}.", 0))
+                self.fault(Trouble("There is no saved filter with this name.", f"Saved: {names}.", 0))
                 return
             words = known
         self.post_message(self.Submitted(words))
@@ -142,14 +142,14 @@ class FilterBar(Vertical):
         field.cursor_position = len(field.value)
 
     def action_complete(self) -> None:
-        """Take what is suggested."""
+        """Accept the suggestion."""
         self.query_one(Input).action_cursor_right()
 
     def _help(self) -> Content:
         names = dict.fromkeys(field.name for field in self._fields.values())
         return Content(
             "Enter applies, Esc closes, ↑ recalls, Tab completes. "
-            "-term excludes, a,b is either, * is anything.\n"
+            "-term excludes, a,b matches either, * matches anything.\n"
             f"Fields: {' '.join(names)}"
         )
 

@@ -30,8 +30,8 @@ Plan = TypeVar("Plan", bound=Subject)
 Result = TypeVar("Result")
 
 WARNING = ("▲ ", "$warning")
-LOOKING = "Looking at what would happen…"
-UNCHANGED = "nothing has been changed yet"
+LOOKING = "Working out what would happen…"
+UNCHANGED = "nothing changed yet"
 
 
 class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):

@@ -70,11 +70,11 @@ def test_a_key_is_disabled_once_a_second_person_has_approved_it(
     assert f"keydeck approvals approve {waiting['id']}" in refused.stderr
     assert waiting["requested_by"].endswith("assumed-role/keydeck-oncall/ana")
     own = keydeck("approvals", "approve", waiting["id"], "--yes")
-    assert (own.exit_code, "nobody approves their own" in own.stderr) == (2, True)
+    assert (own.exit_code, "nobody can approve their own" in own.stderr) == (2, True)
 
     acting(BEN)
     shown = keydeck("approvals", "show", waiting["id"])
-    for part in ("Disable ", "kms:DisableKey", key, waiting["digest"], "The key neither wraps nor opens"):
+    for part in ("Disable ", "kms:DisableKey", key, waiting["digest"], "The key can't wrap or open"):
         assert part in shown.stdout
     unasked = keydeck("approvals", "approve", waiting["id"])
     assert (unasked.exit_code, "--yes" in unasked.stderr) == (2, True)
@@ -237,7 +237,7 @@ def test_settings_that_name_no_action_are_refused_with_the_list(
 ) -> None:
     monkeypatch.setenv("KEYDECK_APPROVALS", "keys disable, keys explode\x1b[31m")
     with pytest.raises(
-        SettingsError, match=r"KEYDECK_APPROVALS .*'keys explode\[31m' is no action.*keys put-policy"
+        SettingsError, match=r"KEYDECK_APPROVALS .*'keys explode\[31m' is not an operation.*keys put-policy"
     ) as caught:
         load()
     assert "\x1b" not in str(caught.value)
@@ -255,5 +255,5 @@ def test_without_approvals_nothing_is_asked_of_anybody(
     assert keydeck("keys", "disable", new_key(), "--yes").exit_code in (0, 1)
     assert keydeck("approvals", "list", "--all", "--json").json == {"approvals": []}
     empty = keydeck("approvals", "list")
-    assert (empty.exit_code, empty.stdout, empty.stderr) == (0, "", "Nothing waits for approval.\n")
+    assert (empty.exit_code, empty.stdout, empty.stderr) == (0, "", "No pending approvals.\n")
     assert keydeck("approvals", "show", "not-an-id").exit_code == 2

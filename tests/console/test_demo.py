@@ -60,7 +60,7 @@ def test_without_a_terminal_the_drill_is_played_to_its_proof(home: dict[str, str
     assert ran.stdout.splitlines()[-1] == PASSED
     for told in (
         "from the trail's bucket",
-        "user/intruder, a person's identity, opened something",
+        "user/intruder decrypted (a person's identity, not a service role)",
         "Dry run",
         "Encrypt in place",
         "corrupt, left untouched",

@@ -72,7 +72,7 @@ def test_import_prints_the_documented_document(alone: Path) -> None:
         "new": 2,
         "duplicates": 0,
         "kms": 1,
-        "failed": [{"file": str(alone / "bad.json"), "reason": "It is no JSON, or cut short."}],
+        "failed": [{"file": str(alone / "bad.json"), "reason": "It is not JSON, or cut short."}],
     }
     (alone / "bad.json").unlink()
     again = keydeck("events", "import", "--json", str(alone))

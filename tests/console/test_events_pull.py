@@ -176,7 +176,7 @@ def test_ninety_days_are_told_before_and_after(keydeck: Keydeck) -> None:
     ("arguments", "said"),
     [
         (("--from", "nowhere"), "There is no source 'nowhere'"),
-        (("--from", "s3://UPPER"), "is no address in S3"),
+        (("--from", "s3://UPPER"), "is not an S3 address"),
         (("--from", "athena"), "No table of Athena is set up. Set KEYDECK_ATHENA_TABLE"),
         (("--from", "lake"), "No event data store is set up. Set KEYDECK_LAKE_STORE"),
         (("--validate",), "use it with --from s3"),

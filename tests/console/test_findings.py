@@ -29,7 +29,7 @@ def protected(keydeck: Keydeck, superuser: Engine, world: World) -> None:
 
 @pytest.fixture
 def public(sandbox: Sandbox, world: World) -> Any:
-    """The key written under is open to everybody until the test ends."""
+    """The key written under is open to everyone until the test ends."""
     kms, key = sandbox.client("kms"), world.current_key.key_id
     before = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
     policy = json.loads(before)
@@ -53,7 +53,7 @@ def test_findings_json_is_the_documented_document(keydeck: Keydeck, world: World
 
 def test_findings_as_text_put_the_worst_first(keydeck: Keydeck, world: World, public: None) -> None:
     lines = keydeck("findings").stdout.splitlines()
-    assert lines[0] == "✖ critical alias/tokens is open to everybody"
+    assert lines[0] == "✖ critical alias/tokens is open to everyone"
     assert lines[1].split() == ["about", world.current_key.arn]
     assert "everyone may Decrypt (Open)" in lines[2]
     assert lines[3].split()[0] == "remedy"
@@ -72,7 +72,7 @@ def test_check_fails_on_a_finding_of_high_or_worse_and_shows_no_other(
     assert (ran.exit_code, ran.json["well"], ran.json["problems"]) == (1, False, [])
     assert [f["rule"] for f in ran.json["findings"]] == ["kms-key-public"]
     lines = keydeck("check").stdout.splitlines()
-    assert lines[0] == "✖ critical alias/tokens is open to everybody"
+    assert lines[0] == "✖ critical alias/tokens is open to everyone"
     assert lines[-1] == "not well"
 
 

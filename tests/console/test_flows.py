@@ -147,7 +147,7 @@ async def test_a_key_with_tokens_is_not_disabled_without_typing_how_many(
     async with console(services, start="keys") as deck:
         await choose(deck, f"key:{world.current_key.key_id}")
         await deck.press("d")
-        assert "Refused unless you type" in deck.says()
+        assert "To accept that, type" in deck.says()
         await deck.type(world.current_key.alias)
         await deck.press("enter")
         await deck.press("escape")

@@ -120,7 +120,7 @@ def test_an_incident_is_worked_through_and_every_ending_has_its_exit_code(
     report = tmp_path / "inc.html"
     report.write_text("mine")
     taken = keydeck("incident", "report", "1", "--output", str(report))
-    assert (taken.exit_code, "is there already" in taken.stderr) == (2, True)
+    assert (taken.exit_code, "already exists" in taken.stderr) == (2, True)
     assert report.read_text() == "mine"
     for form in ("markdown", "html", "json"):
         text = keydeck("incident", "report", "1", "--format", form).stdout

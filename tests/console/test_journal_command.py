@@ -95,7 +95,7 @@ def test_a_file_that_is_no_checkpoint_is_named(
     file.write_bytes(content)
     ran = keydeck("journal", "verify", "--checkpoint", str(file))
     assert (ran.exit_code, ran.stdout) == (2, "")
-    assert f"{file} is no checkpoint" in ran.stderr
+    assert f"{file} is not a checkpoint" in ran.stderr
 
 
 def test_a_list_is_filtered_and_says_when_it_is_not_whole(services: Container, keydeck: Keydeck) -> None:

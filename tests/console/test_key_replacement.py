@@ -140,7 +140,7 @@ def test_a_dead_database_is_3_and_the_keys_are_told(
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody:x@127.0.0.1:9/none")
     ran = keydeck("keys", "replace", world.old_key.arn)
     assert ran.exit_code == 3
-    assert "The database did not tell" in ran.stderr
+    assert "The database did not answer" in ran.stderr
     assert "✔ 1." in ran.stdout
     assert "? 4. Wait until the platform is seen to use it: not known" in ran.stdout
 

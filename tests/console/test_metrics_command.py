@@ -154,7 +154,7 @@ def test_a_link_stays_a_link_and_its_file_is_replaced(keydeck: Keydeck, tmp_path
 
 @pytest.mark.parametrize(
     ("output", "says"),
-    [("nowhere/keydeck.prom", "There is no folder"), (".", "is not a file"), ("pipe", "is not a file")],
+    [("nowhere/keydeck.prom", "There is not a folder"), (".", "is not a file"), ("pipe", "is not a file")],
 )
 def test_an_output_that_can_not_be_a_file_exits_2_before_anything_is_asked(
     keydeck: Keydeck, sandbox: Sandbox, tmp_path: Path, output: str, says: str

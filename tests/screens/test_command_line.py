@@ -82,7 +82,7 @@ async def test_the_list_of_commands_narrows_to_what_is_typed_and_says_when_there
         assert "rewrap" in d.says()
         assert "verify" not in d.says()
         await d.type("zzz")
-        assert "No command is called that." in d.says()
+        assert "There is no such command." in d.says()
         await d.press("escape")
         assert isinstance(d.app.screen, ConnectionsScreen)
         assert d.facts.memory.history("command") == []

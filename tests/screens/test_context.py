@@ -47,7 +47,7 @@ class StageContexts:
         """The services of another place."""
         self.stage.enter("switch")
         if region is not None and region not in REGIONS:
-            raise SettingsError(f"There is no AWS Region {region!r}.", remedy="Write it as in eu-west-1.")
+            raise SettingsError(f"There is not an AWS Region {region!r}.", remedy="Write it as in eu-west-1.")
         chosen = Context(
             self.now.profile if profile is None else profile,
             self.now.region if region is None else region,
@@ -108,7 +108,7 @@ async def test_a_part_of_a_name_is_enough_and_enter_switches() -> None:
         await d.press("enter")
         assert isinstance(d.app.screen, StatusScreen)
         assert "us-east-1" in d.lines()[0]
-        assert d.toasts() == ["Working there now: everything is asked for anew."]
+        assert d.toasts() == ["Context changed; everything is being reloaded."]
 
 
 async def test_enter_on_a_line_of_the_list_switches() -> None:
@@ -162,7 +162,7 @@ async def test_a_switch_from_a_drilled_screen_leads_to_the_first_screen_of_its_m
         await d.command("context database archive")
         assert isinstance(d.app.screen, StatusScreen)
         await d.press("minus")
-        assert d.toasts()[-1] == "There is no place before this one."
+        assert d.toasts()[-1] == "There is no previous place."
 
 
 async def test_late_answers_of_the_place_before_are_ignored() -> None:
@@ -185,7 +185,7 @@ async def test_late_answers_of_the_place_before_are_ignored() -> None:
 async def test_what_is_not_offered_is_refused_with_the_reason_and_all_stays() -> None:
     async with deck(places()) as d:
         await d.command("context region mars-1")
-        assert d.toasts() == ["There is no AWS Region 'mars-1'. Write it as in eu-west-1."]
+        assert d.toasts() == ["There is not an AWS Region 'mars-1'. Write it as in eu-west-1."]
         assert "1,200 tokens" in d.text()
         assert "eu-west-1" in d.lines()[0]
         await d.command("context moon mars-1")

@@ -138,7 +138,7 @@ async def test_d_leads_to_what_rules_found_in_events_and_not_to_what_they_found_
         "trail-new-principal",
         Severity.HIGH,
         "arn:aws:iam::111122223333:user/intruder",
-        "user/intruder opened something for the first time",
+        "user/intruder decrypted for the first time",
         "1 call",
         "Ask who it is.",
         techniques=("T1528",),

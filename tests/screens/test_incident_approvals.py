@@ -55,7 +55,7 @@ async def test_a_request_is_decided_after_its_plan_was_shown(presses: int, decis
         assert "approval.decide" not in stage.calls
         await d.press("a", *["right"] * presses, "enter")
         assert [one.decision.value for one in stage.approvals.all.values()] == [decision]
-        assert "Nothing waits for approval." in d.text()
+        assert "No pending approvals." in d.text()
 
 
 async def test_ones_own_request_is_refused_and_that_is_said() -> None:

@@ -69,7 +69,7 @@ async def test_above_the_list_stands_what_waits_for_somebody() -> None:
         assert "The last restore drill was 120 days ago" in d.text()
         stage.faults["incident.drill_due"] = DatabaseUnreachableError("No connection to pg-1:5432.")
         await d.tick(60)
-        assert "What waits is not known: No connection" in d.text()
+        assert "Pending approvals are not known: No connection" in d.text()
         assert "INC-7" in d.text()
 
 
@@ -109,7 +109,7 @@ async def test_a_key_compromise_is_begun_in_four_presses_from_the_list() -> None
     stage = Stage()
     async with deck(stage, start="incidents") as d:
         await d.press("n", "enter")
-        assert "Which key may have been used by somebody else?" in d.text()
+        assert "Which key may have been misused?" in d.text()
         # The key with most tokens is the one under the cursor.
         await d.press("enter")
         assert "nothing has been opened yet" in d.text()
@@ -144,7 +144,7 @@ async def test_a_title_and_a_time_are_kept_and_a_time_that_is_none_is_refused() 
         await d.press("tab")
         await d.type("soon")
         await d.press("enter")
-        assert "'soon' is no time." in d.says()
+        assert "'soon' is not a valid time." in d.says()
         await d.press("ctrl+u")
         await d.type("2h")
         await d.press("enter")

@@ -82,7 +82,7 @@ async def test_a_report_overwrites_nothing_and_leaves_nothing_of_one_that_failed
         await d.press("enter")
         await d.command(f"report {there}")
         await d.press("enter")
-        assert "is there already" in d.says()
+        assert "already exists" in d.says()
         assert there.read_text() == "mine"
         line = d.app.screen.query_one("#path", Input)
         line.value = str(tmp_path / "report.txt")

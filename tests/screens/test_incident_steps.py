@@ -109,7 +109,7 @@ async def test_an_action_goes_on_while_the_page_is_left_and_its_end_is_told() ->
         assert "▶ Re-encrypt every token… X stops" in pane(d)
         assert "6,121 of 9,804" in pane(d)
         await d.press("enter")
-        assert "That is under way. X stops it." in d.toasts()
+        assert "That is running. X stops it." in d.toasts()
         await d.press("escape", "1", "5", "enter")
         assert "6,121 of 9,804" in pane(d)
         await d.press("escape")

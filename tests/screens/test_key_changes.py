@@ -100,8 +100,8 @@ async def test_tokens_that_would_be_lost_are_told_and_their_number_is_typed() ->
     }
     async with deck(Stage(change_more=more), start="keys", size=LARGE) as d:
         await d.press("d")
-        assert "✖ 873 tokens, 2 of which the key is not known, not all could be counted" in d.says()
-        assert "Refused unless you type 875." in d.says()
+        assert "✖ 873 tokens, 2 whose key is not known, not all could be counted" in d.says()
+        assert "To accept that, type 875." in d.says()
         assert "▲ not counted: the database did not answer" in d.says()
         await d.type("alias/tokens")
         await d.press("enter")
@@ -126,7 +126,7 @@ async def test_a_change_that_cannot_be_is_told_with_its_remedy() -> None:
         assert not d.app.screen.query("#confirm")
         await d.press("escape")
         await d.command("enable-rotation soon")
-        assert "'soon' is no number of days. Write digits only." in d.says()
+        assert "'soon' is not a number of days. Write digits only." in d.says()
 
 
 async def test_a_refusal_by_kms_is_told_and_nothing_is_claimed() -> None:
@@ -152,7 +152,7 @@ async def test_a_refusal_by_kms_is_told_and_nothing_is_claimed() -> None:
         ),
         (
             {"stopped_by": "No answer.", "verified": True},
-            ("✖ No answer.", "● The effect is there all the same.", "Carried out: kms:SomeOperation."),
+            ("✖ No answer.", "● The change took effect all the same.", "Carried out: kms:SomeOperation."),
         ),
         ({"next_steps": ("keydeck keys alias a b",)}, ("→ keydeck keys alias a b",)),
         ({"unjournaled": "the database is gone"}, ("▲ not in the journal: the database is gone",)),
@@ -180,7 +180,7 @@ async def test_a_preview_that_hangs_can_be_left() -> None:
     async with deck(start="keys") as d:
         d.stage.hold("key change")
         await d.press("e")
-        assert "Looking at what would happen…" in d.says()
+        assert "Working out what would happen…" in d.says()
         await d.press("escape")
         assert not isinstance(d.app.screen, ChangeDialog)
 
@@ -283,7 +283,7 @@ def test_no_more_of_a_file_is_read_than_kms_takes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", "1e3", "٣", "100000", "[/red]"])
 def test_what_is_no_number_of_days_is_refused(text: str) -> None:
-    with pytest.raises(Exception, match="no number of days"):
+    with pytest.raises(Exception, match="not a number of days"):
         number_of_days(text)
 
 
@@ -370,7 +370,7 @@ async def test_a_new_key_without_rotation_and_one_with_a_wrong_period() -> None:
         await d.press("enter")
         assert isinstance(d.app.screen, CreateDialog)
         assert rotation.has_focus
-        assert "Rotation is a number of days, or empty." in d.says()
+        assert "Enter the rotation period in days, or leave it empty." in d.says()
         rotation.value = ""
         preview = d.app.screen.query_one("#preview")
         await d.until(lambda: not preview.has_class("-active"))

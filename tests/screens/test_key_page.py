@@ -281,7 +281,7 @@ async def test_an_unknown_key_is_said_to_be_asked_for() -> None:
         assert d.toasts() == []
         assert d.app.screen.crumb[0] == "Keys"
         await d.command("policy")
-        assert d.toasts() == ["Policy: not now, there is nothing to do it to."]
+        assert d.toasts() == ["Policy: not available here, nothing is selected."]
 
 
 @BOTH

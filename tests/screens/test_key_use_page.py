@@ -45,7 +45,7 @@ async def test_t_leads_from_the_list_and_the_page_of_a_key_to_its_use() -> None:
         ("Decrypt", 206),
         ("user/intruder", 4),
         ("material 3", 243),
-        ("not told by the record", 3),
+        ("not in the record", 3),
         ("AccessDenied", 3),
         ("eu-west-1  alias/tokens", 246),
         ("2026-07-01  █", 177),

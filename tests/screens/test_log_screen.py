@@ -130,7 +130,7 @@ async def test_where_the_log_is_written_is_said_and_trouble_with_that_too(tmp_pa
 
 async def test_without_a_log_the_screen_says_that_nothing_happened() -> None:
     async with log(None) as d:
-        assert "Nothing happened yet that deserves a line." in d.text()
+        assert "Nothing has been logged yet." in d.text()
 
 
 @pytest.mark.deep

@@ -34,7 +34,7 @@ def test_a_value_is_found_by_its_own_term(agent: str) -> None:
 
 @pytest.mark.parametrize("words", ["yesterday-ish", '2h"', '"', "[/red]", "2026-13-01"])
 def test_words_that_name_no_time_say_how_one_is_written(words: str) -> None:
-    with pytest.raises(InvalidFilterError, match="is no time") as raised:
+    with pytest.raises(InvalidFilterError, match="is not a valid time") as raised:
         since(words, None, NOW)
     assert "30m, 2h, 7d" in raised.value.remedy
 

@@ -92,7 +92,7 @@ async def test_back_within_a_drilled_list_leads_to_the_filter_it_was_opened_with
 async def test_minus_toggles_between_two_modes() -> None:
     async with deck() as d:
         await d.press("minus")
-        assert d.toasts() == ["There is no place before this one."]
+        assert d.toasts() == ["There is no previous place."]
         await d.press("2", "3", "minus")
         assert isinstance(d.app.screen, ConnectionsScreen)
         await d.press("minus")
@@ -167,6 +167,6 @@ async def test_how_deep_one_can_go_is_bounded() -> None:
             d.app.screen.post_message(Followed(target))
             await d.settle()
         assert len(d.app.screen_stack) == DEEPEST + 1
-        assert d.toasts()[-1] == "That is deep enough: Esc goes back."
+        assert d.toasts()[-1] == "Too many screens are open; Esc goes back."
         await d.press("escape")
         assert len(d.app.screen_stack) == DEEPEST

@@ -285,7 +285,7 @@ async def test_a_plan_of_nothing_offers_nothing() -> None:
     stage.jobs.plan_tokens = 0
     async with deck(stage, start="jobs") as d:
         await from_jobs(d)
-        assert "Nothing would be written." in d.text()
+        assert "Nothing to write." in d.text()
         assert [b.id for b in d.app.screen.query(Button)] == ["cancel"]
 
 
@@ -361,9 +361,9 @@ async def test_a_service_that_is_read_only_refuses_whatever_the_screen_offers() 
     stage = Stage()
     async with deck(stage, start="jobs", size=LARGE) as d:
         await from_jobs(d)
-        stage.faults["job.start"] = ReadOnlyError("Cannot start to re-encrypt: Keydeck is read only.")
+        stage.faults["job.start"] = ReadOnlyError("Cannot start to re-encrypt: Keydeck is in read-only mode.")
         await agree(d)
-        assert "Keydeck is read only. Start Keydeck without --read-only" in d.says()
+        assert "Keydeck is in read-only mode. Start Keydeck without --read-only" in d.says()
 
 
 # Undone
@@ -408,7 +408,7 @@ async def test_what_was_encrypted_in_place_is_not_offered_to_be_undone() -> None
         await d.press("down", "U")
         assert isinstance(d.app.screen, JobsScreen)
         await d.command("restore-job")
-        assert "not now" in d.toasts()[-1]
+        assert "not available here" in d.toasts()[-1]
         assert "undo.plan" not in stage.calls
 
 

@@ -50,9 +50,9 @@ async def test_what_it_could_have_opened_is_told_at_most_by_material_and_marked_
         assert "at most 141 of 762 tokens in reach, by 141 calls" in d.line_with("possible   ")
         assert "Possible, never certain: at most 141 of 762 tokens in reach" in d.text()
         assert d.line_with("alias/tokens …9f2c · 3").lstrip().startswith("?")
-        assert "and 60 v1 tokens of which the key is not known" in d.text()
+        assert "and 60 v1 tokens whose key is not known" in d.text()
         await go_to(d, "? alias/tokens …9f2c · 3")
-        assert "It may have opened any of them, and is known to have opened none." in d.text()
+        assert "It may have opened any of them; none is proven." in d.text()
         await d.press("enter")
         assert isinstance(d.app.screen, ConnectionsScreen)
         assert "of 762 tokens" in d.lines()[1]

@@ -75,7 +75,7 @@ async def test_without_anything_to_type_there_is_nothing_to_copy() -> None:
     async with deck(Stage(guide=replace(GUIDE, steps=steps)), start="keys", size=LARGE) as d:
         await guide(d)
         await d.command("copy-line")
-        assert d.toasts() == ["Copy: not now, there is nothing to do it to."]
+        assert d.toasts() == ["Copy: not available here, nothing is selected."]
 
 
 @pytest.mark.deep

@@ -106,7 +106,7 @@ async def test_when_all_is_well_the_first_line_says_so() -> None:
 async def test_without_problems_but_with_gaps_it_does_not_say_that_all_is_well() -> None:
     async with deck(Stage(problems=(), coverage=Coverage(("Keys could not be listed.",)))) as d:
         assert "All is well" not in d.text()
-        assert "▲ No problem in what could be looked at" in d.lines()[2]
+        assert "▲ No problem in what could be checked" in d.lines()[2]
 
 
 async def test_the_last_status_stays_when_a_refresh_fails_and_the_remedy_is_shown() -> None:

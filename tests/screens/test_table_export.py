@@ -55,7 +55,7 @@ async def test_marked_rows_are_copied_as_lines_of_cells() -> None:
         assert [line[1] for line in lines] == ["acme", "initech", "hooli"]
         assert d.toasts() == ["Sent to the clipboard: 3 tokens"]
         await d.press("A", "Y")
-        assert d.toasts()[-1] == "All of the filter is too much for a clipboard: E exports it."
+        assert d.toasts()[-1] == "Too many rows for the clipboard: E exports them."
 
 
 async def test_more_than_a_clipboard_takes_is_cut_at_a_row_and_said_so() -> None:
@@ -137,7 +137,7 @@ async def test_a_file_that_is_there_or_has_another_ending_or_no_folder_is_refuse
     there.write_text("precious")
     async with deck(start="connections", size=LARGE) as d:
         for path, said in (
-            (there, "is there already. Choose another name."),
+            (there, "already exists. Choose another name."),
             (tmp_path / "tokens.xlsx", "a file's name ends in .csv or .jsonl."),
             (tmp_path / "no" / "folder.csv", "can't be written: No such file or directory."),
         ):
@@ -208,7 +208,7 @@ def test_a_cancelled_export_is_no_export(tmp_path: Path) -> None:
 
 def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    with pytest.raises(ExportError, match="is there already"):
+    with pytest.raises(ExportError, match="already exists"):
         export(
             iter([[1]]),
             lambda n: {"n": n},

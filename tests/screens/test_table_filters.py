@@ -118,7 +118,7 @@ async def test_a_name_that_nothing_is_saved_under_says_what_is() -> None:
     memory.save_filter("connections", "worst", "format:plaintext")
     async with deck(start="connections", memory=memory) as d:
         await d.filter("@best")
-        assert "There is no saved filter of this name. Saved: @worst." in d.text()
+        assert "There is no saved filter with this name. Saved: @worst." in d.text()
         await d.press("escape")
         await d.command("filter @best")
         assert d.toasts() == ["There is no saved filter @best."]
@@ -159,7 +159,7 @@ async def test_the_filter_that_is_set_is_saved_under_a_name_asked_for() -> None:
 async def test_without_saved_filters_the_dialog_says_how_to_save_one() -> None:
     async with deck(start="connections") as d:
         await d.press("F")
-        assert "No filter is saved. Set one with / and save it here" in d.says()
+        assert "No saved filters. Set one with /, save it here" in d.says()
 
 
 async def test_a_filter_with_a_token_in_it_is_neither_saved_nor_remembered() -> None:

@@ -39,7 +39,7 @@ async def test_the_first_question_can_be_cancelled_and_asked_again(way: str) -> 
     stage.hold("page")
     async with deck(stage, start="connections") as d:
         await d.press(way)
-        assert "Cancelled: what is shown was there before. r asks again." in d.text()
+        assert "Cancelled: showing what was loaded before. r asks again." in d.text()
         assert "No answer: r asks again." in d.text()
         stage.gates.clear()
         await d.press("r")
@@ -60,7 +60,7 @@ async def test_a_filter_that_takes_long_is_cancelled_and_what_was_shown_stays(wa
         if way == "escape" and d.pane.feed.asking:
             await d.press(way)
         assert not d.pane.feed.asking
-        assert "Cancelled: what is shown was there before." in d.text()
+        assert "Cancelled: showing what was loaded before." in d.text()
         assert "1,200 tokens" in d.lines()[1]
         assert d.cursor_line() == first
         d.stage.gates.clear()

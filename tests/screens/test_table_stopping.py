@@ -37,7 +37,7 @@ async def test_a_query_that_hangs_is_stopped_and_what_was_there_stays(key: str) 
         await d.press("s")
         assert d.stage.waiting
         await d.press(key)
-        assert "Cancelled: what is shown was there before. r asks again." in d.text()
+        assert "Cancelled: showing what was loaded before. r asks again." in d.text()
         assert d.pane.feed.window.rows == rows
         assert here(d) == 1
         assert "2 of 1,000 tokens   sort: state ↓" in d.lines()[1]

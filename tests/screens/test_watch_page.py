@@ -48,7 +48,7 @@ async def test_w_watches_from_now_on_and_shows_each_use_as_it_comes() -> None:
         await d.press("w")
         assert isinstance(d.app.screen, WatchScreen)
         assert "Keys › Watch › alias/tokens …9f2c" in d.lines()[1]
-        assert "No use came yet." in d.text()
+        assert "No use yet." in d.text()
         assert "use 0 · failed 0 · denied 0 · change 0 · Keydeck's own 0" in d.line_with("seen   ")
         stage.events.add([event(9_000, ago=-10, who=records.user())])
         await d.tick(LOOK)
@@ -92,7 +92,7 @@ async def test_quiet_is_claimed_only_as_far_as_it_is_covered() -> None:
         await d.press("r")
         assert "not known" in d.line_with("quiet   ")
         assert "for 1 h" not in d.text()
-        assert "not all: what is missing stands below" in d.line_with("covered   ")
+        assert "not all: what is missing is listed below" in d.line_with("covered   ")
         assert "▲ not covered: eu-west-1: not fetched from 10:30 to 11:00." in d.text()
         await d.press("escape")
         stage.key_monitor.covered = Coverage()
@@ -102,7 +102,7 @@ async def test_quiet_is_claimed_only_as_far_as_it_is_covered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "said"), [("rubbish", "is no time"), ("2027-01-01", "That is still to come")]
+    ("written", "said"), [("rubbish", "is not a valid time"), ("2027-01-01", "That time is in the future")]
 )
 async def test_a_time_that_is_none_or_lies_ahead_is_refused(written: str, said: str) -> None:
     async with deck(there(), start="keys", size=LARGE) as d:

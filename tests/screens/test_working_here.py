@@ -61,7 +61,7 @@ async def test_what_does_not_run_is_not_worked_on() -> None:
         await d.press("w")
         assert not isinstance(d.app.screen, Question)
         await d.command("work-here")
-        assert "not now" in d.toasts()[-1]
+        assert "not available here" in d.toasts()[-1]
 
 
 async def test_a_process_that_could_not_be_started_is_told() -> None:
@@ -91,9 +91,9 @@ async def test_a_job_that_nobody_works_on_says_how_to_here_and_elsewhere() -> No
     stage = Stage()
     stage.jobs.views[31] = job_view(runners=())
     async with deck(stage, start="jobs", size=LARGE) as d:
-        assert "No process works on it. w: here. On any host: keydeck jobs join 31" in d.text()
+        assert "No process is working on it. w: here. On any host: keydeck jobs join 31" in d.text()
         await d.press("enter")
-        assert "No process works on it. w: here. On any host: keydeck jobs join 31" in d.text()
+        assert "No process is working on it. w: here. On any host: keydeck jobs join 31" in d.text()
 
 
 # Leaving

@@ -135,7 +135,7 @@ def _enabled(key: object) -> object:
 async def test_what_makes_no_sense_for_a_token_is_refused_with_a_reason() -> None:
     async with deck(start="connections", size=LARGE) as d:
         await d.press("w", "enter")
-        assert "Nothing would be written." in d.text()
+        assert "Nothing to write." in d.text()
         assert "1 token would be left as it is:" in d.text()
         assert "It is no envelope: encrypt it." in d.text()
         assert [b.id for b in d.app.screen.query(Button)] == ["cancel"]

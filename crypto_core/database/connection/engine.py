@@ -178,8 +178,8 @@ def _translated(error: DBAPIError) -> DatabaseError:
     if code in ("57014", "55P03"):
         return DatabaseTimeoutError(f"The database took too long: {said}.", sqlstate=code)
     if code == "53300" or code[:2] in ("08", "57", "28", "3D"):
-        return DatabaseUnreachableError(f"The database does not let us in: {said}.", sqlstate=code)
+        return DatabaseUnreachableError(f"The database rejected the login: {said}.", sqlstate=code)
     if not code or error.connection_invalidated:
         first_line = clean(str(driver).strip().splitlines()[0] if str(driver).strip() else "", 300)
         return DatabaseUnreachableError(f"No connection to the database: {first_line}.", sqlstate=code)
-    return DatabaseError(f"The database refused: {said} (SQLSTATE {code}).", sqlstate=code)
+    return DatabaseError(f"The database rejected the statement: {said} (SQLSTATE {code}).", sqlstate=code)

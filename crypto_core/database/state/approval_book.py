@@ -117,7 +117,7 @@ class ApprovalBook:
             asked = self.request(action, summary, digest, plan)
         until = f"{asked.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         raise ApprovalNeededError(
-            f"{clean(summary, 500)}: this needs the approval of a second person. Nothing was done; request "
+            f"{clean(summary, 500)}: needs the approval of a second person. Nothing was done; request "
             f"{asked.id} is open until {until}.",
             request=str(asked.id),
             remedy=(
@@ -245,7 +245,7 @@ class ApprovalBook:
 
     def _may_write(self, what: str) -> None:
         if self._read_only:
-            raise ReadOnlyError(f"Cannot {what}: Keydeck is read only.")
+            raise ReadOnlyError(f"Cannot {what}: Keydeck is in read-only mode.")
         require_schema(self._engine)
 
 
@@ -281,7 +281,7 @@ def _may_decide(found: Approval, me: str, *, approve: bool) -> None:
         )
     if approve and same_person(me, found.requested_by):
         raise RefusedError(
-            f"You are {me}, and {found.requested_by} has asked for this: nobody approves their own.",
+            f"You are {me}, and {found.requested_by} requested this: nobody can approve their own request.",
             remedy="Have somebody else approve it from their own console.",
         )
 
@@ -289,8 +289,8 @@ def _may_decide(found: Approval, me: str, *, approve: bool) -> None:
 def _denied(found: Approval) -> RefusedError:
     until = f"{found.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     return RefusedError(
-        f"{found.summary}: {found.decided_by} has denied it (request {found.id}).",
-        remedy=f"Talk to them. It can be asked for again after {until}.",
+        f"{found.summary}: denied by {found.decided_by} (request {found.id}).",
+        remedy=f"Talk to them. It can be requested again after {until}.",
     )
 
 

@@ -61,7 +61,7 @@ def require_schema(engine: Engine) -> None:
     version = installed_version(engine)
     if version is None:
         raise MissingSchemaError(
-            "Keydeck's own schema is not in this database: no backup and no journal can be kept."
+            "Keydeck's own schema is not in this database, so no backup and no journal can be kept."
         )
     if version < VERSION:
         raise MissingSchemaError(

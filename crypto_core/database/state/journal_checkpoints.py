@@ -78,7 +78,7 @@ def checkpoint_of(document: Mapping[str, Any]) -> Checkpoint:
         return Checkpoint(int(document["seq"]), bytes.fromhex(document["digest"]), at, signature)
     except (KeyError, TypeError, ValueError, OverflowError, Base64Error) as error:
         raise RefusedError(
-            "This is no checkpoint of the journal.",
+            "This is not a checkpoint of the journal.",
             remedy="One is printed by: keydeck journal checkpoint --json.",
         ) from error
 

@@ -367,5 +367,5 @@ def _position(cursor: Cursor, places: Sequence[ColumnPlace]) -> Position:
     kept, name, row_id, _ = cursor.values
     number = next((p.number for p in places if p.name == name), None)
     if number is None:
-        raise InvalidReferenceError(f"{name} can't be read any more.", remedy="List the tokens anew.")
+        raise InvalidReferenceError(f"{name} can't be read any more.", remedy="List the tokens again.")
     return Position(number, kept, kept, row_id)  # type: ignore[arg-type]

@@ -151,9 +151,9 @@ def told_of(result: ChangeResult) -> list[str]:
     head = f"{result.plan.title}: "
     if result.verified:
         seen = "; ".join(f"{fact.name} is {fact.after}" for fact in result.facts)
-        lines = [head + (f"done. {seen}" if result.done else f"it is so already. {seen}")]
+        lines = [head + (f"done. {seen}" if result.done else f"already in this state. {seen}")]
     else:
-        lines = [head + f"not seen to be done: {result.unverified}"]
+        lines = [head + f"not confirmed: {result.unverified}"]
     lines += [result.stopped_by] if result.stopped_by else []
     lines += [f"The end is not in the journal: {result.unjournaled}"] if result.unjournaled else []
     return [*lines, *result.next_steps]

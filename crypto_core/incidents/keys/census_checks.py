@@ -132,7 +132,7 @@ def _told(view: JobView) -> list[str]:
 def _counted(tokens: TokensAtRisk) -> list[str]:
     lines = [f"Census: {tokens} under the old key"]
     if tokens.doubtful:
-        lines.append("Ask about each of which the key is not known: keydeck verify --all")
+        lines.append("Ask about each whose key is not known: keydeck verify --all")
     return [*lines, *(f"Not counted: {gap}" for gap in tokens.gaps)]
 
 

@@ -153,7 +153,7 @@ class KeyChecks:
 
 def _is(state: KeyState) -> str:
     until = f", deleted on {at(state.deletion_at)}" if state.deletion_at else ""
-    return f"{state.key_arn} is {state.state or 'in a state that is not told'}{until}"
+    return f"{state.key_arn} is {state.state or 'in an unknown state'}{until}"
 
 
 def _too_much(state: KeyState, access: Access, actions: frozenset[str]) -> str:

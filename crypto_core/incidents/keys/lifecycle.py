@@ -66,7 +66,7 @@ class ChangingState(KeyAction):
                 plans.append(self.plan_change(situation, change))
             else:
                 does.append(f"{state.key_arn} is {state.state} and is left so.")
-        warnings = [f"Left as it is: {why}" for why in unasked(states)]
+        warnings = [f"Left unchanged: {why}" for why in unasked(states)]
         if self._kind is ChangeKind.SCHEDULE_DELETION and plans:
             warnings.append(_BACKUPS)
         return bundled(
@@ -99,7 +99,7 @@ class Replicating(KeyAction):
         key = self._primary(situation)
         wanted = in_region(key.key_arn, region) if region else ""
         if wanted and wanted in (key.key_arn, *key.replica_arns):
-            words = f"{wanted} is there already."
+            words = f"{wanted} already exists."
             values = ((REPLICA, wanted),)
             return bundled(
                 f"Replicate {key.name} to {region}", (), does=(words,), values=values, told=(wanted,)

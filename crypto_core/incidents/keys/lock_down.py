@@ -101,9 +101,7 @@ class LockingKey(KeyAction):
         plans: list[ChangePlan] = []
         warnings: list[str] = [*sight.gaps]
         if keeps != NO and not readers:
-            warnings.append(
-                "Nobody is named as the platform's reader: it can't open the tokens that are under the key."
-            )
+            warnings.append("No platform reader is named: the platform can't open the tokens under the key.")
         warnings += [f"{arn} keeps Decrypt. Is it beyond suspicion?" for arn in readers]
         for state in sight.states:
             policy = self._policy(sight, state, responder, readers, warnings)
@@ -131,7 +129,7 @@ class LockingKey(KeyAction):
                 + (f", and until the tokens are moved {', '.join(readers)}." if readers else "."),
                 "Nobody seals anything under it any more.",
             ),
-            does_not=("Re-encrypts nothing: a data key that is known opens its token until that is done.",),
+            does_not=("Re-encrypts nothing: a leaked data key opens its token until that is done.",),
             warnings=warnings,
             values=((RESPONDER, responder), (READERS, remembered(readers))),
             told=() if len(plans) == 1 else (responder, *readers),
@@ -192,7 +190,7 @@ class LockingKey(KeyAction):
 def _principal(arn: str, whose: str) -> str:
     if not is_principal(arn) or arn.endswith(":root"):
         raise RefusedError(
-            f"{clean(arn, 200) or 'Nobody'} is no IAM role or user, for {whose}.",
+            f"{clean(arn, 200) or 'Nobody'} is not an IAM role or user, for {whose}.",
             remedy="Write it as arn:aws:iam::123456789012:role/name.",
         )
     return arn

@@ -201,12 +201,12 @@ class MakingKey(KeyAction):
         for arn in platform:
             if not is_principal(arn):
                 raise RefusedError(
-                    f"{clean(arn, 200)} is no IAM role, user or account.",
+                    f"{clean(arn, 200)} is not an IAM role, user or account.",
                     remedy="Write it as arn:aws:iam::123456789012:role/name.",
                 )
         if not platform:
             raise RefusedError(
-                "Nobody is named who seals and opens tokens under the new key: the platform would go dark.",
+                "Nobody is named to seal and open tokens under the new key: the platform would go dark.",
                 remedy="Name the platform's role as arn:aws:iam::123456789012:role/name.",
             )
         given: dict[Role, tuple[str, ...]] = {**sight.workers.by_role, Role.PLATFORM: platform}

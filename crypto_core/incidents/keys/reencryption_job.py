@@ -105,7 +105,7 @@ class MovingTokens(IncidentAction):
         """Start the job, or let it go on, and have processes work on it. See IncidentAction.run_action."""
         jobs, inner = self._services.jobs, plan.inner
         if not isinstance(inner, _GoingOn | JobPlan):
-            raise RefusedError("This plan is not one of a job.", remedy="Look at a new preview.")
+            raise RefusedError("This plan is not one of a job.", remedy="Open a new preview.")
         if isinstance(inner, _GoingOn):
             require(consent, plan)
             job = inner.job
@@ -169,7 +169,7 @@ class MovingTokens(IncidentAction):
                 f"{inner.quota_share:.0%} of the quota"
             ),
         ]
-        does_not = ["Does not revoke a token: who has read one goes on having it."]
+        does_not = ["Does not revoke tokens: whoever has read one still has it."]
         if self._verb is Verb.REENCRYPT:
             does_not.append("Does not delete the old envelopes: they are kept until they are purged.")
         return ActionPlan(

@@ -66,7 +66,8 @@ class RunbookLibrary:
         files = [file for file in folder.iterdir() if file.name.endswith(".toml")] if folder.is_dir() else []
         if not files:
             told = RunbookError(
-                "The built-in runbooks are missing: Keydeck is not whole.", remedy="Install it again."
+                "The built-in runbooks are missing: the installation is incomplete.",
+                remedy="Install it again.",
             )
             yield str(told)
         for file in sorted(files, key=lambda one: one.name):

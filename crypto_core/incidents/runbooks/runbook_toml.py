@@ -224,5 +224,5 @@ def _seconds(fields: Fields) -> int:
     if isinstance(value, str) and (found := _TIME.fullmatch(value.strip())):
         seconds = int(found[1]) * _SECONDS[found[2][0]]
     if not 0 <= seconds <= _MONTH_SECONDS:
-        fields.refuse("budget", 'is no time such as "30 min", "2 h" or a number of seconds, up to 31 days')
+        fields.refuse("budget", 'is not a time such as "30 min", "2 h" or a number of seconds, up to 31 days')
     return seconds

@@ -95,8 +95,10 @@ class StepActions:
             if not got:
                 step = self._parts.step_of(self._parts.view(number), step_id)
                 raise RefusedError(
-                    f"Step {step_id} of {view.incident.name} is being run right now, begun by {step.by}.",
-                    remedy="Wait for it to end; if its console was killed, it is free again at once.",
+                    f"Step {step_id} of {view.incident.name} is running right now, started by {step.by}.",
+                    remedy=(
+                        "Wait for it to end; if its console was killed, the step can be run again at once."
+                    ),
                 )
             with _hiding(inputs) as hiding:
                 view, step, was = self._begun(view, step, plan, given, inputs, actor)

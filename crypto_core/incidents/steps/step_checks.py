@@ -85,7 +85,7 @@ class StepProof:
         kind = situation.step.check
         check = self._parts.toolbox.checks.get(kind) if kind is not None else None
         if check is None:
-            seen = CheckResult(CheckState.UNKNOWN, (f"Check {kind} can't be looked at here.",))
+            seen = CheckResult(CheckState.UNKNOWN, (f"Check {kind} can't be run here.",))
         else:
             seen = looked_at(check, situation)
         lines = (hiding or Hiding({})).lines(seen.lines)
@@ -141,7 +141,7 @@ def _require_ended_action(view: IncidentView, step: StepView) -> None:
     told = [e.text for e in view.entries if e.step_id == step.step.id and e.kind in kinds]
     if not told or not told[-1].startswith((ENDED, INCOMPLETE)):
         raise RefusedError(
-            f"Step {step.step.id} of {view.incident.name} has no check, and its action came to no end.",
+            f"Step {step.step.id} of {view.incident.name} has no check, and its action did not finish.",
             remedy="Run it, or skip the step with a reason.",
         )
 

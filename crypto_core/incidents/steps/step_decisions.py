@@ -48,7 +48,7 @@ class StepDecisions:
         if choice not in step.step.choices:
             offered = ", ".join(step.step.choices) or "it asks nothing"
             raise RefusedError(
-                f"{kept_text(choice, 60)!r} is no answer to step {step_id} of {view.incident.name}.",
+                f"{kept_text(choice, 60)!r} is not an answer to step {step_id} of {view.incident.name}.",
                 remedy=f"Answers: {offered}.",
             )
         actor = self._parts.actor()
@@ -135,7 +135,7 @@ class StepDecisions:
         self._parts.guard.may_change("write a note")
         written = kept_text(text, NOTE_LIMIT)
         if not written:
-            raise RefusedError("There is nothing in the note.")
+            raise RefusedError("The note is empty.")
         view = self._parts.view(number)
         if step_id:
             self._parts.step_of(view, step_id)
@@ -198,5 +198,5 @@ def _follow(runbook: Runbook, change: IncidentChange, decided: str) -> dict[str,
 def _reason(text: str, what: str) -> str:
     reason = kept_text(text, REASON_LIMIT)
     if len(reason) < LEAST_REASON:
-        raise RefusedError(f"It takes a reason of at least {LEAST_REASON} characters to {what}.")
+        raise RefusedError(f"To {what}, give a reason of at least {LEAST_REASON} characters.")
     return reason

@@ -23,7 +23,7 @@ def seen(state: CheckState, *lines: str, done: int = 0, total: int = 0) -> Check
 
 def _counted(number: int, notes: tuple[str, ...]) -> CheckResult:
     if not number:
-        return seen(CheckState.FAILED, "There is no token in scope.", *listed(notes))
+        return seen(CheckState.FAILED, "No tokens in scope.", *listed(notes))
     return seen(
         CheckState.PASSED, f"{counted(number, 'token')} in scope.", *listed(notes), done=number, total=number
     )
@@ -76,7 +76,9 @@ class TokenChecks:
         incident, remembered = situation.incident, self._baseline.remembered
         before = remembered.before(incident)
         if before is None:
-            return seen(CheckState.NOT_YET, "The tokens in scope are not captured yet, and nobody was asked.")
+            return seen(
+                CheckState.NOT_YET, "The tokens in scope are not captured yet, and no provider was asked."
+            )
         if (short := _falls_short(before)) is not None:
             return short
         answers = remembered.answers(incident)
@@ -126,7 +128,7 @@ def _falls_short(before: Before) -> CheckResult | None:
     """Why nothing can be said of all tokens in scope, None where it can."""
     if not before.whole:
         return seen(CheckState.UNKNOWN, "Not all tokens in scope are captured.", *listed(before.gaps))
-    return None if before.marks else seen(CheckState.FAILED, "There is no token in scope.")
+    return None if before.marks else seen(CheckState.FAILED, "No tokens in scope.")
 
 
 def _said(liveness: Liveness | None) -> str:

@@ -31,7 +31,7 @@ _OFFERED = 200
 _YES, _NO = "yes", "no"
 _READ_BACK = {
     True: "Read back: it is what was written.",
-    False: "Read back: another writer has replaced it again since. Their value stays.",
+    False: "Read back: another writer has since replaced it. Their value stays.",
     None: "It could not be read back: look at the row.",
 }
 
@@ -59,7 +59,7 @@ class EnterToken(TokenAction):
                 default=_NO,
                 choices=(
                     (_NO, "Refuse a token that its provider does not call alive."),
-                    (_YES, "Save it too where nobody can say whether it is alive; never a dead one."),
+                    (_YES, "Save it even if nobody can say whether it is alive; never a dead one."),
                 ),
                 required=False,
             ),
@@ -91,7 +91,7 @@ class EnterToken(TokenAction):
                 _what_becomes_of_the_old(entry),
             ),
             does_not=(
-                "Overwrites nothing that the platform writes meanwhile.",
+                "Never overwrites what the platform writes in the meantime.",
                 "Revokes nothing.",
             ),
             warnings=(*entry.warnings, *_doubts(standing, ref, unchecked=unchecked)),
@@ -195,8 +195,8 @@ def _doubts(standing: Standing, ref: TokenRef, *, unchecked: bool) -> tuple[str,
     doubts = []
     if standing.answers.of(standing.marks[ref]) is not Liveness.DEAD:
         doubts.append(
-            "Nobody has proved the old token dead. Once it is replaced here, Keydeck can no longer ask: "
-            "revoke it first."
+            "The old token is not proved dead. Once it is replaced here, Keydeck can no longer ask "
+            "about it: revoke it first."
         )
     if unchecked:
         doubts.append("It is saved too if the provider can't say whether it is alive.")

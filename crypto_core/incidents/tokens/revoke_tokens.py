@@ -119,7 +119,10 @@ class RevokeTokens(TokenAction):
             f"{counted(number, 'token')} stored in plaintext or dev format are under no key, so not among"
         )
         return (
-            f"{others} these. Who has the database has them: declare an incident over format:plaintext,dev.",
+            (
+                f"{others} these. Whoever has the database has them: declare an incident over "
+                "format:plaintext,dev."
+            ),
         )
 
 

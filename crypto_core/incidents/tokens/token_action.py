@@ -54,7 +54,7 @@ class TokenAction(IncidentAction):
             return run.plan.inner
         anew = self.plan_action(run.situation)
         if anew.digest != run.plan.digest or not isinstance(anew.inner, kind):
-            raise NotConfirmedError("What was agreed to is something else than what is to be done.")
+            raise NotConfirmedError("The confirmation was given for a different plan.")
         return anew.inner
 
 

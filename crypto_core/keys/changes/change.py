@@ -31,7 +31,7 @@ _GRANT_ID = re.compile(r"[A-Za-z0-9]{1,128}")
 def number_of_days(text: str) -> int:
     """Return a number of days. Raises RefusedError for what is none."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 5):
-        raise RefusedError(f"{clean(text, 40)!r} is no number of days.", remedy="Write digits only.")
+        raise RefusedError(f"{clean(text, 40)!r} is not a number of days.", remedy="Write digits only.")
     return int(text)
 
 
@@ -44,7 +44,7 @@ def policy_in(path: str) -> str:
         raise PolicyError(f"{clean(path, 200)} is not UTF-8 text.") from error
     except OSError as error:
         raise PolicyError(
-            f"{clean(path, 200)} can't be read: {clean(error.strerror, 120) or 'it is no file'}.",
+            f"{clean(path, 200)} can't be read: {clean(error.strerror, 120) or 'it is not a file'}.",
             remedy="Name a file with a key policy in JSON.",
         ) from error
 
@@ -67,33 +67,33 @@ ARGUMENTS: Mapping[ChangeKind, ChangeArgument] = {
     ChangeKind.ENABLE_ROTATION: ChangeArgument(
         "period_days",
         "Enable rotation",
-        "How many days between rotations? 90 to 2,560.",
+        "Days between rotations, 90 to 2,560:",
         str(DEFAULT_PERIOD_DAYS),
         number_of_days,
     ),
     ChangeKind.POINT_ALIAS: ChangeArgument(
         "alias",
         "Point an alias",
-        "Which alias shall point to this key? One that there isn't yet is made.",
+        "Which alias should point at this key? It is created if it doesn't exist.",
         "alias/",
     ),
     ChangeKind.SCHEDULE_DELETION: ChangeArgument(
         "window_days",
         "Schedule deletion",
-        "After how many days shall KMS delete the key? 7 to 30. Until then it can be cancelled.",
+        "Days until KMS deletes the key, 7 to 30. Until then it can be cancelled.",
         str(DEFAULT_WINDOW_DAYS),
         number_of_days,
     ),
     ChangeKind.PUT_POLICY: ChangeArgument(
         "policy",
         "Put a policy",
-        "In which file is the policy? You see who gains and who loses what before it is put.",
+        "File with the policy. You see who gains and who loses what before it is applied.",
         read=policy_in,
     ),
     ChangeKind.REVOKE_GRANT: _GRANT,
     ChangeKind.RETIRE_GRANT: _GRANT,
     ChangeKind.REPLICATE: ChangeArgument(
-        "region", "Replicate", "Into which Region? Only a multi-Region primary can be replicated."
+        "region", "Replicate", "Region of the replica. Only a multi-Region primary can be replicated."
     ),
 }
 """What changes take; those that aren't here take a key alone, and `create` has a form of its own."""
@@ -179,12 +179,13 @@ def check(change: KeyChange) -> None:
         )
     if kind is ChangeKind.REPLICATE and not _REGION.fullmatch(change.region):
         raise RefusedError(
-            f"{clean(change.region, 60)!r} is no AWS Region.", remedy="Write it as in eu-west-1."
+            f"{clean(change.region, 60)!r} is not an AWS Region.", remedy="Write it as in eu-west-1."
         )
     grant_kinds = (ChangeKind.REVOKE_GRANT, ChangeKind.RETIRE_GRANT)
     if kind in grant_kinds and not _GRANT_ID.fullmatch(change.grant_id):
         raise RefusedError(
-            f"{clean(change.grant_id, 60)!r} is no grant's id.", remedy="List them with: keydeck keys grants."
+            f"{clean(change.grant_id, 60)!r} is not a grant id.",
+            remedy="List them with: keydeck keys grants.",
         )
 
 
@@ -198,7 +199,7 @@ def _within(days: int, allowed: range, what: str) -> None:
 def _alias(name: str) -> None:
     if not _ALIAS.fullmatch(name):
         raise RefusedError(
-            f"{clean(name, 80)!r} can't be an alias.",
+            f"{clean(name, 80)!r} is not a valid alias.",
             remedy="Use letters, digits, /, _ and -; at most 250 of them behind alias/.",
         )
     if name.startswith("alias/aws/"):

@@ -40,7 +40,7 @@ def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
         present = reader.alias_target(alias, home)
         if present is not None:
             raise RefusedError(
-                f"There is an alias {alias} already, of {present}.",
+                f"Alias {alias} already exists and points at {present}.",
                 remedy=f"Make the key without it, then: keydeck keys alias {alias} KEY.",
             )
         seen[alias] = NO_KEY
@@ -119,7 +119,7 @@ def _look(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
 def _follow(plan: ChangePlan, key_arn: str, done: Sequence[str]) -> tuple[str, ...]:
     left = [operation for operation in plan.operations if operation not in done]
     if not key_arn:
-        return ("Look whether there is a new key before making another: keydeck keys list",)
+        return ("Check whether a new key exists before making another: keydeck keys list",)
     steps = []
     if "CreateAlias" in left:
         steps.append(f"keydeck keys alias {plan.change.alias_name} {key_arn}")

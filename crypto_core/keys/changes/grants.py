@@ -58,11 +58,11 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
                 f"{describe(grant)}: no longer by this grant. It can take KMS five minutes until that holds "
                 "everywhere."
             ),
-            "There is no way back but another grant.",
+            "Only another grant can bring it back.",
         ),
         does_not=(
             "Does not take away what the key's policy or another grant allows.",
-            "Does not close data keys that were opened by it.",
+            "Does not affect data keys that were opened through it.",
         ),
         warnings=tuple(warnings),
     )

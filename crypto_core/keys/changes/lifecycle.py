@@ -71,10 +71,10 @@ def _draft_disable(reader: KeyReader, change: KeyChange, state: KeyState) -> Dra
         "Disabled",
         "DisableKey",
         reader.tokens(state),
-        does=("The key neither wraps nor opens data keys until it is enabled again.",),
+        does=("The key can't wrap or open data keys until it is enabled again.",),
         does_not=(
-            f"Does not delete anything. Back with: {_enable(state)}.",
-            "Does not close data keys that somebody has opened already.",
+            f"Deletes nothing. Undo it with: {_enable(state)}.",
+            "Does not affect data keys that were already opened.",
         ),
     )
 

@@ -73,7 +73,7 @@ class TokensAtRisk:
             return "no token"
         parts = [counted(self.under, "token")]
         if self.doubtful:
-            parts.append(f"{self.doubtful:,} of which the key is not known")
+            parts.append(f"{self.doubtful:,} whose key is not known")
         if self.gaps:
             parts.append("not all could be counted")
         return ", ".join(parts)

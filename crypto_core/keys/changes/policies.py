@@ -52,7 +52,7 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
         does=("The whole policy is replaced by the one that is given.",),
         does_not=(
             "Does not touch grants, nor what IAM policies allow where the key's policy names the account.",
-            "Does not close data keys that somebody has opened already.",
+            "Does not affect data keys that were already opened.",
         ),
         warnings=tuple(warnings),
         policy_changes=tuple(str(c) for c in found.changes),

@@ -162,7 +162,7 @@ class KeyReader:
 
 
 def at_risk(status: Status, key_arn: str, backups: int | None) -> TokensAtRisk:
-    """Return the tokens under a key by a status; those of which the key is not known are doubtful."""
+    """Return the tokens under a key by a status; those whose key is not known are doubtful."""
     doubtful = sum(
         share.tokens
         for share in status.keys

@@ -67,7 +67,7 @@ def require_state(state: KeyState, *allowed: str, remedy: str) -> None:
     """Raise RefusedError unless the key is in one of these states."""
     if state.state not in allowed:
         raise RefusedError(
-            f"{state.name} is {state.state or 'in a state that is not known'}; this takes a key that is "
+            f"{state.name} is {state.state or 'in an unknown state'}; this takes a key that is "
             f"{' or '.join(allowed)}.",
             remedy=remedy,
         )

@@ -215,7 +215,7 @@ def _require_unchanged(plan: ChangePlan, now: ChangePlan) -> None:
     if changed:
         raise RefusedError(
             f"{plan.key_name} has changed since the preview: {'; '.join(changed)}. Nothing was sent.",
-            remedy="Look at a new preview.",
+            remedy="Open a new preview.",
         )
 
 
@@ -236,7 +236,9 @@ def _stop(stopped: KeydeckError, calls: CallRecorder, *, there: bool) -> str:
     done = ", ".join(f"kms:{operation}" for operation in calls.done)
     after = f" Done before that: {done}." if done else ""
     if isinstance(stopped, MAYBE_DONE) and calls.trying:
-        seen = "its effect is there" if there else "its effect was not seen, but it may have been done"
+        seen = (
+            "its effect is there" if there else "its effect could not be confirmed, but it may have been done"
+        )
         return f"{stopped} kms:{calls.trying} was sent: {seen}.{after}"
     return f"{stopped}{after}"
 

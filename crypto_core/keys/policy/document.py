@@ -90,7 +90,7 @@ def parse_policy(text: str) -> PolicyDocument:
         raise PolicyError(f"The policy is not JSON: {clean(error.msg, 80)} at {where}.") from error
     except ValueError as error:
         # A number of thousands of digits, for one.
-        raise PolicyError("The policy is not JSON that can be read.") from error
+        raise PolicyError("The policy is not readable JSON.") from error
     if not isinstance(raw, dict):
         raise PolicyError("The policy is not a JSON object.")
     given = raw.get("Statement")
@@ -150,7 +150,9 @@ def _principals(raw: Any, where: str) -> Iterator[PolicyPrincipal]:
         raise PolicyError(f'{where}: Principal is neither "*" nor an object.')
     for kind, values in raw.items():
         if kind not in _KINDS:
-            raise PolicyError(f"{where}: {clean(kind, 40)} is no kind of principal: {', '.join(_KINDS)} are.")
+            raise PolicyError(
+                f"{where}: {clean(kind, 40)} is not a kind of principal: {', '.join(_KINDS)} are."
+            )
         for value in _texts(values, f"{where}: Principal"):
             yield PolicyPrincipal(kind, value)
 

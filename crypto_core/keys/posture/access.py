@@ -65,7 +65,7 @@ def public(facts: KeyFacts, _: Estate) -> Said:
     harmless = all(powers(a.actions) == (Power.LOOK,) for a in found)
     yield facts.finding(
         Severity.MEDIUM if harmless else facts.weighed(Severity.CRITICAL),
-        f"{facts.key.name} is open to everybody" + (" to look at" if harmless else ""),
+        f"{facts.key.name} is open to everyone" + (" to look at" if harmless else ""),
         f"policy: {_told(found, facts)}; {facts.tokens_in_words()}",
         "Name the principals, or bind them with aws:PrincipalOrgID or kms:CallerAccount: "
         f"keydeck keys policy {facts.arn} --generate.",
@@ -102,7 +102,8 @@ def cross_account(facts: KeyFacts, estate: Estate) -> Said:
             facts.weighed(_worst(_harm(a) for a in foreign)),
             f"{facts.key.name} may be used from account {' and '.join(beyond[:_MOST])}",
             f"{_told(foreign, facts)}; {facts.tokens_in_words()}",
-            "If that account is meant, name it in KEYDECK_TRUSTED_ACCOUNTS; else take it out of the key "
+            "If that account is intended, name it in KEYDECK_TRUSTED_ACCOUNTS; otherwise take it "
+            "out of the key "
             "policy or revoke the grant.",
         )
     if unbound:

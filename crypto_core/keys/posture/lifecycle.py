@@ -50,7 +50,7 @@ def pending_deletion(facts: KeyFacts, estate: Estate) -> Said:
         f"DescribeKey: {key.state}{when}; {facts.tokens_in_words()}",
         f"Cancel the deletion: keydeck keys cancel-deletion {facts.arn}, then enable the key."
         if facts.guards
-        else "If the deletion is meant, nothing; else cancel it before the date.",
+        else "If the deletion is intended, do nothing; otherwise cancel it before the date.",
     )
 
 

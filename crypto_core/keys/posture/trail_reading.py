@@ -59,7 +59,7 @@ def _with_status(kms: KmsApi, trail: Trail, arn: str) -> Trail:
         return replace(trail, missing={**trail.missing, "status": error.why})
     logging = answer.get("IsLogging")
     if logging is None:
-        return replace(trail, missing={**trail.missing, "status": "CloudTrail does not tell"})
+        return replace(trail, missing={**trail.missing, "status": "CloudTrail does not say"})
     return replace(trail, logging=bool(logging))
 
 

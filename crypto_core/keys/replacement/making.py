@@ -46,7 +46,7 @@ def making(old: KeyState, accesses: Iterable[Access] | None, region: str) -> Mak
     words += [f"--{role} {shlex.quote(clean(who))}" for role in Role for who in found.get(role, ())]
     if not found.get(Role.PLATFORM):
         words.append("--platform ARN")
-        untold.append("Which role the platform has is not told by itself: name it with --platform.")
+        untold.append("Which role the platform has can't be read from the policy: name it with --platform.")
     if old.multi_region:
         words.append("--multi-region")
     if old.rotation_enabled:

@@ -296,7 +296,7 @@ class RotationReader:
         cancelled: Event | None,
     ) -> Written:
         if new.created_at is None:
-            return Written(unknown="KMS does not tell when the new key was made.")
+            return Written(unknown="KMS does not say when the new key was made.")
         begin, earliest = since or new.created_at, new.created_at
         made = f"{_under(new, status)} created:>={begin.isoformat()}"
         rows = self.inventory.page(

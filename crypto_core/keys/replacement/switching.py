@@ -169,7 +169,7 @@ def _blind(olds: tuple[KeyState, ...], since: datetime | None) -> Iterator[str]:
         elif state.last_used_at is None and (
             state.use_tracked_since is None or (since and state.use_tracked_since > since)
         ):
-            yield f"Not known: KMS does not tell the last use of {state.key_arn}"
+            yield f"Not known: KMS does not report the last use of {state.key_arn}"
 
 
 def _use(state: KeyState) -> str:
@@ -179,7 +179,7 @@ def _use(state: KeyState) -> str:
         return f"last used {in_utc(state.last_used_at)} for {state.last_used_for}; KMS does not say by whom"
     if state.use_tracked_since:
         return f"not used since {in_utc(state.use_tracked_since)}; before that KMS does not know"
-    return "KMS does not tell its last use"
+    return "KMS does not report its last use"
 
 
 def _wait(seen: RotationState) -> tuple[Instruction, ...]:

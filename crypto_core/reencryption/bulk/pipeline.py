@@ -40,7 +40,7 @@ CHANGING = "changing"
 _LOOK_SECONDS = 0.05
 _AGAIN_SECONDS = 0.1
 """The wait before a changed token is read again, doubled with each try: its row may be locked."""
-_CHANGED = f"Somebody else changed it, or held its row, each of the {TRIES} times that it was to be written."
+_CHANGED = f"Another writer changed it or locked its row on each of {TRIES} attempts."
 _MOST_CHANGED = 20
 """Batches of changed tokens that may wait before nothing new is read."""
 _LONGEST_WAIT = 5

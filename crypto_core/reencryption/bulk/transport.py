@@ -204,7 +204,7 @@ class KmsTransport:
         import orjson
 
         if self._kms.read_only and operation not in READ_ONLY_OPERATIONS:
-            raise ReadOnlyError(f"kms:{operation} is refused: Keydeck is read only.")
+            raise ReadOnlyError(f"kms:{operation} is refused: Keydeck is in read-only mode.")
         endpoint = self._endpoints.get(self._homes.get(home, "")) or await self._reached(home)
         with observed_call(self._observer, operation):
             return await self._answered(endpoint, operation, keys, orjson.dumps(parameters))

@@ -97,11 +97,11 @@ class AccessComparison:
             arns = [arn, *self.keys.replicas(arn)]
             used = self.witness.uses(list(dict.fromkeys(arns)), self.clock() - SEEN_FOR)
         except (TrailError, KmsError) as error:
-            notes.append(clean(f"Who used {arn} lately is not known: {error}", 600))
+            notes.append(clean(f"Who recently used {arn} is not known: {error}", 600))
             return None
         if used.gaps or used.covered_until is None:
             why = "; ".join(used.gaps) or "no events of that time are kept"
-            notes.append(clean(f"Who used {arn} in the last 90 days is not wholly known: {why}", 600))
+            notes.append(clean(f"Who used {arn} in the last 90 days is not fully known: {why}", 600))
         return used
 
 

@@ -226,7 +226,7 @@ class JobService:
         return self._change(job, "pause", PAUSED, (RUNNING,))
 
     def resume_job(self, job: int) -> JobView:
-        """Let a paused or failed job go on, by processes that join it. Raises JobError for another."""
+        """Resume a paused or failed job, by processes that join it. Raises JobError for another."""
         return self._change(job, "resume", RUNNING, (PAUSED, FAILED))
 
     def cancel_job(self, job: int) -> JobView:
@@ -234,7 +234,7 @@ class JobService:
         return self._change(job, "cancel", CANCELLED, (RUNNING, PAUSED, FAILED))
 
     def retry_job(self, job: int) -> int:
-        """Try the tokens anew that could not be written; returns how many. Raises JobError, journaled."""
+        """Retry the tokens that could not be written; returns how many. Raises JobError, journaled."""
         self._guard.may_change("retry")
         parts = self.parts
         actor = parts.journal.actor()

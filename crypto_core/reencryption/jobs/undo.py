@@ -217,7 +217,7 @@ def _guarded(
         if now.digest != plan.digest:
             raise RefusedError(
                 f"What is kept has changed since the preview. It was: {plan.summary}. Now: {now.summary}.",
-                remedy="Nothing was done. Look at a new preview.",
+                remedy="Nothing was done. Open a new preview.",
             )
 
     words = plan.summary[0].lower() + plan.summary[1:]

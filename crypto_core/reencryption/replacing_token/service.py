@@ -132,7 +132,7 @@ class TokenEntering:
 
         def still() -> None:
             if _digest(plan, taken(raw, plan.ref, plan.provider)) != plan.digest:
-                raise NotConfirmedError("What was agreed to is another token than the one to be written.")
+                raise NotConfirmedError("The confirmation was given for a different token.")
             if not plan.already:
                 self._still_old(plan)
 
@@ -199,7 +199,7 @@ class TokenEntering:
                 already = before == token
         if already and not replaced:
             raise RefusedError(
-                f"{ref}: this is the token that is stored, the one to be replaced.",
+                f"{ref}: this is the stored token, the one to be replaced.",
                 remedy="Have the provider issue a new one, and enter that.",
             )
         format_ = at_least(old.format, self.write_format) if old.format.protected else self.write_format
@@ -262,7 +262,7 @@ class TokenEntering:
         if liveness is not Liveness.ALIVE and not although_unchecked:
             raise RefusedError(
                 f"{plan.ref}: whether the new token is alive is not known: {reason}",
-                remedy="Nothing was written. Try again, or say that it is to be saved although not checked.",
+                remedy="Nothing was written. Try again, or choose to save it although not checked.",
             )
         return liveness, reason
 
@@ -311,6 +311,9 @@ def _already(plan: EntryPlan) -> Entered:
 
 def _changed(ref: TokenRef) -> RefusedError:
     return RefusedError(
-        f"{ref}: somebody else has changed the stored value meanwhile; theirs stays, nothing was written.",
+        (
+            f"{ref}: another writer has changed the stored value in the meantime; theirs stays, nothing "
+            "was written."
+        ),
         remedy="Look at the row: the platform may hold a new token already. If not, plan it again.",
     )

@@ -54,7 +54,7 @@ def _fault(text: str, issuer: str) -> str:
         return "the token holds white space, control characters or letters that no token has."
     found = classify(text)
     if found.format.protected or found.format is Format.DEV:
-        return "this is a stored value, sealed already, and not a token of the provider."
+        return "this is an already sealed value from the database, not a provider's token."
     prefixes = PROVIDER_PREFIXES.get(issuer)
     if prefixes is None:
         return ""

@@ -32,7 +32,7 @@ def _name(context: RuleContext, event: TrailEvent) -> str:
     about="critical where it opens the key to everybody or to another account; says what changed",
     limits="Keydeck reads the policy: everybody and other accounts are critical.",
     falsepositives=("A deployment that changes the policy",),
-    remedy="Look at it: keydeck keys policy KEY --explain. If nobody meant it, put the one before back: "
+    remedy="Look at it: keydeck keys policy KEY --explain. If it was not intended, put the one before back: "
     "keydeck keys put-policy.",
 )
 def policy_replaced(context: RuleContext, event: TrailEvent) -> Judgement:
@@ -102,8 +102,8 @@ def _difference(context: RuleContext, event: TrailEvent, policy: PolicyDocument,
     filters={"userIdentity.invokedBy|endswith": ".amazonaws.com"},
     limits="Keydeck tells grants to other accounts also where a service makes them.",
     falsepositives=("An administrator who gives a role access for a while",),
-    remedy="If nobody meant it: keydeck keys revoke-grant. A grant needs no policy and is easily overlooked; "
-    "whoever may create grants can pass them on.",
+    remedy="If it was not intended: keydeck keys revoke-grant. A grant needs no policy and is easily "
+    "overlooked; whoever may create grants can pass them on.",
 )
 def grant_created(context: RuleContext, event: TrailEvent) -> Judgement | None:
     """To whom, and what for. What services grant themselves or roles of the key's account is their work.

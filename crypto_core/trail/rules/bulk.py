@@ -162,11 +162,11 @@ def _failed(
     return found(
         severity,
         principal,
-        f"{name_of(principal)} was refused again and again",
+        f"{name_of(principal)} was denied again and again",
         f"{what} within {MINUTES} minutes from {burst.since:%Y-%m-%d %H:%M} UTC on{usual}: "
         f"{listed(dict.fromkeys(f'{e.name} {e.error_code}' for e in events))}; from {where_from(events)}; "
         f"by {principal}",
-        "Whoever tries out what it may do is no program of yours, or one that was deployed wrongly. See what "
+        "Whatever probes its permissions is not one of your programs, or was deployed wrongly. See what "
         f"it was allowed: keydeck events principal {principal}.",
         events,
     )

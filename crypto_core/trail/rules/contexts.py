@@ -57,7 +57,7 @@ def context_wrong(context: RuleContext) -> Said:
         yield found(
             Severity.LOW if keydeck else severity,
             principal,
-            f"{name_of(principal)} offered envelopes that KMS could not open",
+            f"{name_of(principal)} sent envelopes that KMS could not open",
             f"{calls(number)}: {listed(dict.fromkeys(e.error_code for e in events))} from "
             + where_from(events)
             + (f"; for {tokens}" if tokens else "; without a token's encryption context")
@@ -86,7 +86,7 @@ def context_wrong(context: RuleContext) -> Said:
     ),
 )
 def context_missing(context: RuleContext) -> Said:
-    """Yield who opened something without a row's context under a key whose tokens are all v2.
+    """Yield who opened something without a row's encryption context under a key whose tokens are all v2.
 
     Only where that was so before the window: while v1 moves to v2 both are normal.
     """
@@ -114,7 +114,10 @@ def context_missing(context: RuleContext) -> Said:
         yield found(
             Severity.HIGH if before.get((key, principal)) is None else Severity.HIGH.lowered(),
             principal,
-            f"{name_of(principal)} opened something under {context.key(first)} without a row's context",
+            (
+                f"{name_of(principal)} opened something under {context.key(first)} without a row's "
+                "encryption context"
+            ),
             f"{calls(unnamed)} without keydeck:table, column and id; before, {by_key[key][0]:,} of "
             f"{sum(by_key[key]):,} Decrypts under this key named a token; from {where_from(events)}; "
             f"by {principal}; key {first}",

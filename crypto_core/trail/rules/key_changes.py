@@ -43,8 +43,10 @@ def _name(context: RuleContext, event: TrailEvent) -> str:
     techniques=(NO_RECOVERY,),
     names=("DisableKey",),
     undo="EnableKey",
-    remedy="Nothing under it can be opened until keydeck keys enable. Ask who did it; if nobody of yours, "
-    "take the permission away first.",
+    remedy=(
+        "Nothing under it can be opened until keydeck keys enable. Ask who did it; if it was none of "
+        "yours, take the permission away first."
+    ),
 )
 def disabled(context: RuleContext, event: TrailEvent) -> Judgement:
     retired = context.keys.is_retired(event.key_arns)
@@ -213,7 +215,7 @@ def ransom(context: RuleContext) -> Said:
             f"DisableKey by {done[0].principal.arn} at {done[0].time:%Y-%m-%d %H:%M:%S} UTC, "
             f"ScheduleKeyDeletion {_long(apart)} later by {event.principal.arn} from {where_from([event])}"
             + ("; the key is retired, as expected" if retired else ""),
-            "So keys are held to ransom. keydeck keys cancel-deletion, then enable; take away the "
+            "This is how keys are held to ransom. keydeck keys cancel-deletion, then enable; take away the "
             "credentials that did it; make a new key that they can't reach.",
             [done[0], event],
         )

@@ -25,7 +25,7 @@ _PRIVATE = tuple(
 _ROAMS = 10
 """Who came from so many networks comes from a new one as a matter of course."""
 _SELECTION = {"eventSource": KMS, "eventName": ["Decrypt", "ReEncrypt"]}
-_ASK = "Ask whoever is behind it. If nobody is, take its permission away and follow what it opened: "
+_ASK = "Ask its owner. If it has none, take its permission away and follow what it opened: "
 
 
 def _sigma(falsepositive: str) -> Sigma:
@@ -71,7 +71,7 @@ def family(agent: str) -> str:
 
 @rule(
     "event-decrypt-new-principal",
-    "Decrypt by a principal that never did so before",
+    "Decrypt by a principal that never decrypted before",
     Severity.HIGH,
     Facts.EVENTS,
     about="never before in the store's own history",
@@ -91,7 +91,7 @@ def new_principal(context: RuleContext) -> Said:
         yield found(
             Severity.MEDIUM if known else Severity.HIGH,
             principal,
-            f"{name_of(principal)} opened something for the first time",
+            f"{name_of(principal)} decrypted for the first time",
             f"Decrypt or ReEncrypt {times(group.events)} from {where_from(events)} under "
             f"{listed(context.key(arn) for g in keys for arn in g.values[0].split(' '))}; by {principal}; "
             + ("it made other calls before; " if known else "no call of it before; ")
@@ -119,7 +119,7 @@ def new_network(context: RuleContext) -> Said:
         yield found(
             severity,
             principal,
-            f"{name_of(principal)} opened something from a new network",
+            f"{name_of(principal)} decrypted from a new network",
             f"{times(sum(g.events for g in groups)).capitalize()} from {listed(outside or new)}"
             f" ({listed(addresses)}); before from {listed(sorted(before))}; by {principal}",
             "If the platform has not moved, its credentials may be used elsewhere: rotate them. "
@@ -143,7 +143,7 @@ def new_agent(context: RuleContext) -> Said:
         yield found(
             Severity.MEDIUM,
             principal,
-            f"{name_of(principal)} opened something with other software than before",
+            f"{name_of(principal)} decrypted with software it never used before",
             f"{times(sum(g.events for g in groups)).capitalize()} with {listed(new)} ({listed(agents, 2)}); "
             f"before with {listed(sorted(before))}; by {principal}",
             "Compare with what was deployed. " + _ASK + f"keydeck events principal {principal}.",
@@ -193,12 +193,12 @@ def human(context: RuleContext) -> Said:
         yield found(
             Severity.LOW if usual or program else Severity.MEDIUM,
             principal,
-            f"{name_of(principal)}, a person's identity, opened something",
+            f"{name_of(principal)} decrypted (a person's identity, not a service role)",
             f"Decrypt or ReEncrypt {times(sum(g.events for g in groups))} from {where_from(events)} with "
             f"{listed((family(g.values[1]) for g in groups), 3)}; by {principal}"
             + ("; as before" if usual else "")
             + ("; the software is an SDK: perhaps a program with a user's access key" if program else ""),
-            "People need no data keys: tokens are opened by the platform. Ask why; take kms:Decrypt away.",
+            "People don't need data keys: the platform opens tokens. Ask why; take kms:Decrypt away.",
             events,
         )
 

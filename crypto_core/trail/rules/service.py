@@ -133,5 +133,5 @@ def _bounded(rule: str, said: Iterable[Finding | Gap]) -> list[Finding | Gap]:
     more = len(findings) - MOST_FINDINGS
     if more > 0:
         worst = findings[MOST_FINDINGS].severity
-        gaps.append(Gap(f"CloudTrail events: {more:,} more findings of {rule} are not told", worst))
+        gaps.append(Gap(f"CloudTrail events: {more:,} more findings of {rule} are not listed", worst))
     return [*gaps, *findings[:MOST_FINDINGS]]

@@ -86,7 +86,7 @@ def settled(window: TimeWindow, now: datetime) -> TimeWindow:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Records that were read: events to keep, how many there were, and how many are no records."""
+    """Records that were read: events to keep, how many there were, and how many are not records."""
 
     kept: tuple[TrailEvent, ...]
     records: int

@@ -52,10 +52,10 @@ def event_of(row: Row) -> TrailEvent:
     except (IndexError, ValueError) as error:
         raise EventStoreError(
             f"The event store's record {row[0]} is damaged.",
-            remedy="Move the store away, then import or pull the events anew.",
+            remedy="Move the store away, then import or pull the events again.",
         ) from error
     if found is None:
-        raise EventStoreError(f"The event store's record {row[0]} is no event.")
+        raise EventStoreError(f"The event store's record {row[0]} is not an event.")
     return found
 
 

@@ -171,7 +171,7 @@ class StoreFile:
             if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 raise EventStoreError(
                     f"The event store {where} is damaged, or no event store.",
-                    remedy="Move it away, then import or pull the events anew.",
+                    remedy="Move it away, then import or pull the events again.",
                 ) from error
             if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise EventStoreError(

@@ -107,7 +107,7 @@ class Suppressions:
         if not rule:
             raise RefusedError("Which rule's findings?", remedy="keydeck findings names the rule of each.")
         if not reason:
-            raise RefusedError("A suppression needs a reason.", remedy="Say why this is expected: --reason.")
+            raise RefusedError("A suppression needs a reason.", remedy="Give the reason with --reason.")
         if not 1 <= days <= MOST_DAYS:
             raise RefusedError(f"A suppression lasts from 1 to {MOST_DAYS} days.", remedy="Give --days.")
         at = self._clock().replace(microsecond=0)

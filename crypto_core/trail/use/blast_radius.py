@@ -75,7 +75,7 @@ class BlastRadius:
     tokens_reachable: int | None
     """Tokens in reach, with those under the keys of which the material is not told."""
     unknown_key: int | None
-    """v1 tokens of which the key is not known: they may be in reach too."""
+    """v1 tokens whose key is not known: they may be in reach too."""
     data_keys: int
     operations: Tallies
     addresses: Tallies
@@ -162,13 +162,13 @@ def _assumptions(radius: BlastRadius) -> Iterator[str]:
         )
     if len(radius.who.arns) + radius.who.further > 1:
         number = len(radius.who.arns) + radius.who.further
-        yield f"The name means {counted(number, 'principal')}: told together."
+        yield f"The name means {counted(number, 'principal')}: reported together."
     if radius.data_keys:
         yield (
-            f"It had {counted(radius.data_keys, 'data key')} made without naming a row: what was sealed with "
-            "them, it can open; which tokens these are, no record says."
+            f"It generated {counted(radius.data_keys, 'data key')} without naming a row: it can "
+            "open what was sealed with them; no record says which tokens those are."
         )
     if radius.unknown_key:
-        yield f"v1 tokens of which the key is not known: {radius.unknown_key:,}. They may be in reach too."
+        yield f"v1 tokens whose key is not known: {radius.unknown_key:,}. They may be in reach too."
     if radius.last is not None:
         yield f"Its last call in the store was at {at(radius.last)}."

@@ -27,15 +27,16 @@ NAMED = (
     "token."
 )
 UNNAMED = (
-    "CloudTrail can't name this token: a v1 envelope has no encryption context. What is told instead is "
-    "every call that opened something under its key material without naming a token: this token, or another."
+    "CloudTrail can't name this token: a v1 envelope has no encryption context. Listed instead is "
+    "every call that opened something under its key material without naming a token: this token, "
+    "or another."
 )
 UNSEALED = {
     Format.PLAINTEXT: "It is stored in plaintext: reading it takes no call of KMS, so CloudTrail says "
     "nothing.",
     Format.DEV: "It is in dev format, under a key that is public: opening it takes no call of KMS, so "
     "CloudTrail says nothing.",
-    Format.UNRECOGNISED: "It is stored as plaintext or damaged: CloudTrail says nothing of who reads it.",
+    Format.UNRECOGNISED: "It is stored as plaintext or damaged: CloudTrail can't say who reads it.",
     Format.EMPTY: "It is empty: there is nothing to open.",
 }
 
@@ -174,7 +175,7 @@ def statements_about(
         else:
             yield (
                 f"Until {at(use.replaced_at)} it was stored as v1 under {use.key_arn}, of which CloudTrail "
-                "can't name the token: what is told of that is what could have opened it."
+                "can't name the token: for that time, only what could have opened it is listed."
             )
         if use.since is None:
             yield "When it was sealed is not known, so all calls in the store are counted."

@@ -28,7 +28,7 @@ def copy(table: Table[Row], listing: Listing[Row], facts: Facts, what: str) -> N
         case "reference":
             _copy_cell(table, listing.reference(row))
         case "marked" if table.marks.whole:
-            _complain(table, "All of the filter is too much for a clipboard: E exports it.")
+            _complain(table, "Too many rows for the clipboard: E exports them.")
         case "row" | "marked":
             _copy_rows(table, listing, table.marks.rows if what == "marked" and table.marks else (row,))
         case _:

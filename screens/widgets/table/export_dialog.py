@@ -41,9 +41,7 @@ class ExportDialog(FileDialog, Generic[Row]):
         """What is written, where to, and the way back."""
         with Vertical(classes="frame") as frame:
             frame.border_title = Content("Export")
-            yield Static(
-                Content(f"{self._what()}\nA name that ends in .csv gives CSV, in .jsonl JSON lines.")
-            )
+            yield Static(Content(f"{self._what()}\nA name ending in .csv writes CSV, in .jsonl JSON Lines."))
             yield from self.asking("")
 
     def on_mount(self) -> None:

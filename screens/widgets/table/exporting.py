@@ -34,7 +34,7 @@ def export(
     """
     writer_of = WRITERS.get(path.suffix.lower())
     if writer_of is None:
-        raise ExportError(f"{path}: a file's name ends in .csv or .jsonl.")
+        raise ExportError(f"{path}: the file name must end in .csv or .jsonl.")
     count = 0
     with new_file(path) as file:
         writer = writer_of(file)

@@ -27,7 +27,7 @@ PAGE = 200
 REREAD = 200
 """Up to so many rows are read again one by one; more than that, and the list is asked for anew."""
 
-CANCELLED = Trouble("Cancelled: what is shown was there before.", "r asks again.")
+CANCELLED = Trouble("Cancelled: showing what was loaded before.", "r asks again.")
 
 
 class PageKind(Enum):

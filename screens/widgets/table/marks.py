@@ -54,7 +54,7 @@ class Marks(Generic[Row]):
         self.filter = expression
 
     def clear(self) -> None:
-        """Take all marks away."""
+        """Clear all marks."""
         self._rows.clear()
         self.filter = None
 

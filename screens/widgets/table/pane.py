@@ -322,12 +322,12 @@ class TablePane(Actor, Vertical, Generic[Row]):
                 self._mark(row, marked=True)
 
     def do_mark_all(self) -> None:
-        """Mark all that the filter lets through, those that aren't held too."""
+        """Mark all rows that match the filter, those that aren't held too."""
         self.table.marks.mark_all(self.feed.shown.filter)
         self._marked()
 
     def do_unmark(self) -> None:
-        """Take all marks away."""
+        """Clear all marks."""
         self.table.marks.clear()
         self._marked()
 
@@ -345,7 +345,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
         copy(self.table, self.listing, self.facts, what or "cell")
 
     def do_copy_rows(self) -> None:
-        """Send the marked rows, or the one under the cursor, to the clipboard, cells parted by tabs."""
+        """Copy the marked rows, or the one under the cursor, cells parted by tabs."""
         copy(self.table, self.listing, self.facts, "marked")
 
     def do_export(self, path: str) -> None:
@@ -356,7 +356,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
         self.app.push_screen(dialog)
 
     def do_cancel(self) -> None:
-        """Stop asking; what was shown before stays."""
+        """Stop loading; what is shown stays."""
         self.feed.cancel()
 
     # What the screen asks for

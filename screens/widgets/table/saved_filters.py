@@ -29,7 +29,7 @@ class SavedFilters(Dialog[str | None]):
     SavedFilters #name { border: none; height: 1; padding: 0 1; background: $panel; margin-top: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("delete,D", "forget", "forget", tooltip="Forget the filter under the cursor"),
+        Binding("delete,D", "forget", "forget", tooltip="Delete the filter under the cursor"),
     ]
 
     def __init__(self, memory: Memory, table: str, current: str) -> None:
@@ -65,7 +65,7 @@ class SavedFilters(Dialog[str | None]):
         filters = self._memory.saved_filters(self._table)
         none = self.query_one("#none", Static)
         none.display = not filters
-        none.update(Content("No filter is saved. Set one with / and save it here, then type @NAME after /."))
+        none.update(Content("No saved filters. Set one with /, save it here, then type @NAME after /."))
         lines = self.query_one(LineList)
         lines.display = bool(filters)
         lines.write(self._lines)
@@ -94,7 +94,7 @@ class SavedFilters(Dialog[str | None]):
         self._show()
 
     def action_forget(self) -> None:
-        """Forget the filter under the cursor."""
+        """Delete the filter under the cursor."""
         line = self.query_one(LineList).current
         if line is not None:
             self._memory.forget_filter(self._table, str(line.target))

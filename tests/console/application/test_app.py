@@ -46,7 +46,7 @@ async def test_help_lists_what_can_be_done_here_and_what_cannot_now() -> None:
         told = " ".join(d.says().split())
         assert "Same data keys under another KMS key; no recovery (read-only)" in told
         assert "Open the tokens; say only whether they opened" in d.says()
-        assert "Leave Keydeck at once" in d.says()
+        assert "Quit now" in d.says()
         await d.press("escape")
         assert isinstance(d.app.screen, ConnectionsScreen)
 

@@ -109,7 +109,7 @@ async def test_a_second_console_approves_a_revocation_and_a_third_only_reads(
         # Ana can't be her own second person.
         await deck.press("H")
         await decide(deck)
-        await patiently(deck, lambda: any("nobody approves their own" in toast for toast in deck.toasts()))
+        await patiently(deck, lambda: any("nobody can approve their own" in toast for toast in deck.toasts()))
         await deck.press("escape")
 
         plan = await asyncio.to_thread(asyncio.run, approve())

@@ -122,7 +122,7 @@ def test_a_reader_that_demands_v2_opens_no_v1(kms: KmsApi, new_key: Callable[[],
 @pytest.mark.parametrize("setting", ["write_format", "least_format"])
 @pytest.mark.parametrize("format_", [Format.DEV, Format.PLAINTEXT, Format.EMPTY])
 def test_only_envelope_formats_can_be_written_or_demanded(kms: KmsApi, setting: str, format_: Format) -> None:
-    with pytest.raises(SettingsError, match="no format of envelopes"):
+    with pytest.raises(SettingsError, match="not an envelope format"):
         TokenCipher(KmsKeyring(kms, write_key="alias/x"), **{setting: format_})  # type: ignore[arg-type]
 
 
@@ -133,7 +133,7 @@ def test_encrypt_fails_when_what_it_sealed_does_not_open_to_the_token(
     stored = cipher.encrypt(TOKEN).stored
     seal = cipher_module.seal
     monkeypatch.setattr(
-        cipher_module, "seal", lambda _, *rest, **more: seal(Secret.of("another token"), *rest, **more)
+        cipher_module, "seal", lambda _, *rest, **more: seal(Secret.of("a different token"), *rest, **more)
     )
     for use in (lambda: cipher.encrypt(TOKEN), lambda: cipher.reencrypt(stored)):
         with pytest.raises(AuthenticationFailedError, match="does not hold the token"):

@@ -125,7 +125,7 @@ def test_rewrap_fails_when_what_opens_is_not_the_token(
     old, new = new_key(), new_key()
     cipher = TokenCipher(KmsKeyring(kms, write_key=old, trusted=[new]))
     stored = cipher.encrypt(TOKEN).stored
-    opened = iter([Secret.of(TOKEN), Secret.of("another token")])
+    opened = iter([Secret.of(TOKEN), Secret.of("a different token")])
     monkeypatch.setattr(cipher_module, "open_envelope", lambda *_: next(opened))
     with pytest.raises(AuthenticationFailedError, match="does not hold the token") as caught:
         cipher.rewrap(stored, new)

@@ -31,7 +31,7 @@ def test_a_press_is_enough_for_one_token_and_for_nothing_more() -> None:
     for enough in (Deed(Danger.NONE), Deed(Danger.CONFIRM)):
         assert require(Consent.pressed(enough), enough).origin is Origin.PRESSED
     several = Deed(Danger.TYPED)
-    with pytest.raises(NotConfirmedError, match="12000 has to be typed"):
+    with pytest.raises(NotConfirmedError, match="type 12000 to confirm"):
         require(Consent.pressed(several), several)
 
 
@@ -133,11 +133,11 @@ def refused(services: Container) -> list[JournalEntry]:
 @pytest.mark.parametrize(
     ("consent", "says"),
     [
-        (lambda plan, other: None, "Nobody has agreed"),
-        (lambda plan, other: Consent.pressed(plan), "has to be typed"),
-        (lambda plan, other: Consent.typed(plan, "2"), "What was typed is not 3"),
-        (lambda plan, other: Consent.typed(other, "3"), "something else"),
-        (lambda plan, other: Consent.by_option(other), "something else"),
+        (lambda plan, other: None, "not been confirmed"),
+        (lambda plan, other: Consent.pressed(plan), "Pressing a button is not enough"),
+        (lambda plan, other: Consent.typed(plan, "2"), "The text typed is not 3"),
+        (lambda plan, other: Consent.typed(other, "3"), "a different"),
+        (lambda plan, other: Consent.by_option(other), "a different"),
     ],
     ids=["none", "pressed", "wrong number", "typed for another plan", "option for another plan"],
 )

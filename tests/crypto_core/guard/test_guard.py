@@ -86,7 +86,7 @@ def test_read_only_nothing_may_be_changed_and_nothing_is_journaled() -> None:
         one.may_change("disable a key")
     with pytest.raises(ReadOnlyError, match="Cannot disable"):
         agree(one, Consent.pressed(Planned()))
-    assert plan(one) == ("p", ("The dry run was not journaled: Keydeck is read only.",))
+    assert plan(one) == ("p", ("The dry run was not journaled: Keydeck is in read-only mode.",))
     assert paper.entries == []
 
 

@@ -147,7 +147,7 @@ def test_what_the_events_do_not_tell_is_noted(services: Container, key: Callable
     old, new = key(allow(aws(PLATFORM))), key(allow(aws(PLATFORM)))
     witness = Seen({}, gaps=("eu-west-1: not fetched",))
     (note,) = comparison(services, witness).compare_access(old, new).notes
-    assert note.endswith("is not wholly known: eu-west-1: not fetched")
+    assert note.endswith("is not fully known: eu-west-1: not fetched")
     witness.trouble = EventStoreError("The store is damaged.")
     assert "The store is damaged." in comparison(services, witness).compare_access(old, new).notes[0]
 

@@ -72,7 +72,7 @@ class CensusSection(ReportSection):
         lead += (
             f"After: {moment_utc(census.after_at)}, evidence {census.after_evidence}."
             if census.after_at
-            else "There is no second census, so nothing is known of after."
+            else "There is no second census, so the state afterwards is not known."
         )
         return ShownSection(
             "census",

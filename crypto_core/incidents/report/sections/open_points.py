@@ -66,9 +66,7 @@ class OpenPointsSection(ReportSection):
         return ShownSection(
             "open-points",
             "Open points",
-            tables=(
-                table("What is left, or not proved", "Severity|About|What", rows, "Nothing is left open."),
-            ),
+            tables=(table("Open points", "Severity|About|What", rows, "No open points."),),
         )
 
 
@@ -118,7 +116,7 @@ def _of_tokens(sources: Sources) -> Iterator[OpenPoint]:
         verb = "is" if tokens.alive == 1 else "are"
         yield OpenPoint(Severity.HIGH, "Tokens", f"{counted(tokens.alive, 'token')} {verb} still alive.")
     if tokens.not_known:
-        unknown = f"Of {counted(tokens.not_known, 'token')} nobody has said whether it is alive."
+        unknown = f"{counted(tokens.not_known, 'token')}: whether alive is not known."
         yield OpenPoint(Severity.MEDIUM, "Tokens", unknown)
     for reference, how in sorted(by_hand.items())[:BY_HAND_SHOWN]:
         yield OpenPoint(Severity.HIGH, reference, f"To be revoked by hand: {how or 'how was not recorded'}")

@@ -272,11 +272,11 @@ class VouchingSection(ReportSection):
         )
         return ShownSection(
             "signature",
-            "What vouches for this report",
+            "Integrity of this report",
             lead="Signed is the JSON form of this report, made at the same moment: whoever may ask the key"
             " can verify it. This is its digest."
             if signature
-            else "Nobody has signed this report: it proves no more than whoever hands it on. The digest is"
+            else "This report is not signed: it is only as trustworthy as whoever passes it on. The digest is"
             " that of its JSON form, made at the same moment.",
             facts=facts(
                 ("Journal", self.journal_state),

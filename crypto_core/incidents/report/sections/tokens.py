@@ -83,7 +83,9 @@ class TokensSection(ReportSection):
             "tokens",
             "Tokens and jobs",
             facts=facts(*((name, f"{n:,}" if n is not None else quiet("not counted")) for name, n in counts)),
-            tables=(table("Jobs", "Job|What|State|Tokens|Done|Given up|Told by", rows, "No job was begun."),),
+            tables=(
+                table("Jobs", "Job|What|State|Tokens|Done|Given up|Told by", rows, "No job was started."),
+            ),
         )
 
 

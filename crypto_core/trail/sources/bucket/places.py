@@ -76,7 +76,7 @@ def place_at(address: str, region: str) -> TrailBucket:
     found = _ADDRESS.fullmatch(address)
     if found is None:
         raise SettingsError(
-            f"{clean(address, 100)!r} is no address in S3.", remedy="Write it as s3://bucket/prefix."
+            f"{clean(address, 100)!r} is not an S3 address.", remedy="Write it as s3://bucket/prefix."
         )
     written = (found["prefix"] or "").rstrip("/")
     names = takewhile(lambda name: f"{name}/" != LOGS, written.split("/") if written else ())

@@ -64,7 +64,7 @@ class Athena:
             raise SettingsError("No table of Athena is set up.", remedy=_SET_TABLE)
         if not _TABLE.fullmatch(settings.table):
             raise SettingsError(
-                f"{clean(settings.table, 100)!r} is no table of Athena.",
+                f"{clean(settings.table, 100)!r} is not an Athena table.",
                 remedy=_SET_TABLE,
             )
         if not settings.output and not settings.workgroup:

@@ -144,7 +144,7 @@ class Engines:
             total += len(some)
             if None in found:
                 whole = False
-                tally.gap(f"{engine.name}: {found.count(None)} rows are no records.")
+                tally.gap(f"{engine.name}: {found.count(None)} rows are not records.")
             kept = [e for e in found if e is not None and _wanted(e, asked, plan.regions)]
             regions |= {event.region: None for event in kept}
             stop_if(pull.cancelled)
@@ -194,7 +194,7 @@ class Engines:
         found = _STORE.fullmatch(arn)
         if found is None:
             raise SettingsError(
-                f"{clean(arn, 200)!r} is no event data store.",
+                f"{clean(arn, 200)!r} is not an event data store.",
                 remedy=_SET_STORE,
             )
         return Lake(self.kms, arn, found["id"], found["region"])

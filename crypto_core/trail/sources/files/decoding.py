@@ -170,7 +170,7 @@ def _of_lines(lines: Iterator[bytes]) -> Iterator[object]:
         trouble = error.message + (f" Before that, {counted(read, 'line')} were read." if read else "")
     if unread:
         trouble += (
-            f" {unread:,} of its {read + unread:,} lines are no JSON, the first is line {first_unread:,}."
+            f" {unread:,} of its {read + unread:,} lines are not JSON, the first is line {first_unread:,}."
         )
     if trouble:
         raise UnreadableError(trouble.strip())
@@ -182,7 +182,7 @@ def _of_several(content: bytes) -> Iterator[object]:
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
-        raise UnreadableError("It is no JSON.") from error
+        raise UnreadableError("It is not JSON.") from error
     place, documents = 0, 0
     while (place := _space(text, place)) < len(text):
         document: Any = None
@@ -190,7 +190,7 @@ def _of_several(content: bytes) -> Iterator[object]:
             document, place = decoder.raw_decode(text, place)
         except (ValueError, RecursionError) as error:
             if not documents:
-                raise UnreadableError("It is no JSON, or cut short.") from error
+                raise UnreadableError("It is not JSON, or cut short.") from error
             raise UnreadableError(f"What follows its first {documents:,} JSON documents is none.") from error
         documents += 1
         yield from records_of(document)

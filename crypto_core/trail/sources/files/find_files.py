@@ -108,7 +108,7 @@ def _unread(path: str, trouble: str) -> FoundFile:
     return FoundFile(os.fsencode(path), trouble=trouble)
 
 
-NO_FILE = "It is no plain file. What a pipe brings is read as -"
+NO_FILE = "It is not a plain file. What a pipe brings is read as -"
 
 
 def why(error: OSError) -> str:

@@ -25,7 +25,7 @@ from crypto_core.reencryption.plan import Verb
 ANA = "arn:aws:sts::123456789012:assumed-role/oncall/ana"
 BEN = "arn:aws:sts::123456789012:assumed-role/oncall/ben"
 EVE = "arn:aws:iam::123456789012:user/eve"
-PLAN = {"does": ["The key neither wraps nor opens."], "tokens": 0}
+PLAN = {"does": ["The key can't wrap or open."], "tokens": 0}
 
 
 @dataclass(slots=True)
@@ -113,7 +113,7 @@ def test_a_second_person_approves_and_it_goes_through_once(desk: Desk) -> None:
 def test_nobody_approves_their_own_on_whatever_console(desk: Desk, again: str) -> None:
     error = wanted(desk.of(ANA))
     (waiting,) = desk.of(again).requests()
-    with pytest.raises(RefusedError, match="nobody approves their own"):
+    with pytest.raises(RefusedError, match="nobody can approve their own"):
         desk.of(again).decide(waiting.id, approve=True)
     assert wanted(desk.of(ANA)).request == error.request
     assert ("approvals approve", "refused") in [entry[:2] for entry in desk.told()]
@@ -152,7 +152,7 @@ def test_a_denial_ends_it_also_after_an_approval(desk: Desk) -> None:
     for book in (ben, eve):
         with pytest.raises(RefusedError, match=r"is denied by .*user/eve"):
             book.decide(request, approve=True)
-    with pytest.raises(RefusedError, match=r"user/eve has denied it") as caught:
+    with pytest.raises(RefusedError, match=r"denied by .*user/eve") as caught:
         ana.require("keys disable", "Disable alias/tokens-old", "d1", PLAN)
     assert error.request in str(caught.value)
     desk.now += timedelta(minutes=30)

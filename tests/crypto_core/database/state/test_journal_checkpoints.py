@@ -243,7 +243,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(change: dict[str, Any]) -> None
     }
     assert isinstance(checkpoint_of(document), Checkpoint)
     assert checkpoint_of(document).at.utcoffset() == timedelta(0)
-    with pytest.raises(RefusedError, match="no checkpoint"):
+    with pytest.raises(RefusedError, match="not a checkpoint"):
         checkpoint_of(document | change)
-    with pytest.raises(RefusedError, match="no checkpoint"):
+    with pytest.raises(RefusedError, match="not a checkpoint"):
         checkpoint_of({})

@@ -96,7 +96,7 @@ def test_open_points_name_what_was_skipped_not_proved_not_covered_and_left_by_ha
         "CloudTrail could not be asked in eu-north-1. Reason given: The trail there is switched off"
     )
     assert gap == "medium: Evidence 17, Census at the end: Not whole: Region eu-north-1 did not answer."
-    assert unknown == "medium: Tokens: Of 1 token nobody has said whether it is alive."
+    assert unknown == "medium: Tokens: 1 token: whether alive is not known."
 
 
 def test_a_failed_check_is_worse_than_an_unseen_one_and_no_check_at_all_is_told(finished: Sample) -> None:

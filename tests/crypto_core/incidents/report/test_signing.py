@@ -135,7 +135,7 @@ def test_a_signed_report_is_not_judged_without_a_key(exported: str) -> None:
     "refusal",
     [
         KmsAccessDeniedError("role/oncall may not sign.", operation="Sign", action="kms:Sign"),
-        ReadOnlyError("Cannot sign: Keydeck is read only."),
+        ReadOnlyError("Cannot sign: Keydeck is in read-only mode."),
         SettingsError("KMS key alias/x can't sign."),
     ],
 )

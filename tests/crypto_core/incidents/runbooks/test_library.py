@@ -45,7 +45,9 @@ def test_built_in_runbooks_that_are_missing_are_told(tmp_path: Path, monkeypatch
     (tmp_path / "a.toml").write_text(ONE.format("ours"))
     shelf = RunbookLibrary(tmp_path).read()
     assert [r.id for r in shelf.runbooks] == ["ours"]
-    assert shelf.troubles == ("The built-in runbooks are missing: Keydeck is not whole. Install it again.",)
+    assert shelf.troubles == (
+        "The built-in runbooks are missing: the installation is incomplete. Install it again.",
+    )
 
 
 def test_a_broken_file_is_told_and_hides_no_other(tmp_path: Path) -> None:

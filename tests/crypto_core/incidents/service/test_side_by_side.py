@@ -66,7 +66,7 @@ def test_an_action_is_run_by_one_at_a_time_and_others_run_beside_it(
 
     def meanwhile(_: Any) -> None:
         doubles.hooks.clear()
-        with pytest.raises(RefusedError, match="being run right now, begun by ana"):
+        with pytest.raises(RefusedError, match="running right now, started by ana"):
             act(ben, incident, "lock")
         act(ben, incident, "replace")
 

@@ -67,7 +67,7 @@ def test_what_an_action_did_is_kept_where_its_check_does_not_pass_yet(
     done = ana.finish(incident, "replace")
     assert (done.state, done.reason) == (StepState.DONE, step.trouble), "the operator judges what is left"
     assert ana.reopen(incident, "replace", "Another one").reason == ""
-    with pytest.raises(RefusedError, match="its action came to no end"):
+    with pytest.raises(RefusedError, match="its action did not finish"):
         ana.finish(incident, "replace")
     doubles.results.clear()
     act(ana, incident, "replace")

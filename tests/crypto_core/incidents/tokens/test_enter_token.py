@@ -165,7 +165,7 @@ def test_what_the_platform_writes_meanwhile_stays(
     inputs = {"reference": str(ref), "token": Secret.of(CANARY)}
     plan = stage.plan(ENTER, **inputs)
     put(platform, ref, TokenCipher(stage.container.keyring).encrypt("gho_" + "u" * 36).stored)
-    with pytest.raises(RefusedError, match="somebody else has changed"):
+    with pytest.raises(RefusedError, match="another writer has changed"):
         stage.tools.actions[ENTER].run_action(stage.situation(**inputs), plan, Consent.pressed(plan))
     assert len(stage.providers.asked) == asked
 
@@ -201,7 +201,7 @@ def test_what_can_be_no_new_token_is_refused_without_repeating_it(
         "ghp_CANARY\x1b[31mcanary": "control characters",
         "ghp_CANARY canary": "white space",
         "ghp_CANARYcanary\u200b": "letters that no token has",
-        old: "sealed already",
+        old: "an already sealed value",
         slack: "a token of slack",
         "CANARYcanary0123456789": "begins like no token of github",
         "ghp_" + "CANARY" * 20_000: "65,536",
@@ -229,7 +229,7 @@ def test_a_consent_is_to_this_very_token(stage: Stage, world: World, stored: Sto
     plan = stage.plan(ENTER, reference=str(ref), token=Secret.of(CANARY))
     action = stage.tools.actions[ENTER]
     other = stage.situation(reference=str(ref), token=Secret.of("ghp_" + "x" * 36))
-    with pytest.raises(NotConfirmedError, match="another token"):
+    with pytest.raises(NotConfirmedError, match="a different token"):
         action.run_action(other, plan, Consent.pressed(plan))
     with pytest.raises(NotConfirmedError):
         action.run_action(stage.situation(reference=str(ref), token=Secret.of(CANARY)), plan, None)

@@ -161,7 +161,7 @@ def test_a_key_that_nobody_may_use_is_told_to_be_one(changes: KeyChangeService) 
 
 def test_a_new_key_does_not_take_an_alias_from_another(changes: KeyChangeService, key: str, kms: Any) -> None:
     kms.create_alias(AliasName=own_alias(key), TargetKeyId=key)
-    with pytest.raises(RefusedError, match="already, of arn") as caught:
+    with pytest.raises(RefusedError, match="already exists and points at arn") as caught:
         changes.plan_change(KeyChange(ChangeKind.CREATE, alias=own_alias(key)))
     assert key in caught.value.message
 

@@ -174,7 +174,7 @@ def test_a_change_that_is_not_answered_is_looked_for(
     result = changes.make_change(plan, agreed(plan))
     assert (result.verified, result.done) == (False, ())
     assert "kms:RotateKeyOnDemand was sent" in result.stopped_by
-    assert "its effect was not seen, but it may have been done" in result.stopped_by
+    assert "its effect could not be confirmed, but it may have been done" in result.stopped_by
     assert {f.name: f.after for f in result.facts}["rotations on demand"] == "0 of 25"
     assert last_entry().outcome == "failed"
 
@@ -381,12 +381,12 @@ LIMIT = "LimitExceededException"
             "this kind of key does not have it",
             "spec, origin and Regions",
         ),
-        ("DisableKey", "AlreadyExistsException", KmsRequestError, "is there already", "keydeck keys show"),
+        ("DisableKey", "AlreadyExistsException", KmsRequestError, "already exists", "keydeck keys show"),
         (
             "PutKeyPolicy",
             "MalformedPolicyDocumentException",
             KmsRequestError,
-            "KMS does not take the key policy",
+            "KMS rejected the key policy",
             "nobody left to change it again",
         ),
         ("PutKeyPolicy", LIMIT, KmsLimitError, "A limit of KMS is reached", "32 KB"),

@@ -49,13 +49,13 @@ POLICY = """{"Version": "2012-10-17", "Statement": [
         (KeyChange(ChangeKind.SCHEDULE_DELETION, "KEY", window_days=6), "7 to 30 days, not 6"),
         (KeyChange(ChangeKind.SCHEDULE_DELETION, "KEY", window_days=31), "7 to 30 days, not 31"),
         (KeyChange(ChangeKind.POINT_ALIAS, "KEY", alias="alias/aws/s3"), "AWS's own"),
-        (KeyChange(ChangeKind.POINT_ALIAS, "KEY", alias="[/red]\x1b[2J"), "can't be an alias"),
-        (KeyChange(ChangeKind.POINT_ALIAS, "KEY", alias=""), "can't be an alias"),
-        (KeyChange(ChangeKind.CREATE, alias="a b"), "can't be an alias"),
+        (KeyChange(ChangeKind.POINT_ALIAS, "KEY", alias="[/red]\x1b[2J"), "is not a valid alias"),
+        (KeyChange(ChangeKind.POINT_ALIAS, "KEY", alias=""), "is not a valid alias"),
+        (KeyChange(ChangeKind.CREATE, alias="a b"), "is not a valid alias"),
         (KeyChange(ChangeKind.CREATE, description="a\u202eb"), "control or format characters"),
         (KeyChange(ChangeKind.CREATE, description="x" * 8193), "too long"),
-        (KeyChange(ChangeKind.REPLICATE, "KEY", region="the moon"), "no AWS Region"),
-        (KeyChange(ChangeKind.REVOKE_GRANT, "KEY", grant_id="[/red]"), "no grant's id"),
+        (KeyChange(ChangeKind.REPLICATE, "KEY", region="the moon"), "not an AWS Region"),
+        (KeyChange(ChangeKind.REVOKE_GRANT, "KEY", grant_id="[/red]"), "not a grant id"),
     ],
 )
 def test_what_kms_takes_from_nobody_is_refused_unasked(
@@ -128,7 +128,7 @@ def test_read_only_refuses_every_kind_before_anything_is_sent(
                 container.kms.call(operation, KeyId=plan.key_arn)
         if kind is not ChangeKind.CREATE:
             preview = container.services.key_changes.plan_change(plan.change)
-            assert "The dry run was not journaled: Keydeck is read only." in preview.warnings
+            assert "The dry run was not journaled: Keydeck is in read-only mode." in preview.warnings
     container.close()
     assert sent() == {}
 

@@ -130,7 +130,7 @@ def test_the_command_says_what_it_could_not_see(
     [
         (("--explain", "--generate", "--platform", PLATFORM), "Choose one of"),
         (("--platform", PLATFORM), "goes with --generate"),
-        (("--generate",), "Say for whom"),
+        (("--generate",), "Name at least one principal"),
         (("--generate", "--platform", "*"), "is not an IAM role, user or account, for platform"),
         (("--diff", "nowhere.json"), "nowhere.json"),
     ],

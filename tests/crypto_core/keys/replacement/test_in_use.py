@@ -187,7 +187,7 @@ def test_a_use_that_is_tracked_too_late_is_not_known(stage: Stage, new: str) -> 
     finally:
         stage._sandbox.control.set_usage_tracking(datetime.now(UTC) - timedelta(days=90))
     assert step.state is GuideStepState.UNKNOWN
-    assert "KMS does not tell the last use" in told(step)
+    assert "KMS does not report the last use" in told(step)
 
 
 def test_an_old_keys_replica_is_looked_at_too(stage: Stage) -> None:

@@ -185,7 +185,7 @@ def test_a_plan_that_lists_nothing_is_refused_for_a_run_without_a_job(
     plan = many.service.plan_job(
         Verb.REENCRYPT, Selection(filter=""), world.current_key.arn, JobOptions()
     ).plan
-    with pytest.raises(RefusedError, match="takes a job"):
+    with pytest.raises(RefusedError, match="Use a job"):
         services.services.work.run_plan(plan, Consent.by_option(plan))
 
 

@@ -203,7 +203,7 @@ def test_read_only_plans_but_refuses_to_run_and_the_session_would_refuse_too(
         Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn
     )
     assert made.tokens
-    assert any("read only" in warning for warning in made.warnings)
+    assert any("read-only mode" in warning for warning in made.warnings)
     calls = container.kms.calls
     with pytest.raises(ReadOnlyError, match="re-encrypt"):
         work.run_plan(made, Consent.by_option(made))

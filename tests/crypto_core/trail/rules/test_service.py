@@ -67,7 +67,7 @@ def test_the_worst_is_first_and_findings_are_bounded(watch: Watch) -> None:
     ranks = [finding.severity.rank for finding in examined.findings]
     assert ranks == sorted(ranks)
     assert len(of(examined, "event-key-disabled")) == 50
-    assert any("10 more findings of event-key-disabled are not told" in g.reason for g in examined.gaps)
+    assert any("10 more findings of event-key-disabled are not listed" in g.reason for g in examined.gaps)
 
 
 def test_a_key_that_nobody_can_name_is_a_gap_and_its_alias_still_counts(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_what_was_under_way_when_a_pull_was_interrupted_counts_as_missing(
     def instead(_operation: str, _region: str, parameters: dict[str, Any]) -> None:
         source = parameters["LookupAttributes"][0]["AttributeValue"]
         if source == "kms.amazonaws.com" and "NextToken" not in parameters:
-            raise KmsThrottledError("not now")
+            raise KmsThrottledError("not available here")
 
     aws.instead.append(instead)
     assert not puller(aws, store, clock).pull_events(**day_of(first)).coverage.complete

@@ -58,7 +58,7 @@ def test_a_window_is_kept_to_what_can_have_happened(pull: EventPuller, clock: Cl
         ("look\x1b[31mup", r"There is no source 'look\[31mup'"),
         ("", "There is no source ''"),
         ("S3", "no source"),
-        ("s3://", "no address in S3"),
+        ("s3://", "not an S3 address"),
         ("athena", "No table of Athena"),
         ("lake", "No event data store"),
     ],

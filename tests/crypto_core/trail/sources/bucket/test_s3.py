@@ -83,7 +83,7 @@ def test_a_prefix_is_kept_to_however_it_is_written(
     "address", ["s3://", "s3://B", "s3://a/b\nc".replace("a/", "_/"), "s3://-x/y"], ids=range(4)
 )
 def test_what_is_no_address_is_refused(address: str) -> None:
-    with pytest.raises(SettingsError, match="no address in S3"):
+    with pytest.raises(SettingsError, match="not an S3 address"):
         place_at(address, HERE)
 
 

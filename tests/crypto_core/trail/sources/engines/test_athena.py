@@ -327,7 +327,7 @@ def test_a_row_that_is_no_record_is_a_gap(pull: EventPuller, athena: AthenaServe
 
     athena.handlers["GetQueryResults"] = blank
     report = fetch(pull)
-    assert report.gaps == ("Athena: 1 rows are no records.",)
+    assert report.gaps == ("Athena: 1 rows are not records.",)
 
 
 def test_without_the_tables_description_the_operator_is_warned(
@@ -347,8 +347,8 @@ def test_without_the_tables_description_the_operator_is_warned(
     ("settings", "said"),
     [
         (AthenaSettings(), "No table of Athena is set up"),
-        (AthenaSettings("logs", "s3://x/"), "'logs' is no table"),
-        (AthenaSettings('a.b"; DROP', "s3://x/"), "is no table"),
+        (AthenaSettings("logs", "s3://x/"), "'logs' is not an Athena table"),
+        (AthenaSettings('a.b"; DROP', "s3://x/"), "is not an Athena table"),
         (AthenaSettings("a.b"), "no place for its results"),
     ],
     ids=range(4),

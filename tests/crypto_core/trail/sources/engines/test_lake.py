@@ -166,8 +166,8 @@ def test_a_denied_query_names_the_permission(pull: EventPuller, lake: LakeServer
     ("arn", "said"),
     [
         ("", "No event data store is set up"),
-        (STORE, "is no event data store"),
-        (f"{STORE_ARN}; x", "is no event"),
+        (STORE, "is not an event data store"),
+        (f"{STORE_ARN}; x", "is not an event"),
     ],
     ids=range(3),
 )

@@ -128,7 +128,7 @@ def test_a_pipe_a_socket_and_a_device_never_block(
     report = FileImport(store).import_files([folder])
     listening.close()
     assert counts(report) == (4, 1, 1, 3)
-    assert all("no plain file" in failed.reason for failed in report.failed)
+    assert all("not a plain file" in failed.reason for failed in report.failed)
 
 
 def test_an_unchanged_file_is_not_read_again_and_counts_as_before(

@@ -35,12 +35,12 @@ def failed(store: EventStore, folder: Path, content: bytes, name: str = "bad.jso
     [
         (b"", "It is empty."),
         (b" \n\n", "It is empty."),
-        (b"hello", "It is no JSON, or cut short."),
-        (b"\x00\xff\xfe" * 100, "It is no JSON."),
-        (b'{"Records": [{"eventName": "Decry', "It is no JSON, or cut short."),
-        (b"[" * 100_000, "It is no JSON, or cut short."),
-        (b'{"a": ' * 5_000 + b"1" + b"}" * 5_000, "It is no JSON, or cut short."),
-        (b"9" * 10_000, "It is no JSON, or cut short."),
+        (b"hello", "It is not JSON, or cut short."),
+        (b"\x00\xff\xfe" * 100, "It is not JSON."),
+        (b'{"Records": [{"eventName": "Decry', "It is not JSON, or cut short."),
+        (b"[" * 100_000, "It is not JSON, or cut short."),
+        (b'{"a": ' * 5_000 + b"1" + b"}" * 5_000, "It is not JSON, or cut short."),
+        (b"9" * 10_000, "It is not JSON, or cut short."),
         (b'{"Records": 5}', "None of its 1 record is an event of CloudTrail."),
         (b"null", "None of its 1 record is an event of CloudTrail."),
         (b'{"digestS3Bucket": "x", "logFiles": []}', "None of its 1 record is an event of CloudTrail."),
@@ -85,7 +85,7 @@ def test_of_plain_json_lines_the_damaged_lines_are_told(store: EventStore, folde
     lines[0] = lines[0][:100]
     lines[3] = "\x00\x00"
     reason = failed(store, folder, "\n".join(lines)[:-20].encode())
-    assert reason == "3 of its 5 lines are no JSON, the first is line 1."
+    assert reason == "3 of its 5 lines are not JSON, the first is line 1."
     assert store.count(Query()) == 3
 
 
@@ -192,7 +192,7 @@ def test_a_refused_file_and_folder_are_told(
 
 def test_a_failed_file_is_tried_again_every_time(store: EventStore, folder: Path) -> None:
     for _ in range(2):
-        assert failed(store, folder, b'{"Records": [') == "It is no JSON, or cut short."
+        assert failed(store, folder, b'{"Records": [') == "It is not JSON, or cut short."
 
 
 def test_a_file_that_changes_while_it_is_read_is_told_and_read_anew(
