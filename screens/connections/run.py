@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Static
 
@@ -20,7 +20,7 @@ from screens.facts import Facts
 from screens.plan_words import result_lines, unwritten_lines
 from screens.styled import BAD, GOOD, StyledLine
 from screens.widgets.cells import bar, painted
-from screens.widgets.dialog import Dialog, button
+from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.notice import trouble_content
 
 Outcome = RunResult | tuple[Verification, ...] | Trouble
@@ -51,12 +51,10 @@ class Run(Dialog[Outcome | None]):
     def compose(self) -> ComposeResult:
         """Progress, then the result, and one button."""
         words = self._job.verb.words if isinstance(self._job, Plan) else "verify"
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content(f"{words.capitalize()} {counted(self._count, 'token')}")
+        with framed(f"{words.capitalize()} {counted(self._count, 'token')}"):
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(id="run")
-            with Horizontal(classes="buttons"):
-                yield button("Stop", "stop")
+            yield buttons(("Stop", "stop"))
 
     def on_mount(self) -> None:
         """Start."""

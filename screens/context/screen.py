@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.geometry import Size
 from textual.widgets import Input, Static
@@ -17,7 +16,7 @@ from screens.blocking import Trouble
 from screens.routes import Followed
 from screens.services import Context, Contexts, Offered
 from screens.widgets.cells import cut, fit
-from screens.widgets.dialog import Dialog, button
+from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, LineList
 from screens.widgets.notice import trouble_content
@@ -51,14 +50,11 @@ class ContextDialog(Dialog[ContextChange | None]):
 
     def compose(self) -> ComposeResult:
         """What is looked for, what can be chosen, and the way back."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content("Context: where to work")
-            frame.border_subtitle = Content("Enter switches, Esc changes nothing")
+        with framed("Context: where to work", "Enter switches, Esc changes nothing"):
             yield LineInput(placeholder="Part of a name: profile, Region or database", id="search")
             yield Static(id="trouble")
             yield LineList()
-            with Horizontal(classes="buttons"):
-                yield button("Cancel", "cancel")
+            yield buttons(("Cancel", "cancel"))
 
     def on_mount(self) -> None:
         """Read what can be chosen."""

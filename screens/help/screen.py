@@ -9,13 +9,13 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
 from screens.actions.action import Action, ActionScope
 from screens.widgets.cells import fit
-from screens.widgets.dialog import Dialog
+from screens.widgets.dialog import Dialog, framed
 
 _KEYS = 12
 _COMMAND = 14
@@ -59,11 +59,9 @@ class Help(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         """One line for each thing that can be done."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content(f"{self._title}: what can be done here")
-            frame.border_subtitle = Content("Esc closes")
-            with VerticalScroll(classes="body"):
-                yield Static(id="actions")
+        frame = framed(f"{self._title}: what can be done here", "Esc closes")
+        with frame, VerticalScroll(classes="body"):
+            yield Static(id="actions")
 
     def on_resize(self) -> None:
         """Wrap the explanations to the width that there is."""

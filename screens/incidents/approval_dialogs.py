@@ -6,7 +6,7 @@ import json
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Static
 
@@ -18,7 +18,7 @@ from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.running import Waiting
 from screens.incidents.work import approval_gate
-from screens.widgets.dialog import Dialog, button
+from screens.widgets.dialog import Dialog, buttons, framed
 
 _MOST_LINES = 400
 
@@ -33,12 +33,10 @@ class ApprovalNeeded(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         """What is missing, and the way back."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content("Not done yet: a second person has to approve it")
+        with framed("Not done yet: a second person has to approve it"):
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(id="told")
-            with Horizontal(classes="buttons"):
-                yield button("Close", "cancel")
+            yield buttons(("Close", "cancel"))
 
     def on_mount(self) -> None:
         """Say what is known, then until when the request waits."""
@@ -82,14 +80,10 @@ class DecideDialog(Dialog[bool | None]):
 
     def compose(self) -> ComposeResult:
         """The plan whole, and the ways on and back."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content(shortened(f"Approve: {self._request.action}?", 78))
+        with framed(shortened(f"Approve: {self._request.action}?", 78)):
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(Content("\n").join(plan_lines(self._request, self._facts)))
-            with Horizontal(classes="buttons"):
-                yield button("Leave it", "cancel")
-                yield button("Deny", "deny")
-                yield button("Approve", "approve")
+            yield buttons(("Leave it", "cancel"), ("Deny", "deny"), ("Approve", "approve"))
 
     def on_mount(self) -> None:
         """The safe button has the focus."""

@@ -30,7 +30,7 @@ from screens.incidents.work import incident_work
 from screens.routes import Followed
 from screens.services import Contexts
 from screens.widgets.cells import cut, fit
-from screens.widgets.dialog import Dialog, button
+from screens.widgets.dialog import Dialog, button, buttons, framed
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, LineList, line
 from screens.widgets.notice import trouble_content
@@ -76,8 +76,7 @@ class DeclareDialog(Dialog[int | None]):
 
     def compose(self) -> ComposeResult:
         """What is chosen from, what is known, and the way back."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content("Declare incident: which runbook?")
+        with framed("Declare incident: which runbook?"):
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(Content("Reading the runbooks…"), id="about")
             yield LineList(id="choices")
@@ -87,8 +86,7 @@ class DeclareDialog(Dialog[int | None]):
                         yield Static(Content(name))
                         yield LineInput(id=name, compact=True)
             yield Static(id="said")
-            with Horizontal(classes="buttons"):
-                yield button("Cancel", "cancel")
+            yield buttons(("Cancel", "cancel"))
 
     def on_mount(self) -> None:
         """Ask which runbooks there are."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input
 
@@ -20,6 +19,7 @@ from screens.facts import Facts
 from screens.incidents.work import incident_work
 from screens.routes import Followed
 from screens.widgets.cells import fit
+from screens.widgets.dialog import framed
 from screens.widgets.file_dialog import FileDialog
 from screens.widgets.line_list import Line, LineList
 
@@ -55,8 +55,7 @@ class ReportDialog(FileDialog):
 
     def compose(self) -> ComposeResult:
         """The forms, the file's name, and the ways on and back."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content(f"Report of {self._incident.name}")
+        with framed(f"Report of {self._incident.name}"):
             yield LineList(id="forms")
             yield from self.asking(
                 "Only you may read the file. It holds no token; hashes prove its evidence."

@@ -5,25 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from textual import on
-from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Static
 
 from crypto_core.envelope import Format
 from crypto_core.key_names import same_key
 from crypto_core.keys.status import KeyShare, Status
 from crypto_core.reencryption.plan import Selection
 from crypto_core.text.cleaning import shortened
-from screens.asking import ask
-from screens.blocking import Trouble
 from screens.facts import Facts
-from screens.routes import Followed
 from screens.widgets.cells import fit, fit_middle
-from screens.widgets.dialog import Dialog, button
-from screens.widgets.line_list import Line, LineList
-from screens.widgets.notice import trouble_content
+from screens.widgets.choice_dialog import ChoiceDialog
+from screens.widgets.line_list import Line, line
 
 _NUMBER, _NOTE = 10, 14
 
@@ -37,62 +29,31 @@ class Chosen:
     words: str
 
 
-class ChooseTokens(Dialog[Chosen | None]):
+class ChooseTokens(ChoiceDialog[Chosen]):
     """Returns what was chosen, None if the operator went back."""
 
     def __init__(self, facts: Facts) -> None:
-        super().__init__()
+        about = (
+            "A job re-encrypts many tokens. For others, filter and mark them on Connections, then press e."
+        )
+        super().__init__("New job: which tokens?", about)
         self._facts = facts
-
-    def compose(self) -> ComposeResult:
-        """The ways to select, and the way back."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content("New job: which tokens?")
-            yield Static(
-                Content(
-                    "A job re-encrypts many tokens. For others, filter and mark them on "
-                    "Connections, then press e."
-                ),
-                classes="about",
-            )
-            yield Static(Content("Counting tokens…"), id="state")
-            yield LineList(id="choices")
-            with Horizontal(classes="buttons"):
-                yield button("Cancel", "cancel")
 
     def on_mount(self) -> None:
         """Offer what is known, else count first."""
-        self.query_one("#choices").display = False
-        self.query_one("#cancel").focus()
         known = self._facts.status.value
         if known is not None:
             self._show(known)
         else:
             take = self._facts.services.status.take_census
-            ask(self, lambda cancelled: take(cancelled=cancelled), self._show, group="tokens")
+            self.ask_for("Counting tokens…", lambda cancelled: take(cancelled=cancelled), self._show)
 
-    def _show(self, answer: Status | Trouble) -> None:
-        state = self.query_one("#state", Static)
-        if isinstance(answer, Trouble):
-            state.update(trouble_content(answer))
-            return
+    def _show(self, answer: Status) -> None:
         choices = choices_of(answer, self._facts)
-        if not choices:
-            state.update(Content("No tokens to write."))
-            return
-        state.display = False
-        shown = self.query_one("#choices", LineList)
-        shown.display = True
-        shown.styles.height = min(len(choices), 10)
-        shown.write(lambda size: [_line(chosen, note, size.width) for chosen, note in choices])
-        shown.focus()
-
-    @on(Followed)
-    def choose(self, event: Followed) -> None:
-        """Go on with what was chosen."""
-        event.stop()
-        if isinstance(event.target, Chosen):
-            self.dismiss(event.target)
+        if choices:
+            self.offer(choices, _line)
+        else:
+            self.say(Content("No tokens to write."))
 
 
 def choices_of(status: Status, facts: Facts) -> list[tuple[Chosen, tuple[str, str]]]:
@@ -134,14 +95,14 @@ def _state_of(share: KeyShare) -> tuple[str, str]:
     return f"▲ {shortened(share.key_state or 'unknown', 30)}", "$warning"
 
 
-def _line(chosen: Chosen, note: tuple[str, str], width: int) -> Line:
-    words, style = note
+def _line(choice: tuple[Chosen, tuple[str, str]], width: int) -> Line:
+    chosen, (words, style) = choice
     room = max(width - _NUMBER - _NOTE - 3, 16)
-    content = Content.assemble(
+    return line(
         " ",
         (fit_middle(chosen.words, room), "bold"),
         fit(f"{chosen.tokens:,}", _NUMBER, right=True),
         "  ",
         (fit(words, _NOTE), style),
+        target=chosen,
     )
-    return Line(content, chosen)

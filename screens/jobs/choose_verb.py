@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from textual import on
-from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Static
 
 from crypto_core.reencryption.plan import Verb
 from screens.plan_words import ABOUT
-from screens.routes import Followed
 from screens.widgets.cells import cut, fit
-from screens.widgets.dialog import Dialog, button
-from screens.widgets.line_list import LineList, line
+from screens.widgets.choice_dialog import ChoiceDialog
+from screens.widgets.line_list import Line, line
 
 _FOR: dict[Verb, str] = {
     Verb.REENCRYPT: "new data keys: also after a compromise",
@@ -22,45 +17,19 @@ _FOR: dict[Verb, str] = {
 _NAME = 14
 
 
-class ChooseVerb(Dialog[Verb | None]):
-    """Returns the verb, None if the operator went back."""
+class ChooseVerb(ChoiceDialog[Verb]):
+    """Returns the verb, None if the operator went back. Says what rewrap does not do."""
 
     def __init__(self, what: str) -> None:
         """`what` is which tokens."""
-        super().__init__()
-        self._what = what
-
-    def compose(self) -> ComposeResult:
-        """Both verbs, and what rewrap does not do."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content(cut(f"New job: {self._what}", 70))
-            yield LineList(id="verbs")
-            yield Static(
-                Content.assemble("\n", ABOUT[Verb.REENCRYPT], "\n", ("▲ ", "$warning"), ABOUT[Verb.REWRAP])
-            )
-            with Horizontal(classes="buttons"):
-                yield button("Cancel", "cancel")
+        below = Content.assemble("\n", ABOUT[Verb.REENCRYPT], "\n", ("▲ ", "$warning"), ABOUT[Verb.REWRAP])
+        super().__init__(cut(f"New job: {what}", 70), below=below)
 
     def on_mount(self) -> None:
         """The way to recover is under the cursor."""
-        verbs = self.query_one("#verbs", LineList)
-        verbs.styles.height = len(_FOR)
-        verbs.write(
-            lambda size: [
-                line(
-                    " ",
-                    (fit(verb.words, _NAME), "bold"),
-                    fit(words, max(size.width - _NAME - 2, 8)),
-                    target=verb,
-                )
-                for verb, words in _FOR.items()
-            ]
-        )
-        verbs.focus()
+        self.offer(tuple(_FOR), _line)
 
-    @on(Followed)
-    def choose(self, event: Followed) -> None:
-        """Go on with the verb."""
-        event.stop()
-        if isinstance(event.target, Verb):
-            self.dismiss(event.target)
+
+def _line(verb: Verb, width: int) -> Line:
+    words = fit(_FOR[verb], max(width - _NAME - 2, 8))
+    return line(" ", (fit(verb.words, _NAME), "bold"), words, target=verb)

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from crypto_core.guard.consent import agrees
-from screens.widgets.dialog import Dialog, button
+from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.line_input import LineInput
 
 
@@ -35,21 +34,17 @@ class Question(Dialog[bool]):
 
     def compose(self) -> ComposeResult:
         """What would happen, and the ways on and back."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content(self._title)
+        with framed(self._title):
             yield Static(Content("\n").join(Content(line) for line in self._about))
             if self._typed:
                 line = LineInput(placeholder=f"Type {self._typed} to go on", id="typed", compact=True)
                 line.cursor_blink = False
                 yield line
-            with Horizontal(classes="buttons"):
-                yield button(self._safe, "cancel")
-                confirm = button(self._label, "confirm")
-                confirm.disabled = bool(self._typed)
-                yield confirm
+            yield buttons((self._safe, "cancel"), (self._label, "confirm"))
 
     def on_mount(self) -> None:
         """The safe button, or what has to be typed, has the focus."""
+        self.show_ready()
         self.query_one("#typed" if self._typed else "#cancel").focus()
 
     @property

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Checkbox, Input, Static
 
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.policy.least_privilege import Role
-from screens.widgets.dialog import Dialog, button
+from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.line_input import LineInput
 
 _FIELDS = (
@@ -46,8 +46,7 @@ class CreateDialog(Dialog[KeyChange | None]):
 
     def compose(self) -> ComposeResult:
         """The fields, one line each, and the ways on and back."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content("New key: nothing changed yet")
+        with framed("New key: nothing changed yet"):
             yield Static(
                 Content("Each role gets the least it needs. ARNs, separated by commas."),
                 classes="about",
@@ -59,9 +58,7 @@ class CreateDialog(Dialog[KeyChange | None]):
                     yield from self._field(role.value, "arn:aws:iam::123456789012:role/name")
                 yield Choice(Content("multi-Region: can be replicated"), id="multi-region", compact=True)
             yield Static(id="said")
-            with Horizontal(classes="buttons"):
-                yield button("Cancel", "cancel")
-                yield button("Preview", "preview")
+            yield buttons(("Cancel", "cancel"), ("Preview", "preview"))
 
     def _field(self, name: str, hint: str) -> ComposeResult:
         with Horizontal(classes="field"):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from crypto_core.text.cleaning import shortened
-from screens.widgets.dialog import Dialog, button
+from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.line_input import LineInput
 
 
@@ -33,13 +32,10 @@ class AskText(Dialog[str | None]):
 
     def compose(self) -> ComposeResult:
         """What it is for, the line, and the ways on and back."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content(shortened(self._title, 78))
+        with framed(shortened(self._title, 78)):
             yield Static(Content(self._about), classes="about")
             yield LineInput(self._before, id="text", compact=True)
-            with Horizontal(classes="buttons"):
-                yield button("Cancel", "cancel")
-                yield button(self._label, "go-on")
+            yield buttons(("Cancel", "cancel"), (self._label, "go-on"))
 
     def on_mount(self) -> None:
         """The line first."""

@@ -6,6 +6,7 @@ from typing import ClassVar, TypeVar
 
 from textual import on
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Resize
 from textual.screen import ModalScreen
@@ -70,3 +71,15 @@ class Dialog(ModalScreen[Result]):
 def button(label: str, id_: str) -> Button:
     """Return a button of one line. Its label is text, never markup."""
     return Button(Content(f" {label} "), id=id_, compact=True)
+
+
+def buttons(*labels: tuple[str, str]) -> Horizontal:
+    """Return the row of buttons that ends a dialog, the safe one first: each a label and an id."""
+    return Horizontal(*(button(label, id_) for label, id_ in labels), classes="buttons")
+
+
+def framed(title: str, below: str = "") -> Vertical:
+    """Return a dialog's frame, to be composed in, with its title and what stands in its lower border."""
+    frame = Vertical(classes="frame")
+    frame.border_title, frame.border_subtitle = Content(title), Content(below) if below else None
+    return frame

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import ClassVar
 
 from textual import on
-from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Button, Input, Static
@@ -16,7 +15,7 @@ from crypto_core.cancelling import Cancellation
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
-from screens.widgets.dialog import Dialog, button
+from screens.widgets.dialog import Dialog, buttons
 from screens.widgets.line_input import LineInput
 from screens.widgets.notice import trouble_content
 
@@ -48,7 +47,7 @@ class FileDialog(Dialog[None]):
         """Yield the line for the file's name, what is `said` below it, and the ways on and back."""
         yield LineInput(self._path, id="path")
         yield Static(Content(said), id="said")
-        yield Horizontal(button("Cancel", "cancel"), button("Write", "write"), classes="buttons")
+        yield buttons(("Cancel", "cancel"), ("Write", "write"))
 
     def say(self, content: Content) -> None:
         """Say something below the file's name."""

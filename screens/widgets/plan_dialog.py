@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Button, Input, Static
@@ -22,7 +22,7 @@ from crypto_core.text.cleaning import shortened
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
-from screens.widgets.dialog import Dialog, button
+from screens.widgets.dialog import Dialog, button, buttons, framed
 from screens.widgets.line_input import LineInput
 from screens.widgets.notice import trouble_content
 
@@ -82,14 +82,10 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
 
     def compose(self) -> ComposeResult:
         """The plan when it is made."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content(
-                f"{self._title}: {UNCHANGED}" if self._title else UNCHANGED.capitalize()
-            )
+        with framed(f"{self._title}: {UNCHANGED}" if self._title else UNCHANGED.capitalize()):
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(Content(self.LOOKING), id="plan")
-            with Horizontal(classes="buttons"):
-                yield button("Cancel", "cancel")
+            yield buttons(("Cancel", "cancel"))
 
     def on_mount(self) -> None:
         """Begin with the plan."""

@@ -23,7 +23,7 @@ from crypto_core.incidents.model import CheckResult, IncidentView, StepView
 from crypto_core.keyring.data_keys import Keyring
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
-from screens.incidents.choose_answer import AnswerLine, ChooseAnswer
+from screens.incidents.choose_answer import ChooseAnswer
 from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.report_dialog import ReportDialog
 from screens.incidents.running import runs_of
@@ -150,11 +150,11 @@ class Operator:
         """Enter, then one of the answers."""
         await self.at(step)
         await self.press("enter")
-        await self.dialog(ChooseAnswer, "#answers")
-        answers = self.screen.query_one("#answers", LineList)
+        await self.dialog(ChooseAnswer, "#choices")
+        answers = self.screen.query_one("#choices", LineList)
         await self.until(lambda: answers.current is not None and self.screen.focused is answers)
         choices = [line.target for line in answers.written]
-        await self.press(*["down"] * choices.index(AnswerLine(choice)), "enter")
+        await self.press(*["down"] * choices.index(choice), "enter")
         await self.ended(step)
 
     def seen(self, step: str) -> CheckResult | None:

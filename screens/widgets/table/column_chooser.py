@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.geometry import Size
 from textual.widgets import Button
@@ -16,7 +15,7 @@ from textual.widgets import Button
 from screens.memory import Columns
 from screens.routes import Followed
 from screens.widgets.cells import fit
-from screens.widgets.dialog import Dialog, button
+from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.line_list import Line, LineList
 from screens.widgets.table.columns import NARROWEST, WIDEST
 from screens.widgets.table.listing import Listing
@@ -46,14 +45,9 @@ class ColumnChooser(Dialog[Columns | None]):
 
     def compose(self) -> ComposeResult:
         """The columns, and the ways out."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content("Columns")
-            frame.border_subtitle = Content("space shows or hides, K J move, < > width, 0 its own width")
+        with framed("Columns", "space shows or hides, K J move, < > width, 0 its own width"):
             yield LineList()
-            with Horizontal(classes="buttons"):
-                yield button("Cancel", "cancel")
-                yield button("As at first", "reset")
-                yield button("Apply", "apply")
+            yield buttons(("Cancel", "cancel"), ("As at first", "reset"), ("Apply", "apply"))
 
     def on_mount(self) -> None:
         """Begin in the list."""

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.lists.paging import Query, pages_of
 from screens.facts import Facts
+from screens.widgets.dialog import framed
 from screens.widgets.file_dialog import FileDialog
 from screens.widgets.table.exporting import PAGE, export
 from screens.widgets.table.listing import Listing
@@ -39,8 +39,7 @@ class ExportDialog(FileDialog, Generic[Row]):
 
     def compose(self) -> ComposeResult:
         """What is written, where to, and the way back."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content("Export")
+        with framed("Export"):
             yield Static(Content(f"{self._what()}\nA name ending in .csv writes CSV, in .jsonl JSON Lines."))
             yield from self.asking("")
 

@@ -8,15 +8,14 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.geometry import Size
-from textual.widgets import Button, Input, Static
+from textual.widgets import Input, Static
 
 from screens.memory import Memory
 from screens.routes import Followed
 from screens.widgets.cells import cut, fit
-from screens.widgets.dialog import Dialog, button
+from screens.widgets.dialog import Dialog, buttons, framed
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, LineList
 
@@ -40,16 +39,13 @@ class SavedFilters(Dialog[str | None]):
 
     def compose(self) -> ComposeResult:
         """The filters, a name for the one that is set, and the way back."""
-        with Vertical(classes="frame") as frame:
-            frame.border_title = Content("Saved filters")
-            frame.border_subtitle = Content("Enter applies, D forgets, Esc closes")
+        with framed("Saved filters", "Enter applies, D forgets, Esc closes"):
             yield Static(id="none")
             yield LineList()
             if self._current:
                 now = self._current
                 yield LineInput(placeholder=f"A name to save {now} under", id="name", max_length=60)
-            with Horizontal(classes="buttons"):
-                yield button("Close", "close")
+            yield buttons(("Close", "cancel"))
 
     def on_mount(self) -> None:
         """Show what is saved."""
@@ -59,7 +55,7 @@ class SavedFilters(Dialog[str | None]):
         elif self._current:
             self.query_one("#name").focus()
         else:
-            self.query_one("#close").focus()
+            self.query_one("#cancel").focus()
 
     def _show(self) -> None:
         filters = self._memory.saved_filters(self._table)
@@ -99,11 +95,6 @@ class SavedFilters(Dialog[str | None]):
         if line is not None:
             self._memory.forget_filter(self._table, str(line.target))
             self._show()
-
-    @on(Button.Pressed, "#close")
-    def close_dialog(self) -> None:
-        """Go back."""
-        self.dismiss(None)
 
 
 def saved_name(typed: str) -> str:
