@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,6 +15,8 @@ from textual.widget import Widget
 
 from screens.actions.action import ActionScope
 from screens.actions.performing import Actor
+from screens.asking import ask
+from screens.blocking import Trouble
 from screens.command_line.screen import CommandLine
 from screens.facts import Facts
 from screens.routes import Followed
@@ -23,6 +25,8 @@ from screens.widgets.header import Header
 from screens.widgets.key_hints import KeyHints
 from screens.widgets.line_input import LineInput
 from screens.widgets.refreshing import Refreshing
+
+Answer = TypeVar("Answer")
 
 
 class MainScreen(Actor, CursorFollower, Screen[None]):
@@ -74,6 +78,22 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
     def crumb(self) -> tuple[str, str]:
         """The screen's name, and what of it is shown, "" for all."""
         return self.NAME.capitalize(), ""
+
+    def say_outcome(self, answer: Answer | Trouble, words: Callable[[Answer], str]) -> None:
+        """Say what trouble there was, else the words for the answer."""
+        if isinstance(answer, Trouble):
+            self.say(str(answer), trouble=True)
+        else:
+            self.say(words(answer))
+
+    def change(self, make: Callable[[], Answer], words: Callable[[Answer], str]) -> None:
+        """Make a change in a worker, say what came of it, and ask anew for what is shown."""
+
+        def made(answer: Answer | Trouble) -> None:
+            self.say_outcome(answer, words)
+            self.ask_anew()
+
+        ask(self, lambda _: make(), made, group="change")
 
     def back(self) -> bool:
         """Go one step back within the screen; returns False where there is none."""

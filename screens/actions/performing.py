@@ -47,6 +47,10 @@ class Actor:
         """Do the action that a key stands for."""
         await perform(self, BY_ID[id_])
 
+    def say(self, message: str, *, trouble: bool = False) -> None:
+        """Say something to the operator in passing."""
+        cast(Host, cast(DOMNode, self).app).tell(message, trouble=trouble)
+
 
 async def perform(actor: Actor, action: Action, argument: str = "") -> bool:
     """Do an action, by whatever way it was asked for; returns whether it was begun.

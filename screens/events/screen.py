@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
@@ -22,7 +22,7 @@ from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import Host, bindings
+from screens.actions.performing import bindings
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.event_filters import FIRST, between, since, term, with_or_without_service, with_term
@@ -219,7 +219,7 @@ class EventsScreen(ListScreen[StoredEvent]):
         if row is not None and row.event.principal.arn:
             self.post_message(Followed(PrincipalBehind(row.event.principal.arn)))
         else:
-            self._tell("The record names no principal.")
+            self.say("The record names no principal.")
 
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:
@@ -262,7 +262,7 @@ class EventsScreen(ListScreen[StoredEvent]):
             return
         field, value = values(row, self.pane.table.columns.current.name)
         if not value and field == "time":
-            self._tell("The record has no time.")
+            self.say("The record has no time.")
             return
         # Without a value: all that have none, or all that have one.
         nothing_there = f"{'' if negated else '-'}{field}:*"
@@ -283,7 +283,7 @@ class EventsScreen(ListScreen[StoredEvent]):
         length = found.last - found.first + 1
         wanted = max(length // 3, NARROWEST)
         if wanted >= length:
-            self._tell("Can't zoom in further.")
+            self.say("Can't zoom in further.")
             return
         row = self.pane.table.current
         middle = seconds(row.event.time) if row is not None else found.first + length // 2
@@ -358,7 +358,7 @@ class EventsScreen(ListScreen[StoredEvent]):
         try:
             begin = since(from_, self._known_until(), now)
         except InvalidFilterError as error:
-            self._tell(f"{error.message} {error.remedy}", trouble=True)
+            self.say(f"{error.message} {error.remedy}", trouble=True)
             return
         self._pulled_at = now
         self._pulling.begin(self.facts.services.event_puller, begin)
@@ -383,7 +383,7 @@ class EventsScreen(ListScreen[StoredEvent]):
             gaps = "; ".join(answer.gaps)
             notice.tell(Trouble(f"The pull doesn't cover everything: {gaps}") if gaps else None)
             if not self._following:
-                self._tell(f"{answer.new:,} new of {answer.records:,} events.")
+                self.say(f"{answer.new:,} new of {answer.records:,} events.")
         self.ask_anew()
         self._say()
 
@@ -416,7 +416,7 @@ class EventsScreen(ListScreen[StoredEvent]):
 
     def _reviewed_all(self, answer: int | Trouble) -> None:
         if not isinstance(answer, Trouble):
-            self._tell(f"Reviewed: {answer:,} events.")
+            self.say(f"Reviewed: {answer:,} events.")
         self._noted((), answer)
 
     def do_note(self, text: str) -> None:
@@ -445,7 +445,7 @@ class EventsScreen(ListScreen[StoredEvent]):
     def _noted(self, ids: tuple[str, ...], answer: object) -> None:
         """Show the events as they are now."""
         if isinstance(answer, Trouble):
-            self._tell(str(answer), trouble=True)
+            self.say(str(answer), trouble=True)
         elif ids:
             event = self.facts.services.events.event
 
@@ -474,6 +474,3 @@ class EventsScreen(ListScreen[StoredEvent]):
             if action.name in _NEEDS_TIME and self.bars.histogram is None:
                 return None
         return super().possible(action)
-
-    def _tell(self, message: str, *, trouble: bool = False) -> None:
-        cast(Host, self.app).tell(message, trouble=trouble)

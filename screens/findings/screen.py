@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
@@ -19,7 +19,7 @@ from crypto_core.keys.changes.change import number_of_days
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, Suppression
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import Host, bindings
+from screens.actions.performing import bindings
 from screens.ages import ago
 from screens.asking import ask
 from screens.blocking import Trouble
@@ -225,11 +225,10 @@ class FindingsScreen(ListScreen[Finding]):
         ask(self, lambda _: rules.unsuppress(number_of_days(text)), self._suppressed, group="suppress")
 
     def _suppressed(self, answer: Suppression | Trouble | None) -> None:
-        host = cast(Host, self.app)
         if isinstance(answer, Trouble):
-            host.tell(str(answer), trouble=True)
+            self.say(str(answer), trouble=True)
             return
-        host.tell(
+        self.say(
             f"Suppressed until {answer.until:%Y-%m-%d}: {answer.rule}." if answer else "No longer suppressed."
         )
         self.facts.ask_trail()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
@@ -12,11 +12,9 @@ from textual.content import Content
 from crypto_core.cancelling import Cancellation
 from crypto_core.guard.approvals import Approval, Decision
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import Host, bindings, perform
+from screens.actions.performing import bindings, perform
 from screens.actions.registry import BY_ID
 from screens.ages import ago
-from screens.asking import ask
-from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.approval_dialogs import DecideDialog
 from screens.incidents.words import person
@@ -46,9 +44,6 @@ class ApprovalsScreen(UseScreen[tuple[Approval, ...]]):
     ASKING = "Loading pending approvals…"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.APPROVALS,)
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.APPROVALS)]
-
-    def __init__(self, facts: Facts) -> None:
-        super().__init__(facts)
 
     def ask_for(self, cancelled: Cancellation) -> tuple[Approval, ...]:
         """Ask for those that wait, and those that were decided."""
@@ -89,15 +84,10 @@ class ApprovalsScreen(UseScreen[tuple[Approval, ...]]):
         if approve is None:
             return
         gate, id_, decided = approval_gate(self.facts), request.id, approve
-        ask(self, lambda _: gate.decide(id_, approve=decided), self._decided, group="decide")
-
-    def _decided(self, answer: Approval | Trouble) -> None:
-        host = cast(Host, self.app)
-        if isinstance(answer, Trouble):
-            host.tell(str(answer), trouble=True)
-        else:
-            host.tell(f"{answer.decision.value.capitalize()}: {answer.summary}")
-        self.ask_anew()
+        self.change(
+            lambda: gate.decide(id_, approve=decided),
+            lambda answer: f"{answer.decision.value.capitalize()}: {answer.summary}",
+        )
 
 
 def request_lines(requests: Iterable[Approval], width: int, facts: Facts) -> Iterator[Line]:

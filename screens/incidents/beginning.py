@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from screens.actions.performing import Host
 from screens.incidents.about import About
 from screens.incidents.declare import DeclareDialog
 from screens.main_screen import MainScreen
@@ -19,6 +16,6 @@ async def begin_incident(screen: MainScreen, about: About | None = None) -> bool
     number = await screen.app.push_screen_wait(DeclareDialog(screen.facts, about or About()))
     if number is None:
         return False
-    cast(Host, screen.app).tell(f"INC-{number} is open. From another console: 5.")
+    screen.say(f"INC-{number} is open. From another console: 5.")
     screen.post_message(Followed(IncidentBehind(number)))
     return True

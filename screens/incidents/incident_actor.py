@@ -100,24 +100,19 @@ class IncidentActor(MainScreen):
         if view is None or step is None:
             return
         if self._run_of(step) is not None:
-            self._tell("That is running. X stops it.")
+            self.say("That is running. X stops it.")
             return
         thing = next_thing(view, step, failed=self.failed(step), proved=self.proved(step))
         if thing == "incident.go":
             if view.current is not None:
                 self.go_to_step(view.current.step.id)
         elif thing == "incident.act":
-            if await self._may(thing):
+            if self.facts.read_only:
+                self.say(f"Read-only: {BY_ID[thing].title} is refused.", trouble=True)
+            else:
                 self._act(everything=False)
         else:
             await perform(self, BY_ID[thing])
-
-    async def _may(self, id_: str) -> bool:
-        action = BY_ID[id_]
-        if action.changes and self.facts.read_only:
-            self._tell(f"Read-only: {action.title} is refused.", trouble=True)
-            return False
-        return True
 
     # The step
 
@@ -163,19 +158,16 @@ class IncidentActor(MainScreen):
             return
         choice = await self.app.push_screen_wait(ChooseAnswer(step))
         if choice is not None:
-            answer, id_ = choice, step.step.id
-            self._do(step, "Noting the answer", lambda work, _: work.answer(self.incident, id_, answer))
+            answer = choice
+            self._do(step, "Noting the answer", lambda work, id_, _: work.answer(self.incident, id_, answer))
 
     def do_finish(self) -> None:
         """Capture, look, and end the step if its check passes."""
-        step = self.step_in_hand
-        if step is not None:
-            id_ = step.step.id
-            self._do(
-                step,
-                "Capturing evidence and running the check",
-                lambda work, cancelled: work.finish(self.incident, id_, cancelled=cancelled),
-            )
+        self._do(
+            self.step_in_hand,
+            "Capturing evidence and running the check",
+            lambda work, id_, cancelled: work.finish(self.incident, id_, cancelled=cancelled),
+        )
 
     def do_check(self) -> None:
         """Look now at what proves the step."""
@@ -185,14 +177,11 @@ class IncidentActor(MainScreen):
 
     def do_capture(self) -> None:
         """Keep the evidence that the step names."""
-        step = self.step_in_hand
-        if step is not None:
-            id_ = step.step.id
-            self._do(
-                step,
-                "Capturing evidence",
-                lambda work, cancelled: work.capture(self.incident, id_, cancelled=cancelled),
-            )
+        self._do(
+            self.step_in_hand,
+            "Capturing evidence",
+            lambda work, id_, cancelled: work.capture(self.incident, id_, cancelled=cancelled),
+        )
 
     def do_skip(self, reason: str) -> None:
         """End the step without doing it."""
@@ -216,11 +205,11 @@ class IncidentActor(MainScreen):
         title = f"{verb} step {step.number}: {step.step.title}"
         why = reason or await self._asked_text(title, about, verb)
         if why:
-            text, id_ = why, step.step.id
+            text = why
             self._do(
                 step,
                 f"{verb}: {shortened(text, 80)}",
-                lambda work, _: self._kept(title, lambda: do(work, id_, text)),
+                lambda work, id_, _: self._kept(title, lambda: do(work, id_, text)),
             )
 
     @work(exclusive=True, group="write")
@@ -275,10 +264,7 @@ class IncidentActor(MainScreen):
         return answer
 
     def _said(self, answer: object, words: str) -> None:
-        if isinstance(answer, Trouble):
-            self._tell(str(answer), trouble=True)
-        else:
-            self._tell(words)
+        self.say_outcome(answer, lambda _: words)
         if self.is_attached:
             self.look_soon()
 
@@ -287,7 +273,7 @@ class IncidentActor(MainScreen):
         run = self._run_of(self.step_in_hand)
         if run is not None and run.asked is not None:
             run.asked.cancellation.set()
-            self._tell("Stopping. What is already done stays done.")
+            self.say("Stopping. What is already done stays done.")
 
     # Elsewhere
 
@@ -312,14 +298,17 @@ class IncidentActor(MainScreen):
 
     # Calls that go on whichever screen is in sight
 
-    def _do(self, step: StepView, words: str, call: Callable[[IncidentService, Cancellation], Any]) -> None:
-        service = incident_work(self.facts)
-        self._begin(step, words, lambda _, cancelled: call(service, cancelled))
+    def _do(
+        self, step: StepView | None, words: str, call: Callable[[IncidentService, str, Cancellation], Any]
+    ) -> None:
+        if step is not None:
+            service, id_ = incident_work(self.facts), step.step.id
+            self._begin(step, words, lambda _, cancelled: call(service, id_, cancelled))
 
     def _begin(self, step: StepView, words: str, call: Callable[[RunningCall, Cancellation], Any]) -> None:
         runs, key = runs_of(self.facts), (self.incident, step.step.id)
         if key in runs.running:
-            self._tell("That is running. X stops it.")
+            self.say("That is running. X stops it.")
             return
         run = RunningCall(words, self.facts.clock())
         runs.begin(key, run)
@@ -355,9 +344,6 @@ class IncidentActor(MainScreen):
 
         if self.is_attached and self.is_current:
             await self.app.push_screen_wait(ApprovalNeeded(self.facts, waiting))
-
-    def _tell(self, message: str, *, trouble: bool = False) -> None:
-        cast(Host, self.app).tell(message, trouble=trouble)
 
 
 _OF_INCIDENT = ("note", "evidence", "timeline", "approvals", "report", "close")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from crypto_core.reencryption.plan import Verb
-from screens.actions.performing import Host
 from screens.jobs.choose_tokens import ChooseTokens, Chosen
 from screens.jobs.choose_verb import ChooseVerb
 from screens.jobs.preview import JobPreview
@@ -52,11 +49,10 @@ def go_to_job(screen: MainScreen, begun: Begun | None) -> None:
     """Show a job that has begun, and say what keeps this console from working on it."""
     if begun is None:
         return
-    host = cast(Host, screen.app)
     if begun.trouble:
-        host.tell(f"Job {begun.job} has been made. {begun.trouble}", trouble=True)
+        screen.say(f"Job {begun.job} has been made. {begun.trouble}", trouble=True)
     else:
-        host.tell(
+        screen.say(
             f"Job {begun.job} has started. From another terminal or host: keydeck jobs join {begun.job}"
         )
     screen.post_message(Followed(JobBehind(begun.job)))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import Host
-from screens.asking import ask
-from screens.blocking import Trouble
 from screens.jobs.beginning import begin_job, begin_restore
 from screens.jobs.question import Question
 from screens.jobs.words import at_work, restorable
@@ -44,52 +41,40 @@ class JobActor(MainScreen):
                 return None
         return super().possible(action)
 
-    @work(exclusive=True, group="write")
-    async def do_pause_job(self) -> None:
+    def do_pause_job(self) -> None:
         """Ask, then pause the job."""
-        view = self.job_in_hand
-        if view is None:
-            return
-        about = [
-            *_about(view),
-            "Within a second no process calls KMS any more. What is sealed is written; the rest waits.",
-        ]
-        await self._ask_and_do(view, "Pause", about, lambda jobs: jobs.pause_job(view.job.id))
+        about = "Within a second no process calls KMS any more. What is sealed is written; the rest waits."
+        self._change("Pause", lambda _: [about], lambda jobs, job: jobs.pause_job(job))
 
-    @work(exclusive=True, group="write")
-    async def do_resume_job(self) -> None:
+    def do_resume_job(self) -> None:
         """Ask, then let the job go on."""
-        view = self.job_in_hand
-        if view is None:
-            return
-        about = [*_about(view), *([f"It stopped: {view.why}"] if view.why else []), _who_works(view)]
-        await self._ask_and_do(view, "Resume", about, lambda jobs: jobs.resume_job(view.job.id))
+        self._change(
+            "Resume",
+            lambda view: [*([f"It stopped: {view.why}"] if view.why else []), _who_works(view)],
+            lambda jobs, job: jobs.resume_job(job),
+        )
 
-    @work(exclusive=True, group="write")
-    async def do_retry_job(self) -> None:
+    def do_retry_job(self) -> None:
         """Ask, then let the tokens be tried anew that could not be written."""
-        view = self.job_in_hand
-        if view is None:
-            return
-        about = [
-            *_about(view),
-            f"{counted(view.poisoned, 'token')} that could not be written would be retried.",
-            _who_works(view),
-        ]
-        await self._ask_and_do(view, "Retry", about, lambda jobs: jobs.retry_job(view.job.id))
+        self._change(
+            "Retry",
+            lambda view: [
+                f"{counted(view.poisoned, 'token')} that could not be written would be retried.",
+                _who_works(view),
+            ],
+            lambda jobs, job: jobs.retry_job(job),
+        )
 
-    @work(exclusive=True, group="write")
-    async def do_cancel_job(self) -> None:
+    def do_cancel_job(self) -> None:
         """Ask for the job's number, then end it for good."""
-        view = self.job_in_hand
-        if view is None:
-            return
-        about = [
-            *_about(view),
-            f"The job is cancelled for good. What is written stays: {counted(view.done, 'token')}.",
-        ]
-        end, number = "End", str(view.job.id)
-        await self._ask_and_do(view, end, about, lambda jobs: jobs.cancel_job(view.job.id), typed=number)
+        self._change(
+            "End",
+            lambda view: [
+                f"The job is cancelled for good. What is written stays: {counted(view.done, 'token')}."
+            ],
+            lambda jobs, job: jobs.cancel_job(job),
+            typed=True,
+        )
 
     @work(exclusive=True, group="write")
     async def do_new_job(self) -> None:
@@ -110,7 +95,7 @@ class JobActor(MainScreen):
         if view is None or processes is None:
             return
         if number and not (number.isascii() and number.isdecimal() and len(number) < 4):
-            cast(Host, self.app).tell("Enter a number of processes, or leave it empty.", trouble=True)
+            self.say("Enter a number of processes, or leave it empty.", trouble=True)
             return
         wanted = int(number) if number else processes.fitting(view.calls_per_second, view.remaining)
         many = "1 process" if wanted == 1 else f"{wanted:,} processes"
@@ -123,43 +108,35 @@ class JobActor(MainScreen):
         if await self.app.push_screen_wait(question):
             job = view.job.id
             trust = (view.job.target_key_arn,) if view.job.restores is not None else ()
-            ask(
-                self,
-                lambda _: processes.work_on(job, wanted, trust=trust),
-                lambda answer: self._working(answer, job, many),
-                group="job-change",
+            self.change(
+                lambda: processes.work_on(job, wanted, trust=trust),
+                lambda _: f"Job {job}: {many} of this host, until you leave.",
             )
 
-    def _working(self, answer: Trouble | None, job: int, many: str) -> None:
-        host = cast(Host, self.app)
-        if answer is None:
-            host.tell(f"Job {job}: {many} of this host, until you leave.")
-        else:
-            host.tell(str(answer), trouble=True)
-        self.ask_anew()
-
-    async def _ask_and_do(
+    @work(exclusive=True, group="write")
+    async def _change(
         self,
-        view: JobView,
         title: str,
-        about: Sequence[str],
-        do: Callable[[JobService], JobView | int],
-        typed: str = "",
+        about: Callable[[JobView], Sequence[str]],
+        make: Callable[[JobService, int], JobView | int],
+        *,
+        typed: bool = False,
     ) -> None:
-        question = Question(f"{title} job {view.job.id}?", about, title, typed, safe="Go back")
-        if not await self.app.push_screen_wait(question):
+        """Say of the job in hand what would come of it, ask, then make a change of it."""
+        view = self.job_in_hand
+        if view is None:
             return
-        ask(self, lambda _: do(job_work(self.facts)), self._done, group="job-change")
+        job = view.job.id
+        lines, number = [*_about(view), *about(view)], str(job) if typed else ""
+        question = Question(f"{title} job {job}?", lines, title, number, safe="Go back")
+        if await self.app.push_screen_wait(question):
+            self.change(lambda: make(job_work(self.facts), job), _changed)
 
-    def _done(self, answer: JobView | int | Trouble) -> None:
-        host = cast(Host, self.app)
-        if isinstance(answer, Trouble):
-            host.tell(str(answer), trouble=True)
-        elif isinstance(answer, JobView):
-            host.tell(f"Job {answer.job.id}: {answer.state.value}.")
-        else:
-            host.tell(f"To be retried: {counted(answer, 'token')}.")
-        self.ask_anew()
+
+def _changed(answer: JobView | int) -> str:
+    if isinstance(answer, JobView):
+        return f"Job {answer.job.id}: {answer.state.value}."
+    return f"To be retried: {counted(answer, 'token')}."
 
 
 def _fits(name: str, view: JobView | None) -> bool:

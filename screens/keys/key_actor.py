@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from textual import work
 
 from crypto_core.errors import InvalidFilterError
 from crypto_core.keys.changes.change import ARGUMENTS, ChangeArgument, ChangeKind, KeyChange
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import Host
 from screens.event_filters import since
 from screens.keys.change_dialog import ChangeDialog
 from screens.keys.choose_grant import ChooseGrant
@@ -59,10 +58,10 @@ class KeyActor(MainScreen):
         try:
             begin = since(from_, None, now) if from_ else now
         except InvalidFilterError as error:
-            cast(Host, self.app).tell(f"{error.message} {error.remedy}", trouble=True)
+            self.say(f"{error.message} {error.remedy}", trouble=True)
             return
         if begin > now:
-            cast(Host, self.app).tell("That time is in the future; enter a past time.", trouble=True)
+            self.say("That time is in the future; enter a past time.", trouble=True)
             return
         self.post_message(Followed(WatchBehind(key, begin)))
 

@@ -15,7 +15,7 @@ from textual.message import Message
 
 from crypto_core.lists.paging import Query
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import Actor, Host, bindings
+from screens.actions.performing import Actor, bindings
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.memory import Columns, SortOrder
@@ -229,7 +229,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
             saved = self.facts.memory.saved_filters(self.listing.name)
             known = saved.get(expression[1:])
             if known is None:
-                self._tell(f"There is no saved filter {expression}.", trouble=True)
+                self.say(f"There is no saved filter {expression}.", trouble=True)
                 return
             self.show_filter(known)
         elif expression:
@@ -252,7 +252,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
             return
         name = saved_name(name)
         kept = self.facts.memory.save_filter(self.listing.name, name, self.feed.shown.filter)
-        self._tell(f"Saved: @{name}" if kept else "This filter can't be saved.", trouble=not kept)
+        self.say(f"Saved: @{name}" if kept else "This filter can't be saved.", trouble=not kept)
 
     def do_sort(self, words: str) -> None:
         """Sort by the column under the cursor, or by a column named in words: `org`, `org desc`."""
@@ -268,7 +268,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
 
     def _ask_order(self, query: Query | Trouble) -> None:
         if isinstance(query, Trouble):
-            self._tell(str(query), trouble=True)
+            self.say(str(query), trouble=True)
             return
         self.facts.memory.remember_order(self.listing.name, SortOrder(query.sort, query.descending))
         self.feed.begin(query)
@@ -390,6 +390,3 @@ class TablePane(Actor, Vertical, Generic[Row]):
     def note(self) -> Content:
         """What the list covers: marks, position, number of rows, order."""
         return coverage(self.feed, self.table, self.listing)
-
-    def _tell(self, message: str, *, trouble: bool = False) -> None:
-        cast(Host, self.app).tell(message, trouble=trouble)
