@@ -13,7 +13,7 @@ from textual.events import Paste
 from textual.screen import Screen
 from textual.widget import Widget
 
-from screens.actions.action import ActionScope
+from screens.actions.action import Action
 from screens.actions.performing import Actor
 from screens.asking import ask
 from screens.blocking import Trouble
@@ -37,7 +37,6 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
     """The screen's mode, or what a screen behind a line is called: for settings and the memory."""
     EVERY: ClassVar[float] = 30.0
     """Seconds between refreshes where nobody chose."""
-    ACTS: ClassVar[tuple[ActionScope, ...]] = ()
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (180, "-vast")]  # noqa: RUF012 - declared so by Screen
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012 - declared so by Screen
 
@@ -78,6 +77,13 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
     def crumb(self) -> tuple[str, str]:
         """The screen's name, and what of it is shown, "" for all."""
         return self.NAME.capitalize(), ""
+
+    def possible(self, action: Action) -> bool | None:
+        """False where the service that the action calls isn't there."""
+        service = action.calls.partition(".")[0]
+        if service and getattr(self.facts.services, service) is None:
+            return False
+        return super().possible(action)
 
     def say_outcome(self, answer: Answer | Trouble, words: Callable[[Answer], str]) -> None:
         """Say what trouble there was, else the words for the answer."""

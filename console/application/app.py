@@ -24,7 +24,7 @@ from console.garbage import collect_again
 from crypto_core.log.tracebacks import crash_lines
 from crypto_core.text.cleaning import clean
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import Actor, bindings, perform, within_reach
+from screens.actions.performing import Actor, perform, within_reach
 from screens.actions.registry import ACTIONS
 from screens.ages import Clock, system_clock
 from screens.asking import ask
@@ -70,7 +70,6 @@ class KeydeckApp(Actor, App[None]):
     CSS = "Toast { background: $panel; padding: 0 1; }"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVERYWHERE,)
     BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings(ActionScope.EVERYWHERE),
         Binding("ctrl+q", "quit", "quit", show=False, priority=True, system=True),
     ]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from inspect import isawaitable
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
 
@@ -32,6 +32,15 @@ class Actor:
     """Mixed into what can do actions: the app, screens, lists. It has a method `do_…` for each of them."""
 
     ACTS: ClassVar[tuple[ActionScope, ...]] = ()
+    """The scopes whose actions it can do: it binds their keys, too."""
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        own = cls.__dict__
+        keys = [binding for scope in own.get("ACTS", ()) for binding in bindings(scope)]
+        if keys:
+            cls.BINDINGS = [*keys, *own.get("BINDINGS", ())]
+        super().__init_subclass__(**more)
 
     def possible(self, action: Action) -> bool | None:
         """True if the action can be done now, None if not now (it's greyed), False if it isn't offered."""

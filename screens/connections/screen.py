@@ -6,14 +6,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual import on, work
-from textual.binding import BindingType
 from textual.widget import Widget
 
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import bindings
 from screens.blocking import Trouble
 from screens.connections.detail import TokenDetail
 from screens.connections.listing import EXAMPLE, LISTING
@@ -32,7 +30,6 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
     CSS_PATH = "screen.tcss"
     NAME = "connections"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.CONNECTIONS,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.CONNECTIONS)]
 
     def body(self) -> Iterable[Widget]:
         """The tokens, the envelope under the cursor."""
@@ -76,12 +73,11 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     def possible(self, action: Action) -> bool | None:
         """Grey out what has no token to act on."""
-        if action.name == "incident" and self.facts.services.incidents is None:
-            return False
-        if action.scope is ActionScope.CONNECTIONS:
+        possible = super().possible(action)
+        if possible and action.scope is ActionScope.CONNECTIONS:
             there = self.is_mounted and self.pane.is_mounted and self.pane.table.current is not None
             return True if there else None
-        return super().possible(action)
+        return possible
 
     def do_timeline(self) -> None:
         """To what CloudTrail tells of the token."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import work
-from textual.binding import BindingType
 from textual.content import Content
 from textual.widget import Widget
 
@@ -15,7 +14,6 @@ from crypto_core.cancelling import Cancellation
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.store import StoredEvent
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import bindings
 from screens.answer_screen import AnswerScreen
 from screens.asking import ask
 from screens.blocking import Trouble
@@ -45,7 +43,6 @@ class EventScreen(AnswerScreen[EventPage]):
     EVERY = 300.0
     ASKING = "Reading the event…"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVENT,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.EVENT)]
 
     def __init__(self, facts: Facts, event_id: str) -> None:
         super().__init__(facts)
@@ -88,13 +85,12 @@ class EventScreen(AnswerScreen[EventPage]):
 
     def possible(self, action: Action) -> bool | None:
         """Nothing can be done to an event that isn't there."""
-        if action.name == "incident" and self.facts.services.incidents is None:
-            return False
-        if action.scope is ActionScope.EVENT and self.answer is None:
+        possible = super().possible(action)
+        if possible and action.scope is ActionScope.EVENT and self.answer is None:
             return None
         if action.id == "event.principal" and self.answer and not self.answer.row.event.principal.arn:
             return None
-        return super().possible(action)
+        return possible
 
     def do_reviewed(self) -> None:
         """Mark the event as reviewed, or no longer so."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
-from textual.binding import BindingType
 from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
@@ -16,7 +15,6 @@ from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.store import Summary
 from crypto_core.trail.store.counts import Pivot, Value
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import bindings
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.event_filters import term, with_term
@@ -49,7 +47,6 @@ class PivotScreen(MainScreen):
     NAME = "pivots"
     EVERY = 60.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.PIVOTS,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.PIVOTS)]
 
     def __init__(self, facts: Facts, expression: str, field: str = "") -> None:
         super().__init__(facts)

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from textual import on, work
-from textual.binding import BindingType
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
@@ -22,7 +21,6 @@ from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import bindings
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.event_filters import FIRST, between, since, term, with_or_without_service, with_term
@@ -60,7 +58,6 @@ class EventsScreen(ListScreen[StoredEvent]):
     NAME = "events"
     EVERY = 5.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVENTS,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.EVENTS)]
 
     def __init__(self, facts: Facts, expression: str = FIRST) -> None:
         super().__init__(facts, expression)
@@ -464,13 +461,12 @@ class EventsScreen(ListScreen[StoredEvent]):
 
     def possible(self, action: Action) -> bool | None:
         """Grey out what has nothing to act on."""
-        if action.name == "incident" and self.facts.services.incidents is None:
-            return False
-        if action.scope is ActionScope.EVENTS:
+        possible = super().possible(action)
+        if possible and action.scope is ActionScope.EVENTS:
             if not self.is_mounted or self._pane is None or not self._pane.is_mounted:
                 return None
             if action.name in _NEEDS_ROW and self.pane.table.current is None:
                 return None
             if action.name in _NEEDS_TIME and self.bars.histogram is None:
                 return None
-        return super().possible(action)
+        return possible

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from textual import on, work
-from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
@@ -19,7 +18,6 @@ from crypto_core.keys.changes.change import number_of_days
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, Suppression
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import bindings
 from screens.ages import ago
 from screens.asking import ask
 from screens.blocking import Trouble
@@ -47,7 +45,6 @@ class FindingsScreen(ListScreen[Finding]):
     NAME = "findings"
     EVERY = 300.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.FINDINGS,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.FINDINGS)]
 
     def __init__(self, facts: Facts, expression: str = "") -> None:
         super().__init__(facts, expression)
@@ -169,11 +166,9 @@ class FindingsScreen(ListScreen[Finding]):
 
     def possible(self, action: Action) -> bool | None:
         """Without a finding nothing can be suppressed or begun."""
-        if action.name == "incident" and self.facts.services.incidents is None:
-            return False
-        if action.id in ("findings.suppress", "findings.incident") and self.pane.table.current is None:
-            return None
-        return super().possible(action)
+        possible = super().possible(action)
+        acts_on_one = action.id in ("findings.suppress", "findings.incident")
+        return None if possible and acts_on_one and self.pane.table.current is None else possible
 
     @work(exclusive=True, group="write")
     async def do_incident(self) -> None:

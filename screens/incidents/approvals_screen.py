@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from textual import on, work
-from textual.binding import BindingType
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.guard.approvals import Approval, Decision
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import bindings, perform
+from screens.actions.performing import perform
 from screens.actions.registry import BY_ID
 from screens.ages import ago
 from screens.facts import Facts
@@ -43,7 +42,6 @@ class ApprovalsScreen(UseScreen[tuple[Approval, ...]]):
     EVERY = 3.0
     ASKING = "Loading pending approvals…"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.APPROVALS,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.APPROVALS)]
 
     def ask_for(self, cancelled: Cancellation) -> tuple[Approval, ...]:
         """Ask for those that wait, and those that were decided."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import on
-from textual.binding import BindingType
 from textual.content import Content
 from textual.widget import Widget
 
@@ -18,7 +17,6 @@ from crypto_core.incidents.model import EvidencePiece, IncidentView
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import bindings
 from screens.ages import stamp
 from screens.answer_screen import AnswerScreen
 from screens.facts import Facts
@@ -53,7 +51,6 @@ class EvidenceListScreen(UseScreen[IncidentView]):
     EVERY = 5.0
     ASKING = "Reading the list of evidence…"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.EVIDENCE)]
 
     def __init__(self, facts: Facts, incident: int, step: str = "") -> None:
         super().__init__(facts)
@@ -160,7 +157,6 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
     EVERY = 300.0
     ASKING = "Reading the evidence and comparing its hash…"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.EVIDENCE)]
 
     def __init__(self, facts: Facts, incident: int, evidence: int, title: str, sha256: str) -> None:
         super().__init__(facts)

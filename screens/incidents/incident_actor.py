@@ -69,15 +69,14 @@ class IncidentActor(MainScreen):
 
     def possible(self, action: Action) -> bool | None:
         """Grey out what the incident's or the step's state has no use for."""
-        if action.scope is ActionScope.INCIDENT:
-            if action.name == "approvals" and self.facts.services.approvals is None:
-                return False
+        possible = super().possible(action)
+        if possible and action.scope is ActionScope.INCIDENT:
             view, step = self.view, self.step_in_hand
             if view is None or (step is None and action.name not in _OF_INCIDENT):
                 return None
             if not _fits(action.name, view, step, self._run_of(step) is not None):
                 return None
-        return super().possible(action)
+        return possible
 
     def proved(self, step: StepView) -> bool:
         """Return whether a step's check passed when it was last looked at."""

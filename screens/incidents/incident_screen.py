@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import ClassVar
 
 from textual import on
-from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.geometry import Size
@@ -15,8 +13,6 @@ from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.incidents.model import CheckResult, IncidentState, IncidentView, StepView
-from screens.actions.action import ActionScope
-from screens.actions.performing import bindings
 from screens.answer_screen import AnswerScreen
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
@@ -52,7 +48,6 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
     NAME = "incident"
     EVERY = 0.5
     ASKING = "Asking where the incident stands…"
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.INCIDENT)]
 
     def __init__(self, facts: Facts, incident: int) -> None:
         super().__init__(facts)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
-from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
@@ -16,8 +15,7 @@ from textual.widgets import Static
 from crypto_core.incidents.model import IncidentState, IncidentView
 from crypto_core.text.cleaning import cleans, shortened
 from crypto_core.text.counting import counted
-from screens.actions.action import Action, ActionScope
-from screens.actions.performing import bindings
+from screens.actions.action import ActionScope
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
@@ -52,7 +50,6 @@ class IncidentsScreen(ListScreen[IncidentView]):
     NAME = "incidents"
     EVERY = 5.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.INCIDENTS,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.INCIDENTS)]
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
@@ -122,14 +119,6 @@ class IncidentsScreen(ListScreen[IncidentView]):
         view = self.incident_in_hand
         if view is not None:
             self.post_message(Followed(IncidentBehind(view.incident.id)))
-
-    def possible(self, action: Action) -> bool | None:
-        """Where nothing is kept, nothing can be opened or approved."""
-        if action.name == "new-incident" and self.facts.services.incidents is None:
-            return False
-        if action.name == "approvals" and self.facts.services.approvals is None:
-            return False
-        return super().possible(action)
 
     @work(exclusive=True, group="write")
     async def do_new_incident(self) -> None:

@@ -32,14 +32,10 @@ class JobActor(MainScreen):
 
     def possible(self, action: Action) -> bool | None:
         """Grey out what the job's state has no use for."""
-        if action.scope is ActionScope.JOB:
-            if action.name == "work-here" and self.facts.services.job_processes is None:
-                return False
-            if action.name == "restore-job" and self.facts.services.undoing is None:
-                return False
-            if not _fits(action.name, self.job_in_hand):
-                return None
-        return super().possible(action)
+        possible = super().possible(action)
+        if possible and action.scope is ActionScope.JOB and not _fits(action.name, self.job_in_hand):
+            return None
+        return possible
 
     def do_pause_job(self) -> None:
         """Ask, then pause the job."""

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
 
-from textual.binding import BindingType
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.reencryption.jobs.model import JobView
-from screens.actions.action import ActionScope
-from screens.actions.performing import bindings
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.jobs.job_actor import JobActor
@@ -28,8 +24,6 @@ class JobScreen(JobActor, UseScreen[JobView]):
     NAME = "job"
     EVERY = 0.5
     ASKING = "Asking where the job stands…"
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.JOB,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.JOB)]
 
     def __init__(self, facts: Facts, job: int) -> None:
         super().__init__(facts)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
 
 from textual import on
-from textual.binding import BindingType
 from textual.message import Message
 from textual.widget import Widget
 
 from crypto_core.reencryption.jobs.model import JobState, JobView
-from screens.actions.action import ActionScope
-from screens.actions.performing import bindings
 from screens.facts import Facts
 from screens.jobs.job_actor import JobActor
 from screens.jobs.listing import EXAMPLE, LISTING
@@ -30,7 +26,6 @@ class JobsScreen(JobActor, ListScreen[JobView]):
     CSS_PATH = "screen.tcss"
     NAME = "jobs"
     EVERY = 5.0
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.JOB)]
 
     def body(self) -> Iterable[Widget]:
         """The jobs, and a word on the one under the cursor."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
-from textual.binding import BindingType
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Instruction, Step
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import bindings
 from screens.answer_screen import AnswerScreen
 from screens.facts import Facts
 from screens.keys.words import STEPS
@@ -28,7 +26,6 @@ class GuideScreen(AnswerScreen[Guide]):
     EVERY = 10.0
     ASKING = "Looking at both keys and the tokens…"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.ROTATION,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.ROTATION)]
 
     def __init__(self, facts: Facts, old: str, new: str | None) -> None:
         super().__init__(facts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
 
 from textual import work
 
@@ -23,8 +22,6 @@ from screens.widgets.plan_dialog import UNCHANGED
 class KeyActor(MainScreen):
     """A screen that has a key in hand, or none yet."""
 
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.KEY,)
-
     @property
     def key_in_hand(self) -> str | None:
         """The ARN of the key that actions are about."""
@@ -34,10 +31,6 @@ class KeyActor(MainScreen):
         """Without a key nothing can be done to one."""
         if action.scope is ActionScope.KEY and action.name != "create" and self.key_in_hand is None:
             return None
-        if action.name == "incident" and self.facts.services.incidents is None:
-            return False
-        if action.id == "key.move-tokens" and self.facts.services.jobs is None:
-            return False
         return super().possible(action)
 
     def do_policy(self) -> None:

@@ -6,14 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import ClassVar
 
-from textual.binding import BindingType
-
 from crypto_core.cancelling import Cancellation
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from screens.actions.action import ActionScope
-from screens.actions.performing import bindings
 from screens.answer_screen import AnswerScreen
 from screens.asking import ask
 from screens.blocking import Trouble
@@ -36,7 +33,7 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
 
     NAME = "key"
     EVERY = 60.0
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.KEY)]
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.KEY,)
 
     def __init__(self, facts: Facts, key_arn: str) -> None:
         super().__init__(facts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from textual.binding import BindingType
 from textual.content import Content
 from textual.highlight import highlight
 from textual.widget import Widget
@@ -15,7 +14,6 @@ from crypto_core.keys.policy.comparison import written
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import bindings
 from screens.answer_screen import AnswerScreen
 from screens.facts import Facts
 from screens.keys.access_lines import sentence_lines
@@ -41,7 +39,6 @@ class PolicyScreen(AnswerScreen[KeyPolicy]):
     NAME = "policy"
     EVERY = 300.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.POLICY,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.POLICY)]
 
     def __init__(self, facts: Facts, key_arn: str) -> None:
         super().__init__(facts)

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import ClassVar
 
 from textual import on
-from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
@@ -15,7 +14,6 @@ from textual.widgets import Static
 
 from crypto_core.keys.state import KeyState
 from screens.actions.action import ActionScope
-from screens.actions.performing import bindings
 from screens.ages import ago
 from screens.facts import Facts
 from screens.keys.detail import key_lines
@@ -36,7 +34,6 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
     NAME = "keys"
     EVERY = 60.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.KEYS, ActionScope.KEY)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.KEYS), *bindings(ActionScope.KEY)]
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual import on
-from textual.binding import BindingType
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
@@ -14,7 +13,6 @@ from textual.widgets import Static
 from crypto_core.log.logbook import LogLine
 from crypto_core.text.cleaning import clean
 from screens.actions.action import ActionScope
-from screens.actions.performing import bindings
 from screens.facts import Facts
 from screens.list_screen import ListScreen
 from screens.log.listing import EXAMPLE, LISTING
@@ -28,7 +26,6 @@ class LogScreen(ListScreen[LogLine]):
     NAME = "log"
     EVERY = 2.0
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.LOG,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.LOG)]
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)

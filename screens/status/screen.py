@@ -7,13 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
-from textual.binding import BindingType
 from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
-from screens.actions.action import Action, ActionScope
-from screens.actions.performing import bindings
+from screens.actions.action import ActionScope
 from screens.ages import ago
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
@@ -40,7 +38,6 @@ class StatusScreen(MainScreen):
 
     NAME = "status"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.STATUS,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.STATUS)]
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
@@ -140,12 +137,6 @@ class StatusScreen(MainScreen):
 
             opened = open_lines(self._incidents, width, self.facts)
         return indented([answer[0], *opened, *answer[1:], *rest])
-
-    def possible(self, action: Action) -> bool | None:
-        """Without jobs, none can begin."""
-        if action.id == "status.move-tokens" and self.facts.services.jobs is None:
-            return False
-        return super().possible(action)
 
     @work(exclusive=True, group="write")
     async def do_move_tokens(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.style import Style as RichStyle
-from textual.binding import BindingType
 from textual.content import Content
 from textual.events import Click, Resize
 from textual.geometry import Region, Size
@@ -16,7 +15,7 @@ from textual.style import Style
 from textual.visual import Visual
 
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import Actor, bindings
+from screens.actions.performing import Actor
 
 
 class CursorFollower:
@@ -47,7 +46,6 @@ class CursorView(Actor, ScrollView, can_focus=True, inherit_bindings=False):
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"cursor-view--cursor"}
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.LIST,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.LIST)]
 
     STICKY = 0
     """1 where a subclass paints a heading above the lines that scroll."""

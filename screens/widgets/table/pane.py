@@ -8,14 +8,13 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 
 from crypto_core.lists.paging import Query
 from screens.actions.action import Action, ActionScope
-from screens.actions.performing import Actor, bindings
+from screens.actions.performing import Actor
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.memory import Columns, SortOrder
@@ -39,7 +38,6 @@ class TablePane(Actor, Vertical, Generic[Row]):
 
     DEFAULT_CSS = "TablePane { height: 1fr; min-height: 4; }"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.TABLE,)
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(ActionScope.TABLE)]
 
     class Changed(Message):
         """Rows came, or the count, or the table began or ceased to ask; or marks changed."""
