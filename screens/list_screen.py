@@ -5,8 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Generic, TypeVar, cast
 
+from textual import on
+from textual.message import Message
+
 from screens.facts import Facts
 from screens.main_screen import MainScreen
+from screens.routes import Followed
+from screens.widgets.cursor_view import CursorView
 from screens.widgets.table.pane import TablePane
 
 Row = TypeVar("Row")
@@ -39,6 +44,47 @@ class ListScreen(MainScreen, Generic[Row]):
     def freshness(self) -> tuple[datetime | None, bool]:
         """When the rows came, and whether others are being asked for."""
         return self.pane.feed.at, self.pane.feed.asking
+
+    @property
+    def row_in_hand(self) -> Row | None:
+        """The row under the cursor."""
+        return self.pane.table.current if self.is_mounted and self.query(TablePane) else None
+
+    def show_list(self) -> None:
+        """Show where in the list the cursor is, and what is known of the row under it."""
+        raise NotImplementedError
+
+    def show_facts(self) -> None:
+        """Show the list as what else is known lets it look."""
+        self.show_list()
+
+    @on(TablePane.Changed)
+    def pane_changed(self) -> None:
+        """Show the list as it is by now."""
+        self.show_list()
+
+    def cursor_moved(self) -> None:
+        """Show what is known of the row under the cursor."""
+        self.show_list()
+
+    def behind(self, row: Row) -> object | None:
+        """Return what Enter leads to from a row, None where that is nowhere."""
+        return None
+
+    @on(CursorView.Chosen)
+    def follow_row(self, event: Message) -> None:
+        """Go to what is behind the row under the cursor."""
+        event.stop()
+        row = self.pane.table.current
+        target = self.behind(row) if row is not None else None
+        if target is not None:
+            self.post_message(Followed(target))
+
+    def share_height(self) -> None:
+        """Give the list as many lines as it needs, up to half of them; the rest is the chosen row's."""
+        pane = self.pane
+        lines = pane.table.line_count() + 1 + (3 if pane.bar.is_open else 0)
+        pane.styles.height = min(max(lines, 4), max(self.size.height * 45 // 100, 4))
 
     def ask_anew(self) -> None:
         """Ask for the rows anew; the cursor and the marks stay on theirs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,15 +15,17 @@ from textual.widget import Widget
 
 from screens.actions.action import Action
 from screens.actions.performing import Actor
+from screens.ages import ago
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.command_line.screen import CommandLine
-from screens.facts import Facts
+from screens.facts import Facts, Loaded
 from screens.routes import Followed
 from screens.widgets.cursor_view import CursorFollower
 from screens.widgets.header import Header
 from screens.widgets.key_hints import KeyHints
 from screens.widgets.line_input import LineInput
+from screens.widgets.notice import Notice
 from screens.widgets.refreshing import Refreshing
 
 Answer = TypeVar("Answer")
@@ -84,6 +86,13 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
         if service and getattr(self.facts.services, service) is None:
             return False
         return super().possible(action)
+
+    def say_trouble(self, fact: Loaded[Any]) -> None:
+        """Show on the screen's notice what trouble a fact has, and of when is what is shown all the same."""
+        context = ""
+        if fact.trouble is not None and fact.at is not None:
+            context = f"Showing what was known {ago(fact.at, self.facts.clock())}."
+        self.query_one(Notice).tell(fact.trouble, context)
 
     def say_outcome(self, answer: Answer | Trouble, words: Callable[[Answer], str]) -> None:
         """Say what trouble there was, else the words for the answer."""

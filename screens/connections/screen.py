@@ -46,8 +46,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         self.detail.forget()
         super().ask_anew()
 
-    @on(TablePane.Changed)
-    def show_facts(self) -> None:
+    def show_list(self) -> None:
         """Paint what is known now: the path, the counts, the order, the envelope."""
         self.refresh_hints(*self.pane.state)
         self.cursor_moved()

@@ -35,7 +35,6 @@ from screens.facts import Facts
 from screens.list_screen import ListScreen
 from screens.moments import moment, seconds
 from screens.routes import EventBehind, FindingsBehind, Followed, PivotsBehind, PrincipalBehind
-from screens.widgets.cursor_view import CursorView
 from screens.widgets.notice import Notice
 from screens.widgets.table.pane import TablePane
 
@@ -164,11 +163,6 @@ class EventsScreen(ListScreen[StoredEvent]):
 
     # What is shown
 
-    def show_facts(self) -> None:
-        """Show names that keys got meanwhile."""
-        self.show_list()
-
-    @on(TablePane.Changed)
     def show_list(self) -> None:
         """Show what is new; following, the cursor stays on the newest event."""
         feed, table = self.pane.feed, self.pane.table
@@ -202,13 +196,9 @@ class EventsScreen(ListScreen[StoredEvent]):
 
     # Ways on
 
-    @on(CursorView.Chosen)
-    def open_event(self, event: CursorView.Chosen) -> None:
-        """Go to the event's own page."""
-        event.stop()
-        row = self.pane.table.current
-        if row is not None:
-            self.post_message(Followed(EventBehind(row.event.event_id)))
+    def behind(self, row: StoredEvent) -> EventBehind:
+        """The event's own page."""
+        return EventBehind(row.event.event_id)
 
     def do_principal(self) -> None:
         """To what the principal of the event under the cursor opened and could have opened."""

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, ClassVar
 
-from textual import on, work
+from textual import work
 from textual.content import Content
-from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -18,17 +17,15 @@ from crypto_core.keys.changes.change import number_of_days
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, Suppression
 from screens.actions.action import Action, ActionScope
-from screens.ages import ago
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts, Loaded
 from screens.findings.listing import EXAMPLE, LISTING, events_filter, hidden, reasons, told
 from screens.findings.words import finding_facts
 from screens.list_screen import ListScreen
-from screens.routes import EventsBehind, Followed, KeyBehind
+from screens.routes import EventsBehind, KeyBehind
 from screens.signs import SIGNS
 from screens.widgets.ask_text import AskText
-from screens.widgets.cursor_view import CursorView
 from screens.widgets.hint_line import HintLine
 from screens.widgets.notice import Notice
 from screens.widgets.plan_dialog import UNCHANGED
@@ -92,11 +89,7 @@ class FindingsScreen(ListScreen[Finding]):
             if _unasked(fact):
                 self.facts.ask_posture()
                 return
-        told_of = fact if fact.trouble is not None else trail
-        context = ""
-        if told_of.trouble is not None and told_of.at is not None:
-            context = f"Showing what was known {ago(told_of.at, self.facts.clock())}."
-        self.query_one(Notice).tell(told_of.trouble, context)
+        self.say_trouble(fact if fact.trouble is not None else trail)
         waiting_for = "No answer yet: r asks again." if fact.trouble else "Examining keys, access and trails…"
         self.pane.wait_for(waiting_for if fact.value is None and not told(self.facts) else "")
         known = (fact.value, trail.value)
@@ -111,17 +104,12 @@ class FindingsScreen(ListScreen[Finding]):
         if self.is_mounted and self.query(TablePane):
             self.show_facts()
 
-    @on(TablePane.Changed)
     def show_list(self) -> None:
         """Show where in the list the cursor is, and the finding under it."""
-        self._share_height()
+        self.share_height()
         self.show_path(Content.assemble(*self._unseen(), self.pane.note()))
         self.refresh_hints(*self.pane.state)
         self._show_whole()
-
-    def cursor_moved(self) -> None:
-        """Show the finding under the cursor."""
-        self.show_list()
 
     def _unseen(self) -> tuple[tuple[str, str], ...]:
         """How many things could not be examined, and how many findings are suppressed."""
@@ -130,12 +118,6 @@ class FindingsScreen(ListScreen[Finding]):
             *(((f"▲ {counted(len(gaps), 'gap')}   ", "$warning"),) if gaps else ()),
             *(((f"{len(suppressed):,} suppressed   ", "$muted"),) if suppressed else ()),
         )
-
-    def _share_height(self) -> None:
-        """Give the list as many lines as it needs, up to half of them; the rest is the finding's."""
-        pane = self.pane
-        lines = pane.table.line_count() + 1 + (3 if pane.bar.is_open else 0)
-        pane.styles.height = min(max(lines, 4), max(self.size.height * 45 // 100, 4))
 
     def _show_whole(self) -> None:
         finding = self.pane.table.current
@@ -154,15 +136,11 @@ class FindingsScreen(ListScreen[Finding]):
         parts += further
         self.query_one("#whole", Static).update(Content("\n").join(parts))
 
-    @on(CursorView.Chosen)
-    def open_subject(self, event: Message) -> None:
-        """Go to the events that show what the finding says, or to the key that it is about."""
-        event.stop()
-        finding = self.pane.table.current
-        if finding is not None and events_filter(finding):
-            self.post_message(Followed(EventsBehind(events_filter(finding))))
-        elif finding is not None and is_key_arn(finding.subject):
-            self.post_message(Followed(KeyBehind(finding.subject)))
+    def behind(self, row: Finding) -> EventsBehind | KeyBehind | None:
+        """The events that show what the finding says, or the key that it is about."""
+        if events_filter(row):
+            return EventsBehind(events_filter(row))
+        return KeyBehind(row.subject) if is_key_arn(row.subject) else None
 
     def possible(self, action: Action) -> bool | None:
         """Without a finding nothing can be suppressed or begun."""

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import work
 from textual.content import Content
-from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -23,7 +22,6 @@ from screens.incidents.listing import EXAMPLE, LISTING
 from screens.incidents.work import incident_work
 from screens.list_screen import ListScreen
 from screens.routes import ApprovalsBehind, Followed, IncidentBehind
-from screens.widgets.cursor_view import CursorView
 from screens.widgets.hint_line import HintLine
 from screens.widgets.table.pane import TablePane
 
@@ -63,11 +61,6 @@ class IncidentsScreen(ListScreen[IncidentView]):
         yield TablePane(self.facts, LISTING, example=EXAMPLE)
         yield HintLine()
 
-    @property
-    def incident_in_hand(self) -> IncidentView | None:
-        """The incident under the cursor."""
-        return self.pane.table.current if self.is_mounted and self.query(TablePane) else None
-
     def on_mount(self) -> None:
         """Ask what waits, too."""
         self._ask_lead()
@@ -96,29 +89,16 @@ class IncidentsScreen(ListScreen[IncidentView]):
         shown.display = bool(lines)
         shown.update(Content("\n").join(lines))
 
-    def show_facts(self) -> None:
-        """Show the list."""
-        self.show_list()
-
-    @on(TablePane.Changed)
     def show_list(self) -> None:
         """Show where in the list the cursor is, and what can be done with the incident under it."""
-        view = self.incident_in_hand
+        view = self.row_in_hand
         self.show_path(self.pane.note())
         self.refresh_hints(*self.pane.state, self.facts.services.approvals is not None)
         self.query_one(HintLine).say(_hint(view) if view is not None else "")
 
-    def cursor_moved(self) -> None:
-        """Say what the incident under the cursor is about."""
-        self.show_list()
-
-    @on(CursorView.Chosen)
-    def open_incident(self, event: Message) -> None:
-        """Go to the incident's page."""
-        event.stop()
-        view = self.incident_in_hand
-        if view is not None:
-            self.post_message(Followed(IncidentBehind(view.incident.id)))
+    def behind(self, row: IncidentView) -> IncidentBehind:
+        """The incident's page."""
+        return IncidentBehind(row.incident.id)
 
     @work(exclusive=True, group="write")
     async def do_new_incident(self) -> None:

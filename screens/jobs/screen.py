@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from textual import on
-from textual.message import Message
 from textual.widget import Widget
 
 from crypto_core.reencryption.jobs.model import JobState, JobView
@@ -14,8 +12,7 @@ from screens.jobs.job_actor import JobActor
 from screens.jobs.listing import EXAMPLE, LISTING
 from screens.jobs.words import at_work, how_to_work, restorable
 from screens.list_screen import ListScreen
-from screens.routes import Followed, JobBehind
-from screens.widgets.cursor_view import CursorView
+from screens.routes import JobBehind
 from screens.widgets.hint_line import HintLine
 from screens.widgets.table.pane import TablePane
 
@@ -35,13 +32,8 @@ class JobsScreen(JobActor, ListScreen[JobView]):
     @property
     def job_in_hand(self) -> JobView | None:
         """The job under the cursor."""
-        return self.pane.table.current if self.is_mounted and self.query(TablePane) else None
+        return self.row_in_hand
 
-    def show_facts(self) -> None:
-        """Show the list."""
-        self.show_list()
-
-    @on(TablePane.Changed)
     def show_list(self) -> None:
         """Show where in the list the cursor is, and what can be done with the job under it."""
         view = self.job_in_hand
@@ -49,17 +41,9 @@ class JobsScreen(JobActor, ListScreen[JobView]):
         self.refresh_hints(*self.pane.state, view.state if view else None, bool(view and view.poisoned))
         self.query_one(HintLine).say(_hint(view, self.facts) if view is not None else "")
 
-    def cursor_moved(self) -> None:
-        """Say what the job under the cursor is about."""
-        self.show_list()
-
-    @on(CursorView.Chosen)
-    def open_job(self, event: Message) -> None:
-        """Go to the job's page."""
-        event.stop()
-        view = self.job_in_hand
-        if view is not None:
-            self.post_message(Followed(JobBehind(view.job.id)))
+    def behind(self, row: JobView) -> JobBehind:
+        """The job's page."""
+        return JobBehind(row.job.id)
 
 
 def _hint(view: JobView, facts: Facts) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from textual import on
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
@@ -36,12 +35,7 @@ class LogScreen(ListScreen[LogLine]):
         yield TablePane(self.facts, LISTING, example=EXAMPLE)
         yield Static(id="line")
 
-    def show_facts(self) -> None:
-        """Nothing here depends on the shared facts."""
-        self.show_lines()
-
-    @on(TablePane.Changed)
-    def show_lines(self) -> None:
+    def show_list(self) -> None:
         """Show what is new; following, the cursor stays on the newest line."""
         table = self.pane.table
         newest_first = self.pane.feed.shown == LISTING.first_query(self.pane.feed.shown.filter)
@@ -72,4 +66,4 @@ class LogScreen(ListScreen[LogLine]):
         self._following = not self._following
         if self._following:
             self.pane.table.do_first()
-        self.show_lines()
+        self.show_list()

@@ -12,7 +12,6 @@ from textual.geometry import Size
 from textual.widget import Widget
 
 from screens.actions.action import ActionScope
-from screens.ages import ago
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
@@ -58,10 +57,7 @@ class StatusScreen(MainScreen):
         """Paint the status that is known now."""
         fact = self.facts.status
         self.show_path()
-        context = ""
-        if fact.trouble is not None and fact.at is not None:
-            context = f"Showing what was known {ago(fact.at, self.facts.clock())}."
-        self.query_one(Notice).tell(fact.trouble, context)
+        self.say_trouble(fact)
         self.query_one(LineList).write(self._lines)
         # After the tokens are on screen, and anew whenever they were counted anew.
         if fact.value is not None and self._use_of != (fact.at, self.facts.epoch):
