@@ -8,14 +8,12 @@ from typing import ClassVar, Generic, TypeVar
 
 from textual.content import Content
 from textual.geometry import Size
-from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
 from screens.asking import LIMIT_SECONDS, PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.main_screen import MainScreen
-from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented
 from screens.widgets.notice import Notice
 
@@ -47,12 +45,6 @@ class AnswerScreen(MainScreen, Generic[Answer]):
     def lines(self, answer: Answer, width: int) -> Iterable[Line]:
         """Return the page as lines of at most `width` cells."""
         raise NotImplementedError
-
-    def body(self) -> Iterable[Widget]:
-        """Trouble if there is any, the page, and a word on the line under the cursor."""
-        yield Notice()
-        yield LineList()
-        yield HintLine()
 
     def on_mount(self) -> None:
         """Ask for the first time."""
@@ -117,10 +109,3 @@ class AnswerScreen(MainScreen, Generic[Answer]):
             words = "No answer: r asks again." if self._trouble else self.ASKING
             return indented([Line(Content.assemble((words, "$muted")))])
         return indented(self.lines(self.answer, size.width - 3))
-
-    def cursor_moved(self) -> None:
-        """Say what can be done with the line under the cursor."""
-        line = self.query_one(LineList).current
-        for hint in self.query(HintLine):
-            hint.say(line.hint if line is not None else "")
-        self.refresh_hints(line is not None)

@@ -23,8 +23,10 @@ from screens.facts import Facts, Loaded
 from screens.routes import Followed
 from screens.widgets.cursor_view import CursorFollower
 from screens.widgets.header import Header
+from screens.widgets.hint_line import HintLine
 from screens.widgets.key_hints import KeyHints
 from screens.widgets.line_input import LineInput
+from screens.widgets.line_list import LineList
 from screens.widgets.notice import Notice
 from screens.widgets.refreshing import Refreshing
 
@@ -37,6 +39,8 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
     AUTO_FOCUS = "CursorView"
     NAME: ClassVar[str]
     """The screen's mode, or what a screen behind a line is called: for settings and the memory."""
+    TEXT: ClassVar[type[LineList]] = LineList
+    """The page, where the body is one."""
     EVERY: ClassVar[float] = 30.0
     """Seconds between refreshes where nobody chose."""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (180, "-vast")]  # noqa: RUF012 - declared so by Screen
@@ -49,8 +53,10 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
         self.refreshing = Refreshing(facts, self.NAME, self.EVERY)
 
     def body(self) -> Iterable[Widget]:
-        """The widgets between the header and the key hints."""
-        raise NotImplementedError
+        """The widgets between the header and the key hints: trouble, the text, a word on the line chosen."""
+        yield Notice()
+        yield self.TEXT()
+        yield HintLine()
 
     def show_facts(self) -> None:
         """Paint what the facts say now."""
@@ -109,6 +115,19 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
             self.ask_anew()
 
         ask(self, lambda _: make(), made, group="change")
+
+    def cursor_moved(self) -> None:
+        """Say what can be done with the line under the cursor."""
+        line = self.query_one(LineList).current
+        for hint in self.query(HintLine):
+            hint.say(line.hint if line is not None else "")
+        self.refresh_hints(line is not None)
+
+    @property
+    def target_in_hand(self) -> object:
+        """What the line under the cursor leads to, None where there is no such line."""
+        line = self.query_one(LineList).current if self.is_mounted and self.query(LineList) else None
+        return line.target if line is not None else None
 
     def back(self) -> bool:
         """Go one step back within the screen; returns False where there is none."""

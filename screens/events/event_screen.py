@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from textual import work
 from textual.content import Content
-from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.text.cleaning import clean
@@ -23,7 +22,6 @@ from screens.facts import Facts
 from screens.routes import Followed, PrincipalBehind
 from screens.widgets.clipboard import MOST, send_to_clipboard
 from screens.widgets.event_text import EventText
-from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line
 from screens.widgets.notice import Notice
 
@@ -42,18 +40,13 @@ class EventScreen(AnswerScreen[EventPage]):
     NAME = "event"
     EVERY = 300.0
     ASKING = "Reading the event…"
+    TEXT = EventText
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVENT,)
 
     def __init__(self, facts: Facts, event_id: str) -> None:
         super().__init__(facts)
         self.event_id = event_id
         self._folded: tuple[object, list[Line]] = (None, [])
-
-    def body(self) -> Iterable[Widget]:
-        """Trouble if there is any, the text, and a word on the line under the cursor."""
-        yield Notice()
-        yield EventText()
-        yield HintLine()
 
     @property
     def crumb(self) -> tuple[str, str]:

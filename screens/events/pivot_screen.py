@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
 from textual.content import Content
 from textual.geometry import Size
-from textual.widget import Widget
 
 from crypto_core.text.counting import counted
 from crypto_core.trail.event_fields import PIVOTS
@@ -67,12 +66,6 @@ class PivotScreen(MainScreen):
     def freshness(self) -> tuple[datetime | None, bool]:
         """When all was counted, and whether it is being counted."""
         return self._at, self._asked is not None and self._asked.waiting
-
-    def body(self) -> Iterable[Widget]:
-        """Trouble if there is any, the values, and a word on the one under the cursor."""
-        yield Notice()
-        yield LineList()
-        yield HintLine()
 
     def on_mount(self) -> None:
         """Count for the first time."""
@@ -143,9 +136,7 @@ class PivotScreen(MainScreen):
     @property
     def _principal(self) -> str:
         """The principal under the cursor, "" where it is on something else."""
-        lines = self.query(LineList) if self.is_mounted else ()
-        line = next((found.current for found in lines), None)
-        target = line.target if line is not None else None
+        target = self.target_in_hand
         return target.principal if isinstance(target, EventsNarrowed) else ""
 
     def possible(self, action: Action) -> bool | None:

@@ -23,7 +23,7 @@ from screens.signs import Sign
 from screens.use.lines import BLANK
 from screens.use.use_screen import UseScreen
 from screens.widgets.cells import fit
-from screens.widgets.line_list import Line, LineList
+from screens.widgets.line_list import Line
 
 _SIGNS = {
     Decision.PENDING: Sign("▲", "$warning"),
@@ -54,8 +54,7 @@ class ApprovalsScreen(UseScreen[tuple[Approval, ...]]):
     @property
     def request_in_hand(self) -> Approval | None:
         """The request under the cursor."""
-        line = self.query_one(LineList).current if self.is_mounted and self.query(LineList) else None
-        target = line.target if line is not None else None
+        target = self.target_in_hand
         return target if isinstance(target, Approval) else None
 
     def possible(self, action: Action) -> bool | None:

@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from textual import on
 from textual.content import Content
-from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.incidents.model import EvidencePiece, IncidentView
@@ -28,9 +27,7 @@ from screens.use.use_screen import UseScreen
 from screens.widgets.cells import cut, fit, fit_middle
 from screens.widgets.clipboard import send_to_clipboard
 from screens.widgets.event_text import EventText
-from screens.widgets.hint_line import HintLine
-from screens.widgets.line_list import Line, LineList
-from screens.widgets.notice import Notice
+from screens.widgets.line_list import Line
 
 MOST_LINES = 20_000
 """Lines of one piece that are laid out."""
@@ -72,18 +69,13 @@ class EvidenceListScreen(UseScreen[IncidentView]):
 
     def possible(self, action: Action) -> bool | None:
         """There has to be a piece under the cursor."""
-        if action.name == "copy-hash" and not isinstance(self._target, EvidenceBehind):
+        if action.name == "copy-hash" and not isinstance(self.target_in_hand, EvidenceBehind):
             return None
         return super().possible(action)
 
-    @property
-    def _target(self) -> object:
-        line = self.query_one(LineList).current if self.is_mounted and self.query(LineList) else None
-        return line.target if line is not None else None
-
     def do_copy_hash(self) -> None:
         """Send the hash of the piece under the cursor to the clipboard."""
-        target = self._target
+        target = self.target_in_hand
         if isinstance(target, EvidenceBehind):
             text = target.sha256
             send_to_clipboard(self, text, text)
@@ -156,17 +148,12 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
     NAME = "evidence-text"
     EVERY = 300.0
     ASKING = "Reading the evidence and comparing its hash…"
+    TEXT = EvidenceText
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
 
     def __init__(self, facts: Facts, incident: int, evidence: int, title: str, sha256: str) -> None:
         super().__init__(facts)
         self.piece = EvidenceBehind(incident, evidence, title, sha256)
-
-    def body(self) -> Iterable[Widget]:
-        """Trouble if there is any, the text, and a line for hints."""
-        yield Notice()
-        yield EvidenceText()
-        yield HintLine()
 
     @property
     def crumb(self) -> tuple[str, str]:
@@ -193,8 +180,7 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
 
     def do_copy_hash(self) -> None:
         """Send the value under the cursor to the clipboard; the hash where there is none."""
-        line = self.query_one(EventText).current if self.is_mounted and self.query(EventText) else None
-        target = line.target if line is not None else None
+        target = self.target_in_hand
         text = target.text if isinstance(target, CopiedValue) else self.piece.sha256
         send_to_clipboard(self, text, text)
 

@@ -28,7 +28,7 @@ from screens.incidents.words import elapsed, incident_sign, subject, there, thro
 from screens.incidents.work import incident_work
 from screens.routes import Followed
 from screens.widgets.hint_line import HintLine
-from screens.widgets.line_list import Line, LineList
+from screens.widgets.line_list import Line, indented
 from screens.widgets.notice import Notice
 
 LOOK_SECONDS = 8.0
@@ -90,10 +90,10 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
     @property
     def step_in_hand(self) -> StepView | None:
         """The step under the cursor."""
-        line = self.query_one(LineList).current if self.is_mounted and self.query(LineList) else None
-        if self.answer is None or line is None or not isinstance(line.target, AtStep):
+        target = self.target_in_hand
+        if self.answer is None or not isinstance(target, AtStep):
             return None
-        return self.answer.step(line.target.step)
+        return self.answer.step(target.step)
 
     @property
     def took(self) -> float:
@@ -181,10 +181,7 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
     def _lines(self, size: Size) -> Sequence[Line]:
         if self.answer is None:
             return []
-        return [
-            Line(Content.assemble(" ", line.content), line.target, line.hint)
-            for line in self.lines(self.answer, size.width - 2)
-        ]
+        return indented(self.lines(self.answer, size.width - 2))
 
     def _now_known(self, step: StepView) -> StepNow:
         key = (self.incident, step.step.id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from textual.content import Content
-from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.incidents.model import EntryKind, IncidentView, TimelineEntry
@@ -16,9 +15,7 @@ from screens.incidents.work import incident_work
 from screens.use.use_screen import UseScreen
 from screens.widgets.cells import fit
 from screens.widgets.event_text import EventText
-from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, line
-from screens.widgets.notice import Notice
 
 _LEAD = 8 + 2 + 12 + 1 + 10
 _STYLES = {
@@ -35,16 +32,11 @@ class IncidentTimelineScreen(UseScreen[IncidentView]):
     NAME = "timeline"
     EVERY = 2.0
     ASKING = "Reading the timeline…"
+    TEXT = EventText
 
     def __init__(self, facts: Facts, incident: int) -> None:
         super().__init__(facts)
         self.incident = incident
-
-    def body(self) -> Iterable[Widget]:
-        """Trouble if there is any, the text, and a line for hints."""
-        yield Notice()
-        yield EventText()
-        yield HintLine()
 
     @property
     def crumb(self) -> tuple[str, str]:

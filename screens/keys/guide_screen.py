@@ -16,7 +16,7 @@ from screens.facts import Facts
 from screens.keys.words import STEPS
 from screens.use.lines import prose
 from screens.widgets.clipboard import cell_as_text, send_to_clipboard
-from screens.widgets.line_list import Line, LineList
+from screens.widgets.line_list import Line
 
 
 class GuideScreen(AnswerScreen[Guide]):
@@ -50,15 +50,14 @@ class GuideScreen(AnswerScreen[Guide]):
     def possible(self, action: Action) -> bool | None:
         """Only what is to be typed somewhere can be copied."""
         if action.scope is ActionScope.ROTATION:
-            there = self.is_mounted and bool(self.query(LineList))
-            return True if there and self.query_one(LineList).current is not None else None
+            return True if self.target_in_hand is not None else None
         return super().possible(action)
 
     def do_copy_line(self) -> None:
         """Send the command or setting under the cursor to the clipboard."""
-        line = self.query_one(LineList).current
-        if line is not None and isinstance(line.target, Instruction):
-            send_to_clipboard(self, cell_as_text(line.target.text), line.target.text)
+        target = self.target_in_hand
+        if isinstance(target, Instruction):
+            send_to_clipboard(self, cell_as_text(target.text), target.text)
 
 
 def guide_lines(guide: Guide, width: int) -> list[Line]:

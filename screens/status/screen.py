@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.content import Content
 from textual.geometry import Size
-from textual.widget import Widget
 
 from screens.actions.action import ActionScope
 from screens.asking import PendingCall, ask
@@ -21,9 +20,7 @@ from screens.status.column_lines import column_lines
 from screens.status.key_lines import key_lines
 from screens.status.lines import answer_lines
 from screens.status.use_line import RecentUse, recent_use, use_lines
-from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented
-from screens.widgets.notice import Notice
 
 if TYPE_CHECKING:
     from crypto_core.incidents.model import IncidentView
@@ -46,12 +43,6 @@ class StatusScreen(MainScreen):
         self._asked_incidents: PendingCall[tuple[IncidentView, ...]] | None = None
         self._use_of: tuple[object, int] | None = None
         """The answer beside which the keys' use was asked for."""
-
-    def body(self) -> Iterable[Widget]:
-        """Trouble if there is any, the page, and what to do about the line under the cursor."""
-        yield Notice()
-        yield LineList()
-        yield HintLine()
 
     def show_facts(self) -> None:
         """Paint the status that is known now."""
@@ -140,18 +131,10 @@ class StatusScreen(MainScreen):
         from screens.jobs.beginning import begin_job
         from screens.jobs.choose_tokens import under
 
-        line = self.query_one(LineList).current
-        target = line.target if line is not None else None
-        chosen = None
+        target, chosen = self.target_in_hand, None
         if isinstance(target, KeyBehind):
             chosen = under(target.key_arn, self.facts.status.value, self.facts)
         await begin_job(self, chosen)
-
-    def cursor_moved(self) -> None:
-        """Say what to do about the line under the cursor."""
-        line = self.query_one(LineList).current
-        self.query_one(HintLine).say(line.hint if line is not None else "")
-        self.refresh_hints(line is not None)
 
     @property
     def freshness(self) -> tuple[datetime | None, bool]:
