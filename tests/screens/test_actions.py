@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -189,6 +190,15 @@ async def test_every_action_is_done_by_each_of_its_commands(
                     patch.setattr(type(actor), action.method, recorder(done, action))
                     await d.app.run_command(f"{command} {argument}".rstrip())
                 assert done == [(action.id, (argument,) if argument else ())], command
+
+
+async def test_what_calls_a_service_that_is_not_there_is_not_offered(stage: Stage) -> None:
+    without = replace(stage.services(), jobs=None, incidents=None)
+    stage.services = lambda: without  # type: ignore[method-assign]
+    async with deck(stage, start="keys", size=LARGE) as d:
+        offered = {action.id for _, action in within_reach(d.app.screen)}
+        assert offered.isdisjoint({"key.move-tokens", "key.incident"})
+        assert "key.policy" in offered
 
 
 @pytest.mark.parametrize("page", [False, True], ids=["list", "page"])
