@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 
 from console.commands.asking import consent_to
-from console.commands.moments import moment
+from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of
 from console.printed.printing import print_json, say
@@ -21,7 +21,7 @@ def backups() -> None:
 
 @backups.command(cls=OperationCommand, operation="backups purge")
 @click.option("--job", type=click.IntRange(min=1), metavar="JOB", help="Only those that this job replaced.")
-@click.option("--before", callback=moment, metavar="TIME", help="Only those that were replaced before.")
+@time_option("--before", "Only those that were replaced before.")
 @json_option
 def purge(*, job: int | None, before: datetime | None, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Forget replaced envelopes for good: what they were of can no longer be restored."""

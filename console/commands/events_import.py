@@ -15,7 +15,7 @@ from console.commands.session import json_option, loaded
 from console.event_file import open_events
 from console.garbage import uncollected
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import bar, print_json, say
+from console.printed.printing import bar, print_answer, print_json, say
 from crypto_core.errors import ReadOnlyError
 from crypto_core.lists.paging import Query
 from crypto_core.text.cleaning import clean
@@ -50,10 +50,7 @@ def import_(*, paths: tuple[str, ...], again: bool, as_json: bool) -> int:
             report = FileImport(store).import_files(paths, shown, cancelled, again=again)
     finally:
         store.close()
-    if as_json:
-        print_json(report.as_json())
-    else:
-        print_report(report)
+    print_answer(report, print_report, as_json=as_json)
     if report.interrupted:
         say("Interrupted: what was read is kept. Run the command again to go on.")
         return 130

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from console.commands.events_options import HEADERS, StreamedTable, cells, expression, filter_options, store
-from console.commands.session import json_option
+from console.commands.session import json_option, limit_option
 from console.printed.printing import print_csv, print_facts, print_gaps, print_json, print_table, say
 from crypto_core.errors import EventVanishedError
 from crypto_core.lists.paging import Query, pages_of
@@ -36,14 +36,7 @@ csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 
 @click.command("list")
 @filter_options
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=200,
-    show_default=True,
-    metavar="N",
-    help="Print at most this many; 0 prints all.",
-)
+@limit_option(200, "Print at most this many; 0 prints all.", least=0)
 @click.option("--oldest-first", is_flag=True, help="The oldest first.")
 @json_option
 @csv_option
@@ -120,14 +113,7 @@ def show(*, event_id: str, as_json: bool, raw: bool) -> None:
 @click.command()
 @click.argument("field", type=click.Choice(_COUNTED))
 @filter_options
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=100,
-    show_default=True,
-    metavar="N",
-    help="Print at most this many values; 0 prints all.",
-)
+@limit_option(100, "Print at most this many values; 0 prints all.", least=0)
 @json_option
 @csv_option
 def pivot(

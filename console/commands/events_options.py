@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from console.commands.moments import moment
-from console.commands.session import loaded
+from console.commands.moments import time_option
+from console.commands.session import loaded, together
 from console.printed.printing import print_padded, widths_of
 from crypto_core.errors import SettingsError
 from crypto_core.key_names import short_key
@@ -25,35 +25,25 @@ from crypto_core.trail.use.reach import Covered, reach
 
 HEADERS = ("time", "event", "principal", "from", "result", "key", "material", "token", "region", "event id")
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def filter_options(command: F) -> F:
-    """Add --filter, --since, --until and --all."""
-    for option in reversed(
-        (
-            click.option(
-                "--filter",
-                "filter_",
-                default="",
-                metavar="EXPR",
-                help="e.g. 'name:Decrypt error:* principal:*intruder*'",
-            ),
-            click.option(
-                "--since", callback=moment, metavar="TIME", help="From a date, or how long ago: 2h, 7d."
-            ),
-            click.option("--until", callback=moment, metavar="TIME", help="Up to a date, or how long ago."),
-            click.option(
-                "--service",
-                "--all",
-                "service",
-                is_flag=True,
-                help="Include calls that AWS services make by themselves.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+filter_options = together(
+    click.option(
+        "--filter",
+        "filter_",
+        default="",
+        metavar="EXPR",
+        help="e.g. 'name:Decrypt error:* principal:*intruder*'",
+    ),
+    time_option("--since", "From a date, or how long ago: 2h, 7d."),
+    time_option("--until", "Up to a date, or how long ago."),
+    click.option(
+        "--service",
+        "--all",
+        "service",
+        is_flag=True,
+        help="Include calls that AWS services make by themselves.",
+    ),
+)
+"""--filter, --since, --until and --all."""
 
 
 def expression(filter_: str, since: datetime | None, until: datetime | None, *, service: bool = True) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from console.commands.asking import consent_to
-from console.commands.moments import moment
+from console.commands.moments import time_option
 from console.commands.session import json_option, services_of
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_gaps, print_json, say
@@ -19,7 +18,6 @@ from crypto_core.text.counting import counted
 from screens.ages import span
 
 if TYPE_CHECKING:
-    from console.container import Container
     from crypto_core.trail.sources.bucket.digests import Validation
     from crypto_core.trail.sources.plan import PullPlan
     from crypto_core.trail.sources.report import PullProgress, PullReport
@@ -40,13 +38,8 @@ _SAID_EVERY = 20
     metavar="SOURCE",
     help="lookup, s3, athena, lake, or s3://bucket/prefix.",
 )
-@click.option(
-    "--since",
-    callback=moment,
-    metavar="TIME",
-    help="Since: 2h, 7d, 2026-11-24 [the last pull's end, or 24h].",
-)
-@click.option("--until", callback=moment, metavar="TIME", help="Up to when [now].")
+@time_option("--since", "Since: 2h, 7d, 2026-11-24 [the last pull's end, or 24h].")
+@time_option("--until", "Up to when [now].")
 @click.option("--filter", "expression", default="", metavar="EXPR", help="Keep only events that pass.")
 @click.option("--region", "regions", multiple=True, metavar="REGION", help="Only this Region; repeatable.")
 @click.option(
@@ -101,7 +94,7 @@ def pull(
             f"by {plan.source}{where}."
         )
         report = puller.run_pull(plan, consent, progress=_Progress(), cancelled=cancelled)
-        validation = _validated(services, plan, cancelled) if validate else None
+        validation = puller.validate(plan, cancelled=cancelled) if validate else None
     _tell(report, validation, as_json=as_json)
     return 0 if report.coverage.complete and (validation is None or validation.well) else 1
 
@@ -125,10 +118,6 @@ def _tell(report: PullReport, validation: Validation | None, *, as_json: bool) -
     for problem in validation.problems if validation is not None else ():
         say(f"Validation: {problem}")
     print_gaps(report.gaps)
-
-
-def _validated(services: Container, plan: PullPlan, cancelled: Event) -> Validation:
-    return services.event_puller.validate(plan, cancelled=cancelled)
 
 
 def _consent(plan: PullPlan, *, yes: bool) -> Consent | None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from console.commands.events_options import cells
-from console.commands.moments import moment
+from console.commands.moments import time_option
 from console.commands.session import json_option, services_of
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_gaps, print_line, say
@@ -33,12 +33,7 @@ def _period(ctx: click.Context, param: click.Parameter, value: str | None) -> ti
 
 @click.command()
 @click.option("--key", "keys", multiple=True, required=True, metavar="KEY", help="ARN, key id or alias.")
-@click.option(
-    "--since",
-    callback=moment,
-    metavar="TIME",
-    help="From a date, or how long ago: 2h, 7d [24h ago; with --quiet, now].",
-)
+@time_option("--since", "From a date, or how long ago: 2h, 7d [24h ago; with --quiet, now].")
 @click.option(
     "--every",
     type=click.FloatRange(min=SHORTEST_SECONDS),

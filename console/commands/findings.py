@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from console.commands.moments import moment
+from console.commands.moments import time_option
 from console.commands.session import json_option, services_of
 from console.container import Container
 from console.printed.printing import print_gaps, print_json, print_marked, print_table, say
@@ -35,13 +35,10 @@ SHOWN_EVENTS = 3
 
 @click.group(invoke_without_command=True)
 @json_option
-@click.option(
-    "--since",
-    callback=moment,
-    metavar="TIME",
-    help="Examine CloudTrail's events from then on: a date, or 90s, 30m, 24h, 7d, 2w. By default 24h.",
+@time_option(
+    "--since", "Examine CloudTrail's events from then on: a date, or 90s, 30m, 24h, 7d, 2w. By default 24h."
 )
-@click.option("--until", callback=moment, metavar="TIME", help="Up to then; by default now.")
+@time_option("--until", "Up to then; by default now.")
 @click.option("--suppressed", "hidden", is_flag=True, help="List the suppressed findings too.")
 @click.option("--ocsf", is_flag=True, help="Print OCSF Detection Findings (class 2004), one JSON line each.")
 @click.option("--sigma", is_flag=True, help="Print the rules as Sigma rules, one YAML document each.")
@@ -175,10 +172,8 @@ def _print_suppressed(one: Suppressed) -> None:
 
 @findings.command()
 @json_option
-@click.pass_context
-def rules(ctx: click.Context, *, as_json: bool) -> None:
+def rules(*, as_json: bool) -> None:
     """List every rule: how bad its findings are at worst, and what they are about."""
-    del ctx
     every = sorted(rules_about(), key=lambda rule: (rule.severity.rank, rule.id))
     if as_json:
         print_json({"rules": [rule.as_json() for rule in every]})

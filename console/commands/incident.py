@@ -8,7 +8,7 @@ import click
 
 from console.commands.incident_doing import check, next_, number, reopen, skip
 from console.commands.incident_report import report, verify_report
-from console.commands.moments import moment
+from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of
 from console.printed.incident_words import (
@@ -19,7 +19,7 @@ from console.printed.incident_words import (
     print_runbooks,
     runbook_document,
 )
-from console.printed.printing import print_json, print_table, say
+from console.printed.printing import print_answer, print_json, print_table, say
 from crypto_core.incidents.model import IncidentScope, IncidentState
 from crypto_core.key_names import is_key_arn
 from screens.incidents.work import incident_work
@@ -59,7 +59,7 @@ def runbooks(*, as_json: bool) -> int:
 @click.option("--token", "references", multiple=True, metavar="REF", help="A token that it is about.")
 @click.option("--filter", "expression", default="", metavar="EXPR", help="The tokens that it is about.")
 @click.option("--database", default="", metavar="NAME", help="The restored database, as in the settings.")
-@click.option("--since", callback=moment, metavar="TIME", help="When the compromise may have begun.")
+@time_option("--since", "When the compromise may have begun.")
 @click.option("--title", default="", metavar="TEXT", help="Its title [the runbook's title].")
 @json_option
 def start(
@@ -117,10 +117,7 @@ def show(*, incident: int, as_json: bool) -> int:
     """Show where an incident stands. Exit 0 once it is closed, else 1."""
     with services_of() as services:
         view = incident_work(services).show(incident)
-    if as_json:
-        print_json(document_of(view, whole=True))
-    else:
-        print_incident(view)
+    print_answer(view, print_incident, as_json=as_json, document=lambda view: document_of(view, whole=True))
     return 0 if view.incident.state is IncidentState.CLOSED else 1
 
 

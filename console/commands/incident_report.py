@@ -8,7 +8,7 @@ import click
 
 from console.commands.incident_doing import number
 from console.commands.session import json_option, services_of
-from console.printed.printing import print_json, print_line, say
+from console.printed.printing import print_answer, print_line, say
 from crypto_core.errors import SettingsError
 from crypto_core.incidents.report.signing import ReportCheck
 from screens.incidents.work import incident_work
@@ -81,10 +81,7 @@ def verify_report(*, file: Path, as_json: bool) -> int:
     text = _read(file)
     with services_of() as services:
         check = incident_work(services).verify_report(text)
-    if as_json:
-        print_json(check.as_json())
-    else:
-        _print(check)
+    print_answer(check, _print, as_json=as_json)
     return 0 if check.proved else 1
 
 

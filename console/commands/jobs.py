@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from console.commands.asking import consent_to, type_in, yes_option
 from console.commands.operation_command import OperationCommand
-from console.commands.session import json_option, services_of, trust_option
+from console.commands.session import json_option, limit_option, services_of, trust_option
 from console.garbage import settle
 from console.host.children import when_parent_ends
 from console.host.interrupts import IN_HAND, cancelled_by_interrupt
@@ -27,9 +25,6 @@ from console.printed.printing import print_json, print_line, say
 from crypto_core.errors import ReadOnlyError
 from crypto_core.text.counting import counted
 from screens.jobs.work import job_work
-
-if TYPE_CHECKING:
-    pass
 
 _job = click.argument("job", type=click.IntRange(min=1), metavar="JOB")
 
@@ -62,14 +57,7 @@ def list_(*, limit: int, as_json: bool) -> int:
 @jobs.command()
 @_job
 @click.option("--errors", is_flag=True, help="Name the tokens that can't be written, and why.")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=200,
-    show_default=True,
-    metavar="N",
-    help="With --errors: at most this many of each kind.",
-)
+@limit_option(200, "With --errors: at most this many of each kind.")
 @json_option
 def show(*, job: int, errors: bool, limit: int, as_json: bool) -> int:
     """Show where a job stands. Exit 0 once it is done with every token written, else 1."""

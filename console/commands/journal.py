@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from console.commands.moments import moment
+from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of
-from console.printed.printing import print_json, print_line, print_table, say, utc
+from console.printed.printing import print_answer, print_json, print_line, print_table, say, utc
 from crypto_core.database.state.journal import EntryFilter
 from crypto_core.database.state.journal_checkpoints import Checkpoint, JournalCheck, checkpoint_of
 from crypto_core.errors import RefusedError
@@ -29,8 +29,8 @@ def journal() -> None:
 
 
 @journal.command("list")
-@click.option("--since", callback=moment, metavar="TIME", help="Only entries since then.")
-@click.option("--until", callback=moment, metavar="TIME", help="Only entries until then.")
+@time_option("--since", "Only entries since then.")
+@time_option("--until", "Only entries until then.")
 @click.option("--actor", default="", metavar="TEXT", help="Only entries whose actor has this in it.")
 @click.option("--action", default="", metavar="TEXT", help="Only entries whose action has this in it.")
 @click.option("--subject", default="", metavar="TEXT", help="Only entries whose subject has this in it.")
@@ -88,10 +88,7 @@ def verify(*, files: tuple[Path, ...], as_json: bool) -> int:
     kept = [_read(file) for file in files]
     with services_of() as services:
         check = services.checkpoints.verify(kept=kept)
-    if as_json:
-        print_json(check.as_json())
-    else:
-        _print(check)
+    print_answer(check, _print, as_json=as_json)
     if check.problems:
         return 1
     return 3 if check.failed else 0

@@ -11,7 +11,7 @@ from console.commands.asking import consent_to
 from console.commands.key_policy import policy_text
 from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of
-from console.printed.printing import print_json, print_line, print_table, say
+from console.printed.printing import print_answer, print_json, print_line, print_table, say
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import (
     ARGUMENTS,
@@ -162,25 +162,15 @@ def _change(
         work = services.services.key_changes
         plan = work.plan_change(change)
         if dry_run:
-            _show(plan, as_json=as_json)
+            print_answer(plan, print_plan, as_json=as_json)
             return 1 if plan.refused_unless_typed else 0
         if not plan.changes_nothing:
             print_plan(plan, err=True)
         result = work.make_change(plan, _consent(plan, yes=yes, lose_tokens=lose_tokens))
-    if as_json:
-        print_json(result.as_json())
-    else:
-        print_result(result)
+    print_answer(result, print_result, as_json=as_json)
     if result.unjournaled or (result.stopped_by and not result.verified):
         return 3
     return 0 if result.verified else 1
-
-
-def _show(plan: ChangePlan, *, as_json: bool) -> None:
-    if as_json:
-        print_json(plan.as_json())
-    else:
-        print_plan(plan)
 
 
 def print_plan(plan: ChangePlan, *, err: bool = False) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import click
 
-from console.commands.session import json_option, services_of
+from console.commands.session import json_option, services_of, together
 from console.printed.printing import print_json, say
 from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.comparison import PolicyComparison, compare, written
@@ -16,21 +15,7 @@ from crypto_core.keys.policy.explanation import Sentence
 from crypto_core.keys.policy.least_privilege import Role, least_privilege
 from crypto_core.keys.policy.reading import KeyPolicy
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def principal_options(words: str) -> Callable[[_Command], _Command]:
-    """Give a command an option for each role; its help is `words`, in which {role} is the role."""
-
-    def give(command: _Command) -> _Command:
-        for role in reversed(Role):
-            option = click.option(
-                f"--{role}", role.value, multiple=True, metavar="ARN", help=words.format(role=role)
-            )
-            command = option(command)
-        return command
-
-    return give
+_WHO = "With --generate: an IAM role, user or account that is {role}."
 
 
 @click.command()
@@ -40,7 +25,12 @@ def principal_options(words: str) -> Callable[[_Command], _Command]:
 @click.option(
     "--diff", "other", type=click.File("rb"), metavar="FILE", help="Compare with the policy in FILE."
 )
-@principal_options("With --generate: an IAM role, user or account that is {role}.")
+@together(
+    *(
+        click.option(f"--{role}", role.value, multiple=True, metavar="ARN", help=_WHO.format(role=role))
+        for role in Role
+    )
+)
 @json_option
 def policy(
     *,

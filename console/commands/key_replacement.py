@@ -6,10 +6,10 @@ from datetime import datetime
 
 import click
 
-from console.commands.moments import moment
+from console.commands.moments import time_option
 from console.commands.session import json_option, services_of
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import meter, print_gaps, print_json, print_line, print_table, say
+from console.printed.printing import meter, print_answer, print_gaps, print_json, print_line, print_table, say
 from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Step, StepId
 from crypto_core.keys.replacement.service import SHORTEST_SECONDS
 from crypto_core.reencryption.materials import KeyMaterials, MaterialTokens
@@ -29,12 +29,7 @@ from screens.keys.words import STEPS
     metavar="SECONDS",
     help=f"With --wait: seconds between two checks, {SHORTEST_SECONDS:g} at least.",
 )
-@click.option(
-    "--since",
-    callback=moment,
-    metavar="TIME",
-    help="When the last instance of the platform was switched: count only what came after.",
-)
+@time_option("--since", "When the last instance of the platform was switched: count only what came after.")
 @click.option(
     "--except",
     "accepted",
@@ -113,10 +108,7 @@ def materials(*, key: str, verify: int | None, as_json: bool) -> int:
         found = services.services.materials.examine_materials(
             key, verify=verify or 0, progress=shown.update, cancelled=cancelled
         )
-    if as_json:
-        print_json(found.as_json())
-    else:
-        _print_materials(found, tried=verify is not None)
+    print_answer(found, lambda found: _print_materials(found, tried=verify is not None), as_json=as_json)
     return 1 if found.failed else 0
 
 

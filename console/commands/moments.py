@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import click
 
+from console.commands.session import Command
 from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import Field, ValueKind, parse_filter
 
@@ -25,6 +27,11 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> dat
     if found is None:
         raise click.BadParameter(f"{value!r} is not a valid time. {REMEDY}")
     return found
+
+
+def time_option(name: str, words: str) -> Callable[[Command], Command]:
+    """Return an option that takes a moment."""
+    return click.option(name, callback=moment, metavar="TIME", help=words)
 
 
 def _read(field: str, value: str) -> datetime | None:

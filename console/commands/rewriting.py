@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -10,7 +9,7 @@ import click
 from console.commands.asking import WritingOptions, writing_consent
 from console.commands.job_command import run_as_job
 from console.commands.operation_command import OperationCommand
-from console.commands.session import json_option, services_of, trust_option
+from console.commands.session import json_option, services_of, together, trust_option
 from console.container import Container
 from console.host.interrupts import cancelled_by_interrupt
 from console.host.runners import MOST_PROCESSES
@@ -23,7 +22,7 @@ from crypto_core.reencryption.plan import Plan, Selection, Verb
 from crypto_core.references import RowRef, TokenRef, parse_reference
 from screens.jobs.work import job_work
 
-_OPTIONS = (
+_how = together(
     click.option(
         "--to", "target", metavar="KEY", help="The KMS key to write under [TOKEN_ENCRYPTION_KEY_ID]."
     ),
@@ -55,68 +54,45 @@ _OPTIONS = (
     trust_option,
     json_option,
 )
+"""The options that all three have."""
 _references = click.argument("references", nargs=-1, metavar="[REF]...")
-_from = click.option("--from", "source", metavar="KEY", help="Every token under this KMS key.")
-_all = click.option("--all", "everything", is_flag=True, help="Every envelope.")
 _filter = click.option(
     "--filter", "expression", metavar="EXPR", help="Every token that the filter lets through."
 )
-
-
-def _options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command the options that all three have."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+_envelopes = together(
+    _references,
+    click.option("--from", "source", metavar="KEY", help="Every token under this KMS key."),
+    click.option("--all", "everything", is_flag=True, help="Every envelope."),
+    _filter,
+)
+"""Which envelopes are meant."""
 
 
 @click.command(cls=OperationCommand, operation="rewrap")
-@_references
-@_from
-@_all
-@_filter
-@_options
-def rewrap(
-    *,
-    references: tuple[str, ...],
-    source: str | None,
-    everything: bool,
-    expression: str | None,
-    **options: Any,
-) -> int:
+@_envelopes
+@_how
+def rewrap(**given: Any) -> int:
     """Move tokens' data keys to another KMS key; the ciphertexts stay byte for byte.
 
     For moving to a new key in peace. After a compromise, re-encrypt instead.
     """
-    selection = _envelopes(references, source, expression, everything=everything)
-    return _write(Verb.REWRAP, selection, WritingOptions(**options))
+    return _write(Verb.REWRAP, *_read_envelopes(**given))
 
 
 @click.command(cls=OperationCommand, operation="reencrypt")
-@_references
-@_from
-@_all
-@_filter
+@_envelopes
 @click.option(
     "--allow-downgrade",
     is_flag=True,
     help="Write v2 envelopes as v1 where KEYDECK_WRITE_FORMAT is v1: they are no longer bound to their rows.",
 )
-@_options
-def reencrypt(
-    *,
-    references: tuple[str, ...],
-    source: str | None,
-    everything: bool,
-    expression: str | None,
-    **options: Any,
-) -> int:
+@_how
+def reencrypt(**given: Any) -> int:
     """Seal tokens anew: new data key, new nonce, new ciphertext. This is recovery from a key compromise.
 
     Can be interrupted and run again. Replaced envelopes are kept in keydeck.envelope_backup.
     """
-    selection = _envelopes(references, source, expression, everything=everything)
-    return _write(Verb.REENCRYPT, selection, WritingOptions(**options))
+    return _write(Verb.REENCRYPT, *_read_envelopes(**given))
 
 
 @click.command(cls=OperationCommand, operation="encrypt")
@@ -125,7 +101,7 @@ def reencrypt(
     "--plaintext", "unprotected", is_flag=True, help="Every token stored in plaintext or dev format."
 )
 @_filter
-@_options
+@_how
 def encrypt(
     *,
     references: tuple[str, ...],
@@ -143,12 +119,18 @@ def encrypt(
     return _write(Verb.ENCRYPT, selection, WritingOptions(**options))
 
 
-def _envelopes(
-    references: tuple[str, ...], source: str | None, expression: str | None, *, everything: bool
-) -> Selection:
+def _read_envelopes(
+    *,
+    references: tuple[str, ...],
+    source: str | None,
+    everything: bool,
+    expression: str | None,
+    **options: Any,
+) -> tuple[Selection, WritingOptions]:
+    """Which envelopes are meant, and the options that all three commands have. Raises UsageError."""
     if sum((bool(references), source is not None, everything, expression is not None)) != 1:
         raise click.UsageError("Name references, or --from KEY, or --all, or --filter EXPR.")
-    return Selection(_parsed(references), source, everything, filter=expression)
+    return Selection(_parsed(references), source, everything, filter=expression), WritingOptions(**options)
 
 
 def _parsed(references: tuple[str, ...]) -> tuple[TokenRef | RowRef, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from functools import reduce
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,10 +13,24 @@ if TYPE_CHECKING:
     from console.container import Container
     from console.settings import LoadedSettings
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 trust_option = click.option(
     "--trust", "trust", multiple=True, metavar="KEY", help="Also trust this KMS key, for this command."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def together(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command all of these options, in this order."""
+    return lambda command: reduce(lambda given, option: option(given), reversed(options), command)
+
+
+def limit_option(default: int, words: str, *, least: int = 1) -> Callable[[Command], Command]:
+    """Return --limit: how many are printed at most."""
+    return click.option(
+        "--limit", type=click.IntRange(min=least), default=default, show_default=True, metavar="N", help=words
+    )
 
 
 def read_only_asked() -> bool | None:

@@ -9,7 +9,7 @@ import click
 
 from console.commands.session import json_option, services_of
 from console.container import Container
-from console.printed.printing import print_gaps, print_json, print_marked, print_table
+from console.printed.printing import print_answer, print_gaps, print_json, print_marked, print_table
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Gap
@@ -28,10 +28,7 @@ def status(*, as_json: bool) -> None:
     """Count all tokens by format, by column, by KMS key and key material."""
     with services_of() as services:
         taken = services.services.status.take_census()
-    if as_json:
-        print_json(taken.as_json())
-    else:
-        print_status(taken)
+    print_answer(taken, print_status, as_json=as_json)
 
 
 @click.command()

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from operator import methodcaller
+from typing import Any, TypeVar
 
 import click
 
@@ -17,10 +18,26 @@ from crypto_core.reencryption.plan import RunProgress
 from crypto_core.text.cleaning import clean
 from screens.signs import SIGNS
 
+Answer = TypeVar("Answer")
+
 
 def print_json(document: Any) -> None:
     """Print one JSON document, ASCII only, so that no foreign character acts on a terminal."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=True))
+
+
+def print_answer(
+    answer: Answer,
+    text: Callable[[Answer], object],
+    *,
+    as_json: bool,
+    document: Callable[[Answer], Any] = methodcaller("as_json"),
+) -> None:
+    """Print an answer as `text` does, or its `document`, by default its as_json()."""
+    if as_json:
+        print_json(document(answer))
+    else:
+        text(answer)
 
 
 def print_line(text: str, *, err: bool = False) -> None:
