@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from console.environment_probe import EnvironmentProbe
 from console.event_file import open_events
@@ -62,6 +62,13 @@ if TYPE_CHECKING:
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
     from crypto_core.trail.use.witness import StoreWitness
+
+
+class _Guard(TypedDict):
+    """What every service takes that changes something."""
+
+    read_only: bool
+    approvals: ApprovalBook
 
 
 class Container:
@@ -153,6 +160,10 @@ class Container:
             read_only=self.settings.read_only,
         )
 
+    @property
+    def _guard(self) -> _Guard:
+        return {"read_only": self.settings.read_only, "approvals": self.approvals}
+
     @deferred_property
     def checkpoints(self) -> JournalCheckpoints:
         """What signs the journal's end, and checks the journal by that."""
@@ -203,9 +214,7 @@ class Container:
         reader = KeyReader(
             self.kms, self.keys, self.status, self._backups_under, write_key=self.settings.write_key
         )
-        return KeyChangeService(
-            reader, self.journal, read_only=self.settings.read_only, approvals=self.approvals
-        )
+        return KeyChangeService(reader, self.journal, **self._guard)
 
     @deferred_property
     def replacement(self) -> ManualRotation:
@@ -294,15 +303,7 @@ class Container:
             dev_key=self.settings.dev_key,
             observer=self.observer,
         )
-        return TokenWorkService(
-            self.engine,
-            planner,
-            runner,
-            self.verifier,
-            self.journal,
-            read_only=self.settings.read_only,
-            approvals=self.approvals,
-        )
+        return TokenWorkService(self.engine, planner, runner, self.verifier, self.journal, **self._guard)
 
     @deferred_property
     def materials(self) -> MaterialService:
@@ -356,8 +357,7 @@ class Container:
             ),
             lambda: JobRunner(parts, closer, writing, putting_back),
             self.status,
-            read_only=self.settings.read_only,
-            approvals=self.approvals,
+            **self._guard,
         )
 
     @deferred_property
@@ -365,9 +365,7 @@ class Container:
         """What undoes jobs and forgets replaced envelopes."""
         from crypto_core.reencryption.jobs.undo import Undoing
 
-        return Undoing(
-            self._job_parts(), self.keys, read_only=self.settings.read_only, approvals=self.approvals
-        )
+        return Undoing(self._job_parts(), self.keys, **self._guard)
 
     @deferred_property
     def job_processes(self) -> HostProcesses:
@@ -478,8 +476,7 @@ class Container:
             self.opener,
             self.journal,
             self.settings.endpoints,
-            read_only=self.settings.read_only,
-            approvals=self.approvals,
+            **self._guard,
         )
 
     @deferred_property
@@ -499,10 +496,9 @@ class Container:
             self.providers,
             self.journal,
             same_database=self.same_database,
-            read_only=self.settings.read_only,
             write_format=Format(self.settings.write_format),
             observer=self.observer,
-            approvals=self.approvals,
+            **self._guard,
         )
 
     @deferred_property

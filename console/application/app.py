@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -190,38 +190,6 @@ class KeydeckApp(Actor, App[None]):
         await self.navigation.ascend(depth)
 
     # Actions
-
-    async def do_status(self) -> None:
-        """To Status."""
-        await self.navigation.go("status")
-
-    async def do_connections(self) -> None:
-        """To Connections."""
-        await self.navigation.go("connections")
-
-    async def do_keys(self) -> None:
-        """To Keys."""
-        await self.navigation.go("keys")
-
-    async def do_events(self) -> None:
-        """To the events."""
-        await self.navigation.go("events")
-
-    async def do_incidents(self) -> None:
-        """To the incidents."""
-        await self.navigation.go("incidents")
-
-    async def do_jobs(self) -> None:
-        """To the jobs."""
-        await self.navigation.go("jobs")
-
-    async def do_findings(self) -> None:
-        """To what is wrong with the keys."""
-        await self.navigation.go("findings")
-
-    async def do_log(self) -> None:
-        """To the log."""
-        await self.navigation.go("log")
 
     async def do_back(self) -> None:
         """One step back within the screen, else to the screen below."""
@@ -454,3 +422,15 @@ class KeydeckApp(Actor, App[None]):
         _log.error("The console stopped: %s", "\n".join(crash_lines(cause)))
         self._exit_renderables.append(crash_report(error))
         self._close_messages_no_wait()
+
+
+def _going_to(name: str) -> Callable[[KeydeckApp], Awaitable[None]]:
+    async def go(self: KeydeckApp) -> None:
+        await self.navigation.go(name)
+
+    return go
+
+
+for _name in NAMES:
+    # Each main screen is gone to by its name.
+    setattr(KeydeckApp, f"do_{_name}", _going_to(_name))

@@ -56,27 +56,27 @@ class Terminal:
 
 def look_at_machine(area: str, *, theme: str = "", terminal: Terminal | None = None) -> Iterator[Check]:
     """Yield the checks of this machine. `theme` is the configured one, "" where it isn't known."""
-    yield _python(area, sys.version_info[:2])
-    yield _libraries(area)
+    yield _python(Topic(area, "Python"), sys.version_info[:2])
+    yield _libraries(Topic(area, "libraries"))
     terminal = terminal or Terminal.here()
-    yield _terminal(area, terminal)
-    yield _size(area, terminal)
-    yield _encoding(area, terminal)
-    yield from _multiplexer(area, terminal)
-    yield _colours(area, terminal)
-    yield _theme(area, terminal, theme)
+    yield _terminal(Topic(area, "terminal"), terminal)
+    yield _size(Topic(area, "size"), terminal)
+    yield _encoding(Topic(area, "characters"), terminal)
+    yield from _multiplexer(Topic(area, "multiplexer"), terminal)
+    yield _colours(Topic(area, "colours"), terminal)
+    yield _theme(Topic(area, "theme"), terminal, theme)
 
 
-def _python(area: str, version: tuple[int, int]) -> Check:
+def _python(topic: Topic, version: tuple[int, int]) -> Check:
     oldest, newest = ((".".join(map(str, v))) for v in TESTED)
     said = f"{platform.python_version()} ({platform.python_implementation()}, {platform.system()})."
     if version > TESTED[1]:
         remedy = f"Keydeck is tested with {oldest} to {newest}; if something odd happens, use one of those."
-        return Topic(area, "Python").warning(said, remedy)
-    return Topic(area, "Python").ok(said)
+        return topic.warning(said, remedy)
+    return topic.ok(said)
 
 
-def _libraries(area: str) -> Check:
+def _libraries(topic: Topic) -> Check:
     least = _least_versions()
     found, missing, old = [], [], []
     for name in _SHOWN:
@@ -90,10 +90,10 @@ def _libraries(area: str) -> Check:
             old.append(f"{name} {version} (needed: {least[name]})")
     remedy = "Reinstall Keydeck with its dependencies."
     if missing:
-        return Topic(area, "libraries").failed(f"Not installed: {', '.join(missing)}.", remedy)
+        return topic.failed(f"Not installed: {', '.join(missing)}.", remedy)
     if old:
-        return Topic(area, "libraries").warning(f"Too old: {', '.join(old)}.", remedy)
-    return Topic(area, "libraries").ok(", ".join(found))
+        return topic.warning(f"Too old: {', '.join(old)}.", remedy)
+    return topic.ok(", ".join(found))
 
 
 def _least_versions() -> dict[str, str]:
@@ -110,36 +110,35 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-def _terminal(area: str, terminal: Terminal) -> Check:
+def _terminal(topic: Topic, terminal: Terminal) -> Check:
     name = terminal.environment.get("TERM", "")
     if terminal.size is None:
-        said = "None here: commands work, the console needs one."
-        return Topic(area, "terminal").skipped(said)
+        return topic.skipped("None here: commands work, the console needs one.")
     if name in ("", "dumb", "unknown"):
         said = f"TERM is {name or 'not set'}: the console can't be drawn."
-        return Topic(area, "terminal").failed(said, "Set TERM to what the terminal is: xterm-256color.")
+        return topic.failed(said, "Set TERM to what the terminal is: xterm-256color.")
     program = terminal.environment.get("TERM_PROGRAM", "")
-    return Topic(area, "terminal").ok(f"{name}{f' ({program})' if program else ''}.")
+    return topic.ok(f"{name}{f' ({program})' if program else ''}.")
 
 
-def _size(area: str, terminal: Terminal) -> Check:
+def _size(topic: Topic, terminal: Terminal) -> Check:
     if terminal.size is None:
-        return Topic(area, "size").skipped("No terminal.")
+        return topic.skipped("No terminal.")
     columns, lines = terminal.size
     said = f"{columns} × {lines}."
     if columns < SMALLEST[0] or lines < SMALLEST[1]:
-        return Topic(area, "size").warning(said, f"Make it at least {SMALLEST[0]} × {SMALLEST[1]}.")
-    return Topic(area, "size").ok(said)
+        return topic.warning(said, f"Make it at least {SMALLEST[0]} × {SMALLEST[1]}.")
+    return topic.ok(said)
 
 
-def _encoding(area: str, terminal: Terminal) -> Check:
+def _encoding(topic: Topic, terminal: Terminal) -> Check:
     if terminal.encoding.lower().replace("-", "").replace("_", "") == "utf8":
-        return Topic(area, "characters").ok("UTF-8.")
+        return topic.ok("UTF-8.")
     said = f"{terminal.encoding}: signs and lines can't be shown."
-    return Topic(area, "characters").warning(said, "Set a UTF-8 locale: export LC_ALL=C.UTF-8")
+    return topic.warning(said, "Set a UTF-8 locale: export LC_ALL=C.UTF-8")
 
 
-def _multiplexer(area: str, terminal: Terminal) -> Iterator[Check]:
+def _multiplexer(topic: Topic, terminal: Terminal) -> Iterator[Check]:
     inside = [name for variable, name in _MULTIPLEXERS.items() if terminal.environment.get(variable)]
     if not inside:
         return
@@ -148,39 +147,36 @@ def _multiplexer(area: str, terminal: Terminal) -> Iterator[Check]:
         said += " What Keydeck copies reaches the clipboard if tmux has: set -g set-clipboard on."
     elif inside[0] == "GNU screen":
         said += " It does not support the clipboard."
-    yield Topic(area, "multiplexer").ok(said)
+    yield topic.ok(said)
 
 
-def _colours(area: str, terminal: Terminal) -> Check:
+def _colours(topic: Topic, terminal: Terminal) -> Check:
     environment = terminal.environment
     if environment.get("NO_COLOR"):
-        said = "None, because NO_COLOR is set: signs and words say everything that colours do."
-        return Topic(area, "colours").ok(said)
+        return topic.ok("None, because NO_COLOR is set: signs and words say everything that colours do.")
     if terminal.size is None:
-        return Topic(area, "colours").skipped("No terminal.")
+        return topic.skipped("No terminal.")
     if environment.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
-        return Topic(area, "colours").ok("16 million (COLORTERM).")
+        return topic.ok("16 million (COLORTERM).")
     if "256color" in environment.get("TERM", "") or environment.get("TERM", "").endswith("-direct"):
-        return Topic(area, "colours").ok("256: close to the themes' colours.")
+        return topic.ok("256: close to the themes' colours.")
     said = "16: the themes' colours are rounded a lot."
     remedy = (
         "If the terminal supports more: export COLORTERM=truecolor. Else choose a theme that "
         "begins with ansi-."
     )
-    return Topic(area, "colours").warning(said, remedy)
+    return topic.warning(said, remedy)
 
 
-def _theme(area: str, terminal: Terminal, theme: str) -> Check:
+def _theme(topic: Topic, terminal: Terminal, theme: str) -> Check:
     """The theme beside the ground that COLORFGBG tells, which few terminals set."""
     told = terminal.environment.get("COLORFGBG", "").rpartition(";")[2]
     said = f"{theme or 'not known'}."
     if not told.isdigit():
-        return Topic(area, "theme").ok(
-            f"{said} The terminal does not report its background; t changes the theme."
-        )
+        return topic.ok(f"{said} The terminal does not report its background; t changes the theme.")
     light = int(told) in (7, *range(9, 16))
     ground = "light" if light else "dark"
     if theme.startswith("keydeck-") and theme != f"keydeck-{ground}":
         remedy = f'theme = "keydeck-{ground}" in the settings file, or KEYDECK_THEME, would suit it.'
-        return Topic(area, "theme").ok(f"{said} The terminal's background is {ground}.", remedy)
-    return Topic(area, "theme").ok(f"{said} The terminal's background is {ground}.")
+        return topic.ok(f"{said} The terminal's background is {ground}.", remedy)
+    return topic.ok(f"{said} The terminal's background is {ground}.")

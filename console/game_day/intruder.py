@@ -252,35 +252,29 @@ class Intruder:
 
     def _call(self, act: Act, persona: Persona, move: Move) -> CallOutcome:
         key = {"KeyId": self._stage.key_arn}
+
+        def kms(operation: str, **more: Any) -> CallOutcome:
+            return self._ask(persona, "kms", operation, {**key, **more})[0]
+
         match act:
             case Act.LOOK:
-                asked: tuple[tuple[str, dict[str, str]], ...] = (
-                    ("list_keys", {}),
-                    ("list_aliases", {}),
-                    ("describe_key", key),
-                    ("list_grants", key),
-                )
-                came = [self._ask(persona, "kms", name, dict(what))[0] for name, what in asked]
+                came = [self._ask(persona, "kms", name, {})[0] for name in ("list_keys", "list_aliases")]
+                came += [kms("describe_key"), kms("list_grants")]
                 return CallOutcome.DONE if CallOutcome.DONE in came else came[0]
             case Act.SEAL:
-                return self._ask(persona, "kms", "generate_data_key", {**key, "KeySpec": "AES_256"})[0]
+                return kms("generate_data_key", KeySpec="AES_256")
             case Act.GRANT:
-                grant = {
-                    **key,
-                    "GranteePrincipal": self._scenario.persona(move.to).arn,
-                    "Operations": ["Decrypt", "DescribeKey"],
-                    "Name": "metrics",
-                }
-                return self._ask(persona, "kms", "create_grant", grant)[0]
+                grantee = self._scenario.persona(move.to).arn
+                may = ["Decrypt", "DescribeKey"]
+                return kms("create_grant", GranteePrincipal=grantee, Operations=may, Name="metrics")
             case Act.LET_IN:
                 return self._let_in(persona, key)
             case Act.BLIND:
                 return self._ask(persona, "cloudtrail", "stop_logging", {"Name": self._stage.trail})[0]
             case Act.DISABLE:
-                return self._ask(persona, "kms", "disable_key", key)[0]
+                return kms("disable_key")
             case Act.DELETE:
-                wanted = {**key, "PendingWindowInDays": WINDOW_DAYS}
-                return self._ask(persona, "kms", "schedule_key_deletion", wanted)[0]
+                return kms("schedule_key_deletion", PendingWindowInDays=WINDOW_DAYS)
             case _:
                 return CallOutcome.LOST
 
@@ -290,14 +284,9 @@ class Intruder:
         if came is not CallOutcome.DONE:
             return came
         policy = json.loads(answer["Policy"])
+        who = {"AWS": persona.arn}
         policy["Statement"].append(
-            {
-                "Sid": "Maintenance",
-                "Effect": "Allow",
-                "Principal": {"AWS": persona.arn},
-                "Action": "kms:*",
-                "Resource": "*",
-            }
+            {"Sid": "Maintenance", "Effect": "Allow", "Principal": who, "Action": "kms:*", "Resource": "*"}
         )
         wanted = {**key, "PolicyName": "default", "Policy": json.dumps(policy)}
         return self._ask(persona, "kms", "put_key_policy", wanted)[0]
