@@ -12,13 +12,15 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self
 
 import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
-from psycopg2.extensions import connection as Connection  # noqa: N812
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from console.sandbox.postgres_cluster import SUPERUSER, Cluster
 from console.sandbox.postgres_files import PostgresError, PostgresFiles, service_user
@@ -90,18 +92,10 @@ class Postgres:
 
     def create_database(self, name: str) -> None:
         """Create a database that `platform` owns and where `operator` may read, update and create schemas."""
-        connection = self._connect(SUPERUSER)
-        try:
-            database = sql.Identifier(name)
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    sql.SQL("CREATE DATABASE {} OWNER {}").format(database, sql.Identifier(PLATFORM))
-                )
-                cursor.execute(
-                    sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, sql.Identifier(OPERATOR))
-                )
-        finally:
-            connection.close()
+        database, platform, operator = map(sql.Identifier, (name, PLATFORM, OPERATOR))
+        with self._cursor(SUPERUSER) as cursor:
+            cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, platform))
+            cursor.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, operator))
 
     def stop(self) -> None:
         """Stop the server, within seconds whatever it is doing; its data stays. Does nothing if stopped."""
@@ -172,26 +166,20 @@ class Postgres:
 
     def _create_roles(self) -> None:
         # What stands in template1 is in every database created later.
-        connection = self._connect("template1")
-        try:
-            with connection.cursor() as cursor:
-                for role in (PLATFORM, OPERATOR):
-                    cursor.execute(
-                        sql.SQL("CREATE ROLE {} LOGIN PASSWORD %s").format(sql.Identifier(role)),
-                        (self._passwords[role],),
-                    )
-                cursor.execute(
-                    sql.SQL(
-                        "ALTER DEFAULT PRIVILEGES FOR ROLE {} GRANT SELECT, UPDATE ON TABLES TO {}"
-                    ).format(sql.Identifier(PLATFORM), sql.Identifier(OPERATOR))
-                )
-        finally:
-            connection.close()
+        default = "ALTER DEFAULT PRIVILEGES FOR ROLE {} GRANT SELECT, UPDATE ON TABLES TO {}"
+        with self._cursor("template1") as cursor:
+            for role in (PLATFORM, OPERATOR):
+                create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD %s").format(sql.Identifier(role))
+                cursor.execute(create, (self._passwords[role],))
+            cursor.execute(sql.SQL(default).format(sql.Identifier(PLATFORM), sql.Identifier(OPERATOR)))
 
-    def _connect(self, database: str) -> Connection:
-        connection = psycopg2.connect(self.url(SUPERUSER, database), connect_timeout=5)
-        connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
-        return connection
+    @contextmanager
+    def _cursor(self, database: str) -> Iterator[Cursor]:
+        """Give the superuser's cursor in a database; each statement stands for itself."""
+        with closing(psycopg2.connect(self.url(SUPERUSER, database), connect_timeout=5)) as connection:
+            connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+            with connection.cursor() as cursor:
+                yield cursor
 
 
 class _PortTakenError(PostgresError):

@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
 import time
 from typing import TYPE_CHECKING, Any
 
-from console.sandbox.endpoint.errors import invalid_state, unsupported, validation
+from console.sandbox.endpoint.errors import invalid_state, unsupported, violated
 from console.sandbox.endpoint.faults import Faults
 from console.sandbox.endpoint.keys import PENDING_DELETION, KeyStore, require_state_other_than
 from console.sandbox.endpoint.metadata import is_primary, key_metadata
@@ -60,10 +60,7 @@ class ControlPlane:
         key = self._find(request, record)
         days = request.get("PendingWindowInDays", 30)
         if not isinstance(days, int) or days not in DELETION_WINDOW_DAYS:
-            raise validation(
-                f"1 validation error detected: Value '{days}' at 'pendingWindowInDays' failed to satisfy "
-                "constraint: Member must have value between 7 and 30"
-            )
+            raise violated(f"Value '{days}' at 'pendingWindowInDays'", "have value between 7 and 30")
         if key.key_manager == "AWS":
             raise unsupported(f"{key.arn} is managed by AWS and can't be deleted.")
         require_state_other_than(key, *PENDING_DELETION, "Creating")

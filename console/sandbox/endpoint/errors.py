@@ -27,6 +27,13 @@ def validation(message: str) -> ServiceError:
     return ServiceError("ValidationException", message)
 
 
+def violated(where: str, must: str) -> ServiceError:
+    """A member of the request breaks a constraint: `where` is "Value at 'name'", `must` what it must do."""
+    return validation(
+        f"1 validation error detected: {where} failed to satisfy constraint: Member must {must}"
+    )
+
+
 def invalid_ciphertext() -> ServiceError:
     """The blob is foreign, damaged, or bound to another encryption context. KMS gives no detail."""
     return ServiceError("InvalidCiphertextException", "")

@@ -148,10 +148,7 @@ class Faults:
 
     def struck(self, operation: str, region: str) -> FaultRule | None:
         """Return the fault that hits this call, if one does."""
-        for rule in self.rules:
-            if rule.strikes(operation, region):
-                return rule
-        return None
+        return next((rule for rule in self.rules if rule.strikes(operation, region)), None)
 
     def check_crypto_rate(self) -> None:
         """Raise ThrottlingException when the KMS request quota is used up."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from console.sandbox.endpoint.crypto import MaterialGeneration, derive_material
-from console.sandbox.endpoint.errors import ServiceError, invalid_state, not_found, validation
+from console.sandbox.endpoint.errors import ServiceError, invalid_state, not_found, validation, violated
 from console.sandbox.endpoint.moto_server import MotoServer
 from console.sandbox.endpoint.principals import ACCOUNT
 
@@ -110,10 +110,7 @@ class KeyStore:
         Raises NotFoundException or ValidationException in KMS's words.
         """
         if not isinstance(reference, str) or not reference:
-            raise validation(
-                "1 validation error detected: Value at 'keyId' failed to satisfy constraint: "
-                "Member must not be null"
-            )
+            raise violated("Value at 'keyId'", "not be null")
         key = self._found.get((region, reference))
         if key is None:
             key = self._look_up(region, reference)

@@ -162,18 +162,15 @@ class CryptoOperations:
         wanted = None if key_id is None else self._keys.find(record.region, key_id)
         identifier = identifier_of(blob)
         found = None if identifier is None else self._keys.by_identifier(record.region, identifier)
+        asked = wanted or (found and found[0])
+        if asked is not None:
+            record.resources = (asked.arn,)
+            self._faults.authorise(record, action, asked)
         if found is None:
-            if wanted is not None:
-                record.resources = (wanted.arn,)
-                self._faults.authorise(record, action, wanted)
             raise invalid_ciphertext()
         key, material = found
-        if wanted is not None and wanted is not key:
-            record.resources = (wanted.arn,)
-            self._faults.authorise(record, action, wanted)
+        if asked is not key:
             raise incorrect_key()
-        record.resources = (key.arn,)
-        self._faults.authorise(record, action, key)
         require_usable(key)
         return key, material
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from console.sandbox.endpoint.errors import ServiceError, dry_run_worked, validation
+from console.sandbox.endpoint.errors import ServiceError, dry_run_worked, validation, violated
 from console.sandbox.endpoint.keys import SYMMETRIC
 
 Document = Mapping[str, Any]
@@ -44,21 +44,15 @@ def stop_if_dry_run(request: Document) -> None:
 
 def read_blob(request: Document, name: str, limit: int) -> bytes:
     """Return a base64 member of 1 to `limit` bytes. Raises ValidationException, SerializationException."""
-    value = request.get(name)
+    value, where = request.get(name), f"Value at '{name[:1].lower() + name[1:]}'"
     if not isinstance(value, str):
-        raise validation(
-            f"1 validation error detected: Value at '{name[:1].lower() + name[1:]}' failed to satisfy "
-            "constraint: Member must not be null"
-        )
+        raise violated(where, "not be null")
     try:
         raw = a2b_base64(value, strict_mode=True)
     except Base64Error as error:
         raise ServiceError("SerializationException", f"{name} is not base64") from error
     if not 1 <= len(raw) <= limit:
-        raise validation(
-            f"1 validation error detected: Value at '{name[:1].lower() + name[1:]}' failed to satisfy "
-            f"constraint: Member must have length between 1 and {limit}"
-        )
+        raise violated(where, f"have length between 1 and {limit}")
     return raw
 
 
@@ -69,10 +63,8 @@ def read_ciphertext(request: Document) -> bytes | None:
         raise ServiceError("SerializationException", "DryRunModifiers is a list")
     unknown = [modifier for modifier in modifiers if modifier != IGNORE_CIPHERTEXT]
     if unknown:
-        raise validation(
-            f"1 validation error detected: Value '{unknown}' at 'dryRunModifiers' failed to satisfy "
-            f"constraint: Member must satisfy enum value set: [{IGNORE_CIPHERTEXT}]"
-        )
+        must = f"satisfy enum value set: [{IGNORE_CIPHERTEXT}]"
+        raise violated(f"Value '{unknown}' at 'dryRunModifiers'", must)
     if modifiers and request.get("DryRun"):
         return None
     return read_blob(request, "CiphertextBlob", MAX_CIPHERTEXT)
@@ -105,14 +97,8 @@ def read_data_key_length(request: Document) -> int:
         raise validation("Please specify either number of bytes or key spec.")
     if spec is not None:
         if spec not in _KEY_BYTES:
-            raise validation(
-                f"1 validation error detected: Value '{spec}' at 'keySpec' failed to satisfy constraint: "
-                "Member must satisfy enum value set: [AES_256, AES_128]"
-            )
+            raise violated(f"Value '{spec}' at 'keySpec'", "satisfy enum value set: [AES_256, AES_128]")
         return _KEY_BYTES[spec]
     if not isinstance(length, int) or not 1 <= length <= 1024:
-        raise validation(
-            f"1 validation error detected: Value '{length}' at 'numberOfBytes' failed to satisfy constraint: "
-            "Member must have value between 1 and 1024"
-        )
+        raise violated(f"Value '{length}' at 'numberOfBytes'", "have value between 1 and 1024")
     return length

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from console.sandbox.endpoint.errors import ServiceError, unsupported, validation
+from console.sandbox.endpoint.errors import ServiceError, unsupported, validation, violated
 from console.sandbox.endpoint.faults import Faults
 from console.sandbox.endpoint.keys import (
     DEFAULT_PERIOD_DAYS,
@@ -74,9 +74,8 @@ class Rotations:
         if period_days is None:
             period_days = companion.rotation_period if companion.rotates else DEFAULT_PERIOD_DAYS
         if not isinstance(period_days, int) or period_days not in PERIOD_DAYS:
-            raise validation(
-                f"1 validation error detected: Value '{period_days}' at 'rotationPeriodInDays' failed to "
-                "satisfy constraint: Member must have value between 90 and 2560"
+            raise violated(
+                f"Value '{period_days}' at 'rotationPeriodInDays'", "have value between 90 and 2560"
             )
         if not companion.rotates or period_days != companion.rotation_period:
             companion.rotation_enabled_at = time.time()
