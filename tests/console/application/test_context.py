@@ -188,8 +188,8 @@ def test_a_place_that_does_not_answer_can_be_switched_to_and_left_again(contexts
     ("choice", "says"),
     [
         ({"profile": "nobody"}, "no AWS profile 'nobody'.*ops, audit"),
-        ({"region": "mars"}, "not an AWS Region 'mars'"),
-        ({"region": "eu west 1"}, "not an AWS Region"),
+        ({"region": "mars"}, "no AWS Region 'mars'"),
+        ({"region": "eu west 1"}, "no AWS Region"),
         ({"database": "nobody"}, "no database 'nobody'.*default, empty, nowhere, live"),
         ({"profile": "ops", "database": "nobody"}, "no database"),
         ({"profile": "a\x1b[2Jb"}, r"no AWS profile 'a\[2Jb'"),

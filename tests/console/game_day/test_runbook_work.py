@@ -124,8 +124,8 @@ class Measures:
     def __init__(self, incidents: MemoryIncidents | None) -> None:
         self.new_key = ""
         self.joined: list[int] = []
-        jobs = SimpleNamespace(join=self.joined.append)
-        puller = SimpleNamespace(pull=lambda source: None)
+        jobs = SimpleNamespace(join_job=self.joined.append)
+        puller = SimpleNamespace(pull_events=lambda source: None)
         self.container = SimpleNamespace(
             services=SimpleNamespace(incidents=incidents, jobs=jobs, event_puller=puller)
         )
