@@ -20,7 +20,7 @@ from crypto_core.errors import KeydeckError
 from crypto_core.log.logbook import LogLine, Recent
 from crypto_core.log.redaction import redacted
 from crypto_core.log.tracebacks import chain, stack_lines, type_name
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 
 OWN = ("console", "crypto_core", "screens")
 """Loggers whose records count from INFO."""
@@ -44,7 +44,7 @@ class FileLogBook(logging.Handler):
         """
         super().__init__()
         self._recent = Recent()
-        self._trouble = ""
+        self._trouble = NO_TEXT
         self._file: RotatingFile | None = None
         try:
             path = log_path(settings)
@@ -58,7 +58,7 @@ class FileLogBook(logging.Handler):
         return self._file.path if self._file is not None else None
 
     @property
-    def trouble(self) -> str:
+    def trouble(self) -> CleanText:
         """Why there is no file, or why it is no longer written; "" where all is well."""
         return self._trouble
 
@@ -102,7 +102,7 @@ class FileLogBook(logging.Handler):
             if error.message != self._trouble:
                 self._fail(error)
         else:
-            self._trouble = ""
+            self._trouble = NO_TEXT
 
     def _fail(self, error: LogFileError) -> None:
         self._trouble = error.message

@@ -117,7 +117,7 @@ _POLICIES = {"kms": "its IAM policy or in the key policy", "s3": "its IAM policy
 
 _REJECTED: dict[str, tuple[str, str]] = {
     "AlreadyExistsException": (
-        "What {operation} is to make{on} is there already",
+        "What {operation} is to make{on} already exists",
         "Look at what there is: keydeck keys show KEY.",
     ),
     "ConflictException": (

@@ -51,7 +51,7 @@ class LogBook(Protocol):
         ...
 
     @property
-    def trouble(self) -> str:
+    def trouble(self) -> CleanText:
         """Why there is no file, or why it is no longer written: one sentence. "" where all is well."""
         ...
 

@@ -37,13 +37,14 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.keys.status import Problem
 from crypto_core.log.logbook import Recent
 from crypto_core.findings.severity import Severity
+from crypto_core.text.cleaning import clean
 from screens.memory import Memory
 from tests.screens.samples import HOSTILE, KEYS, hostile_rows
 from tests.screens.stage import Stage
 
 class Book(Recent):
     path = None
-    trouble = HOSTILE[2]
+    trouble = clean(HOSTILE[2])
 
 every = "".join(HOSTILE)
 stage = Stage(rows=hostile_rows())

@@ -42,7 +42,7 @@ def test_memory_is_bounded_in_characters_too() -> None:
     add(recent, "12345", "67890", "x")
     assert [line.message for line in recent.lines()] == ["67890", "x"]
     add(recent, "y" * 100)
-    assert [line.message for line in recent.lines()] == ["y" * 10]
+    assert [line.message for line in recent.lines()] == ["y" * 9 + "…"]
 
 
 def test_levels_have_words() -> None:

@@ -214,7 +214,7 @@ def test_who_can_not_be_named_by_a_role_is_said_beside(statement: dict[str, Any]
     made = making(KeyState(KEY, "eu-west-1"), found(statement), "eu-west-1")
     assert made.command == "keydeck keys create --platform ARN"
     assert word in " ".join(made.untold)
-    assert "Which role the platform has is not told" in " ".join(made.untold)
+    assert "Which role the platform has can't be read" in " ".join(made.untold)
 
 
 def test_a_policy_that_was_not_read_and_another_region_are_said() -> None:

@@ -155,7 +155,7 @@ def test_what_may_not_be_written_and_a_move_to_the_same_key_are_refused() -> Non
     with pytest.raises(RefusedError, match="the same key"):
         steps.check_keys_differ(NEW, NEW)
     steps.check_catalogue(catalogue)
-    with pytest.raises(RefusedError, match="no token to write"):
+    with pytest.raises(RefusedError, match="No tokens to write"):
         steps.check_catalogue(Catalogue((), (), {}))
     steps.check_selection(Verb.ENCRYPT, Selection(unprotected=True))
     with pytest.raises(RefusedError, match="Only encrypt in place"):
