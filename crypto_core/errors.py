@@ -12,9 +12,16 @@ from crypto_core.text.cleaning import clean
 
 
 class KeydeckError(Exception):
-    """The root. `message` says what happened and to what, `remedy` what the operator can do: clean text."""
+    """The root. `message` says what happened and to what, `remedy` what the operator can do: clean text.
+
+    A class may name the `remedy` of those of its errors that come without one of their own.
+    """
 
     default_remedy = ""
+
+    def __init_subclass__(cls, *, remedy: str = "") -> None:
+        super().__init_subclass__()
+        cls.default_remedy = remedy or cls.default_remedy
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         self.message = clean(message, 2_000)
@@ -37,20 +44,18 @@ class SettingsError(KeydeckError):
     """A setting is missing or malformed."""
 
 
-class PolicyError(KeydeckError):
+class PolicyError(KeydeckError, remedy="Correct the policy; nothing was sent to KMS."):
     """A text that is no key policy; the message names the statement and the element."""
-
-    default_remedy = "Correct the policy; nothing was sent to KMS."
 
 
 class InvalidReferenceError(KeydeckError):
     """A token reference that is malformed, or names a table, column or row that isn't there."""
 
 
-class MissingReferenceError(InvalidReferenceError):
+class MissingReferenceError(
+    InvalidReferenceError, remedy="Use a token reference such as gh_connection.access_token:gh-42."
+):
     """A v2 envelope was to be sealed or opened without saying for which row."""
-
-    default_remedy = "Use a token reference such as gh_connection.access_token:gh-42."
 
 
 class InvalidFilterError(KeydeckError):
@@ -69,16 +74,12 @@ class RefusedError(KeydeckError):
     """Keydeck refuses to do this; nothing was changed."""
 
 
-class ReadOnlyError(RefusedError):
+class ReadOnlyError(RefusedError, remedy="Start Keydeck without --read-only to change anything."):
     """A change was asked for while read-only is set."""
 
-    default_remedy = "Start Keydeck without --read-only to change anything."
 
-
-class NotConfirmedError(RefusedError):
+class NotConfirmedError(RefusedError, remedy="Look at the preview again and confirm it there."):
     """A change was to be made that the operator did not agree to, or not in the way that it demands."""
-
-    default_remedy = "Look at the preview again and confirm it there."
 
 
 class ApprovalNeededError(KeydeckError):
@@ -89,22 +90,18 @@ class ApprovalNeededError(KeydeckError):
         self.request = request
 
 
-class UnknownIncidentError(KeydeckError):
+class UnknownIncidentError(KeydeckError, remedy="List them with: keydeck incident list."):
     """There is no incident of that number."""
 
-    default_remedy = "List them with: keydeck incident list."
 
-
-class RunbookError(KeydeckError):
+class RunbookError(KeydeckError, remedy="Correct the file; README.md says what a runbook holds."):
     """A runbook can't be read; the message names the file, the step and the field."""
 
-    default_remedy = "Correct the file; README.md says what a runbook holds."
 
-
-class EvidenceError(KeydeckError):
+class EvidenceError(
+    KeydeckError, remedy="Verify the journal: keydeck journal verify. It holds the hash that was captured."
+):
     """A piece of evidence is not what it was when it was captured."""
-
-    default_remedy = "Verify the journal: keydeck journal verify. It holds the hash that was captured."
 
 
 class ProviderError(KeydeckError):
@@ -126,10 +123,10 @@ class EnvelopeError(KeydeckError):
     """A stored value that can't be opened as an envelope; nothing of its content is in the message."""
 
 
-class MalformedEnvelopeError(EnvelopeError):
+class MalformedEnvelopeError(
+    EnvelopeError, remedy="Restore this value from a backup or ask its owner to connect again."
+):
     """The stored form is broken. `field` names the part: envelope, key ARN, encrypted data key, nonce, …"""
-
-    default_remedy = "Restore this value from a backup or ask its owner to connect again."
 
     def __init__(self, field: str, reason: str, *, remedy: str = "") -> None:
         super().__init__(f"Malformed {field}: {reason}.", remedy=remedy)
@@ -141,18 +138,17 @@ class UnsupportedFormatError(EnvelopeError):
     """The value is not in a format that this operation opens (plaintext, dev, empty, …)."""
 
 
-class AuthenticationFailedError(EnvelopeError):
+class AuthenticationFailedError(
+    EnvelopeError,
+    remedy="The envelope was damaged or mixed up. Restore it from a backup or ask its owner to connect again.",
+):
     """AES-GCM's tag or v2's commitment does not match: something isn't what was sealed."""
 
-    default_remedy = (
-        "The envelope was damaged or mixed up. Restore it from a backup or ask its owner to connect again."
-    )
 
-
-class NewEnvelopeError(AuthenticationFailedError):
+class NewEnvelopeError(
+    AuthenticationFailedError, remedy="Nothing was written. Try again; if it persists, report it."
+):
     """A new envelope did not hold what was sealed, and was dropped. The old one is untouched."""
-
-    default_remedy = "Nothing was written. Try again; if it persists, report it."
 
 
 # KMS
@@ -163,6 +159,10 @@ class KmsError(KeydeckError):
 
     transient = False
     """True where the same call may succeed a moment later."""
+
+    def __init_subclass__(cls, *, transient: bool = False, remedy: str = "") -> None:
+        super().__init_subclass__(remedy=remedy)
+        cls.transient = transient or cls.transient
 
     def __init__(self, message: str, *, operation: str = "", key: str = "", remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
@@ -190,72 +190,62 @@ class KmsAccessDeniedError(KmsError):
         return f"{self.action} is not allowed"
 
 
-class KeyDisabledError(KmsError):
+class KeyDisabledError(KmsError, remedy="Enable the key (kms:EnableKey) or use another one."):
     """The KMS key is disabled."""
 
-    default_remedy = "Enable the key (kms:EnableKey) or use another one."
 
-
-class KeyStateError(KmsError):
+class KeyStateError(KmsError, remedy="Look at the key's state with: keydeck keys show KEY."):
     """The KMS key's state does not permit the operation: pending deletion, pending import, …"""
 
-    default_remedy = "Look at the key's state with: keydeck keys show KEY."
 
-
-class KeyUnavailableError(KmsError):
+class KeyUnavailableError(
+    KmsError,
+    transient=True,
+    remedy="Try again; for a key in a custom key store, check that the store is connected.",
+):
     """KMS can't use the key right now."""
 
-    transient = True
-    default_remedy = "Try again; for a key in a custom key store, check that the store is connected."
 
-
-class IncorrectKeyError(KmsError):
+class IncorrectKeyError(
+    KmsError, remedy="Name the right key, or trust it with --trust or KEYDECK_TRUSTED_KEYS."
+):
     """The encrypted data key was not made under the key that was named."""
 
-    default_remedy = "Name the right key, or trust it with --trust or KEYDECK_TRUSTED_KEYS."
 
-
-class UntrustedKeyError(KmsError):
+class UntrustedKeyError(
+    KmsError, remedy="If the key is yours, trust it with --trust or KEYDECK_TRUSTED_KEYS."
+):
     """KMS answered with a key other than the expected one; its answer was dropped."""
 
-    default_remedy = "If the key is yours, trust it with --trust or KEYDECK_TRUSTED_KEYS."
 
-
-class InvalidCiphertextError(KmsError):
+class InvalidCiphertextError(
+    KmsError, remedy="Check the Region (KEYDECK_REGIONS); if that is right, the envelope is damaged."
+):
     """KMS can't open the encrypted data key: damaged, of another Region or account, or another context."""
-
-    default_remedy = "Check the Region (KEYDECK_REGIONS); if that is right, the envelope is damaged."
 
 
 class InvalidSignatureError(KmsError):
     """KMS says that a signature, or a message authentication code, is not by this key over this digest."""
 
 
-class KeyNotFoundError(KmsError):
+class KeyNotFoundError(KmsError, remedy="Check the key's name, account and Region."):
     """There is no such KMS key or alias in this account and Region."""
 
-    default_remedy = "Check the key's name, account and Region."
 
-
-class KmsThrottledError(KmsError):
+class KmsThrottledError(
+    KmsError, transient=True, remedy="Wait, or lower the rate: the quota is shared with production."
+):
     """KMS's request quota is used up."""
 
-    transient = True
-    default_remedy = "Wait, or lower the rate: the quota is shared with production."
 
-
-class KmsDependencyTimeoutError(KmsError):
+class KmsDependencyTimeoutError(KmsError, transient=True, remedy="Try again."):
     """KMS timed out waiting for something it depends on."""
 
-    transient = True
-    default_remedy = "Try again."
 
-
-class KmsInternalError(KmsError):
+class KmsInternalError(
+    KmsError, transient=True, remedy="Try again; if it persists, check the AWS Health Dashboard."
+):
     """KMS failed internally."""
-
-    transient = True
-    default_remedy = "Try again; if it persists, check the AWS Health Dashboard."
 
 
 class KmsLimitError(KmsError):
@@ -266,10 +256,8 @@ class KmsRequestError(KmsError):
     """KMS rejected the request as invalid, or answered with something Keydeck can't use."""
 
 
-class PageTokenError(KmsRequestError):
+class PageTokenError(KmsRequestError, remedy="Start the list again."):
     """AWS no longer knows the page from which a list was to go on."""
-
-    default_remedy = "Start the list again."
 
 
 class KmsUnreadableError(KmsRequestError):
@@ -280,23 +268,16 @@ class DryRunPassedError(KmsError):
     """A call with DryRun would have succeeded: this is how KMS says so. Not a failure."""
 
 
-class CredentialsError(KmsError):
+class CredentialsError(KmsError, remedy="Set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."):
     """AWS credentials are missing, incomplete or not accepted."""
 
-    default_remedy = "Set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
 
-
-class CredentialsExpiredError(CredentialsError):
+class CredentialsExpiredError(CredentialsError, remedy="Renew it (for SSO: aws sso login) and try again."):
     """The AWS session has expired."""
 
-    default_remedy = "Renew it (for SSO: aws sso login) and try again."
 
-
-class KmsUnreachableError(KmsError):
+class KmsUnreachableError(KmsError, transient=True, remedy="Check the network and AWS_ENDPOINT_URL."):
     """No answer from the KMS endpoint: no route, refused, or timed out."""
-
-    transient = True
-    default_remedy = "Check the network and AWS_ENDPOINT_URL."
 
 
 # Database
@@ -320,10 +301,8 @@ class DatabaseError(KeydeckError):
         return self.sqlstate[:2] in ("22", "23", "44") or self.sqlstate == "P0001"
 
 
-class DatabaseUnreachableError(DatabaseError):
+class DatabaseUnreachableError(DatabaseError, remedy="Check DATABASE_URL and that the server is up."):
     """No connection to the database, or it was lost."""
-
-    default_remedy = "Check DATABASE_URL and that the server is up."
 
     @property
     def passing(self) -> bool:
@@ -331,36 +310,28 @@ class DatabaseUnreachableError(DatabaseError):
         return self.sqlstate[:2] not in ("28", "3D")
 
 
-class DatabaseReadOnlyError(DatabaseError):
+class DatabaseReadOnlyError(DatabaseError, remedy="Connect to the primary, with a role that may write."):
     """The database accepts no writes: a standby, or read only by its own setting."""
-
-    default_remedy = "Connect to the primary, with a role that may write."
 
 
 class MissingGrantError(DatabaseError):
     """The database role lacks a privilege; the message names the GRANT."""
 
 
-class MissingSchemaError(DatabaseError):
+class MissingSchemaError(DatabaseError, remedy="Create it with: keydeck init."):
     """Keydeck's own schema, or a table of it, isn't there."""
 
-    default_remedy = "Create it with: keydeck init."
 
-
-class DatabaseTimeoutError(DatabaseError):
+class DatabaseTimeoutError(DatabaseError, remedy="Try again when the database is less busy."):
     """A statement or a lock took longer than allowed and was cancelled."""
-
-    default_remedy = "Try again when the database is less busy."
 
 
 class RowVanishedError(DatabaseError):
     """The row, or the token in it, is not there."""
 
 
-class ConflictError(DatabaseError):
+class ConflictError(DatabaseError, remedy="Nothing was overwritten. Try again."):
     """Somebody else kept changing the row; their value stays."""
-
-    default_remedy = "Nothing was overwritten. Try again."
 
 
 # Jobs
@@ -370,10 +341,8 @@ class JobError(KeydeckError):
     """A job can't do what was asked of it."""
 
 
-class UnknownJobError(JobError):
+class UnknownJobError(JobError, remedy="List what there is with: keydeck jobs list."):
     """A job that there is not."""
-
-    default_remedy = "List what there is with: keydeck jobs list."
 
 
 class LeaseLostError(JobError):
@@ -387,13 +356,9 @@ class TrailError(KeydeckError):
     """Events can't be fetched, read or kept."""
 
 
-class EventStoreError(TrailError):
+class EventStoreError(TrailError, remedy="Free some space, or name another file with KEYDECK_EVENTS_FILE."):
     """The local store of events can't be opened, read or written; the message names its file."""
 
-    default_remedy = "Free some space, or name another file with KEYDECK_EVENTS_FILE."
 
-
-class EventVanishedError(TrailError):
+class EventVanishedError(TrailError, remedy="List what there is with: keydeck events list."):
     """An event that is not, or no longer, in the store."""
-
-    default_remedy = "List what there is with: keydeck events list."

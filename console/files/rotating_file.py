@@ -23,10 +23,8 @@ FILES = 5
 """How many files there are at most, the current one included."""
 
 
-class LogFileError(KeydeckError):
+class LogFileError(KeydeckError, remedy="Set KEYDECK_LOG_FILE to a file that you may write, or to none."):
     """The log file can't be opened or written."""
-
-    default_remedy = "Set KEYDECK_LOG_FILE to a file that you may write, or to none."
 
 
 class RotatingFile:

@@ -35,10 +35,8 @@ _STOP_LIMIT = 5.0
 _log = logging.getLogger(__name__)
 
 
-class FolderError(KeydeckError):
+class FolderError(KeydeckError, remedy="Set TMPDIR to a folder that you can write to."):
     """No temporary folder can be used for a sandbox."""
-
-    default_remedy = "Set TMPDIR to a folder that you can write to."
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ _LIBRARIES = (f"{WHEEL}.libs", f"{WHEEL}/.dylibs")
 """Where wheels keep the shared libraries they bundle: auditwheel on Linux, delocate on macOS."""
 
 
-class PostgresError(KeydeckError):
+class PostgresError(
+    KeydeckError, remedy="Reinstall Keydeck with its dependencies, or look at the message above."
+):
     """The sandbox's PostgreSQL did not start or stop as it should."""
-
-    default_remedy = "Reinstall Keydeck with its dependencies, or look at the message above."
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,8 @@ MOST_PLAIN_BYTES = 128 * 1024 * 1024
 _CHUNK = 1024 * 1024
 
 
-class BrokenObjectError(TrailError):
+class BrokenObjectError(TrailError, remedy="The rest was read. Look at the object in the bucket."):
     """An object that can't be read for what it is; the message says why, not which."""
-
-    default_remedy = "The rest was read. Look at the object in the bucket."
 
 
 @dataclass(frozen=True, slots=True)
