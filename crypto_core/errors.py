@@ -140,7 +140,8 @@ class UnsupportedFormatError(EnvelopeError):
 
 class AuthenticationFailedError(
     EnvelopeError,
-    remedy="The envelope was damaged or mixed up. Restore it from a backup or ask its owner to connect again.",
+    remedy="The envelope was damaged or mixed up. Restore it from a backup or ask its owner to connect "
+    "again.",
 ):
     """AES-GCM's tag or v2's commitment does not match: something isn't what was sealed."""
 
