@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 
 from crypto_core.aws.failures import error_from_exception
 from crypto_core.aws.kms import KmsApi
-from crypto_core.diagnosis.check import Check, CheckOutcome, Topic
+from crypto_core.diagnosis.check import Check, CheckOutcome, Topic, stays_here
 from crypto_core.diagnosis.clocks import REMEDY, Clock, clock_check, system_clock
 from crypto_core.errors import (
     CredentialsError,
@@ -150,17 +149,10 @@ def _endpoint(session: Any, region: str, topic: Topic) -> Check:
     if host.endswith(_AWS_HOSTS):
         return topic.ok(f"{url}: AWS's own.")
     said = f"{url} instead of AWS's own (AWS_ENDPOINT_URL or endpoint_url in AWS's configuration)."
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not stays_here(host):
         said += " It is not encrypted: data keys can be read on the way."
         return topic.warning(said, "Use an https URL.")
     return topic.ok(said)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _credentials(session: Any, now: datetime, topic: Topic) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -24,6 +25,14 @@ class CheckOutcome(StrEnum):
     """It could not be found out; the text says why."""
     SKIPPED = "skipped"
     """It was not asked, because it doesn't apply or something before it failed."""
+
+
+def stays_here(host: str) -> bool:
+    """Return whether a host's name or address is this machine's own."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def heading(text: str) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -25,7 +24,7 @@ from crypto_core.database.dialect import (
     clock_now,
 )
 from crypto_core.database.tokens.tables import TokenTable
-from crypto_core.diagnosis.check import Check, CheckOutcome, Topic
+from crypto_core.diagnosis.check import Check, CheckOutcome, Topic, stays_here
 from crypto_core.diagnosis.clocks import Clock, clock_check, system_clock
 from crypto_core.diagnosis.own_schema import own_schema
 from crypto_core.diagnosis.token_columns import token_columns
@@ -65,20 +64,16 @@ def look_at_database(place: DatabasePlace, stop: Event, clock: Clock = system_cl
         if reached.outcome is CheckOutcome.FAILED:
             yield Topic(place.area, "the rest").skipped("Not asked: the database can't be used.")
             return
-        for name, find in _ASKED:
+        asked: Sequence[tuple[str, _Find]] = (*_ASKED, ("clock", partial(_clock, clock)))
+        for name, find in asked:
             if stop.is_set():
                 return
             yield Topic(place.area, name).by(partial(find, engine, place))
-        if stop.is_set():
-            return
-        yield Topic(place.area, "clock").by(partial(_clock, engine, clock))
-        if stop.is_set():
-            return
-        if place.tables:
-            yield from token_columns(engine, place.tables, area=place.area, read_only=place.read_only)
-        if stop.is_set():
-            return
-        yield from own_schema(engine, area=place.area, read_only=place.read_only)
+        tokens = [partial(token_columns, engine, place.tables)] if place.tables else []
+        for look in (*tokens, partial(own_schema, engine)):
+            if stop.is_set():
+                return
+            yield from look(area=place.area, read_only=place.read_only)
     finally:
         engine.dispose()
 
@@ -118,22 +113,12 @@ def _encryption(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
         host = str(driver.info.host or "")
     if tls is not None and tls.ssl:
         return topic.ok(f"{tls.version}, {tls.cipher}.")
-    if _is_local(host):
+    if not host or host.startswith(("/", "@")) or stays_here(host):  # a Unix socket, or loopback
         return topic.ok("Not encrypted; the connection stays on this machine.")
     return topic.warning(
         f"The connection to {host} is not encrypted: tokens in plaintext can be read on the way.",
         f"Add sslmode=verify-full (at least sslmode=require) to {place.setting}.",
     )
-
-
-def _is_local(host: str) -> bool:
-    """True for a Unix socket and for loopback addresses."""
-    if not host or host.startswith(("/", "@")) or host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _role(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
@@ -163,7 +148,7 @@ def _session(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     return topic.ok("May write.")
 
 
-def _clock(engine: Engine, clock: Clock, topic: Topic) -> Check:
+def _clock(clock: Clock, engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with _asking(engine) as connection:
         before = clock()
         theirs = clock_now(connection)
@@ -180,7 +165,8 @@ def _asking(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-_ASKED: tuple[tuple[str, Callable[[Engine, DatabasePlace, Topic], Check]], ...] = (
+_Find = Callable[[Engine, DatabasePlace, Topic], Check]
+_ASKED: tuple[tuple[str, _Find], ...] = (
     ("version", _version),
     ("encryption", _encryption),
     ("role", _role),

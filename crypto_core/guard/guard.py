@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -30,30 +31,25 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
+@dataclass(frozen=True)
 class Guard:
-    """Stands before every change of one service. Thread-safe."""
+    """Stands before every change of one service. Thread-safe.
 
-    def __init__(
-        self,
-        journal: Recorder,
-        *,
-        read_only: bool,
-        ready: Callable[[], None],
-        approvals: ApprovalGate | None = None,
-    ) -> None:
-        """`ready` raises MissingSchemaError where what a change needs for its backups and its journal is not
-        there. `approvals` is asked for a second identity; None where nothing needs one.
-        """
-        self._journal = journal
-        self._read_only = read_only
-        self._ready = ready
-        self._approvals = approvals
+    `ready` raises MissingSchemaError where what a change needs for its backups and its journal is not there.
+    `approvals` is asked for a second identity; None where nothing needs one.
+    """
+
+    journal: Recorder
+    _: KW_ONLY
+    read_only: bool
+    ready: Callable[[], None]
+    approvals: ApprovalGate | None = None
 
     def may_change(self, what: str) -> None:
         """Pass if anything may be changed at all. Raises ReadOnlyError, MissingSchemaError, DatabaseError."""
-        if self._read_only:
+        if self.read_only:
             raise ReadOnlyError(f"Cannot {what}: {READ_ONLY}")
-        self._ready()
+        self.ready()
 
     @contextmanager
     def recording(
@@ -104,8 +100,8 @@ class Guard:
         with self.recording(change.action, change.subject, {"plan": change.plan.digest, **change.detail}):
             given = require(consent, change.plan)
             change.still()
-            if self._approvals is not None and not change.changes_nothing:
-                self._approvals.require(change.action, change.summary, change.plan.digest, change.shown)
+            if self.approvals is not None and not change.changes_nothing:
+                self.approvals.require(change.action, change.summary, change.plan.digest, change.shown)
             return given
 
     def run(
@@ -120,7 +116,7 @@ class Guard:
         `act` calls `Run.begin` right before it changes something; `read_back` looks at what is there now.
         Raises what `agreed` raises before, and what `act` and `read_back` raise, journaled too.
         """
-        run = Run(change, self.agreed(change, consent), self._journal)
+        run = Run(change, self.agreed(change, consent), self.journal)
         try:
             done = act(run)
             run.require_begun()
@@ -146,10 +142,10 @@ class Guard:
 
     def try_to_record(self, action: str, subject: str, outcome: Outcome, detail: Mapping[str, Any]) -> str:
         """Journal what was not begun or has ended; returns why it could not be journaled, "" if it was."""
-        if self._read_only:
+        if self.read_only:
             return READ_ONLY
         try:
-            self._journal.record(action, subject, outcome, detail)
+            self.journal.record(action, subject, outcome, detail)
         except MissingSchemaError as error:
             return str(error)
         except DatabaseError as error:

@@ -18,6 +18,7 @@ from crypto_core.providers.sendable_tokens import Unopened, stored_alike, wipe
 from crypto_core.providers.targets import hosts
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
+from crypto_core.text.counting import listed
 
 _ASK = "Keydeck knows no way to revoke it: ask its provider"
 _NAMED = 10
@@ -137,11 +138,7 @@ def _warnings(
         yield "Nobody can be asked whether a refresh token is dead: for those there is no proof."
     alike = stored_alike(opened)
     for group in alike[:_NAMED]:
-        yield f"One and the same token, so that revoking it ends all of them: {_listed(group)}."
+        named = listed([str(ref) for ref in group], 5)
+        yield f"One and the same token, so that revoking it ends all of them: {named}."
     if len(alike) > _NAMED:
         yield f"{len(alike) - _NAMED:,} more tokens are stored in more than one place."
-
-
-def _listed(refs: Sequence[TokenRef]) -> str:
-    more = f" and {len(refs) - 5:,} more" if len(refs) > 5 else ""
-    return ", ".join(map(str, refs[:5])) + more

@@ -16,7 +16,7 @@ from crypto_core.guard.operations import BY_NAME, Operation
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import RowRef, TokenRef
 from crypto_core.text.cleaning import clean, cleans
-from crypto_core.text.counting import counted
+from crypto_core.text.counting import counted, listed
 
 _ENVELOPES = frozenset(ENVELOPE_FORMATS)
 _IN_PLACE = frozenset({Format.PLAINTEXT, Format.DEV})
@@ -71,9 +71,7 @@ class Selection:
             but = f" but for {counted(len(self.except_for), 'token')}" if self.except_for else ""
             return f'every token that "{clean(self.filter, 200)}" lets through{but}'
         if self.references:
-            shown = ", ".join(str(r) for r in self.references[:3])
-            more = len(self.references) - 3
-            return f"{shown} and {more:,} more" if more > 0 else shown
+            return listed([str(ref) for ref in self.references], 3)
         if self.under_key:
             return f"every token under {self.under_key}"
         return "every token stored in plaintext or dev format" if self.unprotected else "every envelope"

@@ -9,7 +9,7 @@ from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.reencryption_job import job_of, unwritten
-from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, at, old_key
+from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, old_key
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.keys.changes.plan import TokensAtRisk
@@ -17,6 +17,7 @@ from crypto_core.keys.changes.reading import at_risk
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.text.counting import counted
+from crypto_core.text.moments import in_utc
 
 
 class EmptiedChecks:
@@ -47,7 +48,7 @@ class EmptiedChecks:
             # What the job could not write does not move by waiting.
             state = CheckState.FAILED
         if state is CheckState.PASSED and (view is None or view.zeroes < 2):
-            lines.append(f"None at {at(self._services.clock())}; counted again after a while")
+            lines.append(f"None at {in_utc(self._services.clock())}; counted again after a while")
             (situation.cancelled or Event()).wait(self._services.settle_seconds)
             stop_if(situation.cancelled)
             tokens = self._count(situation, arn)

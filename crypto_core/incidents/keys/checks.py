@@ -10,7 +10,6 @@ from crypto_core.incidents.keys.subject import (
     PENDING,
     READERS,
     RESPONDER,
-    at,
     everywhere,
     listed,
     new_key,
@@ -26,6 +25,7 @@ from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.state import KeyState
 from crypto_core.text.counting import counted
+from crypto_core.text.moments import in_utc
 
 _UNREAD = "whoever decrypts today:"
 """How a loss begins that nobody can tell; see AccessComparison."""
@@ -52,7 +52,7 @@ class KeyChecks:
         lines.append(f"Under it: {tokens}, of {counted(status.tokens, 'token')} in all")
         lines += [f"Not counted: {gap}" for gap in tokens.gaps]
         since = situation.incident.scope.since
-        lines.append(f"Suspected since {at(since)}" if since else "Since when is not said")
+        lines.append(f"Suspected since {in_utc(since)}" if since else "Since when is not said")
         return CheckResult(
             CheckState.PASSED if tokens.none or tokens.under else CheckState.UNKNOWN, tuple(lines)
         )
@@ -152,7 +152,7 @@ class KeyChecks:
 
 
 def _is(state: KeyState) -> str:
-    until = f", deleted on {at(state.deletion_at)}" if state.deletion_at else ""
+    until = f", deleted on {in_utc(state.deletion_at)}" if state.deletion_at else ""
     return f"{state.key_arn} is {state.state or 'in an unknown state'}{until}"
 
 

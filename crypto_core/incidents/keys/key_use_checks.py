@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 
 from crypto_core.errors import TrailError
 from crypto_core.incidents.keys.dependencies import KeyDependencies
-from crypto_core.incidents.keys.subject import at, new_key, old_key
+from crypto_core.incidents.keys.subject import new_key, old_key
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.keys.replacement.guide import Guide, GuideStepState, StepId
 from crypto_core.lists.paging import Query
 from crypto_core.text.counting import counted
+from crypto_core.text.moments import in_utc
 from crypto_core.trail.event import SEALS
 from crypto_core.trail.key_watch.sightings import KeyUse, UseKind, WatchStatus
 from crypto_core.trail.sources.pull_query import LATE
@@ -100,17 +101,16 @@ class WatchingChecks:
         lines += [f"Not known: {gap}" for gap in watched.gaps]
         done = min(minutes, int(look.quiet_for.total_seconds() // 60))
         if not watched.gaps and look.is_quiet(period):
-            lines.insert(
-                0, f"No use from {at(look.quiet_since)} to {at(look.covered_until)} in {_in(look.regions)}"
-            )
+            quiet = f"{in_utc(look.quiet_since)} to {in_utc(look.covered_until)}"
+            lines.insert(0, f"No use from {quiet} in {_in(look.regions)}")
             return CheckResult(CheckState.PASSED, tuple(lines), minutes, minutes)
         if look.used:
-            lines.insert(0, f"Last used at {at(look.last_use)}: somebody still needs the old key")
+            lines.insert(0, f"Last used at {in_utc(look.last_use)}: somebody still needs the old key")
             return CheckResult(CheckState.NOT_YET, tuple(lines), done, minutes)
         if watched.gaps or look.covered_until is None:
             lines.insert(0, "Whether it is quiet is not known")
             return CheckResult(CheckState.UNKNOWN, tuple(lines), done, minutes)
-        lines.insert(0, f"Quiet for {done} of {minutes} minutes; covered up to {at(look.covered_until)}")
+        lines.insert(0, f"Quiet for {done} of {minutes} minutes; covered up to {in_utc(look.covered_until)}")
         return CheckResult(CheckState.NOT_YET, tuple(lines), done, minutes)
 
     def _guide(self, situation: Situation, old: str, new: str, since: datetime) -> Guide:
@@ -148,7 +148,7 @@ class WatchingChecks:
         lines += [f"CloudTrail: not known: {gap}" for gap in dict.fromkeys((*ours.gaps, *theirs.gaps))]
         if not made:
             lines.append(
-                f"CloudTrail: no data key under the new key since {at(since)}, but for Keydeck's own"
+                f"CloudTrail: no data key under the new key since {in_utc(since)}, but for Keydeck's own"
             )
             return False, lines
         last = max((use.event.time for use in still), default=None)
@@ -158,9 +158,9 @@ class WatchingChecks:
             return False, lines
         covered = min(end for end in ends if end is not None)
         if min(after) > covered:
-            lines.append(f"CloudTrail is known up to {at(covered)}: wait until it has caught up.")
+            lines.append(f"CloudTrail is known up to {in_utc(covered)}: wait until it has caught up.")
             return False, lines
-        lines.append(f"From {at(min(after))} to {at(covered)} nothing was sealed under the old key")
+        lines.append(f"From {in_utc(min(after))} to {in_utc(covered)} nothing was sealed under the old key")
         return True, lines
 
     def _watched(self, situation: Situation, key: str, since: datetime) -> _Watched:
@@ -189,7 +189,7 @@ def _who(uses: Sequence[KeyUse]) -> list[str]:
         counts[who] += 1
         last[who] = max(last.get(who, use.event.time), use.event.time)
     return [
-        f"{name} by {principal}{how}: {number:,} times, last at {at(last[principal, name, how])}"
+        f"{name} by {principal}{how}: {number:,} times, last at {in_utc(last[principal, name, how])}"
         for (principal, name, how), number in counts.most_common(10)
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from crypto_core.errors import KeyNotFoundError, KmsError, RefusedError
 from crypto_core.incidents.model import CheckResult, CheckState
@@ -123,11 +123,6 @@ def said(lines: Iterable[object], most: int = 40) -> tuple[str, ...]:
     found = list(dict.fromkeys(clean(line, 600) for line in lines))
     more = len(found) - most
     return (*found[:most], f"and {more:,} more") if more > 0 else tuple(found)
-
-
-def at(moment: datetime | None) -> str:
-    """Return a moment as sentences have it, in UTC."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else "?"
 
 
 def key_check(look: IncidentCheck, clock: Callable[[], datetime]) -> IncidentCheck:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import Engine
 
@@ -23,6 +23,7 @@ from crypto_core.incidents.steps.own_checks import own_checks
 from crypto_core.incidents.steps.step_contracts import Toolbox
 from crypto_core.incidents.views import incident_of, incident_view, present_of, step_views
 from crypto_core.text.cleaning import NO_TEXT, clean
+from crypto_core.text.moments import in_utc
 
 
 class IncidentParts:
@@ -142,7 +143,7 @@ def still_open(change: IncidentChange, step_id: str, seen: StepState | None = No
         raise RefusedError(_ended(name, step_id, state, row.actor, row.ended_at), remedy=_AGAIN)
     if seen is not None and state is not seen:
         what = "begun" if state is StepState.BEGUN else "reopened"
-        at = _when(row.begun_at)
+        at = in_utc(row.begun_at, _NOT_KNOWN)
         raise RefusedError(
             f"Step {step_id} of {name} was {what} by {clean(row.actor)} at {at}.", remedy="Look at it again."
         )
@@ -174,19 +175,17 @@ def not_ended(runbook: Runbook, change: IncidentChange) -> Iterable[str]:
     return [step.id for step in runbook.steps if not StepState(change.step(step.id).state).ended]
 
 
+_NOT_KNOWN = "a moment that is not known"
 _AGAIN = "To do it again, reopen it with a reason."
 
 
 def _ended(name: str, step_id: str, state: StepState, actor: str, at: datetime | None) -> str:
+    when = in_utc(at, _NOT_KNOWN)
     if state is StepState.NOT_NEEDED:
-        return f"Step {step_id} of {name} is not needed, by what {clean(actor)} decided at {_when(at)}."
+        return f"Step {step_id} of {name} is not needed, by what {clean(actor)} decided at {when}."
     did = "skipped" if state is StepState.SKIPPED else "finished"
-    return f"Step {step_id} of {name} was {did} by {clean(actor)} at {_when(at)}."
+    return f"Step {step_id} of {name} was {did} by {clean(actor)} at {when}."
 
 
 def _closed(name: str, actor: str, at: datetime | None) -> str:
-    return f"{name} was closed by {clean(actor)} at {_when(at)}; nothing in it changes any more."
-
-
-def _when(at: datetime | None) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else "a moment that is not known"
+    return f"{name} was closed by {clean(actor)} at {in_utc(at, _NOT_KNOWN)}; nothing in it changes any more."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -93,11 +93,6 @@ def enabling(key: KeyState) -> tuple[Instruction, ...]:
     if key.state in PENDING_DELETION:
         return (command(f"keydeck keys cancel-deletion {key.key_arn}"), enable)
     return (enable,)
-
-
-def in_utc(moment: datetime | None) -> str:
-    """A moment in UTC, to the second; "?" for none."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else "?"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,7 @@ from crypto_core.keys.replacement.guide import (
     note,
 )
 from crypto_core.keys.replacement.seen import RotationState
-from crypto_core.keys.replacement.switching import in_use
-from crypto_core.keys.replacement.trust import is_trusted, trust
+from crypto_core.keys.replacement.switching import in_use, is_trusted, trust
 from crypto_core.text.counting import counted
 
 NO_RECOVERY = (

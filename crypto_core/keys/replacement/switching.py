@@ -9,21 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from crypto_core.key_names import region_of, same_key
+from crypto_core.key_names import parse_key_name, region_of, same_key
 from crypto_core.keys.replacement.guide import (
     GuideStepState,
     Instruction,
     Step,
     StepId,
     command,
-    in_utc,
     note,
     setting,
 )
 from crypto_core.keys.replacement.seen import SEALS, ResolvedKey, RotationState
-from crypto_core.keys.replacement.trust import is_trusted, trust
 from crypto_core.keys.state import KeyState
 from crypto_core.text.counting import counted
+from crypto_core.text.moments import in_utc
 
 RESTART = (
     "Processes that use crypto_core hold an alias to the key that it named first, and refuse another: "
@@ -100,6 +99,27 @@ def in_use(seen: RotationState) -> Step:
         return Step(StepId.IN_USE, GuideStepState.DONE, tuple(evidence))
     hidden = any(s.last_used_at and written.since and s.last_used_at > written.since for s in olds)
     return Step(StepId.IN_USE, GuideStepState.DONE, tuple(evidence), (), (LAST_ALONE,) if hidden else ())
+
+
+def is_trusted(seen: RotationState) -> bool:
+    """True if the old key may be read with, whatever becomes of the key to write under.
+
+    A name counts as long as it goes on meaning the old key: an alias that is to be moved does not.
+    """
+    moving = {name.alias for name in (seen.write, seen.alias) if name is not None and name.alias}
+    return any(
+        name.key_arn is not None
+        and same_key(name.key_arn, seen.old.key_arn)
+        and parse_key_name(name.name).alias not in moving
+        for name in seen.trusted
+    )
+
+
+def trust(seen: RotationState) -> Instruction:
+    """Return the line that lets the old key be read with."""
+    now = ",".join(name.name for name in seen.trusted)
+    line = ",".join([*(name.name for name in seen.trusted), seen.old.key_arn])
+    return setting(f"KEYDECK_TRUSTED_KEYS={line}", f"KEYDECK_TRUSTED_KEYS={now}" if now else "")
 
 
 def _means(seen: RotationState, name: ResolvedKey) -> str:

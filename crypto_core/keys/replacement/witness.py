@@ -11,9 +11,9 @@ from datetime import datetime
 from threading import Event
 from typing import Protocol
 
-from crypto_core.keys.replacement.guide import in_utc
 from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.counting import counted, listed
+from crypto_core.text.moments import in_utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,10 @@ class UseSeen:
     def __str__(self) -> str:
         """What was seen, in words."""
         if self.uses:
-            who = ", ".join(clean(name, 200) for name in self.by[:5])
-            more = f" and {len(self.by) - 5:,} more" if len(self.by) > 5 else ""
+            who = listed([clean(name, 200) for name in self.by], 5)
             return (
                 f"CloudTrail: {counted(self.uses, 'use')} since {in_utc(self.since)}, the last at "
-                f"{in_utc(self.last_at)}, by {who}{more}"
+                f"{in_utc(self.last_at)}, by {who}"
             )
         if self.proves_no_use:
             return f"CloudTrail: not used from {in_utc(self.since)} to {in_utc(self.covered_until)}"

@@ -16,6 +16,7 @@ from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.replacement.seen import SEALS
 from crypto_core.keys.replacement.witness import UseWitness
 from crypto_core.text.cleaning import clean
+from crypto_core.text.moments import in_utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Writers:
                 return WritersSeen(sealed, tuple(unknown))
             if untold:
                 name = short_key(key_arn)
-                begin = f"{since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+                begin = in_utc(since)
                 why = clean(untold.rstrip("."), 500)
                 unknown.append(f"Whether somebody sealed under {name} since {begin} is not known: {why}.")
         return WritersSeen("", tuple(unknown))

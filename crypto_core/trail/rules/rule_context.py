@@ -11,6 +11,7 @@ from typing import Any
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.filter_language import Alternative, Term
+from crypto_core.text import counting
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import KMS, TrailEvent
@@ -200,9 +201,7 @@ def where_from(events: Sequence[TrailEvent]) -> str:
 
 def listed(values: Iterable[str], most: int = 5) -> str:
     """Some of many values, with how many more there are."""
-    all_ = [clean(v, 120) for v in values if v]
-    more = len(all_) - most
-    return ", ".join(all_[:most]) + (f" and {more:,} more" if more > 0 else "")
+    return counting.listed([clean(v, 120) for v in values if v], most)
 
 
 def times(number: int) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import Event
 
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import cleans
+from crypto_core.text.moments import in_utc
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.store import EventStore
 
@@ -65,6 +66,4 @@ def reach(
 
 def at(moment: datetime | None) -> str:
     """Return a moment as sentences have it, in UTC; "?" where it isn't known."""
-    if moment is None or moment == UNDATED:
-        return "?"
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return in_utc(None if moment == UNDATED else moment)

@@ -118,25 +118,20 @@ class _Digest:
         return value if isinstance(value, str) else ""
 
 
+@dataclass(frozen=True, slots=True)
 class DigestValidator:
     """Validates what trails delivered to a place in a window; `only` are the Regions, with none all."""
 
-    def __init__(
-        self,
-        kms: KmsApi,
-        asked: PullQuery,
-        place: TrailBucket,
-        only: frozenset[str],
-        now: datetime,
-        cancelled: Event | None = None,
-    ) -> None:
-        self._kms = kms
-        self._asked = asked
-        self._place = place
-        self._only = only
-        self._now = now
-        self._cancelled = cancelled
-        self._bucket = Bucket(kms, place.region, place.bucket)
+    kms: KmsApi
+    asked: PullQuery
+    place: TrailBucket
+    only: frozenset[str]
+    now: datetime
+    cancelled: Event | None = None
+
+    @property
+    def _bucket(self) -> Bucket:
+        return Bucket(self.kms, self.place.region, self.place.bucket)
 
     def validate(self) -> Validation:
         """Return what the digests say. Raises KmsError where they can't be listed."""
@@ -147,19 +142,19 @@ class DigestValidator:
                 told.add((folder.account, folder.region))
         for missing in self._without(told):
             result = result.but(
-                f"{self._place}: {missing}: there are no digest files for this window: validation isn't "
+                f"{self.place}: {missing}: there are no digest files for this window: validation isn't "
                 "switched on for the trail, or they were deleted."
             )
         return result
 
     def _folders(self, kind: str) -> Iterator[Folder]:
-        for folder in folders(self._bucket, self._place, kind, self._cancelled):
-            if not self._only or folder.region in self._only:
+        for folder in folders(self._bucket, self.place, kind, self.cancelled):
+            if not self.only or folder.region in self.only:
                 yield folder
 
     def _chain(self, listed: Sequence[str], folder: Folder) -> Validation:
         """What the digests of one trail say of one Region. `listed` are their keys, the newest first."""
-        bucket, asked, now = self._bucket, self._asked, self._now
+        bucket, asked, now = self._bucket, self.asked, self.now
         keys = self._public_keys(folder.region, asked.since - _DAY, min(asked.until + _DAY, now))
         if isinstance(keys, str):
             return Validation().but(f"{folder.region}: public keys: {keys}")
@@ -197,7 +192,7 @@ class DigestValidator:
     def _before(self, oldest: _Digest | None) -> Validation:
         """Whether the digest before the oldest is there, if it still is of the window."""
         start = oldest.text("digestStartTime") if oldest else ""
-        if oldest is None or start <= iso(self._asked.since):
+        if oldest is None or start <= iso(self.asked.since):
             return Validation()
         key = oldest.text("previousDigestS3Object")
         if not key:
@@ -216,7 +211,7 @@ class DigestValidator:
     def _read(self, key: str) -> _Digest | str:
         """A digest file, or why it can't be read."""
         try:
-            content = self._bucket.read_object(key, self._cancelled)
+            content = self._bucket.read_object(key, self.cancelled)
             body = unpacked(content.body)
             document = load(body)
         except (KmsError, TrailError) as error:
@@ -234,17 +229,17 @@ class DigestValidator:
         if len(files) > _MOST_FILES:
             return Validation().but(f"s3://{self._bucket.name}/{digest.key}: it names too many files.")
         result = Validation()
-        for _, outcome in side_by_side(self._file, files, threads=THREADS, cancelled=self._cancelled):
+        for _, outcome in side_by_side(self._file, files, threads=THREADS, cancelled=self.cancelled):
             result += outcome
         return result
 
     def _public_keys(self, region: str, since: datetime, until: datetime) -> dict[str, RSAPublicKey] | str:
         """CloudTrail's public keys of a window by fingerprint, or why they can't be had."""
         found: dict[str, RSAPublicKey] = {}
-        ask = partial(self._kms.read, "cloudtrail", "ListPublicKeys", region=region)
+        ask = partial(self.kms.read, "cloudtrail", "ListPublicKeys", region=region)
         window = {"StartTime": since - _BEFORE, "EndTime": until + _BEFORE}
         try:
-            answers = list(pages_of(ask, self._cancelled, **window))
+            answers = list(pages_of(ask, self.cancelled, **window))
         except KmsError as error:
             return why(error)
         for one in (one for answer in answers for one in answer.get("PublicKeyList") or ()):
@@ -258,15 +253,15 @@ class DigestValidator:
 
     def _without(self, told: Collection[tuple[str, str]]) -> Iterator[str]:
         """Name what has no digest at all: Regions that the trail records, and folders of log files."""
-        regions = self._place.regions
-        recorded = sorted((regions & self._only if self._only else regions) - {region for _, region in told})
+        regions = self.place.regions
+        recorded = sorted((regions & self.only if self.only else regions) - {region for _, region in told})
         yield from recorded
         unsigned = [
             f"{folder.account} {folder.region}"
             for folder in self._folders(FILES)
             if folder.region not in recorded
             and (folder.account, folder.region) not in told
-            and any(delivered(self._bucket, folder.path, self._asked, cancelled=self._cancelled))
+            and any(delivered(self._bucket, folder.path, self.asked, cancelled=self.cancelled))
         ]
         yield from unsigned
         if not told and not recorded and not unsigned:
@@ -275,8 +270,8 @@ class DigestValidator:
     def _chains(self, folder: Folder) -> list[list[str]]:
         """The keys of a window's digests, a list for each trail, the newest first, backfills before them."""
         found: dict[str, dict[str, str]] = {}
-        place = self._place
-        for one in delivered(self._bucket, folder.path, self._asked, cancelled=self._cancelled):
+        place = self.place
+        for one in delivered(self._bucket, folder.path, self.asked, cancelled=self.cancelled):
             named = _NAME.fullmatch(one.key.rsplit("/", 1)[-1])
             of_trail = f"{folder.account}_{DIGESTS}_{folder.region}_{place.trail}_{place.region}"
             if named and (not place.trail or named["chain"] == of_trail):
@@ -293,7 +288,7 @@ class DigestValidator:
             )
         where = f"s3://{self._bucket.name}/{clean(key, 400)}"
         try:
-            body = unpacked(self._bucket.read_object(key, self._cancelled).body)
+            body = unpacked(self._bucket.read_object(key, self.cancelled).body)
         except BrokenObjectError as error:
             return Validation().but(f"{where}: {error.message}", files_invalid=1)
         except KmsAccessDeniedError as error:
