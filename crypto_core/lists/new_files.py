@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TextIO
 
 from crypto_core.errors import KeydeckError
-from crypto_core.text.cleaning import clean
 
 
 class ExportError(KeydeckError):
@@ -44,7 +43,7 @@ def write_new(texts: Mapping[Path, str]) -> None:
 def _appearing(path: Path, appeared: list[Path]) -> Iterator[TextIO]:
     """Give a new file, and note it once it has appeared under its name."""
     if os.path.lexists(path):
-        raise ExportError(f"{clean(path)} already exists.", remedy="Choose another name.")
+        raise ExportError(f"{path} already exists.", remedy="Choose another name.")
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     begun = False
     try:
@@ -56,9 +55,9 @@ def _appearing(path: Path, appeared: list[Path]) -> Iterator[TextIO]:
         os.link(partial, path)
         appeared.append(path)
     except FileExistsError as error:
-        raise ExportError(f"{clean(path)} already exists.", remedy="Choose another name.") from error
+        raise ExportError(f"{path} already exists.", remedy="Choose another name.") from error
     except OSError as error:
-        raise ExportError(f"{clean(path)} can't be written: {error.strerror}.") from error
+        raise ExportError(f"{path} can't be written: {error.strerror}.") from error
     finally:
         if begun:
             partial.unlink(missing_ok=True)

@@ -41,10 +41,10 @@ def policy_in(path: str) -> str:
         with Path(path).expanduser().open("rb") as file:
             return file.read(MOST_BYTES + 1).decode()
     except UnicodeDecodeError as error:
-        raise PolicyError(f"{clean(path, 200)} is not UTF-8 text.") from error
+        raise PolicyError(f"{path} is not UTF-8 text.") from error
     except OSError as error:
         raise PolicyError(
-            f"{clean(path, 200)} can't be read: {clean(error.strerror, 120) or 'it is not a file'}.",
+            f"{path} can't be read: {error.strerror or 'it is not a file'}.",
             remedy="Name a file with a key policy in JSON.",
         ) from error
 

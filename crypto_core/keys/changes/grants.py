@@ -11,7 +11,6 @@ from crypto_core.keys.changes.recipe import Readings, Recipe, of_key
 from crypto_core.keys.grants import Grant, read_grants
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.state import KeyState
-from crypto_core.text.cleaning import clean
 
 GRANT = "grant"
 GONE = "gone"
@@ -29,7 +28,7 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     grant = grants.get(change.grant_id)
     if grant is None:
         raise RefusedError(
-            f"{state.name} has no grant {clean(change.grant_id, 130)}.",
+            f"{state.name} has no grant {change.grant_id}.",
             remedy=f"List them with: keydeck keys grants {typed_name(state)}.",
         )
     retires = change.kind is ChangeKind.RETIRE_GRANT

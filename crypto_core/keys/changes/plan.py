@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from crypto_core.guard.consent import Danger
@@ -32,7 +32,7 @@ class ChangedFact:
 
     def as_json(self) -> dict[str, str]:
         """One entry of "facts"."""
-        return {"name": self.name, "before": self.before, "after": self.after}
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,7 @@ class TokensAtRisk:
 
     def as_json(self) -> dict[str, Any]:
         """The document's part "tokens"."""
-        return {
-            "under": self.under,
-            "doubtful": self.doubtful,
-            "gaps": list(self.gaps),
-            "backups": self.backups,
-        }
+        return asdict(self) | {"gaps": list(self.gaps)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,7 @@ from threading import Event
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import (
-    DatabaseError,
-    KeyNotFoundError,
-    KmsError,
-    RefusedError,
-)
+from crypto_core.errors import DatabaseError, KeyNotFoundError, KmsError, RefusedError
 from crypto_core.key_names import in_region, region_of
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.inventory import KeyInventory

@@ -141,12 +141,12 @@ class StoreFile:
             version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
             if version > schema.VERSION:
                 raise EventStoreError(
-                    f"The event store {clean(self.path)} was written by a newer Keydeck.",
+                    f"The event store {self.path} was written by a newer Keydeck.",
                     remedy="Upgrade Keydeck, or name another file with KEYDECK_EVENTS_FILE.",
                 )
             if not version and self._read_only:
                 raise EventStoreError(
-                    f"The event store {clean(self.path)} was never filled.",
+                    f"The event store {self.path} was never filled.",
                     remedy="Fill it: keydeck events pull, or keydeck events import PATH.",
                 )
             if version < schema.VERSION and not self._read_only:
@@ -160,7 +160,6 @@ class StoreFile:
 
     @contextmanager
     def _told(self, cancelled: Event | None) -> Iterator[None]:
-        where = clean(self.path)
         try:
             yield
         except (DBAPIError, sqlite3.Error) as error:
@@ -170,21 +169,21 @@ class StoreFile:
             code = getattr(cause, "sqlite_errorcode", None) or 0
             if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 raise EventStoreError(
-                    f"The event store {where} is damaged, or no event store.",
+                    f"The event store {self.path} is damaged, or no event store.",
                     remedy="Move it away, then import or pull the events again.",
                 ) from error
             if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise EventStoreError(
-                    f"The event store {where} is being written by another process.",
+                    f"The event store {self.path} is being written by another process.",
                     remedy="Try again when that is done.",
                 ) from error
             if code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
-                raise _not_permitted(where) from error
-            raise EventStoreError(f"The event store {where}: {clean(cause, 200)}.") from error
+                raise _not_permitted(self.path) from error
+            raise EventStoreError(f"The event store {self.path}: {clean(cause, 200)}.") from error
         except PermissionError as error:
-            raise _not_permitted(where) from error
+            raise _not_permitted(self.path) from error
         except OSError as error:
-            raise EventStoreError(f"The event store {where}: {clean(error.strerror)}.") from error
+            raise EventStoreError(f"The event store {self.path}: {error.strerror}.") from error
 
 
 @contextmanager
@@ -230,7 +229,7 @@ def _must_be_own(path: Path) -> os.stat_result:
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
         raise EventStoreError(
-            f"The event store {clean(path)} is not a plain file of yours.",
+            f"The event store {path} is not a plain file of yours.",
             remedy="Name another file with KEYDECK_EVENTS_FILE.",
         )
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from threading import Event
 
@@ -20,36 +21,32 @@ from crypto_core.trail.use.token_timeline import TokenTimeline
 from crypto_core.trail.use.tokens import TokenTimelines
 
 
+@dataclass(frozen=True, slots=True)
 class EventUse:
-    """From a token, a key or a principal to its events. Thread-safe; every call may block."""
+    """From a token, a key or a principal to its events. Thread-safe; every call may block.
 
-    def __init__(
-        self,
-        store: EventStore,
-        *,
-        row: Callable[[TokenRef], InventoryRow],
-        asked: Callable[[TokenRef], InventoryRow],
-        replaced: Callable[[TokenRef], Sequence[Replaced]],
-        census: StatusService,
-        inventory: Inventory,
-        backups: Callable[[str], int],
-        aliases: Aliases,
-        coverage: Covered = not_recorded,
-    ) -> None:
-        """`row`, `asked`, `replaced` and `backups` read the database; see TokenTimelines and BlastRadii.
+    `row`, `asked`, `replaced` and `backups` read the database; see TokenTimelines and BlastRadii. `coverage`
+    says what of a period the store's events are known to cover.
+    """
 
-        `coverage` says what of a period the store's events are known to cover.
-        """
-        self._tokens = TokenTimelines(store, row, asked, replaced, coverage)
-        self._keys = KeyUses(store, aliases, coverage)
-        self._radii = BlastRadii(store, census, inventory, backups, coverage)
+    store: EventStore
+    _: KW_ONLY
+    row: Callable[[TokenRef], InventoryRow]
+    asked: Callable[[TokenRef], InventoryRow]
+    replaced: Callable[[TokenRef], Sequence[Replaced]]
+    census: StatusService
+    inventory: Inventory
+    backups: Callable[[str], int]
+    aliases: Aliases
+    coverage: Covered = not_recorded
 
     def token_timeline(self, ref: TokenRef, *, cancelled: Event | None = None) -> TokenTimeline:
         """Return what CloudTrail tells of a token, facts and what could have been told apart.
 
         Raises InvalidReferenceError, EventStoreError, InterruptedRunError.
         """
-        return self._tokens.timeline_of(ref, cancelled)
+        found = TokenTimelines(self.store, self.row, self.asked, self.replaced, self.coverage)
+        return found.timeline_of(ref, cancelled)
 
     def key_use(
         self, key: str, *, since: datetime | None = None, cancelled: Event | None = None
@@ -58,11 +55,12 @@ class EventUse:
 
         Raises SettingsError, KeyNotFoundError, EventStoreError, InterruptedRunError.
         """
-        return self._keys.use_of(key, since, cancelled)
+        return KeyUses(self.store, self.aliases, self.coverage).use_of(key, since, cancelled)
 
     def blast_radius(self, principal: str, *, cancelled: Event | None = None) -> BlastRadius:
         """Return what a principal opened and could have opened.
 
         Raises EventStoreError, InterruptedRunError.
         """
-        return self._radii.radius_of(principal, cancelled)
+        found = BlastRadii(self.store, self.census, self.inventory, self.backups, self.coverage)
+        return found.radius_of(principal, cancelled)

@@ -19,7 +19,6 @@ from sqlalchemy.sql import quoted_name
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError, SettingsError
-from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.answers import pages_of, why
 from crypto_core.trail.sources.bucket.objects import Bucket
 from crypto_core.trail.sources.bucket.places import FILES, delivered, folders, place_at
@@ -63,10 +62,7 @@ class Athena:
         if not settings.table:
             raise SettingsError("No table of Athena is set up.", remedy=_SET_TABLE)
         if not _TABLE.fullmatch(settings.table):
-            raise SettingsError(
-                f"{clean(settings.table, 100)!r} is not an Athena table.",
-                remedy=_SET_TABLE,
-            )
+            raise SettingsError(f"{settings.table!r} is not an Athena table.", remedy=_SET_TABLE)
         if not settings.output and not settings.workgroup:
             raise SettingsError(
                 "Athena has no place for its results.",

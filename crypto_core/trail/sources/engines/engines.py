@@ -23,7 +23,6 @@ from crypto_core.errors import (
     SettingsError,
     TrailError,
 )
-from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import read_record
@@ -193,10 +192,7 @@ class Engines:
             raise SettingsError("No event data store is set up.", remedy=_SET_STORE)
         found = _STORE.fullmatch(arn)
         if found is None:
-            raise SettingsError(
-                f"{clean(arn, 200)!r} is not an event data store.",
-                remedy=_SET_STORE,
-            )
+            raise SettingsError(f"{arn!r} is not an event data store.", remedy=_SET_STORE)
         return Lake(self.kms, arn, found["id"], found["region"])
 
 
