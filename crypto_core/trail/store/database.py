@@ -235,7 +235,7 @@ def _must_be_own(path: Path) -> os.stat_result:
     return found
 
 
-def _not_permitted(where: str) -> EventStoreError:
+def _not_permitted(where: Path) -> EventStoreError:
     return EventStoreError(
         f"The event store {where} can't be opened: you may not read and write it, or its folder.",
         remedy=f"Allow it: chmod u+rw {where}, and u+rwx for its folder; or name another file with "
