@@ -12,6 +12,7 @@ that a downgrade is meant.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from crypto_core.envelope import (
     ENVELOPE_FORMATS,
@@ -33,10 +34,13 @@ from crypto_core.errors import (
     SettingsError,
     UnsupportedFormatError,
 )
-from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, Keyring
+from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer
 from crypto_core.log.observation import SILENT, Observer, observed_operation
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
+
+if TYPE_CHECKING:
+    from crypto_core.keyring.kms_keyring import KmsKeyring
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class TokenCipher:
 
     def __init__(
         self,
-        keyring: Keyring,
+        keyring: KmsKeyring,
         *,
         write_format: Format = Format.V1,
         least_format: Format = Format.V1,

@@ -11,12 +11,12 @@ from console.sandbox import access_keys, platform
 from console.sandbox.provider_tokens import Style, issue
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected, open_engine
-from crypto_core.keyring.data_keys import Keyring
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 
 if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox
+    from crypto_core.keyring.kms_keyring import KmsKeyring
 
 
 class PlatformPart:
@@ -48,7 +48,7 @@ class PlatformPart:
             revoked += 1
         return revoked
 
-    def reconnect(self, refs: Iterable[TokenRef], keyring: Keyring) -> int:
+    def reconnect(self, refs: Iterable[TokenRef], keyring: KmsKeyring) -> int:
         """Let the owners of these connections connect again; returns how many tokens were written.
 
         The platform writes what the provider issued, sealed under the keyring's key. Raises KmsError,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
 
 from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.secret import DataKey
@@ -45,41 +44,3 @@ class RewrappedDataKey:
     encrypted_data_key: bytes = field(repr=False)
     source: KeyAnswer
     destination: KeyAnswer
-
-
-class Keyring(Protocol):
-    """What a TokenCipher needs of KMS."""
-
-    def generate(
-        self, key: str | None = None, *, context: EncryptionContext = NO_CONTEXT
-    ) -> GeneratedDataKey:
-        """Return a new data key under `key`, or under the key that the keyring writes with."""
-        ...
-
-    def unwrap(
-        self,
-        encrypted_data_key: bytes,
-        likely: str | None = None,
-        *,
-        only: str | None = None,
-        named: str | None = None,
-        context: EncryptionContext = NO_CONTEXT,
-    ) -> UnwrappedDataKey:
-        """Return the opened data key; `likely` is the ARN of the key to ask first, if it is trusted.
-
-        `only` is a key that the caller trusts for this one call: no other is asked. `named` is the ARN that
-        the envelope names: no key but that one is asked, and only if it is trusted.
-        """
-        ...
-
-    def rewrap(
-        self,
-        encrypted_data_key: bytes,
-        destination: str,
-        likely: str | None = None,
-        *,
-        named: str | None = None,
-        context: EncryptionContext = NO_CONTEXT,
-    ) -> RewrappedDataKey:
-        """Return the data key wrapped by `destination`."""
-        ...

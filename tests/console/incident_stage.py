@@ -20,7 +20,7 @@ from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import EnvelopeV1, serialise
 from crypto_core.incidents.model import CheckResult, IncidentView, StepView
-from crypto_core.keyring.data_keys import Keyring
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 from screens.incidents.choose_answer import ChooseAnswer
@@ -186,7 +186,7 @@ async def operator(services: Services) -> AsyncIterator[Operator]:
 
 
 def put_under(
-    engine: Engine, world: World, keyring: Keyring, refs: Iterable[TokenRef], key: str | None = None
+    engine: Engine, world: World, keyring: KmsKeyring, refs: Iterable[TokenRef], key: str | None = None
 ) -> None:
     """Store tokens of the world sealed anew, as the platform does when they are connected again.
 
