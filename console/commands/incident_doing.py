@@ -16,13 +16,7 @@ from console.host.interrupts import IN_HAND, cancelled_by_interrupt
 from console.host.job_progress import work_on
 from console.host.runners import environment_of
 from console.lazy_services import if_made
-from console.printed.incident_words import (
-    check_document,
-    print_check,
-    print_plan,
-    say_result,
-    step_document,
-)
+from console.printed.incident_words import check_document, print_check, print_plan, say_result, step_document
 from console.printed.printing import meter, print_json, say
 from crypto_core.errors import RefusedError, SettingsError
 from crypto_core.guard.consent import Consent

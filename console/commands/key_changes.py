@@ -13,12 +13,7 @@ from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of
 from console.printed.printing import print_answer, print_json, print_line, print_table, say
 from crypto_core.guard.consent import Consent
-from crypto_core.keys.changes.change import (
-    ARGUMENTS,
-    DEFAULT_WINDOW_DAYS,
-    ChangeKind,
-    KeyChange,
-)
+from crypto_core.keys.changes.change import ARGUMENTS, DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.grants import read_grants
 from crypto_core.keys.policy.actions import in_words

@@ -19,14 +19,7 @@ from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage
 from screens.ages import day, stamp, system_clock
-from screens.keys.words import (
-    grant_words,
-    key_facts,
-    kind_words,
-    material_note,
-    schedule_words,
-    state_words,
-)
+from screens.keys.words import grant_words, key_facts, kind_words, material_note, schedule_words, state_words
 
 
 @click.group()

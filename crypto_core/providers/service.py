@@ -13,11 +13,7 @@ from crypto_core.database.tokens.inventory import Inventory, InventoryRow
 from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.database.tokens.store import TokenStore
 from crypto_core.envelope import Format
-from crypto_core.errors import (
-    NotConfirmedError,
-    RefusedError,
-    RowVanishedError,
-)
+from crypto_core.errors import NotConfirmedError, RefusedError, RowVanishedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.guard import Guard

@@ -26,11 +26,7 @@ from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal, chained
 from crypto_core.database.state.journal_chain import Chain
 from crypto_core.database.state.journal_entry import JournalEntry, microseconds, moment_of
-from crypto_core.errors import (
-    KmsError,
-    RefusedError,
-    SettingsError,
-)
+from crypto_core.errors import KmsError, RefusedError, SettingsError
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer, digest_of

@@ -16,12 +16,7 @@ from dataclasses import replace
 from threading import Event
 
 from crypto_core.database.state.incident_locks import held
-from crypto_core.errors import (
-    ApprovalNeededError,
-    DatabaseError,
-    KeydeckError,
-    RefusedError,
-)
+from crypto_core.errors import ApprovalNeededError, DatabaseError, KeydeckError, RefusedError
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.outcome import Outcome, ended_by
 from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView

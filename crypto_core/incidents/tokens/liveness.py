@@ -13,12 +13,7 @@ from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult,
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
 from crypto_core.incidents.tokens.marks import TokenMark
 from crypto_core.incidents.tokens.remembered import counts
-from crypto_core.incidents.tokens.token_action import (
-    AgreedRun,
-    TokenAction,
-    must_be_whole,
-    nothing_to_do,
-)
+from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, must_be_whole, nothing_to_do
 from crypto_core.incidents.tokens.verified import listed
 from crypto_core.providers.answers import Liveness, LivenessRequest, TokenLiveness
 from crypto_core.references import TokenRef

@@ -15,12 +15,7 @@ from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_row
 from crypto_core.incidents.tokens.marks import Held, TokenMark
 from crypto_core.incidents.tokens.remembered import counts
-from crypto_core.incidents.tokens.token_action import (
-    AgreedRun,
-    TokenAction,
-    must_be_whole,
-    nothing_to_do,
-)
+from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, must_be_whole, nothing_to_do
 from crypto_core.incidents.tokens.verified import listed
 from crypto_core.providers.answers import ByHand, Liveness, RevocationPlan, RevocationResult
 from crypto_core.references import TokenRef

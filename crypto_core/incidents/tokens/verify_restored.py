@@ -24,13 +24,7 @@ from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
-from crypto_core.incidents.steps.step_contracts import (
-    ActionPlan,
-    ActionResult,
-    Captured,
-    Progress,
-    Situation,
-)
+from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Captured, Progress, Situation
 from crypto_core.incidents.tokens.dependencies import OpenRestored
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, digest_of, sample_of
 from crypto_core.incidents.tokens.verified import Verified, captured_verification, share, verified_of

@@ -23,11 +23,7 @@ from crypto_core.database.state.jobs import (
     JobDraft,
     JobRow,
 )
-from crypto_core.errors import (
-    DatabaseError,
-    JobError,
-    KeydeckError,
-)
+from crypto_core.errors import DatabaseError, JobError, KeydeckError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import GuardedChange, Run, ended_by_others
