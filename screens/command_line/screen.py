@@ -46,8 +46,7 @@ class CommandLine(ModalScreen[str | None]):
         & #choices { height: auto; }
         & Horizontal { height: 1; }
         & #colon { width: 1; }
-        & Input { border: none; width: 1fr; height: 1; padding: 0; background: $surface; }
-        & Input:focus { border: none; }
+        & Input { width: 1fr; padding: 0; background: $surface; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

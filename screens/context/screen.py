@@ -39,7 +39,7 @@ class ContextDialog(Dialog[ContextChange | None]):
 
     DEFAULT_CSS = """
     ContextDialog LineList { height: auto; max-height: 20; }
-    ContextDialog #search { border: none; height: 1; padding: 0 1; background: $panel; margin-bottom: 1; }
+    ContextDialog #search { margin-bottom: 1; }
     """
 
     def __init__(self, contexts: Contexts) -> None:

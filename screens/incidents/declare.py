@@ -61,7 +61,7 @@ class DeclareDialog(Dialog[int | None]):
     DeclareDialog #fields { height: auto; }
     DeclareDialog .field { height: 1; }
     DeclareDialog .field > Static { width: 11; color: $muted; }
-    DeclareDialog .field > Input { width: 1fr; height: 1; padding: 0 1; border: none; background: $panel; }
+    DeclareDialog .field > Input { width: 1fr; }
     DeclareDialog #said { height: auto; margin-top: 1; }
     """
 

@@ -53,7 +53,7 @@ class InputsForm(VerticalScroll, can_focus=False):
     InputsForm { height: auto; max-height: 58vh; scrollbar-size-vertical: 1; }
     InputsForm .field { height: auto; margin-bottom: 1; }
     InputsForm .field > Static { width: 100%; color: $muted; }
-    InputsForm Input { width: 1fr; height: 1; padding: 0 1; border: none; background: $panel; }
+    InputsForm Input { width: 1fr; }
     InputsForm #missing { color: $warning; height: auto; }
     """
 

@@ -34,7 +34,7 @@ class JobPreview(Proposal[JobPlan]):
     JobPreview .pace {
         height: 1;
         Label { padding: 0 1 0 0; color: $muted; }
-        Input { height: 1; padding: 0 1; margin-right: 1; border: none; background: $panel; }
+        Input { margin-right: 1; }
         #rate { width: 12; }
         #processes { width: 8; }
     }

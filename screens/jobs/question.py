@@ -17,9 +17,7 @@ from screens.widgets.line_input import LineInput
 class Question(Dialog[bool]):
     """Returns True if the operator agreed; `typed` is the text that has to be typed, "" for a press alone."""
 
-    DEFAULT_CSS = """
-    Question #typed { width: 36; height: 1; margin-top: 1; padding: 0 1; border: none; background: $panel; }
-    """
+    DEFAULT_CSS = "Question #typed { width: 36; margin-top: 1; }"
 
     def __init__(
         self, title: str, lines: Sequence[str], label: str, typed: str = "", *, safe: str = "Cancel"

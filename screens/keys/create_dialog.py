@@ -39,7 +39,7 @@ class CreateDialog(Dialog[KeyChange | None]):
     DEFAULT_CSS = """
     CreateDialog .field { height: 1; }
     CreateDialog .field > Static { width: 15; color: $muted; }
-    CreateDialog .field > Input { width: 1fr; height: 1; padding: 0 1; border: none; background: $panel; }
+    CreateDialog .field > Input { width: 1fr; }
     CreateDialog #said { color: $warning; }
     CreateDialog Checkbox { background: $surface; border: none; padding: 0; }
     """

@@ -15,10 +15,6 @@ from screens.widgets.line_input import LineInput
 class AskText(Dialog[str | None]):
     """Returns what was typed, None if the operator went back."""
 
-    DEFAULT_CSS = """
-    AskText #text { height: 1; padding: 0 1; border: none; background: $panel; }
-    """
-
     def __init__(
         self, title: str, about: str, text: str = "", *, label: str = "Go on", optional: bool = False
     ) -> None:

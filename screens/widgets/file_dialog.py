@@ -23,9 +23,7 @@ from screens.widgets.notice import trouble_content
 class FileDialog(Dialog[None]):
     """Subclasses say how the file is written, and what is said of it then."""
 
-    DEFAULT_CSS = """
-    FileDialog #path { border: none; height: 1; padding: 0 1; background: $panel; margin: 1 0; }
-    """
+    DEFAULT_CSS = "FileDialog #path { margin: 1 0; }"
     LIMIT_SECONDS: ClassVar[float] = 600.0
 
     def __init__(self, facts: Facts, path: str) -> None:

@@ -30,8 +30,7 @@ class FilterBar(Vertical):
     DEFAULT_CSS = """
     FilterBar {
         height: auto; display: none; padding: 0 1;
-        & > Input { border: none; height: 1; padding: 0; background: $panel; }
-        & > Input:focus { border: none; height: 1; }
+        & > Input { padding: 0; }
         & > #fault { height: auto; }
         & > #fault.-help { color: $muted; }
     }

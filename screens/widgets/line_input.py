@@ -14,6 +14,14 @@ LONGEST = 10_000
 class LineInput(Input):
     """An input without control and format characters: Textual would paint them as they are."""
 
+    DEFAULT_CSS = """
+    LineInput {
+        height: 1; padding: 0 1; border: none; background: $panel;
+        &.-textual-compact { padding: 0 1; }
+        &:focus { border: none; }
+    }
+    """
+
     def validate_value(self, value: str) -> str:
         """Return the text that the line holds."""
         return clean(value, LONGEST)

@@ -37,9 +37,7 @@ UNCHANGED = "nothing changed yet"
 class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
     """Returns what `go_on` dismisses it with, None where nothing was agreed to."""
 
-    DEFAULT_CSS = """
-    PlanDialog #typed { width: 36; height: 1; margin-top: 1; padding: 0 1; border: none; background: $panel; }
-    """
+    DEFAULT_CSS = "PlanDialog #typed { width: 36; margin-top: 1; }"
     LOOKING: ClassVar[str] = LOOKING
     """What is said while the plan is made."""
     LIMIT_SECONDS: ClassVar[float] = 600.0

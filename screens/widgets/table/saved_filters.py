@@ -25,7 +25,7 @@ class SavedFilters(Dialog[str | None]):
 
     DEFAULT_CSS = """
     SavedFilters LineList { height: auto; max-height: 10; }
-    SavedFilters #name { border: none; height: 1; padding: 0 1; background: $panel; margin-top: 1; }
+    SavedFilters #name { margin-top: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("delete,D", "forget", "forget", tooltip="Delete the filter under the cursor"),
