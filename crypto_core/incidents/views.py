@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
@@ -124,10 +124,7 @@ def check_of(stored: Mapping[str, Any]) -> CheckResult:
 
 def check_as_json(result: CheckResult) -> dict[str, Any]:
     """Return what a check said as JSON."""
-    return {
+    return asdict(result) | {
         "state": result.state.value,
-        "lines": list(result.lines),
-        "done": result.done,
-        "total": result.total,
         "at": result.at.isoformat() if result.at else None,
     }

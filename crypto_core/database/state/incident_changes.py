@@ -7,8 +7,8 @@ one another, and none overwrites what the other did.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -101,6 +101,15 @@ def read_incident(connection: Connection, number: int, *, locked: bool = False) 
     return IncidentRow(*row)
 
 
+def read_steps(connection: Connection, numbers: Collection[int]) -> dict[int, tuple[StepRow, ...]]:
+    """Return where the steps of incidents stand, by the incident's number: of each, those that are stored."""
+    c = incident_step.c
+    found: dict[int, list[StepRow]] = {number: [] for number in numbers}
+    for number, *step in connection.execute(select(c.incident_id, *STEP).where(c.incident_id.in_(numbers))):
+        found[number].append(StepRow(*step))
+    return {number: tuple(steps) for number, steps in found.items()}
+
+
 class IncidentChange:
     """One change of one incident, whose row is held. `now` is when it is made, `actor` by whom."""
 
@@ -155,14 +164,11 @@ class IncidentChange:
     def keep(self, step_id: str, draft: EvidenceDraft) -> EvidenceRow:
         """Keep a piece of evidence; its hash goes into the timeline and the journal too."""
         hashed = hashlib.sha256(draft.content.encode()).hexdigest()
-        values = {
+        values = asdict(draft) | {
             "incident_id": self.incident.id,
             "step_id": step_id,
-            "kind": draft.kind,
-            "title": draft.title,
             "captured_at": self.now,
             "captured_by": self.actor,
-            "content": draft.content,
             "sha256": hashed,
         }
         row = self._connection.execute(insert(incident_evidence).values(values).returning(*EVIDENCE)).one()

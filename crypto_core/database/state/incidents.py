@@ -22,14 +22,12 @@ from crypto_core.database.schema import (
     incident_entry,
     incident_evidence,
     incident_presence,
-    incident_step,
     journal,
 )
 from crypto_core.database.state.incident_changes import (
     EVIDENCE,
     INCIDENT,
     OPEN,
-    STEP,
     TODO,
     EvidenceRow,
     IncidentChange,
@@ -37,6 +35,7 @@ from crypto_core.database.state.incident_changes import (
     StepRow,
     checked_number,
     read_incident,
+    read_steps,
 )
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import EvidenceError
@@ -63,6 +62,10 @@ class IncidentDraft:
     first_state: str
     entry: str
     detail: Mapping[str, Any]
+
+
+_DECLARED = ("title", "runbook_id", "runbook_text", "runbook_source", "runbook_digest", "scope")
+"""The columns of an incident that its draft has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +116,8 @@ class IncidentStore:
         """Make an incident with its first step, timeline entry and journal entry; return its number."""
         with connected(self._engine, write=True) as connection:
             now = self._now(connection)
-            values = {
-                "title": draft.title,
-                "state": OPEN,
-                "runbook_id": draft.runbook_id,
-                "runbook_text": draft.runbook_text,
-                "runbook_source": draft.runbook_source,
-                "runbook_digest": draft.runbook_digest,
-                "scope": dict(draft.scope),
-                "declared_at": now,
-                "declared_by": draft.actor,
-            }
+            values = {name: getattr(draft, name) for name in _DECLARED}
+            values |= {"state": OPEN, "declared_at": now, "declared_by": draft.actor}
             number = int(connection.scalar(insert(incident).values(values).returning(incident.c.id)) or 0)
             change = self._locked(connection, number, draft.actor, now)
             change.set_step(draft.first_step, TODO, draft.first_state, begun_at=now)
@@ -148,24 +142,19 @@ class IncidentStore:
         """Return all that is stored of an incident. Raises UnknownIncidentError."""
         with connected(self._engine) as connection:
             row = read_incident(connection, number)
-            s, e, t, p = incident_step.c, incident_evidence.c, incident_entry.c, incident_presence.c
-            steps = connection.execute(select(*STEP).where(s.incident_id == number)).all()
+            e, t = incident_evidence.c, incident_entry.c
+            steps = read_steps(connection, [number])[number]
             pieces = connection.execute(select(*EVIDENCE).where(e.incident_id == number).order_by(e.id)).all()
             entries = connection.execute(
                 select(t.at, t.actor, t.kind, t.step_id, t.text).where(t.incident_id == number).order_by(t.id)
             ).all()
-            lately = seconds_ago(PRESENT_SECONDS)
-            present = connection.execute(
-                select(p.actor, p.host, p.seen_at)
-                .where(p.incident_id == number, p.seen_at > lately)
-                .order_by(p.actor, p.host)
-            ).all()
+            present = _present(connection, [number]).get(number, ())
         return IncidentWhole(
             row,
-            tuple(StepRow(*one) for one in steps),
+            steps,
             tuple(EvidenceRow(*one) for one in pieces),
             tuple(EntryRow(*one) for one in entries),
-            tuple(PresenceRow(*one) for one in present),
+            present,
         )
 
     def list(self, *, closed: bool, limit: int) -> tuple[tuple[IncidentRow, tuple[StepRow, ...]], ...]:
@@ -175,25 +164,13 @@ class IncidentStore:
             wanted = wanted.where(incident.c.state == OPEN)
         with connected(self._engine) as connection:
             rows = [IncidentRow(*row) for row in connection.execute(wanted.limit(limit))]
-            ids = [row.id for row in rows]
-            steps: dict[int, list[StepRow]] = {id_: [] for id_ in ids}
-            c = incident_step.c
-            for id_, *step in connection.execute(select(c.incident_id, *STEP).where(c.incident_id.in_(ids))):
-                steps[id_].append(StepRow(*step))
-        return tuple((row, tuple(steps[row.id])) for row in rows)
+            steps = read_steps(connection, [row.id for row in rows])
+        return tuple((row, steps[row.id]) for row in rows)
 
     def present(self, numbers: Collection[int]) -> dict[int, tuple[PresenceRow, ...]]:
         """Return who works on incidents now, by the incident's number."""
-        c, lately = incident_presence.c, seconds_ago(PRESENT_SECONDS)
-        found: dict[int, list[PresenceRow]] = {}
         with connected(self._engine) as connection:
-            for number, *row in connection.execute(
-                select(c.incident_id, c.actor, c.host, c.seen_at)
-                .where(c.incident_id.in_(numbers), c.seen_at > lately)
-                .order_by(c.incident_id, c.actor, c.host)
-            ):
-                found.setdefault(int(number), []).append(PresenceRow(*row))
-        return {number: tuple(rows) for number, rows in found.items()}
+            return _present(connection, numbers)
 
     def runbook_texts(self, numbers: Collection[int]) -> dict[int, str]:
         """Return the texts of the runbooks that incidents go on by, by the incident's number."""
@@ -281,10 +258,18 @@ class IncidentStore:
         self, connection: Connection, number: int, actor: str, now: datetime | None
     ) -> IncidentChange:
         row = read_incident(connection, number, locked=True)
-        s = incident_step.c
-        steps = connection.execute(select(*STEP).where(s.incident_id == number)).all()
+        steps = read_steps(connection, [number])[number]
         # The time is taken under the lock, so that moments follow one another as changes do.
-        moment = now or self._now(connection)
-        return IncidentChange(
-            connection, self._journal, row, [StepRow(*step) for step in steps], actor, moment
-        )
+        return IncidentChange(connection, self._journal, row, steps, actor, now or self._now(connection))
+
+
+def _present(connection: Connection, numbers: Collection[int]) -> dict[int, tuple[PresenceRow, ...]]:
+    c = incident_presence.c
+    found: dict[int, list[PresenceRow]] = {}
+    for number, *row in connection.execute(
+        select(c.incident_id, c.actor, c.host, c.seen_at)
+        .where(c.incident_id.in_(numbers), c.seen_at > seconds_ago(PRESENT_SECONDS))
+        .order_by(c.incident_id, c.actor, c.host)
+    ):
+        found.setdefault(int(number), []).append(PresenceRow(*row))
+    return {number: tuple(rows) for number, rows in found.items()}

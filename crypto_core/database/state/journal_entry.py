@@ -8,7 +8,7 @@ bytes. Text is hashed as it is stored, never normalised: two spellings of one le
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -62,18 +62,8 @@ class JournalEntry:
 
     def as_json(self) -> dict[str, Any]:
         """One entry of what `keydeck journal list --json` prints."""
-        return {
-            "seq": self.seq,
-            "at": self.at.isoformat(),
-            "actor": self.actor,
-            "host": self.host,
-            "action": self.action,
-            "subject": self.subject,
-            "outcome": self.outcome,
-            "detail": self.detail,
-            "previous": self.previous.hex(),
-            "digest": self.digest.hex(),
-        }
+        told = {"at": self.at.isoformat(), "previous": self.previous.hex(), "digest": self.digest.hex()}
+        return asdict(self) | told
 
 
 def microseconds(column: ColumnElement[Any]) -> ColumnElement[str]:
