@@ -22,6 +22,9 @@ from crypto_core.keys.state import KeyState
 
 _PRINCIPALS = 500
 
+Piece = tuple[str, dict[str, Any]]
+"""A title and a content that is not cleaned yet."""
+
 
 class KeyCaptures:
     """Takes evidence. Blocks on KMS, the database and the events' store; changes nothing."""
@@ -31,10 +34,10 @@ class KeyCaptures:
 
     def by_kind(self) -> dict[CaptureKind, IncidentCapture]:
         """Return the captures by their kind."""
-        functions = {
+        functions: dict[CaptureKind, Callable[[Situation], Iterator[Piece]]] = {
             CaptureKind.KEY: self.key,
-            CaptureKind.POLICY: self.policy,
-            CaptureKind.GRANTS: self.grants,
+            CaptureKind.POLICY: partial(self._of_each, "Policy", self._policy),
+            CaptureKind.GRANTS: partial(self._of_each, "Grants", self._grants),
             CaptureKind.KEY_USE: self.key_use,
             CaptureKind.CENSUS: self.census,
             CaptureKind.JOB: self.job,
@@ -45,14 +48,14 @@ class KeyCaptures:
     def _captured(
         self,
         kind: CaptureKind,
-        read: Callable[[Situation], Iterator[tuple[str, dict[str, Any]]]],
+        read: Callable[[Situation], Iterator[Piece]],
         situation: Situation,
     ) -> tuple[Captured, ...]:
         """What is there now, each with the incident and the time. Raises as its services do."""
         head = {"incident": situation.incident.name, "taken_at": self._services.clock().isoformat()}
         return tuple(Captured(kind, title, kept(head | content)) for title, content in read(situation))
 
-    def key(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
+    def key(self, situation: Situation) -> Iterator[Piece]:
         """Yield each key in each of its Regions as KMS describes it, or why it does not."""
         for which, name in (("Old key", old_key(situation)), ("New key", new_key(situation))):
             if not name:
@@ -69,44 +72,38 @@ class KeyCaptures:
                 shown = self._services.keys.show(state.key_arn)
                 yield f"{which} {state.name} in {state.region}", shown.as_json()
 
-    def policy(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each key's policy: its text, line by line, and the SHA-256 of the text as KMS gave it."""
+    def _of_each(
+        self, what: str, read: Callable[[KeyState], dict[str, Any]], situation: Situation
+    ) -> Iterator[Piece]:
+        """Yield what is read of each key in each of its Regions, or why that can't be asked."""
         for which, state in self._states(situation):
             if "state" in state.missing:
-                yield f"Policy of {state.key_arn}", _unasked(state)
-                continue
-            policy = self._services.policies.of(state)
-            lines = policy.text.split("\n")
-            shown = [_escaped(line) for line in lines]
-            yield (
-                f"Policy of the {which.lower()} {state.name} in {state.region}",
-                {
-                    "key_arn": state.key_arn,
-                    "sha256": hashlib.sha256(policy.text.encode("utf-8", "surrogatepass")).hexdigest(),
-                    "text": [part for line in shown for part in _parts(line)],
-                    "as_kms_gave_it": shown == lines and all(len(line) <= _PART for line in lines),
-                    "says": [str(sentence) for sentence in policy.sentences],
-                },
-            )
+                yield f"{what} of {state.key_arn}", _unasked(state)
+            else:
+                title = f"{what} of the {which.lower()} {state.name} in {state.region}"
+                yield title, {"key_arn": state.key_arn, **read(state)}
 
-    def grants(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each key's grants."""
-        for which, state in self._states(situation):
-            if "state" in state.missing:
-                yield f"Grants of {state.key_arn}", _unasked(state)
-                continue
-            missing: dict[str, str] = {}
-            found = self._services.policies.grants_of(state, missing)
-            yield (
-                f"Grants of the {which.lower()} {state.name} in {state.region}",
-                {
-                    "key_arn": state.key_arn,
-                    "grants": [grant.as_json() for grant in found] if found is not None else None,
-                    "coverage": _coverage(missing.values()),
-                },
-            )
+    def _policy(self, state: KeyState) -> dict[str, Any]:
+        """A key's policy: its text, line by line, and the SHA-256 of the text as KMS gave it."""
+        policy = self._services.policies.of(state)
+        lines = policy.text.split("\n")
+        shown = [_escaped(line) for line in lines]
+        return {
+            "sha256": hashlib.sha256(policy.text.encode("utf-8", "surrogatepass")).hexdigest(),
+            "text": [part for line in shown for part in _parts(line)],
+            "as_kms_gave_it": shown == lines and all(len(line) <= _PART for line in lines),
+            "says": [str(sentence) for sentence in policy.sentences],
+        }
 
-    def key_use(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _grants(self, state: KeyState) -> dict[str, Any]:
+        missing: dict[str, str] = {}
+        found = self._services.policies.grants_of(state, missing)
+        return {
+            "grants": [grant.as_json() for grant in found] if found is not None else None,
+            "coverage": _coverage(missing.values()),
+        }
+
+    def key_use(self, situation: Situation) -> Iterator[Piece]:
         """Yield who used the old key: KMS's last use, and the events, fetched anew, with what they cover."""
         arn = self._services.keys.describe(old_key(situation)).key_arn
         since, cancelled = situation.incident.scope.since, situation.cancelled
@@ -142,7 +139,7 @@ class KeyCaptures:
             },
         )
 
-    def census(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
+    def census(self, situation: Situation) -> Iterator[Piece]:
         """Yield the census as it is now."""
         status = self._services.status.take_census(cancelled=situation.cancelled)
         content = status.as_json() | {"counted_at": status.taken_at}
@@ -152,7 +149,7 @@ class KeyCaptures:
                 content[name] = self._under(status, key)
         yield "Census", content
 
-    def job(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
+    def job(self, situation: Situation) -> Iterator[Piece]:
         """Yield each job of the incident with its censuses and the tokens that it could not write."""
         for value in (JOB, ENCRYPT_JOB):
             number = situation.incident.values.get(value, "")
@@ -181,37 +178,35 @@ class KeyCaptures:
                 },
             )
 
-    def findings(self, situation: Situation) -> Iterator[tuple[str, dict[str, Any]]]:
+    def findings(self, situation: Situation) -> Iterator[Piece]:
         """Yield what the rules about keys and about events say of the old key."""
         states = everywhere(self._services.keys, old_key(situation))
         names = {name for s in states for name in (s.key_arn, s.key_arn.rpartition("/")[2], *s.aliases)}
         incident = situation.incident
         since = incident.scope.since or incident.declared_at - BEFORE
-        told: list[dict[str, Any]] = []
-        others = 0
+        found: list[tuple[str, Finding]] = []
         gaps: list[str] = []
         try:
             posture = self._services.posture.examine_keys(cancelled=situation.cancelled)
             gaps += posture.coverage.reasons
-            told += [{"by": "posture", **f.as_json()} for f in posture.findings if _is_about(f, names)]
-            others += sum(not _is_about(f, names) for f in posture.findings)
+            found += [("posture", finding) for finding in posture.findings]
         except KmsError as error:
             gaps.append(f"The posture could not be examined: {error}")
         try:
             examined = self._services.trail_rules.examine_events(since, None, situation.cancelled)
             gaps += examined.coverage.reasons
-            told += [{"by": "events", **f.as_json()} for f in examined.findings if _is_about(f, names)]
-            others += sum(not _is_about(f, names) for f in examined.findings)
+            found += [("events", finding) for finding in examined.findings]
             gaps += [f"{len(examined.suppressed):,} findings are suppressed"] if examined.suppressed else []
         except TrailError as error:
             gaps.append(f"The events could not be examined: {error}")
+        told = [{"by": by, **finding.as_json()} for by, finding in found if _is_about(finding, names)]
         yield (
             "Findings about the old key",
             {
                 "key_arn": states[0].key_arn,
                 "since": since,
                 "findings": told,
-                "others": others,
+                "others": len(found) - len(told),
                 "coverage": _coverage(gaps),
             },
         )

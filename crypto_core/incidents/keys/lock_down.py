@@ -170,8 +170,7 @@ class LockingKey(KeyAction):
         workers = workers_of(self._services, states[0], accesses, since, situation.cancelled)
         responder = ""
         try:
-            known = (*workers.named, *workers.sealing, *workers.opening)
-            responder = responder_of(self._services.identity(), known)
+            responder = responder_of(self._services.identity(), workers.known)
         except KmsError as error:
             gaps.append(f"Who you are is not known: {clean(error, 300)}")
         # Who was left out of the new key is suspected, or not of the platform.

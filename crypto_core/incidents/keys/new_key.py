@@ -222,12 +222,11 @@ class MakingKey(KeyAction):
         except KmsError as error:
             found, why = (), clean(error, 600)
         workers = workers_of(self._services, old, found, begin_of(situation.incident), situation.cancelled)
-        known = (*workers.named, *workers.sealing, *workers.opening)
         states = self._services.keys.list()
         return _Sight(
             old,
             workers,
-            responder_of(self._services.identity(), known),
+            responder_of(self._services.identity(), workers.known),
             self._made(situation.incident, old, states),
             why,
             tuple(s for s in states if _fits(s) and not same_key(s.key_arn, old.key_arn)),
@@ -258,7 +257,7 @@ def _fits(key: KeyState) -> bool:
 def _left_out(workers: Workers, given: Mapping[Role, Sequence[str]]) -> tuple[str, ...]:
     """Who uses the old key, or may, and gets nothing of the new one."""
     gets = {arn for arns in given.values() for arn in arns}
-    who = dict.fromkeys((*workers.named, *workers.sealing, *workers.opening, *(o for o, _ in workers.others)))
+    who = dict.fromkeys((*workers.known, *(o for o, _ in workers.others)))
     return tuple(arn for arn in who if arn not in gets and "*" not in arn)
 
 

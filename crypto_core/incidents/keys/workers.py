@@ -52,6 +52,11 @@ class Workers:
     strangers: frozenset[str] = frozenset()
     """Who of them never opened anything before."""
 
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All who may use it by name or were seen to, some of them more than once."""
+        return (*self.named, *self.sealing, *self.opening)
+
     def platform(self, responder: str) -> tuple[str, ...]:
         """Return who makes and opens data keys under it, but for operators and the responder.
 

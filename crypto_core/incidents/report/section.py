@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.guard.signature import Signature
@@ -19,7 +19,11 @@ from crypto_core.incidents.report.cells import ShownSection
 from crypto_core.incidents.report.exhibits import Exhibit
 from crypto_core.incidents.times import Times, times_of
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Kind = TypeVar("Kind", bound="ReportSection")
+Part = TypeVar("Part", bound="DataclassInstance")
 
 
 class ReportSection(ABC):
@@ -91,6 +95,12 @@ class Signed:
     def shown_sections(self) -> tuple[ShownSection, ...]:
         """Return all sections as the forms for people show them."""
         return tuple(section.show(self) for section in self.report.sections)
+
+
+def taken_from(kind: type[Part], source: object, /, **others: Any) -> Part:
+    """Return a record with the fields of `source` that have the names of its own, and `others`."""
+    same = (one.name for one in fields(kind) if one.name not in others)
+    return kind(**{name: getattr(source, name) for name in same}, **others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ or it is not taken. What carries them out is made elsewhere and looked up by the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -111,23 +110,19 @@ class CaptureKind(StrEnum):
     FINDINGS = "findings"
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options that a step may give: their names and types."""
-
-    types: Mapping[str, type] = field(default_factory=dict)
-
+Options = Mapping[str, type[int] | type[str]]
+"""The options that a step may give: their names and types."""
 
 ACTION_OPTIONS: Mapping[ActionKind, Options] = {
-    ActionKind.SCHEDULE_DELETION: Options({"days": int}),
-    ActionKind.VERIFY_TOKENS: Options({"sample": int}),
-    ActionKind.VERIFY_RESTORED: Options({"sample": int}),
-    ActionKind.REPLICATE_KEY: Options({"region": str}),
+    ActionKind.SCHEDULE_DELETION: {"days": int},
+    ActionKind.VERIFY_TOKENS: {"sample": int},
+    ActionKind.VERIFY_RESTORED: {"sample": int},
+    ActionKind.REPLICATE_KEY: {"region": str},
 }
 """The options of actions; those that aren't here have none. `sample` 0 is all tokens."""
 
 CHECK_OPTIONS: Mapping[CheckKind, Options] = {
-    CheckKind.KEY_QUIET: Options({"minutes": int}),
-    CheckKind.KEY_STATE: Options({"state": str}),
+    CheckKind.KEY_QUIET: {"minutes": int},
+    CheckKind.KEY_STATE: {"state": str},
 }
 """The options of checks; those that aren't here have none."""

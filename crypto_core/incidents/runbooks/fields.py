@@ -59,10 +59,12 @@ class Fields:
             self.refuse(name, f"is not a whole number from {least:,} to {most:,}")
         return value
 
-    def word(self, name: str, words: type[Word]) -> Word | None:
-        """Return one of the catalogue's words, None where it isn't given."""
+    def word(self, name: str, words: type[Word]) -> Word:
+        """Return one of the catalogue's words, which must be given."""
         value = self.take(name)
-        return None if value is None else self.known(name, value, words)
+        if value is None:
+            self.refuse(name, "is missing")
+        return self.known(name, value, words)
 
     def words(self, name: str, words: type[Word]) -> tuple[Word, ...]:
         """Return a list of the catalogue's words, each once."""

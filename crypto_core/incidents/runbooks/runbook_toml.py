@@ -71,8 +71,6 @@ def read_runbook(text: str, source: str = "built in") -> Runbook:
         top.refuse("version", "is missing")
     title = top.text("title", 120, required=True)
     subject = top.word("subject", SubjectKind)
-    if subject is None:
-        top.refuse("subject", "is missing")
     summary = top.text("summary", 2_000, required=True)
     earlier: dict[str, RunbookStep] = {}
     phases = tuple(
@@ -109,8 +107,6 @@ def _id(fields: Fields) -> CleanText:
 def _phase(table: object, place: str, where: str, earlier: dict[str, RunbookStep]) -> Phase:
     fields = Fields(table, place)
     kind = fields.word("kind", PhaseKind)
-    if kind is None:
-        fields.refuse("kind", "is missing")
     title = fields.text("title", 120, required=True)
     steps = []
     for number, step_table in enumerate(fields.tables("step", STEP_LIMIT), 1):
@@ -178,19 +174,10 @@ def _kind(
         return fields.known(name, value, words), {}
     table = Fields(value, f"{fields.where}: {name}")
     kind = table.word("kind", words)
-    if kind is None:
-        table.refuse("kind", "is missing")
     given: dict[str, OptionValue] = {}
-    for option, type_ in options.get(kind, Options()).types.items():
-        taken: OptionValue | None
-        if type_ is int:
-            taken = table.number(option, 0, 10_000_000)
-        elif type_ is bool:
-            taken = table.take(option)
-            if taken is not None and not isinstance(taken, bool):
-                table.refuse(option, "is neither true nor false")
-        else:
-            taken = table.text(option, 120) or None
+    for option, type_ in options.get(kind, {}).items():
+        number = type_ is int
+        taken = table.number(option, 0, 10_000_000) if number else table.text(option, 120) or None
         if taken is not None:
             given[option] = taken
     table.none_left()

@@ -13,7 +13,7 @@ from crypto_core.database.state.journal import JournalEntry
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.report.cells import Cell, ShownSection, at_time, code, number, table, word
 from crypto_core.incidents.report.masking import shown
-from crypto_core.incidents.report.section import ReportSection, Signed, Sources
+from crypto_core.incidents.report.section import ReportSection, Signed, Sources, taken_from
 from crypto_core.incidents.report.sections.records import Names
 from crypto_core.incidents.report.words import moment
 from crypto_core.text.counting import counted
@@ -65,7 +65,10 @@ class ActionsSection(ReportSection):
                 related = of_its_jobs or entry.subject in references or _related(entry, incident.name, names)
                 found.append((not related, entry.seq, entry, detail))
         kept = sorted(found, key=lambda one: one[:2])[:SHOWN_LIMIT]
-        rows = (_row(entry, detail, related=not unrelated) for unrelated, _, entry, detail in kept)
+        rows = (
+            taken_from(ActionRow, entry, who=entry.actor, detail=_in_words(detail), related=not unrelated)
+            for unrelated, _, entry, detail in kept
+        )
         return cls(tuple(sorted(rows, key=lambda row: row.seq)), len(found) - len(kept))
 
     def show(self, signed: Signed) -> ShownSection:
@@ -115,20 +118,6 @@ def _related(entry: JournalEntry, incident: str, names: Iterable[str]) -> bool:
     told = f"{entry.subject} {entry.detail}"
     # INC-1 is not INC-12.
     return re.search(rf"\b{re.escape(incident)}\b", told) is not None or any(name in told for name in names)
-
-
-def _row(entry: JournalEntry, detail: Mapping[str, Any], *, related: bool) -> ActionRow:
-    return ActionRow(
-        seq=entry.seq,
-        at=entry.at,
-        who=entry.actor,
-        host=entry.host,
-        action=entry.action,
-        subject=entry.subject,
-        outcome=entry.outcome,
-        detail=_in_words(detail),
-        related=related,
-    )
 
 
 def _in_words(detail: Mapping[str, Any]) -> str:

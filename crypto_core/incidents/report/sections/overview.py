@@ -9,7 +9,7 @@ from typing import Self
 
 from crypto_core.incidents.model import IncidentState, StepState
 from crypto_core.incidents.report.cells import WORD_TONE, Cell, ShownSection, Tone, code, facts, share, table
-from crypto_core.incidents.report.section import Named, ReportSection, Signed, Sources
+from crypto_core.incidents.report.section import Named, ReportSection, Signed, Sources, taken_from
 from crypto_core.incidents.report.sections.census import CensusSection, under_key
 from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
@@ -90,20 +90,15 @@ class SummarySection(ReportSection):
 
 def _head(sources: Sources) -> Head:
     incident, runbook = sources.view.incident, sources.view.runbook
-    return Head(
-        name=incident.name,
-        title=incident.title,
+    return taken_from(
+        Head,
+        incident,
         state=FINAL if incident.state is IncidentState.CLOSED else DRAFT,
         runbook_id=runbook.id,
         runbook_title=runbook.title,
         runbook_version=runbook.version,
         runbook_digest=runbook.digest,
         runbook_source=runbook.source,
-        declared_at=incident.declared_at,
-        declared_by=incident.declared_by,
-        closed_at=incident.closed_at,
-        closed_by=incident.closed_by,
-        outcome=incident.outcome,
         made_at=sources.now,
         made_on=sources.host,
         made_by_version=sources.version,
@@ -179,15 +174,12 @@ class ScopeSection(ReportSection):
     @classmethod
     def read(cls, sources: Sources) -> Self:
         scope, values = sources.view.incident.scope, sources.view.incident.values
-        part = ScopePart(
+        part = taken_from(
+            ScopePart,
+            scope,
             kind=sources.view.runbook.subject.value,
-            key=scope.key,
-            references=tuple(reference for reference in scope.references[:REFERENCES_SHOWN]),
+            references=scope.references[:REFERENCES_SHOWN],
             references_total=len(scope.references),
-            filter=scope.filter,
-            database=scope.database,
-            since=scope.since,
-            origin=scope.origin,
         )
         return cls(part, tuple(Named(name, value) for name, value in values.items()))
 

@@ -22,8 +22,7 @@ from crypto_core.incidents.report.cells import (
     table,
     word,
 )
-from crypto_core.incidents.report.exhibits import Exhibit
-from crypto_core.incidents.report.section import Report, ReportSection, Signed, Sources
+from crypto_core.incidents.report.section import Report, ReportSection, Signed, Sources, taken_from
 from crypto_core.incidents.report.words import duration, moment, moment_utc, span
 from crypto_core.incidents.times import Times
 
@@ -175,25 +174,20 @@ def _step(view: StepView, sources: Sources, times: Times) -> ReportStep:
     phase = sources.view.runbook.phase_of(view.step.id)
     time = times.step(view.step.id)
     check = view.check
-    return ReportStep(
-        number=view.number,
+    return taken_from(
+        ReportStep,
+        view,
         id=view.step.id,
         title=view.step.title,
         phase=phase.title,
         phase_kind=phase.kind.value,
         state=view.state.value,
-        by=view.by,
-        begun_at=view.begun_at,
-        ended_at=view.ended_at,
         seconds=time.seconds,
         budget_seconds=time.budget_seconds,
         within=time.within,
-        reason=view.reason,
-        answer=view.answer,
         check=check.state.value if check else "",
-        check_lines=tuple(line for line in check.lines) if check else (),
+        check_lines=check.lines if check else (),
         check_at=check.at if check else None,
-        trouble=view.trouble,
     )
 
 
@@ -242,13 +236,7 @@ class TimelineSection(ReportSection):
     @classmethod
     def read(cls, sources: Sources) -> Self:
         rows = (
-            TimelineRow(
-                entry.at,
-                entry.actor,
-                entry.kind.value,
-                sources.title_of(entry.step_id),
-                entry.text,
-            )
+            TimelineRow(entry.at, entry.actor, entry.kind.value, sources.title_of(entry.step_id), entry.text)
             for entry in sorted(sources.view.entries, key=lambda entry: entry.at)
         )
         return cls(tuple(rows))
@@ -290,7 +278,19 @@ class EvidenceSection(ReportSection):
 
     @classmethod
     def read(cls, sources: Sources) -> Self:
-        return cls(tuple(_evidence(exhibit, sources) for exhibit in sources.exhibits))
+        pieces = (
+            taken_from(
+                ReportEvidence,
+                exhibit.evidence,
+                step=sources.title_of(exhibit.evidence.step_id),
+                at=exhibit.evidence.captured_at,
+                by=exhibit.evidence.captured_by,
+                agrees=exhibit.agrees,
+                trouble=exhibit.trouble,
+            )
+            for exhibit in sources.exhibits
+        )
+        return cls(tuple(pieces))
 
     def show(self, signed: Signed) -> ShownSection:
         names = Names.of(signed.report)
@@ -320,19 +320,3 @@ class EvidenceSection(ReportSection):
                 ),
             ),
         )
-
-
-def _evidence(exhibit: Exhibit, sources: Sources) -> ReportEvidence:
-    piece = exhibit.evidence
-    return ReportEvidence(
-        id=piece.id,
-        step=sources.title_of(piece.step_id),
-        kind=piece.kind,
-        title=piece.title,
-        at=piece.captured_at,
-        by=piece.captured_by,
-        sha256=piece.sha256,
-        characters=piece.characters,
-        agrees=exhibit.agrees,
-        trouble=exhibit.trouble,
-    )
