@@ -83,7 +83,7 @@ def atlassian_site(text: str) -> str:
         raise RefusedError("What the row names as its site is no URL.")
     if parts.scheme != "https":
         raise RefusedError(f"The row's site {clean(host, 100)} is not named with https.")
-    if "@" in parts.netloc or _port(parts) not in (None, 443):
+    if "@" in parts.netloc or parts.port not in (None, 443):
         raise RefusedError(f"The row's site {clean(host, 100)} is named with a user or a port.")
     if host == host_of(ATLASSIAN) and (path := _BY_CLOUD_ID.match(parts.path)):
         return ATLASSIAN + path[0]
@@ -101,7 +101,3 @@ def _split(text: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts
-
-
-def _port(parts: SplitResult) -> int | None:
-    return parts.port

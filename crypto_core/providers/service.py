@@ -128,7 +128,7 @@ class ProviderService:
             if progress is not None:
                 progress(done, len(question.tokens))
 
-        with self._transport() as transport:
+        with Transport(self._clock) as transport:
             in_turn(question.tokens, one)
         return tuple(answers[ref] for ref in question.tokens)
 
@@ -144,7 +144,7 @@ class ProviderService:
         target = target_of(replace(row, format=Format.V1), self._endpoints)
         if isinstance(target, ByHand):
             return self._answer(row.ref, target.provider, unknown(target.how))
-        with self._transport() as transport:
+        with Transport(self._clock) as transport:
             return self._answer(row.ref, target.provider, ask(transport, target, token))
 
     def plan_revocation(self, refs: tuple[TokenRef, ...]) -> RevocationPlan:
@@ -271,7 +271,7 @@ class ProviderService:
         progress: Progress | None,
         cancelled: Event | None,
     ) -> RevocationResult:
-        with self._transport() as transport:
+        with Transport(self._clock) as transport:
             revocation = Revocation(
                 *(drafted.orders, self._endpoints, transport, self._clock, self._patience),
                 progress=progress,
@@ -289,6 +289,3 @@ class ProviderService:
 
     def _answer(self, ref: TokenRef, provider: str, said: Said) -> TokenLiveness:
         return TokenLiveness(ref, provider, said.liveness, said.reason, self._clock.now(), said.whose)
-
-    def _transport(self) -> Transport:
-        return Transport(self._clock)

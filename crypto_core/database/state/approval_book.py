@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, insert, select, update
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import clock_now, take_lock
@@ -78,7 +78,7 @@ class ApprovalBook:
         self._may_write("ask for approval")
         me = self._me()
         actor = self._journal.actor()
-        with self._writing() as connection:
+        with connected(self._engine, write=True) as connection:
             take_lock(connection, _LOCK)
             now = self._now(connection)
             found = self._open(connection, me, action, digest, now)
@@ -140,9 +140,9 @@ class ApprovalBook:
         actor = self._journal.actor()
         decision = Decision.APPROVED if approve else Decision.DENIED
         try:
-            with self._writing() as connection:
+            with connected(self._engine, write=True) as connection:
                 now = self._now(connection)
-                found = self._locked(connection, request, now)
+                found = _found(connection, select(table).with_for_update(), request, now)
                 _may_decide(found, me, approve=approve)
                 decided = {"decision": decision.value, "decided_by": me, "decided_at": now}
                 statement = update(table).where(table.c.id == request).values(decided).returning(*table.c)
@@ -157,10 +157,7 @@ class ApprovalBook:
     def show(self, request: UUID) -> Approval:
         """Return one request. Raises RefusedError where there is none, DatabaseError."""
         with connected(self._engine) as connection:
-            row = connection.execute(select(table).where(table.c.id == request)).one_or_none()
-            if row is None:
-                raise _unknown(request)
-            return _approval(row, self._now(connection))
+            return _found(connection, select(table), request, self._now(connection))
 
     def requests(self, *, pending: bool = True, limit: int = 200) -> tuple[Approval, ...]:
         """Return requests, the newest first; those that wait, or all. Raises DatabaseError."""
@@ -197,7 +194,7 @@ class ApprovalBook:
             raise RefusedError(f"Request {asked.id} was approved by who asked for it, {asked.decided_by}.")
         actor = self._journal.actor()
         c = table.c
-        with self._writing() as connection:
+        with connected(self._engine, write=True) as connection:
             still: list[ColumnElement[bool]] = [
                 c.id == asked.id,
                 c.digest == asked.digest,
@@ -209,12 +206,6 @@ class ApprovalBook:
                 return False
             self._record("approvals use", asked, connection, actor)
         return True
-
-    def _locked(self, connection: Connection, request: UUID, now: datetime) -> Approval:
-        row = connection.execute(select(table).where(table.c.id == request).with_for_update()).one_or_none()
-        if row is None:
-            raise _unknown(request)
-        return _approval(row, now)
 
     def _record(self, action: str, asked: Approval, connection: Connection, actor: str) -> None:
         shown = json.dumps(asked.plan, sort_keys=True).encode()
@@ -239,9 +230,6 @@ class ApprovalBook:
     def _now(self, connection: Connection) -> datetime:
         """Now, by the clock that all consoles have in common."""
         return clock_now(connection) if self._clock is None else self._clock()
-
-    def _writing(self) -> Any:
-        return connected(self._engine, write=True)
 
     def _may_write(self, what: str) -> None:
         if self._read_only:
@@ -294,5 +282,10 @@ def _denied(found: Approval) -> RefusedError:
     )
 
 
-def _unknown(request: UUID) -> RefusedError:
-    return RefusedError(f"There is no request {request}.", remedy="List them with: keydeck approvals list.")
+def _found(connection: Connection, statement: Select[Any], request: UUID, now: datetime) -> Approval:
+    row = connection.execute(statement.where(table.c.id == request)).one_or_none()
+    if row is None:
+        raise RefusedError(
+            f"There is no request {request}.", remedy="List them with: keydeck approvals list."
+        )
+    return _approval(row, now)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -86,39 +87,24 @@ class Journal:
         """
         if actor is None:
             actor = self.actor()
-        if within is not None:
-            self._append(within, actor, action, subject, outcome, detail)
-            return
-        with connected(self.engine, write=True) as connection:
-            self._append(connection, actor, action, subject, outcome, detail)
-
-    def _append(
-        self,
-        connection: Connection,
-        actor: str,
-        action: str,
-        subject: str,
-        outcome: Outcome,
-        detail: Mapping[str, Any] | None,
-    ) -> None:
-        take_lock(connection, _LOCK)
-        last = connection.execute(
-            select(table.c.seq, table.c.digest).order_by(table.c.seq.desc()).limit(1)
-        ).first()
-        entry = JournalEntry(
-            seq=last.seq + 1 if last else 1,
-            at=self._clock(),
-            actor=clean(actor, 500),
-            host=clean(socket.gethostname(), 100),
-            action=clean(action, 100),
-            subject=clean(subject, 500),
-            outcome=outcome.value,
-            detail=json.dumps(detail or {}, sort_keys=True, ensure_ascii=True),
-            previous=bytes(last.digest) if last else FIRST,
-            digest=b"",
-        )
-        values = {f: getattr(entry, f) for f in JournalEntry.__slots__} | {"digest": entry.computed_digest()}
-        connection.execute(insert(table), values)
+        with connected(self.engine, write=True) if within is None else nullcontext(within) as connection:
+            take_lock(connection, _LOCK)
+            last = connection.execute(
+                select(table.c.seq, table.c.digest).order_by(table.c.seq.desc()).limit(1)
+            ).first()
+            entry = JournalEntry(
+                seq=last.seq + 1 if last else 1,
+                at=self._clock(),
+                actor=clean(actor, 500),
+                host=clean(socket.gethostname(), 100),
+                action=clean(action, 100),
+                subject=clean(subject, 500),
+                outcome=outcome.value,
+                detail=json.dumps(detail or {}, sort_keys=True, ensure_ascii=True),
+                previous=bytes(last.digest) if last else FIRST,
+                digest=b"",
+            )
+            connection.execute(insert(table), asdict(entry) | {"digest": entry.computed_digest()})
 
     def entries(self, *, limit: int = 1000, which: EntryFilter | None = None) -> tuple[JournalEntry, ...]:
         """Return the newest `limit` entries that the filter lets through, oldest first.

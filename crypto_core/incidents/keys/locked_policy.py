@@ -61,7 +61,7 @@ def locked_policy(
         elif statement.allows:
             dropped.append(f"{statement.sid or f'statement {number}'} is dropped")
     document = {"Version": now.raw.get("Version", "2012-10-17"), "Statement": statements}
-    if not statements or not _administered(document, key_arn):
+    if not statements or not _administrators(document, key_arn):
         statements.append(_allow(_ACCOUNT, (_root(key_arn),), (f"kms:{a}" for a in sorted(ADMINISTERS))))
     looks = (f"kms:{action}" for action in sorted(NEEDS[Role.INSPECTOR]))
     statements.append(_allow(_RESPONDER, (responder,), ("kms:Decrypt", *looks)))
@@ -106,10 +106,6 @@ def _without_deleted(raw: Any, principals: Sequence[PolicyPrincipal]) -> Any:
         if left:
             found[kind] = left
     return found or None
-
-
-def _administered(document: Mapping[str, Any], key_arn: str) -> bool:
-    return bool(_administrators(document, key_arn))
 
 
 def _administrators(document: Mapping[str, Any], key_arn: str) -> tuple[str, ...]:

@@ -84,13 +84,6 @@ class Runbook:
         """All steps, in their order."""
         return tuple(step for phase in self.phases for step in phase.steps)
 
-    def step(self, step_id: str) -> RunbookStep:
-        """Return one step. Raises KeyError."""
-        for step in self.steps:
-            if step.id == step_id:
-                return step
-        raise KeyError(step_id)
-
     def phase_of(self, step_id: str) -> Phase:
         """Return the phase of a step. Raises KeyError."""
         for phase in self.phases:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from threading import Event
 
 from crypto_core.errors import RefusedError
@@ -151,11 +150,9 @@ def _worth_writing(before: CheckResult | None, seen: CheckResult) -> bool:
         return True
     if (before.lines, before.done, before.total) == (seen.lines, seen.done, seen.total):
         return False
-    return before.at is None or seen.at is None or _seconds(before.at, seen.at) >= REMEMBER_SECONDS
-
-
-def _seconds(earlier: datetime, later: datetime) -> float:
-    return (later - earlier).total_seconds()
+    if before.at is None or seen.at is None:
+        return True
+    return (seen.at - before.at).total_seconds() >= REMEMBER_SECONDS
 
 
 def _check_detail(seen: CheckResult) -> dict[str, object]:

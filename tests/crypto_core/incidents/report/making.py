@@ -117,7 +117,7 @@ def sown(sample: Sample, text: Callable[[], str]) -> Sample:
     steps = tuple(
         replace(
             one,
-            step=runbook.step(one.step.id),
+            step=next(step for step in runbook.steps if step.id == one.step.id),
             by=text(),
             reason=text(),
             answer=text(),

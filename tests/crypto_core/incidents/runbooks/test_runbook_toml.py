@@ -83,14 +83,13 @@ def test_a_runbook_comes_back_as_it_was_written() -> None:
         (PhaseKind.CONTAIN, ["leaked", "later"]),
         (PhaseKind.CLOSE, ["end"]),
     ]
-    later = runbook.step("later")
+    leaked, later, end = runbook.steps
     assert (later.action, later.action_options) == (ActionKind.SCHEDULE_DELETION, {"days": 30})
     assert (later.check, later.check_options) == (CheckKind.KEY_STATE, {"state": "PendingDeletion"})
     assert later.captures == (CaptureKind.KEY, CaptureKind.POLICY)
     assert (later.only_if, later.budget_seconds) == (StepCondition("leaked", "yes"), 7_200)
-    end = runbook.step("end")
     assert (end.action, end.action_options, end.budget_seconds) == (ActionKind.ENABLE_KEY, {}, 90)
-    assert runbook.step("leaked").choices == ("yes", "no")
+    assert leaked.choices == ("yes", "no")
 
 
 @pytest.mark.parametrize(
