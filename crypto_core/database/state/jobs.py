@@ -117,7 +117,7 @@ class JobStore:
 
     def get(self, id_: int, connection: Connection | None = None) -> JobRow:
         """Return a job. Raises UnknownJobError."""
-        with self._reading(connection) as read:
+        with self._within(connection) as read:
             row = read.execute(select(*_JOB).where(job.c.id == id_)).one_or_none()
         if row is None:
             raise UnknownJobError(f"There is no job {id_}.")
@@ -145,7 +145,7 @@ class JobStore:
             .where(job.c.id == id_, job.c.state.in_(among))
             .values(state=to, why=why, ended_at=ended)
         )
-        with self._writing(connection) as write:
+        with self._within(connection, write=True) as write:
             return bool(write.execute(statement).rowcount)
 
     def set(self, id_: int, connection: Connection, **values: Any) -> None:
@@ -217,11 +217,10 @@ class JobStore:
             statement = update(job_runner).where(job_runner.c.id == runner)
             connection.execute(statement.values(samples=list(samples)))
 
-    def _reading(self, connection: Connection | None) -> AbstractContextManager[Connection]:
-        return connected(self._engine) if connection is None else nullcontext(connection)
-
-    def _writing(self, connection: Connection | None) -> AbstractContextManager[Connection]:
-        return connected(self._engine, write=True) if connection is None else nullcontext(connection)
+    def _within(
+        self, connection: Connection | None, *, write: bool = False
+    ) -> AbstractContextManager[Connection]:
+        return connected(self._engine, write=write) if connection is None else nullcontext(connection)
 
 
 _JOB = [clock() if f.name == "now" else job.c[f.name] for f in fields(JobRow)]

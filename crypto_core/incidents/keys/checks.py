@@ -135,11 +135,7 @@ class KeyChecks:
         except KeyNotFoundError as error:
             return CheckResult(CheckState.FAILED, (str(error), "KMS has no key of this name any more."))
         lines = [_is(state) for state in states]
-        accepted = {
-            "Enabled": ("Enabled",),
-            "Disabled": ("Disabled",),
-            "PendingDeletion": PENDING,
-        }.get(wanted, (wanted,))
+        accepted = PENDING if wanted == "PendingDeletion" else (wanted,)
         # A replica that is still enabled opens what the key sealed.
         asked = states if wanted in ("Disabled", "PendingDeletion") else states[:1]
         behind = [state for state in asked if state.state not in accepted]

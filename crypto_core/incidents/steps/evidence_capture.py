@@ -47,11 +47,7 @@ class StepEvidence:
         if not step.step.captures:
             raise RefusedError(f"Step {step_id} of {view.incident.name} names no evidence.")
         situation = Situation(view.incident, step.step, {}, cancelled)
-        kept, failures = self._capture(situation, step.step.captures, self._parts.actor(), Hiding({}))
-        if failures:
-            self._note_failures(number, step, failures)
-            raise _failed(view, step, failures)
-        return kept
+        return self._capture(step, situation, step.step.captures, self._parts.actor(), Hiding({}))
 
     def gather(
         self, view: IncidentView, step: StepView, situation: Situation, actor: str, hiding: Hiding
@@ -62,14 +58,11 @@ class StepEvidence:
         # Of which nothing was there a moment ago, there may be something now.
         had = kept_kinds(self._parts.store.whole(view.incident.id), step.step.id, nothing=False)
         missing = [kind for kind in step.step.captures if kind.value not in had]
-        _, failures = self._capture(situation, missing, actor, hiding)
-        if failures:
-            self._note_failures(view.incident.id, step, failures)
-            raise _failed(view, step, failures)
+        self._capture(step, situation, missing, actor, hiding)
 
     def _capture(
-        self, situation: Situation, kinds: Sequence[CaptureKind], actor: str, hiding: Hiding
-    ) -> tuple[tuple[EvidencePiece, ...], list[CaptureFailure]]:
+        self, step: StepView, situation: Situation, kinds: Sequence[CaptureKind], actor: str, hiding: Hiding
+    ) -> tuple[EvidencePiece, ...]:
         kept: list[EvidencePiece] = []
         failures: list[CaptureFailure] = []
         for kind in kinds:
@@ -83,7 +76,10 @@ class StepEvidence:
                 failures.append(CaptureFailure(kind, error))
                 continue
             kept += self._keep(situation, drafts, actor)
-        return tuple(kept), failures
+        if failures:
+            self._note_failures(situation.incident.id, step, failures)
+            raise _failed(situation.incident.name, step, failures)
+        return tuple(kept)
 
     def _captured(self, situation: Situation, kind: CaptureKind) -> tuple[Captured, ...]:
         capture = self._parts.toolbox.captures.get(kind)
@@ -113,11 +109,11 @@ class StepEvidence:
             change.record("incident evidence", step.step.id, Outcome.FAILED, detail)
 
 
-def _failed(view: IncidentView, step: StepView, failures: Sequence[CaptureFailure]) -> KeydeckError:
+def _failed(incident: str, step: StepView, failures: Sequence[CaptureFailure]) -> KeydeckError:
     """Return the error about evidence that can't be had. What could be had was kept."""
     first = failures[0].error
     error = KeydeckError(
-        f"Not all evidence of step {step.step.id} of {view.incident.name} is captured: {_listed(failures)}",
+        f"Not all evidence of step {step.step.id} of {incident} is captured: {_listed(failures)}",
         remedy=first.remedy,
     )
     error.__cause__ = first

@@ -168,7 +168,9 @@ class TrailCaptures:
         else:
             refs = scope_refs(self._baseline, situation)
             expression = term("token", *(str(ref) for ref in refs[:TOKENS])) if refs else ""
-            notes = _about_tokens(refs)
+            notes.append(_V2_ALONE)
+            if len(refs) > TOKENS:
+                notes.append(f"Looked for the first {TOKENS} of {counted(len(refs), 'token')}.")
             not_fetched = self._fetched(refs[:TOKENS], situation)
         content: dict[str, Any] = {"events": [], "number": 0}
         if expression:
@@ -229,10 +231,3 @@ def scope_refs(baseline: Baseline, situation: Situation) -> tuple[TokenRef, ...]
     if before is not None:
         return tuple(mark.ref for mark in before.marks)
     return baseline.scoped.resolve(situation.incident, cancelled=situation.cancelled).refs
-
-
-def _about_tokens(refs: Sequence[TokenRef]) -> list[str]:
-    notes = [_V2_ALONE]
-    if len(refs) > TOKENS:
-        notes.append(f"Looked for the first {TOKENS} of {counted(len(refs), 'token')}.")
-    return notes
