@@ -23,7 +23,7 @@ from crypto_core.incidents.model import (
     StepView,
     TimelineEntry,
 )
-from crypto_core.incidents.runbooks.runbook import Runbook
+from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
 from crypto_core.text.cleaning import clean
 
 _LONG = 4_000
@@ -71,15 +71,14 @@ def step_views(runbook: Runbook, rows: Iterable[StepRow]) -> tuple[StepView, ...
     """Return all steps of a runbook and where each stands."""
     stored = {row.step_id: row for row in rows}
     return tuple(
-        step_view(runbook, stored.get(step.id, StepRow(step.id)), number)
+        _step_view(step, number, stored.get(step.id, StepRow(step.id)))
         for number, step in enumerate(runbook.steps, 1)
     )
 
 
-def step_view(runbook: Runbook, row: StepRow, number: int) -> StepView:
-    """Return a step and where it stands."""
+def _step_view(step: RunbookStep, number: int, row: StepRow) -> StepView:
     return StepView(
-        step=runbook.steps[number - 1],
+        step=step,
         number=number,
         state=StepState(row.state),
         begun_at=row.begun_at,

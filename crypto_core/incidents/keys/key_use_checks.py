@@ -102,7 +102,7 @@ class WatchingChecks:
         done = min(minutes, int(look.quiet_for.total_seconds() // 60))
         if not watched.gaps and look.is_quiet(period):
             quiet = f"{in_utc(look.quiet_since)} to {in_utc(look.covered_until)}"
-            lines.insert(0, f"No use from {quiet} in {_in(look.regions)}")
+            lines.insert(0, f"No use from {quiet} in {' and '.join(look.regions) or 'no Region'}")
             return CheckResult(CheckState.PASSED, tuple(lines), minutes, minutes)
         if look.used:
             lines.insert(0, f"Last used at {in_utc(look.last_use)}: somebody still needs the old key")
@@ -192,7 +192,3 @@ def _who(uses: Sequence[KeyUse]) -> list[str]:
         f"{name} by {principal}{how}: {number:,} times, last at {in_utc(last[principal, name, how])}"
         for (principal, name, how), number in counts.most_common(10)
     ]
-
-
-def _in(regions: Sequence[str]) -> str:
-    return " and ".join(regions) or "no Region"

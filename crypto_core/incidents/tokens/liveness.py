@@ -35,7 +35,7 @@ class AskLiveness(TokenAction):
         """Return whom it would ask. Sends nothing."""
         standing = self._baseline.standing(situation)
         must_be_whole(standing.before)
-        refs = tuple(ref for ref in standing.marks if _is_there(standing, ref))
+        refs = tuple(ref for ref in standing.marks if ref in standing.now and len(standing.now[ref].value))
         if not refs:
             nothing = "No row in scope holds a token: there is nothing to ask about."
             return nothing_to_do("Ask nobody", situation, nothing)
@@ -162,8 +162,3 @@ def captured_liveness(content: Mapping[str, Any]) -> Captured:
     """Return answers as a piece of evidence."""
     number = counted(len(content["tokens"]), "token")
     return Captured(CaptureKind.LIVENESS, f"What providers said of {number}", content)
-
-
-def _is_there(standing: Standing, ref: TokenRef) -> bool:
-    token = standing.now.get(ref)
-    return token is not None and bool(len(token.value))

@@ -17,7 +17,7 @@ from crypto_core.incidents.tokens.marks import Held, TokenMark
 from crypto_core.incidents.tokens.remembered import counts
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, must_be_whole, nothing_to_do
 from crypto_core.incidents.tokens.verified import listed
-from crypto_core.providers.answers import ByHand, Liveness, RevocationPlan, RevocationResult
+from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
@@ -136,13 +136,12 @@ def _evidence(result: RevocationResult, marks: Mapping[TokenRef, TokenMark]) -> 
             | {"revocation_accepted": one.accepted}
             for one in result.tokens
         ],
-        "by_hand": [_hand_json(one) for one in result.by_hand],
+        "by_hand": [
+            {"reference": str(one.ref), "provider": clean(one.provider, 100), "how": clean(one.how)}
+            for one in result.by_hand
+        ],
         "stopped_by": clean(result.stopped_by) or None,
     }
-
-
-def _hand_json(one: ByHand) -> dict[str, str]:
-    return {"reference": str(one.ref), "provider": clean(one.provider, 100), "how": clean(one.how)}
 
 
 def _lines(result: RevocationResult) -> tuple[str, ...]:
