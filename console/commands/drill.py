@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -48,14 +49,12 @@ class Drill:
 
     def play(self) -> int:
         """Play all steps; returns 0, or 1 after saying what failed."""
-        services = Container(load().settings)
-        try:
-            self._play(services)
-        except KeydeckError as error:
-            click.echo(f"drill failed: {error}")
-            return 1
-        finally:
-            services.close()
+        with closing(Container(load().settings)) as services:
+            try:
+                self._play(services)
+            except KeydeckError as error:
+                click.echo(f"drill failed: {error}")
+                return 1
         click.echo(PASSED)
         return 0
 
@@ -83,11 +82,9 @@ class Drill:
         new_key = self._create_key(services)
         services.close()
         trusted = (*services.settings.trusted_keys, old_key)
-        services = Container(load({"write_key": new_key, "trusted_keys": trusted}).settings)
-        try:
+        settings = load({"write_key": new_key, "trusted_keys": trusted}).settings
+        with closing(Container(settings)) as services:
             self._respond(services, old_key, new_key, damaged)
-        finally:
-            services.close()
 
     def _respond(
         self, services: Container, old_key: str, new_key: str, damaged: Mapping[TokenRef, bytes]
@@ -191,8 +188,7 @@ class Drill:
         """Every token opens, but for the corrupt ones, which stand as they stood."""
         settings = load({"write_key": new_key, "trusted_keys": (self._sandbox.world.old_key.arn,)}).settings
         # The old key is no longer trusted: what opens now, opens without it.
-        services = Container(settings)
-        try:
+        with closing(Container(settings)) as services:
             with meter("verify") as shown:
                 results = services.services.work.verify_tokens(
                     Selection(everything=True), progress=shown.update
@@ -202,8 +198,6 @@ class Drill:
             self._must_be_the_damaged(failed, damaged)
             untouched = self._digests(services, damaged)
             _must(untouched == damaged, "A corrupt token was changed.")
-        finally:
-            services.close()
 
     def _must_be_the_damaged(self, failed: list[Verification], damaged: Mapping[TokenRef, bytes]) -> None:
         for verification in failed:

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import click
 
@@ -44,12 +44,13 @@ def import_(*, paths: tuple[str, ...], again: bool, as_json: bool) -> int:
     for path in paths:
         if path != STDIN and not os.path.lexists(path):
             raise click.UsageError(f"There is no {clean(path, 300)}.")
-    store = open_events(loaded().settings)
-    try:
-        with cancelled_by_interrupt(_STOPPING) as cancelled, _progress() as shown, uncollected():
-            report = FileImport(store).import_files(paths, shown, cancelled, again=again)
-    finally:
-        store.close()
+    with (
+        closing(open_events(loaded().settings)) as store,
+        cancelled_by_interrupt(_STOPPING) as cancelled,
+        _progress() as shown,
+        uncollected(),
+    ):
+        report = FileImport(store).import_files(paths, shown, cancelled, again=again)
     print_answer(report, print_report, as_json=as_json)
     if report.interrupted:
         say("Interrupted: what was read is kept. Run the command again to go on.")
@@ -73,15 +74,12 @@ def vacuum(*, days: int | None, yes: bool, as_json: bool) -> int:
     if settings.read_only:
         raise ReadOnlyError("Events are not forgotten while read-only is set.")
     kept = settings.events_days if days is None else days
-    store = open_events(settings)
-    try:
+    with closing(open_events(settings)) as store:
         old = store.count(Query(f"until:{kept}d -reviewed -noted")) if kept else 0
         if old and not yes:
             events = counted(old, "event")
             confirm(f"Forget {events} older than {counted(kept, 'day')}?", about=f"This forgets {events}.")
         done = store.forget_before(kept)
-    finally:
-        store.close()
     if as_json:
         print_json(
             {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -94,10 +94,8 @@ def store() -> Iterator[OpenStore]:
     typed: Aliases = aliases
     events = open_events(settings, typed)
     opened = OpenStore(events, _told(coverage_of(settings, events)))
-    try:
+    with closing(events):
         yield opened
-    finally:
-        opened.events.close()
 
 
 def _told(record: CoverageRecord) -> Covered:

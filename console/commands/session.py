@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -56,9 +56,6 @@ def services_of(*, trust: Sequence[str] = ()) -> Iterator[Container]:
     from console.files.logfile import logging_to
 
     settings = loaded().settings
-    with logging_to(settings) if settings.log_file else nullcontext():
-        services = Container(settings, trust=trust)
-        try:
-            yield services
-        finally:
-            services.close()
+    logging = logging_to(settings) if settings.log_file else nullcontext()
+    with logging, closing(Container(settings, trust=trust)) as services:
+        yield services
