@@ -25,6 +25,7 @@ from crypto_core.reencryption.jobs.model import (
 from crypto_core.reencryption.jobs.undo import RestorePlan
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from tests.screens.samples import CURRENT, NOW, OLD
+from tests.screens.stage_work import NO_RECOVERY
 
 Enter = Callable[..., None]
 
@@ -149,7 +150,9 @@ class StageJobs:
         self.enter("job.plan", cancelled)
         self.planned.append((verb, selection, target, options))
         column = {"gh_connection.access_token": self.plan_tokens}
-        plan = Plan(verb, selection, CURRENT, "alias/tokens", self.plan_tokens, column, (), (), Coverage())
+        warnings = (NO_RECOVERY,) if verb is Verb.REWRAP else ()
+        name, coverage = "alias/tokens", Coverage()
+        plan = Plan(verb, selection, CURRENT, name, self.plan_tokens, column, (), warnings, coverage)
         rate = options.calls_per_second or 50_000.0
         calls = self.plan_tokens * calls_per_token(verb)
         return JobPlan(plan, options, rate, calls / rate, calls * 3e-6, 100_000, self.losses)
