@@ -63,8 +63,11 @@ def cleans(every: int = 0, *, raw: Iterable[str] = (), **limits: int) -> Callabl
     def made(model: type[Model]) -> type[Model]:
         others = (name for name in model.__annotations__ if name not in raw) if every else ()
         cleaned = dict.fromkeys(others, every) | limits
+        inherited = getattr(model, "__post_init__", None)
 
         def clean_fields(self: Model) -> None:
+            if inherited is not None:
+                inherited(self)
             for name, limit in cleaned.items():
                 object.__setattr__(self, name, _within(getattr(self, name), limit))
 

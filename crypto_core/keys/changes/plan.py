@@ -114,6 +114,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+@cleans(key_name=1_000, region=1_000)
 class ChangePlan(Draft):
     """A dry run's result; nothing has been changed. `change` is what was asked for, as it is sent."""
 
