@@ -16,7 +16,7 @@ from textual.widgets import Static
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import EventVanishedError, InvalidFilterError
 from crypto_core.lists.paging import Query, pages_of
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import shortened
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram
@@ -418,7 +418,7 @@ class EventsScreen(ListScreen[StoredEvent]):
 
     @work(exclusive=True, group="write")
     async def _ask_note(self, row: StoredEvent) -> None:
-        about = clean(f"{row.event.name} by {row.event.principal.name or '-'}", 70)
+        about = shortened(f"{row.event.name} by {row.event.principal.name or '-'}", 70)
         text = await self.app.push_screen_wait(note_question(about, row.note))
         if text is not None:
             self._annotate(row.event.event_id, text)

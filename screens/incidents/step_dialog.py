@@ -15,7 +15,7 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import StepView
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import clean, shortened
+from crypto_core.text.cleaning import shortened
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
@@ -143,6 +143,6 @@ def plan_content(plan: ActionPlan) -> Content:
     if plan.danger is Danger.NONE:
         lines += [BLANK, (("It changes nothing.", "$muted"),)]
     elif plan.danger is Danger.TYPED:
-        words = f"This takes more than a press: type {clean(plan.confirmation, 200)} below."
+        words = f"This takes more than a press: type {plan.confirmation} below."
         lines += [BLANK, ((words, "bold"),)]
     return painted(lines or [("Nothing to do.",)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from crypto_core.keys.changes.plan import ChangedFact, ChangePlan, ChangeResult
-from crypto_core.text.cleaning import clean
 from screens.styled import BAD, BLANK, GOOD, WARNING, StyledLine, effect_lines
 
 NOTHING_TO_DO = "Already in this state; nothing to do."
@@ -27,7 +26,7 @@ def plan_lines(plan: ChangePlan, most: int | None = None) -> Iterator[StyledLine
     if plan.refused_unless_typed:
         lost = f"{plan.tokens} can't be opened while the key can't be used. To accept that, type "
         yield BLANK
-        yield BAD, (lost, "bold"), clean(plan.confirmation), "."
+        yield BAD, (lost, "bold"), plan.shown_confirmation, "."
         for gap in plan.tokens.gaps if plan.tokens is not None else ():
             yield WARNING, "not counted: ", gap
     yield BLANK

@@ -8,7 +8,7 @@ from datetime import datetime
 from textual.content import Content
 
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.cleaning import CleanText
 from crypto_core.trail.event import UNDATED, Principal
 from crypto_core.trail.store.tallies import Day, EventTally, Tallies
 from screens.event_filters import term
@@ -49,9 +49,7 @@ def fact(
 
 def prose(text: str, width: int, *, lead: str = "", lead_style: str = "", style: str = "") -> Iterator[Line]:
     """Yield a text behind a lead, wrapped; what goes on below is set in as far as the lead is wide."""
-    for number, part in enumerate(
-        Content(clean(text, 2_000)).stylize(style).wrap(max(width - len(lead), 20))
-    ):
+    for number, part in enumerate(Content(text).stylize(style).wrap(max(width - len(lead), 20))):
         yield line((" " * len(lead) if number else lead, lead_style), part)
 
 
@@ -92,7 +90,7 @@ def counted_line(
     if width >= ROOMY:
         parts.append((f"  {first}", "$muted"))
     parts.append((f"  {last}".rstrip(), "$muted"))
-    return line(*parts, target=target, hint=clean(hint, 600) if target is not None else "")
+    return line(*parts, target=target, hint=hint if target is not None else "")
 
 
 def _time_cells(width: int) -> int:
@@ -147,7 +145,7 @@ def group_lines(
 
 def group_text(row: EventTally) -> str:
     """Return what a group has in common."""
-    return clean("  ".join(text for text in row.texts if text), 400) or "-"
+    return "  ".join(text for text in row.texts if text) or "-"
 
 
 def narrowed(expression: str, fields: Iterable[str], texts: Iterable[str]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crypto_core.lists.coverage import Coverage
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.key_watch.sightings import KeyUse, UseKind, WatchStatus
 from crypto_core.trail.sources.pull_query import LATE
@@ -138,4 +137,4 @@ def _use(use: KeyUse, width: int, facts: Facts) -> Line:
     late = "late  " if use.late else ""
     parts += [(late, "$warning"), (fit_middle(token, max(rest - len(late), 6)).rstrip(), "")]
     about = f"Enter: the event. {event.error_code or 'done'}, from {event.source_ip or '-'}"
-    return line(*parts, target=EventBehind(event.event_id), hint=clean(about, 300))
+    return line(*parts, target=EventBehind(event.event_id), hint=about)

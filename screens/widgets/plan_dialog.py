@@ -18,7 +18,7 @@ from textual.widgets import Button, Input, Static
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.guard.consent import Consent, Danger, Subject, agrees
-from crypto_core.text.cleaning import clean, shortened
+from crypto_core.text.cleaning import shortened
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
@@ -136,7 +136,7 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
         buttons.mount(confirm)
         if answer.danger is Danger.TYPED:
             confirm.disabled = True
-            words = f"Type {clean(answer.confirmation, 200)} to go on"
+            words = f"Type {answer.confirmation} to go on"
             typed = LineInput(placeholder=words, id="typed", compact=True)
             frame.mount(typed, before=buttons)
             typed.focus()

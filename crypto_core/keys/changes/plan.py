@@ -10,7 +10,7 @@ from typing import Any
 
 from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.change import KeyChange
-from crypto_core.text.cleaning import cleans
+from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted
 
 UNCOUNTED = "uncounted"
@@ -146,6 +146,11 @@ class ChangePlan(Draft):
     def refused_unless_typed(self) -> bool:
         """True if tokens would be lost: then only typing how many is a consent."""
         return self.tokens is not None and not self.tokens.none and not self.changes_nothing
+
+    @property
+    def shown_confirmation(self) -> str:
+        """What has to be typed, as it is shown."""
+        return clean(self.confirmation, 200)
 
     @property
     def facts(self) -> tuple[ChangedFact, ...]:
