@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual.content import Content
 from textual.events import Key
 from textual.widgets import Input
 
@@ -25,6 +26,10 @@ class LineInput(Input):
     def validate_value(self, value: str) -> str:
         """Return the text that the line holds."""
         return clean(value, LONGEST)
+
+    def validate_placeholder(self, placeholder: str | Content) -> str | Content:
+        """Return what stands in the line while it is empty: it may name what is foreign."""
+        return clean(placeholder, LONGEST) if isinstance(placeholder, str) else placeholder
 
     def on_mount(self) -> None:
         """Nothing blinks but live data, and what is there is added to, not typed over."""

@@ -312,7 +312,7 @@ async def test_what_the_service_refuses_is_said_and_nothing_has_begun(call: str)
         await from_jobs(d)
         if call == "job.start":
             await agree(d)
-            assert "not begun" in d.text()
+            assert "not started" in d.text()
         assert "The key is disabled. Enable it." in d.text()
         assert stage.job_processes.asked == []
         await d.press("escape")
