@@ -24,6 +24,7 @@ from crypto_core.reencryption.jobs.model import (
 )
 from crypto_core.reencryption.jobs.undo import RestorePlan
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
+from crypto_core.text.cleaning import clean
 from tests.screens.samples import CURRENT, NOW, OLD
 from tests.screens.stage_work import NO_RECOVERY
 
@@ -267,8 +268,8 @@ class StageProcesses:
         return dict(self.working)
 
     def trouble(self, job: int) -> str:
-        """As the stage says."""
-        return self.troubles.get(job, "")
+        """As the stage says, cleaned as JobProcesses promises."""
+        return clean(self.troubles.get(job, ""))
 
 
 @dataclass
