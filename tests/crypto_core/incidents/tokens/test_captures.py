@@ -33,30 +33,30 @@ def test_who_opened_a_token_is_told_apart_from_who_could_have(
     context = {"keydeck:table": v2.table, "keydeck:column": v2.column, "keydeck:id": v2.row_id}
     stage.container.events.add(
         [
-            event(ago=60, who=user("intruder"), context=context, userAgent=HOSTILE, **used),
-            event(ago=50, who=user("intruder"), **used),
+            event(ago=60, who=user("stranger"), context=context, userAgent=HOSTILE, **used),
+            event(ago=50, who=user("stranger"), **used),
             event(ago=40, who=user("ana"), **used),
-            event(ago=timedelta(days=3), who=user("intruder"), context=context, **used),
+            event(ago=timedelta(days=3), who=user("stranger"), context=context, **used),
         ]
     )
     stage.about(v1, v2, since=NOW - timedelta(hours=1))
     told = stage.capture(CaptureKind.BLAST_RADIUS)
     assert [(o["principal"].rpartition("/")[2], o["tokens"], o["calls"]) for o in told["opened"]] == [
-        ("intruder", 1, 2)
+        ("stranger", 1, 2)
     ]
     could = {o["principal"].rpartition("/")[2]: (o["tokens"], o["calls"]) for o in told["could_have_opened"]}
-    assert could == {"ana": (1, 1), "intruder": (1, 1)}
+    assert could == {"ana": (1, 1), "stranger": (1, 1)}
     assert not told["coverage"]["complete"]
     assert [t["reference"] for t in told["by_token"]] == sorted(map(str, (v1, v2)))
     events = stage.capture(CaptureKind.EVENTS)
     (opened,) = [one for one in events["events"] if one["name"] == "Decrypt"]
-    assert opened["principal"].endswith("intruder")
+    assert opened["principal"].endswith("stranger")
     assert {one["name"] for one in events["events"]} <= {"Decrypt", "GenerateDataKey"}
     assert any("v1" in reason for reason in events["coverage"]["reasons"])
     assert not [c for c in str(opened["user_agent"]) if not c.isprintable()]
     of_key = stage.about(key=key, since=NOW - timedelta(hours=1)).capture(CaptureKind.EVENTS)
     users = [one["principal"].rpartition("/")[2] for one in of_key["events"]]
-    assert sorted(user for user in users if user in ("ana", "intruder")) == ["ana", "intruder", "intruder"]
+    assert sorted(user for user in users if user in ("ana", "stranger")) == ["ana", "stranger", "stranger"]
     assert stage.capture(CaptureKind.BLAST_RADIUS)["events"] == of_key["number"]
 
 
