@@ -83,7 +83,7 @@ def _decide(request: UUID, *, approve: bool, yes: bool, as_json: bool) -> None:
             _print(services.approvals.show(request), err=True)
             word = "approve" if approve else "deny"
             about = "Read it first: keydeck approvals show ID."
-            type_in(word, f"Type {word} to go on", about=about)
+            type_in(word, f"Type {word} to confirm", about=about)
         made = services.approvals.decide(request, approve=approve)
     if as_json:
         print_json(_document(made))

@@ -62,7 +62,7 @@ def consent_to(
         return Consent.pressed(subject)
     what = f"{typed} ({subject.confirmation})" if typed else subject.confirmation
     return Consent.typed(
-        subject, type_in(subject.confirmation, f"Type {what} to go on", about=about, otherwise=otherwise)
+        subject, type_in(subject.confirmation, f"Type {what} to confirm", about=about, otherwise=otherwise)
     )
 
 

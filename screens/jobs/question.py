@@ -35,7 +35,7 @@ class Question(Dialog[bool]):
         with framed(self._title):
             yield Static(Content("\n").join(Content(line) for line in self._about))
             if self._typed:
-                line = LineInput(placeholder=f"Type {self._typed} to go on", id="typed", compact=True)
+                line = LineInput(placeholder=f"Type {self._typed} to confirm", id="typed", compact=True)
                 line.cursor_blink = False
                 yield line
             yield buttons((self._safe, "cancel"), (self._label, "confirm"))

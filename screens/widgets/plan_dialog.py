@@ -136,7 +136,7 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
         buttons.mount(confirm)
         if answer.danger is Danger.TYPED:
             confirm.disabled = True
-            words = f"Type {answer.confirmation} to go on"
+            words = f"Type {answer.confirmation} to confirm"
             typed = LineInput(placeholder=words, id="typed", compact=True)
             frame.mount(typed, before=buttons)
             typed.focus()

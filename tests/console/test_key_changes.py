@@ -239,7 +239,7 @@ def test_a_terminal_is_asked_as_the_danger_demands(
 
     name = key.rsplit("/", 1)[-1]
     code, asked = on_a_terminal(monkeypatch, "yes", "keys", "disable", key)
-    assert (code, asked, state()) == (130, f"Type the name ({name}) to go on", "Enabled")
+    assert (code, asked, state()) == (130, f"Type the name ({name}) to confirm", "Enabled")
     code, _ = on_a_terminal(monkeypatch, name, "keys", "disable", key)
     assert (code, state()) == (0, "Disabled")
     code, asked = on_a_terminal(monkeypatch, "n", "keys", "enable", key)

@@ -103,8 +103,7 @@ def cross_account(facts: KeyFacts, estate: Estate) -> Said:
             f"{facts.key.name} may be used from account {' and '.join(beyond[:_MOST])}",
             f"{_told(foreign, facts)}; {facts.tokens_in_words()}",
             "If that account is intended, name it in KEYDECK_TRUSTED_ACCOUNTS; otherwise take it "
-            "out of the key "
-            "policy or revoke the grant.",
+            "out of the key policy or revoke the grant.",
         )
     if unbound:
         opens = any(_worst_power(a) is Severity.HIGH for a in unbound)

@@ -246,7 +246,7 @@ async def test_a_token_compromise_is_played_from_marked_rows_to_the_report(
             await enter_token(deck, refs["slack"], fresh["slack"])
             # The old one is plaintext, which is not kept: that takes the row's name.
             typed = deck.app.screen.query_one("#typed", Input).placeholder
-            await agree(deck, typed.removeprefix("Type ").removesuffix(" to go on"))
+            await agree(deck, typed.removeprefix("Type ").removesuffix(" to confirm"))
             await enter_token(deck, refs["jira"], fresh["jira"])
             await agree(deck)
             await ended(deck, "enter")
