@@ -13,7 +13,7 @@ from crypto_core.text.cleaning import cleans
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(subject=300, title=300, evidence=1_000, remedy=1_000)
+@cleans(rule=100, subject=300, title=300, evidence=1_000, remedy=1_000, controls=100, techniques=20)
 class Finding:
     """Something in the posture or in CloudTrail that deserves an operator. Cleaned text.
 

@@ -41,7 +41,7 @@ class KeyMaterial:
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(name=256, kind=60, connection=60, error=80)
+@cleans(store_id=100, name=256, kind=60, connection=60, error=80)
 class CustomKeyStore:
     """Where a key's material is kept outside KMS: a CloudHSM cluster or an external key manager."""
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from crypto_core.text.cleaning import CleanText, shortened
+from crypto_core.text.cleaning import CleanText, clean
 
 LINES = 5_000
 """How many lines are kept."""
@@ -81,13 +81,13 @@ class Recent:
         """The number of the latest line."""
         return self._number
 
-    def add(self, at: datetime, level: int, logger: CleanText, message: CleanText) -> None:
+    def add(self, at: datetime, level: int, logger: str, message: str) -> None:
         """Keep one more line; the oldest go where there is no room. `message` is at most cut to the room."""
-        message = shortened(message, self._most_characters)
+        line, name = clean(message, self._most_characters), clean(logger, 120)
         with self._lock:
             self._number += 1
-            self._kept.append(LogLine(self._number, at, level, logger, message))
-            self._characters += len(message)
+            self._kept.append(LogLine(self._number, at, level, name, line))
+            self._characters += len(line)
             while len(self._kept) > self._most_lines or self._characters > self._most_characters:
                 self._characters -= len(self._kept.popleft().message)
 

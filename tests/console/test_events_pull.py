@@ -234,7 +234,7 @@ def athena(monkeypatch: pytest.MonkeyPatch) -> Iterator[AthenaServer]:
 def test_a_query_that_costs_money_takes_a_yes(keydeck: Keydeck, athena: AthenaServer) -> None:
     found = keydeck("events", "pull", "--from", "athena")
     assert (found.exit_code, found.stdout) == (2, "")
-    assert "Add --yes to run it." in found.stderr
+    assert "it needs --yes" in found.stderr
     assert "it is stopped beyond 100.0 GB, 0.5000 USD" in found.stderr
     assert "The table has no partition by day that is known here" in found.stderr
     assert athena.named("StartQueryExecution") == []

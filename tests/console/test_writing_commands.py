@@ -153,7 +153,7 @@ def test_read_only_inspects_and_refuses_every_change(
     ):
         ran = keydeck("--read-only", *arguments)
         assert ran.exit_code == 2, arguments
-        assert "read only" in ran.stderr
+        assert "read-only mode" in ran.stderr
     assert (stored(ref), stored(plain)) == before
 
 

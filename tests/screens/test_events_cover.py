@@ -148,7 +148,7 @@ async def test_d_leads_to_what_rules_found_in_events_and_not_to_what_they_found_
     async with deck(stage, start="events", size=LARGE) as d:
         await d.press("d")
         assert isinstance(d.app.screen, FindingsScreen)
-        assert "user/intruder opened something" in d.text()
+        assert "user/intruder decrypted" in d.text()
         assert "kms-public" not in d.text()
         await d.press("enter")
         assert isinstance(d.app.screen, EventsScreen)

@@ -176,7 +176,7 @@ async def test_read_only_nothing_is_done_not_even_that_somebody_is_here() -> Non
         await d.press("enter", "a", "s", "n", "x", "C")
         assert isinstance(d.app.screen, IncidentScreen)
         assert stage.incidents.asked == []
-        assert "Read-only: nothing is done here." in d.text()
+        assert "Read-only mode: no actions here." in d.text()
         assert all(said.startswith("Read-only:") for said in d.toasts())
         assert "a act" not in d.lines()[-2]
         await d.press("e")

@@ -87,7 +87,7 @@ async def test_a_report_overwrites_nothing_and_leaves_nothing_of_one_that_failed
         line = d.app.screen.query_one("#path", Input)
         line.value = str(tmp_path / "report.txt")
         await d.press("enter")
-        assert "ends in .html, .md or .json" in d.says()
+        assert "must end in .html, .md or .json" in d.says()
         d.stage.faults["incident.report"] = DatabaseUnreachableError("No connection to pg-1:5432.")
         line.value = str(tmp_path / "new.md")
         await d.press("enter")

@@ -138,7 +138,7 @@ async def test_a_file_that_is_there_or_has_another_ending_or_no_folder_is_refuse
     async with deck(start="connections", size=LARGE) as d:
         for path, said in (
             (there, "already exists. Choose another name."),
-            (tmp_path / "tokens.xlsx", "a file's name ends in .csv or .jsonl."),
+            (tmp_path / "tokens.xlsx", "the file name must end in .csv or .jsonl."),
             (tmp_path / "no" / "folder.csv", "can't be written: No such file or directory."),
         ):
             await export_to(d, path)

@@ -40,7 +40,7 @@ async def test_as_many_processes_as_are_named() -> None:
         await d.press("right", "enter")
         assert stage.job_processes.asked == [(31, 2, ())]
         await d.command("work-here many")
-        assert "How many processes?" in d.toasts()[-1]
+        assert "Enter a number of processes" in d.toasts()[-1]
         assert stage.job_processes.asked == [(31, 2, ())]
 
 

@@ -14,9 +14,11 @@ from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.policy.explanation import Sentence, explain
 from crypto_core.keys.state import KeyState
+from crypto_core.text.cleaning import cleans
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(missing=600)
 class KeyPolicy:
     """A key's own policy and its grants. `missing` maps grants to the reason for their absence."""
 

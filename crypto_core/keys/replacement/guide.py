@@ -138,6 +138,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(outside=2_000)
 class Guide:
     """A manual rotation as it stands at one moment. Nothing of it is kept: it is read anew each time."""
 

@@ -48,10 +48,10 @@ POINTS: dict[str, tuple[type, str, bool]] = {
     "some evidence is kept": (evidence_capture.StepEvidence, "_keep", True),
     "it is proved and not ended": (step_checks.StepProof, "_end", False),
     "a change is not committed": (IncidentChange, "record", True),
-    "its job is started": (JobService, "start", True),
-    "its job has written a part": (ChunkStore, "finish", True),
-    "a token is not written": (TokenStore, "write", False),
-    "a token is written": (TokenStore, "write", True),
+    "its job is started": (JobService, "start_job", True),
+    "its job has written a part": (ChunkStore, "finish_chunk", True),
+    "a token is not written": (TokenStore, "write_tokens", False),
+    "a token is written": (TokenStore, "write_tokens", True),
     "a provider was asked": (Transport, "send", True),
 }
 """Where a process ends: a function, and whether after it or before."""

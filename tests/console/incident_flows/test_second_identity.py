@@ -100,7 +100,7 @@ async def test_a_second_console_approves_a_revocation_and_a_third_only_reads(
         await deck.press("enter")
         await dialog(deck, ApprovalNeeded)
         waits = " ".join(deck.says().split())
-        assert "this needs the approval of a second person. Nothing was done" in waits
+        assert "needs the approval of a second person. Nothing was done" in waits
         assert "Somebody other than arn:aws:sts::123456789012:assumed-role/keydeck-oncall/ana runs:" in waits
         assert "Or in their console, not in yours: 5, then H." in waits
         await deck.press("enter")

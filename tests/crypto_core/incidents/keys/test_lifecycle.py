@@ -84,7 +84,7 @@ def test_every_region_of_a_key_goes_out_of_use_and_comes_back(scene: Scene) -> N
     # A Region that can't be asked does not keep the others from being taken away, and is not forgotten.
     scene.sandbox.control.add_denial(Denial("*", "kms:*", replica))
     plan = scene.plan(DISABLE)
-    assert any(replica in line and "Left as it is" in line for line in plan.warnings)
+    assert any(replica in line and "Left unchanged" in line for line in plan.warnings)
     assert scene.run(DISABLE, plan).complete
     blind = scene.look(STATE, state="Disabled")
     assert (blind.state, blind.done, blind.total) == (CheckState.UNKNOWN, 1, 2), told(blind)

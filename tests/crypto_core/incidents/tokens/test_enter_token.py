@@ -267,7 +267,7 @@ if when == "before commit":
             os._exit(9)
     stage.container.journal.record = die
 else:
-    entering.TokenEntering._remember = lambda self, sealed: os._exit(9)
+    entering.answer_about = lambda *_: os._exit(9)
 stage.run(ActionKind.ENTER_TOKEN, reference=reference, token=Secret.of(token))
 """
 

@@ -253,7 +253,7 @@ def test_a_census_that_kms_keeps_from_being_whole_ends_no_job(
         return close(self, *arguments)
 
     row_id = next(r.row_id for r in world.sealed_under(world.old_key) if r.column == "access_token")
-    monkeypatch.setattr(Closer, "close", closed)
+    monkeypatch.setattr(Closer, "close_job", closed)
     view = jobs.service.join_job(number)
     assert failing
     assert (view.state, view.wave) == (JobState.DONE, 2), view.why
