@@ -14,6 +14,10 @@ from crypto_core.reencryption.plan import Plan
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
+class Declined(click.Abort):
+    """Somebody was asked, and said no."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WritingOptions:
     """The options that rewrap, reencrypt and encrypt have in common."""
@@ -73,9 +77,10 @@ def writing_consent(subject: Subject, plan: Plan, *, yes: bool) -> Consent:
 
 
 def confirm(question: str, *, about: str, otherwise: str = "") -> None:
-    """Ask for a y. Raises Abort, UsageError."""
+    """Ask for a y. Raises Declined for another answer, Abort, UsageError."""
     _need_terminal(about, otherwise)
-    click.confirm(question, default=False, abort=True, err=True)
+    if not click.confirm(question, default=False, err=True):
+        raise Declined
 
 
 def type_in(text: str, prompt: str, *, about: str, otherwise: str = "") -> str:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.commands.asking import consent_to
+from console.commands.asking import Declined, consent_to
 from console.commands.moments import time_option
 from console.commands.session import json_option, services_of
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_gaps, print_json, say
-from crypto_core.errors import SettingsError
+from crypto_core.errors import NotConfirmedError, SettingsError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.text.counting import counted
 from screens.ages import span
@@ -125,7 +125,10 @@ def _consent(plan: PullPlan, *, yes: bool) -> Consent | None:
         return None
     if not yes:
         say(plan.statement)
-    return consent_to(plan, "Run this query?", yes=yes, about="A query costs money.", otherwise="")
+    try:
+        return consent_to(plan, "Run this query?", yes=yes, about="A query costs money.", otherwise="")
+    except Declined as declined:
+        raise NotConfirmedError("Nothing was run.") from declined
 
 
 def _attribute(text: str | None) -> tuple[str, str] | None:

@@ -283,7 +283,7 @@ class ProviderService:
                     tokens=revocation.results(),
                     by_hand=plan.by_hand,
                 )
-            except BaseException:
+            except BaseException:  # raised again, with what became of the tokens until then
                 run.so_far |= counts_of(RevocationResult(revocation.results(), plan.by_hand, ""))
                 raise
 

@@ -9,13 +9,17 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from console.commands import events_pull
 from console.sandbox.endpoint import ON_CALL, Denial, Fault, PastCall
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
+from crypto_core.errors import NotConfirmedError
+from crypto_core.guard.consent import Danger
 from crypto_core.trail.store import EventStore
 from tests.conftest import Ran
 from tests.crypto_core.trail.records import record
@@ -228,6 +232,14 @@ def athena(monkeypatch: pytest.MonkeyPatch) -> Iterator[AthenaServer]:
         monkeypatch.setenv("KEYDECK_ATHENA_TABLE", "audit.logs")
         monkeypatch.setenv("KEYDECK_ATHENA_OUTPUT", "s3://results/")
         yield server
+
+
+def test_a_query_that_somebody_declines_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan: Any = SimpleNamespace(danger=Danger.CONFIRM, statement="SELECT 1", digest="d")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("click.confirm", lambda *_, **__: False)
+    with pytest.raises(NotConfirmedError, match="Nothing was run"):
+        events_pull._consent(plan, yes=False)
 
 
 @pytest.mark.deep

@@ -129,7 +129,7 @@ class KeyChangeService:
                 if not calls.done and not isinstance(error, MAYBE_DONE):
                     raise
                 return error
-            except BaseException:
+            except BaseException:  # raised again, with what was sent and not answered
                 if calls.trying:
                     run.so_far["unanswered"] = calls.trying
                 raise
