@@ -29,11 +29,16 @@ def past_calls(scenario: Scenario, key_arn: str, now: datetime) -> Iterator[Past
 
 
 def begins(past: Past, now: datetime) -> datetime:
-    """Return when calls of the past began: so many nights ago, over before `now`, last night within a day."""
+    """Return when calls of the past began: so many nights ago, over before `now`, last night within a day.
+
+    They lie within one hour of the clock, as the rules count them.
+    """
     lasted = timedelta(seconds=past.every * past.times)
     begun = now.replace(hour=past.hour, minute=past.minute, second=7, microsecond=0)
     if begun + lasted >= now:
         begun -= timedelta(days=1)
     if past.nights_ago:
         return begun - timedelta(days=past.nights_ago)
-    return begun if now - begun < _LATELY else now - lasted - timedelta(minutes=30)
+    if now - begun < _LATELY:
+        return begun
+    return (now - lasted - timedelta(minutes=30)).replace(minute=past.minute)
