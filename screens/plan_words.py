@@ -66,8 +66,14 @@ def unwritten_lines(unwritten: Sequence[Unwritten], most: int | None = SHOWN) ->
         yield (f"  and {len(unwritten) - most:,} more",)
 
 
+def stop_lines(result: RunResult) -> Iterator[StyledLine]:
+    """Yield what stopped a run, nothing where it ran to its end."""
+    if result.stopped_by:
+        yield WARNING, "Stopped: ", result.stopped_by
+
+
 def result_lines(result: RunResult, *, most: int | None = SHOWN) -> Iterator[StyledLine]:
-    """Yield what a run did."""
+    """Yield what a run did; what stopped it is in `stop_lines`."""
     calls = f"{counted(result.kms_calls, 'call')} of KMS"
     rate = f"   {result.done / result.seconds:,.0f} tokens/s" if result.seconds else ""
     yield (
@@ -83,8 +89,6 @@ def result_lines(result: RunResult, *, most: int | None = SHOWN) -> Iterator[Sty
         yield (f"{counted(result.conflicts_retried, 'conflict')} with other writers, tried again.",)
     if result.remaining:
         yield (f"{counted(result.remaining, 'token')} not reached. Run it again to continue.",)
-    if result.stopped_by:
-        yield WARNING, "Stopped: ", result.stopped_by
     if result.poisoned:
         yield BAD, (f"{counted(len(result.poisoned), 'token')} can't be written:", "bold")
         yield from unwritten_lines(result.poisoned, most)

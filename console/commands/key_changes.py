@@ -176,9 +176,11 @@ def print_plan(plan: ChangePlan, *, err: bool = False) -> None:
 
 
 def print_result(result: ChangeResult) -> None:
-    """Print what became of a change."""
+    """Print the outcome of a change on stdout; what stopped it and what remains to do, on stderr."""
     unfinished = ": not finished" if result.stopped_by and not result.verified else ""
     print_line(f"{result.plan.title}{unfinished}")
+    if result.stopped_by:
+        say(f"{'Note' if result.verified else 'Stopped'}: {result.stopped_by}")
     for line in (*outcome_lines(result), *effect_facts(result)):
         print_line(plain(line))
     for step in result.next_steps:

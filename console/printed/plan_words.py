@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from console.printed.printing import print_json, print_line
+from console.printed.printing import print_json, print_line, say
 from crypto_core.reencryption.plan import Plan, RunResult
-from screens.plan_words import plan_lines, result_lines
+from screens.plan_words import plan_lines, result_lines, stop_lines
 from screens.styled import plain
 
 
@@ -26,6 +26,8 @@ def print_plan(plan: Plan, *, kms_calls: int | None = None, err: bool = False) -
 
 
 def print_result(result: RunResult) -> None:
-    """Print what a run did."""
+    """Print what a run did on stdout, and what stopped it on stderr."""
+    for line in stop_lines(result):
+        say(plain(line))
     for line in result_lines(result, most=None):
         print_line(plain(line))

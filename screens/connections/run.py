@@ -17,7 +17,7 @@ from crypto_core.text.counting import counted
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
-from screens.plan_words import result_lines, unwritten_lines
+from screens.plan_words import result_lines, stop_lines, unwritten_lines
 from screens.styled import BAD, GOOD, StyledLine
 from screens.widgets.cells import bar, painted
 from screens.widgets.dialog import Dialog, buttons, framed
@@ -142,7 +142,9 @@ def outcome_content(outcome: Outcome) -> Content:
     """Return what a run or a verification came to."""
     if isinstance(outcome, Trouble):
         return trouble_content(outcome)
-    return painted(result_lines(outcome) if isinstance(outcome, RunResult) else _opened(outcome))
+    if isinstance(outcome, RunResult):
+        return painted([*stop_lines(outcome), *result_lines(outcome)])
+    return painted(_opened(outcome))
 
 
 def _opened(found: Sequence[Verification]) -> Iterator[StyledLine]:

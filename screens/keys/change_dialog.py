@@ -13,7 +13,7 @@ from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
-from screens.keys.change_words import effect_facts, outcome_lines, plan_lines
+from screens.keys.change_words import effect_facts, outcome_lines, plan_lines, stop_lines
 from screens.styled import BLANK, WARNING
 from screens.widgets.cells import painted
 from screens.widgets.notice import trouble_content
@@ -83,6 +83,7 @@ def result_content(result: ChangeResult) -> Content:
     unjournaled = [BLANK, (WARNING, "not in the journal: ", result.unjournaled)]
     return painted(
         [
+            *stop_lines(result),
             *outcome_lines(result),
             *effect_facts(result),
             *(next_steps if result.next_steps else []),

@@ -45,17 +45,21 @@ def plan_lines(plan: ChangePlan, most: int | None = None) -> Iterator[StyledLine
         yield ((f"calls {_calls(plan.operations)}", "$muted"),)
 
 
+def stop_lines(result: ChangeResult) -> Iterator[StyledLine]:
+    """Yield what stopped a change, nothing where nothing did."""
+    if result.stopped_by:
+        yield BAD, (result.stopped_by, "bold")
+
+
 def outcome_lines(result: ChangeResult) -> Iterator[StyledLine]:
-    """Yield whether a change was made, or why not: what was seen of it, never what was concluded."""
+    """Yield whether a change took effect, as read back from KMS; what stopped it is in `stop_lines`."""
     if result.plan.changes_nothing:
         yield GOOD, (NOTHING_TO_DO, "bold")
     elif result.verified and not result.stopped_by:
         yield GOOD, (VERIFIED, "bold")
-    elif result.stopped_by:
-        yield BAD, (result.stopped_by, "bold")
-        if result.verified:
-            yield GOOD, "The change took effect all the same."
-    else:
+    elif result.verified:
+        yield GOOD, "The change took effect all the same."
+    elif not result.stopped_by:
         yield WARNING, (UNVERIFIED, "bold")
     if result.unverified:
         yield WARNING, result.unverified

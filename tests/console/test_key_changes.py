@@ -205,6 +205,8 @@ def test_a_key_that_is_made_in_part_is_told_with_the_commands_that_finish_it(
     ran = keydeck("keys", "create", "--alias", alias, "--platform", PLATFORM, "--yes")
     assert ran.exit_code == 3
     assert "not finished" in ran.stdout
+    assert "Stopped: Access denied: kms:CreateAlias" in ran.stderr
+    assert "Access denied" not in ran.stdout
     (finish,) = [line for line in ran.stderr.splitlines() if line.startswith("keydeck keys alias")]
     sandbox.control.clear()
     assert keydeck(*finish.split()[1:], "--yes").exit_code == 0

@@ -12,9 +12,11 @@ import time
 import pytest
 from sqlalchemy import Engine, text
 
+from console.printed.plan_words import print_result
 from console.sandbox.endpoint.control import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
+from crypto_core.reencryption.plan import RunResult, Unwritten, Verb
 from tests.console.command_types import Keydeck, NewKey, Stored
 
 
@@ -100,6 +102,31 @@ def test_a_kms_that_refuses_stops_the_run_with_exit_3_and_nothing_changed(
         assert ran.exit_code == 3, ran
         assert says in ran.stderr
         assert stored(ref) == before
+
+
+def test_what_stopped_a_run_is_printed_on_stderr_and_its_result_on_stdout(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_result(
+        RunResult(
+            Verb.REENCRYPT,
+            target_key_arn="arn:aws:kms:eu-west-1:111122223333:key/new",
+            planned=10,
+            done=4,
+            conflicts_retried=0,
+            poisoned=(Unwritten("gh_connection.access_token:gh-1", "The row is gone."),),
+            changed_meanwhile=0,
+            remaining=5,
+            seconds=1.0,
+            kms_calls=8,
+            stopped_by="Access denied: kms:GenerateDataKey.",
+        )
+    )
+    out, err = capsys.readouterr()
+    assert err == "▲ Stopped: Access denied: kms:GenerateDataKey.\n"
+    for words in ("4 of 10 tokens written", "5 tokens not reached", "The row is gone."):
+        assert words in out
+    assert "Stopped" not in out
 
 
 @pytest.mark.parametrize("state", ["Disabled", "PendingDeletion"])
