@@ -67,16 +67,16 @@ class ListScreen(MainScreen, Generic[Row]):
         """Show what is known of the row under the cursor."""
         self.show_list()
 
-    def behind(self, row: Row) -> object | None:
-        """Return what Enter leads to from a row, None where that is nowhere."""
+    def route_of(self, row: Row) -> object | None:
+        """Return where Enter leads from a row, None if it leads nowhere."""
         return None
 
     @on(CursorView.Chosen)
     def follow_row(self, event: Message) -> None:
-        """Go to what is behind the row under the cursor."""
+        """Open the screen of the row under the cursor."""
         event.stop()
         row = self.pane.table.current
-        target = self.behind(row) if row is not None else None
+        target = self.route_of(row) if row is not None else None
         if target is not None:
             self.post_message(Followed(target))
 

@@ -38,7 +38,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
 
     AUTO_FOCUS = "CursorView"
     NAME: ClassVar[str]
-    """The screen's mode, or what a screen behind a line is called: for settings and the memory."""
+    """The screen's mode or, for one opened from a line, its name in settings and saved state."""
     TEXT: ClassVar[type[LineList]] = LineList
     """The page, where the body is one."""
     EVERY: ClassVar[float] = 30.0

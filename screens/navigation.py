@@ -1,4 +1,4 @@
-"""The ways between screens: modes side by side, what lies behind a line on top of them, and the way back."""
+"""Navigation between screens: modes side by side, the screens opened from a line on top, and the way back."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Navigation:
         self._moved(left)
 
     async def deeper(self, screen: MainScreen) -> bool:
-        """Show what lies behind a line; returns False if there are too many screens above one another."""
+        """Open a screen on top of this one; returns False if too many are open already."""
         left = self.here
         if len(left.above) >= DEEPEST:
             return False

@@ -1,4 +1,4 @@
-"""Where a line leads: what is behind it, shown on another screen."""
+"""Where Enter on a line leads: one route for each kind of screen, with what that screen needs to know."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from crypto_core.references import TokenRef
 
 
 @dataclass(frozen=True, slots=True)
-class TokensBehind:
+class TokensRoute:
     """The connections that a filter expression lets through."""
 
     filter: str
 
 
 @dataclass(frozen=True, slots=True)
-class KeyBehind:
+class KeyRoute:
     """One KMS key."""
 
     key_arn: str
 
 
 @dataclass(frozen=True, slots=True)
-class KeyUseBehind:
+class KeyUseRoute:
     """The use of one KMS key, all its replicas together."""
 
     key_arn: str
 
 
 @dataclass(frozen=True, slots=True)
-class WatchBehind:
+class WatchRoute:
     """The watch over one KMS key, from a moment on."""
 
     key_arn: str
@@ -40,14 +40,14 @@ class WatchBehind:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyBehind:
+class PolicyRoute:
     """The policy and the grants of one KMS key."""
 
     key_arn: str
 
 
 @dataclass(frozen=True, slots=True)
-class RotationBehind:
+class RotationRoute:
     """The guide through a manual rotation, from one KMS key to another, or to one that there isn't yet."""
 
     old: str
@@ -55,21 +55,21 @@ class RotationBehind:
 
 
 @dataclass(frozen=True, slots=True)
-class FindingsBehind:
+class FindingsRoute:
     """The findings that a filter expression lets through."""
 
     filter: str
 
 
 @dataclass(frozen=True, slots=True)
-class JobBehind:
+class JobRoute:
     """One job."""
 
     job: int
 
 
 @dataclass(frozen=True, slots=True)
-class JobErrorsBehind:
+class JobErrorsRoute:
     """The tokens that a job can't write, of one kind."""
 
     job: int
@@ -77,14 +77,14 @@ class JobErrorsBehind:
 
 
 @dataclass(frozen=True, slots=True)
-class EventsBehind:
+class EventsRoute:
     """The CloudTrail events that a filter expression lets through."""
 
     filter: str
 
 
 @dataclass(frozen=True, slots=True)
-class EventsNarrowed:
+class NarrowedEventsRoute:
     """The list of events that this screen was opened from, under another filter.
 
     `principal` is the one that the filter asks for, where it asks for one.
@@ -95,14 +95,14 @@ class EventsNarrowed:
 
 
 @dataclass(frozen=True, slots=True)
-class EventBehind:
+class EventRoute:
     """One CloudTrail event."""
 
     event_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class PivotsBehind:
+class PivotsRoute:
     """The values of events by field, with their counts; of one field, or of all."""
 
     filter: str
@@ -110,28 +110,28 @@ class PivotsBehind:
 
 
 @dataclass(frozen=True, slots=True)
-class PrincipalBehind:
+class PrincipalRoute:
     """What one principal opened and could have opened, by its ARN without the session."""
 
     arn: str
 
 
 @dataclass(frozen=True, slots=True)
-class TimelineBehind:
+class TimelineRoute:
     """What CloudTrail tells of one token."""
 
     ref: TokenRef
 
 
 @dataclass(frozen=True, slots=True)
-class IncidentBehind:
+class IncidentRoute:
     """One incident."""
 
     incident: int
 
 
 @dataclass(frozen=True, slots=True)
-class EvidenceListBehind:
+class EvidenceListRoute:
     """The evidence of one incident; of one step, or of all."""
 
     incident: int
@@ -139,7 +139,7 @@ class EvidenceListBehind:
 
 
 @dataclass(frozen=True, slots=True)
-class EvidenceBehind:
+class EvidenceRoute:
     """The content of one piece of evidence. `title` and `sha256` are what it was captured with."""
 
     incident: int
@@ -149,22 +149,22 @@ class EvidenceBehind:
 
 
 @dataclass(frozen=True, slots=True)
-class EntriesBehind:
+class EntriesRoute:
     """The timeline of one incident."""
 
     incident: int
 
 
 @dataclass(frozen=True, slots=True)
-class ApprovalsBehind:
+class ApprovalsRoute:
     """What waits for a second identity."""
 
 
 class Followed(Message):
-    """The operator wants to see what is behind a line."""
+    """The operator followed a line to another screen."""
 
     def __init__(self, target: object) -> None:
         super().__init__()
         self.target = target
         self.origin: object = None
-        """The screen that the line is on; by now another one may be in sight."""
+        """The screen that the line is on; another one may be in front by now."""

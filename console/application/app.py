@@ -16,7 +16,7 @@ from textual.events import Event, Key, Paste
 from textual.widgets import Input
 from textual.worker import WorkerFailed
 
-from console.application.destinations import NAMES, main_screen, screen_behind
+from console.application.destinations import NAMES, main_screen, screen_for
 from console.application.terminal import Title
 from console.application.themes import DARK, THEMES, defaults_for, theme_after, theme_named
 from console.crash import EXIT_CODE, crash_report
@@ -36,7 +36,7 @@ from screens.facts import Facts
 from screens.main_screen import MainScreen
 from screens.memory import Memory
 from screens.navigation import Navigation
-from screens.routes import EventsNarrowed, Followed
+from screens.routes import Followed, NarrowedEventsRoute
 from screens.services import JobProcesses, Services
 from screens.widgets.line_input import LONGEST
 
@@ -169,13 +169,13 @@ class KeydeckApp(Actor, App[None]):
 
     @on(Followed)
     async def follow(self, event: Followed) -> None:
-        """Go to what is behind a line, unless the operator has gone elsewhere meanwhile."""
+        """Follow a line to its screen, unless the operator has gone elsewhere meanwhile."""
         if event.origin is not self.screen:
             return
-        if isinstance(event.target, EventsNarrowed):
+        if isinstance(event.target, NarrowedEventsRoute):
             await self._narrow_events(event.target.filter)
             return
-        screen = screen_behind(event.target, self.facts)
+        screen = screen_for(event.target, self.facts)
         if screen is not None and not await self.navigation.deeper(screen):
             self.tell("Too many screens are open; Esc goes back.")
 

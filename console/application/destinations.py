@@ -1,4 +1,4 @@
-"""Which screen is behind each line, and which stand side by side. Each is loaded when it is first opened."""
+"""The screen of each route, and the main screens side by side. Each is loaded when it is first opened."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ NAMES = ("status", "connections", "keys", "events", "incidents", "jobs", "findin
 """The main screens, in the order in which they stand side by side."""
 
 SCREENS: dict[type, str] = {
-    routes.TokensBehind: "connections.screen.ConnectionsScreen",
-    routes.KeyBehind: "keys.key_screen.KeyScreen",
-    routes.PolicyBehind: "keys.policy_screen.PolicyScreen",
-    routes.RotationBehind: "keys.guide_screen.GuideScreen",
-    routes.KeyUseBehind: "use.key_use_screen.KeyUseScreen",
-    routes.WatchBehind: "use.watch_screen.WatchScreen",
-    routes.FindingsBehind: "findings.screen.FindingsScreen",
-    routes.JobBehind: "jobs.job_screen.JobScreen",
-    routes.JobErrorsBehind: "jobs.errors_screen.JobErrorsScreen",
-    routes.EventsBehind: "events.screen.EventsScreen",
-    routes.EventBehind: "events.event_screen.EventScreen",
-    routes.PivotsBehind: "events.pivot_screen.PivotScreen",
-    routes.PrincipalBehind: "use.principal_screen.PrincipalScreen",
-    routes.TimelineBehind: "use.token_screen.TokenScreen",
-    routes.IncidentBehind: "incidents.incident_screen.IncidentScreen",
-    routes.EvidenceListBehind: "incidents.evidence_screen.EvidenceListScreen",
-    routes.EvidenceBehind: "incidents.evidence_screen.EvidenceScreen",
-    routes.EntriesBehind: "incidents.timeline_screen.IncidentTimelineScreen",
-    routes.ApprovalsBehind: "incidents.approvals_screen.ApprovalsScreen",
+    routes.TokensRoute: "connections.screen.ConnectionsScreen",
+    routes.KeyRoute: "keys.key_screen.KeyScreen",
+    routes.PolicyRoute: "keys.policy_screen.PolicyScreen",
+    routes.RotationRoute: "keys.guide_screen.GuideScreen",
+    routes.KeyUseRoute: "use.key_use_screen.KeyUseScreen",
+    routes.WatchRoute: "use.watch_screen.WatchScreen",
+    routes.FindingsRoute: "findings.screen.FindingsScreen",
+    routes.JobRoute: "jobs.job_screen.JobScreen",
+    routes.JobErrorsRoute: "jobs.errors_screen.JobErrorsScreen",
+    routes.EventsRoute: "events.screen.EventsScreen",
+    routes.EventRoute: "events.event_screen.EventScreen",
+    routes.PivotsRoute: "events.pivot_screen.PivotScreen",
+    routes.PrincipalRoute: "use.principal_screen.PrincipalScreen",
+    routes.TimelineRoute: "use.token_screen.TokenScreen",
+    routes.IncidentRoute: "incidents.incident_screen.IncidentScreen",
+    routes.EvidenceListRoute: "incidents.evidence_screen.EvidenceListScreen",
+    routes.EvidenceRoute: "incidents.evidence_screen.EvidenceScreen",
+    routes.EntriesRoute: "incidents.timeline_screen.IncidentTimelineScreen",
+    routes.ApprovalsRoute: "incidents.approvals_screen.ApprovalsScreen",
 }
-"""The screen below `screens` that shows what is behind a line; it takes the destination's fields."""
+"""The screen of each route, by its path below `screens`; it takes the route's fields."""
 
 
 def main_screen(name: str, facts: Facts) -> MainScreen:
@@ -44,8 +44,8 @@ def main_screen(name: str, facts: Facts) -> MainScreen:
     return cast("MainScreen", load_screen(f"{name}.screen.{name.capitalize()}Screen")(facts))
 
 
-def screen_behind(target: object, facts: Facts) -> MainScreen | None:
-    """Return a new screen, None where a line leads to none."""
+def screen_for(target: object, facts: Facts) -> MainScreen | None:
+    """Return a new screen for a route, None if it has none of its own."""
     path = SCREENS.get(type(target))
     if path is None:
         return None

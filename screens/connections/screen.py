@@ -16,7 +16,7 @@ from screens.blocking import Trouble
 from screens.connections.detail import TokenDetail
 from screens.connections.listing import EXAMPLE, LISTING
 from screens.list_screen import ListScreen
-from screens.routes import Followed, TimelineBehind
+from screens.routes import Followed, TimelineRoute
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.table.pane import TablePane
 
@@ -82,7 +82,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         """To what CloudTrail tells of the token."""
         row = self.pane.table.current
         if row is not None:
-            self.post_message(Followed(TimelineBehind(row.ref)))
+            self.post_message(Followed(TimelineRoute(row.ref)))
 
     def _selection(self) -> tuple[Selection, int, tuple[TokenRef, ...]]:
         """What an action is for: the marked tokens, or the one under the cursor; how many; and which."""

@@ -14,7 +14,7 @@ from screens.event_filters import term
 from screens.events.listing import principal_words, sign_of
 from screens.facts import Facts
 from screens.moments import whole
-from screens.routes import EventsBehind, KeyBehind, PrincipalBehind, TimelineBehind, TokensBehind
+from screens.routes import EventsRoute, KeyRoute, PrincipalRoute, TimelineRoute, TokensRoute
 from screens.widgets.ask_text import AskText
 from screens.widgets.line_list import Line
 
@@ -117,9 +117,9 @@ def _about_call(event: TrailEvent, facts: Facts, width: int) -> Iterator[Line]:
 def _about_principal(event: TrailEvent, width: int) -> Iterator[Line]:
     who = event.principal
     kind = f"{who.kind}{', from the console' if who.from_console else ''}"
-    behind = PrincipalBehind(who.arn) if who.arn else None
+    route = PrincipalRoute(who.arn) if who.arn else None
     yield from _field(
-        "principal", who.arn, width, target=behind, hint="Enter: what it opened and could have opened."
+        "principal", who.arn, width, target=route, hint="Enter: what it opened and could have opened."
     )
     yield from _field("identity type", kind, width)
     yield from _field("session", who.session, width, field="session")
@@ -132,7 +132,7 @@ def _about_principal(event: TrailEvent, width: int) -> Iterator[Line]:
 def _about_keys(event: TrailEvent, facts: Facts, width: int) -> Iterator[Line]:
     for arn in event.key_arns:
         words = f"{facts.key_words.long(arn)}  {arn}"
-        yield from _field("key", words, width, target=KeyBehind(arn), hint="Enter: the key.")
+        yield from _field("key", words, width, target=KeyRoute(arn), hint="Enter: the key.")
     yield from _field("alias", event.alias, width, field="key")
     for material in event.material_ids:
         yield from _field("key material", material, width, field="material")
@@ -142,11 +142,11 @@ def _about_keys(event: TrailEvent, facts: Facts, width: int) -> Iterator[Line]:
         yield from _field("token", UNNAMED if event.is_kms else "", width, style="$muted")
         return
     ref = str(event.token_ref)
-    connection = TokensBehind(f'reference:"{ref}"') if '"' not in ref else None
+    connection = TokensRoute(f'reference:"{ref}"') if '"' not in ref else None
     yield from _field("token", ref, width, target=connection, hint="Enter: the connection.")
     words = "who opened and sealed it, and when"
-    way = TimelineBehind(event.token_ref)
-    yield from _field("its timeline", words, width, target=way, hint="Enter: the token's timeline.")
+    route = TimelineRoute(event.token_ref)
+    yield from _field("its timeline", words, width, target=route, hint="Enter: the token's timeline.")
 
 
 def _field(
@@ -163,7 +163,7 @@ def _field(
     if not value:
         return
     if target is None and field:
-        target = EventsBehind(term(field, value))
+        target = EventsRoute(term(field, value))
     shown = Content.assemble((shortened(value, _VALUE), style or ("$accent" if target is not None else "")))
     label = shortened(name, NAME_CELLS - 1).ljust(NAME_CELLS)
     for place, line in enumerate(shown.wrap(max(width - NAME_CELLS, 20))):

@@ -19,7 +19,7 @@ from screens.blocking import Trouble
 from screens.events.event_lines import field_lines, note_question
 from screens.events.raw_text import readable
 from screens.facts import Facts
-from screens.routes import Followed, PrincipalBehind
+from screens.routes import Followed, PrincipalRoute
 from screens.widgets.clipboard import MOST, send_to_clipboard
 from screens.widgets.event_text import EventText
 from screens.widgets.line_list import Line
@@ -131,7 +131,7 @@ class EventScreen(AnswerScreen[EventPage]):
     def do_principal(self) -> None:
         """To what the event's principal opened and could have opened."""
         if self.answer is not None and self.answer.row.event.principal.arn:
-            self.post_message(Followed(PrincipalBehind(self.answer.row.event.principal.arn)))
+            self.post_message(Followed(PrincipalRoute(self.answer.row.event.principal.arn)))
 
     def do_copy_id(self) -> None:
         """Copy the event's id."""

@@ -20,7 +20,7 @@ from screens.event_filters import term, with_term
 from screens.facts import Facts
 from screens.main_screen import MainScreen
 from screens.moments import end_of_axis, moment
-from screens.routes import EventsNarrowed, Followed, PivotsBehind, PrincipalBehind
+from screens.routes import Followed, NarrowedEventsRoute, PivotsRoute, PrincipalRoute
 from screens.widgets.cells import bar, fit, fit_middle, percent
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented
@@ -137,7 +137,7 @@ class PivotScreen(MainScreen):
     def _principal(self) -> str:
         """The principal under the cursor, "" where it is on something else."""
         target = self.target_in_hand
-        return target.principal if isinstance(target, EventsNarrowed) else ""
+        return target.principal if isinstance(target, NarrowedEventsRoute) else ""
 
     def possible(self, action: Action) -> bool | None:
         """Only a principal has a page of its own."""
@@ -148,7 +148,7 @@ class PivotScreen(MainScreen):
     def do_principal(self) -> None:
         """To what the principal under the cursor opened and could have opened."""
         if self._principal:
-            self.post_message(Followed(PrincipalBehind(self._principal)))
+            self.post_message(Followed(PrincipalRoute(self._principal)))
 
     def _lines(self, size: Size) -> Sequence[Line]:
         width = max(size.width - 3, 40)
@@ -184,7 +184,7 @@ def pivot_lines(pivot: Pivot, expression: str, total: int, facts: Facts, width: 
     lines += [_value_line(pivot.field, v, expression, total, facts, room, wide=wide) for v in pivot.values]
     if pivot.others:
         words = f"… and {counted(pivot.others, 'further value')}, {pivot.rest:,} events"
-        more = PivotsBehind(expression, pivot.field) if len(pivot.values) < MANY else None
+        more = PivotsRoute(expression, pivot.field) if len(pivot.values) < MANY else None
         lines.append(
             Line(Content.assemble((f"  {words}", "$muted")), more, "Enter: more values." if more else "")
         )
@@ -216,7 +216,7 @@ def _value_line(
     if field == "principal":
         hint = "Enter: only its events. T: what it opened and could have opened."
     of_principal = value.text if field == "principal" else ""
-    return Line(Content.assemble(*parts), EventsNarrowed(narrowed, of_principal), hint)
+    return Line(Content.assemble(*parts), NarrowedEventsRoute(narrowed, of_principal), hint)
 
 
 def shown_value(field: str, text: str, facts: Facts) -> str:

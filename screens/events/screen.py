@@ -34,7 +34,7 @@ from screens.events.pulling import Pulling
 from screens.facts import Facts
 from screens.list_screen import ListScreen
 from screens.moments import moment, seconds
-from screens.routes import EventBehind, FindingsBehind, Followed, PivotsBehind, PrincipalBehind
+from screens.routes import EventRoute, FindingsRoute, Followed, PivotsRoute, PrincipalRoute
 from screens.widgets.notice import Notice
 from screens.widgets.table.pane import TablePane
 
@@ -196,15 +196,15 @@ class EventsScreen(ListScreen[StoredEvent]):
 
     # Ways on
 
-    def behind(self, row: StoredEvent) -> EventBehind:
+    def route_of(self, row: StoredEvent) -> EventRoute:
         """The event's own page."""
-        return EventBehind(row.event.event_id)
+        return EventRoute(row.event.event_id)
 
     def do_principal(self) -> None:
         """To what the principal of the event under the cursor opened and could have opened."""
         row = self.pane.table.current
         if row is not None and row.event.principal.arn:
-            self.post_message(Followed(PrincipalBehind(row.event.principal.arn)))
+            self.post_message(Followed(PrincipalRoute(row.event.principal.arn)))
         else:
             self.say("The record names no principal.")
 
@@ -220,11 +220,11 @@ class EventsScreen(ListScreen[StoredEvent]):
 
     def do_detections(self) -> None:
         """To what the rules found in CloudTrail's events."""
-        self.post_message(Followed(FindingsBehind("technique:*")))
+        self.post_message(Followed(FindingsRoute("technique:*")))
 
     def do_pivots(self) -> None:
         """To the values of the events that are shown, with their counts."""
-        self.post_message(Followed(PivotsBehind(self.pane.feed.shown.filter)))
+        self.post_message(Followed(PivotsRoute(self.pane.feed.shown.filter)))
 
     # Filters from what is shown
 

@@ -23,7 +23,7 @@ from screens.facts import Facts, Loaded
 from screens.findings.listing import EXAMPLE, LISTING, events_filter, hidden, reasons, told
 from screens.findings.words import finding_facts
 from screens.list_screen import ListScreen
-from screens.routes import EventsBehind, KeyBehind
+from screens.routes import EventsRoute, KeyRoute
 from screens.signs import SIGNS
 from screens.widgets.ask_text import AskText
 from screens.widgets.hint_line import HintLine
@@ -136,11 +136,11 @@ class FindingsScreen(ListScreen[Finding]):
         parts += further
         self.query_one("#whole", Static).update(Content("\n").join(parts))
 
-    def behind(self, row: Finding) -> EventsBehind | KeyBehind | None:
+    def route_of(self, row: Finding) -> EventsRoute | KeyRoute | None:
         """The events that show what the finding says, or the key that it is about."""
         if events_filter(row):
-            return EventsBehind(events_filter(row))
-        return KeyBehind(row.subject) if is_key_arn(row.subject) else None
+            return EventsRoute(events_filter(row))
+        return KeyRoute(row.subject) if is_key_arn(row.subject) else None
 
     def possible(self, action: Action) -> bool | None:
         """Without a finding nothing can be suppressed or begun."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from screens.incidents.about import About
 from screens.incidents.declare import DeclareDialog
 from screens.main_screen import MainScreen
-from screens.routes import Followed, IncidentBehind
+from screens.routes import Followed, IncidentRoute
 
 
 async def begin_incident(screen: MainScreen, about: About | None = None) -> bool:
@@ -17,5 +17,5 @@ async def begin_incident(screen: MainScreen, about: About | None = None) -> bool
     if number is None:
         return False
     screen.say(f"INC-{number} is open. From another console: 5.")
-    screen.post_message(Followed(IncidentBehind(number)))
+    screen.post_message(Followed(IncidentRoute(number)))
     return True

@@ -21,7 +21,7 @@ from screens.answer_screen import AnswerScreen
 from screens.facts import Facts
 from screens.incidents.words import person
 from screens.incidents.work import incident_work
-from screens.routes import EvidenceBehind, Followed
+from screens.routes import EvidenceRoute, Followed
 from screens.use.lines import BLANK
 from screens.use.use_screen import UseScreen
 from screens.widgets.cells import cut, fit, fit_middle
@@ -69,14 +69,14 @@ class EvidenceListScreen(UseScreen[IncidentView]):
 
     def possible(self, action: Action) -> bool | None:
         """There has to be a piece under the cursor."""
-        if action.name == "copy-hash" and not isinstance(self.target_in_hand, EvidenceBehind):
+        if action.name == "copy-hash" and not isinstance(self.target_in_hand, EvidenceRoute):
             return None
         return super().possible(action)
 
     def do_copy_hash(self) -> None:
         """Send the hash of the piece under the cursor to the clipboard."""
         target = self.target_in_hand
-        if isinstance(target, EvidenceBehind):
+        if isinstance(target, EvidenceRoute):
             text = target.sha256
             send_to_clipboard(self, text, text)
 
@@ -114,7 +114,7 @@ def _piece(piece: EvidencePiece, width: int, digest: int, at: str, incident: int
     title = fit(piece.title, _room(width, digest))
     return Line(
         Content.assemble("  ", (title, "$accent"), (right, "$muted")),
-        EvidenceBehind(incident, piece.id, piece.title, piece.sha256),
+        EvidenceRoute(incident, piece.id, piece.title, piece.sha256),
         f"Enter: what was kept, {piece.characters:,} characters. y copies its SHA-256.",
     )
 
@@ -153,7 +153,7 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
 
     def __init__(self, facts: Facts, incident: int, evidence: int, title: str, sha256: str) -> None:
         super().__init__(facts)
-        self.piece = EvidenceBehind(incident, evidence, title, sha256)
+        self.piece = EvidenceRoute(incident, evidence, title, sha256)
 
     @property
     def crumb(self) -> tuple[str, str]:

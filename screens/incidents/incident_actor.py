@@ -23,7 +23,7 @@ from screens.incidents.next_thing import next_thing
 from screens.incidents.running import CallResult, RunningCall, Runs, StepKey, Waiting, runs_of
 from screens.incidents.work import incident_work
 from screens.main_screen import MainScreen
-from screens.routes import ApprovalsBehind, EntriesBehind, EvidenceListBehind, Followed
+from screens.routes import ApprovalsRoute, EntriesRoute, EvidenceListRoute, Followed
 
 if TYPE_CHECKING:
     from crypto_core.incidents.service import IncidentService
@@ -278,15 +278,15 @@ class IncidentActor(MainScreen):
 
     def do_evidence(self) -> None:
         """To all evidence."""
-        self.post_message(Followed(EvidenceListBehind(self.incident)))
+        self.post_message(Followed(EvidenceListRoute(self.incident)))
 
     def do_timeline(self) -> None:
         """To who did what, and when."""
-        self.post_message(Followed(EntriesBehind(self.incident)))
+        self.post_message(Followed(EntriesRoute(self.incident)))
 
     def do_approvals(self) -> None:
         """To what waits for a second identity."""
-        self.post_message(Followed(ApprovalsBehind()))
+        self.post_message(Followed(ApprovalsRoute()))
 
     def do_report(self, path: str) -> None:
         """Write the report to a file."""

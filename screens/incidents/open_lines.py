@@ -9,7 +9,7 @@ from textual.content import Content
 from crypto_core.incidents.model import IncidentView
 from screens.facts import Facts
 from screens.incidents.words import elapsed, incident_sign, through
-from screens.routes import IncidentBehind
+from screens.routes import IncidentRoute
 from screens.widgets.cells import cut, fit
 from screens.widgets.line_list import Line
 
@@ -31,5 +31,5 @@ def open_lines(views: Sequence[IncidentView], width: int, facts: Facts) -> list[
             ("  " + cut(f"open {elapsed(incident, now)} · step {step}", max(width // 2 - 14, 12)), "$muted"),
         )
         hint = f"Enter: the incident. {incident.scope!s}"
-        lines.append(Line(content.truncate(width, ellipsis=True), IncidentBehind(incident.id), hint))
+        lines.append(Line(content.truncate(width, ellipsis=True), IncidentRoute(incident.id), hint))
     return lines

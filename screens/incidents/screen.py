@@ -21,7 +21,7 @@ from screens.facts import Facts
 from screens.incidents.listing import EXAMPLE, LISTING
 from screens.incidents.work import incident_work
 from screens.list_screen import ListScreen
-from screens.routes import ApprovalsBehind, Followed, IncidentBehind
+from screens.routes import ApprovalsRoute, Followed, IncidentRoute
 from screens.widgets.hint_line import HintLine
 from screens.widgets.table.pane import TablePane
 
@@ -96,9 +96,9 @@ class IncidentsScreen(ListScreen[IncidentView]):
         self.refresh_hints(*self.pane.state, self.facts.services.approvals is not None)
         self.query_one(HintLine).say(_hint(view) if view is not None else "")
 
-    def behind(self, row: IncidentView) -> IncidentBehind:
+    def route_of(self, row: IncidentView) -> IncidentRoute:
         """The incident's page."""
-        return IncidentBehind(row.incident.id)
+        return IncidentRoute(row.incident.id)
 
     @work(exclusive=True, group="write")
     async def do_new_incident(self) -> None:
@@ -109,7 +109,7 @@ class IncidentsScreen(ListScreen[IncidentView]):
 
     def do_approvals(self) -> None:
         """To what waits for a second identity."""
-        self.post_message(Followed(ApprovalsBehind()))
+        self.post_message(Followed(ApprovalsRoute()))
 
 
 def lead_of(facts: Facts) -> Lead:

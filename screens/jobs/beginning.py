@@ -10,7 +10,7 @@ from screens.jobs.proposal import Begun
 from screens.jobs.restore import RestoreDialog
 from screens.main_screen import MainScreen
 from screens.reencryption.choose_key import ChooseKey
-from screens.routes import Followed, JobBehind
+from screens.routes import Followed, JobRoute
 
 
 async def begin_job(screen: MainScreen, chosen: Chosen | None = None, verb: Verb | None = None) -> bool:
@@ -55,4 +55,4 @@ def go_to_job(screen: MainScreen, begun: Begun | None) -> None:
         screen.say(
             f"Job {begun.job} has started. From another terminal or host: keydeck jobs join {begun.job}"
         )
-    screen.post_message(Followed(JobBehind(begun.job)))
+    screen.post_message(Followed(JobRoute(begun.job)))

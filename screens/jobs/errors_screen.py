@@ -13,7 +13,7 @@ from crypto_core.text.counting import counted
 from screens.event_filters import term
 from screens.facts import Facts
 from screens.jobs.work import job_work
-from screens.routes import TokensBehind
+from screens.routes import TokensRoute
 from screens.use.lines import BLANK, prose
 from screens.use.use_screen import UseScreen
 from screens.widgets.cells import fit_middle
@@ -61,7 +61,7 @@ def error_lines(answer: tuple[Unwritten, ...], width: int, job: int) -> Iterator
         yield from prose(reason or "No reason was kept.", width, lead="✖ ", lead_style="$error")
         yield line((f"  {counted(len(references), 'token')}", "$muted"))
         for reference in references:
-            target = TokensBehind(term("reference", reference))
+            target = TokensRoute(term("reference", reference))
             content = Content.assemble("  ", (fit_middle(reference, max(width - 2, 8)).rstrip(), "$accent"))
             yield Line(content, target, "Enter: its connection.")
         yield BLANK

@@ -13,7 +13,7 @@ from crypto_core.reencryption.jobs.model import JobState, JobView, ThroughputSam
 from screens.ages import ago, span, stamp
 from screens.facts import Facts
 from screens.jobs.words import at_work, how_to_work, state_sign, to_go, whole
-from screens.routes import JobErrorsBehind, KeyBehind
+from screens.routes import JobErrorsRoute, KeyRoute
 from screens.use.lines import BLANK, NAME_CELLS, fact, prose, who
 from screens.widgets.cells import cut, fit, progress
 from screens.widgets.line_list import Line, line
@@ -142,7 +142,7 @@ def _errors(view: JobView, width: int) -> Iterator[Line]:
         content = Content.assemble(
             ("✖ ", "$error"), (fit(kind, max(width - 14, 10)), "$accent"), (f"{tokens:>12,}", "bold")
         )
-        yield Line(content, JobErrorsBehind(view.job.id, kind), "Enter: which tokens, and why.")
+        yield Line(content, JobErrorsRoute(view.job.id, kind), "Enter: which tokens, and why.")
 
 
 def _about(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
@@ -152,7 +152,7 @@ def _about(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
     for name, arn in (("from", job.source_key_arn), ("to", job.target_key_arn)):
         if arn:
             words = f"{facts.key_words.long(arn)}  {arn}"
-            yield fact(name, words, width, target=KeyBehind(arn), hint="Enter: the key.", whole_end=True)
+            yield fact(name, words, width, target=KeyRoute(arn), hint="Enter: the key.", whole_end=True)
     if job.restores is not None:
         yield fact("puts back", f"what job {job.restores} replaced", width)
     yield fact("begun", f"{stamp(job.created_at, now)} by {who(job.created_by)} on {job.host}", width)

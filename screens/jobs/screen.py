@@ -12,7 +12,7 @@ from screens.jobs.job_actor import JobActor
 from screens.jobs.listing import EXAMPLE, LISTING
 from screens.jobs.words import at_work, how_to_work, restorable
 from screens.list_screen import ListScreen
-from screens.routes import JobBehind
+from screens.routes import JobRoute
 from screens.widgets.hint_line import HintLine
 from screens.widgets.table.pane import TablePane
 
@@ -41,9 +41,9 @@ class JobsScreen(JobActor, ListScreen[JobView]):
         self.refresh_hints(*self.pane.state, view.state if view else None, bool(view and view.poisoned))
         self.query_one(HintLine).say(_hint(view, self.facts) if view is not None else "")
 
-    def behind(self, row: JobView) -> JobBehind:
+    def route_of(self, row: JobView) -> JobRoute:
         """The job's page."""
-        return JobBehind(row.job.id)
+        return JobRoute(row.job.id)
 
 
 def _hint(view: JobView, facts: Facts) -> str:

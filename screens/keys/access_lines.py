@@ -11,7 +11,7 @@ from crypto_core.key_names import account_of
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.explanation import Sentence
 from crypto_core.keys.policy.reading import KeyPolicy
-from screens.routes import PolicyBehind
+from screens.routes import PolicyRoute
 from screens.signs import SIGNS, Sign
 from screens.use.lines import NAME_CELLS, fact
 from screens.widgets.cells import cut, fit
@@ -40,14 +40,14 @@ def access_lines(policy: KeyPolicy, width: int, most: int) -> list[Line]:
     """Return up to `most` lines, each of which leads to the policy; the last says how many more there are."""
     found = list(signed(policy))
     shown = found if len(found) <= most else found[: most - 1]
-    behind = PolicyBehind(policy.key.key_arn)
+    route = PolicyRoute(policy.key.key_arn)
     lines = [
-        Line(_line("may use" if not number else "", sign, sentence, width), behind, hint=_hint(sentence))
+        Line(_line("may use" if not number else "", sign, sentence, width), route, hint=_hint(sentence))
         for number, (sign, sentence) in enumerate(shown)
     ]
     if len(shown) < len(found):
         more, hint = f"and {len(found) - len(shown):,} more", "Enter: the policy."
-        lines.append(fact("", more, width, style="$muted", target=behind, hint=hint))
+        lines.append(fact("", more, width, style="$muted", target=route, hint=hint))
     return [*lines, *(fact(part, why, width, style="$warning") for part, why in policy.missing.items())]
 
 

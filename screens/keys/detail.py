@@ -14,7 +14,7 @@ from crypto_core.text.counting import counted
 from screens.ages import day
 from screens.key_shares import by_material, evidence_words, token_sum
 from screens.keys.words import absent, key_facts, kind_words, material_note, state_words
-from screens.routes import TokensBehind
+from screens.routes import TokensRoute
 from screens.signs import SIGNS
 from screens.use.lines import BLANK, NAME_CELLS, fact
 from screens.widgets.cells import bar, cut, fit
@@ -50,7 +50,7 @@ def _title(key: KeyState, status: Status | None, now: datetime) -> Line:
         "    ",
         (counted(count, "token") if count is not None else "", "bold"),
     )
-    return Line(content, TokensBehind(_filter(key)), hint="Enter: the tokens under this key.")
+    return Line(content, TokensRoute(_filter(key)), hint="Enter: the tokens under this key.")
 
 
 def _filter(key: KeyState) -> str:
@@ -92,7 +92,7 @@ def material_lines(key: KeyState, status: Status | None, now: datetime, width: i
         )
         if not count or material_id is None:
             return Line(content)
-        tokens_of_it = TokensBehind(f"{_filter(key)} material:{material_id[:12]}*")
+        tokens_of_it = TokensRoute(f"{_filter(key)} material:{material_id[:12]}*")
         return Line(content, tokens_of_it, hint="Enter: the tokens under this key material.")
 
     for number in range(len(key.materials), 0, -1):

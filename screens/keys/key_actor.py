@@ -14,7 +14,7 @@ from screens.keys.change_dialog import ChangeDialog
 from screens.keys.choose_grant import ChooseGrant
 from screens.keys.create_dialog import CreateDialog
 from screens.main_screen import MainScreen
-from screens.routes import Followed, KeyUseBehind, PolicyBehind, RotationBehind, WatchBehind
+from screens.routes import Followed, KeyUseRoute, PolicyRoute, RotationRoute, WatchRoute
 from screens.widgets.ask_text import AskText
 from screens.widgets.plan_dialog import UNCHANGED
 
@@ -36,12 +36,12 @@ class KeyActor(MainScreen):
     def do_policy(self) -> None:
         """To who may do what with the key."""
         if self.key_in_hand is not None:
-            self.post_message(Followed(PolicyBehind(self.key_in_hand)))
+            self.post_message(Followed(PolicyRoute(self.key_in_hand)))
 
     def do_use(self) -> None:
         """To how the key was used, and by whom."""
         if self.key_in_hand is not None:
-            self.post_message(Followed(KeyUseBehind(self.key_in_hand)))
+            self.post_message(Followed(KeyUseRoute(self.key_in_hand)))
 
     def do_watch(self, from_: str) -> None:
         """To every use of the key as it comes, from now on or from the time that is named."""
@@ -56,7 +56,7 @@ class KeyActor(MainScreen):
         if begin > now:
             self.say("That time is in the future; enter a past time.", trouble=True)
             return
-        self.post_message(Followed(WatchBehind(key, begin)))
+        self.post_message(Followed(WatchRoute(key, begin)))
 
     @work(exclusive=True, group="write")
     async def do_replace(self, by: str) -> None:
@@ -73,7 +73,7 @@ class KeyActor(MainScreen):
             question = AskText(f"Manual rotation: {UNCHANGED}", about, optional=True)
             given = await self.app.push_screen_wait(question)
         if given is not None:
-            self.post_message(Followed(RotationBehind(key, given.strip() or None)))
+            self.post_message(Followed(RotationRoute(key, given.strip() or None)))
 
     @work(exclusive=True, group="write")
     async def do_move_tokens(self) -> None:

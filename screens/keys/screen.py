@@ -17,7 +17,7 @@ from screens.keys.detail import key_lines
 from screens.keys.key_actor import KeyActor
 from screens.keys.listing import EXAMPLE, LISTING
 from screens.list_screen import ListScreen
-from screens.routes import KeyBehind
+from screens.routes import KeyRoute
 from screens.widgets.hint_line import HintLine
 from screens.widgets.notice import Notice
 from screens.widgets.table.pane import TablePane
@@ -99,9 +99,9 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
             name = Content.assemble((self.facts.key_words.long(key.key_arn), "bold"))
             glance.update(Content("\n").join([name, *(line.content for line in lines)]), layout=False)
 
-    def behind(self, row: KeyState) -> KeyBehind:
+    def route_of(self, row: KeyState) -> KeyRoute:
         """The whole key."""
-        return KeyBehind(row.key_arn)
+        return KeyRoute(row.key_arn)
 
 
 def _hint(key: KeyState) -> str:

@@ -8,7 +8,7 @@ from textual.content import Content
 
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.keys.status import Status
-from screens.routes import TokensBehind
+from screens.routes import TokensRoute
 from screens.signs import format_style
 from screens.widgets.cells import fit, fit_middle
 from screens.widgets.line_list import Line, line
@@ -39,7 +39,7 @@ def column_lines(status: Status, width: int) -> list[Line]:
         *(
             Line(
                 _row(column.column, column.tokens, column.by_format, name_width, cells),
-                TokensBehind(_filter(column.column)),
+                TokensRoute(_filter(column.column)),
                 hint="Enter: the tokens of this column.",
             )
             for column in status.by_column

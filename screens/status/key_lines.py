@@ -12,7 +12,7 @@ from crypto_core.keys.status import KeyShare, Status
 from screens.ages import ago, day
 from screens.key_shares import by_material, evidence_words, token_sum
 from screens.key_words import KeyWords
-from screens.routes import KeyBehind, TokensBehind
+from screens.routes import KeyRoute, TokensRoute
 from screens.status.key_columns import KeyColumns
 from screens.widgets.line_list import Line
 
@@ -32,11 +32,11 @@ def key_lines(status: Status, keys: KeyWords, now: datetime, width: int) -> list
     if unknown:
         row = columns.key("unknown key", token_sum(unknown), ("?", "$warning"), "", evidence_words(unknown))
         hint = f"Enter: these tokens. {_notes(unknown)}"
-        lines.append(Line(row, TokensBehind("key:unknown"), hint))
+        lines.append(Line(row, TokensRoute("key:unknown"), hint))
     rest = status.tokens - token_sum(status.keys)
     if rest:
         row = columns.key("no KMS key", rest, ("-", "$muted"), "", ("not encrypted", "$muted"))
-        lines.append(Line(row, TokensBehind(_WITHOUT_KEY), "Enter: these tokens."))
+        lines.append(Line(row, TokensRoute(_WITHOUT_KEY), "Enter: these tokens."))
     return lines
 
 
@@ -50,7 +50,7 @@ def _key(shares: Sequence[KeyShare], keys: KeyWords, now: datetime, columns: Key
     lines = [
         Line(
             columns.key(name, token_sum(shares), word, used, evidence_words(shares)),
-            KeyBehind(arn),
+            KeyRoute(arn),
             f"Enter: the key, its materials and rotation. {_notes(shares)}",
         )
     ]

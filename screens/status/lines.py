@@ -1,4 +1,4 @@
-"""Are we all right? One line says it, then the problems, worst first, each leading to what is behind it."""
+"""Are we all right? One line answers; the problems follow, worst first, each leading to its rows or key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from textual.content import Content
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.status import Problem, Status
 from crypto_core.text.counting import counted
-from screens.routes import KeyBehind, TokensBehind
+from screens.routes import KeyRoute, TokensRoute
 from screens.signs import SIGNS
 from screens.widgets.cells import cut, fit, percent, spread
 from screens.widgets.line_list import Line, line
@@ -64,9 +64,9 @@ def _problem(problem: Problem, count_width: int, title_width: int, room: int) ->
         (cut(problem.where, room - title_width), "$muted"),
     )
     if problem.filter is not None:
-        return Line(content, TokensBehind(problem.filter), f"Enter: these tokens. {problem.remedy}")
+        return Line(content, TokensRoute(problem.filter), f"Enter: these tokens. {problem.remedy}")
     if problem.key_arn is not None:
-        return Line(content, KeyBehind(problem.key_arn), f"Enter: the key. {problem.remedy}")
+        return Line(content, KeyRoute(problem.key_arn), f"Enter: the key. {problem.remedy}")
     return Line(content, hint=problem.remedy)
 
 

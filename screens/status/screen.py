@@ -15,7 +15,7 @@ from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.main_screen import MainScreen
-from screens.routes import KeyBehind
+from screens.routes import KeyRoute
 from screens.status.column_lines import column_lines
 from screens.status.key_lines import key_lines
 from screens.status.lines import answer_lines
@@ -132,7 +132,7 @@ class StatusScreen(MainScreen):
         from screens.jobs.choose_tokens import under
 
         target, chosen = self.target_in_hand, None
-        if isinstance(target, KeyBehind):
+        if isinstance(target, KeyRoute):
             chosen = under(target.key_arn, self.facts.status.value, self.facts)
         await begin_job(self, chosen)
 

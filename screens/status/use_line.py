@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.lists.paging import Query
-from screens.routes import EventsBehind
+from screens.routes import EventsRoute
 from screens.widgets.line_list import Line, line
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def use_lines(use: RecentUse | None) -> Sequence[Line]:
     if use.new_principals is not None:
         sign = "▲ " if use.new_principals else ""
         parts += [" · ", (f"{sign}new principals {use.new_principals:,}", "$warning" if sign else "")]
-    return (line(*parts, target=EventsBehind(SHOWN), hint="Enter: the events of the last 24 hours."),)
+    return (line(*parts, target=EventsRoute(SHOWN), hint="Enter: the events of the last 24 hours."),)
 
 
 def _bars(histogram: Histogram | None) -> str:

@@ -10,7 +10,7 @@ from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.keys import KeyUseSummary
 from screens.facts import Facts
-from screens.routes import EventsBehind, KeyBehind
+from screens.routes import EventsRoute, KeyRoute
 from screens.use.lines import BLANK, day_lines, fact, gap_lines, group_lines, group_text, span_words, who
 from screens.widgets.line_list import Line, line
 
@@ -54,19 +54,19 @@ def key_use_lines(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[L
 
 def _glance(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[Line]:
     for place, arn in enumerate(answer.keys.arns or (answer.keys.name,)):
-        target = KeyBehind(arn) if answer.keys.arns else None
+        target = KeyRoute(arn) if answer.keys.arns else None
         yield fact("" if place else "key", arn, width, target=target, hint="Enter: the key.", whole_end=True)
     if answer.keys.aliases:
         yield fact("called", ", ".join(answer.keys.aliases), width)
-    events = EventsBehind(answer.filter) if answer.events else None
+    events = EventsRoute(answer.filter) if answer.events else None
     outcome = f"{answer.events:,}, failed {answer.failed:,}, denied {answer.denied:,}"
     seen = f"   {span_words(answer.first, answer.last, facts.clock())}" if answer.events else ""
     yield fact("events", f"{outcome}{seen}", width, target=events)
     if answer.by_service:
-        way = EventsBehind(f"{answer.filter} service")
-        yield fact("of them", f"{answer.by_service:,} made by AWS services", width, target=way)
+        route = EventsRoute(f"{answer.filter} service")
+        yield fact("of them", f"{answer.by_service:,} made by AWS services", width, target=route)
     if answer.by_alias:
         words = f"{counted(answer.by_alias, 'further event')} by alias alone, maybe of another key then"
-        way = EventsBehind(term("key", *answer.keys.aliases))
+        route = EventsRoute(term("key", *answer.keys.aliases))
         hint = "Enter: events with one of its aliases, these among them."
-        yield fact("possible", words, width, style="$warning", target=way, hint=hint)
+        yield fact("possible", words, width, style="$warning", target=route, hint=hint)

@@ -14,7 +14,7 @@ from crypto_core.trail.store.tallies import Day, EventTally, Tallies
 from screens.event_filters import term
 from screens.facts import Facts
 from screens.moments import clock_time
-from screens.routes import EventsBehind
+from screens.routes import EventsRoute
 from screens.widgets.cells import bar, cut, fit, fit_middle
 from screens.widgets.line_list import Line, line
 
@@ -133,14 +133,12 @@ def group_lines(
             width,
             facts,
             lead=lead,
-            target=EventsBehind(narrowed(expression, found.fields, row.texts)),
+            target=EventsRoute(narrowed(expression, found.fields, row.texts)),
             hint=f"{hint} {whole}",
         )
     if found.others:
         words = f"… and {found.others:,} more, with {found.rest:,} events"
-        yield line(
-            (f"  {words}", "$muted"), target=EventsBehind(expression), hint="Enter: all of the events."
-        )
+        yield line((f"  {words}", "$muted"), target=EventsRoute(expression), hint="Enter: all of the events.")
 
 
 def group_text(row: EventTally) -> str:
@@ -181,7 +179,7 @@ def day_lines(days: Sequence[Day], expression: str, width: int) -> Iterator[Line
             (bar(day.events / peak if peak else 0.0, room), "$accent"),
             (fit(f"{day.events:,}", NUMBER_CELLS, right=True), "bold"),
             (fit(failed_words(day.failed)[0], NUMBER_CELLS, right=True), failed_words(day.failed)[1]),
-            target=EventsBehind(f"{expression} {within}"),
+            target=EventsRoute(f"{expression} {within}"),
             hint="Enter: the events of this day.",
         )
 

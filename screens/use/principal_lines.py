@@ -9,7 +9,7 @@ from crypto_core.trail.use.blast_radius import BlastRadius, Reachable, tokens_of
 from crypto_core.trail.use.radius import MAKES
 from crypto_core.trail.use.tokens import OPENED, UNNAMED
 from screens.facts import Facts
-from screens.routes import EventsBehind, TokensBehind
+from screens.routes import EventsRoute, TokensRoute
 from screens.use.lines import (
     BLANK,
     POSSIBLE,
@@ -61,7 +61,7 @@ def principal_lines(answer: BlastRadius, width: int, facts: Facts) -> Iterator[L
 
 
 def _glance(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
-    named, by = answer.who, EventsBehind(answer.who.filter)
+    named, by = answer.who, EventsRoute(answer.who.filter)
     for place, arn in enumerate(named.arns or (named.name,)):
         yield fact("" if place else "principal", arn, width, style="bold", whole_end=True)
     if named.further:
@@ -71,17 +71,17 @@ def _glance(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
     outcome = f", failed {answer.failed:,}, denied {answer.denied:,}"
     seen = span_words(answer.first, answer.last, facts.clock()) if answer.events else ""
     yield fact("events", f"{answer.events:,}{outcome}   {seen}", width, target=by)
-    way = EventsBehind(f"{named.filter} {OPENED} token:*") if answer.opened.rows else None
+    route = EventsRoute(f"{named.filter} {OPENED} token:*") if answer.opened.rows else None
     yield fact(
         "opened",
         f"{counted(tokens_of(answer.opened), 'token')}, each named by its records",
         width,
-        target=way,
+        target=route,
     )
     if answer.calls:
-        way = EventsBehind(f"{named.filter} {UNNAMED}")
+        route = EventsRoute(f"{named.filter} {UNNAMED}")
         words = f"{_at_most(answer)}, by {counted(answer.calls, 'call')} naming none"
-        yield fact("possible", words, width, style="$warning", target=way, hint="Enter: these calls.")
+        yield fact("possible", words, width, style="$warning", target=route, hint="Enter: these calls.")
 
 
 def _at_most(answer: BlastRadius) -> str:
@@ -108,7 +108,7 @@ def _could(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
             yield line((words, "$muted"))
     if answer.unknown_key:
         words = f"  and {counted(answer.unknown_key, 'v1 token')} whose key is not known"
-        yield line((words, "$muted"), target=TokensBehind("format:v1 key:unknown"), hint=ANY)
+        yield line((words, "$muted"), target=TokensRoute("format:v1 key:unknown"), hint=ANY)
 
 
 def _reachable(one: Reachable, width: int, facts: Facts) -> Line:
@@ -122,6 +122,6 @@ def _reachable(one: Reachable, width: int, facts: Facts) -> Line:
         width,
         facts,
         lead=POSSIBLE,
-        target=TokensBehind(one.filter),
+        target=TokensRoute(one.filter),
         hint=f"{ANY} {one.key_arn}",
     )

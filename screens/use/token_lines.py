@@ -16,7 +16,7 @@ from crypto_core.trail.use.tokens import joined
 from screens.ages import ago, stamp
 from screens.event_filters import term
 from screens.facts import Facts
-from screens.routes import EventsBehind, KeyBehind, TokensBehind
+from screens.routes import EventsRoute, KeyRoute, TokensRoute
 from screens.use.lines import (
     BLANK,
     POSSIBLE,
@@ -62,8 +62,8 @@ def token_lines(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Lin
 
 def _stored(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Line]:
     ref, row = str(answer.ref), answer.stored
-    way = TokensBehind(f'reference:"{ref}"') if '"' not in ref else None
-    yield fact("token", ref, width, target=way, hint="Enter: the connection.", whole_end=True)
+    route = TokensRoute(f'reference:"{ref}"') if '"' not in ref else None
+    yield fact("token", ref, width, target=route, hint="Enter: the connection.", whole_end=True)
     if row is None:
         yield fact("stored as", "not known", width, style="$warning")
         return
@@ -77,7 +77,7 @@ def _stored(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Line]:
             *([f"material {generation}"] if generation else []),
             f"({row.evidence.value})",
         ]
-        target = KeyBehind(row.key_arn) if row.key_arn else None
+        target = KeyRoute(row.key_arn) if row.key_arn else None
         yield fact("stored as", " ".join(words), width, target=target, hint="Enter: the key.")
     if row.created_at is not None:
         now = facts.clock()
@@ -91,7 +91,7 @@ def _exact(named: NamedUse, width: int, facts: Facts) -> Line:
         return fact("exact", "no event names this token", width, style="$muted")
     counts = f"opened {named.opened:,}×, sealed {named.sealed:,}×, failed {named.failed:,}×"
     seen = span_words(named.first, named.last, facts.clock())
-    return fact("exact", f"{counts}   {seen}", width, target=EventsBehind(named.filter))
+    return fact("exact", f"{counts}   {seen}", width, target=EventsRoute(named.filter))
 
 
 def _possible(could: Sequence[MaterialUse], width: int, facts: Facts) -> Line:
@@ -107,7 +107,7 @@ def _possible(could: Sequence[MaterialUse], width: int, facts: Facts) -> Line:
 def _named(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
     """Facts: each of these events names the token."""
     words = f"Exact: {counted(named.events, 'event')} with its name"
-    yield Line(Content.assemble((words, "bold")), EventsBehind(named.filter), THESE)
+    yield Line(Content.assemble((words, "bold")), EventsRoute(named.filter), THESE)
     yield from _by_principal(named, width, facts)
     yield BLANK
 
@@ -140,7 +140,7 @@ def _by_principal(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
             (tally.first, tally.last),
             width,
             facts,
-            target=EventsBehind(narrowed(named.filter, ("principal",), (arn,))),
+            target=EventsRoute(narrowed(named.filter, ("principal",), (arn,))),
             hint=f"Enter: what it did with this token. {arn}",
         )
     if named.rows.others:
@@ -155,7 +155,7 @@ def _could(use: MaterialUse, width: int, facts: Facts) -> Iterator[Line]:
     until = f", until {stamp(use.replaced_at, facts.clock())}" if use.replaced_at else ""
     title = f"Possible, never certain: calls under {facts.key_words.long(use.key_arn)}{material}{until}"
     for number, line in enumerate(prose(title, width, style="bold $warning")):
-        yield line if number else replace(line, target=EventsBehind(use.filter), hint=EITHER)
+        yield line if number else replace(line, target=EventsRoute(use.filter), hint=EITHER)
     if not use.by:
         none = "No call in the store opened anything under it without naming a token."
         yield from prose(none, width, style="$muted")
@@ -171,6 +171,6 @@ def _could(use: MaterialUse, width: int, facts: Facts) -> Iterator[Line]:
             width,
             facts,
             lead=POSSIBLE,
-            target=EventsBehind(use.filter + value),
+            target=EventsRoute(use.filter + value),
             hint=f"{EITHER} {arn}",
         )

@@ -21,7 +21,7 @@ class UseScreen(AnswerScreen[Answer], Generic[Answer]):
     _written: tuple[tuple[object, ...], Sequence[Line]] = ((), ())
 
     def on_screen_suspend(self) -> None:
-        """Left, rather than covered by what lies behind a line: nobody waits for the answer."""
+        """Stop asking once the screen is closed, not merely covered by another one."""
         if self not in self.app.screen_stack:
             self.stop_asking()
 

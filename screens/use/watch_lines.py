@@ -12,7 +12,7 @@ from screens.ages import span, stamp
 from screens.event_filters import term
 from screens.facts import Facts
 from screens.moments import clock_time
-from screens.routes import EventBehind, EventsBehind, KeyBehind
+from screens.routes import EventRoute, EventsRoute, KeyRoute
 from screens.signs import Sign
 from screens.use.lines import BLANK, fact, gap_lines, prose, who
 from screens.use.watching import WatchedUses
@@ -35,7 +35,7 @@ def watch_lines(seen: WatchedUses, width: int, facts: Facts) -> Iterator[Line]:
     look, now = seen.look, facts.clock()
     for place, arn in enumerate(seen.keys.arns or (seen.keys.name,)):
         words = f"{facts.key_words.long(arn)}  {arn}"
-        target = KeyBehind(arn) if seen.keys.arns else None
+        target = KeyRoute(arn) if seen.keys.arns else None
         hint = "Enter: the key."
         yield fact("" if place else "key", words, width, target=target, hint=hint, whole_end=True)
     yield fact("since", stamp(look.since, now), width)
@@ -111,7 +111,7 @@ def _uses(seen: WatchedUses, width: int, facts: Facts) -> Iterator[Line]:
         since = seen.look.since.isoformat().replace("+00:00", "Z")
         expression = f"{term('key', seen.keys.ids[0])} since:{since}"
         hint = "Enter: all events of the key since then."
-        yield line((words, "$muted"), target=EventsBehind(expression), hint=hint)
+        yield line((words, "$muted"), target=EventsRoute(expression), hint=hint)
 
 
 def _who_cells(width: int) -> int:
@@ -137,4 +137,4 @@ def _use(use: KeyUse, width: int, facts: Facts) -> Line:
     late = "late  " if use.late else ""
     parts += [(late, "$warning"), (fit_middle(token, max(rest - len(late), 6)).rstrip(), "")]
     about = f"Enter: the event. {event.error_code or 'done'}, from {event.source_ip or '-'}"
-    return line(*parts, target=EventBehind(event.event_id), hint=about)
+    return line(*parts, target=EventRoute(event.event_id), hint=about)

@@ -1,4 +1,4 @@
-"""The ways between screens: modes, what lies behind a line, the way back, the line behind the colon."""
+"""Navigation: modes, screens opened from a line, the way back, and the command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from screens.keys.key_screen import KeyScreen
 from screens.keys.screen import KeysScreen
 from screens.log.screen import LogScreen
 from screens.navigation import DEEPEST
-from screens.routes import Followed, KeyBehind, TokensBehind
+from screens.routes import Followed, KeyRoute, TokensRoute
 from screens.status.screen import StatusScreen
 from screens.widgets.header import Header
 from tests.screens.deck import LARGE, Deck, deck
@@ -163,7 +163,7 @@ async def test_the_breadcrumb_names_every_screen_of_the_way_and_a_click_leads_th
 async def test_how_deep_one_can_go_is_bounded() -> None:
     async with deck() as d:
         for number in range(DEEPEST + 3):
-            target = TokensBehind("provider:jira") if number % 2 else KeyBehind(CURRENT)
+            target = TokensRoute("provider:jira") if number % 2 else KeyRoute(CURRENT)
             d.app.screen.post_message(Followed(target))
             await d.settle()
         assert len(d.app.screen_stack) == DEEPEST + 1

@@ -1,4 +1,4 @@
-"""Every destination of a line has a screen that takes what the line says of it."""
+"""Every route has a screen that takes its fields."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DESTINATIONS = [
 
 @pytest.mark.parametrize("destination", DESTINATIONS)
 def test_a_screen_takes_the_fields_of_its_destination(destination: type) -> None:
-    if destination is routes.EventsNarrowed:  # leads back to a list that is open
+    if destination is routes.NarrowedEventsRoute:  # leads back to a list that is open
         assert destination not in SCREENS
         return
     screen = load_screen(SCREENS[destination])
