@@ -26,7 +26,7 @@ class AnswerScreen(MainScreen, Generic[Answer]):
     ASKING: ClassVar[str] = "Asking KMS…"
     """What stands there before the first answer."""
     LIMIT: ClassVar[float] = LIMIT_SECONDS
-    """Seconds after which nobody waits for an answer any more."""
+    """Seconds after which a call is given up."""
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
@@ -71,7 +71,7 @@ class AnswerScreen(MainScreen, Generic[Answer]):
         return self._trouble
 
     def knows(self, answer: Answer, at: datetime | None) -> None:
-        """Begin with what was learnt elsewhere."""
+        """Start from facts that another screen has loaded."""
         self.answer, self._at = answer, at
 
     def ask_anew(self) -> None:

@@ -27,7 +27,7 @@ class PendingCall(Generic[T]):
         self.waiting = True
 
     def drop(self) -> None:
-        """Nobody waits for the answer any more: end the call, as far as it can be ended."""
+        """The answer is no longer needed: cancel the call as far as possible."""
         self.waiting = False
         self._stop_timer()
         self.cancellation.set()
@@ -39,7 +39,7 @@ class PendingCall(Generic[T]):
             self.cancellation.set()
 
     def answer(self, answer: T | Trouble) -> None:
-        """Pass the answer on, unless nobody waits for it."""
+        """Pass the answer on if it is still wanted."""
         if self.waiting:
             self.waiting = False
             self._stop_timer()

@@ -51,7 +51,7 @@ def _run(future: Future[T], fn: Callable[..., T], args: tuple[Any, ...], kwargs:
 @dataclass(frozen=True, slots=True)
 @cleans(message=2_000, remedy=2_000)
 class Trouble:
-    """Why a call gave no answer, as the operator reads it: what happened, and what can be done."""
+    """Why a call failed, in the operator's words: what happened, and what to do."""
 
     message: str
     remedy: str = ""

@@ -15,7 +15,7 @@ from crypto_core.text.cleaning import shortened
 from crypto_core.trail.query import parse
 
 FIRST = "-service since:24h"
-"""What the list of events shows where nobody asked for anything else."""
+"""The default filter of the list of events."""
 
 LATE = timedelta(minutes=15)
 """How late CloudTrail may tell of an event."""

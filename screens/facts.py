@@ -48,7 +48,7 @@ class Loaded(Generic[T]):
     took: float = 0.0
     """Seconds that the last answer took."""
     tried: datetime | None = None
-    """When it was last asked for in vain; None where there was an answer since."""
+    """When it last failed to load; None once it has loaded again."""
 
 
 class Facts:
@@ -81,7 +81,7 @@ class Facts:
         self.key_words = KeyWords()
         """Names for the keys that are known by now."""
         self.epoch = 0
-        """Counts the changes of context: what was learnt in an earlier one is about another place."""
+        """Counts the changes of context: facts from an earlier one are about another place."""
         self._moment: tuple[float, datetime] | None = None
         self._app = app
         self._changed: Signal[None] = Signal(app, "facts")
@@ -107,7 +107,7 @@ class Facts:
         self._changed.subscribe(node, callback)
 
     def use(self, services: Services) -> None:
-        """Go on in another context: forget what was learnt, and ask there."""
+        """Switch to another context: forget all facts and load them anew there."""
         self._drop_all()
         self.services = services
         self.epoch += 1
@@ -149,7 +149,7 @@ class Facts:
         return self._left
 
     def leave(self) -> None:
-        """Tell the calls that are under way that nobody waits for them any more."""
+        """Cancel the calls in flight; their answers are no longer needed."""
         self._left = True
         self._drop_all()
 

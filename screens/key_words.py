@@ -1,4 +1,4 @@
-"""What keys and their materials are called on a row, as far as KMS told."""
+"""Names of keys and key materials in a row, as far as KMS reports them."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
     TEXT: ClassVar[type[LineList]] = LineList
     """The page, where the body is one."""
     EVERY: ClassVar[float] = 30.0
-    """Seconds between refreshes where nobody chose."""
+    """Seconds between refreshes by default."""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (180, "-vast")]  # noqa: RUF012 - declared so by Screen
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012 - declared so by Screen
 
@@ -73,7 +73,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
 
     @property
     def tried(self) -> datetime | None:
-        """When it was last asked for in vain; None where there was an answer."""
+        """When it last failed to load; None once it has loaded."""
         return None
 
     @property
@@ -156,7 +156,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
         event.origin = self
 
     def on_paste(self, event: Paste) -> None:
-        """What no field took may be meant for one that a key before it opens: look again after that key."""
+        """A key that no field took may be for a field that an earlier key opens: offer it again then."""
         self.app.call_later(self._pass_on, event.text)
 
     def _pass_on(self, text: str) -> None:
@@ -175,7 +175,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
         self.query_one(Header).say(path, note, at, asking=asking, rhythm=self.refreshing.words)
 
     def refresh_hints(self, *state: object) -> None:
-        """Look again at what can be done, if that on which it depends is something else than last time."""
+        """Refresh the available actions if what they depend on has changed."""
         state = (*state, self.facts.read_only)
         if state != self._state:
             self._state = state

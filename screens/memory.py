@@ -51,7 +51,7 @@ class Memory:
         self._save = save
 
     def history(self, name: str) -> list[str]:
-        """Return what was typed there, the newest last."""
+        """Return the history of a field, the newest last."""
         return _texts(self._section("history").get(name))
 
     def remember(self, name: str, text: str) -> None:
@@ -101,7 +101,7 @@ class Memory:
         self._put("columns", table, [list(columns.chosen), dict(columns.widths or {})])
 
     def interval(self, screen: str) -> float | None:
-        """Return the seconds between a screen's refreshes, 0 for never, None where nobody chose."""
+        """Return the seconds between a screen's refreshes, 0 for never, None for the default."""
         value = self._section("intervals").get(screen)
         return float(value) if isinstance(value, int | float) and 0 <= value <= 86_400 else None
 

@@ -95,7 +95,7 @@ def result_lines(result: RunResult, *, most: int | None = SHOWN) -> Iterator[Sty
 
 
 def loss_lines(plan: JobPlan) -> Iterator[StyledLine]:
-    """Yield who would lose access by a job, nothing where nobody would."""
+    """Yield the principals that would lose access through a job, if any."""
     if plan.losses:
         many = counted(len(plan.losses), "principal")
         yield BAD, (f"{many} would lose access to these tokens:", "bold")

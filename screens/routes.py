@@ -157,7 +157,7 @@ class EntriesRoute:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalsRoute:
-    """What waits for a second identity."""
+    """Pending approvals."""
 
 
 class Followed(Message):

@@ -156,7 +156,7 @@ class KeydeckApp(Actor, App[None]):
             event.prevent_default()
 
     def on_unmount(self) -> None:
-        """Tell the calls that are under way that nobody waits for them."""
+        """Cancel the calls in flight."""
         self.facts.leave()
         self._terminal_title.restore()
 

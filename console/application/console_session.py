@@ -65,7 +65,7 @@ def _run(*, read_only: bool | None, screen: str, settings: Settings | None, reme
 
 
 def _say_left(jobs: tuple[int, ...], *, stays: bool = True) -> None:
-    """Say which jobs nobody here works on any more: where they stand is in the database, if that stays."""
+    """Report the jobs that this console stops working on; the database keeps their progress, if it lasts."""
     from console.printed.printing import say
 
     for job in jobs:

@@ -114,7 +114,7 @@ class ConsoleContexts:
         return tuple(sorted(jobs))
 
     def wait(self, seconds: float) -> None:
-        """Wait for what was asked to end by `close`, for that long at most."""
+        """Wait that long at most for the calls that `close` cancelled."""
         for one in self._processes:
             one.wait(seconds)
 

@@ -1,4 +1,4 @@
-"""How an action is done: whoever can do it, whether it may be done now, and the keys that lead to it."""
+"""Performs actions: who handles one, whether it is available now, and its keys."""
 
 from __future__ import annotations
 

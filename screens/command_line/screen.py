@@ -1,4 +1,4 @@
-"""The line that a command is typed in, with what it may be and what was typed before."""
+"""The command line, with completion and history."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CommandChoice:
 
 
 class CommandLine(ModalScreen[str | None]):
-    """Returns what was typed, None if nothing was."""
+    """Returns the typed text, None without any."""
 
     DEFAULT_CSS = """
     CommandLine {
@@ -87,7 +87,7 @@ class CommandLine(ModalScreen[str | None]):
         self._show()
 
     def type_ahead(self, text: str) -> None:
-        """Take what was typed before the line could be typed in."""
+        """Insert the keys that were pressed before the line had the focus."""
         if not self._ready:
             self._early += text
         elif text == ENTER:
@@ -110,7 +110,7 @@ class CommandLine(ModalScreen[str | None]):
         self._show()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Give back what was typed."""
+        """Return the typed command."""
         self._submit(event.value)
 
     def _submit(self, text: str) -> None:
@@ -121,13 +121,13 @@ class CommandLine(ModalScreen[str | None]):
         self.dismiss(None)
 
     def action_recall(self, direction: int) -> None:
-        """Show what was typed earlier or later."""
+        """Show an earlier or later command."""
         field = self.query_one(Input)
         self._at = -1
         self._set(self._recall.step(direction, field.value))
 
     def action_complete(self, direction: int) -> None:
-        """Take the next of the commands that what was typed may become."""
+        """Take the next completion of the typed text."""
         found = self._completions()
         if not found:
             return
@@ -151,7 +151,7 @@ class CommandLine(ModalScreen[str | None]):
         return [c.command + (" " if c.argument else "") for c in self._matching()]
 
     def _matching(self) -> list[CommandChoice]:
-        """Commands that begin with what was typed, then those that hold it, then those it explains."""
+        """Commands that begin with the typed text, then those that contain it, then those explained by it."""
         name = self._typed.strip().removeprefix(":").lower().partition(" ")[0]
         if not name:
             return list(self._choices)

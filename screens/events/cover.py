@@ -1,4 +1,4 @@
-"""What the list of events covers: what is hidden from it, what was fetched, and why it may be empty."""
+"""What the list of events covers: the hidden events, the fetched periods, and why it may be empty."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from screens.widgets.cells import spread
 _ROOMY = 96
 """Cells from which on what can be done, and the store's number of events, have room too."""
 MOST_GAPS = 2
-"""Gaps that are told in full where the screen is tall."""
+"""Gaps listed in full on a tall screen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The line above the bars: what the list of events hides and what was fetched, counted in workers."""
+"""The line above the bars: hidden events and fetched periods, counted in workers."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class CoverLine(Static):
         self.show()
 
     def count(self, expression: str) -> None:
-        """Ask for everything about a filter; what was asked for before is dropped."""
+        """Load everything about a filter; earlier requests are dropped."""
         self._expression = expression
         summary = self._facts.services.events.summary
         self._ask("summary", lambda c: summary(expression, cancelled=c), self._know_summary)

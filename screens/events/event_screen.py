@@ -148,6 +148,6 @@ class EventScreen(AnswerScreen[EventPage]):
 
 
 def identity(facts: Facts) -> str:
-    """Return who the operator is, as far as AWS said."""
+    """Return the operator's identity, as far as AWS reports it."""
     place = facts.surroundings.value
     return place.identity if place is not None else ""

@@ -23,7 +23,7 @@ PLAIN = Sign("·", "$muted")
 
 
 def sign_of(row: StoredEvent) -> Sign:
-    """Return what stands first of all: what a person has looked at calls for nobody any more."""
+    """Return the sign in the first column: a reviewed event needs no further attention."""
     if row.reviewed_at is not None:
         return REVIEWED
     if row.event.failed:
@@ -34,7 +34,7 @@ def sign_of(row: StoredEvent) -> Sign:
 
 
 def principal_words(principal: Principal) -> str:
-    """Return the short name; people, root and the console are told apart by a sign and a word."""
+    """Return the short name; people, root and the console are marked by a sign and a word."""
     name = principal.name or principal.kind or "-"
     if not principal.is_human:
         return name

@@ -71,7 +71,7 @@ class Pulling:
             self._asked.cancel(STOPPED)
 
     def drop(self) -> None:
-        """Fetch no more, and tell nobody."""
+        """Stop fetching, without a message."""
         if self._asked is not None:
             self._asked.drop()
         self._stop_timer()

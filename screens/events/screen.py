@@ -90,7 +90,7 @@ class EventsScreen(ListScreen[StoredEvent]):
 
     @property
     def cover(self) -> CoverLine:
-        """What is hidden from the list, and what was fetched."""
+        """The hidden events, and the fetched periods."""
         return self.query_one(CoverLine)
 
     @property
@@ -121,7 +121,7 @@ class EventsScreen(ListScreen[StoredEvent]):
     def _ask(
         self, what: str, call: Callable[[Cancellation], Any], then: Callable[[Any], None], limit: float = 90.0
     ) -> None:
-        """Ask in a worker of its own; what was asked for before under this name is dropped."""
+        """Ask in a worker of its own; an earlier request of this name is dropped."""
         before = self._asked.get(what)
         if before is not None:
             before.drop()

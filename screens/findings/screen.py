@@ -32,7 +32,7 @@ from screens.widgets.plan_dialog import UNCHANGED
 from screens.widgets.table.pane import TablePane
 
 DAYS = 30
-"""For how long a finding is suppressed unless somebody says otherwise."""
+"""For how long a finding is suppressed by default."""
 
 
 class FindingsScreen(ListScreen[Finding]):
@@ -79,7 +79,7 @@ class FindingsScreen(ListScreen[Finding]):
         self.facts.ask_trail()
 
     def show_facts(self) -> None:
-        """List the findings that are known now; ask for them when nobody has."""
+        """List the known findings; load them if that has not happened yet."""
         fact, trail = self.facts.posture, self.facts.trail
         if self.is_current:
             # Asking tells of itself, and so leads here again.
@@ -99,7 +99,7 @@ class FindingsScreen(ListScreen[Finding]):
         self.show_list()
 
     def on_screen_resume(self) -> None:
-        """Come back to what may have been asked for by nobody yet."""
+        """Load the findings if that has not happened yet."""
         super().on_screen_resume()
         if self.is_mounted and self.query(TablePane):
             self.show_facts()
@@ -227,7 +227,7 @@ def suppressed_lines(suppressed: Iterable[Suppressed]) -> list[Content]:
 
 
 def finding_lines(finding: Finding) -> list[Content]:
-    """Return a finding whole: what, about what, what was seen, what to do, which controls it serves."""
+    """Return a whole finding: title, subject, evidence, remedy and controls."""
     sign = SIGNS[finding.severity]
     rows = [Content.assemble(sign, " ", (finding.severity.value, sign.style), "  ", (finding.title, "bold"))]
     for name, text in finding_facts(finding):

@@ -101,7 +101,7 @@ class DecideDialog(Dialog[bool | None]):
 
 
 def plan_lines(request: Approval, facts: Facts) -> list[Content]:
-    """Return who asks for what until when, and the plan as it was shown to them."""
+    """Return the requester, the request, its expiry, and the plan as the requester saw it."""
     now = facts.clock()
     lines = [
         Content.assemble((request.summary, "bold")),

@@ -1,4 +1,4 @@
-"""What waits for a second identity, and what was decided of late."""
+"""Approvals: pending requests, and recent decisions."""
 
 from __future__ import annotations
 

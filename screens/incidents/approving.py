@@ -1,4 +1,4 @@
-"""Requests for approval that this console waits for: asked for as they go, and said in a sentence."""
+"""The approvals that this console waits for: polled, and summed up in a sentence."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ApprovalRequests:
 
 
 def request_words(waiting: Waiting | None, known: Sequence[Approval], now: datetime) -> tuple[str, bool]:
-    """Return what is said of a request, "" for none, and whether it was approved."""
+    """Return a sentence about a request, "" for none, and whether it was approved."""
     if waiting is None:
         return "", False
     request = next((one for one in known if str(one.id) == waiting.request), None)

@@ -1,4 +1,4 @@
-"""The way to a new incident, from wherever something was seen."""
+"""Starts an incident from a finding, an event, a key or a token."""
 
 from __future__ import annotations
 

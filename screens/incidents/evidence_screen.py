@@ -1,4 +1,4 @@
-"""Evidence: every piece with its hash, and the content of one as it was kept."""
+"""Evidence: every piece with its hash, and the stored content of one."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def readable(text: str) -> Sequence[str]:
 
 
 def _as_read(line: str) -> str:
-    """A line of JSON with its text as it would be written by hand: a query is pasted as it is seen."""
+    """A line of JSON with its text unescaped, so that a query can be pasted as shown."""
     found = _FIELD.fullmatch(line)
     if found is None or "\\" not in found["text"]:
         return line

@@ -43,7 +43,7 @@ class IncidentActor(MainScreen):
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts)
         self._unkept: dict[str, str] = {}
-        """By the dialog's title, what was typed until it is known to be kept: nobody types it twice."""
+        """By the dialog's title, the typed text until it is stored: it never has to be typed twice."""
 
     @property
     def view(self) -> IncidentView | None:
@@ -116,7 +116,7 @@ class IncidentActor(MainScreen):
     # The step
 
     def do_act(self) -> None:
-        """Do what the step does, asked for everything that it can be told."""
+        """Run the step's action, with all of its inputs asked for."""
         self._act(everything=True)
 
     @work(exclusive=True, group="write")
@@ -238,7 +238,7 @@ class IncidentActor(MainScreen):
             )
 
     def _keep_text(self, title: str, keep: Callable[[IncidentService], object], words: str) -> None:
-        """Keep what was typed for `title`; then say so."""
+        """Store the text typed for `title`, and confirm it."""
         service = incident_work(self.facts)
         ask(
             self.app,
@@ -257,7 +257,7 @@ class IncidentActor(MainScreen):
         return text
 
     def _kept(self, title: str, call: Callable[[], Answer]) -> Answer:
-        """Return what a call that keeps a text returns; what was typed for `title` is forgotten then."""
+        """Return what the storing call returns; the text typed for `title` is forgotten then."""
         answer = call()
         self._unkept.pop(title, None)
         return answer
@@ -374,7 +374,7 @@ def _fits(name: str, view: IncidentView, step: StepView | None, running: bool) -
 
 
 def closing_words(view: IncidentView) -> str:
-    """Return what can be said of how an incident ended without knowing more, "" while steps are left."""
+    """Return a suggested outcome for an incident, "" while steps remain."""
     if view.current is not None:
         return ""
     states = [step.state for step in view.steps]

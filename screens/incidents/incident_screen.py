@@ -38,7 +38,7 @@ MOST_REST_SECONDS = 20.0
 MOST_TOOK = 0.2
 """What takes longer is not asked for less often: an incident is worked on by several."""
 JOIN_SECONDS = 5.0
-"""How often it is said that this operator is here."""
+"""How often this operator's presence is reported."""
 
 
 class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
@@ -53,7 +53,7 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
         super().__init__(facts)
         self.incident = incident
         self._seen: dict[str, CheckResult] = {}
-        """What checks said last, by step."""
+        """The last result of each step's check."""
         self._check_troubles: dict[str, str] = {}
         self._look: PendingCall[CheckResult] | None = None
         self._looked: dict[str, datetime] = {}
@@ -296,7 +296,7 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
         self._paint()
 
     def on_unmount(self) -> None:
-        """Nobody waits for a look any more; what was begun for a step goes on."""
+        """Drop pending checks; a step's running action continues."""
         self.stop_asking()
         for asked in (self._look, self._join):
             if asked is not None:

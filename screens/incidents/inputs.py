@@ -1,4 +1,4 @@
-"""What an action has to be told, a field each: a line, a choice, or a secret."""
+"""An action's inputs, a field each: a line, a choice, or a secret."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def needs_input(field: InputField) -> bool:
 
 
 def defaults(fields: Sequence[InputField]) -> dict[str, str]:
-    """Return what fields are where nobody says anything else."""
+    """Return the fields' defaults."""
     return {
         field.name: field.default or (field.choices[0][0] if field.choices and field.required else "")
         for field in fields
@@ -121,7 +121,7 @@ class InputsForm(VerticalScroll, can_focus=False):
             self.post_message(self.Filled())
 
     def take_inputs(self) -> Mapping[str, str | Secret] | None:
-        """Return what was entered, None where something is missing. Secret fields are empty from then on."""
+        """Return the entered values, None if one is missing. Secret fields are emptied."""
         for number, field in enumerate(self._fields):
             widget = self.query_one(f"#field-{number}")
             if field.required and isinstance(widget, Input) and not widget.value.strip():

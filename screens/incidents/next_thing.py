@@ -1,4 +1,4 @@
-"""What Enter does on a step, and how that is said."""
+"""What Enter does on a step, and its label."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ StepKey = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What was not done because a second identity has to approve it first."""
+    """A call that waits for a second identity's approval."""
 
     request: str
     message: str

@@ -1,4 +1,4 @@
-"""Incidents: which are open, at which step, and what waits for somebody?"""
+"""Incidents: which are open, at which step, and what needs attention?"""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from crypto_core.guard.approvals import Approval
 
 LEAD_SECONDS = 10.0
-"""How often it is asked what waits for somebody."""
+"""How often pending approvals and reminders are reloaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Lead:
 
 
 class IncidentsScreen(ListScreen[IncidentView]):
-    """All incidents, the open ones on top; above them, what waits for somebody."""
+    """All incidents, the open ones on top; above them, what needs attention."""
 
     CSS_PATH = "screen.tcss"
     NAME = "incidents"
@@ -113,7 +113,7 @@ class IncidentsScreen(ListScreen[IncidentView]):
 
 
 def lead_of(facts: Facts) -> Lead:
-    """Return what waits for somebody. Raises what the services raise."""
+    """Return what needs attention. Raises what the services raise."""
     gate = facts.services.approvals
     return Lead(
         incident_work(facts).drill_due(),
@@ -122,7 +122,7 @@ def lead_of(facts: Facts) -> Lead:
 
 
 def lead_lines(lead: Lead | Trouble) -> list[Content]:
-    """Return what waits for somebody, a line each."""
+    """Return what needs attention, a line each."""
     if isinstance(lead, Trouble):
         return [Content.assemble(("▲ ", "$warning"), f"Pending approvals are not known: {lead}")]
     lines = []

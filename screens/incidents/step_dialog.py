@@ -1,4 +1,4 @@
-"""A step's action: what it has to be told, then the plan, then the question whether it should run."""
+"""A step's action: its inputs, then the plan, then the confirmation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ROUNDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """What was agreed to, and what the action was told."""
+    """The confirmed plan and the action's inputs."""
 
     plan: ActionPlan
     consent: Consent
@@ -42,7 +42,7 @@ class Agreed:
 
 
 class StepDialog(PlanDialog[ActionPlan, Agreed]):
-    """Returns the plan with the operator's consent to it, else None. What was entered is gone then."""
+    """Returns the plan with the operator's consent, else None. The inputs are erased then."""
 
     DEFAULT_CSS = """
     StepDialog #typed { width: 48; }
@@ -50,7 +50,7 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
     LOOKING: ClassVar[str] = "Loading what is needed…"
 
     def __init__(self, facts: Facts, incident: int, step: StepView, *, everything: bool) -> None:
-        """Asked is for what the action can't do without, or, `everything`, for all it can be told."""
+        """Asks for the required inputs only or, with `everything`, for all of them."""
         super().__init__(facts, shortened(step.step.title, 60))
         self._incident = incident
         self._step = step.step.id
@@ -59,7 +59,7 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
         self._rounds = 0
 
     def on_unmount(self) -> None:
-        """Nothing that was entered stays, unless it was handed on: whoever has it then wipes it."""
+        """Erase the inputs, unless they were handed on: the receiver erases them then."""
         super().on_unmount()
         if not self._agreed:
             for value in self._inputs.values():
@@ -69,7 +69,7 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
     # What it has to be told
 
     def begin(self) -> None:
-        """Ask what the action has to be told."""
+        """Ask for the action's inputs."""
         self._rounds += 1
         fields, inputs = incident_work(self.facts).fields, dict(self._inputs)
         self._asked = ask(
@@ -101,7 +101,7 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
     @on(InputsForm.Filled)
     @on(Button.Pressed, "#preview")
     async def preview(self) -> None:
-        """Take what was entered, and go on."""
+        """Take the inputs and continue."""
         for form in self.query(InputsForm):
             taken = form.take_inputs()
             if taken is None:

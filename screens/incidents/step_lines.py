@@ -45,7 +45,7 @@ class StepNow:
     run: RunningCall | None = None
     outcome: CallResult | None = None
     waiting: str = ""
-    """What is said of the request for approval, "" where there is none."""
+    """A sentence about the request for approval, "" without one."""
     approved: bool = False
 
 

@@ -40,7 +40,7 @@ class IncidentTimelineScreen(UseScreen[IncidentView]):
 
     @property
     def crumb(self) -> tuple[str, str]:
-        """Whose timeline it is is said by the screen below."""
+        """The screen below names the incident."""
         return "Timeline", ""
 
     def ask_for(self, cancelled: Cancellation) -> IncidentView:

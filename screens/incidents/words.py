@@ -24,7 +24,7 @@ from screens.signs import Sign
 from screens.styled import BLANK, StyledLine, effect_lines
 
 PRESENT_SECONDS = 60
-"""Whoever was seen within that time is there."""
+"""An operator active within this time counts as present."""
 NEARLY = 0.8
 """From which part of its budget on a step is nearly over."""
 
@@ -41,7 +41,7 @@ def step_sign(step: StepView, current: StepView | None) -> Sign:
 
 
 def person(actor: str) -> str:
-    """Return whoever acted, as short as a name: ana of …:assumed-role/oncall/ana."""
+    """Return an identity's short name: ana of …:assumed-role/oncall/ana."""
     identity, _, role = actor.partition(", database role ")
     if role and not identity.startswith("arn:"):
         identity = role  # nobody knows who it was in AWS
@@ -49,7 +49,7 @@ def person(actor: str) -> str:
 
 
 def there(present: Iterable[Present], now: datetime) -> str:
-    """Return who works on an incident now: "ana + ben", "" for nobody."""
+    """Return the operators at work on an incident: "ana + ben", "" for none."""
     near = [p for p in present if (now - p.seen_at).total_seconds() <= PRESENT_SECONDS]
     return " + ".join(dict.fromkeys(person(p.actor) for p in near))
 
@@ -108,7 +108,7 @@ def started(view: IncidentView, step: StepView) -> datetime | None:
 
 
 def budget(view: IncidentView, step: StepView, now: datetime) -> Budget | None:
-    """Return how a step stands in its time; None where it has no budget and was not begun."""
+    """Return a step's time against its budget; None without a budget before it has started."""
     since = started(view, step)
     limit = step.step.budget_seconds
     allowed = span(timedelta(seconds=limit))

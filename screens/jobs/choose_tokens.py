@@ -22,7 +22,7 @@ _NUMBER, _NOTE = 10, 14
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What was chosen: the selection, and how many tokens it has as far as they were counted."""
+    """The chosen tokens: the selection, and its number if counted."""
 
     selection: Selection
     tokens: int
@@ -30,7 +30,7 @@ class Chosen:
 
 
 class ChooseTokens(ChoiceDialog[Chosen]):
-    """Returns what was chosen, None if the operator went back."""
+    """Returns the choice, None if the operator went back."""
 
     def __init__(self, facts: Facts) -> None:
         about = (

@@ -23,7 +23,7 @@ class Begun:
 
 
 class Proposal(PlanDialog[Plan, Begun], Generic[Plan]):
-    """Returns what has begun, None if nothing has, or if nobody waited: then it is in the list of jobs."""
+    """Returns the started job, None without one or if the operator left: then the list of jobs shows it."""
 
     BODY = 42
     LOOKING: ClassVar[str] = f"{LOOKING} Esc stops that."

@@ -18,7 +18,7 @@ from screens.widgets.table.pane import TablePane
 
 
 class JobsScreen(JobActor, ListScreen[JobView]):
-    """All jobs, the newest first, whoever began them and wherever they run."""
+    """All jobs, the newest first, on whatever host they started or run."""
 
     CSS_PATH = "screen.tcss"
     NAME = "jobs"

@@ -43,7 +43,7 @@ def how_to_work(view: JobView, facts: Facts) -> str:
 
 
 def restorable(view: JobView) -> bool:
-    """Return whether a job is at an end that can be undone: what was encrypted in place can't."""
+    """Return whether a job has ended and can be undone; encryption in place can't."""
     return view.state.ended and view.job.verb is not Verb.ENCRYPT and view.done > 0
 
 

@@ -78,7 +78,7 @@ class ChangeDialog(PlanDialog[ChangePlan, ChangeResult]):
 
 
 def result_content(result: ChangeResult) -> Content:
-    """Return what became of a change, and what is left to do."""
+    """Return the outcome of a change, and what remains to do."""
     next_steps = [BLANK, *((f"→ {step}",) for step in result.next_steps)]
     unjournaled = [BLANK, (WARNING, "not in the journal: ", result.unjournaled)]
     return painted(

@@ -1,4 +1,4 @@
-"""A change of a key in words: what it would do, and what became of it."""
+"""A change of a key in words: its plan and its outcome."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def outcome_lines(result: ChangeResult) -> Iterator[StyledLine]:
 
 
 def effect_facts(result: ChangeResult) -> Iterator[StyledLine]:
-    """Yield the key and what was read back of it."""
+    """Yield the key and the values read back from KMS."""
     if result.key_arn:
         yield ((result.key_arn, "$muted"),)
     yield from _facts(result.facts)

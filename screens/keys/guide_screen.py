@@ -1,4 +1,4 @@
-"""A manual rotation, step by step: what was seen, and exactly what to do next."""
+"""A manual rotation, step by step: the evidence, and exactly what to do next."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class GuideScreen(AnswerScreen[Guide]):
         return guide_lines(answer, width)
 
     def possible(self, action: Action) -> bool | None:
-        """Only what is to be typed somewhere can be copied."""
+        """Only commands and configuration lines can be copied."""
         if action.scope is ActionScope.ROTATION:
             return True if self.target_in_hand is not None else None
         return super().possible(action)
@@ -61,7 +61,7 @@ class GuideScreen(AnswerScreen[Guide]):
 
 
 def guide_lines(guide: Guide, width: int) -> list[Line]:
-    """Return a guide: where it stands, then each step with what was seen and what to do."""
+    """Return a guide: its status, then each step with its evidence and what to do."""
     done = sum(step.state is GuideStepState.DONE for step in guide.steps)
     words = "complete" if guide.complete else f"{done} of {len(guide.steps)} steps done"
     under = "not counted" if guide.tokens is None else counted(guide.tokens, "token")

@@ -67,7 +67,7 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
         super().ask_anew()
 
     def _keep_policy(self, answer: KeyPolicy | Trouble) -> None:
-        """Keep who may use the key; after trouble, what was known before stays."""
+        """Keep who may use the key; after a failure the earlier answer stays."""
         self._policy_asked = False
         if not (isinstance(answer, Trouble) and isinstance(self._policy, KeyPolicy)):
             self._policy = answer

@@ -50,7 +50,7 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
 
     @property
     def freshness(self) -> tuple[datetime | None, bool]:
-        """When KMS told of its keys."""
+        """When KMS last listed its keys."""
         return self.facts.keys.at, self.facts.keys.asking
 
     @property

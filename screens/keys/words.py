@@ -162,7 +162,7 @@ def absent(key: KeyState, part: str, otherwise: str) -> str:
 
 
 def material_note(key: KeyState, material: KeyMaterial, now: datetime) -> str:
-    """Return what is to be said of a material: that it is the current one, or when it expires."""
+    """Return a note on a material: that it is the current one, or when it expires."""
     if material.expires_at is not None:
         return f"expires {day(material.expires_at, now)}"
     if material.key_material_id == key.current_material_id:

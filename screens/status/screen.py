@@ -30,7 +30,7 @@ WIDEST = 150
 
 
 class StatusScreen(MainScreen):
-    """The census and the keys behind it on one page. What was learnt last stays while it's asked anew."""
+    """The census and its keys on one page. The last answer stays while a new one loads."""
 
     NAME = "status"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.STATUS,)

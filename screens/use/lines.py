@@ -25,7 +25,7 @@ ROOMY = 100
 """Cells from which on the first event of a group has room beside the last."""
 BLANK = Line(Content(""))
 POSSIBLE = "?"
-"""Stands before each line that tells what could have been, never what was."""
+"""Marks each line about possible use rather than recorded use."""
 THESE = "Enter: these events."
 
 
@@ -78,7 +78,7 @@ def counted_line(
     target: object = None,
     hint: str = THESE,
 ) -> Line:
-    """Return a group: what it is, its numbers, when it was seen first and last."""
+    """Return a group: its name, its counts, and its first and last event."""
     room = max(width - 2 - len(numbers) * NUMBER_CELLS - _time_cells(width), 8)
     now = facts.clock()
     parts: list[str | tuple[str, str]] = [

@@ -15,7 +15,7 @@ from screens.widgets.line_list import Line
 
 
 class PrincipalScreen(UseScreen[BlastRadius]):
-    """Facts are the tokens that records name. What is possible is told by key material, "at most"."""
+    """Facts are the tokens that records name. Possible ones are counted by key material, "at most"."""
 
     NAME = "principal"
     EVERY = 300.0

@@ -40,7 +40,7 @@ EITHER = "Enter: these calls. Each opened this token, or another one."
 
 
 def token_lines(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Line]:
-    """Yield the page: how the token is stored, what can be said of it, facts, possibilities, gaps."""
+    """Yield the page: how the token is stored, then facts, possibilities and gaps."""
     yield from _stored(answer, width, facts)
     yield _exact(answer.named, width, facts)
     if answer.could:

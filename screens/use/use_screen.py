@@ -26,7 +26,7 @@ class UseScreen(AnswerScreen[Answer], Generic[Answer]):
             self.stop_asking()
 
     def on_screen_resume(self) -> None:
-        """Ask again for what was left before it was there."""
+        """Load again if the screen was left before the answer came."""
         if self.is_mounted and self.answer is None and self.trouble is None:
             self.ask_anew()
 

@@ -1,4 +1,4 @@
-"""The watch over a key that nobody should use any more: every use as it comes to be known."""
+"""Watches a retired key: every use, as CloudTrail delivers it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class WatchScreen(UseScreen[WatchedUses]):
         self._go_on()
 
     def _go_on(self) -> None:
-        """Where there is more already, look again at once."""
+        """Fetch again at once if more is waiting."""
         more = self.answer is not None and self.answer.look.more and self.trouble is None
         if more and self.is_mounted and self.is_current and not self.refreshing.paused:
             self.ask_anew()

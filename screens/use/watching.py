@@ -22,7 +22,7 @@ MOST = 1_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WatchedUses:
-    """What a watch has seen by now. `uses` are the last that came, the newest first."""
+    """A watch's findings so far. `uses` are the latest, the newest first."""
 
     keys: NamedKeys
     look: WatchStatus

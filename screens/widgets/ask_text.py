@@ -13,7 +13,7 @@ from screens.widgets.line_input import LineInput
 
 
 class AskText(Dialog[str | None]):
-    """Returns what was typed, None if the operator went back."""
+    """Returns the typed text, None if the operator went back."""
 
     def __init__(
         self, title: str, about: str, text: str = "", *, label: str = "Go on", optional: bool = False

@@ -21,7 +21,7 @@ from screens.widgets.notice import trouble_content
 
 
 class FileDialog(Dialog[None]):
-    """Subclasses say how the file is written, and what is said of it then."""
+    """Subclasses write the file, and word the result."""
 
     DEFAULT_CSS = "FileDialog #path { margin: 1 0; }"
     LIMIT_SECONDS: ClassVar[float] = 600.0
@@ -38,7 +38,7 @@ class FileDialog(Dialog[None]):
         raise NotImplementedError
 
     def done(self, written: int, path: Path) -> str:
-        """Return what is said of the file that was written."""
+        """Return the sentence about the written file."""
         raise NotImplementedError
 
     def asking(self, said: str) -> Iterator[Widget]:
@@ -61,7 +61,7 @@ class FileDialog(Dialog[None]):
         self.query_one("#path").focus()
 
     def on_unmount(self) -> None:
-        """Nobody waits any more; what was begun leaves no file."""
+        """Cancel; an unfinished file is removed."""
         if self._asked is not None:
             self._asked.drop()
 

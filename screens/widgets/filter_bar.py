@@ -1,4 +1,4 @@
-"""The filter expression being typed: what it may say, what was typed before, and what is wrong with it."""
+"""The filter line: completion, history, and what is wrong with the expression."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class FilterBar(Vertical):
             self.expression = expression
 
     class Closed(Message):
-        """The operator left the filter as it was."""
+        """The operator kept the previous filter."""
 
     def __init__(self, fields: Mapping[str, Field], example: str) -> None:
         """`fields` are those that may be named; `example` is shown while nothing is typed."""
@@ -126,16 +126,16 @@ class FilterBar(Vertical):
         self.post_message(self.Submitted(words))
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """What was wrong may no longer be."""
+        """Drop the error: the text has changed."""
         if event.value != self._faulty:
             self.fault(None)
 
     def action_close(self) -> None:
-        """Leave the filter as it was."""
+        """Keep the previous filter."""
         self.post_message(self.Closed())
 
     def action_recall(self, direction: int) -> None:
-        """Show what was asked for earlier or later."""
+        """Show an earlier or later filter."""
         field = self.query_one(Input)
         field.value = self._recall.step(direction, field.value)
         field.cursor_position = len(field.value)

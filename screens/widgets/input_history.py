@@ -1,4 +1,4 @@
-"""Stepping through what was typed before, as a shell does."""
+"""Stepping through an input's history, as a shell does."""
 
 from __future__ import annotations
 

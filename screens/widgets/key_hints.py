@@ -26,9 +26,9 @@ class KeyHints(Widget):
     """
 
     _painted = Content("")
-    """What was rendered last: maybe only to learn its height, so that it isn't in sight yet."""
+    """The last rendering: maybe only to learn its height, not yet on screen."""
     _told = ""
-    """What was asked to be painted last."""
+    """The last hints that were to be painted."""
 
     def on_mount(self) -> None:
         """Follow the screen's bindings."""

@@ -1,4 +1,4 @@
-"""Trouble on the screen that it concerns: what happened and what can be done."""
+"""An error on the screen it concerns: what happened, and what to do."""
 
 from __future__ import annotations
 

@@ -35,11 +35,11 @@ UNCHANGED = "nothing changed yet"
 
 
 class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
-    """Returns what `go_on` dismisses it with, None where nothing was agreed to."""
+    """Returns what `go_on` dismisses it with, None without consent."""
 
     DEFAULT_CSS = "PlanDialog #typed { width: 36; margin-top: 1; }"
     LOOKING: ClassVar[str] = LOOKING
-    """What is said while the plan is made."""
+    """The text shown while the plan is made."""
     LIMIT_SECONDS: ClassVar[float] = 600.0
 
     def __init__(self, facts: Facts, title: str) -> None:
@@ -63,7 +63,7 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
         raise NotImplementedError
 
     def go_on(self, plan: Plan, consent: Consent) -> None:
-        """Do what was agreed to, or hand it on; called once."""
+        """Carry out the confirmed plan, or hand it on; called once."""
         raise NotImplementedError
 
     def heading(self, plan: Plan) -> str:
@@ -75,7 +75,7 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
         return ()
 
     def chosen(self, plan: Plan) -> Plan | None:
-        """Return the plan as it was set, None where that makes no sense."""
+        """Return the plan with the operator's settings, None if these are invalid."""
         return plan
 
     def compose(self) -> ComposeResult:
@@ -95,7 +95,7 @@ class PlanDialog(Dialog[Result | None], Generic[Plan, Result]):
         self._asked = ask(self, self.make, self._show, group="plan", limit=self.LIMIT_SECONDS)
 
     def on_unmount(self) -> None:
-        """Nobody waits any more: what is under way is asked to stop."""
+        """Cancel: the call in flight is asked to stop."""
         if self._asked is not None:
             self._asked.drop()
 

@@ -22,9 +22,9 @@ class SecretInput(LineInput):
         return super().post_message(message)
 
     def take(self) -> Secret | None:
-        """Return what was entered and empty the field; None if nothing was.
+        """Return the entered text and empty the field; None if it is empty.
 
-        Blanks around a secret come from where it was copied, and are left out.
+        Blanks around it come from copying, and are left out.
         """
         text = self.value.strip()
         self.clear()

@@ -121,5 +121,5 @@ class ColumnChooser(Dialog[Columns | None]):
 
     @on(Button.Pressed, "#reset")
     def reset(self) -> None:
-        """Take what the table shows where nobody chose."""
+        """Take the table's default columns."""
         self.dismiss(Columns())

@@ -42,7 +42,7 @@ class Listing(Generic[Row]):
     """The sort key whose smallest values are the worst: its arrow points down."""
 
     def first_query(self, expression: str = "") -> Query:
-        """Return what is asked for where nobody chose an order."""
+        """Return the query in the default order."""
         return Query(expression, self.sort, self.descending)
 
     def column(self, name: str) -> Column[Row] | None:

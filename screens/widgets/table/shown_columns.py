@@ -12,7 +12,7 @@ from screens.widgets.table.listing import Listing
 Row = TypeVar("Row")
 
 WIDE = 137
-"""Cells from which on there may be room for columns that nobody chose."""
+"""The width from which optional columns are shown."""
 
 
 class ShownColumns(Generic[Row]):
@@ -34,7 +34,7 @@ class ShownColumns(Generic[Row]):
 
     @property
     def own_choice(self) -> tuple[str, ...]:
-        """The names of the columns that an operator chose; empty where nobody did."""
+        """The names of the columns that an operator chose; empty for the default."""
         return tuple(c.name for c in self.chosen) if self._own_choice else ()
 
     @property

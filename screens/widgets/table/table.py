@@ -80,7 +80,7 @@ class Table(CursorView, Generic[Row]):
         self.columns = ShownColumns(listing, facts)
         self._cursor_moved = False
         self._seen: object = None
-        """What was in sight when the table was painted last."""
+        """The rows that were visible when the table was last painted."""
         self._painter: Painter[Row] = Painter(self, self._cells)
 
     @property
