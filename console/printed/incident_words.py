@@ -17,6 +17,7 @@ from crypto_core.incidents.model import (
     StepView,
     TimelineEntry,
 )
+from crypto_core.incidents.runbooks.catalogue import StepAction
 from crypto_core.incidents.runbooks.placeholders import filled
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult
@@ -42,6 +43,17 @@ def check_document(result: CheckResult | None) -> dict[str, Any] | None:
     }
 
 
+def action_document(action: StepAction) -> dict[str, Any]:
+    """Return what an action does as a JSON document's part."""
+    return {
+        "operations": [operation.name for operation in action.operations],
+        "changes": list(action.changes),
+        "danger": action.danger.value,
+        "second_person": action.second_person,
+        "iam": list(action.iam),
+    }
+
+
 def step_document(view: StepView) -> dict[str, Any]:
     """Return a step as a JSON document's part."""
     return {
@@ -50,6 +62,7 @@ def step_document(view: StepView) -> dict[str, Any]:
         "title": view.step.title,
         "state": view.state.value,
         "action": view.step.action.value if view.step.action else None,
+        "performs": action_document(view.step.action.does) if view.step.action else None,
         "choices": list(view.step.choices),
         "answer": view.answer or None,
         "by": view.by or None,

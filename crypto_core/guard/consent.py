@@ -24,6 +24,10 @@ class Danger(StrEnum):
     """A text that only who has read the preview can type."""
 
 
+DANGERS = tuple(Danger)
+"""The least first."""
+
+
 class Origin(StrEnum):
     """How a consent was given."""
 

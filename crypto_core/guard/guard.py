@@ -20,6 +20,7 @@ from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Recorder, Run
 from crypto_core.guard.outcome import Outcome, ended_by
+from crypto_core.guard.performing import require_named
 
 _log = logging.getLogger(__name__)
 
@@ -61,9 +62,11 @@ class Guard:
     ) -> Iterator[None]:
         """Journal which error of ours ends what is done within, and raise it on.
 
-        `said` gives what may be kept of its message.
+        `said` gives what may be kept of its message. Raises RefusedError, journaled too, within an action
+        that does not name this one.
         """
         try:
+            require_named(action)
             yield
         except KeydeckError as error:
             outcome = ended_by(error)

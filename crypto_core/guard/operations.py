@@ -183,12 +183,11 @@ def _of_jobs(name: str, words: str, effect: str) -> Operation:
     )
 
 
-def _of_incidents(name: str, words: str, effect: str, *iam: str, **more: Any) -> Operation:
+def _of_incidents(name: str, words: str, effect: str, **more: Any) -> Operation:
     return Operation(
         f"incident {name}",
         words,
         effect,
-        iam,
         tables=(*JOURNAL, *APPROVAL, *INCIDENTS),
         changes="an incident",
         danger=Danger.CONFIRM,
@@ -379,13 +378,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Work on a running job with processes on this host, until it ends or you quit",
     ),
     _of_incidents("declare", "incident", "Open an incident by a runbook, about a key, tokens or a database"),
-    _of_incidents(
-        "run",
-        "act",
-        "Run a step's action, once its plan was shown",
-        "kms:Decrypt",
-        planned=True,
-    ),
+    _of_incidents("run", "act", "Run a step's action, once its plan was shown", planned=True),
     _of_incidents(
         "finish",
         "finish",

@@ -48,7 +48,7 @@ def hint(
             current = view.current
             return f"Enter: to step {current.number}. o: reopen this one." if current else ""
         case "incident.act":
-            action = (step.step.action or "").replace("-", " ").replace("reencrypt", "re-encrypt")
+            action = step.step.action.does.words if step.step.action is not None else ""
             words = f"Enter: {action}; you see the plan first."
             # Nothing proves such a step: whoever has done the rest elsewhere ends it.
             begun = step.state is StepState.BEGUN and step.step.check is None

@@ -112,6 +112,15 @@ def test_an_incident_is_worked_through_and_every_ending_has_its_exit_code(
     assert whole.exit_code == 0
     kinds = {entry["kind"] for entry in whole.json["timeline"]}
     assert {"declared", "note", "closed"} <= kinds
+    told, entering, _ = whole.json["steps"]
+    assert told["performs"] is None
+    assert entering["performs"] == {
+        "operations": ["enter token"],
+        "changes": ["tokens"],
+        "danger": "confirm",
+        "second_person": True,
+        "iam": ["kms:GenerateDataKey", "kms:Decrypt"],
+    }
     for words in (keydeck("incident", "list"), keydeck("incident", "show", "1")):
         assert clean_of(words.stdout)
         assert "[/red]" in words.stdout

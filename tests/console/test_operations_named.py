@@ -15,7 +15,7 @@ import pytest
 from console.__main__ import keydeck
 from console.commands.operation_command import OperationCommand
 from console.container import Container
-from crypto_core.guard.operations import BY_NAME, OPERATIONS
+from crypto_core.guard.operations import OPERATIONS
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from screens.actions.action import Action
 from screens.actions.registry import ACTIONS
@@ -43,23 +43,6 @@ OWN_MACHINE = {
     *("events review", "events vacuum", "findings suppress", "findings unsuppress"),
 }
 """Those that change nothing but what this host keeps for itself: events, notes of one's own, a sandbox."""
-OF_RUNBOOKS: dict[ActionKind, tuple[str, ...]] = {
-    ActionKind.CREATE_KEY: ("keys create", "keys alias"),
-    ActionKind.LOCK_DOWN_KEY: ("keys put-policy", "keys revoke-grant"),
-    ActionKind.REENCRYPT: ("reencrypt",),
-    ActionKind.ENCRYPT_UNPROTECTED: ("encrypt",),
-    ActionKind.DISABLE_KEY: ("keys disable",),
-    ActionKind.SCHEDULE_DELETION: ("keys schedule-deletion",),
-    ActionKind.CANCEL_DELETION: ("keys cancel-deletion",),
-    ActionKind.ENABLE_KEY: ("keys enable",),
-    ActionKind.REPLICATE_KEY: ("keys replicate",),
-    ActionKind.VERIFY_TOKENS: ("verify",),
-    ActionKind.VERIFY_RESTORED: ("verify",),
-    ActionKind.ASK_LIVENESS: ("inspect",),
-    ActionKind.REVOKE_TOKENS: ("revoke",),
-    ActionKind.ENTER_TOKEN: ("enter token",),
-}
-"""What the actions of runbooks do."""
 
 
 def commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -92,13 +75,8 @@ def test_every_command_names_its_operation_or_only_looks() -> None:
 def test_every_operation_that_changes_anything_can_be_performed() -> None:
     performed = {action.operation.name for action in ACTIONS if action.operation is not None}
     performed |= {c.operation.name for _, c in commands(keydeck) if isinstance(c, OperationCommand)}
-    performed |= {name for names in OF_RUNBOOKS.values() for name in names}
+    performed |= {operation.name for kind in ActionKind for operation in kind.does.operations}
     assert {operation.name for operation in OPERATIONS if operation.changes} <= performed
-
-
-def test_every_action_of_a_runbook_is_known_by_what_it_does() -> None:
-    assert set(OF_RUNBOOKS) == set(ActionKind)
-    assert all(name in BY_NAME for names in OF_RUNBOOKS.values() for name in names)
 
 
 def gated(called: Any, seen: set[tuple[type, str]]) -> bool:

@@ -14,7 +14,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from crypto_core.errors import KeydeckError, NotConfirmedError
-from crypto_core.guard.consent import Consent, Danger, Origin, require
+from crypto_core.guard.consent import DANGERS, Consent, Danger, Origin, require
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.subject import said
 from crypto_core.incidents.steps.step_contracts import (
@@ -29,8 +29,6 @@ from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 
 if TYPE_CHECKING:
     from crypto_core.keys.changes.service import KeyChangeService
-
-_DANGERS = (Danger.NONE, Danger.CONFIRM, Danger.TYPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ def bundled(
     told: Sequence[str] = (),
 ) -> ActionPlan:
     """Return the plans as one. `told` is what else was agreed to than the plans themselves say."""
-    worst = max((p.danger for p in plans), key=_DANGERS.index, default=Danger.NONE)
+    worst = max((p.danger for p in plans), key=DANGERS.index, default=Danger.NONE)
     typed = [p for p in plans if p.danger is Danger.TYPED]
     alone = len(plans) == 1 and not told
     first = next((p for p in typed if p.refused_unless_typed), typed[0] if typed else None)

@@ -7,7 +7,11 @@ or it is not taken. What carries them out is made elsewhere and looked up by the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from crypto_core.guard.consent import DANGERS, Danger
+from crypto_core.guard.operations import BY_NAME, Operation
 
 
 class SubjectKind(StrEnum):
@@ -57,6 +61,11 @@ class ActionKind(StrEnum):
     """Revoke the tokens at their providers, and prove it by liveness."""
     ENTER_TOKEN = "enter-token"  # noqa: S105 - a name of an action
     """Take a new token from the operator, masked, checked alive, sealed and written over the old one."""
+
+    @property
+    def does(self) -> StepAction:
+        """What it does."""
+        return STEP_ACTIONS[self]
 
 
 class CheckKind(StrEnum):
@@ -113,13 +122,63 @@ class CaptureKind(StrEnum):
 Options = Mapping[str, type[int] | type[str]]
 """The options that a step may give: their names and types."""
 
-ACTION_OPTIONS: Mapping[ActionKind, Options] = {
-    ActionKind.SCHEDULE_DELETION: {"days": int},
-    ActionKind.VERIFY_TOKENS: {"sample": int},
-    ActionKind.VERIFY_RESTORED: {"sample": int},
-    ActionKind.REPLICATE_KEY: {"region": str},
+
+@dataclass(frozen=True, slots=True)
+class StepAction:
+    """What an action does. It performs the operations that it names, and no other passes the guard.
+
+    `words` are short, for a hint.
+    """
+
+    words: str
+    operations: tuple[Operation, ...]
+    options: Options = field(default_factory=dict)
+    """The options that a step may give it. `sample` 0 is all tokens."""
+
+    @property
+    def danger(self) -> Danger:
+        """How much asking it takes at least, if it comes to the worst of what it does."""
+        return max((operation.danger for operation in self.operations), key=DANGERS.index)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What it changes; nothing where it only looks."""
+        return tuple(dict.fromkeys(o.changes for o in self.operations if o.changes))
+
+    @property
+    def second_person(self) -> bool:
+        """True if another identity's approval can be demanded."""
+        return any(operation.second_person for operation in self.operations)
+
+    @property
+    def iam(self) -> tuple[str, ...]:
+        """The IAM actions that it calls."""
+        return tuple(dict.fromkeys(action for operation in self.operations for action in operation.iam))
+
+
+def _does(words: str, *operations: str, **options: type[int] | type[str]) -> StepAction:
+    return StepAction(words, tuple(BY_NAME[name] for name in operations), options)
+
+
+_AS_A_JOB = ("jobs resume", "jobs retry", "jobs join")
+
+STEP_ACTIONS: Mapping[ActionKind, StepAction] = {
+    ActionKind.CREATE_KEY: _does("create key", "keys create", "keys alias"),
+    ActionKind.LOCK_DOWN_KEY: _does("lock down key", "keys put-policy", "keys revoke-grant"),
+    ActionKind.REENCRYPT: _does("re-encrypt", "reencrypt", *_AS_A_JOB),
+    ActionKind.ENCRYPT_UNPROTECTED: _does("encrypt unprotected", "encrypt", *_AS_A_JOB),
+    ActionKind.DISABLE_KEY: _does("disable key", "keys disable"),
+    ActionKind.SCHEDULE_DELETION: _does("schedule deletion", "keys schedule-deletion", days=int),
+    ActionKind.CANCEL_DELETION: _does("cancel deletion", "keys cancel-deletion"),
+    ActionKind.ENABLE_KEY: _does("enable key", "keys enable"),
+    ActionKind.REPLICATE_KEY: _does("replicate key", "keys replicate", region=str),
+    ActionKind.VERIFY_TOKENS: _does("verify tokens", "verify", sample=int),
+    ActionKind.VERIFY_RESTORED: _does("verify restored", "verify", sample=int),
+    ActionKind.ASK_LIVENESS: _does("ask liveness", "verify"),
+    ActionKind.REVOKE_TOKENS: _does("revoke tokens", "revoke"),
+    ActionKind.ENTER_TOKEN: _does("enter token", "enter token"),
 }
-"""The options of actions; those that aren't here have none. `sample` 0 is all tokens."""
+"""All actions. What is asked before a step's action and what it needs derives from here."""
 
 CHECK_OPTIONS: Mapping[CheckKind, Options] = {
     CheckKind.KEY_QUIET: {"minutes": int},

@@ -30,11 +30,10 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from crypto_core.errors import RunbookError
 from crypto_core.incidents.runbooks.catalogue import (
-    ACTION_OPTIONS,
     CHECK_OPTIONS,
     ActionKind,
     CaptureKind,
@@ -125,8 +124,8 @@ def _step(table: object, place: str, where: str, earlier: Mapping[str, RunbookSt
     fields.where = f"{where}: step {step_id}"
     if step_id in earlier:
         fields.refuse("id", "is another step's already")
-    action, action_options = _kind(fields, "action", ActionKind, ACTION_OPTIONS)
-    check, check_options = _kind(fields, "check", CheckKind, CHECK_OPTIONS)
+    action, action_options = _kind(fields, "action", ActionKind, lambda kind: kind.does.options)
+    check, check_options = _kind(fields, "check", CheckKind, lambda kind: CHECK_OPTIONS.get(kind, {}))
     if check in _DEMANDED and _DEMANDED[check] not in check_options:
         fields.refuse("check", f"{check} needs {_DEMANDED[check]}")
     step = RunbookStep(
@@ -165,7 +164,7 @@ def _fit_together(fields: Fields, step: RunbookStep) -> None:
 
 
 def _kind(
-    fields: Fields, name: str, words: type[Word], options: Mapping[Word, Options]
+    fields: Fields, name: str, words: type[Word], options: Callable[[Word], Options]
 ) -> tuple[Word | None, Mapping[str, OptionValue]]:
     value = fields.take(name)
     if value is None:
@@ -175,7 +174,7 @@ def _kind(
     table = Fields(value, f"{fields.where}: {name}")
     kind = table.word("kind", words)
     given: dict[str, OptionValue] = {}
-    for option, type_ in options.get(kind, {}).items():
+    for option, type_ in options(kind).items():
         number = type_ is int
         taken = table.number(option, 0, 10_000_000) if number else table.text(option, 120) or None
         if taken is not None:

@@ -19,7 +19,9 @@ from crypto_core.database.state.incident_locks import held
 from crypto_core.errors import ApprovalNeededError, DatabaseError, KeydeckError, RefusedError
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.outcome import Outcome, ended_by
+from crypto_core.guard.performing import performing
 from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView
+from crypto_core.incidents.runbooks.catalogue import StepAction
 from crypto_core.incidents.steps.evidence_sanitising import Hiding, joined, kept_text, told_inputs
 from crypto_core.incidents.steps.parts import IncidentParts, out_of_order, still_open
 from crypto_core.incidents.steps.step_checks import ENDED, INCOMPLETE, StepProof
@@ -50,19 +52,24 @@ class StepActions:
     ) -> tuple[InputField, ...]:
         """Return what has to be entered before a step's action can be planned."""
         view, step = self._parts.open_step(number, step_id)
-        action = self._action(view, step)
+        action, _ = self._action(view, step)
         return action.fields(Situation(view.incident, step.step, inputs, cancelled))
 
     def plan_action(self, number: int, step_id: str, inputs: Inputs, cancelled: Event | None) -> ActionPlan:
         """Return what a step's action would do; journaled as a dry run, or as refused."""
         view, step = self._parts.open_step(number, step_id)
-        action = self._action(view, step)
+        action, does = self._action(view, step)
         subject = f"{view.incident.name} {step_id}"
         detail = {"action": str(step.step.action), **told_inputs(inputs)}
+
+        def make() -> ActionPlan:
+            with performing(does.operations):
+                return action.plan_action(Situation(view.incident, step.step, inputs, cancelled))
+
         plan, _ = self._parts.guard.plan(
             "incident plan",
             subject,
-            lambda: action.plan_action(Situation(view.incident, step.step, inputs, cancelled)),
+            make,
             lambda plan: detail | {"plan": plan.digest, "title": kept_text(plan.title)},
             detail,
             lambda error: kept_text(error.message),
@@ -83,7 +90,7 @@ class StepActions:
         """Do what the plan says, keep what came of it, and end the step if it is proved."""
         self._parts.guard.may_change("run an action")
         view, step = self._parts.open_step(number, step_id)
-        action = self._action(view, step)
+        action, does = self._action(view, step)
         given = self._agreed(view, step, plan, consent)
         actor = self._parts.actor()
         with held(self._parts.engine, number, step_id) as got:
@@ -99,14 +106,16 @@ class StepActions:
                 view, step, was = self._begun(view, step, plan, given, inputs, actor)
                 situation = Situation(view.incident, step.step, inputs, cancelled)
                 try:
-                    result = action.run_action(situation, plan, given, progress)
+                    with performing(does.operations):
+                        result = action.run_action(situation, plan, given, progress)
                 except BaseException as error:
                     self._failed(view, step, was, error, actor, hiding)
                     raise
                 result = self._kept(view, step, result, actor, hiding)
                 return self._settled(view, step, replace(situation, inputs={}), result, hiding)
 
-    def _action(self, view: IncidentView, step: StepView) -> IncidentAction:
+    def _action(self, view: IncidentView, step: StepView) -> tuple[IncidentAction, StepAction]:
+        """What carries a step's action out, and what that does."""
         kind = step.step.action
         name = f"Step {step.step.id} of {view.incident.name}"
         if kind is None:
@@ -114,7 +123,7 @@ class StepActions:
         action = self._parts.toolbox.actions.get(kind)
         if action is None:
             raise RefusedError(f"{name}: {kind} can't be done from here.")
-        return action
+        return action, kind.does
 
     def _agreed(
         self, view: IncidentView, step: StepView, plan: ActionPlan, consent: Consent | None

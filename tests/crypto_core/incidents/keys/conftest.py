@@ -19,6 +19,8 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.database.tokens.backups import backups_under
 from crypto_core.guard.consent import Consent, Danger
+from crypto_core.guard.operations import operation_of
+from crypto_core.guard.performing import performing
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.toolbox import key_tools
 from crypto_core.incidents.model import CheckResult, Incident, IncidentScope, IncidentState
@@ -42,6 +44,8 @@ ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 PLATFORM = f"arn:aws:iam::{ACCOUNT}:role/keydeck-platform"
 ON_CALL = f"arn:aws:iam::{ACCOUNT}:role/keydeck-oncall"
 SUSPECT = f"arn:aws:iam::{ACCOUNT}:user/build-bot"
+BEGUN = ("started", "done")
+"""Outcomes of what was done, or a part of it."""
 
 
 class Scene:
@@ -113,11 +117,13 @@ class Scene:
     def plan(
         self, kind: ActionKind, inputs: Mapping[str, str] | None = None, **options: OptionValue
     ) -> ActionPlan:
-        return self.tools.actions[kind].plan_action(self.situation(inputs, action=options))
+        with performing(kind.does.operations):
+            return self.tools.actions[kind].plan_action(self.situation(inputs, action=options))
 
     def run(self, kind: ActionKind, plan: ActionPlan, consent: Consent | None = None) -> ActionResult:
         """Run a plan, agreed to as it demands; what it found is remembered."""
-        result = self.tools.actions[kind].run_action(self.situation(), plan, consent or agreed(plan))
+        with performing(kind.does.operations):
+            result = self.tools.actions[kind].run_action(self.situation(), plan, consent or agreed(plan))
         self.values |= result.values
         return result
 
@@ -145,6 +151,12 @@ class Scene:
         """What the journal has, oldest first. The chain must be whole."""
         assert self.container.journal.verify() is None
         return [(entry.action, entry.outcome) for entry in self.container.journal.entries()]
+
+    def performed(self) -> set[str]:
+        """The operations that were begun by now, by the journal; and the joining of jobs."""
+        done = {operation_of(action) for action, outcome in self.journaled() if outcome in BEGUN}
+        names = {operation.name for operation in done if operation is not None}
+        return names | ({"jobs join"} if self.worked_on else set())
 
     def past(self, minutes: int, key: str) -> None:
         """Let the platform have made a data key under a key so many minutes ago."""

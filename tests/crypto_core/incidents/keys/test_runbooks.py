@@ -10,7 +10,6 @@ import pytest
 
 import crypto_core.incidents.runbooks
 from crypto_core.incidents.runbooks.catalogue import (
-    ACTION_OPTIONS,
     CHECK_OPTIONS,
     ActionKind,
     CaptureKind,
@@ -51,7 +50,7 @@ def test_every_step_says_who_how_long_and_what_if_it_fails(name: str) -> None:
         assert all(len(line) <= 500 for line in step["do"])
         if "action" in step:
             action, options = kind_of(step["action"])
-            assert set(options) <= set(ACTION_OPTIONS.get(ActionKind(action), {}))
+            assert set(options) <= set(ActionKind(action).does.options)
         if "check" in step:
             check, options = kind_of(step["check"])
             assert set(options) <= set(CHECK_OPTIONS.get(CheckKind(check), {}))

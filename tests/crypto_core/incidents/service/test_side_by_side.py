@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from threading import Barrier
 from typing import Any
 
@@ -70,7 +71,8 @@ def test_an_action_is_run_by_one_at_a_time_and_others_run_beside_it(
             act(ben, incident, "lock")
         act(ben, incident, "replace")
 
-    doubles.hooks["lock-down-key before"] = meanwhile
+    # In a console of their own.
+    doubles.hooks["lock-down-key before"] = lambda situation: Context().run(meanwhile, situation)
     act(ana, incident, "lock")
     view = ana.show(incident)
     assert view.incident.values == {"job": "7", "new_key": KEY[:-1] + "6"}

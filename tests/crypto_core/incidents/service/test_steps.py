@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from crypto_core.database.state.journal import Journal
 from crypto_core.errors import KeydeckError, KmsAccessDeniedError, RefusedError
+from crypto_core.guard.guard import Guard
 from crypto_core.incidents.model import CheckResult, CheckState, EntryKind, StepState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.service import IncidentService
@@ -72,6 +74,26 @@ def test_what_an_action_did_is_kept_where_its_check_does_not_pass_yet(
     doubles.results.clear()
     act(ana, incident, "replace")
     assert ana.show(incident).step("replace").state is StepState.DONE
+
+
+def test_an_operation_that_the_action_does_not_name_is_refused(
+    engine: Engine, ana: IncidentService, act: Act, incident: int, doubles: Doubles
+) -> None:
+    journal = Journal(engine, lambda: "ana")
+    guard = Guard(journal, read_only=False, ready=lambda: None)
+
+    def disables(_: Any) -> None:
+        with guard.recording("keys disable", "the key"):
+            raise AssertionError("nothing is done")
+
+    for point in ("lock-down-key plan", "lock-down-key before"):
+        doubles.hooks = {point: disables}
+        with pytest.raises(RefusedError, match="does not perform keys disable"):
+            act(ana, incident, "lock")
+        assert ("keys disable", "refused") in [(e.action, e.outcome) for e in journal.entries()[-2:]]
+    assert doubles.effects(incident) == []
+    with pytest.raises(AssertionError, match="nothing is done"):
+        disables(None)
 
 
 def test_an_action_that_fails_leaves_its_reason_and_the_step_begun(

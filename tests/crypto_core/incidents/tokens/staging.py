@@ -20,6 +20,7 @@ from crypto_core.envelope import Format
 from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, Danger, require
+from crypto_core.guard.performing import performing
 from crypto_core.incidents.model import CheckResult, Incident, IncidentScope, IncidentState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.runbooks.runbook import RunbookStep
@@ -176,17 +177,20 @@ class Stage:
     def plan(
         self, kind: ActionKind, options: Mapping[str, Any] | None = None, **inputs: str | Secret
     ) -> ActionPlan:
-        return self.tools.actions[kind].plan_action(self.situation(options, **inputs))
+        with performing(kind.does.operations):
+            return self.tools.actions[kind].plan_action(self.situation(options, **inputs))
 
     def run(
         self, kind: ActionKind, options: Mapping[str, Any] | None = None, **inputs: str | Secret
     ) -> ActionResult:
         """Plan, agree as the plan demands, run, and keep what came of it."""
         situation = self.situation(options, **inputs)
-        plan = self.tools.actions[kind].plan_action(situation)
-        typed = plan.danger is Danger.TYPED
-        consent = Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan)
-        return self.keep(self.tools.actions[kind].run_action(situation, plan, consent))
+        with performing(kind.does.operations):
+            plan = self.tools.actions[kind].plan_action(situation)
+            typed = plan.danger is Danger.TYPED
+            consent = Consent.typed(plan, plan.confirmation) if typed else Consent.pressed(plan)
+            result = self.tools.actions[kind].run_action(situation, plan, consent)
+        return self.keep(result)
 
     def keep(self, result: ActionResult) -> ActionResult:
         self.keep_values(**result.values)

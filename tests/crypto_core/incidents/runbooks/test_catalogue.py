@@ -1,0 +1,44 @@
+"""What actions do, by the one table of operations."""
+
+from __future__ import annotations
+
+import pytest
+
+from crypto_core.errors import RefusedError
+from crypto_core.guard.consent import Danger
+from crypto_core.guard.operations import BY_NAME, KeydeckRole, iam_policy
+from crypto_core.guard.performing import performing, require_named
+from crypto_core.incidents.runbooks.catalogue import STEP_ACTIONS, ActionKind
+
+
+def test_every_action_says_what_it_does() -> None:
+    assert set(STEP_ACTIONS) == set(ActionKind)
+    assert len({kind.does.words for kind in ActionKind}) == len(ActionKind)
+    assert all(kind.does.operations for kind in ActionKind)
+
+
+def test_what_an_action_takes_is_what_its_operations_take() -> None:
+    locking = ActionKind.LOCK_DOWN_KEY.does
+    assert (locking.danger, locking.changes, locking.second_person) == (Danger.TYPED, ("a key",), True)
+    assert locking.iam == ("kms:PutKeyPolicy", "kms:RevokeGrant")
+    looking = ActionKind.VERIFY_TOKENS.does
+    assert (looking.danger, looking.changes, looking.second_person) == (Danger.NONE, (), False)
+    assert ActionKind.REENCRYPT.does.changes == ("tokens", "a job")
+
+
+def test_a_responder_may_do_every_action() -> None:
+    policy = iam_policy(KeydeckRole.RESPONDER, ())
+    allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
+    assert {action for kind in ActionKind for action in kind.does.iam} <= allowed
+
+
+def test_within_an_action_only_its_own_operations_pass() -> None:
+    require_named("keys disable")
+    with performing(ActionKind.REVOKE_TOKENS.does.operations):
+        require_named("revoke tokens")  # as the journal calls it
+        with pytest.raises(RefusedError, match="does not perform keys disable: it performs revoke tokens"):
+            require_named("keys disable")
+        with performing(()), pytest.raises(RefusedError, match="it performs nothing"):
+            require_named("revoke tokens")
+        require_named("revoke tokens")
+    require_named(BY_NAME["keys disable"].journaled_as)
