@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from crypto_core.guard.signature import Signer
     from crypto_core.incidents.service import IncidentService
     from crypto_core.incidents.steps.step_contracts import Toolbox
-    from crypto_core.incidents.tokens.dependencies import RestoredDatabase
+    from crypto_core.incidents.tokens.restored_tokens import RestoredTokens
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.policy.reading import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
@@ -593,9 +593,9 @@ class Container:
         return [store.content(incident, piece.id) for piece in sorted(pieces, key=lambda piece: piece.id)]
 
     @contextmanager
-    def _restored(self, name: str) -> Iterator[RestoredDatabase]:
+    def _restored(self, name: str) -> Iterator[RestoredTokens]:
         from crypto_core.errors import SettingsError
-        from crypto_core.incidents.tokens.verify_restored import restored_at
+        from crypto_core.incidents.tokens.restored_tokens import restored_at
         from crypto_core.text.cleaning import clean
 
         known = self.settings.databases

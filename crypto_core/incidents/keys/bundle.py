@@ -6,11 +6,8 @@ who agreed to all has agreed to each.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from crypto_core.errors import KeydeckError, NotConfirmedError
@@ -23,6 +20,7 @@ from crypto_core.incidents.steps.step_contracts import (
     IncidentAction,
     Progress,
     Situation,
+    plan_digest,
 )
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
@@ -37,11 +35,6 @@ class Bundle:
 
     plans: tuple[ChangePlan, ...] = ()
     values: tuple[tuple[str, str], ...] = ()
-
-
-def digest_of(*parts: object) -> str:
-    """Return SHA-256, in hex, over what tells one plan from another."""
-    return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()
 
 
 def bundled(
@@ -61,7 +54,7 @@ def bundled(
     first = next((p for p in typed if p.refused_unless_typed), typed[0] if typed else None)
     return ActionPlan(
         title=title,
-        digest=plans[0].digest if alone else digest_of(title, *(p.digest for p in plans), *told),
+        digest=plans[0].digest if alone else plan_digest(title, *(p.digest for p in plans), *told),
         danger=worst,
         confirmation=plans[0].confirmation if alone else first.confirmation if first else "",
         does=said([*does, *(line for plan in plans for line in _does(plan, alone=len(plans) == 1))], 80),
@@ -96,56 +89,42 @@ class KeyAction(IncidentAction):
     def run_changes(
         self, situation: Situation, plan: ActionPlan, consent: Consent | None, progress: Progress | None
     ) -> tuple[ActionResult, tuple[ChangeResult, ...]]:
-        """Make the changes, and return what came of each too. Raises as `run_bundle`."""
-        return run_bundle(
-            self._services.changes, plan, consent, progress=progress, cancelled=situation.cancelled
-        )
+        """Make the changes of a plan in their order, and return what came of each too.
+
+        What stops one keeps the rest from being made. Raises NotConfirmedError, ReadOnlyError, and what the
+        first change raises. A later one's error is a line of the result, which is not complete then: what was
+        done before is to be remembered.
+        """
+        changes, bundle = self._services.changes, plan.inner
+        given = _agreed(changes, plan, consent)
+        results: list[ChangeResult] = []
+        lines: list[str] = []
+        complete = True
+        for one in bundle.plans:
+            try:
+                result = changes.make_change(one, _consent_to(one, given), cancelled=situation.cancelled)
+            except KeydeckError as error:
+                if not results:
+                    raise
+                lines.append(f"{one.title}: {error}")
+                complete = False
+                break
+            results.append(result)
+            lines += _told(result)
+            if progress is not None:
+                progress(len(results), len(bundle.plans))
+            if result.stopped_by or not result.verified:
+                complete = False
+                break
+        if not complete:
+            lines += [f"Not done: {left.title} in {left.region}" for left in bundle.plans[len(results) :]]
+        if not bundle.plans:
+            lines.append("There was nothing to change.")
+        return ActionResult(complete, said(lines, 80), dict(bundle.values)), tuple(results)
 
 
-def run_bundle(
-    changes: KeyChangeService,
-    outer: ActionPlan,
-    consent: Consent | None,
-    *,
-    progress: Progress | None = None,
-    cancelled: Event | None = None,
-) -> tuple[ActionResult, tuple[ChangeResult, ...]]:
-    """Make the changes of a plan in their order; what stops one keeps the rest from being made.
-
-    Raises NotConfirmedError, ReadOnlyError, and what the first change raises. A later one's error is a
-    line of the result, which is not complete then: what was done before is to be remembered.
-    """
-    bundle: Bundle = outer.inner
-    plans = bundle.plans
-    given = _agreed(changes, outer, consent)
-    results: list[ChangeResult] = []
-    lines: list[str] = []
-    complete = True
-    for plan in plans:
-        try:
-            result = changes.make_change(plan, _consent_to(plan, given), cancelled=cancelled)
-        except KeydeckError as error:
-            if not results:
-                raise
-            lines.append(f"{plan.title}: {error}")
-            complete = False
-            break
-        results.append(result)
-        lines += told_of(result)
-        if progress is not None:
-            progress(len(results), len(plans))
-        if result.stopped_by or not result.verified:
-            complete = False
-            break
-    if not complete:
-        lines += [f"Not done: {plan.title} in {plan.region}" for plan in plans[len(results) :]]
-    if not plans:
-        lines.append("There was nothing to change.")
-    return ActionResult(complete, said(lines, 80), dict(bundle.values)), tuple(results)
-
-
-def told_of(result: ChangeResult) -> list[str]:
-    """Return what became of one change, in words."""
+def _told(result: ChangeResult) -> list[str]:
+    """What became of one change, in words."""
     head = f"{result.plan.title}: "
     if result.verified:
         seen = "; ".join(f"{fact.name} is {fact.after}" for fact in result.facts)

@@ -12,7 +12,7 @@ from typing import Any
 
 from crypto_core.errors import KeydeckError, KmsError, TrailError, UnknownJobError
 from crypto_core.findings.finding import Finding
-from crypto_core.incidents.event_fetching import BEFORE, begin_of, fetched
+from crypto_core.incidents.event_fetching import begin_of, fetched
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.evidence_json import kept
 from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, elsewhere, everywhere, new_key, old_key
@@ -182,8 +182,7 @@ class KeyCaptures:
         """Yield what the rules about keys and about events say of the old key."""
         states = everywhere(self._services.keys, old_key(situation))
         names = {name for s in states for name in (s.key_arn, s.key_arn.rpartition("/")[2], *s.aliases)}
-        incident = situation.incident
-        since = incident.scope.since or incident.declared_at - BEFORE
+        since = begin_of(situation.incident)
         found: list[tuple[str, Finding]] = []
         gaps: list[str] = []
         try:

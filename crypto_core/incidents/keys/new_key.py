@@ -14,7 +14,7 @@ from typing import Any
 from crypto_core.errors import KmsError, RefusedError
 from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.event_fetching import begin_of
-from crypto_core.incidents.keys.bundle import Bundle, KeyAction, bundled, digest_of
+from crypto_core.incidents.keys.bundle import Bundle, KeyAction, bundled
 from crypto_core.incidents.keys.subject import (
     LEFT_OUT,
     NEW_KEY,
@@ -33,6 +33,7 @@ from crypto_core.incidents.steps.step_contracts import (
     InputField,
     Progress,
     Situation,
+    plan_digest,
 )
 from crypto_core.key_names import same_key, short_key
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
@@ -186,7 +187,7 @@ class MakingKey(KeyAction):
         values = ((NEW_KEY, key.key_arn), (LEFT_OUT, ""))
         return ActionPlan(
             title=f"Take {key.name} in place of {old.name}",
-            digest=digest_of("choose", situation.incident.id, old.key_arn, key.key_arn, *compared.losses),
+            digest=plan_digest("choose", situation.incident.id, old.key_arn, key.key_arn, *compared.losses),
             danger=Danger.CONFIRM,
             does=(f"{key.key_arn} is remembered as the new key.",),
             does_not=("Changes nothing in AWS, and moves no token.",),

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from crypto_core.errors import KeydeckError, RefusedError, UnknownJobError
 from crypto_core.guard.consent import Danger, require
-from crypto_core.incidents.keys.bundle import digest_of
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.subject import (
     ENCRYPT_JOB,
@@ -29,6 +28,7 @@ from crypto_core.incidents.steps.step_contracts import (
     IncidentAction,
     Progress,
     Situation,
+    plan_digest,
 )
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, JobState, JobView
@@ -204,7 +204,7 @@ class MovingTokens(IncidentAction):
         warnings = [view.why] if view.why else []
         return ActionPlan(
             title=title,
-            digest=digest_of("job", job, view.state),
+            digest=plan_digest("job", job, view.state),
             danger=Danger.CONFIRM,
             does=said(does),
             warnings=said([*warnings, *unwritten(self._services.jobs, view)]),

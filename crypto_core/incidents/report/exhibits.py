@@ -150,20 +150,18 @@ def _census(piece: EvidencePiece, parts: tuple[Mapping[str, Any], ...]) -> Censu
 
 
 def _job(piece: EvidencePiece, parts: tuple[Mapping[str, Any], ...]) -> ReportJob | None:
-    for part in parts:
-        number = _count(part.get("job", part.get("id")))
-        if number is None:
-            continue
-        return ReportJob(
-            id=number,
-            verb=_text(part.get("verb")),
-            state=_text(part.get("state")),
-            tokens=_first(part, "planned", "tokens", "total"),
-            done=_first(part, "done", "written"),
-            given_up=_first(part, "poisoned", "given_up", "failed"),
-            evidence=piece.id,
-        )
-    return None
+    part = next((part for part in parts if _count(part.get("job")) is not None), None)
+    if part is None:
+        return None
+    return ReportJob(
+        id=part["job"],
+        verb=_text(part.get("verb")),
+        state=_text(part.get("state")),
+        tokens=_count(part.get("planned")),
+        done=_count(part.get("done")),
+        given_up=_count(part.get("poisoned")),
+        evidence=piece.id,
+    )
 
 
 def _liveness(parts: tuple[Mapping[str, Any], ...]) -> dict[str, str]:
@@ -199,10 +197,6 @@ def _text(value: object) -> str:
 def _list(part: Mapping[str, Any], name: str) -> list[Any]:
     value = part.get(name)
     return value if isinstance(value, list) else []
-
-
-def _first(part: Mapping[str, Any], *names: str) -> int | None:
-    return next((count for name in names if (count := _count(part.get(name))) is not None), None)
 
 
 def _count(value: object) -> int | None:

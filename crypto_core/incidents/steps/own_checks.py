@@ -15,8 +15,6 @@ from crypto_core.incidents.steps.step_contracts import IncidentCheck, Situation
 EVIDENCE_CHECKS = frozenset({CheckKind.EVIDENCE_CAPTURED, CheckKind.DRILL_RECORDED})
 """Checks that look at evidence: it is captured before they look, not after."""
 
-_LENGTHS = ("duration_seconds", "seconds", "took_seconds")
-
 
 def own_checks(store: IncidentStore) -> dict[CheckKind, IncidentCheck]:
     """Return the checks that need nothing but the store."""
@@ -77,8 +75,6 @@ def _drill_recorded(store: IncidentStore, situation: Situation) -> CheckResult:
 
 def _length(content: object, declared_at: datetime, captured_at: datetime) -> float:
     """How long the verification took; where that isn't told, how long after the declaration it was kept."""
-    if isinstance(content, dict):
-        for name in _LENGTHS:
-            if isinstance(content.get(name), int | float):
-                return float(content[name])
+    if isinstance(content, dict) and isinstance(content.get("seconds"), int | float):
+        return float(content["seconds"])
     return (captured_at - declared_at).total_seconds()

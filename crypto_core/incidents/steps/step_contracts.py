@@ -7,6 +7,8 @@ kept with its hash; it never holds a token, an envelope or a data key.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
@@ -104,6 +106,11 @@ class ActionResult:
     values: Mapping[str, str] = field(default_factory=dict)
     """What is to be remembered in the incident."""
     evidence: tuple[Captured, ...] = ()
+
+
+def plan_digest(*parts: object) -> str:
+    """Return SHA-256, in hex, over what tells one plan from another."""
+    return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()
 
 
 Progress = Callable[[int, int], None]

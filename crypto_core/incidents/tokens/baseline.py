@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import Any
 
-from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import Format
@@ -18,11 +17,10 @@ from crypto_core.incidents.steps.step_contracts import Captured, Situation
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.marks import Held, Marker, TokenComparison, TokenMark
 from crypto_core.incidents.tokens.remembered import Answers, Before, Remembered, mark_json
-from crypto_core.incidents.tokens.scoped import InScope, ScopedTokens
+from crypto_core.incidents.tokens.scoped import InScope, ScopedTokens, in_pages
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 
-_PAGE = 1_000
 _IN_DETAIL = 500
 """Rows that are kept with all that is shown of them; of the others, what proves them replaced."""
 
@@ -70,7 +68,7 @@ class Baseline:
         # A filter may let empty values through; nothing can become of these.
         tokens = [t for t in self.read(found.refs, cancelled) if t.format is not Format.EMPTY]
         marks = self.marker.marks(incident, tokens, cancelled=cancelled)
-        rows = self._rows([token.ref for token in tokens], cancelled)
+        rows = in_pages(self._parts.inventory.rows, [token.ref for token in tokens], cancelled)
         content = _content(incident, found, marks, rows)
         return (Captured(CaptureKind.TOKENS, f"{counted(len(marks), 'token')} in scope", content),)
 
@@ -91,18 +89,7 @@ class Baseline:
 
     def read(self, refs: Sequence[TokenRef], cancelled: Event | None = None) -> list[StoredToken]:
         """Return those of some rows' stored values that are there."""
-        found: list[StoredToken] = []
-        for first in range(0, len(refs), _PAGE):
-            stop_if(cancelled)
-            found += self._parts.store.read_many(refs[first : first + _PAGE])
-        return found
-
-    def _rows(self, refs: Sequence[TokenRef], cancelled: Event | None) -> list[InventoryRow]:
-        found: list[InventoryRow] = []
-        for first in range(0, len(refs), _PAGE):
-            stop_if(cancelled)
-            found += self._parts.inventory.rows(refs[first : first + _PAGE])
-        return found
+        return in_pages(self._parts.store.read_many, refs, cancelled)
 
 
 def _content(

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from crypto_core.trail.use.reach import Covered, not_recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from threading import Event
-    from typing import Any
-
     from sqlalchemy import Engine
 
     from crypto_core.database.tokens.attribution_cache import AttributionCache
@@ -21,8 +17,7 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.database.tokens.opening import ValueOpener
     from crypto_core.database.tokens.store import TokenStore
-    from crypto_core.incidents.steps.step_contracts import Progress
-    from crypto_core.incidents.tokens.verified import Verified
+    from crypto_core.incidents.tokens.restored_tokens import RestoredTokens
     from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.service import StatusService
@@ -43,25 +38,7 @@ May raise EvidenceError, DatabaseError.
 """
 
 
-class RestoredDatabase(Protocol):
-    """A restored database while it is looked at. Nothing is written to it."""
-
-    def tokens(self) -> int:
-        """Return how many tokens it holds. Raises DatabaseError."""
-        ...
-
-    def verify(
-        self, sample: int, salt: str, *, progress: Progress | None = None, cancelled: Event | None = None
-    ) -> Verified:
-        """Open so many of its tokens, 0 for all; `salt` decides which. Raises KmsError, DatabaseError."""
-        ...
-
-    def census(self, *, cancelled: Event | None = None) -> Mapping[str, Any]:
-        """Return its tokens by format and column, and how young its rows are. Raises DatabaseError."""
-        ...
-
-
-OpenRestored = Callable[[str], AbstractContextManager[RestoredDatabase]]
+OpenRestored = Callable[[str], AbstractContextManager["RestoredTokens"]]
 """Opens the restored database that the settings know by a name. Raises SettingsError for another name."""
 
 

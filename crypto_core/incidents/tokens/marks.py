@@ -8,7 +8,7 @@ has the evidence can test a guess: providers' tokens are random enough that none
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC
@@ -27,8 +27,6 @@ _BYTES = 16
 _WORKERS = 16
 _PAGE = 200
 _REMEMBERED = 100_000
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

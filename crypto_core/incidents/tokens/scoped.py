@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
+from typing import TypeVar
 
 from crypto_core.cancelling import stop_if
 from crypto_core.envelope import Format
@@ -16,6 +17,8 @@ from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.text.counting import counted
 from crypto_core.trail.use.asking import term
+
+Row = TypeVar("Row")
 
 _PAGE = 1_000
 
@@ -110,12 +113,19 @@ class ScopedTokens:
         return InScope(tuple(sorted(kept)), over=max(number - len(kept), 0))
 
     def _there(self, refs: Sequence[TokenRef], cancelled: Event | None) -> set[TokenRef]:
-        found: set[TokenRef] = set()
-        for first in range(0, len(refs), _PAGE):
-            stop_if(cancelled)
-            page = self._parts.store.read_many(refs[first : first + _PAGE])
-            found.update(token.ref for token in page if token.format is not Format.EMPTY)
-        return found
+        tokens = in_pages(self._parts.store.read_many, refs, cancelled)
+        return {token.ref for token in tokens if token.format is not Format.EMPTY}
+
+
+def in_pages(
+    read: Callable[[Sequence[TokenRef]], Sequence[Row]], refs: Sequence[TokenRef], cancelled: Event | None
+) -> list[Row]:
+    """Return what is read of some rows, page by page. Raises InterruptedRunError between two."""
+    found: list[Row] = []
+    for first in range(0, len(refs), _PAGE):
+        stop_if(cancelled)
+        found += read(refs[first : first + _PAGE])
+    return found
 
 
 def too_many(over: int, most: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, TypeVar
 
 from crypto_core.errors import NotConfirmedError, RefusedError
@@ -14,6 +13,7 @@ from crypto_core.incidents.steps.step_contracts import (
     IncidentAction,
     Progress,
     Situation,
+    plan_digest,
 )
 from crypto_core.incidents.tokens.remembered import Before
 
@@ -62,17 +62,8 @@ def nothing_to_do(
     title: str, situation: Situation, why: str, *does_not: str, inner: object = None
 ) -> ActionPlan:
     """Return the plan that does nothing, and says why."""
-    digest = digest_of(situation.incident.name, why, *does_not)
+    digest = plan_digest(situation.incident.name, why, *does_not)
     return ActionPlan(title, digest, Danger.NONE, does=(why,), does_not=does_not, inner=inner)
-
-
-def digest_of(*parts: str) -> str:
-    """Return SHA-256, in hex, over some texts, each prefixed with its length (8 bytes, big-endian)."""
-    state = sha256()
-    for part in parts:
-        encoded = part.encode(errors="surrogatepass")
-        state.update(len(encoded).to_bytes(8, "big") + encoded)
-    return state.hexdigest()
 
 
 def sample_of(situation: Situation) -> int:

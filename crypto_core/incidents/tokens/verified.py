@@ -174,9 +174,6 @@ def _verified(
     )
 
 
-"""Tokens that are named in a plan or a result, one line each."""
-
-
 def listed(lines: Iterable[str]) -> tuple[str, ...]:
     """Return the first lines, and how many more there are. Cleaned."""
     told = [clean(line) for line in lines]

@@ -7,10 +7,10 @@ from hashlib import sha256
 
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.guard.consent import Danger
-from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Situation
+from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Situation, plan_digest
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
-from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, digest_of, sample_of
+from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, sample_of
 from crypto_core.incidents.tokens.verified import captured_verification, listed, share, verified_of
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
@@ -34,7 +34,7 @@ class VerifyTokens(TokenAction):
         told = f"Opens {counted(tried, 'token')} of {len(refs):,} and says only whether each opened."
         return ActionPlan(
             title="Verify the tokens",
-            digest=digest_of(situation.incident.name, situation.step.id, str(sample_of(situation))),
+            digest=plan_digest(situation.incident.name, situation.step.id, str(sample_of(situation))),
             danger=Danger.NONE,
             does=(told, f"Calls KMS {counted(tried, 'time')} or a little more."),
             does_not=("Changes nothing. No token is shown or kept.",),

@@ -33,8 +33,8 @@ from crypto_core.incidents.steps.step_contracts import (
     looked_at,
 )
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
+from crypto_core.incidents.tokens.restored_tokens import RestoredTokens, restored_at
 from crypto_core.incidents.tokens.toolbox import token_tools
-from crypto_core.incidents.tokens.verify_restored import RestoredTokens, restored_at
 from crypto_core.providers.answers import (
     ByHand,
     HashedQuery,

@@ -17,8 +17,8 @@ from crypto_core.errors import KmsUnreachableError, RefusedError, SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
+from crypto_core.incidents.tokens.restored_tokens import restored_at
 from crypto_core.incidents.tokens.toolbox import token_tools
-from crypto_core.incidents.tokens.verify_restored import restored_at
 from crypto_core.incidents.tokens.verify_tokens import picked
 from crypto_core.references import TokenRef
 from tests.crypto_core.incidents.tokens.staging import Stage, insert

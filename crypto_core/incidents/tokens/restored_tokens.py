@@ -1,0 +1,138 @@
+"""A restored database: its tokens counted and opened, every session read only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from hashlib import sha256
+from threading import Event
+from typing import Any
+
+from sqlalchemy import Engine, func, literal, select
+from sqlalchemy import Text as SqlText
+
+from crypto_core.database.connection.engine import connected, open_engine
+from crypto_core.database.dialect import IDENTITY
+from crypto_core.database.tokens.attribution_cache import AttributionCache
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.census import take_census
+from crypto_core.database.tokens.expressions import id_text, table_of
+from crypto_core.database.tokens.store import TokenScope, TokenStore
+from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
+from crypto_core.envelope import Format
+from crypto_core.errors import RefusedError
+from crypto_core.incidents.steps.step_contracts import (
+    Progress,
+)
+from crypto_core.incidents.tokens.verified import Verified, share, verified_of
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.reencryption.verification import Verifier
+from crypto_core.references import TokenRef
+
+_TOKENS = frozenset(f for f in Format if f is not Format.EMPTY)
+
+
+class RestoredTokens:
+    """A restored database while it is looked at. Nothing is written to it: KMS's answers stay in memory.
+
+    Blocks on SQL and KMS; raises DatabaseError, and KmsError where tokens are opened.
+    """
+
+    def __init__(
+        self, engine: Engine, keyring: KmsKeyring, tables: Iterable[TokenTable] = PLATFORM_TABLES
+    ) -> None:
+        self._engine = engine
+        self._catalogue = LiveCatalogue(engine, tables)
+        self._answers = AttributionCache(engine, read_only=True)
+        self._store = TokenStore(engine, self._catalogue, self._answers)
+        self._verifier = Verifier(keyring, self._store, self._catalogue, self._answers)
+
+    def tokens(self) -> int:
+        """Return how many tokens it holds."""
+        return sum(self._store.count(TokenScope(_TOKENS)).values())
+
+    def verify(
+        self, sample: int, salt: str, *, progress: Progress | None = None, cancelled: Event | None = None
+    ) -> Verified:
+        """Open a sample of its tokens, each column by its share, 0 for all; `salt` decides which."""
+        counts = self._store.count(TokenScope(_TOKENS))
+        number = sum(counts.values())
+        scope = TokenScope(_TOKENS)
+        if sample and sample < number:
+            refs = tuple(sorted(self._sampled(sample, salt, counts, number)))
+            scope = TokenScope(_TOKENS, references=refs)
+        return verified_of(self._verifier, scope, number, progress, cancelled)
+
+    def census(self, *, cancelled: Event | None = None) -> dict[str, Any]:
+        """Return its tokens by format and column, and the newest row of each table."""
+        census = take_census(self._engine, self._catalogue, self._answers, cancelled=cancelled)
+        columns: dict[str, dict[str, int]] = {}
+        for group in census.groups:
+            own = columns.setdefault(group.column, {})
+            own[group.format.value] = own.get(group.format.value, 0) + group.tokens
+        formats = {f.value: sum(own.get(f.value, 0) for own in columns.values()) for f in Format}
+        return {
+            "taken_at": census.taken_at.isoformat(),
+            "tokens": sum(formats.values()),
+            "by_format": formats,
+            "by_column": columns,
+            "newest_rows": {name: at.isoformat() for name, at in self._newest()},
+            "gaps": list(census.catalogue.gaps),
+        }
+
+    def _newest(self) -> Iterator[tuple[str, datetime]]:
+        """When the youngest row of each table was made: how much of the time before the loss is there."""
+        for table in self._catalogue().tables:
+            if table.created is None:
+                continue
+            with connected(self._engine) as connection:
+                at = connection.scalar(select(func.max(table_of(table).c[table.created])))
+            if isinstance(at, datetime):
+                yield table.name, at
+
+    def _sampled(self, sample: int, salt: str, counts: Mapping[str, int], number: int) -> Iterator[TokenRef]:
+        salted = literal(sha256(salt.encode()).hexdigest(), SqlText)
+        for table, column, source, condition in self._store.scoped(TokenScope(_TOKENS)):
+            identifier = id_text(table, source)
+            some = (
+                select(identifier)
+                .where(condition)
+                .order_by(func.md5(salted + identifier), identifier)
+                .limit(share(sample, counts.get(f"{table.name}.{column}", 0), number))
+            )
+            with connected(self._engine) as connection:
+                for row_id in connection.scalars(some):
+                    yield TokenRef(table.name, column, row_id)
+
+
+@contextmanager
+def restored_at(
+    url: str,
+    keyring: KmsKeyring,
+    tables: Iterable[TokenTable] = PLATFORM_TABLES,
+    *,
+    in_use: Engine | None = None,
+    setting: str = "KEYDECK_DATABASES",
+) -> Iterator[RestoredTokens]:
+    """Give the restored database at a URL, every session of it read only.
+
+    Raises RefusedError if it is the database that is `in_use`: a drill on that proves nothing. Raises
+    SettingsError for what is no URL, DatabaseError.
+    """
+    engine = open_engine(url, read_only=True, setting=setting)
+    try:
+        if in_use is not None and _which(engine) == _which(in_use):
+            raise RefusedError(
+                "This is the database in use, not a restored one.",
+                remedy="Restore a backup into a database of its own, and name that in the settings file.",
+            )
+        yield RestoredTokens(engine, keyring, tables)
+    finally:
+        engine.dispose()
+
+
+def _which(engine: Engine) -> tuple[Any, ...]:
+    """What tells a database from all others that run now."""
+    with connected(engine) as connection:
+        return tuple(connection.execute(IDENTITY).one())
