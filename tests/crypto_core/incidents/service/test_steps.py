@@ -47,6 +47,16 @@ def test_a_check_that_does_not_pass_ends_nothing_and_is_remembered_once(
     assert (seen.state, seen.lines) == (CheckState.UNKNOWN, ("You may not. kms:GetKeyPolicy.",))
 
 
+@pytest.mark.parametrize("state", [state for state in CheckState if state is not CheckState.PASSED])
+def test_nothing_but_a_passed_check_ends_a_step(
+    ana: IncidentService, incident: int, doubles: Doubles, state: CheckState
+) -> None:
+    doubles.checks[CheckKind.KEY_LOCKED_DOWN] = CheckResult(state, ("Seen.",))
+    with pytest.raises(RefusedError, match=f"is not done: {state}. Seen."):
+        ana.finish(incident, "lock")
+    assert not ana.show(incident).step("lock").state.ended
+
+
 def test_what_an_action_did_is_kept_where_its_check_does_not_pass_yet(
     ana: IncidentService, act: Act, incident: int, doubles: Doubles
 ) -> None:
