@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -149,6 +150,17 @@ def test_evidence_that_cannot_be_had_is_said_and_the_rest_is_kept(
     view = ana.show(incident)
     assert [piece.kind for piece in view.evidence] == ["census", "key", "key", "census"]
     assert view.evidence[2].title == "key: nothing was there"
+
+
+def test_all_evidence_that_cannot_be_had_is_journaled(
+    engine: Engine, ana: IncidentService, incident: int, doubles: Doubles
+) -> None:
+    doubles.denied |= {CaptureKind.KEY, CaptureKind.CENSUS}
+    with pytest.raises(KeydeckError, match="key: Not allowed"):
+        ana.capture(incident, "proof")
+    last = Journal(engine, lambda: "ana").entries()[-1]
+    assert (last.action, last.outcome) == ("incident evidence", "failed")
+    assert set(json.loads(last.detail)["missing"]) == {"key", "census"}
 
 
 def test_an_answer_decides_what_is_needed_until_it_is_taken_back(ana: IncidentService, incident: int) -> None:
