@@ -430,7 +430,7 @@ class Container:
 
     @deferred_property
     def key_monitor(self) -> KeyMonitor:
-        """What watches keys that nobody should use any more."""
+        """The watch over retired keys."""
         from crypto_core.trail.key_watch.monitor import KeyMonitor
 
         return KeyMonitor(
@@ -481,7 +481,7 @@ class Container:
 
     @deferred_property
     def entering(self) -> TokenEntering:
-        """What writes a token that somebody entered over the old one."""
+        """The service that replaces a token by one that an operator entered."""
         from crypto_core.reencryption.replacing_token.service import TokenEntering
 
         return TokenEntering(

@@ -1,4 +1,4 @@
-"""What the console prints when it dies of an error that nobody expected: where it happened, no values."""
+"""The console's crash report: where an unexpected error happened, without values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Services that are made when they are first used: what nobody looks at costs the start nothing."""
+"""Services that are made on first use, so that unused ones don't slow the start."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ class deferred_property(Generic[Service]):  # noqa: N801
 
 
 def if_made(service: Service) -> Service | None:
-    """Return the object that a deferred service stands for, None if nobody has used it yet."""
+    """Return the object that a deferred service stands for, None before its first use."""
     return service._if_made() if isinstance(service, _Deferred) else service  # noqa: SLF001

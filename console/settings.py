@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     """Other AWS accounts that may use KMS keys."""
 
     write_alias: str = Field("", validation_alias="KEYDECK_WRITE_ALIAS", pattern="^(alias/[A-Za-z0-9/_-]+)?$")
-    """The alias by which the platform is told its key; it must point to the key written under."""
+    """The alias by which the platform is given its key; it must point to the key written under."""
 
     events_file: str = Field("", validation_alias="KEYDECK_EVENTS_FILE", max_length=4096)
     """The store of CloudTrail events; "" is events.sqlite in the user's data folder."""
@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     """How long events are kept, in days; 0 keeps them until they are deleted by hand."""
 
     retired_keys: Names = Field((), validation_alias="KEYDECK_RETIRED_KEYS")
-    """KMS keys that nobody should use any more, or that are compromised; any use is a finding."""
+    """Retired or compromised KMS keys; any use is a finding."""
 
     athena_table: str = Field("", validation_alias="KEYDECK_ATHENA_TABLE", pattern=r"^(\w+\.\w+)?$")
     """Athena's table over the trail's files, as database.table."""

@@ -1,4 +1,4 @@
-"""A way to end a call that blocks elsewhere: whoever waits for it says what ends the wait."""
+"""Cancels a call that blocks elsewhere: the waiting code registers what ends its wait."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crypto_core.errors import InterruptedRunError
 
 
 class Cancellation(Event):
-    """An event that also tells those who asked to be told. Setting it twice tells nobody twice."""
+    """An event with callbacks. Setting it twice calls each only once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -18,7 +18,7 @@ class Cancellation(Event):
         self._told: list[Callable[[], None]] = []
 
     def set(self) -> None:
-        """Cancel: whoever looks sees it, and what is under way is ended."""
+        """Cancel: the event is set, and calls in flight are ended."""
         with self._lock:
             super().set()
             told, self._told = self._told, []

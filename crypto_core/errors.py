@@ -172,7 +172,7 @@ class KmsError(KeydeckError):
 
     @property
     def why(self) -> str:
-        """Why something could not be had, as it is said behind what is missing."""
+        """Why something is missing, as printed after its name."""
         return self.message
 
 
@@ -262,7 +262,7 @@ class PageTokenError(KmsRequestError, remedy="Start the list again."):
 
 
 class KmsUnreadableError(KmsRequestError):
-    """What answered is not KMS, or can't be read: whether it did what was asked is not known."""
+    """The response is not KMS's, or can't be read: whether the call took effect is not known."""
 
 
 class DryRunPassedError(KmsError):
@@ -285,7 +285,7 @@ class KmsUnreachableError(KmsError, transient=True, remedy="Check the network an
 
 
 class DatabaseError(KeydeckError):
-    """PostgreSQL refused or failed. `sqlstate` is its code, "" where the server said none."""
+    """PostgreSQL refused or failed. `sqlstate` is its code, "" if the server gave none."""
 
     def __init__(self, message: str, *, remedy: str = "", sqlstate: str = "") -> None:
         super().__init__(message, remedy=remedy)
@@ -332,14 +332,14 @@ class RowVanishedError(DatabaseError):
 
 
 class ConflictError(DatabaseError, remedy="Nothing was overwritten. Try again."):
-    """Somebody else kept changing the row; their value stays."""
+    """Another writer kept changing the row; their value stays."""
 
 
 # Jobs
 
 
 class JobError(KeydeckError):
-    """A job can't do what was asked of it."""
+    """A job can't carry out a request."""
 
 
 class UnknownJobError(JobError, remedy="List what there is with: keydeck jobs list."):

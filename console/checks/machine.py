@@ -35,7 +35,7 @@ _MULTIPLEXERS = {"TMUX": "tmux", "STY": "GNU screen", "ZELLIJ": "Zellij"}
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """What the terminal is said to be. `size` is (columns, lines), None without a terminal."""
+    """The terminal's properties. `size` is (columns, lines), None without a terminal."""
 
     environment: Mapping[str, str]
     size: tuple[int, int] | None

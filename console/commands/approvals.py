@@ -1,4 +1,4 @@
-"""keydeck approvals: what waits for a second identity, seen whole, and approved or denied."""
+"""keydeck approvals: list, show, approve or deny requests that need a second person."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _request = click.argument("request", type=click.UUID, metavar="ID")
 
 @click.group()
 def approvals() -> None:
-    """Four eyes: what somebody wants to do, and somebody else has to approve.
+    """Four eyes: requests that a second person has to approve.
 
-    KEYDECK_APPROVALS says which actions need it. A request is made by trying to do it.
+    KEYDECK_APPROVALS says which actions need it. Running such an action makes a request.
     """
 
 

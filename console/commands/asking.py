@@ -15,7 +15,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 class Declined(click.Abort):
-    """Somebody was asked, and said no."""
+    """The operator declined."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The key-compromise response, played in the sandbox from the first census to the proof, told as text."""
+"""The key-compromise response, played in the sandbox as text, from the first census to the proof."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ def list_(
 ) -> None:
     """List events that pass a filter, the newest first.
 
-    What AWS services do by themselves is hidden unless --all is given or the filter is about `service`; how
-    many these are is told.
+    What AWS services do by themselves is hidden unless --all is given or the filter is about `service`;
+    the number hidden is printed.
     """
     if as_json and as_csv:
         raise click.UsageError("Choose --json or --csv.")
@@ -175,7 +175,7 @@ def pivot(
 @click.option("--note", metavar="TEXT", help='Write this on each of them; "" takes a note away.')
 @click.option("--undo", is_flag=True, help="They are no longer reviewed.")
 def review(*, event_ids: tuple[str, ...], note: str | None, undo: bool) -> None:
-    """Mark events as reviewed, or no longer so; with --note, what is to be said of them.
+    """Mark events as reviewed, or no longer so; with --note, also write a note on them.
 
     It is kept in the store with the name of this user; what has a note is not forgotten with old events.
     """

@@ -1,4 +1,4 @@
-"""keydeck events token, keydeck events principal: facts, and what could have been, told apart."""
+"""keydeck events token, keydeck events principal: facts, and possible use apart from them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _STOP = "Stopping."
 def token(*, reference: str, as_json: bool) -> None:
     """Who opened one token, as far as CloudTrail can tell.
 
-    REFERENCE is table.column:row-id, or table:row-id for every token of a row. Of a v2 token it is exact: its
-    records name the row. Of a v1 token no record says which it was about: what could have opened it is told
-    instead.
+    REFERENCE is table.column:row-id, or table:row-id for every token of a row. For a v2 token this is
+    exact: its records name the row. No record names a v1 token: the calls that could have opened it are
+    listed instead.
     """
     parsed = parse_reference(reference)
     with services_of() as services, cancelled_by_interrupt(_STOP) as cancelled:

@@ -1,4 +1,4 @@
-"""keydeck keys rotate, disable, put-policy, …: a change is shown, agreed to, made, and its effect told."""
+"""keydeck keys rotate, disable, put-policy, …: a change is shown, confirmed, made and read back."""
 
 from __future__ import annotations
 

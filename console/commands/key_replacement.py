@@ -50,7 +50,7 @@ def replace(
 ) -> int:
     """Guide through replacing the key OLD by another one. Changes nothing itself.
 
-    Says which steps are done, by what is seen in KMS and the database, and the exact command or line for the
+    Shows which steps are done, according to KMS and the database, and the exact command or line for the
     next one. Exit 0 once it is complete, 1 while steps are left. Name OLD by its ARN: an alias may be moved.
     """
     with services_of() as services:
@@ -113,7 +113,7 @@ def materials(*, key: str, verify: int | None, as_json: bool) -> int:
 
 
 def print_guide(guide: Guide) -> None:
-    """Print a guide: each step with its state, what was seen, and what to do."""
+    """Print a guide: each step with its state, its evidence, and what to do."""
     click.echo(f"old key: {_named(guide.old.name, guide.old.key_arn)}")
     click.echo(f"new key: {_named(guide.new.name, guide.new.key_arn) if guide.new else 'none yet'}")
     for step in guide.steps:

@@ -1,4 +1,4 @@
-"""keydeck rewrap, reencrypt, encrypt: a plan is shown, confirmed, run, and its result told."""
+"""keydeck rewrap, reencrypt, encrypt: a plan is shown, confirmed and run, and its result printed."""
 
 from __future__ import annotations
 

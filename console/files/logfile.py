@@ -1,4 +1,4 @@
-"""The log: a private file that rotates, and the latest lines in memory. Nothing unredacted enters either.
+"""The log: a private file that rotates, and the latest lines in memory. Both hold redacted text only.
 
 Every record becomes one line: UTC time with milliseconds, level, process, logger, message; consoles side by
 side share one file. Exceptions are told by type and stack, without values. Keydeck's own loggers count from
@@ -169,7 +169,7 @@ def _message(record: logging.LogRecord) -> CleanText:
 
 
 def _told(error: BaseException) -> Iterator[str]:
-    """What an exception is told by: each error of its chain with its stack, and the text only of ours."""
+    """An exception's log text: each error of its chain with its stack, and messages only of our errors."""
     for cause in chain(error):
         said = f": {redacted(cause.message)}" if isinstance(cause, KeydeckError) else ""
         yield f"{type_name(cause)}{said}"

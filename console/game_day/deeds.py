@@ -1,4 +1,4 @@
-"""What the intruder has managed to do, and what was refused to it. No token, no envelope, no data key."""
+"""The intruder's successful and refused actions. No token, no envelope, no data key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What somebody who reads the platform's database gets: envelopes."""
+"""What a reader of the platform's database gets: envelopes."""
 
 from __future__ import annotations
 

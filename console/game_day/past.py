@@ -1,4 +1,4 @@
-"""What happened before the game: calls that are recorded as if they had been made on other days."""
+"""The time before the game: calls recorded as if made on other days."""
 
 from __future__ import annotations
 

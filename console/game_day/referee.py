@@ -1,4 +1,4 @@
-"""Looks in the sandbox itself whether what has to be reached is reached: nobody's word is taken for it."""
+"""Checks in the sandbox itself whether the game's ends are reached."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EndSeen:
-    """Whether an end is reached. `reached` is None where nobody in this sandbox can tell: not counted."""
+    """Whether an end is reached. `reached` is None if this sandbox can't tell: not counted."""
 
     end: End
     reached: bool | None

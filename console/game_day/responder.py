@@ -1,4 +1,4 @@
-"""The scripted responder: plays a scenario's fitting response without a terminal, told as text."""
+"""The scripted responder: plays a scenario's proper response as text, without a terminal."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Responder:
         self._tell(f"── {title}")
 
     def _notice(self) -> None:
-        """Fetch the events, and tell what the rules find about the intruder. A gap is told as well."""
+        """Fetch the events, and print the findings about the intruder, and any gap."""
         try:
             found = self.findings()
         except KeydeckError as error:

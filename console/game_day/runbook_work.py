@@ -57,7 +57,7 @@ class RunbookWork:
             return None
 
     def work(self, number: int) -> None:
-        """Work through an incident's runbook; trouble is told."""
+        """Work through an incident's runbook, and print any trouble."""
         try:
             self._work_through(number)
         except KeydeckError as error:

@@ -25,7 +25,7 @@ def scenario_lines() -> Iterator[str]:
 
 
 def briefing_lines(scenario: Scenario) -> Iterator[str]:
-    """Yield what the operator is told before the intruder begins."""
+    """Yield the briefing of the operator before the intruder begins."""
     yield f"── Game day: {scenario.title}"
     for paragraph in scenario.briefing:
         yield from wrap(paragraph, _WIDTH)

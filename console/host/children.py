@@ -1,4 +1,4 @@
-"""What processes that we start have in common: they find this package, and end with whoever started them."""
+"""What our child processes share: they find this package, and end with their parent."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def print_incident(view: IncidentView) -> None:
 
 
 def print_step(step: StepView, view: IncidentView) -> None:
-    """Print a step: why, what to do, what its check said, and what was captured."""
+    """Print a step: its purpose, what to do, its check's result, and its evidence."""
     print_line(f"Step {step.number}: {step.step.title}")
     print_line(step.step.purpose)
     for line in step.step.do:

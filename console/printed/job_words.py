@@ -122,7 +122,7 @@ def unwritten_of(work: JobService, view: JobView, limit: int) -> dict[str, list[
 
 
 def say_end(view: JobView, *, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
-    """Print where a job is now that nobody here works on it any more: the document, or words."""
+    """Print a job's state once this host has stopped working on it: the document, or words."""
     if as_json:
         print_json(document_of(view) | dict(more or {}))
         return

@@ -35,7 +35,7 @@ OPERATOR = "operator"
 _START_LIMIT = 30.0
 _STOP_LIMIT = 5.0
 _PORTS = range(20_000, 32_000)
-"""Below the range from which systems hand out ports, so nobody is given ours while the server is stopped."""
+"""Below the range of ephemeral ports, so that ours stays free while the server is stopped."""
 _PORT_ATTEMPTS = 20
 
 
@@ -183,7 +183,7 @@ class Postgres:
 
 
 class _PortTakenError(PostgresError):
-    """Somebody else listens on the port."""
+    """Another process listens on the port."""
 
 
 def _is_free(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""Who may come in: the first to show the printed token, and from then on whoever has its cookie."""
+"""Admission: the first browser with the printed token, and from then on the one with its cookie."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BYTES = 32
 
 
 class AdmissionRefusal(Enum):
-    """Why nobody came in."""
+    """Why admission was refused."""
 
     WRONG = "That is not the address that keydeck serve printed."
     USED = "This address works once, and it was used. For a new one, end keydeck serve and start it again."

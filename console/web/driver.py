@@ -8,7 +8,7 @@ import threading
 from textual.drivers.web_driver import WebDriver
 
 GRACE = 5.0
-"""Seconds that the console has to end by itself once nobody speaks to it."""
+"""Seconds that the console has to end by itself once its page is gone."""
 
 
 class PageDriver(WebDriver):

@@ -130,7 +130,7 @@ def _tolerant(send: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[N
 
 
 async def _tail(stderr: asyncio.StreamReader) -> str:
-    """Return the end of what a console said on stderr, when it has ended."""
+    """Return the end of a console's stderr, once it has ended."""
     said = b""
     while read := await stderr.read(4096):
         said = (said + read)[-_STDERR:]

@@ -1,4 +1,4 @@
-"""What failed inside the server is told on its terminal; a browser learns only that it did."""
+"""Errors inside the server are printed on its terminal; a browser learns only that there was one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the site until it is told to end."""
+"""Runs the site until it is stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the AWS credentials in use are renewed: the exact way out, told by where they come from.
+"""How the AWS credentials in use are renewed: exact instructions, by their source.
 
 The sources and their order are boto3's (Boto3 documentation, "Credentials"). A profile that was named
 outright comes before the credentials in the environment, as it does in boto3.

@@ -267,7 +267,7 @@ class KmsApi:
         return self._send(service, operation, region, parameters)
 
     def ground(self, region: str) -> KmsGround:
-        """Return how KMS is reached in a Region, for whoever asks it without boto3. Raises KmsError."""
+        """Return how KMS is reached in a Region without boto3. Raises KmsError."""
         from botocore.utils import get_environ_proxies
 
         with _translated(""):

@@ -210,7 +210,7 @@ def _mark(credentials: Any) -> str | None:
 
 
 def _stamp() -> tuple[tuple[str, int, int], ...]:
-    """What changes when somebody signs in again or writes other credentials."""
+    """What changes with a new sign-in or new credentials."""
     home = _expanded("~/.aws")
     files = [
         _expanded(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"),

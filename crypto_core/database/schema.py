@@ -80,7 +80,7 @@ key_answer = Table(
     Column("reason", SqlText, nullable=False, server_default=""),
     *_required(_MOMENT, "asked_at"),
 )
-"""What KMS said of single envelopes, by a digest of the stored value: see tokens.digest."""
+"""KMS's answers about single envelopes, by a digest of the stored value: see tokens.digest."""
 
 journal = Table(
     "journal",
@@ -237,7 +237,7 @@ incident_presence = Table(
     Column("host", SqlText, primary_key=True),
     *_required(_MOMENT, "seen_at"),
 )
-"""Who works on an incident, and when they were last seen."""
+"""Operators at work on an incident, and when each was last active."""
 
 approval = Table(
     "approval",

@@ -17,7 +17,7 @@ from crypto_core.errors import KeydeckError
 from crypto_core.guard.operations import READ, KeydeckRole, own_tables
 
 _NEEDED = own_tables(KeydeckRole.RESPONDER)
-"""What is needed on each table by whoever does all that Keydeck can do."""
+"""The privileges on each table that all of Keydeck's operations need."""
 
 
 def own_schema(engine: Engine, *, area: str, read_only: bool) -> Iterator[Check]:

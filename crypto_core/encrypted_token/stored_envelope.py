@@ -15,7 +15,7 @@ from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 
 _PROCESS_KEY = os.urandom(32)
-"""Makes a fingerprint useless to whoever reads it: nobody can try tokens against it."""
+"""Makes a fingerprint useless to its reader: tokens can't be tried against it."""
 
 _REMEDIES: dict[Format, str] = {
     Format.DEV: "Encrypt it in place: keydeck encrypt {ref}.",
@@ -36,7 +36,7 @@ class StoredEnvelope:
     format: Format
     """How the token is stored."""
     ref: TokenRef | None = field(compare=False)
-    """The row that the value was read from or assigned to; None where nobody said."""
+    """The row that the value was read from or assigned to; None if unknown."""
     _stored: str
     _fingerprint: bytes
 

@@ -1,1 +1,1 @@
-"""What a rule says, whoever made it: severity, and the techniques that it is about."""
+"""Findings of all rules, with their severity and techniques."""

@@ -66,7 +66,7 @@ class Gap:
 
 
 def once_each(said: Iterable[Finding | Gap]) -> tuple[tuple[Finding, ...], tuple[Gap, ...]]:
-    """Return the findings, the worst first, and the gaps; what rules said twice is there once."""
+    """Return the findings, the worst first, and the gaps; duplicates appear once."""
     every = tuple(said)
     findings = {(f.rule, f.subject, f.title): f for f in every if isinstance(f, Finding)}
     ordered = sorted(findings.values(), key=lambda f: (f.severity.rank, f.rule, f.subject, f.title))

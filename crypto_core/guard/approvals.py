@@ -30,7 +30,7 @@ class Decision(StrEnum):
     DENIED = "denied"
     EXPIRED = "expired"
     USED = "used"
-    """What was approved was begun; it is not good for a second time."""
+    """The approval was used; it does not hold a second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Approval:
 
     id: UUID
     action: CleanText
-    """What is to be done, such as keys disable or revoke tokens."""
+    """The action, such as keys disable or revoke tokens."""
     summary: CleanText
     digest: CleanText
     plan: Mapping[str, Any]
@@ -56,7 +56,7 @@ class ApprovalGate(Protocol):
     """Asked right before something is done that may need a second identity."""
 
     def needed(self, action: str) -> bool:
-        """Return whether the settings want four eyes for this action. Asks nobody."""
+        """Return whether the settings want four eyes for this action. Calls nothing."""
         ...
 
     def request(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> Approval:

@@ -63,7 +63,7 @@ class Consent:
     digest: str
     origin: Origin
     text: str = ""
-    """What was typed, as it was typed."""
+    """The typed text, unchanged."""
 
     @classmethod
     def pressed(cls, subject: Subject) -> Consent:

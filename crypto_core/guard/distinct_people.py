@@ -29,7 +29,7 @@ _MADE_UP = re.compile(
     r"botocore-session-\d+|aws-?cli-session-\d+|aws-go-sdk-\d+|aws-sdk-[\w-]+-\d+|i-[0-9a-f]{8,17}|\d{10,}",
     re.IGNORECASE,
 )
-"""Session names that SDKs choose where nobody names one, and those of EC2 instances."""
+"""Session names that SDKs generate by default, and those of EC2 instances."""
 
 _NAMED = (
     "Set role_session_name to your own name in the AWS profile (or sign in by IAM Identity Center), and try "

@@ -60,7 +60,7 @@ class Guard:
         detail: Mapping[str, Any] | None = None,
         said: Callable[[KeydeckError], str] = attrgetter("message"),
     ) -> Iterator[None]:
-        """Journal which error of ours ends what is done within, and raise it on.
+        """Journal an error of ours that ends the block, and re-raise it.
 
         `said` gives what may be kept of its message. Raises RefusedError, journaled too, within an action
         that does not name this one.
@@ -144,7 +144,7 @@ class Guard:
         return self.try_to_record(change.action, change.subject, outcome, told)
 
     def try_to_record(self, action: str, subject: str, outcome: Outcome, detail: Mapping[str, Any]) -> str:
-        """Journal what was not begun or has ended; returns why it could not be journaled, "" if it was."""
+        """Journal a refused or ended change; returns why that failed, "" if it did not."""
         if self.read_only:
             return READ_ONLY
         try:

@@ -1,4 +1,4 @@
-"""A change as it passes the guard: what is to be done, the run that does it, and how that ended."""
+"""A change as it passes the guard: its task, its run, and its outcome."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GuardedChange:
-    """What is to be done, as the operator, a second person and the journal see it."""
+    """The change, as the operator, a second person and the journal see it."""
 
     action: str
     """The operation, as the journal calls it."""
@@ -61,7 +61,7 @@ class GuardedChange:
 
 
 class Run:
-    """A change under way, from what was agreed to until its end is journaled."""
+    """A change in progress, from the consent until its end is journaled."""
 
     def __init__(self, change: GuardedChange, consent: Consent, journal: Recorder) -> None:
         self.id: UUID = uuid4()

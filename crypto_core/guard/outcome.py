@@ -1,4 +1,4 @@
-"""How what was asked for ended, as the journal tells it."""
+"""Outcomes of changes, in the journal's words."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _OURS = (
     KeyDisabledError,
     KeyStateError,
 )
-"""What is among these and says that it can't be done as it was asked for, however often it is tried."""
+"""Those of them that will fail again however often the change is tried."""
 
 
 class Outcome(StrEnum):
-    """How what was asked for ended."""
+    """How a requested change ended."""
 
     STARTED = "started"
     DONE = "done"

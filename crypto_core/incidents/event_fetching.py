@@ -1,4 +1,4 @@
-"""Fetches the events about keys before their use is told: for so long, and with what was not had as a gap."""
+"""Fetches events about keys before their use is reported, within a time limit; missing ones become gaps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.key_watch.monitor import KeyMonitor
 
 BEFORE = timedelta(hours=24)
-"""How long before its declaration an incident's events matter where it isn't said since when."""
+"""How far back an incident's events matter if no start was given."""
 LIMIT_SECONDS = 60.0
 """How long events are fetched at most: LookupEvents answers twice a second, and containment does not wait."""
 

@@ -44,7 +44,7 @@ class CheckState(StrEnum):
     FAILED = "failed"
     """It will not pass by waiting."""
     UNKNOWN = "not known"
-    """What it goes by could not be seen. Never taken as passed."""
+    """The check could not read what it needs. Never taken as passed."""
 
 
 class EntryKind(StrEnum):
@@ -112,7 +112,7 @@ class Incident:
     closed_at: datetime | None = None
     closed_by: CleanText = NO_TEXT
     outcome: CleanText = NO_TEXT
-    """How it ended, in the words of whoever closed it."""
+    """How it ended, in the words of the operator who closed it."""
 
     @property
     def name(self) -> str:
@@ -196,7 +196,7 @@ class StepView:
     trouble: CleanText = NO_TEXT
     """What went wrong the last time, "" if nothing did."""
     check: CheckResult | None = None
-    """What the check said last."""
+    """The check's last result."""
 
     @property
     def seconds(self) -> float | None:
@@ -208,7 +208,7 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """Somebody who works on an incident."""
+    """An operator at work on an incident."""
 
     actor: CleanText
     host: CleanText

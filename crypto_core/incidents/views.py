@@ -110,7 +110,7 @@ def scope_of(stored: Mapping[str, Any]) -> IncidentScope:
 
 
 def check_of(stored: Mapping[str, Any]) -> CheckResult:
-    """Return what a check said, from what `check_as_json` made of it."""
+    """Return a check's result from its JSON; see `check_as_json`."""
     at = stored.get("at")
     return CheckResult(
         CheckState(stored["state"]),
@@ -122,7 +122,7 @@ def check_of(stored: Mapping[str, Any]) -> CheckResult:
 
 
 def check_as_json(result: CheckResult) -> dict[str, Any]:
-    """Return what a check said as JSON."""
+    """Return a check's result as JSON."""
     return asdict(result) | {
         "state": result.state.value,
         "at": result.at.isoformat() if result.at else None,

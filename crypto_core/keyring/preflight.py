@@ -1,4 +1,4 @@
-"""What KMS would refuse, said before a run begins.
+"""What KMS would refuse, found out before a run begins.
 
 KMS answers a call with `DryRun` as it would answer the call itself, except that it does nothing and that
 success is an error, DryRunOperationException (AWS KMS Developer Guide, "Testing your permissions"; API
@@ -202,7 +202,7 @@ class Preflight:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a rehearsal failed with, None if the call would succeed, and what is to be said beside."""
+    """Why a rehearsal failed, None if the call would succeed, and a note."""
 
     failure: KmsError | None
     note: str = ""

@@ -1,4 +1,4 @@
-"""KMS keys of the configured Regions, fetched concurrently; a missing permission is told by IAM action."""
+"""KMS keys of the configured Regions, fetched concurrently; a missing permission is an IAM action."""
 
 from __future__ import annotations
 

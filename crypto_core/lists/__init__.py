@@ -1,1 +1,1 @@
-"""Lists: the filter language, pages, lists in memory, rows as files, and how much of a whole was seen."""
+"""Lists: the filter language, pages, lists in memory, exported rows, and coverage."""

@@ -36,4 +36,4 @@ class Evidence(StrEnum):
     CONFLICT = "conflict"
     """KMS's answers about tokens of one group disagree."""
     UNKNOWN = "unknown"
-    """Nobody could say: no answer from KMS, or the envelope is damaged."""
+    """Not known: no answer from KMS, or the envelope is damaged."""

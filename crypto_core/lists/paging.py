@@ -1,4 +1,4 @@
-"""Lists too long to hold: rows come page by page, each page told where it begins and ends (keyset paging)."""
+"""Lists too long to hold: rows come page by page, by keyset paging."""
 
 from __future__ import annotations
 

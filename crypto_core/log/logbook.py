@@ -1,4 +1,4 @@
-"""The latest log lines in memory: what a screen shows of the log.
+"""The latest log lines in memory, for the log screen.
 
 A line in here has been cleaned and redacted by whoever adds it. The book is bounded in lines and in
 characters; what had to go is told by the first line's number.
@@ -57,7 +57,7 @@ class LogBook(Protocol):
 
     @property
     def changes(self) -> int:
-        """The number of the latest line, 0 before the first. Compare it with what was last shown."""
+        """The number of the latest line, 0 before the first. Compare it with the last one shown."""
         ...
 
     def lines(self, after: int = 0) -> tuple[LogLine, ...]:

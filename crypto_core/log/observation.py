@@ -1,4 +1,4 @@
-"""What the core tells whoever counts: operations, KMS calls, cache hits. Never what they were about."""
+"""Metrics hooks of the core: operations, KMS calls, cache hits. Never what they were about."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crypto_core.log.rate_limit import LogRateLimit
 _log = logging.getLogger(__name__)
 
 UNEXPECTED = "UnexpectedError"
-"""What is told of an exception that is none of this package's errors."""
+"""The name for an exception that is none of this package's errors."""
 
 
 _FAILURES = LogRateLimit(seconds=10.0)
@@ -42,7 +42,7 @@ class Observer(Protocol):
 
 
 class Silent:
-    """Tells nobody."""
+    """Observes nothing."""
 
     def operation(self, name: str, format_: str, failure: str) -> None:
         """Drop it."""

@@ -1,4 +1,4 @@
-"""Takes out of a text whatever looks like a secret, before it is logged or shown in a diagnosis.
+"""Removes anything that looks like a secret from a text, before it is logged or shown in a diagnosis.
 
 This is the last line of defence, for text that nobody vouches for: nothing of ours puts a secret into a
 message to begin with. It errs on the side of hiding: any run of forty characters of base64 goes, wherever it
@@ -77,7 +77,7 @@ _BETWEEN_PARTS = re.compile("[+/_-]")
 
 
 def redacted(text: str) -> str:
-    """Return `text` without what looks like a secret, each replaced by what it was: `[hidden-token]`.
+    """Return `text` with apparent secrets replaced by their kind, as in `[hidden-token]`.
 
     Control sequences, control and format characters are dropped first, since they would cut a secret into
     harmless pieces; line breaks stay. Applied twice it changes nothing more. Takes time linear in the length.

@@ -1,4 +1,4 @@
-"""What a provider says of a token, and what a revocation is, told apart from how each provider says it."""
+"""Answers about tokens, and revocations, independent of each provider's API."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Liveness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TokenLiveness:
-    """What a provider said of one token. Cleaned text. `whose` is the account, where it is named."""
+    """A provider's answer about one token. Cleaned text. `whose` is the account, if named."""
 
     ref: TokenRef
     provider: str
@@ -82,7 +82,7 @@ class RevocationPlan:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """What became of one token. `proved` is what the provider said of it afterwards."""
+    """The outcome of one token. `proved` is the provider's answer afterwards."""
 
     ref: TokenRef
     provider: str
@@ -93,7 +93,7 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class RevocationResult:
-    """What became of all of them."""
+    """The outcomes of all of them."""
 
     tokens: tuple[Revoked, ...]
     by_hand: tuple[ByHand, ...] = ()
@@ -124,7 +124,7 @@ class LivenessRequest:
     endpoints: tuple[str, ...]
     digest: str
     not_asked: tuple[ByHand, ...] = ()
-    """Tokens of which nobody can be asked, each with why."""
+    """Tokens that no provider can be asked about, each with the reason."""
     danger: Danger = Danger.CONFIRM
     confirmation: str = ""
 

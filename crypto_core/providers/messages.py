@@ -97,14 +97,14 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Whether a provider took a revocation, and what it said. Cleaned text."""
+    """Whether a provider accepted a revocation, and its answer. Cleaned text."""
 
     accepted: bool
     reason: str
 
 
 def unknown(reason: str) -> Said:
-    """Return what is said where nothing is known."""
+    """Return an unknown liveness, with the reason."""
     return Said(Liveness.UNKNOWN, reason)
 
 

@@ -32,7 +32,7 @@ class RevocationOrder:
 
 
 class Revocation:
-    """One revocation on its way. What became of each token is there whenever it stops."""
+    """One revocation in progress. Each token's outcome is known whenever it stops."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Revocation:
         return ""
 
     def results(self) -> tuple[Revoked, ...]:
-        """Return what became of each token, in order of reference."""
+        """Return each token's outcome, in order of reference."""
         return tuple(self._result(ref) for ref in sorted(self._orders))
 
     def _result(self, ref: TokenRef) -> Revoked:

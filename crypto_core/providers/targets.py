@@ -18,7 +18,7 @@ _NOT_OPENED = {
 
 
 def target_of(row: InventoryRow, endpoints: Endpoints) -> Target | ByHand:
-    """Return whom a token's row says to ask, or why nobody can be asked."""
+    """Return the provider endpoint for a token's row, or why there is none."""
     provider = provider_of_row(row.provider)
     if row.format in _NOT_OPENED:
         return ByHand(row.ref, provider.name if provider else row.provider, _NOT_OPENED[row.format])
@@ -35,7 +35,7 @@ def not_asked_before_opening(row: InventoryRow, target: Target) -> str:
 
 
 def hosts(targets: tuple[Target, ...] | list[Target]) -> tuple[str, ...]:
-    """Return the hosts that would be called, as they are told to whoever agrees to it."""
+    """Return the hosts that would be called, as the operator confirms them."""
     return tuple(sorted({_told(target.base) for target in targets}))
 
 

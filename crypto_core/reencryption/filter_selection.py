@@ -72,7 +72,7 @@ class ManyFiltered:
         return self.picked(formats, key=f"-key:unknown -key:{_id_of(target_arn)}" if envelopes else "")
 
     def untold(self, formats: frozenset[Format]) -> Iterator[Picked]:
-        """Give those that are envelopes under a key that nobody can tell."""
+        """Give those that are envelopes under an unknown key."""
         return self.picked(formats, key="key:unknown")
 
     def tally(self, *, cancelled: Event | None = None) -> Tally:

@@ -1,4 +1,4 @@
-"""What is going to happen to which tokens, told before anything happens."""
+"""The plan for tokens, made before anything changes."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ class RunResult:
 
     @property
     def complete(self) -> bool:
-        """True if every planned token was written or had been written by somebody else meanwhile."""
+        """True if every planned token was written, by this run or another writer."""
         return not self.poisoned and not self.remaining
 
     def as_json(self) -> dict[str, Any]:

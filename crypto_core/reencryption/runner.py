@@ -98,7 +98,7 @@ class Runner:
         progress: Progress | None = None,
         cancelled: Event | None = None,
     ) -> RunResult:
-        """Do what the plan says; see RunResult. Raises DatabaseError; what was written before stays."""
+        """Carry out the plan; see RunResult. Raises DatabaseError; what was written before stays."""
         sources = [plan.source_key_arn] if plan.source_key_arn else []
         cipher = TokenCipher(
             self.keyring.trusting(plan.target_key_arn, *sources),
@@ -201,7 +201,7 @@ class _PlanRun:
                 tokens += [o.token for o in outcomes if o.held or o.stop is not None]
 
     def _changed(self, lost: Sequence[TokenRef]) -> list[StoredToken]:
-        """Read anew what somebody else changed between our read and our write."""
+        """Read tokens again that another writer changed between our read and our write."""
         if not lost:
             return []
         self.conflicts += len(lost)
@@ -266,7 +266,7 @@ class _PlanRun:
         return _Written(token, poison=f"It is under {probe.answer.key_arn}, which is not trusted.")
 
     def _write(self, sealed: _Batch) -> tuple[set[TokenRef], dict[TokenRef, str]]:
-        """Write a batch; returns what was written, and what the database rejects with the reason.
+        """Write a batch; returns the written tokens, and those that the database rejects with the reason.
 
         A row that the database rejects, by a constraint or a length, does not hold up the others.
         """

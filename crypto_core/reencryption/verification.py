@@ -34,10 +34,10 @@ NOT_AN_ENVELOPE: dict[Format, str] = {
     Format.UNRECOGNISED: "not recognised: plaintext or corrupt",
     Format.EMPTY: "empty: no token is stored",
 }
-"""What is said of stored values that there is nothing to open about."""
+"""Reasons for stored values that can't be opened at all."""
 
 _Outcome = tuple[Verification, KnownAttribution | None]
-"""What is told about a token, and what is remembered of KMS's answer."""
+"""A token's result, and the part of KMS's answer to remember."""
 
 
 class Verifier:

@@ -134,7 +134,7 @@ class TrailEvent:
 
     @property
     def by_service(self) -> bool:
-        """True for what an AWS service did, by itself or in somebody's name: the noise of a review."""
+        """True for a call of an AWS service, for itself or for a user: the noise of a review."""
         return (
             self.event_type == "AwsServiceEvent"
             or self.principal.kind == "AWSService"

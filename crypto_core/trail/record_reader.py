@@ -1,4 +1,4 @@
-"""Reads CloudTrail records: any shape becomes a TrailEvent, or is told to be none.
+"""Reads CloudTrail records: any shape becomes a TrailEvent or is rejected.
 
 Shapes: AWS KMS Developer Guide, "Log entries". What is missing, null or of another type is left empty, never
 guessed. A denied call names its key in the error message alone.

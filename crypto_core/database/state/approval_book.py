@@ -1,4 +1,4 @@
-"""Requests for approval, kept in `keydeck.approval`: made, decided by somebody else, and used once.
+"""Requests for approval, kept in `keydeck.approval`: made, decided by another person, and used once.
 
 Who somebody is comes from AWS at that moment, never from a setting; what that is worth, `people` says. The
 table itself is only as safe as the database: whoever may write to it as its owner can approve anything there.
@@ -63,7 +63,7 @@ class ApprovalBook:
         self._read_only = read_only
 
     def needed(self, action: str) -> bool:
-        """Return whether the settings want four eyes for this action. Asks nobody."""
+        """Return whether the settings want four eyes for this action. Calls nothing."""
         operation = operation_of(action)
         if operation is None:
             return False
@@ -238,7 +238,7 @@ class ApprovalBook:
 
 
 def cleaned(value: Any) -> Any:
-    """Return a plan's JSON with every text cleaned, whatever somebody has put into it."""
+    """Return a plan's JSON with every text cleaned."""
     if isinstance(value, Mapping):
         return {clean(name): cleaned(part) for name, part in value.items()}
     if isinstance(value, str):

@@ -154,7 +154,7 @@ class IncidentChange:
         return True
 
     def know(self, values: Mapping[str, str]) -> None:
-        """Remember what was found out, beside what is known already."""
+        """Remember results, besides the earlier ones."""
         if values:
             merged = incident.c.known.op("||")(literal(dict(values), JSONB))
             self._connection.execute(

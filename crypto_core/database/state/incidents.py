@@ -43,7 +43,7 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.text.cleaning import clean
 
 PRESENT_SECONDS = 60.0
-"""Who was not seen for so long no longer works on an incident."""
+"""After this long without activity an operator no longer counts as present."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class EntryRow:
 
 @dataclass(frozen=True, slots=True)
 class PresenceRow:
-    """Somebody who works on an incident."""
+    """An operator at work on an incident."""
 
     actor: str
     host: str
@@ -212,7 +212,7 @@ class IncidentStore:
         return str(found.content)
 
     def see(self, number: int, actor: str, host: str) -> bool:
-        """Note that somebody works on an open incident, now. Returns True the first time."""
+        """Record an operator's presence on an open incident. Returns True the first time."""
         now = clock()
         c = incident.c
         here = select(c.id, literal(actor), literal(host), now).where(

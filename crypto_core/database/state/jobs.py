@@ -22,12 +22,12 @@ from crypto_core.errors import UnknownJobError
 RUNNING, PAUSED, DONE, CANCELLED, FAILED = "running", "paused", "done", "cancelled", "failed"
 
 LIVELY_SECONDS = 2.0
-"""A runner that was not seen for so long counts as gone."""
+"""A runner silent for this long counts as gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobTerms:
-    """What a job is to do, as it was agreed to. `scope`, `plan` and `census_before` are JSON."""
+    """A job's confirmed task. `scope`, `plan` and `census_before` are JSON."""
 
     run_id: UUID
     verb: str

@@ -20,7 +20,7 @@ from crypto_core.database.schema import journal as table
 FIRST = bytes(32)
 
 NO_MOMENT = datetime.min.replace(tzinfo=UTC)
-"""Stands for a moment that Python has not, such as PostgreSQL's infinity: nobody has written that here."""
+"""Stands for a moment outside Python's range, such as PostgreSQL's infinity: never written here."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING = "\0"
@@ -75,7 +75,7 @@ def microseconds(column: ColumnElement[Any]) -> ColumnElement[str]:
 
 
 def moment_of(told: str | None) -> datetime:
-    """Return the moment that `microseconds` has told, in UTC; `NO_MOMENT` for what is none of Python's."""
+    """Return the moment that `microseconds` gave, in UTC; `NO_MOMENT` outside Python's range."""
     try:
         return _EPOCH + timedelta(microseconds=round(Decimal(told or "")))
     except (InvalidOperation, ValueError, OverflowError):

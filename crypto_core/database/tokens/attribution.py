@@ -41,7 +41,7 @@ PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class KeyCount:
-    """Tokens under one key material. `wrapping` is None where nobody could tell; `note` says why."""
+    """Tokens under one key material. `wrapping` is None if unknown; `note` says why."""
 
     wrapping: Wrapping | None
     tokens: int

@@ -1,4 +1,4 @@
-"""What KMS has said about single envelopes, remembered by a digest of the stored value.
+"""KMS's answers about single envelopes, cached by a digest of the stored value.
 
 An answer holds for exactly one stored value, so a token that changes loses its answer by itself. Answers are
 kept in Keydeck's schema where that is there and may be written, else in memory for as long as Keydeck runs.

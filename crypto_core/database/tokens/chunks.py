@@ -48,7 +48,7 @@ LISTED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class BatchCounts:
-    """What a batch came to. `changed` are tokens that somebody else has changed for good, or removed."""
+    """The outcome of a batch. `changed` are tokens that another writer has changed for good, or removed."""
 
     done: int = 0
     conflicts: int = 0
@@ -101,7 +101,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What a process is told whenever it says that it is there."""
+    """The answer to a process's heartbeat."""
 
     state: str
     calls_per_second: float
@@ -182,7 +182,7 @@ class ChunkStore:
         return int(connection.execute(counted).scalar_one())
 
     def claim_chunk(self, job_id: int, runner: UUID, lease_seconds: float) -> Chunk | None:
-        """Take a chunk of a running job that nobody has, or whose lease has run out; None without one."""
+        """Take a free chunk of a running job, or one whose lease has run out; None without one."""
         parameters = {"job": job_id, "runner": runner, "lease": lease_seconds}
         with connected(self._engine, write=True) as connection:
             row = connection.execute(_CLAIM, parameters).one_or_none()
@@ -229,7 +229,7 @@ class ChunkStore:
             self._fenced(connection, chunk, changes)
 
     def release_chunk(self, chunk: Chunk, position: str | None, counted: BatchCounts) -> None:
-        """Give a chunk back, to be gone on with by whoever claims it. Raises LeaseLostError."""
+        """Give a chunk back, for the next claimant to continue. Raises LeaseLostError."""
         changes = _added(counted, position) | {"state": "open", "runner_id": None, "lease_until": None}
         with connected(self._engine, write=True) as connection:
             self._fenced(connection, chunk, changes)

@@ -96,7 +96,7 @@ def formats_counted(stored: Text_, source: Any, condition: ColumnElement[bool]) 
 
 
 def plaintext_provider_of(stored: Text_) -> Text_:
-    """Whose plaintext the value is, told by its prefix; NULL for anything else."""
+    """The provider of a plaintext value, by its prefix; NULL for anything else."""
     return case(
         *(
             (_starts_with_any(stored, prefixes), literal(provider))

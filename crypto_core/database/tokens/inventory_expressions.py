@@ -226,5 +226,5 @@ def _is(stored: Any, format_: Format) -> ColumnElement[bool]:
 
 
 def leaked_by(stored: Any, provider: str) -> ColumnElement[bool]:
-    """True for plaintext of a provider, told by its prefix."""
+    """True for plaintext of a provider, by its prefix."""
     return or_(*(func.starts_with(stored, prefix) for prefix in PROVIDER_PREFIXES[provider]))

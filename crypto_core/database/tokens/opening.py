@@ -1,4 +1,4 @@
-"""Opens stored values of any format, for whoever has to compare the tokens and not the envelopes."""
+"""Opens stored values of any format, to compare tokens rather than envelopes."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class TokenScope:
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> TokenScope:
-        """Return the scope that `as_json` has told."""
+        """Return the scope from the JSON of `as_json`."""
         prefixes = told["edk_prefixes"]
         return cls(
             frozenset(map(Format, told["formats"])),

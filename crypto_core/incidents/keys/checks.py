@@ -1,4 +1,4 @@
-"""What is seen of the keys themselves: the new one is ready, the old one locked down or out of use."""
+"""Checks of the keys themselves: the new one is ready, the old one locked down or out of use."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
 
 _UNREAD = "whoever decrypts today:"
-"""How a loss begins that nobody can tell; see AccessComparison."""
+"""How an unknown loss begins; see AccessComparison."""
 _ALONE = "everyone"
-"""Nobody is to keep what was everyone's."""
+"""Access that everyone had is not kept."""
 
 
 class KeyChecks:
@@ -58,7 +58,7 @@ class KeyChecks:
         )
 
     def new_key_ready(self, situation: Situation) -> CheckResult:
-        """Pass if the new key is enabled and whoever reads under the old one may read under it.
+        """Pass if the new key is enabled and every reader under the old one may read under it.
 
         Who was left out on purpose when it was made does not count.
         """
@@ -94,7 +94,7 @@ class KeyChecks:
         return CheckResult(CheckState.PASSED, tuple(lines))
 
     def locked_down(self, situation: Situation) -> CheckResult:
-        """Pass if nobody seals under the old key and only who was named opens, in every Region of it."""
+        """Pass if only named principals can open under the old key and none can seal, in all its Regions."""
         states = everywhere(self._services.keys, old_key(situation))
         values = situation.incident.values
         allowed = {*listed(values.get(RESPONDER, "")), *listed(values.get(READERS, ""))}

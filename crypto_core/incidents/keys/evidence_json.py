@@ -1,4 +1,4 @@
-"""What is kept as evidence: JSON whose texts are cleaned and bounded, and that says what was left out."""
+"""Evidence as JSON: its texts are cleaned and bounded, and it lists what was left out."""
 
 from __future__ import annotations
 

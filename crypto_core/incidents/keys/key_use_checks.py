@@ -33,7 +33,7 @@ _SLACK = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    """All uses that one watch told, and its last look."""
+    """All uses that one watch reported, and its last state."""
 
     uses: tuple[KeyUse, ...]
     look: WatchStatus
@@ -84,9 +84,9 @@ class WatchingChecks:
         return CheckResult(CheckState.UNKNOWN if unknown else CheckState.NOT_YET, tuple(lines))
 
     def key_quiet(self, situation: Situation) -> CheckResult:
-        """Pass if nobody but Keydeck used the old key in the last minutes that are covered.
+        """Pass if only Keydeck used the old key in the last minutes that are covered.
 
-        Denied calls do not break the quiet, and are told. `done` and `total` are minutes.
+        Denied calls do not break the quiet, but are reported. `done` and `total` are minutes.
         """
         minutes = int(situation.step.check_options.get("minutes", DEFAULT_MINUTES))
         period = timedelta(minutes=minutes)

@@ -37,7 +37,7 @@ class ChangingState(KeyAction):
         *,
         replicas_first: bool = False,
     ) -> None:
-        """`applies` tells of which keys the state is to be changed."""
+        """`applies` selects the keys to change."""
         super().__init__(services)
         self._kind = kind
         self._words = words

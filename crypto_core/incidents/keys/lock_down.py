@@ -1,4 +1,4 @@
-"""Locking the old key down: nobody seals under it any more, and only who is named opens what is left.
+"""Locking the old key down: nothing is sealed under it any more, and only named principals open the rest.
 
 Tokens that are still under it must stay readable for the platform until they are moved, so it may keep
 Decrypt till then. AWS KMS Developer Guide, "Key policies", "Grants in AWS KMS".
@@ -51,7 +51,7 @@ class _Sight:
     gaps: tuple[str, ...]
 
     def grants(self) -> Iterator[tuple[KeyState, Grant]]:
-        """The grants by which somebody opens or seals, with their keys."""
+        """The grants that allow opening or sealing, with their keys."""
         for state in self.states:
             for grant in self.policies[state.key_arn].grants:
                 if USES & set(grant.operations):

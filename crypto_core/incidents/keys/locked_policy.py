@@ -1,4 +1,4 @@
-"""The policy that locks a key down: it opens for those who are named, seals for nobody, stays administered.
+"""The policy that locks a key down: named principals can decrypt, none can encrypt, administrators stay.
 
 AWS KMS Developer Guide, "Key policies" and "Allows access to the AWS account and enables IAM policies": what
 the account's statement no longer has, IAM policies can't give either. Denials stay as they are.
@@ -35,7 +35,7 @@ _OURS = (_RESPONDER, _READERS, _ACCOUNT)
 
 @dataclass(frozen=True, slots=True)
 class LockedPolicy:
-    """The policy, and what was dropped of the old one, in words."""
+    """The policy, and the dropped parts of the old one in words."""
 
     raw: dict[str, Any]
     dropped: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The key that takes the old one's place: made for everybody who works with the old one, or chosen.
+"""The key that replaces the old one: created for all of its users, or chosen.
 
 Whoever is suspected must not get it too, so the platform's principals are entered, and whoever is left out is
 named in the plan. A key that was made before a crash is found again by its description.

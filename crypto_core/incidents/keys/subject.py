@@ -1,4 +1,4 @@
-"""Which keys an incident is about, in all their Regions, and what was entered for a step."""
+"""The keys of an incident in all their Regions, and a step's inputs."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def unasked(states: Iterable[KeyState]) -> tuple[str, ...]:
 
 
 def entered(situation: Situation, name: str, default: str = "") -> str:
-    """Return what was entered; the default where the field was not shown at all."""
+    """Return the input, or its default if the field was not shown."""
     return situation.text(name).strip() if name in situation.inputs else default
 
 
@@ -126,7 +126,7 @@ def said(lines: Iterable[object], most: int = 40) -> tuple[str, ...]:
 
 
 def key_check(look: IncidentCheck, clock: Callable[[], datetime]) -> IncidentCheck:
-    """Return a check of keys by what looks. What is refused is not there yet; each line is said once."""
+    """Return a check of keys that runs `look`. A refusal means not yet; repeated lines appear once."""
 
     def look_at_key(situation: Situation) -> CheckResult:
         try:

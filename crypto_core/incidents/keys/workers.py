@@ -48,13 +48,13 @@ class Workers:
     """All principals that its policy or a grant lets use it."""
     gaps: tuple[str, ...] = ()
     suspected: Mapping[str, str] = field(default_factory=dict)
-    """Who was seen to use it, and has a grave finding: its title by the principal's ARN."""
+    """Users of the key with a serious finding: its title by the principal's ARN."""
     strangers: frozenset[str] = frozenset()
     """Who of them never opened anything before."""
 
     @property
     def known(self) -> tuple[str, ...]:
-        """All who may use it by name or were seen to, some of them more than once."""
+        """All principals that may use it by name or did; some appear more than once."""
         return (*self.named, *self.sealing, *self.opening)
 
     def platform(self, responder: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Tone(StrEnum):
-    """How a word is to be taken. The word itself always says it too."""
+    """The tone of a word. The word itself always says it too."""
 
     PLAIN = "plain"
     GOOD = "good"
@@ -64,7 +64,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class ReportTable:
-    """Rows under headers; `empty` is said where there are none."""
+    """Rows under headers; `empty` is the text without rows."""
 
     caption: str
     headers: tuple[str, ...]

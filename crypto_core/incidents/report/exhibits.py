@@ -1,4 +1,4 @@
-"""What a report takes from the content of evidence: an allow-list of numbers and names, and nothing else.
+"""The parts of evidence that a report shows: an allow-list of numbers and names, and nothing else.
 
 Every piece is read once, its hash is compared, and its content is dropped again: only what is named here
 stays. A piece that can't be read, or is no longer what was captured, is told and not used.
@@ -82,7 +82,7 @@ class Exhibit:
     census: CensusCounts | None = None
     job: ReportJob | None = None
     liveness: Mapping[str, str] = field(default_factory=dict)
-    """What the provider said of a token, by reference."""
+    """The provider's answer about a token, by reference."""
     by_hand: Mapping[str, str] = field(default_factory=dict)
     """How a token is revoked that no call revokes, by reference."""
 

@@ -85,7 +85,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A report and what vouches for it. `sha256`, in hex, is what was signed; see signing.py."""
+    """A report and its signature. `sha256`, in hex, is the signed digest; see signing.py."""
 
     report: Report
     sha256: str

@@ -28,7 +28,7 @@ FORMS: Mapping[str, Callable[[Signed], str]] = {
 """What a report can be had as."""
 
 ENTRIES_READ = 100_000
-"""How many of the journal's newest entries are read for a report; more are told, not dropped silently."""
+"""How many of the journal's newest entries are read for a report; the number left out is shown."""
 
 
 class ReportService:
@@ -69,7 +69,7 @@ class ReportService:
         return {form: render(signed) for form, render in FORMS.items()}
 
     def signed(self, view: IncidentView) -> Signed:
-        """Return the document with its signature. A journal or a key that fails is told in it."""
+        """Return the document with its signature. It names a failed journal or key."""
         entries, state, remarks = self._read_journal(view)
         report = build(
             Sources(

@@ -81,7 +81,7 @@ class Fields:
         return words(value)
 
     def none_left(self) -> None:
-        """Refuse what was not taken: a field that there is not."""
+        """Refuse unknown fields."""
         if self._left:
             self.refuse(repr(clean(next(iter(self._left)), 60)), "is not known here")
 

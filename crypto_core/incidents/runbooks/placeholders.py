@@ -20,7 +20,7 @@ def unknown_placeholders(text: str) -> Iterator[str]:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """Return `text` with its placeholders filled in; what isn't known yet is said in words."""
+    """Return `text` with its placeholders filled in; unknown values are described."""
     return _PLACEHOLDER.sub(lambda found: _value(found, values), text)
 
 

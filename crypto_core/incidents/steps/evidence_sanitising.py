@@ -1,4 +1,4 @@
-"""What may be kept of what steps say and find: one line, no control characters, no secret.
+"""Sanitises the text that steps keep: one line, no control characters, no secret.
 
 Whoever acts and captures puts no secret into what it returns; this is the line behind that one.
 """
@@ -42,12 +42,12 @@ _TOKEN = re.compile(
 
 
 def kept_text(text: object, limit: int = LINE_LIMIT) -> CleanText:
-    """Return a text as it may be kept: cleaned, without what looks like a secret, at most `limit` long."""
+    """Return a text fit to be stored: cleaned, apparent secrets removed, at most `limit` long."""
     return CleanText(clean(redacted(str(text)[: limit * 16]), limit).strip())
 
 
 def joined(lines: Iterable[object]) -> str:
-    """Return lines as one text in which each can be told from the next; most of them end without a stop."""
+    """Return lines as one text, separated although most end without a full stop."""
     return " · ".join(text for line in lines if (text := str(line).strip()))
 
 

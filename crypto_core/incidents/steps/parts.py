@@ -55,7 +55,7 @@ class IncidentParts:
         return self._actor
 
     def last_actor(self) -> str:
-        """Return who acts, as it was last known. Asks only if it never was."""
+        """Return the operator's identity, as last known; AWS is asked only the first time."""
         return self._actor or self.actor()
 
     def view(self, number: int) -> IncidentView:

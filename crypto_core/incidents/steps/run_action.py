@@ -1,4 +1,4 @@
-"""Runs the actions of steps: planned, agreed to, begun, kept, proved.
+"""Runs the actions of steps: planned, confirmed, started, stored, proved.
 
 That a step was begun is written before its action runs, what came of it after: whatever ends a console in
 between, the next one sees a step that was begun, and runs it again or looks at its check. A second
@@ -175,7 +175,7 @@ class StepActions:
         actor: str,
         hiding: Hiding,
     ) -> None:
-        """Keep why an action ended without a result. What it did is seen by its check."""
+        """Store why an action ended without a result. Its check shows what it did."""
         left = was if isinstance(error, ApprovalNeededError) else StepState.BEGUN
         outcome = ended_by(error)
         # Only our own errors are made to be shown.
@@ -197,7 +197,7 @@ class StepActions:
     def _kept(
         self, view: IncidentView, step: StepView, result: ActionResult, actor: str, hiding: Hiding
     ) -> ActionResult:
-        """Keep the result, whatever became of the step meanwhile; return it as it was kept."""
+        """Store the result, whatever the step's state by now; return it as stored."""
         step_id = step.step.id
         lines, values = list(hiding.lines(result.lines)), hiding.values(result.values)
         drafts = [hiding.evidence(piece) for piece in result.evidence]

@@ -29,7 +29,7 @@ ENDED, INCOMPLETE = "Ended.", "Not complete."
 """How the timeline's line begins about an action that came to an end: all of it done, or a part left."""
 
 REMEMBER_SECONDS = 15.0
-"""How old what a check said may get before numbers alone make it worth writing again."""
+"""How old a check's result may get before changed numbers alone are stored."""
 
 
 class StepProof:

@@ -47,7 +47,7 @@ class Situation:
 @dataclass(frozen=True, slots=True)
 @cleans(label=300)
 class InputField:
-    """What an action needs to be told. `choices` are offered, each with a word on it. A secret is masked."""
+    """An input of an action. `choices` are offered, each with a label. A secret is masked."""
 
     name: str
     label: str
@@ -143,7 +143,7 @@ class IncidentAction(Protocol):
 
 
 IncidentCheck = Callable[[Situation], CheckResult]
-"""Returns what is seen now of one kind of effect. Raises what its services raise; see `looked_at`."""
+"""Returns the current state of one effect. Raises what its services raise; see `looked_at`."""
 
 IncidentCapture = Callable[[Situation], tuple[Captured, ...]]
 """Returns one kind of evidence as it is now. Raises what its services raise."""

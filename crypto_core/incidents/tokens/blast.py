@@ -123,7 +123,7 @@ class TrailCaptures:
     def blast_radius(self, situation: Situation) -> tuple[Captured, ...]:
         """Return who opened the tokens and who could have; for a key, who used it.
 
-        Facts and what could have been are told apart: v1 names no token. Raises RefusedError for an incident
+        Facts and possibilities are kept apart: v1 names no token. Raises RefusedError for an incident
         that is about no tokens, DatabaseError, EventStoreError.
         """
         scope = situation.incident.scope

@@ -1,4 +1,4 @@
-"""Captures about tokens: the rows in scope, GitHub's audit log queries, and what was verified or asked."""
+"""Captures about tokens: the rows in scope, GitHub's audit log queries, verifications and liveness."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def verification_summary(remembered: Remembered, situation: Situation) -> tuple[
 
 
 def liveness_summary(remembered: Remembered, situation: Situation) -> tuple[Captured, ...]:
-    """Return how many of the old tokens are dead. Raises RefusedError where nobody was asked yet."""
+    """Return how many of the old tokens are dead. Raises RefusedError if no provider was asked yet."""
     before = remembered.before(situation.incident)
     answers = remembered.answers(situation.incident)
     told = None

@@ -69,7 +69,7 @@ class TokenChecks:
         return _counted(len(found.refs), found.notes)
 
     def tokens_dead(self, situation: Situation) -> CheckResult:
-        """Return of how many old tokens the providers have said that they are dead. Asks none.
+        """Return how many old tokens the providers have reported dead. Asks none.
 
         UNKNOWN while some were never asked about; silence is not death.
         """
@@ -125,7 +125,7 @@ class TokenChecks:
 
 
 def _falls_short(before: Before) -> CheckResult | None:
-    """Why nothing can be said of all tokens in scope, None where it can."""
+    """Why the check can't cover all tokens in scope; None if it can."""
     if not before.whole:
         return seen(CheckState.UNKNOWN, "Not all tokens in scope are captured.", *listed(before.gaps))
     return None if before.marks else seen(CheckState.FAILED, "No tokens in scope.")

@@ -138,7 +138,7 @@ class EnterToken(TokenAction):
     def _result(
         self, situation: Situation, before: Standing, lines: tuple[str, ...], *evidence: Captured
     ) -> ActionResult:
-        """What came of it, by what the rows hold now."""
+        """The outcome, by what the rows hold now."""
         old = before.before.marks
         tokens = self._baseline.read([mark.ref for mark in old])
         entered = before.answers.entered | {self._mark(situation)}

@@ -1,4 +1,4 @@
-"""What an incident's evidence tells of its tokens: what was stored first, and what providers said since."""
+"""What an incident's evidence has about its tokens: the first stored values, and providers' answers since."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What providers said, by marks: of each token the last answer that says something."""
+    """Providers' answers by marks: of each token the last conclusive one."""
 
     by_mark: Mapping[str, Liveness] = field(default_factory=dict)
     entered: frozenset[str] = frozenset()
@@ -39,7 +39,7 @@ class Answers:
     """When the last answer was given."""
 
     def of(self, mark: TokenMark) -> Liveness | None:
-        """Return what was said of a token, None if nobody was asked."""
+        """Return the answer about a token, None if its provider was not asked."""
         said = [self.by_mark[m] for m in (mark.stored, mark.token) if m in self.by_mark]
         definite = [one for one in said if one is not Liveness.UNKNOWN]
         return next(iter((*definite, *said)), None)
@@ -73,7 +73,7 @@ class Remembered:
         )
 
     def answers(self, incident: Incident, further: Iterable[Mapping[str, Any]] = ()) -> Answers:
-        """Return what providers have said; `further` are contents that are about to become evidence."""
+        """Return the providers' answers; `further` are contents that are about to become evidence."""
         by_mark: dict[str, Liveness] = {}
         entered: set[str] = set()
         at = ""

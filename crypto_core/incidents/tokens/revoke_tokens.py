@@ -71,7 +71,7 @@ class RevokeTokens(TokenAction):
         )
 
     def run_agreed(self, run: AgreedRun) -> ActionResult:
-        """Revoke, and tell what is dead. Run again, it takes only what nobody has said to be dead.
+        """Revoke, and report which tokens are dead. Run again, it takes only those not yet proved dead.
 
         Raises ReadOnlyError, InterruptedRunError and what the providers' service raises.
         """
@@ -122,7 +122,7 @@ class RevokeTokens(TokenAction):
 
 
 def _left(standing: Standing) -> tuple[TokenRef, ...]:
-    """The rows that still hold an old token of which nobody has said that it is dead."""
+    """The rows that still hold an old token not yet proved dead."""
     marks = standing.marks
     return tuple(
         ref for ref in standing.holding(Held.SAME) if standing.answers.of(marks[ref]) is not Liveness.DEAD

@@ -1,4 +1,4 @@
-"""What the actions about tokens have in common: they do what was agreed to, and nothing else."""
+"""What the actions about tokens share: they carry out the confirmed plan, and nothing else."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TokenAction(IncidentAction):
         return self.run_agreed(AgreedRun(situation, plan, consent, progress))
 
     def run_agreed(self, run: AgreedRun) -> ActionResult:
-        """Do what was agreed to, read back what came of it, and return that as evidence."""
+        """Carry out the confirmed plan, read back its effect, and return that as evidence."""
         raise NotImplementedError
 
     def inner_plan(self, run: AgreedRun, kind: type[Inner]) -> Inner:

@@ -20,7 +20,7 @@ from crypto_core.incidents.tokens.verify_tokens import VerifyTokens
 
 
 def token_tools(parts: TokenDependencies) -> Toolbox:
-    """Return all actions, checks and captures about tokens and restored databases. Asks nobody yet."""
+    """Return all actions, checks and captures about tokens and restored databases. Nothing is called yet."""
     baseline = Baseline(parts)
     remembered = baseline.remembered
     checks, trail = TokenChecks(baseline, parts.open_restored), TrailCaptures(baseline, parts)

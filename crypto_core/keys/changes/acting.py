@@ -14,7 +14,7 @@ class CallRecorder:
     """One change on its way. `done` are the operations that KMS carried out."""
 
     def __init__(self, kms: KmsApi, key_arn: str, region: str, cancelled: Event | None = None) -> None:
-        """`key_arn` is "" until a key that is to be made is there."""
+        """`key_arn` is "" until a new key exists."""
         self._kms = kms
         self._region = region
         self._cancelled = cancelled

@@ -59,7 +59,7 @@ class ChangeArgument:
     """ "" where it is chosen from what there is."""
     default: str = ""
     read: Callable[[str], Any] = str
-    """Makes the field's value of what was typed. Raises RefusedError, PolicyError; may block."""
+    """Converts typed text into the field's value. Raises RefusedError, PolicyError; may block."""
 
 
 _GRANT = ChangeArgument("grant_id")
@@ -123,7 +123,7 @@ class KeyChange:
     policy: str = ""
     """put-policy: the policy's text."""
     accept_lockout: bool = False
-    """put-policy: also one that seems to let nobody change it again. KMS has the last word."""
+    """put-policy: also one that seems to leave no one able to change it. KMS decides."""
     grant_id: str = ""
     """revoke-grant, retire-grant."""
     region: str = ""
@@ -144,7 +144,7 @@ class KeyChange:
         return clean(self.key, 256)
 
     def as_json(self) -> dict[str, Any]:
-        """The change as a JSON document's part: what was asked for. Cleaned text."""
+        """The requested change as part of a JSON document. Cleaned text."""
         asked: dict[str, Any] = {"change": self.kind.value, "key": clean(self.key, 256)}
         if self.kind in (ChangeKind.ENABLE_ROTATION, ChangeKind.CREATE):
             asked["period_days"] = self.period_days
@@ -164,7 +164,7 @@ class KeyChange:
 
 
 def check(change: KeyChange) -> None:
-    """Raise RefusedError for what KMS takes from nobody: limits and malformed names. Asks nothing."""
+    """Raise RefusedError for what KMS always rejects: limits and malformed names. Calls nothing."""
     kind = change.kind
     if kind in (ChangeKind.ENABLE_ROTATION, ChangeKind.CREATE) and change.period_days is not None:
         _within(change.period_days, PERIOD_DAYS, "A rotation period is")

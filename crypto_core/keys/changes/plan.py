@@ -1,4 +1,4 @@
-"""What a change of a key does and does not do, told before anything happens; and what became of it."""
+"""The plan of a key's change, with what it does and does not do, and its outcome."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ChangedFact:
 @dataclass(frozen=True, slots=True)
 @cleans(gaps=1_000)
 class TokensAtRisk:
-    """The tokens that nobody can open while the key can't be used."""
+    """The tokens that can't be opened while the key can't be used."""
 
     under: int = 0
     """Tokens under the key, all its materials and replicas together."""
@@ -116,7 +116,7 @@ class Draft:
 @dataclass(frozen=True, slots=True, kw_only=True)
 @cleans(key_name=1_000, region=1_000)
 class ChangePlan(Draft):
-    """A dry run's result; nothing has been changed. `change` is what was asked for, as it is sent."""
+    """A dry run's result; nothing has been changed. `change` is the requested change, as it is sent."""
 
     change: KeyChange
     key_arn: str
@@ -204,7 +204,7 @@ class ChangePlan(Draft):
 @dataclass(frozen=True, slots=True)
 @cleans(stopped_by=2_000, unverified=2_000, next_steps=2_000, unjournaled=2_000)
 class ChangeResult:
-    """What became of a change. What `facts` say afterwards was read from KMS, never concluded."""
+    """The outcome of a change. The later values of `facts` were read from KMS, never concluded."""
 
     plan: ChangePlan
     key_arn: str
@@ -218,7 +218,7 @@ class ChangeResult:
     """Why not all of them were, or weren't answered; what `done` says was done all the same. Where `verified`
     is True nevertheless, the effect is there."""
     unverified: str = ""
-    """Why the effect could not be seen."""
+    """Why the effect could not be confirmed."""
     next_steps: tuple[str, ...] = ()
     """How to go on from here."""
     unjournaled: str = ""

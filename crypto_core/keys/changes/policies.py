@@ -80,7 +80,7 @@ def read_policy_fact(reader: KeyReader, key_arn: str) -> str:
 def lockout_warnings(
     reader: KeyReader, policy: PolicyDocument, key_arn: str, *, accepted: bool = False
 ) -> Iterator[str]:
-    """Yield why nobody, or not the caller, could put another policy, where that was accepted.
+    """Yield why no principal, or not the caller, could put another policy, where that was accepted.
 
     Raises RefusedError where it was not.
     """

@@ -28,7 +28,7 @@ _TYPABLE = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
 
 @dataclass(frozen=True, slots=True)
 class AutomaticRotation:
-    """Automatic rotation in words; `period_days` is None where it is off or not told."""
+    """Automatic rotation in words; `period_days` is None if it is off or not reported."""
 
     words: str
     period_days: int | None = None
@@ -91,7 +91,7 @@ class KeyReader:
         return clean((answer.get("KeyMetadata") or {}).get("KeyState"), 60) or "not told"
 
     def automatic_rotation(self, state: KeyState) -> AutomaticRotation:
-        """Return a key's automatic rotation; what KMS does not tell is said to be not known."""
+        """Return a key's automatic rotation; values that KMS does not report are "not known"."""
         try:
             answer = self.kms.call("GetKeyRotationStatus", region=state.region, KeyId=state.key_arn)
         except KmsError as error:

@@ -56,9 +56,9 @@ class Recipe:
     act: Callable[[CallRecorder, ChangePlan], None]
     """Asks KMS for it. Raises KmsError; what was done till then is in its CallRecorder."""
     read_back: Callable[[KeyReader, ChangePlan, str], Readings]
-    """Reads again what the plan has seen, of the key with this ARN. Raises KmsError."""
+    """Reads the plan's facts again, of the key with this ARN. Raises KmsError."""
     there: Callable[[ChangePlan, Readings], bool] = as_expected
-    """Whether what was read afterwards is the effect."""
+    """Whether the state read afterwards shows the effect."""
     follow: Callable[[ChangePlan, str, Sequence[str]], tuple[str, ...]] = nothing_more
     """How to go on, once these operations were carried out on the key with this ARN."""
 

@@ -220,7 +220,7 @@ def _require_unchanged(plan: ChangePlan, now: ChangePlan) -> None:
 
 
 def _not_seen(plan: ChangePlan, seen: Readings, *, made: bool) -> str:
-    """Why a change does not count as seen, in words."""
+    """Why a change could not be confirmed, in words."""
     if not made:
         return "KMS named no key that could be looked at."
     missing = [

@@ -25,9 +25,9 @@ from crypto_core.text.counting import counted
 
 LEAST = ("NIST SP 800-53 AC-6", "PCI DSS v4.0 7.2.2")
 _FULL = frozenset({"Decrypt", "PutKeyPolicy", "ScheduleKeyDeletion"})
-"""Whoever may do all three opens tokens, lets others in, and destroys the key: kms:* in all but name."""
+"""All three together can open tokens, let others in, and destroy the key: kms:* in all but name."""
 _MOST = 5
-"""How many principals of one kind are told one by one."""
+"""How many principals of one kind are listed one by one."""
 _HARM = {
     Power.DELEGATE: Severity.HIGH,
     Power.DESTROY: Severity.HIGH,
@@ -194,7 +194,7 @@ def _by_grant(facts: KeyFacts) -> Iterator[Access]:
 
 
 def _accounts(access: Access) -> frozenset[str]:
-    """The accounts that callers are of; empty where they can't be told."""
+    """The callers' accounts; empty if unknown."""
     if access.accounts or access.all_but:
         return access.accounts
     account = account_of(access.principal.value)  # also of an identity provider

@@ -51,7 +51,7 @@ class Posture:
 
     @property
     def examined(self) -> bool:
-        """True if no finding of severity high or worse can be hidden by what was not examined."""
+        """True if the gaps can't hide a finding of severity high or worse."""
         return not any(gap.hides.grave for gap in self.gaps)
 
     @property

@@ -1,1 +1,1 @@
-"""Manual rotation: another KMS key takes a key's place, by what is seen in KMS and the database."""
+"""Manual rotation: replaces one KMS key by another, guided by the state of KMS and the database."""

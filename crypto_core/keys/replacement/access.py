@@ -108,7 +108,7 @@ def _hangs_on(access: Access, action: str, after: Sequence[Access]) -> str | Non
 
 
 def _is_of(access: Access, other: Access) -> bool:
-    """True if whoever is meant by one access is meant by the other as well."""
+    """True if the second access covers every principal of the first."""
     if access.all_but or other.all_but:
         return access.all_but is other.all_but and _same(access.principal, other.principal)
     return other.principal.is_everyone or _same(access.principal, other.principal)

@@ -1,4 +1,4 @@
-"""Where a manual rotation stands: its steps, what was seen of each, and what to do next."""
+"""The state of a manual rotation: its steps, the evidence of each, and what to do next."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class GuideStepState(StrEnum):
     WAITING = "waiting"
     """A step before it comes first."""
     UNKNOWN = "not known"
-    """What it goes by could not be seen; `evidence` says why. Never taken as done."""
+    """The step's state could not be read; `evidence` says why. Never taken as done."""
     IMPOSSIBLE = "not possible"
 
 
@@ -160,12 +160,12 @@ class Guide:
 
     @property
     def possible(self) -> bool:
-        """False if a step can't be done as it was asked for."""
+        """False if a step can't be done as requested."""
         return not any(step.state is GuideStepState.IMPOSSIBLE for step in self.steps)
 
     @property
     def in_use(self) -> bool:
-        """True once the platform was seen to use the new key."""
+        """True once the platform uses the new key."""
         return self.step(StepId.IN_USE).state is GuideStepState.DONE
 
     def step(self, step_id: StepId) -> Step:

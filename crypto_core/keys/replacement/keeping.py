@@ -104,7 +104,7 @@ def old_key(seen: RotationState) -> Step:
 
 
 def _is_left(seen: RotationState) -> bool:
-    """True if the platform is seen to write under the new key, and no longer under this one."""
+    """True if the platform writes under the new key, and no longer under this one."""
     return in_use(seen).state is GuideStepState.DONE
 
 

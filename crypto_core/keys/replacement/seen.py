@@ -56,7 +56,7 @@ _SKEW = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What Keydeck is told of the platform's keys: see the settings of the same names."""
+    """The platform's keys as configured: see the settings of the same names."""
 
     write_key: str | None
     write_alias: str = ""
@@ -115,7 +115,7 @@ class RotationState:
     """The old key in other Regions, with the last use there."""
     new: KeyState | None
     new_name: str
-    """As it was asked for, or found in the settings; "" if there is none."""
+    """As requested, or found in the settings; "" if there is none."""
     new_trouble: str
     """Why the new key can't be looked at, "" where it can."""
     write: ResolvedKey | None
@@ -129,12 +129,12 @@ class RotationState:
     tokens: TokensAtRisk
     written: Written
     uncounted: str
-    """Why the database told nothing, "" where it did."""
+    """Why the database gave no answer, "" if it did."""
     region: str
     """Where Keydeck makes keys."""
     accepted: tuple[str, ...] = field(default=())
     old_use: UseSeen | None = None
-    """What CloudTrail tells of the old key's use since then; None where its events aren't kept."""
+    """The old key's use since then by CloudTrail; None where its events aren't kept."""
 
     @property
     def same(self) -> bool:

@@ -108,7 +108,7 @@ class ManualRotation:
 
 
 def _gaps(seen: RotationState) -> tuple[str, ...]:
-    """What could not be seen."""
+    """What could not be read."""
     gaps = [*seen.old_allowed.gaps, *seen.new_allowed.gaps, *seen.tokens.gaps]
     for state in (seen.old, *seen.old_replicas, *((seen.new,) if seen.new else ())):
         gaps += [f"{part.capitalize()} of {state.key_arn}: {why}" for part, why in state.missing.items()]

@@ -59,7 +59,7 @@ def switch(seen: RotationState) -> Step:
 
 
 def in_use(seen: RotationState) -> Step:
-    """Return whether the platform is seen to seal under the new key, and no longer under the old one."""
+    """Return whether the platform seals under the new key, and no longer under the old one."""
     new, old, written = seen.new, seen.old, seen.written
     if new is None or seen.same:
         return Step(StepId.IN_USE, GuideStepState.NOW)

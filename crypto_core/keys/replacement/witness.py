@@ -1,4 +1,4 @@
-"""What CloudTrail tells of the old key's use, where its events are kept.
+"""The old key's use by CloudTrail, where its events are kept.
 
 GetKeyLastUsage has the last use alone. Whoever keeps them stands above the keys: here is what they are asked.
 """
@@ -39,7 +39,7 @@ class UseSeen:
         return not self.uses and self.covered_until is not None and not self.gaps
 
     def __str__(self) -> str:
-        """What was seen, in words."""
+        """The evidence, in words."""
         if self.uses:
             who = listed([clean(name, 200) for name in self.by], 5)
             return (

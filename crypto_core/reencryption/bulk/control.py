@@ -1,4 +1,4 @@
-"""What a run is told from outside while it works, and what it tells: gate, stop, and how far it is."""
+"""Controls of a running job, and its progress: gate, stop, counts."""
 
 from __future__ import annotations
 

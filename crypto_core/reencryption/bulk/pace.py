@@ -57,7 +57,7 @@ class CallPace:
                 await asyncio.sleep(min((1.0 - self._credit) / self._rate, _SLICE_SECONDS))
 
     def throttled(self) -> None:
-        """Go slower: KMS said that there were too many calls, ours or production's."""
+        """Go slower: KMS reported too many calls, ours or production's."""
         now = self._clock()
         if now - self._fell_at < FALL_SECONDS:
             return

@@ -34,7 +34,7 @@ BATCH_SECONDS = 0.1
 """A batch is written when it has so many tokens, or when its first one has waited so long."""
 
 TRIES = 5
-"""How often a token that somebody else keeps changing is tried."""
+"""How often a token that another writer keeps changing is tried."""
 CHANGING = "changing"
 
 _LOOK_SECONDS = 0.05

@@ -75,7 +75,7 @@ Outcome = Sealed | Poison
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What became of a batch: written, changed meanwhile (to be read again), and refused by the database."""
+    """The outcome of a batch: written, changed meanwhile (to be read again), or refused by the database."""
 
     written: int
     changed: tuple[StoredToken, ...] = ()

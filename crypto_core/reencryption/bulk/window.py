@@ -54,7 +54,7 @@ class InFlightWindow:
 
     @property
     def waiting(self) -> int:
-        """Entries that nobody works on."""
+        """Entries without a worker."""
         return len(self._waiting)
 
     @property

@@ -103,7 +103,7 @@ class Wire(asyncio.Protocol):
             self._fail(BrokenAnswerError())
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell whoever waits."""
+        """Wake the waiting caller."""
         self._fail(BrokenAnswerError())
 
     def on_message_begin(self) -> None:

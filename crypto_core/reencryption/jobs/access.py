@@ -1,4 +1,4 @@
-"""Who decrypts under the source key of a job and may not under its target.
+"""Principals that decrypt under a job's source key and may not under its target.
 
 Compared are key policies, grants, and whoever was seen in CloudTrail's events. IAM policies are not read: who
 gets at the source by them alone is known only by having been seen, and may use the target for sure only if it
@@ -90,7 +90,7 @@ class AccessComparison:
         return policy, tuple(clean(gap, 600) for gap in gaps)
 
     def _uses(self, arn: str, notes: list[str]) -> UseSeen | None:
-        """Who was seen to use a key and all its replicas."""
+        """The recorded users of a key and all its replicas."""
         if self.witness is None:
             return None
         try:

@@ -200,7 +200,7 @@ class JobRunner:
         self.parts.journal.record(job.verb, subject, Outcome.DONE, detail, within=within, actor=actor)
 
     def _fail(self, job_id: int, runner: UUID, error: KeydeckError) -> None:
-        """Nobody works on the job any more: say why, until somebody resumes it."""
+        """The job has stopped: store the reason, until it is resumed."""
         jobs = self.parts.jobs
         with suppress(DatabaseError):
             jobs.leave(runner)

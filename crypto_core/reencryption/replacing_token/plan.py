@@ -1,4 +1,4 @@
-"""What entering a new token would do to one row, told before anything happens, and what came of it."""
+"""The plan of entering a new token into one row, and its outcome."""
 
 from __future__ import annotations
 

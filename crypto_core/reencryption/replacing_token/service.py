@@ -60,7 +60,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What was written, and what the provider said of it before."""
+    """The written token, and the provider's earlier answer about it."""
 
     liveness: Liveness
     reason: str

@@ -1,1 +1,1 @@
-"""A watch over keys that nobody should use any more."""
+"""A watch over retired keys."""

@@ -1,4 +1,4 @@
-"""Watches keys that nobody should use any more: every use since a time, and for how long there is none."""
+"""Watches retired keys: every use since a time, and how long there has been none."""
 
 from __future__ import annotations
 

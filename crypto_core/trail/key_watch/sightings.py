@@ -24,9 +24,9 @@ class UseKind(StrEnum):
     USE = "use"
     """Something was opened or sealed with it."""
     FAILED = "failed"
-    """Somebody who may use it tried to, and it did not work: whoever does so still needs the key."""
+    """A permitted call that failed: its caller still needs the key."""
     DENIED = "denied"
-    """Somebody who may not, tried to."""
+    """A call without permission."""
     CHANGE = "change"
     """The key, its policy or its grants were changed."""
 
@@ -45,7 +45,7 @@ class KeyUse:
 
     @property
     def breaks_quiet(self) -> bool:
-        """True if the key is still needed by somebody else."""
+        """True if another caller still needs the key."""
         return not self.own and self.kind in (UseKind.USE, UseKind.FAILED)
 
     def as_json(self) -> dict[str, Any]:
@@ -69,14 +69,14 @@ class WatchStatus:
     own: int
     since: datetime
     last_use: datetime | None
-    """The last one that shows that somebody else needs the key."""
+    """The last one that shows another caller's need for the key."""
     covered_until: datetime | None
     regions: tuple[str, ...]
     gaps: tuple[str, ...] = ()
 
     @property
     def used(self) -> bool:
-        """True if somebody else used the key, or tried to and may."""
+        """True if another caller used the key, or was permitted and failed."""
         return self.last_use is not None
 
     @property

@@ -1,4 +1,4 @@
-"""One watch over keys: fetches what is new, tells each use once, and notes how far all is covered.
+"""One watch over keys: fetches new events, reports each use once, and tracks the coverage.
 
 CloudTrail delivers late and out of order (User Guide, "How CloudTrail works": on average within 5 minutes of
 a call). So events are told in the order in which they come, whatever their date, and quiet is claimed only up
@@ -73,7 +73,7 @@ class KeyWatch:
         return tuple(dict.fromkeys(region for arn in self.keys.arns if (region := region_of(arn))))
 
     def look_for_uses(self, *, cancelled: Event | None = None) -> WatchStatus:
-        """Fetch what is new, unless there is more of the last look; return the uses that weren't told yet.
+        """Fetch new events, unless earlier ones are pending; return the uses not reported yet.
 
         Raises EventStoreError, InterruptedRunError.
         """

@@ -1,1 +1,1 @@
-"""Rules about CloudTrail's events: each says what it has seen, as findings, or what it could not look at."""
+"""Rules about CloudTrail's events: each yields findings, and gaps where it could not examine events."""

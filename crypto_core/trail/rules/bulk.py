@@ -33,14 +33,14 @@ DECRYPTS = 200
 FAILURES = 10
 """So many failed calls in so many minutes are many."""
 OPERATIONS = 3
-"""Whoever is denied so many different operations in so many minutes tries out what it may do."""
+"""So many different denied operations in so many minutes count as probing."""
 TIMES = 3
 """A principal does much if it does so many times what it did at its busiest before."""
 DAYS = 14
 """So many days before the window are compared with."""
 
 _NOT_FAILED = ("ThrottlingException", "DryRunOperationException")
-"""KMS asks to wait, or says that a call would have passed: nobody was refused anything."""
+"""KMS asked to wait, or reported that a call would have passed: not a refusal."""
 DENIALS = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.UnauthorizedOperation")
 _FAILURES = (OF_KMS, NO_SERVICE, FAILED, has("error", *_NOT_FAILED, negated=True))
 

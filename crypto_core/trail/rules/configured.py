@@ -41,7 +41,7 @@ class Keys:
         return not self.guarding or any(one_of(arn, self.guarding) for arn in arns)
 
     def is_retired(self, arns: Sequence[str]) -> bool:
-        """True if one of these keys is one that nobody should use."""
+        """True if one of these keys is retired."""
         return any(one_of(arn, self.retired) for arn in arns)
 
     def name(self, arn: str) -> str:

@@ -1,4 +1,4 @@
-"""Changes that blind CloudTrail: stopped, deleted, sent elsewhere, or told to leave KMS out."""
+"""Changes that blind CloudTrail: stopped, deleted, redirected, or set to leave KMS out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Use of a key that nobody should use: compromised, or retired."""
+"""Use of a compromised or retired key."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ MOST_EVENTS = 20
 MOST_CHANGES = 2_000
 """So many changes of keys or trails are looked at one by one."""
 MOST_FINDINGS = 50
-"""So many findings of one rule are told; a gap says how many more there are."""
+"""How many findings of one rule are listed; a gap gives the number of the rest."""
 
 OF_KMS = has("source", KMS)
 NO_SERVICE = flag("service", negated=True)

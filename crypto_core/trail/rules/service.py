@@ -22,7 +22,7 @@ from crypto_core.trail.store.history import History, Span
 from crypto_core.trail.store.suppressions import Suppressed, Suppression, Suppressions, sift
 
 WINDOW = timedelta(hours=24)
-"""How much is examined unless somebody says otherwise."""
+"""How far back events are examined by default."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Rules as Sigma rules, for whoever searches CloudTrail elsewhere.
+"""Rules as Sigma rules, for searching CloudTrail elsewhere.
 
 Sigma specification 2.0: rules, correlations. A document here is JSON, which is YAML as well. What Sigma
 can't express, such as a baseline, its description says.

@@ -25,7 +25,7 @@ def pages_of(
 
 
 def why(error: KeydeckError) -> str:
-    """Return why something is missing: the permission, or what AWS said."""
+    """Return why something is missing: the permission, or AWS's message."""
     if isinstance(error, KmsAccessDeniedError):
         return f"{error.action} is not allowed."
     return error.message

@@ -25,7 +25,7 @@ class PullProgress:
     throttled: int = 0
     reached: datetime | None = None
     seconds_left: float | None = None
-    """How long it still takes if it goes on as so far; None where that can't be told."""
+    """The ETA at the present rate; None if unknown."""
 
 
 Progress = Callable[[PullProgress], None]

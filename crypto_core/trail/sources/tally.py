@@ -1,4 +1,4 @@
-"""What a pull has brought so far, counted from several threads and told as it comes."""
+"""The events that a pull has fetched so far, counted from several threads and reported as they come."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class PullTally:
             self._notes[text] = None
 
     def report(self, regions: Iterable[str], since: datetime, until: datetime) -> PullReport:
-        """Return what was brought."""
+        """Return the report."""
         with self._lock:
             more = (f"{self._more_gaps:,} further gaps.",) if self._more_gaps else ()
             return PullReport(
@@ -102,7 +102,7 @@ class PullTally:
 
 @dataclass(frozen=True, slots=True)
 class PullRun:
-    """One pull under way: what is asked, what counts it, and what is set once nobody waits any more."""
+    """One pull in progress: its query, its counts, and its cancellation."""
 
     asked: PullQuery
     tally: PullTally

@@ -17,7 +17,7 @@ from crypto_core.key_names import same_key
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A count before and after; None where that census didn't have it."""
+    """A count before and after; None if that census lacks it."""
 
     name: str
     before: int
@@ -41,7 +41,7 @@ class CensusPart:
 
 @dataclass(frozen=True, slots=True)
 class CensusSection(ReportSection):
-    """How many tokens were where; None where no census is among the evidence that is as it was captured."""
+    """Tokens by format and key, before and after; None without an intact census in the evidence."""
 
     census: CensusPart | None
 

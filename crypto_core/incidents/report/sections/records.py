@@ -31,7 +31,7 @@ _ACCOUNT = re.compile(r"arn:aws[a-z-]*:(?:sts|iam)::[0-9]{12}:")
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who took part, and what they did."""
+    """A participant, and what they did."""
 
     who: str
     steps: int
@@ -74,7 +74,7 @@ class PeopleSection(ReportSection):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """How people are called in tables: without the beginning that all their ARNs share, told once in full."""
+    """Names of people in tables: without the beginning that all their ARNs share, given once in full."""
 
     shared: str
 
@@ -138,7 +138,7 @@ class ReportStep:
     reason: str
     answer: str
     check: str
-    """What the check said last, "" if there is none."""
+    """The check's last result, "" without one."""
     check_lines: tuple[str, ...]
     check_at: datetime | None
     trouble: str
@@ -218,7 +218,7 @@ def _step_row(step: ReportStep, names: Names) -> tuple[Cell, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """One line of what happened."""
+    """One line of the timeline."""
 
     at: datetime
     who: str
@@ -229,7 +229,7 @@ class TimelineRow:
 
 @dataclass(frozen=True, slots=True)
 class TimelineSection(ReportSection):
-    """What happened, as it was told when it happened."""
+    """The incident's timeline."""
 
     timeline: tuple[TimelineRow, ...]
 
@@ -272,7 +272,7 @@ class ReportEvidence:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceSection(ReportSection):
-    """The pieces of evidence, and whether each still is what was captured."""
+    """The pieces of evidence, and whether each is unchanged."""
 
     evidence: tuple[ReportEvidence, ...]
 

@@ -1,4 +1,4 @@
-"""What became of tokens, by what was said of them, and the jobs."""
+"""The tokens' outcomes, by their providers' answers, and the jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crypto_core.providers.answers import Liveness
 
 @dataclass(frozen=True, slots=True)
 class TokensPart:
-    """What became of tokens, by what their providers said last. None where nobody was asked or told."""
+    """Tokens by their providers' last answers; None if none was asked or answered."""
 
     dead: int | None
     alive: int | None
@@ -28,7 +28,7 @@ class TokensPart:
 
 @dataclass(frozen=True, slots=True)
 class TokensSection(ReportSection):
-    """What became of tokens; of each job the last that evidence tells, or only that there was one."""
+    """The tokens' outcomes, and the last known state of each job."""
 
     tokens: TokensPart
     jobs: tuple[ReportJob, ...]
@@ -90,7 +90,7 @@ class TokensSection(ReportSection):
 
 
 def said_of(exhibits: Sequence[Exhibit]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what providers said last of each token; and which are left to be revoked by hand."""
+    """Return each token's last answer from its provider, and the tokens to revoke by hand."""
     said: dict[str, str] = {}
     by_hand: dict[str, str] = {}
     for exhibit in sorted(exhibits, key=lambda one: (one.evidence.captured_at, one.evidence.id)):

@@ -58,7 +58,7 @@ class Walk:
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = paths
         self.skipped: Counter[str] = Counter()
-        """What was left out, by what it is: Digest, Insight, hidden, other."""
+        """Files left out, by kind: Digest, Insight, hidden, other."""
 
     def __iter__(self) -> Iterator[FoundFile]:
         entered: set[tuple[int, int]] = set()

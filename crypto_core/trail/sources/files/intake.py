@@ -32,7 +32,7 @@ class Batches:
 
     def __init__(self, store: EventStore) -> None:
         self.stored = Added()
-        """What became of the events that are stored by now."""
+        """The outcome of the events stored so far."""
         self._store = store
         self._events: list[TrailEvent] = []
         self._prepared: list[Prepared] = []

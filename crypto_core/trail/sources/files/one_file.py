@@ -1,4 +1,4 @@
-"""Reads one file: its events, and what became of it. The same in the import's own process and in others."""
+"""Reads one file: its events and its outcome. The same in the import's own process and in others."""
 
 from __future__ import annotations
 

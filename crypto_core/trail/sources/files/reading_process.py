@@ -22,7 +22,7 @@ from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.sources.files.one_file import FileReader, OversizeError
 
 READY = "ready"
-"""What is said once at the start."""
+"""The greeting at the start."""
 
 LEFT = None
 """Stands for a file that is better read where its events can be stored meanwhile: it holds too much."""
