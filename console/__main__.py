@@ -33,6 +33,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("console.commands.init", "Create Keydeck's own schema."),
     "settings": ("console.commands.settings", "Show each setting and where it came from."),
     "grants": ("console.commands.grants", "Print the SQL privileges and IAM policy of a role."),
+    "guard": ("console.commands.guard", "Have the database refuse what is no envelope."),
     "doctor": ("console.commands.doctor", "Check that everything is in place."),
     "serve": ("console.commands.serve", "Serve the console to a browser."),
 }

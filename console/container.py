@@ -34,6 +34,7 @@ from screens.services import Services
 
 if TYPE_CHECKING:
     from console.host.host_processes import HostProcesses
+    from crypto_core.database.column_guards.service import ColumnGuardService
     from crypto_core.database.state.approval_book import ApprovalBook
     from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
     from crypto_core.database.tokens.opening import ValueOpener
@@ -304,6 +305,19 @@ class Container:
             observer=self.observer,
         )
         return TokenWorkService(self.engine, planner, runner, self.verifier, self.journal, **self._guard)
+
+    @deferred_property
+    def column_guards(self) -> ColumnGuardService:
+        """What has the database refuse whatever is no envelope."""
+        from crypto_core.database.column_guards.service import ColumnGuardService
+
+        return ColumnGuardService(
+            self.engine,
+            self.catalogue,
+            self.journal,
+            write_format=Format(self.settings.write_format),
+            **self._guard,
+        )
 
     @deferred_property
     def materials(self) -> MaterialService:

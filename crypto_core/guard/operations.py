@@ -408,6 +408,16 @@ OPERATIONS: tuple[Operation, ...] = (
         danger=Danger.CONFIRM,
     ),
     Operation(
+        "guard",
+        "guard columns",
+        "Have the database refuse whatever is no envelope in token columns, or take that back",
+        tables=(*JOURNAL, *APPROVAL),
+        changes="a table's constraints",
+        danger=Danger.CONFIRM,
+        planned=True,
+        second_person=True,
+    ),
+    Operation(
         "init",
         "set up",
         "Create Keydeck's own schema `keydeck`: envelope backups, KMS's answers, the journal",

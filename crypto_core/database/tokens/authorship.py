@@ -6,6 +6,7 @@ encrypted in place only the journal tells.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import envelope_backup, journal
+from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.errors import MissingSchemaError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.references import TokenRef
@@ -62,3 +64,20 @@ def _rows(engine: Engine, statement: Select[Any]) -> Sequence[Any]:
             return connection.execute(statement).all()
     except MissingSchemaError:
         return ()
+
+
+def columns_encrypted_in_place(
+    journal_engine: Engine, columns: Collection[TokenColumn]
+) -> frozenset[TokenColumn]:
+    """Return those of some columns in which Keydeck has ever encrypted a token in place, by its journal.
+
+    Whoever wrote these tokens wrote no envelopes. Raises as `written_by_keydeck`.
+    """
+    j = journal.c
+    done = select(j.seq).where(j.action == _IN_PLACE, j.outcome == Outcome.DONE.value)
+
+    def told(column: TokenColumn) -> Any:
+        beginning = json.dumps(f"{column}:").removesuffix('"')
+        return done.where(func.strpos(j.detail, beginning) > 0).exists()
+
+    return frozenset(c for c in columns if any(found for (found,) in _rows(journal_engine, select(told(c)))))

@@ -22,6 +22,7 @@ from console.sandbox.providers_control import ProviderControl
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
+from crypto_core.database.column_guards.plan import GuardRequest
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.errors import (
     ApprovalNeededError,
@@ -42,6 +43,7 @@ from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
+from tests.crypto_core.database.column_guards.conftest import hand_over
 from tests.crypto_core.second_person import SecondPerson
 
 Run = Callable[[Container, Any, Consent | None], object]
@@ -63,6 +65,7 @@ class Ground:
     kms: Any
     world: World
     platform: Engine
+    superuser: Engine
     providers: ProviderControl
     container: Container
     setenv: Callable[[str, str], None]
@@ -115,11 +118,16 @@ def agreed(plan: Subject) -> Consent:
 
 @pytest.fixture
 def ground(
-    sandbox: Sandbox, services: Container, world: World, platform: Engine, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox,
+    services: Container,
+    world: World,
+    platform: Engine,
+    superuser: Engine,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Ground]:
     sandbox.providers.clear()
     kms = sandbox.client("kms")
-    yield Ground(kms, world, platform, sandbox.providers, services, monkeypatch.setenv)
+    yield Ground(kms, world, platform, superuser, sandbox.providers, services, monkeypatch.setenv)
     sandbox.providers.clear()
 
 
@@ -200,6 +208,16 @@ def enter(ground: Ground) -> Recipe:
     )
 
 
+def guard(ground: Ground) -> Recipe:
+    """Of a column that holds envelopes alone, in a table that this role owns."""
+    hand_over(ground.superuser, "gh_connection")
+    request = GuardRequest(columns=("gh_connection.refresh_token",))
+    return Recipe(
+        lambda container: container.column_guards.plan_guard(request),
+        lambda container, plan, consent: container.column_guards.change_guards(plan, consent),
+    )
+
+
 def revoke(ground: Ground) -> Recipe:
     ref = ground.plaintext()
     return Recipe(
@@ -226,6 +244,7 @@ RECIPES: dict[str, Callable[[Ground], Recipe]] = {
     "backups purge": purge,
     "enter token": enter,
     "revoke": revoke,
+    "guard": guard,
     "incident run": incident_run,
 }
 
@@ -452,7 +471,7 @@ class Subjected:
 
 
 def changes(sandbox: Sandbox, ground: Ground) -> object:
-    """All that an operation may change: calls that change keys, stored tokens, jobs, backups, providers."""
+    """All that may be changed: keys by calls, stored tokens and their checks, jobs, backups, providers."""
     looks = ("Describe", "Get", "List", "Decrypt", "Generate", "Lookup", "ReEncrypt")
     calls = {
         action: number
@@ -462,9 +481,10 @@ def changes(sandbox: Sandbox, ground: Ground) -> object:
     with ground.platform.connect() as connection:
         stored = connection.scalars(text("SELECT access_token FROM gh_connection ORDER BY id")).all()
         more = connection.scalars(text("SELECT bot_token FROM slack_connection ORDER BY id")).all()
+        checks = connection.scalars(text("SELECT conname FROM pg_constraint WHERE contype = 'c'")).all()
     with ground.container.engine.connect() as connection:
         kept = [
             connection.scalar(text(f"SELECT sum(length(t::text)) FROM keydeck.{name} t"))
             for name in ("job", "envelope_backup")
         ]
-    return calls, stored, more, kept, len(ground.providers.calls())
+    return calls, stored, more, checks, kept, len(ground.providers.calls())

@@ -1,0 +1,1 @@
+"""CHECK constraints on token columns that refuse whatever is no envelope: the guard at the source."""

@@ -1,0 +1,104 @@
+"""What a CHECK constraint on a token column demands, in SQL. The same text counts what it would refuse.
+
+A single value has to be an envelope as `crypto_core.envelope.parse` reads it: its mark, by which the census
+tells formats too, strict base64 without and within, the number of its fields, a nonce of 12 bytes. Not looked
+at are the lengths of the other fields, and whether it opens. Of a JSON document every string at the top level
+has to be one on the outside; an object or a list within it is refused, as it counts as no envelope. NULL, ""
+and a document that is null are no token and pass.
+
+Every function used is immutable (PostgreSQL documentation, "Function Volatility Categories"): bytes become
+text by `encode(…, 'escape')`, for `convert_from` is not. All is compared by COLLATE "C", so that a column's
+own collation can't make two texts equal. Only CASE decides what is looked at first: nothing is decoded before
+its alphabet is known, and a value that is too long is not looked at.
+"""
+
+from __future__ import annotations
+
+from crypto_core.envelope import (
+    ENVELOPE_FORMATS,
+    MAX_STORED_CHARACTERS,
+    NONCE_BYTES,
+    STORED_PREFIXES,
+    VERSIONS,
+    Format,
+)
+
+TEXT_TYPES = ("text", "character varying", "character")
+JSON_TYPES = ("json", "jsonb")
+TYPES = (*TEXT_TYPES, "bytea", *JSON_TYPES)
+"""The types of columns that can be guarded, as format_type() calls them."""
+
+SHORTEST = 68
+"""Stored characters of the shortest v1 envelope: every field of the least length that is read."""
+
+_DIGIT = "[A-Za-z0-9+/]"
+_PADDED = f"{_DIGIT}[AQgw]==|{_DIGIT}{{2}}[AEIMQUYcgkosw048]="
+"""A last group of one or two bytes, the bits behind them zero."""
+_BASE64 = f"(?:{_DIGIT}{{4}})*(?:{_PADDED})?"
+_FILLED = f"(?:{_DIGIT}{{4}})*(?:{_DIGIT}{{4}}|{_PADDED})"
+_NONCE = f"{_DIGIT}{{{NONCE_BYTES * 4 // 3}}}"
+_SPACE = "[[:space:]]*"
+_KEY = r'"(?:[^"\\]|\\.)*"'
+_NO_TEXT = "null|true|false|-?[0-9][0-9.eE+-]*"
+
+
+def check_expression(column: str, type_: str, least: Format, *, document: bool = False) -> str:
+    """Return the condition that a value of a column has to meet; `column` is quoted already.
+
+    `least` is the oldest envelope format that passes; `document` says that the column holds JSON documents,
+    which one of a JSON type always does. Raises ValueError for another type.
+    """
+    if type_ not in TYPES:
+        raise ValueError(f"no check for type {type_}")
+    formats = ENVELOPE_FORMATS[ENVELOPE_FORMATS.index(least) :]
+    escaped = f"encode({column}, 'escape')"
+    text = escaped if type_ == "bytea" else f"{column}::text"
+    if not document and type_ not in JSON_TYPES:
+        value = _plainly(text)
+        return (
+            f"{_no_token(column, value)}"
+            f" WHEN octet_length({text}) < {SHORTEST} THEN false"
+            f" WHEN octet_length({text}) > {MAX_STORED_CHARACTERS} THEN false"
+            f" WHEN {value} ~ '^{_outside(formats)}$'"
+            f" THEN {_plainly(_escaped_text(text))} ~ '^(?:{'|'.join(map(_inside, formats))})$'"
+            " ELSE false END"
+        )
+    # Bytes are written as text with every backslash doubled.
+    value = _plainly(f"replace({escaped}, repeat(chr(92), 2), chr(92))" if type_ == "bytea" else text)
+    nothing = f"{_no_token(column, value)} WHEN {value} = 'null' THEN true"
+    return f"{nothing} ELSE {value} ~ $re${_document(formats)}$re$ END"
+
+
+def holds_envelope(column: str, type_: str) -> str:
+    """Return the condition that a value holds an envelope's mark; for a quick count of what is in use."""
+    text = f"encode({column}, 'escape')" if type_ == "bytea" else f"{column}::text"
+    return f"{_plainly(text)} ~ '{'|'.join(STORED_PREFIXES[f] for f in ENVELOPE_FORMATS)}'"
+
+
+def _no_token(column: str, value: str) -> str:
+    return f"CASE WHEN {column} IS NULL THEN true WHEN {value} = '' THEN true"
+
+
+def _plainly(text: str) -> str:
+    return f'({text} COLLATE "C")'
+
+
+def _escaped_text(text: str) -> str:
+    return f"encode(decode({text}, 'base64'), 'escape')"
+
+
+def _outside(formats: tuple[Format, ...]) -> str:
+    return f"(?:{'|'.join(STORED_PREFIXES[f] for f in formats)}){_DIGIT}{{4}}{_BASE64}"
+
+
+def _inside(format_: Format) -> str:
+    """The fields of an envelope, behind its version."""
+    fields = (_NONCE if name == "nonce" else _FILLED for name in VERSIONS[format_].field_names)
+    return "[|]".join((format_.value, *fields))
+
+
+def _document(formats: tuple[Format, ...]) -> str:
+    value = f'(?:"(?:{_outside(formats)})?"|{_NO_TEXT})'
+    member = f"{_KEY}{_SPACE}:{_SPACE}{value}{_SPACE}"
+    members = f"(?:{member}(?:,{_SPACE}{member})*)?"
+    return f"^{_SPACE}[{{]{_SPACE}{members}[}}]{_SPACE}$"

@@ -1,0 +1,83 @@
+"""The guard of one token column: whether it is there, since when it holds, and what it lets through."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.envelope import Format
+
+_PREFIX = "keydeck_envelopes_"
+_LONGEST = 63
+"""Bytes of an identifier that PostgreSQL keeps."""
+
+
+class GuardState(StrEnum):
+    """Where the guard of a column stands."""
+
+    MISSING = "missing"
+    NOT_VALIDATED = "not validated"
+    """What is written is checked; what was there before may be anything."""
+    VALIDATED = "validated"
+    CHANGED = "other definition"
+    """A constraint of this name is there, and is not what Keydeck makes: somebody changed it."""
+    IMPOSSIBLE = "not possible"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnGuard:
+    """One token column and its guard. `place` and `quoted` are the table and the column, ready for SQL."""
+
+    column: TokenColumn
+    place: str
+    quoted: str
+    type: str
+    """The column's type, of a domain what it is made of."""
+    owner: str
+    owned: bool
+    """True if this role may do what the owner of the table may."""
+    state: GuardState
+    least: Format | None = None
+    """The oldest envelope format that the guard lets through; None where there is none."""
+    document: bool = False
+    obstacle: str = ""
+    """Why the column can't be guarded."""
+
+    @property
+    def constraint(self) -> str:
+        """The constraint's name."""
+        return constraint_name(self.column.column)
+
+    @property
+    def guards(self) -> bool:
+        """True if no value can be written that is no envelope."""
+        return self.state in (GuardState.NOT_VALIDATED, GuardState.VALIDATED)
+
+    @property
+    def constrained(self) -> bool:
+        """True if a constraint of this name is there, whatever it says."""
+        return self.state not in (GuardState.MISSING, GuardState.IMPOSSIBLE)
+
+    def as_json(self) -> dict[str, Any]:
+        """The guard as a JSON document's part."""
+        return {
+            "column": str(self.column),
+            "state": self.state.value,
+            "least": self.least.value if self.least else None,
+            "constraint": self.constraint,
+            "owner": self.owner,
+            "owned": self.owned,
+            "obstacle": self.obstacle,
+        }
+
+
+def constraint_name(column: str) -> str:
+    """Return the name of a column's constraint: the same each time, its own, 63 bytes at most."""
+    whole = f"{_PREFIX}{column}"
+    if len(whole.encode()) <= _LONGEST:
+        return whole
+    digest = hashlib.sha256(column.encode()).hexdigest()[:12]
+    return whole.encode()[: _LONGEST - 13].decode(errors="ignore") + f"_{digest}"

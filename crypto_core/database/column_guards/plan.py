@@ -1,0 +1,205 @@
+"""What is to become of the guards, told before anything happens; and what became of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from crypto_core.database.column_guards.model import ColumnGuard, GuardState
+from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.envelope import Format
+from crypto_core.guard.consent import Danger
+from crypto_core.text.cleaning import cleans
+from crypto_core.text.counting import counted
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRequest:
+    """What is asked for. Without `columns` it is every token column."""
+
+    removes: bool = False
+    least: Format = Format.V1
+    """The oldest envelope format that may be written."""
+    columns: tuple[str, ...] = ()
+    everything: bool = False
+    """True to guard columns too where that may stop the platform from writing."""
+
+    @property
+    def subject(self) -> str:
+        """What it is about, as the journal tells it."""
+        return ", ".join(self.columns) or "token columns"
+
+
+class StepKind(StrEnum):
+    """What is done to a column's constraint."""
+
+    ADD = "add"
+    REPLACE = "replace"
+    """Another definition is there: it is dropped, and ours is added, in one transaction."""
+    VALIDATE = "validate"
+    DROP = "drop"
+
+
+_VERBS = {
+    StepKind.ADD: "Refuse what is no envelope in",
+    StepKind.REPLACE: "Replace the check on",
+    StepKind.VALIDATE: "Validate the check on",
+    StepKind.DROP: "Remove the check on",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnStep:
+    """What is to be done for one column. `refused` are stored values that the check refuses.
+
+    `risk` is why it may stop the platform from writing, "" if nothing says so.
+    """
+
+    guard: ColumnGuard
+    kind: StepKind
+    validates: bool = False
+    refused: int = 0
+    risk: str = ""
+
+    @property
+    def column(self) -> TokenColumn:
+        """The column."""
+        return self.guard.column
+
+    @property
+    def expected(self) -> GuardState:
+        """Where the guard stands afterwards."""
+        if self.kind is StepKind.DROP:
+            return GuardState.MISSING
+        return GuardState.VALIDATED if self.validates else GuardState.NOT_VALIDATED
+
+    @property
+    def sentence(self) -> str:
+        """What is done, as one sentence."""
+        validated = ", validated at once" if self.validates and self.kind is not StepKind.VALIDATE else ""
+        return f"{_VERBS[self.kind]} {self.column}{validated}."
+
+    def as_json(self) -> dict[str, Any]:
+        """The step as a JSON document's part."""
+        return {
+            "column": str(self.column),
+            "constraint": self.guard.constraint,
+            "does": self.kind.value,
+            "was": self.guard.state.value,
+            "becomes": self.expected.value,
+            "refused": self.refused,
+            "risk": self.risk,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(reason=1_000)
+class LeftOut:
+    """A column for which nothing is done, and why."""
+
+    column: TokenColumn
+    reason: str
+
+    def as_json(self) -> dict[str, str]:
+        """The column as a JSON document's part."""
+        return {"column": str(self.column), "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(warnings=2_000)
+class GuardPlan:
+    """A dry run's result; nothing has been changed."""
+
+    request: GuardRequest
+    steps: tuple[ColumnStep, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    """Columns that stay as they are because a guard may stop the platform there, or can't be had."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """What is to be done, on one line."""
+        columns = counted(len(self.steps), "token column")
+        if self.request.removes:
+            return f"Remove the check that refuses what is no envelope from {columns}"
+        older = "" if self.request.least is Format.V1 else f" of {self.request.least} or newer"
+        return f"Have the database refuse what is no envelope{older} in {columns}"
+
+    @property
+    def danger(self) -> Danger:
+        """How much asking it takes: typing, where the platform may be stopped from writing."""
+        if not self.steps:
+            return Danger.NONE
+        return Danger.TYPED if any(step.risk for step in self.steps) else Danger.CONFIRM
+
+    @property
+    def confirmation(self) -> str:
+        """What has to be typed: the number of columns."""
+        return str(len(self.steps))
+
+    @property
+    def digest(self) -> str:
+        """Names exactly this. How many values are refused may change while the platform works."""
+        steps = [
+            (str(s.column), s.guard.place, s.kind.value, s.validates, s.guard.state.value, bool(s.risk))
+            for s in self.steps
+        ]
+        told = ["guard", self.request.removes, self.request.least.value, steps]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as the journal keeps it, and a second person reads it."""
+        return {
+            "does": "remove" if self.request.removes else "apply",
+            "least": self.request.least.value,
+            "all": self.request.everything,
+            "columns": [step.as_json() for step in self.steps],
+            "left_out": [left.as_json() for left in self.left_out],
+            "warnings": list(self.warnings),
+            "plan": self.digest,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(why=2_000)
+class ColumnOutcome:
+    """Where a column's guard stands after a run; `why` says what stopped it, "" where it is as planned."""
+
+    column: TokenColumn
+    state: GuardState | None
+    """None where it could not be read back."""
+    why: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The outcome as a JSON document's part."""
+        return {
+            "column": str(self.column),
+            "state": self.state.value if self.state else None,
+            "why": self.why,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GuardResult:
+    """What became of a plan, as read back from the catalogue."""
+
+    plan: GuardPlan
+    outcomes: tuple[ColumnOutcome, ...]
+    unjournaled: str = ""
+    """Why the end is not in the journal, "" if it is."""
+
+    @property
+    def done(self) -> bool:
+        """True if every column is as planned."""
+        return not any(outcome.why for outcome in self.outcomes)
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck guard --apply --json` prints."""
+        return self.plan.as_json() | {
+            "done": self.done,
+            "outcomes": [outcome.as_json() for outcome in self.outcomes],
+            "unjournaled": self.unjournaled,
+        }

@@ -1,0 +1,144 @@
+"""What PostgreSQL's catalogue says of the guards, and what they would refuse of what is stored."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+
+from crypto_core.database.column_guards.check_expression import (
+    JSON_TYPES,
+    TYPES,
+    check_expression,
+    holds_envelope,
+)
+from crypto_core.database.column_guards.model import ColumnGuard, GuardState, constraint_name
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.tokens.catalogue import Catalogue
+from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.envelope import ENVELOPE_FORMATS, Format
+from crypto_core.text.cleaning import clean
+
+PLAIN_STRINGS = text("SELECT set_config('standard_conforming_strings', 'on', true)")
+"""So that definitions are read, and ours are run, with backslashes that mean themselves."""
+
+_FOUND = text(
+    """
+    SELECT format('%I.%I', n.nspname, c.relname) AS place, quote_ident(a.attname) AS quoted,
+           CAST(c.relkind AS text) AS kind, pg_get_userbyid(c.relowner) AS owner,
+           pg_has_role(current_user, c.relowner, 'USAGE') AS owned,
+           format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL) AS type,
+           con.convalidated AS validated, pg_get_constraintdef(con.oid) AS definition, asked.number
+    FROM unnest(CAST(:tables AS text[]), CAST(:columns AS text[]), CAST(:constraints AS text[]))
+         WITH ORDINALITY AS asked (table_name, column_name, constraint_name, number)
+    JOIN pg_attribute a ON a.attrelid = to_regclass(quote_ident(asked.table_name))
+         AND a.attname = asked.column_name AND NOT a.attisdropped
+    JOIN pg_class c ON c.oid = a.attrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_constraint con ON con.conrelid = c.oid AND con.conname = asked.constraint_name
+    ORDER BY asked.number
+    """
+)
+_OBSTACLES = {
+    "v": "a view takes no constraint: describe the table behind it",
+    "m": "a materialised view takes no constraint: describe the table behind it",
+    "f": "a foreign table's constraints are not enforced: guard the table where it is",
+}
+_TOKEN = re.compile(
+    r"""\$re\$(?P<dollars>.*?)\$re\$|'(?P<quoted>(?:[^']|'')*)'|(?P<name>"(?:[^"]|"")*")"""
+    r"""|::(?:text|character\ varying|bpchar)\b|[()\s]+|(?P<word>\w+)|(?P<sign>.)""",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored in a column: values that its guard refuses, and envelopes that it lets through."""
+
+    refused: int
+    envelopes: int
+
+
+def read_guards(engine: Engine, catalogue: Catalogue) -> tuple[ColumnGuard, ...]:
+    """Return the guard of every readable token column, in the catalogue's order. Raises DatabaseError."""
+    columns = catalogue.columns
+    asked = {
+        "tables": [column.table for column in columns],
+        "columns": [column.column for column in columns],
+        "constraints": [constraint_name(column.column) for column in columns],
+    }
+    with connected(engine) as connection:
+        connection.execute(PLAIN_STRINGS)
+        return tuple(_guard(columns[row.number - 1], row) for row in connection.execute(_FOUND, asked))
+
+
+def count_stored(
+    engine: Engine, guard: ColumnGuard, least: Format, *, cancelled: Event | None = None
+) -> Stored:
+    """Count what is stored by what a guard would make of it. No value leaves the database.
+
+    Raises DatabaseError, InterruptedRunError.
+    """
+    check = check_expression(guard.quoted, guard.type, least, document=guard.document)
+    marked = holds_envelope(guard.quoted, guard.type)
+    statement = (
+        f"SELECT count(*) FILTER (WHERE NOT ({check})), count(*) FILTER (WHERE {marked})"  # noqa: S608
+        f" FROM {guard.place}"
+    )
+    with connected(engine, cancelled=cancelled) as connection:
+        connection.execute(PLAIN_STRINGS)
+        return Stored(*run(connection, statement).one())
+
+
+def run(connection: Connection, statement: str) -> Any:
+    """Run a statement as it is: a per cent sign or a colon in a name means itself."""
+    return connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+
+
+def _guard(column: TokenColumn, row: Any) -> ColumnGuard:
+    obstacle = _OBSTACLES.get(row.kind, "")
+    if not obstacle and row.type not in TYPES:
+        obstacle = f"no check is known for type {clean(row.type, 100)}"
+    state, least = (GuardState.IMPOSSIBLE, None) if obstacle else _state(row)
+    return ColumnGuard(
+        column=column,
+        place=row.place,
+        quoted=row.quoted,
+        type=row.type,
+        owner=clean(row.owner, 100),
+        owned=bool(row.owned),
+        state=state,
+        least=least,
+        document=row.type in JSON_TYPES,
+        obstacle=obstacle,
+    )
+
+
+def _state(row: Any) -> tuple[GuardState, Format | None]:
+    if row.definition is None:
+        return GuardState.MISSING, None
+    there = _tokens(row.definition.removesuffix(" NOT VALID"))
+    for least in ENVELOPE_FORMATS:
+        if there == _tokens(f"CHECK ({check_expression(row.quoted, row.type, least)})"):
+            return (GuardState.VALIDATED if row.validated else GuardState.NOT_VALIDATED), least
+    return GuardState.CHANGED, None
+
+
+def _tokens(definition: str) -> list[str]:
+    """A definition without what PostgreSQL adds as it prints one: parentheses, blanks, casts to text.
+
+    Nothing that we write depends on parentheses: CASE says what comes first.
+    """
+    tokens = []
+    for found in _TOKEN.finditer(definition):
+        if found["dollars"] is not None:
+            tokens.append(f"'{found['dollars']}")
+        elif found["quoted"] is not None:
+            tokens.append("'" + found["quoted"].replace("''", "'"))
+        elif found["name"] or found["word"] or found["sign"]:
+            tokens.append(found[0])
+    return tokens

@@ -1,0 +1,276 @@
+"""What commands call to guard token columns: survey, plan, apply and remove, every change journaled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from threading import Event
+
+from sqlalchemy import Engine
+
+from crypto_core.database.column_guards.lock_holders import lock_holders
+from crypto_core.database.column_guards.model import ColumnGuard, GuardState
+from crypto_core.database.column_guards.plan import (
+    ColumnOutcome,
+    ColumnStep,
+    GuardPlan,
+    GuardRequest,
+    GuardResult,
+    LeftOut,
+    StepKind,
+)
+from crypto_core.database.column_guards.reading import PLAIN_STRINGS, Stored, count_stored, read_guards, run
+from crypto_core.database.column_guards.statements import LOCK_LIMIT, LOCK_SECONDS, transactions
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.state.installation import require_schemas
+from crypto_core.database.state.journal import Journal
+from crypto_core.database.tokens.authorship import columns_encrypted_in_place
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.envelope import ENVELOPE_FORMATS, Format
+from crypto_core.errors import DatabaseError, InvalidReferenceError, KeydeckError, RefusedError
+from crypto_core.guard.approvals import ApprovalGate
+from crypto_core.guard.consent import Consent
+from crypto_core.guard.guard import Guard
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
+from crypto_core.guard.outcome import Outcome
+from crypto_core.text.counting import counted
+
+ACTION = "guard"
+LOCK_NOT_AVAILABLE = "55P03"
+LOGGED = (
+    "The error of a refused write holds the row, 64 characters of each column, and PostgreSQL logs it: a "
+    "plaintext token too. Set log_error_verbosity = terse and log_min_error_statement = panic for the "
+    "platform's role, and don't log the error's DETAIL in the platform."
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyedColumn:
+    """A column's guard and what is stored behind it; `stored` is None where nothing can be counted."""
+
+    guard: ColumnGuard
+    stored: Stored | None
+    risk: str = ""
+    """Why a guard may stop the platform from writing; "" if nothing says so."""
+
+
+class ColumnGuardService:
+    """Plans and makes changes of the guards. Blocks on SQL: call it from a worker."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        catalogue: LiveCatalogue,
+        journal: Journal,
+        *,
+        write_format: Format,
+        read_only: bool,
+        approvals: ApprovalGate | None = None,
+    ) -> None:
+        """`write_format` is what Keydeck writes. `approvals` is asked before anything is changed."""
+        self._guard = Guard(
+            journal, read_only=read_only, ready=require_schemas(journal.engine), approvals=approvals
+        )
+        self._engine, self._catalogue, self._journal = engine, catalogue, journal
+        self._write_format = write_format
+
+    def survey(
+        self, least: Format = Format.V1, columns: Sequence[str] = (), *, cancelled: Event | None = None
+    ) -> tuple[SurveyedColumn, ...]:
+        """Return every token column's guard, and what a guard would refuse of what is stored.
+
+        Raises DatabaseError, InvalidReferenceError for a column that is none, InterruptedRunError.
+        """
+        guards = self._read(columns)
+        in_place = columns_encrypted_in_place(self._journal.engine, [guard.column for guard in guards])
+        surveyed = []
+        for guard in guards:
+            if guard.obstacle:
+                surveyed.append(SurveyedColumn(guard, None))
+                continue
+            stored = count_stored(self._engine, guard, least, cancelled=cancelled)
+            surveyed.append(SurveyedColumn(guard, stored, _risk(stored, in_place=guard.column in in_place)))
+        return tuple(surveyed)
+
+    def draft_plan(self, request: GuardRequest) -> GuardPlan:
+        """Return what would be done, for whoever may do it; nothing is journaled. Raises as `survey`."""
+        if request.removes:
+            there = (guard for guard in self._read(request.columns) if guard.constrained)
+            return GuardPlan(request, tuple(ColumnStep(guard, StepKind.DROP) for guard in there))
+        found = [_adding(one, request) for one in self.survey(request.least, request.columns)]
+        steps = tuple(step for step in found if isinstance(step, ColumnStep))
+        left_out = tuple(left for left in found if isinstance(left, LeftOut))
+        adds = any(step.kind is not StepKind.VALIDATE for step in steps)
+        return GuardPlan(request, steps, left_out, (LOGGED,) if adds else ())
+
+    def plan_guard(self, request: GuardRequest) -> GuardPlan:
+        """Return what would be done; journaled as a dry run, a refusal too.
+
+        Raises RefusedError where the role does not own a table that is to be changed, or Keydeck itself would
+        be refused; else as `survey`.
+        """
+        plan, notes = self._guard.plan(
+            ACTION, request.subject, lambda: self._allowed(request), GuardPlan.as_json
+        )
+        return replace(plan, warnings=plan.warnings + notes)
+
+    def _allowed(self, request: GuardRequest) -> GuardPlan:
+        order = ENVELOPE_FORMATS.index
+        if not request.removes and order(self._write_format) < order(request.least):
+            raise RefusedError(
+                f"Keydeck itself writes {self._write_format}, which {request.least} at least would refuse.",
+                remedy=f"Set KEYDECK_WRITE_FORMAT={request.least} once the platform reads and writes it.",
+            )
+        plan = self.draft_plan(request)
+        foreign = {step.guard.place: step.guard.owner for step in plan.steps if not step.guard.owned}
+        if foreign:
+            owned = ", ".join(f"{place} belongs to {owner}" for place, owner in foreign.items())
+            does = " --remove" if request.removes else ""
+            raise RefusedError(
+                f"Only the owner of a table can change its constraints, and this role is not: {owned}.",
+                remedy=f"Connect as the owner, or have it run the output of: keydeck guard{does} --sql.",
+            )
+        return plan
+
+    def change_guards(self, plan: GuardPlan, consent: Consent | None) -> GuardResult:
+        """Do what the plan says, column by column, and read back where each guard stands.
+
+        A column that can't be done holds up no other; nothing waits for a lock longer than 2 s. Raises
+        ReadOnlyError, MissingSchemaError, NotConfirmedError, ApprovalNeededError, RefusedError if something
+        is no longer as the plan saw it, DatabaseError.
+        """
+        request = plan.request
+
+        def still() -> None:
+            now = self._allowed(request)
+            if now.digest != plan.digest:
+                raise RefusedError(
+                    "The columns, or what is stored in them, have changed since the preview.",
+                    remedy="Nothing was done. Open a new preview.",
+                )
+
+        change = GuardedChange(
+            action=ACTION,
+            subject=request.subject,
+            words=plan.summary[0].lower() + plan.summary[1:],
+            plan=plan,
+            summary=plan.summary,
+            shown=plan.as_json(),
+            still=still,
+            changes_nothing=not plan.steps,
+        )
+        if not plan.steps:
+            self._guard.agreed(change, consent)
+            return GuardResult(plan, ())
+
+        def act(run_: Run) -> dict[TokenColumn, str]:
+            run_.begin(plan.as_json())
+            stopped: dict[TokenColumn, str] = {}
+            tried: list[str] = []
+            run_.so_far["tried"] = tried
+            for step in plan.steps:
+                tried.append(str(step.column))
+                stopped[step.column] = self._change(step, request.least)
+            return stopped
+
+        def read_back(_: Run, stopped: dict[TokenColumn, str]) -> Ended[GuardResult]:
+            result = GuardResult(plan, self._outcomes(plan, stopped))
+            outcome = Outcome.DONE if result.done else Outcome.FAILED
+            return Ended(result, outcome, {"outcomes": [one.as_json() for one in result.outcomes]})
+
+        result, unjournaled = self._guard.run(change, consent, act, read_back)
+        return replace(result, unjournaled=unjournaled)
+
+    def _read(self, columns: Sequence[str]) -> tuple[ColumnGuard, ...]:
+        guards = read_guards(self._engine, self._catalogue.refresh())
+        unknown = [name for name in columns if name not in {str(guard.column) for guard in guards}]
+        if unknown:
+            names = ", ".join(str(guard.column) for guard in guards) or "none"
+            raise InvalidReferenceError(
+                f"There is no readable token column {unknown[0]!r}.", remedy=f"Token columns: {names}."
+            )
+        return tuple(guard for guard in guards if not columns or str(guard.column) in columns)
+
+    def _change(self, step: ColumnStep, least: Format) -> str:
+        """Do one column's step; returns what stopped it, "" if nothing did."""
+        try:
+            for statements in transactions(step, least):
+                with connected(self._engine, write=True) as connection:
+                    connection.execute(PLAIN_STRINGS)
+                    for statement in (LOCK_LIMIT, *statements):
+                        run(connection, statement)
+        except DatabaseError as error:
+            _log.info("%s: %s", step.column, error.message)
+            if error.sqlstate != LOCK_NOT_AVAILABLE:
+                return str(error)
+            place = step.guard.place
+            return (
+                f"{place} is locked: no lock within {LOCK_SECONDS} s. {lock_holders(self._engine, place)} "
+                "Try again when that transaction is over."
+            )
+        return ""
+
+    def _outcomes(self, plan: GuardPlan, stopped: dict[TokenColumn, str]) -> tuple[ColumnOutcome, ...]:
+        """Where each column stands now, as the catalogue has it."""
+        try:
+            now = {guard.column: guard for guard in self._read(())}
+        except KeydeckError as error:
+            told = f"Could not be read back: {error}"
+            return tuple(
+                ColumnOutcome(s.column, None, f"{stopped[s.column]} {told}".strip()) for s in plan.steps
+            )
+        return tuple(_outcome(step, plan.request, now.get(step.column), stopped) for step in plan.steps)
+
+
+def _outcome(
+    step: ColumnStep, request: GuardRequest, now: ColumnGuard | None, stopped: dict[TokenColumn, str]
+) -> ColumnOutcome:
+    if now is None:
+        return ColumnOutcome(step.column, None, stopped[step.column] or "The column is not there any more.")
+    there = now.state is step.expected and (request.removes or now.least is request.least)
+    why = "" if there else stopped[step.column] or f"It is {now.state.value}, not {step.expected.value}."
+    return ColumnOutcome(step.column, now.state, why)
+
+
+def _risk(stored: Stored, *, in_place: bool) -> str:
+    """Why a guard may stop the platform from writing here."""
+    if stored.refused:
+        many = counted(stored.refused, "stored value")
+        return (
+            f"{many} would be refused. Until they are encrypted or emptied, "
+            "no update of their rows passes, not of other columns either; new ones can't be written."
+        )
+    if in_place:
+        return (
+            "Keydeck has encrypted tokens in place here: whether the platform writes envelopes by now is not "
+            "known."
+        )
+    if not stored.envelopes:
+        return "No envelope is stored here yet: whether the platform writes envelopes is not known."
+    return ""
+
+
+def _adding(one: SurveyedColumn, request: GuardRequest) -> ColumnStep | LeftOut | None:
+    guard, stored = one.guard, one.stored
+    if stored is None:
+        return LeftOut(guard.column, f"Can't be guarded: {guard.obstacle}.")
+    clean = not stored.refused
+    if guard.guards and guard.least is request.least:
+        # What is there already stops nobody anew.
+        if guard.state is GuardState.VALIDATED:
+            return None
+        if not clean:
+            many = counted(stored.refused, "stored value")
+            return LeftOut(guard.column, f"Not validated: {many} would still be refused.")
+        return ColumnStep(guard, StepKind.VALIDATE, validates=True)
+    if one.risk and not request.everything:
+        return LeftOut(guard.column, f"{one.risk} Include it with --all.")
+    kind = StepKind.ADD if guard.state is GuardState.MISSING else StepKind.REPLACE
+    return ColumnStep(guard, kind, clean, stored.refused, one.risk)
+
+
+__all__ = ["ACTION", "ColumnGuardService", "SurveyedColumn"]
