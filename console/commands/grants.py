@@ -12,6 +12,11 @@ from crypto_core.database.role_grants import role_grants
 from crypto_core.guard.operations import KeydeckRole, iam_policy
 from crypto_core.text.cleaning import clean
 
+OWNERS_ONLY = (
+    "keydeck guard --apply and --remove change constraints, which only the owner of a table can: have it run "
+    "the output of keydeck guard --sql."
+)
+
 
 @click.command()
 @click.argument("role", type=click.Choice([role.value for role in KeydeckRole]))
@@ -30,7 +35,7 @@ def grants(*, role: str, grantee: str | None, as_json: bool) -> None:
         sql = role_grants(services.engine, services.catalogue().tables, wanted, named)
         keys = [*([settings.write_key] if settings.write_key else []), *settings.trusted_keys]
         policy = iam_policy(wanted, [*keys, *settings.signing_key])
-        gaps = services.catalogue().gaps
+        gaps = (*services.catalogue().gaps, *((OWNERS_ONLY,) if wanted is KeydeckRole.RESPONDER else ()))
     if as_json:
         print_json({"role": wanted.value, "sql": sql, "iam_policy": policy, "not_covered": gaps})
         return

@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from console.container import Container
 from console.sandbox.postgres import PLATFORM
+from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core.cipher import TokenCipher
@@ -98,6 +99,30 @@ def test_the_platform_can_write_envelopes_and_nothing_else(
     for value in BROKEN:
         with pytest.raises(IntegrityError, match="keydeck_envelopes_refresh_token"):
             set_token(platform, value)
+
+
+def test_the_log_holds_what_was_refused_unless_it_is_terse(
+    guards: ColumnGuardService, platform: Engine, superuser: Engine, sandbox: Sandbox
+) -> None:
+    assert applied(guards).done
+
+    log = sandbox.postgres._cluster
+
+    def logged(verbosity: str, statements: str) -> str:
+        role = f"ALTER ROLE {PLATFORM} IN DATABASE {superuser.url.database}"
+        with superuser.begin() as connection:
+            connection.execute(text(f"{role} SET log_error_verbosity = '{verbosity}'"))
+            connection.execute(text(f"{role} SET log_min_error_statement = {statements}"))
+        platform.dispose()
+        since = log.said()
+        with pytest.raises(IntegrityError):
+            set_token(platform, PLAINTEXT)
+        return log.last_words(since)
+
+    assert PLAINTEXT in logged("default", "panic")
+    assert PLAINTEXT in logged("terse", "error")
+    said = logged("terse", "panic")
+    assert ("keydeck_envelopes_refresh_token" in said, PLAINTEXT in said) == (True, False)
 
 
 @pytest.mark.deep
