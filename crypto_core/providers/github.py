@@ -9,16 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from crypto_core.providers.answers import Liveness
-from crypto_core.providers.endpoints import Endpoints
+from crypto_core.providers.endpoints import GITHUB, Endpoints
 from crypto_core.providers.messages import (
     Accepted,
-    NoAnswer,
     ProviderAnswer,
-    Reply,
     Request,
     RevocationMethod,
     Said,
@@ -29,25 +27,12 @@ from crypto_core.providers.messages import (
 )
 from crypto_core.text.cleaning import clean
 
-BATCH = 1_000
-"""Tokens that one revocation takes."""
 REVOCATIONS_AN_HOUR = 60
 """Requests of /credentials/revoke that GitHub takes from one address."""
 
 _ACCEPT = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 _JSON = {"Content-Type": "application/json"}
-
-
 _CREDENTIALS = ("ghp_", "github_pat_", "gho_", "ghu_", "ghr_")
-
-
-def way_of(token: str, endpoints: Endpoints) -> RevocationMethod | None:
-    """Return how a token can be revoked, None if only by hand."""
-    if token.startswith("ghs_"):
-        return RevocationMethod.GITHUB_INSTALLATION
-    if token.startswith("gho_") and endpoints.github_app:
-        return RevocationMethod.GITHUB_APP
-    return RevocationMethod.GITHUB_CREDENTIALS if token.startswith(_CREDENTIALS) else None
 
 
 def question(base: str, token: str) -> Request | str:
@@ -82,38 +67,45 @@ def rate_limited(answer: ProviderAnswer) -> bool:
     return answer.status == 403 and (spent or told)
 
 
-def revocation(base: str, tokens: Sequence[str]) -> Request:
-    """Return the request that revokes up to `BATCH` tokens; with authentication GitHub would refuse it."""
+def _revoke_leaked(_base: str, tokens: Sequence[str], endpoints: Endpoints) -> Request:
+    # With authentication GitHub would refuse it.
     content = json.dumps({"credentials": list(tokens)}).encode()
-    return Request("POST", f"{base}/credentials/revoke", _ACCEPT | _JSON, content)
+    return Request("POST", f"{endpoints.github}/credentials/revoke", _ACCEPT | _JSON, content)
 
 
-def revocation_by_app(endpoints: Endpoints, token: str) -> Request:
-    """Return the request by which an OAuth app revokes a token of its own."""
+def _revoke_by_app(_base: str, tokens: Sequence[str], endpoints: Endpoints) -> Request:
+    (token,) = tokens
     app = basic(endpoints.github_client_id, endpoints.github_client_secret)
     content = json.dumps({"access_token": token}).encode()
     url = f"{endpoints.github}/applications/{endpoints.github_client_id}/token"
     return Request("DELETE", url, _ACCEPT | _JSON | app, content)
 
 
-def revocation_by_itself(base: str, token: str) -> Request:
-    """Return the request by which an installation token revokes itself."""
-    return Request("DELETE", f"{base}/installation/token", _ACCEPT | bearer(token))
+def _revoke_itself(base: str, tokens: Sequence[str], _endpoints: Endpoints) -> Request:
+    return Request("DELETE", f"{base}/installation/token", _ACCEPT | bearer(*tokens))
 
 
-def read_revocation(reply: Reply, way: RevocationMethod) -> Accepted:
-    """Return whether GitHub took a revocation. That is no proof that a token is dead."""
-    if isinstance(reply, NoAnswer):
-        return Accepted(False, reply.reason)
-    if reply.status == (202 if way is RevocationMethod.GITHUB_CREDENTIALS else 204):
+def _taken(answer: ProviderAnswer, status: int = 204) -> Accepted:
+    """Whether GitHub took a revocation. That is no proof that a token is dead."""
+    if answer.status == status:
         return Accepted(True, "GitHub took the revocation")
-    if rate_limited(reply):
-        return Accepted(False, f"GitHub takes {REVOCATIONS_AN_HOUR} revocations an hour{_again(reply)}")
-    if reply.status == 401 and way is RevocationMethod.GITHUB_INSTALLATION:
-        return Accepted(False, "GitHub did not take it any more")
-    if way is RevocationMethod.GITHUB_APP and reply.status in (401, 403):
-        return Accepted(False, f"GitHub does not take the app's client id and secret: {unexpected(reply)}")
-    return Accepted(False, unexpected(reply))
+    if rate_limited(answer):
+        return Accepted(
+            False, f"GitHub takes {REVOCATIONS_AN_HOUR} revocations an hour{_again(answer)}", spent=True
+        )
+    return Accepted(False, unexpected(answer))
+
+
+def _taken_by_app(answer: ProviderAnswer) -> Accepted | None:
+    if answer.status in (404, 422):
+        return None  # the token is none of the app's
+    if answer.status in (401, 403) and not rate_limited(answer):
+        return Accepted(False, f"GitHub does not take the app's client id and secret: {unexpected(answer)}")
+    return _taken(answer)
+
+
+def _taken_by_itself(answer: ProviderAnswer) -> Accepted:
+    return Accepted(False, "GitHub did not take it any more") if answer.status == 401 else _taken(answer)
 
 
 def _again(answer: ProviderAnswer) -> str:
@@ -124,9 +116,58 @@ def _again(answer: ProviderAnswer) -> str:
     return f", more from {datetime.fromtimestamp(int(told), UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def is_not_the_apps(reply: Reply) -> bool:
-    """Whether GitHub says that the token is none of the app's."""
-    return isinstance(reply, ProviderAnswer) and reply.status in (404, 422)
+def _warnings(requests: int, endpoints: Endpoints) -> Iterator[str]:
+    yield "GitHub writes to the owner of each token that it revokes."
+    if requests > REVOCATIONS_AN_HOUR:
+        yield (
+            f"GitHub takes {REVOCATIONS_AN_HOUR} requests an hour from one address and "
+            f"{requests:,} are needed: what is left has to be revoked later."
+        )
+    if endpoints.github != GITHUB:
+        yield "A GitHub Enterprise Server may refuse revocations without authentication: the proof tells."
+
+
+def _warnings_by_app(_requests: int, _endpoints: Endpoints) -> Iterator[str]:
+    yield (
+        "Tokens that the configured OAuth app did not issue are revoked as leaked credentials: GitHub "
+        "writes to their owners."
+    )
+
+
+LEAKED_CREDENTIALS = RevocationMethod(
+    "github-credentials",
+    request=_revoke_leaked,
+    accepted=lambda answer: _taken(answer, 202),
+    batch=1_000,
+    warnings=_warnings,
+)
+"""By /credentials/revoke, many at once, without authentication."""
+
+BY_APP = RevocationMethod(
+    "github-app",
+    request=_revoke_by_app,
+    accepted=_taken_by_app,
+    otherwise=LEAKED_CREDENTIALS,
+    warnings=_warnings_by_app,
+)
+"""By the OAuth app that issued it."""
+
+BY_ITSELF = RevocationMethod("github-installation", request=_revoke_itself, accepted=_taken_by_itself)
+"""By itself: an installation token of a GitHub App."""
+
+
+def revocation(token: str, endpoints: Endpoints) -> RevocationMethod | str:
+    """Return how a token is revoked, in words where none of the requests revokes it."""
+    if token.startswith("ghs_"):
+        return BY_ITSELF
+    if token.startswith("gho_") and endpoints.github_app:
+        return BY_APP
+    if token.startswith(_CREDENTIALS):
+        return LEAKED_CREDENTIALS
+    return (
+        "GitHub has no request that revokes a token of this kind. Its owner revokes it in GitHub under "
+        "Settings, Applications; an organisation's owner under its Settings, Third-party Access."
+    )
 
 
 def hashed_query(token: str) -> str:
@@ -136,11 +177,3 @@ def hashed_query(token: str) -> str:
     """
     digest = b64encode(hashlib.sha256(token.encode()).digest()).decode("ascii")
     return f'hashed_token:"{digest}"'
-
-
-def by_hand() -> str:
-    """Return how a person revokes a token that none of these requests revokes."""
-    return (
-        "GitHub has no request that revokes a token of this kind. Its owner revokes it in GitHub under "
-        "Settings, Applications; an organisation's owner under its Settings, Third-party Access."
-    )

@@ -84,7 +84,7 @@ def _can_be_asked(target: Target, token: Secret) -> bool:
     return not isinstance(provider_of(target).question(target, token.reveal()), str)
 
 
-def in_turn(refs: Iterable[TokenRef], one: Callable[[TokenRef], None]) -> None:
+def in_turn(refs: Iterable[TokenRef], one: Callable[[TokenRef], object]) -> None:
     """Call `one` for each reference, several at a time; the first failure ends what has not begun."""
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         try:

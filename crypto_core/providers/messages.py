@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from crypto_core.providers.answers import Liveness
+from crypto_core.providers.endpoints import Endpoints
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 
@@ -30,18 +30,6 @@ class Target:
     base: str
     email: str = ""
     forwarded: str = ""
-
-
-class RevocationMethod(StrEnum):
-    """How a token is revoked."""
-
-    GITHUB_CREDENTIALS = "github-credentials"
-    """By /credentials/revoke, many at once, without authentication."""
-    GITHUB_APP = "github-app"
-    """By the OAuth app that issued it."""
-    GITHUB_INSTALLATION = "github-installation"
-    """By itself: an installation token of a GitHub App."""
-    SLACK = "slack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +85,32 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Whether a provider accepted a revocation, and its answer. Cleaned text."""
+    """Whether a provider accepted a revocation, and its answer, cleaned. Once `spent`, it accepts no more."""
 
     accepted: bool
     reason: str
+    spent: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RevocationMethod:
+    """How tokens are revoked, under the name that a plan's digest has for it.
+
+    `request` makes the request that revokes tokens of one base URL, `batch` of them at most. `accepted` reads
+    the answer; None is for tokens that it does not revoke, which are left to `otherwise`. `warnings` are what
+    whoever agrees to so many requests has to know.
+    """
+
+    name: str
+    request: Callable[[str, Sequence[str], Endpoints], Request]
+    accepted: Callable[[ProviderAnswer], Accepted | None]
+    batch: int = 1
+    otherwise: RevocationMethod | None = None
+    warnings: Callable[[int, Endpoints], Iterable[str]] = lambda requests, endpoints: ()
+
+    def requests(self, tokens: int) -> int:
+        """Return how many requests revoke so many tokens."""
+        return -(-tokens // self.batch)
 
 
 def unknown(reason: str) -> Said:

@@ -27,22 +27,12 @@ class Provider:
     """The request that asks about a token, or why there is none."""
     said: Callable[[Target, str, ProviderAnswer], Said]
     """What an answer to the question says."""
-    revocation: Callable[[Target, str, Endpoints], RevocationMethod | ByHand]
+    revocation: Callable[[str, Endpoints], RevocationMethod | str]
     """How a token is revoked, or how a person does it."""
     not_asked: Callable[[Target, str], str] = lambda target, kind: ""
     """Why a token of a kind, as its row calls it, is not asked about; "" where it may be."""
     other_names: tuple[str, ...] = ()
     """What tables may call it besides."""
-
-
-def _github_revocation(target: Target, token: str, endpoints: Endpoints) -> RevocationMethod | ByHand:
-    return github.way_of(token, endpoints) or ByHand(target.ref, target.provider, github.by_hand())
-
-
-def _slack_revocation(target: Target, token: str, endpoints: Endpoints) -> RevocationMethod | ByHand:
-    if slack.revocable(token):
-        return RevocationMethod.SLACK
-    return ByHand(target.ref, target.provider, slack.by_hand(token))
 
 
 def _of_atlassian(name: str, *other_names: str) -> Provider:
@@ -54,9 +44,7 @@ def _of_atlassian(name: str, *other_names: str) -> Provider:
         target=target,
         question=atlassian.question,
         said=lambda target, token, answer: atlassian.read(answer, target),
-        revocation=lambda target, token, endpoints: ByHand(
-            target.ref, target.provider, atlassian.by_hand(token)
-        ),
+        revocation=lambda token, endpoints: atlassian.by_hand(token),
         not_asked=_atlassian_not_asked,
         other_names=other_names,
     )
@@ -103,14 +91,14 @@ PROVIDERS: Mapping[str, Provider] = {
             target=lambda row, endpoints: Target(row.ref, "github", endpoints.github),
             question=lambda target, token: github.question(target.base, token),
             said=lambda target, token, answer: github.read(answer, token),
-            revocation=_github_revocation,
+            revocation=github.revocation,
         ),
         Provider(
             "slack",
             target=lambda row, endpoints: Target(row.ref, "slack", endpoints.slack),
             question=lambda target, token: slack.question(target.base, token),
             said=lambda target, token, answer: slack.read(answer),
-            revocation=_slack_revocation,
+            revocation=lambda token, endpoints: slack.revocation(token),
         ),
         _of_atlassian("jira", "atlassian"),
         _of_atlassian("confluence"),

@@ -8,11 +8,10 @@ from threading import Event, Lock
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, ProviderError
-from crypto_core.providers import github, slack
 from crypto_core.providers.answers import Liveness, Progress, Revoked
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_polling import PollingLimits, in_turn, prove
-from crypto_core.providers.messages import Accepted, NoAnswer, Reply, Request, RevocationMethod, Said, Target
+from crypto_core.providers.messages import Accepted, NoAnswer, Reply, RevocationMethod, Said, Target
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -26,7 +25,7 @@ class RevocationOrder:
     """One token that is to be revoked; `stored` is the digest of what is stored."""
 
     target: Target
-    way: RevocationMethod
+    method: RevocationMethod
     stored: bytes = field(repr=False)
     token: Secret
 
@@ -78,49 +77,45 @@ class Revocation:
         return Revoked(ref, self._orders[ref].target.provider, took.accepted, proved, reason)
 
     def _send(self) -> None:
-        of = {way: [r for r, o in self._orders.items() if o.way is way] for way in RevocationMethod}
-        in_turn(of[RevocationMethod.SLACK], self._slack)
-        in_turn(of[RevocationMethod.GITHUB_INSTALLATION], self._installation)
-        others: list[TokenRef] = []
-        in_turn(of[RevocationMethod.GITHUB_APP], lambda ref: self._app(ref, others))
-        self._credentials([*of[RevocationMethod.GITHUB_CREDENTIALS], *others])
+        waiting: dict[tuple[RevocationMethod, str], list[TokenRef]] = {}
+        for ref, order in self._orders.items():
+            waiting.setdefault((order.method, order.target.base), []).append(ref)
+        while waiting:
+            # Methods that leave tokens to another come first: these join the other's batches.
+            method, base = next((key for key in waiting if key[0].otherwise), next(iter(waiting)))
+            left = self._revoke(method, base, waiting.pop((method, base)))
+            if method.otherwise is not None and left:
+                waiting.setdefault((method.otherwise, base), []).extend(left)
 
-    def _slack(self, ref: TokenRef) -> None:
-        order = self._orders[ref]
-        reply = self._sent(slack.revocation(order.target.base, order.token.reveal()))
-        self._took_it([ref], reply, slack.read_revocation(reply))
+    def _revoke(self, method: RevocationMethod, base: str, refs: Sequence[TokenRef]) -> list[TokenRef]:
+        """Revoke tokens; returns those that are left to another method."""
+        left: list[TokenRef] = []
 
-    def _installation(self, ref: TokenRef) -> None:
-        order = self._orders[ref]
-        reply = self._sent(github.revocation_by_itself(order.target.base, order.token.reveal()))
-        self._took_it([ref], reply, github.read_revocation(reply, order.way))
-
-    def _app(self, ref: TokenRef, others: list[TokenRef]) -> None:
-        order = self._orders[ref]
-        reply = self._sent(github.revocation_by_app(self._endpoints, order.token.reveal()))
-        if github.is_not_the_apps(reply):
-            with self._lock:
-                others.append(ref)
-            return
-        self._took_it([ref], reply, github.read_revocation(reply, order.way))
-
-    def _credentials(self, refs: Sequence[TokenRef]) -> None:
-        for first in range(0, len(refs), github.BATCH):
-            stop_if(self._cancelled)
-            some = refs[first : first + github.BATCH]
+        def send(some: Sequence[TokenRef]) -> Accepted | None:
             tokens = [self._orders[ref].token.reveal() for ref in some]
-            reply = self._sent(github.revocation(self._endpoints.github, tokens))
-            took = github.read_revocation(reply, RevocationMethod.GITHUB_CREDENTIALS)
-            self._took_it(some, reply, took)
-            if not isinstance(reply, NoAnswer) and github.rate_limited(reply):
-                # More of them would only be refused, too.
-                self._took.update(
-                    (ref, Accepted(False, f"not sent: {took.reason}")) for ref in refs[first + len(some) :]
-                )
-                return
+            reply = self._transport.send(method.request(base, tokens, self._endpoints), self._cancelled)
+            took = Accepted(False, reply.reason) if isinstance(reply, NoAnswer) else method.accepted(reply)
+            if took is not None:
+                self._took_it(some, reply, took)
+            elif method.otherwise is not None:
+                with self._lock:
+                    left.extend(some)
+            else:
+                self._took_it(some, reply, Accepted(False, "its provider does not revoke it"))
+            return took
 
-    def _sent(self, request: Request) -> Reply:
-        return self._transport.send(request, self._cancelled)
+        if method.batch == 1:
+            in_turn(refs, lambda ref: send([ref]))
+            return left
+        for first in range(0, len(refs), method.batch):
+            stop_if(self._cancelled)
+            took = send(refs[first : first + method.batch])
+            if took is not None and took.spent:
+                # More of them would only be refused, too.
+                unsent = Accepted(False, f"not sent: {took.reason}")
+                self._took.update((ref, unsent) for ref in refs[first + method.batch :])
+                break
+        return left
 
     def _took_it(self, refs: Sequence[TokenRef], reply: Reply, took: Accepted) -> None:
         with self._lock:

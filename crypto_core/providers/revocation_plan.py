@@ -6,11 +6,10 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
-from crypto_core.providers import github
 from crypto_core.providers.answers import ByHand, RevocationPlan
-from crypto_core.providers.endpoints import GITHUB, Endpoints
+from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import RevocationMethod, Target
 from crypto_core.providers.registry import PROVIDERS
 from crypto_core.providers.revocation import RevocationOrder
@@ -55,11 +54,14 @@ def draft(
             why = token.reason if token is not None else "its row is gone"
             by_hand.append(ByHand(target.ref, target.provider, f"not revoked: {why}"))
         else:
-            way = _way(target, token, endpoints)
-            if isinstance(target, Target) and isinstance(way, RevocationMethod):
-                orders.append(RevocationOrder(target, way, stored[target.ref], token))
+            # Of a token whose row names no host to ask, a person still has to know where it is revoked.
+            provider = PROVIDERS.get(target.provider)
+            method = provider.revocation(token.reveal(), endpoints) if provider is not None else _ASK
+            if isinstance(target, Target) and isinstance(method, RevocationMethod):
+                orders.append(RevocationOrder(target, method, stored[target.ref], token))
             else:
-                by_hand.append(way if isinstance(way, ByHand) else ByHand(target.ref, target.provider, _ASK))
+                how = method if isinstance(method, str) else _ASK
+                by_hand.append(ByHand(target.ref, target.provider, how))
     orders.sort(key=lambda order: order.target.ref)
     refs = tuple(order.target.ref for order in orders)
     called = hosts([order.target for order in orders])
@@ -78,14 +80,11 @@ def draft(
 
 def asked_digest(refs: Iterable[TokenRef], endpoints: Sequence[str]) -> str:
     """Return what names a question: its tokens and the hosts they would be sent to."""
-    return _hash([[[ref.table, ref.column, ref.row_id] for ref in refs], list(endpoints)])
+    return _hash([[astuple(ref) for ref in refs], list(endpoints)])
 
 
 def _digest(orders: Sequence[RevocationOrder], called: Sequence[str]) -> str:
-    told = [
-        [o.target.ref.table, o.target.ref.column, o.target.ref.row_id, o.stored.hex(), o.way, o.target.base]
-        for o in orders
-    ]
+    told = [[*astuple(o.target.ref), o.stored.hex(), o.method.name, o.target.base] for o in orders]
     return _hash([told, list(called)])
 
 
@@ -93,47 +92,22 @@ def _hash(told: object) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def _way(target: Target | ByHand, token: Secret, endpoints: Endpoints) -> RevocationMethod | ByHand:
-    # Of a token whose row names no host to ask, a person still has to know where it is revoked.
-    known = target if isinstance(target, Target) else Target(target.ref, target.provider, "")
-    provider = PROVIDERS.get(known.provider)
-    if provider is None:
-        return ByHand(target.ref, target.provider, _ASK)
-    return provider.revocation(known, token.reveal(), endpoints)
-
-
 def _calls(orders: Sequence[RevocationOrder]) -> dict[str, int]:
     calls: Counter[str] = Counter()
-    batched = sum(order.way is RevocationMethod.GITHUB_CREDENTIALS for order in orders)
-    if batched:
-        calls["github"] = -(-batched // github.BATCH)
-    for order in orders:
-        if order.way is not RevocationMethod.GITHUB_CREDENTIALS:
-            calls[order.target.provider] += 1
+    # A request takes tokens of one host alone.
+    alike = Counter((o.target.provider, o.method, o.target.base) for o in orders)
+    for (provider, method, _), tokens in alike.items():
+        calls[provider] += method.requests(tokens)
     return dict(calls)
 
 
 def _warnings(
     orders: Sequence[RevocationOrder], opened: Mapping[TokenRef, Secret | Unopened], endpoints: Endpoints
 ) -> Iterable[str]:
-    ways = Counter(order.way for order in orders)
     if orders:
         yield "A revocation can't be undone: whoever uses these tokens is cut off until new ones are issued."
-    if batched := ways[RevocationMethod.GITHUB_CREDENTIALS]:
-        yield "GitHub writes to the owner of each token that it revokes."
-        requests = -(-batched // github.BATCH)
-        if requests > github.REVOCATIONS_AN_HOUR:
-            yield (
-                f"GitHub takes {github.REVOCATIONS_AN_HOUR} requests an hour from one address and "
-                f"{requests:,} are needed: what is left has to be revoked later."
-            )
-        if endpoints.github != GITHUB:
-            yield "A GitHub Enterprise Server may refuse revocations without authentication: the proof tells."
-    if ways[RevocationMethod.GITHUB_APP]:
-        yield (
-            "Tokens that the configured OAuth app did not issue are revoked as leaked credentials: GitHub "
-            "writes to their owners."
-        )
+    for method, tokens in Counter(order.method for order in orders).items():
+        yield from method.warnings(method.requests(tokens), endpoints)
     if any(order.target.ref.column == "refresh_token" for order in orders):
         yield "Nobody can be asked whether a refresh token is dead: for those there is no proof."
     alike = stored_alike(opened)

@@ -8,10 +8,9 @@ from __future__ import annotations
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import (
     Accepted,
-    NoAnswer,
     ProviderAnswer,
-    Reply,
     Request,
+    RevocationMethod,
     Said,
     bearer,
     unexpected,
@@ -45,23 +44,10 @@ def read(answer: ProviderAnswer) -> Said:
     return unknown(f"Slack says {error}")
 
 
-def revocable(token: str) -> bool:
-    """Whether auth.revoke takes a token."""
-    return token.startswith("xox") and not token.startswith(_REFRESH)
-
-
-def revocation(base: str, token: str) -> Request:
-    """Return the request that revokes a token; the token itself is what asks for it."""
-    return Request("POST", f"{base}/api/auth.revoke", bearer(token))
-
-
-def read_revocation(reply: Reply) -> Accepted:
-    """Return whether Slack revoked a token."""
-    if isinstance(reply, NoAnswer):
-        return Accepted(False, reply.reason)
-    said = reply.fields()
-    if reply.status != 200 or not isinstance(said.get("ok"), bool):
-        return Accepted(False, unexpected(reply))
+def _revoked(answer: ProviderAnswer) -> Accepted:
+    said = answer.fields()
+    if answer.status != 200 or not isinstance(said.get("ok"), bool):
+        return Accepted(False, unexpected(answer))
     if said["ok"]:
         revoked = said.get("revoked") is True
         return Accepted(
@@ -70,8 +56,18 @@ def read_revocation(reply: Reply) -> Accepted:
     return Accepted(False, f"Slack says {clean(said.get('error'), 60) or 'no reason'}")
 
 
-def by_hand(token: str) -> str:
-    """Return how a person revokes a token that auth.revoke does not take."""
+AUTH_REVOKE = RevocationMethod(
+    "slack",
+    request=lambda base, tokens, endpoints: Request("POST", f"{base}/api/auth.revoke", bearer(*tokens)),
+    accepted=_revoked,
+)
+"""By auth.revoke; the token itself is what asks for it."""
+
+
+def revocation(token: str) -> RevocationMethod | str:
+    """Return how a token is revoked, in words where auth.revoke does not take it."""
+    if token.startswith("xox") and not token.startswith(_REFRESH):
+        return AUTH_REVOKE
     where = "api.slack.com/apps, the app"
     if token.startswith("xapp-"):
         return f"An app-level token is deleted at {where}, Basic Information, App-Level Tokens."

@@ -11,7 +11,7 @@ import pytest
 from crypto_core.providers import atlassian, github, slack
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.providers.messages import ProviderAnswer, Request, RevocationMethod, Target
+from crypto_core.providers.messages import ProviderAnswer, Request, Target
 from crypto_core.providers.registry import provider_of
 from crypto_core.references import TokenRef
 
@@ -139,7 +139,7 @@ def test_each_is_asked_as_its_provider_says(target: Target, token: str, method: 
 
 
 def test_revocations_of_leaked_credentials_are_not_authenticated() -> None:
-    request = github.revocation("https://api.github.com", ["ghp_1", "ghp_2"])
+    request = github.LEAKED_CREDENTIALS.request(GITHUB.base, ["ghp_1", "ghp_2"], Endpoints())
     assert (request.method, request.url) == ("POST", "https://api.github.com/credentials/revoke")
     assert "authorization" not in {name.lower() for name in request.headers}
     assert json.loads(request.content) == {"credentials": ["ghp_1", "ghp_2"]}
@@ -148,11 +148,11 @@ def test_revocations_of_leaked_credentials_are_not_authenticated() -> None:
 
 def test_github_tokens_are_revoked_by_their_kind() -> None:
     plain, app = Endpoints(), Endpoints(github_client_id="i", github_client_secret="s")
-    ways = {t: github.way_of(t + "1", plain) for t in ("ghp_", "github_pat_", "gho_", "ghu_", "ghr_")}
-    assert set(ways.values()) == {RevocationMethod.GITHUB_CREDENTIALS}
-    assert github.way_of("ghs_1", plain) is RevocationMethod.GITHUB_INSTALLATION
-    assert github.way_of("gho_1", app) is RevocationMethod.GITHUB_APP
-    assert github.way_of("0123456789abcdef", plain) is None
+    for kind in ("ghp_", "github_pat_", "gho_", "ghu_", "ghr_"):
+        assert github.revocation(kind + "1", plain) is github.LEAKED_CREDENTIALS
+    assert github.revocation("ghs_1", plain) is github.BY_ITSELF
+    assert github.revocation("gho_1", app) is github.BY_APP
+    assert "no request that revokes" in str(github.revocation("0123456789abcdef", plain))
     assert "s3cret" not in repr(Endpoints(github_client_secret="s3cret"))
 
 
@@ -166,7 +166,9 @@ def test_github_tokens_are_revoked_by_their_kind() -> None:
     ],
 )
 def test_slack_has_revoked_only_what_it_says_it_has(document: Any, accepted: bool) -> None:
-    assert slack.read_revocation(ProviderAnswer(200, {}, json.dumps(document).encode())).accepted is accepted
+    took = slack.AUTH_REVOKE.accepted(ProviderAnswer(200, {}, json.dumps(document).encode()))
+    assert took is not None
+    assert took.accepted is accepted
 
 
 def test_atlassian_tokens_are_left_to_a_person_who_is_told_where() -> None:
