@@ -7,7 +7,7 @@ Guide, "Log entries". All text here is cleaned and bounded; the record as it cam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,35 +80,46 @@ class Principal:
         return f"{kind}/{path.rsplit('/', 1)[-1]}" if path else rest
 
 
+SHORT, LONG = 256, 1_024
+"""Characters kept of names and of texts."""
+
+
+def _of_record(name: str, most: int = SHORT) -> dict[str, Any]:
+    """What `record_reader` fills a text from: a record's field `name`, the first `most` characters of it."""
+    return {"name": name, "most": most}
+
+
 @dataclass(frozen=True, slots=True)
 class TrailEvent:
     """One call as CloudTrail recorded it. `event_id` is its identity: the same one may be delivered twice.
 
+    First come the texts that stand in a record as they are here, then what is made out of more of it.
     `key_arns` are the KMS keys that it is about (ReEncrypt: source, destination), `alias` the alias that the
     request names. `token_ref` is the token whose row the encryption context names: only for v2.
     """
 
-    event_id: CleanText
+    event_id: CleanText = field(metadata=_of_record("eventID"))
+    name: CleanText = field(metadata=_of_record("eventName"))
+    source: CleanText = field(metadata=_of_record("eventSource"))
+    region: CleanText = field(metadata=_of_record("awsRegion"))
+    event_type: CleanText = field(metadata=_of_record("eventType"))
+    source_ip: CleanText = field(metadata=_of_record("sourceIPAddress"))
+    """An address, a host name, or a service's name."""
+    user_agent: CleanText = field(metadata=_of_record("userAgent", LONG))
+    error_code: CleanText = field(metadata=_of_record("errorCode"))
+    error_message: CleanText = field(metadata=_of_record("errorMessage", LONG))
+    request_id: CleanText = field(metadata=_of_record("requestID"))
+    _: KW_ONLY
     time: datetime
-    name: CleanText
-    source: CleanText
-    region: CleanText = NO_TEXT
     account: CleanText = NO_TEXT
     """The account whose trail recorded it."""
-    event_type: CleanText = NO_TEXT
     principal: Principal = Principal()
-    source_ip: CleanText = NO_TEXT
-    """An address, a host name, or a service's name."""
-    user_agent: CleanText = NO_TEXT
-    error_code: CleanText = NO_TEXT
-    error_message: CleanText = NO_TEXT
     key_arns: tuple[CleanText, ...] = ()
     alias: CleanText = NO_TEXT
     material_ids: tuple[CleanText, ...] = ()
     encryption_context: Mapping[str, CleanText] = field(default_factory=dict)
     token_ref: TokenRef | None = None
     read_only: bool | None = None
-    request_id: CleanText = NO_TEXT
     raw: bytes = field(default=b"", repr=False, compare=False)
     """The record as JSON, UTF-8."""
 

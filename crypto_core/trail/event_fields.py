@@ -1,14 +1,13 @@
 """The fields of an event: how each is asked for, stored and counted. One entry a field; all else derives.
 
-Beside its entry here a field needs a place in TrailEvent, which `record_reader` fills. Stores that were made
-before lack its column: it takes a higher `schema.VERSION`, and a step to it in `StoreFile`.
+Beside its entry here a field needs a place in TrailEvent, which tells `record_reader` what fills it. Stores
+that were made before get its column, and what their records hold of it, when they are opened.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from operator import attrgetter
 
 from crypto_core.lists.filter_language import Value
@@ -18,29 +17,11 @@ Named = Mapping[str, Sequence[str]]
 """The aliases of key ARNs."""
 
 
-class TextKind(IntEnum):
-    """What a text in the store is. A number is never given out again."""
-
-    NAME = 1
-    SOURCE = 2
-    PRINCIPAL = 3
-    IP = 4
-    AGENT = 5
-    ERROR = 6
-    KEYS = 7
-    MATERIALS = 8
-    REGION = 9
-    ACCOUNT = 10
-    SESSION = 11
-    ACCESS_KEY = 12
-    TOKEN = 13
-    MESSAGE = 14
-
-
 @dataclass(frozen=True, slots=True)
 class EventField:
     """One field. `text` is what the store keeps of it, "" for nothing.
 
+    `kind` is what the store calls such texts: the next number, and never one that was given out before.
     `ways` is every way in which a value may be asked for, where that is more than its text. `rolled` fields
     are counted by the hour; others differ too much from event to event. Free text is looked for in `free`
     ones. `pivot` is its place among the fields that events are counted by, None where they are not. `said` is
@@ -48,7 +29,7 @@ class EventField:
     """
 
     name: str
-    kind: TextKind
+    kind: int
     text: Callable[[TrailEvent], str]
     ways: Callable[[TrailEvent, Named], Value] | None = None
     rolled: bool = True
@@ -57,6 +38,8 @@ class EventField:
     shortened: str = ""
     """Its values may be given without their beginning, which ends with one of these characters."""
     said: str = ""
+    label: str = ""
+    """What an event's page calls it, where it has no place of its own there."""
 
     def values(self, event: TrailEvent, aliases: Named) -> Value:
         """Return what an event has in the field, in every way that it may be asked for; empty for nothing."""
@@ -92,37 +75,35 @@ def _of(*path: str) -> Callable[[TrailEvent], str]:
 EVENT_FIELDS: dict[str, EventField] = {
     field.name: field
     for field in (
-        EventField("name", TextKind.NAME, _of("name"), free=True, pivot=3, said="operation"),
+        EventField("name", 1, _of("name"), free=True, pivot=3, said="operation"),
+        EventField("principal", 3, _of("principal", "arn"), free=True, pivot=0, shortened=":/"),
+        EventField("session", 11, _of("principal", "session"), rolled=False, free=True),
+        EventField("ip", 4, _of("source_ip"), free=True, pivot=1, said="source_ip"),
+        EventField("agent", 5, _of("user_agent"), free=True, pivot=2, said="user_agent"),
+        EventField("error", 6, _of("error_code"), free=True, pivot=4, said="error_code"),
+        EventField("message", 14, _of("error_message"), rolled=False, free=True),
         EventField(
-            "principal", TextKind.PRINCIPAL, _of("principal", "arn"), free=True, pivot=0, shortened=":/"
-        ),
-        EventField("session", TextKind.SESSION, _of("principal", "session"), rolled=False, free=True),
-        EventField("ip", TextKind.IP, _of("source_ip"), free=True, pivot=1, said="source_ip"),
-        EventField("agent", TextKind.AGENT, _of("user_agent"), free=True, pivot=2, said="user_agent"),
-        EventField("error", TextKind.ERROR, _of("error_code"), free=True, pivot=4, said="error_code"),
-        EventField("message", TextKind.MESSAGE, _of("error_message"), rolled=False, free=True),
-        EventField(
-            *("key", TextKind.KEYS, lambda event: " ".join(event.key_arns) or event.alias, _keys),
+            *("key", 7, lambda event: " ".join(event.key_arns) or event.alias, _keys),
             free=True,
             pivot=5,
         ),
         EventField(
-            *("material", TextKind.MATERIALS, lambda event: " ".join(event.material_ids)),
+            *("material", 8, lambda event: " ".join(event.material_ids)),
             ways=lambda event, _: event.material_ids,
             pivot=6,
         ),
         EventField(
-            *("token", TextKind.TOKEN, lambda event: str(event.token_ref) if event.token_ref else ""),
+            *("token", 13, lambda event: str(event.token_ref) if event.token_ref else ""),
             rolled=False,
             free=True,
             pivot=7,
             shortened=":",
         ),
-        EventField("region", TextKind.REGION, _of("region"), pivot=8),
-        EventField("account", TextKind.ACCOUNT, _of("account"), pivot=9),
-        EventField("source", TextKind.SOURCE, _of("source"), _source, pivot=10),
+        EventField("region", 9, _of("region"), pivot=8, label="Region"),
+        EventField("account", 10, _of("account"), pivot=9, label="account"),
+        EventField("source", 2, _of("source"), _source, pivot=10, label="source"),
         EventField(
-            *("access_key", TextKind.ACCESS_KEY, _of("principal", "access_key_id")),
+            *("access_key", 12, _of("principal", "access_key_id")),
             rolled=False,
             free=True,
             said="access_key_id",

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import repeat
@@ -20,30 +21,23 @@ import orjson
 
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
-from crypto_core.trail.event import KMS, UNDATED, Principal, TrailEvent
+from crypto_core.trail.event import KMS, LONG, SHORT, UNDATED, Principal, TrailEvent
 
-_SHORT, _ARN, _LONG = 256, 512, 1_024
-"""Characters kept of names, ARNs and texts."""
-_FIELDS = {
-    "eventName": _SHORT,
-    "eventSource": _SHORT,
-    "awsRegion": _SHORT,
-    "eventID": _SHORT,
-    "eventType": _SHORT,
-    "sourceIPAddress": _SHORT,
-    "userAgent": _LONG,
-    "errorCode": _SHORT,
-    "errorMessage": _LONG,
-    "requestID": _SHORT,
+_ARN = 512
+"""Characters kept of an ARN."""
+_FIELDS: dict[str, int] = {
+    one.metadata["name"]: one.metadata["most"] for one in fields(TrailEvent) if one.metadata
 }
+"""The fields of a record that are texts of an event, in the order in which TrailEvent begins with them."""
+_OWN = len(_FIELDS)
 _IDENTITY = {
-    "type": _SHORT,
+    "type": SHORT,
     "arn": _ARN,
-    "accountId": _SHORT,
-    "accessKeyId": _SHORT,
-    "invokedBy": _SHORT,
-    "userName": _SHORT,
-    "principalId": _SHORT,
+    "accountId": SHORT,
+    "accessKeyId": SHORT,
+    "invokedBy": SHORT,
+    "userName": SHORT,
+    "principalId": SHORT,
 }
 _LIMITS = (*_FIELDS.values(), *_IDENTITY.values(), _ARN)
 """Characters kept of _FIELDS, _IDENTITY and the session issuer's ARN."""
@@ -97,10 +91,12 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
     context = _mapping(identity.get("sessionContext"))
     issuer = _mapping(context.get("sessionIssuer")).get("arn", "")
     texts = _texts([*map(record.get, _FIELDS, _NOTHING), *map(identity.get, _IDENTITY, _NOTHING), issuer])
-    name, source, region, event_id, event_type, ip, agent, code, message, request_id, *who = texts
+    event_id, name, source, region, *_ = texts
     if not name and not source:
         return None
     raw = raw or as_raw(record)
+    if not event_id:
+        texts[0] = CleanText(f"sha256:{hashlib.sha256(raw).hexdigest()}")
     account = _account(record, identity)
     keys, alias = _resources(record.get("resources")), NO_TEXT
     materials: tuple[CleanText, ...] = ()
@@ -116,29 +112,20 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
     mfa = _mapping(context.get("attributes")).get("mfaAuthenticated")
     console = record.get("sessionCredentialFromConsole")
     return TrailEvent(
-        event_id=event_id or CleanText(f"sha256:{hashlib.sha256(raw).hexdigest()}"),
+        *texts[:_OWN],
         time=_time(record.get("eventTime")),
-        name=name,
-        source=source,
-        region=region,
         account=account,
-        event_type=event_type,
         principal=_principal(
-            *who,
+            *texts[_OWN:],
             None if mfa is None else mfa is True or (isinstance(mfa, str) and mfa.lower() == "true"),
             console is True or console == "true",
         ),
-        source_ip=ip,
-        user_agent=agent,
-        error_code=code,
-        error_message=message,
         key_arns=keys,
         alias=alias,
         material_ids=materials,
         encryption_context=pairs,
         token_ref=_token(pairs) if pairs else None,
         read_only=value if isinstance(value := record.get("readOnly"), bool) else None,
-        request_id=request_id,
         raw=raw,
     )
 
@@ -274,7 +261,7 @@ def _texts(values: list[Any]) -> list[CleanText]:
     try:
         # Nearly all of them are clean and short: one look at all is enough.
         whole = "".join(values)
-        if whole.isascii() and whole.isprintable() and max(map(len, values)) <= _SHORT:
+        if whole.isascii() and whole.isprintable() and max(map(len, values)) <= SHORT:
             return values
     except TypeError:
         pass  # not all are texts
@@ -428,7 +415,7 @@ def _context(request: dict[str, Any]) -> dict[str, CleanText]:
         chosen = [*(k for k in _CONTEXT if k in pairs), *(k for k in pairs if k not in _CONTEXT)]
         for key in chosen[:_MOST_CONTEXT]:
             if isinstance(key, str) and isinstance(pairs[key], str):
-                found.setdefault(clean(key, 128), clean(pairs[key], _LONG))
+                found.setdefault(clean(key, 128), clean(pairs[key], LONG))
     return found
 
 

@@ -30,7 +30,7 @@ from crypto_core.key_names import is_key_arn
 from crypto_core.lists.filter_language import Alternative, Term, lower
 from crypto_core.text.cleaning import DEFAULT_LIMIT
 from crypto_core.trail.columns import FLAGS, HOUR, EventProperty, moment, seconds, stored_id
-from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED, TextKind, key_names
+from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED, key_names
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store.schema import PARTIAL, event, note, term
 
@@ -274,7 +274,7 @@ def _keys(
 ) -> Iterator[int]:
     """Sets of keys are few: a store has as many as keys were used together."""
     patterns = [re.compile(lower(value.regex()), re.DOTALL) for value in alternatives]
-    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == TextKind.KEYS))
+    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == _COLUMNS["key"]))
     for number, text in rows:
         names = [lower(name) for arn in text.split(" ") for name in key_names(arn, aliases)]
         if any((p.search(name) if anywhere else p.fullmatch(name)) for p in patterns for name in names):
@@ -282,7 +282,7 @@ def _keys(
 
 
 def _materials(connection: Connection, alternatives: Sequence[Alternative]) -> Iterator[int]:
-    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == TextKind.MATERIALS))
+    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == _COLUMNS["material"]))
     for number, text in rows:
         if any(value.matches(one) for value in alternatives for one in text.split(" ")):
             yield number
@@ -302,7 +302,7 @@ def _network(value: Alternative) -> Network | None:
 
 
 def _inside(connection: Connection, network: Network) -> Iterator[int]:
-    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == TextKind.IP))
+    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == _COLUMNS["ip"]))
     for number, text in rows:
         try:
             address = ipaddress.ip_address(text)

@@ -23,7 +23,8 @@ from sqlalchemy.exc import DBAPIError
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import EventStoreError, InterruptedRunError
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.store import schema
+from crypto_core.trail.store.schema import VERSION
+from crypto_core.trail.store.upgrade import upgrade
 
 _STEPS = 20_000
 """Virtual machine instructions between two looks at whether the operator still waits: about 1 ms."""
@@ -62,7 +63,7 @@ class StoreFile:
     def writing(self) -> Iterator[Connection]:
         """Give a connection that alone writes; all of it is kept at the end, or nothing. Raises as above."""
         with self._writing, self._told(None), self._opened().connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            self._begin(connection)
             yield connection
             connection.commit()
 
@@ -138,25 +139,30 @@ class StoreFile:
 
     def _prepare(self, engine: Engine) -> None:
         with engine.connect() as connection:
-            version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-            if version > schema.VERSION:
-                raise EventStoreError(
-                    f"The event store {self.path} was written by a newer Keydeck.",
-                    remedy="Upgrade Keydeck, or name another file with KEYDECK_EVENTS_FILE.",
-                )
+            version = self._version(connection)
             if not version and self._read_only:
                 raise EventStoreError(
                     f"The event store {self.path} was never filled.",
                     remedy="Fill it: keydeck events pull, or keydeck events import PATH.",
                 )
-            if version < schema.VERSION and not self._read_only:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                schema.metadata.create_all(connection)
-                connection.exec_driver_sql(
-                    "INSERT OR IGNORE INTO keeping (id, changes, forgotten) VALUES (1, 0, 0)"
-                )
-                connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
+            if version < VERSION and not self._read_only:
+                if self._begin(connection) < VERSION:
+                    upgrade(connection)
                 connection.commit()
+
+    def _begin(self, connection: Connection) -> int:
+        """Begin to write, and return the version then: another process may just have changed it."""
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return self._version(connection)
+
+    def _version(self, connection: Connection) -> int:
+        version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+        if version > VERSION:
+            raise EventStoreError(
+                f"The event store {self.path} was written by a newer Keydeck.",
+                remedy="Upgrade Keydeck, or name another file with KEYDECK_EVENTS_FILE.",
+            )
+        return version
 
     @contextmanager
     def _told(self, cancelled: Event | None) -> Iterator[None]:
@@ -179,6 +185,11 @@ class StoreFile:
                 ) from error
             if code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
                 raise _not_permitted(self.path) from error
+            if self._read_only and "no such column" in str(cause):
+                raise EventStoreError(
+                    f"The event store {self.path} was written by an older Keydeck, without this field.",
+                    remedy="Open it once without --read-only.",
+                ) from error
             raise EventStoreError(f"The event store {self.path}: {clean(cause, 200)}.") from error
         except PermissionError as error:
             raise _not_permitted(self.path) from error

@@ -6,15 +6,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import insert as insert_into
 
 from crypto_core.trail.columns import HOUR
-from crypto_core.trail.event_fields import DETAILS, ROLLED, TextKind
+from crypto_core.trail.event_fields import DETAILS, ROLLED
 from crypto_core.trail.prepared import Prepared, Texts
 from crypto_core.trail.store.blocks import write_blocks
 from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
-from crypto_core.trail.store.retention import changed
-from crypto_core.trail.store.vocabulary import Vocabulary
+from crypto_core.trail.store.conditions import whole
+from crypto_core.trail.store.schema import event, rollup
+from crypto_core.trail.store.vocabulary import Vocabulary, changed
 
 _EVENT = ("id", "event_id", "at", *ROLLED, "marks", *DETAILS)
 _ROLLUP = ("hour", *ROLLED, "marks", "events")
@@ -65,7 +67,15 @@ def _write(connection: Connection, events: Prepared, vocabulary: Vocabulary) -> 
     changed(connection)
 
 
-def _numbered(connection: Connection, kind: TextKind, column: Texts, vocabulary: Vocabulary) -> list[int]:
+def count_hours(connection: Connection, *events: ColumnElement[bool]) -> None:
+    """Count some of the stored events by the hour; what there was of these hours has to be gone."""
+    hour = whole(event.c.at, HOUR)
+    columns = [event.c[name] for name in (*ROLLED, "marks")]
+    counted = select(hour, *columns, func.count()).where(*events).group_by(hour, *columns)
+    connection.execute(insert_into(rollup).from_select(_ROLLUP, counted))
+
+
+def _numbered(connection: Connection, kind: int, column: Texts, vocabulary: Vocabulary) -> list[int]:
     numbers = vocabulary.numbers(connection, kind, column.texts)
     return list(map(numbers.__getitem__, column.places))
 

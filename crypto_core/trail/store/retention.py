@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, not_, select, update
+from sqlalchemy import Connection, delete, not_, select
 
 from crypto_core.trail.columns import HOUR
 from crypto_core.trail.event_fields import DETAILS, ROLLED
 from crypto_core.trail.store.blocks import blocks_of, forget_records
-from crypto_core.trail.store.conditions import whole
+from crypto_core.trail.store.event_writer import count_hours
 from crypto_core.trail.store.pulls import forget_pulls_before
-from crypto_core.trail.store.schema import event, keeping, note, rollup, term
+from crypto_core.trail.store.schema import event, note, rollup, term
+from crypto_core.trail.store.vocabulary import changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +33,9 @@ def forget_before(connection: Connection, at: int) -> int:
     forget_pulls_before(connection, at)
     connection.execute(delete(rollup).where(rollup.c.hour <= at // HOUR))
     # Both halves of the hour that is cut are counted anew.
-    hour = whole(event.c.at, HOUR)
-    names = [*ROLLED, "marks"]
-    columns = [event.c[name] for name in names]
-    left = select(hour, *columns, func.count()).where(event.c.at < (at // HOUR + 1) * HOUR)
-    connection.execute(insert(rollup).from_select(["hour", *names, "events"], left.group_by(hour, *columns)))
+    count_hours(connection, event.c.at < (at // HOUR + 1) * HOUR)
     for name, kind in (ROLLED | DETAILS).items():
         used = select(event.c[name]).distinct()
         connection.execute(delete(term).where(term.c.kind == kind, not_(term.c.id.in_(used))))
     changed(connection, forgotten=True)
     return int(gone)
-
-
-def changed(connection: Connection, *, forgotten: bool = False) -> None:
-    """Tell every process that something was written, or that texts were forgotten."""
-    connection.execute(
-        update(keeping).values(changes=keeping.c.changes + 1, forgotten=keeping.c.forgotten + forgotten)
-    )

@@ -10,10 +10,13 @@ from typing import Any
 
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
 
-from crypto_core.trail.event_fields import DETAILS, ROLLED
+from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 
-VERSION = 2
-"""Written to the file as `user_version`; a file with a higher one is not opened."""
+VERSION = 2 + len(EVENT_FIELDS) - 14
+"""Written to the file as `user_version`; a file with a higher one is not opened.
+
+With version 2 there were 14 fields of events; each one more is a version, see upgrade.py.
+"""
 
 metadata = MetaData()
 

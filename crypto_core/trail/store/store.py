@@ -31,10 +31,10 @@ from crypto_core.trail.store.event_writer import Added, add
 from crypto_core.trail.store.files_seen import recall, remember
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
 from crypto_core.trail.store.pages import read_page
-from crypto_core.trail.store.retention import Vacuumed, changed, forget_before
+from crypto_core.trail.store.retention import Vacuumed, forget_before
 from crypto_core.trail.store.schema import event, keeping, note
 from crypto_core.trail.store.tallies import Day, Tallies
-from crypto_core.trail.store.vocabulary import Vocabulary
+from crypto_core.trail.store.vocabulary import Vocabulary, changed
 
 AT_ONCE = 10_000
 """Events of one transaction."""

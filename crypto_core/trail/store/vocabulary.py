@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from crypto_core.lists.filter_language import lower
-from crypto_core.trail.event_fields import TextKind
 from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.schema import keeping, term
 
@@ -21,7 +20,7 @@ class Vocabulary:
     """Numbers texts. Used by one writer at a time, within its transaction."""
 
     def __init__(self) -> None:
-        self._known: defaultdict[TextKind, dict[str, int]] = defaultdict(lambda: {"": 0})
+        self._known: defaultdict[int, dict[str, int]] = defaultdict(lambda: {"": 0})
         self._forgotten = -1
 
     def forget(self) -> None:
@@ -35,7 +34,7 @@ class Vocabulary:
             self._known.clear()
             self._forgotten = forgotten
 
-    def numbers(self, connection: Connection, kind: TextKind, texts: Sequence[str]) -> list[int]:
+    def numbers(self, connection: Connection, kind: int, texts: Sequence[str]) -> list[int]:
         """Return the number of each text, which is 0 for ""."""
         if len(self._known[kind]) > _MOST:
             del self._known[kind]
@@ -45,7 +44,7 @@ class Vocabulary:
             self._learn(connection, kind, missing[start : start + _AT_ONCE])
         return list(map(known.__getitem__, texts))
 
-    def _learn(self, connection: Connection, kind: TextKind, texts: Sequence[str]) -> None:
+    def _learn(self, connection: Connection, kind: int, texts: Sequence[str]) -> None:
         known = self._known[kind]
         folded = [lower(text) for text in texts]
         rows = connection.execute(
@@ -56,6 +55,13 @@ class Vocabulary:
         if not new:
             return
         top = int(connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM term").scalar_one())
-        numbered = [(top + n, int(kind), fold, text) for n, (text, fold) in enumerate(new, start=1)]
+        numbered = [(top + n, kind, fold, text) for n, (text, fold) in enumerate(new, start=1)]
         insert(connection, "term", ("id", "kind", "folded", "text"), numbered)
         known |= {text: number for number, _, _, text in numbered}
+
+
+def changed(connection: Connection, *, forgotten: bool = False) -> None:
+    """Tell every process that something was written, or that texts were forgotten."""
+    connection.execute(
+        update(keeping).values(changes=keeping.c.changes + 1, forgotten=keeping.c.forgotten + forgotten)
+    )

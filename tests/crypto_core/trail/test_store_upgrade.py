@@ -1,0 +1,143 @@
+"""A store that an older Keydeck made has all fields of events, with what its records hold of them."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from crypto_core.errors import EventStoreError
+from crypto_core.lists.paging import Query
+from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, PIVOTS, ROLLED
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.schema import VERSION
+from tests.crypto_core.trail.records import NOW, context, denied, event, read, user
+
+YOUNGER = ("agent", "token", "message")
+"""Counted by the hour, in an index of its own, in neither."""
+EXPRESSIONS = ("", *(f"{name}:*" for name in EVENT_FIELDS), "token:*gh-1", "agent:*boto*", "denied")
+
+OPEN = """
+import sys
+from pathlib import Path
+from crypto_core.lists.paging import Query
+from crypto_core.trail.store import EventStore
+sys.stdin.read(1)
+print(EventStore(Path(sys.argv[1])).count(Query(filter="agent:*")))
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EventStore]:
+    opened = EventStore(tmp_path / "events.sqlite", clock=lambda: NOW)
+    opened.add(
+        [
+            *(event(ago=n, context=context("gh-1"), userAgent=f"Boto3/1.{n}") for n in range(1, 20)),
+            event(ago=30, who=user("intruder"), userAgent=None),
+            read(denied(who=user("intruder"))),
+        ]
+    )
+    yield opened
+    opened.close()
+
+
+def make_older(store: EventStore) -> None:
+    """Take the younger fields out of a store."""
+    store.close()
+    kept = ", ".join(name for name in ("hour", *ROLLED, "marks") if name not in YOUNGER)
+    with closing(sqlite3.connect(store.file.path)) as file:
+        file.executescript(
+            "DROP INDEX ix_event_token;"
+            + "".join(f"ALTER TABLE event DROP COLUMN {name};" for name in YOUNGER)
+            + f"CREATE TABLE older AS SELECT {kept}, sum(events) events FROM rollup GROUP BY {kept};"
+            "DROP TABLE rollup; ALTER TABLE older RENAME TO rollup;"
+            f"DELETE FROM term WHERE kind IN ({', '.join(str(EVENT_FIELDS[name].kind) for name in YOUNGER)});"
+            f"PRAGMA user_version = {VERSION - len(YOUNGER)};"
+        )
+
+
+def answers(store: EventStore) -> list[object]:
+    """What the store says to all that the fields are asked for."""
+    return [
+        *((store.count(Query(filter=said)), store.page(Query(filter=said)).rows) for said in EXPRESSIONS),
+        *(store.pivot(name, limit=50) for name in PIVOTS),
+        store.tally(tuple(EVENT_FIELDS), limit=100),
+    ]
+
+
+def test_the_fields_of_an_older_stores_events_are_found_as_if_they_had_always_been_kept(
+    store: EventStore,
+) -> None:
+    before, columns = answers(store), tables(store)
+    make_older(store)
+    assert answers(store) == before
+    assert {name: set(of) for name, of in tables(store).items()} == {n: set(of) for n, of in columns.items()}
+    store.add([event(eventID="later", userAgent="curl/8")])
+    assert store.count(Query(filter="agent:curl*")) == 1
+    assert store.count(Query(filter="agent:*")) == 21
+
+
+def tables(store: EventStore) -> dict[str, list[str]]:
+    """The columns of each table and index."""
+    with closing(sqlite3.connect(store.file.path)) as file:
+        names = [
+            name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE '%auto%'")
+        ]
+        return {
+            name: [row[0] for row in file.execute("SELECT name FROM pragma_table_xinfo(?)", (name,))]
+            or [row[0] for row in file.execute("SELECT name FROM pragma_index_info(?)", (name,))]
+            for name in names
+        }
+
+
+def test_several_processes_may_open_an_older_store_at_once(store: EventStore) -> None:
+    make_older(store)
+    command = [sys.executable, "-c", OPEN, str(store.file.path)]
+    pipe = subprocess.PIPE
+    opened = [subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe) for _ in range(4)]
+    for process in opened:
+        assert process.stdin is not None
+        process.stdin.write("!")
+        process.stdin.flush()
+    assert [process.communicate(timeout=60)[0].strip() for process in opened] == ["20"] * 4
+
+
+def test_a_damaged_block_does_not_keep_a_store_from_its_new_fields(store: EventStore) -> None:
+    make_older(store)
+    with closing(sqlite3.connect(store.file.path)) as file:
+        file.execute("UPDATE raw SET body = x'02' WHERE id = 1")
+        file.commit()
+    assert store.count(Query(filter="agent:*")) == 20 - 8
+    assert store.count(Query()) == 21
+
+
+def test_an_older_store_that_may_not_be_written_tells_which_question_it_cannot_answer(
+    store: EventStore,
+) -> None:
+    make_older(store)
+    with closing(EventStore(store.file.path, read_only=True)) as reader:
+        assert reader.count(Query(filter="error:*")) == 1
+        assert len(reader.page(Query()).rows) == 21
+        with pytest.raises(EventStoreError, match="older Keydeck") as told:
+            reader.count(Query(filter="agent:*"))
+        assert "--read-only" in told.value.remedy
+    with closing(sqlite3.connect(store.file.path)) as file:
+        assert file.execute("PRAGMA user_version").fetchone() == (VERSION - len(YOUNGER),)
+
+
+def test_nothing_is_written_any_more_to_a_store_that_a_newer_keydeck_took_over(store: EventStore) -> None:
+    assert store.count(Query()) == 21
+    with closing(sqlite3.connect(store.file.path)) as file:
+        file.execute(f"PRAGMA user_version = {VERSION + 1}")
+    with pytest.raises(EventStoreError, match="newer Keydeck"):
+        store.add([event(eventID="late")])
+
+
+def test_no_two_fields_share_a_number_and_none_is_left_out() -> None:
+    kinds = sorted((ROLLED | DETAILS).values())
+    assert kinds == list(range(1, len(EVENT_FIELDS) + 1))
