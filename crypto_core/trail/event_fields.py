@@ -128,5 +128,8 @@ ROLLED = {field.name: field.kind for field in _STORED if field.rolled}
 DETAILS = {field.name: field.kind for field in _STORED if not field.rolled}
 """Those that are an event's alone: they differ too much to be counted by the hour."""
 
+LABELLED = tuple(field for field in _STORED if field.label)
+"""Those that an event's page lists by their labels, younger ones last."""
+
 SAID = {name: field.said for name, field in EVENT_FIELDS.items() if field.said}
 """What JSON documents call a field, where that is something else."""

@@ -8,7 +8,7 @@ from textual.content import Content
 
 from crypto_core.text.cleaning import shortened
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_fields import EVENT_FIELDS
+from crypto_core.trail.event_fields import LABELLED
 from crypto_core.trail.store import StoredEvent
 from screens.ages import ago
 from screens.event_filters import term
@@ -93,7 +93,7 @@ def field_lines(row: StoredEvent, facts: Facts, width: int) -> Iterator[Line]:
     yield from _about_principal(event, width)
     yield from _about_keys(event, facts, width)
     for name, value, asked in (
-        *((one.label, one.text(event), one.name) for one in EVENT_FIELDS.values() if one.label),
+        *((one.label, one.text(event), one.name) for one in LABELLED),
         ("type", event.event_type, ""),
         ("request id", event.request_id, ""),
         ("event id", event.event_id, ""),
