@@ -342,7 +342,7 @@ class JobError(KeydeckError):
     """A job can't carry out a request."""
 
 
-class UnknownJobError(JobError, remedy="List what there is with: keydeck jobs list."):
+class UnknownJobError(JobError, remedy="List the jobs with: keydeck jobs list."):
     """A job that there is not."""
 
 
@@ -361,5 +361,5 @@ class EventStoreError(TrailError, remedy="Free some space, or name another file 
     """The local store of events can't be opened, read or written; the message names its file."""
 
 
-class EventVanishedError(TrailError, remedy="List what there is with: keydeck events list."):
+class EventVanishedError(TrailError, remedy="List the events with: keydeck events list."):
     """An event that is not, or no longer, in the store."""

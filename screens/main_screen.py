@@ -97,7 +97,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
         """Show on the screen's notice what trouble a fact has, and of when is what is shown all the same."""
         context = ""
         if fact.trouble is not None and fact.at is not None:
-            context = f"Showing what was known {ago(fact.at, self.facts.clock())}."
+            context = f"Showing data from {ago(fact.at, self.facts.clock())}."
         self.query_one(Notice).tell(fact.trouble, context)
 
     def say_outcome(self, answer: Answer | Trouble, words: Callable[[Answer], str]) -> None:

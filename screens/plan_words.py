@@ -14,8 +14,8 @@ from screens.styled import BAD, BLANK, GOOD, WARNING, StyledLine, effect_lines
 
 ABOUT: dict[Verb, str] = {
     Verb.REWRAP: (
-        "Rewrap puts the same data keys under another KMS key. It is no recovery from a compromise: whoever "
-        "could use the old key may already hold the data keys. To recover, re-encrypt."
+        "Rewrap puts the same data keys under another KMS key. It is no recovery from a compromise: anyone "
+        "who could use the old key may already hold the data keys. To recover, re-encrypt."
     ),
     Verb.REENCRYPT: "Re-encrypt makes a new data key and a new ciphertext for each token.",
     Verb.ENCRYPT: (

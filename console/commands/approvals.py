@@ -43,7 +43,7 @@ def list_(*, all_: bool, limit: int, as_json: bool) -> None:
         ]
         print_table(("id", "action", "decision", "asked by", "until (UTC)", "what"), rows)
     else:
-        say("Nothing is there." if all_ else "No pending approvals.")
+        say("No approvals yet." if all_ else "No pending approvals.")
 
 
 @approvals.command()
@@ -64,7 +64,7 @@ def show(*, request: UUID, as_json: bool) -> None:
 @yes_option
 @json_option
 def approve(*, request: UUID, yes: bool, as_json: bool) -> None:
-    """Approve a request of somebody else: exactly this plan, once, within its time."""
+    """Approve another person's request: this exact plan, once, before it expires."""
     _decide(request, approve=True, yes=yes, as_json=as_json)
 
 
@@ -73,7 +73,7 @@ def approve(*, request: UUID, yes: bool, as_json: bool) -> None:
 @yes_option
 @json_option
 def deny(*, request: UUID, yes: bool, as_json: bool) -> None:
-    """Deny a request, also one that was approved and is not used yet."""
+    """Deny a request, or withdraw an approval that was not used yet."""
     _decide(request, approve=False, yes=yes, as_json=as_json)
 
 

@@ -66,16 +66,15 @@ class Drill:
         print_status(before)
         damaged = self._digests(services, self._sandbox.world.corrupt)
 
-        self._tell("CloudTrail: who used the key in the last 7 days, and what stands out")
+        self._tell("CloudTrail: who used the key in the last 7 days, and findings")
         self._trail(services, old_key)
 
         self._tell(f"KMS key {old_key} is declared compromised")
         under = before.tokens_under(old_key)
         click.echo(
-            f"{under:,} tokens are under it. Rewrapping is not enough: whoever could call Decrypt "
-            "and read the"
+            f"{under:,} tokens are under it. Rewrapping is not enough: anyone who could call Decrypt and read"
         )
-        click.echo("database holds their data keys. They are sealed anew, with new data keys.")
+        click.echo("the database holds their data keys. They are re-encrypted with new data keys.")
         _must(under > 0, "There is no token under the key to begin with.")
 
         self._tell("A new KMS key, with rotation on")

@@ -14,7 +14,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("console.commands.events_import", "Read CloudTrail's files and folders into the store."),
     "pull": ("console.commands.events_pull", "Fetch events from CloudTrail, its bucket or a query engine."),
     "watch": ("console.commands.events_watch", "Report every use of a key since a time."),
-    "token": ("console.commands.events_use", "Who opened one token, as far as CloudTrail can tell."),
+    "token": ("console.commands.events_use", "Who opened one token, according to CloudTrail."),
     "principal": ("console.commands.events_use", "Which tokens a principal opened, and could have opened."),
     "vacuum": ("console.commands.events_import", "Forget old events and give their space back."),
 }

@@ -27,7 +27,7 @@ _SHOWN = 50
 """Failed files that are named as text; --json names all."""
 _SAID_SECONDS = 5.0
 """How often progress is said where there is no terminal."""
-_STOPPING = "Stopping; what was read is kept. Press again to stop at once."
+_STOPPING = "Stopping; events read so far are kept. Press again to stop at once."
 
 
 @click.command(name="import")
@@ -53,7 +53,7 @@ def import_(*, paths: tuple[str, ...], again: bool, as_json: bool) -> int:
         report = FileImport(store).import_files(paths, shown, cancelled, again=again)
     print_answer(report, print_report, as_json=as_json)
     if report.interrupted:
-        say("Interrupted: what was read is kept. Run the command again to go on.")
+        say("Interrupted: events read so far are kept. Run the command again to continue.")
         return 130
     return 1 if report.failed else 0
 

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.sources.plan import PullPlan
     from crypto_core.trail.sources.report import PullProgress, PullReport
 
-_STOPPING = (
-    "Stopping; what has come is stored, and the next pull goes on from there. Press again to stop at once."
-)
+_STOPPING = "Stopping; what came is stored, and the next pull continues there. Press again to stop at once."
 _SAID_EVERY = 20
 """Pages between two lines of progress."""
 

@@ -30,7 +30,7 @@ _STOP = "Stopping."
 @click.argument("reference")
 @json_option
 def token(*, reference: str, as_json: bool) -> None:
-    """Who opened one token, as far as CloudTrail can tell.
+    """Who opened one token, according to CloudTrail.
 
     REFERENCE is table.column:row-id, or table:row-id for every token of a row. For a v2 token this is
     exact: its records name the row. No record names a v1 token: the calls that could have opened it are
@@ -120,7 +120,7 @@ def _print_could(use: MaterialUse) -> None:
 
 def _print_radius(radius: BlastRadius) -> None:
     who = radius.who
-    names = ", ".join(who.arns) or "nobody in the store"
+    names = ", ".join(who.arns) or "no principal in the store"
     print_facts(
         (
             ("principal", f"{names}{f' and {who.further:,} more' if who.further else ''}"),

@@ -86,7 +86,7 @@ def start(
         print_json(document_of(view))
     else:
         print_incident(view)
-        say(f"Go on with: keydeck incident next {declared}")
+        say(f"Continue with: keydeck incident next {declared}")
     return 0
 
 

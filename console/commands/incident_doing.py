@@ -44,7 +44,7 @@ _set = click.option(
     "given",
     multiple=True,
     metavar="NAME=VALUE",
-    help="What the step's action asks for. Never a token: those come from --secret or are asked for.",
+    help="An input of the step's action. Never a token: use --secret, or enter it when prompted.",
 )
 _secret = click.option(
     "--secret",

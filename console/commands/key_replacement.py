@@ -20,7 +20,7 @@ from screens.keys.words import STEPS
 @click.command()
 @click.argument("old", metavar="OLD")
 @click.option("--by", "new", metavar="NEW", help="The key that takes its place [the configured one].")
-@click.option("--wait", is_flag=True, help="Repeat until the platform is seen to use NEW.")
+@click.option("--wait", is_flag=True, help="Repeat until the platform uses NEW.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=SHORTEST_SECONDS),

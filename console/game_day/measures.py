@@ -136,7 +136,7 @@ class Measures:
             return
         refs = sorted(self._game.intruder.tokens)
         written = self._platform.reconnect(refs, self.container.keyring)
-        self._tell(f"{counted(written, 'token')} issued anew: their owners connected again.")
+        self._tell(f"{counted(written, 'token')} reissued: their owners connected again.")
 
     def _change(self, change: KeyChange) -> str:
         """Plan, agree, do, and see the effect; returns the key's ARN. Raises KeydeckError."""
@@ -146,7 +146,7 @@ class Measures:
             return plan.key_arn
         result = work.make_change(plan, agreed(plan))
         if not result.verified:
-            why = result.stopped_by or result.unverified or "its effect was not seen"
+            why = result.stopped_by or result.unverified or "its effect could not be confirmed"
             raise MeasureFailedError(f"{plan.title}: {why}")
         name = short_key(result.key_arn or plan.key_arn)
         self._tell(f"{plan.title} ({name}): done, and read back.")

@@ -71,9 +71,9 @@ class PlatformTeam:
                 work = self._services.services.incidents
                 self.play_along(() if work is None else work.incidents(closed=False))
             except KeydeckError as error:
-                _log.info("The platform's team could not go on: %s", error.message)
+                _log.info("The platform's team could not continue: %s", error.message)
             except (BotoCoreError, ClientError, OSError) as error:
-                _log.info("The platform's team could not go on: %s", clean(error, 200))
+                _log.info("The platform's team could not continue: %s", clean(error, 200))
 
     @property
     def _services(self) -> Container:

@@ -182,7 +182,7 @@ class Referee:
             if (answer := self._providers.takes(ref, token)) is not None
         ]
         if not answers:
-            return None, "this sandbox has no providers that could tell whether the stolen tokens are dead"
+            return None, "this sandbox has no providers to confirm that the stolen tokens are dead"
         alive = sum(answers)
         return (
             not alive,

@@ -121,7 +121,7 @@ class RunbookWork:
         except KeydeckError as error:
             self._tell(f"   not done: {clean(error.message, 300)}")
             if not incidents.show(number).step(step.id).state.ended:
-                incidents.skip(number, step.id, f"The game goes on without it: {error.message}")
+                incidents.skip(number, step.id, f"The game continues without it: {error.message}")
 
     def _finish(self, number: int, step: str, looks: int) -> None:
         for left in reversed(range(looks)):

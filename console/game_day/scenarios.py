@@ -64,8 +64,8 @@ _TOKEN_LEAK = Scenario(
     runbook="token-compromise",
     briefing=(
         (
-            "A customer has seen API calls with their tokens from an address that is not yours. Somebody "
-            "who works with the support tool's access key has opened them."
+            "A customer has seen API calls with their tokens from an address that is not yours. A person "
+            "with the support tool's access key has opened them."
         ),
         (
             "Find out which tokens it opened, take its access away, and have those tokens revoked and "
@@ -120,8 +120,8 @@ _INSIDER_GAME = Scenario(
             "account for. The identity is a colleague's own, with every right to be there by day."
         ),
         (
-            "Find out who it is and which tokens were opened. Take the access away, every way of it, and "
-            "seal those tokens anew or have them replaced: rewrap would leave the insider their data "
+            "Find out who it is and which tokens were opened. Take all of their access away, and re-encrypt "
+            "those tokens or have them replaced: rewrap would leave the insider their data "
             "keys."
         ),
     ),
@@ -158,12 +158,12 @@ _RANSOM = Scenario(
     runbook="key-lost",
     briefing=(
         (
-            "The platform has stopped: no token opens any more, and a mail demands money for the key. "
-            "Somebody has disabled alias/tokens and had its deletion scheduled."
+            "The platform has stopped: no token opens any more, and an e-mail demands money for the key. An "
+            "attacker has disabled alias/tokens and scheduled its deletion."
         ),
         (
-            "Cancel the deletion, enable the key, and make sure that the tokens open. Whoever did it can "
-            "do it again for as long as the key's policy lets them."
+            "Cancel the deletion, enable the key, and make sure that the tokens open. The attacker can do "
+            "it again for as long as the key's policy allows it."
         ),
     ),
     first=("3: the keys and their states", _DECLARE, _PULL, "1: how many tokens are under the key"),

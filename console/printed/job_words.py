@@ -131,7 +131,7 @@ def say_end(view: JobView, *, as_json: bool, more: Mapping[str, Any] | None = No
     if view.state is JobState.RUNNING:
         say(f"Job {view.job.id} is not at its end. Continue it with: keydeck jobs join {view.job.id}")
     elif view.state in (JobState.PAUSED, JobState.FAILED):
-        say(f"Job {view.job.id} goes on after: keydeck jobs resume {view.job.id}")
+        say(f"Job {view.job.id} continues after: keydeck jobs resume {view.job.id}")
     if view.poisoned:
         say(f"Not written: {view.poisoned:,}. Which, and why: keydeck jobs show {view.job.id} --errors")
 

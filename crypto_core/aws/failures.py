@@ -94,7 +94,7 @@ _SAYS: dict[type[KmsError], str] = {
     CredentialsExpiredError: "The AWS session has expired",
     IncorrectKeyError: "The encrypted data key was not made under {key}",
     InvalidCiphertextError: "KMS can't open the encrypted data key with {key}",
-    InvalidSignatureError: "The signature is not by {key} over what it is said to sign",
+    InvalidSignatureError: "The signature was not made by {key} over this content",
     KeyDisabledError: "KMS key {key} is disabled",
     KeyNotFoundError: "KMS key {key} does not exist in this account and Region",
     KeyStateError: "The state of KMS key {key} does not permit {operation}",
@@ -103,7 +103,7 @@ _SAYS: dict[type[KmsError], str] = {
     KmsInternalError: "{service} failed internally at {operation}",
     KmsLimitError: "A limit of {service} is reached at {operation}{on}",
     KmsThrottledError: "{service} throttles {operation}: the request quota is used up",
-    PageTokenError: "{service} no longer knows the page to go on from at {operation}",
+    PageTokenError: "{service} no longer accepts the page token of {operation}",
 }
 
 _SERVICES = {"kms": "KMS", "sts": "STS", "cloudtrail": "CloudTrail", "s3": "S3", "athena": "Athena"}
@@ -118,7 +118,7 @@ _POLICIES = {"kms": "its IAM policy or in the key policy", "s3": "its IAM policy
 _REJECTED: dict[str, tuple[str, str]] = {
     "AlreadyExistsException": (
         "What {operation} is to make{on} already exists",
-        "Look at what there is: keydeck keys show KEY.",
+        "Check the key: keydeck keys show KEY.",
     ),
     "ConflictException": (
         "KMS is rotating {key} by itself, or will within minutes",
@@ -132,8 +132,8 @@ _REJECTED: dict[str, tuple[str, str]] = {
     "MalformedPolicyDocumentException": (
         "KMS rejected the key policy{on}",
         (
-            "Correct the policy: a principal that does not exist, an element that KMS does not know, or "
-            "nobody left to change it again."
+            "Correct the policy: it names a principal that does not exist or an element that KMS does not "
+            "know, or leaves no one able to change it."
         ),
     ),
     "UnsupportedOperationException": (
@@ -151,10 +151,10 @@ _REJECTED_BY_S3: dict[str, tuple[str, str]] = {
 """The same of S3."""
 
 _LIMITS: dict[str, str] = {
-    "CreateAlias": "Remove aliases that nobody uses, or ask AWS for a higher quota of aliases.",
-    "CreateKey": "Delete keys that nobody needs, or ask AWS for a higher quota of keys.",
+    "CreateAlias": "Remove unused aliases, or ask AWS for a higher quota of aliases.",
+    "CreateKey": "Delete unneeded keys, or ask AWS for a higher quota of keys.",
     "PutKeyPolicy": "Make the policy shorter: it has at most 32 KB.",
-    "ReplicateKey": "Delete keys that nobody needs in that Region, or ask AWS for a higher quota of keys.",
+    "ReplicateKey": "Delete unneeded keys in that Region, or ask AWS for a higher quota of keys.",
     "RotateKeyOnDemand": "A key gets 25 rotations on demand in its life: make a new key and re-encrypt.",
 }
 """The way out of a limit, by the operation that met it."""

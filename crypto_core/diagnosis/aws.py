@@ -237,7 +237,7 @@ def _date(headers: Any) -> datetime | None:
 def _clock(answered: _Answered | None) -> Check:
     topic = Topic(AREA, "clock")
     if answered is None or answered.aws_time is None or answered.our_time is None:
-        return topic.unknown("Not known: no answer from AWS told the time.")
+        return topic.unknown("Not known: no response from AWS carried a time.")
     # A Date has whole seconds.
     off_by = (answered.aws_time - answered.our_time).total_seconds() + 0.5
     consequence = "AWS refuses signatures that are more than 5 min off."

@@ -125,7 +125,7 @@ def _role(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with _asking(engine) as connection:
         role, superuser = connection.execute(ROLE).one()
     if superuser:
-        said = f"{role} is a superuser: no grant limits what Keydeck, or whoever holds its password, may do."
+        said = f"{role} is a superuser: no grant limits what Keydeck, or anyone with its password, may do."
         remedy = "Use a role that has what README.md lists, and no more."
         return topic.warning(said, remedy)
     return topic.ok(f"{role}.")

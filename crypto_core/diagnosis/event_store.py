@@ -89,7 +89,7 @@ def _fetched(topic: Topic, region: str, windows: Sequence[TimeWindow], now: date
     """What pulls fetched of one Region as a whole."""
     pull = f"keydeck events pull --region {region}"
     if not windows:
-        said = "Nothing yet: what happened there is not known, but for what was imported from files."
+        said = "No events fetched yet; only imported files are known."
         return topic.warning(said, pull)
     whole = _joined(windows)
     said = f"From {_at(whole[0].since)} to {_at(whole[-1].until)} UTC"

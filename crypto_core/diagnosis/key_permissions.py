@@ -136,7 +136,7 @@ class _KeyChecks:
     def _read(self, operation: str, arn: str) -> Iterator[Check]:
         topic = self._topic(f"kms:{operation}")
         if not arn:
-            yield topic.skipped("Not asked: it takes a key id, which DescribeKey tells.")
+            yield topic.skipped("Not checked: this needs the key id from DescribeKey.")
             return
         if operation not in READ_ONLY_OPERATIONS:
             yield topic.skipped("Not asked: it is not among what read-only mode permits.")

@@ -136,7 +136,7 @@ class SealedComparator(TypeDecorator.Comparator[StoredEnvelope]):
         if op not in _COMPARISONS:
             name = getattr(op, "__name__", "this operator")
             raise RefusedError(
-                f"{where} holds envelopes, of which {name} tells nothing.",
+                f"{where} holds envelopes, which {name} can't search.",
                 remedy="Compare with NULL, or with one exact envelope.",
             )
         for operand in operands:

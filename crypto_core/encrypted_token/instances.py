@@ -81,7 +81,7 @@ class TokenAttribute:
             raise RefusedError(
                 f"The {box.format} envelope of {box.ref} is bound to its row and never opens as "
                 f"{ref or self._where}.",
-                remedy="Reveal it and seal the token anew for this row.",
+                remedy="Reveal the token and seal it again for this row.",
             )
         return box
 

@@ -114,7 +114,7 @@ class StoredEnvelope:
             return cipher.decrypt(stored, ref=ref or self.ref)
         except MissingReferenceError as error:
             raise MissingReferenceError(
-                f"The {self.format} envelope is bound to its row, and nobody said which that is.",
+                f"The {self.format} envelope is bound to its row, but no reference was given.",
                 remedy="Load it with its object, or pass ref=EncryptedToken.reference(Model.column, row_id).",
             ) from error
 

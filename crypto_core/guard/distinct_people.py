@@ -50,7 +50,7 @@ def person_of(arn: str) -> str:
         )
     name = found["user"] or found["session"] or found["federated"] or found["root"]
     if found["session"] and _MADE_UP.fullmatch(name):
-        raise RefusedError(f"The session {arn} is named after nobody.", remedy=_NAMED)
+        raise RefusedError(f"The session {arn} names no person.", remedy=_NAMED)
     return name.casefold()
 
 

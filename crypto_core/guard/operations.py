@@ -237,7 +237,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "inspect",
         "inspect",
-        "What is stored, and what AWS says of it",
+        "Read what is stored, and what AWS reports about it",
         _INSPECTED,
         KeydeckRole.INSPECTOR,
         (),
@@ -351,7 +351,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _of_tokens(
         "enter token",
         "enter token",
-        "A new token, checked alive and sealed, over the old one",
+        "Replace a token by a new one: checked with its provider, then sealed",
         "kms:GenerateDataKey",
         "kms:Decrypt",
         role=KeydeckRole.RESPONDER,
@@ -396,8 +396,8 @@ OPERATIONS: tuple[Operation, ...] = (
     _of_incidents("reopen", "reopen", "Reopen an ended step, with a reason"),
     _of_incidents("note", "note", "Write a note into the timeline"),
     _of_incidents("close", "close", "Close the incident, and say how it ended"),
-    _of_approvals("approve", "Approve a request of somebody else: exactly this plan, once, within its time"),
-    _of_approvals("deny", "Deny a request, also one that was approved and is not used yet"),
+    _of_approvals("approve", "Approve another person's request: this exact plan, once, before it expires"),
+    _of_approvals("deny", "Deny a request, or withdraw an approval that was not used yet"),
     Operation(
         "journal checkpoint",
         "sign the journal",

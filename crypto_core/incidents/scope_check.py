@@ -63,7 +63,7 @@ def _check_tokens(scope: IncidentScope) -> None:
         if clean(scope.filter, 2_000) != scope.filter:
             raise RefusedError("The filter has control characters, or is too long.")
         if redacted(scope.filter) != scope.filter:
-            raise RefusedError("The filter holds what looks like a secret, and would be kept.")
+            raise RefusedError("The filter seems to contain a secret, and it would be stored.")
         parse_filter(scope.filter, FIELDS)
 
 

@@ -49,10 +49,10 @@ def question(target: Target, token: str) -> Request | str:
         headers["X-Forwarded-Host"] = target.forwarded
     if not target.email:
         if is_api_token(token):
-            return "an API token is asked about with its owner's e-mail address, which the row does not hold"
+            return "an API token is checked with its owner's e-mail address, which the row does not have"
         return Request("GET", target.base + _RESOURCES, headers | bearer(token))
     if token.startswith("eyJ"):
-        return "an OAuth token where the row's e-mail address tells of an API token"
+        return "an OAuth token, though the row has an e-mail address, as only API tokens need"
     # A site by its cloud id has its product in its path already.
     path = _CURRENT if target.provider == "confluence" else _MYSELF
     return Request("GET", target.base + path, headers | basic(target.email, token))
@@ -72,7 +72,7 @@ def read(answer: ProviderAnswer, target: Target) -> Said:
     if answer.status != 200:
         return unknown(unexpected(answer))
     if said.get("type") == "anonymous":
-        return unknown(f"{name} answered as to nobody: the token was not looked at")
+        return unknown(f"{name} answered anonymously: the token was not checked")
     if not isinstance(said.get("accountId"), str) or not said["accountId"]:
         return unknown(f"{name} answered without naming an account")
     whose = said.get("displayName") or said.get("publicName") or said["accountId"]

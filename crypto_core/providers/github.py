@@ -124,7 +124,7 @@ def _warnings(requests: int, endpoints: Endpoints) -> Iterator[str]:
             f"{requests:,} are needed: what is left has to be revoked later."
         )
     if endpoints.github != GITHUB:
-        yield "A GitHub Enterprise Server may refuse revocations without authentication: the proof tells."
+        yield "A GitHub Enterprise Server may refuse unauthenticated revocations; the proof shows it."
 
 
 def _warnings_by_app(_requests: int, _endpoints: Endpoints) -> Iterator[str]:

@@ -79,7 +79,7 @@ def _forwarded(named: str) -> str:
 
 def _atlassian_not_asked(target: Target, kind: str) -> str:
     if not target.email and "api" in kind:
-        return "an API token is asked about with its owner's e-mail address, which the row does not hold"
+        return "an API token is checked with its owner's e-mail address, which the row does not have"
     return ""
 
 

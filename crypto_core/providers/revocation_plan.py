@@ -105,11 +105,11 @@ def _warnings(
     orders: Sequence[RevocationOrder], opened: Mapping[TokenRef, Secret | Unopened], endpoints: Endpoints
 ) -> Iterable[str]:
     if orders:
-        yield "A revocation can't be undone: whoever uses these tokens is cut off until new ones are issued."
+        yield "A revocation can't be undone: every user of these tokens is cut off until new ones are issued."
     for method, tokens in Counter(order.method for order in orders).items():
         yield from method.warnings(method.requests(tokens), endpoints)
     if any(order.target.ref.column == "refresh_token" for order in orders):
-        yield "Nobody can be asked whether a refresh token is dead: for those there is no proof."
+        yield "No provider reports whether a refresh token is dead: for those there is no proof."
     alike = stored_alike(opened)
     for group in alike[:_NAMED]:
         named = listed([str(ref) for ref in group], 5)

@@ -258,8 +258,7 @@ class ProviderService:
         left = [ref for ref in plan.tokens if ref not in now.tokens]
         named = ", ".join(map(str, (*replaced, *left)[:3])) or "a row or a setting"
         raise RefusedError(
-            f"{named} has changed since the preview: what would be revoked is not what was shown. "
-            "Nothing was sent.",
+            f"{named} has changed since the preview, so it was not revoked. Nothing was sent.",
             remedy="Open a new preview.",
         )
 

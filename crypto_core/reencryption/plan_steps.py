@@ -271,7 +271,7 @@ def build_plan(
     names = {target.named, target.arn, *(target.state.aliases if target.state else ())}
     if not any(t in names or same_key(t, target.arn) for t in trusted):
         warnings.append(
-            f"{target.arn} is neither TOKEN_ENCRYPTION_KEY_ID nor trusted: make sure that whoever reads "
+            f"{target.arn} is neither TOKEN_ENCRYPTION_KEY_ID nor trusted: make sure that every reader of "
             "these tokens may Decrypt under it, or the platform goes dark."
         )
     if verb is not Verb.REWRAP:

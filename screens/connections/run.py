@@ -132,7 +132,7 @@ def progress_content(progress: RunProgress | None, count: int, *, stopping: bool
     if stopping:
         lines.append(
             Content.assemble(
-                ("Stopping… ", "bold $warning"), "What is written stays. Esc leaves without waiting."
+                ("Stopping… ", "bold $warning"), "Written tokens stay written. Esc leaves without waiting."
             )
         )
     return Content("\n").join(lines)

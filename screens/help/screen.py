@@ -25,7 +25,7 @@ _SIGNS = (
     ("✖ critical", "$error", "unprotected, or at risk of being lost"),
     ("▲ high, medium", "$warning", "needs a look: conflict, unknown, disabled"),
     ("● none", "$success", "protected, key enabled"),
-    ("○ low", "$muted", "empty, or not seen"),
+    ("○ low", "$muted", "empty, or not readable"),
 )
 _GROUPS = {
     ActionScope.TABLE: "in the table",

@@ -56,7 +56,7 @@ def about_tokens(references: Sequence[TokenRef], expression: str | None, words: 
 def about_event(row: StoredEvent) -> About:
     """Return what an event is about: its key, its token where its context names one."""
     event = row.event
-    who = event.principal.name or "nobody named in the record"
+    who = event.principal.name or "no principal in the record"
     key = next((arn for arn in event.key_arns if is_key_arn(arn)), "")
     return About(
         origin=f"event {event.event_id}: {event.name} by {who}",

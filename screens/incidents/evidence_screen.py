@@ -204,7 +204,7 @@ def readable(text: str) -> Sequence[str]:
     lines = laid_out.splitlines()
     shown: list[str] = [clean(_as_read(line), _LONGEST) for line in lines[:MOST_LINES]]
     if len(lines) > MOST_LINES:
-        shown.append(f"… and {len(lines) - MOST_LINES:,} more lines: keydeck incident show tells all.")
+        shown.append(f"… and {len(lines) - MOST_LINES:,} more lines: keydeck incident show prints all.")
     return shown
 
 

@@ -189,7 +189,7 @@ class IncidentActor(MainScreen):
 
     def do_reopen(self, reason: str) -> None:
         """Take the step up again."""
-        about = "The step is to be done again. Why? The report will say so."
+        about = "Why does the step have to be done again? The report will show the reason."
         self._with_reason(
             "Reopen", about, reason, lambda work, step, why: work.reopen(self.incident, step, why)
         )

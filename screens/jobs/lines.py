@@ -137,7 +137,7 @@ def _errors(view: JobView, width: int) -> Iterator[Line]:
     if not view.errors:
         return
     yield BLANK
-    yield line(("Can't be written", "bold"), ("   the rest goes on", "$muted"))
+    yield line(("Can't be written", "bold"), ("   the rest continues", "$muted"))
     for kind, tokens in sorted(view.errors.items(), key=lambda item: (-item[1], item[0])):
         content = Content.assemble(
             ("✖ ", "$error"), (fit(kind, max(width - 14, 10)), "$accent"), (f"{tokens:>12,}", "bold")

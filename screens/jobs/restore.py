@@ -67,7 +67,7 @@ def restore_content(plan: RestorePlan, words: KeyWords) -> Content:
             Content.assemble(
                 (many, "bold"), f" that job {plan.job} replaced: restored unless changed since."
             ),
-            Content("What was written or removed since stays as it is."),
+            Content("Newer values and removed rows stay as they are."),
             Content(""),
             Content("The tokens would be under:"),
             *(_key(arn, words) for arn in plan.key_arns),

@@ -311,6 +311,6 @@ def test_an_interrupted_pull_ends_at_once_with_130_and_can_be_gone_on_with(
     finally:
         child.kill()
     assert (child.returncode, output) == (130, "")
-    assert "the next pull goes on from there" in errors
+    assert "the next pull continues there" in errors
     sandbox.control.clear()
     assert keydeck("events", "pull", *window(since), "--json").json["new"] == 3

@@ -60,7 +60,7 @@ def test_a_rotation_that_is_complete_exits_with_0(
     ran = keydeck("keys", "replace", world.old_key.arn)
     assert (ran.exit_code, ran.stderr) == (0, "")
     assert f"new key: alias/tokens  {world.current_key.arn}" in ran.stdout
-    assert "✔ 4. Wait until the platform is seen to use it: done" in ran.stdout
+    assert "✔ 4. Wait until the platform uses it: done" in ran.stdout
     assert "▶ 5. Move the tokens that are left (optional): now" in ran.stdout
     assert ran.stdout.splitlines()[-1] == "complete"
     ran = keydeck("--read-only", "keys", "replace", "alias/tokens-old", "--json")
@@ -142,7 +142,7 @@ def test_a_dead_database_is_3_and_the_keys_are_told(
     assert ran.exit_code == 3
     assert "The database did not answer" in ran.stderr
     assert "✔ 1." in ran.stdout
-    assert "? 4. Wait until the platform is seen to use it: not known" in ran.stdout
+    assert "? 4. Wait until the platform uses it: not known" in ran.stdout
 
 
 @pytest.mark.deep

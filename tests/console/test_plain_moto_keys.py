@@ -60,7 +60,7 @@ def test_every_change_works_on_plain_moto_or_says_why_not(
     # moto keeps no period.
     facts, told = ran("enable-rotation", key, "--period", "180", code=1)
     assert (told["verified"], told["done"]) == (False, ["kms:EnableKeyRotation"])
-    assert "on, but KMS does not tell its period instead of every 180 days" in told["unverified"]
+    assert "on, but KMS does not report its period instead of every 180 days" in told["unverified"]
     assert ran("disable-rotation", key)[0]["automatic rotation"] == "off"
 
     # moto has one material for ever, but counts.

@@ -217,7 +217,7 @@ def session(request: pytest.FixtureRequest) -> Iterator[tuple[Terminal, int, int
         terminal.press("\x1b", "Log\x07")
         terminal.press(":", IN_DIALOG)
         terminal.recall_all_then_paste("a command; Tab completes")
-        terminal.press("\r", "There is no command")
+        terminal.press("\r", "No command :")
         terminal.press("1", "Status\x07")
         yield terminal, before, terminal.leave()
     finally:

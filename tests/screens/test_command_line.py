@@ -17,9 +17,9 @@ from tests.screens.deck import deck
 async def test_a_command_that_there_is_not_is_said_so() -> None:
     async with deck() as d:
         await d.command("fly me")
-        assert d.toasts() == ["There is no command :fly here. ? lists what there is."]
+        assert d.toasts() == ["No command :fly here; ? lists the commands."]
         await d.command("verify")
-        assert d.toasts()[-1] == "There is no command :verify here. ? lists what there is."
+        assert d.toasts()[-1] == "No command :verify here; ? lists the commands."
 
 
 async def test_an_argument_where_none_belongs_is_refused() -> None:

@@ -105,7 +105,7 @@ async def test_a_posture_that_cannot_be_examined_says_so_and_keeps_what_was_know
         assert "alias/tokens can be used by everyone" in d.cursor_line()
         stage.faults["posture"] = KmsUnreachableError("No answer from KMS.")
         await d.press("r")
-        assert "Showing what was known" in d.text()
+        assert "Showing data from" in d.text()
         assert "alias/tokens can be used by everyone" in d.cursor_line()
 
 

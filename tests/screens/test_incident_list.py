@@ -89,7 +89,7 @@ async def test_where_incidents_cannot_be_kept_their_screen_is_not_offered() -> N
         assert d.app.current_mode == "status"
         await d.press("2")
         await d.command("incident")
-        assert "There is no command :incident here." in " ".join(d.toasts())
+        assert "No command :incident here" in " ".join(d.toasts())
 
 
 async def test_status_has_the_open_incident_among_its_first_lines() -> None:

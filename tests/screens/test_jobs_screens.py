@@ -79,7 +79,7 @@ async def test_where_there_are_no_jobs_their_screen_is_not_offered() -> None:
         await d.press("6")
         assert d.app.current_mode == "status"
         await d.command("jobs")
-        assert "There is no command :jobs here." in " ".join(d.toasts())
+        assert "No command :jobs here" in " ".join(d.toasts())
 
 
 @BOTH

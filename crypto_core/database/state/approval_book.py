@@ -269,8 +269,8 @@ def _may_decide(found: Approval, me: str, *, approve: bool) -> None:
         )
     if approve and same_person(me, found.requested_by):
         raise RefusedError(
-            f"You are {me}, and {found.requested_by} requested this: nobody can approve their own request.",
-            remedy="Have somebody else approve it from their own console.",
+            f"You are {me}, and {found.requested_by} requested this: you can't approve your own request.",
+            remedy="Have another person approve it from their own console.",
         )
 
 

@@ -196,7 +196,7 @@ class IncidentStore:
             if found is None:
                 raise EvidenceError(
                     f"{name} has no piece of evidence {evidence}.",
-                    remedy=f"List what there is with: keydeck incident show {number}.",
+                    remedy=f"List the incident's evidence with: keydeck incident show {number}.",
                 )
             told = connection.scalars(
                 select(j.detail).where(

@@ -199,9 +199,9 @@ class JournalCheckpoints:
         valid, unchecked, failed = self._signed((*rows, *kept), problems)
         for checkpoint, actor in stored:
             if told.pop(checkpoint.signature.value, ())[:2] != (checkpoint, actor):
-                problems.add(f"{_named(checkpoint)} is not as the journal tells, or its entry there is gone.")
+                problems.add(f"{_named(checkpoint)} does not match the journal, or its entry is missing.")
         for lost, _, seq in told.values():
-            problems.add(f"{_named(lost)} is gone, of which entry {seq} tells.")
+            problems.add(f"{_named(lost)} is missing, though entry {seq} records it.")
         anchors = []
         for checkpoint in (*rows, *kept):
             if checkpoint.seq not in ends:

@@ -105,7 +105,7 @@ class WatchingChecks:
             lines.insert(0, f"No use from {quiet} in {' and '.join(look.regions) or 'no Region'}")
             return CheckResult(CheckState.PASSED, tuple(lines), minutes, minutes)
         if look.used:
-            lines.insert(0, f"Last used at {in_utc(look.last_use)}: somebody still needs the old key")
+            lines.insert(0, f"Last used at {in_utc(look.last_use)}: the old key is still needed")
             return CheckResult(CheckState.NOT_YET, tuple(lines), done, minutes)
         if watched.gaps or look.covered_until is None:
             lines.insert(0, "Whether it is quiet is not known")

@@ -20,8 +20,8 @@ from crypto_core.keys.state import KeyState
 
 DAYS, REGION, REPLICA = "days", "region", "replica"
 _BACKUPS = (
-    "Backups and dumps of the database may hold tokens under this key: after the deletion nobody can ever "
-    "open them. Delete it only once the oldest backup from before the re-encryption is gone, or given up."
+    "Backups and dumps of the database may hold tokens under this key: after the deletion they can never be "
+    "opened. Delete it only once the oldest backup from before the re-encryption is gone or no longer needed."
 )
 
 

@@ -83,7 +83,7 @@ class LockingKey(KeyAction):
             ),
             InputField(
                 READERS,
-                "The platform's readers, as ARNs; leave out whoever is suspected",
+                "The platform's readers, as ARNs; leave out suspects",
                 ", ".join(sight.readers),
                 required=False,
             ),
@@ -127,7 +127,7 @@ class LockingKey(KeyAction):
             does=(
                 f"Only {responder} opens what is under the key"
                 + (f", and until the tokens are moved {', '.join(readers)}." if readers else "."),
-                "Nobody seals anything under it any more.",
+                "Nothing can be sealed under it any more.",
             ),
             does_not=("Re-encrypts nothing: a leaked data key opens its token until that is done.",),
             warnings=warnings,
@@ -143,7 +143,7 @@ class LockingKey(KeyAction):
         locked = locked_policy(now, state.key_arn, responder, readers)
         warnings += [f"{state.name} in {state.region}: {words}." for words in locked.dropped]
         for who in locked.administrators:
-            warnings.append(f"{who} may still put another policy. Whoever is suspected must not be of it.")
+            warnings.append(f"{who} may still change the policy. Make sure that no suspect is part of it.")
         return json.dumps(locked.raw)
 
     def _default(self, situation: Situation) -> str:

@@ -84,7 +84,7 @@ class MakingKey(KeyAction):
             InputField(ALIAS, "Alias of a new key", self._alias(situation, sight.old), required=False),
             InputField(
                 PLATFORM,
-                "Who seals and opens tokens under a new key, as ARNs; leave out whoever is suspected",
+                "Principals that seal and open tokens under a new key, as ARNs; leave out suspects",
                 ", ".join(sight.workers.platform(sight.responder)),
                 required=False,
             ),
@@ -136,7 +136,7 @@ class MakingKey(KeyAction):
         if inner.region != old.region:
             warnings.append(
                 f"It would be made in {inner.region}, the old key is in {old.region}: put {old.region} first "
-                "in KEYDECK_REGIONS, or whoever reads must ask both."
+                "in KEYDECK_REGIONS, or every reader must ask both."
             )
         others = [arn for arn in old.replica_arns if not old.is_replica]
         if others:
@@ -207,7 +207,7 @@ class MakingKey(KeyAction):
                 )
         if not platform:
             raise RefusedError(
-                "Nobody is named to seal and open tokens under the new key: the platform would go dark.",
+                "No principal would seal and open tokens under the new key: the platform would go dark.",
                 remedy="Name the platform's role as arn:aws:iam::123456789012:role/name.",
             )
         given: dict[Role, tuple[str, ...]] = {**sight.workers.by_role, Role.PLATFORM: platform}
@@ -278,7 +278,7 @@ def _warnings(sight: _Sight, left_out: Sequence[str]) -> list[str]:
     ]
     for arn in left_out:
         if arn in workers.opening or arn in workers.sealing:
-            told.append(f"Loses access: {arn}, seen to use the old key in the last 90 days.")
+            told.append(f"Loses access: {arn}, which used the old key in the last 90 days.")
         elif not any(arn == who for who, _ in workers.others):
             told.append(f"Loses access: {arn}, which may use the old key.")
     told += [f"Not so under the new key: {words}." for who, words in workers.others if who in left_out]

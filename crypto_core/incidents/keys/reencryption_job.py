@@ -122,7 +122,7 @@ class MovingTokens(IncidentAction):
             if running is not None and not running.state.ended:
                 raise RefusedError(
                     f"Job {running.job.id} does this already.",
-                    remedy="Look at the step again to go on with it.",
+                    remedy="Open the step again to continue it.",
                 )
             job = jobs.start_job(inner, consent)
         return self._worked_on(situation, job, progress)
@@ -143,7 +143,7 @@ class MovingTokens(IncidentAction):
             progress(view.done, view.done + view.remaining)
         lines = [f"Job {job} is {view.state}: {counted(view.done, 'token')} done, {view.remaining:,} to do."]
         if not view.state.ended and not trouble:
-            lines.append("It goes on by itself: the step's check shows how far it is.")
+            lines.append("It continues by itself; the step's check shows its progress.")
         if view.poisoned:
             lines += unwritten(self._services.jobs, view)
         return ActionResult(view.complete, said([*trouble, *lines]), values)
@@ -169,7 +169,7 @@ class MovingTokens(IncidentAction):
                 f"{inner.quota_share:.0%} of the quota"
             ),
         ]
-        does_not = ["Does not revoke tokens: whoever has read one still has it."]
+        does_not = ["Does not revoke tokens: anyone who has read one still has it."]
         if self._verb is Verb.REENCRYPT:
             does_not.append("Does not delete the old envelopes: they are kept until they are purged.")
         return ActionPlan(
@@ -193,7 +193,7 @@ class MovingTokens(IncidentAction):
     def _going_on(self, view: JobView) -> ActionPlan:
         job = view.job.id
         retries = view.state is JobState.DONE
-        title = f"Try again what job {job} could not write" if retries else f"Go on with job {job}"
+        title = f"Try again what job {job} could not write" if retries else f"Continue job {job}"
         does = [
             (
                 f"Job {job} ({view.job.selection}) is {view.state}: {counted(view.done, 'token')} done, "

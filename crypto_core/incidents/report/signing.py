@@ -120,12 +120,14 @@ def check_report(text: str, signer: Signer | None, *, no_signer_because: str = N
 def _changed(whole: Mapping[str, Any], digest: bytes, *, same: bool, signature: Signature | None) -> str:
     """What the document itself shows to be wrong with it, "" for nothing."""
     if not same:
-        return "It was written anew since it was exported: its spacing or order is another."
+        return "It was rewritten after its export: its spacing or order differs."
     if whole["sha256"] != digest.hex():
         return "It was changed: its content has another SHA-256 than the one that it names."
     if whole["signature"] is None:
         why = shown(whole["unsigned_because"]) or "no reason given"
-        return f"It is not signed, and so proves nothing: whoever changes it can make its SHA-256 fit. {why}"
+        return (
+            f"It is not signed, and so proves nothing: anyone who changes it can recompute its SHA-256. {why}"
+        )
     if signature is None or whole["unsigned_because"] != "":
         return "It was changed: what it says of its signature is no signature of a report."
     return ""

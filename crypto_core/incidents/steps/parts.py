@@ -182,7 +182,7 @@ _AGAIN = "To do it again, reopen it with a reason."
 def _ended(name: str, step_id: str, state: StepState, actor: str, at: datetime | None) -> str:
     when = in_utc(at, _NOT_KNOWN)
     if state is StepState.NOT_NEEDED:
-        return f"Step {step_id} of {name} is not needed, by what {clean(actor)} decided at {when}."
+        return f"Step {step_id} of {name} is not needed: {clean(actor)} decided so at {when}."
     did = "skipped" if state is StepState.SKIPPED else "finished"
     return f"Step {step_id} of {name} was {did} by {clean(actor)} at {when}."
 

@@ -30,8 +30,8 @@ TOKENS = 200
 _IN_DETAIL = 50
 
 _OWN = (
-    "Keydeck opens the tokens to mark them: from the incident's declaration on, calls of whoever works on it "
-    "are among these."
+    "Keydeck opens the tokens to mark them: after the incident's declaration, calls of its responders are "
+    "among these."
 )
 _V2_ALONE = (
     "Only events that name a token are among these: v2. For v1, CloudTrail names none; the blast radius says "

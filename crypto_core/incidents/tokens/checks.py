@@ -104,7 +104,8 @@ class TokenChecks:
         before = self._baseline.remembered.before(incident)
         if before is None:
             return seen(
-                CheckState.UNKNOWN, "The tokens were not captured: what was stored then is not known."
+                CheckState.UNKNOWN,
+                "The tokens were not captured, so their values at that time are not known.",
             )
         if (short := _falls_short(before)) is not None:
             return short

@@ -59,7 +59,7 @@ class EnterToken(TokenAction):
                 default=_NO,
                 choices=(
                     (_NO, "Refuse a token that its provider does not call alive."),
-                    (_YES, "Save it even if nobody can say whether it is alive; never a dead one."),
+                    (_YES, "Save it even if its provider can't be asked; a dead token is never saved."),
                 ),
                 required=False,
             ),

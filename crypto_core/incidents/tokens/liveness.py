@@ -51,7 +51,7 @@ class AskLiveness(TokenAction):
             does_not=(
                 "Changes nothing, revokes nothing.",
                 *listed(
-                    f"{by_hand.ref}: nobody can be asked: {by_hand.how}" for by_hand in question.not_asked
+                    f"{by_hand.ref}: no provider to ask: {by_hand.how}" for by_hand in question.not_asked
                 ),
             ),
             inner=question,
@@ -161,4 +161,4 @@ def liveness_row(
 def captured_liveness(content: Mapping[str, Any]) -> Captured:
     """Return answers as a piece of evidence."""
     number = counted(len(content["tokens"]), "token")
-    return Captured(CaptureKind.LIVENESS, f"What providers said of {number}", content)
+    return Captured(CaptureKind.LIVENESS, f"Providers' answers about {number}", content)

@@ -115,7 +115,7 @@ class RevokeTokens(TokenAction):
         )
         return (
             (
-                f"{others} these. Whoever has the database has them: declare an incident over "
+                f"{others} these. Anyone with the database has them: declare an incident over "
                 "format:plaintext,dev."
             ),
         )

@@ -22,7 +22,7 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     moves = present is not None and not same
     warnings = []
     if state.state != "Enabled":
-        warnings.append(f"The key is {state.state}: whoever uses {alias} is refused until it is enabled.")
+        warnings.append(f"The key is {state.state}: calls with {alias} are refused until it is enabled.")
     if reader.writes_by(alias) and not same:
         warnings.append(
             f"{alias} is the key to write under: new tokens go under {state.key_arn} from then on. See that "
@@ -30,10 +30,10 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
         )
     does = [f"{alias} means {state.key_arn} from then on, in {state.region} alone."]
     if moves:
-        does.append("Whoever writes by the alias seals new tokens under the new key.")
+        does.append("A platform that writes by the alias seals new tokens under the new key.")
     does_not = ["Moves no token, and re-encrypts nothing."]
     if moves:
-        does_not.append(f"{present} goes on being needed for the tokens under it.")
+        does_not.append(f"{present} is still needed for the tokens under it.")
     return Draft(
         title=f"Point {alias} at {state.key_arn}",
         seen={alias: present or NO_KEY, "state": str(state.state)},

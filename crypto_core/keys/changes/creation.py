@@ -77,11 +77,11 @@ def _warnings(change: KeyChange) -> list[str]:
     found = []
     if not change.principals.get(Role.PLATFORM):
         found.append(
-            "No platform is named: nobody may seal tokens under the key but the operators that are, and IAM "
-            "policies can't allow it either."
+            "No platform is named: only the named operators may seal tokens under the key, and IAM policies "
+            "can't allow more."
         )
     if not change.principals.get(Role.ADMINISTRATOR):
-        found.append("No administrator is named: whoever the account's IAM policies let administers it.")
+        found.append("No administrator is named: the account's IAM policies decide who administers it.")
     if change.period_days is None:
         found.append("It does not rotate by itself.")
     return found
@@ -127,7 +127,7 @@ def _follow(plan: ChangePlan, key_arn: str, done: Sequence[str]) -> tuple[str, .
         steps.append(f"keydeck keys enable-rotation {key_arn} --period {plan.change.period_days}")
     if not steps:
         return ()
-    return (f"The key {key_arn} is there, with its policy. What is left to do:", *steps)
+    return (f"The key {key_arn} exists, with its policy. Still to do:", *steps)
 
 
 RECIPES = {

@@ -43,8 +43,8 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
         by = grant.retiring.name if grant.retiring else "nobody by name"
         itself = " and the grantee" if "RetireGrant" in grant.operations else ""
         warnings.append(
-            f"May be retired by: {by}{itself}, and by whoever the account lets (kms:RetireGrant). If KMS "
-            "refuses, revoke it."
+            f"May be retired by: {by}{itself}, and by principals that the account allows "
+            "kms:RetireGrant. If KMS refuses, revoke it."
         )
     return Draft(
         title=f"{'Retire' if retires else 'Revoke'} a grant on {state.name}",

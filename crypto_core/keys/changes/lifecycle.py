@@ -96,7 +96,7 @@ def _draft_schedule(reader: KeyReader, change: KeyChange, state: KeyState) -> Dr
             (
                 f"The key is the primary of replicas in {', '.join(replicas)}: it becomes "
                 f"PendingReplicaDeletion, and its {days} only begin once they are deleted. The replicas are "
-                "not scheduled with it, and go on opening its tokens."
+                "not scheduled with it, and still open its tokens."
             ),
         )
     return _taking(

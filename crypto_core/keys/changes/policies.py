@@ -93,7 +93,7 @@ def lockout_warnings(
     ]
     why = ""
     if not allowed:
-        why = "With this policy nobody may put another one (kms:PutKeyPolicy): the key is locked for good."
+        why = "With this policy no principal may put another one (kms:PutKeyPolicy): the key stays locked."
     else:
         try:
             caller = reader.kms.identity().arn

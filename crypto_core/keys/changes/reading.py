@@ -101,7 +101,7 @@ class KeyReader:
             return AutomaticRotation("off", under_way=under_way)
         period = answer.get("RotationPeriodInDays")
         if not isinstance(period, int):
-            return AutomaticRotation("on, but KMS does not tell its period", under_way=under_way)
+            return AutomaticRotation("on, but KMS does not report its period", under_way=under_way)
         return AutomaticRotation(every(period), period, under_way)
 
     def on_demand_rotations(self, state: KeyState) -> int | str:

@@ -52,7 +52,7 @@ def _draft_enable(reader: KeyReader, change: KeyChange, state: KeyState) -> Draf
         does=(
             (
                 f"KMS makes new key material {every(period)}, counted from now, and wraps new data keys with "
-                "the newest. Older material goes on opening what it wrapped."
+                "the newest. Older material still opens what it wrapped."
             ),
         ),
         does_not=(
@@ -78,7 +78,7 @@ def _draft_disable(reader: KeyReader, change: KeyChange, state: KeyState) -> Dra
         seen={"state": str(state.state), AUTOMATIC: now.words},
         expected={AUTOMATIC: "off"},
         operations=() if same else ("DisableKeyRotation",),
-        does=("KMS makes no new key material by itself any more. All material goes on opening tokens.",),
+        does=("KMS no longer makes new key material by itself. All material still opens tokens.",),
         does_not=("Does not prevent rotation on demand, and ends none that is under way.",),
     )
 
@@ -115,7 +115,7 @@ def _draft_now(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
         )
     if seen[UNDER_WAY] == "yes":
         raise RefusedError(
-            f"A rotation of {state.name} is under way.", remedy="Wait until it is done, then look again."
+            f"A rotation of {state.name} is under way.", remedy="Wait until it is done, then try again."
         )
     expected = {}
     warnings = []
@@ -136,7 +136,7 @@ def _draft_now(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
         confirmation=typed_name(state),
         does=(
             (
-                "KMS makes new key material and wraps new data keys with it. Older material goes on opening "
+                "KMS makes new key material and wraps new data keys with it. Older material still opens "
                 "what it wrapped."
             ),
             f"Uses rotation {number}of {ON_DEMAND_LIMIT}, for ever: there is no way back.",

@@ -211,7 +211,7 @@ def _require_unchanged(plan: ChangePlan, now: ChangePlan) -> None:
     if plan.key_arn != now.key_arn:
         changed.append(f"{plan.change.key} was {plan.key_arn}, is {now.key_arn}")
     if not changed and (plan.expected, plan.operations) != (now.expected, now.operations):
-        changed.append("what is to be done is something else by now")
+        changed.append("the plan would now make other calls")
     if changed:
         raise RefusedError(
             f"{plan.key_name} has changed since the preview: {'; '.join(changed)}. Nothing was sent.",

@@ -94,7 +94,7 @@ def unusable(facts: KeyFacts, _: Estate) -> Said:
         Severity.CRITICAL if gone and facts.tokens else Severity.HIGH,
         f"{key.name} does not exist" if gone else f"{key.name} can't be used: {key.state}",
         f"DescribeKey: {key.state}; {facts.tokens_in_words()}",
-        "Look for the key in its account and Region; what was sealed under a deleted key is lost."
+        "Look for the key in its account and Region; tokens under a deleted key are lost."
         if gone
         else "Bring the key back to Enabled: import its material, or connect its key store.",
     )

@@ -46,7 +46,7 @@ def _aliases_of(facts: KeyFacts, estate: Estate) -> Said:
     named = parse_key_name(configured).alias if configured else None
     for alias in facts.key.aliases:
         if alias == estate.limits.alias:
-            severity, why = Severity.HIGH, "KEYDECK_WRITE_ALIAS says that the platform is told its key by it"
+            severity, why = Severity.HIGH, "KEYDECK_WRITE_ALIAS names it as the platform's"
         elif alias == named and facts.key.region != writing.key.region:
             severity, why = Severity.MEDIUM, f"in {writing.key.region} it means another key"
         elif _left_behind(facts, writing) and not marked_earlier(alias):
@@ -150,7 +150,7 @@ def old_material(facts: KeyFacts, estate: Estate) -> Said:
             old.append((age.days, f"{tokens:,} on material {number} ({material[:8]}), {age.days:,} days old"))
     young = estate.age(key.created_at)
     if unknown and (young is None or young.days > limit):
-        why = key.missing.get("materials", "KMS does not say since when it is there")
+        why = key.missing.get("materials", "KMS does not report when it was created")
         yield facts.gap(f"age of the key material of {unknown:,} tokens", why, Severity.MEDIUM)
     if not old:
         return

@@ -28,7 +28,7 @@ TITLES = {
     StepId.NEW_KEY: "New key, for everybody who works with the old one",
     StepId.PREFLIGHT: "Preflight by this identity",
     StepId.SWITCH: "Switch the alias or the environment",
-    StepId.IN_USE: "Wait until the platform is seen to use it",
+    StepId.IN_USE: "Wait until the platform uses it",
     StepId.REST: "Move the tokens that are left",
     StepId.OLD_KEY: "Old key kept for reading",
 }

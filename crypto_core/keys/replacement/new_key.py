@@ -102,7 +102,7 @@ def _missing(seen: RotationState) -> Step:
         evidence = (f"{seen.new_name}: {seen.new_trouble}",)
         if seen.new_trouble.startswith("not known"):
             return Step(StepId.NEW_KEY, GuideStepState.UNKNOWN, evidence)
-        do = (note("Name a key that is there with --by, or make one:"), command(made.command))
+        do = (note("Name an existing key with --by, or create one:"), command(made.command))
         return Step(StepId.NEW_KEY, GuideStepState.NOW, evidence, do, made.untold)
     found = (f"The old key is {seen.old.key_arn}", _rotation(seen.old))
     return Step(StepId.NEW_KEY, GuideStepState.NOW, found, (command(made.command), again), made.untold)
@@ -111,7 +111,7 @@ def _missing(seen: RotationState) -> Step:
 def _unfit(seen: RotationState, new: KeyState) -> str:
     """Why a key can never take the old one's place, "" if it can."""
     if new.key_arn == seen.old.key_arn:
-        named = f"{seen.new_name} and the key to replace are one key: {new.key_arn}."
+        named = f"{seen.new_name} is the key to replace: {new.key_arn}."
         return f"{named} An alias may have been moved already: name both keys by ARN."
     if seen.same:
         return f"{new.key_arn} is the old key in another Region: a replica has the same key material."
@@ -157,7 +157,7 @@ def _warnings(seen: RotationState, new: KeyState) -> Iterator[str]:
         yield "Each replica has a policy of its own; compared are those of the two keys that were named."
     if old.region != new.region and not old.multi_region:
         yield (
-            f"It is in {new.region}, the old key in {old.region}: whoever reads must ask both Regions "
+            f"It is in {new.region}, the old key in {old.region}: every reader must ask both Regions "
             "(KEYDECK_REGIONS), and tokens can be re-encrypted, not rewrapped."
         )
     if account_of(old.key_arn) != account_of(new.key_arn):

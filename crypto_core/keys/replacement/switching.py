@@ -30,7 +30,7 @@ RESTART = (
 )
 OWN_SETTING = "This is Keydeck's own setting. What the platform was given shows in the next step."
 LAST_ALONE = (
-    "GetKeyLastUsage tells the last use alone: a data key made under the old key before that use does not "
+    "GetKeyLastUsage reports the last use only: a data key made under the old key before that use does not "
     "show. CloudTrail has them all."
 )
 
@@ -154,7 +154,7 @@ def _warnings(seen: RotationState, new: KeyState) -> Iterator[str]:
     configured = {name.alias for name in (seen.write, seen.alias) if name is not None}
     others = [alias for alias in seen.old.aliases if alias not in configured]
     if others:
-        yield f"Whoever names the old key by {', '.join(others)} goes on with it."
+        yield f"A platform that names the old key by {', '.join(others)} keeps using it."
     regions = {region_of(arn) for arn in (*seen.old.replica_arns, seen.old.primary_arn or "")} - {new.region}
     if regions - {None} and any(configured):
         told = ", ".join(sorted(region for region in regions if region))
@@ -177,7 +177,7 @@ def _still(seen: RotationState, olds: tuple[KeyState, ...], since: datetime | No
         if state.last_used_for in SEALS and state.last_used_at and since and state.last_used_at > since:
             yield (
                 f"{state.last_used_for} under the old key at {in_utc(state.last_used_at)}, after "
-                f"{in_utc(since)}: somebody still seals under it. If a rollout ended later, say when: --since"
+                f"{in_utc(since)}: it is still used to seal. If a rollout ended later, say when: --since"
             )
 
 

@@ -100,7 +100,7 @@ class AccessComparison:
             notes.append(clean(f"Who recently used {arn} is not known: {error}", 600))
             return None
         if used.gaps or used.covered_until is None:
-            why = "; ".join(used.gaps) or "no events of that time are kept"
+            why = "; ".join(used.gaps) or "no events from that time are stored"
             notes.append(clean(f"Who used {arn} in the last 90 days is not fully known: {why}", 600))
         return used
 

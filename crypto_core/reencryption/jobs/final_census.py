@@ -128,7 +128,9 @@ class Closer:
         left = rest.tokens
         if left > 0:
             if job.wave > 1 and not self._chunks.moved(connection, job.id, job.wave):
-                why = f"{counted(left, 'token')} can be neither written nor told apart from those to write."
+                why = (
+                    f"{counted(left, 'token')} can be neither written nor distinguished from those to write."
+                )
                 self._jobs.change(job.id, FAILED, [RUNNING], why=why, connection=connection)
                 told.append(self._entry(job, Outcome.FAILED, {"why": why, "left": left}, actor))
                 return Closing.ENDED
@@ -233,7 +235,7 @@ class Closer:
         if not number:
             return []
         words = f"{counted(number, 'token')} that the filter lets through"
-        return [f"{words}: under which key, nobody can tell. They were written once, not looked at again."]
+        return [f"{words}: their key is unknown. They were written once and not checked again."]
 
     def _scope(self, job: JobRow) -> TokenScope:
         """What is left to write: the selection as it is now; of all envelopes, those not under the target.

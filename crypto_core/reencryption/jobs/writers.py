@@ -49,7 +49,7 @@ class Writers:
                 name = short_key(key_arn)
                 begin = in_utc(since)
                 why = clean(untold.rstrip("."), 500)
-                unknown.append(f"Whether somebody sealed under {name} since {begin} is not known: {why}.")
+                unknown.append(f"Whether anything was sealed under {name} since {begin} is not known: {why}.")
         return WritersSeen("", tuple(unknown))
 
     def _replicas(self, key_arn: str) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ class Writers:
             elif used is None and (state.use_tracked_since is None or state.use_tracked_since > since):
                 untold.append(f"the use of {short_key(arn)} is not tracked")
             else:
-                untold.append("KMS tells of a use with delay")
+                untold.append("KMS reports use with a delay")
         return "", "; ".join(untold)
 
     def _by_trail(self, arns: Sequence[str], since: datetime, untold: str) -> tuple[str, str]:

@@ -87,7 +87,7 @@ def _difference(context: RuleContext, event: TrailEvent, policy: PolicyDocument,
             continue
         if before is not None:
             changes = compare(before, policy, arn).changes
-            said = listed([str(change) for change in changes], 4) or "nobody gains or loses anything"
+            said = listed([str(change) for change in changes], 4) or "no principal gains or loses anything"
             return f"since {one.time:%Y-%m-%d %H:%M} UTC: {said}"
     return "the policy before is not in the store: compare with keydeck keys policy"
 
@@ -100,10 +100,10 @@ def _difference(context: RuleContext, event: TrailEvent, policy: PolicyDocument,
     names=("CreateGrant",),
     about="critical to everybody or to another account",
     filters={"userIdentity.invokedBy|endswith": ".amazonaws.com"},
-    limits="Keydeck tells grants to other accounts also where a service makes them.",
+    limits="Keydeck reports grants to other accounts even if a service makes them.",
     falsepositives=("An administrator who gives a role access for a while",),
     remedy="If it was not intended: keydeck keys revoke-grant. A grant needs no policy and is easily "
-    "overlooked; whoever may create grants can pass them on.",
+    "overlooked; a principal that may create grants can pass access on.",
 )
 def grant_created(context: RuleContext, event: TrailEvent) -> Judgement | None:
     """To whom, and what for. What services grant themselves or roles of the key's account is their work.

@@ -73,7 +73,7 @@ def wrong_write_key(context: RuleContext) -> Said:
             + f"; TOKEN_ENCRYPTION_KEY_ID is {listed(sorted(keys.writing))}"
             + ("; as before" if usual else "")
             + f"; from {where_from(events)}; by {principal}",
-            "Give every instance of the platform the same key. Nobody of yours can open what is sealed "
-            "under another account's key once that account says no.",
+            "Give every instance of the platform the same key. Tokens under another account's key can't be "
+            "opened once that account refuses.",
             events,
         )

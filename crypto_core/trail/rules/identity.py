@@ -55,7 +55,7 @@ def root_use(context: RuleContext) -> Said:
             f"The root user of {_account(principal)} called KMS",
             f"{calls(sum(g.events for g in mine))}: {listed(dict.fromkeys(g.values[1] for g in mine), 8)} "
             f"from {where_from(events)}; by {principal}",
-            "Nobody should work as root. Find out who it was, and lock the credentials away with MFA.",
+            "No one should work as root. Find out who it was, and lock the credentials away with MFA.",
             events,
         )
 
@@ -74,7 +74,7 @@ def _account(principal: str) -> str:
     sigma=Sigma(
         {"eventSource": KMS, "eventName": list(_USES), "sessionCredentialFromConsole": ["true", True]},
         {"userIdentity.invokedBy|endswith": ".amazonaws.com"},
-        falsepositives=("CloudShell of somebody on call",),
+        falsepositives=("CloudShell of an on-call engineer",),
     ),
 )
 def console_use(context: RuleContext) -> Said:
@@ -93,6 +93,6 @@ def console_use(context: RuleContext) -> Said:
             f"{name_of(principal)} {'used' if done else 'tried to use'} a key from a console session",
             f"{calls(sum(g.events for g in mine))}: {listed(dict.fromkeys(g.values[1] for g in mine), 8)} "
             f"from {where_from(events)}; by {principal}",
-            "People don't need data keys. Ask why, and take kms:Decrypt away from whoever signs in.",
+            "People don't need data keys. Ask why, and take kms:Decrypt away from people who sign in.",
             events,
         )

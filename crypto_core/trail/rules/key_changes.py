@@ -113,8 +113,8 @@ def material_deleted(context: RuleContext, event: TrailEvent) -> Judgement:
     Severity.HIGH,
     techniques=(ENCRYPTED,),
     names=("ImportKeyMaterial",),
-    remedy="Make sure that the material is yours and is kept safe outside AWS: who has it opens every "
-    "envelope, and when it expires nobody does.",
+    remedy="Make sure that the material is yours and is kept safe outside AWS: anyone who has it can open "
+    "every envelope, and once it expires no one can.",
 )
 def material_imported(context: RuleContext, event: TrailEvent) -> Judgement:
     expires = text(request(event).get("expirationModel"), 60)
@@ -158,7 +158,7 @@ _ALIAS_WORDS = {
     subject=_of_alias,
     about_keys=False,
     falsepositives=("A manual rotation that moves the alias",),
-    remedy="Whoever is told its key by this alias seals under another key from now on: compare with "
+    remedy="A platform that uses this alias seals under another key from now on: compare with "
     "TOKEN_ENCRYPTION_KEY_ID, and point it back with keydeck keys alias.",
 )
 def alias_changed(context: RuleContext, event: TrailEvent) -> Judgement | None:

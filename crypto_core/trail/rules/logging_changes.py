@@ -89,12 +89,12 @@ def changed(_: RuleContext, event: TrailEvent) -> Judgement:
 
 @_trail_rule(
     "event-trail-hides-kms",
-    "Trail told to leave KMS events out",
+    "Trail set to leave KMS events out",
     Severity.CRITICAL,
     names=("PutEventSelectors",),
     remedy="Let the trail take all management events again, reads and writes: aws cloudtrail "
     "put-event-selectors. CloudTrail's event history still has them for 90 days.",
-    limits="Keydeck reads the selectors, basic and advanced, and tells only those that leave KMS out.",
+    limits="Keydeck reads basic and advanced selectors, and reports only those that leave KMS out.",
 )
 def hides_kms(_: RuleContext, event: TrailEvent) -> Judgement | None:
     """None where all of KMS's events are still taken."""

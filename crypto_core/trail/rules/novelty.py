@@ -170,12 +170,12 @@ def _news(
     "Decrypt by a person's identity",
     Severity.MEDIUM,
     Facts.EVENTS,
-    about="low for whoever is known to do so, and for an SDK with a user's access key",
+    about="low for people known to do so, and for an SDK with a user's access key",
     techniques=(CLOUD_ACCOUNTS, CLOUD_SECRETS),
     sigma=Sigma(
         {**_SELECTION, "userIdentity.type": ["IAMUser", "Root", "IdentityCenterUser", "FederatedUser"]},
         limits="Roles of IAM Identity Center: sessionIssuer.arn holds AWSReservedSSO.",
-        falsepositives=("Somebody on call who verifies tokens with Keydeck",),
+        falsepositives=("An on-call engineer who verifies tokens with Keydeck",),
     ),
 )
 def human(context: RuleContext) -> Said:

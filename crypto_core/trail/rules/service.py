@@ -121,7 +121,7 @@ def _baseline(context: RuleContext) -> Iterable[Gap]:
     if not context.has_baseline:
         yield Gap(
             f"CloudTrail events: no baseline yet: events on {counted(context.days_before, 'day')} before "
-            f"{context.since:%Y-%m-%d %H:%M} UTC, {BASELINE_DAYS} days are needed to tell what is new",
+            f"{context.since:%Y-%m-%d %H:%M} UTC, {BASELINE_DAYS} days are needed to recognise what is new",
             Severity.LOW,
         )
 

@@ -181,7 +181,7 @@ class LookupSource:
                 expired_at = reached
                 # All that is newer than what came last is stored; the rest is a new window.
                 tally.note(
-                    f"{errand.region}: the page token had expired; the window is fetched anew from "
+                    f"{errand.region}: the page token had expired; the window is fetched again from "
                     f"{moment(reached):%Y-%m-%d %H:%M:%S} UTC back."
                 )
                 token, frozen = "", TimeWindow(frozen.since, max(reached, frozen.since))

@@ -142,7 +142,7 @@ def _tokens(found: Tallies) -> dict[str, Any]:
 def _assumptions(radius: BlastRadius) -> Iterator[str]:
     yield "Opened: records whose encryption context names the token (v2). Each of these is a fact."
     if not radius.could:
-        yield "It opened nothing without naming a token, as far as the store's events tell."
+        yield "It opened nothing without naming a token, according to the stored events."
     else:
         yield (
             "Could have opened: every v1 token that is now under the key materials it used. CloudTrail can't "
@@ -157,8 +157,8 @@ def _assumptions(radius: BlastRadius) -> Iterator[str]:
             "rewrapped or deleted. Backups and dumps of the database hold them still."
         )
         yield (
-            "Whoever read the database can open what it copied, also after its tokens were written anew: a "
-            "call needs the envelope, not the row."
+            "A copy of the database can still be opened after its tokens were re-encrypted: a call needs "
+            "the envelope, not the row."
         )
     if len(radius.who.arns) + radius.who.further > 1:
         number = len(radius.who.arns) + radius.who.further

@@ -131,9 +131,7 @@ class BlastRadii:
             one.arns[source] = None
             one.by_material[material] = joined(one.by_material.get(material), row)
         if nameless:
-            gaps.append(
-                f"Calls that opened something under a key that their records don't tell: {nameless:,}"
-            )
+            gaps.append(f"Calls whose records don't name the key that they opened with: {nameless:,}")
         return keys, gaps
 
     def _could(

@@ -185,6 +185,6 @@ def statements_about(
                 "from then on."
             )
         if use.without_material:
-            yield f"Records that don't tell the key material: {use.without_material:,}; they are counted too."
+            yield f"Records without the key material: {use.without_material:,}; they are counted too."
     if row is not None and row.format.binds_row and not any(unnamed(old.format) for old in before):
         yield "Whether it was stored otherwise before is not known: Keydeck keeps no older envelope of it."

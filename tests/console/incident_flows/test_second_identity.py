@@ -109,7 +109,7 @@ async def test_a_second_console_approves_a_revocation_and_a_third_only_reads(
         # Ana can't be her own second person.
         await deck.press("H")
         await decide(deck)
-        await patiently(deck, lambda: any("nobody can approve their own" in toast for toast in deck.toasts()))
+        await patiently(deck, lambda: any("you can't approve your own" in toast for toast in deck.toasts()))
         await deck.press("escape")
 
         plan = await asyncio.to_thread(asyncio.run, approve())
@@ -146,9 +146,9 @@ async def test_a_second_console_approves_a_revocation_and_a_third_only_reads(
             await deck.press(key)
             assert isinstance(deck.app.screen, IncidentScreen), key
         assert "proved dead 1" not in said(deck)
-        assert "What providers said of 2 tokens" in said(deck)
+        assert "Providers' answers about 2 tokens" in said(deck)
         await deck.press("e")
-        await go_to(deck, "What providers said of 2 tokens")
+        await go_to(deck, "Providers' answers about 2 tokens")
         await deck.press("enter")
         await patiently(deck, lambda: '"liveness": "dead"' in deck.text())
     assert ana.services.incidents.show(number) == before

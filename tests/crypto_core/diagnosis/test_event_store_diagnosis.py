@@ -100,7 +100,7 @@ def test_what_is_long_ago_and_what_was_never_fetched_are_warnings(store: EventSt
     old, never = found["fetched from eu-west-1"], found["fetched from us-east-1"]
     assert old.outcome is never.outcome is CheckOutcome.WARNING
     assert "2 days behind" in old.said
-    assert never.said.startswith("Nothing yet")
+    assert never.said.startswith("No events fetched yet")
     assert never.remedy == "keydeck events pull --region us-east-1"
     # What was fetched counts, whether a key is known there or not.
     assert found["fetched from eu-north-1"].outcome is CheckOutcome.OK

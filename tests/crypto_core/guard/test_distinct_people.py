@@ -63,6 +63,6 @@ def test_who_is_not_known_is_nobody(arn: str) -> None:
     ],
 )
 def test_a_session_that_a_tool_has_named_is_nobody(name: str) -> None:
-    with pytest.raises(RefusedError, match="named after nobody") as caught:
+    with pytest.raises(RefusedError, match="names no person") as caught:
         person_of(f"{SESSION}/oncall/{name}")
     assert "role_session_name" in caught.value.remedy

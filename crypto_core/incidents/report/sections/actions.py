@@ -74,7 +74,7 @@ class ActionsSection(ReportSection):
     def show(self, signed: Signed) -> ShownSection:
         names = Names.of(signed.report)
         lead = (
-            "From the journal: what was done, refused or tried while the incident was open, and by its jobs."
+            "From the journal: changes, refusals and attempts while the incident was open, and by its jobs."
         )
         if self.actions_left_out:
             lead += f" {self.actions_left_out:,} entries that do not name the incident are left out."

@@ -54,7 +54,7 @@ class OpenPointsSection(ReportSection):
         points = [*_of_steps(sources.view), *_of_evidence(sources.exhibits), *_of_tokens(sources)]
         points += [OpenPoint(Severity.HIGH, "Journal", remark) for remark in sources.remarks]
         if more := sources.section(ActionsSection).actions_left_out:
-            left_out = f"{more:,} entries of that time are left out, none of which names the incident."
+            left_out = f"{more:,} entries from this period, which don't name the incident, are left out."
             points.append(OpenPoint(Severity.LOW, "Journal", left_out))
         return cls(tuple(sorted(points, key=lambda point: point.severity.rank)))
 

@@ -265,10 +265,10 @@ class VouchingSection(ReportSection):
         return ShownSection(
             "signature",
             "Integrity of this report",
-            lead="Signed is the JSON form of this report, made at the same moment: whoever may ask the key"
-            " can verify it. This is its digest."
+            lead="Signed is the JSON form of this report, made at the same moment: anyone who may use the "
+            "key can verify it. This is its digest."
             if signature
-            else "This report is not signed: it is only as trustworthy as whoever passes it on. The digest is"
+            else "This report is not signed: it is only as trustworthy as its source. The digest is"
             " that of its JSON form, made at the same moment.",
             facts=facts(
                 ("Journal", self.journal_state),

@@ -162,8 +162,8 @@ class DigestValidator:
         newest = next((key for key in listed if not key.endswith(_BACKFILL)), "")
         if newest[-len("20261125T120000Z.json.gz") :] < f"{min(asked.until, now) - _AFTER:%Y%m%dT%H%M%SZ}":
             result = result.but(
-                f"s3://{bucket.name}/{newest or folder.path}: no later digest is there: deleted, or logging "
-                "or validation was switched off.",
+                f"s3://{bucket.name}/{newest or folder.path}: no later digest found: deleted, or logging or "
+                "validation was switched off.",
                 breaks=1,
             )
         for key in listed:
@@ -197,8 +197,8 @@ class DigestValidator:
         key = oldest.text("previousDigestS3Object")
         if not key:
             return Validation().but(
-                f"s3://{self._bucket.name}/{oldest.key}: the chain begins here, at {start}: nothing vouches "
-                "for what was delivered before."
+                f"s3://{self._bucket.name}/{oldest.key}: the chain begins here, at {start}: earlier "
+                "deliveries can't be verified."
             )
         digest = self._read(key)
         if isinstance(digest, str):
@@ -330,7 +330,7 @@ def _broken(later: _Digest, earlier: _Digest, bucket: str) -> str:
     """What breaks the chain between two digests that follow each other; "" for nothing."""
     before = later.text("previousDigestS3Object")
     if not before:
-        return "the chain begins anew here: logging or validation was switched off before."
+        return "the chain starts over here: logging or validation was switched off before."
     if before != earlier.key or later.text("previousDigestS3Bucket") != bucket:
         return f"the digest before it is missing: {clean(before, 300)}."
     if later.text("previousDigestHashValue").lower() != earlier.hashed:

@@ -59,7 +59,7 @@ class FileReader:
                 return trouble
             file = seen(path, status)
             if not file.same_as(seen(path, os.fstat(descriptor))):
-                return "It changed while it was read; what was there is imported."
+                return "The file changed while it was read; the part that was read is imported."
             return replace(file, records=records, kms=kms)
         finally:
             os.close(descriptor)

@@ -93,7 +93,7 @@ def test_where_iam_decides_cloudtrail_tells_who_the_platform_is(scene: Scene) ->
     assert fields["platform"] == PLATFORM
     plan = scene.plan(CREATE, fields | {"alias": ""})
     intruder = SUSPECT.replace("build-bot", "intruder")
-    assert f"Loses access: {intruder}, seen to use the old key in the last 90 days." in plan.warnings
+    assert f"Loses access: {intruder}, which used the old key in the last 90 days." in plan.warnings
     assert any("account 123456789012 may Decrypt" in line for line in plan.warnings)
     assert scene.run(CREATE, plan).complete
     assert scene.values["left_out"].split(",") == [ROOT, intruder]

@@ -56,7 +56,7 @@ def test_all_that_is_under_the_old_key_is_moved_by_one_job_also_after_a_crash(mo
     scene.at_work.clear()
     scene.works = True
     again = scene.plan(REENCRYPT)
-    assert again.title == f"Go on with job {job}"
+    assert again.title == f"Continue job {job}"
     assert again.danger is Danger.CONFIRM
     ended = scene.run(REENCRYPT, again)
     assert ended.complete, told(ended)

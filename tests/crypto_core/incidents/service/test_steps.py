@@ -174,7 +174,7 @@ def test_an_answer_decides_what_is_needed_until_it_is_taken_back(ana: IncidentSe
         ana.finish(incident, "leaked")
     ana.answer(incident, "leaked", "no")
     assert states() == ["not needed"] * 3
-    with pytest.raises(RefusedError, match=r"revoke of INC-.* is not needed, by what ana decided"):
+    with pytest.raises(RefusedError, match=r"revoke of INC-.* is not needed: ana decided so"):
         ana.plan_action(incident, "revoke")
     with pytest.raises(RefusedError, match="finished by ana"):
         ana.answer(incident, "leaked", "yes")

@@ -155,7 +155,9 @@ def test_a_key_is_made_with_policy_alias_and_rotation(
 def test_a_key_that_nobody_may_use_is_told_to_be_one(changes: KeyChangeService) -> None:
     plan = changes.plan_change(KeyChange(ChangeKind.CREATE))
     assert plan.operations == ("CreateKey",)
-    assert any(w.startswith("No platform is named: nobody may seal tokens") for w in plan.warnings)
+    assert any(
+        w.startswith("No platform is named: only the named operators may seal tokens") for w in plan.warnings
+    )
     assert "It does not rotate by itself." in plan.warnings
 
 

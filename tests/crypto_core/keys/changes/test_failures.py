@@ -110,7 +110,7 @@ def test_a_key_whose_alias_is_denied_is_told_with_how_to_go_on(
     assert "Access denied: kms:CreateAlias" in result.stopped_by
     assert "Done before that: kms:CreateKey." in result.stopped_by
     assert result.next_steps == (
-        f"The key {result.key_arn} is there, with its policy. What is left to do:",
+        f"The key {result.key_arn} exists, with its policy. Still to do:",
         f"keydeck keys alias {alias} {result.key_arn}",
         f"keydeck keys enable-rotation {result.key_arn} --period 365",
     )
@@ -387,7 +387,7 @@ LIMIT = "LimitExceededException"
             "MalformedPolicyDocumentException",
             KmsRequestError,
             "KMS rejected the key policy",
-            "nobody left to change it again",
+            "no one able to change it",
         ),
         ("PutKeyPolicy", LIMIT, KmsLimitError, "A limit of KMS is reached", "32 KB"),
     ],

@@ -78,12 +78,12 @@ def test_a_policy_that_means_the_same_is_not_put(changes: KeyChangeService, made
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (policy(statement({"AWS": ROOT}, "Decrypt")), "nobody may put another one"),
-        (policy(statement({"Service": "backup.amazonaws.com"}, "*")), "nobody may put another one"),
-        (policy(statement({"AWS": "AROAEXAMPLEEXAMPLE123"}, "*")), "nobody may put another one"),
+        (policy(statement({"AWS": ROOT}, "Decrypt")), "no principal may put another one"),
+        (policy(statement({"Service": "backup.amazonaws.com"}, "*")), "no principal may put another one"),
+        (policy(statement({"AWS": "AROAEXAMPLEEXAMPLE123"}, "*")), "no principal may put another one"),
         (
             policy(ADMINISTERED, statement("*", "PutKeyPolicy", Effect="Deny")),
-            "nobody may put another one",
+            "no principal may put another one",
         ),
         (policy(statement({"AWS": PLATFORM}, "*")), "assumed-role/keydeck-oncall"),
         (policy(statement({"AWS": "arn:aws:iam::999999999999:root"}, "*")), "may not put another one"),

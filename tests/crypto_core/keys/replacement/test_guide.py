@@ -174,7 +174,7 @@ def test_other_aliases_of_the_old_key_are_warned_of(stage: Stage) -> None:
     alias = f"alias/other-{stage.old[-8:]}"
     stage.kms.create_alias(AliasName=alias, TargetKeyId=stage.old)
     assert (
-        f"Whoever names the old key by {alias} goes on with it."
+        f"A platform that names the old key by {alias} keeps using it."
         in stage.step(StepId.SWITCH, stage.key()).warnings
     )
 

@@ -106,7 +106,7 @@ def test_a_data_key_made_under_the_old_key_afterwards_is_seen(stage: Stage, new:
     step = stage.step(IN_USE, new)
     assert step.state is GuideStepState.NOW
     assert "GenerateDataKey under the old key at" in told(step)
-    assert "somebody still seals under it" in told(step)
+    assert "it is still used to seal" in told(step)
 
 
 def test_a_later_use_of_the_old_key_hides_what_came_before_and_that_is_said(stage: Stage, new: str) -> None:

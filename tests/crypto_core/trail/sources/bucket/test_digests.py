@@ -189,7 +189,7 @@ def test_the_last_digests_cannot_be_deleted_unseen(
     found = validate()
     assert found.breaks == 1
     assert found.problems[0].startswith(
-        f"s3://{chain.bucket}/{chain.digests[-5]}: no later digest is there: deleted, or logging"
+        f"s3://{chain.bucket}/{chain.digests[-5]}: no later digest found: deleted, or logging"
     )
 
 
@@ -231,8 +231,8 @@ def test_what_was_delivered_before_the_first_digest_is_said_to_be_vouched_for_by
     (problem,) = found.problems
     begin = iso(clock.ago(hours=HOURS + 1))
     assert problem == (
-        f"s3://{chain.bucket}/{chain.digests[0]}: the chain begins here, at {begin}: nothing vouches for "
-        "what was delivered before."
+        f"s3://{chain.bucket}/{chain.digests[0]}: the chain begins here, at {begin}: earlier "
+        "deliveries can't be verified."
     )
 
 
