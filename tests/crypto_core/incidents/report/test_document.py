@@ -202,7 +202,7 @@ def test_many_actions_are_cut_to_those_that_name_the_incident_and_the_rest_is_co
     assert not any(row.related for row in report.section(ActionsSection).actions if row.seq >= 1000), (
         "INC-71 is not INC-7"
     )
-    assert any("1,007 entries of that time are left out" in line for line in told(report))
+    assert any("1,007 entries from this period" in line for line in told(report))
 
 
 def test_everybody_who_took_part_is_named_with_what_they_did(finished: Sample) -> None:

@@ -248,7 +248,7 @@ def test_a_chain_that_begins_anew_is_a_break(
     found = validate()
     assert found.breaks == 1
     (problem,) = found.problems
-    assert problem.startswith(f"s3://{bucket}/{anew.digests[0]}: the chain begins anew here")
+    assert problem.startswith(f"s3://{bucket}/{anew.digests[0]}: the chain starts over here")
 
 
 @pytest.mark.deep
