@@ -157,7 +157,7 @@ async def test_a_job_on_which_nobody_works_says_how_one_does() -> None:
 
 async def test_why_it_stopped_and_what_must_be_known_of_it_stand_on_the_page() -> None:
     stage = Stage()
-    remark = "Whether somebody sealed under the old key meanwhile is not known."
+    remark = "Whether anything was sealed under the old key meanwhile is not known."
     stage.jobs.views[31] = job_view(
         state=JobState.FAILED, why="The AWS session has expired.", remarks=(remark,)
     )
