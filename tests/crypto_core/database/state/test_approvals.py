@@ -65,7 +65,8 @@ def wanted(book: ApprovalGate, digest: str = "d1", action: str = "keys disable")
 
 def test_the_list_of_actions_is_whole() -> None:
     changes = {f"keys {kind.value}" for kind in ChangeKind}
-    assert set(ACTIONS) == {*changes, *(verb.value for verb in Verb), RESTORE, PURGE, "enter token", "revoke"}
+    others = {RESTORE, PURGE, "enter token", "revoke", "guard"}
+    assert set(ACTIONS) == {*changes, *(verb.value for verb in Verb), *others}
 
 
 def test_only_what_the_settings_name_needs_it(desk: Desk) -> None:
