@@ -20,6 +20,7 @@ from crypto_core.keys.status import Problem, Status
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
 from screens.key_shares import evidence_words
+from screens.status.guard_line import guard_words
 
 
 @click.command()
@@ -89,6 +90,8 @@ def print_status(taken: Status) -> None:
         ("column", "tokens", *(f.value for f in Format)),
         [(c.column, c.tokens, *(c.by_format.get(f, 0) for f in Format)) for c in taken.by_column],
     )
+    if taken.guards:
+        click.echo(guard_words(taken.guards))
     print_gaps(taken.coverage.reasons)
 
 

@@ -9,6 +9,7 @@ from threading import Event
 from sqlalchemy import Engine
 
 from crypto_core.cancelling import stop_if
+from crypto_core.database.column_guards.reading import read_guards
 from crypto_core.database.tokens.attribution import Attributor, KeyCount
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
@@ -58,6 +59,7 @@ class StatusService:
             problems=_problems(census, shares, states, self.keyring.write_key),
             coverage=Coverage(tuple(dict.fromkeys(reasons))),
             failure=attribution.failure,
+            guards=read_guards(self.engine, census.catalogue),
         )
 
     def _states(self, counts: tuple[KeyCount, ...]) -> tuple[dict[str, KeyState], list[str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from crypto_core.database.column_guards.model import ColumnGuard
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsError
 from crypto_core.findings.severity import Severity
@@ -71,6 +72,8 @@ class Status:
     coverage: Coverage
     failure: KmsError | None = None
     """Why KMS did not tell all that it may tell another time; see Attribution."""
+    guards: tuple[ColumnGuard, ...] = ()
+    """Of each token column, whether the database refuses what is no envelope."""
 
     @property
     def protected(self) -> int:

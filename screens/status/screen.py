@@ -17,6 +17,7 @@ from screens.facts import Facts
 from screens.main_screen import MainScreen
 from screens.routes import KeyRoute
 from screens.status.column_lines import column_lines
+from screens.status.guard_line import guard_lines
 from screens.status.key_lines import key_lines
 from screens.status.lines import answer_lines
 from screens.status.use_line import RecentUse, recent_use, use_lines
@@ -113,6 +114,7 @@ class StatusScreen(MainScreen):
             *key_lines(status, self.facts.key_words, self.facts.clock(), width),
             blank,
             *column_lines(status, width),
+            *guard_lines(status.guards, width),
             *((blank, *use_lines(self._use)) if self._use is not None else ()),
         ]
         answer = answer_lines(status, width, remedies=True)

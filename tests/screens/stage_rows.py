@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING
 
+from crypto_core.database.column_guards.model import ColumnGuard, GuardState
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow, SortKey
 from crypto_core.database.tokens.inventory_expressions import FIELDS
+from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import Severity
 from crypto_core.keyring.data_keys import KeyAnswer
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
 
 
 FREE = ("reference", "org", "provider")
+
+
+def _guard(column: str) -> ColumnGuard:
+    """The guard of a column; those of refresh tokens are there."""
+    table, _, name = column.partition(".")
+    state = GuardState.VALIDATED if name == "refresh_token" else GuardState.MISSING
+    return ColumnGuard(TokenColumn(table, name), f"public.{table}", name, "text", "platform", False, state)
 
 
 def _read(row: InventoryRow, field: str) -> Value:
@@ -98,6 +107,7 @@ class StageStatus:
             keys=tuple(self._share(*which, count) for which, count in under.items()),
             problems=self._problems(columns) if self.stage.problems is None else self.stage.problems,
             coverage=self.stage.coverage,
+            guards=tuple(_guard(column) for column in columns),
         )
 
     def _share(self, arn: str | None, material: str | None, evidence: Evidence, count: int) -> KeyShare:

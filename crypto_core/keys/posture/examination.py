@@ -106,7 +106,14 @@ class PostureService:
         writing = self._resolved([self.write_key] if self.write_key else [], gaps)
         with ThreadPoolExecutor(max_workers=WORKERS) as pool:
             facts = tuple(pool.map(lambda s: self._facts(s, status, writing, configured, cancelled), states))
-        estate = Estate(self.clock(), self.limits, facts, self.write_key, next(iter(writing), None))
+        estate = Estate(
+            self.clock(),
+            self.limits,
+            facts,
+            self.write_key,
+            next(iter(writing), None),
+            guards=status.guards if status is not None else (),
+        )
         said: list[Finding | Gap] = [*gaps, *_about_keys(estate), *self._about_trails(estate, cancelled)]
         return Posture(estate.now, *once_each(said))
 

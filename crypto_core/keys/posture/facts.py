@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from crypto_core.database.column_guards.model import ColumnGuard
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import account_of
@@ -86,6 +87,8 @@ class Estate:
     keys: tuple[KeyFacts, ...]
     write_key: str | None = None
     write_arn: str | None = None
+    guards: tuple[ColumnGuard, ...] = ()
+    """Of each token column, whether the database refuses what is no envelope."""
 
     @property
     def writing(self) -> KeyFacts | None:
