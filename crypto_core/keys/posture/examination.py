@@ -11,6 +11,7 @@ from typing import Any
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
+from crypto_core.database.column_guards.model import ColumnGuard
 from crypto_core.errors import DatabaseError, KmsError
 from crypto_core.findings.finding import Finding, Gap, coverage_of, once_each
 from crypto_core.findings.registry import Facts, Said, rules_about
@@ -112,7 +113,7 @@ class PostureService:
             facts,
             self.write_key,
             next(iter(writing), None),
-            guards=status.guards if status is not None else (),
+            guards=_guards(status) if status is not None else (),
         )
         said: list[Finding | Gap] = [*gaps, *_about_keys(estate), *self._about_trails(estate, cancelled)]
         return Posture(estate.now, *once_each(said))
@@ -194,6 +195,12 @@ def _about_keys(estate: Estate) -> Said:
             yield from rule(facts, estate)
     for rule in rules_about(Facts.KEYS):
         yield from rule(estate)
+
+
+def _guards(status: Status) -> tuple[ColumnGuard, ...]:
+    """The guards of columns that hold tokens, and those that are there elsewhere."""
+    holding = {share.column for share in status.by_column if share.tokens}
+    return tuple(one for one in status.guards if one.constrained or str(one.column) in holding)
 
 
 def _by_material(state: KeyState, status: Status | None) -> dict[str, int]:

@@ -88,7 +88,7 @@ class Estate:
     write_key: str | None = None
     write_arn: str | None = None
     guards: tuple[ColumnGuard, ...] = ()
-    """Of each token column, whether the database refuses what is no envelope."""
+    """Whether the database refuses what is no envelope in columns that hold tokens."""
 
     @property
     def writing(self) -> KeyFacts | None:
