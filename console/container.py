@@ -24,6 +24,7 @@ from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inspection import Inspector
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.store import TokenStore
+from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.envelope import Format
 from crypto_core.key_names import is_key_arn, region_of
 from crypto_core.keyring.kms_keyring import KmsKeyring
@@ -101,8 +102,9 @@ class Container:
         self.keys = KeyInventory(self.kms, guarding=lambda: (*self.keyring.trusted, *self.attributor.met))
         self.probe = EnvironmentProbe(settings, self.engine, self.kms, self.keys.aliases)
         self.inventory = Inventory(self.engine, self.catalogue, self.answers, aliases=self.keys.known_aliases)
+        self.sweeps = SweepService(self.engine, self.catalogue, read_only=read_only)
         self.status = StatusService(
-            self.engine, self.catalogue, self.answers, self.attributor, self.keys, self.keyring
+            self.engine, self.catalogue, self.answers, self.attributor, self.keys, self.keyring, self.sweeps
         )
         self.inspector = Inspector(self.inventory, self.store, self.attributor)
         self.journal = Journal(self.state_engine, self.probe.actor)

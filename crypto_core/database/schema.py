@@ -82,6 +82,20 @@ key_answer = Table(
 )
 """KMS's answers about single envelopes, by a digest of the stored value: see tokens.digest."""
 
+sweep = Table(
+    "sweep",
+    metadata,
+    _number(),
+    Column("taken_at", _MOMENT, nullable=False, index=True),
+    *_required(SqlText, "taken_by", "shape"),
+    *_required(Boolean, "complete"),
+    *_required(JSONB, "report"),
+)
+"""Looks through the whole database for tokens that no inventory knows: names and counts, see tokens.sweep.
+
+`shape` changes with the tables that there are; `complete` is True where nothing was hidden from `taken_by`.
+"""
+
 journal = Table(
     "journal",
     metadata,

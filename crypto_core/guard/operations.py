@@ -44,7 +44,7 @@ _OF_ALIASES = frozenset({"kms:CreateAlias", "kms:UpdateAlias"})
 JOURNAL = (("journal", APPEND), ("journal_checkpoint", APPEND))
 APPROVAL = (("approval", WRITE),)
 JOBS = tuple((name, WRITE) for name in ("job", "job_chunk", "job_runner", "job_token"))
-TOKENS = (("envelope_backup", WRITE), ("key_answer", WRITE))
+TOKENS = (("envelope_backup", WRITE), ("key_answer", WRITE), ("sweep", APPEND))
 INCIDENTS = (
     *((name, WRITE) for name in ("incident", "incident_step", "incident_presence")),
     *((name, APPEND) for name in ("incident_evidence", "incident_entry")),

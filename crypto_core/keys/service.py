@@ -14,8 +14,10 @@ from crypto_core.database.tokens.attribution import Attributor, KeyCount
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, take_census
+from crypto_core.database.tokens.sweep.results import Sweep
+from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.envelope import Format
-from crypto_core.errors import CredentialsError, KmsAccessDeniedError, KmsError, KmsUnreachableError
+from crypto_core.errors import CredentialsError, DatabaseError, KmsAccessDeniedError, KmsError, KmsUnreachableError
 from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
 from crypto_core.key_names import parse_key_name, same_key, short_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
@@ -23,6 +25,7 @@ from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
 from crypto_core.lists.coverage import Coverage, Evidence
+from crypto_core.text.counting import counted
 
 
 @dataclass(eq=False)
@@ -35,20 +38,22 @@ class StatusService:
     attributor: Attributor
     keys: KeyInventory
     keyring: KmsKeyring
+    sweeps: SweepService
 
     def take_census(self, *, cancelled: Event | None = None) -> Status:
-        """Return the status now. Trouble with KMS is part of the coverage.
+        """Return the status now. Trouble with KMS is part of the coverage, and so is what the sweep found.
 
         Raises DatabaseError, and InterruptedRunError once `cancelled` is set.
         """
         census = take_census(self.engine, self.catalogue, self.answers, cancelled=cancelled)
+        sweep, unswept = self._sweep(cancelled)
         attribution = self.attributor.attribute_census(census, cancelled=cancelled)
         stop_if(cancelled)
         states, trouble = self._states(attribution.counts)
         trusted, untold = self._trusted(states)
         # While a trusted name can't be resolved, no key can be called untrusted.
         shares = tuple(_share(count, states, None if untold else trusted) for count in attribution.counts)
-        reasons = (*census.catalogue.gaps, *attribution.gaps, *trouble, *untold)
+        reasons = (*census.catalogue.gaps, *unswept, *attribution.gaps, *trouble, *untold)
         by_format = {f: sum(g.tokens for g in census.groups if g.format is f) for f in Format}
         return Status(
             taken_at=census.taken_at,
@@ -56,11 +61,20 @@ class StatusService:
             by_format=by_format,
             by_column=_columns(census),
             keys=shares,
-            problems=_problems(census, shares, states, self.keyring.write_key),
+            problems=_problems(census, shares, states, self.keyring.write_key, sweep),
             coverage=Coverage(tuple(dict.fromkeys(reasons))),
             failure=attribution.failure,
             guards=read_guards(self.engine, census.catalogue),
+            sweep=sweep,
         )
+
+    def _sweep(self, cancelled: Event | None) -> tuple[Sweep | None, tuple[str, ...]]:
+        """The sweep of the whole database, and why no other place can be ruled out."""
+        try:
+            sweep = self.sweeps.known(cancelled=cancelled)
+        except DatabaseError as error:
+            return None, (f"Whether other places hold tokens is not known: {error.message}",)
+        return sweep, sweep.reasons
 
     def _states(self, counts: tuple[KeyCount, ...]) -> tuple[dict[str, KeyState], list[str]]:
         """The state of every key that guards tokens or is configured, by ARN."""
@@ -128,13 +142,18 @@ def _share(count: KeyCount, states: Mapping[str, KeyState], trusted: frozenset[s
 
 
 def _problems(
-    census: Census, shares: tuple[KeyShare, ...], states: Mapping[str, KeyState], write_key: str | None
+    census: Census,
+    shares: tuple[KeyShare, ...],
+    states: Mapping[str, KeyState],
+    write_key: str | None,
+    sweep: Sweep | None,
 ) -> tuple[Problem, ...]:
     problems = [
         *_format_problems(census),
         *_key_problems(shares),
         *_unknown_problems(shares),
         *_write_key_problems(states, write_key),
+        *_undeclared_problems(sweep),
     ]
     return tuple(sorted(problems, key=lambda p: (p.severity.rank, -p.tokens, p.title, p.where)))
 
@@ -208,6 +227,15 @@ def _unknown_problems(shares: tuple[KeyShare, ...]) -> list[Problem]:
             remedy = "Restore it from a backup or ask its owner to connect again."
         problems.append(Problem(Severity.HIGH, title, share.note, remedy, share.tokens, "key:unknown"))
     return problems
+
+
+def _undeclared_problems(sweep: Sweep | None) -> list[Problem]:
+    places = [f"{table.place_of(column)} ({column.words})" for table, column in sweep.places()] if sweep else []
+    if not places:
+        return []
+    title = f"Tokens outside the inventory, in {counted(len(places), 'column')}"
+    remedy = "Describe the columns in the settings file; keydeck discover proposes the entries."
+    return [Problem(Severity.HIGH, title, " · ".join(places), remedy)]
 
 
 def _write_key_problems(states: Mapping[str, KeyState], write_key: str | None) -> list[Problem]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from crypto_core.database.column_guards.model import ColumnGuard
+from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsError
 from crypto_core.findings.severity import Severity
@@ -74,6 +75,8 @@ class Status:
     """Why KMS did not tell all that it may tell another time; see Attribution."""
     guards: tuple[ColumnGuard, ...] = ()
     """Of each token column, whether the database refuses what is no envelope."""
+    sweep: Sweep | None = None
+    """When the whole database was looked through for tokens elsewhere, and what was found; None if it failed."""
 
     @property
     def protected(self) -> int:

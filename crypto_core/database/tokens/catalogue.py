@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Engine, text
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.tokens.hidden_rows import hidden_rows
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenColumn, TokenTable
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.references import RowRef, TokenRef
@@ -46,15 +47,18 @@ class Catalogue:
     unwritable: Mapping[TokenColumn, str]
     """Columns that can't be written, each with the statement that would allow it."""
     unidentified: tuple[Unidentified, ...] = ()
+    hidden: tuple[str, ...] = ()
+    """Why rows may be missing in what is read of these tables; see `hidden_rows`."""
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """What can't be seen, one sentence each: columns that can't be used, or that there is none at all."""
+        """What can't be seen, one sentence each: columns that can't be used, no column at all, hidden rows."""
         if not self.tables and not self.unreadable and not self.unidentified:
             nothing = "No token table was found in this database, on the role's search path."
-            return (f"{nothing} Check DATABASE_URL, or describe the tables in the settings file.",)
+            none = f"{nothing} Check DATABASE_URL, or describe the tables in the settings file."
+            return tuple(clean(gap, 1_000) for gap in (none, *self.hidden))
         unreadable = (f"{u.column} can't be read. Needed: {u.grant}" for u in self.unreadable)
-        return tuple(clean(gap, 1_000) for gap in (*unreadable, *self.unidentified))
+        return tuple(clean(gap, 1_000) for gap in (*unreadable, *self.unidentified, *self.hidden))
 
     @property
     def columns(self) -> tuple[TokenColumn, ...]:
@@ -106,7 +110,8 @@ class LiveCatalogue:
 
     def __init__(self, engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLES) -> None:
         self.engine = engine
-        self._tables = tuple(tables)
+        self.declared = tuple({table.name: table for table in tables}.values())
+        """The tables that are asked for, whether they are there or not."""
         self._known: Catalogue | None = None
 
     def __call__(self) -> Catalogue:
@@ -115,7 +120,7 @@ class LiveCatalogue:
 
     def refresh(self) -> Catalogue:
         """Ask the database again. Raises DatabaseError."""
-        self._known = read_catalogue(self.engine, self._tables)
+        self._known = read_catalogue(self.engine, self.declared)
         return self._known
 
 
@@ -125,8 +130,10 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
     unreadable: list[Unreadable] = []
     unwritable: dict[TokenColumn, str] = {}
     unidentified: list[Unidentified] = []
+    declared = {t.name: t for t in tables}.values()
     with connected(engine) as connection:
-        for table in {t.name: t for t in tables}.values():
+        hidden = hidden_rows(connection, declared)
+        for table in declared:
             found = {row.attname: row for row in connection.execute(_COLUMNS, {"table": table.name}).all()}
             present = [c for c in table.token_columns if c in found]
             identifiable = table.id_column in found and found[table.id_column].may_read
@@ -136,6 +143,8 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                 if column not in may:
                     row_id = found[table.id_column].quoted if table.id_column in found else table.id_column
                     grant = f"GRANT SELECT ({row_id}, {quoted}) {to}"
+                    if found[column].refused:
+                        grant = f"ALTER ROLE {found[column].role} BYPASSRLS"
                     unreadable.append(Unreadable(TokenColumn(table.name, column), grant))
                 if not found[column].may_write:
                     unwritable[TokenColumn(table.name, column)] = f"GRANT UPDATE ({quoted}) {to}"
@@ -155,7 +164,7 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                         required=frozenset(c for c in shown if found[c].required),
                     )
                 )
-    return Catalogue(tuple(readable), tuple(unreadable), unwritable, tuple(unidentified))
+    return Catalogue(tuple(readable), tuple(unreadable), unwritable, tuple(unidentified), hidden)
 
 
 _COLUMNS = text(
@@ -170,7 +179,10 @@ _COLUMNS = text(
                WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
                      AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum) AS identifies,
            a.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype) AS is_time,
-           has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS may_read,
+           quote_ident(current_user) AS role,
+           row_security_active(a.attrelid) AND current_setting('row_security') = 'off' AS refused,
+           has_column_privilege(a.attrelid, a.attnum, 'SELECT')
+               AND NOT (row_security_active(a.attrelid) AND current_setting('row_security') = 'off') AS may_read,
            has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_write
     FROM pg_attribute a
     WHERE a.attrelid = to_regclass(quote_ident(:table)) AND a.attnum > 0 AND NOT a.attisdropped

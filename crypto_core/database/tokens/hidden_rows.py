@@ -1,0 +1,124 @@
+"""Where rows of token tables can be that a count of those tables doesn't see: told by PostgreSQL's catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Text as SqlText
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from crypto_core.database.tokens.tables import TokenTable
+
+NAMED = 10
+"""Names that one sentence gives; of more it gives the number."""
+
+
+def hidden_rows(connection: Connection, tables: Iterable[TokenTable]) -> tuple[str, ...]:
+    """Return, one sentence each, why rows of these tables may be missing in a count. Raises DatabaseError.
+
+    Row-level security, tables of the same name in other schemas, partitions beside a token table, foreign
+    tables. It is one query, of the catalogue alone. Names are as the database has them.
+    """
+    columns = [(table.name, column) for table in tables for column in table.token_columns]
+    rows = connection.execute(
+        _HIDDEN, {"names": [name for name, _ in columns], "columns": [column for _, column in columns]}
+    ).all()
+    sentences = []
+    for (kind, subject), group in groupby(rows, key=lambda row: (row.kind, row.subject)):
+        places = [row.place for row in group]
+        more = f" and {len(places) - NAMED:,} more" if len(places) > NAMED else ""
+        sentences.append(_SENTENCES[kind](subject, f"{', '.join(places[:NAMED])}{more}", len(places)))
+    return tuple(sentences)
+
+
+def _filtered(subject: str, role: str, _: int) -> str:
+    return (
+        f"Row-level security on {subject} hides rows from role {role}. "
+        f"Needed: a role with BYPASSRLS, or the owner of the table without FORCE ROW LEVEL SECURITY"
+    )
+
+
+def _refused(subject: str, role: str, _: int) -> str:
+    return f"{_filtered(subject, role, 1)}; with row_security = off, as in this session, PostgreSQL refuses it."
+
+
+def _same_name(subject: str, places: str, number: int) -> str:
+    are = "is another table" if number == 1 else "are other tables"
+    return f"{places} {are} with tokens by the name of {subject}, and not counted."
+
+
+def _shadowed(subject: str, places: str, _: int) -> str:
+    return (
+        f"{subject} is in the schema named like the role, which comes before the others: {places} is not counted."
+        " Needed: another search_path, or no such table"
+    )
+
+
+def _partitions(subject: str, places: str, _: int) -> str:
+    return f"{subject} is a partition; those beside it can't be read, and are not counted: {places}."
+
+
+def _foreign(_: str, places: str, number: int) -> str:
+    rows = "a foreign table, whose rows are" if number == 1 else "foreign tables, whose rows are"
+    return f"{places}: {rows} on another server, so whether tokens are there is not known."
+
+
+_SENTENCES: dict[str, Callable[[str, str, int], str]] = {
+    "filtered": _filtered,
+    "refused": _refused,
+    "same name": _same_name,
+    "shadowed": _shadowed,
+    "partition": _partitions,
+    "foreign": _foreign,
+}
+
+_HIDDEN = text(
+    """
+    WITH declared AS MATERIALIZED (
+        SELECT one.name, array_agg(one.column_name) AS columns,
+               to_regclass(quote_ident(one.name)) AS oid
+        FROM unnest(:names, :columns) AS one(name, column_name) GROUP BY one.name
+    ), present AS MATERIALIZED (
+        SELECT d.*, c.relispartition, c.relnamespace,
+               n.nspname = current_user AS is_own, format('%s.%s', n.nspname, d.name) AS place
+        FROM declared d JOIN pg_class c ON c.oid = d.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+    ), others AS (
+        SELECT d.name, d.oid, coalesce(p.is_own, false) AS shadowed, n.nspname, c.relname
+        FROM declared d LEFT JOIN present p ON p.name = d.name
+        JOIN pg_class c ON c.relname = d.name AND c.oid IS DISTINCT FROM d.oid
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't'
+              AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+              AND EXISTS (SELECT FROM pg_attribute a
+                          WHERE a.attrelid = c.oid AND NOT a.attisdropped AND a.attname = ANY (d.columns))
+              AND NOT EXISTS (SELECT FROM pg_partition_ancestors(c.oid) above WHERE above.relid = d.oid)
+    )
+    SELECT CASE WHEN current_setting('row_security') = 'on' THEN 'filtered' ELSE 'refused' END AS kind,
+           name AS subject, current_user::text AS place
+    FROM present WHERE row_security_active(oid)
+    UNION ALL
+    SELECT CASE WHEN shadowed THEN 'shadowed' ELSE 'same name' END, name, format('%s.%s', nspname, relname)
+    FROM others
+    UNION ALL
+    SELECT 'partition', p.name, format('%s.%s', n.nspname, c.relname)
+    FROM present p
+    CROSS JOIN LATERAL pg_partition_tree(pg_partition_root(p.oid)) AS tree
+    JOIN pg_class c ON c.oid = tree.relid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE p.relispartition AND tree.isleaf
+          AND c.oid <> ALL (SELECT present.oid FROM present)
+          AND NOT EXISTS (SELECT FROM pg_partition_ancestors(c.oid) above WHERE above.relid = p.oid)
+          AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))
+          AND NOT has_table_privilege(pg_partition_root(p.oid), 'SELECT')
+    UNION ALL
+    SELECT 'foreign', '', format('%s.%s', n.nspname, c.relname)
+    FROM pg_foreign_table f JOIN pg_class c ON c.oid = f.ftrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                        AND t.typcategory NOT IN ('B', 'D', 'E', 'G', 'I', 'N', 'T', 'V')
+                        AND t.oid <> 'uuid'::regtype)
+    ORDER BY 1, 2, 3
+    """
+).bindparams(bindparam("names", type_=ARRAY(SqlText)), bindparam("columns", type_=ARRAY(SqlText)))

@@ -1,0 +1,52 @@
+"""What a token looks like inside other text: in a JSON document, in hex, in a sentence.
+
+The expressions are PostgreSQL's (documentation, 9.7.3) and mean the same to Python's `re`. They know tokens by
+the same prefixes as the census, so what the census would call an envelope, the sweep finds wherever it stands.
+"""
+
+from __future__ import annotations
+
+import re
+
+from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, STORED_PREFIXES, Format
+
+LEAST_CHARACTERS = 40
+"""Characters behind the mark that an envelope or a dev value has at the least: any of them has many more."""
+LEAST_OF_A_TOKEN = 10
+"""Characters behind its prefix that a provider's token has at the least."""
+
+_BASE64 = r"[A-Za-z0-9+/_\\-]"
+"""Standard and URL-safe; a backslash stands before a slash in some writers' JSON."""
+
+
+def _in_hex(prefix: str) -> str:
+    """A prefix in hex, whose letters may be large or small."""
+    digits = prefix.encode().hex()
+    return "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in digits)
+
+
+def _stored(format_: Format) -> str:
+    """A value in one of the stored formats: as it is, in hex, or with the outer base64 taken off."""
+    prefix = STORED_PREFIXES[format_]
+    return (
+        f"{re.escape(prefix)}{_BASE64}{{{LEAST_CHARACTERS}}}"
+        f"|{_in_hex(prefix)}[0-9A-Fa-f]{{{2 * LEAST_CHARACTERS}}}"
+        f"|{format_.value}[|][A-Za-z0-9+/=_-]{{{LEAST_CHARACTERS}}}"
+    )
+
+
+def _issued(prefixes: tuple[str, ...]) -> str:
+    """A token as a provider issued it, where no other word runs into it."""
+    any_of_them = "|".join(map(re.escape, prefixes))
+    return f"(^|[^A-Za-z0-9])({any_of_them})[A-Za-z0-9_=-]{{{LEAST_OF_A_TOKEN}}}"
+
+
+PATTERNS: dict[str, str] = {
+    **{format_.value: _stored(format_) for format_ in (*ENVELOPE_FORMATS, Format.DEV)},
+    **{provider: _issued(prefixes) for provider, prefixes in PROVIDER_PREFIXES.items()},
+}
+"""By kind: the stored formats, then the providers whose tokens are told by their prefixes."""
+
+ANY_TOKEN = "|".join(f"({pattern})" for pattern in PATTERNS.values())
+BEGINS_AS_TOKEN = f"^({'|'.join([*map(re.escape, STORED_PREFIXES.values())])})|^({ANY_TOKEN})"
+"""A value that is a token, rather than one that holds some."""

@@ -1,0 +1,116 @@
+"""The last sweep of a database, kept in Keydeck's schema where that may be written, else in memory.
+
+It holds names and counts alone. A sweep by another role is good for this one too if nothing was hidden from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Lock
+
+from sqlalchemy import Connection, Engine, insert, or_, select, text
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.schema import sweep as swept
+from crypto_core.database.tokens.sweep.candidates import declared_names
+from crypto_core.database.tokens.sweep.results import Sweep
+from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.errors import DatabaseError
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What a database is now, as far as it decides whether a sweep still holds.
+
+    `shape` changes when a table or a column is added, or a table dropped. `known` are the names of columns that
+    are declared, `shown` of those that are known to hold no token; see `candidates.declared_names`.
+    """
+
+    role: str
+    shape: str
+    known: frozenset[str]
+    shown: frozenset[str]
+
+    @classmethod
+    def of(cls, connection: Connection, tables: Sequence[TokenTable]) -> Present:
+        """Ask the database."""
+        role, shape = connection.execute(_PRESENT).one()
+        return cls(str(role), str(shape), *declared_names(connection, tables))
+
+
+class RememberedSweeps:
+    """Remembers the last sweep of one database. Thread-safe."""
+
+    def __init__(self, engine: Engine, *, read_only: bool = False) -> None:
+        self._engine = engine
+        self._read_only = read_only
+        self._lock = Lock()
+        self._memory: Sweep | None = None
+
+    def remember(self, sweep: Sweep) -> None:
+        """Keep a sweep."""
+        with self._lock:
+            self._memory = sweep
+        if self._read_only:
+            return
+        try:
+            with connected(self._engine, write=True) as connection:
+                if not connection.scalar(_MAY, {"privilege": "INSERT"}):
+                    return
+                connection.execute(
+                    insert(swept).values(
+                        taken_at=sweep.taken_at,
+                        taken_by=sweep.role,
+                        shape=sweep.shape,
+                        complete=not sweep.unseen,
+                        report=sweep.as_json(),
+                    )
+                )
+        except DatabaseError:
+            # A standby, or a grant taken away: it is still good for this run.
+            self._read_only = True
+
+    def last(self, connection: Connection, present: Present, since: datetime) -> Sweep | None:
+        """Return the last sweep since then that holds for what the database is now, None where there is none."""
+        found = [self._memory] if self._memory is not None else []
+        if connection.scalar(_MAY, {"privilege": "SELECT"}):
+            c = swept.c
+            statement = select(c.report).where(
+                c.taken_at >= since,
+                c.shape == present.shape,
+                or_(c.taken_by == present.role, c.complete),
+            )
+            rows = connection.scalars(statement.order_by(c.taken_at.desc()).limit(1))
+            found += [Sweep.from_json(report) for report in rows]
+        good = (
+            sweep
+            for sweep in found
+            if sweep.taken_at >= since
+            and sweep.shape == present.shape
+            and (sweep.role == present.role or not sweep.unseen)
+            # What is no longer declared was not looked at.
+            and sweep.declared <= present.known
+        )
+        return max(good, key=lambda sweep: sweep.taken_at, default=None)
+
+
+_PRESENT = text(
+    """
+    SELECT current_user, concat_ws('/', count(*), max(c.oid::bigint), sum(c.relnatts))
+    FROM pg_class c
+    WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't' AND c.oid >= 16384
+    """
+)
+"""Columns that are dropped still count, so that every change adds up."""
+
+# to_regclass fails where the role may not use the schema, hence the order.
+_MAY = text(
+    """
+    SELECT CASE WHEN to_regnamespace('keydeck') IS NULL THEN false
+           WHEN NOT has_schema_privilege(to_regnamespace('keydeck'), 'USAGE') THEN false
+           WHEN to_regclass('keydeck.sweep') IS NULL THEN false
+           ELSE has_table_privilege(to_regclass('keydeck.sweep'), :privilege) END
+    """
+)

@@ -1,0 +1,153 @@
+"""What a sweep has found: the places with tokens that no inventory knows, and what could not be looked at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.counting import counted
+
+NAME_LIMIT = 300
+"""Characters of a place's name, which has up to three identifiers of 63 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundColumn:
+    """A column in which values look like tokens. Names are as the database has them: clean them to show them.
+
+    `kinds` counts the sampled values that hold a token of a kind, by `patterns.PATTERNS`; `begins` those that
+    are one rather than hold some, `documents` those that are JSON. `rows` is how many were looked at.
+    """
+
+    name: str
+    type: str
+    kinds: Mapping[str, int]
+    begins: int
+    documents: int
+    rows: int
+
+    @property
+    def words(self) -> str:
+        """What was found, such as "40 v1, 2 github in 100 rows"."""
+        told = ", ".join(f"{number:,} {kind}" for kind, number in self.kinds.items()) or "tokens"
+        return f"{told} in {counted(self.rows, 'row')}"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTable:
+    """A table with such columns. `visible` is True where its name alone means it, without its schema.
+
+    `id_column` is one whose value names one row, None where there is none. `beside` are the readable columns
+    that hold no token.
+    """
+
+    schema: str
+    name: str
+    kind: str
+    visible: bool
+    id_column: str | None
+    id_kind: Literal["text", "integer"]
+    beside: tuple[str, ...]
+    columns: tuple[FoundColumn, ...]
+
+    @property
+    def place(self) -> CleanText:
+        """The table's name to show, with its schema where that is needed."""
+        return clean(self.name if self.visible else f"{self.schema}.{self.name}", NAME_LIMIT)
+
+    def place_of(self, column: FoundColumn) -> CleanText:
+        """A column's name to show."""
+        return clean(f"{self.place}.{column.name}", NAME_LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One look through the database, by one role, at one moment.
+
+    `full` says that every row was looked at, else samples. `found` are the places that no inventory knew,
+    `unseen` says, one sentence each, what could not be looked at; `notes` is information that hides nothing.
+    `shape` tells whether tables or columns were added since, `declared` which columns the inventories knew.
+    """
+
+    taken_at: datetime
+    role: str
+    full: bool
+    seconds: float
+    tables: int
+    columns: int
+    shape: str
+    declared: frozenset[str]
+    found: tuple[FoundTable, ...] = ()
+    unseen: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def without(self, declared: frozenset[str]) -> Sweep:
+        """Return the sweep without the columns that are declared by now; see `declared_name`."""
+        kept = []
+        for table in self.found:
+            columns = tuple(
+                c for c in table.columns if declared_name(table.schema, table.name, c.name) not in declared
+            )
+            if columns:
+                kept.append(replace(table, columns=columns))
+        return replace(self, found=tuple(kept))
+
+    def places(self) -> Iterator[tuple[FoundTable, FoundColumn]]:
+        """Every column that was found, with its table."""
+        for table in self.found:
+            for column in table.columns:
+                yield table, column
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why a count of the declared columns isn't complete, one sentence each. Cleaned text."""
+        undeclared = (
+            f"{t.place_of(c)} holds tokens and is in no inventory ({c.words}). See: keydeck discover."
+            for t, c in self.places()
+        )
+        return tuple(clean(reason, 1_000) for reason in (*undeclared, *self.unseen))
+
+    def as_json(self) -> dict[str, Any]:
+        """The sweep as it is remembered and printed."""
+        told = asdict(self)
+        return told | {
+            "taken_at": self.taken_at.isoformat(),
+            "seconds": round(self.seconds, 3),
+            "declared": sorted(self.declared),
+            "found": [asdict(table) for table in self.found],
+            "unseen": list(self.unseen),
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Sweep:
+        """Return the sweep that `as_json` has told."""
+        found = (
+            FoundTable(
+                **{
+                    **table,
+                    "beside": tuple(table["beside"]),
+                    "columns": tuple(FoundColumn(**column) for column in table["columns"]),
+                }
+            )
+            for table in told["found"]
+        )
+        return cls(
+            **{
+                **told,
+                "taken_at": datetime.fromisoformat(told["taken_at"]),
+                "declared": frozenset(told["declared"]),
+                "found": tuple(found),
+                "unseen": tuple(told["unseen"]),
+                "notes": tuple(told["notes"]),
+            }
+        )
+
+
+def declared_name(schema: str, table: str, column: str) -> str:
+    """A column's whole name, which no other column shares, whatever dots and quotes are in it."""
+    return json.dumps([schema, table, column])

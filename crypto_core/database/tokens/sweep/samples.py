@@ -1,0 +1,209 @@
+"""Reads samples in SQL: of many columns whether anything in them looks like a token, of few how much.
+
+All sampled values of a column are looked at as one text: an expression costs more to begin than to go on with.
+Tables are read many to a statement; where one fails, the others of its statement are read without it. The
+statements are text, of names as PostgreSQL itself quotes them: thousands of columns are too many to be compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from threading import Event
+from time import monotonic
+from typing import Any
+
+from sqlalchemy import Engine
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.tokens.sweep.candidates import Candidate, Relation, Spelling
+from crypto_core.database.tokens.sweep.patterns import ANY_TOKEN, BEGINS_AS_TOKEN, LEAST_OF_A_TOKEN, PATTERNS
+from crypto_core.errors import DatabaseError, DatabaseUnreachableError
+
+TOGETHER = 50
+"""Tables to a statement."""
+ROWS = 100
+"""Rows of a table that are looked at, in a database with many tables; half of them the first, half at random."""
+MOST_ROWS = 1_000
+ROWS_OF_ALL = 100_000
+"""Rows of all tables together: the fewer tables, the more of each."""
+CHARACTERS = 20_000
+"""Characters of one value that a sample looks at."""
+CHARACTERS_AT_ONCE = 64_000_000
+"""Characters of one table that a sample has in memory at once."""
+PAGE_ROWS = 40
+"""Rows to a page where PostgreSQL has no estimate."""
+STATEMENT_SECONDS = 5.0
+FULL_SECONDS = 900.0
+"""Seconds that a table is read for where every row is looked at."""
+LOCK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much is looked at. Without `rows`, every row and the whole of every value.
+
+    `seed` makes two samples of a table the same one. `until` is when nothing more is begun, of `monotonic`.
+    """
+
+    rows: int | None
+    seed: int
+    until: float
+
+    @classmethod
+    def of_samples(cls, tables: int, seed: int, until: float) -> Extent:
+        """Return the extent of samples in a database with so many tables."""
+        return cls(min(MOST_ROWS, max(ROWS, ROWS_OF_ALL // max(tables, 1))), seed, until)
+
+    @property
+    def seconds(self) -> float:
+        """The longest that a statement may take."""
+        return FULL_SECONDS if self.rows is None else STATEMENT_SECONDS
+
+    def characters(self, columns: int) -> int | None:
+        """How many characters of a value are looked at, of a table with so many columns; None for all."""
+        if self.rows is None:
+            return None
+        return max(1_000, min(CHARACTERS, CHARACTERS_AT_ONCE // (self.rows * columns)))
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was read of one table: the numbers of its columns that look like tokens; or why it wasn't."""
+
+    relation: Relation
+    hits: tuple[Candidate, ...] = ()
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What values of a column are: see `results.FoundColumn`."""
+
+    rows: int
+    kinds: dict[str, int]
+    begins: int
+    documents: int
+
+
+class SampleReader:
+    """Reads tables of one database. Raises InterruptedRunError once `cancelled` is set."""
+
+    def __init__(self, engine: Engine, extent: Extent, cancelled: Event | None = None) -> None:
+        self._engine = engine
+        self._extent = extent
+        self._cancelled = cancelled
+
+    def look(self, relations: Sequence[Relation]) -> Iterator[Read]:
+        """Say of each table which columns hold what looks like a token. Raises DatabaseUnreachableError."""
+        near = [relation for relation in relations if not relation.foreign]
+        # One at a time: another server may take its time, or not answer at all.
+        far = [[relation] for relation in relations if relation.foreign]
+        size = 1 if self._extent.rows is None else TOGETHER
+        for batch in (*(near[first : first + size] for first in range(0, len(near), size)), *far):
+            yield from self._look(batch)
+
+    def _look(self, batch: Sequence[Relation]) -> Iterator[Read]:
+        left = self._extent.until - monotonic()
+        if left <= 0:
+            yield from (Read(relation, failure="the time was up before it was read") for relation in batch)
+            return
+        parts = (self._looked_at(number, relation) for number, relation in enumerate(batch))
+        try:
+            rows = self._run(" UNION ALL ".join(parts), min(left, self._extent.seconds))
+        except DatabaseUnreachableError:
+            raise
+        except DatabaseError as error:
+            if len(batch) == 1:
+                yield Read(batch[0], failure=error.message)
+            else:
+                half = len(batch) // 2
+                for part in (batch[:half], batch[half:]):
+                    yield from self._look(part)
+            return
+        for number, hits in rows:
+            relation = batch[number]
+            yield Read(relation, tuple(c for c, hit in zip(relation.columns, hits, strict=True) if hit))
+
+    def _looked_at(self, number: int, relation: Relation) -> str:
+        values = [f"value_{n}" for n in range(len(relation.columns))]
+        if self._extent.rows is None:
+            hits = (f"coalesce(bool_or({_looks(value)}), false)" for value in values)
+        else:
+            hits = (f"coalesce(string_agg({value}, E'\\n') ~ {_ANY_TOKEN}, false)" for value in values)
+        return f"SELECT {number}, ARRAY[{', '.join(hits)}] FROM {self._rows(relation, relation.columns)}"
+
+    def count(self, relation: Relation, column: Candidate) -> Counted:
+        """Count the kinds of one column's values. Raises DatabaseError."""
+        hit = _looks("value_0")
+        conditions = (
+            f"value_0 ~ {_literal(BEGINS_AS_TOKEN)}",
+            "left(ltrim(value_0), 1) IN ('{', '[')",
+            *(f"value_0 ~ {_literal(pattern)}" for pattern in PATTERNS.values()),
+        )
+        numbers = ", ".join(f"count(*) FILTER (WHERE {hit} AND {condition})" for condition in conditions)
+        statement = f"SELECT count(*), {numbers} FROM {self._rows(relation, (column,))}"
+        ((rows, begins, documents, *kinds),) = self._run(statement, self._extent.seconds)
+        return Counted(rows, {k: n for k, n in zip(PATTERNS, kinds, strict=True) if n}, begins, documents)
+
+    def _rows(self, relation: Relation, columns: Sequence[Candidate]) -> str:
+        """The sampled rows as a subquery, whose columns value_0, value_1, … are text."""
+        extent = self._extent
+        characters = extent.characters(len(columns))
+        values = ", ".join(
+            f"{_text_of(column, characters)} AS value_{number}" for number, column in enumerate(columns)
+        )
+        read = f"SELECT {values} FROM {relation.quoted}"
+        if extent.rows is None:
+            return f"({read}) AS looked_at"
+        few = relation.pages * _rows_a_page(relation) <= extent.rows and not relation.partitioned
+        if few or relation.foreign:
+            return f"({read} LIMIT {extent.rows}) AS looked_at"
+        half = extent.rows // 2
+        sample = f"TABLESAMPLE SYSTEM ({_percent(relation, half):.6f}) REPEATABLE ({extent.seed})"
+        return f"(({read} LIMIT {half}) UNION ALL ({read} {sample} LIMIT {extent.rows})) AS looked_at"
+
+    def _run(self, statement: str, seconds: float) -> Sequence[Any]:
+        limits = {"statement_timeout": seconds, "lock_timeout": LOCK_SECONDS}
+        with connected(self._engine, cancelled=self._cancelled) as connection:
+            for name, limit in limits.items():
+                connection.exec_driver_sql(f"SET LOCAL {name} = {max(1, int(limit * 1_000))}")
+            # Without parameters the driver leaves every character of a name as it is.
+            return connection.exec_driver_sql(statement, execution_options={"no_parameters": True}).all()
+
+
+def _literal(pattern: str) -> str:
+    """An expression of ours as SQL needs it."""
+    return "'" + pattern.replace("'", "''") + "'"
+
+
+_ANY_TOKEN = _literal(ANY_TOKEN)
+
+
+def _looks(value: str) -> str:
+    """True for a value that holds a token; the shortest are not looked at."""
+    return f"(length({value}) > {LEAST_OF_A_TOKEN} AND {value} ~ {_ANY_TOKEN})"
+
+
+def _text_of(column: Candidate, characters: int | None) -> str:
+    match column.spelling:
+        case Spelling.BYTES:
+            value = column.quoted if characters is None else f"substr({column.quoted}, 1, {characters})"
+            return f"encode({value}, 'escape')"
+        case Spelling.LISTS_OF_BYTES:
+            value = f"(SELECT string_agg(encode(one, 'escape'), ' ') FROM unnest({column.quoted}) AS one)"
+        case Spelling.TEXT:
+            value = f"{column.quoted}::text"
+    return value if characters is None else f"left({value}, {characters})"
+
+
+def _rows_a_page(relation: Relation) -> float:
+    known = relation.rows > 0 and relation.pages > 0
+    return max(1.0, relation.rows / relation.pages) if known else PAGE_ROWS
+
+
+def _percent(relation: Relation, rows: int) -> float:
+    """Per cent of a table's pages that hold about so many rows; a partitioned table's are not known."""
+    if not relation.pages:
+        return 1.0
+    return min(100.0, max(100.0 * rows / (_rows_a_page(relation) * relation.pages), 400.0 / relation.pages))

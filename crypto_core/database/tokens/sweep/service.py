@@ -1,0 +1,216 @@
+"""The sweep: proves, as far as the role can see, that no other place than the declared columns holds tokens."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from time import monotonic
+from typing import Any
+
+from sqlalchemy import Connection, Engine, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, OID
+
+from crypto_core.cancelling import stop_if
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.sweep.candidates import NAMED, Candidate, Relation, read_candidates
+from crypto_core.database.tokens.sweep.remembered import Present, RememberedSweeps
+from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
+from crypto_core.database.tokens.sweep.samples import Counted, Extent, Read, SampleReader
+from crypto_core.errors import DatabaseError, DatabaseUnreachableError
+
+GOOD_FOR = timedelta(days=1)
+"""How old a remembered sweep may be."""
+LONGEST_SECONDS = 20.0
+"""How long samples are read for; tables that were not reached are named."""
+_FOREVER = 10.0 * 365 * 86_400
+_BESIDE = 6
+"""Columns that are proposed to be shown with a token."""
+
+_KINDS = {"r": "table", "p": "partitioned table", "f": "foreign table", "m": "materialised view"}
+
+_Found = dict[int, list[tuple[Candidate, Counted]]]
+
+
+class SweepService:
+    """Sweeps one database, and remembers that it did. Thread-safe; blocks on SQL: call it from a worker."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        catalogue: LiveCatalogue,
+        *,
+        read_only: bool = False,
+        seconds: float = LONGEST_SECONDS,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Samples are read for at most so many `seconds`. With `read_only` nothing is written."""
+        self._engine = engine
+        self._catalogue = catalogue
+        self._remembered = RememberedSweeps(engine, read_only=read_only)
+        self._seconds = seconds
+        self._clock = clock
+
+    def known(self, *, cancelled: Event | None = None) -> Sweep:
+        """Return the remembered sweep, or take one where there is none that still holds.
+
+        Raises DatabaseError, InterruptedRunError.
+        """
+        with connected(self._engine, cancelled=cancelled) as connection:
+            present = Present.of(connection, self._catalogue.declared)
+            last = self._remembered.last(connection, present, self._clock() - GOOD_FOR)
+        return last.without(present.known) if last is not None else self.take_sweep(cancelled=cancelled)
+
+    def take_sweep(self, *, full: bool = False, cancelled: Event | None = None) -> Sweep:
+        """Sweep the database now: samples of every table, or with `full` every row, however long that takes.
+
+        Raises DatabaseError where nothing can be read at all, InterruptedRunError once `cancelled` is set.
+        """
+        taken_at, began = self._clock(), monotonic()
+        with connected(self._engine, cancelled=cancelled) as connection:
+            present = Present.of(connection, self._catalogue.declared)
+            candidates = read_candidates(connection, present.known, present.shown)
+        relations = candidates.relations
+        seed = secrets.randbelow(2**31)
+        extent = (
+            Extent(None, seed, began + _FOREVER)
+            if full
+            else Extent.of_samples(len(relations), seed, began + self._seconds)
+        )
+        reader = SampleReader(self._engine, extent, cancelled)
+        found: _Found = {}
+        failed: list[Read] = []
+        for read in reader.look(relations):
+            stop_if(cancelled)
+            if read.failure:
+                failed.append(read)
+                continue
+            reported = candidates.reported[read.relation.oid]
+            for column in read.hits:
+                found.setdefault(reported.oid, []).append((column, _counted(reader, read.relation, column)))
+        with connected(self._engine, cancelled=cancelled) as connection:
+            tables = _described(connection, found, {r.oid: r for r in candidates.reported.values()})
+            notes = tuple(connection.scalars(_VIEWS, {"names": [t.name for t in self._catalogue.declared]}))
+        sweep = Sweep(
+            taken_at=taken_at,
+            role=present.role,
+            full=full,
+            seconds=monotonic() - began,
+            tables=len(relations),
+            columns=sum(len(relation.columns) for relation in relations),
+            shape=present.shape,
+            declared=present.known,
+            found=tables,
+            unseen=(*candidates.unseen, *_not_read(failed)),
+            notes=notes,
+        )
+        self._remembered.remember(sweep)
+        return sweep
+
+
+def _counted(reader: SampleReader, relation: Relation, column: Candidate) -> Counted:
+    """What the values of a column are; no numbers where they can't be counted: that it holds tokens is known."""
+    try:
+        return reader.count(relation, column)
+    except DatabaseUnreachableError:
+        raise
+    except DatabaseError:
+        return Counted(0, {}, 0, 0)
+
+
+def _not_read(failed: Sequence[Read]) -> list[str]:
+    """One sentence for each reason why tables weren't read. Foreign ones are no part of the count anyway."""
+    by_reason: dict[str, list[str]] = {}
+    for read in failed:
+        by_reason.setdefault(read.failure.rstrip("."), []).append(read.relation.place)
+    return [
+        f"Whether tokens are in {', '.join(names[:NAMED])}"
+        f"{f' and {len(names) - NAMED:,} more tables' if len(names) > NAMED else ''} is not known: {reason}."
+        for reason, names in by_reason.items()
+    ]
+
+
+def _described(
+    connection: Connection, found: _Found, relations: Mapping[int, Relation]
+) -> tuple[FoundTable, ...]:
+    """The tables in which something was found, with what an entry of the settings needs to know."""
+    if not found:
+        return ()
+    columns: dict[int, list[Any]] = {}
+    for row in connection.execute(_DETAILS, {"oids": list(found)}):
+        columns.setdefault(row.oid, []).append(row)
+    tables = []
+    for oid, hits in found.items():
+        relation, every = relations[oid], columns.get(oid, [])
+        merged = _merged(hits)
+        # Of several, the one that comes first in the table is the one that people know.
+        ids = [row for row in every if row.identifies]
+        tables.append(
+            FoundTable(
+                schema=relation.schema,
+                name=relation.name,
+                kind=_KINDS[relation.kind],
+                visible=bool(every and every[0].visible),
+                id_column=ids[0].attname if ids else None,
+                id_kind="integer" if ids and ids[0].whole_number else "text",
+                beside=tuple(
+                    row.attname
+                    for row in every
+                    if row.may_read and row.recognisable and row.attname not in {c.name for c in merged}
+                )[:_BESIDE],
+                columns=merged,
+            )
+        )
+    return tuple(sorted(tables, key=lambda table: (table.schema, table.name)))
+
+
+def _merged(hits: Sequence[tuple[Candidate, Counted]]) -> tuple[FoundColumn, ...]:
+    """The columns that were found in a table, or in its partitions."""
+    merged: dict[str, FoundColumn] = {}
+    for column, counted in hits:
+        before = merged.get(column.name, FoundColumn(column.name, column.type, {}, 0, 0, 0))
+        kinds = {k: before.kinds.get(k, 0) + counted.kinds.get(k, 0) for k in {**before.kinds, **counted.kinds}}
+        merged[column.name] = FoundColumn(
+            column.name,
+            column.type,
+            kinds,
+            before.begins + counted.begins,
+            before.documents + counted.documents,
+            before.rows + counted.rows,
+        )
+    return tuple(merged.values())
+
+
+_DETAILS = text(
+    """
+    SELECT c.oid, pg_table_is_visible(c.oid) AS visible, a.attname,
+           has_column_privilege(c.oid, a.attnum, 'SELECT') AS may_read,
+           a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) AS whole_number,
+           a.attname ~ '(^|_)(name|provider|kind|type|url|org|org_id|user_id|team_id|tenant_id|email|created_at)$'
+               AS recognisable,
+           a.attnotnull AND EXISTS (
+               SELECT FROM pg_index i
+               WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+                     AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum) AS identifies
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE c.oid = ANY (:oids) AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY c.oid, a.attnum
+    """
+).bindparams(bindparam("oids", type_=ARRAY(OID)))
+
+_VIEWS = text(
+    """
+    SELECT DISTINCT format('%s is a view over %s: it shows its tokens, which are counted there.',
+                           v.oid::regclass, d.refobjid::regclass)
+    FROM unnest(CAST(:names AS text[])) AS one(name)
+    JOIN pg_depend d ON d.refobjid = to_regclass(quote_ident(one.name))
+         AND d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_rewrite'::regclass
+    JOIN pg_rewrite w ON w.oid = d.objid
+    JOIN pg_class v ON v.oid = w.ev_class
+    WHERE v.relkind = 'v'
+    ORDER BY 1
+    """
+)
+"""Views are no places of their own: what they show is in tables."""
