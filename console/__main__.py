@@ -16,6 +16,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("console.commands.status", "Count tokens by format, column, KMS key and key material."),
     "check": ("console.commands.status", "Exit 1 unless every token is protected."),
     "findings": ("console.commands.findings", "List what is wrong with keys, access and trails."),
+    "discover": ("console.commands.discover", "Find tokens that no inventory knows, and propose entries."),
     "metrics": ("console.commands.metrics", "Print census, operations and KMS latency for Prometheus."),
     "connections": ("console.commands.connections", "List tokens: state, key, evidence."),
     "inspect": ("console.commands.connections", "Show one envelope, field by field."),

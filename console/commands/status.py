@@ -21,6 +21,7 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
 from screens.key_shares import evidence_words
 from screens.status.guard_line import guard_words
+from screens.status.sweep_line import sweep_words
 
 
 @click.command()
@@ -92,6 +93,8 @@ def print_status(taken: Status) -> None:
     )
     if taken.guards:
         click.echo(guard_words(taken.guards))
+    if taken.sweep is not None:
+        click.echo(f"elsewhere: {sweep_words(taken.sweep, taken.taken_at)}")
     print_gaps(taken.coverage.reasons)
 
 

@@ -1,4 +1,4 @@
-"""Each token column: is it there, may it be read and written, and does its row id name one row."""
+"""Each token column: is it there, readable, writable, does its row id name one row; and tokens elsewhere."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Engine
 
-from crypto_core.database.tokens.catalogue import Catalogue, read_catalogue
+from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue, read_catalogue
+from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.errors import KeydeckError
+from crypto_core.text.counting import counted
+
+SWEEP_SECONDS = 5.0
+"""How long the database is looked through where no sweep is remembered: others wait meanwhile."""
 
 
 def token_columns(
@@ -37,6 +42,29 @@ def token_columns(
     absent = [t.name for t in tables if t.name not in _present(catalogue)]
     if absent:
         yield Topic(area, "not in this database").skipped(", ".join(absent))
+
+
+def other_places(
+    engine: Engine, tables: Sequence[TokenTable], *, area: str, read_only: bool
+) -> Iterator[Check]:
+    """Yield whether tokens are in columns that no inventory knows, and what could not be looked at."""
+    topic = Topic(area, "tokens elsewhere")
+    catalogue = LiveCatalogue(engine, tables)
+    try:
+        hidden = catalogue().hidden
+        sweep = SweepService(engine, catalogue, read_only=True, seconds=SWEEP_SECONDS).known()
+    except KeydeckError as error:
+        yield topic.unknown_by(error)
+        return
+    for table, column in sweep.places():
+        said = f"Holds tokens and is in no inventory: {column.words}."
+        yield Topic(area, table.place_of(column)).failed(
+            said, "Describe it in the settings: keydeck discover."
+        )
+    for reason in (*hidden, *sweep.unseen):
+        yield topic.warning(reason)
+    if not sweep.found and not hidden and not sweep.unseen:
+        yield topic.ok(f"None found in {counted(sweep.columns, 'other column')} that could hold some.")
 
 
 def _column(column: Topic, grant: str | None, read_only: bool) -> Check:

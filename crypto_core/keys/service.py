@@ -17,7 +17,13 @@ from crypto_core.database.tokens.census import Census, take_census
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.envelope import Format
-from crypto_core.errors import CredentialsError, DatabaseError, KmsAccessDeniedError, KmsError, KmsUnreachableError
+from crypto_core.errors import (
+    CredentialsError,
+    DatabaseError,
+    KmsAccessDeniedError,
+    KmsError,
+    KmsUnreachableError,
+)
 from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
 from crypto_core.key_names import parse_key_name, same_key, short_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
@@ -230,7 +236,9 @@ def _unknown_problems(shares: tuple[KeyShare, ...]) -> list[Problem]:
 
 
 def _undeclared_problems(sweep: Sweep | None) -> list[Problem]:
-    places = [f"{table.place_of(column)} ({column.words})" for table, column in sweep.places()] if sweep else []
+    places = (
+        [f"{table.place_of(column)} ({column.words})" for table, column in sweep.places()] if sweep else []
+    )
     if not places:
         return []
     title = f"Tokens outside the inventory, in {counted(len(places), 'column')}"

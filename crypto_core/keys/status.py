@@ -76,7 +76,7 @@ class Status:
     guards: tuple[ColumnGuard, ...] = ()
     """Of each token column, whether the database refuses what is no envelope."""
     sweep: Sweep | None = None
-    """When the whole database was looked through for tokens elsewhere, and what was found; None if it failed."""
+    """The look through the whole database for tokens elsewhere; None if it failed."""
 
     @property
     def protected(self) -> int:

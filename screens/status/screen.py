@@ -20,6 +20,7 @@ from screens.status.column_lines import column_lines
 from screens.status.guard_line import guard_lines
 from screens.status.key_lines import key_lines
 from screens.status.lines import answer_lines
+from screens.status.sweep_line import sweep_lines
 from screens.status.use_line import RecentUse, recent_use, use_lines
 from screens.widgets.line_list import Line, LineList, indented
 
@@ -115,6 +116,7 @@ class StatusScreen(MainScreen):
             blank,
             *column_lines(status, width),
             *guard_lines(status.guards, width),
+            *sweep_lines(status.sweep, self.facts.clock(), width),
             *((blank, *use_lines(self._use)) if self._use is not None else ()),
         ]
         answer = answer_lines(status, width, remedies=True)

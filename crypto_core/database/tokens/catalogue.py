@@ -52,7 +52,7 @@ class Catalogue:
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """What can't be seen, one sentence each: columns that can't be used, no column at all, hidden rows."""
+        """What can't be seen, one sentence each: columns that can't be used, none at all, hidden rows."""
         if not self.tables and not self.unreadable and not self.unidentified:
             nothing = "No token table was found in this database, on the role's search path."
             none = f"{nothing} Check DATABASE_URL, or describe the tables in the settings file."
@@ -182,7 +182,8 @@ _COLUMNS = text(
            quote_ident(current_user) AS role,
            row_security_active(a.attrelid) AND current_setting('row_security') = 'off' AS refused,
            has_column_privilege(a.attrelid, a.attnum, 'SELECT')
-               AND NOT (row_security_active(a.attrelid) AND current_setting('row_security') = 'off') AS may_read,
+               AND NOT (row_security_active(a.attrelid) AND current_setting('row_security') = 'off')
+               AS may_read,
            has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_write
     FROM pg_attribute a
     WHERE a.attrelid = to_regclass(quote_ident(:table)) AND a.attnum > 0 AND NOT a.attisdropped

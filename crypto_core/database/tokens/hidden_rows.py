@@ -1,10 +1,9 @@
-"""Where rows of token tables can be that a count of those tables doesn't see: told by PostgreSQL's catalogue."""
+"""Where rows of token tables can be that a count doesn't see, as PostgreSQL's catalogue tells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import groupby
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 from sqlalchemy import Text as SqlText
@@ -42,7 +41,9 @@ def _filtered(subject: str, role: str, _: int) -> str:
 
 
 def _refused(subject: str, role: str, _: int) -> str:
-    return f"{_filtered(subject, role, 1)}; with row_security = off, as in this session, PostgreSQL refuses it."
+    return (
+        f"{_filtered(subject, role, 1)}; with row_security = off, as in this session, PostgreSQL refuses it."
+    )
 
 
 def _same_name(subject: str, places: str, number: int) -> str:
@@ -52,8 +53,8 @@ def _same_name(subject: str, places: str, number: int) -> str:
 
 def _shadowed(subject: str, places: str, _: int) -> str:
     return (
-        f"{subject} is in the schema named like the role, which comes before the others: {places} is not counted."
-        " Needed: another search_path, or no such table"
+        f"{subject} is taken from the schema that is named like the role, before the others: {places} is not "
+        "counted. Needed: another search_path, or no such table"
     )
 
 
@@ -77,7 +78,7 @@ _SENTENCES: dict[str, Callable[[str, str, int], str]] = {
 
 _HIDDEN = text(
     """
-    WITH declared AS MATERIALIZED (
+    WITH RECURSIVE declared AS MATERIALIZED (
         SELECT one.name, array_agg(one.column_name) AS columns,
                to_regclass(quote_ident(one.name)) AS oid
         FROM unnest(:names, :columns) AS one(name, column_name) GROUP BY one.name
@@ -85,6 +86,12 @@ _HIDDEN = text(
         SELECT d.*, c.relispartition, c.relnamespace,
                n.nspname = current_user AS is_own, format('%s.%s', n.nspname, d.name) AS place
         FROM declared d JOIN pg_class c ON c.oid = d.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+    ), beside AS (
+        -- Not pg_partition_tree, which waits for whoever has a partition locked.
+        SELECT p.name, p.oid AS declared, root.oid AS root, root.oid
+        FROM present p JOIN pg_class root ON root.oid = pg_partition_root(p.oid) WHERE p.relispartition
+        UNION ALL
+        SELECT b.name, b.declared, b.root, i.inhrelid FROM beside b JOIN pg_inherits i ON i.inhparent = b.oid
     ), others AS (
         SELECT d.name, d.oid, coalesce(p.is_own, false) AS shadowed, n.nspname, c.relname
         FROM declared d LEFT JOIN present p ON p.name = d.name
@@ -103,15 +110,12 @@ _HIDDEN = text(
     SELECT CASE WHEN shadowed THEN 'shadowed' ELSE 'same name' END, name, format('%s.%s', nspname, relname)
     FROM others
     UNION ALL
-    SELECT 'partition', p.name, format('%s.%s', n.nspname, c.relname)
-    FROM present p
-    CROSS JOIN LATERAL pg_partition_tree(pg_partition_root(p.oid)) AS tree
-    JOIN pg_class c ON c.oid = tree.relid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE p.relispartition AND tree.isleaf
-          AND c.oid <> ALL (SELECT present.oid FROM present)
-          AND NOT EXISTS (SELECT FROM pg_partition_ancestors(c.oid) above WHERE above.relid = p.oid)
+    SELECT 'partition', b.name, format('%s.%s', n.nspname, c.relname)
+    FROM beside b JOIN pg_class c ON c.oid = b.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind <> 'p' AND c.oid <> ALL (SELECT present.oid FROM present)
+          AND NOT EXISTS (SELECT FROM pg_partition_ancestors(c.oid) above WHERE above.relid = b.declared)
           AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))
-          AND NOT has_table_privilege(pg_partition_root(p.oid), 'SELECT')
+          AND NOT has_table_privilege(b.root, 'SELECT')
     UNION ALL
     SELECT 'foreign', '', format('%s.%s', n.nspname, c.relname)
     FROM pg_foreign_table f JOIN pg_class c ON c.oid = f.ftrelid JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from crypto_core.database.column_guards.model import ColumnGuard
+from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import account_of
@@ -89,6 +90,8 @@ class Estate:
     write_arn: str | None = None
     guards: tuple[ColumnGuard, ...] = ()
     """Whether the database refuses what is no envelope in columns that hold tokens."""
+    sweep: Sweep | None = None
+    """The look through the database for tokens that no inventory knows; None where there was none."""
 
     @property
     def writing(self) -> KeyFacts | None:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 from sqlalchemy import Text as SqlText
@@ -49,7 +48,7 @@ class Relation:
 
     `root` is the partitioned table that a partition belongs to, itself for any other. `usable` is False where
     the role may not use the schema. `filtered` says that row-level security hides rows from the role.
-    `pages` and `rows` are PostgreSQL's estimates; `rows` is negative where it has none.
+    `rows` is PostgreSQL's estimate, none where it isn't positive.
     """
 
     oid: int
@@ -61,7 +60,6 @@ class Relation:
     root: int
     usable: bool
     filtered: bool
-    pages: int
     rows: float
     columns: tuple[Candidate, ...]
 
@@ -106,6 +104,7 @@ def read_candidates(connection: Connection, declared: frozenset[str], shown: fro
     parents = _parents(connection)
     to_read: list[Relation] = []
     hidden: list[Relation] = []
+    filtered: list[Relation] = []
     through: dict[int, set[str]] = {}
     for relation in every.values():
         if relation.partitioned:
@@ -120,6 +119,9 @@ def read_candidates(connection: Connection, declared: frozenset[str], shown: fro
         readable = tuple(column for column in left if column.readable)
         if readable:
             to_read.append(replace(relation, columns=readable))
+            # Of token tables, the catalogue says so.
+            if relation.filtered and not known:
+                filtered.append(relation)
         unreadable = []
         for column in left:
             if column.readable or declared_name(relation.schema, relation.name, column.name) in shown:
@@ -135,13 +137,15 @@ def read_candidates(connection: Connection, declared: frozenset[str], shown: fro
         root = every[oid]
         to_read.append(replace(root, columns=tuple(c for c in root.columns if c.name in names)))
     role = str(connection.scalar(text("SELECT quote_ident(current_user)")))
-    unseen = (*_unreadable(hidden, role), *_filtered(to_read), *_large_objects(connection))
+    unseen = (*_unreadable(hidden, role), *_filtered(filtered), *_large_objects(connection))
     reported = {relation.oid: every.get(relation.root, relation) for relation in every.values()}
     return Candidates(tuple(to_read), reported, unseen)
 
 
-def declared_names(connection: Connection, tables: Iterable[TokenTable]) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names of the token columns of these tables, as the search path finds them, and of those shown.
+def declared_names(
+    connection: Connection, tables: Iterable[TokenTable]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of these tables' token columns, as the search path finds them, and of those shown.
 
     Raises DatabaseError.
     """
@@ -180,8 +184,7 @@ def _relations(connection: Connection) -> Iterator[Relation]:
             root=first.root,
             usable=first.usable,
             filtered=first.filtered,
-            pages=first.pages or 0,
-            rows=first.reltuples,
+            rows=first.rows,
             columns=tuple(
                 Candidate(c.attname, c.quoted_column, c.type, Spelling(c.spelling), c.usable and c.granted)
                 for c in columns
@@ -210,18 +213,21 @@ def _unreadable(hidden: Iterable[Relation], role: str) -> Iterator[str]:
     for schema, relations in sorted(by_schema.items()):
         names = ", ".join(relation.place for relation in relations[:NAMED])
         more = f" and {len(relations) - NAMED:,} more" if len(relations) > NAMED else ""
-        usage = "" if relations[0].usable else f"GRANT USAGE ON SCHEMA {relations[0].quoted_schema} TO {role}; "
+        usage = (
+            "" if relations[0].usable else f"GRANT USAGE ON SCHEMA {relations[0].quoted_schema} TO {role}; "
+        )
         grant = f"GRANT SELECT ON {relations[0].quoted}{', …' if len(relations) > 1 else ''} TO {role}"
         columns = sum(len(relation.columns) for relation in relations)
         yield (
-            f"{counted(columns, 'column')} of {counted(len(relations), 'table')} in schema {clean(schema, 70)} "
-            f"can't be read, so whether tokens are in them is not known: {names}{more}. Needed: {usage}{grant}"
+            f"{counted(columns, 'column')} of {counted(len(relations), 'table')} in schema "
+            f"{clean(schema, 70)} can't be read, so whether tokens are in them is not known: {names}{more}. "
+            f"Needed: {usage}{grant}"
         )
 
 
 def _filtered(relations: Iterable[Relation]) -> Iterator[str]:
     """Where the role sees only some rows."""
-    names = [relation.place for relation in relations if relation.filtered]
+    names = [relation.place for relation in relations]
     if names:
         more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
         yield (
@@ -233,21 +239,22 @@ def _filtered(relations: Iterable[Relation]) -> Iterator[str]:
 def _large_objects(connection: Connection) -> Iterator[str]:
     number = connection.scalar(text("SELECT count(*) FROM pg_largeobject_metadata")) or 0
     if number:
-        yield f"{counted(number, 'large object')} can't be searched, so whether tokens are in them is not known."
+        yield f"{counted(number, 'large object')} can't be searched: whether tokens are in them is not known."
 
 
-_SYSTEM = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp_|toast_temp_)'"
+_SYSTEM = (
+    "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp_|toast_temp_)'"
+)
 
 _COLUMNS = text(
     f"""
     WITH RECURSIVE relations AS MATERIALIZED (
-        SELECT c.oid, c.relkind, n.nspname, c.relname, c.reltuples,
+        SELECT c.oid, c.relkind, n.nspname, c.relname,
+               greatest(c.reltuples, pg_stat_get_live_tuples(c.oid)) AS rows,
                format('%I.%I', n.nspname, c.relname) AS quoted, quote_ident(n.nspname) AS quoted_schema,
                CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::oid ELSE c.oid END AS root,
                has_schema_privilege(n.oid, 'USAGE') AS usable,
-               c.relrowsecurity AND row_security_active(c.oid) AS filtered,
-               CASE WHEN c.relkind IN ('r', 'm')
-                    THEN pg_relation_size(c.oid) / current_setting('block_size')::bigint END AS pages
+               c.relrowsecurity AND row_security_active(c.oid) AS filtered
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relispopulated AND {_SYSTEM}
               AND NOT (n.nspname = :own_schema AND c.relname = ANY (:own_tables))
@@ -272,7 +279,8 @@ _COLUMNS = text(
             OR t.oid IN ('bytea'::regtype, 'json'::regtype, 'jsonb'::regtype, 'xml'::regtype,
                          'jsonpath'::regtype, 'tsvector'::regtype))
     )
-    SELECT r.*, a.attname, quote_ident(a.attname) AS quoted_column, format_type(a.atttypid, a.atttypmod) AS type, able.spelling,
+    SELECT r.*, a.attname, quote_ident(a.attname) AS quoted_column,
+           format_type(a.atttypid, a.atttypmod) AS type, able.spelling,
            has_column_privilege(r.oid, a.attnum, 'SELECT') AS granted
     FROM relations r JOIN attributes a ON a.attrelid = r.oid JOIN able ON able.type = a.atttypid
     WHERE NOT (a.atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND a.atttypmod BETWEEN 5 AND 17)

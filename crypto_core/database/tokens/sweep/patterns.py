@@ -1,7 +1,7 @@
 """What a token looks like inside other text: in a JSON document, in hex, in a sentence.
 
-The expressions are PostgreSQL's (documentation, 9.7.3) and mean the same to Python's `re`. They know tokens by
-the same prefixes as the census, so what the census would call an envelope, the sweep finds wherever it stands.
+The expressions are PostgreSQL's (documentation, 9.7.3) and mean the same to Python's `re`. They know tokens
+by the prefixes that the census goes by, so what it would call an envelope is found wherever it stands.
 """
 
 from __future__ import annotations

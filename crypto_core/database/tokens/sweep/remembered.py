@@ -1,6 +1,6 @@
 """The last sweep of a database, kept in Keydeck's schema where that may be written, else in memory.
 
-It holds names and counts alone. A sweep by another role is good for this one too if nothing was hidden from it.
+It holds names and counts alone. A sweep by another role is good for this one if nothing was hidden from it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from crypto_core.errors import DatabaseError
 class Present:
     """What a database is now, as far as it decides whether a sweep still holds.
 
-    `shape` changes when a table or a column is added, or a table dropped. `known` are the names of columns that
-    are declared, `shown` of those that are known to hold no token; see `candidates.declared_names`.
+    `shape` changes when a table or a column is added, or a table dropped. `known` are the names of columns
+    that are declared, `shown` of those that are known to hold no token; see `candidates.declared_names`.
     """
 
     role: str
@@ -73,7 +73,7 @@ class RememberedSweeps:
             self._read_only = True
 
     def last(self, connection: Connection, present: Present, since: datetime) -> Sweep | None:
-        """Return the last sweep since then that holds for what the database is now, None where there is none."""
+        """Return the last sweep since then that holds for the database as it is now, None without one."""
         found = [self._memory] if self._memory is not None else []
         if connection.scalar(_MAY, {"privilege": "SELECT"}):
             c = swept.c

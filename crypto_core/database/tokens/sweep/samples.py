@@ -1,8 +1,9 @@
 """Reads samples in SQL: of many columns whether anything in them looks like a token, of few how much.
 
-All sampled values of a column are looked at as one text: an expression costs more to begin than to go on with.
-Tables are read many to a statement; where one fails, the others of its statement are read without it. The
-statements are text, of names as PostgreSQL itself quotes them: thousands of columns are too many to be compiled.
+All sampled values of a column are looked at as one text: an expression costs more to begin than to go on
+with. Tables are read many to a statement; where one fails, the others of its statement are read without it.
+The statements are text, of names as PostgreSQL itself quotes them: to compile thousands of columns takes
+longer than to read them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 TOGETHER = 50
 """Tables to a statement."""
 ROWS = 100
-"""Rows of a table that are looked at, in a database with many tables; half of them the first, half at random."""
+"""Rows of a table that are looked at where there are many tables: the first ones, and as many at random."""
 MOST_ROWS = 1_000
 ROWS_OF_ALL = 100_000
 """Rows of all tables together: the fewer tables, the more of each."""
@@ -31,8 +32,8 @@ CHARACTERS = 20_000
 """Characters of one value that a sample looks at."""
 CHARACTERS_AT_ONCE = 64_000_000
 """Characters of one table that a sample has in memory at once."""
-PAGE_ROWS = 40
-"""Rows to a page where PostgreSQL has no estimate."""
+UNKNOWN_PERCENT = 10.0
+"""Per cent of a table's pages that are sampled where PostgreSQL has no estimate of its rows."""
 STATEMENT_SECONDS = 5.0
 FULL_SECONDS = 900.0
 """Seconds that a table is read for where every row is looked at."""
@@ -131,7 +132,8 @@ class SampleReader:
             hits = (f"coalesce(bool_or({_looks(value)}), false)" for value in values)
         else:
             hits = (f"coalesce(string_agg({value}, E'\\n') ~ {_ANY_TOKEN}, false)" for value in values)
-        return f"SELECT {number}, ARRAY[{', '.join(hits)}] FROM {self._rows(relation, relation.columns)}"
+        rows = self._rows(relation, relation.columns)
+        return f"SELECT {number}, ARRAY[{', '.join(hits)}] FROM {rows}"  # noqa: S608  # names are quoted
 
     def count(self, relation: Relation, column: Candidate) -> Counted:
         """Count the kinds of one column's values. Raises DatabaseError."""
@@ -142,7 +144,7 @@ class SampleReader:
             *(f"value_0 ~ {_literal(pattern)}" for pattern in PATTERNS.values()),
         )
         numbers = ", ".join(f"count(*) FILTER (WHERE {hit} AND {condition})" for condition in conditions)
-        statement = f"SELECT count(*), {numbers} FROM {self._rows(relation, (column,))}"
+        statement = f"SELECT count(*), {numbers} FROM {self._rows(relation, (column,))}"  # noqa: S608
         ((rows, begins, documents, *kinds),) = self._run(statement, self._extent.seconds)
         return Counted(rows, {k: n for k, n in zip(PATTERNS, kinds, strict=True) if n}, begins, documents)
 
@@ -153,15 +155,15 @@ class SampleReader:
         values = ", ".join(
             f"{_text_of(column, characters)} AS value_{number}" for number, column in enumerate(columns)
         )
-        read = f"SELECT {values} FROM {relation.quoted}"
+        read = f"SELECT {values} FROM {relation.quoted}"  # noqa: S608  # names are quoted
         if extent.rows is None:
             return f"({read}) AS looked_at"
-        few = relation.pages * _rows_a_page(relation) <= extent.rows and not relation.partitioned
-        if few or relation.foreign:
+        if relation.foreign or 0 < relation.rows <= extent.rows:
             return f"({read} LIMIT {extent.rows}) AS looked_at"
-        half = extent.rows // 2
-        sample = f"TABLESAMPLE SYSTEM ({_percent(relation, half):.6f}) REPEATABLE ({extent.seed})"
-        return f"(({read} LIMIT {half}) UNION ALL ({read} {sample} LIMIT {extent.rows})) AS looked_at"
+        sample = f"TABLESAMPLE SYSTEM ({_percent(relation, extent.rows):.6f}) REPEATABLE ({extent.seed})"
+        return (
+            f"(({read} LIMIT {extent.rows}) UNION ALL ({read} {sample} LIMIT {4 * extent.rows})) AS looked_at"
+        )
 
     def _run(self, statement: str, seconds: float) -> Sequence[Any]:
         limits = {"statement_timeout": seconds, "lock_timeout": LOCK_SECONDS}
@@ -191,19 +193,13 @@ def _text_of(column: Candidate, characters: int | None) -> str:
             value = column.quoted if characters is None else f"substr({column.quoted}, 1, {characters})"
             return f"encode({value}, 'escape')"
         case Spelling.LISTS_OF_BYTES:
-            value = f"(SELECT string_agg(encode(one, 'escape'), ' ') FROM unnest({column.quoted}) AS one)"
+            each = f"unnest({column.quoted}) AS one"
+            value = f"(SELECT string_agg(encode(one, 'escape'), ' ') FROM {each})"  # noqa: S608
         case Spelling.TEXT:
             value = f"{column.quoted}::text"
     return value if characters is None else f"left({value}, {characters})"
 
 
-def _rows_a_page(relation: Relation) -> float:
-    known = relation.rows > 0 and relation.pages > 0
-    return max(1.0, relation.rows / relation.pages) if known else PAGE_ROWS
-
-
 def _percent(relation: Relation, rows: int) -> float:
-    """Per cent of a table's pages that hold about so many rows; a partitioned table's are not known."""
-    if not relation.pages:
-        return 1.0
-    return min(100.0, max(100.0 * rows / (_rows_a_page(relation) * relation.pages), 400.0 / relation.pages))
+    """Per cent of a table's pages that hold about so many rows."""
+    return min(100.0, 100.0 * rows / relation.rows) if relation.rows > 0 else UNKNOWN_PERCENT

@@ -1,4 +1,4 @@
-"""The sweep: proves, as far as the role can see, that no other place than the declared columns holds tokens."""
+"""The sweep: shows, as far as the role can see, whether other places than the declared hold tokens."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class SweepService:
 
 
 def _counted(reader: SampleReader, relation: Relation, column: Candidate) -> Counted:
-    """What the values of a column are; no numbers where they can't be counted: that it holds tokens is known."""
+    """What the values of a column are; without numbers where they can't be counted: it holds tokens."""
     try:
         return reader.count(relation, column)
     except DatabaseUnreachableError:
@@ -171,7 +171,9 @@ def _merged(hits: Sequence[tuple[Candidate, Counted]]) -> tuple[FoundColumn, ...
     merged: dict[str, FoundColumn] = {}
     for column, counted in hits:
         before = merged.get(column.name, FoundColumn(column.name, column.type, {}, 0, 0, 0))
-        kinds = {k: before.kinds.get(k, 0) + counted.kinds.get(k, 0) for k in {**before.kinds, **counted.kinds}}
+        kinds = {
+            k: before.kinds.get(k, 0) + counted.kinds.get(k, 0) for k in {**before.kinds, **counted.kinds}
+        }
         merged[column.name] = FoundColumn(
             column.name,
             column.type,
@@ -188,7 +190,8 @@ _DETAILS = text(
     SELECT c.oid, pg_table_is_visible(c.oid) AS visible, a.attname,
            has_column_privilege(c.oid, a.attnum, 'SELECT') AS may_read,
            a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) AS whole_number,
-           a.attname ~ '(^|_)(name|provider|kind|type|url|org|org_id|user_id|team_id|tenant_id|email|created_at)$'
+           a.attname ~
+               '(^|_)(name|provider|kind|type|url|org|org_id|user_id|team_id|tenant_id|email|created_at)$'
                AS recognisable,
            a.attnotnull AND EXISTS (
                SELECT FROM pg_index i

@@ -1,0 +1,102 @@
+"""keydeck discover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from console.commands.session import json_option, services_of
+from console.printed.printing import print_gaps, print_json, print_line, print_table, utc
+from console.printed.table_entries import is_printable, table_entry
+from crypto_core.database.tokens.sweep.proposals import Proposal, propose
+from crypto_core.database.tokens.sweep.results import Sweep
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
+
+
+@click.command()
+@click.option("--full", is_flag=True, help="Look at every row instead of samples, however long that takes.")
+@json_option
+def discover(*, full: bool, as_json: bool) -> int:
+    """Look through the whole database for tokens that no inventory knows, and propose settings for them.
+
+    No value leaves the database. Exit code 1 if tokens are in columns that are not declared.
+    """
+    with services_of() as services:
+        sweep = services.sweeps.take_sweep(full=full)
+        catalogue = services.catalogue
+        hidden = [clean(reason, 1_000) for reason in catalogue.refresh().hidden]
+        proposals = propose(sweep, catalogue.declared)
+    unseen = tuple(dict.fromkeys((*hidden, *(clean(reason, 1_000) for reason in sweep.unseen))))
+    if as_json:
+        print_json(_document(sweep, proposals, unseen))
+    else:
+        _print(sweep, proposals)
+        print_gaps(unseen)
+    return 1 if sweep.found else 0
+
+
+def _print(sweep: Sweep, proposals: Sequence[Proposal]) -> None:
+    looked = "every row" if sweep.full else "samples"
+    click.echo(
+        f"Looked at {looked} of {counted(sweep.columns, 'column')} in {counted(sweep.tables, 'table')} "
+        f"besides the declared columns, {utc(sweep.taken_at)} UTC, {sweep.seconds:.1f} s."
+    )
+    if not sweep.found:
+        click.echo("No tokens were found in them.")
+    else:
+        rows = [
+            (t.place_of(c), c.type, c.words, f"{c.begins:,}", f"{c.documents:,}") for t, c in sweep.places()
+        ]
+        click.echo()
+        print_table(("column", "type", "found", "tokens as such", "in documents"), rows)
+    for proposal in proposals:
+        click.echo()
+        if proposal.entry is None:
+            print_line(f"# No entry for {proposal.table.place}:")
+        elif is_printable(proposal.entry):
+            click.echo(table_entry(proposal.entry))
+        else:
+            print_line(f"# Only with --json, a name is not printable: {proposal.table.place}")
+        for reason in proposal.left_out:
+            print_line(f"# {reason}")
+    for note in sweep.notes:
+        print_line(f"# {note}")
+
+
+def _document(sweep: Sweep, proposals: Sequence[Proposal], unseen: Sequence[str]) -> dict[str, Any]:
+    return {
+        "taken_at": sweep.taken_at.isoformat(),
+        "seconds": round(sweep.seconds, 3),
+        "full": sweep.full,
+        "tables": sweep.tables,
+        "columns": sweep.columns,
+        "undeclared": [
+            {
+                "schema": table.schema,
+                "table": table.name,
+                "column": column.name,
+                "type": column.type,
+                "kinds": dict(column.kinds),
+                "rows": column.rows,
+                "tokens_as_such": column.begins,
+                "documents": column.documents,
+            }
+            for table, column in sweep.places()
+        ],
+        "proposed": [
+            {
+                "entry": p.entry,
+                "toml": table_entry(p.entry) if p.entry else None,
+                "left_out": list(p.left_out),
+            }
+            for p in proposals
+        ],
+        "notes": [clean(note, 1_000) for note in sweep.notes],
+        "coverage": {
+            "complete": not sweep.found and not unseen,
+            "reasons": list(dict.fromkeys((*sweep.reasons, *unseen))),
+        },
+    }

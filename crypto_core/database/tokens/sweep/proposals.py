@@ -1,0 +1,101 @@
+"""What to write into the settings file for a table that was found, and what can't be described there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
+from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.envelope import PROVIDER_PREFIXES
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_TEXT = ("text", "character")
+_PROVIDERS = {
+    "gh": "github",
+    "github": "github",
+    "jira": "jira",
+    "slack": "slack",
+    "confluence": "confluence",
+}
+"""What a word in a table's name says of the provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An entry of the setting `tables`, None where there can be none, and why columns are not in it.
+
+    What the entry holds is as the database has it, to be written and not to be shown.
+    """
+
+    table: FoundTable
+    entry: dict[str, Any] | None
+    left_out: tuple[str, ...] = ()
+
+
+def propose(sweep: Sweep, declared: Iterable[TokenTable]) -> tuple[Proposal, ...]:
+    """Return what to write for each table that was found.
+
+    An entry takes the place of the built-in table of its name, so it has that one's token columns too.
+    """
+    known = {table.name: table for table in declared}
+    return tuple(_proposal(table, known.get(table.name)) for table in sweep.found)
+
+
+def _proposal(table: FoundTable, known: TokenTable | None) -> Proposal:
+    hindrance = _hindrance(table)
+    if hindrance:
+        return Proposal(table, None, (hindrance,))
+    plain = [column for column in table.columns if _is_plain(column)]
+    left_out = tuple(
+        f"{table.place_of(column)} ({column.type}) holds tokens inside its values."
+        for column in table.columns
+        if column not in plain
+    )
+    if not plain:
+        return Proposal(table, None, left_out)
+    tokens = tuple(
+        dict.fromkeys((*(known.token_columns if known else ()), *(column.name for column in plain)))
+    )
+    entry: dict[str, Any] = {
+        "name": table.name,
+        "id": known.id_column if known else table.id_column,
+        "id_kind": known.id_kind if known else table.id_kind,
+        "token_columns": list(tokens),
+        "shown": [c for c in (known.shown if known else table.beside) if c not in tokens],
+        "provider": known.provider if known else _provider(table),
+    }
+    organisation = known.organisation if known else next((c for c in table.beside if c == "org_id"), None)
+    if organisation is not None:
+        entry["organisation"] = organisation
+    return Proposal(table, entry, left_out)
+
+
+def _hindrance(table: FoundTable) -> str:
+    if table.kind not in ("table", "partitioned table"):
+        return f"{table.place} is a {table.kind}: what is written belongs where its rows come from."
+    if not table.visible:
+        return (
+            f"{table.place} is not on the role's search path, and the settings name tables without a schema."
+        )
+    if not _NAME.fullmatch(table.name):
+        return f"{table.place}: a table in the settings has a name of letters, digits and underscores."
+    if table.id_column is None:
+        return f"{table.place} has no column that names one row: it needs a primary key of one column."
+    return ""
+
+
+def _is_plain(column: FoundColumn) -> bool:
+    """True for a text column whose values are tokens, rather than documents with some in them."""
+    return column.type.startswith(_TEXT) and not column.type.endswith("[]") and column.begins > 0
+
+
+def _provider(table: FoundTable) -> str:
+    """The provider that the plaintext tokens or the table's name tell, else "other"."""
+    told = {kind for column in table.columns for kind in column.kinds if kind in PROVIDER_PREFIXES}
+    if len(told) == 1:
+        return told.pop()
+    words = re.split(r"[\W_]+", table.name.lower())
+    return next((_PROVIDERS[word] for word in words if word in _PROVIDERS), "other")
