@@ -23,10 +23,10 @@ from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 
 TOGETHER = 50
 """Tables to a statement."""
-ROWS = 100
+ROWS = 50
 """Rows of a table that are looked at where there are many tables: the first ones, and as many at random."""
 MOST_ROWS = 1_000
-ROWS_OF_ALL = 100_000
+ROWS_OF_ALL = 50_000
 """Rows of all tables together: the fewer tables, the more of each."""
 CHARACTERS = 20_000
 """Characters of one value that a sample looks at."""
