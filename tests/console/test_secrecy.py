@@ -98,6 +98,8 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
             ["settings"],
             ["doctor"],
             ["doctor", "--json"],
+            ["discover"],
+            ["discover", "--full", "--json"],
             *(["inspect", str(ref), "--json"] for ref in list(own_sandbox.world.tokens)[:20]),
         ):
             run(command)
@@ -151,7 +153,7 @@ def own_tables(sandbox: Sandbox) -> dict[str, bytes]:
     engine = open_engine(sandbox.superuser_url)
     tables = {}
     with engine.connect() as connection:
-        for name in ("journal", "envelope_backup", "key_answer"):
+        for name in ("journal", "envelope_backup", "key_answer", "sweep"):
             rows = connection.execute(text(f"SELECT t::text FROM keydeck.{name} t")).scalars()
             tables[f"table {name}"] = "\n".join(rows).encode()
     engine.dispose()
