@@ -93,7 +93,8 @@ sweep = Table(
 )
 """Looks through the whole database for tokens that no inventory knows: names and counts, see tokens.sweep.
 
-`shape` changes with the tables that there are; `complete` is True where nothing was hidden from `taken_by`.
+`shape` changes with the tables and columns that there are. `complete` is True where nothing was hidden from
+`taken_by`.
 """
 
 journal = Table(

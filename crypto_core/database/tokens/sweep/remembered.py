@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
+from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, or_, select, text
 
@@ -24,8 +25,9 @@ from crypto_core.errors import DatabaseError
 class Present:
     """What a database is now, as far as it decides whether a sweep still holds.
 
-    `shape` changes when a table or a column is added, or a table dropped. `known` are the names of columns
-    that are declared, `shown` of those that are known to hold no token; see `candidates.declared_names`.
+    `shape` changes with the names of tables and columns and the types of columns. `known` are the names of
+    columns that are declared, `shown` of those that are known to hold no token; see
+    `candidates.declared_names`.
     """
 
     role: str
@@ -72,22 +74,27 @@ class RememberedSweeps:
             # A standby, or a grant taken away: it is still good for this run.
             self._read_only = True
 
-    def last(self, connection: Connection, present: Present, since: datetime) -> Sweep | None:
-        """Return the last sweep since then that holds for the database as it is now, None without one."""
+    def last(
+        self, connection: Connection, present: Present, since: datetime, until: datetime
+    ) -> Sweep | None:
+        """Return the last sweep between two moments that holds for the database as it is; None without one.
+
+        One that can't be read, or is said to be from the future, is none.
+        """
         found = [self._memory] if self._memory is not None else []
         if connection.scalar(_MAY, {"privilege": "SELECT"}):
             c = swept.c
             statement = select(c.report).where(
-                c.taken_at >= since,
+                c.taken_at.between(since, until),
                 c.shape == present.shape,
                 or_(c.taken_by == present.role, c.complete),
             )
             rows = connection.scalars(statement.order_by(c.taken_at.desc()).limit(1))
-            found += [Sweep.from_json(report) for report in rows]
+            found += [sweep for report in rows if (sweep := _read(report)) is not None]
         good = (
             sweep
             for sweep in found
-            if sweep.taken_at >= since
+            if since <= sweep.taken_at <= until
             and sweep.shape == present.shape
             and (sweep.role == present.role or not sweep.unseen)
             # What is no longer declared was not looked at.
@@ -96,14 +103,27 @@ class RememberedSweeps:
         return max(good, key=lambda sweep: sweep.taken_at, default=None)
 
 
+def _read(report: Any) -> Sweep | None:
+    """A sweep as it was remembered; None for what isn't one, or one of another version of Keydeck."""
+    try:
+        sweep = Sweep.from_json(report)
+        return sweep if sweep.taken_at.tzinfo is not None else None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
 _PRESENT = text(
     """
-    SELECT current_user, concat_ws('/', count(*), max(c.oid::bigint), sum(c.relnatts))
-    FROM pg_class c
+    SELECT current_user,
+           concat_ws('/', count(*), sum(hashtextextended(
+               concat_ws('.', c.relnamespace, c.relname, a.attname),
+               (a.attrelid::bigint << 32) + a.atttypid::bigint)))
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
     WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't' AND c.oid >= 16384
+          AND a.attnum > 0 AND NOT a.attisdropped
     """
 )
-"""Columns that are dropped still count, so that every change adds up."""
+"""What every user's tables and columns are called, and the columns' types, in one number."""
 
 # to_regclass fails where the role may not use the schema, hence the order.
 _MAY = text(

@@ -70,7 +70,7 @@ class Sweep:
 
     `full` says that every row was looked at, else samples. `found` are the places that no inventory knew,
     `unseen` says, one sentence each, what could not be looked at; `notes` is information that hides nothing.
-    `shape` tells whether tables or columns were added since, `declared` which columns the inventories knew.
+    `shape` tells whether tables or columns have changed since, `declared` which columns the inventories knew.
     """
 
     taken_at: datetime

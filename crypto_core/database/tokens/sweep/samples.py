@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.sweep.candidates import Candidate, Relation, Spelling
 from crypto_core.database.tokens.sweep.patterns import ANY_TOKEN, BEGINS_AS_TOKEN, LEAST_OF_A_TOKEN, PATTERNS
-from crypto_core.errors import DatabaseError, DatabaseUnreachableError
+from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnreachableError
 
 TOGETHER = 50
 """Tables to a statement."""
@@ -38,6 +38,8 @@ STATEMENT_SECONDS = 5.0
 FULL_SECONDS = 900.0
 """Seconds that a table is read for where every row is looked at."""
 LOCK_SECONDS = 0.5
+UNDEFINED_TABLE = "42P01"
+"""SQLSTATE, PostgreSQL documentation, appendix A."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What was read of one table: the numbers of its columns that look like tokens; or why it wasn't."""
+    """What was read of one table: the columns that hold what looks like a token; or why it wasn't read."""
 
     relation: Relation
     hits: tuple[Candidate, ...] = ()
@@ -116,7 +118,7 @@ class SampleReader:
             raise
         except DatabaseError as error:
             if len(batch) == 1:
-                yield Read(batch[0], failure=error.message)
+                yield Read(batch[0], failure=_why(error))
             else:
                 half = len(batch) // 2
                 for part in (batch[:half], batch[half:]):
@@ -168,10 +170,21 @@ class SampleReader:
     def _run(self, statement: str, seconds: float) -> Sequence[Any]:
         limits = {"statement_timeout": seconds, "lock_timeout": LOCK_SECONDS}
         with connected(self._engine, cancelled=self._cancelled) as connection:
+            # Reading may run what owners of tables wrote: policies, casts.
+            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
             for name, limit in limits.items():
                 connection.exec_driver_sql(f"SET LOCAL {name} = {max(1, int(limit * 1_000))}")
             # Without parameters the driver leaves every character of a name as it is.
             return connection.exec_driver_sql(statement, execution_options={"no_parameters": True}).all()
+
+
+def _why(error: DatabaseError) -> str:
+    """Why a table can't be read; "" for one that is gone. PostgreSQL's own words may repeat a value."""
+    if error.sqlstate == UNDEFINED_TABLE:
+        return ""
+    if isinstance(error, DatabaseTimeoutError):
+        return "it took too long to read or was locked"
+    return f"PostgreSQL didn't read it (SQLSTATE {error.sqlstate})"
 
 
 def _literal(pattern: str) -> str:

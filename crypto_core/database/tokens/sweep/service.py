@@ -23,7 +23,7 @@ from crypto_core.errors import DatabaseError, DatabaseUnreachableError
 
 GOOD_FOR = timedelta(days=1)
 """How old a remembered sweep may be."""
-LONGEST_SECONDS = 20.0
+LONGEST_SECONDS = 10.0
 """How long samples are read for; tables that were not reached are named."""
 _FOREVER = 10.0 * 365 * 86_400
 _BESIDE = 6
@@ -60,7 +60,8 @@ class SweepService:
         """
         with connected(self._engine, cancelled=cancelled) as connection:
             present = Present.of(connection, self._catalogue.declared)
-            last = self._remembered.last(connection, present, self._clock() - GOOD_FOR)
+            now = self._clock()
+            last = self._remembered.last(connection, present, now - GOOD_FOR, now)
         return last.without(present.known) if last is not None else self.take_sweep(cancelled=cancelled)
 
     def take_sweep(self, *, full: bool = False, cancelled: Event | None = None) -> Sweep:

@@ -342,7 +342,31 @@ def test_a_table_that_fails_is_named_and_takes_nothing_else_down(
         holder.rollback()
     assert set(places(sweep)) == {"vault_items.secret_json"}
     (unseen,) = sweep.unseen
-    assert unseen.startswith("Whether tokens are in public.beside_3 is not known: The database took too long")
+    assert unseen.startswith("Whether tokens are in public.beside_3 is not known: it took too long")
+
+
+def test_what_a_table_says_when_it_is_read_is_not_repeated(services: Container, superuser: Engine) -> None:
+    run(
+        superuser,
+        "CREATE TABLE telling (id int, note text)",
+        "INSERT INTO telling VALUES (1, 'ghp_CANARYcanary0123456789')",
+        "CREATE FUNCTION tell(note text) RETURNS bool LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'here is %', note; END $$",
+        "CREATE POLICY telling ON telling USING (tell(note))",
+        "ALTER TABLE telling ENABLE ROW LEVEL SECURITY",
+        "CREATE TABLE written (id int)",
+        "CREATE TABLE writing (id int, note text)",
+        "INSERT INTO writing VALUES (1, 'x')",
+        "CREATE FUNCTION write() RETURNS bool LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO written VALUES (1); RETURN true; END $$",
+        "CREATE POLICY writing ON writing USING (write())",
+        "ALTER TABLE writing ENABLE ROW LEVEL SECURITY",
+        f"GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO {OPERATOR}",
+    )
+    said = " ".join(services.sweeps.take_sweep().unseen)
+    assert "public.telling is not known: PostgreSQL didn't read it (SQLSTATE P0001)" in said
+    assert "public.writing is not known: PostgreSQL didn't read it (SQLSTATE 25006)" in said
+    assert_tells_nothing(said)
 
 
 def test_tables_that_time_does_not_suffice_for_are_named(services: Container, vault: str) -> None:
@@ -448,7 +472,8 @@ def test_a_sweep_is_remembered_for_a_day_and_shown_with_its_age(services: Contai
 @pytest.mark.parametrize(
     "statement",
     ["CREATE TABLE public.further (id int, note text)", "ALTER TABLE gh_connection ADD COLUMN further text",
-     "DROP TABLE vault_items"],
+     "DROP TABLE vault_items", "ALTER TABLE gh_connection RENAME COLUMN refresh_token TO further",
+     "ALTER TABLE vault_items ALTER name TYPE varchar"],
 )  # fmt: skip
 def test_what_changes_the_tables_makes_a_sweep_old(
     services: Container, platform: Engine, vault: str, statement: str
@@ -495,6 +520,26 @@ def test_a_sweep_that_saw_all_serves_a_role_that_sees_less(
     limited = services.sweeps.take_sweep()
     assert limited.unseen
     assert SweepService(superuser, LiveCatalogue(superuser)).known().unseen == ()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE keydeck.sweep SET report = '{}'",
+        "UPDATE keydeck.sweep SET report = jsonb_set(report, '{found}', '[3]')",
+        """UPDATE keydeck.sweep SET taken_at = now() + interval '9 years',
+        report = report || '{"found": [], "taken_at": "2099-01-01T00:00:00+00:00"}'""",
+    ],
+    ids=["empty", "broken", "of the future"],
+)
+def test_a_remembered_sweep_that_cannot_be_is_none(
+    services: Container, superuser: Engine, vault: str, statement: str
+) -> None:
+    services.sweeps.take_sweep()
+    with superuser.begin() as connection:
+        connection.exec_driver_sql(statement)
+    known = SweepService(services.engine, services.catalogue).known()
+    assert set(places(known)) == {"vault_items.secret_json"}
 
 
 def test_without_the_schema_a_sweep_is_remembered_in_memory(environment: dict[str, str]) -> None:
