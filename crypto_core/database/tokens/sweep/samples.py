@@ -146,26 +146,32 @@ class SampleReader:
             *(f"value_0 ~ {_literal(pattern)}" for pattern in PATTERNS.values()),
         )
         numbers = ", ".join(f"count(*) FILTER (WHERE {hit} AND {condition})" for condition in conditions)
-        statement = f"SELECT count(*), {numbers} FROM {self._rows(relation, (column,))}"  # noqa: S608
-        ((rows, begins, documents, *kinds),) = self._run(statement, self._extent.seconds)
-        return Counted(rows, {k: n for k, n in zip(PATTERNS, kinds, strict=True) if n}, begins, documents)
+        rows = self._rows(relation, (column,), once=True)
+        statement = f"SELECT count(*), {numbers} FROM {rows}"  # noqa: S608  # names are quoted
+        ((number, begins, documents, *kinds),) = self._run(statement, self._extent.seconds)
+        return Counted(number, {k: n for k, n in zip(PATTERNS, kinds, strict=True) if n}, begins, documents)
 
-    def _rows(self, relation: Relation, columns: Sequence[Candidate]) -> str:
-        """The sampled rows as a subquery, whose columns value_0, value_1, … are text."""
+    def _rows(self, relation: Relation, columns: Sequence[Candidate], *, once: bool = False) -> str:
+        """The sampled rows as a subquery, whose columns value_0, value_1, … are text.
+
+        The first ones may be among those at random; `once` takes such a row once.
+        """
         extent = self._extent
         characters = extent.characters(len(columns))
         values = ", ".join(
             f"{_text_of(column, characters)} AS value_{number}" for number, column in enumerate(columns)
         )
-        read = f"SELECT {values} FROM {relation.quoted}"  # noqa: S608  # names are quoted
+        row = "tableoid AS place, ctid AS line, " if once and not relation.foreign else ""
+        read = f"SELECT {row}{values} FROM {relation.quoted}"  # noqa: S608  # names are quoted
         if extent.rows is None:
             return f"({read}) AS looked_at"
         if relation.foreign or 0 < relation.rows <= extent.rows:
             return f"({read} LIMIT {extent.rows}) AS looked_at"
         sample = f"TABLESAMPLE SYSTEM ({_percent(relation, extent.rows):.6f}) REPEATABLE ({extent.seed})"
-        return (
-            f"(({read} LIMIT {extent.rows}) UNION ALL ({read} {sample} LIMIT {4 * extent.rows})) AS looked_at"
-        )
+        both = f"({read} LIMIT {extent.rows}) UNION ALL ({read} {sample} LIMIT {4 * extent.rows})"
+        if once:
+            both = f"SELECT DISTINCT ON (place, line) * FROM ({both}) AS twice"  # noqa: S608
+        return f"({both}) AS looked_at"
 
     def _run(self, statement: str, seconds: float) -> Sequence[Any]:
         limits = {"statement_timeout": seconds, "lock_timeout": LOCK_SECONDS}

@@ -450,7 +450,7 @@ def test_a_sample_of_a_large_table_has_first_and_random_rows(
     (table,) = services.sweeps.take_sweep().found
     # The first rows alone hold none.
     assert table.columns[0].kinds["v1"] >= 1
-    assert table.columns[0].rows <= 2 * samples.MOST_ROWS
+    assert samples.MOST_ROWS <= table.columns[0].rows <= 5 * samples.MOST_ROWS
 
 
 # What is remembered.
