@@ -23,7 +23,17 @@ from screens.actions.registry import ACTIONS
 GATES = {"may_change", "agreed", "_may_write", "ReadOnlyError"}
 """What is called before anything is changed, or refuses it."""
 LOOKING = {
-    *("approvals list", "approvals show", "check", "connections", "doctor", "grants", "inspect", "status"),
+    *(
+        "approvals list",
+        "approvals show",
+        "check",
+        "connections",
+        "discover",
+        "doctor",
+        "grants",
+        "inspect",
+        "status",
+    ),
     *("events list", "events pivot", "events principal", "events show", "events token"),
     *(
         "events watch",
