@@ -114,10 +114,8 @@ class PostureService:
             self.write_key,
             next(iter(writing), None),
             guards=_guards(status) if status is not None else (),
+            sweep=status.sweep if status is not None else None,
         )
-        sweep = status.sweep if status is not None else None
-        written = next(iter(writing), None)
-        estate = Estate(self.clock(), self.limits, facts, self.write_key, written, sweep)
         said: list[Finding | Gap] = [*gaps, *_about_keys(estate), *self._about_trails(estate, cancelled)]
         return Posture(estate.now, *once_each(said))
 
