@@ -302,6 +302,15 @@ class DatabaseError(KeydeckError):
         return self.sqlstate[:2] in ("22", "23", "44") or self.sqlstate == "P0001"
 
 
+class ChangedByDatabaseError(DatabaseError):
+    """The database stored another value than it was given: a trigger, a rule or a type changed it."""
+
+    @property
+    def by_the_row(self) -> bool:
+        """True: another row may be stored as it is given."""
+        return True
+
+
 class DatabaseUnreachableError(DatabaseError, remedy="Check DATABASE_URL and that the server is up."):
     """No connection to the database, or it was lost."""
 

@@ -1,30 +1,69 @@
-"""Token references: `table.column:row-id` names one token, `table:row-id` every token of a row."""
+"""Token references: `table.column:row-id` names one token, `table:row-id` every token of a row.
+
+In a secrets column, whose value is a JSON document, `table.column:row-id#member` names one of its tokens and
+`table.column:row-id` all of them.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.text.cleaning import clean
 
+SECRETS_COLUMNS = frozenset({("connectors", "secret_json"), ("mcp_servers", "secret_json")})
+"""The platform's secrets columns, by table and column."""
 SHORT = 20
 """Characters up to which no provider's token is."""
 
 _REFERENCE = re.compile(r"(?P<table>[A-Za-z_]\w*)(?:\.(?P<column>[A-Za-z_]\w*))?:(?P<row>.+)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class TokenRef:
-    """One token. `row_id` is the id as text, whatever its type in the table."""
+    """One token. `row_id` is the id as text, whatever its type in the table.
+
+    `member` is the name of a token in a secrets column, None in any other column and for all of a row's.
+    """
 
     table: str
     column: str
     row_id: str
+    member: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What tells the token from the others of its column: the row id, with `#` and the member behind it.
+
+        There a `#` of the row id itself is written `%23`, and a `%` is `%25`.
+        """
+        if self.member is None:
+            return self.row_id
+        return f"{self.row_id.replace('%', '%25').replace('#', '%23')}#{self.member}"
+
+    @property
+    def row(self) -> TokenRef:
+        """The same without its member: in a secrets column all tokens of the row."""
+        return self if self.member is None else replace(self, member=None)
+
+    def __lt__(self, other: TokenRef) -> bool:
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[str, str, str, bool, str]:
+        return (self.table, self.column, self.row_id, self.member is not None, self.member or "")
 
     def __str__(self) -> str:
-        """The reference as typed and shown, row id cleaned of control characters."""
-        return f"{self.table}.{self.column}:{clean(self.row_id, 200)}"
+        """The reference as typed and shown, row id and member cleaned of control characters."""
+        return f"{self.table}.{self.column}:{clean(self.identity, 200)}"
+
+
+def token_ref(table: str, column: str, identity: str) -> TokenRef:
+    """Return the token of a secrets column with this `TokenRef.identity`; without `#` all of the row's."""
+    row_id, parted, member = identity.partition("#")
+    row_id = row_id.replace("%23", "#").replace("%25", "%")
+    return TokenRef(table, column, row_id, member if parted else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +78,23 @@ class RowRef:
 
 
 def parse_reference(text: str) -> TokenRef | RowRef:
-    """Return the reference that `text` names. Raises InvalidReferenceError if it is neither form."""
+    """Return the reference that `text` names. Raises InvalidReferenceError if it is neither form.
+
+    Of the secrets columns only the platform's are known here; of others all behind the colon is taken for the
+    row id, which the catalogue tells apart.
+    """
     match = _REFERENCE.fullmatch(text)
     if not match:
         # Whoever pastes a token here must not find it in an error; none is short or has a colon.
         shown = f": {clean(text, 80)!r}" if ":" in text or len(text) <= SHORT else ""
         raise InvalidReferenceError(
             f"Not a token reference{shown}.",
-            remedy="Write table.column:row-id, such as gh_connection.access_token:gh-42, or table:row-id.",
+            remedy="Write table.column:row-id, such as gh_connection.access_token:gh-42, or table:row-id; in "
+            "a secrets column table.column:row-id#member.",
         )
+    place = (match["table"], match["column"])
+    if place in SECRETS_COLUMNS:
+        return token_ref(*place, match["row"])
     if match["column"]:
-        return TokenRef(match["table"], match["column"], match["row"])
+        return TokenRef(*place, match["row"])
     return RowRef(match["table"], match["row"])

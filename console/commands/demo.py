@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox
 
 GAMES = ("key-compromise", "token-leak", "insider", "ransom-disable")
+_SECRETS = 20
+"""So many connections the sandbox has for each connector and MCP server, whose secrets are in one column."""
 _LIST = "list"
 
 
@@ -82,7 +84,8 @@ def demo(
         raise click.UsageError("A game day needs changes: leave --read-only out.")
     with terminate_on_signal():
         say(f"Starting the sandbox with {connections:,} connections …")
-        with Sandbox.start(connections=connections, seed=seed) as sandbox:
+        secrets = connections // _SECRETS if scenario is None else 0
+        with Sandbox.start(connections=connections, secrets=secrets, seed=seed) as sandbox:
             # boto3 reads its settings from the process's environment.
             environment = sandbox.environment()
             os.environ.clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -21,7 +22,7 @@ from console.sandbox.endpoint import EndpointControl
 from console.sandbox.endpoint import MadeDataKey as IssuedKey
 from console.sandbox.platform import metadata
 from console.sandbox.provider_tokens import issue
-from console.sandbox.rows import ORGANISATIONS, PlannedRow, PlannedToken, plan_rows, sizes
+from console.sandbox.rows import ORGANISATIONS, PlannedRow, PlannedToken, plan_rows, secret_sizes, sizes
 from console.sandbox.timeline import Era
 from console.sandbox.world import GeneratedToken, World, WorldKey
 from crypto_core.envelope import DEV_KEY, EnvelopeV1, Format, serialise
@@ -40,21 +41,28 @@ def generate(
     old: WorldKey,
     now: datetime,
     connections: int = 2000,
+    secrets: int = 0,
     seed: int = 7,
 ) -> World:
     """Fill the empty tables; `engine` connects as their owner, the keys are those of `create_keys`.
 
+    `secrets` is the number of rows in tables with a secrets column.
     Returns what was made. Raises ValueError for fewer than 20 connections.
     """
-    rows = plan_rows(connections, seed, now)
+    rows = plan_rows(connections, seed, now, secrets=secrets)
     sealer = _Sealer(control, seed, current, old, rows)
     tokens: dict[TokenRef, GeneratedToken] = {}
     values: dict[str, list[dict[str, str | None]]] = {}
     for row in rows:
         fields = {"id": row.row_id, **row.values}
+        document: dict[str, str] = {}
         for token in row.tokens:
-            ref = TokenRef(row.table, token.column, row.row_id)
-            fields[token.column], tokens[ref] = sealer.store(ref, token, row)
+            ref = TokenRef(row.table, token.column, row.row_id, token.member)
+            value, tokens[ref] = sealer.store(ref, token, row)
+            if token.member is not None:
+                document[token.member] = value
+                value = r"\x" + json.dumps(document).encode().hex()
+            fields[token.column] = value
         values.setdefault(row.table, []).append(fields)
     _insert(engine, values)
     return World(
@@ -62,7 +70,7 @@ def generate(
         now=now,
         current_key=current,
         old_key=old,
-        rows=sizes(connections),
+        rows=sizes(connections) | {name: size for name, size in secret_sizes(secrets).items() if secrets},
         tokens=tokens,
         organisations=ORGANISATIONS,
     )

@@ -1,10 +1,22 @@
-"""The platform's four tables, as its own migrations make them. Only the sandbox creates them."""
+"""The platform's six tables, as its own migrations make them. Only the sandbox creates them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Engine, Identity, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Engine,
+    Identity,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
 from sqlalchemy.types import TypeEngine
 
 metadata = MetaData()
@@ -14,12 +26,13 @@ _MOMENT = DateTime(timezone=True)
 _TYPES: dict[str, TypeEngine[Any]] = {
     "installation_id": BigInteger(),
     "scopes": JSON(),
+    "secret_json": LargeBinary(),
     "expires_at": _MOMENT,
     "created_at": _MOMENT,
     "updated_at": _MOMENT,
 }
 """Of the columns that hold no text."""
-_NULLABLE = frozenset({"refresh_token", "installation_id", "expires_at"})
+_NULLABLE = frozenset({"refresh_token", "installation_id", "expires_at", "secret_json"})
 
 
 def _table(name: str, key: Column[Any], *columns: str) -> Table:
@@ -48,6 +61,16 @@ confluence_connection = _table(
     "confluence_connection",
     Column("id", Integer, Identity(), primary_key=True),
     *("org_id", "base_url", "email", "access_token", "created_at", "updated_at"),
+)
+connectors = _table(
+    "connectors",
+    Column("id", Integer, Identity(), primary_key=True),
+    *("user_id", "provider", "name", "secret_json", "created_at"),
+)
+mcp_servers = _table(
+    "mcp_servers",
+    Column("id", Integer, Identity(), primary_key=True),
+    *("name", "url", "user_id", "org_id", "auth_type", "secret_json", "created_at"),
 )
 
 

@@ -31,6 +31,7 @@ class Style(StrEnum):
     ATLASSIAN_REFRESH = "atlassian refresh"
     ATLASSIAN_API = "atlassian api"
     SLACK_BOT = "xoxb"
+    CLIENT_SECRET = "client secret"  # noqa: S105 - a name of a kind
 
 
 def issue(style: Style, seed: int, reference: str) -> str:
@@ -50,6 +51,8 @@ def issue(style: Style, seed: int, reference: str) -> str:
         case Style.SLACK_BOT:
             digits = f"{draw.text(12, _DIGITS)}-{draw.text(13, _DIGITS)}"
             return f"{style}-{digits}-{MARKER}{draw.text(13, _ALPHANUMERIC)}"
+        case Style.CLIENT_SECRET:
+            return f"{MARKER}{draw.text(32, _ALPHANUMERIC)}"
 
 
 class _Draw:

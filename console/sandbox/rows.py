@@ -45,12 +45,16 @@ _REFRESH_EVERY = {"gh_connection": 4, "jira_connection": 4}
 
 @dataclass(frozen=True, slots=True)
 class PlannedToken:
-    """A token to be made: its column, what the provider issued, and how it is to be stored."""
+    """A token to be made: its column, what the provider issued, and how it is to be stored.
+
+    `member` is its name in a secrets column's document.
+    """
 
     column: str
     style: Style
     format: Format
     corruption: Corruption | None = None
+    member: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +89,22 @@ def sizes(connections: int) -> dict[str, int]:
     }
 
 
-def plan_rows(connections: int, seed: int, now: datetime) -> list[PlannedRow]:
+def secret_sizes(secrets: int) -> dict[str, int]:
+    """Return the number of rows of each table with a secrets column: two thirds are connectors."""
+    connectors = secrets * 2 // 3
+    return {"connectors": connectors, "mcp_servers": secrets - connectors}
+
+
+def plan_rows(connections: int, seed: int, now: datetime, *, secrets: int = 0) -> list[PlannedRow]:
     """Return all rows, table by table, ids rising with the time they were made.
 
-    Raises ValueError for fewer than `MIN_CONNECTIONS`.
+    `secrets` is the number of rows in tables with a secrets column. Raises ValueError for fewer connections
+    than `MIN_CONNECTIONS`.
     """
     if connections < MIN_CONNECTIONS:
         raise ValueError(f"{connections} connections: at least {MIN_CONNECTIONS} are needed.")
     rows = []
-    for table, size in sizes(connections).items():
+    for table, size in (sizes(connections) | secret_sizes(secrets)).items():
         draw = random.Random(f"{seed}/{table}")  # noqa: S311  made-up data, nothing secret
         drafts = sorted(_drafts(table, size, draw, now), key=lambda draft: draft.sealed_at)
         rows += [_ROW_OF[table](number, draft, draw) for number, draft in enumerate(drafts, start=1)]
@@ -101,7 +112,7 @@ def plan_rows(connections: int, seed: int, now: datetime) -> list[PlannedRow]:
 
 
 def _drafts(table: str, size: int, draw: random.Random, now: datetime) -> list[_Draft]:
-    corrupt = _CORRUPT[table]
+    corrupt = _CORRUPT.get(table, ())
     rest = size - len(corrupt)
     plaintext = round(rest * _PLAINTEXT_SHARE.get(table, 0.0))
     dev = max(1, round(size * _DEV_SHARE[table])) if table in _DEV_SHARE else 0
@@ -193,7 +204,53 @@ def _confluence(number: int, draft: _Draft, draw: random.Random) -> PlannedRow:
     return PlannedRow("confluence_connection", str(number), draft.era, draft.sealed_at, (token,), values)
 
 
+_CONNECTORS: dict[str, tuple[tuple[str, Style], ...]] = {
+    "slack": (("bot_token", Style.SLACK_BOT), ("signing_secret", Style.CLIENT_SECRET)),
+    "github": (("token", Style.GITHUB_PERSONAL),),
+    "jira": (("api_token", Style.ATLASSIAN_API),),
+    "teams": (("client_secret", Style.CLIENT_SECRET), ("refresh_token", Style.CLIENT_SECRET)),
+    "zoom": (("client_secret", Style.CLIENT_SECRET), ("webhook_secret", Style.CLIENT_SECRET)),
+}
+"""What a connector of each provider keeps in its document."""
+
+
+def _connector(number: int, draft: _Draft, draw: random.Random) -> PlannedRow:
+    provider = draw.choice(tuple(_CONNECTORS))
+    values: dict[str, str | None] = {
+        "user_id": _user(draw),
+        "provider": provider,
+        "name": f"{provider}-{number}",
+        "created_at": draft.sealed_at.isoformat(),
+    }
+    tokens = tuple(
+        PlannedToken("secret_json", style, draft.format, draft.corruption, member)
+        for member, style in _CONNECTORS[provider]
+    )
+    return PlannedRow("connectors", str(number), draft.era, draft.sealed_at, tokens, values)
+
+
+def _mcp_server(number: int, draft: _Draft, draw: random.Random) -> PlannedRow:
+    org = _organisation(draw)
+    kind = draw.choice(("bearer", "oauth"))
+    members = ("token",) if kind == "bearer" else ("client_secret", "refresh_token")
+    values: dict[str, str | None] = {
+        "name": f"mcp-{number}",
+        "url": f"https://mcp.{org.removeprefix('org-')}.example/sse",
+        "user_id": _user(draw),
+        "org_id": org,
+        "auth_type": kind,
+        "created_at": draft.sealed_at.isoformat(),
+    }
+    tokens = tuple(
+        PlannedToken("secret_json", Style.CLIENT_SECRET, draft.format, draft.corruption, member)
+        for member in members
+    )
+    return PlannedRow("mcp_servers", str(number), draft.era, draft.sealed_at, tokens, values)
+
+
 _ROW_OF = {
+    "connectors": _connector,
+    "mcp_servers": _mcp_server,
     "gh_connection": _github,
     "jira_connection": _jira,
     "slack_connection": _slack,

@@ -45,6 +45,7 @@ class Sandbox:
         cls,
         *,
         connections: int = 2000,
+        secrets: int = 0,
         seed: int = 7,
         region: str = "eu-west-1",
         data: bool = True,
@@ -53,8 +54,9 @@ class Sandbox:
         """Start everything and wait until it answers; leftovers of killed sandboxes are removed first.
 
         Without `data` the tables are empty and there is no KMS key. `now` is the time to which all generated
-        dates are counted back. Raises PostgresError, FolderError, EndpointStartError, and ValueError for
-        fewer than 20 connections; then nothing is left of what had been started.
+        dates are counted back, `secrets` the number of rows with a secrets column. Raises PostgresError,
+        FolderError, EndpointStartError, and ValueError for fewer than 20 connections; then nothing is left of
+        what had been started.
         """
         remove_leftovers()
         parts = ExitStack()
@@ -65,7 +67,7 @@ class Sandbox:
             endpoint = parts.enter_context(EndpointProcess(region, seed=seed))
             postgres = parts.enter_context(Postgres.start(folder.path))
             sandbox = cls(folder.path, postgres, endpoint, parts)
-            sandbox._fill(connections, seed, now or datetime.now(UTC), data=data)
+            sandbox._fill(connections, secrets, seed, now or datetime.now(UTC), data=data)
         except BaseException:  # raised again; nothing started is left behind
             with undisturbed():
                 parts.close()
@@ -168,7 +170,7 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _fill(self, connections: int, seed: int, now: datetime, *, data: bool) -> None:
+    def _fill(self, connections: int, secrets: int, seed: int, now: datetime, *, data: bool) -> None:
         engine = open_engine(self.platform_database_url)
         try:
             create_tables(engine)
@@ -182,7 +184,14 @@ class Sandbox:
             )
             current, old = create_keys(self.client("kms", access_keys.DEPLOYMENT), self.control, now)
             self._world = generate(
-                self.control, engine, current=current, old=old, now=now, connections=connections, seed=seed
+                self.control,
+                engine,
+                current=current,
+                old=old,
+                now=now,
+                connections=connections,
+                secrets=secrets,
+                seed=seed,
             )
             record_traffic(self.control, self._world)
         finally:

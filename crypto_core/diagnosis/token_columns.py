@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Engine
 
+from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue, read_catalogue
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.database.tokens.write_obstacles import write_obstacles
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.errors import KeydeckError
 from crypto_core.text.counting import counted
@@ -36,6 +38,8 @@ def token_columns(
         yield Topic(area, str(unreadable.column)).failed(said, f"{unreadable.grant};")
     for column in catalogue.columns:
         yield _column(Topic(area, str(column)), catalogue.unwritable.get(column), read_only)
+    if not read_only:
+        yield from _obstacles(engine, catalogue, area)
     for table in catalogue.tables:
         yield Topic(area, f"{table.name}.{table.id_column}").ok("Names one row.")
     yield from _ambiguous(engine, catalogue, area)
@@ -74,6 +78,23 @@ def _column(column: Topic, grant: str | None, read_only: bool) -> Check:
         return column.ok("May be read; read only, Keydeck needs no more.")
     said = "May be read, not written: its tokens can't be encrypted, re-encrypted or rewrapped."
     return column.warning(said, f"{grant};")
+
+
+def _obstacles(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Check]:
+    """A check for each column whose tokens the database may change or refuse when they are written."""
+    try:
+        with connected(engine) as connection:
+            found = {column: write_obstacles(connection, column) for column in catalogue.columns}
+    except KeydeckError as error:
+        yield Topic(area, "triggers").unknown_by(error)
+        return
+    for column, obstacles in found.items():
+        if obstacles:
+            said = "; ".join(obstacles)
+            yield Topic(area, f"{column}, when written").warning(
+                f"{said[0].upper()}{said[1:]}.",
+                "Whatever changes an envelope there loses the token: let it leave the column as it is.",
+            )
 
 
 def _ambiguous(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Check]:

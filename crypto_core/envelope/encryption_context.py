@@ -19,23 +19,27 @@ from crypto_core.references import TokenRef
 
 EncryptionContext = Mapping[str, str]
 
-TABLE, COLUMN, ROW_ID = "keydeck:table", "keydeck:column", "keydeck:id"
+TABLE, COLUMN, ROW_ID, MEMBER = "keydeck:table", "keydeck:column", "keydeck:id", "keydeck:member"
 
 MAX_NAME_BYTES = 63
 """PostgreSQL cuts longer identifiers (NAMEDATALEN)."""
 MAX_ROW_ID_BYTES = 1_024
-"""Far below what KMS takes; a longer id is no identifier."""
+"""Far below what KMS takes; a longer id is no identifier. A member's name is as long at most."""
 
 
 def encryption_context(ref: TokenRef) -> dict[str, str]:
-    """Return the context of one token: its table, column and row id.
+    """Return the context of one token: its table, column and row id, in a secrets column its member too.
 
     Raises InvalidReferenceError for an empty part, one that is too long, or one that is no UTF-8 text.
     """
     _bounded(ref, "table", ref.table, MAX_NAME_BYTES)
     _bounded(ref, "column", ref.column, MAX_NAME_BYTES)
     _bounded(ref, "row id", ref.row_id, MAX_ROW_ID_BYTES)
-    return {TABLE: ref.table, COLUMN: ref.column, ROW_ID: ref.row_id}
+    context = {TABLE: ref.table, COLUMN: ref.column, ROW_ID: ref.row_id}
+    if ref.member is not None:
+        _bounded(ref, "member", ref.member, MAX_ROW_ID_BYTES)
+        context[MEMBER] = ref.member
+    return context
 
 
 def encode(context: EncryptionContext) -> bytes:

@@ -65,7 +65,7 @@ class ManyFiltered:
             own = (
                 ref for ref in self.selection.except_for if one.column == TokenColumn(ref.table, ref.column)
             )
-            yield replace(one, but=tuple(ref.row_id for ref in own))
+            yield replace(one, but=tuple(ref.identity for ref in own))
 
     def left(self, formats: frozenset[Format], target_arn: str, *, envelopes: bool) -> Iterator[Picked]:
         """Give those that are still to be written: of `envelopes`, those known to be under another key."""

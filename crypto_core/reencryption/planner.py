@@ -7,7 +7,7 @@ ends the reading, so that KMS is asked nothing about a plan that can't be.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from threading import Event
 
@@ -19,6 +19,8 @@ from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import take_census
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
+from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.database.tokens.write_obstacles import write_obstacles
 from crypto_core.envelope import Format, version_of
 from crypto_core.errors import InvalidReferenceError, KmsAccessDeniedError, KmsError
 from crypto_core.key_names import parse_key_name
@@ -112,6 +114,7 @@ class Planner:
             sources = self._sources(page, resolved.source_key_arn)
             found = self._permissions(verb, key.arn, sources, page[0].ref)
             doubts = check_permissions(found, key.arn, sources=len(sources))
+            doubts += tuple(self._obstacles(tally))
         return build_plan(
             verb,
             selection,
@@ -214,9 +217,8 @@ class Planner:
         for one in self.filtered(selection).picked(verb.formats):
             with connected(self.catalogue.engine) as connection:
                 ids = connection.scalars(one.ids.limit(SAMPLES + len(one.but))).all()
-            refs = [
-                TokenRef(one.column.table, one.column.column, str(i)) for i in ids if str(i) not in one.but
-            ]
+            table = self.catalogue().table(one.column.table)
+            refs = [table.ref(one.column.column, str(i)) for i in ids if str(i) not in one.but]
             if refs:
                 return self.store.read_many(refs[:SAMPLES])
         return []
@@ -246,6 +248,17 @@ class Planner:
         if probe.answer is not None:
             return probe.answer.key_arn or ""
         return probe.failure.key if probe.failure is not None else ""
+
+    def _obstacles(self, tally: Mapping[str, Mapping[Format, int]]) -> Iterator[str]:
+        """What the database may do to the tokens when they are written, a warning for each column."""
+        with connected(self.catalogue.engine) as connection:
+            for name in tally:
+                table, _, column = name.partition(".")
+                if found := write_obstacles(connection, TokenColumn(table, column)):
+                    yield (
+                        f"{name}: {'; '.join(found)}. Each token is compared as it is stored, and left as it "
+                        "was where the database changed or refused it."
+                    )
 
     def _permissions(
         self, verb: Verb, target_arn: str, sources: Mapping[str, WrappedSample | None], first: TokenRef

@@ -24,6 +24,7 @@ from crypto_core.database.tokens.attribution_cache import AttributionCache, Know
 from crypto_core.database.tokens.store import Replacement, StoredToken, TokenScope, TokenStore
 from crypto_core.envelope import DEV_KEY, Format
 from crypto_core.errors import (
+    ChangedByDatabaseError,
     CredentialsError,
     DatabaseError,
     EnvelopeError,
@@ -276,7 +277,7 @@ class _PlanRun:
             return self._swap_in(sealed), {}
         except DatabaseError as error:
             # Only what the statement itself met with; a lost connection or a missing grant ends the run.
-            if type(error) is not DatabaseError:
+            if type(error) not in (DatabaseError, ChangedByDatabaseError):
                 raise
             if len(sealed) == 1:
                 return set(), dict.fromkeys(sealed, error.message)

@@ -57,7 +57,7 @@ _MATERIAL = re.compile(r"[0-9a-f]{64}")
 _ASSUMED = re.compile(
     r"arn:(?P<partition>[a-z0-9-]+):sts::(?P<account>[0-9]{12}):assumed-role/(?P<role>[^/]+)"
 )
-_CONTEXT = ("keydeck:table", "keydeck:column", "keydeck:id")
+_CONTEXT = ("keydeck:table", "keydeck:column", "keydeck:id", "keydeck:member")
 
 _REQUEST_KEYS = ("sourceKeyId", "keyId", "targetKeyId", "destinationKeyId", "primaryKeyId", "replicaKeyId")
 _RESPONSE_KEYS = ("keyId", "keyArn")
@@ -420,5 +420,5 @@ def _context(request: dict[str, Any]) -> dict[str, CleanText]:
 
 
 def _token(context: Mapping[str, str]) -> TokenRef | None:
-    table, column, row = (context.get(name, "") for name in _CONTEXT)
-    return TokenRef(table, column, row) if table and column and row else None
+    table, column, row, member = map(context.get, _CONTEXT)
+    return TokenRef(table, column, row, member) if table and column and row else None

@@ -38,7 +38,7 @@ def written_by_keydeck(
 
 
 def _replaced(engine: Engine, refs: Collection[TokenRef]) -> frozenset[TokenRef]:
-    names = {(f"{ref.table}.{ref.column}", ref.row_id): ref for ref in refs}
+    names = {(f"{ref.table}.{ref.column}", ref.identity): ref for ref in refs}
     c = envelope_backup.c
     found = select(c.token_column, c.row_id).distinct().where(tuple_(c.token_column, c.row_id).in_(names))
     return frozenset(names[column, row_id] for column, row_id in _rows(engine, found))

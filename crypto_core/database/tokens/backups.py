@@ -51,7 +51,9 @@ def replaced(engine: Engine, ref: TokenRef) -> tuple[Replaced, ...]:
     b = envelope_backup.c
     kept = (
         select(format_of(b.envelope), b.key_arn, b.key_material_id, b.replaced_at)
-        .where(b.token_column == f"{ref.table}.{ref.column}", b.row_id == ref.row_id, b.envelope.is_not(None))
+        .where(
+            b.token_column == f"{ref.table}.{ref.column}", b.row_id == ref.identity, b.envelope.is_not(None)
+        )
         .order_by(b.replaced_at.desc())
         .limit(_MOST)
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Engine, text
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import VERSION_NUMBER
 from crypto_core.database.tokens.hidden_rows import hidden_rows
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenColumn, TokenTable
 from crypto_core.errors import InvalidReferenceError
@@ -84,10 +85,18 @@ class Catalogue:
         )
 
     def references(self, reference: TokenRef | RowRef) -> tuple[TokenRef, ...]:
-        """Return the token references that `reference` means. Raises InvalidReferenceError."""
+        """Return the token references that `reference` means. Raises InvalidReferenceError.
+
+        One without a member in a secrets column means all of the row's there.
+        """
         if not _storable(reference.row_id):
             raise InvalidReferenceError(f"{reference}: no row id holds such characters.")
         table = self.table(reference.table)
+        if isinstance(reference, TokenRef) and reference.column in table.documents:
+            if reference.member is None:
+                reference = table.ref(reference.column, reference.row_id)
+        elif isinstance(reference, TokenRef) and reference.member is not None:
+            reference = TokenRef(reference.table, reference.column, reference.identity)
         if table.id_kind == "integer" and not _is_integer(reference.row_id):
             raise InvalidReferenceError(
                 f"{reference}: the ids of {table.name} are whole numbers.", remedy="Check the reference."
@@ -133,6 +142,7 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
     declared = {t.name: t for t in tables}.values()
     with connected(engine) as connection:
         hidden = hidden_rows(connection, declared)
+        tests_json = int(connection.scalar(VERSION_NUMBER) or 0) >= JSON_TESTS
         for table in declared:
             found = {row.attname: row for row in connection.execute(_COLUMNS, {"table": table.name}).all()}
             present = [c for c in table.token_columns if c in found]
@@ -160,12 +170,16 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                         shown=shown,
                         organisation=table.organisation if table.organisation in shown else None,
                         created=dated[0] if dated else None,
-                        types=frozenset((c, found[c].type_name) for c in (table.id_column, *shown)),
+                        types=frozenset((c, found[c].type_name) for c in (table.id_column, *may, *shown)),
+                        tests_json=tests_json,
                         required=frozenset(c for c in shown if found[c].required),
                     )
                 )
     return Catalogue(tuple(readable), tuple(unreadable), unwritable, tuple(unidentified), hidden)
 
+
+JSON_TESTS = 160_000
+"""PostgreSQL tests a text for JSON from this version on."""
 
 _COLUMNS = text(
     """

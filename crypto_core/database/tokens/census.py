@@ -19,11 +19,10 @@ from crypto_core.database.tokens.expressions import (
     edk_prefix_of_head,
     format_of,
     head_of,
-    id_text,
     is_envelope,
     mark_of,
-    table_of,
 )
+from crypto_core.database.tokens.token_source import token_source
 from crypto_core.envelope import Format
 from crypto_core.references import TokenRef
 
@@ -66,13 +65,11 @@ def take_census(
     parts = []
     for table in current.tables:
         for column in table.token_columns:
-            source = table_of(table)
-            stored = source.c[column]
+            source = token_source(table, column)
+            stored = source.stored
             tokens = apart(
                 select(
-                    _told_by(stored).label("head"),
-                    id_text(table, source).label("row_id"),
-                    stored.label("stored"),
+                    _told_by(stored).label("head"), source.id_text.label("row_id"), stored.label("stored")
                 ).where(stored.is_not(None))
             )
             parts.append(_grouped(table.name, column, tokens, relation))
@@ -89,7 +86,7 @@ def take_census(
             wrapping=(key_arn, material) if key_arn else None,
             reason=reason,
             tokens=tokens_,
-            sample=TokenRef(table_name, column, row_id),
+            sample=current.table(table_name).ref(column, row_id),
         )
         for table_name, column, format_, prefix, asked, key_arn, material, reason, tokens_, row_id in rows
     )

@@ -125,13 +125,13 @@ class ChunkStore:
         A column is read once. Its last chunk ends at the highest id that there is now.
         """
         tokens = 0
-        for table, column, source, condition in self._store.scoped(scope):
-            identifier = source.c[table.id_column]
+        for source, condition in self._store.scoped(scope):
+            order = source.order()
             inside = (
                 select(
-                    identifier.label("id"),
-                    func.row_number().over(order_by=identifier).label("n"),
-                    func.lead(identifier).over(order_by=identifier).is_(None).label("last"),
+                    source.id.label("id"),
+                    func.row_number().over(order_by=order).label("n"),
+                    func.lead(source.id).over(order_by=order).is_(None).label("last"),
                 )
                 .where(condition)
                 .subquery()
@@ -143,7 +143,7 @@ class ChunkStore:
             )
             before = func.lag(ends.c.id).over(order_by=ends.c.n)
             counted = ends.c.n - func.coalesce(func.lag(ends.c.n).over(order_by=ends.c.n), 0)
-            new = _opened(job_id, wave, TokenColumn(table.name, column))
+            new = _opened(job_id, wave, source.of)
             told: dict[str, Any] = {name: literal(value) for name, value in new.items()}
             told |= {"after_id": before, "upto_id": ends.c.id, "expected": counted}
             tokens += _made(connection, told, select(*told.values()).order_by(ends.c.n))
@@ -155,7 +155,7 @@ class ChunkStore:
         """Make chunks of these tokens alone; returns how many they are."""
         tokens = 0
         for (table, column), group in groupby(sorted(set(refs)), key=lambda r: (r.table, r.column)):
-            ids = [ref.row_id for ref in group]
+            ids = [ref.identity for ref in group]
             new = _opened(job_id, wave, TokenColumn(table, column))
             parts = (ids[first : first + size] for first in range(0, len(ids), size))
             rows = [new | {"row_ids": part, "expected": len(part)} for part in parts]

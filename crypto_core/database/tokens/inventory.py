@@ -16,7 +16,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution, Wrapping
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
-from crypto_core.database.tokens.expressions import formats_counted, id_in
+from crypto_core.database.tokens.expressions import formats_counted
 from crypto_core.database.tokens.inventory_expressions import FIELDS, ColumnPlace, has_format, places_of
 from crypto_core.database.tokens.inventory_filter_sql import Matcher, asks_for_evidence, asks_for_keys
 from crypto_core.database.tokens.key_expressions import KeyView, unlike_their_group
@@ -24,7 +24,7 @@ from crypto_core.database.tokens.orders import ORDERS, SortKey, needs_keys
 from crypto_core.database.tokens.surveying import Surveyor, read_together, source_of
 from crypto_core.database.tokens.surveys import Surveys
 from crypto_core.database.tokens.table_scan import Position, Search, Walker
-from crypto_core.database.tokens.tables import Picked, TokenColumn
+from crypto_core.database.tokens.tables import Picked
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, RowVanishedError
 from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
@@ -152,9 +152,7 @@ class Inventory:
                 behind = bool(walker.find_positions(Search(at, falling, backwards is turned, False, 1)))
             if backwards:
                 found.reverse()
-            refs = [
-                TokenRef(places[p.number].table.name, places[p.number].column, str(p.row_id)) for p in found
-            ]
+            refs = [places[p.number].ref(p.row_id) for p in found]
             rows = self._rows(connection, refs, groups)
         cursors = [Cursor((p.kept, places[p.number].name, p.row_id, number)) for p in found]
         above, below = (more, behind) if backwards else (behind, more)
@@ -213,7 +211,7 @@ class Inventory:
         with self._matching(filter_) as (_, _, keys, matcher):
             return tuple(
                 Picked(
-                    TokenColumn(place.table.name, place.column),
+                    place.of,
                     select(place.id.label("id"))
                     .select_from(keys.joined(place.source, place.stored))
                     .where(matcher.passing(place), has_format(place.stored, formats)),
@@ -230,16 +228,16 @@ class Inventory:
             for place in self._left_by(matcher):
                 tokens = keys.joined(place.source, place.stored)
                 statement = select(place.id).select_from(tokens).where(matcher.passing(place))
-                statement = statement.order_by(place.id).limit(_REFERENCES)
+                statement = statement.order_by(*place.order()).limit(_REFERENCES)
                 after: list[Any] = []
                 while True:
                     stop_if(cancelled)
                     ids = connection.scalars(statement.where(*after)).all()
                     if ids:
-                        yield [TokenRef(place.table.name, place.column, str(i)) for i in ids]
+                        yield [place.ref(i) for i in ids]
                     if len(ids) < _REFERENCES:
                         break
-                    after = [place.id > ids[-1]]
+                    after = [place.beyond(ids[-1])]
 
     def rows(self, refs: Iterable[TokenRef]) -> tuple[InventoryRow, ...]:
         """Return those of some rows that are still there, in the order asked, as they are at one moment.
@@ -252,10 +250,10 @@ class Inventory:
 
     def row(self, ref: TokenRef) -> InventoryRow:
         """Return one row as it is now. Raises InvalidReferenceError, RowVanishedError, DatabaseError."""
-        self._catalogue().references(ref)
+        refs = self._catalogue().references(ref)
         with connected(self._engine) as connection:
             known = self._answers.by_group(connection)
-            rows = self._rows(connection, [ref], known)
+            rows = self._rows(connection, refs, known)
         if not rows:
             raise RowVanishedError(f"{ref}: there is no such row, or it holds no token.")
         return rows[0]
@@ -311,17 +309,20 @@ class Inventory:
         """What is shown of some tokens, in their order; those that are no longer there are left out."""
         read: dict[TokenRef, Any] = {}
         for place in self._places():
-            own = {r.row_id: r for r in refs if (r.table, r.column) == (place.table.name, place.column)}
+            own = [r.identity for r in refs if (r.table, r.column) == (place.table.name, place.column)]
             if own:
-                there = [place.stored.is_not(None), id_in(place.table, place.source, list(own))]
-                found = connection.execute(select(*place.columns()).where(*there))
-                read |= {own[row.row_id]: row for row in found if row.row_id in own}
+                there = [place.stored.is_not(None), place.is_one_of(own)]
+                found = connection.execute(select(*place.columns()).where(*there).order_by(*place.order()))
+                read |= {place.ref(row.row_id): row for row in found}
+        members: dict[TokenRef, list[TokenRef]] = {}
+        for ref in read:
+            members.setdefault(ref.row, []).append(ref)
         digests = {ref: bytes(row.digest) for ref, row in read.items() if row.digest is not None}
         about = self._answers.about(connection, dict.fromkeys(digests.values()))
         return tuple(
             _row(ref, read[ref], known, about.get(digests[ref]) if ref in digests else None)
-            for ref in refs
-            if ref in read
+            for wanted in refs
+            for ref in ([wanted] if wanted in read else members.get(wanted, ()))
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -27,12 +27,12 @@ from crypto_core.database.tokens.expressions import (
     digest_of,
     edk_prefix_of,
     format_of,
-    id_text,
     is_envelope,
     plaintext_provider_of,
     table_of,
 )
 from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.database.tokens.token_source import TokenSource, token_source
 from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, STORED_PREFIXES, Format
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Evidence
@@ -64,33 +64,10 @@ FIELDS |= {"ref": FIELDS["reference"], "material_id": FIELDS["material"], "state
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnPlace:
-    """One token column. `number` is its place among all, `source` its table or some rows of that."""
+class ColumnPlace(TokenSource):
+    """One token column. `number` is its place among all, `source` its tokens or some of them."""
 
     number: int
-    table: TokenTable
-    column: str
-    source: Any
-
-    @property
-    def name(self) -> str:
-        """The column as it is written: table.column."""
-        return f"{self.table.name}.{self.column}"
-
-    @property
-    def id(self) -> Any:
-        """The row's id, in its own type and order."""
-        return self.source.c[self.table.id_column]
-
-    @property
-    def id_text(self) -> Any:
-        """The row's id as text."""
-        return id_text(self.table, self.source)
-
-    @property
-    def stored(self) -> Any:
-        """The stored value; NULL is no token."""
-        return self.source.c[self.column]
 
     @property
     def organisation(self) -> Any:
@@ -136,7 +113,11 @@ class ColumnPlace:
 
     def among(self, rows: Any) -> ColumnPlace:
         """The same column of only some rows."""
-        return ColumnPlace(self.number, self.table, self.column, rows)
+        return replace(self, source=rows)
+
+    def sampled(self, percent: float) -> ColumnPlace:
+        """The same column of some per cent of its table's pages."""
+        return self.among(token_source(self.table, self.column, sampled=percent).source)
 
 
 def places_of(tables: Iterable[TokenTable]) -> tuple[ColumnPlace, ...]:
@@ -144,7 +125,10 @@ def places_of(tables: Iterable[TokenTable]) -> tuple[ColumnPlace, ...]:
     tables = tuple(tables)
     sources = {table.name: table_of(table) for table in tables}
     columns = ((table, column) for table in tables for column in table.token_columns)
-    return tuple(ColumnPlace(n, table, c, sources[table.name]) for n, (table, c) in enumerate(columns))
+    return tuple(
+        ColumnPlace(t, c, token_source(t, c).source if c in t.documents else sources[t.name], n)
+        for n, (t, c) in enumerate(columns)
+    )
 
 
 @lru_cache(maxsize=64)

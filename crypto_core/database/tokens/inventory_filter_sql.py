@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, false, func, literal, not_, or_, true
+from sqlalchemy import ColumnElement, and_, cast, false, func, literal, not_, or_, true
 from sqlalchemy import Text as SqlText
 from sqlalchemy.sql.elements import False_, True_
 
@@ -228,22 +228,33 @@ def _row_id(field: str, value: Alternative, place: ColumnPlace) -> str | None:
 
 def _is_indexed(field: str, value: Alternative, place: ColumnPlace) -> bool:
     row_id = _row_id(field, value, place)
-    if row_id is None or place.table.id_kind == "integer" or place.table.id_type == "uuid":
+    if row_id is None or place.has_members or place.table.id_kind == "integer":
+        return True
+    if place.table.id_type == "uuid":
         return True
     return bool(_spellings(row_id)) and place.table.id_type in _PLAIN
 
 
 def _is_id(text: str, place: ColumnPlace) -> ColumnElement[bool]:
+    if place.has_members:
+        # By the row alone all of its members.
+        row_id = place.ref(text).row_id
+        rows = _is_row(row_id, place)
+        return and_(rows, _is_text(place.id_text, Alternative(text, literal=True))) if "#" in text else rows
+    return _is_row(text, place)
+
+
+def _is_row(text: str, place: ColumnPlace) -> ColumnElement[bool]:
     if place.table.id_kind == "integer":
         plain = re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text)
-        return place.id == int(text) if plain and abs(int(text)) < _LARGEST else false()
+        return place.row_id == int(text) if plain and abs(int(text)) < _LARGEST else false()
     if place.table.id_type == "uuid":
-        return place.id == text if _is_uuid(text) else false()
+        return place.row_id == text if _is_uuid(text) else false()
     spellings = _spellings(text) if place.table.id_type in _PLAIN else []
     if spellings:
-        found: ColumnElement[bool] = place.id.in_(spellings)
+        found: ColumnElement[bool] = place.row_id.in_(spellings)
         return found
-    return _is_text(place.id_text, Alternative(text, literal=True))
+    return _is_text(cast(place.row_id, SqlText), Alternative(text, literal=True))
 
 
 def _is_uuid(text: str) -> bool:

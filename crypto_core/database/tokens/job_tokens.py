@@ -41,7 +41,7 @@ class UnwritableStore:
             {
                 "job_id": job_id,
                 "token_column": f"{t.ref.table}.{t.ref.column}",
-                "row_id": t.ref.row_id,
+                "row_id": t.ref.identity,
                 "kind": clean(t.kind, 100),
                 "reason": clean(t.reason, 2000),
                 "attempts": 1,

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     LargeBinary,
+    Select,
     and_,
     bindparam,
     func,
@@ -27,12 +28,14 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    text,
     true,
     update,
 )
 from sqlalchemy import Text as SqlText
+from sqlalchemy import column as sql_column
+from sqlalchemy import table as sql_table
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import NullType
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import envelope_backup
@@ -50,13 +53,23 @@ from crypto_core.database.tokens.expressions import (
     table_of,
     unnested,
 )
+from crypto_core.database.tokens.json_documents import find_member
 from crypto_core.database.tokens.key_expressions import in_groups
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
+from crypto_core.database.tokens.token_source import (
+    TokenSource,
+    document_bytes,
+    document_value,
+    token_source,
+)
+from crypto_core.database.tokens.write_obstacles import write_obstacles
 from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify
-from crypto_core.errors import RowVanishedError
+from crypto_core.errors import ChangedByDatabaseError, RowVanishedError
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +152,10 @@ class TokenStore:
         found: list[StoredToken] = []
         with connected(self._engine) as connection:
             for (table_name, column), group in groupby(ordered, key=lambda r: (r.table, r.column)):
-                table = catalogue.table(table_name)
-                source = table_of(table)
-                stored = source.c[column]
-                statement = select(id_text(table, source), stored).where(
-                    id_in(table, source, [r.row_id for r in group]), stored.is_not(None)
-                )
-                found += _tokens(table_name, column, connection.execute(statement))
+                source = token_source(catalogue.table(table_name), column)
+                wanted = source.is_one_of([r.identity for r in group])
+                statement = _read(source).where(wanted, source.stored.is_not(None))
+                found += _tokens(source, connection.execute(statement))
         return found
 
     def count(self, scope: TokenScope) -> dict[str, int]:
@@ -159,10 +169,10 @@ class TokenStore:
         """
         tallies: dict[str, dict[Format, int]] = {}
         with connected(self._engine, cancelled=cancelled) as connection:
-            for table, column, source, condition in self.scoped(scope):
-                by_format = connection.execute(formats_counted(source.c[column], source, condition))
-                if found := {Format(name): number for name, number in by_format}:
-                    tallies[f"{table.name}.{column}"] = found
+            for source, condition in self.scoped(scope):
+                counted = formats_counted(source.stored, source.source, condition)
+                if found := {Format(name): number for name, number in connection.execute(counted)}:
+                    tallies[source.name] = found
         return tallies
 
     def pages(self, scope: TokenScope, *, size: int = 500) -> Iterator[list[StoredToken]]:
@@ -171,75 +181,66 @@ class TokenStore:
         Each page is a statement of its own: what changed since the last one is seen as it is now. A pass ends
         at the highest id that a column had at its beginning, so it ends while others go on inserting.
         """
-        for table, column, source, condition in self.scoped(scope):
-            # The id itself, in its own order, so that the primary key's index serves.
-            identifier = source.c[table.id_column]
+        for source, condition in self.scoped(scope):
+            # In the order of the id itself, so that the primary key's index serves.
             if scope.references is not None:
                 with connected(self._engine) as connection:
-                    statement = select(id_text(table, source)).where(condition).order_by(identifier)
-                    ids = connection.scalars(statement).all()
-                refs = [TokenRef(table.name, column, row_id) for row_id in ids]
+                    statement = select(source.id_text).where(condition).order_by(*source.order())
+                    refs = [source.ref(identity) for identity in connection.scalars(statement)]
                 yield from self._listed(scope, refs, size)
                 continue
             # Not max(): uuid has none.
-            highest = select(id_text(table, source)).where(identifier.is_not(None))
+            highest = select(source.id_text).where(source.row_id.is_not(None))
             with connected(self._engine) as connection:
-                last = connection.scalar(highest.order_by(identifier.desc()).limit(1))
+                last = connection.scalar(highest.order_by(*source.order(backwards=True)).limit(1))
             after: str | None = None
             while last is not None and after != last:
-                found = self._behind(table, column, source, condition, after, last, size)
+                found = self._behind(source, condition, after, last, size)
                 if found:
                     yield found
                 if len(found) < size:
                     break
-                after = found[-1].ref.row_id
+                after = found[-1].ref.identity
 
     def _listed(self, scope: TokenScope, refs: Sequence[TokenRef], size: int) -> Iterator[list[StoredToken]]:
         """Pages of references of one column, each asking for its own alone."""
         for first in range(0, len(refs), size):
             some = replace(scope, references=tuple(refs[first : first + size]))
-            for table, column, source, condition in self.scoped(some):
-                statement = select(id_text(table, source), source.c[column]).where(condition)
+            for source, condition in self.scoped(some):
+                statement = _read(source).where(condition)
                 with connected(self._engine) as connection:
-                    rows = connection.execute(statement.order_by(source.c[table.id_column])).all()
+                    rows = connection.execute(statement.order_by(*source.order())).all()
                 if rows:
-                    yield _tokens(table.name, column, rows)
+                    yield _tokens(source, rows)
 
     def page(
         self, scope: TokenScope, of: TokenColumn, after: str | None, upto: str | None, *, size: int
     ) -> list[StoredToken]:
         """Return the first tokens of one column behind one id and up to another, as far as in the scope.
 
-        Ids are as PostgreSQL writes them, and it alone compares them.
+        Ids are as PostgreSQL writes them (see TokenRef.identity), and it alone compares them.
         """
-        for table, column, source, condition in self.scoped(scope, of=of):
-            return self._behind(table, column, source, condition, after, upto, size)
+        for source, condition in self.scoped(scope, of=of):
+            return self._behind(source, condition, after, upto, size)
         return []
 
     def _behind(
         self,
-        table: TokenTable,
-        column: str,
-        source: Any,
+        source: TokenSource,
         condition: ColumnElement[bool],
         after: str | None,
         upto: str | None,
         size: int,
     ) -> list[StoredToken]:
-        identifier = source.c[table.id_column]
-        bounds = []
-        if after is not None:
-            bounds.append(identifier > bindparam("after", after, NullType(), unique=True))
-        if upto is not None:
-            bounds.append(identifier <= bindparam("upto", upto, NullType(), unique=True))
-        statement = select(id_text(table, source), source.c[column]).where(condition, *bounds)
+        bounds = [] if after is None else [source.beyond(after)]
+        bounds += [] if upto is None else [source.beyond(upto, backwards=True, inclusive=True)]
+        statement = _read(source).where(condition, *bounds)
         with connected(self._engine) as connection:
-            rows = connection.execute(statement.order_by(identifier).limit(size))
-            return _tokens(table.name, column, rows)
+            return _tokens(source, connection.execute(statement.order_by(*source.order()).limit(size)))
 
     def among(self, scope: TokenScope, of: TokenColumn, ids: Sequence[str]) -> list[StoredToken]:
-        """Return those tokens of one column, of rows with these ids, that are in the scope now."""
-        refs = [TokenRef(of.table, of.column, row_id) for row_id in ids]
+        """Return those tokens of one column, by these ids, that are in the scope now."""
+        refs = [self._catalogue().table(of.table).ref(of.column, identity) for identity in ids]
         return next(self._listed(scope, refs, len(refs)), []) if refs else []
 
     def written_in(self, run_id: UUID, digests: Sequence[bytes]) -> frozenset[bytes]:
@@ -265,7 +266,7 @@ class TokenStore:
         Returns the references that were written; one that is missing had changed or vanished, and is left as
         it is. So is, without `wait`, one whose row another transaction holds. `within` is called in the
         transaction, before it commits, with what was written. Raises DatabaseError, in which case nothing was
-        written.
+        written; ChangedByDatabaseError where the database stored another value than it was given.
         """
         by_column: dict[tuple[str, str], list[Replacement]] = {}
         for replacement in replacements:
@@ -282,8 +283,9 @@ class TokenStore:
             for (table_name, column), all_of_it in sorted(by_column.items()):
                 table = catalogue.table(table_name)
                 group = [r for r in all_of_it if r.old.ref.row_id in locked[table_name]]
-                matched = set(_swap(connection, table, column, group)) if group else set()
-                swapped = [r for r in group if r.old.ref.row_id in matched]
+                swap = _swap_members if column in table.documents else _swap
+                matched = swap(connection, table, column, group) if group else set()
+                swapped = [r for r in group if r.old.ref.identity in matched]
                 written.update(r.old.ref for r in swapped)
                 _back_up(connection, run_id, verb, swapped)
             if within is not None:
@@ -292,25 +294,23 @@ class TokenStore:
 
     def scoped(
         self, scope: TokenScope, *, of: TokenColumn | None = None
-    ) -> Iterator[tuple[TokenTable, str, Any, ColumnElement[bool]]]:
-        """Give what a scope means in SQL: each column's table, its name, and the condition; or `of` one.
-
-        The table has its columns under `c`.
-        """
+    ) -> Iterator[tuple[TokenSource, ColumnElement[bool]]]:
+        """Give what a scope means in SQL: each column's tokens, and the condition; or of one column, `of`."""
         catalogue = self._catalogue()
         answers = self._answers.relation() if scope.key_arns or scope.unasked else None
         for table in catalogue.tables:
             for column in table.token_columns:
                 if of not in (None, TokenColumn(table.name, column)):
                     continue
-                source = table_of(table)
-                stored = source.c[column]
+                source = token_source(table, column)
+                stored = source.stored
                 conditions: list[ColumnElement[bool]] = [stored.is_not(None)]
                 if scope.references is not None:
-                    ids = [r.row_id for r in scope.references if (r.table, r.column) == (table.name, column)]
+                    own = (r for r in scope.references if (r.table, r.column) == (table.name, column))
+                    ids = [r.identity for r in own]
                     if not ids:
                         continue
-                    conditions.append(id_in(table, source, ids))
+                    conditions.append(source.is_one_of(ids))
                 if scope.formats != frozenset(Format):
                     conditions.append(format_of(stored).in_(sorted(f.value for f in scope.formats)))
                 grouped = true() if scope.edk_prefixes is None else _prefix_in(stored, scope.edk_prefixes)
@@ -318,13 +318,13 @@ class TokenStore:
                     conditions.append(grouped)
                 else:
                     asked = select(answers.c.key_arn).where(answers.c.digest == digest_of(stored))
-                    unasked_and_grouped = and_(~asked.correlate(source).exists(), grouped)
+                    unasked_and_grouped = and_(~asked.correlate(source.source).exists(), grouped)
                     if scope.unasked:
                         conditions.append(unasked_and_grouped)
                     else:
                         told = asked.where(answers.c.key_arn.in_(sorted(scope.key_arns)))
-                        conditions.append(or_(told.correlate(source).exists(), unasked_and_grouped))
-                yield table, column, source, and_(*conditions)
+                        conditions.append(or_(told.correlate(source.source).exists(), unasked_and_grouped))
+                yield source, and_(*conditions)
 
 
 def _prefix_in(stored: Any, prefixes: Sequence[bytes | None]) -> ColumnElement[bool]:
@@ -343,13 +343,15 @@ def digest(stored: str) -> bytes:
     return mark + hashlib.sha256(encoded).digest()
 
 
-def _tokens(table: str, column: str, rows: Iterable[Any]) -> list[StoredToken]:
-    """Tokens from rows that begin with an id and the stored value."""
+def _read(source: TokenSource) -> Select[Any]:
+    return select(source.id_text, source.stored)
+
+
+def _tokens(source: TokenSource, rows: Iterable[Any]) -> list[StoredToken]:
+    """Tokens from what `_read` selects."""
     return [
-        StoredToken(
-            TokenRef(table, column, row_id), classify(stored).format, Secret.of(stored), digest(stored)
-        )
-        for row_id, stored, *_ in rows
+        StoredToken(source.ref(identity), classify(stored).format, Secret.of(stored), digest(stored))
+        for identity, stored in rows
     ]
 
 
@@ -365,26 +367,100 @@ def _lock(connection: Connection, table: TokenTable, ids: Sequence[str], *, wait
 
 def _swap(
     connection: Connection, table: TokenTable, column: str, replacements: Sequence[Replacement]
-) -> Iterator[str]:
-    """One UPDATE … FROM unnest(…) WHERE id = … AND digest of the column = … ; gives the ids that matched."""
-    source = table_of(table)
+) -> set[str]:
+    """Swap single values by their digests; returns the ids that matched."""
+    return _exchange(
+        connection, table, column, {r.old.ref.row_id: (r.old.digest, r.stored) for r in replacements}
+    )
+
+
+def _swap_members(
+    connection: Connection, table: TokenTable, column: str, replacements: Sequence[Replacement]
+) -> set[str]:
+    """Swap members of documents, whose rows are locked; returns the identities of those that matched.
+
+    All of a row's are swapped at once. Every other byte of a document stays as it was, and a member that
+    occurs twice is left as it is.
+    """
+    by_row = _by_row(replacements)
+    base = sql_table(table.name, sql_column(table.id_column), sql_column(column))
+    read = select(id_text(table, base), document_bytes(table, column, base.c[column]))
+    exchanges: dict[str, tuple[bytes, str]] = {}
+    matched: dict[str, set[str]] = {}
+    for row_id, content in connection.execute(read.where(id_in(table, base, sorted(by_row)))):
+        try:
+            after, swapped = bytes(content or b"").decode(), set[str]()
+        except UnicodeDecodeError:
+            continue
+        for r in by_row[row_id]:
+            found = find_member(after, r.old.ref.member or "")
+            if found is not None and digest(found.value) == r.old.digest:
+                after, swapped = found.replaced(after, r.stored), swapped | {r.old.ref.identity}
+        if swapped:
+            exchanges[row_id], matched[row_id] = (hashlib.sha256(bytes(content)).digest(), after), swapped
+    written = _exchange(connection, table, column, exchanges)
+    return set[str]().union(*(matched[row_id] for row_id in written))
+
+
+def _by_row(replacements: Sequence[Replacement]) -> dict[str, list[Replacement]]:
+    by_row: dict[str, list[Replacement]] = {}
+    for replacement in replacements:
+        by_row.setdefault(replacement.old.ref.row_id, []).append(replacement)
+    return by_row
+
+
+def _exchange(
+    connection: Connection, table: TokenTable, column: str, new_values: Mapping[str, tuple[bytes, str]]
+) -> set[str]:
+    """One UPDATE … FROM unnest(…) WHERE id = … AND digest of the column = … ; returns the ids that matched.
+
+    `new_values` are the digest of what is there and what takes its place, by row id. Raises
+    ChangedByDatabaseError where another value is stored then than was given.
+    """
+    if not new_values:
+        return set()
+    names = dict.fromkeys([table.id_column, column])
+    source = sql_table(table.name, *(sql_column(name) for name in names))
     stored = source.c[column]
-    identifier = id_text(table, source)
     columns: dict[str, tuple[list[Any], Any]] = {
-        "id": ([r.old.ref.row_id for r in replacements], SqlText),
-        "digest": ([r.old.digest for r in replacements], LargeBinary),
-        "envelope": ([r.stored for r in replacements], SqlText),
+        "id": (list(new_values), SqlText),
+        "digest": ([before for before, _ in new_values.values()], LargeBinary),
+        "value": ([after for _, after in new_values.values()], SqlText),
     }
     new = unnested("new", columns)
-    matches = id_in(table, source, [r.old.ref.row_id for r in replacements])
-    statement = (
-        update(source)
-        .values({column: new.c.envelope})
-        .where(matches, identifier == new.c.id, digest_of(stored) == new.c.digest)
-        .returning(new.c.id)
+    value: Any = new.c.value
+    kept: Any
+    given: Any
+    if column in table.documents:
+        value = document_value(table, column, new.c.value)
+        kept, given = (func.sha256(document_bytes(table, column, one)) for one in (stored, value))
+    else:
+        kept, given = digest_of(stored), digest_of(value)
+    of_new = and_(id_in(table, source, list(new_values)), id_text(table, source) == new.c.id)
+    exchange = update(source).values({column: value}).where(of_new, kept == new.c.digest)
+    written = {str(row_id) for row_id in connection.scalars(exchange.returning(new.c.id))}
+    # What a trigger makes of it afterwards, or is deferred to the transaction's end to make, counts too.
+    connection.execute(_NOTHING_LATER)
+    as_given = set(
+        connection.scalars(select(new.c.id).select_from(source.join(new, of_new)).where(kept == given))
     )
-    for row in connection.execute(statement):
-        yield str(row[0])
+    if changed := sorted(written - as_given):
+        raise _changed(connection, TokenColumn(table.name, column), changed)
+    return written
+
+
+_NOTHING_LATER = text("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def _changed(connection: Connection, column: TokenColumn, row_ids: Sequence[str]) -> ChangedByDatabaseError:
+    causes = "; ".join(write_obstacles(connection, column)) or "a type, a rule or a trigger of the database"
+    named = f"{column}:{clean(row_ids[0], 200)}"
+    more = f" and {counted(len(row_ids) - 1, 'more row')}" if row_ids[1:] else ""
+    return ChangedByDatabaseError(
+        f"{named}{more}: the database stored another value than it was given ({causes}). "
+        "Nothing was written.",
+        remedy="Let the database store envelopes as they are; disable what changes them, then try again.",
+    )
 
 
 def _back_up(connection: Connection, run_id: UUID, verb: str, replacements: Sequence[Replacement]) -> None:
@@ -394,7 +470,7 @@ def _back_up(connection: Connection, run_id: UUID, verb: str, replacements: Sequ
         return
     columns: dict[str, tuple[list[Any], Any]] = {
         "token_column": ([f"{r.old.ref.table}.{r.old.ref.column}" for r in kept], SqlText),
-        "row_id": ([r.old.ref.row_id for r in kept], SqlText),
+        "row_id": ([r.old.ref.identity for r in kept], SqlText),
         "envelope": ([r.old.value.reveal() for r in kept], SqlText),
         "key_arn": ([r.source.key_arn if r.source else None for r in kept], SqlText),
         "key_material_id": ([r.source.key_material_id if r.source else None for r in kept], SqlText),

@@ -17,15 +17,12 @@ from sqlalchemy import (
     Connection,
     and_,
     case,
-    cast,
     false,
     func,
     literal_column,
     or_,
     select,
-    tablesample,
 )
-from sqlalchemy import Text as SqlText
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.expressions import apart
@@ -46,7 +43,7 @@ def read_together(
 ) -> Iterator[list[ColumnPlace]]:
     """Give the columns that a filter may let through, those of a table together where one scan tells all."""
     there = [p for p in places if not matcher.excludes(p)]
-    for _, group in groupby(there, key=lambda p: p.table.name):
+    for _, group in groupby(there, key=lambda p: p.source):
         columns = list(group)
         apart = keys.answers is not None or matcher.names_rows(columns[0])
         yield from [[place] for place in columns] if apart else [columns]
@@ -127,7 +124,7 @@ class Surveyor:
             return dict.fromkeys(segments, Survey.SPARSE), False
         counts = dict.fromkeys(segments, 0)
         passing = rows = 0
-        sample = tablesample(places[0].source, func.system(SAMPLED))
+        sample = places[0].sampled(SAMPLED).source
         for found, number, _ in self._groups([p.among(sample) for p in places], known, ()):
             rows += number
             passing += number if found else 0
@@ -169,7 +166,8 @@ class Surveyor:
             case((passes, self._numbered(place, those))).label(f"value_{place.number}")
             for place, passes, those in zip(places, passing, values, strict=True)
         ]
-        row_id: Any = places[0].id if places[0].table.id_kind == "integer" else cast(places[0].id, SqlText)
+        number_ids = places[0].table.id_kind == "integer" and not places[0].has_members
+        row_id: Any = places[0].id if number_ids else places[0].id_text
         rows = apart(
             select(row_id.label("row_id"), *told).select_from(source_of(places, self.keys)).where(of_row)
         )

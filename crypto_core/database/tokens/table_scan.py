@@ -16,7 +16,6 @@ from typing import Any
 from sqlalchemy import and_, or_, select
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.tokens.expressions import id_in
 from crypto_core.database.tokens.inventory_expressions import ColumnPlace
 from crypto_core.database.tokens.orders import Value
 from crypto_core.database.tokens.surveying import Surveyor
@@ -120,7 +119,8 @@ class Walker:
                 return near
             if survey.is_sparse(segment):
                 return self._among(value, place, after, search, limit)
-        rest = self._select(value, place, _beyond(place.id, end, search.backwards), search, limit - len(near))
+        beyond = place.beyond(end, backwards=search.backwards)
+        rest = self._select(value, place, beyond, search, limit - len(near))
         return near + rest
 
     def _near(
@@ -128,12 +128,12 @@ class Walker:
     ) -> tuple[list[Position], str | int | None]:
         """The tokens of a segment among the next rows, and the last of these rows if there may be more."""
         bounds = [_from(place, after, search)] if after is not None else []
-        ids = place.id.desc() if search.backwards else place.id
-        rows = select(*place.source.c).where(*bounds).order_by(ids).limit(NEAR).subquery("near")
+        order = place.order(backwards=search.backwards)
+        rows = select(*place.source.c).where(*bounds).order_by(*order).limit(NEAR).subquery("near")
         found = self._select(value, place.among(rows), None, search, limit)
         if len(found) >= limit:
             return found, None
-        last = select(place.id).where(*bounds).order_by(ids).offset(NEAR - 1).limit(1)
+        last = select(place.id).where(*bounds).order_by(*order).offset(NEAR - 1).limit(1)
         end = self.surveyor.connection.scalar(last)
         return found, end if end is None or isinstance(end, int) else str(end)
 
@@ -153,7 +153,10 @@ class Walker:
         # A token that has changed meanwhile has left the segment: then the next ones are looked up.
         for first in range(0, len(ids), 2 * limit):
             some = ids[first : first + 2 * limit]
-            bounds = [place.id.in_(some), *([_from(place, after, search)] if after is not None else [])]
+            bounds = [
+                place.is_one_of([str(row_id) for row_id in some]),
+                *([_from(place, after, search)] if after is not None else []),
+            ]
             found += self._select(value, place, and_(*bounds), search, limit - len(found))
             if len(found) >= limit:
                 break
@@ -163,11 +166,11 @@ class Walker:
         """The ids of a segment with few tokens, in order: of those that the survey found, else by a scan."""
         found = self.survey.found((value, place.number))
         if found is not None:
-            there = id_in(place.table, place.source, [str(row_id) for row_id in found])
-            statement = select(place.id).where(there)
+            statement = select(place.id).where(place.is_one_of([str(row_id) for row_id in found]))
         else:
             statement = self._segment(value, place).limit(self.survey.SPARSE + 1)
-        return [_plain(row[0]) for row in self.surveyor.connection.execute(statement.order_by(place.id))]
+        rows = self.surveyor.connection.execute(statement.order_by(*place.order()))
+        return [_plain(row[0]) for row in rows]
 
     def _select(
         self, value: Value, place: ColumnPlace, bounds: Any, search: Search, limit: int
@@ -175,7 +178,7 @@ class Walker:
         statement = self._segment(value, place)
         if bounds is not None:
             statement = statement.where(bounds)
-        statement = statement.order_by(place.id.desc() if search.backwards else place.id).limit(limit)
+        statement = statement.order_by(*place.order(backwards=search.backwards)).limit(limit)
         return [
             Position(place.number, value, value, _plain(row[0]))
             for row in self.surveyor.connection.execute(statement)
@@ -203,10 +206,7 @@ class Walker:
                 )
                 .select_from(tokens)
                 .where(*conditions)
-                .order_by(
-                    value.desc() if search.falling else value,
-                    place.id.desc() if search.backwards else place.id,
-                )
+                .order_by(value.desc() if search.falling else value, *place.order(backwards=search.backwards))
                 .limit(search.limit)
             )
             found += [
@@ -245,10 +245,4 @@ def _behind(search: Search, start: Position, value: Value, place: ColumnPlace) -
 
 
 def _from(place: ColumnPlace, start: Position, search: Search) -> Any:
-    if search.inclusive:
-        return place.id <= start.row_id if search.backwards else place.id >= start.row_id
-    return _beyond(place.id, start.row_id, search.backwards)
-
-
-def _beyond(identifier: Any, row_id: str | int, backwards: bool) -> Any:
-    return identifier < row_id if backwards else identifier > row_id
+    return place.beyond(start.row_id, backwards=search.backwards, inclusive=search.inclusive)

@@ -1,9 +1,11 @@
-"""The tables that hold tokens. The platform's four are built in; the database decides what is offered."""
+"""The tables that hold tokens. The platform's six are built in; the database decides what is offered."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from crypto_core.references import TokenRef, token_ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +13,9 @@ class TokenTable:
     """One table with tokens. `shown` are the columns that help an operator to recognise a row.
 
     `organisation` and `created` are those among them that say whose the row is and when it was made. The
-    database says the rest: `types` are the columns' types in PostgreSQL, `required` those never NULL.
+    database says the rest: `types` are the columns' types in PostgreSQL, `required` those never NULL, and
+    `tests_json` whether it can test a text for JSON. `documents` are those token columns that are secrets
+    columns: each value is a JSON object of several tokens.
     """
 
     name: str
@@ -22,8 +26,10 @@ class TokenTable:
     provider: str
     organisation: str | None = "org_id"
     created: str | None = "created_at"
+    documents: frozenset[str] = frozenset()
     types: frozenset[tuple[str, str]] = field(default=frozenset(), compare=False)
     required: frozenset[str] = field(default=frozenset(), compare=False)
+    tests_json: bool = field(default=True, compare=False)
 
     @property
     def id_type(self) -> str:
@@ -33,6 +39,12 @@ class TokenTable:
     def type_of(self, column: str) -> str:
         """A column's type in PostgreSQL; "" where it isn't known."""
         return dict(self.types).get(column, "")
+
+    def ref(self, column: str, identity: str) -> TokenRef:
+        """The reference of the token of a column whose `TokenRef.identity` this is."""
+        if column in self.documents:
+            return token_ref(self.name, column, identity)
+        return TokenRef(self.name, column, identity)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -50,7 +62,8 @@ class TokenColumn:
 class Picked:
     """Tokens of one column that something has picked, as SQL: to be counted or listed where they are.
 
-    `ids` selects the rows' ids, as "id", in their own type; `but` are ids as text that are left out.
+    `ids` selects what tells them apart, as "id" (see TokenRef.identity); `but` are such texts that are left
+    out.
     """
 
     column: TokenColumn
@@ -90,5 +103,24 @@ PLATFORM_TABLES: tuple[TokenTable, ...] = (
         token_columns=("access_token",),
         shown=("org_id", "base_url", "email", "created_at", "updated_at"),
         provider="confluence",
+    ),
+    TokenTable(
+        name="connectors",
+        id_column="id",
+        id_kind="integer",
+        token_columns=("secret_json",),
+        shown=("user_id", "provider", "name", "created_at"),
+        provider="connector",
+        organisation=None,
+        documents=frozenset({"secret_json"}),
+    ),
+    TokenTable(
+        name="mcp_servers",
+        id_column="id",
+        id_kind="integer",
+        token_columns=("secret_json",),
+        shown=("name", "url", "user_id", "org_id", "auth_type", "created_at"),
+        provider="mcp",
+        documents=frozenset({"secret_json"}),
     ),
 )

@@ -122,9 +122,10 @@ def mark_json(mark: TokenMark) -> dict[str, Any]:
     told: dict[str, Any] = {"reference": str(mark.ref), "stored": mark.stored, "token": mark.token or None}
     if mark.reason:
         told["not_opened"] = mark.reason
-    if not _reads_back(mark.ref) and len(mark.ref.row_id) <= _LONGEST_ID:
+    if not _reads_back(mark.ref) and len(mark.ref.identity) <= _LONGEST_ID:
         # In ASCII with escapes: what is shown of it can do nothing to a terminal.
         told["row_id"] = json.dumps(mark.ref.row_id)
+        told |= {} if mark.ref.member is None else {"member": json.dumps(mark.ref.member)}
     return told
 
 
@@ -134,7 +135,8 @@ def _mark_of(row: Mapping[str, Any]) -> TokenMark:
         if not isinstance(ref, TokenRef):
             raise EvidenceError("A token of the evidence is named by its row alone.")
         if "row_id" in row:
-            ref = TokenRef(ref.table, ref.column, str(json.loads(row["row_id"])))
+            member = str(json.loads(row["member"])) if "member" in row else None
+            ref = TokenRef(ref.table, ref.column, str(json.loads(row["row_id"])), member)
         return TokenMark(ref, str(row["stored"]), str(row.get("token") or ""), str(row.get("not_opened", "")))
     except (KeyError, ValueError, InvalidReferenceError) as error:
         raise EvidenceError("The evidence of the tokens can't be read.") from error

@@ -17,7 +17,7 @@ from crypto_core.database.dialect import IDENTITY
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import take_census
-from crypto_core.database.tokens.expressions import id_text, table_of
+from crypto_core.database.tokens.expressions import table_of
 from crypto_core.database.tokens.store import TokenScope, TokenStore
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import Format
@@ -93,17 +93,16 @@ class RestoredTokens:
 
     def _sampled(self, sample: int, salt: str, counts: Mapping[str, int], number: int) -> Iterator[TokenRef]:
         salted = literal(sha256(salt.encode()).hexdigest(), SqlText)
-        for table, column, source, condition in self._store.scoped(TokenScope(_TOKENS)):
-            identifier = id_text(table, source)
+        for source, condition in self._store.scoped(TokenScope(_TOKENS)):
+            identifier = source.id_text
             some = (
                 select(identifier)
                 .where(condition)
                 .order_by(func.md5(salted + identifier), identifier)
-                .limit(share(sample, counts.get(f"{table.name}.{column}", 0), number))
+                .limit(share(sample, counts.get(source.name, 0), number))
             )
             with connected(self._engine) as connection:
-                for row_id in connection.scalars(some):
-                    yield TokenRef(table.name, column, row_id)
+                yield from map(source.ref, connection.scalars(some))
 
 
 @contextmanager

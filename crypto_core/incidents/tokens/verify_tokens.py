@@ -84,4 +84,4 @@ def picked(refs: Sequence[TokenRef], sample: int, salt: str) -> tuple[TokenRef, 
 
 
 def _rank(salt: str, ref: TokenRef) -> bytes:
-    return sha256(f"{salt}\x00{ref.row_id}".encode(errors="surrogatepass")).digest()
+    return sha256(f"{salt}\x00{ref.identity}".encode(errors="surrogatepass")).digest()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from enum import StrEnum
 from threading import Event
 from typing import Any
@@ -303,7 +303,7 @@ def selection_as_json(selection: Selection) -> dict[str, Any]:
         "everything": selection.everything,
         "unprotected": selection.unprotected,
         "filter": selection.filter,
-        "except_for": [[ref.table, ref.column, ref.row_id] for ref in selection.except_for],
+        "except_for": [list(astuple(ref)) for ref in selection.except_for],
     }
 
 

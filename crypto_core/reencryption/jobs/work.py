@@ -75,10 +75,10 @@ class ChunkPages:
 
     def again(self, tokens: Sequence[StoredToken]) -> Sequence[StoredToken]:
         """Return those tokens, read anew, that are still to be written. Raises DatabaseError."""
-        ids = [t.ref.row_id for t in tokens]
+        ids = [t.ref.identity for t in tokens]
         ground = self._ground
         found = ground.endure(lambda: ground.store.among(ground.scope, self._chunk.column, ids))
-        self._outstanding.settle(gone := set(ids) - {t.ref.row_id for t in found})
+        self._outstanding.settle(gone := set(ids) - {t.ref.identity for t in found})
         self._outstanding.count(changed=len(gone))
         return found
 
@@ -89,14 +89,14 @@ class ChunkPages:
             found = ground.store.among(ground.scope, column, ids)
             self._listed, self._ended = rest, not rest
             self._outstanding.hand_out(ids)
-            self._outstanding.settle(gone := set(ids) - {t.ref.row_id for t in found})
+            self._outstanding.settle(gone := set(ids) - {t.ref.identity for t in found})
             self._outstanding.count(changed=len(gone))
             return found
         upto = self._chunk.upto_id
         found = ground.store.page(ground.scope, column, self._after, upto, size=PAGE)
-        self._outstanding.hand_out(t.ref.row_id for t in found)
+        self._outstanding.hand_out(t.ref.identity for t in found)
         if found:
-            self._after = found[-1].ref.row_id
+            self._after = found[-1].ref.identity
         self._ended = len(found) < PAGE
         return found
 
@@ -107,14 +107,14 @@ class ChunkPages:
         ground, chunk = self._ground, self._chunk
         skipped: frozenset[str] = frozenset()
         if chunk.row_ids is None and chunk.wave > 1:
-            ids = [t.ref.row_id for t in found]
+            ids = [t.ref.identity for t in found]
             skipped = ground.endure(lambda: ground.unwritable.among(chunk.job_id, chunk.column, ids))
         if chunk.attempt > 1:
             digests = [t.digest for t in found]
             ours = ground.endure(lambda: ground.store.written_in(ground.run_id, digests))
-            skipped |= {t.ref.row_id for t in found if t.digest in ours}
+            skipped |= {t.ref.identity for t in found if t.digest in ours}
         self._outstanding.settle(skipped)
-        return [t for t in found if t.ref.row_id not in skipped]
+        return [t for t in found if t.ref.identity not in skipped]
 
 
 class ChunkSink:
@@ -164,7 +164,7 @@ class ChunkSink:
         kept = []
         for one in poison:
             if one.kind in KEYS_DIFFER and self._ground.endure(partial(self._ground.elsewhere, one.token)):
-                self._outstanding.settle([one.token.ref.row_id])
+                self._outstanding.settle([one.token.ref.identity])
                 self._outstanding.count(changed=1, kms_calls=one.kms_calls)
             else:
                 kept.append(one)
@@ -212,7 +212,7 @@ class ChunkSink:
                 self._known, self._tried = known, BatchCounts()
                 untold.clear()
             before = self._tried = outstanding.counted()
-            settled = {ref.row_id for ref in written} | {p.token.ref.row_id for p in refused}
+            settled = {ref.identity for ref in written} | {p.token.ref.identity for p in refused}
             asked = sum(calls[ref] for ref in written) + sum(p.kms_calls for p in untold)
             counted = replace(
                 before, done=len(written), poisoned=len(untold), kms_calls=before.kms_calls + asked
@@ -229,7 +229,7 @@ class ChunkSink:
         )
         self._known += counted
         outstanding.written_down(before)
-        outstanding.settle({ref.row_id for ref in written} | {p.token.ref.row_id for p in refused})
+        outstanding.settle({ref.identity for ref in written} | {p.token.ref.identity for p in refused})
         return written
 
     def _held(self, missing: Sequence[Sealed]) -> tuple[list[StoredToken], list[Sealed]]:
@@ -250,7 +250,7 @@ class ChunkSink:
             if token is not None and token.digest == old.digest:
                 held.append(one)
             elif token is not None and token.digest == digest(one.replacement.stored):
-                self._outstanding.settle([old.ref.row_id])
+                self._outstanding.settle([old.ref.identity])
             else:
                 self._outstanding.count(kms_calls=one.kms_calls)
                 changed.append(old)

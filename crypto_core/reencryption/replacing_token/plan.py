@@ -60,7 +60,7 @@ class EntryPlan:
     @property
     def confirmation(self) -> str:
         """What has to be typed where the danger is TYPED: the row's id."""
-        return clean(self.ref.row_id, 200).strip() or "replace"
+        return clean(self.ref.identity, 200).strip() or "replace"
 
     def as_json(self) -> dict[str, Any]:
         """The document that a dry run prints and the journal keeps."""
@@ -105,7 +105,7 @@ def digest_of_entry(
     Each part is prefixed with its length (8 bytes, big-endian).
     """
     state = hashlib.sha256()
-    told = (ref.table, ref.column, ref.row_id, key_arn, format_.value, str(already))
+    told = (ref.table, ref.column, ref.identity, key_arn, format_.value, str(already))
     parts = (*(text.encode(errors="surrogatepass") for text in told), old_digest)
     for part in parts:
         state.update(len(part).to_bytes(8, "big") + part)

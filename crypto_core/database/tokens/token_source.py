@@ -1,0 +1,234 @@
+"""A token column as SQL, one row a token: of a secrets column, each member of each document is one.
+
+A document is a JSON object of texts, in a column of text, bytea, json or jsonb. What is none counts as one
+token whose member has no name, so that nothing in the column is overlooked; nested objects and lists count as
+one token each. No value, whatever its bytes, can fail the statement: it is tested before it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    tablesample,
+    true,
+)
+from sqlalchemy import Text as SqlText
+from sqlalchemy import column as sql_column
+from sqlalchemy import table as sql_table
+from sqlalchemy.types import NullType
+
+from crypto_core.database.dialect import ARRAY, JSONB
+from crypto_core.database.tokens.expressions import id_in, table_of
+from crypto_core.database.tokens.tables import TokenColumn, TokenTable
+from crypto_core.references import TokenRef, token_ref
+
+MEMBER = "#member"
+"""The column of a secrets column's rows that has the members' names."""
+
+_UTF8 = (
+    "^(0[1-9a-f]|[1-7].|c[2-9a-f][89ab].|d.[89ab].|e0[ab].[89ab].|e[1-9abcef]([89ab].){2}|ed[89].[89ab].|"
+    "f0[9ab].([89ab].){2}|f[123]([89ab].){3}|f48.([89ab].){2})*$"
+)
+"""Bytes in hex that are UTF-8 (RFC 3629, section 4), without NUL."""
+_PAIRS = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_UNREADABLE = r"\\u(0000|[dD][89a-fA-F])"
+"""Escapes that no text in PostgreSQL can hold."""
+_TEXT = r'"([^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"'
+_PAIR = rf"{_TEXT}\s*:\s*({_TEXT}|true|false|null|-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?)"
+_FLAT = rf"^\s*\{{\s*({_PAIR}(\s*,\s*{_PAIR})*)?\s*\}}\s*$"
+"""A JSON object without another in it, for servers that can't test for JSON: PostgreSQL 15 and older."""
+_NOTHING: Any = literal_column("'0'")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSource:
+    """One token column. `source` has its rows, one a token: the row's id, the stored value, what is shown."""
+
+    table: TokenTable
+    column: str
+    source: Any
+
+    @property
+    def name(self) -> str:
+        """The column as it is written: table.column."""
+        return f"{self.table.name}.{self.column}"
+
+    @property
+    def of(self) -> TokenColumn:
+        """The column."""
+        return TokenColumn(self.table.name, self.column)
+
+    @property
+    def has_members(self) -> bool:
+        """True for a secrets column."""
+        return self.column in self.table.documents
+
+    @property
+    def stored(self) -> Any:
+        """The stored value; NULL is no token."""
+        return self.source.c[self.column]
+
+    @property
+    def row_id(self) -> Any:
+        """The row's id, in its own type and order."""
+        return self.source.c[self.table.id_column]
+
+    @property
+    def id(self) -> Any:
+        """What tells the token from others: the row's id in its own type; with a member, text."""
+        return self.id_text if self.has_members else self.row_id
+
+    @property
+    def id_text(self) -> Any:
+        """The token's `TokenRef.identity`."""
+        row_id: Any = cast(self.row_id, SqlText)
+        if not self.has_members:
+            return row_id
+        if self.table.id_kind == "text":
+            row_id = func.replace(func.replace(row_id, "%", "%25"), "#", "%23")
+        return func.concat(row_id, "#", self._member)
+
+    @property
+    def _member(self) -> Any:
+        return self.source.c[MEMBER].collate("C")
+
+    def ref(self, identity: object) -> TokenRef:
+        """The reference of a token, by what `id` or `id_text` is of it."""
+        return self.table.ref(self.column, str(identity))
+
+    def order(self, *, backwards: bool = False) -> list[Any]:
+        """The order of the tokens: that of the rows' ids, which the primary key's index serves."""
+        columns = [self.row_id, *([self._member] if self.has_members else [])]
+        return [column.desc() for column in columns] if backwards else columns
+
+    def beyond(
+        self, identity: str | int, *, backwards: bool = False, inclusive: bool = False
+    ) -> ColumnElement[bool]:
+        """True for tokens behind this one, or before it; with `inclusive`, for this one too."""
+        row_id, member = (identity, None) if not self.has_members else _parted(str(identity))
+        at: Any = bindparam("at", row_id, NullType(), unique=True)
+        if member is None:
+            if inclusive:
+                return (self.row_id <= at) if backwards else (self.row_id >= at)  # type: ignore[no-any-return]
+            return (self.row_id < at) if backwards else (self.row_id > at)  # type: ignore[no-any-return]
+        near, own = (
+            (self.row_id <= at, self.row_id < at) if backwards else (self.row_id >= at, self.row_id > at)
+        )
+        named = bindparam("member", member, SqlText, unique=True)
+        further = self._member < named if backwards else self._member > named
+        return and_(near, or_(own, further, *([self._member == named] if inclusive else [])))
+
+    def is_one_of(self, identities: Sequence[str]) -> ColumnElement[bool]:
+        """True for these tokens, through the primary key; without a member for all of the row's."""
+        if not self.has_members:
+            return id_in(self.table, self.source, identities)
+        refs = [self.ref(identity) for identity in identities]
+        rows = id_in(self.table, self.source, sorted({ref.row_id for ref in refs}))
+        ways: list[ColumnElement[bool]] = []
+        if named := [ref.identity for ref in refs if ref.member is not None]:
+            ways.append(self.id_text == func.any(bindparam("tokens", named, ARRAY(SqlText), unique=True)))
+        if whole := [ref.row_id for ref in refs if ref.member is None]:
+            ways.append(id_in(self.table, self.source, whole))
+        return and_(rows, or_(*ways)) if ways else rows
+
+
+def token_source(table: TokenTable, column: str, *, sampled: float | None = None) -> TokenSource:
+    """Return a token column as SQL; with `sampled`, of so many per cent of the table's pages."""
+    if column not in table.documents:
+        source: Any = table_of(table)
+        return TokenSource(table, column, source if sampled is None else _sample(source, sampled))
+    return TokenSource(table, column, _members(table, column, sampled))
+
+
+def document_bytes(table: TokenTable, column: str, stored: Any) -> Any:
+    """A document of a secrets column as bytes."""
+    if table.type_of(column) == "bytea":
+        return stored
+    return func.convert_to(cast(stored, SqlText), literal_column("'UTF8'"))
+
+
+def document_value(table: TokenTable, column: str, text: Any) -> Any:
+    """The text of a document in the column's own type."""
+    type_name = table.type_of(column)
+    if type_name == "bytea":
+        return func.convert_to(text, literal_column("'UTF8'"))
+    return cast(text, {"json": JSON, "jsonb": JSONB}.get(type_name, SqlText))
+
+
+def _parted(identity: str) -> tuple[str, str | None]:
+    ref = token_ref("", "", identity)
+    return ref.row_id, ref.member
+
+
+def _sample(source: Any, percent: float) -> Any:
+    return tablesample(source, func.system(percent))
+
+
+def _members(table: TokenTable, column: str, sampled: float | None) -> Any:
+    """The rows of a secrets column: what is shown of a row, and each member of its document."""
+    names = dict.fromkeys([table.id_column, *table.shown])
+    base: Any = sql_table(table.name, *(sql_column(n) for n in dict.fromkeys([*names, column])))
+    if sampled is not None:
+        base = _sample(base, sampled)
+    written = _once_a_row(_written(table, column, base), base)
+    text = _once_a_row(_text(table, column, base, written.c.value), base, written)
+    document = text.c.value
+    whole = func.json_build_object("", func.coalesce(document, written.c.value))
+    read = case((document == "null", None), (_is_object(table, document), cast(document, JSON)), else_=whole)
+    members = func.json_each(read).table_valued("key", sql_column("value", JSON)).lateral("member")
+    kind = func.json_typeof(members.c.value)
+    value = members.c.value.op("#>>")(literal_column("'{}'::text[]"))
+    return (
+        select(
+            *(base.c[n] for n in names),
+            cast(members.c.key, SqlText).label(MEMBER),
+            cast(value, SqlText).label(column),
+        )
+        .select_from(base.join(written, true()).join(text, true()).join(members, true()))
+        .where(kind.in_(["string", "object", "array"]))
+        .subquery()
+    )
+
+
+def _once_a_row(value: Any, *of: Any) -> Any:
+    """A value that an OFFSET lets PostgreSQL compute once a row, however often it is named."""
+    return select(value.label("value")).correlate(*of).offset(_NOTHING).lateral()
+
+
+def _written(table: TokenTable, column: str, base: Any) -> Any:
+    """The value in characters: of bytea as PostgreSQL escapes it, which no bytes can fail."""
+    value = base.c[column]
+    return func.encode(value, "escape") if table.type_of(column) == "bytea" else cast(value, SqlText)
+
+
+def _text(table: TokenTable, column: str, base: Any, written: Any) -> Any:
+    """The document as text; NULL for bytes that are none. Plain ASCII is the same in PostgreSQL's escapes."""
+    if table.type_of(column) != "bytea":
+        return written
+    value = base.c[column]
+    is_utf8 = and_(func.getdatabaseencoding() == "UTF8", func.encode(value, "hex").regexp_match(_UTF8))
+    plain = func.octet_length(value) == func.octet_length(written)
+    return case((plain, written), (is_utf8, func.convert_from(value, "UTF8")))
+
+
+def _is_object(table: TokenTable, document: Any) -> ColumnElement[bool]:
+    is_json = (
+        document.op("IS")(literal_column("JSON OBJECT")) if table.tests_json else document.regexp_match(_FLAT)
+    )
+    escaped = func.strpos(document, r"\u") > 0
+    unreadable = func.regexp_replace(document, _PAIRS, "", "g").regexp_match(_UNREADABLE)
+    return and_(is_json, or_(not_(escaped), not_(unreadable)))
