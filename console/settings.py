@@ -8,7 +8,7 @@ import tomllib
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -38,7 +38,7 @@ Names = Annotated[tuple[str, ...], NoDecode]
 
 
 class TableSettings(BaseModel, extra="forbid", frozen=True):
-    """A table with tokens besides the platform's four."""
+    """A table with tokens besides the platform's six."""
 
     name: str = Field(pattern=r"^[A-Za-z_]\w*$")
     id: str = Field("id", description="column that identifies a row")
@@ -47,11 +47,27 @@ class TableSettings(BaseModel, extra="forbid", frozen=True):
     shown: tuple[str, ...] = ()
     provider: str = "other"
     organisation: str | None = None
+    documents: tuple[str, ...] = Field(
+        (), description="token columns whose values are JSON objects of tokens"
+    )
+
+    @model_validator(mode="after")
+    def _documents_are_token_columns(self) -> Self:
+        if others := [name for name in self.documents if name not in self.token_columns]:
+            raise ValueError(f"documents of {self.name}: {others[0]} is none of its token_columns")
+        return self
 
     def table(self) -> TokenTable:
         """The table as the database adapter knows it."""
         return TokenTable(
-            self.name, self.id, self.id_kind, self.token_columns, self.shown, self.provider, self.organisation
+            name=self.name,
+            id_column=self.id,
+            id_kind=self.id_kind,
+            token_columns=self.token_columns,
+            shown=self.shown,
+            provider=self.provider,
+            organisation=self.organisation,
+            documents=frozenset(self.documents),
         )
 
 
