@@ -32,6 +32,7 @@ from crypto_core.database.tokens.expressions import (
 )
 from crypto_core.database.tokens.store import digest
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
+from crypto_core.database.tokens.token_source import token_source
 from crypto_core.envelope import (
     PROVIDER_PREFIXES,
     STORED_PREFIXES,
@@ -235,10 +236,10 @@ def test_every_generated_value_is_told_alike_in_sql_and_python(
     with platform.connect() as connection:
         for table in PLATFORM_TABLES:
             for name in table.token_columns:
-                source = table_of(table)
-                stored = source.c[name]
+                source = token_source(table, name)
+                stored = source.stored
                 statement = select(
-                    source.c[table.id_column],
+                    source.id,
                     stored,
                     format_of(stored),
                     plaintext_provider_of(stored),

@@ -31,7 +31,7 @@ def test_a_list_is_read_through_the_index_that_is_offered_for_it(
             for column in ("org_id", "created_at"):
                 connection.execute(text(f"ALTER TABLE gh_connection ALTER {column} DROP NOT NULL"))
     statements = list(offered(services.catalogue.refresh().tables))
-    assert len(statements) == 8
+    assert len(statements) == 11
     with platform.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in statements:
             connection.execute(text(statement))
@@ -61,7 +61,7 @@ def test_init_prints_the_indexes_and_makes_none(keydeck: Callable[..., Any], sup
         before = connection.scalar(count)
     ran = keydeck("init", "--indexes")
     assert ran.exit_code == 0
-    assert ran.stdout.count("CREATE INDEX CONCURRENTLY IF NOT EXISTS") == len(ran.stdout.splitlines()) == 8
+    assert ran.stdout.count("CREATE INDEX CONCURRENTLY IF NOT EXISTS") == len(ran.stdout.splitlines()) == 11
     with superuser.connect() as connection:
         assert connection.scalar(count) == before
     assert keydeck("init", "--indexes", "--sql").exit_code == 2

@@ -128,7 +128,7 @@ def test_a_role_with_a_hostile_name_gets_a_grant_that_works(
     unreadable = read_catalogue(superuser).unreadable
     event.remove(superuser, "checkout", become)
     superuser.dispose()
-    assert len(unreadable) == 6
+    assert len(unreadable) == 8
     run(superuser, *(u.grant for u in unreadable))
     run(superuser, f"DROP OWNED BY {quoted}", f"DROP ROLE {quoted}")
 

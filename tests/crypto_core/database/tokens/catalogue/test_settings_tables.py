@@ -96,7 +96,7 @@ def test_a_settings_file_table_replaces_the_built_in_one_of_its_name(
     assert container.services.status.take_census().tokens == len(world.tokens)
     row = container.services.inventory.row(TokenRef("slack_connection", "bot_token", "1"))
     assert row.provider == "chat"
-    assert len({c.table for c in container.catalogue().columns}) == 4
+    assert len({c.table for c in container.catalogue().columns}) == 6
 
 
 def test_a_created_at_that_is_no_time_fails_no_list(

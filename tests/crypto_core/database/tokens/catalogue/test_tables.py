@@ -27,6 +27,8 @@ def test_the_platforms_tables_are_all_offered(services: Container) -> None:
         "jira_connection.refresh_token",
         "slack_connection.bot_token",
         "confluence_connection.access_token",
+        "connectors.secret_json",
+        "mcp_servers.secret_json",
     ]
     assert catalogue.tables == PLATFORM_TABLES
     assert catalogue.unreadable == ()
@@ -42,6 +44,8 @@ def test_a_table_that_is_not_there_is_not_offered(
         "gh_connection.access_token",
         "slack_connection.bot_token",
         "confluence_connection.access_token",
+        "connectors.secret_json",
+        "mcp_servers.secret_json",
     }
     assert status.coverage.complete
     assert status.tokens == world.rows["gh_connection"] + 18 + 12
