@@ -28,11 +28,15 @@ from crypto_core.envelope import (
     version_of,
 )
 from crypto_core.errors import (
+    EnvelopeError,
+    IncorrectKeyError,
     InvalidCiphertextError,
     InvalidTokenError,
+    KeydeckError,
     NewEnvelopeError,
     SettingsError,
     UnsupportedFormatError,
+    WrongDataKeyError,
 )
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer
 from crypto_core.log.observation import SILENT, Observer, observed_operation
@@ -90,16 +94,22 @@ class TokenCipher:
         self._observer = observer
 
     def encrypt(
-        self, token: Secret | str, key: str | None = None, *, ref: TokenRef | None = None
+        self,
+        token: Secret | str,
+        key: str | None = None,
+        *,
+        ref: TokenRef | None = None,
+        ask_kms: bool = False,
     ) -> SealedToken:
         """Return the stored form of `token` under a new data key (one KMS call).
 
         `ref` says which row it is for; v1 does without. The result has been opened again and compared before
-        it is returned. Raises InvalidTokenError, MissingReferenceError, KmsError, SettingsError.
+        it is returned; with `ask_kms` by a data key that KMS has opened (one call more), not by the one that
+        it has issued. Raises InvalidTokenError, MissingReferenceError, KmsError, SettingsError.
         """
         with observed_operation(self._observer, "encrypt", self._write_format):
             secret = token if isinstance(token, Secret) else Secret.of(token)
-            return self._encrypt(secret, key, ref, self._write_format)
+            return self._encrypt(secret, key, ref, self._write_format, ask_kms=ask_kms)
 
     def decrypt(self, stored: str, likely: str | None = None, *, ref: TokenRef | None = None) -> Secret:
         """Return the token of a stored envelope (one KMS call, more where several keys are trusted).
@@ -140,12 +150,13 @@ class TokenCipher:
         *,
         ref: TokenRef | None = None,
         allow_downgrade: bool = False,
+        ask_kms: bool = False,
     ) -> SealedToken:
         """Return the token in a new envelope: new data key, new nonce, new ciphertext (two KMS calls).
 
         A v1 envelope becomes what the cipher writes. A v2 envelope stays v2 also where v1 is written, unless
-        `allow_downgrade` says otherwise. The new envelope has been opened and compared. Raises EnvelopeError,
-        MissingReferenceError, KmsError.
+        `allow_downgrade` says otherwise. The new envelope has been opened and compared; with `ask_kms` by a
+        data key that KMS has opened (one call more). Raises EnvelopeError, MissingReferenceError, KmsError.
         """
         with observed_operation(self._observer, "reencrypt") as observation:
             envelope = _parsed(stored)
@@ -153,21 +164,36 @@ class TokenCipher:
             written = self._write_format if allow_downgrade else at_least(envelope.format, self._write_format)
             opened = self._open(envelope, likely, ref)
             with opened.token as token:
-                sealed = self._encrypt(token, key, ref, written)
+                sealed = self._encrypt(token, key, ref, written, ask_kms=ask_kms)
             return replace(sealed, source=opened.wrapped_by)
 
     def encrypt_dev(
-        self, stored: str, dev_key: str, key: str | None = None, *, ref: TokenRef | None = None
+        self,
+        stored: str,
+        dev_key: str,
+        key: str | None = None,
+        *,
+        ref: TokenRef | None = None,
+        ask_kms: bool = False,
     ) -> SealedToken:
-        """Return the token of a dev value in an envelope (one KMS call). Raises also EnvelopeError."""
+        """Return the token of a dev value in an envelope, as `encrypt`. Raises also EnvelopeError."""
         observed = observed_operation(self._observer, "encrypt", self._write_format)
         with observed, open_dev(stored, dev_key) as token:
-            return self._encrypt(token, key, ref, self._write_format)
+            return self._encrypt(token, key, ref, self._write_format, ask_kms=ask_kms)
 
-    def _encrypt(self, token: Secret, key: str | None, ref: TokenRef | None, format_: Format) -> SealedToken:
+    def _encrypt(
+        self, token: Secret, key: str | None, ref: TokenRef | None, format_: Format, *, ask_kms: bool
+    ) -> SealedToken:
         require_sealable(token)
         context = version_of(format_).context_for(ref)
-        return seal_under(self._keyring.generate(key, context=context), token, format_, ref)
+        sealed = seal_under(self._keyring.generate(key, context=context), token, format_, ref)
+        if ask_kms:
+            arn = sealed.wrapped_by.key_arn
+            try:
+                self._must_hold(parse(sealed.stored), token, arn, ref)
+            except (EnvelopeError, IncorrectKeyError, InvalidCiphertextError) as error:
+                raise wrong_data_key(arn, error) from error
+        return sealed
 
     def _open(self, envelope: Envelope, likely: str | None, ref: TokenRef | None) -> OpenedToken:
         if at_least(envelope.format, self._least_format) is not envelope.format:
@@ -238,6 +264,16 @@ def seal_under(
         stored = serialise(envelope)
         must_open_as(token, parse(stored), data_key, ref)
     return SealedToken(stored, wrapped_by, ref=ref if envelope.context_for(ref) else None)
+
+
+def wrong_data_key(key_arn: str, error: KeydeckError) -> WrongDataKeyError:
+    """Return the error for a new envelope that its own data key, as KMS opens it, does not open."""
+    return WrongDataKeyError(
+        f"KMS does not open the data key that it has just issued under {key_arn}, or opens another one: "
+        f"{error.message}",
+        operation="GenerateDataKey",
+        key=key_arn,
+    )
 
 
 def must_open_as(token: Secret, envelope: Envelope, data_key: DataKey, ref: TokenRef | None) -> None:

@@ -219,6 +219,13 @@ class UntrustedKeyError(
     """KMS answered with a key other than the expected one; its answer was dropped."""
 
 
+class WrongDataKeyError(
+    KmsError,
+    remedy="Nothing more was written under it. Find out what answers in KMS's place; then try again.",
+):
+    """KMS does not open the data key that it has just issued, or opens another one."""
+
+
 class InvalidCiphertextError(
     KmsError, remedy="Check the Region (KEYDECK_REGIONS); if that is right, the envelope is damaged."
 ):

@@ -155,7 +155,7 @@ class Preflight:
 
         `sources` are the keys that the tokens are under, each with a sample if there is one; none for tokens
         in plaintext. What a run needs is what the `operation` calls. It re-encrypts under `target`, with
-        `context` on the new data keys, or rewraps to it: then it opens the result with `target` too.
+        `context` on the new data keys, or rewraps to it, and opens what it has made with `target` too.
         """
         found: list[Permission] = []
         if GENERATE in operation.iam:
@@ -166,7 +166,7 @@ class Preflight:
             found.append(self.may_decrypt(source, blob, bound_to))
             if REENCRYPT_FROM in operation.iam:
                 found += self.may_reencrypt(source, target, blob, bound_to)
-        if REENCRYPT_TO in operation.iam and target not in sources:
+        if target not in sources:
             found.append(self.may_decrypt(target, None, context))
         return _each_once(found)
 

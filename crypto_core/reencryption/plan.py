@@ -42,7 +42,7 @@ class Verb(StrEnum):
     @property
     def calls_per_token(self) -> int:
         """KMS calls that one token takes."""
-        return {"rewrap": 3, "reencrypt": 2, "encrypt": 1}[self.value]
+        return {"rewrap": 3, "reencrypt": 2, "encrypt": 2}[self.value]
 
     @property
     def formats(self) -> frozenset[Format]:

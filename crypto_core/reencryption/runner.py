@@ -7,6 +7,7 @@ or new, and can be started again.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -37,6 +38,7 @@ from crypto_core.errors import (
     NewEnvelopeError,
     RefusedError,
     UntrustedKeyError,
+    WrongDataKeyError,
 )
 from crypto_core.guard.guarded_change import Run
 from crypto_core.guard.outcome import Outcome
@@ -50,6 +52,8 @@ from crypto_core.references import TokenRef
 
 PAGE = 200
 PASSES = 10
+PROVED = 100
+"""One in so many new envelopes KMS is asked to open, besides the first of each page."""
 TRIES = 5
 """How often a token that keeps changing is tried again within one pass."""
 
@@ -179,7 +183,11 @@ class _PlanRun:
         patience, tries = Patience(self.cancelled), 0
         while tokens:
             held = Event()
-            outcomes = list(self.pool.map(partial(self._one, held), tokens))
+            proved = frozenset(t.ref for t in tokens[1:] if not secrets.randbelow(PROVED)) | {tokens[0].ref}
+            outcomes = list(self.pool.map(partial(self._one, held, proved), tokens))
+            if wrong := next((o.stop for o in outcomes if isinstance(o.stop, WrongDataKeyError)), None):
+                self.stopped_by = str(wrong)
+                return
             sealed = {o.token.ref: (o.token, o.sealed) for o in outcomes if o.sealed is not None}
             written, rejected = self._write(sealed)
             self.done += len(written)
@@ -211,14 +219,17 @@ class _PlanRun:
         self.changed += len(lost) - len(tokens)
         return tokens
 
-    def _one(self, held: Event, token: StoredToken) -> _Written:
-        """One token's way through KMS. `held` is set when KMS fails for a moment: the others wait then."""
+    def _one(self, held: Event, proved: frozenset[TokenRef], token: StoredToken) -> _Written:
+        """One token's way through KMS. `held` is set when KMS fails for a moment: the others wait then.
+
+        What is `proved` is opened by KMS before anything of its page is written.
+        """
         if self.cancelled.is_set():
             return _Written(token)
         if held.is_set():
             return _Written(token, held=True)
         try:
-            return self._checked(token, self._sealed(token))
+            return self._checked(token, self._sealed(token, ask_kms=token.ref in proved))
         except (InvalidTokenError, InvalidReferenceError, NewEnvelopeError, RefusedError) as error:
             # The new envelope could not be made; that says nothing of the old one.
             return _Written(token, poison=error.message)
@@ -233,21 +244,25 @@ class _PlanRun:
                 held.set()
             if error.transient or isinstance(error, CredentialsError) or self.plan.source_key_arn:
                 return _Written(token, stop=error)
-            if error.operation in ("GenerateDataKey", "ReEncrypt") or self.plan.tokens == 1:
+            makes_new = error.operation in ("GenerateDataKey", "ReEncrypt") or self.plan.verb is Verb.ENCRYPT
+            if makes_new or self.plan.tokens == 1:
                 return _Written(token, stop=error)
             return _Written(token, poison=str(error))
 
-    def _sealed(self, token: StoredToken) -> SealedToken:
+    def _sealed(self, token: StoredToken, *, ask_kms: bool) -> SealedToken:
         stored, plan, cipher = token.value.reveal(), self.plan, self.cipher
         target, source = plan.target_key_arn, plan.source_key_arn
         if plan.verb is Verb.REWRAP:
             return cipher.rewrap(stored, target, source, ref=token.ref)
         if plan.verb is Verb.REENCRYPT:
             downgrade = plan.allow_downgrade
-            return cipher.reencrypt(stored, target, source, ref=token.ref, allow_downgrade=downgrade)
+            return cipher.reencrypt(
+                stored, target, source, ref=token.ref, allow_downgrade=downgrade, ask_kms=ask_kms
+            )
+        # Nothing is kept of what is encrypted in place: KMS opens each.
         if token.format is Format.DEV:
-            return cipher.encrypt_dev(stored, self.by.dev_key, target, ref=token.ref)
-        return cipher.encrypt(token.value, target, ref=token.ref)
+            return cipher.encrypt_dev(stored, self.by.dev_key, target, ref=token.ref, ask_kms=True)
+        return cipher.encrypt(token.value, target, ref=token.ref, ask_kms=True)
 
     def _checked(self, token: StoredToken, sealed: SealedToken) -> _Written:
         """The new form, unless the token was under another trusted key than the one that is being emptied."""

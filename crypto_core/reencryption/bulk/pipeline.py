@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from crypto_core.errors import KmsError, LeaseLostError
+from crypto_core.errors import KmsError, LeaseLostError, WrongDataKeyError
 from crypto_core.reencryption.bulk.control import GRACE_SECONDS, Control, RunTally
 from crypto_core.reencryption.bulk.ports import (
     BulkKms,
     Committed,
     Outcome,
     Poison,
+    Sealed,
     TokenPages,
     TokenSink,
     TokenTask,
@@ -33,6 +35,8 @@ BATCH = 500
 BATCH_SECONDS = 0.1
 """A batch is written when it has so many tokens, or when its first one has waited so long."""
 
+PROVED = 100
+"""One in so many new envelopes KMS is asked to open, besides the first of a run."""
 TRIES = 5
 """How often a token that another writer keeps changing is tried."""
 CHANGING = "changing"
@@ -82,6 +86,8 @@ class _Run:
         self._failure: BaseException | None = None
         self._halted_at: float | None = None
         self._is_writable = True
+        self._is_unproved = True
+        """Whether KMS has still to open a new envelope of this run."""
         self._succeeded_at = self._wrote_at = self._loop.time()
         self._turn = asyncio.Event()
 
@@ -200,10 +206,13 @@ class _Run:
 
     async def _sealed(self, entry: TokenInFlight) -> Outcome | None:
         """The token's outcome; None if the run is held back before there is one."""
-        attempt = 0
+        attempt, prove = 0, self._is_unproved or not secrets.randbelow(PROVED)
+        self._is_unproved = False
         while True:
             try:
-                return await sealed(entry.token, self._order, self._kms)
+                outcome = await sealed(entry.token, self._order, self._kms, prove=prove)
+                self._is_unproved |= prove and not isinstance(outcome, Sealed)
+                return outcome
             except KmsError as error:
                 in_vain = self._loop.time() - self._succeeded_at
                 if not error.transient or in_vain > self._control.patience_seconds:
@@ -270,6 +279,8 @@ class _Run:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._workers.discard(task)
         failure = None if task.cancelled() else task.exception()
+        if isinstance(failure, WrongDataKeyError):
+            self._is_writable = False  # what was sealed meanwhile may not open either
         if failure is not None and (self._failure is None or isinstance(failure, LeaseLostError)):
             self._failure = failure
         self._turn.set()

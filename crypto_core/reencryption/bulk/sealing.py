@@ -6,7 +6,7 @@ proves that it holds the token. Re-encrypt and encrypt compare what the new enve
 
 from __future__ import annotations
 
-from crypto_core.cipher import seal_under
+from crypto_core.cipher import seal_under, wrong_data_key
 from crypto_core.database.tokens.store import Replacement, StoredToken
 from crypto_core.envelope import (
     Envelope,
@@ -82,13 +82,14 @@ class _UnknownKeyError(KmsError):
     """No key is known for the envelope's data key."""
 
 
-async def sealed(token: StoredToken, order: TokenTask, kms: BulkKms) -> Outcome:
-    """Return the token's new envelope, or why there is none.
+async def sealed(token: StoredToken, order: TokenTask, kms: BulkKms, *, prove: bool = False) -> Outcome:
+    """Return the token's new envelope, or why there is none; to `prove` it KMS is asked to open it.
 
-    Raises KmsError for what is not about this token: throttling and outages, credentials, the target key,
-    the one source key; and ReadOnlyError.
+    Raises WrongDataKeyError where KMS opens another data key than it has issued, and KmsError for what is not
+    about this token: throttling and outages, credentials, the target key, the one source key; ReadOnlyError.
     """
-    way = _Way(token, order, kms)
+    # Nothing is kept of what is encrypted in place.
+    way = _Way(token, order, kms, prove=prove or order.ask_kms or order.verb is Verb.ENCRYPT)
     try:
         if order.verb is Verb.REWRAP:
             return await way.rewrapped()
@@ -117,9 +118,10 @@ async def sealed(token: StoredToken, order: TokenTask, kms: BulkKms) -> Outcome:
 class _Way:
     """What is done for one token, and the KMS calls it took."""
 
-    __slots__ = ("_kms", "_order", "_token", "asks_target", "calls", "source")
+    __slots__ = ("_kms", "_order", "_prove", "_token", "asks_target", "calls", "source")
 
-    def __init__(self, token: StoredToken, order: TokenTask, kms: BulkKms) -> None:
+    def __init__(self, token: StoredToken, order: TokenTask, kms: BulkKms, *, prove: bool) -> None:
+        self._prove = prove
         self._token = token
         self._order = order
         self._kms = kms
@@ -177,12 +179,17 @@ class _Way:
         self.calls += 1
         generated = await self._kms.generate(self._order.target, context)
         new = seal_under(generated, plaintext, format_, ref)
-        if self._order.ask_kms:
-            envelope = parse(new.stored)
-            with await self._opened_under_target(envelope, ref) as opened:
-                if opened != plaintext:
-                    raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
+        if self._prove:
+            try:
+                await self._must_hold(parse(new.stored), plaintext)
+            except NewEnvelopeError as error:
+                raise wrong_data_key(new.wrapped_by.key_arn, error) from error
         return self._replaced(new.stored, source, new.wrapped_by)
+
+    async def _must_hold(self, envelope: Envelope, plaintext: Secret) -> None:
+        with await self._opened_under_target(envelope, self._token.ref) as opened:
+            if opened != plaintext:
+                raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
 
     async def _opened_under_target(self, envelope: Envelope, ref: TokenRef) -> Secret:
         self.asks_target = True

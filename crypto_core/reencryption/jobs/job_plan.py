@@ -61,7 +61,7 @@ class JobPlanner:
             plan = self._without_bound(plan)
         quota = self.quota(region_of(plan.target_key_arn) or "")
         rate = options.calls_per_second or quota * DEFAULT_SHARE
-        calls = plan.tokens * (calls_per_token(verb) + options.ask_kms)
+        calls = plan.tokens * calls_per_token(verb, ask_kms=options.ask_kms)
         compared = []
         for source in self._sources(plan):
             stop_if(cancelled)

@@ -50,9 +50,12 @@ class JobOptions:
     accepted: tuple[str, ...] = ()
 
 
-def calls_per_token(verb: Verb) -> int:
-    """Return how many calls of KMS a job makes for a token, but for retries and for asking it once more."""
-    return 1 if verb is Verb.ENCRYPT else 2
+def calls_per_token(verb: Verb, *, ask_kms: bool) -> int:
+    """Return how many calls of KMS a job makes for a token, but for retries.
+
+    What is encrypted in place has no backup: KMS opens each, as it does with `ask_kms`.
+    """
+    return 3 if ask_kms and verb is not Verb.ENCRYPT else 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ class JobPlan:
     @property
     def kms_calls(self) -> int:
         """How many calls of KMS the job makes, without retries."""
-        return self.plan.tokens * (calls_per_token(self.plan.verb) + self.options.ask_kms)
+        return self.plan.tokens * calls_per_token(self.plan.verb, ask_kms=self.options.ask_kms)
 
     @property
     def quota_share(self) -> float:

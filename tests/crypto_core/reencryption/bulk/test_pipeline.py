@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -11,12 +12,17 @@ from console.sandbox.endpoint import EndpointControl
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format, parse
+from crypto_core.envelope.encryption_context import EncryptionContext
+from crypto_core.errors import WrongDataKeyError
+from crypto_core.keyring.data_keys import GeneratedDataKey
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.reencryption.bulk.control import Control, RunTally
 from crypto_core.reencryption.bulk.pipeline import write_tokens
 from crypto_core.reencryption.bulk.ports import TokenTask
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
+from crypto_core.secret import DataKey
+from tests.crypto_core.reencryption.bulk.kms_in_memory import NEW, OLD, KmsInMemory, stored_envelopes
 from tests.crypto_core.reencryption.bulk.memory import REGION, Table, enveloped, transport
 
 
@@ -93,3 +99,41 @@ def test_v2_envelopes_stay_bound_to_their_rows(
     assert tally.written == 40
     assert {parse(stored).named_key for stored in table.stored.values()} == {new}
     must_hold_their_tokens(table, kms, new)
+
+
+class FlippedKms(KmsInMemory):
+    """Issues data keys that are not those that it opens, but the first so many."""
+
+    def __init__(self, good: int = 0) -> None:
+        super().__init__(seconds=0.001)
+        self.good = good
+
+    async def generate(self, key: str, context: EncryptionContext) -> GeneratedDataKey:
+        """A new data key; once the good ones are used up, one that KMS does not open."""
+        made = await super().generate(key, context)
+        self.good -= 1
+        return made if self.good >= 0 else replace(made, data_key=DataKey(bytes(32)))
+
+
+@pytest.mark.parametrize("verb", [Verb.REENCRYPT, Verb.ENCRYPT])
+def test_nothing_is_written_where_kms_does_not_open_what_it_has_issued(verb: Verb) -> None:
+    stored = stored_envelopes(300)
+    if verb is Verb.ENCRYPT:
+        stored = {reference: f"ghp_{number}" for number, reference in enumerate(stored)}
+    table = Table(stored)
+    order = TokenTask(verb, NEW, OLD)
+    with pytest.raises(WrongDataKeyError, match="just issued"):
+        asyncio.run(write_tokens(table, table, order, FlippedKms(), Control()))
+    assert table.changed == set()
+
+
+def test_one_in_a_hundred_is_opened_and_the_first_wrong_one_stops_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("crypto_core.reencryption.bulk.pipeline.PROVED", 20)
+    table = Table(stored_envelopes(3_000))
+    with pytest.raises(WrongDataKeyError):
+        asyncio.run(
+            write_tokens(table, table, TokenTask(Verb.REENCRYPT, NEW, OLD), FlippedKms(50), Control())
+        )
+    assert len(table.changed) < 1_500
