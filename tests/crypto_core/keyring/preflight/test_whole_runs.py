@@ -24,7 +24,7 @@ from tests.crypto_core.keyring.preflight.scene import (
 )
 
 
-def test_a_reencryption_needs_decrypt_on_every_source_and_generate_on_the_target(
+def test_a_reencryption_needs_decrypt_on_every_source_and_both_on_the_target(
     aws: EndpointControl, preflight: Preflight, client: Any, new_key: Callable[[], str]
 ) -> None:
     first, second, target = new_key(), new_key(), new_key()
@@ -34,15 +34,16 @@ def test_a_reencryption_needs_decrypt_on_every_source_and_generate_on_the_target
         (GENERATE, target, True),
         (DECRYPT, first, True),
         (DECRYPT, second, False),
+        (DECRYPT, target, True),
     ]
 
 
-def test_encrypting_plaintext_needs_generate_only(
+def test_encrypting_plaintext_needs_generate_and_opens_what_it_has_made(
     kms: Overheard, preflight: Preflight, new_key: Callable[[], str]
 ) -> None:
     target = new_key()
-    assert verdicts(preflight.for_run(target, {})) == [(GENERATE, target, True)]
-    assert len(kms.asked) == 1
+    assert verdicts(preflight.for_run(target, {})) == [(GENERATE, target, True), (DECRYPT, target, True)]
+    assert len(kms.asked) == 2
 
 
 def test_a_rewrap_needs_both_sides_and_opens_before_and_after(
