@@ -87,7 +87,7 @@ def test_the_statements_name_columns_and_no_more(services: Container, keydeck: K
     assert not [s for s in sql if "ALL" in s.split() or "DELETE" in s or "TRUNCATE" in s]
     updates = [s for s in sql if s.startswith("GRANT UPDATE (")]
     assert "GRANT UPDATE (bot_token) ON public.slack_connection TO keydeck_operator;" in updates
-    assert len(updates) == 4
+    assert len(updates) == 6
 
 
 def test_as_text_the_policy_is_json_below_the_statements(services: Container, keydeck: Keydeck) -> None:

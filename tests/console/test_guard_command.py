@@ -27,7 +27,7 @@ def test_status_tells_each_column_and_what_would_be_refused(keydeck: Keydeck, se
     ran = keydeck("guard")
     assert ran.exit_code == 1
     assert "slack_connection.bot_token" in ran.stdout
-    assert "0 of 6 token columns guarded and validated." in ran.stdout
+    assert "0 of 8 token columns guarded and validated." in ran.stdout
     assert "▲ slack_connection.bot_token:" in ran.stdout
     told = {one["column"]: one for one in keydeck("guard", "--status", "--json").json["columns"]}
     assert told[REFRESH[0]] == {
@@ -86,7 +86,7 @@ def test_it_is_shown_asked_done_and_taken_back(keydeck: Keydeck, owning: None, p
     assert (every.exit_code, every.stdout.count("not validated")) == (0, 4)
     assert "no update of their rows passes" in every.stderr
     removed = keydeck("guard", "--remove", "--yes")
-    assert (removed.exit_code, removed.stdout.count("missing")) == (0, 6)
+    assert (removed.exit_code, removed.stdout.count("missing")) == (0, 8)
     assert "nothing to do" in keydeck("guard", "--remove", "--yes").stdout
     with platform.connect() as connection:
         assert not connection.scalar(text("SELECT count(*) FROM pg_constraint WHERE conname LIKE 'keydeck%'"))

@@ -184,6 +184,7 @@ def test_tables_that_are_not_there_are_told_and_none_at_all_fails(
     run(superuser, "DROP TABLE slack_connection")
     assert found(database_url)["not in this database"].said == "slack_connection"
     run(superuser, "DROP TABLE gh_connection, jira_connection, confluence_connection")
+    run(superuser, "DROP TABLE connectors, mcp_servers")
     assert found(database_url)["token columns"].outcome is CheckOutcome.FAILED
 
 

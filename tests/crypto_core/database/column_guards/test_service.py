@@ -472,7 +472,7 @@ def test_guards_are_removed_at_once_whatever_is_stored(
     assert applied(guards, everything=True).done
     monkeypatch.setattr(guard_service, "count_stored", None)  # nothing is counted
     result = applied(guards, removes=True)
-    assert (result.done, len(result.outcomes)) == (True, 6)
+    assert (result.done, len(result.outcomes)) == (True, 8)
     set_token(platform, PLAINTEXT)
     assert journaled(services)[-1] == "done"
     assert guards.plan_guard(GuardRequest(removes=True)).danger is Danger.NONE
@@ -508,7 +508,7 @@ def test_read_only_nothing_is_guarded_and_all_is_told(
     reading = Container(load({"read_only": True}).settings)
     with pytest.raises(ReadOnlyError):
         reading.column_guards.change_guards(plan, Consent.pressed(plan))
-    assert len(reading.column_guards.survey()) == 6
+    assert len(reading.column_guards.survey()) == 8
     reading.close()
     assert set(states(guards).values()) == {GuardState.MISSING}
 
