@@ -73,7 +73,8 @@ def read_guards(engine: Engine, catalogue: Catalogue) -> tuple[ColumnGuard, ...]
     }
     with connected(engine) as connection:
         connection.execute(PLAIN_STRINGS)
-        return tuple(_guard(columns[row.number - 1], row) for row in connection.execute(_FOUND, asked))
+        rows = connection.execute(_FOUND, asked).all()
+    return tuple(_guard(catalogue, columns[row.number - 1], row) for row in rows)
 
 
 def count_stored(
@@ -99,11 +100,12 @@ def run(connection: Connection, statement: str) -> Any:
     return connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
-def _guard(column: TokenColumn, row: Any) -> ColumnGuard:
+def _guard(catalogue: Catalogue, column: TokenColumn, row: Any) -> ColumnGuard:
+    document = row.type in JSON_TYPES or column.column in catalogue.table(column.table).documents
     obstacle = _OBSTACLES.get(row.kind, "")
     if not obstacle and row.type not in TYPES:
         obstacle = f"no check is known for type {clean(row.type, 100)}"
-    state, least = (GuardState.IMPOSSIBLE, None) if obstacle else _state(row)
+    state, least = (GuardState.IMPOSSIBLE, None) if obstacle else _state(row, document=document)
     return ColumnGuard(
         column=column,
         place=row.place,
@@ -113,17 +115,17 @@ def _guard(column: TokenColumn, row: Any) -> ColumnGuard:
         owned=bool(row.owned),
         state=state,
         least=least,
-        document=row.type in JSON_TYPES,
+        document=document,
         obstacle=obstacle,
     )
 
 
-def _state(row: Any) -> tuple[GuardState, Format | None]:
+def _state(row: Any, *, document: bool) -> tuple[GuardState, Format | None]:
     if row.definition is None:
         return GuardState.MISSING, None
     there = _tokens(row.definition.removesuffix(" NOT VALID"))
     for least in ENVELOPE_FORMATS:
-        if there == _tokens(f"CHECK ({check_expression(row.quoted, row.type, least)})"):
+        if there == _tokens(f"CHECK ({check_expression(row.quoted, row.type, least, document=document)})"):
             return (GuardState.VALIDATED if row.validated else GuardState.NOT_VALIDATED), least
     return GuardState.CHANGED, None
 

@@ -34,6 +34,7 @@ from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from tests.crypto_core.database.column_guards.conftest import hand_over
 from tests.crypto_core.database.column_guards.test_check_expression import BROKEN, READ, v1, v2
+from tests.crypto_core.database.tokens.test_secrets_columns import add, replace_all, sealed
 
 REFRESH = ("gh_connection.refresh_token", "jira_connection.refresh_token")
 SLACK = "slack_connection.bot_token"
@@ -521,3 +522,20 @@ def test_keydecks_own_writes_pass_every_guard(
     plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     assert services.work.run_plan(plan, Consent.by_option(plan)).done == 1
     assert TokenCipher(services.keyring).decrypt(stored(ref)) is not None
+
+
+def test_a_secrets_column_is_guarded_member_by_member(
+    guards: ColumnGuardService, services: Container, platform: Engine
+) -> None:
+    column = "connectors.secret_json"
+    row = add(platform, sealed("bot", "say"))
+    services.catalogue.refresh()
+    assert applied(guards, column).done
+    assert states(guards)[column] is GuardState.VALIDATED
+    for refused in (b'{"bot": "xoxb-1-2-KEYDECKDEMO"}', b"xoxb-1-2-KEYDECKDEMO", b'{"a": {"b": "c"}}'):
+        with pytest.raises(IntegrityError):
+            add(platform, refused)
+    tokens = services.store.read_many([TokenRef("connectors", "secret_json", row)])
+    assert replace_all(services, tokens) == {token.ref for token in tokens}
+    add(platform, None)
+    add(platform, b"{}")
