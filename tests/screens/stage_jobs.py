@@ -155,7 +155,7 @@ class StageJobs:
         name, coverage = "alias/tokens", Coverage()
         plan = Plan(verb, selection, CURRENT, name, self.plan_tokens, column, (), warnings, coverage)
         rate = options.calls_per_second or 50_000.0
-        calls = self.plan_tokens * calls_per_token(verb)
+        calls = self.plan_tokens * calls_per_token(verb, ask_kms=False)
         return JobPlan(plan, options, rate, calls / rate, calls * 3e-6, 100_000, self.losses)
 
     def plan_fitting(
