@@ -318,7 +318,7 @@ def test_a_role_that_may_read_nothing_is_told_so(services: Container, platform: 
     status = services.status.take_census()
     assert status.tokens == 0
     assert not status.coverage.complete
-    assert sum("can't be read. Needed: GRANT SELECT" in reason for reason in status.coverage.reasons) == 6
+    assert sum("can't be read. Needed: GRANT SELECT" in reason for reason in status.coverage.reasons) == 8
     assert any("public.vault_items" in reason for reason in status.coverage.reasons)
 
 
