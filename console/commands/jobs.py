@@ -174,7 +174,10 @@ def cancel(*, job: int, yes: bool, as_json: bool) -> int:
 @trust_option
 @json_option
 def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_json: bool) -> int:
-    """Put back the envelopes that a job has replaced, where nothing newer is there. It is a job itself."""
+    """Put back the envelopes that a job has replaced, where nothing newer is there. It is a job itself.
+
+    Exit code 1 unless each of them was put back.
+    """
     with services_of(trust=trust) as services:
         work, undoing = job_work(services), services.undoing
         plan = undoing.plan_restore(job)
@@ -192,7 +195,14 @@ def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_js
         with cancelled_by_interrupt(IN_HAND) as cancelled:
             view = work_on(work, number, cancelled, environment={})
     say_end(view, as_json=as_json)
-    return code_of(view, interrupted=cancelled.is_set())
+    code = code_of(view, interrupted=cancelled.is_set())
+    if not code and view.done < plan.tokens:
+        say(
+            f"{view.done:,} of {counted(plan.tokens, 'token')} put back. The others no longer hold what job "
+            f"{job} wrote: they were written anew, changed by the database, or deleted. They stay as they are."
+        )
+        return 1
+    return code
 
 
 @jobs.command(cls=OperationCommand, operation="jobs retry")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from console.sandbox.world import World
 from crypto_core import decrypt_token, encrypt_token
@@ -118,3 +118,21 @@ def test_v2_binds_a_member_to_its_name(
     with pytest.raises(KeydeckError):
         decrypt_token(document["ünï"], TokenRef("connectors", "secret_json", row, "token"))
     assert keydeck("verify", f"connectors:{row}").exit_code == 0
+
+
+@pytest.mark.deep
+def test_a_restore_that_puts_nothing_back_says_so(
+    keydeck: Keydeck,
+    platform: Engine,
+    row: str,
+    new_key: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = trusted(new_key(), monkeypatch)
+    args = ["reencrypt", "--filter", "table:connectors", "--to", key, "--yes", "--job"]
+    assert keydeck(*args).exit_code == 0
+    with platform.begin() as connection:
+        connection.execute(text("UPDATE connectors SET secret_json = :d"), {"d": sealed("token")})
+    ran = keydeck("jobs", "restore", "1", "--yes")
+    assert ran.exit_code == 1
+    assert "0 of 3 tokens put back" in ran.stderr

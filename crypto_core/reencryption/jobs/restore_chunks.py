@@ -1,4 +1,7 @@
-"""Puts the previous envelopes of a job back, each opened before, and only where nothing newer is there."""
+"""Puts the previous envelopes of a job back, each opened before, and only where nothing newer is there.
+
+Where what the job wrote does not open, nothing is lost by putting back what does: it is not compared then.
+"""
 
 from __future__ import annotations
 
@@ -71,10 +74,13 @@ class Restoring:
     def _one(self, cipher: TokenCipher, kept: dict[bytes, str], token: StoredToken) -> Outcome | KmsError:
         before = kept[token.digest]
         try:
-            now = cipher.open(token.value.reveal(), ref=token.ref)
-            with now.token as present:
-                was = cipher.open(before, ref=token.ref)
-                with was.token as past:
+            was = cipher.open(before, ref=token.ref)
+            with was.token as past:
+                try:
+                    now = cipher.open(token.value.reveal(), ref=token.ref)
+                except (EnvelopeError, InvalidCiphertextError):
+                    return Sealed(Replacement(token, before, None), 2)
+                with now.token as present:
                     same = past == present
         except (EnvelopeError, InvalidReferenceError) as error:
             return Poison(token, "damaged", error.message, 2)

@@ -13,6 +13,7 @@ from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.authorship import written_by_keydeck
 from crypto_core.database.tokens.backups import backups_under, replaced
+from crypto_core.database.tokens.store import digest
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobState
@@ -128,3 +129,35 @@ def test_purged_envelopes_are_gone_and_their_tokens_still_count_as_keydecks(
     assert kept == backups_under(services.engine, world.old_key.arn) == 0
     assert replaced(services.engine, refs[0]) == ()
     assert written_by_keydeck(services.engine, services.engine, refs, EPOCH) == set(refs)
+
+
+@pytest.mark.deep
+def test_what_does_not_open_is_undone_too(
+    jobs: Jobs,
+    services: Container,
+    world: World,
+    done: int,
+    superuser: Engine,
+    platform: Engine,
+    stored: Callable[[TokenRef], str],
+) -> None:
+    """A job wrote an envelope that nobody can open: what stood there before does open."""
+    ref = next(r for r in world.sealed_under(world.old_key) if r.table == "gh_connection")
+    broken = TokenCipher(services.keyring).encrypt("gho_other", world.current_key.arn).stored
+    field = list(broken)
+    field[-20:-10] = "AAAAAAAAAA"
+    broken = "".join(field)
+    with platform.begin() as connection:
+        statement = f"UPDATE gh_connection SET {ref.column} = :stored WHERE id = :id"
+        connection.execute(text(statement), {"stored": broken, "id": ref.row_id})
+    with superuser.begin() as connection:
+        statement = "UPDATE keydeck.envelope_backup SET written_digest = :digest WHERE row_id = :id AND token_column = :c"
+        named = {"id": ref.row_id, "c": f"gh_connection.{ref.column}", "digest": digest(broken)}
+        connection.execute(text(statement), named)
+        kept = connection.scalar(
+            text("SELECT envelope FROM keydeck.envelope_backup WHERE row_id = :id AND token_column = :c"),
+            named,
+        )
+    view = jobs.service.join_job(put_back(jobs, done))
+    assert (view.poisoned, view.done) == (0, len(world.sealed_under(world.old_key)))
+    assert stored(ref) == kept
