@@ -16,7 +16,7 @@ from crypto_core.database.column_guards.check_expression import (
     holds_envelope,
 )
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState, constraint_name
-from crypto_core.database.connection.engine import connected
+from crypto_core.database.connection.engine import connected, patient
 from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
@@ -24,6 +24,9 @@ from crypto_core.text.cleaning import clean
 
 PLAIN_STRINGS = text("SELECT set_config('standard_conforming_strings', 'on', true)")
 """So that definitions are read, and ours are run, with backslashes that mean themselves."""
+
+LONGEST_SECONDS = 900
+"""How long a table may take to be counted or validated: some 20 s for a million envelopes."""
 
 _FOUND = text(
     """
@@ -90,7 +93,7 @@ def count_stored(
         f"SELECT count(*) FILTER (WHERE NOT ({check})), count(*) FILTER (WHERE {marked})"  # noqa: S608
         f" FROM {guard.place}"
     )
-    with connected(engine, cancelled=cancelled) as connection:
+    with connected(engine, cancelled=cancelled) as connection, patient(connection, LONGEST_SECONDS):
         connection.execute(PLAIN_STRINGS)
         return Stored(*run(connection, statement).one())
 

@@ -20,9 +20,16 @@ from crypto_core.database.column_guards.plan import (
     LeftOut,
     StepKind,
 )
-from crypto_core.database.column_guards.reading import PLAIN_STRINGS, Stored, count_stored, read_guards, run
+from crypto_core.database.column_guards.reading import (
+    LONGEST_SECONDS,
+    PLAIN_STRINGS,
+    Stored,
+    count_stored,
+    read_guards,
+    run,
+)
 from crypto_core.database.column_guards.statements import LOCK_LIMIT, LOCK_SECONDS, transactions
-from crypto_core.database.connection.engine import connected
+from crypto_core.database.connection.engine import connected, patient
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.authorship import columns_encrypted_in_place
@@ -199,7 +206,7 @@ class ColumnGuardService:
         """Do one column's step; returns what stopped it, "" if nothing did."""
         try:
             for statements in transactions(step, least):
-                with connected(self._engine, write=True) as connection:
+                with connected(self._engine, write=True) as connection, patient(connection, LONGEST_SECONDS):
                     connection.execute(PLAIN_STRINGS)
                     for statement in (LOCK_LIMIT, *statements):
                         run(connection, statement)

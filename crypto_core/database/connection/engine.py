@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from crypto_core.cancelling import Cancellation, stop_if
 from crypto_core.database.connection.canceller import cancelling
-from crypto_core.database.connection.watchdog import WatchedConnection, WatchedCursor
+from crypto_core.database.connection.watchdog import LIMIT_SECONDS, WatchedConnection, WatchedCursor
 from crypto_core.database.schema import metadata
 from crypto_core.errors import (
     DatabaseError,
@@ -106,6 +106,18 @@ def connected(engine: Engine, *, write: bool = False, cancelled: Event | None = 
         if cancelled is not None and cancelled.is_set():
             raise InterruptedRunError("Cancelled.") from error
         raise
+
+
+@contextmanager
+def patient(connection: Connection, seconds: int) -> Iterator[None]:
+    """Let statements of this transaction take so many seconds: those that read a whole table."""
+    connection.execute(text(f"SET LOCAL statement_timeout = '{seconds}s'"))
+    driver: Any = connection.connection.driver_connection
+    driver.limit_seconds = seconds + LIMIT_SECONDS - STATEMENT_TIMEOUT_SECONDS
+    try:
+        yield
+    finally:
+        driver.limit_seconds = None
 
 
 @contextmanager

@@ -24,7 +24,9 @@ LIMIT_SECONDS = 75.0
 
 
 class WatchedConnection(Connection):
-    """Waits at most LIMIT_SECONDS for the end of a transaction."""
+    """Waits at most LIMIT_SECONDS for the end of a transaction, unless it was given a limit of its own."""
+
+    limit_seconds: float | None = None
 
     def commit(self) -> None:
         """Commit. Raises OperationalError if the server does not answer in time."""
@@ -68,10 +70,10 @@ class _Watch:
 
     @contextmanager
     def over(self, connection: Connection) -> Iterator[None]:
-        """Cut the connection if the block takes longer than LIMIT_SECONDS."""
+        """Cut the connection if the block takes longer than LIMIT_SECONDS, or than its own limit."""
         wait = object()
         with self._changed:
-            end = monotonic() + LIMIT_SECONDS
+            end = monotonic() + (getattr(connection, "limit_seconds", None) or LIMIT_SECONDS)
             self._waits[wait] = (end, connection)
             if self._thread is None:
                 self._wakes = end

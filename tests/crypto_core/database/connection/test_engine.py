@@ -14,7 +14,7 @@ from sqlalchemy import Engine, make_url, text
 from console.sandbox.sandbox import Sandbox
 from crypto_core.database.connection import engine as engine_module
 from crypto_core.database.connection import watchdog
-from crypto_core.database.connection.engine import connected, open_engine
+from crypto_core.database.connection.engine import connected, open_engine, patient
 from crypto_core.errors import (
     DatabaseError,
     DatabaseReadOnlyError,
@@ -245,6 +245,24 @@ def test_a_statement_within_its_time_limit_is_left_alone(
             connection.execute(text("SELECT pg_sleep(0.3)"))
         rows = connection.execution_options(yield_per=2).execute(text("SELECT generate_series(1, 9)"))
         assert len(rows.all()) == 9
+    opened.dispose()
+
+
+def test_what_reads_a_whole_table_may_take_longer_and_nothing_behind_it_may(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "LIMIT_SECONDS", 0.2)
+    opened = open_engine(environment["DATABASE_URL"])
+    with connected(opened) as connection:
+        with patient(connection, 1):
+            connection.execute(text("SELECT pg_sleep(0.6)"))
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        assert driver.limit_seconds is None
+    with pytest.raises(DatabaseTimeoutError), connected(opened) as connection, patient(connection, 1):
+        connection.execute(text("SELECT pg_sleep(30)"))
+    with connected(opened) as connection:
+        assert connection.scalar(text("SHOW statement_timeout")) == "1min"
     opened.dispose()
 
 

@@ -151,10 +151,13 @@ def test_what_does_not_open_is_undone_too(
         statement = f"UPDATE gh_connection SET {ref.column} = :stored WHERE id = :id"
         connection.execute(text(statement), {"stored": broken, "id": ref.row_id})
     with superuser.begin() as connection:
-        this = "WHERE row_id = :id AND token_column = :c"
+        statement = "UPDATE keydeck.envelope_backup SET written_digest = :digest WHERE row_id = :id AND token_column = :c"
         named = {"id": ref.row_id, "c": f"gh_connection.{ref.column}", "digest": digest(broken)}
-        connection.execute(text(f"UPDATE keydeck.envelope_backup SET written_digest = :digest {this}"), named)
-        kept = connection.scalar(text(f"SELECT envelope FROM keydeck.envelope_backup {this}"), named)
+        connection.execute(text(statement), named)
+        kept = connection.scalar(
+            text("SELECT envelope FROM keydeck.envelope_backup WHERE row_id = :id AND token_column = :c"),
+            named,
+        )
     view = jobs.service.join_job(put_back(jobs, done))
     assert (view.poisoned, view.done) == (0, len(world.sealed_under(world.old_key)))
     assert stored(ref) == kept
