@@ -9,8 +9,8 @@ from threading import Event
 
 from crypto_core.errors import InterruptedRunError
 from crypto_core.providers.answers import Liveness
-from crypto_core.providers.messages import NoAnswer, Said, Target, sendable, unknown
-from crypto_core.providers.registry import provider_of
+from crypto_core.providers.messages import NoAnswer, Said, Target, unknown
+from crypto_core.providers.registry import provider_of, question_of
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -30,9 +30,7 @@ class PollingLimits:
 def ask(transport: Transport, target: Target, token: Secret, cancelled: Event | None = None) -> Said:
     """Return what a provider says of a token. Raises InterruptedRunError, ProviderError."""
     text = token.reveal()
-    if not sendable(text):
-        return unknown("it holds characters that no provider's token has")
-    request = provider_of(target).question(target, text)
+    request = question_of(target, text)
     if isinstance(request, str):
         return unknown(request)
     reply = transport.send(request, cancelled)
@@ -81,7 +79,7 @@ def prove(
 
 
 def _can_be_asked(target: Target, token: Secret) -> bool:
-    return not isinstance(provider_of(target).question(target, token.reveal()), str)
+    return not isinstance(question_of(target, token.reveal()), str)
 
 
 def in_turn(refs: Iterable[TokenRef], one: Callable[[TokenRef], object]) -> None:

@@ -6,11 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from crypto_core.database.tokens.inventory import InventoryRow
+from crypto_core.envelope import classify
 from crypto_core.errors import ProviderError, RefusedError
 from crypto_core.providers import atlassian, github, slack
 from crypto_core.providers.answers import ByHand
 from crypto_core.providers.endpoints import ATLASSIAN, Endpoints, atlassian_site, host_of
-from crypto_core.providers.messages import ProviderAnswer, Request, RevocationMethod, Said, Target
+from crypto_core.providers.messages import (
+    ProviderAnswer,
+    Request,
+    RevocationMethod,
+    Said,
+    Target,
+    sendable,
+)
 from crypto_core.text.cleaning import clean
 
 _SITE_COLUMNS = ("cloud_base_url", "base_url")
@@ -33,6 +41,8 @@ class Provider:
     """Why a token of a kind, as its row calls it, is not asked about; "" where it may be."""
     other_names: tuple[str, ...] = ()
     """What tables may call it besides."""
+    tokens_of: str = ""
+    """Whose prefixes its tokens have, where that is not its own name."""
 
 
 def _of_atlassian(name: str, *other_names: str) -> Provider:
@@ -47,6 +57,7 @@ def _of_atlassian(name: str, *other_names: str) -> Provider:
         revocation=lambda token, endpoints: atlassian.by_hand(token),
         not_asked=_atlassian_not_asked,
         other_names=other_names,
+        tokens_of="atlassian",
     )
 
 
@@ -118,3 +129,19 @@ def provider_of(target: Target) -> Provider:
         return PROVIDERS[target.provider]
     except KeyError:
         raise ProviderError(f"Keydeck knows no provider {clean(target.provider, 60)!r}.") from None
+
+
+def foreign(provider: str, token: str) -> str:
+    """Return why a token is not sent to a provider: its prefix is another one's. "" where it may be."""
+    known = PROVIDERS.get(provider)
+    theirs = classify(token).provider
+    if known is None or theirs in (None, known.tokens_of or known.name):
+        return ""
+    return f"its prefix is that of a token of {theirs}, and its row says {provider}: it is not sent there"
+
+
+def question_of(target: Target, token: str) -> Request | str:
+    """Return the request that asks about a token, or why there is none. Raises as `provider_of`."""
+    if not sendable(token):
+        return "it holds characters that no provider's token has"
+    return foreign(target.provider, token) or provider_of(target).question(target, token)

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass, field
 from crypto_core.providers.answers import ByHand, RevocationPlan
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import RevocationMethod, Target
-from crypto_core.providers.registry import PROVIDERS
+from crypto_core.providers.registry import PROVIDERS, foreign
 from crypto_core.providers.revocation import RevocationOrder
 from crypto_core.providers.sendable_tokens import Unopened, stored_alike, wipe
 from crypto_core.providers.targets import hosts
@@ -52,6 +52,8 @@ def draft(
             by_hand.append(target)
         elif not isinstance(token, Secret):
             why = token.reason if token is not None else "its row is gone"
+            by_hand.append(ByHand(target.ref, target.provider, f"not revoked: {why}"))
+        elif why := foreign(target.provider, token.reveal()):
             by_hand.append(ByHand(target.ref, target.provider, f"not revoked: {why}"))
         else:
             # Of a token whose row names no host to ask, a person still has to know where it is revoked.

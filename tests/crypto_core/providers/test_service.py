@@ -352,6 +352,26 @@ def test_many_tokens_are_revoked_a_thousand_at_a_time_and_a_failed_batch_is_told
     assert all(token.reason.startswith("not sent: GitHub takes 60") for token in result.tokens[1_000:])
 
 
+def test_another_providers_tokens_are_not_sent(
+    make: Make, platform: Engine, providers: ProviderControl
+) -> None:
+    service = make()
+    refs = add_github(platform, f"xoxb-{MARKER}", f"ATATT3{MARKER}", github_token("ghp_"))
+    providers.clear()
+    question = service.question(refs)
+    answers = service.ask(question, Consent.pressed(question))
+    assert [("a token of" in a.reason, a.liveness is Liveness.UNKNOWN) for a in answers[:2]] == [
+        (True,) * 2
+    ] * 2
+    plan = service.plan_revocation(refs)
+    assert plan.tokens == refs[2:]
+    assert [(h.ref, "its row says github" in h.how) for h in plan.by_hand] == [(r, True) for r in refs[:2]]
+    with Secret.of(f"xoxb-{MARKER}") as entered:
+        assert "a token of slack" in service.ask_of(refs[2], entered, consent_given=True).reason
+    assert {call.path for call in providers.calls()} == {"/user"}
+    assert len(providers.calls()) == 1
+
+
 def test_an_oauth_apps_own_tokens_are_revoked_by_the_app(
     make: Make, services: Container, platform: Engine, providers: ProviderControl
 ) -> None:
