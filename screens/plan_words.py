@@ -45,7 +45,7 @@ def plan_lines(plan: Plan, kms_calls: int | None = None, *, most: int | None = S
     else:
         yield (("Nothing to write.", "bold"),)
     for reason in plan.coverage.reasons:
-        yield WARNING, "not seen: ", reason
+        yield WARNING, "not covered: ", reason
     if plan.refused:
         count = len(plan.refused)
         words = f"{counted(count, 'token')} would be left as {'it is' if count == 1 else 'they are'}:"

@@ -1,4 +1,4 @@
-"""keydeck backups: the envelopes that were replaced, and that `jobs restore` puts back."""
+"""keydeck backups: the envelopes that were replaced, and that `jobs restore` restores."""
 
 from __future__ import annotations
 

@@ -174,20 +174,20 @@ def cancel(*, job: int, yes: bool, as_json: bool) -> int:
 @trust_option
 @json_option
 def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_json: bool) -> int:
-    """Put back the envelopes that a job has replaced, where nothing newer is there. It is a job itself.
+    """Restore the envelopes that a job has replaced, unless a newer value is there. It is a job itself.
 
-    Exit code 1 unless each of them was put back.
+    Exit code 1 unless each of them was restored.
     """
     with services_of(trust=trust) as services:
         work, undoing = job_work(services), services.undoing
         plan = undoing.plan_restore(job)
-        about = "This puts tokens back under the key that they were moved from."
+        about = "This moves tokens back to the key that they were moved from."
         if dry_run and as_json:
             print_json({"dry_run": True, "restores": job, "tokens": plan.tokens, "keys": list(plan.key_arns)})
         else:
             keys = ", ".join(plan.key_arns)
             kept = counted(plan.tokens, "envelope")
-            say(f"{kept} that job {job} replaced, under {keys}: put back where nothing newer is. {about}")
+            say(f"{kept} that job {job} replaced, under {keys}: restored unless changed since. {about}")
         if dry_run:
             return 0
         number = undoing.start_restore(plan, consent_to(plan, yes=yes, about=about))
@@ -198,7 +198,7 @@ def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_js
     code = code_of(view, interrupted=cancelled.is_set())
     if not code and view.done < plan.tokens:
         say(
-            f"{view.done:,} of {counted(plan.tokens, 'token')} put back. The others no longer hold what job "
+            f"{view.done:,} of {counted(plan.tokens, 'token')} restored. The others no longer hold what job "
             f"{job} wrote: they were written anew, changed by the database, or deleted. They stay as they are."
         )
         return 1

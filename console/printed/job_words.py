@@ -53,7 +53,7 @@ def document_of(view: JobView, *, whole: bool = False) -> dict[str, Any]:
 def print_list(found: Sequence[JobView]) -> None:
     """Print jobs as a table."""
     print_table(
-        ("job", "state", "what", "planned", "written", "not written", "left", "tokens/s", "begun", "by"),
+        ("job", "state", "what", "planned", "written", "not written", "remaining", "tokens/s", "begun", "by"),
         [
             (
                 view.job.id,
@@ -82,10 +82,10 @@ def describe(view: JobView) -> Iterator[str]:
     yield f"to   {job.target_key_arn}"
     yield f"begun {utc(job.created_at)} UTC by {job.created_by} on {job.host}"
     if job.restores is not None:
-        yield f"puts back what job {job.restores} replaced"
+        yield f"restores what job {job.restores} replaced"
     yield (
-        f"written {view.done:,} of {job.planned:,}, left {view.remaining:,}, not written {view.poisoned:,}, "
-        f"conflicts retried {view.conflicts:,}"
+        f"written {view.done:,} of {job.planned:,}, remaining {view.remaining:,}, "
+        f"not written {view.poisoned:,}, conflicts retried {view.conflicts:,}"
     )
     throttled = sum(sample.throttled for sample in view.samples)
     yield _line(
@@ -94,7 +94,7 @@ def describe(view: JobView) -> Iterator[str]:
         f"throttled of late {throttled:,}" if throttled else "",
     )
     if view.eta_seconds is not None and view.state is JobState.RUNNING:
-        yield f"about {span(timedelta(seconds=view.eta_seconds))} to go"
+        yield f"about {span(timedelta(seconds=view.eta_seconds))} remaining"
     for kind, tokens in view.errors.items():
         yield f"not written, {kind}: {tokens:,}"
     for runner in view.runners:

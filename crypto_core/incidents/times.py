@@ -102,7 +102,7 @@ def _reached(kind: PhaseKind, view: IncidentView, elapsed: float) -> Time:
     steps = [view.steps[place] for place in places]
     left = sum(not step.state.ended for step in steps)
     if left:
-        return Time(None, budget, _not_yet(elapsed, budget), f"{counted(left, 'step')} to go")
+        return Time(None, budget, _not_yet(elapsed, budget), f"{counted(left, 'step')} remaining")
     ends = [step.ended_at for step in steps if step.ended_at is not None]
     if not ends:
         return Time(None, budget, None, "when its steps ended is not known")

@@ -121,7 +121,7 @@ def progress_content(progress: RunProgress | None, count: int, *, stopping: bool
     ]
     if progress is not None:
         left = (total - done) / progress.per_second if progress.per_second else None
-        eta = f"   about {left:,.0f} s to go" if left is not None and done < total else ""
+        eta = f"   about {left:,.0f} s remaining" if left is not None and done < total else ""
         lines.append(
             Content.assemble(
                 (f"{progress.per_second:,.0f} tokens/s{eta}", "$muted"),

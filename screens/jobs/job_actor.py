@@ -79,7 +79,7 @@ class JobActor(MainScreen):
 
     @work(exclusive=True, group="write")
     async def do_restore_job(self) -> None:
-        """Show what would be put back, then begin the job that does it."""
+        """Show what would be restored, then begin the job that does it."""
         view = self.job_in_hand
         if view is not None:
             await begin_restore(self, view.job.id)

@@ -55,7 +55,7 @@ def _rate(view: JobView, width: int) -> Line:
     left = to_go(view)
     words = [
         f"{view.tokens_per_second:,.0f} tokens/s",
-        *([f"{left} to go"] if left else []),
+        *([f"{left} remaining"] if left else []),
         f"{span(timedelta(seconds=view.seconds))} so far" if not view.state.ended else _took(view),
         *([f"{_nth(view.wave)} wave"] if view.wave > 1 else []),
         *(["closing census: nothing left once"] if view.zeroes == 1 and not view.state.ended else []),
@@ -77,7 +77,7 @@ def _nth(number: int) -> str:
 
 def _counts(view: JobView, width: int) -> Line:
     parts: list[str | tuple[str, str]] = [
-        f"written {view.done:,} · left {view.remaining:,} · conflicts retried {view.conflicts:,} · ",
+        f"written {view.done:,} · remaining {view.remaining:,} · conflicts retried {view.conflicts:,} · ",
         (f"not written {view.poisoned:,}", "$error" if view.poisoned else ""),
     ]
     return Line(Content.assemble(*parts).truncate(width, ellipsis=True))
@@ -154,7 +154,7 @@ def _about(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
             words = f"{facts.key_words.long(arn)}  {arn}"
             yield fact(name, words, width, target=KeyRoute(arn), hint="Enter: the key.", whole_end=True)
     if job.restores is not None:
-        yield fact("puts back", f"what job {job.restores} replaced", width)
+        yield fact("restores", f"what job {job.restores} replaced", width)
     yield fact("begun", f"{stamp(job.created_at, now)} by {who(job.created_by)} on {job.host}", width)
     yield fact("chunks", f"{view.chunks_done:,} of {view.chunks:,}", width)
 

@@ -19,7 +19,7 @@ MOST = 1_000
 """Jobs that are listed, the newest."""
 
 
-def _through(view: JobView, _facts: Facts) -> Cell:
+def _share_done(view: JobView, _facts: Facts) -> Cell:
     return percent(round(share_done(view) * 1_000), 1_000), ""
 
 
@@ -27,7 +27,11 @@ def _failed(view: JobView, _facts: Facts) -> Cell:
     return f"{view.poisoned:,}", "$error" if view.poisoned else "$muted"
 
 
-def _to_go(view: JobView, _facts: Facts) -> Cell:
+def _remaining(view: JobView, _facts: Facts) -> Cell:
+    return f"{view.remaining:,}", ""
+
+
+def _eta(view: JobView, _facts: Facts) -> Cell:
     return to_go(view).removeprefix("about ") or "-", "$muted"
 
 
@@ -47,12 +51,12 @@ COLUMNS: tuple[Column[JobView], ...] = (
     Column("job", "job", lambda view, _: (str(view.job.id), "bold"), "job", 5, 9, 0, right=True),
     Column("state", "state", lambda view, _: (view.state.value, state_sign(view).style), "state", 9, 10, 1),
     Column("what", "what", lambda view, _: (what_words(view.job), ""), "", 24, 60, 2, cut=fit_middle),
-    Column("through", "through", _through, "through", 8, 9, 3, right=True),
+    Column("done", "done", _share_done, "done", 8, 9, 3, right=True),
     Column("failed", "not written", _failed, "failed", 11, 13, 4, right=True),
-    Column("left", "left", lambda view, _: (f"{view.remaining:,}", ""), "left", 9, 13, 5, right=True),
+    Column("remaining", "remaining", _remaining, "remaining", 9, 13, 5, right=True),
     Column("written", "written", lambda view, _: (f"{view.done:,}", ""), "written", 9, 13, 9, right=True),
     Column("rate", "tokens", _rate, "", 9, 12, 7, right=True),
-    Column("to-go", "to go", _to_go, "", 6, 8, 5),
+    Column("eta", "ETA", _eta, "", 6, 8, 5),
     Column("begun", "begun", _begun, "", 10, 12, 8),
     Column("by", "by", lambda view, _: (who(view.job.created_by), "$muted"), "by", 12, 30, 10),
     Column("to", "to", _to, "", 14, 40, 11, shown=False),
@@ -73,9 +77,9 @@ ROWS: MemoryRows[JobView] = MemoryRows(
     sorts={
         "job": lambda view, _: view.job.id,
         "state": lambda view, _: view.state.value,
-        "through": lambda view, _: share_done(view),
+        "done": lambda view, _: share_done(view),
         "written": lambda view, _: view.done,
-        "left": lambda view, _: view.remaining,
+        "remaining": lambda view, _: view.remaining,
         "failed": lambda view, _: view.poisoned,
         "by": lambda view, _: view.job.created_by,
     },

@@ -1,4 +1,4 @@
-"""Undoing a job: the envelopes that it replaced, put back where nothing newer is."""
+"""Undoing a job: the envelopes that it replaced, restored unless a newer value is there."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class RestoreDialog(Proposal[RestorePlan]):
         return self._undoing().plan_restore(self._job)
 
     def content(self, plan: RestorePlan) -> Content:
-        """What would be put back, under which keys."""
+        """What would be restored, under which keys."""
         return restore_content(plan, self.facts.key_words)
 
     def label(self, plan: RestorePlan) -> str:
-        """How many would be put back."""
-        return f"Put {counted(plan.tokens, 'token')} back" if plan.tokens else ""
+        """How many would be restored."""
+        return f"Restore {counted(plan.tokens, 'token')}" if plan.tokens else ""
 
     def start(self, plan: RestorePlan, consent: Consent) -> Begun:
         """Make the job that undoes the other."""

@@ -72,7 +72,7 @@ def guide_lines(guide: Guide, width: int) -> list[Line]:
     if gaps:
         lines.append(Line(Content("")))
     for reason in dict.fromkeys(gaps):
-        lines += prose(f"not seen: {reason}", width, lead="▲ ", lead_style="$warning")
+        lines += prose(f"not covered: {reason}", width, lead="▲ ", lead_style="$warning")
     return lines
 
 
@@ -92,7 +92,7 @@ def _step(step: Step, width: int) -> Iterator[Line]:
 def _instruction(instruction: Instruction, width: int) -> Iterator[Line]:
     text = instruction.text
     if instruction.kind is DoKind.NOTE:
-        yield from prose(text, width, lead="    → ")
+        yield from prose(text, width, lead="    → ", lead_style="$accent")
         return
     what = "command" if instruction.kind is DoKind.COMMAND else "line"
     # Folded where the width ends: a space that isn't there would make it another command.

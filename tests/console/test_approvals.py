@@ -144,7 +144,7 @@ def test_tokens_and_backups_wait_for_it_too_however_few(
     moved = jobs.start_job(one_plan, Consent.by_option(one_plan))
     assert jobs.join_job(moved).done == 1
     restore = undoing.plan_restore(moved)
-    with pytest.raises(ApprovalNeededError, match="Put back 1 envelope that job"):
+    with pytest.raises(ApprovalNeededError, match="Restore 1 envelope that job"):
         undoing.start_restore(restore, Consent.by_option(restore))
     made_up = RestorePlan(job, 1, (world.old_key.arn,))
     with pytest.raises(RefusedError, match="No envelope is kept"):

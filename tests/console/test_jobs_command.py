@@ -67,7 +67,7 @@ def test_a_job_is_shown_whole_and_exits_1_until_every_token_is_written(
     jobs.views[30] = replace(DONE, poisoned=1, errors={"malformed": 1})
     assert keydeck("jobs", "show", "30").exit_code == 1
     words = keydeck("jobs", "show", "31").stdout
-    assert "written 412,000 of 1,000,000, left 587,997, not written 3, conflicts retried 4" in words
+    assert "written 412,000 of 1,000,000, remaining 587,997, not written 3, conflicts retried 4" in words
     assert "not written, incorrect-key: 2" in words
     assert "throttled of late 30" in words
 

@@ -135,4 +135,4 @@ def test_a_restore_that_puts_nothing_back_says_so(
         connection.execute(text("UPDATE connectors SET secret_json = :d"), {"d": sealed("token")})
     ran = keydeck("jobs", "restore", "1", "--yes")
     assert ran.exit_code == 1
-    assert "0 of 3 tokens put back" in ran.stderr
+    assert "0 of 3 tokens restored" in ran.stderr

@@ -88,8 +88,8 @@ async def test_the_page_shows_progress_rate_and_what_is_left(size: tuple[int, in
         await opened(d)
         assert "412,003 of 1,000,000  41.2 %" in d.text()
         line = d.line_with("▶ running   ")
-        assert "4,060 tokens/s · about 2 min to go · 1 min so far" in line
-        assert "written 412,000 · left 587,997 · conflicts retried 4 · not written 3" in d.text()
+        assert "4,060 tokens/s · about 2 min remaining · 1 min so far" in line
+        assert "written 412,000 · remaining 587,997 · conflicts retried 4 · not written 3" in d.text()
         assert "1.6 ms" in d.line_with("latency p50")
         assert "4.1 ms" in d.line_with("latency p99")
         assert "30 in 1 min" in d.line_with("throttled")

@@ -32,7 +32,7 @@ async def test_every_step_says_where_it_stands_what_was_seen_and_what_to_do() ->
         assert "Keys › Rotation › tokens → tokens-2" in d.lines()[1]
         for words in (
             "2 of 6 steps done   under the old key: 60 tokens",
-            "✔ 1 New key, for everybody who works with the old one   done",
+            "✔ 1 New key, for all users of the old one   done",
             "nobody loses access",
             "▶ 3 Switch the alias or the environment   now",
             f"→ TOKEN_ENCRYPTION_KEY_ID={CURRENT}",
@@ -42,7 +42,7 @@ async def test_every_step_says_where_it_stands_what_was_seen_and_what_to_do() ->
             "▲ The platform may read its key from elsewhere.",
             "· 5 Move the tokens that are left   waiting, optional",
             "? 6 Old key kept for reading   not known",
-            "▲ not seen: backups are not counted",
+            "▲ not covered: backups are not counted",
         ):
             assert words in d.text()
 
@@ -104,7 +104,7 @@ async def test_the_guide_looks_again_by_itself_and_goes_on_from_what_it_sees() -
         await d.tick(11)
         assert len(d.stage.looked) == 2
         assert "complete   under the old key: 0 tokens" in d.lines()[2]
-        assert "not seen" not in d.text()
+        assert "not covered" not in d.text()
 
 
 async def test_a_look_that_takes_long_is_taken_less_often() -> None:
@@ -123,7 +123,7 @@ async def test_a_look_that_takes_long_is_taken_less_often() -> None:
     ("more", "words"),
     [
         ({"tokens": None}, "under the old key: not counted"),
-        ({"outside": "The database did not answer."}, "▲ not seen: The database did not answer."),
+        ({"outside": "The database did not answer."}, "▲ not covered: The database did not answer."),
     ],
 )
 async def test_what_could_not_be_seen_is_told(more: dict[str, Any], words: str) -> None:

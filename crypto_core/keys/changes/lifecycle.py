@@ -166,7 +166,7 @@ def _warnings(reader: KeyReader, state: KeyState, tokens: TokensAtRisk | None) -
         found.append("How many replaced envelopes under the key are kept as backups could not be counted.")
     elif tokens.backups:
         number = counted(tokens.backups, "replaced envelope")
-        found.append(f"{number} in keydeck.envelope_backup: none can be put back without the key.")
+        found.append(f"{number} in keydeck.envelope_backup: none can be restored without the key.")
     found += [f"Not counted: {gap}" for gap in tokens.gaps]
     if tokens.confirmation == UNCOUNTED:
         found.append("The key may hold tokens that could not be counted.")

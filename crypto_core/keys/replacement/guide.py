@@ -25,7 +25,7 @@ class StepId(StrEnum):
 
 
 TITLES = {
-    StepId.NEW_KEY: "New key, for everybody who works with the old one",
+    StepId.NEW_KEY: "New key, for all users of the old one",
     StepId.PREFLIGHT: "Preflight by this identity",
     StepId.SWITCH: "Switch the alias or the environment",
     StepId.IN_USE: "Wait until the platform uses it",

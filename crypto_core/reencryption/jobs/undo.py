@@ -41,7 +41,7 @@ class RestorePlan:
     @property
     def summary(self) -> str:
         """What is to be done, on one line."""
-        return f"Put back {counted(self.tokens, 'envelope')} that job {self.job} has replaced"
+        return f"Restore {counted(self.tokens, 'envelope')} that job {self.job} has replaced"
 
     @property
     def danger(self) -> Danger:
@@ -124,7 +124,7 @@ class Undoing:
         row = self._parts.jobs.get(job)
         if Verb(row.verb) is Verb.ENCRYPT:
             raise RefusedError(
-                f"Job {job} encrypted in place: plaintext is never kept, so nothing can be put back."
+                f"Job {job} encrypted in place: plaintext is never kept, so nothing can be restored."
             )
         if row.state not in (DONE, CANCELLED):
             raise RefusedError(f"Job {job} is {row.state}.", remedy=f"Cancel it: keydeck jobs cancel {job}.")

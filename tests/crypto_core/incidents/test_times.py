@@ -39,7 +39,7 @@ def test_each_time_runs_from_the_declaration_to_the_last_step_of_its_phases() ->
 def test_what_is_not_reached_has_no_time_and_is_over_once_its_budget_has_passed() -> None:
     view = sample(open_=True).view
     early, late = times_of(view, at(15)), times_of(view, at(60))
-    assert early.contain == Time(None, 45 * 60, None, "2 steps to go")
+    assert early.contain == Time(None, 45 * 60, None, "2 steps remaining")
     assert late.contain == replace(early.contain, within=False)
     assert late.eradicate.within is None, "its budget has not passed yet"
     assert late.total == Time(None, 170 * 60, None, "the incident is open")
@@ -59,7 +59,7 @@ def test_steps_that_are_not_needed_cost_no_budget_and_hold_nothing_up() -> None:
 
 def test_a_step_taken_up_again_takes_back_the_time_of_its_phase() -> None:
     again = changed(sample().view, "lock", state=StepState.TODO, ended_at=None)
-    assert times_of(again, LATER).contain.missing == "1 step to go"
+    assert times_of(again, LATER).contain.missing == "1 step remaining"
 
 
 def test_a_running_step_that_is_over_its_budget_is_told_as_such() -> None:

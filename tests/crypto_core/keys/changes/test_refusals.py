@@ -218,7 +218,7 @@ def test_backups_under_the_key_are_told_but_do_not_keep_it(
     container.close()
     found = changes.plan_change(KeyChange(ChangeKind.SCHEDULE_DELETION, key))
     assert not found.refused_unless_typed
-    said = "1 replaced envelope in keydeck.envelope_backup: none can be put back without the key."
+    said = "1 replaced envelope in keydeck.envelope_backup: none can be restored without the key."
     assert said in found.warnings
 
 
