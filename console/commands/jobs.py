@@ -199,7 +199,7 @@ def restore(*, job: int, dry_run: bool, yes: bool, trust: tuple[str, ...], as_js
     if not code and view.done < plan.tokens:
         say(
             f"{view.done:,} of {counted(plan.tokens, 'token')} restored. The others no longer hold what job "
-            f"{job} wrote: they were written anew, changed by the database, or deleted. They stay as they are."
+            f"{job} wrote: they were rewritten, changed by the database, or deleted. They stay as they are."
         )
         return 1
     return code

@@ -151,7 +151,10 @@ def test_what_does_not_open_is_undone_too(
         statement = f"UPDATE gh_connection SET {ref.column} = :stored WHERE id = :id"
         connection.execute(text(statement), {"stored": broken, "id": ref.row_id})
     with superuser.begin() as connection:
-        statement = "UPDATE keydeck.envelope_backup SET written_digest = :digest WHERE row_id = :id AND token_column = :c"
+        statement = (
+            "UPDATE keydeck.envelope_backup SET written_digest = :digest "
+            "WHERE row_id = :id AND token_column = :c"
+        )
         named = {"id": ref.row_id, "c": f"gh_connection.{ref.column}", "digest": digest(broken)}
         connection.execute(text(statement), named)
         kept = connection.scalar(
