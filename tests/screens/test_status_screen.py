@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.keys.status import KeyShare, Status
@@ -16,6 +18,7 @@ from screens.key_words import KeyWords
 from screens.keys.key_screen import KeyScreen
 from screens.status.key_lines import key_lines
 from screens.status.screen import StatusScreen
+from screens.status.sweep_line import sweep_lines
 from tests.screens.deck import LARGE, deck
 from tests.screens.samples import CURRENT, KEYS, MATERIALS, NOW, OLD, UNLISTED
 from tests.screens.stage import Stage
@@ -93,6 +96,20 @@ async def test_what_was_not_looked_at_is_said_with_its_reason() -> None:
     reason = "eu-central-1 did not answer: its keys are unknown."
     async with deck(Stage(coverage=Coverage((reason,)))) as d:
         assert reason in d.line_with("not seen")
+
+
+async def test_the_look_for_tokens_elsewhere_is_shown_with_its_age_and_what_it_found() -> None:
+    column = FoundColumn("to[/red]k\x1b[31men", "text", {"v1": 3}, begins=3, documents=0, rows=3)
+    table = FoundTable("public", "notes", "table", True, "id", "integer", (), (column,))
+    sweep = Sweep(NOW - timedelta(hours=3), "operator", False, 0.1, 7, 40, "", frozenset())
+    assert sweep_lines(None, NOW, 80) == []
+    (line,) = sweep_lines(sweep, NOW, 80)
+    assert line.content.plain == "elsewhere: no tokens (samples of 40 columns, 3 h ago)"
+    found = replace(sweep, full=True, found=(table,))
+    (line,) = sweep_lines(found, NOW, 80)
+    assert line.content.plain == "elsewhere: tokens in 1 column (every row of 40 columns, 3 h ago)"
+    async with deck(Stage(coverage=Coverage(found.reasons)), size=LARGE) as d:
+        assert "notes.to[/red]k[31men holds tokens and is in no inventory" in d.line_with("not seen")
 
 
 async def test_when_all_is_well_the_first_line_says_so() -> None:

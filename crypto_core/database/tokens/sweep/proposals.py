@@ -48,17 +48,18 @@ def _proposal(table: FoundTable, known: TokenTable | None) -> Proposal:
     hindrance = _hindrance(table)
     if hindrance:
         return Proposal(table, None, (hindrance,))
-    plain = [column for column in table.columns if _is_plain(column)]
+    plain = {column.name for column in table.columns if _is_plain(column)}
+    documents = {column.name for column in table.columns if _is_documents(column)} - plain
     left_out = tuple(
-        f"{table.place_of(column)} ({column.type}) holds tokens inside its values."
+        f"{table.place_of(column)} ({column.type}): the settings have no words for such tokens."
         for column in table.columns
-        if column not in plain
+        if column.name not in plain | documents
     )
-    if not plain:
+    found = [column.name for column in table.columns if column.name in plain | documents]
+    if not found:
         return Proposal(table, None, left_out)
-    tokens = tuple(
-        dict.fromkeys((*(known.token_columns if known else ()), *(column.name for column in plain)))
-    )
+    tokens = tuple(dict.fromkeys((*(known.token_columns if known else ()), *found)))
+    documents |= known.documents if known else frozenset()
     entry: dict[str, Any] = {
         "name": table.name,
         "id": known.id_column if known else table.id_column,
@@ -70,6 +71,8 @@ def _proposal(table: FoundTable, known: TokenTable | None) -> Proposal:
     organisation = known.organisation if known else next((c for c in table.beside if c == "org_id"), None)
     if organisation is not None:
         entry["organisation"] = organisation
+    if documents:
+        entry["documents"] = [column for column in tokens if column in documents]
     return Proposal(table, entry, left_out)
 
 
@@ -89,7 +92,18 @@ def _hindrance(table: FoundTable) -> str:
 
 def _is_plain(column: FoundColumn) -> bool:
     """True for a text column whose values are tokens, rather than documents with some in them."""
-    return column.type.startswith(_TEXT) and not column.type.endswith("[]") and column.begins > 0
+    return _is_text(column) and column.begins > 0 and column.begins >= column.documents
+
+
+def _is_documents(column: FoundColumn) -> bool:
+    """True for a column of JSON objects with tokens; in a binary one, values may also be tokens."""
+    if column.type == "bytea":
+        return column.begins > 0 or column.documents > 0
+    return column.documents > 0 and (_is_text(column) or column.type in ("json", "jsonb"))
+
+
+def _is_text(column: FoundColumn) -> bool:
+    return column.type.startswith(_TEXT) and not column.type.endswith("[]")
 
 
 def _provider(table: FoundTable) -> str:

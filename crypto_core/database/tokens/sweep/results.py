@@ -20,7 +20,7 @@ class FoundColumn:
     """A column in which values look like tokens. Names are as the database has them: clean them to show them.
 
     `kinds` counts the sampled values that hold a token of a kind, by `patterns.PATTERNS`; `begins` those that
-    are one rather than hold some, `documents` those that are JSON. `rows` is how many were looked at.
+    are one rather than hold some, `documents` those that are JSON objects. `rows` is how many were looked at.
     """
 
     name: str

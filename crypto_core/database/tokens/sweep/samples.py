@@ -142,7 +142,7 @@ class SampleReader:
         hit = _looks("value_0")
         conditions = (
             f"value_0 ~ {_literal(BEGINS_AS_TOKEN)}",
-            "left(ltrim(value_0), 1) IN ('{', '[')",
+            "left(ltrim(value_0), 1) = '{'",
             *(f"value_0 ~ {_literal(pattern)}" for pattern in PATTERNS.values()),
         )
         numbers = ", ".join(f"count(*) FILTER (WHERE {hit} AND {condition})" for condition in conditions)

@@ -591,5 +591,6 @@ def test_a_thousand_tables_are_swept_in_seconds(services: Container, superuser: 
         connection.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {OPERATOR}"))
     best = min(services.sweeps.take_sweep().seconds for _ in range(3))
     sweep = services.sweeps.known()
-    assert (sweep.tables, sweep.found, sweep.unseen) == (1_004, (), ())
+    assert (sweep.found, sweep.unseen) == ((), ())
+    assert sweep.tables > 1_000
     assert best < 5.0
