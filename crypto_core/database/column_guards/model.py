@@ -43,6 +43,8 @@ class ColumnGuard:
     least: Format | None = None
     """The oldest envelope format that the guard lets through; None where there is none."""
     document: bool = False
+    has_default: bool = False
+    """True if new rows get a value where none is given, and it is not empty."""
     obstacle: str = ""
     """Why the column can't be guarded."""
 

@@ -34,7 +34,8 @@ _FOUND = text(
            CAST(c.relkind AS text) AS kind, pg_get_userbyid(c.relowner) AS owner,
            pg_has_role(current_user, c.relowner, 'USAGE') AS owned,
            format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL) AS type,
-           con.convalidated AS validated, pg_get_constraintdef(con.oid) AS definition, asked.number
+           con.convalidated AS validated, pg_get_constraintdef(con.oid) AS definition, asked.number,
+           coalesce(pg_get_expr(def.adbin, def.adrelid), '') !~ '^(|NULL::.*|''''::.*)$' AS has_default
     FROM unnest(CAST(:tables AS text[]), CAST(:columns AS text[]), CAST(:constraints AS text[]))
          WITH ORDINALITY AS asked (table_name, column_name, constraint_name, number)
     JOIN pg_attribute a ON a.attrelid = to_regclass(quote_ident(asked.table_name))
@@ -42,6 +43,7 @@ _FOUND = text(
     JOIN pg_class c ON c.oid = a.attrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_attrdef def ON def.adrelid = c.oid AND def.adnum = a.attnum
     LEFT JOIN pg_constraint con ON con.conrelid = c.oid AND con.conname = asked.constraint_name
     ORDER BY asked.number
     """
@@ -119,6 +121,7 @@ def _guard(catalogue: Catalogue, column: TokenColumn, row: Any) -> ColumnGuard:
         state=state,
         least=least,
         document=document,
+        has_default=bool(row.has_default),
         obstacle=obstacle,
     )
 

@@ -100,7 +100,9 @@ class ColumnGuardService:
                 surveyed.append(SurveyedColumn(guard, None))
                 continue
             stored = count_stored(self._engine, guard, least, cancelled=cancelled)
-            surveyed.append(SurveyedColumn(guard, stored, _risk(stored, in_place=guard.column in in_place)))
+            surveyed.append(
+                SurveyedColumn(guard, stored, _risk(guard, stored, in_place=guard.column in in_place))
+            )
         return tuple(surveyed)
 
     def draft_plan(self, request: GuardRequest) -> GuardPlan:
@@ -243,7 +245,7 @@ def _outcome(
     return ColumnOutcome(step.column, now.state, why)
 
 
-def _risk(stored: Stored, *, in_place: bool) -> str:
+def _risk(guard: ColumnGuard, stored: Stored, *, in_place: bool) -> str:
     """Why a guard may stop the platform from writing here."""
     if stored.refused:
         many = counted(stored.refused, "stored value")
@@ -256,6 +258,8 @@ def _risk(stored: Stored, *, in_place: bool) -> str:
             "Keydeck has encrypted tokens in place here: whether the platform writes envelopes by now is not "
             "known."
         )
+    if guard.has_default:
+        return "The column has a default: a new row without a token of its own would be refused."
     if not stored.envelopes:
         return "No envelope is stored here yet: whether the platform writes envelopes is not known."
     return ""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -182,6 +183,37 @@ def test_a_column_without_an_envelope_is_left_out_for_who_writes_there_is_not_kn
         connection.execute(text("DELETE FROM slack_connection"))
     plan = guards.plan_guard(GuardRequest(columns=(SLACK,)))
     assert (plan.steps, "No envelope is stored" in plan.left_out[0].reason) == ((), True)
+
+
+@pytest.mark.parametrize(
+    ("default", "refused"), [("'pending'", True), ("md5('1')", True), ("''", False), ("NULL", False)]
+)
+def test_a_column_with_a_default_that_is_no_token_is_left_out(
+    guards: ColumnGuardService, superuser: Engine, default: str, refused: bool
+) -> None:
+    with superuser.begin() as connection:
+        connection.execute(text(f"ALTER TABLE gh_connection ALTER refresh_token SET DEFAULT {default}"))
+    plan = guards.plan_guard(GuardRequest(columns=REFRESH[:1]))
+    assert [("has a default" in left.reason) for left in plan.left_out] == [True] * refused
+    assert len(plan.steps) == (not refused)
+
+
+def test_of_two_who_apply_at_once_both_end_with_the_guards_there(
+    guards: ColumnGuardService, services: Container
+) -> None:
+    plan = guards.plan_guard(GuardRequest())
+    other = Container(services.settings)
+    with ThreadPoolExecutor(2) as pool:
+        both = [
+            pool.submit(one.change_guards, plan, Consent.pressed(plan))
+            for one in (guards, other.column_guards)
+        ]
+        ended = [result.exception() or result.result() for result in both]
+    other.close()
+    assert any(isinstance(one, GuardResult) and one.done for one in ended)
+    assert all(isinstance(one, GuardResult | RefusedError) for one in ended)
+    assert {states(guards)[column] for column in REFRESH} == {GuardState.VALIDATED}
+    assert services.journal.verify() is None
 
 
 @contextmanager
