@@ -13,7 +13,10 @@ from sqlalchemy import insert, make_url, text
 from console.sandbox.platform import create_tables, gh_connection, slack_connection
 from console.sandbox.sandbox import Sandbox
 from crypto_core import encrypt_token
+from crypto_core.aws.kms import KmsApi
+from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import open_engine
+from crypto_core.keyring.kms_keyring import KmsKeyring
 from tests.plain_moto import plain_moto
 
 pytestmark = pytest.mark.deep
@@ -22,7 +25,7 @@ TOKENS = 12
 PLAINTEXT = "xoxb-000000000000-000000000000-plainmotoplainmoto"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def moto_url() -> Iterator[str]:
     with plain_moto() as url:
         yield url
@@ -81,6 +84,32 @@ def plain(
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
+
+
+def test_a_job_finds_the_key_of_each_token_whose_data_key_has_no_header(
+    plain: tuple[str, str], keydeck: Callable[..., object]
+) -> None:
+    _, second = plain
+    untrusted = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
+    engine = open_engine(os.environ["DATABASE_URL"])
+    stored = TokenCipher(KmsKeyring(KmsApi([]), write_key=untrusted)).encrypt("github_pat_else").stored
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE gh_connection SET access_token = :stored WHERE id = 'gh-5'"), {"stored": stored}
+        )
+    assert keydeck("init").exit_code == 0
+    ran = keydeck("reencrypt", "--all", "--to", second, "--job", "--processes", "1", "--yes", "--json")
+    assert (ran.exit_code, ran.json["done"]) == (1, TOKENS - 1)
+    shown = keydeck("jobs", "show", str(ran.json["job"]), "--errors", "--json").json
+    (left,) = shown["not_written"]
+    assert (left["reference"], left["kind"]) == ("gh_connection.access_token:gh-5", "unknown-key")
+    assert left["reason"] == f"It is under {untrusted}, which is not trusted."
+    under = {k["key_arn"]: k["tokens"] for k in keydeck("status", "--json").json["keys"]}
+    assert under == {second: TOKENS - 1, untrusted: 1}
+    with engine.connect() as connection:
+        kept = connection.scalar(text("SELECT access_token FROM gh_connection WHERE id = 'gh-5'"))
+    assert kept == stored
+    engine.dispose()
 
 
 def test_every_command_works_on_plain_moto(plain: tuple[str, str], keydeck: Callable[..., object]) -> None:

@@ -36,7 +36,8 @@ class TokenTask:
     """What is done to each token of a job.
 
     `source` is the ARN of the key that opens the envelopes, None where they are under several: then `keys`
-    has it by the beginning of the encrypted data key (see expressions.edk_prefix_of). No other key is asked.
+    has it by the beginning of the encrypted data key (see expressions.edk_prefix_of). Where it has none, or
+    another one than KMS says, the keys named by `trusted` are asked in turn. No other key is asked.
     `ask_kms` has KMS open every new envelope. `dev_key` opens values in dev format.
     """
 
@@ -44,6 +45,7 @@ class TokenTask:
     target: str
     source: str | None = None
     keys: Mapping[bytes, str] = field(default_factory=dict)
+    trusted: Sequence[str] = ()
     write_format: Format = Format.V1
     allow_downgrade: bool = False
     ask_kms: bool = False

@@ -32,6 +32,7 @@ from crypto_core.errors import (
     KeyStateError,
     KmsAccessDeniedError,
     KmsError,
+    KmsUnreachableError,
     MalformedEnvelopeError,
     NewEnvelopeError,
     ReadOnlyError,
@@ -39,9 +40,9 @@ from crypto_core.errors import (
     UnsupportedFormatError,
     UntrustedKeyError,
 )
-from crypto_core.key_names import same_key
-from crypto_core.keyring.checked_answers import must_be_named
-from crypto_core.keyring.data_keys import KeyAnswer
+from crypto_core.key_names import is_key_arn, same_key
+from crypto_core.keyring.checked_answers import closest, must_be_named
+from crypto_core.keyring.data_keys import KeyAnswer, UnwrappedDataKey
 from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, Poison, Sealed, TokenTask
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
@@ -77,6 +78,12 @@ _OF_THE_TOKEN = (
 _OF_ITS_KEY = (KmsAccessDeniedError, KeyDisabledError, KeyStateError, KeyNotFoundError)
 """What says something of one source key of several."""
 
+_ANOTHER_KEY = (IncorrectKeyError, UntrustedKeyError)
+"""What says that the data key is under another key than the one that was asked."""
+
+UNKNOWN_KEY = "unknown-key"
+"""The kind of failure where no key that may be asked opens the data key."""
+
 
 class _UnknownKeyError(KmsError):
     """No key is known for the envelope's data key."""
@@ -99,7 +106,7 @@ async def sealed(token: StoredToken, order: TokenTask, kms: BulkKms, *, prove: b
     except ReadOnlyError:
         raise
     except _UnknownKeyError as error:
-        return Poison(token, "unknown-key", error.message, way.calls)
+        return Poison(token, UNKNOWN_KEY, error.message, way.calls)
     except InvalidCiphertextError as error:
         told = " It is damaged, or was sealed for another row." if token.format.binds_row else ""
         return Poison(token, _kind(error), f"{error.message}{told}", way.calls)
@@ -135,8 +142,12 @@ class _Way:
         order, ref = self._order, self._token.ref
         envelope = parse(self._token.value.reveal())
         context = envelope.context_for(ref)
-        source = self._source_of(envelope)
+        source = self._known_source(envelope)
         envelope.rewrapped(envelope.encrypted_data_key, order.target)  # Refused before anything is asked.
+        if source is None:
+            (await self._unwrapped(envelope)).data_key.wipe()
+            source = self.source
+        self.source = source
         self.calls += 1
         answer = await self._kms.reencrypt(envelope.encrypted_data_key, source, order.target, context)
         must_be_named(answer.source.key_arn, envelope.named_key, "ReEncrypt")
@@ -150,9 +161,7 @@ class _Way:
     async def reencrypted(self) -> Sealed:
         order, ref = self._order, self._token.ref
         envelope = parse(self._token.value.reveal())
-        source = self._source_of(envelope)
-        self.calls += 1
-        unwrapped = await self._kms.decrypt(source, envelope.encrypted_data_key, envelope.context_for(ref))
+        unwrapped = await self._unwrapped(envelope)
         with unwrapped.data_key as data_key:
             must_be_named(unwrapped.wrapped_by.key_arn, envelope.named_key, "Decrypt")
             opened = open_envelope(envelope, data_key, ref)
@@ -204,23 +213,58 @@ class _Way:
                 f"The new envelope does not open, and was dropped: {error.message}"
             ) from error
 
-    def _source_of(self, envelope: Envelope) -> str:
-        """The key to ask about the envelope's data key. Raises KmsError where none is named for it."""
+    async def _unwrapped(self, envelope: Envelope) -> UnwrappedDataKey:
+        """Open the data key under the key that is known for it, else under each trusted one until KMS agrees;
+        `source` is that key then. Raises KmsError.
+        """
+        order, known = self._order, self._known_source(envelope)
+        context = envelope.context_for(self._token.ref)
+        names = [known] if known else []
+        if order.source is None:
+            names += [name for name in order.trusted if name != known and _may_be(name, envelope.named_key)]
+        failures: list[KmsError] = []
+        silent: KmsUnreachableError | None = None
+        for name in names:
+            self.source = name
+            self.calls += 1
+            try:
+                return await self._kms.decrypt(name, envelope.encrypted_data_key, context)
+            except KmsUnreachableError as error:
+                if name == known:
+                    raise
+                silent = silent or error
+            except (*_ANOTHER_KEY, InvalidCiphertextError, *_OF_ITS_KEY) as error:
+                if name == known and not (names[1:] and isinstance(error, _ANOTHER_KEY)):
+                    raise
+                failures.append(error)
+        if silent is not None:
+            raise silent
+        if not failures:
+            raise _UnknownKeyError("No key is known for its data key.", operation="Decrypt")
+        why = closest(failures)
+        if isinstance(why, InvalidCiphertextError):
+            raise why
+        raise _UnknownKeyError(why.message, operation="Decrypt")
+
+    def _known_source(self, envelope: Envelope) -> str | None:
+        """The key to ask about the envelope's data key, if one is named for it. Raises UntrustedKeyError."""
         order, named, prefix = self._order, envelope.named_key, envelope.edk_prefix
         source = order.source or (order.keys.get(prefix) if prefix is not None else None)
-        if source is None:
-            raise _UnknownKeyError("No key is known for its data key.", operation="Decrypt")
-        if named is not None and not same_key(source, named):
+        if source is not None and named is not None and not same_key(source, named):
             raise UntrustedKeyError(
                 f"The envelope names {named}, its data key is looked for under {source}.",
                 operation="Decrypt",
                 key=named,
             )
-        self.source = source
         return source
 
     def _replaced(self, stored: str, source: KeyAnswer | None, wrapped_by: KeyAnswer) -> Sealed:
         return Sealed(Replacement(self._token, stored, source), self.calls, wrapped_by)
+
+
+def _may_be(name: str, key_arn: str | None) -> bool:
+    """False for the ARN of another key than the one that an envelope names."""
+    return key_arn is None or not is_key_arn(name) or same_key(name, key_arn)
 
 
 def _kind(error: KeydeckError) -> str:

@@ -254,12 +254,15 @@ class Closer:
                 raise resolved.failure
             scope = resolved.scope
         else:
-            self._whole_census()
+            census = self._whole_census()
             with connected(self._engine) as connection:
                 groups = self._answers.by_group(connection)
             target = job.target_key_arn
             others = {p: ws for p, ws in groups.items() if not all(same_key(arn, target) for arn, _ in ws)}
-            arns = frozenset(arn for ws in others.values() for arn, _ in ws if not same_key(arn, target))
+            met = {arn for ws in others.values() for arn, _ in ws}
+            # Tokens that belong to no group: KMS was asked about each.
+            met |= {share.key_arn for share in census.keys if share.key_arn}
+            arns = frozenset(arn for arn in met if not same_key(arn, target))
             scope = TokenScope(verb.formats, key_arns=arns or frozenset({""}), edk_prefixes=tuple(others))
         return replace(scope, formats=scope_formats(verb))
 

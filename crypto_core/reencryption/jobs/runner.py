@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from threading import Event
 from uuid import UUID, uuid4
@@ -16,12 +16,13 @@ from sqlalchemy import Connection
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.jobs import FAILED, RUNNING, JobRow
 from crypto_core.database.tokens.chunks import Chunk
-from crypto_core.database.tokens.store import StoredToken, TokenScope
+from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, KeydeckError, KmsError, LeaseLostError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
-from crypto_core.reencryption.bulk.ports import TokenTask
+from crypto_core.reencryption.bulk.ports import Poison, TokenTask
+from crypto_core.reencryption.bulk.sealing import UNKNOWN_KEY
 from crypto_core.reencryption.jobs.final_census import Closer, Closing
 from crypto_core.reencryption.jobs.heartbeat import Heartbeat
 from crypto_core.reencryption.jobs.in_flight import Outstanding
@@ -126,7 +127,7 @@ class JobRunner:
             job.verb,
             TokenScope.from_json(job.scope),
             Endurance(heart.halt),
-            partial(self._elsewhere, order),
+            partial(self._key_asked, order),
             partial(self._tell_references, job, actor) if order.verb is Verb.ENCRYPT else None,
         )
         pages, sink = ChunkPages(ground, chunk, outstanding), ChunkSink(ground, chunk, outstanding)
@@ -160,7 +161,9 @@ class JobRunner:
 
     def _order(self, job: JobRow) -> TokenTask:
         keys: dict[bytes, str] = {}
+        trusted: tuple[str, ...] = ()
         if job.source_key_arn is None:
+            trusted = tuple(dict.fromkeys([*self.parts.attributor.keyring.trusted, job.target_key_arn]))
             with connected(self.parts.engine) as connection:
                 groups = self.parts.answers.by_group(connection)
             keys = {prefix: next(iter(ws))[0] for prefix, ws in groups.items() if len(ws) == 1}
@@ -169,25 +172,29 @@ class JobRunner:
             target=job.target_key_arn,
             source=job.source_key_arn,
             keys=keys,
+            trusted=trusted,
             write_format=Format(job.write_format),
             allow_downgrade=job.allow_downgrade,
             ask_kms=job.verify == "kms",
         )
 
-    def _elsewhere(self, order: TokenTask, token: StoredToken) -> bool:
-        """True if the token is under another key than the one that is emptied; that is remembered then.
+    def _key_asked(self, order: TokenTask, poison: Poison) -> Poison | None:
+        """Ask KMS which key the token is really under; that is remembered.
 
-        Raises KmsError where KMS fails for now to say so.
+        Returns None for another key than the one that is emptied, else the reason, with the key's name where
+        it is one that may not be asked. Raises KmsError where KMS fails for now to say so.
         """
-        if order.source is None:
-            return False
-        probe = self.parts.attributor.ask_kms([token])[0]
-        answer = probe.answer
+        if order.source is None and poison.kind != UNKNOWN_KEY:
+            return poison
+        probe = self.parts.attributor.ask_kms([poison.token])[0]
         if probe.failure is not None and probe.failure.transient:
             raise probe.failure
-        return (
-            answer is not None and answer.key_arn is not None and not same_key(answer.key_arn, order.source)
-        )
+        key_arn = probe.answer.key_arn if probe.answer is not None else None
+        if key_arn is None or any(same_key(key_arn, name) for name in order.trusted):
+            return poison
+        if order.source is None:
+            return replace(poison, reason=f"It is under {key_arn}, which is not trusted.")
+        return poison if same_key(key_arn, order.source) else None
 
     def _tell_references(
         self, job: JobRow, actor: str, connection: Connection, written: frozenset[TokenRef]

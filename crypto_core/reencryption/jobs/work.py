@@ -20,6 +20,7 @@ from crypto_core.database.tokens.job_tokens import Unwritable, UnwritableStore
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore, digest
 from crypto_core.errors import DatabaseError
 from crypto_core.reencryption.bulk.ports import Committed, Outcome, Poison, Sealed
+from crypto_core.reencryption.bulk.sealing import UNKNOWN_KEY
 from crypto_core.reencryption.jobs.in_flight import Outstanding
 from crypto_core.reencryption.jobs.transient_retry import Endurance
 from crypto_core.references import TokenRef
@@ -29,7 +30,7 @@ HELD_SECONDS = 1.0
 """How long a batch waits for rows that other transactions hold."""
 HELD = "row-held"
 REFUSED = "refused-by-database"
-KEYS_DIFFER = frozenset({"incorrect-key", "untrusted-key", "invalid-ciphertext"})
+KEYS_DIFFER = frozenset({"incorrect-key", "untrusted-key", "invalid-ciphertext", UNKNOWN_KEY})
 """Kinds of failures after which KMS is asked which key a token is really under."""
 
 Written = Callable[[Connection, frozenset[TokenRef]], None]
@@ -39,7 +40,8 @@ Written = Callable[[Connection, frozenset[TokenRef]], None]
 class ChunkGround:
     """What a chunk is worked on with. `note` is called in each batch's transaction, at its end.
 
-    `elsewhere` says whether a token is under another key than the one that is being emptied, by KMS's word.
+    `key_asked` gets what can't be written because of its key, and has KMS asked about that: it returns why,
+    None for a token that is under another key than the one that is being emptied.
     """
 
     store: TokenStore
@@ -49,7 +51,7 @@ class ChunkGround:
     verb: str
     scope: TokenScope
     endure: Endurance
-    elsewhere: Callable[[StoredToken], bool]
+    key_asked: Callable[[Poison], Poison | None]
     note: Written | None = None
 
 
@@ -163,11 +165,13 @@ class ChunkSink:
         """What really can't be written: a token that is under another key is no longer ours to write."""
         kept = []
         for one in poison:
-            if one.kind in KEYS_DIFFER and self._ground.endure(partial(self._ground.elsewhere, one.token)):
+            asked = one.kind in KEYS_DIFFER
+            told = self._ground.endure(partial(self._ground.key_asked, one)) if asked else one
+            if told is None:
                 self._outstanding.settle([one.token.ref.identity])
                 self._outstanding.count(changed=1, kms_calls=one.kms_calls)
             else:
-                kept.append(one)
+                kept.append(told)
         return kept
 
     def _write(

@@ -204,6 +204,40 @@ def test_what_no_key_is_named_for_is_poison_without_a_call(
     assert {poison.kind for poison in table.poisoned} == {"unknown-key"}
 
 
+@pytest.mark.parametrize("verb", [Verb.REENCRYPT, Verb.REWRAP])
+@pytest.mark.parametrize("remembered", ["nothing", "another key"])
+def test_the_trusted_keys_are_asked_about_a_data_key_of_which_none_is_known(
+    aws: EndpointControl,
+    kms: KmsApi,
+    keys: tuple[str, str],
+    new_key: Callable[[], str],
+    verb: Verb,
+    remembered: str,
+) -> None:
+    (old, new), untrusted = keys, new_key()
+    stored = enveloped(aws, old, 5)
+    stored[ref(5)] = next(iter(enveloped(aws, untrusted, 1).values()))
+    known = {aws.data_keys(old, 1, region=REGION)[0].ciphertext_blob[:37]: new}
+    if remembered == "nothing" or verb is Verb.REWRAP:
+        known = {}
+    table = Table(stored)
+    tally = written(table, TokenTask(verb, new, keys=known, trusted=(new, old)), kms)
+    assert (tally.written, tally.poisoned) == (5, 1)
+    (poison,) = table.poisoned
+    assert (poison.token.ref, poison.kind, poison.kms_calls) == (ref(5), "unknown-key", 2)
+
+
+def test_a_trusted_key_that_refuses_leaves_the_others_to_be_asked(
+    aws: EndpointControl, kms: KmsApi, keys: tuple[str, str], new_key: Callable[[], str]
+) -> None:
+    (old, new), disabled = keys, new_key()
+    aws.set_key_state(disabled, "Disabled")
+    table = Table(enveloped(aws, old, 5) | {ref(5): next(iter(enveloped(aws, disabled, 1).values()))})
+    tally = written(table, TokenTask(Verb.REENCRYPT, new, trusted=(disabled, new, old)), kms)
+    assert (tally.written, [p.token.ref for p in table.poisoned]) == (5, [ref(5)])
+    assert "isabled" in table.poisoned[0].reason
+
+
 def test_v2_is_not_rewrapped_under_another_key(
     aws: EndpointControl, kms: KmsApi, keys: tuple[str, str]
 ) -> None:
