@@ -36,7 +36,13 @@ from crypto_core.database.tokens.authorship import columns_encrypted_in_place
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
-from crypto_core.errors import DatabaseError, InvalidReferenceError, KeydeckError, RefusedError
+from crypto_core.errors import (
+    DatabaseError,
+    InvalidReferenceError,
+    KeydeckError,
+    MissingGrantError,
+    RefusedError,
+)
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
@@ -93,16 +99,22 @@ class ColumnGuardService:
         Raises DatabaseError, InvalidReferenceError for a column that is none, InterruptedRunError.
         """
         guards = self._read(columns)
-        in_place = columns_encrypted_in_place(self._journal.engine, [guard.column for guard in guards])
+        try:
+            in_place = columns_encrypted_in_place(self._journal.engine, [guard.column for guard in guards])
+            unknown = ""
+        except MissingGrantError as error:
+            in_place, unknown = (
+                frozenset(),
+                f"Whether Keydeck has encrypted tokens here is not known: {error}",
+            )
         surveyed = []
         for guard in guards:
             if guard.obstacle:
                 surveyed.append(SurveyedColumn(guard, None))
                 continue
             stored = count_stored(self._engine, guard, least, cancelled=cancelled)
-            surveyed.append(
-                SurveyedColumn(guard, stored, _risk(guard, stored, in_place=guard.column in in_place))
-            )
+            risk = _risk(guard, stored, in_place=guard.column in in_place) or unknown
+            surveyed.append(SurveyedColumn(guard, stored, risk))
         return tuple(surveyed)
 
     def draft_plan(self, request: GuardRequest) -> GuardPlan:

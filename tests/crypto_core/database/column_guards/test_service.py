@@ -216,6 +216,17 @@ def test_of_two_who_apply_at_once_both_end_with_the_guards_there(
     assert services.journal.verify() is None
 
 
+def test_without_the_journal_columns_are_surveyed_and_left_out(
+    guards: ColumnGuardService, superuser: Engine, platform: Engine
+) -> None:
+    with superuser.begin() as connection:
+        connection.execute(text("ALTER TABLE keydeck.journal OWNER TO postgres"))
+        connection.execute(text("REVOKE ALL ON keydeck.journal FROM operator"))
+    plan = guards.draft_plan(GuardRequest(columns=REFRESH))
+    assert plan.steps == ()
+    assert all("is not known" in left.reason and "journal" in left.reason for left in plan.left_out)
+
+
 @contextmanager
 def holding(engine: Engine, table: str, mode: str) -> Iterator[int]:
     """Hold a lock on a table in another session; gives the process that does."""
