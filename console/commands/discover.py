@@ -10,6 +10,7 @@ import click
 from console.commands.session import json_option, services_of
 from console.printed.printing import print_gaps, print_json, print_line, print_table, utc
 from console.printed.table_entries import is_printable, table_entry
+from crypto_core.database.tokens.sweep.candidates import NAMED
 from crypto_core.database.tokens.sweep.proposals import Proposal, propose
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.text.cleaning import clean
@@ -62,6 +63,10 @@ def _print(sweep: Sweep, proposals: Sequence[Proposal]) -> None:
             print_line(f"# Only with --json, a name is not printable: {proposal.table.place}")
         for reason in proposal.left_out:
             print_line(f"# {reason}")
+    if len(sweep.unread) > NAMED:
+        click.echo(f"\nNot read or not whole: {counted(len(sweep.unread), 'table')}")
+        for place in sweep.unread:
+            print_line(f"  {place}")
     for note in sweep.notes:
         print_line(f"# {note}")
 
@@ -94,6 +99,7 @@ def _document(sweep: Sweep, proposals: Sequence[Proposal], unseen: Sequence[str]
             }
             for p in proposals
         ],
+        "unread": list(sweep.unread),
         "notes": [clean(note, 1_000) for note in sweep.notes],
         "coverage": {
             "complete": not sweep.found and not unseen,

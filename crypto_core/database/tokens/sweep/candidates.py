@@ -12,7 +12,7 @@ from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from crypto_core.database.schema import SCHEMA, metadata
-from crypto_core.database.tokens.sweep.results import declared_name
+from crypto_core.database.tokens.sweep.results import declared_name, declared_table
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
@@ -85,14 +85,15 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What is to be read, and what can't be: `unseen` are sentences. `reported` is the table to name for one.
+    """What is to be read, and what can't be: `unread` are tables, `unseen` sentences about them and others.
 
-    A partition is reported as the table that it belongs to.
+    `reported` is the table to name for one: for a partition the table that it belongs to.
     """
 
     relations: tuple[Relation, ...]
     reported: Mapping[int, Relation]
     unseen: tuple[str, ...]
+    unread: tuple[str, ...]
 
 
 def read_candidates(connection: Connection, declared: frozenset[str], shown: frozenset[str]) -> Candidates:
@@ -104,7 +105,6 @@ def read_candidates(connection: Connection, declared: frozenset[str], shown: fro
     parents = _parents(connection)
     to_read: list[Relation] = []
     hidden: list[Relation] = []
-    filtered: list[Relation] = []
     through: dict[int, set[str]] = {}
     for relation in every.values():
         if relation.partitioned:
@@ -119,9 +119,6 @@ def read_candidates(connection: Connection, declared: frozenset[str], shown: fro
         readable = tuple(column for column in left if column.readable)
         if readable:
             to_read.append(replace(relation, columns=readable))
-            # Of token tables, the catalogue says so.
-            if relation.filtered and not known:
-                filtered.append(relation)
         unreadable = []
         for column in left:
             if column.readable or declared_name(relation.schema, relation.name, column.name) in shown:
@@ -136,10 +133,14 @@ def read_candidates(connection: Connection, declared: frozenset[str], shown: fro
     for oid, names in through.items():
         root = every[oid]
         to_read.append(replace(root, columns=tuple(c for c in root.columns if c.name in names)))
+    # Of token tables, the catalogue says so.
+    told = {declared_table(name) for name in declared}
+    filtered = [one for one in to_read if one.filtered and (one.schema, one.name) not in told]
     role = str(connection.scalar(text("SELECT quote_ident(current_user)")))
     unseen = (*_unreadable(hidden, role), *_filtered(filtered), *_large_objects(connection))
     reported = {relation.oid: every.get(relation.root, relation) for relation in every.values()}
-    return Candidates(tuple(to_read), reported, unseen)
+    unread = tuple(relation.place for relation in (*hidden, *filtered))
+    return Candidates(tuple(to_read), reported, unseen, unread)
 
 
 def declared_names(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -83,7 +83,9 @@ class Sweep:
     declared: frozenset[str]
     found: tuple[FoundTable, ...] = ()
     unseen: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    """Every table that `unseen` is about, also where a sentence names but the first ones. Cleaned text."""
 
     def without(self, declared: frozenset[str]) -> Sweep:
         """Return the sweep without the columns that are declared by now; see `declared_name`."""
@@ -121,6 +123,7 @@ class Sweep:
             "found": [asdict(table) for table in self.found],
             "unseen": list(self.unseen),
             "notes": list(self.notes),
+            "unread": list(self.unread),
         }
 
     @classmethod
@@ -144,6 +147,7 @@ class Sweep:
                 "found": tuple(found),
                 "unseen": tuple(told["unseen"]),
                 "notes": tuple(told["notes"]),
+                "unread": tuple(told.get("unread", ())),
             }
         )
 
@@ -151,3 +155,9 @@ class Sweep:
 def declared_name(schema: str, table: str, column: str) -> str:
     """A column's whole name, which no other column shares, whatever dots and quotes are in it."""
     return json.dumps([schema, table, column])
+
+
+def declared_table(name: str) -> tuple[str, str]:
+    """The schema and the table of such a name."""
+    schema, table, _ = json.loads(name)
+    return schema, table

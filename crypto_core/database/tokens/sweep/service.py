@@ -106,6 +106,7 @@ class SweepService:
             found=tables,
             unseen=(*candidates.unseen, *_not_read(failed)),
             notes=notes,
+            unread=tuple(dict.fromkeys((*candidates.unread, *(read.relation.place for read in failed)))),
         )
         self._remembered.remember(sweep)
         return sweep
