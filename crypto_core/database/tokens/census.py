@@ -65,7 +65,7 @@ def take_census(
     parts = []
     for table in current.tables:
         for column in table.token_columns:
-            source = token_source(table, column)
+            source = token_source(table, column, whole=True)
             stored = source.stored
             tokens = apart(
                 select(

@@ -119,6 +119,12 @@ class ColumnPlace(TokenSource):
         """The same column of some per cent of its table's pages."""
         return self.among(token_source(self.table, self.column, sampled=percent).source)
 
+    def whole(self) -> ColumnPlace:
+        """The same column, as it is read all through."""
+        if not self.has_members:
+            return self
+        return self.among(token_source(self.table, self.column, whole=True).source)
+
 
 def places_of(tables: Iterable[TokenTable]) -> tuple[ColumnPlace, ...]:
     """Return the token columns of some tables. Keep them: what is asked about them is put together once."""

@@ -42,7 +42,7 @@ def read_together(
     places: Iterable[ColumnPlace], matcher: Matcher, keys: KeyView
 ) -> Iterator[list[ColumnPlace]]:
     """Give the columns that a filter may let through, those of a table together where one scan tells all."""
-    there = [p for p in places if not matcher.excludes(p)]
+    there = [p if matcher.names_rows(p) else p.whole() for p in places if not matcher.excludes(p)]
     for _, group in groupby(there, key=lambda p: p.source):
         columns = list(group)
         apart = keys.answers is not None or matcher.names_rows(columns[0])

@@ -32,7 +32,7 @@ from sqlalchemy import table as sql_table
 from sqlalchemy.types import NullType
 
 from crypto_core.database.dialect import ARRAY, JSONB
-from crypto_core.database.tokens.expressions import id_in, table_of
+from crypto_core.database.tokens.expressions import apart, id_in, table_of
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.references import TokenRef, token_ref
 
@@ -146,12 +146,17 @@ class TokenSource:
         return and_(rows, or_(*ways)) if ways else rows
 
 
-def token_source(table: TokenTable, column: str, *, sampled: float | None = None) -> TokenSource:
-    """Return a token column as SQL; with `sampled`, of so many per cent of the table's pages."""
+def token_source(
+    table: TokenTable, column: str, *, sampled: float | None = None, whole: bool = False
+) -> TokenSource:
+    """Return a token column as SQL; with `sampled`, of so many per cent of the table's pages.
+
+    `whole` is for a statement that reads all of it, and is fast for that alone.
+    """
     if column not in table.documents:
         source: Any = table_of(table)
         return TokenSource(table, column, source if sampled is None else _sample(source, sampled))
-    return TokenSource(table, column, _members(table, column, sampled))
+    return TokenSource(table, column, _members(table, column, sampled, whole=whole))
 
 
 def document_bytes(table: TokenTable, column: str, stored: Any) -> Any:
@@ -178,30 +183,49 @@ def _sample(source: Any, percent: float) -> Any:
     return tablesample(source, func.system(percent))
 
 
-def _members(table: TokenTable, column: str, sampled: float | None) -> Any:
+def _members(table: TokenTable, column: str, sampled: float | None, *, whole: bool) -> Any:
     """The rows of a secrets column: what is shown of a row, and each member of its document."""
     names = dict.fromkeys([table.id_column, *table.shown])
     base: Any = sql_table(table.name, *(sql_column(n) for n in dict.fromkeys([*names, column])))
     if sampled is not None:
         base = _sample(base, sampled)
-    written = _once_a_row(_written(table, column, base), base)
-    text = _once_a_row(_text(table, column, base, written.c.value), base, written)
-    document = text.c.value
-    whole = func.json_build_object("", func.coalesce(document, written.c.value))
-    read = case((document == "null", None), (_is_object(table, document), cast(document, JSON)), else_=whole)
-    members = func.json_each(read).table_valued("key", sql_column("value", JSON)).lateral("member")
-    kind = func.json_typeof(members.c.value)
-    value = members.c.value.op("#>>")(literal_column("'{}'::text[]"))
-    return (
-        select(
-            *(base.c[n] for n in names),
-            cast(members.c.key, SqlText).label(MEMBER),
-            cast(value, SqlText).label(column),
-        )
-        .select_from(base.join(written, true()).join(text, true()).join(members, true()))
-        .where(kind.in_(["string", "object", "array"]))
-        .subquery()
+    written, document, rows = (_read_through if whole else _read_singly)(table, column, base)
+    read = case(
+        (document == "null", None),
+        (_is_object(table, document), cast(document, JSON)),
+        else_=func.json_build_object("", func.coalesce(document, written)),
     )
+    members = func.json_each(read).table_valued("key", sql_column("value", JSON)).lateral("member")
+    told: Any = members.c.value.op("#>>")(literal_column("'{}'::text[]"))
+    joined = rows.join(members, true())
+    if not whole:
+        value = _once_a_row(told, members)
+        told, joined = value.c.value, joined.join(value, true())
+    statement = (
+        select(
+            *(rows.c[n] if whole else base.c[n] for n in names),
+            cast(members.c.key, SqlText).label(MEMBER),
+            cast(told, SqlText).label(column),
+        )
+        .select_from(joined)
+        .where(func.json_typeof(members.c.value).in_(["string", "object", "array"]))
+    )
+    return apart(statement) if whole else statement.subquery()
+
+
+def _read_singly(table: TokenTable, column: str, base: Any) -> tuple[Any, Any, Any]:
+    """The value in characters, the document, and the rows that have both; any row is found by its id."""
+    written = _once_a_row(_written(table, column, base), base)
+    document = _once_a_row(_text(table, column, base, written.c.value), base, written)
+    return written.c.value, document.c.value, base.join(written, true()).join(document, true())
+
+
+def _read_through(table: TokenTable, column: str, base: Any) -> tuple[Any, Any, Any]:
+    """The same for all rows at once, which several processes of the server may share."""
+    written = apart(select(*base.c, _written(table, column, base).label("#written")))
+    text = _text(table, column, written, written.c["#written"])
+    rows = apart(select(*written.c, text.label("#document")))
+    return rows.c["#written"], rows.c["#document"], rows
 
 
 def _once_a_row(value: Any, *of: Any) -> Any:
