@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.replacement.service import ManualRotation
     from crypto_core.providers.service import ProviderService
+    from crypto_core.reencryption.backup_restore import BackupRestoring
     from crypto_core.reencryption.jobs.parts import JobParts
     from crypto_core.reencryption.jobs.service import JobService
     from crypto_core.reencryption.jobs.undo import Undoing
@@ -382,6 +383,13 @@ class Container:
         from crypto_core.reencryption.jobs.undo import Undoing
 
         return Undoing(self._job_parts(), self.keys, **self._guard)
+
+    @deferred_property
+    def backup_restoring(self) -> BackupRestoring:
+        """What puts replaced envelopes back."""
+        from crypto_core.reencryption.backup_restore import BackupRestoring
+
+        return BackupRestoring(self._job_parts(), self.catalogue, self.keyring, **self._guard)
 
     @deferred_property
     def job_processes(self) -> HostProcesses:

@@ -1,4 +1,4 @@
-"""keydeck backups: the envelopes that were replaced, and that `jobs restore` restores."""
+"""keydeck backups: the envelopes that were replaced, restored or forgotten."""
 
 from __future__ import annotations
 
@@ -9,14 +9,73 @@ import click
 from console.commands.asking import consent_to
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
-from console.commands.session import json_option, services_of
-from console.printed.printing import print_json, say
+from console.commands.session import json_option, services_of, trust_option
+from console.host.interrupts import cancelled_by_interrupt
+from console.printed.printing import print_json, print_line, say
+from crypto_core.reencryption.backup_restore import BackupRestoreResult, BackupSelection
+from crypto_core.references import parse_reference
 from crypto_core.text.counting import counted
 
 
 @click.group()
 def backups() -> None:
     """Envelopes that were replaced are kept in keydeck.envelope_backup until they are purged."""
+
+
+@backups.command(cls=OperationCommand, operation="backups restore")
+@click.argument("references", nargs=-1, metavar="[REF]...")
+@click.option("--job", type=click.IntRange(min=1), metavar="JOB", help="Every token that this job wrote.")
+@time_option("--since", "Every token that was written since.")
+@trust_option
+@json_option
+def restore(
+    *,
+    references: tuple[str, ...],
+    job: int | None,
+    since: datetime | None,
+    trust: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Restore the envelope that stood before the present value, once KMS has opened it.
+
+    A present value that opens and holds another token stays. Exit code 1 unless every token was restored.
+    """
+    if sum((bool(references), job is not None, since is not None)) != 1:
+        raise click.UsageError("Name references, or --job JOB, or --since TIME.")
+    selection = BackupSelection(tuple(parse_reference(ref) for ref in references), job, since)
+    with services_of(trust=trust) as services:
+        plan = services.backup_restoring.plan_restore(selection)
+        result = BackupRestoreResult(0, plan.refused, plan.tokens)
+        if not (dry_run and as_json):
+            under = f", under {', '.join(plan.key_arns)}" if plan.key_arns else ""
+            say(f"{counted(plan.tokens, 'envelope')} to restore{under}.")
+        if plan.tokens and not dry_run:
+            about = "This restores tokens as they were stored before, under the key of that time."
+            consent = consent_to(plan, yes=yes, about=about, typed="the number of tokens")
+            with cancelled_by_interrupt() as cancelled:
+                result = services.backup_restoring.restore_envelopes(plan, consent, cancelled=cancelled)
+    left = [{"reference": one.reference, "reason": one.reason} for one in result.left]
+    if as_json:
+        selected = plan.tokens + len(plan.refused)
+        counts = {"selected": selected, "tokens": plan.tokens, "restored": result.restored}
+        named = {"keys": list(plan.key_arns), "not_restored": left, "stopped_by": result.stopped_by}
+        print_json({"dry_run": dry_run} | counts | named)
+    else:
+        for one in left:
+            print_line(f"{one['reference']}: {one['reason']}")
+        if not dry_run:
+            click.echo(f"{counted(result.restored, 'token')} restored, {len(left):,} not.")
+        if result.stopped_by:
+            say(f"Stopped: {result.stopped_by} {counted(result.remaining, 'token')} not tried.")
+    if dry_run:
+        return 1 if left else 0
+    if result.interrupted:
+        return 130
+    if result.stopped_by:
+        return 3
+    return 0 if result.complete and result.restored else 1
 
 
 @backups.command(cls=OperationCommand, operation="backups purge")

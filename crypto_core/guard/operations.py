@@ -337,6 +337,13 @@ OPERATIONS: tuple[Operation, ...] = (
         "kms:Decrypt",
         danger=Danger.TYPED,
     ),
+    _of_tokens(
+        "backups restore",
+        "restore",
+        "Restore replaced envelopes that open, unless the present value opens and holds another token",
+        "kms:Decrypt",
+        danger=Danger.TYPED,
+    ),
     Operation(
         "backups purge",
         "purge",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -13,12 +13,22 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tokens.expressions import format_of
+from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import Format
 from crypto_core.key_names import same_key
 from crypto_core.references import TokenRef
 
 _MOST = 50
 _PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEnvelope:
+    """An envelope that can be put back. `number` tells it from all others that are kept."""
+
+    number: int
+    envelope: str = field(repr=False)
+    key_arn: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +88,44 @@ def previous(engine: Engine, run_id: UUID, digests: Sequence[bytes]) -> dict[byt
         return {bytes(digest): envelope for digest, envelope in connection.execute(kept)}
 
 
-def backed_up(engine: Engine, run_id: UUID) -> Iterator[list[TokenRef]]:
-    """Give, page by page, the tokens whose previous envelopes a run has kept. Raises DatabaseError."""
+def stood_before(
+    engine: Engine,
+    tokens: Sequence[StoredToken],
+    *,
+    run_id: UUID | None = None,
+    since: datetime | None = None,
+) -> dict[TokenRef, KeptEnvelope]:
+    """Return the newest kept envelopes whose place the values of these tokens took, by token.
+
+    With `run_id` and `since`, only those that were replaced by this run, or since then. Raises DatabaseError.
+    """
     b = envelope_backup.c
+    asked = {(f"{t.ref.table}.{t.ref.column}", t.ref.identity, t.digest): t.ref for t in tokens}
+    told = bindparam("digests", [t.digest for t in tokens], ARRAY(LargeBinary))
+    which = [b.written_digest == func.any(told), b.envelope.is_not(None)]
+    which += [b.run_id == run_id] if run_id is not None else []
+    which += [b.replaced_at >= since] if since is not None else []
+    named = select(b.token_column, b.row_id, b.written_digest, b.id, b.envelope, b.key_arn)
+    with connected(engine) as connection:
+        rows = connection.execute(named.where(*which).order_by(b.id)).all()
+    found = ((asked.get((column, row_id, bytes(digest))), kept) for column, row_id, digest, *kept in rows)
+    return {ref: KeptEnvelope(*kept) for ref, kept in found if ref is not None}
+
+
+def backed_up(
+    engine: Engine, run_id: UUID | None, *, since: datetime | None = None
+) -> Iterator[list[TokenRef]]:
+    """Give, page by page, the tokens whose previous envelopes are kept: of a run, of all since some time.
+
+    Raises DatabaseError.
+    """
+    b = envelope_backup.c
+    which: list[ColumnElement[bool]] = [b.envelope.is_not(None), b.written_digest.is_not(None)]
+    which += [b.run_id == run_id] if run_id is not None else []
+    which += [b.replaced_at >= since] if since is not None else []
     after = 0
     while True:
-        page = (
-            select(b.id, b.token_column, b.row_id)
-            .where(b.run_id == run_id, b.envelope.is_not(None), b.written_digest.is_not(None), b.id > after)
-            .order_by(b.id)
-            .limit(_PAGE)
-        )
+        page = select(b.id, b.token_column, b.row_id).where(*which, b.id > after).order_by(b.id).limit(_PAGE)
         with connected(engine) as connection:
             rows = connection.execute(page).all()
         if not rows:

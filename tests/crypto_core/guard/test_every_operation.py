@@ -39,6 +39,7 @@ from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.service import IncidentService
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.policy.least_privilege import Role
+from crypto_core.reencryption.backup_restore import BackupSelection
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
@@ -191,6 +192,15 @@ def restore(ground: Ground) -> Recipe:
     )
 
 
+def put_back(ground: Ground) -> Recipe:
+    ground.moved()
+    (ref,) = ground.sealed().references
+    return Recipe(
+        lambda container: container.backup_restoring.plan_restore(BackupSelection((ref,))),
+        lambda container, plan, consent: container.backup_restoring.restore_envelopes(plan, consent),
+    )
+
+
 def purge(ground: Ground) -> Recipe:
     ground.moved()
     return Recipe(
@@ -241,6 +251,7 @@ RECIPES: dict[str, Callable[[Ground], Recipe]] = {
     **{verb.value: lambda ground, verb=verb: of_tokens(ground, verb) for verb in Verb},
     **{f"{verb.value} as a job": lambda ground, verb=verb: of_a_job(ground, verb) for verb in Verb},
     "jobs restore": restore,
+    "backups restore": put_back,
     "backups purge": purge,
     "enter token": enter,
     "revoke": revoke,
