@@ -72,6 +72,9 @@ PROVIDER_PREFIXES: dict[str, tuple[str, ...]] = {
 }
 """What the providers' tokens begin with, by provider: a stored value like that is plaintext."""
 
+TOKENS_OF = {**{name: name for name in PROVIDER_PREFIXES}, "jira": "atlassian", "confluence": "atlassian"}
+"""Whose tokens a row has, by the provider that the row names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Classification:

@@ -14,6 +14,7 @@ from crypto_core.database.tokens.attribution import Attributor, KeyCount
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, take_census
+from crypto_core.database.tokens.strays import Copies, Strays, find_copies, find_strays, named_words
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.envelope import Format
@@ -45,6 +46,7 @@ class StatusService:
     keys: KeyInventory
     keyring: KmsKeyring
     sweeps: SweepService
+    least_format: Format = Format.V1
 
     def take_census(self, *, cancelled: Event | None = None) -> Status:
         """Return the status now. Trouble with KMS is part of the coverage, and so is what the sweep found.
@@ -52,6 +54,7 @@ class StatusService:
         Raises DatabaseError, and InterruptedRunError once `cancelled` is set.
         """
         census = take_census(self.engine, self.catalogue, self.answers, cancelled=cancelled)
+        strays = find_strays(self.engine, census, self.least_format, cancelled=cancelled)
         sweep, unswept = self._sweep(cancelled)
         attribution = self.attributor.attribute_census(census, cancelled=cancelled)
         stop_if(cancelled)
@@ -67,12 +70,20 @@ class StatusService:
             by_format=by_format,
             by_column=_columns(census),
             keys=shares,
-            problems=_problems(census, shares, states, self.keyring.write_key, sweep),
+            problems=_problems(census, shares, states, self.keyring.write_key, sweep, strays),
             coverage=Coverage(tuple(dict.fromkeys(reasons))),
             failure=attribution.failure,
             guards=read_guards(self.engine, census.catalogue),
             sweep=sweep,
+            strays=strays,
         )
+
+    def find_copies(self, *, cancelled: Event | None = None) -> tuple[Copies, ...]:
+        """Return the envelopes that are stored in more than one place: every envelope is read for it.
+
+        Raises DatabaseError, and InterruptedRunError once `cancelled` is set.
+        """
+        return find_copies(self.engine, self.catalogue(), cancelled=cancelled)
 
     def _sweep(self, cancelled: Event | None) -> tuple[Sweep | None, tuple[str, ...]]:
         """The sweep of the whole database, and why no other place can be ruled out."""
@@ -153,6 +164,7 @@ def _problems(
     states: Mapping[str, KeyState],
     write_key: str | None,
     sweep: Sweep | None,
+    strays: Strays,
 ) -> tuple[Problem, ...]:
     problems = [
         *_format_problems(census),
@@ -160,6 +172,7 @@ def _problems(
         *_unknown_problems(shares),
         *_write_key_problems(states, write_key),
         *_undeclared_problems(sweep),
+        *_stray_problems(strays),
     ]
     return tuple(sorted(problems, key=lambda p: (p.severity.rank, -p.tokens, p.title, p.where)))
 
@@ -244,6 +257,31 @@ def _undeclared_problems(sweep: Sweep | None) -> list[Problem]:
     title = f"Tokens outside the inventory, in {counted(len(places), 'column')}"
     remedy = "Describe the columns in the settings file; keydeck discover proposes the entries."
     return [Problem(Severity.HIGH, title, " · ".join(places), remedy)]
+
+
+def _stray_problems(strays: Strays) -> list[Problem]:
+    return [
+        *(
+            Problem(
+                Severity.HIGH if old.demanded else Severity.MEDIUM,
+                old.words,
+                named_words(old.named, old.tokens),
+                f"Find out who wrote them; those that belong there are re-encrypted as {old.expected}.",
+                filter=f"table:{old.column.table} column:{old.column.column} format:{old.format}",
+            )
+            for old in strays.old
+        ),
+        *(
+            Problem(
+                Severity.HIGH,
+                foreign.words,
+                named_words(foreign.named, foreign.tokens),
+                f"Find out which program wrote them; revoke them at {foreign.theirs}.",
+                filter=f"table:{foreign.column.table} column:{foreign.column.column} leaked:{foreign.theirs}",
+            )
+            for foreign in strays.foreign
+        ),
+    ]
 
 
 def _write_key_problems(states: Mapping[str, KeyState], write_key: str | None) -> list[Problem]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from crypto_core.database.column_guards.model import ColumnGuard
+from crypto_core.database.tokens.strays import Strays
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsError
@@ -77,6 +78,8 @@ class Status:
     """Of each token column, whether the database refuses what is no envelope."""
     sweep: Sweep | None = None
     """The look through the whole database for tokens elsewhere; None if it failed."""
+    strays: Strays = field(default_factory=Strays)
+    """Tokens that stand where they don't belong."""
 
     @property
     def protected(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from crypto_core.database.tokens.inventory import InventoryRow
-from crypto_core.envelope import classify
+from crypto_core.envelope import TOKENS_OF, classify
 from crypto_core.errors import ProviderError, RefusedError
 from crypto_core.providers import atlassian, github, slack
 from crypto_core.providers.answers import ByHand
@@ -41,8 +41,6 @@ class Provider:
     """Why a token of a kind, as its row calls it, is not asked about; "" where it may be."""
     other_names: tuple[str, ...] = ()
     """What tables may call it besides."""
-    tokens_of: str = ""
-    """Whose prefixes its tokens have, where that is not its own name."""
 
 
 def _of_atlassian(name: str, *other_names: str) -> Provider:
@@ -57,7 +55,6 @@ def _of_atlassian(name: str, *other_names: str) -> Provider:
         revocation=lambda token, endpoints: atlassian.by_hand(token),
         not_asked=_atlassian_not_asked,
         other_names=other_names,
-        tokens_of="atlassian",
     )
 
 
@@ -133,9 +130,8 @@ def provider_of(target: Target) -> Provider:
 
 def foreign(provider: str, token: str) -> str:
     """Return why a token is not sent to a provider: its prefix is another one's. "" where it may be."""
-    known = PROVIDERS.get(provider)
     theirs = classify(token).provider
-    if known is None or theirs in (None, known.tokens_of or known.name):
+    if theirs is None or TOKENS_OF.get(provider) in (None, theirs):
         return ""
     return f"its prefix is that of a token of {theirs}, and its row says {provider}: it is not sent there"
 

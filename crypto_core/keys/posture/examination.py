@@ -12,6 +12,7 @@ from typing import Any
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.database.column_guards.model import ColumnGuard
+from crypto_core.database.tokens.strays import Copies, Strays
 from crypto_core.errors import DatabaseError, KmsError
 from crypto_core.findings.finding import Finding, Gap, coverage_of, once_each
 from crypto_core.findings.registry import Facts, Said, rules_about
@@ -115,9 +116,19 @@ class PostureService:
             next(iter(writing), None),
             guards=_guards(status) if status is not None else (),
             sweep=status.sweep if status is not None else None,
+            strays=status.strays if status is not None else Strays(),
+            copies=self._copies(gaps, cancelled) if status is not None else (),
         )
         said: list[Finding | Gap] = [*gaps, *_about_keys(estate), *self._about_trails(estate, cancelled)]
         return Posture(estate.now, *once_each(said))
+
+    def _copies(self, gaps: list[Gap], cancelled: Event | None) -> tuple[Copies, ...]:
+        try:
+            return self.status.find_copies(cancelled=cancelled)
+        except DatabaseError as error:
+            reason = f"Whether envelopes are stored in several places is not known: {error.message}"
+            gaps.append(Gap(reason, Severity.HIGH))
+            return ()
 
     def _resolved(self, names: Iterable[str], gaps: list[Gap]) -> frozenset[str]:
         """The ARNs of the keys that are meant by configured names."""

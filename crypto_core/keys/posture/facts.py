@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from crypto_core.database.column_guards.model import ColumnGuard
+from crypto_core.database.tokens.strays import Copies, Strays
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
@@ -92,6 +93,10 @@ class Estate:
     """Whether the database refuses what is no envelope in columns that hold tokens."""
     sweep: Sweep | None = None
     """The look through the database for tokens that no inventory knows; None where there was none."""
+    strays: Strays = field(default_factory=Strays)
+    """Tokens that stand where they don't belong."""
+    copies: tuple[Copies, ...] = ()
+    """Envelopes that are stored in more than one place."""
 
     @property
     def writing(self) -> KeyFacts | None:

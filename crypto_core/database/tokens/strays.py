@@ -1,0 +1,251 @@
+"""Tokens that stand where they don't belong: copies of envelopes, old versions among new, other providers'.
+
+They are counted in SQL: no stored value leaves the database, only references do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    case,
+    cast,
+    func,
+    literal,
+    not_,
+    null,
+    select,
+    union_all,
+)
+from sqlalchemy import Text as SqlText
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from crypto_core.database.connection.engine import connected, patient
+from crypto_core.database.dialect import ARRAY
+from crypto_core.database.tokens.catalogue import Catalogue
+from crypto_core.database.tokens.census import Census
+from crypto_core.database.tokens.expressions import (
+    digest_of,
+    format_of,
+    is_envelope,
+    plaintext_provider_of,
+    unnested,
+)
+from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.database.tokens.token_source import TokenSource, token_source
+from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, TOKENS_OF, Format, at_least
+from crypto_core.references import TokenRef
+from crypto_core.text.counting import counted
+
+NAMED = 5
+"""References that are named of many; of copies, so many envelopes and so many places of each."""
+FEW = 1_000
+"""Copied envelopes up to which the database is told which they are."""
+LONGEST_SECONDS = 300
+"""How long the search for copies may take: it reads every envelope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Envelopes of one version that are stored in more than one place."""
+
+    format: Format
+    envelopes: int
+    places: int
+    named: tuple[tuple[TokenRef, ...], ...]
+    """The places of some, envelope by envelope."""
+
+
+@dataclass(frozen=True, slots=True)
+class OldEnvelopes:
+    """A column's envelopes of an older version than is demanded, or than most of the column's."""
+
+    column: TokenColumn
+    format: Format
+    expected: Format
+    tokens: int
+    demanded: bool
+    """Whether readers refuse the older version, wherever it stands."""
+    named: tuple[TokenRef, ...]
+
+    @property
+    def words(self) -> str:
+        """How many tokens are where, and what is expected there."""
+        why = f"where {self.expected} is demanded" if self.demanded else f"most of which are {self.expected}"
+        return f"{counted(self.tokens, f'{self.format} envelope')} among the tokens of {self.column}, {why}"
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignTokens:
+    """A column's plaintext tokens whose prefix is another provider's than their rows'."""
+
+    column: TokenColumn
+    provider: str
+    """Whose row it is."""
+    theirs: str
+    """Whose prefix it is."""
+    tokens: int
+    named: tuple[TokenRef, ...]
+
+    @property
+    def words(self) -> str:
+        """How many tokens of which provider are in whose rows."""
+        plaintexts = counted(self.tokens, "plaintext token")
+        return f"{plaintexts} of {self.theirs} in {self.column}, in rows of {self.provider}"
+
+
+@dataclass(frozen=True, slots=True)
+class Strays:
+    """What a census has found out of place."""
+
+    old: tuple[OldEnvelopes, ...] = ()
+    foreign: tuple[ForeignTokens, ...] = ()
+
+
+def named_words(refs: Sequence[TokenRef], tokens: int) -> str:
+    """Name the first of so many tokens."""
+    more = tokens - len(refs)
+    return ", ".join(map(str, refs)) + (f" and {more:,} more" if more else "")
+
+
+def find_strays(engine: Engine, census: Census, least: Format, *, cancelled: Event | None = None) -> Strays:
+    """Return what of a census is out of place; `least` is the oldest version that is demanded.
+
+    Only columns that hold such tokens by the census's count are read. Raises DatabaseError,
+    InterruptedRunError.
+    """
+    old: list[OldEnvelopes] = []
+    foreign: list[ForeignTokens] = []
+    with connected(engine, cancelled=cancelled) as connection:
+        for column in census.catalogue.columns:
+            counts = dict.fromkeys(Format, 0)
+            for group in census.groups:
+                if group.column == str(column):
+                    counts[group.format] += group.tokens
+            source = token_source(census.catalogue.table(column.table), column.column)
+            expected = max((least, _usual(counts)), key=ENVELOPE_FORMATS.index)
+            for format_ in ENVELOPE_FORMATS[: ENVELOPE_FORMATS.index(expected)]:
+                if counts[format_]:
+                    named = _some(
+                        connection, source, func.starts_with(source.stored, STORED_PREFIXES[format_])
+                    )
+                    demanded = at_least(format_, least) is not format_
+                    old.append(OldEnvelopes(column, format_, expected, counts[format_], demanded, named))
+            if counts[Format.PLAINTEXT]:
+                foreign += _foreign(connection, source)
+    return Strays(tuple(old), tuple(foreign))
+
+
+def find_copies(
+    engine: Engine, catalogue: Catalogue, *, cancelled: Event | None = None
+) -> tuple[Copies, ...]:
+    """Return the envelopes that are stored in more than one place, by version.
+
+    Every envelope is read, and once more where there are copies. Raises DatabaseError, InterruptedRunError.
+    """
+    sources = [token_source(t, column) for t in catalogue.tables for column in t.token_columns]
+    if not sources:
+        return ()
+    # A short hash is quickly grouped; that two envelopes are one is then told by their digests.
+    every = union_all(*(select(_hash(s).label("hash")).where(is_envelope(s.stored)) for s in sources))
+    hashed = every.subquery()
+    twice = select(hashed.c.hash).group_by(hashed.c.hash).having(func.count() > 1)
+    with connected(engine, cancelled=cancelled) as connection, patient(connection, LONGEST_SECONDS):
+        repeated = list(connection.scalars(twice.limit(FEW + 1)))
+        if not repeated:
+            return ()
+        # Where they are few, they need not be found again.
+        few = len(repeated) <= FEW
+        hashes = unnested("twice", {"hash": (repeated, BigInteger)}) if few else twice.cte("twice")
+        rows = connection.execute(_copies(sources, hashes)).all()
+    found: dict[Format, list[Any]] = {}
+    for row in rows:
+        found.setdefault(Format(row.format), []).append(row)
+    return tuple(
+        Copies(
+            format_,
+            some[0].envelopes,
+            some[0].places,
+            tuple(tuple(sorted(_placed(sources, place) for place in row.named)) for row in some),
+        )
+        for format_, some in sorted(found.items())
+    )
+
+
+def _usual(counts: dict[Format, int]) -> Format:
+    """The version of most of a column's envelopes; of as many, the older one."""
+    return max(ENVELOPE_FORMATS, key=lambda format_: counts[format_])
+
+
+def _some(
+    connection: Connection, source: TokenSource, condition: ColumnElement[bool]
+) -> tuple[TokenRef, ...]:
+    found = connection.scalars(select(source.id_text).where(condition).limit(NAMED))
+    return tuple(sorted(source.ref(identity) for identity in found))
+
+
+def _foreign(connection: Connection, source: TokenSource) -> Iterable[ForeignTokens]:
+    """The foreign tokens of a column, by the two providers."""
+    shown = "provider" in source.table.shown
+    provider: Any = func.lower(source.source.c.provider) if shown else literal(source.table.provider)
+    own = case(*((provider == name, literal(whose)) for name, whose in TOKENS_OF.items()), else_=null())
+    told = (
+        select(
+            cast(provider, SqlText).label("provider"),
+            plaintext_provider_of(source.stored).label("theirs"),
+            cast(own, SqlText).label("own"),
+            source.id_text.label("id"),
+        )
+        .where(not_(is_envelope(source.stored)), format_of(source.stored) == Format.PLAINTEXT.value)
+        .subquery()
+    )
+    t = told.c
+    ids = func.array_agg(aggregate_order_by(t.id, t.id), type_=ARRAY(SqlText))[1:NAMED]
+    pairs = select(t.provider, t.theirs, func.count(), ids).where(t.own != t.theirs)
+    for whose, theirs, tokens, named in connection.execute(
+        pairs.group_by(t.provider, t.theirs).order_by(t.provider, t.theirs)
+    ):
+        yield ForeignTokens(source.of, whose, theirs, tokens, tuple(source.ref(i) for i in named))
+
+
+def _hash(source: TokenSource) -> Any:
+    return func.hashtextextended(source.stored, 0)
+
+
+def _copies(sources: list[TokenSource], twice: Any) -> Any:
+    """Some envelopes that are stored more than once, and how many there are of their version."""
+    tokens = union_all(
+        *(
+            select(
+                format_of(source.stored).label("format"),
+                digest_of(source.stored).label("digest"),
+                func.concat(number, ":", source.id_text).label("place"),
+            ).where(is_envelope(source.stored), _hash(source).in_(select(twice.c.hash)))
+            for number, source in enumerate(sources)
+        )
+    ).subquery()
+    t = tokens.c
+    named = func.array_agg(aggregate_order_by(t.place, t.place), type_=ARRAY(SqlText))[1:NAMED]
+    places = func.count().label("number")
+    copied = select(t.format, places, named.label("named")).group_by(t.format, t.digest)
+    c = copied.having(func.count() > 1).subquery().c
+    ranked = select(
+        c.format,
+        c.named,
+        func.count().over(partition_by=c.format).label("envelopes"),
+        func.sum(c.number).over(partition_by=c.format).label("places"),
+        func.row_number().over(partition_by=c.format, order_by=(c.number.desc(), c.named)).label("rank"),
+    ).subquery()
+    return select(ranked).where(ranked.c.rank <= NAMED).order_by(ranked.c.format, ranked.c.rank)
+
+
+def _placed(sources: list[TokenSource], place: str) -> TokenRef:
+    number, _, identity = place.partition(":")
+    return sources[int(number)].ref(identity)

@@ -1,0 +1,90 @@
+"""Tokens that stand where they don't belong: somebody moved them, or writes what nobody else writes."""
+
+from __future__ import annotations
+
+from crypto_core.database.tokens.strays import Copies, named_words
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.registry import Facts, Said, rule
+from crypto_core.findings.severity import Severity
+from crypto_core.keys.posture.facts import Estate
+from crypto_core.text.counting import counted
+
+
+@rule(
+    "tokens-copied",
+    "One envelope in several places",
+    Severity.HIGH,
+    Facts.KEYS,
+    about="high where it opens in each of them, medium where it is bound to one and opens nowhere else",
+    controls=("NIST SP 800-53 SI-7", "NIST SP 800-53 SC-28"),
+)
+def tokens_copied(estate: Estate) -> Said:
+    """Yield one finding for each version of which envelopes are stored more than once."""
+    for copies in estate.copies:
+        bound = copies.format.binds_row
+        means = (
+            "bound to one place, it opens in no other: who owns the other is without a token"
+            if bound
+            else "it opens in each place: whoever owns one uses the token of the other's owner"
+        )
+        yield Finding(
+            "",
+            Severity.MEDIUM if bound else Severity.HIGH,
+            f"{copies.format} envelopes",
+            f"{counted(copies.envelopes, f'{copies.format} envelope')} stored in "
+            f"{counted(copies.places, 'place')}",
+            f"No two encryptions give the same envelope: somebody copied it. {_alike(copies)}; {means}",
+            "Find out who wrote the copies, then have the owners of all but the right row connect again. "
+            "v2 envelopes open in their own row only.",
+        )
+
+
+@rule(
+    "tokens-downgraded",
+    "Older envelopes where newer ones are expected",
+    Severity.HIGH,
+    Facts.KEYS,
+    about="high where KEYDECK_LEAST_FORMAT demands the newer version, medium where most have it",
+    controls=("NIST SP 800-53 SI-7",),
+)
+def tokens_downgraded(estate: Estate) -> Said:
+    """Yield each column with envelopes of an older version than expected."""
+    for old in estate.strays.old:
+        yield Finding(
+            "",
+            Severity.HIGH if old.demanded else Severity.MEDIUM,
+            str(old.column),
+            old.words,
+            f"{named_words(old.named, old.tokens)}; a {old.format} envelope may have been put there from "
+            "elsewhere, or a program writes that has not been updated",
+            f"Find out who wrote them; if they belong there, re-encrypt them with KEYDECK_WRITE_FORMAT="
+            f"{old.expected}.",
+        )
+
+
+@rule(
+    "tokens-foreign",
+    "Plaintext tokens of another provider than their row's",
+    Severity.HIGH,
+    Facts.KEYS,
+    about="by their prefix; they are never sent to the provider of the row",
+    controls=("NIST SP 800-53 SI-10",),
+)
+def tokens_foreign(estate: Estate) -> Said:
+    """Yield each column with such tokens, and each pair of providers."""
+    for foreign in estate.strays.foreign:
+        yield Finding(
+            "",
+            Severity.HIGH,
+            str(foreign.column),
+            foreign.words,
+            named_words(foreign.named, foreign.tokens),
+            "Find out which program wrote them, have the owners connect again, and revoke these tokens at "
+            f"{foreign.theirs}: they are readable, and nobody looks for them here.",
+        )
+
+
+def _alike(copies: Copies) -> str:
+    groups = "; ".join(" = ".join(map(str, refs)) for refs in copies.named)
+    more = copies.envelopes - len(copies.named)
+    return groups + (f" and {counted(more, 'more envelope')}" if more else "")
