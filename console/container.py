@@ -105,7 +105,14 @@ class Container:
         self.inventory = Inventory(self.engine, self.catalogue, self.answers, aliases=self.keys.known_aliases)
         self.sweeps = SweepService(self.engine, self.catalogue, read_only=read_only)
         self.status = StatusService(
-            self.engine, self.catalogue, self.answers, self.attributor, self.keys, self.keyring, self.sweeps
+            self.engine,
+            self.catalogue,
+            self.answers,
+            self.attributor,
+            self.keys,
+            self.keyring,
+            self.sweeps,
+            least_format=Format(self.settings.least_format),
         )
         self.inspector = Inspector(self.inventory, self.store, self.attributor)
         self.journal = Journal(self.state_engine, self.probe.actor)

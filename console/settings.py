@@ -113,6 +113,9 @@ class Settings(BaseSettings):
     write_format: str = Field("v1", validation_alias="KEYDECK_WRITE_FORMAT")
     """The version of the envelopes that Keydeck writes; v2 once the platform reads it."""
 
+    least_format: str = Field("v1", validation_alias="KEYDECK_LEAST_FORMAT")
+    """The oldest version of envelopes that the platform opens; an older one is a finding."""
+
     read_only: bool = Field(False, validation_alias="KEYDECK_READ_ONLY")
     """Refuse every change, in the database session and before KMS is called."""
 
@@ -257,7 +260,7 @@ class Settings(BaseSettings):
             )
         return named
 
-    @field_validator("write_format")
+    @field_validator("write_format", "least_format")
     @classmethod
     def _is_an_envelopes(cls, value: str) -> str:
         if value not in ENVELOPE_FORMATS:

@@ -82,7 +82,8 @@ class TokenCipher:
         """`write_format` is the version of new envelopes, v1 or v2.
 
         `least_format` is the oldest version that is opened. Whoever can write to the database can put a v1
-        envelope from elsewhere where a v2 envelope stood; a reader whose tokens are all v2 demands v2.
+        envelope from elsewhere where a v2 envelope stood; a reader whose tokens are all v2 demands v2. An
+        older version is not written either: encrypting raises SettingsError.
         Raises SettingsError for a format that is no envelope.
         """
         for format_ in (write_format, least_format):
@@ -185,6 +186,11 @@ class TokenCipher:
         self, token: Secret, key: str | None, ref: TokenRef | None, format_: Format, *, ask_kms: bool
     ) -> SealedToken:
         require_sealable(token)
+        if at_least(format_, self._least_format) is not format_:
+            raise SettingsError(
+                f"{format_} would be written where {self._least_format} is demanded: nobody could read it.",
+                remedy=f"Write {self._least_format} (KEYDECK_WRITE_FORMAT).",
+            )
         context = version_of(format_).context_for(ref)
         sealed = seal_under(self._keyring.generate(key, context=context), token, format_, ref)
         if ask_kms:

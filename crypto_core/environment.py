@@ -23,13 +23,17 @@ def encrypt_token(token: str, reference: TokenRef | str | None = None) -> str:
     return _cipher_from_environment().encrypt(token, ref=_reference(reference)).stored
 
 
-def decrypt_token(stored: str, reference: TokenRef | str | None = None) -> str:
+def decrypt_token(
+    stored: str, reference: TokenRef | str | None = None, *, least_format: Format | str | None = None
+) -> str:
     """Return the token that an envelope holds (one KMS call, more where several keys are trusted).
 
-    `reference` is the place that it was read from; v1 does without. Raises EnvelopeError for a value that is
-    no intact envelope of that place, InvalidReferenceError, KmsError, SettingsError.
+    `reference` is the place that it was read from; v1 does without. `least_format` is the oldest version that
+    is opened, by default KEYDECK_LEAST_FORMAT: with v2 a v1 envelope is refused, before KMS is asked. Raises
+    EnvelopeError for a value that is no intact envelope of that place, InvalidReferenceError, KmsError,
+    SettingsError.
     """
-    with _cipher_from_environment().decrypt(stored, ref=_reference(reference)) as token:
+    with _cipher_from_environment(least_format).decrypt(stored, ref=_reference(reference)) as token:
         return token.reveal()
 
 
@@ -49,7 +53,7 @@ def _reference(reference: TokenRef | str | None) -> TokenRef | None:
     return parsed
 
 
-def _cipher_from_environment() -> TokenCipher:
+def _cipher_from_environment(least_format: Format | str | None = None) -> TokenCipher:
     names = ("TOKEN_ENCRYPTION_KEY_ID", "KEYDECK_TRUSTED_KEYS", "KEYDECK_REGIONS", "KEYDECK_WRITE_FORMAT")
     aws = (
         "AWS_ACCESS_KEY_ID",
@@ -60,21 +64,35 @@ def _cipher_from_environment() -> TokenCipher:
         "AWS_REGION",
         "AWS_SESSION_TOKEN",
     )
+    least = os.environ.get("KEYDECK_LEAST_FORMAT", "") if least_format is None else least_format
     return _cipher(
         *(os.environ.get(name, "") for name in names),
+        least_format=_format("least_format" if least_format is not None else "KEYDECK_LEAST_FORMAT", least),
         context=tuple(os.environ.get(name) for name in aws),
     )
 
 
 @lru_cache(maxsize=4)
 def _cipher(
-    write_key: str, trusted: str, regions: str, write_format: str, *, context: tuple[str | None, ...]
+    write_key: str,
+    trusted: str,
+    regions: str,
+    write_format: str,
+    *,
+    least_format: Format,
+    context: tuple[str | None, ...],
 ) -> TokenCipher:
     # `context` tells apart what boto3 reads by itself.
-    if write_format not in ("", *ENVELOPE_FORMATS):
-        known = " nor ".join(ENVELOPE_FORMATS)
-        raise SettingsError(f"KEYDECK_WRITE_FORMAT is neither {known}.", remedy="Set it to v1, or unset it.")
+    written = _format("KEYDECK_WRITE_FORMAT", write_format)
     kms = KmsApi([r.strip() for r in regions.split(",") if r.strip()])
     keys = [k.strip() for k in trusted.split(",") if k.strip()]
     keyring = KmsKeyring(kms, write_key=write_key or None, trusted=keys)
-    return TokenCipher(keyring, write_format=Format(write_format or Format.V1))
+    return TokenCipher(keyring, write_format=written, least_format=least_format)
+
+
+def _format(name: str, value: str) -> Format:
+    """The version of envelopes that a setting names. Raises SettingsError for what is none."""
+    if value not in ("", *ENVELOPE_FORMATS):
+        known = " nor ".join(ENVELOPE_FORMATS)
+        raise SettingsError(f"{name} is neither {known}.", remedy="Set it to v1, or unset it.")
+    return Format(value or Format.V1)

@@ -8,6 +8,8 @@
     connection.access_token = StoredEnvelope.of(cipher.encrypt(token))    # a plain str is refused
     token = connection.access_token.reveal(cipher)                        # only here KMS is asked
 
+Once all tokens are v2, EncryptedToken("v2") reveals no v1 envelope any more, nor does it store one.
+
 The type boxes and unboxes; it holds no key and asks nobody. A value that was loaded with its object knows
 its row, so a v2 envelope opens by `reveal(cipher)` alone. One that was selected as a column does not, nor
 does one whose table has a composite primary key, or one that is no integer, text or native UUID. There it is
@@ -40,7 +42,8 @@ from sqlalchemy.types import TypeEngine
 from crypto_core.encrypted_token.boxing import UnsealedTokenError, boxed, unboxed
 from crypto_core.encrypted_token.instances import as_printed, watch
 from crypto_core.encrypted_token.stored_envelope import StoredEnvelope
-from crypto_core.errors import InvalidReferenceError, RefusedError
+from crypto_core.envelope import ENVELOPE_FORMATS, Format
+from crypto_core.errors import InvalidReferenceError, RefusedError, SettingsError
 from crypto_core.references import TokenRef
 
 __all__ = ["EncryptedToken", "StoredEnvelope", "UnsealedTokenError"]
@@ -70,8 +73,15 @@ class EncryptedToken(TypeDecorator[StoredEnvelope]):
     impl = Text
     cache_ok = True
 
-    def __init__(self) -> None:
+    def __init__(self, least_format: Format | str = Format.V1) -> None:
+        """`least_format` is the oldest version of envelopes that is revealed and stored.
+
+        Raises SettingsError for a format that is no envelope.
+        """
         super().__init__()
+        if least_format not in ENVELOPE_FORMATS:
+            raise SettingsError(f"{least_format} is not an envelope format.", remedy="Name v1 or v2.")
+        self.least_format = Format(least_format)
         self._columns: tuple[str, ...] = ()
         self._copied_from: EncryptedToken | None = None
 
@@ -108,12 +118,12 @@ class EncryptedToken(TypeDecorator[StoredEnvelope]):
         return copied
 
     def process_bind_param(self, value: object, dialect: Dialect) -> str | None:
-        """Return the envelope to write or to compare with."""
-        return unboxed(value, self.where)
+        """Return the envelope to write or to compare with. Raises UnsealedTokenError."""
+        return unboxed(value, self.where, self.least_format)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StoredEnvelope | None:
         """Return what the column holds, sealed."""
-        return None if value is None else StoredEnvelope.found(value)
+        return None if value is None else StoredEnvelope.found(value, least=self.least_format)
 
     @property
     def comparator_factory(self) -> Callable[[ColumnElement[Any]], TypeEngine.Comparator[Any]]:  # type: ignore[override]

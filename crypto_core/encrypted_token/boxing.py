@@ -6,6 +6,7 @@ from sqlalchemy.exc import DontWrapMixin
 
 from crypto_core.cipher import SealedToken
 from crypto_core.encrypted_token.stored_envelope import StoredEnvelope
+from crypto_core.envelope import Format
 from crypto_core.errors import EnvelopeError, InvalidTokenError
 
 
@@ -36,15 +37,20 @@ def boxed(value: object, where: str) -> StoredEnvelope | None:
     raise UnsealedTokenError(f"{where} takes sealed tokens only, and was given {type(value).__name__}.")
 
 
-def unboxed(value: object, where: str) -> str | None:
+def unboxed(value: object, where: str, least: Format = Format.V1) -> str | None:
     """Return the envelope that is written into token column `where`. Raises UnsealedTokenError.
 
-    What was found in a column and is no intact envelope does not go back: written, it would be a parameter
-    that is logged and repeated in errors.
+    An envelope of an older version than `least` is refused too. What was found in a column
+    and is no intact envelope does not go back: written, it would be a parameter that is logged and repeated
+    in errors.
     """
     box = boxed(value, where)
     if box is None:
         return None
+    try:
+        box.demanding(least).require_least()
+    except EnvelopeError as error:
+        raise UnsealedTokenError(f"{where}: {error.message}", remedy="Seal the token anew.") from error
     try:
         box.require_intact()
         return box.stored

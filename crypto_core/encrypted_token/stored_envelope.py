@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from crypto_core.cipher import SealedToken, TokenCipher
-from crypto_core.envelope import Format, classify, parse, version_of
+from crypto_core.envelope import Format, at_least, classify, parse, version_of
 from crypto_core.errors import InvalidTokenError, MissingReferenceError, UnsupportedFormatError
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -39,6 +39,8 @@ class StoredEnvelope:
     """The row that the value was read from or assigned to; None if unknown."""
     _stored: str
     _fingerprint: bytes
+    least: Format = field(default=Format.V1, compare=False)
+    """The oldest version of envelopes that its column lets open."""
 
     @classmethod
     def of(cls, sealed: SealedToken | str, ref: TokenRef | None = None) -> Self:
@@ -56,13 +58,13 @@ class StoredEnvelope:
         return cls.found(stored, known or ref)
 
     @classmethod
-    def found(cls, stored: str, ref: TokenRef | None = None) -> Self:
+    def found(cls, stored: str, ref: TokenRef | None = None, least: Format = Format.V1) -> Self:
         """Return what a column holds, whatever that is. Nothing is decoded."""
         format_ = classify(stored).format
         if format_.protected:
-            return cls(format_, ref, stored, b"")
+            return cls(format_, ref, stored, b"", least)
         encoded = stored.encode("utf-8", "surrogatepass")
-        return cls(format_, ref, "", hmac.digest(_PROCESS_KEY, encoded, "sha256"))
+        return cls(format_, ref, "", hmac.digest(_PROCESS_KEY, encoded, "sha256"), least)
 
     def at(self, ref: TokenRef | None) -> Self:
         """Return the same value as read from the row that `ref` names."""
@@ -90,6 +92,19 @@ class StoredEnvelope:
             pass
         return False
 
+    def demanding(self, least: Format) -> Self:
+        """Return the same value as of a column that lets no older version open."""
+        return replace(self, least=least)
+
+    def require_least(self) -> None:
+        """Raise UnsupportedFormatError for an envelope of an older version than its column demands."""
+        if self.format.protected and at_least(self.format, self.least) is not self.format:
+            where = self.ref or "A token"
+            raise UnsupportedFormatError(
+                f"{where}: the value is a {self.format} envelope where {self.least} is demanded.",
+                remedy="Find out who wrote it; if it belongs there, re-encrypt it.",
+            )
+
     def require_intact(self) -> None:
         """Raise EnvelopeError unless this is an envelope of which no part is missing or malformed."""
         parse(self.stored)
@@ -106,10 +121,12 @@ class StoredEnvelope:
         """Return the token (one KMS call, more where several keys are trusted).
 
         `ref` names the row where the value does not know it, and goes before the one that it knows; v1 does
-        without. Raises UnsupportedFormatError for what is no envelope and MissingReferenceError for a v2
-        envelope whose row nobody named, both before KMS is asked, else what TokenCipher.decrypt raises.
+        without. Raises UnsupportedFormatError for what is no envelope or an older one than demanded,
+        and MissingReferenceError for a v2 envelope whose row nobody named, both before KMS is asked, else
+        what TokenCipher.decrypt raises.
         """
         stored = self.stored
+        self.require_least()
         try:
             return cipher.decrypt(stored, ref=ref or self.ref)
         except MissingReferenceError as error:
@@ -127,7 +144,7 @@ class StoredEnvelope:
     def __format__(self, spec: str) -> str:
         return format(repr(self), spec)
 
-    def __reduce__(self) -> tuple[Callable[..., StoredEnvelope], tuple[str, TokenRef | None]]:
+    def __reduce__(self) -> tuple[Callable[..., StoredEnvelope], tuple[str, TokenRef | None, Format]]:
         if not self.format.protected:
             raise TypeError(f"{self!r} is not an envelope: it can't be pickled or copied")
-        return type(self).found, (self._stored, self.ref)
+        return type(self).found, (self._stored, self.ref, self.least)

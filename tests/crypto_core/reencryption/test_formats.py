@@ -303,6 +303,38 @@ def test_a_write_format_that_is_none_is_refused(
         crypto_core.encrypt_token("gho_made_up")
 
 
+def test_the_platforms_functions_refuse_v1_where_v2_is_demanded(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = "gh_connection.access_token:gh-1"
+    v1 = crypto_core.encrypt_token("gho_made_up")
+    assert crypto_core.decrypt_token(v1, ref) == "gho_made_up"
+    demanded = "v1 envelope where v2 is demanded"
+    with pytest.raises(EnvelopeError, match=demanded):
+        crypto_core.decrypt_token(v1, ref, least_format="v2")
+    monkeypatch.setenv("KEYDECK_LEAST_FORMAT", "v2")
+    with pytest.raises(EnvelopeError, match=demanded):
+        crypto_core.decrypt_token(v1, ref)
+    assert crypto_core.decrypt_token(v1, ref, least_format=Format.V1) == "gho_made_up"
+    with pytest.raises(crypto_core.SettingsError, match="v1 would be written where v2 is demanded"):
+        crypto_core.encrypt_token("gho_made_up", ref)
+    monkeypatch.setenv("KEYDECK_WRITE_FORMAT", "v2")
+    stored = crypto_core.encrypt_token("gho_made_up", ref)
+    assert crypto_core.decrypt_token(stored, ref, least_format="v2") == "gho_made_up"
+
+
+@pytest.mark.parametrize("wrong", ["v3", "plaintext", "V2"])
+def test_a_least_format_that_is_none_is_refused(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    v1 = crypto_core.encrypt_token("gho_made_up")
+    with pytest.raises(crypto_core.SettingsError, match="least_format is neither v1 nor v2"):
+        crypto_core.decrypt_token(v1, least_format=wrong)
+    monkeypatch.setenv("KEYDECK_LEAST_FORMAT", wrong)
+    with pytest.raises(crypto_core.SettingsError, match="KEYDECK_LEAST_FORMAT is neither v1 nor v2"):
+        crypto_core.decrypt_token(v1)
+
+
 @pytest.mark.parametrize("stored", [5, None, b"djF8"])
 def test_what_is_no_text_is_refused_with_an_error_of_ours(environment: dict[str, str], stored: Any) -> None:
     with pytest.raises(crypto_core.KeydeckError):
