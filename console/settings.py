@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -265,6 +265,14 @@ class Settings(BaseSettings):
     def _is_an_envelopes(cls, value: str) -> str:
         if value not in ENVELOPE_FORMATS:
             raise ValueError(f"not {' or '.join(ENVELOPE_FORMATS)}")
+        return value
+
+    @field_validator("least_format")
+    @classmethod
+    def _is_written(cls, value: str, info: ValidationInfo) -> str:
+        written = info.data.get("write_format", value)
+        if value in ENVELOPE_FORMATS and ENVELOPE_FORMATS.index(written) < ENVELOPE_FORMATS.index(value):
+            raise ValueError(f"{written} is written (KEYDECK_WRITE_FORMAT), which nobody could read then")
         return value
 
     @field_validator("dev_key")

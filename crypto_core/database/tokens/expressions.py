@@ -83,7 +83,7 @@ def format_of(stored: Text_) -> Text_:
     return case(
         (stored == "", literal(Format.EMPTY.value)),
         *((func.starts_with(stored, p), literal(f.value)) for f, p in STORED_PREFIXES.items()),
-        (_starts_with_any(stored, plaintexts), literal(Format.PLAINTEXT.value)),
+        (starts_with_any(stored, plaintexts), literal(Format.PLAINTEXT.value)),
         else_=literal(Format.UNRECOGNISED.value),
     )
 
@@ -99,14 +99,14 @@ def plaintext_provider_of(stored: Text_) -> Text_:
     """The provider of a plaintext value, by its prefix; NULL for anything else."""
     return case(
         *(
-            (_starts_with_any(stored, prefixes), literal(provider))
+            (starts_with_any(stored, prefixes), literal(provider))
             for provider, prefixes in PROVIDER_PREFIXES.items()
         ),
         else_=cast(null(), String),
     )
 
 
-def _starts_with_any(stored: Text_, prefixes: Sequence[str]) -> ColumnElement[bool]:
+def starts_with_any(stored: Text_, prefixes: Sequence[str]) -> ColumnElement[bool]:
     """True for values that begin with one of the prefixes, which are one parameter."""
     listed: Any = _array(prefixes)
     result: ColumnElement[bool] = stored.bool_op("^@")(func.any(literal(listed, NullType())))

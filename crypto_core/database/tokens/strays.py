@@ -36,11 +36,19 @@ from crypto_core.database.tokens.expressions import (
     format_of,
     is_envelope,
     plaintext_provider_of,
+    starts_with_any,
     unnested,
 )
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.database.tokens.token_source import TokenSource, token_source
-from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, TOKENS_OF, Format, at_least
+from crypto_core.envelope import (
+    ENVELOPE_FORMATS,
+    PROVIDER_PREFIXES,
+    STORED_PREFIXES,
+    TOKENS_OF,
+    Format,
+    at_least,
+)
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 
@@ -194,7 +202,11 @@ def _some(
 def _foreign(connection: Connection, source: TokenSource) -> Iterable[ForeignTokens]:
     """The foreign tokens of a column, by the two providers."""
     shown = "provider" in source.table.shown
-    provider: Any = func.lower(source.source.c.provider) if shown else literal(source.table.provider)
+    whose_rows = None if shown else TOKENS_OF.get(source.table.provider.lower())
+    if not shown and whose_rows is None:
+        return
+    prefixes = [p for theirs, some in PROVIDER_PREFIXES.items() if theirs != whose_rows for p in some]
+    provider: Any = func.lower(source.source.c.provider) if shown else literal(source.table.provider.lower())
     own = case(*((provider == name, literal(whose)) for name, whose in TOKENS_OF.items()), else_=null())
     told = (
         select(
@@ -203,7 +215,7 @@ def _foreign(connection: Connection, source: TokenSource) -> Iterable[ForeignTok
             cast(own, SqlText).label("own"),
             source.id_text.label("id"),
         )
-        .where(not_(is_envelope(source.stored)), format_of(source.stored) == Format.PLAINTEXT.value)
+        .where(not_(is_envelope(source.stored)), starts_with_any(source.stored, prefixes))
         .subquery()
     )
     t = told.c

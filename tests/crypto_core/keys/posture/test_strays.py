@@ -171,6 +171,9 @@ def test_where_v2_is_demanded_every_v1_envelope_is_high(
     services: Container, keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEYDECK_LEAST_FORMAT", "v2")
+    refused = keydeck("status")
+    assert (refused.exit_code, "v1 is written (KEYDECK_WRITE_FORMAT)" in refused.stderr) == (2, True)
+    monkeypatch.setenv("KEYDECK_WRITE_FORMAT", "v2")
     status = keydeck("status", "--json").json
     findings = keydeck("findings", "--json").json["findings"]
     told = {f["subject"]: f["severity"] for f in findings if f["rule"] == "tokens-downgraded"}
