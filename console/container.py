@@ -21,6 +21,7 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.fresh_proof import FreshProver
 from crypto_core.database.tokens.inspection import Inspector
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.store import TokenStore
@@ -112,6 +113,7 @@ class Container:
             self.keys,
             self.keyring,
             self.sweeps,
+            FreshProver(self.store, self.catalogue, self.attributor, self.keyring, self.sweeps),
             least_format=Format(self.settings.least_format),
         )
         self.inspector = Inspector(self.inventory, self.store, self.attributor)
@@ -271,6 +273,7 @@ class Container:
             self.keys,
             self.keyring.trusted,
             preflight=Preflight(self.kms),
+            prover=self.status.prover,
             write_format=Format(self.settings.write_format),
         )
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from crypto_core.keys.status import KeyShare
 from crypto_core.lists.coverage import Evidence
+from screens.ages import ago
 from screens.signs import EVIDENCE_STYLES
 
 _SURENESS = (Evidence.CONFLICT, Evidence.UNKNOWN, Evidence.INFERRED, Evidence.VERIFIED)
@@ -24,8 +26,13 @@ def by_material(shares: Iterable[KeyShare]) -> list[KeyShare]:
                 tokens=before.tokens + share.tokens,
                 evidence=min(before.evidence, share.evidence, key=_SURENESS.index),
                 asked=before.asked + share.asked,
+                asked_at=_oldest((before, share)),
             )
     return list(merged.values())
+
+
+def _oldest(shares: Iterable[KeyShare]) -> datetime | None:
+    return min((share.asked_at for share in shares if share.asked_at), default=None)
 
 
 def token_sum(shares: Iterable[KeyShare]) -> int:
@@ -33,12 +40,17 @@ def token_sum(shares: Iterable[KeyShare]) -> int:
     return sum(share.tokens for share in shares)
 
 
-def evidence_words(shares: Sequence[KeyShare]) -> tuple[str, str]:
-    """Return how sure the keys of these tokens are, and a style: ("inferred (1 asked)", "$muted")."""
+def evidence_words(shares: Sequence[KeyShare], now: datetime) -> tuple[str, str]:
+    """Return how sure the keys of these tokens are, and a style: ("inferred, 2 h ago", "$muted").
+
+    What KMS said has the age of its oldest answer.
+    """
     evidence = min((share.evidence for share in shares), key=_SURENESS.index)
-    asked = sum(share.asked for share in shares)
+    asked, at = sum(share.asked for share in shares), _oldest(shares)
     words = evidence.value
-    if evidence is Evidence.INFERRED and asked:
+    if at is not None and evidence in (Evidence.INFERRED, Evidence.VERIFIED):
+        words = f"{words}, {ago(at, now)}"
+    elif evidence is Evidence.INFERRED and asked:
         words = f"inferred ({asked:,} asked)"
     elif evidence in (Evidence.CONFLICT, Evidence.UNKNOWN):
         words = f"▲ {words}"

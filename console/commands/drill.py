@@ -18,11 +18,11 @@ from console.settings import load
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import envelope_backup
+from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.errors import KeydeckError, KeyDisabledError, KmsError
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import short_key
-from crypto_core.keys.status import Status
 from crypto_core.reencryption.plan import Plan, RunResult, Selection, Verb, Verification
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
@@ -101,13 +101,14 @@ class Drill:
         self._tell("Open every token")
         self._verify(new_key, damaged)
 
-        self._tell("Closing census, twice")
+        self._tell("Fresh proof that nothing is left, twice")
         for _ in range(2):
-            after = services.services.status.take_census()
-            self._must_be_empty(after, old_key)
-        print_status(after)
+            proof = self._must_be_empty(services, old_key)
+        print_status(services.status.status_by(proof))
 
         self._tell("Disable the old key")
+        damaged_under = services.status.prove().tokens_under(old_key)
+        self._must_be_empty(services, old_key)
         services.kms.call("DisableKey", KeyId=old_key)
         state = services.services.keys.show(old_key).state
         services.journal.record("disable key", old_key, Outcome.DONE, {"state": state})
@@ -119,7 +120,11 @@ class Drill:
         broken = services.journal.verify()
         _must(broken is None, broken or "")
         click.echo(f"Journal: {len(services.journal.entries())} entries, the chain is whole.")
-        self._must_be_empty(services.services.status.take_census(), old_key)
+        # KMS opens none of the damaged ones any more, so that they count under the key that it names.
+        last = services.status.prove()
+        _must(last.complete, f"The proof is not whole: {'; '.join(last.gaps)}")
+        came = last.tokens_under(old_key) - damaged_under
+        _must(came <= 0, f"{counted(came, 'token')} came under the compromised key meanwhile.")
         click.echo()
 
     def _tell(self, title: str) -> None:
@@ -206,10 +211,14 @@ class Drill:
             raise DrillFailedError(f"{surprising[0].ref} does not open: {surprising[0].reason}")
         _must(len(failed) == len(damaged), f"{len(damaged)} tokens are corrupt, {len(failed)} do not open.")
 
-    def _must_be_empty(self, status: Status, old_key: str) -> None:
-        _must(status.coverage.complete, f"The census is not whole: {'; '.join(status.coverage.reasons)}")
-        left = status.tokens_under(old_key)
+    def _must_be_empty(self, services: Container, old_key: str) -> FreshProof:
+        """Nothing is under the key by a fresh proof; damaged tokens open for nobody."""
+        proof = services.status.prove(about=old_key)
+        click.echo(f"{proof}.")
+        _must(proof.complete, f"The proof is not whole: {'; '.join(proof.gaps)}")
+        left = proof.tokens_under(old_key) + proof.doubtful
         _must(left == 0, f"{left:,} tokens are still under the compromised key.")
+        return proof
 
     def _backup_is_useless(self, services: Container, old_key: str) -> None:
         with connected(services.engine) as connection:

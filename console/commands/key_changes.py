@@ -57,6 +57,7 @@ _TAKES: Mapping[ChangeKind, tuple[click.Parameter, ...]] = {
             is_flag=True,
             help="Also accept a policy that seems to lock you out. KMS checks that too.",
         ),
+        _LOSE_TOKENS,
     ),
     ChangeKind.CREATE: (
         click.Option(

@@ -80,7 +80,7 @@ def print_status(taken: Status) -> None:
             (share.key_material_id or "")[:8],
             share.tokens,
             share.key_state or "",
-            evidence_words([share])[0],
+            evidence_words([share], taken.taken_at)[0],
             share.note,
         )
         for share in taken.keys

@@ -10,10 +10,12 @@ from sqlalchemy import Engine
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.column_guards.reading import read_guards
-from crypto_core.database.tokens.attribution import Attributor, KeyCount
+from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, take_census
+from crypto_core.database.tokens.fresh_proof import FreshProof, FreshProver
+from crypto_core.database.tokens.key_counts import KeyCount
 from crypto_core.database.tokens.strays import Copies, Strays, find_copies, find_strays, named_words
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import SweepService
@@ -37,7 +39,7 @@ from crypto_core.text.counting import counted
 
 @dataclass(eq=False)
 class StatusService:
-    """Takes the status. Blocks on SQL and KMS: call it from a worker."""
+    """Takes the status, by remembered answers too, and fresh proofs. Blocks on SQL and KMS."""
 
     engine: Engine
     catalogue: LiveCatalogue
@@ -46,6 +48,7 @@ class StatusService:
     keys: KeyInventory
     keyring: KmsKeyring
     sweeps: SweepService
+    prover: FreshProver
     least_format: Format = Format.V1
 
     def take_census(self, *, cancelled: Event | None = None) -> Status:
@@ -58,11 +61,34 @@ class StatusService:
         sweep, unswept = self._sweep(cancelled)
         attribution = self.attributor.attribute_census(census, cancelled=cancelled)
         stop_if(cancelled)
-        states, trouble = self._states(attribution.counts)
+        gaps = (*unswept, *attribution.gaps)
+        return self._status(census, attribution.counts, gaps, attribution.failure, sweep, strays)
+
+    def prove(
+        self, *, about: str = "", everywhere: bool = True, cancelled: Event | None = None
+    ) -> FreshProof:
+        """Return what is under which key by a fresh proof; see FreshProver.prove."""
+        return self.prover.prove(about=about, everywhere=everywhere, cancelled=cancelled)
+
+    def status_by(self, proof: FreshProof) -> Status:
+        """Return the status that a fresh proof shows. Trouble with KMS is part of the coverage."""
+        strays = find_strays(self.engine, proof.census, self.least_format)
+        return self._status(proof.census, proof.counts, proof.gaps, proof.failure, proof.sweep, strays)
+
+    def _status(
+        self,
+        census: Census,
+        counts: tuple[KeyCount, ...],
+        gaps: tuple[str, ...],
+        failure: KmsError | None,
+        sweep: Sweep | None,
+        strays: Strays,
+    ) -> Status:
+        states, trouble = self._states(counts)
         trusted, untold = self._trusted(states)
         # While a trusted name can't be resolved, no key can be called untrusted.
-        shares = tuple(_share(count, states, None if untold else trusted) for count in attribution.counts)
-        reasons = (*census.catalogue.gaps, *unswept, *attribution.gaps, *trouble, *untold)
+        shares = tuple(_share(count, states, None if untold else trusted) for count in counts)
+        reasons = (*census.catalogue.gaps, *gaps, *trouble, *untold)
         by_format = {f: sum(g.tokens for g in census.groups if g.format is f) for f in Format}
         return Status(
             taken_at=census.taken_at,
@@ -72,7 +98,7 @@ class StatusService:
             keys=shares,
             problems=_problems(census, shares, states, self.keyring.write_key, sweep, strays),
             coverage=Coverage(tuple(dict.fromkeys(reasons))),
-            failure=attribution.failure,
+            failure=failure,
             guards=read_guards(self.engine, census.catalogue),
             sweep=sweep,
             strays=strays,
@@ -155,6 +181,7 @@ def _share(count: KeyCount, states: Mapping[str, KeyState], trusted: frozenset[s
         asked=count.asked,
         trusted=trusted is None or any(same_key(key_arn, t) for t in trusted),
         note=count.note,
+        asked_at=count.asked_at,
     )
 
 

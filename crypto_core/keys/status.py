@@ -45,6 +45,8 @@ class KeyShare:
     asked: int = 0
     trusted: bool = True
     note: str = ""
+    asked_at: datetime | None = field(default=None, compare=False)
+    """When KMS was asked, of several answers the oldest; None where it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class Status:
                     "key_material_id": share.key_material_id,
                     "tokens": share.tokens,
                     "evidence": share.evidence.value,
+                    "asked_at": share.asked_at.isoformat() if share.asked_at else None,
                 }
                 for share in self.keys
             ],

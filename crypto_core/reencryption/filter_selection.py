@@ -6,7 +6,6 @@ those of other jobs are.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -57,23 +56,13 @@ class ManyFiltered:
             if left:
                 yield left
 
-    def picked(self, formats: frozenset[Format], *, key: str = "") -> Iterator[Picked]:
-        """Give those in some formats as SQL, column by column; `key` are further terms of a filter."""
-        # In front: whatever the filter ends with, it can't take a term in.
-        narrowed = f"{key} {self.selection.filter or ''}".strip()
-        for one in self.inventory.picked(narrowed, formats):
+    def picked(self, formats: frozenset[Format]) -> Iterator[Picked]:
+        """Give those in some formats as SQL, column by column."""
+        for one in self.inventory.picked(self.selection.filter or "", formats):
             own = (
                 ref for ref in self.selection.except_for if one.column == TokenColumn(ref.table, ref.column)
             )
             yield replace(one, but=tuple(ref.identity for ref in own))
-
-    def left(self, formats: frozenset[Format], target_arn: str, *, envelopes: bool) -> Iterator[Picked]:
-        """Give those that are still to be written: of `envelopes`, those known to be under another key."""
-        return self.picked(formats, key=f"-key:unknown -key:{_id_of(target_arn)}" if envelopes else "")
-
-    def untold(self, formats: frozenset[Format]) -> Iterator[Picked]:
-        """Give those that are envelopes under an unknown key."""
-        return self.picked(formats, key="key:unknown")
 
     def tally(self, *, cancelled: Event | None = None) -> Tally:
         """Return how many there are, of every format; no entry is zero."""
@@ -103,8 +92,3 @@ def of_formats(tally: Tally, formats: frozenset[Format]) -> Tally:
     """Return the part of a tally that is of some formats."""
     some = {c: {f: n for f, n in by_format.items() if f in formats} for c, by_format in tally.items()}
     return {column: by_format for column, by_format in some.items() if by_format}
-
-
-def _id_of(key_arn: str) -> str:
-    """The key's id, which its replicas share."""
-    return re.sub("^.*[:/]", "", key_arn)

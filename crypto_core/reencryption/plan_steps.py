@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from crypto_core.database.tokens.attribution import Attribution
 from crypto_core.database.tokens.attribution_cache import Wrapping
 from crypto_core.database.tokens.catalogue import Catalogue
+from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.database.tokens.store import StoredToken, TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS, Envelope, Format, parse
 from crypto_core.errors import (
@@ -55,15 +55,11 @@ class TargetKey:
 
 @dataclass(frozen=True, slots=True)
 class SourceKey:
-    """The key to be emptied, as KMS and a census have it.
-
-    `state` is None where KMS does not tell; `groups` are the wrappings known of each key material group.
-    """
+    """The key to be emptied, as KMS and a fresh proof have it. `state` is None where KMS does not tell."""
 
     arn: str
     state: str | None
-    attribution: Attribution
-    groups: Mapping[bytes, frozenset[Wrapping]]
+    proof: FreshProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +107,10 @@ def sort_formats(verb: Verb, tally: Tally) -> ResolvedSelection:
 
 
 def sort_under_key(verb: Verb, source: SourceKey) -> ResolvedSelection:
-    """Return the tokens under a key: by KMS's own answer where there is one, else by their group's."""
-    prefixes = tuple(
-        prefix
-        for prefix, wrappings in source.groups.items()
-        if any(same_key(arn, source.arn) for arn, _ in wrappings)
-    )
-    told = {c.wrapping[0] for c in source.attribution.counts if c.wrapping}
-    arns = frozenset({source.arn, *(arn for arn in told if same_key(arn, source.arn))})
-    scope = TokenScope(verb.formats, key_arns=arns, edk_prefixes=prefixes)
-    return ResolvedSelection(
-        scope, source.arn, gaps=source.attribution.gaps, failure=source.attribution.failure
-    )
+    """Return the tokens that are under a key by a fresh proof; what is remembered leaves none of them out."""
+    proof = source.proof
+    scope = proof.scope_under(source.arn, verb.formats)
+    return ResolvedSelection(scope, source.arn, gaps=proof.gaps, failure=proof.failure)
 
 
 def by_format(tally: Tally) -> Counter[Format]:
@@ -193,13 +181,13 @@ def check_selection(verb: Verb, selection: Selection) -> None:
 
 def check_source(source: SourceKey) -> None:
     """Raise RefusedError where what is under the key to be emptied can't be opened."""
-    under = [c for c in source.attribution.counts if c.wrapping and same_key(c.wrapping[0], source.arn)]
+    under = [c for c in source.proof.counts if c.wrapping and same_key(c.wrapping[0], source.arn)]
     for count in under:
         if count.note:
             raise RefusedError(
                 f"{counted(count.tokens, 'token')} under {source.arn} can't be opened: {count.note}",
                 remedy="Make the key usable for this identity first.",
-            ) from source.attribution.failure
+            ) from source.proof.failure
     tokens = sum(count.tokens for count in under)
     if tokens and source.state not in (None, "Enabled"):
         raise RefusedError(
@@ -286,7 +274,7 @@ def build_plan(
         refused=resolved.refused,
         warnings=(*warnings, *doubts),
         # Named references are seen, or refused one by one.
-        coverage=Coverage((*resolved.gaps, *(() if selection.references else gaps))),
+        coverage=Coverage(tuple(dict.fromkeys((*resolved.gaps, *(() if selection.references else gaps))))),
         scope=resolved.scope,
         source_key_arn=resolved.source_key_arn,
         write_format=write_format,

@@ -16,7 +16,7 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.attribution_cache import AttributionCache, Wrapping
 from crypto_core.database.tokens.catalogue import LiveCatalogue
-from crypto_core.database.tokens.census import take_census
+from crypto_core.database.tokens.fresh_proof import FreshProver
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.database.tokens.tables import TokenColumn
@@ -78,6 +78,7 @@ class Planner:
     """Names of the keys that the platform is configured with."""
     _: KW_ONLY
     preflight: Preflight
+    prover: FreshProver
     write_format: Format = Format.V1
     """The version of new envelopes."""
 
@@ -141,7 +142,7 @@ class Planner:
         many: bool = False,
         cancelled: Event | None = None,
     ) -> ResolvedSelection:
-        """Return what the selection means now; for tokens under a key, KMS is asked as for a census."""
+        """Return what the selection means now; which tokens are under a key is told by a fresh proof."""
         if selection.references:
             return self._listed(verb, target_arn, self._read(selection.references))
         if selection.filter is not None:
@@ -202,9 +203,7 @@ class Planner:
             if not parse_key_name(name).is_key_arn:
                 raise
             arn, state = name, None
-        census = take_census(self.catalogue.engine, self.catalogue, self.answers, cancelled=cancelled)
-        attribution = self.attributor.attribute_census(census, cancelled=cancelled)
-        return SourceKey(arn, state, attribution, self._groups())
+        return SourceKey(arn, state, self.prover.prove(about=arn, everywhere=False, cancelled=cancelled))
 
     def _groups(self) -> Mapping[bytes, frozenset[Wrapping]]:
         with connected(self.catalogue.engine) as connection:

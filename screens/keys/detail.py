@@ -79,7 +79,7 @@ def material_lines(key: KeyState, status: Status | None, now: datetime, width: i
     def row(name: str, since: datetime | None, material_id: str | None, note: str) -> Line:
         share = left.pop(material_id, None)
         count = share.tokens if share else 0
-        evidence, style = evidence_words([share]) if share else ("-", "$disabled")
+        evidence, style = evidence_words([share], now) if share else ("-", "$disabled")
         content = Content.assemble(
             (fit(name, NAME_CELLS), "bold"),
             fit(day(since, now) if since else "?", 14),

@@ -30,7 +30,9 @@ def key_lines(status: Status, keys: KeyWords, now: datetime, width: int) -> list
     for shares in sorted(groups.values(), key=lambda shares: -token_sum(shares)):
         lines += _key(shares, keys, now, columns)
     if unknown:
-        row = columns.key("unknown key", token_sum(unknown), ("?", "$warning"), "", evidence_words(unknown))
+        row = columns.key(
+            "unknown key", token_sum(unknown), ("?", "$warning"), "", evidence_words(unknown, now)
+        )
         hint = f"Enter: these tokens. {_notes(unknown)}"
         lines.append(Line(row, TokensRoute("key:unknown"), hint))
     rest = status.tokens - token_sum(status.keys)
@@ -49,7 +51,7 @@ def _key(shares: Sequence[KeyShare], keys: KeyWords, now: datetime, columns: Key
     used = ago(key.last_used_at, now).removesuffix(" ago") if key and key.last_used_at else "?"
     lines = [
         Line(
-            columns.key(name, token_sum(shares), word, used, evidence_words(shares)),
+            columns.key(name, token_sum(shares), word, used, evidence_words(shares, now)),
             KeyRoute(arn),
             f"Enter: the key, its materials and rotation. {_notes(shares)}",
         )
@@ -61,7 +63,7 @@ def _key(shares: Sequence[KeyShare], keys: KeyWords, now: datetime, columns: Key
                 columns.material(
                     _material(key, share, now, brief=columns.brief),
                     share.tokens,
-                    evidence_words([share]),
+                    evidence_words([share], now),
                     last=share is materials[-1],
                 )
             )

@@ -10,23 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import islice
 from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution, Wrapping
 from crypto_core.database.tokens.census import Census, GroupCount
+from crypto_core.database.tokens.key_counts import (
+    Found,
+    KeyCount,
+    failed_count,
+    gap_of,
+    inferred_count,
+    lasting_silence,
+    may_pass,
+    merged_counts,
+    over_limit_gap,
+    unknown_count,
+)
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore, digest
 from crypto_core.envelope import ENVELOPE_FORMATS, parse
 from crypto_core.errors import (
-    CredentialsError,
     EnvelopeError,
     InvalidCiphertextError,
     InvalidReferenceError,
-    KmsAccessDeniedError,
     KmsError,
-    KmsUnreachableError,
 )
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
@@ -37,17 +46,6 @@ MEMBERS_TRIED = 5
 """How many members of a group are asked about before its key counts as unknown."""
 PAGE = 50
 """How many envelopes are asked about one by one before it is seen whether KMS still answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyCount:
-    """Tokens under one key material. `wrapping` is None if unknown; `note` says why."""
-
-    wrapping: Wrapping | None
-    tokens: int
-    asked: int
-    evidence: Evidence
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +62,11 @@ class Attribution:
 
 
 @dataclass(frozen=True, slots=True)
-class _Probe:
+class Probe:
     """One question and its outcome: an answer to remember, or why there is none."""
 
     token: StoredToken
     answer: KnownAttribution | None
-    failure: KmsError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What asking about some tokens came to. `failure` is as for Attribution."""
-
-    asked: int
-    counts: list[KeyCount]
-    gap: str = ""
     failure: KmsError | None = None
 
 
@@ -109,9 +97,15 @@ class Attributor:
                 continue
             if group.asked:
                 counts.append(
-                    KeyCount(group.wrapping, group.tokens, group.tokens, Evidence.VERIFIED)
+                    KeyCount(
+                        group.wrapping,
+                        group.tokens,
+                        group.tokens,
+                        Evidence.VERIFIED,
+                        asked_at=census.asked.get((group.edk_prefix, group.wrapping), (None,))[0],
+                    )
                     if group.wrapping
-                    else _unknown(group.tokens, _damaged(group, census), asked=group.tokens)
+                    else unknown_count(group.tokens, _damaged(group, census), asked=group.tokens)
                 )
             else:
                 unasked.setdefault(group.edk_prefix, []).append(group)
@@ -121,52 +115,54 @@ class Attributor:
             tokens = sum(g.tokens for g in groups)
             known = census.known.get(prefix) if prefix is not None else None
             if known:
-                counts.append(_inferred(known, tokens, 0))
+                times = [t[1] for w in known if (t := census.asked.get((prefix, w)))]
+                counts.append(inferred_count(known, tokens, 0, max(times, default=None)))
                 continue
             if silent is not None:
-                found = _Found(0, [_unknown(tokens, silent.message)], _gap(silent, tokens))
+                found = Found(0, [unknown_count(tokens, silent.message)], gap_of(silent, tokens))
             elif prefix is None:
-                found = self._one_by_one(tokens, budget, cancelled)
+                each = TokenScope(frozenset(ENVELOPE_FORMATS), edk_prefixes=(None,), unasked=True)
+                found = self.ask_each(self.store.pages(each, size=PAGE), tokens, budget, cancelled)
             else:
                 found = self._group(prefix, groups, tokens, budget)
             budget -= found.asked
             counts += found.counts
             gaps += [found.gap] if found.gap else []
-            silent = silent or _silence(found.failure)
+            silent = silent or lasting_silence(found.failure)
             failure = failure or found.failure
         self.met = frozenset(count.wrapping[0] for count in counts if count.wrapping)
-        return Attribution(_merged(counts), tuple(dict.fromkeys(gaps)), failure)
+        return Attribution(merged_counts(counts, census.taken_at), tuple(dict.fromkeys(gaps)), failure)
 
     def damage(self, token: StoredToken) -> str:
         """Return why this very token is known not to open, "" if that is not known. Raises DatabaseError."""
         answer = self.answers.of(token.digest)
         return answer.reason if answer is not None and answer.key_arn is None else ""
 
-    def ask_kms(self, tokens: Sequence[StoredToken]) -> list[_Probe]:
+    def ask_kms(self, tokens: Sequence[StoredToken]) -> list[Probe]:
         """Ask KMS about envelopes, several at once, and remember what it says."""
         with ThreadPoolExecutor(max_workers=self.workers) as pool:
             probes = list(pool.map(self._probe, tokens))
         self.answers.remember(p.answer for p in probes if p.answer)
         return probes
 
-    def _probe(self, token: StoredToken) -> _Probe:
+    def _probe(self, token: StoredToken) -> Probe:
         try:
             envelope = parse(token.value.reveal())
             context = envelope.context_for(token.ref)
         except (EnvelopeError, InvalidReferenceError) as error:
-            return _Probe(token, KnownAttribution(token.digest, None, None, None, error.message))
+            return Probe(token, KnownAttribution(token.digest, None, None, None, error.message))
         try:
             answer = self.keyring.attribute(
                 envelope.encrypted_data_key, named=envelope.named_key, context=context
             )
         except KmsError as error:
-            return _Probe(token, None, error)
-        return _Probe(token, answer_about(token.value.reveal(), answer))
+            return Probe(token, None, error)
+        return Probe(token, answer_about(token.value.reveal(), answer))
 
-    def _group(self, prefix: bytes, groups: Sequence[GroupCount], tokens: int, budget: int) -> _Found:
+    def _group(self, prefix: bytes, groups: Sequence[GroupCount], tokens: int, budget: int) -> Found:
         """Attribute one key material group. Only a damaged member makes the next one worth a question."""
         if budget < 1:
-            return _Found(0, [_unknown(tokens, "not asked")], _over_limit(tokens, self.limit))
+            return Found(0, [unknown_count(tokens, "not asked")], over_limit_gap(tokens, self.limit))
         counts: list[KeyCount] = []
         damaged: KmsError | None = None
         asked = 0
@@ -175,17 +171,17 @@ class Attributor:
             if isinstance(probe.failure, InvalidCiphertextError):
                 damaged = probe.failure
             elif probe.failure is not None:
-                counts.append(_failed(probe.failure, tokens))
-                passing = probe.failure if _may_pass(probe.failure) else None
-                return _Found(asked, counts, _gap(probe.failure, tokens), passing)
+                counts.append(failed_count(probe.failure, tokens))
+                passing = probe.failure if may_pass(probe.failure) else None
+                return Found(asked, counts, gap_of(probe.failure, tokens), passing)
             elif probe.answer is not None and probe.answer.wrapping is None:
-                counts.append(_unknown(1, probe.answer.reason, asked=1))
+                counts.append(unknown_count(1, probe.answer.reason, asked=1))
                 tokens -= 1
             elif probe.answer is not None and probe.answer.wrapping is not None:
-                return _Found(asked, [*counts, _inferred(frozenset({probe.answer.wrapping}), tokens, 1)])
+                return Found(asked, [*counts, inferred_count(frozenset({probe.answer.wrapping}), tokens, 1)])
         reason = damaged.message if damaged else "no intact envelope among those asked"
-        gap = _gap(damaged, tokens) if damaged else ""
-        return _Found(asked, [*counts, *([_unknown(tokens, reason)] if tokens > 0 else [])], gap)
+        gap = gap_of(damaged, tokens) if damaged else ""
+        return Found(asked, [*counts, *([unknown_count(tokens, reason)] if tokens > 0 else [])], gap)
 
     def _members(self, prefix: bytes, groups: Sequence[GroupCount]) -> Iterator[StoredToken]:
         """The census's samples of a group, read by their ids; others only if these are damaged."""
@@ -195,39 +191,42 @@ class Attributor:
         for page in self.store.pages(scope, size=MEMBERS_TRIED):
             yield from (token for token in page if token not in samples)
 
-    def _one_by_one(self, tokens: int, budget: int, cancelled: Event | None) -> _Found:
-        """Attribute envelopes without a KMS header, each for itself."""
-        scope = TokenScope(frozenset(ENVELOPE_FORMATS), edk_prefixes=(None,), unasked=True)
+    def ask_each(
+        self, pages: Iterable[list[StoredToken]], tokens: int, budget: int, cancelled: Event | None
+    ) -> Found:
+        """Attribute so many envelopes, each for itself, within a number of questions."""
         counts: list[KeyCount] = []
+        told: dict[bytes, Wrapping | None] = {}
         asked, failures = 0, dict[str, int]()
         stopped: KmsError | None = None
-        for page in self.store.pages(scope, size=PAGE):
+        for page in pages:
             stop_if(cancelled)
             if asked >= budget or stopped is not None:
                 break
             for probe in self.ask_kms(page[: budget - asked]):
                 asked += 1
                 if probe.failure is not None:
-                    counts.append(_failed(probe.failure, 1))
-                    if _gap(probe.failure, 1):
+                    counts.append(failed_count(probe.failure, 1))
+                    if gap_of(probe.failure, 1):
                         failures[str(probe.failure)] = failures.get(str(probe.failure), 0) + 1
-                    if _may_pass(probe.failure):
+                    if may_pass(probe.failure):
                         stopped = probe.failure
                 elif probe.answer is not None:
                     wrapping = probe.answer.wrapping
                     evidence = Evidence.VERIFIED if wrapping else Evidence.UNKNOWN
                     counts.append(KeyCount(wrapping, 1, 1, evidence, probe.answer.reason))
+                    told[probe.token.digest] = wrapping
         left = tokens - asked
         if left > 0 and stopped is not None:
-            counts.append(_unknown(left, stopped.message))
+            counts.append(unknown_count(left, stopped.message))
             failures[str(stopped)] += left
         elif left > 0:
-            counts.append(_unknown(left, "not asked"))
-            return _Found(asked, counts, _over_limit(left, self.limit))
+            counts.append(unknown_count(left, "not asked"))
+            return Found(asked, counts, over_limit_gap(left, self.limit), told=told)
         gap = "; ".join(
             f"{counted(number, 'token')}: {reason}" for reason, number in list(failures.items())[:3]
         )
-        return _Found(asked, counts, gap, stopped)
+        return Found(asked, counts, gap, stopped, told)
 
 
 def answer_about(stored: str, key: KeyAnswer) -> KnownAttribution:
@@ -240,72 +239,3 @@ def _damaged(group: GroupCount, census: Census) -> str:
     known = census.known.get(group.edk_prefix, frozenset()) if group.edk_prefix is not None else frozenset()
     keys = sorted({arn for arn, _ in known})
     return f"{group.reason} Its data key is under {' or '.join(keys)}." if keys else group.reason
-
-
-def _inferred(wrappings: frozenset[Wrapping], tokens: int, asked: int) -> KeyCount:
-    if len(wrappings) > 1:
-        named = " and ".join(f"{arn} material {m or 'unknown'}" for arn, m in sorted(wrappings, key=str))
-        return KeyCount(None, tokens, asked, Evidence.CONFLICT, f"KMS named {named} for one group")
-    evidence = Evidence.VERIFIED if asked == tokens else Evidence.INFERRED
-    return KeyCount(next(iter(wrappings)), tokens, asked, evidence)
-
-
-def _failed(failure: KmsError, tokens: int) -> KeyCount:
-    """KMS would not open it. Often it says which key it would have needed."""
-    if failure.key:
-        return KeyCount((failure.key, None), tokens, 0, Evidence.INFERRED, failure.message)
-    return _unknown(tokens, failure.message)
-
-
-def _gap(failure: KmsError, tokens: int) -> str:
-    """What a failure leaves untold: nothing where the key's own state says it all."""
-    if not failure.key:
-        return f"{counted(tokens, 'token')}: which key sealed them is not known. {failure}"
-    if isinstance(failure, KmsAccessDeniedError):
-        return f"{counted(tokens, 'token')} under {failure.key}: the key material is not known. {failure}"
-    return ""
-
-
-def _may_pass(failure: KmsError) -> bool:
-    return failure.transient or isinstance(failure, CredentialsError)
-
-
-def _silence(failure: KmsError | None) -> KmsError | None:
-    """The failure, if no other question would fare better: asking on would only take its time limit again."""
-    return failure if isinstance(failure, KmsUnreachableError | CredentialsError) else None
-
-
-def _unknown(tokens: int, reason: str, *, asked: int = 0) -> KeyCount:
-    return KeyCount(None, tokens, asked, Evidence.UNKNOWN, reason)
-
-
-def _over_limit(tokens: int, limit: int) -> str:
-    return (
-        f"{counted(tokens, 'token')}: KMS was not asked which key (at most {limit:,} questions a census). "
-        "Ask about every token with: keydeck verify --all."
-    )
-
-
-_DOUBT = (Evidence.VERIFIED, Evidence.INFERRED, Evidence.UNKNOWN, Evidence.CONFLICT)
-
-
-def _merged(counts: Iterable[KeyCount]) -> tuple[KeyCount, ...]:
-    """One entry a key material; doubt about a part of it is doubt about all of it."""
-    merged: dict[tuple[Wrapping | None, str], KeyCount] = {}
-    for count in counts:
-        if not count.tokens:
-            continue
-        # Unknown ones are told apart by their reason, conflicts by what they are between.
-        key = (count.wrapping, "" if count.wrapping else f"{count.evidence}{count.note}")
-        other = merged.get(key)
-        if other is None:
-            merged[key] = count
-        else:
-            merged[key] = replace(
-                other,
-                tokens=other.tokens + count.tokens,
-                asked=other.asked + count.asked,
-                evidence=max(other.evidence, count.evidence, key=_DOUBT.index),
-                note=other.note or count.note,
-            )
-    return tuple(sorted(merged.values(), key=lambda c: (-c.tokens, str(c.wrapping), c.note)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +39,10 @@ Wrapping = tuple[str, str | None]
 """Key ARN and key material id."""
 
 
+Asked = Mapping[tuple[bytes | None, Wrapping], tuple[datetime, datetime]]
+"""When KMS has named a key for members of a group, first and last; the prefix is None without a header."""
+
+
 @dataclass(frozen=True, slots=True)
 class KnownAttribution:
     """What is known about one stored value. `key_arn` is None for an envelope that can't be opened."""
@@ -48,6 +52,8 @@ class KnownAttribution:
     key_arn: str | None
     key_material_id: str | None
     reason: str = ""
+    asked_at: datetime | None = field(default=None, compare=False)
+    """When KMS was asked; None until it is remembered."""
 
     @property
     def wrapping(self) -> Wrapping | None:
@@ -71,7 +77,8 @@ class AttributionCache:
 
     def remember(self, answers: Iterable[KnownAttribution]) -> None:
         """Keep answers; the newer one about a value replaces the older."""
-        batch = list({a.digest: a for a in answers}.values())
+        now = datetime.now(UTC)
+        batch = list({a.digest: replace(a, asked_at=a.asked_at or now) for a in answers}.values())
         if not batch:
             return
         if not self._read_only and self._stored("INSERT"):
@@ -88,21 +95,25 @@ class AttributionCache:
 
     def by_group(self, connection: Connection) -> dict[bytes, frozenset[Wrapping]]:
         """Return every wrapping that KMS has ever named for each EDK prefix; more than one is a conflict."""
-        groups: dict[bytes, set[Wrapping]] = {}
+        return named_by_group(self.asked(connection))
+
+    def asked(self, connection: Connection) -> Asked:
+        """Return for every wrapping of each EDK prefix when KMS has named it first and last."""
+        asked: dict[tuple[bytes | None, Wrapping], tuple[datetime, datetime]] = {}
         if self._stored("SELECT", connection):
             t = key_answer.c
-            rows = connection.execute(
-                select(t.edk_prefix, t.key_arn, t.key_material_id)
-                .where(t.edk_prefix.is_not(None), t.key_arn.is_not(None))
-                .distinct()
-            )
-            for prefix, key_arn, material in rows:
-                groups.setdefault(bytes(prefix), set()).add((key_arn, material))
+            named = (t.edk_prefix, t.key_arn, t.key_material_id)
+            times = func.min(t.asked_at), func.max(t.asked_at)
+            rows = connection.execute(select(*named, *times).where(t.key_arn.is_not(None)).group_by(*named))
+            for prefix, key_arn, material, first, last in rows:
+                asked[bytes(prefix) if prefix else None, (key_arn, material)] = first, last
         with self._lock:
             for answer in self._memory.values():
-                if answer.edk_prefix and answer.wrapping:
-                    groups.setdefault(answer.edk_prefix, set()).add(answer.wrapping)
-        return {prefix: _once_a_key(wrappings) for prefix, wrappings in groups.items()}
+                if answer.wrapping and answer.asked_at:
+                    about, at = (answer.edk_prefix, answer.wrapping), answer.asked_at
+                    first, last = asked.get(about, (at, at))
+                    asked[about] = min(first, at), max(last, at)
+        return asked
 
     def about(self, connection: Connection, digests: Iterable[bytes]) -> Mapping[bytes, KnownAttribution]:
         """Return the answers about some stored values, by digest."""
@@ -157,7 +168,16 @@ class AttributionCache:
         return True
 
 
-def _once_a_key(wrappings: set[Wrapping]) -> frozenset[Wrapping]:
+def named_by_group(asked: Asked) -> dict[bytes, frozenset[Wrapping]]:
+    """Return the wrappings of each EDK prefix."""
+    groups: dict[bytes, set[Wrapping]] = {}
+    for prefix, wrapping in asked:
+        if prefix is not None:
+            groups.setdefault(prefix, set()).add(wrapping)
+    return {prefix: once_a_key(wrappings) for prefix, wrappings in groups.items()}
+
+
+def once_a_key(wrappings: Iterable[Wrapping]) -> frozenset[Wrapping]:
     """Replicas of a multi-Region key are one key: of those that KMS has named, the first is kept."""
     kept: list[Wrapping] = []
     for arn, material in sorted(wrappings, key=str):
@@ -178,13 +198,12 @@ _MAY = text(
 
 
 def _upsert(connection: Connection, answers: list[KnownAttribution]) -> None:
-    now = datetime.now(UTC)
     statement = insert(key_answer)
     newer = {name: statement.excluded[name] for name in (*_ANSWER, "asked_at")}
     connection.execute(
         statement.on_conflict_do_update(index_elements=["envelope_digest"], set_=newer),
         [
-            {"envelope_digest": a.digest, "asked_at": now, **{name: getattr(a, name) for name in _ANSWER}}
+            {"envelope_digest": a.digest, **{name: getattr(a, name) for name in (*_ANSWER, "asked_at")}}
             for a in answers
         ],
     )

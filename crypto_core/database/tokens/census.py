@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Engine, String, and_, case, cast, func, liter
 from sqlalchemy import Text as SqlText
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.tokens.attribution_cache import AttributionCache, Wrapping
+from crypto_core.database.tokens.attribution_cache import Asked, AttributionCache, Wrapping, named_by_group
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.tokens.expressions import (
     apart,
@@ -48,20 +48,30 @@ class GroupCount:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """All groups at one moment. `known` are the wrappings that KMS has ever named for each EDK prefix."""
+    """All groups at one moment. `known` are the wrappings that KMS has ever named for each EDK prefix, and
+    `asked` when it has.
+    """
 
     taken_at: datetime
     catalogue: Catalogue
     groups: tuple[GroupCount, ...]
     known: dict[bytes, frozenset[Wrapping]]
+    asked: Asked = field(default_factory=dict)
 
 
 def take_census(
-    engine: Engine, catalogue: LiveCatalogue, answers: AttributionCache, *, cancelled: Event | None = None
+    engine: Engine,
+    catalogue: LiveCatalogue,
+    answers: AttributionCache | None,
+    *,
+    cancelled: Event | None = None,
 ) -> Census:
-    """Return the census. No token value leaves the database. Raises DatabaseError, InterruptedRunError."""
+    """Return the census; without `answers` nothing that is remembered counts, and all groups are unasked.
+
+    No token value leaves the database. Raises DatabaseError, InterruptedRunError.
+    """
     current = catalogue.refresh()
-    relation = answers.relation()
+    relation = answers.relation() if answers is not None else None
     parts = []
     for table in current.tables:
         for column in table.token_columns:
@@ -76,7 +86,7 @@ def take_census(
     with connected(engine, cancelled=cancelled) as connection:
         taken_at = datetime.now(UTC)
         rows = connection.execute(union_all(*parts)).all() if parts else []
-        known = answers.by_group(connection)
+        asked = answers.asked(connection) if answers is not None else {}
     groups = tuple(
         GroupCount(
             column=f"{table_name}.{column}",
@@ -90,7 +100,7 @@ def take_census(
         )
         for table_name, column, format_, prefix, asked, key_arn, material, reason, tokens_, row_id in rows
     )
-    return Census(taken_at, current, groups, known)
+    return Census(taken_at, current, groups, named_by_group(asked), asked)
 
 
 _NO_ENVELOPE = "!"

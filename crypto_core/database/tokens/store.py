@@ -39,7 +39,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import envelope_backup
-from crypto_core.database.tokens.attribution_cache import AttributionCache
+from crypto_core.database.tokens.attribution_cache import SHA256_BYTES, AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.expressions import (
     MARK_BEGINS,
@@ -50,12 +50,14 @@ from crypto_core.database.tokens.expressions import (
     formats_counted,
     id_in,
     id_text,
+    is_envelope,
+    mark_of,
     table_of,
     unnested,
 )
 from crypto_core.database.tokens.json_documents import find_member
 from crypto_core.database.tokens.key_expressions import in_groups
-from crypto_core.database.tokens.tables import TokenColumn, TokenTable
+from crypto_core.database.tokens.tables import Picked, TokenColumn, TokenTable
 from crypto_core.database.tokens.token_source import (
     TokenSource,
     document_bytes,
@@ -98,6 +100,7 @@ class TokenScope:
     `edk_prefixes` are key material groups; None among them stands for envelopes without a KMS header.
     With `key_arns` (one key's, its replicas' too), tokens that KMS was asked about one by one count by their
     own answer, and only the others by their group. `unasked` leaves out every token that KMS was asked about.
+    `digests` are stored values that count whatever their group is, `but` those that never do; envelopes both.
     """
 
     formats: frozenset[Format] = frozenset(Format)
@@ -105,6 +108,8 @@ class TokenScope:
     key_arns: frozenset[str] = frozenset()
     edk_prefixes: tuple[bytes | None, ...] | None = None
     unasked: bool = False
+    digests: frozenset[bytes] = frozenset()
+    but: frozenset[bytes] = frozenset()
 
     def as_json(self) -> dict[str, Any]:
         """The scope as a job keeps it, without its references, which the job's chunks list."""
@@ -114,6 +119,8 @@ class TokenScope:
             "key_arns": sorted(self.key_arns),
             "edk_prefixes": None if prefixes is None else [p if p is None else p.hex() for p in prefixes],
             "unasked": self.unasked,
+            "digests": sorted(d.hex() for d in self.digests),
+            "but": sorted(d.hex() for d in self.but),
         }
 
     @classmethod
@@ -127,6 +134,8 @@ class TokenScope:
             if prefixes is None
             else tuple(p if p is None else bytes.fromhex(p) for p in prefixes),
             unasked=bool(told["unasked"]),
+            digests=frozenset(map(bytes.fromhex, told.get("digests", ()))),
+            but=frozenset(map(bytes.fromhex, told.get("but", ()))),
         )
 
 
@@ -175,13 +184,15 @@ class TokenStore:
                     tallies[source.name] = found
         return tallies
 
-    def pages(self, scope: TokenScope, *, size: int = 500) -> Iterator[list[StoredToken]]:
-        """Give the scope's tokens in pages, in order of column and id.
+    def pages(
+        self, scope: TokenScope, *, of: TokenColumn | None = None, size: int = 500
+    ) -> Iterator[list[StoredToken]]:
+        """Give the scope's tokens in pages, in order of column and id; or those `of` one column.
 
         Each page is a statement of its own: what changed since the last one is seen as it is now. A pass ends
         at the highest id that a column had at its beginning, so it ends while others go on inserting.
         """
-        for source, condition in self.scoped(scope):
+        for source, condition in self.scoped(scope, of=of):
             # In the order of the id itself, so that the primary key's index serves.
             if scope.references is not None:
                 with connected(self._engine) as connection:
@@ -242,6 +253,21 @@ class TokenStore:
         """Return those tokens of one column, by these ids, that are in the scope now."""
         refs = [self._catalogue().table(of.table).ref(of.column, identity) for identity in ids]
         return next(self._listed(scope, refs, len(refs)), []) if refs else []
+
+    def at_random(self, scope: TokenScope, of: TokenColumn, *, size: int) -> list[StoredToken]:
+        """Return some tokens of a column that are in the scope, each as likely as any other."""
+        for source, condition in self.scoped(scope, of=of):
+            some = _read(source).where(condition).order_by(func.random()).limit(size)
+            with connected(self._engine) as connection:
+                return _tokens(source, connection.execute(some))
+        return []
+
+    def narrowed(self, picked: Picked, scope: TokenScope) -> Picked:
+        """Return those of some picked tokens that are in a scope, still as SQL."""
+        for source, condition in self.scoped(scope, of=picked.column):
+            inside = select(picked.ids.subquery().c.id)
+            return replace(picked, ids=select(source.id.label("id")).where(condition, source.id.in_(inside)))
+        return picked
 
     def written_in(self, run_id: UUID, digests: Sequence[bytes]) -> frozenset[bytes]:
         """Return those of some values' digests that a run has written."""
@@ -314,6 +340,10 @@ class TokenStore:
                 if scope.formats != frozenset(Format):
                     conditions.append(format_of(stored).in_(sorted(f.value for f in scope.formats)))
                 grouped = true() if scope.edk_prefixes is None else _prefix_in(stored, scope.edk_prefixes)
+                if scope.digests:
+                    grouped = or_(grouped, _is_one_of(stored, scope.digests))
+                if scope.but:
+                    conditions.append(~_is_one_of(stored, scope.but))
                 if answers is None:
                     conditions.append(grouped)
                 else:
@@ -330,6 +360,14 @@ class TokenStore:
 def _prefix_in(stored: Any, prefixes: Sequence[bytes | None]) -> ColumnElement[bool]:
     named = in_groups(stored, (prefix for prefix in prefixes if prefix is not None))
     return or_(named, edk_prefix_of(stored).is_(None)) if None in prefixes else named
+
+
+def _is_one_of(stored: Any, digests: Iterable[bytes]) -> ColumnElement[bool]:
+    """True for envelopes with these digests; few values are hashed, those with such a mark."""
+    listed = sorted(digests)
+    marks = bindparam("marks", [d[:-SHA256_BYTES] for d in listed], ARRAY(LargeBinary), unique=True)
+    told = bindparam("digests", listed, ARRAY(LargeBinary), unique=True)
+    return and_(is_envelope(stored), mark_of(stored) == func.any(marks), digest_of(stored) == func.any(told))
 
 
 def digest(stored: str) -> bytes:

@@ -140,13 +140,15 @@ class KeyCaptures:
         )
 
     def census(self, situation: Situation) -> Iterator[Piece]:
-        """Yield the census as it is now."""
-        status = self._services.status.take_census(cancelled=situation.cancelled)
-        content = status.as_json() | {"counted_at": status.taken_at}
+        """Yield the census as it is now, by a fresh proof, and the proof."""
         scope, new = situation.incident.scope.key, new_key(situation)
+        proof = self._services.status.prove(cancelled=situation.cancelled)
+        status = self._services.status.status_by(proof)
+        content = status.as_json() | {"counted_at": status.taken_at, "proof": proof.as_json()}
         for name, key in (("under_old_key", scope), ("under_new_key", new)):
             if key:
-                content[name] = self._under(status, key)
+                arn = self._arn(key)
+                content[name] = None if arn is None else proof.tokens_under(arn)
         yield "Census", content
 
     def job(self, situation: Situation) -> Iterator[Piece]:
@@ -210,9 +212,10 @@ class KeyCaptures:
             },
         )
 
-    def _under(self, status: Any, key: str) -> int | None:
+    def _arn(self, key: str) -> str | None:
+        """The key's ARN; None where KMS does not tell it."""
         try:
-            return int(status.tokens_under(self._services.keys.describe(key).key_arn))
+            return self._services.keys.describe(key).key_arn if key else None
         except KeydeckError:
             return None
 

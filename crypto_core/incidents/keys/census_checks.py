@@ -1,4 +1,4 @@
-"""Nothing is left under the old key, nothing is unprotected: by the job's end and a census taken now."""
+"""Nothing is left under the old key, nothing is unprotected: by the job's end and a fresh proof."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, old_key
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.keys.changes.plan import TokensAtRisk
-from crypto_core.keys.changes.reading import at_risk
+from crypto_core.keys.changes.reading import proven_at_risk
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.text.counting import counted
@@ -21,16 +21,16 @@ from crypto_core.text.moments import in_utc
 
 
 class EmptiedChecks:
-    """Looks at jobs and censuses. Blocks on the database and KMS; changes nothing."""
+    """Looks at jobs, and makes fresh proofs. Blocks on the database and KMS; changes nothing."""
 
     def __init__(self, services: KeyDependencies) -> None:
         self._services = services
 
     def nothing_under_key(self, situation: Situation) -> CheckResult:
-        """Pass if the census finds no token under the old key now, and found none a while before.
+        """Pass if a fresh proof finds no token under the old key now, and one found none a while before.
 
-        The job's own last two censuses count; without a job a second one is taken after
-        `settle_seconds`. While the job runs none is taken: its progress is told.
+        The job's own last two count; without a job a second one is made after `settle_seconds`. While the job
+        runs none is made: its progress is told.
         """
         name = old_key(situation)
         view = job_of(self._services.jobs, situation.incident, JOB, Verb.REENCRYPT, Selection(under_key=name))
@@ -65,10 +65,12 @@ class EmptiedChecks:
             return self._under_way(view, lines)
         if view is not None and view.poisoned:
             lines += unwritten(self._services.jobs, view)
-        status = self._services.status.take_census(cancelled=situation.cancelled)
+        proof = self._services.status.prove(cancelled=situation.cancelled)
+        status = self._services.status.status_by(proof)
         plain, dev = status.by_format.get(Format.PLAINTEXT, 0), status.by_format.get(Format.DEV, 0)
         left = plain + dev
         lines.append(f"In plaintext: {counted(plain, 'token')}; in dev format: {counted(dev, 'token')}")
+        lines.append(str(proof))
         lines += [
             f"{column.column}: {counted(n, 'token')}"
             for column in status.by_column
@@ -92,7 +94,9 @@ class EmptiedChecks:
         return CheckResult(CheckState.PASSED, tuple(lines), done, done)
 
     def _count(self, situation: Situation, arn: str) -> TokensAtRisk:
-        return at_risk(self._services.status.take_census(cancelled=situation.cancelled), arn, None)
+        """By a proof that leaves out no damaged token: what is left of it is under the key for a thief."""
+        proof = self._services.status.prove(cancelled=situation.cancelled)
+        return proven_at_risk(proof, arn, None)
 
     def _under_way(self, view: JobView, lines: list[str]) -> CheckResult:
         done, total = view.done, view.done + view.remaining + view.poisoned
@@ -131,7 +135,7 @@ def _told(view: JobView) -> list[str]:
 
 
 def _counted(tokens: TokensAtRisk) -> list[str]:
-    lines = [f"Census: {tokens} under the old key"]
+    lines = [f"Census: {tokens} under the old key", *([str(tokens.proof)] if tokens.proof else [])]
     if tokens.doubtful:
         lines.append("Ask about each whose key is not known: keydeck verify --all")
     return [*lines, *(f"Not counted: {gap}" for gap in tokens.gaps)]

@@ -20,7 +20,7 @@ from crypto_core.incidents.keys.workers import responder_of
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.key_names import account_of, same_key
-from crypto_core.keys.changes.reading import at_risk
+from crypto_core.keys.changes.reading import proven_at_risk
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.state import KeyState
@@ -47,9 +47,10 @@ class KeyChecks:
         except KeyNotFoundError as error:
             return CheckResult(CheckState.FAILED, (str(error),))
         lines = [_is(state) for state in states]
-        status = self._services.status.take_census(cancelled=situation.cancelled)
-        tokens = at_risk(status, states[0].key_arn, None)
-        lines.append(f"Under it: {tokens}, of {counted(status.tokens, 'token')} in all")
+        arn = states[0].key_arn
+        proof = self._services.status.prove(cancelled=situation.cancelled)
+        tokens = proven_at_risk(proof, arn, None)
+        lines.append(f"Under it: {tokens}, of {counted(proof.tokens, 'token')} in all")
         lines += [f"Not counted: {gap}" for gap in tokens.gaps]
         since = situation.incident.scope.since
         lines.append(f"Suspected since {in_utc(since)}" if since else "Since when is not said")

@@ -29,11 +29,11 @@ from crypto_core.incidents.keys.workers import responder_of, workers_of
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField, Situation
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
+from crypto_core.keys.changes.reading import proven_at_risk
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.state import KeyState
-from crypto_core.lists.coverage import Evidence
 from crypto_core.text.cleaning import clean
 
 PLATFORM, GRANTS = "platform", "grants"
@@ -148,15 +148,12 @@ class LockingKey(KeyAction):
 
     def _default(self, situation: Situation) -> str:
         """Whether the platform keeps reading: as long as there may be something under the key."""
+        arn = self._services.keys.describe(old_key(situation)).key_arn
         try:
-            status = self._services.status.take_census(cancelled=situation.cancelled)
+            proof = self._services.status.prove(cancelled=situation.cancelled)
         except DatabaseError:
             return YES
-        unknown = [
-            k for k in status.keys if k.key_arn is None and (k.evidence is Evidence.CONFLICT or not k.asked)
-        ]
-        under = status.tokens_under(self._services.keys.describe(old_key(situation)).key_arn)
-        return YES if under or unknown or not status.coverage.complete else NO
+        return NO if proven_at_risk(proof, arn, None).none else YES
 
     def _read_key(self, situation: Situation) -> _Sight:
         found = everywhere(self._services.keys, old_key(situation))

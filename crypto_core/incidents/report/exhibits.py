@@ -44,6 +44,10 @@ class CensusCounts:
     keys: Mapping[str, CountedKey]
     database: str = ""
     """The restored database, "" for the platform's own."""
+    proof: str = ""
+    """The fresh proof that it rests on, in words; "" for one that rests on what is remembered."""
+    proved: bool = False
+    """True if that proof left nothing out."""
 
     def under(self, key_arn: str) -> int:
         """Return how many tokens are under a key."""
@@ -146,7 +150,20 @@ def _census(piece: EvidencePiece, parts: tuple[Mapping[str, Any], ...]) -> Censu
             tokens[name] += count
             about[name] = _text(key.get("alias")), _text(key.get("key_state"))
     keys = {name: CountedKey(name, count, *about[name]) for name, count in tokens.items()}
-    return CensusCounts(piece.id, piece.captured_at, by_format, keys, _text(parts[0].get("database")))
+    proof = parts[0].get("proof")
+    words, proved = _proof(proof) if isinstance(proof, dict) else ("", False)
+    database = _text(parts[0].get("database"))
+    return CensusCounts(piece.id, piece.captured_at, by_format, keys, database, words, proved)
+
+
+def _proof(told: Mapping[str, Any]) -> tuple[str, bool]:
+    """A fresh proof in words, and whether it left nothing out."""
+    groups, asked, gaps = _count(told.get("groups")), _count(told.get("asked")), _list(told, "gaps")
+    if groups is None or asked is None:
+        return "", False
+    proved = told.get("complete") is True and not gaps
+    whole = "nothing left out" if proved else counted(len(gaps), "gap")
+    return f"Fresh proof: {counted(groups, 'group')}, {counted(asked, 'question')} to KMS, {whole}.", proved
 
 
 def _job(piece: EvidencePiece, parts: tuple[Mapping[str, Any], ...]) -> ReportJob | None:

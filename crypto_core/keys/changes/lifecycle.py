@@ -12,14 +12,13 @@ from crypto_core.errors import RefusedError
 from crypto_core.key_names import region_of
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
-from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, Draft, TokensAtRisk
-from crypto_core.keys.changes.reading import KeyReader, typed_name
+from crypto_core.keys.changes.plan import ChangePlan, Draft, TokensAtRisk
+from crypto_core.keys.changes.reading import TOKENS, KeyReader, typed_name
 from crypto_core.keys.changes.recipe import Readings, Recipe, of_key, require_state, send_each
 from crypto_core.keys.state import PENDING_DELETION, KeyState
 from crypto_core.text.counting import counted
 
 STATE = "state"
-TOKENS = "tokens that it opens"
 DELETED_ON = "deleted on"
 
 
@@ -153,23 +152,7 @@ def _taking(
 def _warnings(reader: KeyReader, state: KeyState, tokens: TokensAtRisk | None) -> tuple[str, ...]:
     if tokens is None:
         return ()
-    found = []
-    if tokens.at_most_known:
-        number = counted(tokens.at_most_known, "token")
-        found.append(f"{number} can no longer be opened. Re-encrypt them under another key before.")
-    if tokens.doubtful:
-        found.append(
-            f"Of {counted(tokens.doubtful, 'token')} the key is not known; they count as lost. Ask about "
-            "each with: keydeck verify --all."
-        )
-    if tokens.backups is None:
-        found.append("How many replaced envelopes under the key are kept as backups could not be counted.")
-    elif tokens.backups:
-        number = counted(tokens.backups, "replaced envelope")
-        found.append(f"{number} in keydeck.envelope_backup: none can be restored without the key.")
-    found += [f"Not counted: {gap}" for gap in tokens.gaps]
-    if tokens.confirmation == UNCOUNTED:
-        found.append("The key may hold tokens that could not be counted.")
+    found = list(tokens.warnings)
     if reader.writes_under(state):
         found.append("New tokens are written under this key: nothing can be sealed without it.")
     others = [a for a in dict.fromkeys((state.primary_arn, *state.replica_arns)) if a and a != state.key_arn]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.text.cleaning import clean, cleans
@@ -49,6 +50,8 @@ class TokensAtRisk:
     backups: int | None = 0
     """Replaced envelopes under the key that Keydeck keeps; None where they can't be counted. No tokens any
     more, so they do not keep a key from being disabled."""
+    proof: FreshProof | None = field(default=None, compare=False)
+    """What the count rests on; None where that is what is remembered, or where nothing could be counted."""
 
     @property
     def at_most_known(self) -> int:
@@ -67,6 +70,30 @@ class TokensAtRisk:
             return ""
         return str(self.at_most_known) if self.at_most_known else UNCOUNTED
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What there is to lose, and what could not be counted."""
+        found = []
+        if self.at_most_known:
+            number = counted(self.at_most_known, "token")
+            found.append(f"{number} can no longer be opened. Re-encrypt them under another key before.")
+        if self.doubtful:
+            found.append(
+                f"Of {counted(self.doubtful, 'token')} the key is not known; they count as lost. Ask about "
+                "each with: keydeck verify --all."
+            )
+        if self.backups is None:
+            found.append(
+                "How many replaced envelopes under the key are kept as backups could not be counted."
+            )
+        elif self.backups:
+            number = counted(self.backups, "replaced envelope")
+            found.append(f"{number} in keydeck.envelope_backup: none can be restored without the key.")
+        found += [f"Not counted: {gap}" for gap in self.gaps]
+        if self.confirmation == UNCOUNTED:
+            found.append("The key may hold tokens that could not be counted.")
+        return tuple(found)
+
     def __str__(self) -> str:
         """The count in words."""
         if self.none:
@@ -80,7 +107,13 @@ class TokensAtRisk:
 
     def as_json(self) -> dict[str, Any]:
         """The document's part "tokens"."""
-        return asdict(self) | {"gaps": list(self.gaps)}
+        return {
+            "under": self.under,
+            "doubtful": self.doubtful,
+            "gaps": list(self.gaps),
+            "backups": self.backups,
+            "proof": self.proof.as_json() if self.proof else None,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +162,8 @@ class ChangePlan(Draft):
         """How much asking it takes: none where the key is so already, else what its operation takes.
 
         An alias that moves takes typing: the platform begins to write under another key with it. What is
-        typed is the key's name; to disable or delete a key with tokens, or with tokens that can't be counted,
-        it is their number, and it is refused unless that is typed (`refused_unless_typed`): --yes is not
-        enough.
+        typed is the key's name; to take a key away that has tokens, or tokens that can't be counted, it is
+        their number, and it is refused unless that is typed (`refused_unless_typed`): --yes is not enough.
         """
         if not self.operations:
             return Danger.NONE

@@ -13,7 +13,7 @@ from crypto_core.errors import KmsError, PolicyError, RefusedError
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, Draft
-from crypto_core.keys.changes.reading import KeyReader, policy_fact, typed_name
+from crypto_core.keys.changes.reading import TOKENS, KeyReader, policy_fact, typed_name
 from crypto_core.keys.changes.recipe import Readings, Recipe, of_key
 from crypto_core.keys.policy.access import Access, accesses
 from crypto_core.keys.policy.comparison import PolicyComparison, compare
@@ -22,6 +22,7 @@ from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import NO_TEXT, shortened
 
 POLICY = "policy"
+_OPENS, _SEALS = "Decrypt", "GenerateDataKey"
 _USES = ("Decrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo")
 _SESSION = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([^/]+)/.+")
 
@@ -38,17 +39,25 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     found = compare(now, then, state.key_arn)
     before, after = policy_fact(now), policy_fact(then)
     same = before == after
+    seen, confirmation, tokens = {POLICY: before}, typed_name(state), None
     if not same:
         warnings += lockout_warnings(reader, then, state.key_arn, accepted=change.accept_lockout)
         warnings += _access_warnings(now, then, found, state.key_arn)
+        shut_out = tuple(_shut_out(reader, now, then, state.key_arn))
+        if shut_out:
+            tokens = reader.tokens(state)
+            seen[TOKENS] = str(tokens)
+            confirmation = tokens.confirmation or confirmation
+            warnings += (*shut_out, *tokens.warnings)
     if state.state not in ("Enabled", "Disabled"):
         warnings.append(f"The key is {state.state}; its policy can be put all the same.")
     return Draft(
         title=f"Put a policy on {state.name}",
-        seen={POLICY: before},
+        seen=seen,
         expected={POLICY: after},
         operations=() if same else ("PutKeyPolicy",),
-        confirmation=typed_name(state),
+        confirmation=confirmation,
+        tokens=tokens,
         does=("The whole policy is replaced by the one that is given.",),
         does_not=(
             "Does not touch grants, nor what IAM policies allow where the key's policy names the account.",
@@ -153,6 +162,33 @@ def _access_warnings(
                 f"{change.who} loses {', '.join(lost)}: if the platform works by that, its tokens no longer "
                 "open or are no longer written."
             )
+
+
+def _shut_out(reader: KeyReader, now: PolicyDocument, then: PolicyDocument, key_arn: str) -> Iterator[str]:
+    """Yield from whom the key's tokens are taken: Keydeck itself, or the platform, told by its rights.
+
+    The platform is who may make and open data keys by name. Where a policy names an account, its IAM policies
+    may let the platform in: it is shut out for certain only if nobody but Keydeck opens any more.
+    """
+    before = [a for a in accesses(now, (), key_arn) if _OPENS in a.actions]
+    after = [a for a in accesses(then, (), key_arn) if _OPENS in a.actions]
+    caller = ""
+    try:
+        caller = reader.kms.identity().arn
+    except KmsError as error:
+        if {a.principal for a in before} - {a.principal for a in after}:
+            yield f"Whether Keydeck keeps {_OPENS} is not known: {error}"
+    if caller and any(_may_be(a, caller) for a in before) and not any(_may_be(a, caller) for a in after):
+        yield f"Keydeck itself ({caller}) loses {_OPENS}: it can neither open nor re-encrypt the tokens."
+    seals = {a.principal for a in accesses(now, (), key_arn) if _SEALS in a.actions}
+    kept = {a.principal for a in after if not a.all_but}
+    for principal in dict.fromkeys(a.principal for a in before if not a.all_but):
+        named = not (principal.is_account or principal.is_everyone or principal.is_gone)
+        if named and principal in seals - kept and not any(a.is_public for a in after):
+            yield f"{principal.name} makes data keys under the key and loses {_OPENS}: it is the platform's."
+    session = _SESSION.fullmatch(caller)
+    if before and not any(a.all_but or not _is(a.principal.value, caller, session) for a in after):
+        yield f"Nobody but Keydeck keeps {_OPENS}: the platform can't open the tokens."
 
 
 RECIPES = {

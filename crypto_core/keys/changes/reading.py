@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
+from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.errors import DatabaseError, KeyNotFoundError, KmsError, RefusedError
 from crypto_core.key_names import in_region, region_of
 from crypto_core.keys.changes.plan import TokensAtRisk
@@ -22,6 +23,9 @@ from crypto_core.keys.state import ON_DEMAND_LIMIT, KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Evidence
 from crypto_core.text.cleaning import clean, shortened
+
+TOKENS = "tokens that it opens"
+"""The reading of how many tokens are under a key, where a change takes the key away from them."""
 
 _TYPABLE = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
 
@@ -41,7 +45,7 @@ class KeyReader:
     """Reads keys for plans and for what is seen afterwards. Blocks on KMS and SQL; changes nothing.
 
     `count_backups` tells how many replaced envelopes are under a key, by its ARN. `write_key` is the
-    configured name of the key that new tokens are written under. Once `cancelled` is set, no census is taken
+    configured name of the key that new tokens are written under. Once `cancelled` is set, no proof is made
     any more.
     """
 
@@ -53,7 +57,7 @@ class KeyReader:
     cancelled: Event | None = None
 
     def until(self, cancelled: Event | None) -> KeyReader:
-        """Return a reader whose census ends once `cancelled` is set."""
+        """Return a reader whose proofs end once `cancelled` is set."""
         return replace(self, cancelled=cancelled)
 
     def key(self, name: str) -> KeyState:
@@ -129,15 +133,15 @@ class KeyReader:
         return read_policy_text(self.kms, state)
 
     def tokens(self, state: KeyState) -> TokensAtRisk:
-        """Return the tokens under a key by a census taken now; one that can't be taken is a gap.
+        """Return the tokens under a key by a fresh proof; one that can't be made is a gap.
 
         Raises InterruptedRunError once cancelled.
         """
         try:
-            status = self.status.take_census(cancelled=self.cancelled)
+            proof = self.status.prove(about=state.key_arn, cancelled=self.cancelled)
         except DatabaseError as error:
             return TokensAtRisk(gaps=(f"The tokens can't be counted: {error}",), backups=None)
-        return at_risk(status, state.key_arn, self._backups(state))
+        return proven_at_risk(proof, state.key_arn, self._backups(state))
 
     def _backups(self, state: KeyState) -> int | None:
         try:
@@ -164,6 +168,11 @@ def at_risk(status: Status, key_arn: str, backups: int | None) -> TokensAtRisk:
         if share.key_arn is None and (share.evidence is Evidence.CONFLICT or not share.asked)
     )
     return TokensAtRisk(status.tokens_under(key_arn), doubtful, status.coverage.reasons, backups)
+
+
+def proven_at_risk(proof: FreshProof, key_arn: str, backups: int | None) -> TokensAtRisk:
+    """Return the tokens under a key by a fresh proof; those whose key is not known are doubtful."""
+    return TokensAtRisk(proof.tokens_under(key_arn), proof.doubtful, proof.gaps, backups, proof)
 
 
 def key_id_of(key_arn: str) -> str:

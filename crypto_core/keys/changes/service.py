@@ -190,14 +190,26 @@ def _action(change: KeyChange) -> str:
 
 def _require_number(plan: ChangePlan, given_by: Consent | None) -> None:
     """Raise NotConfirmedError where tokens would be lost, unless their number was typed."""
-    if plan.refused_unless_typed and (given_by is None or given_by.origin is not Origin.TYPED):
+    tokens = plan.tokens
+    if tokens is None or not plan.refused_unless_typed:
+        return
+    if given_by is not None and given_by.origin is Origin.TYPED:
+        return
+    if tokens.at_most_known:
         raise NotConfirmedError(
-            f"{plan.title}: refused, there are tokens under the key ({plan.tokens}).",
+            f"{plan.title}: refused, there are tokens under the key ({tokens}).",
             remedy=(
                 "Re-encrypt them under another key first. To lose them all the same, type their number: "
                 f"--lose-tokens {plan.confirmation}."
             ),
         )
+    raise NotConfirmedError(
+        f"{plan.title}: refused, there may be tokens under the key: {' '.join(tokens.gaps)}",
+        remedy=(
+            "Remove what keeps them from being counted. To lose all the same what was not counted, type: "
+            f"--lose-tokens {plan.confirmation}."
+        ),
+    )
 
 
 def _require_unchanged(plan: ChangePlan, now: ChangePlan) -> None:

@@ -34,7 +34,7 @@ from crypto_core.errors import (
 from crypto_core.key_names import is_key_arn, parse_key_name, same_key
 from crypto_core.keyring.preflight import Permission, Preflight
 from crypto_core.keys.changes.plan import TokensAtRisk
-from crypto_core.keys.changes.reading import at_risk
+from crypto_core.keys.changes.reading import at_risk, proven_at_risk
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.document import Statement
@@ -190,6 +190,10 @@ class RotationReader:
             stop_if(cancelled)
             status = self.status.take_census(cancelled=cancelled)
             tokens = at_risk(status, state.key_arn, self._backups(state))
+            if tokens.none:
+                # A zero is proved: what is remembered is not enough for it.
+                proof = self.status.prove(about=state.key_arn, cancelled=cancelled)
+                tokens = proven_at_risk(proof, state.key_arn, tokens.backups)
             if successor is not None and not same_key(successor.key_arn, state.key_arn):
                 written = self._written(state, successor, status, since, cancelled)
         except DatabaseError as error:

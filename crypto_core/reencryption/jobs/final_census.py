@@ -1,14 +1,14 @@
-"""Ends a job: takes the census again, and again, until nothing is left twice in a row.
+"""Ends a job: proves anew what is left, again and again, until it is nothing twice in a row.
 
 Tokens that the platform wrote under the old key meanwhile become a new wave of chunks. Between the two last
-censuses nobody may have sealed under the old key, as far as KMS (GetKeyLastUsage) and CloudTrail tell; what
+proofs nobody may have sealed under the old key, as far as KMS (GetKeyLastUsage) and CloudTrail tell; what
 can't be told is a remark on the job. Any process does the next step, under a lock of the job's.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple, dataclass, replace
 from enum import StrEnum
 from threading import Event
@@ -19,15 +19,15 @@ from sqlalchemy import Connection
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import clock, try_lock
 from crypto_core.database.state.jobs import DONE, FAILED, RUNNING, JobRow
+from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.database.tokens.tables import Picked
 from crypto_core.errors import KmsError, RefusedError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
 from crypto_core.keys.service import StatusService
-from crypto_core.keys.status import Status
 from crypto_core.reencryption.jobs.parts import JobParts
-from crypto_core.reencryption.jobs.work import HELD
+from crypto_core.reencryption.jobs.work import PASSING
 from crypto_core.reencryption.jobs.writers import Writers
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.reencryption.planner import Planner
@@ -37,10 +37,11 @@ from crypto_core.text.counting import counted
 _log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 10.0
-"""How long after the first census that found nothing the second is taken."""
+"""How long after the first proof that found nothing the second is made."""
 MOST_ZEROES = 6
-"""After so many censuses that found nothing, a key that is still sealed under no longer holds up the end."""
-HELD_TRIES = 5
+"""After so many proofs that found nothing, a key that is still sealed under no longer holds up the end."""
+MOST_TRIES = 5
+"""How often a token is tried that another try may write."""
 _LOCK = 0x6B6A  # "kj": with a job's number, the lock of who closes it
 
 
@@ -77,7 +78,7 @@ class Closer:
     ) -> None:
         self._engine, self._same_database = parts.engine, parts.same_database
         self._jobs, self._chunks, self._unwritable = parts.jobs, parts.chunks, parts.unwritable
-        self._store, self._answers, self._journal = parts.store, parts.answers, parts.journal
+        self._store, self._journal = parts.store, parts.journal
         self._planner, self._status = planner, status
         self._writers = writers
         self._settle_seconds = settle_seconds
@@ -96,7 +97,7 @@ class Closer:
                 return Closing.ENDED
             if self._chunks.left(connection, job_id):
                 return Closing.WAIT
-            if self._reopen_held(connection, job, actor, told):
+            if self._reopen_passing(connection, job, actor, told):
                 step = Closing.MORE
             elif not _repeats(job):
                 self._end(connection, job, [], actor, told)
@@ -110,9 +111,18 @@ class Closer:
                 tell(connection if self._same_database else None)
         return step
 
-    def _reopen_held(self, connection: Connection, job: JobRow, actor: str, told: list[Any]) -> bool:
-        """Try those again whose rows were locked."""
-        refs = self._unwritable.reopen(connection, job.id, HELD, attempts=HELD_TRIES)
+    def keys_by_group(self) -> dict[bytes, str]:
+        """Return the key of each key material group, as KMS says now. Raises KmsError, DatabaseError."""
+        groups = self._proof().groups
+        return {prefix: next(iter(named))[0] for prefix, named in groups.items() if len(named) == 1}
+
+    def _reopen_passing(self, connection: Connection, job: JobRow, actor: str, told: list[Any]) -> bool:
+        """Try those again whose rows were locked, or about which KMS contradicts itself."""
+        refs = [
+            ref
+            for kind in PASSING
+            for ref in self._unwritable.reopen(connection, job.id, kind, attempts=MOST_TRIES)
+        ]
         if refs:
             self._wave(
                 connection,
@@ -175,10 +185,11 @@ class Closer:
     def _end(
         self, connection: Connection, job: JobRow, remarks: list[str], actor: str, told: list[Any]
     ) -> None:
-        census = self._whole_census()
+        proof = self._proof(job.source_key_arn or "", everywhere=True)
+        census = self._status.status_by(proof)
         if not census.coverage.complete:
             remarks += [f"The census is not whole: {reason}" for reason in census.coverage.reasons]
-        after = census.as_json()
+        after = census.as_json() | {"proof": proof.as_json()}
         self._jobs.set(job.id, connection, census_after=after, remarks=remarks)
         self._jobs.change(job.id, DONE, [RUNNING], connection=connection)
         counts = self._jobs.counts([job.id]).get(job.id)
@@ -209,18 +220,16 @@ class Closer:
             scope = self._scope(job)
             left = self._count(scope) - self._given_up(connection, job, scope)
             return _Rest(scope, left, lambda wave: self._chunks.cut_scope(connection, job.id, wave, scope))
-        scope = TokenScope(scope_formats(Verb(job.verb)))
-        # For the keys of the groups that have come since.
-        self._status.take_census()
+        formats = scope_formats(Verb(job.verb))
+        picked = [*self._planner.filtered(selection_of(job)).picked(formats)]
+        if Verb(job.verb) is not Verb.ENCRYPT:
+            beside = self._proof().scope_beside(job.target_key_arn, formats)
+            picked = [self._store.narrowed(one, beside) for one in picked]
 
         def cut(wave: int) -> int:
-            return sum(self._chunks.cut_picked(connection, job.id, wave, p) for p in self._left(job))
+            return sum(self._chunks.cut_picked(connection, job.id, wave, one) for one in picked)
 
-        return _Rest(scope, self._count_picked(connection, job, self._left(job)), cut)
-
-    def _left(self, job: JobRow) -> Iterator[Picked]:
-        verb, found = Verb(job.verb), self._planner.filtered(selection_of(job))
-        return found.left(scope_formats(verb), job.target_key_arn, envelopes=verb is not Verb.ENCRYPT)
+        return _Rest(TokenScope(formats), self._count_picked(connection, job, picked), cut)
 
     def _count_picked(self, connection: Connection, job: JobRow, picked: Iterable[Picked]) -> int:
         return sum(self._chunks.count_picked(connection, job.id, one) for one in picked)
@@ -230,9 +239,12 @@ class Closer:
         selection, verb = selection_of(job), Verb(job.verb)
         if selection.filter is None or verb is Verb.ENCRYPT:
             return []
-        picked = self._planner.filtered(selection).untold(scope_formats(verb))
-        number = self._count_picked(connection, job, picked)
-        if not number:
+        formats = scope_formats(verb)
+        picked = [*self._planner.filtered(selection).picked(formats)]
+        known = self._proof().scope_known(formats)
+        told = [self._store.narrowed(one, known) for one in picked]
+        number = self._count_picked(connection, job, picked) - self._count_picked(connection, job, told)
+        if number <= 0:
             return []
         words = f"{counted(number, 'token')} that the filter lets through"
         return [f"{words}: their key is unknown. They were written once and not checked again."]
@@ -254,16 +266,7 @@ class Closer:
                 raise resolved.failure
             scope = resolved.scope
         else:
-            census = self._whole_census()
-            with connected(self._engine) as connection:
-                groups = self._answers.by_group(connection)
-            target = job.target_key_arn
-            others = {p: ws for p, ws in groups.items() if not all(same_key(arn, target) for arn, _ in ws)}
-            met = {arn for ws in others.values() for arn, _ in ws}
-            # Tokens that belong to no group: KMS was asked about each.
-            met |= {share.key_arn for share in census.keys if share.key_arn}
-            arns = frozenset(arn for arn in met if not same_key(arn, target))
-            scope = TokenScope(verb.formats, key_arns=arns or frozenset({""}), edk_prefixes=tuple(others))
+            scope = self._proof().scope_beside(job.target_key_arn, verb.formats)
         return replace(scope, formats=scope_formats(verb))
 
     def _sources(self, job: JobRow) -> tuple[str, ...]:
@@ -277,11 +280,11 @@ class Closer:
         arns = dict.fromkeys(k["key_arn"] for k in before if k.get("key_arn"))
         return tuple(arn for arn in arns if not same_key(arn, job.target_key_arn))
 
-    def _whole_census(self) -> Status:
-        census = self._status.take_census()
-        if census.failure is not None:
-            raise census.failure
-        return census
+    def _proof(self, about: str = "", *, everywhere: bool = False) -> FreshProof:
+        proof = self._status.prove(about=about, everywhere=everywhere)
+        if proof.failure is not None:
+            raise proof.failure
+        return proof
 
     def _count(self, scope: TokenScope) -> int:
         return sum(self._store.count(scope).values())

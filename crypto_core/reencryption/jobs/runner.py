@@ -13,7 +13,6 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
-from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.jobs import FAILED, RUNNING, JobRow
 from crypto_core.database.tokens.chunks import Chunk
 from crypto_core.database.tokens.store import TokenScope
@@ -29,7 +28,7 @@ from crypto_core.reencryption.jobs.in_flight import Outstanding
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.ports import ChunkWork, OpenRestoring, OpenWork
 from crypto_core.reencryption.jobs.transient_retry import Endurance
-from crypto_core.reencryption.jobs.work import ChunkGround, ChunkPages, ChunkSink
+from crypto_core.reencryption.jobs.work import CONTRADICTED, ChunkGround, ChunkPages, ChunkSink
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
@@ -160,13 +159,12 @@ class JobRunner:
                 chunks.release_chunk(chunk, outstanding.position(), counted)
 
     def _order(self, job: JobRow) -> TokenTask:
-        keys: dict[bytes, str] = {}
         trusted: tuple[str, ...] = ()
+        keys: dict[bytes, str] = {}
         if job.source_key_arn is None:
             trusted = tuple(dict.fromkeys([*self.parts.attributor.keyring.trusted, job.target_key_arn]))
-            with connected(self.parts.engine) as connection:
-                groups = self.parts.answers.by_group(connection)
-            keys = {prefix: next(iter(ws))[0] for prefix, ws in groups.items() if len(ws) == 1}
+            if Verb(job.verb) is not Verb.ENCRYPT:
+                keys = self.closer.keys_by_group()
         return TokenTask(
             verb=Verb(job.verb),
             target=job.target_key_arn,
@@ -194,7 +192,7 @@ class JobRunner:
             return poison
         if order.source is None:
             return replace(poison, reason=f"It is under {key_arn}, which is not trusted.")
-        return poison if same_key(key_arn, order.source) else None
+        return replace(poison, kind=CONTRADICTED) if same_key(key_arn, order.source) else None
 
     def _tell_references(
         self, job: JobRow, actor: str, connection: Connection, written: frozenset[TokenRef]

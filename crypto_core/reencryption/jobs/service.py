@@ -127,6 +127,7 @@ class JobService:
 
         def act(run: Run) -> int:
             actor = parts.journal.actor()
+            proof = self.status.prove(about=what.source_key_arn or "")
             draft = JobDraft(
                 run_id=run.id,
                 verb=what.verb.value,
@@ -141,7 +142,7 @@ class JobService:
                 plan_digest=plan.digest,
                 planned=what.tokens,
                 calls_per_second=plan.calls_per_second,
-                census_before=self.status.take_census().as_json(),
+                census_before=self.status.status_by(proof).as_json(),
                 created_by=clean(actor, 300),
                 host=clean(socket.gethostname(), 100),
                 consent=run.consent.origin.value,

@@ -30,6 +30,10 @@ HELD_SECONDS = 1.0
 """How long a batch waits for rows that other transactions hold."""
 HELD = "row-held"
 REFUSED = "refused-by-database"
+CONTRADICTED = "kms-contradicts-itself"
+"""KMS refused a token with a key that it names for it when it is asked again."""
+PASSING = (HELD, CONTRADICTED)
+"""What another try, later, may not meet."""
 KEYS_DIFFER = frozenset({"incorrect-key", "untrusted-key", "invalid-ciphertext", UNKNOWN_KEY})
 """Kinds of failures after which KMS is asked which key a token is really under."""
 
@@ -162,11 +166,14 @@ class ChunkSink:
         return Committed(written, tuple(changed), tuple(poison))
 
     def _give_up(self, poison: Sequence[Poison]) -> list[Poison]:
-        """What really can't be written: a token that is under another key is no longer ours to write."""
-        kept = []
+        """What really can't be written: a token that is under another key is no longer ours to write.
+
+        What KMS says now to be under the key after all is tried again later.
+        """
+        ground, kept = self._ground, list[Poison]()
         for one in poison:
             asked = one.kind in KEYS_DIFFER
-            told = self._ground.endure(partial(self._ground.key_asked, one)) if asked else one
+            told = ground.endure(partial(ground.key_asked, one)) if asked else one
             if told is None:
                 self._outstanding.settle([one.token.ref.identity])
                 self._outstanding.count(changed=1, kms_calls=one.kms_calls)

@@ -37,6 +37,11 @@ class CensusPart:
     by_key: tuple[Difference, ...]
     unprotected: tuple[int, int | None]
     """Tokens in no envelope that only KMS opens, before and after."""
+    before_proof: str = ""
+    after_proof: str = ""
+    """What the counts rest on, in words."""
+    proved: bool = False
+    """True if the last census rests on a fresh proof that left nothing out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,9 @@ class CensusSection(ReportSection):
             by_format=_by_format(first, last),
             by_key=_by_key(first, last),
             unprotected=(first.unprotected, last.unprotected if last else None),
+            before_proof=first.proof,
+            after_proof=last.proof if last else "",
+            proved=last.proved if last else first.proved,
         )
         return cls(part)
 
@@ -69,8 +77,10 @@ class CensusSection(ReportSection):
                 "census", "Census", lead="No census is among the evidence, so nothing is compared."
             )
         lead = f"Before: {moment_utc(census.before_at)}, evidence {census.before_evidence}. "
+        lead += f"{census.before_proof} " if census.before_proof else ""
         lead += (
-            f"After: {moment_utc(census.after_at)}, evidence {census.after_evidence}."
+            f"After: {moment_utc(census.after_at)}, evidence {census.after_evidence}. "
+            f"{census.after_proof or 'It rests on remembered answers: no zero of it is proved.'}"
             if census.after_at
             else "There is no second census, so the state afterwards is not known."
         )

@@ -125,9 +125,10 @@ def _figures(sources: Sources) -> tuple[Named, ...]:
         counts: list[tuple[str, tuple[int | None, int | None]]] = [("Not protected", census.unprotected)]
         if key:
             counts.insert(0, ("Under old key", under_key(exhibits, key)))
+        words = "tokens, freshly proved" if census.proved else "tokens, not freshly proved"
         for name, (before, after) in counts:
             figures.append(
-                Named(name, f"{before:,} → {after:,}" if after is not None else f"{before:,}", "tokens")
+                Named(name, f"{before:,} → {after:,}" if after is not None else f"{before:,}", words)
                 if before is not None
                 else Named(name, "not known")
             )

@@ -90,6 +90,10 @@ def test_the_census_counts_both_keys_and_a_job_has_its_censuses(scene: Scene) ->
     scene.values["new_key"] = scene.stage.key()
     (census,) = scene.capture(CaptureKind.CENSUS)
     assert (census.content["under_old_key"], census.content["under_new_key"]) == (2, 0)
+    proof = census.content["proof"]
+    assert (proof["complete"], proof["gaps"]) == (True, [])
+    assert proof["asked"] >= proof["groups"] > 0
+    assert {a["key_arn"]: a["tokens"] for a in proof["answers"]}[scene.key] == 2
     assert scene.capture(CaptureKind.JOB) == ()
     scene.do(ActionKind.REENCRYPT)
     (job,) = scene.capture(CaptureKind.JOB)

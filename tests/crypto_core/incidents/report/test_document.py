@@ -10,7 +10,7 @@ import pytest
 
 from crypto_core.errors import DatabaseError, EvidenceError
 from crypto_core.incidents.model import CheckState, StepState
-from crypto_core.incidents.report.section import Report
+from crypto_core.incidents.report.section import Report, Signed
 from crypto_core.incidents.report.sections.actions import ActionsSection
 from crypto_core.incidents.report.sections.census import CensusSection
 from crypto_core.incidents.report.sections.overview import Head, SummarySection
@@ -72,6 +72,37 @@ def test_the_census_of_a_restored_database_is_no_after(finished: Sample) -> None
     census = report_of(finished.with_evidence("census", restored)).section(CensusSection).census
     assert census is not None
     assert census.after_evidence == 17
+
+
+PROOF = {"complete": True, "groups": 4, "asked": 5, "gaps": []}
+
+
+@pytest.mark.parametrize(
+    ("proof", "said", "figure"),
+    [
+        (PROOF, "Fresh proof: 4 groups, 5 questions to KMS, nothing left out.", "tokens, freshly proved"),
+        (
+            PROOF | {"complete": False, "gaps": ["KMS is silent."]},
+            "Fresh proof: 4 groups, 5 questions to KMS, 1 gap.",
+            "tokens, not freshly proved",
+        ),
+        (
+            PROOF | {"gaps": ["KMS is silent."]},
+            "Fresh proof: 4 groups, 5 questions to KMS, 1 gap.",
+            "tokens, not freshly proved",
+        ),
+        (None, "It rests on remembered answers: no zero of it is proved.", "tokens, not freshly proved"),
+        ({"groups": "many"}, "It rests on remembered answers", "tokens, not freshly proved"),
+    ],
+)
+def test_a_zero_stands_with_the_proof_that_it_rests_on(
+    finished: Sample, proof: object, said: str, figure: str
+) -> None:
+    report = report_of(finished.with_evidence("census", {"by_format": {"v1": 5}, "keys": [], "proof": proof}))
+    census = report.section(CensusSection)
+    assert said in census.show(Signed(report, "00", None)).lead
+    (under,) = [f for f in report.section(SummarySection).figures if f.name == "Under old key"]
+    assert (under.value, under.note) == ("9,804 → 0", figure)
 
 
 def test_one_census_alone_has_no_after() -> None:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 
 from console.container import Container
-from crypto_core.errors import KmsAccessDeniedError, PolicyError, RefusedError
-from crypto_core.guard.consent import Danger
+from crypto_core.cipher import TokenCipher
+from crypto_core.errors import KmsAccessDeniedError, NotConfirmedError, PolicyError, RefusedError
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.changes.policies import _may_be
@@ -18,6 +20,7 @@ from crypto_core.keys.changes.reading import normal
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.principal import PolicyPrincipal
+from tests.crypto_core.database.tokens.attribution.scene import put
 
 ACCOUNT = "123456789012"
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
@@ -211,3 +214,50 @@ def test_where_the_caller_is_not_known_the_plan_says_so(
     deny("sts:GetCallerIdentity")
     plan = planned(changes, key, policy(statement({"AWS": PLATFORM}, "*")))
     assert any(w.startswith("Whether you could put another policy is not known") for w in plan.warnings)
+
+
+USES = statement({"AWS": PLATFORM}, "Decrypt", "GenerateDataKey")
+OPENS = statement({"AWS": [PLATFORM, ON_CALL]}, "Decrypt")
+KEEPS_IT = statement({"AWS": ROOT}, "PutKeyPolicy", "GetKeyPolicy", "DescribeKey")
+
+
+@pytest.mark.parametrize(
+    ("before", "then", "said"),
+    [
+        ((USES,), (ADMINISTERED,), "role/keydeck-platform makes data keys under the key and loses Decrypt"),
+        ((), (KEEPS_IT, USES), "Keydeck itself (arn:aws:sts::123456789012:assumed-role/keydeck-oncall"),
+        ((), (KEEPS_IT, statement({"AWS": ON_CALL}, "Decrypt")), "Nobody but Keydeck keeps Decrypt"),
+        ((USES,), (KEEPS_IT, OPENS), ""),
+        ((), (KEEPS_IT, OPENS), ""),
+        ((OPENS,), (ADMINISTERED,), ""),
+    ],
+)
+def test_a_policy_that_shuts_out_the_platform_or_keydeck_takes_the_number_of_tokens(
+    changes: KeyChangeService,
+    made: Made,
+    services: Container,
+    platform: Engine,
+    key: str,
+    before: tuple[dict[str, Any], ...],
+    then: tuple[dict[str, Any], ...],
+    said: str,
+) -> None:
+    sealing = TokenCipher(services.keyring.trusting(key))
+    for number in range(3):
+        put(platform, f"gh-under-{number}", sealing.encrypt(f"gho_{number}", key).stored)
+    made(KeyChange(ChangeKind.PUT_POLICY, key, policy=policy(ADMINISTERED, *before)))
+    plan = planned(changes, key, policy(*then))
+    assert plan.refused_unless_typed is bool(said)
+    if not said:
+        assert plan.tokens is None
+        return
+    assert any(said in warning for warning in plan.warnings)
+    assert plan.confirmation == "3"
+    with pytest.raises(NotConfirmedError, match="there are tokens under the key"):
+        changes.make_change(plan, Consent.by_option(plan))
+    assert changes.make_change(plan, Consent.typed(plan, "3")).verified
+
+
+def test_a_policy_shuts_nobody_out_of_a_key_without_tokens(changes: KeyChangeService, key: str) -> None:
+    plan = planned(changes, key, policy(KEEPS_IT, USES))
+    assert (plan.refused_unless_typed, plan.tokens is not None) == (False, True)

@@ -10,25 +10,28 @@ import pytest
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
+from crypto_core.database.tokens.catalogue import Catalogue
+from crypto_core.database.tokens.census import Census
+from crypto_core.database.tokens.fresh_proof import FreshProof
+from crypto_core.database.tokens.key_counts import KeyCount
 from crypto_core.errors import DatabaseTimeoutError, KmsRequestError, NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.changes.service import KeyChangeService
-from crypto_core.keys.status import KeyShare, Status
-from crypto_core.lists.coverage import Coverage, Evidence
+from crypto_core.lists.coverage import Evidence
 from tests.crypto_core.keys.changes.conftest import agreed
 
 OTHER = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"
 
 
-def status(*shares: KeyShare, gaps: tuple[str, ...] = ()) -> Status:
-    tokens = sum(s.tokens for s in shares)
-    return Status(datetime.now(UTC), tokens, {}, (), shares, (), Coverage(gaps))
+def proof(*counts: KeyCount, gaps: tuple[str, ...] = ()) -> FreshProof:
+    census = Census(datetime.now(UTC), Catalogue((), (), {}), (), {})
+    return FreshProof(census, counts, len(counts), len(counts), gaps, {}, {})
 
 
-def share(key: str | None, tokens: int, evidence: Evidence, asked: int = 0) -> KeyShare:
-    return KeyShare(key, None, None, None, tokens, evidence, asked)
+def share(key: str | None, tokens: int, evidence: Evidence, asked: int = 0) -> KeyCount:
+    return KeyCount((key, None) if key else None, tokens, asked, evidence)
 
 
 @pytest.mark.parametrize(
@@ -47,14 +50,14 @@ def test_tokens_of_which_the_key_is_not_known_count_as_lost(
     changes: KeyChangeService,
     key: str,
     monkeypatch: pytest.MonkeyPatch,
-    shares: list[KeyShare],
+    shares: list[KeyCount],
     gaps: tuple[str, ...],
     expected: TokensAtRisk,
 ) -> None:
     from dataclasses import replace
 
-    found = [replace(s, key_arn=key) if s.key_arn == "KEY" else s for s in shares]
-    monkeypatch.setattr(changes._reader.status, "take_census", lambda **_: status(*found, gaps=gaps))
+    found = [replace(s, wrapping=(key, None)) if s.wrapping == ("KEY", None) else s for s in shares]
+    monkeypatch.setattr(changes._reader.status, "prove", lambda **_: proof(*found, gaps=gaps))
     plan = changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
     assert plan.tokens == expected
     number = expected.under + expected.doubtful

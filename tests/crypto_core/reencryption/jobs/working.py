@@ -132,6 +132,7 @@ def jobs_of(
         keys,  # type: ignore[arg-type]  # what the container made
         container.keyring.trusted,
         preflight=Preflight(container.kms),
+        prover=container.status.prover,
     )
     parts = JobParts(
         container.engine,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
-from crypto_core.database.tokens.attribution import Attribution, KeyCount
 from crypto_core.database.tokens.catalogue import Catalogue
+from crypto_core.database.tokens.census import Census
+from crypto_core.database.tokens.fresh_proof import FreshProof
+from crypto_core.database.tokens.key_counts import KeyCount
 from crypto_core.database.tokens.store import StoredToken, TokenScope, digest
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenColumn
 from crypto_core.envelope import Format, classify, serialise
@@ -36,9 +41,11 @@ def stored(row_id: str, value: str) -> StoredToken:
 
 def under_old(*, note: str = "", state: str | None = "Enabled", tokens: int = 3) -> steps.SourceKey:
     count = KeyCount((OLD, "m1"), tokens, 1, Evidence.INFERRED, note)
-    attribution = Attribution((count,), ("a gap",))
     groups = {PREFIX: frozenset({(OLD, "m1")}), b"other": frozenset({(NEW, "m2")})}
-    return steps.SourceKey(OLD, state, attribution, groups)
+    single = {b"odd": (OLD, "m1"), b"even": (NEW, "m2")}
+    census = Census(datetime.now(UTC), Catalogue((), (), {}), (), {})
+    proof = FreshProof(census, (count,), 2, 3, ("a gap",), groups, single)
+    return steps.SourceKey(OLD, state, proof)
 
 
 def planned(verb: Verb = Verb.REENCRYPT, **given: object) -> Plan:
@@ -104,7 +111,8 @@ def test_more_tokens_than_are_listed_are_sorted_by_their_formats() -> None:
 
 def test_tokens_under_a_key_are_those_of_its_groups_and_its_own_answers() -> None:
     found = steps.sort_under_key(Verb.REWRAP, under_old())
-    assert (found.scope.key_arns, found.scope.edk_prefixes) == ({OLD}, (PREFIX,))
+    assert (found.scope.digests, found.scope.edk_prefixes) == ({b"odd"}, (PREFIX,))
+    assert (found.scope.key_arns, found.scope.unasked) == (frozenset(), False)
     assert (found.source_key_arn, found.gaps, found.scope.formats) == (OLD, ("a gap",), Verb.REWRAP.formats)
 
 
@@ -126,9 +134,8 @@ def test_a_source_that_cannot_be_opened_is_refused_with_the_reason_and_its_cause
         steps.check_source(under_old(state="Disabled"))
     source = under_old(note="kms:Decrypt is not allowed")
     failure = KmsThrottledError("Too many.", operation="Decrypt")
-    attribution = Attribution(source.attribution.counts, (), failure)
     with pytest.raises(RefusedError, match="can't be opened: kms:Decrypt is not allowed") as caught:
-        steps.check_source(steps.SourceKey(OLD, "Enabled", attribution, {}))
+        steps.check_source(replace(source, proof=replace(source.proof, failure=failure)))
     assert caught.value.__cause__ is failure
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import boto3
+import pytest
 from sqlalchemy import Engine
 
 from console.container import Container
@@ -43,18 +45,25 @@ def test_a_key_named_as_source_is_trusted_for_the_run(
 
 
 def test_a_token_of_another_key_in_a_doubtful_group_is_not_moved(
-    services: Container, world: World, platform: Engine
+    services: Container, world: World, platform: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The prefix is a hint: KMS's answer about the very token decides, also between two trusted keys."""
     before = everything(platform)
-    current = world.sealed_under(world.current_key)
-    prefix = parse(before[current[0]]).edk_prefix
     old = world.old_key
-    AttributionCache(services.engine).remember(
-        [KnownAttribution(b"x" * 32, prefix, old.arn, old.material_ids[0])]
-    )
+    column = [ref for ref in world.sealed_under(world.current_key) if ref.column == "access_token"]
+    told_wrongly = {parse(before[ref]).encrypted_data_key for ref in column}
+    call = services.kms.call
+
+    def answer(name: str, **parameters: Any) -> Any:
+        answered = call(name, **parameters)
+        if name == "Decrypt" and parameters["CiphertextBlob"] in told_wrongly:
+            return answered | {"KeyId": old.arn, "KeyMaterialId": old.material_ids[0]}
+        return answered
+
     target = services.services.keys.describe(world.current_key.arn)
-    made = plan(services, Verb.REENCRYPT, Selection(under_key=old.arn), target.key_arn)
+    with monkeypatch.context() as while_planning:
+        while_planning.setattr(services.kms, "call", answer)
+        made = plan(services, Verb.REENCRYPT, Selection(under_key=old.arn), target.key_arn)
     assert made.tokens > len(world.sealed_under(old))
     result = services.services.work.run_plan(made, Consent.by_option(made))
     after = everything(platform)

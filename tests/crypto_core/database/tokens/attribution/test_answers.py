@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from threading import Event
 
 import pytest
@@ -60,6 +61,21 @@ def test_a_second_census_asks_nothing(
     assert by_key(first) == by_key(second)
     fresh().services.status.take_census()
     assert decrypts() == (asked if schema else 2 * asked)
+
+
+def test_what_is_remembered_has_its_age(
+    services: Container, fresh: Callable[..., Container], superuser: Engine
+) -> None:
+    now = services.services.status.take_census()
+    assert {share.asked_at for share in now.keys if share.key_arn} == {now.taken_at}
+    with superuser.begin() as connection:
+        connection.execute(text("UPDATE keydeck.key_answer SET asked_at = asked_at - interval '3 days'"))
+    later = fresh().services.status.take_census()
+    ages = [later.taken_at - share.asked_at for share in later.keys if share.asked_at]
+    assert ages
+    assert all(timedelta(days=3) <= age < timedelta(days=3, minutes=10) for age in ages)
+    told = [key["asked_at"] for key in later.as_json()["keys"] if key["key_arn"]]
+    assert all(datetime.fromisoformat(at) < later.taken_at for at in told)
 
 
 def test_read_only_asks_once_and_writes_no_answer(

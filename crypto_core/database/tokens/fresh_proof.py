@@ -1,0 +1,436 @@
+"""The fresh proof: what is under which key, by what is stored now and by KMS's own answers of this minute.
+
+What is stored is grouped anew. Of every group in every column KMS is asked about at least one member, chosen
+at random; where the answers about a group contradict each other about all of it, and about every envelope
+without a KMS header. Remembered answers count for nothing: whoever can write to the database could have
+written them. What could not be asked is a gap, and a proof with a gap proves no zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from threading import Event
+from typing import Any
+
+from crypto_core.cancelling import stop_if
+from crypto_core.cipher import TokenCipher
+from crypto_core.database.tokens.attribution import MEMBERS_TRIED, PAGE, Attributor, Probe
+from crypto_core.database.tokens.attribution_cache import Wrapping, once_a_key
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.census import Census, GroupCount, take_census
+from crypto_core.database.tokens.key_counts import (
+    Found,
+    KeyCount,
+    failed_count,
+    gap_of,
+    inferred_count,
+    lasting_silence,
+    may_pass,
+    merged_counts,
+    over_limit_gap,
+    unknown_count,
+)
+from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
+from crypto_core.database.tokens.sweep.results import Sweep
+from crypto_core.database.tokens.sweep.service import SweepService
+from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.envelope import ENVELOPE_FORMATS, Format, parse
+from crypto_core.errors import (
+    DatabaseError,
+    EnvelopeError,
+    InvalidCiphertextError,
+    InvalidReferenceError,
+    KeydeckError,
+    KmsError,
+)
+from crypto_core.key_names import same_key
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.lists.coverage import Evidence
+from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.counting import counted
+from crypto_core.text.moments import in_utc
+
+FEW = 200
+"""So many tokens that seem to be left under a key are opened one by one: what is damaged opens for nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(gaps=2_000)
+class FreshProof:
+    """What is under which key, and how that is known. Every envelope is accounted for.
+
+    `parts` is how many groups there are, counted in each column by itself, and `asked` how many questions KMS
+    was asked. `groups` are the keys that KMS named for each EDK prefix, `single` those of tokens that count
+    by an answer of their own, by digest, and `broken` the digests of some that are no whole envelopes.
+    `failure` is as for Attribution.
+    """
+
+    census: Census = field(repr=False)
+    counts: tuple[KeyCount, ...]
+    parts: int
+    asked: int
+    gaps: tuple[str, ...]
+    groups: Mapping[bytes, frozenset[Wrapping]] = field(repr=False)
+    single: Mapping[bytes, Wrapping] = field(repr=False)
+    failure: KmsError | None = None
+    broken: frozenset[bytes] = field(default=frozenset(), repr=False)
+    sweep: Sweep | None = field(default=None, repr=False)
+    """What was looked for in other places, right after; None where it was not."""
+
+    @property
+    def taken_at(self) -> datetime:
+        """When what is stored was grouped; KMS was asked right after."""
+        return self.census.taken_at
+
+    @property
+    def complete(self) -> bool:
+        """True if nothing was left unasked or unseen: only then a zero is one."""
+        return not self.gaps
+
+    @property
+    def doubtful(self) -> int:
+        """Tokens of which it isn't known under which key they are."""
+        return sum(
+            c.tokens
+            for c in self.counts
+            if c.wrapping is None and (c.evidence is Evidence.CONFLICT or not c.asked)
+        )
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are stored, of every format."""
+        return sum(group.tokens for group in self.census.groups)
+
+    def tokens_under(self, key_arn: str) -> int:
+        """How many tokens are under a key, over all its materials and replicas."""
+        return sum(c.tokens for c in self.counts if c.wrapping and same_key(c.wrapping[0], key_arn))
+
+    def by_format(self) -> dict[Format, int]:
+        """How many tokens there are of each format."""
+        return {f: sum(g.tokens for g in self.census.groups if g.format is f) for f in Format}
+
+    def scope_under(self, key_arn: str, formats: Iterable[Format] = ENVELOPE_FORMATS) -> TokenScope:
+        """Return the tokens that are, or may be, under a key, but for what is known to be no envelope."""
+        return self._scope(formats, lambda arn: same_key(arn, key_arn))
+
+    def scope_beside(self, key_arn: str, formats: Iterable[Format] = ENVELOPE_FORMATS) -> TokenScope:
+        """Return the tokens that are, or may be, under another key than this one."""
+        return self._scope(formats, lambda arn: not same_key(arn, key_arn))
+
+    def scope_known(self, formats: Iterable[Format] = ENVELOPE_FORMATS) -> TokenScope:
+        """Return the tokens of which a key is known that they are, or may be, under."""
+        return self._scope(formats, lambda _: True)
+
+    def _scope(self, formats: Iterable[Format], wanted: Callable[[str], bool]) -> TokenScope:
+        groups = sorted(p for p, named in self.groups.items() if any(wanted(arn) for arn, _ in named))
+        single = frozenset(digest for digest, (arn, _) in self.single.items() if wanted(arn))
+        return TokenScope(frozenset(formats), edk_prefixes=tuple(groups), digests=single, but=self.broken)
+
+    def __str__(self) -> str:
+        """The proof in one line; what it misses is in `gaps`."""
+        asked = "once" if self.asked == 1 else f"{self.asked:,} times"
+        whole = "nothing left out" if self.complete else counted(len(self.gaps), "gap")
+        return (
+            f"Fresh proof of {in_utc(self.taken_at)}: {counted(self.parts, 'group')}, KMS asked {asked}, "
+            f"{whole}"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The proof as evidence."""
+        return {
+            "taken_at": self.taken_at.isoformat(),
+            "tokens": self.tokens,
+            "by_format": {f.value: number for f, number in self.by_format().items()},
+            "groups": self.parts,
+            "asked": self.asked,
+            "answers": [
+                {
+                    "key_arn": c.wrapping[0] if c.wrapping else None,
+                    "key_material_id": c.wrapping[1] if c.wrapping else None,
+                    "tokens": c.tokens,
+                    "asked": c.asked,
+                    "evidence": c.evidence.value,
+                    "note": clean(c.note, 1_000),
+                }
+                for c in self.counts
+            ],
+            "swept": {
+                "taken_at": self.sweep.taken_at.isoformat(),
+                "tables": self.sweep.tables,
+                "columns": self.sweep.columns,
+            }
+            if self.sweep
+            else None,
+            "complete": self.complete,
+            "gaps": list(self.gaps),
+        }
+
+
+@dataclass(eq=False, repr=False)
+class FreshProver:
+    """Makes fresh proofs, within a limit of questions each. Blocks on SQL and KMS.
+
+    What KMS answers is remembered for others, and nothing that is remembered is read.
+    """
+
+    store: TokenStore
+    catalogue: LiveCatalogue
+    attributor: Attributor
+    keyring: KmsKeyring
+    sweeps: SweepService
+    _: KW_ONLY
+    limit: int = 5_000
+    """Questions that are asked for one proof; what is left unasked is a gap."""
+    workers: int = 8
+
+    def prove(
+        self, *, about: str = "", everywhere: bool = True, cancelled: Event | None = None
+    ) -> FreshProof:
+        """Return a proof made now. Trouble with KMS is part of it, as gaps.
+
+        With `everywhere`, what other places may hold tokens is looked for anew too, and each is a gap.
+
+        Where few tokens seem to be under the key `about` (its ARN), each of them is opened: damaged ones open
+        for nobody and do not count as under it. Raises DatabaseError, InterruptedRunError.
+        """
+        census = take_census(self.catalogue.engine, self.catalogue, None, cancelled=cancelled)
+        proof = _Questions(self, census, cancelled).proof()
+        if everywhere:
+            proof = self._swept(proof, cancelled)
+        under = [c for c in proof.counts if c.wrapping and same_key(c.wrapping[0], about)]
+        if 0 < sum(c.tokens for c in under) <= FEW and not any(c.note for c in under):
+            return self._opened(proof, about, cancelled)
+        return proof
+
+    def _swept(self, proof: FreshProof, cancelled: Event | None) -> FreshProof:
+        """The proof with a sweep of the whole database that is not older."""
+        try:
+            sweep = self.sweeps.take_sweep(cancelled=cancelled)
+        except DatabaseError as error:
+            unknown = f"Whether other places hold tokens is not known: {error.message}"
+            return replace(proof, gaps=(*proof.gaps, unknown))
+        return replace(proof, gaps=tuple(dict.fromkeys((*proof.gaps, *sweep.reasons))), sweep=sweep)
+
+    def _opened(self, proof: FreshProof, key_arn: str, cancelled: Event | None) -> FreshProof:
+        """The proof after each token that seems to be under the key was opened."""
+        scope = proof.scope_under(key_arn)
+        if sum(self.store.count(scope).values()) != proof.tokens_under(key_arn):
+            # Of some it isn't known whether they are under it; or what is stored has changed meanwhile.
+            return proof
+        cipher = TokenCipher(self.keyring.trusting(key_arn))
+        counts = [c for c in proof.counts if c.wrapping is None or not same_key(c.wrapping[0], key_arn)]
+        asked, broken = 0, set(proof.broken)
+        with ThreadPoolExecutor(max_workers=self.workers) as pool:
+            for page in self.store.pages(scope, size=PAGE):
+                stop_if(cancelled)
+                asked += len(page)
+                counts += pool.map(partial(_count_opened, cipher, key_arn), page)
+                broken.update(token.digest for token in page if not _is_whole(token))
+        return replace(
+            proof,
+            counts=merged_counts(counts, proof.taken_at),
+            asked=proof.asked + asked,
+            broken=frozenset(broken),
+        )
+
+
+@dataclass(slots=True, eq=False)
+class _Part:
+    """One group in one column, and what asking has come to. `members` are random ones, not asked about."""
+
+    group: GroupCount
+    members: list[StoredToken] = field(default_factory=list)
+    probe: Probe | None = None
+    """What decides: an answer that names a key, or a failure that has nothing to do with the member."""
+    broken: list[KeyCount] = field(default_factory=list)
+    """Members that are no whole envelopes, whose digests are in `digests`."""
+    digests: list[bytes] = field(default_factory=list)
+    refused: KmsError | None = None
+    """What KMS says of a damaged data key; `tried` counts all that were asked about."""
+    tried: int = 0
+
+    @property
+    def scope(self) -> TokenScope:
+        """The tokens that it has; of its column."""
+        return TokenScope(frozenset({self.group.format}), edk_prefixes=(self.group.edk_prefix,))
+
+    @property
+    def column(self) -> TokenColumn:
+        """The column that it is in."""
+        return TokenColumn(self.group.sample.table, self.group.sample.column)
+
+    @property
+    def named(self) -> Wrapping | None:
+        """The key that KMS has named, in its answer or in its refusal."""
+        if self.probe is None:
+            return None
+        if self.probe.failure is not None:
+            return (self.probe.failure.key, None) if self.probe.failure.key else None
+        return self.probe.answer.wrapping if self.probe.answer else None
+
+    def take(self, probe: Probe) -> None:
+        """Take what came of asking about one member. Only a damaged one makes the next worth a question."""
+        self.tried += 1
+        if isinstance(probe.failure, InvalidCiphertextError):
+            self.refused = probe.failure
+        elif probe.answer is not None and probe.answer.wrapping is None:
+            self.broken.append(unknown_count(1, probe.answer.reason, asked=1))
+            self.digests.append(probe.token.digest)
+        else:
+            self.probe = probe
+
+
+@dataclass(slots=True, eq=False)
+class _Questions:
+    """The questions of one proof, and what has come of them so far."""
+
+    by: FreshProver
+    census: Census
+    cancelled: Event | None
+    counts: list[KeyCount] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    groups: dict[bytes, frozenset[Wrapping]] = field(default_factory=dict)
+    single: dict[bytes, Wrapping | None] = field(default_factory=dict)
+    asked: int = 0
+    failure: KmsError | None = None
+    silent: KmsError | None = None
+    """Why no other question would fare better."""
+
+    def proof(self) -> FreshProof:
+        """Ask, and return what came of it."""
+        sealed = [g for g in self.census.groups if g.format in ENVELOPE_FORMATS]
+        parts = [_Part(g) for g in sealed if g.edk_prefix is not None]
+        # The first alone: where KMS is silent, asking on would only take its time limit again.
+        for first, last in [(0, 1), *((n, n + PAGE) for n in range(1, len(parts), PAGE))]:
+            self._sample(parts[first:last])
+        by_prefix: dict[bytes, list[_Part]] = {}
+        for part in parts:
+            by_prefix.setdefault(part.group.edk_prefix or b"", []).append(part)
+        for prefix, of_it in by_prefix.items():
+            self._conclude(prefix, of_it)
+        bare = TokenScope(frozenset(ENVELOPE_FORMATS), edk_prefixes=(None,))
+        self._ask_each(sum(g.tokens for g in sealed if g.edk_prefix is None), self._pages(bare))
+        return FreshProof(
+            census=self.census,
+            counts=merged_counts(self.counts, self.census.taken_at),
+            parts=len(sealed),
+            asked=self.asked,
+            gaps=tuple(dict.fromkeys((*self.census.catalogue.gaps, *self.gaps))),
+            groups=self.groups,
+            single={digest: named for digest, named in self.single.items() if named is not None},
+            failure=self.failure,
+            broken=frozenset(digest for digest, named in self.single.items() if named is None),
+        )
+
+    def _sample(self, parts: list[_Part]) -> None:
+        """Ask about a random member of each, and about another where that one is damaged."""
+        stop_if(self.cancelled)
+        if self.silent is not None:
+            return
+        for part in parts:
+            part.members = self.by.store.at_random(part.scope, part.column, size=MEMBERS_TRIED)
+        while waiting := [p for p in parts if p.probe is None and p.members]:
+            asking = waiting[: self.by.limit - self.asked]
+            if not asking:
+                return
+            self.asked += len(asking)
+            for part, probe in zip(
+                asking, self.by.attributor.ask_kms([p.members.pop() for p in asking]), strict=True
+            ):
+                part.take(probe)
+                self._note_failure(probe.failure)
+
+    def _conclude(self, prefix: bytes, parts: list[_Part]) -> None:
+        """Count one group by what its parts have come to; one that contradicts itself token by token."""
+        named = frozenset(part.named for part in parts if part.named is not None)
+        # A refusal names the key without its material.
+        materials = {arn for arn, material in named if material is not None}
+        if len(once_a_key(w for w in named if w[1] is not None or w[0] not in materials)) < 2:
+            if named:
+                self.groups[prefix] = named
+            for part in parts:
+                self._count(part)
+            return
+        tokens = sum(part.group.tokens for part in parts)
+        found = self._ask_each(
+            tokens, self._pages(TokenScope(frozenset(ENVELOPE_FORMATS), edk_prefixes=(prefix,)))
+        )
+        if found.asked < tokens:
+            # Some of it may be under any of the keys.
+            self.groups[prefix] = named
+
+    def _count(self, part: _Part) -> None:
+        tokens = part.group.tokens
+        if part.probe is not None and part.probe.failure is not None:
+            self.counts.append(failed_count(part.probe.failure, tokens))
+            self._gap(gap_of(part.probe.failure, tokens))
+        elif part.named is not None:
+            intact = tokens - len(part.broken)
+            self.single |= dict.fromkeys(part.digests)
+            self.counts += [*part.broken, inferred_count(frozenset({part.named}), intact, 1)]
+        elif part.tried:
+            # None of those that were asked about is intact: all are asked about.
+            self._ask_each(tokens, self._pages(part.scope, part.column))
+        elif self.silent is not None:
+            self.counts.append(unknown_count(tokens, self.silent.message))
+            self._gap(gap_of(self.silent, tokens))
+        elif self.asked >= self.by.limit:
+            self.counts.append(unknown_count(tokens, "not asked"))
+            self._gap(over_limit_gap(tokens, self.by.limit))
+        else:
+            self.counts.append(unknown_count(tokens, "changed while it was counted"))
+            self._gap(f"{counted(tokens, 'token')} in {part.column} changed while they were counted.")
+
+    def _ask_each(self, tokens: int, pages: Iterator[list[StoredToken]]) -> Found:
+        """Count so many tokens by an answer of their own each."""
+        if not tokens:
+            return Found(0, [])
+        if self.silent is not None:
+            found = Found(0, [unknown_count(tokens, self.silent.message)], gap_of(self.silent, tokens))
+        else:
+            left = self.by.limit - self.asked
+            found = self.by.attributor.ask_each(pages, tokens, left, self.cancelled)
+        self.asked += found.asked
+        self.counts += found.counts
+        self.single |= found.told
+        self._gap(found.gap)
+        self._note_failure(found.failure)
+        return found
+
+    def _pages(self, scope: TokenScope, of: TokenColumn | None = None) -> Iterator[list[StoredToken]]:
+        return self.by.store.pages(scope, of=of, size=PAGE)
+
+    def _gap(self, gap: str) -> None:
+        if gap:
+            self.gaps.append(gap)
+
+    def _note_failure(self, failure: KmsError | None) -> None:
+        if failure is not None and may_pass(failure):
+            self.failure = self.failure or failure
+            self.silent = self.silent or lasting_silence(failure)
+
+
+def _is_whole(token: StoredToken) -> bool:
+    """True for an envelope of which every field can be read; whether it opens is another matter."""
+    try:
+        parse(token.value.reveal())
+    except EnvelopeError:
+        return False
+    return True
+
+
+def _count_opened(cipher: TokenCipher, key_arn: str, token: StoredToken) -> KeyCount:
+    """What a token counts as that seems to be under the key, once it was opened or has failed to."""
+    try:
+        opened = cipher.open(token.value.reveal(), key_arn, ref=token.ref)
+    except (EnvelopeError, InvalidReferenceError) as error:
+        return unknown_count(1, f"{error.message} Its data key is under {key_arn}.", asked=1)
+    except KeydeckError:
+        return KeyCount((key_arn, None), 1, 0, Evidence.INFERRED)
+    opened.token.wipe()
+    key = opened.wrapped_by
+    return KeyCount((key.key_arn, key.key_material_id), 1, 1, Evidence.VERIFIED)
