@@ -28,7 +28,8 @@ def test_status_json_is_the_documented_document_and_adds_up(keydeck: Keydeck, wo
     enveloped = document["by_format"]["v1"] + document["by_format"]["v2"]
     assert enveloped == sum(k["tokens"] for k in document["keys"])
     for share in document["keys"]:
-        assert set(share) == {"key_arn", "alias", "key_state", "key_material_id", "tokens", "evidence"}
+        told = {"key_arn", "alias", "key_state", "key_material_id", "tokens", "evidence", "asked_at"}
+        assert set(share) == told
     named = {k["alias"] for k in document["keys"] if k["key_arn"]}
     assert named == {"alias/tokens", "alias/tokens-old"}
     assert document["coverage"] == {"complete": True, "reasons": []}
