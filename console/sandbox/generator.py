@@ -70,7 +70,7 @@ def generate(
         now=now,
         current_key=current,
         old_key=old,
-        rows=sizes(connections) | {name: size for name, size in secret_sizes(secrets).items() if secrets},
+        rows=sizes(connections) | secret_sizes(secrets),
         tokens=tokens,
         organisations=ORGANISATIONS,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -60,7 +61,7 @@ def made(sandbox: Sandbox, keys: tuple[WorldKey, WorldKey]) -> Iterator[dict[int
 
 
 def make(
-    sandbox: Sandbox, keys: tuple[WorldKey, WorldKey], *, connections: int, seed: int = 7
+    sandbox: Sandbox, keys: tuple[WorldKey, WorldKey], *, connections: int, secrets: int = 0, seed: int = 7
 ) -> tuple[World, Engine]:
     name = f"world_{next(_numbers)}"
     sandbox.postgres.create_database(name)
@@ -68,7 +69,14 @@ def make(
     create_tables(engine)
     current, old = keys
     world = generate(
-        sandbox.control, engine, current=current, old=old, now=NOW, connections=connections, seed=seed
+        sandbox.control,
+        engine,
+        current=current,
+        old=old,
+        now=NOW,
+        connections=connections,
+        secrets=secrets,
+        seed=seed,
     )
     return world, engine
 
@@ -183,7 +191,30 @@ def test_the_shares_are_as_promised(made: dict[int, tuple[World, Engine]]) -> No
         "jira_connection": 500,
         "slack_connection": 300,
         "confluence_connection": 200,
+        "connectors": 0,
+        "mcp_servers": 0,
     }
+
+
+def test_secrets_are_documents_of_sealed_tokens(
+    sandbox: Sandbox, keys: tuple[WorldKey, WorldKey], kms: Any
+) -> None:
+    world, engine = make(sandbox, keys, connections=20, secrets=60)
+    assert (world.rows["connectors"], world.rows["mcp_servers"]) == (40, 20)
+    documents = {}
+    with engine.connect() as connection:
+        for name in ("connectors", "mcp_servers"):
+            query: Any = select(column("id"), column("secret_json")).select_from(table(name))
+            documents |= {(name, str(i)): json.loads(bytes(d)) for i, d in connection.execute(query)}
+    members = {
+        TokenRef(name, "secret_json", i, m): v for (name, i), d in documents.items() for m, v in d.items()
+    }
+    generated = {ref for ref in world.tokens if ref.member is not None}
+    assert set(members) == generated
+    assert any(len(document) > 1 for document in documents.values())
+    assert Style.CLIENT_SECRET in {world.tokens[ref].style for ref in generated}
+    for ref in sorted(generated)[::9]:
+        assert opened(kms, members[ref])[0] == world.token_for(ref)
 
 
 def test_sealed_tokens_open_under_the_key_that_the_world_names(
@@ -245,7 +276,7 @@ SHAPES = {
 def test_tokens_look_like_their_providers_and_carry_the_marker(made: dict[int, tuple[World, Engine]]) -> None:
     world, _ = made[2000]
     tokens = {ref: world.token_for(ref) for ref in world.tokens}
-    assert {token.style for token in world.tokens.values()} == set(Style)
+    assert {token.style for token in world.tokens.values()} == set(Style) - {Style.CLIENT_SECRET}
     assert len(set(tokens.values())) == len(tokens)
     for ref, plaintext in tokens.items():
         assert re.fullmatch(SHAPES[world.tokens[ref].style], plaintext, re.ASCII)
