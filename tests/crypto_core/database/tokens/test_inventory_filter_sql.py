@@ -69,7 +69,8 @@ def stored_texts(services: Container) -> dict[TokenRef, tuple[str, ...]]:
     texts: dict[TokenRef, tuple[str, ...]] = {}
     with services.engine.connect() as connection:
         for table in services.catalogue().tables:
-            names = [str(table.organisation), *(n for n in table.shown if n != table.organisation)]
+            own = [table.organisation] if table.organisation else []
+            names = [*own, *(n for n in table.shown if n != table.organisation)]
             columns = ", ".join(f"{name}::text" for name in names)
             for row in connection.execute(text(f"SELECT id::text, {columns} FROM {table.name}")):
                 for column in table.token_columns:
