@@ -30,6 +30,11 @@ class RevocationOrder:
     token: Secret
 
 
+def _turn(method: RevocationMethod) -> tuple[bool, bool, str]:
+    """What a method's turn is decided by: the largest is first."""
+    return method.batch == 1, not method.otherwise, method.name
+
+
 class Revocation:
     """One revocation in progress. Each token's outcome is known whenever it stops."""
 
@@ -81,8 +86,8 @@ class Revocation:
         for ref, order in self._orders.items():
             waiting.setdefault((order.method, order.target.base), []).append(ref)
         while waiting:
-            # Methods that leave tokens to another come first: these join the other's batches.
-            method, base = next((key for key in waiting if key[0].otherwise), next(iter(waiting)))
+            # In one order always: one by one first, and what a method leaves joins the other's batches.
+            method, base = max(waiting, key=lambda key: _turn(key[0]))
             left = self._revoke(method, base, waiting.pop((method, base)))
             if method.otherwise is not None and left:
                 waiting.setdefault((method.otherwise, base), []).extend(left)
