@@ -246,9 +246,6 @@ class _Part:
     members: list[StoredToken] = field(default_factory=list)
     probe: Probe | None = None
     """What decides: an answer that names a key, or a failure that has nothing to do with the member."""
-    broken: list[KeyCount] = field(default_factory=list)
-    """Members that are no whole envelopes, whose digests are in `digests`."""
-    digests: list[bytes] = field(default_factory=list)
     refused: KmsError | None = None
     """What KMS says of a damaged data key; `tried` counts all that were asked about."""
     tried: int = 0
@@ -277,10 +274,7 @@ class _Part:
         self.tried += 1
         if isinstance(probe.failure, InvalidCiphertextError):
             self.refused = probe.failure
-        elif probe.answer is not None and probe.answer.wrapping is None:
-            self.broken.append(unknown_count(1, probe.answer.reason, asked=1))
-            self.digests.append(probe.token.digest)
-        else:
+        elif probe.answer is None or probe.answer.wrapping is not None:
             self.probe = probe
 
 
@@ -369,9 +363,8 @@ class _Questions:
             self.counts.append(failed_count(part.probe.failure, tokens))
             self._gap(gap_of(part.probe.failure, tokens))
         elif part.named is not None:
-            intact = tokens - len(part.broken)
-            self.single |= dict.fromkeys(part.digests)
-            self.counts += [*part.broken, inferred_count(frozenset({part.named}), intact, 1)]
+            # Broken members stay counted: whichever were drawn, a proof of the same tokens says the same.
+            self.counts.append(inferred_count(frozenset({part.named}), tokens, 1))
         elif part.tried:
             # None of those that were asked about is intact: all are asked about.
             self._ask_each(tokens, self._pages(part.scope, part.column))
