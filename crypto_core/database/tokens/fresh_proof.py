@@ -19,7 +19,7 @@ from typing import Any
 from crypto_core.cancelling import stop_if
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.attribution import MEMBERS_TRIED, PAGE, Attributor, Probe
-from crypto_core.database.tokens.attribution_cache import Wrapping, once_a_key
+from crypto_core.database.tokens.attribution_cache import KnownAttribution, Wrapping, once_a_key
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, GroupCount, take_census
 from crypto_core.database.tokens.key_counts import (
@@ -38,7 +38,7 @@ from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStor
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.database.tokens.tables import TokenColumn
-from crypto_core.envelope import ENVELOPE_FORMATS, Format, parse
+from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.errors import (
     DatabaseError,
     EnvelopeError,
@@ -228,8 +228,18 @@ class FreshProver:
             for page in self.store.pages(scope, size=PAGE):
                 stop_if(cancelled)
                 asked += len(page)
-                counts += pool.map(partial(_count_opened, cipher, key_arn), page)
-                broken.update(token.digest for token in page if not _is_whole(token))
+                found = list(pool.map(partial(_count_opened, cipher, key_arn), page))
+                counts += found
+                damaged = {
+                    token.digest: count.note
+                    for token, count in zip(page, found, strict=True)
+                    if count.wrapping is None
+                }
+                broken.update(damaged)
+                # For others: the lists and the status know then that these open for nobody.
+                self.attributor.answers.remember(
+                    KnownAttribution(digest, None, None, None, why) for digest, why in damaged.items()
+                )
         return replace(
             proof,
             counts=merged_counts(counts, proof.taken_at),
@@ -405,15 +415,6 @@ class _Questions:
         if failure is not None and may_pass(failure):
             self.failure = self.failure or failure
             self.silent = self.silent or lasting_silence(failure)
-
-
-def _is_whole(token: StoredToken) -> bool:
-    """True for an envelope of which every field can be read; whether it opens is another matter."""
-    try:
-        parse(token.value.reveal())
-    except EnvelopeError:
-        return False
-    return True
 
 
 def _count_opened(cipher: TokenCipher, key_arn: str, token: StoredToken) -> KeyCount:
