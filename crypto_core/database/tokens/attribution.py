@@ -138,11 +138,16 @@ class Attributor:
         answer = self.answers.of(token.digest)
         return answer.reason if answer is not None and answer.key_arn is None else ""
 
-    def ask_kms(self, tokens: Sequence[StoredToken]) -> list[Probe]:
-        """Ask KMS about envelopes, several at once, and remember what it says."""
+    def ask_kms(self, tokens: Sequence[StoredToken], *, keep_damage: bool = False) -> list[Probe]:
+        """Ask KMS about envelopes, several at once, and remember what it says.
+
+        KMS may open the data key of an envelope that is known not to open under it: with `keep_damage` that
+        stays known of it.
+        """
         with ThreadPoolExecutor(max_workers=self.workers) as pool:
             probes = list(pool.map(self._probe, tokens))
-        self.answers.remember(p.answer for p in probes if p.answer)
+        known = [p for p in probes if p.answer and not (keep_damage and self.damage(p.token))]
+        self.answers.remember(p.answer for p in known if p.answer)
         return probes
 
     def _probe(self, token: StoredToken) -> Probe:

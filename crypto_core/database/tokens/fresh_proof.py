@@ -8,7 +8,7 @@ written them. What could not be asked is a gap, and a proof with a gap proves no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime
@@ -18,8 +18,9 @@ from typing import Any
 
 from crypto_core.cancelling import stop_if
 from crypto_core.cipher import TokenCipher
+from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution import MEMBERS_TRIED, PAGE, Attributor, Probe
-from crypto_core.database.tokens.attribution_cache import KnownAttribution, Wrapping, once_a_key
+from crypto_core.database.tokens.attribution_cache import Wrapping, once_a_key
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, GroupCount, take_census
 from crypto_core.database.tokens.key_counts import (
@@ -215,6 +216,12 @@ class FreshProver:
             return replace(proof, gaps=(*proof.gaps, unknown))
         return replace(proof, gaps=tuple(dict.fromkeys((*proof.gaps, *sweep.reasons))), sweep=sweep)
 
+    def _told_before(self, damaged: Sequence[bytes]) -> set[bytes]:
+        """Those of damaged tokens that a run has named as such before: another need not name them again."""
+        with connected(self.catalogue.engine) as connection:
+            known = self.attributor.answers.about(connection, damaged)
+        return {digest for digest, answer in known.items() if answer.wrapping is None}
+
     def _opened(self, proof: FreshProof, key_arn: str, cancelled: Event | None) -> FreshProof:
         """The proof after each token that seems to be under the key was opened."""
         scope = proof.scope_under(key_arn)
@@ -230,16 +237,10 @@ class FreshProver:
                 asked += len(page)
                 found = list(pool.map(partial(_count_opened, cipher, key_arn), page))
                 counts += found
-                damaged = {
-                    token.digest: count.note
-                    for token, count in zip(page, found, strict=True)
-                    if count.wrapping is None
-                }
-                broken.update(damaged)
-                # For others: the lists and the status know then that these open for nobody.
-                self.attributor.answers.remember(
-                    KnownAttribution(digest, None, None, None, why) for digest, why in damaged.items()
-                )
+                damaged = [
+                    token.digest for token, count in zip(page, found, strict=True) if count.wrapping is None
+                ]
+                broken |= self._told_before(damaged)
         return replace(
             proof,
             counts=merged_counts(counts, proof.taken_at),
@@ -343,7 +344,9 @@ class _Questions:
                 return
             self.asked += len(asking)
             for part, probe in zip(
-                asking, self.by.attributor.ask_kms([p.members.pop() for p in asking]), strict=True
+                asking,
+                self.by.attributor.ask_kms([p.members.pop() for p in asking], keep_damage=True),
+                strict=True,
             ):
                 part.take(probe)
                 self._note_failure(probe.failure)
