@@ -20,7 +20,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution import MEMBERS_TRIED, PAGE, Attributor, Probe
-from crypto_core.database.tokens.attribution_cache import Wrapping, once_a_key
+from crypto_core.database.tokens.attribution_cache import KnownAttribution, Wrapping, once_a_key
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, GroupCount, take_census
 from crypto_core.database.tokens.key_counts import (
@@ -39,7 +39,7 @@ from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStor
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.database.tokens.tables import TokenColumn
-from crypto_core.envelope import ENVELOPE_FORMATS, Format
+from crypto_core.envelope import ENVELOPE_FORMATS, Format, parse
 from crypto_core.errors import (
     DatabaseError,
     EnvelopeError,
@@ -241,6 +241,10 @@ class FreshProver:
                     token.digest for token, count in zip(page, found, strict=True) if count.wrapping is None
                 ]
                 broken |= self._told_before(damaged)
+                # No run can read these, whatever KMS says: the lists and the status know it from here on.
+                malformed = [p for p in map(_malformed, page) if p is not None]
+                self.attributor.answers.remember(malformed)
+                broken.update(one.digest for one in malformed)
         return replace(
             proof,
             counts=merged_counts(counts, proof.taken_at),
@@ -418,6 +422,15 @@ class _Questions:
         if failure is not None and may_pass(failure):
             self.failure = self.failure or failure
             self.silent = self.silent or lasting_silence(failure)
+
+
+def _malformed(token: StoredToken) -> KnownAttribution | None:
+    """What is known of a token that is no envelope of which every field can be read; None for others."""
+    try:
+        parse(token.value.reveal())
+    except EnvelopeError as error:
+        return KnownAttribution(token.digest, None, None, None, error.message)
+    return None
 
 
 def _count_opened(cipher: TokenCipher, key_arn: str, token: StoredToken) -> KeyCount:
