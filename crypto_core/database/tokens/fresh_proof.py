@@ -94,7 +94,7 @@ class FreshProof:
 
     @property
     def doubtful(self) -> int:
-        """Tokens of which it isn't known under which key they are."""
+        """Tokens whose key is not known."""
         return sum(
             c.tokens
             for c in self.counts
@@ -123,7 +123,7 @@ class FreshProof:
         return self._scope(formats, lambda arn: not same_key(arn, key_arn))
 
     def scope_known(self, formats: Iterable[Format] = ENVELOPE_FORMATS) -> TokenScope:
-        """Return the tokens of which a key is known that they are, or may be, under."""
+        """Return the tokens that are, or may be, under a key that is known."""
         return self._scope(formats, lambda _: True)
 
     def _scope(self, formats: Iterable[Format], wanted: Callable[[str], bool]) -> TokenScope:
@@ -175,7 +175,8 @@ class FreshProof:
 class FreshProver:
     """Makes fresh proofs, within a limit of questions each. Blocks on SQL and KMS.
 
-    What KMS answers is remembered for others, and nothing that is remembered is read.
+    What KMS answers is remembered for others. Nothing that is remembered counts in a proof: only of tokens
+    that do not open now it decides whether a plan names them once more.
     """
 
     store: TokenStore
@@ -425,7 +426,7 @@ class _Questions:
 
 
 def _malformed(token: StoredToken) -> KnownAttribution | None:
-    """What is known of a token that is no envelope of which every field can be read; None for others."""
+    """The answer to remember about a token that can't be parsed as an envelope; None for any other."""
     try:
         parse(token.value.reveal())
     except EnvelopeError as error:
