@@ -36,6 +36,7 @@ from sqlalchemy import Text as SqlText
 from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql.expression import TableClause
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import envelope_backup
@@ -301,6 +302,7 @@ class TokenStore:
             )
         written: set[TokenRef] = set()
         locked: dict[str, frozenset[str]] = {}
+        stored: list[tuple[TokenTable, str, dict[str, str]]] = []
         catalogue = self._catalogue()
         with connected(self._engine, write=True) as connection:
             for table_name in sorted({table_name for table_name, _ in by_column}):
@@ -309,11 +311,18 @@ class TokenStore:
             for (table_name, column), all_of_it in sorted(by_column.items()):
                 table = catalogue.table(table_name)
                 group = [r for r in all_of_it if r.old.ref.row_id in locked[table_name]]
+                if not group:
+                    continue
                 swap = _swap_members if column in table.documents else _swap
-                matched = swap(connection, table, column, group) if group else set()
+                matched, values = swap(connection, table, column, group)
+                stored.append((table, column, values))
                 swapped = [r for r in group if r.old.ref.identity in matched]
                 written.update(r.old.ref for r in swapped)
                 _back_up(connection, run_id, verb, swapped)
+            # What triggers make of it afterwards counts too, also those that wait for the transaction's end.
+            connection.execute(_NOTHING_LATER)
+            for table, column, values in stored:
+                _must_be_stored(connection, table, column, values)
             if within is not None:
                 within(connection, frozenset(written))
         return frozenset(written)
@@ -405,17 +414,17 @@ def _lock(connection: Connection, table: TokenTable, ids: Sequence[str], *, wait
 
 def _swap(
     connection: Connection, table: TokenTable, column: str, replacements: Sequence[Replacement]
-) -> set[str]:
-    """Swap single values by their digests; returns the ids that matched."""
-    return _exchange(
-        connection, table, column, {r.old.ref.row_id: (r.old.digest, r.stored) for r in replacements}
-    )
+) -> tuple[set[str], dict[str, str]]:
+    """Swap single values by their digests; returns the ids that matched, and the new values by row id."""
+    values = {r.old.ref.row_id: (r.old.digest, r.stored) for r in replacements}
+    written = _exchange(connection, table, column, values)
+    return set(written), written
 
 
 def _swap_members(
     connection: Connection, table: TokenTable, column: str, replacements: Sequence[Replacement]
-) -> set[str]:
-    """Swap members of documents, whose rows are locked; returns the identities of those that matched.
+) -> tuple[set[str], dict[str, str]]:
+    """Swap members of documents, whose rows are locked; returns as `_swap`, by identities.
 
     All of a row's are swapped at once. Every other byte of a document stays as it was, and a member that
     occurs twice is left as it is.
@@ -437,7 +446,7 @@ def _swap_members(
         if swapped:
             exchanges[row_id], matched[row_id] = (hashlib.sha256(bytes(content)).digest(), after), swapped
     written = _exchange(connection, table, column, exchanges)
-    return set[str]().union(*(matched[row_id] for row_id in written))
+    return set[str]().union(*(matched[row_id] for row_id in written)), written
 
 
 def _by_row(replacements: Sequence[Replacement]) -> dict[str, list[Replacement]]:
@@ -449,42 +458,62 @@ def _by_row(replacements: Sequence[Replacement]) -> dict[str, list[Replacement]]
 
 def _exchange(
     connection: Connection, table: TokenTable, column: str, new_values: Mapping[str, tuple[bytes, str]]
-) -> set[str]:
-    """One UPDATE … FROM unnest(…) WHERE id = … AND digest of the column = … ; returns the ids that matched.
+) -> dict[str, str]:
+    """One UPDATE … FROM unnest(…) WHERE id = … AND digest of the column = … ; returns those that matched.
 
-    `new_values` are the digest of what is there and what takes its place, by row id. Raises
-    ChangedByDatabaseError where another value is stored then than was given.
+    `new_values` are the digest of what is there and what takes its place, by row id.
     """
     if not new_values:
-        return set()
-    names = dict.fromkeys([table.id_column, column])
-    source = sql_table(table.name, *(sql_column(name) for name in names))
-    stored = source.c[column]
+        return {}
     columns: dict[str, tuple[list[Any], Any]] = {
         "id": (list(new_values), SqlText),
         "digest": ([before for before, _ in new_values.values()], LargeBinary),
         "value": ([after for _, after in new_values.values()], SqlText),
     }
     new = unnested("new", columns)
-    value: Any = new.c.value
-    kept: Any
-    given: Any
-    if column in table.documents:
-        value = document_value(table, column, new.c.value)
-        kept, given = (func.sha256(document_bytes(table, column, one)) for one in (stored, value))
-    else:
-        kept, given = digest_of(stored), digest_of(value)
-    of_new = and_(id_in(table, source, list(new_values)), id_text(table, source) == new.c.id)
-    exchange = update(source).values({column: value}).where(of_new, kept == new.c.digest)
-    written = {str(row_id) for row_id in connection.scalars(exchange.returning(new.c.id))}
-    # What a trigger makes of it afterwards, or is deferred to the transaction's end to make, counts too.
-    connection.execute(_NOTHING_LATER)
-    as_given = set(
-        connection.scalars(select(new.c.id).select_from(source.join(new, of_new)).where(kept == given))
+    source = _written_column(table, column)
+    value = document_value(table, column, new.c.value) if column in table.documents else new.c.value
+    statement = (
+        update(source)
+        .values({column: value})
+        .where(
+            id_in(table, source, list(new_values)),
+            id_text(table, source) == new.c.id,
+            _stored_digest(table, column, source.c[column]) == new.c.digest,
+        )
+        .returning(new.c.id)
     )
-    if changed := sorted(written - as_given):
+    return {str(row_id): new_values[str(row_id)][1] for row_id in connection.scalars(statement)}
+
+
+def _must_be_stored(
+    connection: Connection, table: TokenTable, column: str, values: Mapping[str, str]
+) -> None:
+    """Raise ChangedByDatabaseError unless these values are stored, by row id."""
+    if not values:
+        return
+    new = unnested("new", {"id": (list(values), SqlText), "value": (list(values.values()), SqlText)})
+    source = _written_column(table, column)
+    value = document_value(table, column, new.c.value) if column in table.documents else new.c.value
+    there = select(new.c.id).where(
+        id_in(table, source, list(values)),
+        id_text(table, source) == new.c.id,
+        _stored_digest(table, column, source.c[column]) == _stored_digest(table, column, value),
+    )
+    if changed := sorted(set(values) - set(connection.scalars(there))):
         raise _changed(connection, TokenColumn(table.name, column), changed)
-    return written
+
+
+def _written_column(table: TokenTable, column: str) -> TableClause:
+    names = dict.fromkeys([table.id_column, column])
+    return sql_table(table.name, *(sql_column(name) for name in names))
+
+
+def _stored_digest(table: TokenTable, column: str, stored: Any) -> Any:
+    """What tells a whole value from others: of a secrets column the document's SHA-256."""
+    if column in table.documents:
+        return func.sha256(document_bytes(table, column, stored))
+    return digest_of(stored)
 
 
 _NOTHING_LATER = text("SET CONSTRAINTS ALL IMMEDIATE")

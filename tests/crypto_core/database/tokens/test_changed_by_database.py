@@ -69,6 +69,20 @@ def test_a_trigger_that_changes_what_is_written_is_named(
         assert connection.scalar(text("SELECT count(*) FROM keydeck.envelope_backup")) == 0
 
 
+def test_a_trigger_of_another_column_that_changes_what_was_written_before_is_named(
+    services: Container, superuser: Engine, world: World
+) -> None:
+    """The access token is written first; it is shortened when the refresh token of its row is written."""
+    refresh = next(r for r in world.tokens if (r.table, r.column) == ("gh_connection", "refresh_token"))
+    refs = [refresh, TokenRef(refresh.table, "access_token", refresh.row_id)]
+    trigger(superuser, SHORTEN, "CREATE TRIGGER t BEFORE UPDATE OF refresh_token ON gh_connection")
+    before = services.store.read_many(refs)
+    new = [Replacement(token, encrypt_token("gho_new"), None) for token in before]
+    with pytest.raises(ChangedByDatabaseError, match=r"gh_connection\.access_token.*Nothing was written"):
+        services.store.write_tokens(uuid4(), "reencrypt", new)
+    assert [t.digest for t in services.store.read_many(refs)] == [t.digest for t in before]
+
+
 def test_a_trigger_that_leaves_the_value_alone_is_no_matter(
     services: Container, superuser: Engine, world: World
 ) -> None:
