@@ -72,10 +72,21 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return f"Using --hypothesis-seed={config.option.hypothesis_seed}" if lanes.is_deep(config) else None
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import for the deep lane alone no module that has nothing of it."""
+    is_module = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    return (
+        True
+        if is_module and lanes.is_only_deep(config) and not lanes.can_have_deep(collection_path)
+        else None
+    )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Part cases between the lanes; properties are tried in both."""
     lanes.mark_cases(items)
+    lanes.check_modules(items)
     if lanes.is_deep(config):
         lanes.mark_properties(items)
 

@@ -45,6 +45,18 @@ def is_deep(config: pytest.Config) -> bool:
     return not expression or Expression.compile(expression).evaluate(lambda name, /, **_: name == "deep")
 
 
+def is_only_deep(config: pytest.Config) -> bool:
+    """True where no test is run that isn't marked `deep`."""
+    expression = config.option.markexpr
+    return bool(expression) and not Expression.compile(expression).evaluate(lambda _, /, **__: False)
+
+
+def can_have_deep(module: Path) -> bool:
+    """False for a module that names nothing of what makes a test deep: the deep lane need not import it."""
+    text = module.read_text(encoding="utf-8")
+    return any(word in text for word in ("deep", "quick(", "hypothesis"))
+
+
 def mark_cases(items: Sequence[pytest.Item]) -> None:
     """Leave the default lane as many cases of a test as its mark `quick` says, evenly spread."""
     cases: dict[tuple[Path, str, int], list[Any]] = defaultdict(list)
@@ -79,3 +91,10 @@ def mark_properties(items: list[pytest.Item]) -> None:
     for item in items:
         if is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("deep")
+
+
+def check_modules(items: Sequence[pytest.Item]) -> None:
+    """Raise AssertionError for a deep test in a module that the deep lane would leave out."""
+    for path in {item.path for item in items if item.get_closest_marker("deep")}:
+        if not can_have_deep(path):
+            raise AssertionError(f"{path} has deep tests, and no word of it in the module itself")

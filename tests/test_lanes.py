@@ -23,6 +23,31 @@ def test_a_lane_is_deep_if_it_runs_what_is_marked_so(expression: str, deep: bool
     assert lanes.is_deep(cast(pytest.Config, config)) is deep
 
 
+@pytest.mark.parametrize(
+    ("expression", "only"),
+    [
+        ("not deep", False),
+        ("deep", True),
+        ("", False),
+        ("deep or not deep", False),
+        ("deep and not long", True),
+    ],
+)
+def test_only_deep_tests_are_run_if_no_other_would_be(expression: str, only: bool) -> None:
+    config: Any = SimpleNamespace(option=SimpleNamespace(markexpr=expression))
+    assert lanes.is_only_deep(cast(pytest.Config, config)) is only
+
+
+def test_a_deep_test_is_never_in_a_module_that_the_deep_lane_leaves_out(tmp_path: Path) -> None:
+    module = tmp_path / "test_it.py"
+    module.write_text("from elsewhere import SLOW\n\n\n@SLOW\ndef test_one(): ...\n")
+    item: Any = SimpleNamespace(path=module, get_closest_marker=lambda name: name == "deep")
+    with pytest.raises(AssertionError, match=r"test_it\.py has deep tests"):
+        lanes.check_modules([item])
+    module.write_text("@pytest.mark.deep\ndef test_one(): ...\n")
+    lanes.check_modules([item])
+
+
 def test_properties_are_tried_alike_in_every_run_of_the_default_lane(pytestconfig: pytest.Config) -> None:
     deep = lanes.is_deep(pytestconfig)
     assert settings.default.derandomize is not deep

@@ -20,7 +20,7 @@ from tests.screens.stage_incidents import approval, key_compromise
 from tests.screens.test_hostile_text import assert_harmless
 
 
-@EACH_TEXT
+@EACH_TEXT  # each alone is deep
 async def test_hostile_text_on_the_page_and_in_its_dialogs_is_harmless(text: str) -> None:
     size = SMALL
     view = key_compromise()
