@@ -1,11 +1,12 @@
 """What goes wrong on purpose: latency, throttling, injected faults, denied principals."""
 
+import base64
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from console.sandbox.endpoint.errors import ServiceError, access_denied, throttled, validation
 from console.sandbox.endpoint.key_access import allows
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 RESET = "reset"
 HANG = "hang"
 HALF = "half"
+WRONG_ANSWERS = ("another bit", "another blob", "another key")
 LOOKUPS_PER_SECOND = 2.0
 
 _STATUS = {
@@ -66,6 +68,8 @@ class FaultRule:
 
     fault: Fault
     remaining: int | None
+    blob: str = ""
+    """The ciphertext that others get as well."""
 
     def strikes(self, operation: str, region: str) -> bool:
         """Decide for one call, counting it when it fails."""
@@ -79,6 +83,20 @@ class FaultRule:
         if self.remaining is not None:
             self.remaining -= 1
         return True
+
+    def answer(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return KMS's answer, wrong in the way of this rule as far as it has what is wrong."""
+        match self.fault.error:
+            case "another bit" if "Plaintext" in document:
+                plaintext = bytearray(base64.b64decode(document["Plaintext"]))
+                plaintext[len(plaintext) // 2] ^= 1
+                return document | {"Plaintext": base64.b64encode(plaintext).decode()}
+            case "another blob" if "CiphertextBlob" in document:
+                self.blob = self.blob or document["CiphertextBlob"]
+                return document | {"CiphertextBlob": self.blob}
+            case "another key" if "KeyId" in document:
+                return document | {"KeyId": self.fault.message}
+        return document
 
     def as_error(self) -> ServiceError:
         """Return the AWS error this rule answers with."""

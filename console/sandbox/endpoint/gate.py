@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from console.sandbox.endpoint.control_plane import ControlPlane
 from console.sandbox.endpoint.delivery import Delivery
 from console.sandbox.endpoint.errors import ServiceError, expired
-from console.sandbox.endpoint.faults import HALF, HANG, RESET, Faults
+from console.sandbox.endpoint.faults import HALF, HANG, RESET, WRONG_ANSWERS, FaultRule, Faults
 from console.sandbox.endpoint.keys import KeyStore, LastUse
 from console.sandbox.endpoint.lookup import lookup_events
 from console.sandbox.endpoint.moto_operations import MotoOperations
@@ -103,9 +103,8 @@ class EndpointGate:
             self._admit(call, record)
             if self.faults.latency:
                 await asyncio.sleep(self.faults.latency)
-            if self.faults.rules:
-                await self._misbehave(record.name, record.region)
-            answer = await self._dispatch(call, record)
+            rule = await self._misbehave(record) if self.faults.rules else None
+            answer = await self._dispatch(call, record, rule)
         except ServiceError as error:
             refuse(record, error.code, error.message)
             request_id = as_uuid(record.request_id)
@@ -167,10 +166,11 @@ class EndpointGate:
             raise expired()
         record.name = name
 
-    async def _misbehave(self, operation: str, region: str) -> None:
-        rule = self.faults.struck(operation, region)
-        if rule is None:
-            return
+    async def _misbehave(self, record: Record) -> FaultRule | None:
+        """Fail as a fault says that hits this call; return the one by which KMS is to answer wrongly."""
+        rule = self.faults.struck(record.name, record.region)
+        if rule is None or rule.fault.error in WRONG_ANSWERS:
+            return rule
         error = rule.fault.error
         if error == HANG:
             # Hangs until the client gives up, or control clears the rule.
@@ -182,7 +182,7 @@ class EndpointGate:
             raise HalfAnswerError
         raise rule.as_error()
 
-    async def _dispatch(self, call: Call, record: Record) -> HttpAnswer:
+    async def _dispatch(self, call: Call, record: Record, wrong: FaultRule | None) -> HttpAnswer:
         if call.service == "kms":
             operation = self._crypto.get(record.name)
             if operation is None:
@@ -190,7 +190,7 @@ class EndpointGate:
             self.faults.check_crypto_rate()
             done = operation(_document(call.request.body), record)
             self.note_use(record)
-            return _json(done)
+            return _json(done if wrong is None else wrong.answer(done))
         if record.source == CLOUDTRAIL:
             return await self._cloudtrail(call, record)
         if record.source == STS and record.name == "GetCallerIdentity":

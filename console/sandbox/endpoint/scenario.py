@@ -18,12 +18,14 @@ class MadeDataKey:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Makes calls fail.
+    """Makes calls fail, or answers them wrongly.
 
     `operation` is a glob over names such as `Decrypt`; `error` an AWS exception's name (such as
     `KMSInternalException`, `KeyUnavailableException`), `reset` (the connection is reset), `half` (an answer
-    that breaks off) or `hang` (none). `fraction` (0 to 1) of the calls fail, and at most `count` of them
-    (None: no limit). `region` is a glob over the Regions whose calls fail.
+    that breaks off) or `hang` (none). Wrong answers are `another bit` (one bit of the plaintext is turned
+    over), `another blob` (the ciphertext is that of the first call struck) and `another key` (`message` is
+    the ARN that it names). `fraction` (0 to 1) of the calls fail, and at most `count` of them (None: no
+    limit). `region` is a glob over the Regions whose calls fail.
     """
 
     operation: str

@@ -297,3 +297,26 @@ def test_an_access_key_of_an_iam_user_is_that_user(client: Callable[..., Any]) -
 def test_a_fault_that_makes_no_sense_is_refused(endpoint: EndpointProcess, fault: Fault) -> None:
     with pytest.raises(EndpointControlError, match="fault"):
         endpoint.control.add_fault(fault)
+
+
+def test_a_wrong_answer_is_whole_but_for_what_is_wrong(kms: Any, key: Any, endpoint: EndpointProcess) -> None:
+    request = {"KeyId": key["Arn"], "KeySpec": "AES_256"}
+    endpoint.control.add_fault(Fault("GenerateDataKey", "another bit", count=1))
+    issued = kms.generate_data_key(**request)
+    opened = kms.decrypt(CiphertextBlob=issued["CiphertextBlob"])
+    differing = [a ^ b for a, b in zip(issued["Plaintext"], opened["Plaintext"], strict=True)]
+    assert sorted(differing) == [*[0] * 31, 1]
+
+    endpoint.control.add_fault(Fault("GenerateDataKey", "another blob"))
+    first, second = (kms.generate_data_key(**request) for _ in range(2))
+    assert kms.decrypt(CiphertextBlob=first["CiphertextBlob"])["Plaintext"] == first["Plaintext"]
+    assert second["CiphertextBlob"] == first["CiphertextBlob"]
+    assert second["Plaintext"] != first["Plaintext"]
+
+    other = f"{key['Arn'].rpartition('/')[0]}/another"
+    endpoint.control.add_fault(Fault("Decrypt", "another key", message=other))
+    named = kms.decrypt(CiphertextBlob=first["CiphertextBlob"])
+    assert (named["KeyId"], named["Plaintext"]) == (other, first["Plaintext"])
+    assert kms.describe_key(KeyId=key["Arn"])["KeyMetadata"]["Arn"] == key["Arn"]
+    endpoint.control.clear()
+    assert kms.decrypt(CiphertextBlob=first["CiphertextBlob"])["KeyId"] == key["Arn"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from threading import Event, Timer
-from typing import Any
+from threading import Timer
 
 import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
+from console.sandbox.endpoint import Fault
+from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens import chunks
@@ -76,28 +77,20 @@ def test_forged_answers_leave_nothing_under_the_key(
     assert left_under_old(services, world) == 0
 
 
+@pytest.mark.deep
 def test_a_kms_that_names_another_key_for_a_while_leaves_nothing_under_the_old_one(
-    services: Container, world: World, monkeypatch: pytest.MonkeyPatch
+    services: Container, sandbox: Sandbox, world: World
 ) -> None:
-    call, errs = services.kms.call, Event()
-
-    def answer(name: str, **parameters: Any) -> Any:
-        answered = call(name, **parameters)
-        return (
-            answered | {"KeyId": world.current_key.arn} if name == "Decrypt" and errs.is_set() else answered
-        )
-
     jobs = jobs_of(services, settle_seconds=1.5)
     under = len(world.sealed_under(world.old_key))
     number = jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn)
-    monkeypatch.setattr(services.kms, "call", answer)
     # Twelve tokens before the end it begins to err, and stops before the second of the two last proofs.
     ends: list[Timer] = []
 
     def before() -> None:
         if not ends and len(jobs.work.sealed) == under - 12:
-            errs.set()
-            ends.append(Timer(0.8, errs.clear))
+            sandbox.control.add_fault(Fault("Decrypt", "another key", message=world.current_key.arn))
+            ends.append(Timer(0.8, sandbox.control.clear))
             ends[0].start()
 
     jobs.work.before = before
