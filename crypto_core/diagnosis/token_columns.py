@@ -43,6 +43,11 @@ def token_columns(
     for table in catalogue.tables:
         yield Topic(area, f"{table.name}.{table.id_column}").ok("Names one row.")
     yield from _ambiguous(engine, catalogue, area)
+    for unsupported in catalogue.unsupported:
+        yield Topic(area, str(unsupported.column)).failed(
+            f"Its type is {unsupported.type}, in which no tokens are read.",
+            "Name the column that holds them: text, varchar, char, bytea, json or jsonb.",
+        )
     absent = [t.name for t in tables if t.name not in _present(catalogue)]
     if absent:
         yield Topic(area, "not in this database").skipped(", ".join(absent))
@@ -109,5 +114,5 @@ def _ambiguous(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Chec
 
 
 def _present(catalogue: Catalogue) -> set[str]:
-    hidden = {u.column.table for u in catalogue.unreadable} | {u.column.table for u in catalogue.unidentified}
+    hidden = {u.column.table for u in (*catalogue.unreadable, *catalogue.unusable)}
     return {t.name for t in catalogue.tables} | hidden

@@ -2,9 +2,9 @@
 
 A single value has to be an envelope as `crypto_core.envelope.parse` reads it: its mark, by which the census
 tells formats too, strict base64 without and within, the number of its fields, a nonce of 12 bytes. Not looked
-at are the lengths of the other fields, and whether it opens. Of a JSON document every string at the top level
-has to be one on the outside; an object or a list within it is refused, as it counts as no envelope. NULL, ""
-and a document that is null are no token and pass.
+at are the lengths of the other fields, and whether it opens. A single value of a JSON type has to be a string
+that is one. Of a JSON document every string at the top level has to be one on the outside; an object or list
+within is refused, as it counts as no envelope. NULL, "" and JSON's null are no token and pass.
 
 Every function used is immutable (PostgreSQL documentation, "Function Volatility Categories"): bytes become
 text by `encode(…, 'escape')`, for `convert_from` is not. All is compared by COLLATE "C", so that a column's
@@ -45,18 +45,22 @@ _NO_TEXT = "null|true|false|-?[0-9][0-9.eE+-]*"
 def check_expression(column: str, type_: str, least: Format, *, document: bool = False) -> str:
     """Return the condition that a value of a column has to meet; `column` is quoted already.
 
-    `least` is the oldest envelope format that passes; `document` says that the column holds JSON documents,
-    which one of a JSON type always does. Raises ValueError for another type.
+    `least` is the oldest envelope format that passes; `document` says that the column holds JSON documents.
+    Raises ValueError for another type.
     """
     if type_ not in TYPES:
         raise ValueError(f"no check for type {type_}")
     formats = ENVELOPE_FORMATS[ENVELOPE_FORMATS.index(least) :]
     escaped = f"encode({column}, 'escape')"
     text = escaped if type_ == "bytea" else f"{column}::text"
-    if not document and type_ not in JSON_TYPES:
+    if not document:
+        null = f" WHEN {_plainly(text)} = 'null' THEN true" if type_ in JSON_TYPES else ""
+        if type_ in JSON_TYPES:
+            # Without its quotes: an envelope has none, and nothing that is escaped.
+            text = f"btrim({text}, '\"')"
         value = _plainly(text)
         return (
-            f"{_no_token(column, value)}"
+            f"{_no_token(column, value)}{null}"
             f" WHEN octet_length({text}) < {SHORTEST} THEN false"
             f" WHEN octet_length({text}) > {MAX_STORED_CHARACTERS} THEN false"
             f" WHEN {value} ~ '^{_outside(formats)}$'"

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from crypto_core.database.column_guards.check_expression import (
-    JSON_TYPES,
     TYPES,
     check_expression,
     holds_envelope,
@@ -106,7 +105,7 @@ def run(connection: Connection, statement: str) -> Any:
 
 
 def _guard(catalogue: Catalogue, column: TokenColumn, row: Any) -> ColumnGuard:
-    document = row.type in JSON_TYPES or column.column in catalogue.table(column.table).documents
+    document = column.column in catalogue.table(column.table).documents
     obstacle = _OBSTACLES.get(row.kind, "")
     if not obstacle and row.type not in TYPES:
         obstacle = f"no check is known for type {clean(row.type, 100)}"

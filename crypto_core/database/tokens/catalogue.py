@@ -13,7 +13,7 @@ from crypto_core.database.tokens.hidden_rows import hidden_rows
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenColumn, TokenTable
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.references import RowRef, TokenRef
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText, clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,20 @@ class Unidentified:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A token column of a type in which tokens can't be read."""
+
+    column: TokenColumn
+    type: CleanText
+
+    def __str__(self) -> str:
+        return (
+            f"{self.column} is not offered: its type is {self.type}, and tokens are read from text, varchar, "
+            "char, bytea, json and jsonb."
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
     """The tables as this database has them, narrowed to columns that are there and readable."""
 
@@ -48,18 +62,24 @@ class Catalogue:
     unwritable: Mapping[TokenColumn, str]
     """Columns that can't be written, each with the statement that would allow it."""
     unidentified: tuple[Unidentified, ...] = ()
+    unsupported: tuple[Unsupported, ...] = ()
     hidden: tuple[str, ...] = ()
     """Why rows may be missing in what is read of these tables; see `hidden_rows`."""
 
     @property
     def gaps(self) -> tuple[str, ...]:
         """What can't be seen, one sentence each: columns that can't be used, none at all, hidden rows."""
-        if not self.tables and not self.unreadable and not self.unidentified:
+        if not (self.tables or self.unreadable or self.unusable):
             nothing = "No token table was found in this database, on the role's search path."
             none = f"{nothing} Check DATABASE_URL, or describe the tables in the settings file."
             return tuple(clean(gap, 1_000) for gap in (none, *self.hidden))
         unreadable = (f"{u.column} can't be read. Needed: {u.grant}" for u in self.unreadable)
-        return tuple(clean(gap, 1_000) for gap in (*unreadable, *self.unidentified, *self.hidden))
+        return tuple(clean(gap, 1_000) for gap in (*unreadable, *self.unusable, *self.hidden))
+
+    @property
+    def unusable(self) -> tuple[Unidentified | Unsupported, ...]:
+        """Readable columns that aren't offered, each saying why."""
+        return (*self.unidentified, *self.unsupported)
 
     @property
     def columns(self) -> tuple[TokenColumn, ...]:
@@ -76,9 +96,9 @@ class Catalogue:
                 raise InvalidReferenceError(
                     f"Table {name} can't be read by this database role.", remedy=f"Needed: {unreadable.grant}"
                 )
-        for unidentified in self.unidentified:
-            if unidentified.column.table == name:
-                raise InvalidReferenceError(str(unidentified))
+        for unusable in self.unusable:
+            if unusable.column.table == name:
+                raise InvalidReferenceError(str(unusable))
         names = ", ".join(t.name for t in self.tables) or "none"
         raise InvalidReferenceError(
             f"There is no token table {name!r}.", remedy=f"Token tables here: {names}."
@@ -139,6 +159,7 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
     unreadable: list[Unreadable] = []
     unwritable: dict[TokenColumn, str] = {}
     unidentified: list[Unidentified] = []
+    unsupported: list[Unsupported] = []
     declared = {t.name: t for t in tables}.values()
     with connected(engine) as connection:
         hidden = hidden_rows(connection, declared)
@@ -158,6 +179,10 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                     unreadable.append(Unreadable(TokenColumn(table.name, column), grant))
                 if not found[column].may_write:
                     unwritable[TokenColumn(table.name, column)] = f"GRANT UPDATE ({quoted}) {to}"
+            for column in [c for c in may if not found[c].holds_tokens]:
+                named = clean(found[column].type_text, 100)
+                unsupported.append(Unsupported(TokenColumn(table.name, column), named))
+                may.remove(column)
             if may and not found[table.id_column].identifies:
                 unidentified += [Unidentified(TokenColumn(table.name, c), table.id_column) for c in may]
             elif may:
@@ -170,12 +195,17 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                         shown=shown,
                         organisation=table.organisation if table.organisation in shown else None,
                         created=dated[0] if dated else None,
-                        types=frozenset((c, found[c].type_name) for c in (table.id_column, *may, *shown)),
+                        types=frozenset(
+                            [(c, found[c].type_name) for c in (table.id_column, *shown)]
+                            + [(c, found[c].base_name) for c in may]
+                        ),
                         tests_json=tests_json,
                         required=frozenset(c for c in shown if found[c].required),
                     )
                 )
-    return Catalogue(tuple(readable), tuple(unreadable), unwritable, tuple(unidentified), hidden)
+    return Catalogue(
+        tuple(readable), tuple(unreadable), unwritable, tuple(unidentified), tuple(unsupported), hidden
+    )
 
 
 JSON_TESTS = 160_000
@@ -186,7 +216,9 @@ _COLUMNS = text(
     SELECT a.attname,
            quote_ident(a.attname) AS quoted,
            format('ON %I TO %I', CAST(:table AS text), current_user) AS to_role,
-           (SELECT t.typname FROM pg_type t WHERE t.oid = a.atttypid) AS type_name,
+           t.typname AS type_name, format_type(t.oid, NULL) AS type_text, base.typname AS base_name,
+           base.typcategory = 'S' OR base.oid IN ('bytea'::regtype, 'json'::regtype, 'jsonb'::regtype)
+               AS holds_tokens,
            a.attnotnull AS required,
            a.attnotnull AND EXISTS (
                SELECT FROM pg_index i
@@ -199,7 +231,11 @@ _COLUMNS = text(
                AND NOT (row_security_active(a.attrelid) AND current_setting('row_security') = 'off')
                AS may_read,
            has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_write
-    FROM pg_attribute a
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid, LATERAL (
+        WITH RECURSIVE made AS (
+            SELECT t.oid AS type
+            UNION ALL SELECT d.typbasetype FROM made JOIN pg_type d ON d.oid = made.type AND d.typtype = 'd')
+        SELECT b.* FROM made JOIN pg_type b ON b.oid = made.type AND b.typtype <> 'd') AS base
     WHERE a.attrelid = to_regclass(quote_ident(:table)) AND a.attnum > 0 AND NOT a.attisdropped
     """
 )

@@ -35,7 +35,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import TableClause
 from sqlalchemy.types import NullType
 
-from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.database.tokens.tables import READ_DIRECTLY, TokenTable
 from crypto_core.envelope import (
     ENVELOPE_FORMATS,
     MAX_KEY_ARN_BYTES,
@@ -66,6 +66,11 @@ def table_of(table: TokenTable) -> TableClause:
     """Return the table with its id, token and shown columns, for use in SQL expressions."""
     names = dict.fromkeys([table.id_column, *table.token_columns, *table.shown])
     return sql_table(table.name, *(sql_column(n) for n in names))
+
+
+def text_of(table: TokenTable, column: str, value: Text_) -> Text_:
+    """The value of a text column as text. Of char(n) PostgreSQL leaves the padding out."""
+    return value if table.type_of(column) in READ_DIRECTLY else cast(value, SqlText)
 
 
 def apart(statement: Select[Any]) -> Subquery:

@@ -121,7 +121,7 @@ class ColumnPlace(TokenSource):
 
     def whole(self) -> ColumnPlace:
         """The same column, as it is read all through."""
-        if not self.has_members:
+        if self.is_text:
             return self
         return self.among(token_source(self.table, self.column, whole=True).source)
 
@@ -132,7 +132,7 @@ def places_of(tables: Iterable[TokenTable]) -> tuple[ColumnPlace, ...]:
     sources = {table.name: table_of(table) for table in tables}
     columns = ((table, column) for table in tables for column in table.token_columns)
     return tuple(
-        ColumnPlace(t, c, token_source(t, c).source if c in t.documents else sources[t.name], n)
+        ColumnPlace(t, c, sources[t.name] if t.is_text(c) else token_source(t, c).source, n)
         for n, (t, c) in enumerate(columns)
     )
 

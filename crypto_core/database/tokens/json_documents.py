@@ -1,4 +1,7 @@
-"""Finds a member of a JSON object in its text, so that its value is replaced and every other byte stays."""
+"""Finds a token in the whole value that is stored, so that it is replaced and every other byte stays.
+
+It reads a value as `token_source` does in SQL.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ from dataclasses import dataclass
 
 _DECODER = json.JSONDecoder()
 _SPACES = " \t\n\r"
+IN_HEX = r"\x"
+"""What stands before the hex digits of bytes that are no text: no token begins with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundMember:
-    """A member's value: `value` as it is counted and opened, and where its JSON stands in the document."""
+    """A token: `value` as it is counted and opened, and where it stands in the whole value."""
 
     value: str
     begins: int
@@ -20,9 +25,28 @@ class FoundMember:
     is_json: bool = True
 
     def replaced(self, document: str, value: str) -> str:
-        """Return the document with this text as the member's value."""
+        """Return the whole value with this text as the token."""
         written = json.dumps(value) if self.is_json else value
         return document[: self.begins] + written + document[self.ends :]
+
+
+def text_of_bytes(content: bytes) -> str:
+    """Return a whole value as text; in hex if its bytes are none that PostgreSQL has as text."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = "\x00"
+    return f"{IN_HEX}{content.hex()}" if "\x00" in text else text
+
+
+def find_string(text: str) -> FoundMember:
+    """Return the token that a JSON value is: the string, of any other JSON its text."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    readable = isinstance(value, str) and not any(c == "\x00" or "\ud800" <= c <= "\udfff" for c in value)
+    return FoundMember(value if readable else text, 0, len(text))
 
 
 def find_member(document: str, name: str) -> FoundMember | None:

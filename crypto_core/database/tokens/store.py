@@ -54,16 +54,22 @@ from crypto_core.database.tokens.expressions import (
     is_envelope,
     mark_of,
     table_of,
+    text_of,
     unnested,
 )
-from crypto_core.database.tokens.json_documents import find_member
+from crypto_core.database.tokens.json_documents import (
+    FoundMember,
+    find_member,
+    find_string,
+    text_of_bytes,
+)
 from crypto_core.database.tokens.key_expressions import in_groups
 from crypto_core.database.tokens.tables import Picked, TokenColumn, TokenTable
 from crypto_core.database.tokens.token_source import (
     TokenSource,
-    document_bytes,
-    document_value,
     token_source,
+    whole_bytes,
+    whole_value,
 )
 from crypto_core.database.tokens.write_obstacles import write_obstacles
 from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify
@@ -313,7 +319,7 @@ class TokenStore:
                 group = [r for r in all_of_it if r.old.ref.row_id in locked[table_name]]
                 if not group:
                     continue
-                swap = _swap_members if column in table.documents else _swap
+                swap = _swap if table.is_text(column) else _swap_within
                 matched, values = swap(connection, table, column, group)
                 stored.append((table, column, values))
                 swapped = [r for r in group if r.old.ref.identity in matched]
@@ -384,7 +390,7 @@ def digest(stored: str) -> bytes:
 
     An envelope's mark, then SHA-256 of the value: a join by the mark hashes few values, not a million.
     """
-    encoded = stored.encode()
+    encoded = stored.encode("utf-8", "surrogatepass")
     enveloped = stored.startswith(tuple(STORED_PREFIXES[f] for f in ENVELOPE_FORMATS))
     mark = encoded[MARK_BEGINS : MARK_BEGINS + MARK_BYTES] if enveloped else b""
     return mark + hashlib.sha256(encoded).digest()
@@ -421,32 +427,38 @@ def _swap(
     return set(written), written
 
 
-def _swap_members(
+def _swap_within(
     connection: Connection, table: TokenTable, column: str, replacements: Sequence[Replacement]
 ) -> tuple[set[str], dict[str, str]]:
-    """Swap members of documents, whose rows are locked; returns as `_swap`, by identities.
+    """Swap tokens within whole values, whose rows are locked; returns as `_swap`, by identities.
 
     All of a row's are swapped at once. Every other byte of a document stays as it was, and a member that
     occurs twice is left as it is.
     """
     by_row = _by_row(replacements)
     base = sql_table(table.name, sql_column(table.id_column), sql_column(column))
-    read = select(id_text(table, base), document_bytes(table, column, base.c[column]))
+    read = select(id_text(table, base), whole_bytes(table, column, base.c[column]))
     exchanges: dict[str, tuple[bytes, str]] = {}
     matched: dict[str, set[str]] = {}
     for row_id, content in connection.execute(read.where(id_in(table, base, sorted(by_row)))):
-        try:
-            after, swapped = bytes(content or b"").decode(), set[str]()
-        except UnicodeDecodeError:
-            continue
+        after, swapped = text_of_bytes(bytes(content or b"")), set[str]()
         for r in by_row[row_id]:
-            found = find_member(after, r.old.ref.member or "")
+            found = _found(table, column, after, r.old.ref)
             if found is not None and digest(found.value) == r.old.digest:
                 after, swapped = found.replaced(after, r.stored), swapped | {r.old.ref.identity}
         if swapped:
             exchanges[row_id], matched[row_id] = (hashlib.sha256(bytes(content)).digest(), after), swapped
     written = _exchange(connection, table, column, exchanges)
     return set[str]().union(*(matched[row_id] for row_id in written)), written
+
+
+def _found(table: TokenTable, column: str, whole: str, ref: TokenRef) -> FoundMember | None:
+    """Where a token stands in the whole value of its column; None if it isn't there."""
+    if column in table.documents:
+        return find_member(whole, ref.member or "")
+    if table.type_of(column) == "bytea":
+        return FoundMember(whole, 0, len(whole), is_json=False)
+    return find_string(whole)
 
 
 def _by_row(replacements: Sequence[Replacement]) -> dict[str, list[Replacement]]:
@@ -472,10 +484,9 @@ def _exchange(
     }
     new = unnested("new", columns)
     source = _written_column(table, column)
-    value = document_value(table, column, new.c.value) if column in table.documents else new.c.value
     statement = (
         update(source)
-        .values({column: value})
+        .values({column: _new_value(table, column, new.c.value)})
         .where(
             id_in(table, source, list(new_values)),
             id_text(table, source) == new.c.id,
@@ -494,7 +505,7 @@ def _must_be_stored(
         return
     new = unnested("new", {"id": (list(values), SqlText), "value": (list(values.values()), SqlText)})
     source = _written_column(table, column)
-    value = document_value(table, column, new.c.value) if column in table.documents else new.c.value
+    value = _new_value(table, column, new.c.value)
     there = select(new.c.id).where(
         id_in(table, source, list(values)),
         id_text(table, source) == new.c.id,
@@ -509,11 +520,15 @@ def _written_column(table: TokenTable, column: str) -> TableClause:
     return sql_table(table.name, *(sql_column(name) for name in names))
 
 
+def _new_value(table: TokenTable, column: str, text: Any) -> Any:
+    return text if table.is_text(column) else whole_value(table, column, text)
+
+
 def _stored_digest(table: TokenTable, column: str, stored: Any) -> Any:
-    """What tells a whole value from others: of a secrets column the document's SHA-256."""
-    if column in table.documents:
-        return func.sha256(document_bytes(table, column, stored))
-    return digest_of(stored)
+    """What tells a whole value from others: where it is no text, or has several tokens, its SHA-256."""
+    if table.is_text(column):
+        return digest_of(text_of(table, column, stored))
+    return func.sha256(whole_bytes(table, column, stored))
 
 
 _NOTHING_LATER = text("SET CONSTRAINTS ALL IMMEDIATE")

@@ -7,15 +7,21 @@ from typing import Any, Literal
 
 from crypto_core.references import TokenRef, token_ref
 
+READ_DIRECTLY = ("", "text", "varchar")
+"""Types in which a stored value is its own text; "" stands for one that isn't known."""
+CONVERTED = ("bytea", "json", "jsonb")
+"""Types in which a stored value has to be read first, row by row."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenTable:
     """One table with tokens. `shown` are the columns that help an operator to recognise a row.
 
     `organisation` and `created` are those among them that say whose the row is and when it was made. The
-    database says the rest: `types` are the columns' types in PostgreSQL, `required` those never NULL, and
-    `tests_json` whether it can test a text for JSON. `documents` are those token columns that are secrets
-    columns: each value is a JSON object of several tokens.
+    database says the rest: `types` are the columns' types in PostgreSQL (of a token column in a domain, what
+    the domain is made of), `required` those never NULL, and `tests_json` whether it can test a text for JSON.
+    `documents` are those token columns that are secrets columns: each value is a JSON object of several
+    tokens. In any other token column each value is one token, whatever its type.
     """
 
     name: str
@@ -39,6 +45,10 @@ class TokenTable:
     def type_of(self, column: str) -> str:
         """A column's type in PostgreSQL; "" where it isn't known."""
         return dict(self.types).get(column, "")
+
+    def is_text(self, column: str) -> bool:
+        """True for a token column of a text type, whose every value is one token."""
+        return column not in self.documents and self.type_of(column) not in CONVERTED
 
     def ref(self, column: str, identity: str) -> TokenRef:
         """The reference of the token of a column whose `TokenRef.identity` this is."""

@@ -2,12 +2,14 @@
 
 A document is a JSON object of texts, in a column of text, bytea, json or jsonb. What is none counts as one
 token whose member has no name, so that nothing in the column is overlooked; nested objects and lists count as
-one token each. No value, whatever its bytes, can fail the statement: it is tested before it is read.
+one token each. In any other column a value is one token: in bytea its UTF-8 text, in JSON the string that it
+is; other JSON counts as it is written, and bytes that are no text in hex, which nothing recognises. No value,
+whatever its bytes, can fail the statement: it is tested before it is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +34,8 @@ from sqlalchemy import table as sql_table
 from sqlalchemy.types import NullType
 
 from crypto_core.database.dialect import ARRAY, JSONB
-from crypto_core.database.tokens.expressions import apart, id_in, table_of
+from crypto_core.database.tokens.expressions import apart, id_in, table_of, text_of
+from crypto_core.database.tokens.json_documents import IN_HEX
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.references import TokenRef, token_ref
 
@@ -52,6 +55,7 @@ _PAIR = rf"{_TEXT}\s*:\s*({_TEXT}|true|false|null|-?[0-9]+(\.[0-9]+)?([eE][-+]?[
 _FLAT = rf"^\s*\{{\s*({_PAIR}(\s*,\s*{_PAIR})*)?\s*\}}\s*$"
 """A JSON object without another in it, for servers that can't test for JSON: PostgreSQL 15 and older."""
 _NOTHING: Any = literal_column("'0'")
+_ITSELF: Any = literal_column("'{}'::text[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +83,14 @@ class TokenSource:
 
     @property
     def stored(self) -> Any:
-        """The stored value; NULL is no token."""
-        return self.source.c[self.column]
+        """The stored value as text; NULL is no token."""
+        value = self.source.c[self.column]
+        return text_of(self.table, self.column, value) if self.is_text else value
+
+    @property
+    def is_text(self) -> bool:
+        """True if the column is read as it stands, from its table."""
+        return self.table.is_text(self.column)
 
     @property
     def row_id(self) -> Any:
@@ -153,21 +163,22 @@ def token_source(
 
     `whole` is for a statement that reads all of it, and is fast for that alone.
     """
-    if column not in table.documents:
+    if table.is_text(column):
         source: Any = table_of(table)
         return TokenSource(table, column, source if sampled is None else _sample(source, sampled))
-    return TokenSource(table, column, _members(table, column, sampled, whole=whole))
+    read = _members if column in table.documents else _values
+    return TokenSource(table, column, read(table, column, sampled, whole=whole))
 
 
-def document_bytes(table: TokenTable, column: str, stored: Any) -> Any:
-    """A document of a secrets column as bytes."""
+def whole_bytes(table: TokenTable, column: str, stored: Any) -> Any:
+    """The whole value of a column as bytes."""
     if table.type_of(column) == "bytea":
         return stored
     return func.convert_to(cast(stored, SqlText), literal_column("'UTF8'"))
 
 
-def document_value(table: TokenTable, column: str, text: Any) -> Any:
-    """The text of a document in the column's own type."""
+def whole_value(table: TokenTable, column: str, text: Any) -> Any:
+    """The text of a whole value in the column's own type."""
     type_name = table.type_of(column)
     if type_name == "bytea":
         return func.convert_to(text, literal_column("'UTF8'"))
@@ -183,20 +194,38 @@ def _sample(source: Any, percent: float) -> Any:
     return tablesample(source, func.system(percent))
 
 
+def _values(table: TokenTable, column: str, sampled: float | None, *, whole: bool) -> Any:
+    """The rows of a column in a type that is none of text: what is shown of a row, and its value."""
+    names, base = _base(table, column, sampled)
+    text, rows = (_read_through if whole else _read_singly)(table, column, base)
+    value = text if table.type_of(column) == "bytea" else _string(text)
+    if not whole:
+        once = _once_a_row(value, rows)
+        value, rows = once.c.value, rows.join(once, true())
+    shown = (rows.c[n] if whole else base.c[n] for n in names)
+    statement = select(*shown, cast(value, SqlText).label(column)).select_from(rows)
+    return apart(statement) if whole else statement.subquery()
+
+
+def _string(text: Any) -> Any:
+    """The string that a JSON value is; of any other JSON its text, and of null none."""
+    value = cast(text, JSON)
+    told: Any = value.op("#>>")(_ITSELF)
+    is_string = and_(func.json_typeof(value) == "string", _is_readable(text))
+    return case((func.json_typeof(value) == "null", None), (is_string, told), else_=text)
+
+
 def _members(table: TokenTable, column: str, sampled: float | None, *, whole: bool) -> Any:
     """The rows of a secrets column: what is shown of a row, and each member of its document."""
-    names = dict.fromkeys([table.id_column, *table.shown])
-    base: Any = sql_table(table.name, *(sql_column(n) for n in dict.fromkeys([*names, column])))
-    if sampled is not None:
-        base = _sample(base, sampled)
-    written, document, rows = (_read_through if whole else _read_singly)(table, column, base)
+    names, base = _base(table, column, sampled)
+    document, rows = (_read_through if whole else _read_singly)(table, column, base)
     read = case(
         (document == "null", None),
         (_is_object(table, document), cast(document, JSON)),
-        else_=func.json_build_object("", func.coalesce(document, written)),
+        else_=func.json_build_object("", document),
     )
     members = func.json_each(read).table_valued("key", sql_column("value", JSON)).lateral("member")
-    told: Any = members.c.value.op("#>>")(literal_column("'{}'::text[]"))
+    told: Any = members.c.value.op("#>>")(_ITSELF)
     joined = rows.join(members, true())
     if not whole:
         value = _once_a_row(told, members)
@@ -213,19 +242,26 @@ def _members(table: TokenTable, column: str, sampled: float | None, *, whole: bo
     return apart(statement) if whole else statement.subquery()
 
 
-def _read_singly(table: TokenTable, column: str, base: Any) -> tuple[Any, Any, Any]:
-    """The value in characters, the document, and the rows that have both; any row is found by its id."""
+def _base(table: TokenTable, column: str, sampled: float | None) -> tuple[Iterable[str], Any]:
+    """The names of the id and of what is shown, and the table with these and the token column."""
+    names = dict.fromkeys([table.id_column, *table.shown])
+    base: Any = sql_table(table.name, *(sql_column(n) for n in dict.fromkeys([*names, column])))
+    return names, base if sampled is None else _sample(base, sampled)
+
+
+def _read_singly(table: TokenTable, column: str, base: Any) -> tuple[Any, Any]:
+    """The whole value as text, and the rows that have it; any row is found by its id."""
     written = _once_a_row(_written(table, column, base), base)
-    document = _once_a_row(_text(table, column, base, written.c.value), base, written)
-    return written.c.value, document.c.value, base.join(written, true()).join(document, true())
+    text = _once_a_row(_text(table, column, base, written.c.value), base, written)
+    return text.c.value, base.join(written, true()).join(text, true())
 
 
-def _read_through(table: TokenTable, column: str, base: Any) -> tuple[Any, Any, Any]:
+def _read_through(table: TokenTable, column: str, base: Any) -> tuple[Any, Any]:
     """The same for all rows at once, which several processes of the server may share."""
     written = apart(select(*base.c, _written(table, column, base).label("#written")))
     text = _text(table, column, written, written.c["#written"])
-    rows = apart(select(*written.c, text.label("#document")))
-    return rows.c["#written"], rows.c["#document"], rows
+    rows = apart(select(*written.c, text.label("#text")))
+    return rows.c["#text"], rows
 
 
 def _once_a_row(value: Any, *of: Any) -> Any:
@@ -240,19 +276,25 @@ def _written(table: TokenTable, column: str, base: Any) -> Any:
 
 
 def _text(table: TokenTable, column: str, base: Any, written: Any) -> Any:
-    """The document as text; NULL for bytes that are none. Plain ASCII is the same in PostgreSQL's escapes."""
+    """The value as text, in hex for bytes that are none. Plain ASCII is the same in PostgreSQL's escapes."""
     if table.type_of(column) != "bytea":
         return written
     value = base.c[column]
     is_utf8 = and_(func.getdatabaseencoding() == "UTF8", func.encode(value, "hex").regexp_match(_UTF8))
     plain = func.octet_length(value) == func.octet_length(written)
-    return case((plain, written), (is_utf8, func.convert_from(value, "UTF8")))
+    in_hex = literal_column(f"'{IN_HEX}'").op("||")(func.encode(value, "hex"))
+    return case((plain, written), (is_utf8, func.convert_from(value, "UTF8")), else_=in_hex)
 
 
 def _is_object(table: TokenTable, document: Any) -> ColumnElement[bool]:
     is_json = (
         document.op("IS")(literal_column("JSON OBJECT")) if table.tests_json else document.regexp_match(_FLAT)
     )
-    escaped = func.strpos(document, r"\u") > 0
-    unreadable = func.regexp_replace(document, _PAIRS, "", "g").regexp_match(_UNREADABLE)
-    return and_(is_json, or_(not_(escaped), not_(unreadable)))
+    return and_(is_json, _is_readable(document))
+
+
+def _is_readable(text: Any) -> ColumnElement[bool]:
+    """True for JSON whose strings PostgreSQL can hold as text."""
+    escaped = func.strpos(text, r"\u") > 0
+    unreadable = func.regexp_replace(text, _PAIRS, "", "g").regexp_match(_UNREADABLE)
+    return or_(not_(escaped), not_(unreadable))

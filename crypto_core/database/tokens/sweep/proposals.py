@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
-from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.database.tokens.tables import CONVERTED, TokenTable
 from crypto_core.envelope import PROVIDER_PREFIXES
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
@@ -91,15 +91,22 @@ def _hindrance(table: FoundTable) -> str:
 
 
 def _is_plain(column: FoundColumn) -> bool:
-    """True for a text column whose values are tokens, rather than documents with some in them."""
-    return _is_text(column) and column.begins > 0 and column.begins >= column.documents
+    """True for a column whose values are tokens, rather than documents with some in them.
+
+    Of a binary one with both, all are found as documents.
+    """
+    if column.type == "bytea":
+        return column.begins > 0 and not column.documents
+    return _is_read(column) and column.begins > 0 and column.begins >= column.documents
 
 
 def _is_documents(column: FoundColumn) -> bool:
-    """True for a column of JSON objects with tokens; in a binary one, values may also be tokens."""
-    if column.type == "bytea":
-        return column.begins > 0 or column.documents > 0
-    return column.documents > 0 and (_is_text(column) or column.type in ("json", "jsonb"))
+    """True for a column of JSON objects with tokens."""
+    return _is_read(column) and column.documents > 0
+
+
+def _is_read(column: FoundColumn) -> bool:
+    return _is_text(column) or column.type in CONVERTED
 
 
 def _is_text(column: FoundColumn) -> bool:

@@ -140,8 +140,9 @@ class SampleReader:
     def count(self, relation: Relation, column: Candidate) -> Counted:
         """Count the kinds of one column's values. Raises DatabaseError."""
         hit = _looks("value_0")
+        value = "ltrim(value_0, ' \"')" if column.type in ("json", "jsonb") else "value_0"
         conditions = (
-            f"value_0 ~ {_literal(BEGINS_AS_TOKEN)}",
+            f"{value} ~ {_literal(BEGINS_AS_TOKEN)}",
             "left(ltrim(value_0), 1) = '{'",
             *(f"value_0 ~ {_literal(pattern)}" for pattern in PATTERNS.values()),
         )

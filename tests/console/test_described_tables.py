@@ -1,0 +1,153 @@
+"""Tables that the settings describe, through every command: counted, verified, written anew, put back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.container import Container
+from console.sandbox.world import World
+from console.settings import load
+from crypto_core import decrypt_token, encrypt_token
+from tests.conftest import Ran
+from tests.crypto_core.database.tokens.catalogue.statements import run
+
+Keydeck = Callable[..., Ran]
+PLAIN = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """Tables, their entry in the settings, and by each token's reference the SQL of its value as text.
+
+    `write` are statements that store `:a`, an envelope, and `:p`, a plaintext token.
+    """
+
+    settings: str
+    tables: tuple[str, ...]
+    write: tuple[str, ...]
+    places: Mapping[str, str]
+    plaintext: str
+    """The reference of the token that is stored in plaintext."""
+
+
+TYPES = Described(
+    """
+[[tables]]
+name = "kinds"
+id_kind = "integer"
+token_columns = ["as_text", "as_varchar", "as_char", "as_bytea", "as_json", "as_jsonb", "as_domain"]
+provider = "github"
+""",
+    (
+        "CREATE DOMAIN sealed AS bytea CHECK (octet_length(VALUE) < 5000)",
+        """CREATE TABLE kinds (id int PRIMARY KEY, as_text text, as_varchar varchar(4000),
+           as_char char(4000), as_bytea bytea, as_json json, as_jsonb jsonb, as_domain sealed)""",
+    ),
+    (
+        """INSERT INTO kinds VALUES (1, :a, :a, :a, convert_to(:a, 'UTF8'), to_json(CAST(:a AS text)),
+           to_jsonb(CAST(:a AS text)), convert_to(:a, 'UTF8'))""",
+        "INSERT INTO kinds (id, as_bytea) VALUES (2, convert_to(:p, 'UTF8'))",
+        "INSERT INTO kinds (id, as_json, as_jsonb) VALUES (3, 'null', 'null')",
+    ),
+    {
+        "kinds.as_text:1": "SELECT as_text FROM kinds WHERE id = 1",
+        "kinds.as_varchar:1": "SELECT as_varchar FROM kinds WHERE id = 1",
+        "kinds.as_char:1": "SELECT rtrim(as_char) FROM kinds WHERE id = 1",
+        "kinds.as_bytea:1": "SELECT convert_from(as_bytea, 'UTF8') FROM kinds WHERE id = 1",
+        "kinds.as_json:1": "SELECT as_json #>> '{}' FROM kinds WHERE id = 1",
+        "kinds.as_jsonb:1": "SELECT as_jsonb #>> '{}' FROM kinds WHERE id = 1",
+        "kinds.as_domain:1": "SELECT convert_from(as_domain, 'UTF8') FROM kinds WHERE id = 1",
+        "kinds.as_bytea:2": "SELECT convert_from(as_bytea, 'UTF8') FROM kinds WHERE id = 2",
+    },
+    "kinds.as_bytea:2",
+)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("described", [TYPES], ids=["types"])
+def test_a_described_table_is_all_that_a_built_in_one_is(
+    keydeck: Keydeck,
+    platform: Engine,
+    world: World,
+    new_key: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    described: Described,
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text(described.settings)
+    monkeypatch.setenv("KEYDECK_SETTINGS", str(settings))
+    assert keydeck("init").exit_code == 0
+    run(platform, *described.tables)
+    with platform.begin() as connection:
+        for statement in described.write:
+            connection.execute(text(statement), _values(statement))
+
+    def values() -> dict[str, str]:
+        with platform.connect() as connection:
+            return {ref: str(connection.scalar(text(sql))) for ref, sql in described.places.items()}
+
+    def opened() -> dict[str, str]:
+        return {ref: decrypt_token(v, ref) for ref, v in values().items()}
+
+    refs = list(described.places)
+    filter_ = "table:" + ",".join(sorted({ref.rpartition(":")[0].rpartition(".")[0] for ref in refs}))
+    secrets = dict.fromkeys(refs, "gho_sealed") | {described.plaintext: PLAIN}
+    before = values()
+
+    status = keydeck("status", "--json").json
+    assert status["tokens"] == len(world.tokens) + len(refs)
+    assert status["coverage"] == {"complete": True, "reasons": []}
+    listed = keydeck("connections", "--filter", filter_, "--json").json["connections"]
+    assert {c["reference"] for c in listed} == set(refs)
+    ran = keydeck("encrypt", "--filter", f"{filter_} format:plaintext", "--yes", "--json")
+    assert (ran.exit_code, ran.json["done"]) == (0, 1), ran.stderr
+    assert opened() == secrets
+    for ref in (refs[0], described.plaintext):
+        inspected = keydeck("inspect", ref, "--json")
+        assert (inspected.exit_code, inspected.json["format"]) == (0, "v1"), inspected.stderr
+    verified = keydeck("verify", *refs, "--json")
+    assert (verified.exit_code, verified.json["opened"]) == (0, len(refs)), verified.stdout
+    assert {ref for ref, v in values().items() if v != before[ref]} == {described.plaintext}
+
+    key = new_key()
+    monkeypatch.setenv("KEYDECK_TRUSTED_KEYS", f"{os.environ['KEYDECK_TRUSTED_KEYS']},{key}")
+    ran = keydeck("rewrap", refs[0], "--to", key, "--yes", "--json")
+    assert (ran.exit_code, ran.json["done"]) == (0, 1), ran.stderr
+    ran = keydeck("reencrypt", "--filter", filter_, "--to", key, "--yes", "--job", "--json")
+    assert (ran.exit_code, ran.json["done"], ran.json["remaining"]) == (0, len(refs), 0), ran.stderr
+    assert opened() == secrets
+    container = Container(load().settings)
+    proof = container.services.status.prover.prove(about=key)
+    assert proof.tokens_under(key) == len(refs)
+    container.close()
+    moved = values()
+    assert keydeck("jobs", "restore", "1", "--yes").exit_code == 0
+    assert opened() == secrets
+    assert all(moved[ref] != v for ref, v in values().items())
+
+    monkeypatch.setenv("KEYDECK_WRITE_FORMAT", "v2")
+    ran = keydeck("reencrypt", *refs, "--to", key, "--yes", "--json")
+    assert (ran.exit_code, ran.json["done"]) == (0, len(refs)), ran.stderr
+    assert opened() == secrets
+    assert keydeck("verify", *refs).exit_code == 0
+    ran = keydeck("reencrypt", "--from", key, "--to", world.current_key.arn, "--yes", "--json")
+    assert (ran.exit_code, ran.json["done"]) == (0, len(refs)), ran.stderr
+    ran = keydeck("backups", "restore", *refs, "--yes", "--json")
+    assert ran.exit_code == 0, ran.stderr
+    assert opened() == secrets
+    assert keydeck("guard", "--sql", "--all").exit_code in (0, 1)
+
+
+def _values(statement: str) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in (("a", encrypt_token("gho_sealed")), ("p", PLAIN))
+        if f":{name}" in statement
+    }
