@@ -41,8 +41,10 @@ class TableSettings(BaseModel, extra="forbid", frozen=True):
     """A table with tokens besides the platform's six."""
 
     name: str = Field(pattern=r"^[A-Za-z_]\w*$")
-    id: str = Field("id", description="column that identifies a row")
-    id_kind: Literal["text", "integer"] = "text"
+    id: str | tuple[str, ...] = Field(
+        "id", min_length=1, description="column that identifies a row, or several that do together"
+    )
+    id_kind: Literal["text", "integer", "uuid"] = "text"
     token_columns: tuple[str, ...] = Field(min_length=1)
     shown: tuple[str, ...] = ()
     provider: str = "other"
@@ -61,8 +63,8 @@ class TableSettings(BaseModel, extra="forbid", frozen=True):
         """The table as the database adapter knows it."""
         return TokenTable(
             name=self.name,
-            id_column=self.id,
-            id_kind=self.id_kind,
+            id_column=self.id if isinstance(self.id, str) or len(self.id) > 1 else self.id[0],
+            id_kind="integer" if self.id_kind == "integer" else "text",
             token_columns=self.token_columns,
             shown=self.shown,
             provider=self.provider,

@@ -7,6 +7,7 @@ In a secrets column, whose value is a JSON document, `table.column:row-id#member
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from crypto_core.errors import InvalidReferenceError
@@ -22,7 +23,7 @@ _REFERENCE = re.compile(r"(?P<table>[A-Za-z_]\w*)(?:\.(?P<column>[A-Za-z_]\w*))?
 
 @dataclass(frozen=True, slots=True)
 class TokenRef:
-    """One token. `row_id` is the id as text, whatever its type in the table.
+    """One token. `row_id` is the id as text, whatever its type in the table: see `composite_id` too.
 
     `member` is the name of a token in a secrets column, None in any other column and for all of a row's.
     """
@@ -64,6 +65,19 @@ def token_ref(table: str, column: str, identity: str) -> TokenRef:
     row_id, parted, member = identity.partition("#")
     row_id = row_id.replace("%23", "#").replace("%25", "%")
     return TokenRef(table, column, row_id, member if parted else None)
+
+
+def composite_id(parts: Iterable[str]) -> str:
+    """Return the row id of a table whose id has several columns: their values with `/` between them.
+
+    A `/` of a value itself is written `%2F`, and a `%` is `%25`.
+    """
+    return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in parts)
+
+
+def id_parts(row_id: str) -> list[str]:
+    """Return the values that `composite_id` has put together."""
+    return [part.replace("%2F", "/").replace("%25", "%") for part in row_id.split("/")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def role_grants(
             for schema in dict.fromkeys(place.schema for place in places.values()):
                 yield f"GRANT USAGE ON SCHEMA {schema} {to}"
             for table, place in places.items():
-                read = dict.fromkeys((table.id_column, *table.token_columns, *table.shown))
+                read = dict.fromkeys((*table.id_columns, *table.token_columns, *table.shown))
                 yield f"GRANT SELECT ({quoted(read)}) ON {place.name} {to}"
                 if writes:
                     yield f"GRANT UPDATE ({quoted(table.token_columns)}) ON {place.name} {to}"

@@ -41,7 +41,7 @@ def token_columns(
     if not read_only:
         yield from _obstacles(engine, catalogue, area)
     for table in catalogue.tables:
-        yield Topic(area, f"{table.name}.{table.id_column}").ok("Names one row.")
+        yield Topic(area, f"{table.name}.{', '.join(table.id_columns)}").ok("Names one row.")
     yield from _ambiguous(engine, catalogue, area)
     for unsupported in catalogue.unsupported:
         yield Topic(area, str(unsupported.column)).failed(
@@ -105,9 +105,9 @@ def _obstacles(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Chec
 def _ambiguous(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Check]:
     """A check for each table whose tokens aren't offered, because an id may mean several rows or none."""
     quote = engine.dialect.identifier_preparer.quote
-    for table, id_column in dict.fromkeys((u.column.table, u.id_column) for u in catalogue.unidentified):
-        quoted, quoted_id = quote(table), quote(id_column)
-        yield Topic(area, f"{table}.{id_column}").failed(
+    for table, columns in dict.fromkeys((u.column.table, u.id_columns) for u in catalogue.unidentified):
+        quoted, quoted_id = quote(table), ", ".join(map(quote, columns))
+        yield Topic(area, f"{table}.{', '.join(columns)}").failed(
             "May be NULL or occur twice: a token reference could mean two rows, so no token here is offered.",
             f"ALTER TABLE {quoted} ADD PRIMARY KEY ({quoted_id}); (of a view, describe the table behind it)",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from console.container import Container
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core import decrypt_token, encrypt_token
+from crypto_core.references import parse_reference
 from tests.conftest import Ran
 from tests.crypto_core.database.tokens.catalogue.statements import run
 
@@ -68,9 +70,53 @@ provider = "github"
     "kinds.as_bytea:2",
 )
 
+IDS = Described(
+    """
+[[tables]]
+name = "vault"
+id = ["tenant", "uid"]
+token_columns = ["token", "secrets"]
+documents = ["secrets"]
+provider = "github"
+
+[[tables]]
+name = "uuids"
+id_kind = "uuid"
+token_columns = ["token"]
+provider = "github"
+""",
+    (
+        """CREATE TABLE vault (tenant text, uid uuid, token text, secrets bytea,
+           PRIMARY KEY (tenant, uid))""",
+        "CREATE TABLE uuids (id uuid PRIMARY KEY, token text)",
+    ),
+    (
+        "INSERT INTO vault VALUES ('a/b', '0b7f4c1e-1111-4222-8333-4444abcd9f2c', :a, NULL)",
+        """INSERT INTO vault VALUES ('acme', '0b7f4c1e-1111-4222-8333-4444abcd9f2c', :a,
+           convert_to(json_build_object('bot', CAST(:a AS text), 'app', CAST(:p AS text))::text, 'UTF8'))""",
+        "INSERT INTO uuids VALUES ('0b7f4c1e-1111-4222-8333-4444abcd9f2d', :a)",
+    ),
+    {
+        "vault.token:a%2Fb/0b7f4c1e-1111-4222-8333-4444abcd9f2c": (
+            "SELECT token FROM vault WHERE tenant = 'a/b'"
+        ),
+        "vault.token:acme/0b7f4c1e-1111-4222-8333-4444abcd9f2c": (
+            "SELECT token FROM vault WHERE tenant = 'acme'"
+        ),
+        "vault.secrets:acme/0b7f4c1e-1111-4222-8333-4444abcd9f2c#bot": (
+            "SELECT convert_from(secrets, 'UTF8')::json ->> 'bot' FROM vault WHERE tenant = 'acme'"
+        ),
+        "vault.secrets:acme/0b7f4c1e-1111-4222-8333-4444abcd9f2c#app": (
+            "SELECT convert_from(secrets, 'UTF8')::json ->> 'app' FROM vault WHERE tenant = 'acme'"
+        ),
+        "uuids.token:0b7f4c1e-1111-4222-8333-4444abcd9f2d": "SELECT token FROM uuids",
+    },
+    "vault.secrets:acme/0b7f4c1e-1111-4222-8333-4444abcd9f2c#app",
+)
+
 
 @pytest.mark.deep
-@pytest.mark.parametrize("described", [TYPES], ids=["types"])
+@pytest.mark.parametrize("described", [TYPES, IDS], ids=["types", "ids"])
 def test_a_described_table_is_all_that_a_built_in_one_is(
     keydeck: Keydeck,
     platform: Engine,
@@ -93,8 +139,11 @@ def test_a_described_table_is_all_that_a_built_in_one_is(
         with platform.connect() as connection:
             return {ref: str(connection.scalar(text(sql))) for ref, sql in described.places.items()}
 
+    with closing(Container(load().settings)) as container:
+        known = {ref: container.catalogue().references(parse_reference(ref)) for ref in described.places}
+
     def opened() -> dict[str, str]:
-        return {ref: decrypt_token(v, ref) for ref, v in values().items()}
+        return {ref: decrypt_token(v, *known[ref]) for ref, v in values().items()}
 
     refs = list(described.places)
     filter_ = "table:" + ",".join(sorted({ref.rpartition(":")[0].rpartition(".")[0] for ref in refs}))
@@ -123,10 +172,8 @@ def test_a_described_table_is_all_that_a_built_in_one_is(
     ran = keydeck("reencrypt", "--filter", filter_, "--to", key, "--yes", "--job", "--json")
     assert (ran.exit_code, ran.json["done"], ran.json["remaining"]) == (0, len(refs), 0), ran.stderr
     assert opened() == secrets
-    container = Container(load().settings)
-    proof = container.services.status.prover.prove(about=key)
-    assert proof.tokens_under(key) == len(refs)
-    container.close()
+    with closing(Container(load().settings)) as container:
+        assert container.services.status.prover.prove(about=key).tokens_under(key) == len(refs)
     moved = values()
     assert keydeck("jobs", "restore", "1", "--yes").exit_code == 0
     assert opened() == secrets

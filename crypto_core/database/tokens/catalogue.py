@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Engine, text
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import VERSION_NUMBER
 from crypto_core.database.tokens.hidden_rows import hidden_rows
-from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenColumn, TokenTable
+from crypto_core.database.tokens.tables import PLATFORM_TABLES, IdKind, TokenColumn, TokenTable
 from crypto_core.errors import InvalidReferenceError
-from crypto_core.references import RowRef, TokenRef
+from crypto_core.references import RowRef, TokenRef, composite_id
 from crypto_core.text.cleaning import CleanText, clean
 
 
@@ -29,13 +31,18 @@ class Unidentified:
     """A token column whose rows the id can't tell apart, so that no row could be written without another."""
 
     column: TokenColumn
-    id_column: str
+    id_columns: tuple[str, ...]
+
+    @property
+    def row_id(self) -> str:
+        """The id as it is named to people."""
+        table, one = self.column.table, len(self.id_columns) == 1
+        return f"{table}.{self.id_columns[0]}" if one else f"{table} ({', '.join(self.id_columns)})"
 
     def __str__(self) -> str:
-        table = self.column.table
         return (
-            f"{self.column} is not offered: {table}.{self.id_column} may be NULL or occur twice. Needed: a "
-            f"primary key or a unique index on {self.id_column} alone, and NOT NULL."
+            f"{self.column} is not offered: {self.row_id} may be NULL or occur twice. Needed: a "
+            f"primary key or a unique index on {' and '.join(self.id_columns)} alone, and NOT NULL."
         )
 
 
@@ -117,13 +124,7 @@ class Catalogue:
                 reference = table.ref(reference.column, reference.row_id)
         elif isinstance(reference, TokenRef) and reference.member is not None:
             reference = TokenRef(reference.table, reference.column, reference.identity)
-        if table.id_kind == "integer" and not _is_integer(reference.row_id):
-            raise InvalidReferenceError(
-                f"{reference}: the ids of {table.name} are whole numbers.", remedy="Check the reference."
-            )
-        if table.id_kind == "integer":
-            # As PostgreSQL prints it: 042 is 42.
-            reference = replace(reference, row_id=str(int(reference.row_id)))
+        reference = replace(reference, row_id=_printed(table, reference))
         if isinstance(reference, RowRef):
             return tuple(TokenRef(table.name, c, reference.row_id) for c in table.token_columns)
         if reference.column not in table.token_columns:
@@ -167,12 +168,12 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
         for table in declared:
             found = {row.attname: row for row in connection.execute(_COLUMNS, {"table": table.name}).all()}
             present = [c for c in table.token_columns if c in found]
-            identifiable = table.id_column in found and found[table.id_column].may_read
+            identifiable = all(c in found and found[c].may_read for c in table.id_columns)
             may = [c for c in present if identifiable and found[c].may_read]
             for column in present:
                 quoted, to = found[column].quoted, found[column].to_role
                 if column not in may:
-                    row_id = found[table.id_column].quoted if table.id_column in found else table.id_column
+                    row_id = ", ".join(found[c].quoted if c in found else c for c in table.id_columns)
                     grant = f"GRANT SELECT ({row_id}, {quoted}) {to}"
                     if found[column].refused:
                         grant = f"ALTER ROLE {found[column].role} BYPASSRLS"
@@ -183,8 +184,8 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                 named = clean(found[column].type_text, 100)
                 unsupported.append(Unsupported(TokenColumn(table.name, column), named))
                 may.remove(column)
-            if may and not found[table.id_column].identifies:
-                unidentified += [Unidentified(TokenColumn(table.name, c), table.id_column) for c in may]
+            if may and not _identify(table.id_columns, found):
+                unidentified += [Unidentified(TokenColumn(table.name, c), table.id_columns) for c in may]
             elif may:
                 shown = tuple(c for c in table.shown if c in found and found[c].may_read)
                 dated = [c for c in shown if c == table.created and found[c].is_time]
@@ -196,8 +197,8 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                         organisation=table.organisation if table.organisation in shown else None,
                         created=dated[0] if dated else None,
                         types=frozenset(
-                            [(c, found[c].type_name) for c in (table.id_column, *shown)]
-                            + [(c, found[c].base_name) for c in may]
+                            [(c, found[c].type_name) for c in shown]
+                            + [(c, found[c].base_name) for c in (*table.id_columns, *may)]
                         ),
                         tests_json=tests_json,
                         required=frozenset(c for c in shown if found[c].required),
@@ -220,10 +221,12 @@ _COLUMNS = text(
            base.typcategory = 'S' OR base.oid IN ('bytea'::regtype, 'json'::regtype, 'jsonb'::regtype)
                AS holds_tokens,
            a.attnotnull AS required,
-           a.attnotnull AND EXISTS (
-               SELECT FROM pg_index i
-               WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
-                     AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum) AS identifies,
+           (SELECT coalesce(json_agg((
+                SELECT json_agg(k.attname) FROM unnest(i.indkey[0:i.indnkeyatts - 1]) AS part(number)
+                LEFT JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = part.number)), '[]')
+            FROM pg_index i
+            WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+                  AND a.attnum = ANY (i.indkey)) AS unique_keys,
            a.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype) AS is_time,
            quote_ident(current_user) AS role,
            row_security_active(a.attrelid) AND current_setting('row_security') = 'off' AS refused,
@@ -241,10 +244,63 @@ _COLUMNS = text(
 )
 
 
+def _identify(columns: Iterable[str], found: Mapping[str, Any]) -> bool:
+    """True if columns of a table are never NULL, and no two rows have the same values in them.
+
+    In a unique index, what is computed has no name.
+    """
+    wanted = set(columns)
+    keys = (set(key) for column in wanted for key in found[column].unique_keys)
+    return all(found[column].required for column in wanted) and any(key <= wanted for key in keys)
+
+
+def _printed(table: TokenTable, reference: TokenRef | RowRef) -> str:
+    """The row id of a reference as PostgreSQL prints it: 042 is 42. Raises InvalidReferenceError."""
+    try:
+        parts = table.id_parts(reference.row_id)
+    except ValueError as error:
+        names = "/".join(table.id_columns)
+        raise InvalidReferenceError(
+            f"{reference}: an id of {table.name} has {len(table.id_columns)} parts.",
+            remedy=f"Write {names} as the row id; a / within one of them is %2F, a % is %25.",
+        ) from error
+    printed = []
+    for name, part in zip(table.id_columns, parts, strict=True):
+        kind = table.kind_of(name)
+        try:
+            is_bigint = kind == "integer" and table.has_composite_id
+            printed.append(_bigint(part) if is_bigint else _PRINTED[kind](part))
+        except ValueError as error:
+            whose = f"the values of {name} in" if table.has_composite_id else "the ids of"
+            are = "whole numbers" if kind == "integer" else "UUIDs"
+            raise InvalidReferenceError(
+                f"{reference}: {whose} {table.name} are {are}.", remedy="Check the reference."
+            ) from error
+    return composite_id(printed) if table.has_composite_id else printed[0]
+
+
 def _storable(text_: str) -> bool:
     """False for NUL and lone surrogates, which no text in PostgreSQL can hold."""
     return "\x00" not in text_ and not any("\ud800" <= c <= "\udfff" for c in text_)
 
 
-def _is_integer(text_: str) -> bool:
-    return text_.isascii() and text_.removeprefix("-").isdigit() and len(text_) <= 19
+def _integer(text_: str) -> str:
+    """A whole number as PostgreSQL prints it. Raises ValueError for anything else."""
+    if not (text_.isascii() and text_.removeprefix("-").isdigit() and len(text_) <= 19):
+        raise ValueError("no whole number")
+    return str(int(text_))
+
+
+def _bigint(text_: str) -> str:
+    """A whole number that can be cast to bigint. Raises ValueError for anything else."""
+    number = _integer(text_)
+    if not -(2**63) <= int(number) < 2**63:
+        raise ValueError("no bigint")
+    return number
+
+
+_PRINTED: Mapping[IdKind, Callable[[str], str]] = {
+    "integer": _integer,
+    "text": str,
+    "uuid": lambda text_: str(UUID(text_)),
+}

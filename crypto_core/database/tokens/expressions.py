@@ -12,21 +12,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     LargeBinary,
     Select,
     String,
     Subquery,
+    Uuid,
     and_,
     bindparam,
     case,
     cast,
+    false,
     func,
     literal,
     literal_column,
     not_,
     null,
     select,
+    tuple_,
 )
 from sqlalchemy import Text as SqlText
 from sqlalchemy import column as sql_column
@@ -64,7 +68,7 @@ _UNMOVED: Any = literal_column("'0'")
 
 def table_of(table: TokenTable) -> TableClause:
     """Return the table with its id, token and shown columns, for use in SQL expressions."""
-    names = dict.fromkeys([table.id_column, *table.token_columns, *table.shown])
+    names = dict.fromkeys([*table.id_columns, *table.token_columns, *table.shown])
     return sql_table(table.name, *(sql_column(n) for n in names))
 
 
@@ -208,21 +212,55 @@ def digest_of(stored: Text_) -> Text_:
     return mark_of(stored).op("||")(func.sha256(func.convert_to(stored, literal_column("'UTF8'"))))
 
 
-def id_text(table: TokenTable, source: TableClause) -> Text_:
+def id_of(table: TokenTable, source: Any) -> Any:
+    """The row's id, in its own type and order; of several columns the row of them."""
+    columns = [source.c[name] for name in table.id_columns]
+    return tuple_(*columns) if table.has_composite_id else columns[0]
+
+
+def id_text(table: TokenTable, source: Any) -> Text_:
     """The row's id as text."""
-    return cast(source.c[table.id_column], SqlText)
+    parts = [_id_part_text(table, name, source.c[name]) for name in table.id_columns]
+    between = (part for one in parts for part in ("/", one))
+    return func.concat(*list(between)[1:]) if table.has_composite_id else parts[0]
+
+
+def _id_part_text(table: TokenTable, name: str, column: Any) -> Text_:
+    text: Text_ = cast(column, SqlText)
+    if not table.has_composite_id or table.kind_of(name) != "text":
+        return text
+    return func.replace(func.replace(text, "%", "%25"), "/", "%2F")
 
 
 def id_in(table: TokenTable, source: Any, ids: Sequence[str]) -> ColumnElement[bool]:
-    """Rows with one of these ids, in the column's own type, so that the primary key's index serves.
+    """Rows with one of these ids, in the columns' own types, so that the primary key's index serves.
 
-    However many ids there are, they are one parameter.
+    However many ids there are, they are one parameter for each column of the id.
     """
+    if table.has_composite_id:
+        return _composite_id_in(table, source, ids)
     # A literal of no type is read as an array of the column's.
-    listed: Any = [int(i) for i in ids] if table.id_kind == "integer" else _array(ids)
-    result: ColumnElement[bool] = source.c[table.id_column] == func.any(
+    listed: Any = [int(i) for i in ids] if table.has_number_id else _array(ids)
+    result: ColumnElement[bool] = id_of(table, source) == func.any(
         bindparam("ids", listed, NullType(), unique=True)
     )
+    return result
+
+
+def _composite_id_in(table: TokenTable, source: Any, ids: Sequence[str]) -> ColumnElement[bool]:
+    if not ids:
+        return false()
+    values = list(zip(*map(table.id_parts, ids), strict=True))
+    named = {f"part_{number}": (list(part), SqlText) for number, part in enumerate(values)}
+    given = unnested("given", named)
+    typed: dict[str, Any] = {"integer": BigInteger, "uuid": Uuid(as_uuid=False)}
+    own, others = [], []
+    for name, part in zip(table.id_columns, given.c, strict=True):
+        type_ = typed.get(table.kind_of(name))
+        known = table.type_of(name) in READ_DIRECTLY or type_ is not None
+        own.append(source.c[name] if known else cast(source.c[name], SqlText))
+        others.append(part if type_ is None else cast(part, type_))
+    result: ColumnElement[bool] = tuple_(*own).in_(select(*others))
     return result
 
 

@@ -18,7 +18,7 @@ _quoted = PGDialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 def offered(tables: Iterable[TokenTable]) -> Iterator[str]:
     """Give one CREATE INDEX CONCURRENTLY statement an index; run each outside a transaction."""
     for table in tables:
-        row_id = _quoted(table.id_column)
+        row_id = ", ".join(map(_quoted, table.id_columns))
         if table.created is not None and table.type_of(table.created) == "timestamptz":
             created = _quoted(table.created)
             sorted_by = created if table.created in table.required else f"coalesce({created}, '-infinity')"

@@ -228,11 +228,12 @@ def _row_id(field: str, value: Alternative, place: ColumnPlace) -> str | None:
 
 def _is_indexed(field: str, value: Alternative, place: ColumnPlace) -> bool:
     row_id = _row_id(field, value, place)
-    if row_id is None or place.has_members or place.table.id_kind == "integer":
+    if row_id is None or place.has_members:
         return True
-    if place.table.id_type == "uuid":
-        return True
-    return bool(_spellings(row_id)) and place.table.id_type in _PLAIN
+    return all(
+        place.table.kind_of(name) != "text" or (_spellings(part) and place.table.type_of(name) in _PLAIN)
+        for name, part in _parts(row_id, place)
+    )
 
 
 def _is_id(text: str, place: ColumnPlace) -> ColumnElement[bool]:
@@ -245,16 +246,30 @@ def _is_id(text: str, place: ColumnPlace) -> ColumnElement[bool]:
 
 
 def _is_row(text: str, place: ColumnPlace) -> ColumnElement[bool]:
-    if place.table.id_kind == "integer":
+    parts = _parts(text, place)
+    return and_(*(_is_part(name, part, place) for name, part in parts)) if parts else false()
+
+
+def _parts(row_id: str, place: ColumnPlace) -> list[tuple[str, str]]:
+    """The id's columns and what each has to be; none for what can't be an id of the table."""
+    try:
+        return list(zip(place.table.id_columns, place.table.id_parts(row_id), strict=True))
+    except ValueError:
+        return []
+
+
+def _is_part(name: str, text: str, place: ColumnPlace) -> ColumnElement[bool]:
+    kind, column = place.table.kind_of(name), place.source.c[name]
+    if kind == "integer":
         plain = re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text)
-        return place.row_id == int(text) if plain and abs(int(text)) < _LARGEST else false()
-    if place.table.id_type == "uuid":
-        return place.row_id == text if _is_uuid(text) else false()
-    spellings = _spellings(text) if place.table.id_type in _PLAIN else []
+        return column == int(text) if plain and abs(int(text)) < _LARGEST else false()
+    if kind == "uuid":
+        return column == text if _is_uuid(text) else false()
+    spellings = _spellings(text) if place.table.type_of(name) in _PLAIN else []
     if spellings:
-        found: ColumnElement[bool] = place.row_id.in_(spellings)
+        found: ColumnElement[bool] = column.in_(spellings)
         return found
-    return _is_text(cast(place.row_id, SqlText), Alternative(text, literal=True))
+    return _is_text(cast(column, SqlText), Alternative(text, literal=True))
 
 
 def _is_uuid(text: str) -> bool:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 _DECODER = json.JSONDecoder()
 _SPACES = " \t\n\r"
-IN_HEX = r"\x"
-"""What stands before the hex digits of bytes that are no text: no token begins with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ def text_of_bytes(content: bytes) -> str:
         text = content.decode()
     except UnicodeDecodeError:
         text = "\x00"
-    return f"{IN_HEX}{content.hex()}" if "\x00" in text else text
+    return f"\\x{content.hex()}" if "\x00" in text else text
 
 
 def find_string(text: str) -> FoundMember:

@@ -414,7 +414,8 @@ def _lock(connection: Connection, table: TokenTable, ids: Sequence[str], *, wait
     Returns the ids of those that are there and, without `wait`, not locked by another.
     """
     source = table_of(table)
-    rows = select(id_text(table, source)).where(id_in(table, source, ids)).order_by(source.c[table.id_column])
+    rows = select(id_text(table, source)).where(id_in(table, source, ids))
+    rows = rows.order_by(*(source.c[name] for name in table.id_columns))
     return frozenset(connection.scalars(rows.with_for_update(key_share=True, skip_locked=not wait)))
 
 
@@ -436,7 +437,7 @@ def _swap_within(
     occurs twice is left as it is.
     """
     by_row = _by_row(replacements)
-    base = sql_table(table.name, sql_column(table.id_column), sql_column(column))
+    base = _written_column(table, column)
     read = select(id_text(table, base), whole_bytes(table, column, base.c[column]))
     exchanges: dict[str, tuple[bytes, str]] = {}
     matched: dict[str, set[str]] = {}
@@ -516,7 +517,7 @@ def _must_be_stored(
 
 
 def _written_column(table: TokenTable, column: str) -> TableClause:
-    names = dict.fromkeys([table.id_column, column])
+    names = dict.fromkeys([*table.id_columns, column])
     return sql_table(table.name, *(sql_column(name) for name in names))
 
 

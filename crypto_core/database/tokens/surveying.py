@@ -166,8 +166,7 @@ class Surveyor:
             case((passes, self._numbered(place, those))).label(f"value_{place.number}")
             for place, passes, those in zip(places, passing, values, strict=True)
         ]
-        number_ids = places[0].table.id_kind == "integer" and not places[0].has_members
-        row_id: Any = places[0].id if number_ids else places[0].id_text
+        row_id: Any = places[0].id if places[0].has_number_id else places[0].id_text
         rows = apart(
             select(row_id.label("row_id"), *told).select_from(source_of(places, self.keys)).where(of_row)
         )

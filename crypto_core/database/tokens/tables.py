@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from crypto_core.references import TokenRef, token_ref
+from crypto_core.references import TokenRef, id_parts, token_ref
 
 READ_DIRECTLY = ("", "text", "varchar")
 """Types in which a stored value is its own text; "" stands for one that isn't known."""
@@ -13,10 +13,23 @@ CONVERTED = ("bytea", "json", "jsonb")
 """Types in which a stored value has to be read first, row by row."""
 
 
+IdKind = Literal["text", "integer", "uuid"]
+_KINDS: dict[str, IdKind] = {
+    "int2": "integer",
+    "int4": "integer",
+    "int8": "integer",
+    "text": "text",
+    "uuid": "uuid",
+    "varchar": "text",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class TokenTable:
     """One table with tokens. `shown` are the columns that help an operator to recognise a row.
 
+    `id_column` is what tells its rows apart, one column or several, in the order of the primary key's index;
+    `id_kind` is what one column holds, as far as its type isn't known.
     `organisation` and `created` are those among them that say whose the row is and when it was made. The
     database says the rest: `types` are the columns' types in PostgreSQL (of a token column in a domain, what
     the domain is made of), `required` those never NULL, and `tests_json` whether it can test a text for JSON.
@@ -25,7 +38,7 @@ class TokenTable:
     """
 
     name: str
-    id_column: str
+    id_column: str | tuple[str, ...]
     id_kind: Literal["text", "integer"]
     token_columns: tuple[str, ...]
     shown: tuple[str, ...]
@@ -38,9 +51,30 @@ class TokenTable:
     tests_json: bool = field(default=True, compare=False)
 
     @property
-    def id_type(self) -> str:
-        """The id's type in PostgreSQL; "" where it isn't known."""
-        return self.type_of(self.id_column)
+    def id_columns(self) -> tuple[str, ...]:
+        """The columns that together tell a row from all others."""
+        return (self.id_column,) if isinstance(self.id_column, str) else self.id_column
+
+    @property
+    def has_composite_id(self) -> bool:
+        """True if it takes several columns to tell a row from all others."""
+        return len(self.id_columns) > 1
+
+    @property
+    def has_number_id(self) -> bool:
+        """True if the id is one whole number."""
+        return not self.has_composite_id and self.kind_of(self.id_columns[0]) == "integer"
+
+    def kind_of(self, id_column: str) -> IdKind:
+        """What an id's column holds, by its type if that is known."""
+        return _KINDS.get(self.type_of(id_column), "text" if self.has_composite_id else self.id_kind)
+
+    def id_parts(self, row_id: str) -> list[str]:
+        """The values of the id's columns in a row id, as text. Raises ValueError for too many or few."""
+        parts = id_parts(row_id) if self.has_composite_id else [row_id]
+        if len(parts) != len(self.id_columns):
+            raise ValueError(f"{len(parts)} parts, expected {len(self.id_columns)}")
+        return parts
 
     def type_of(self, column: str) -> str:
         """A column's type in PostgreSQL; "" where it isn't known."""

@@ -27,6 +27,7 @@ from sqlalchemy import (
     select,
     tablesample,
     true,
+    tuple_,
 )
 from sqlalchemy import Text as SqlText
 from sqlalchemy import column as sql_column
@@ -34,8 +35,7 @@ from sqlalchemy import table as sql_table
 from sqlalchemy.types import NullType
 
 from crypto_core.database.dialect import ARRAY, JSONB
-from crypto_core.database.tokens.expressions import apart, id_in, table_of, text_of
-from crypto_core.database.tokens.json_documents import IN_HEX
+from crypto_core.database.tokens.expressions import apart, id_in, id_of, id_text, table_of, text_of
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.references import TokenRef, token_ref
 
@@ -95,20 +95,25 @@ class TokenSource:
     @property
     def row_id(self) -> Any:
         """The row's id, in its own type and order."""
-        return self.source.c[self.table.id_column]
+        return id_of(self.table, self.source)
 
     @property
     def id(self) -> Any:
-        """What tells the token from others: the row's id in its own type; with a member, text."""
-        return self.id_text if self.has_members else self.row_id
+        """What tells the token from others: the row's id in its own type; of several parts, text."""
+        return self.id_text if self.has_members or self.table.has_composite_id else self.row_id
+
+    @property
+    def has_number_id(self) -> bool:
+        """True if `id` is a whole number."""
+        return not self.has_members and self.table.has_number_id
 
     @property
     def id_text(self) -> Any:
         """The token's `TokenRef.identity`."""
-        row_id: Any = cast(self.row_id, SqlText)
+        row_id = id_text(self.table, self.source)
         if not self.has_members:
             return row_id
-        if self.table.id_kind == "text":
+        if not self.table.has_number_id:
             row_id = func.replace(func.replace(row_id, "%", "%25"), "#", "%23")
         return func.concat(row_id, "#", self._member)
 
@@ -122,7 +127,8 @@ class TokenSource:
 
     def order(self, *, backwards: bool = False) -> list[Any]:
         """The order of the tokens: that of the rows' ids, which the primary key's index serves."""
-        columns = [self.row_id, *([self._member] if self.has_members else [])]
+        columns = [self.source.c[name] for name in self.table.id_columns]
+        columns += [self._member] if self.has_members else []
         return [column.desc() for column in columns] if backwards else columns
 
     def beyond(
@@ -130,7 +136,9 @@ class TokenSource:
     ) -> ColumnElement[bool]:
         """True for tokens behind this one, or before it; with `inclusive`, for this one too."""
         row_id, member = (identity, None) if not self.has_members else _parted(str(identity))
-        at: Any = bindparam("at", row_id, NullType(), unique=True)
+        parts = self.table.id_parts(str(row_id)) if self.table.has_composite_id else [row_id]
+        bounds = [bindparam("at", part, NullType(), unique=True) for part in parts]
+        at: Any = tuple_(*bounds) if self.table.has_composite_id else bounds[0]
         if member is None:
             if inclusive:
                 return (self.row_id <= at) if backwards else (self.row_id >= at)  # type: ignore[no-any-return]
@@ -244,7 +252,7 @@ def _members(table: TokenTable, column: str, sampled: float | None, *, whole: bo
 
 def _base(table: TokenTable, column: str, sampled: float | None) -> tuple[Iterable[str], Any]:
     """The names of the id and of what is shown, and the table with these and the token column."""
-    names = dict.fromkeys([table.id_column, *table.shown])
+    names = dict.fromkeys([*table.id_columns, *table.shown])
     base: Any = sql_table(table.name, *(sql_column(n) for n in dict.fromkeys([*names, column])))
     return names, base if sampled is None else _sample(base, sampled)
 
@@ -282,7 +290,7 @@ def _text(table: TokenTable, column: str, base: Any, written: Any) -> Any:
     value = base.c[column]
     is_utf8 = and_(func.getdatabaseencoding() == "UTF8", func.encode(value, "hex").regexp_match(_UTF8))
     plain = func.octet_length(value) == func.octet_length(written)
-    in_hex = literal_column(f"'{IN_HEX}'").op("||")(func.encode(value, "hex"))
+    in_hex = literal_column(r"E'\\x'").op("||")(func.encode(value, "hex"))
     return case((plain, written), (is_utf8, func.convert_from(value, "UTF8")), else_=in_hex)
 
 

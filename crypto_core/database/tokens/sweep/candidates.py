@@ -164,7 +164,7 @@ def declared_names(
             declared_name(places[t.name], t.name, column)
             for t in every
             if t.name in places
-            for column in (t.id_column, *t.shown)
+            for column in (*t.id_columns, *t.shown)
         ),
     )
 

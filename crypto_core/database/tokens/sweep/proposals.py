@@ -62,7 +62,7 @@ def _proposal(table: FoundTable, known: TokenTable | None) -> Proposal:
     documents |= known.documents if known else frozenset()
     entry: dict[str, Any] = {
         "name": table.name,
-        "id": known.id_column if known else table.id_column,
+        "id": _toml(known.id_column if known else table.id_column),
         "id_kind": known.id_kind if known else table.id_kind,
         "token_columns": list(tokens),
         "shown": [c for c in (known.shown if known else table.beside) if c not in tokens],
@@ -86,8 +86,12 @@ def _hindrance(table: FoundTable) -> str:
     if not _NAME.fullmatch(table.name):
         return f"{table.place}: a table in the settings has a name of letters, digits and underscores."
     if table.id_column is None:
-        return f"{table.place} has no column that names one row: it needs a primary key of one column."
+        return f"{table.place} has no column that names one row: it needs a primary key."
     return ""
+
+
+def _toml(id_column: str | tuple[str, ...] | None) -> str | list[str] | None:
+    return list(id_column) if isinstance(id_column, tuple) else id_column
 
 
 def _is_plain(column: FoundColumn) -> bool:

@@ -41,15 +41,15 @@ class FoundColumn:
 class FoundTable:
     """A table with such columns. `visible` is True where its name alone means it, without its schema.
 
-    `id_column` is one whose value names one row, None where there is none. `beside` are the readable columns
-    that hold no token.
+    `id_column` is one whose value names one row, or else those of the primary key; None where there is none.
+    `beside` are the readable columns that hold no token.
     """
 
     schema: str
     name: str
     kind: str
     visible: bool
-    id_column: str | None
+    id_column: str | tuple[str, ...] | None
     id_kind: Literal["text", "integer"]
     beside: tuple[str, ...]
     columns: tuple[FoundColumn, ...]
@@ -133,6 +133,7 @@ class Sweep:
             FoundTable(
                 **{
                     **table,
+                    "id_column": id_ if isinstance(id_ := table["id_column"], str | None) else tuple(id_),
                     "beside": tuple(table["beside"]),
                     "columns": tuple(FoundColumn(**column) for column in table["columns"]),
                 }

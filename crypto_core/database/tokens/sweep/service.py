@@ -149,13 +149,14 @@ def _described(
         merged = _merged(hits)
         # Of several, the one that comes first in the table is the one that people know.
         ids = [row for row in every if row.identifies]
+        key = tuple(row.attname for row in sorted(every, key=lambda r: r.key_place or 0) if row.key_place)
         tables.append(
             FoundTable(
                 schema=relation.schema,
                 name=relation.name,
                 kind=_KINDS[relation.kind],
                 visible=bool(every and every[0].visible),
-                id_column=ids[0].attname if ids else None,
+                id_column=ids[0].attname if ids else key or None,
                 id_kind="integer" if ids and ids[0].whole_number else "text",
                 beside=tuple(
                     row.attname
@@ -198,7 +199,9 @@ _DETAILS = text(
            a.attnotnull AND EXISTS (
                SELECT FROM pg_index i
                WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
-                     AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum) AS identifies
+                     AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum) AS identifies,
+           (SELECT array_position(k.conkey, a.attnum) FROM pg_constraint k
+            WHERE k.conrelid = c.oid AND k.contype = 'p') AS key_place
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
     WHERE c.oid = ANY (:oids) AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY c.oid, a.attnum

@@ -91,6 +91,14 @@ def test_what_cannot_be_described_is_told_with_the_reason(change: dict[str, Any]
     assert why in proposal.left_out[0]
 
 
+def test_an_entry_names_all_columns_of_a_primary_key() -> None:
+    found = sweep(replace(TABLE, id_column=("tenant", "number")))
+    assert Sweep.from_json(found.as_json()) == found
+    entry = proposed(found.found[0]).entry
+    assert entry["id"] == ["tenant", "number"]
+    assert TableSettings(**entry).table().id_columns == ("tenant", "number")
+
+
 def test_an_entry_of_a_known_table_keeps_what_is_known_of_it() -> None:
     (connectors,) = (table for table in PLATFORM_TABLES if table.name == "connectors")
     entry = proposed(replace(TABLE, name="connectors")).entry
