@@ -215,11 +215,7 @@ class TokenCipher:
         except InvalidCiphertextError as error:
             if not context:
                 raise
-            raise InvalidCiphertextError(
-                f"{error.message} It is damaged, or was sealed for another row than {ref}.",
-                operation=error.operation,
-                key=error.key,
-            ) from error
+            raise sealed_for_another_row(error, ref) from error
         with unwrapped.data_key as data_key:
             return OpenedToken(open_envelope(envelope, data_key, ref), unwrapped.wrapped_by)
 
@@ -279,6 +275,15 @@ def wrong_data_key(key_arn: str, error: KeydeckError) -> WrongDataKeyError:
         f"{error.message}",
         operation="GenerateDataKey",
         key=key_arn,
+    )
+
+
+def sealed_for_another_row(error: InvalidCiphertextError, ref: TokenRef | None) -> InvalidCiphertextError:
+    """Return KMS's refusal of a data key that is bound to a row, with what that may mean."""
+    return InvalidCiphertextError(
+        f"{error.message} It is damaged, or was sealed for another row than {ref}.",
+        operation=error.operation,
+        key=error.key,
     )
 
 

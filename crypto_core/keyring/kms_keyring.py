@@ -52,7 +52,7 @@ from crypto_core.keyring.data_keys import (
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.secret import DataKey
 
-_TRY_THE_NEXT = (
+TRY_THE_NEXT = (
     IncorrectKeyError,
     InvalidCiphertextError,
     KmsAccessDeniedError,
@@ -85,28 +85,29 @@ class KmsKeyring:
         `cache` keeps unwrapped data keys; without one every unwrap is a KMS call. Raises SettingsError for
         what is no KMS key name.
         """
-        self._kms = kms
+        self.kms = kms
         self.write_key = write_key
         self.trusted: tuple[str, ...] = tuple(dict.fromkeys([*([write_key] if write_key else []), *trusted]))
         for name in self.trusted:
             parse_key_name(name)
         self._cache = cache
         self._observer = observer
-        self._routes = Routes(kms, clock)
-        self._pinned: dict[str, str] = {}
+        self.routes = Routes(kms, clock)
+        self.pins: dict[str, str] = {}
+        """The ARNs that names of keys were first answered with."""
         self._likely: dict[bytes, str] = {}
 
     def trusting(self, *keys: str) -> KmsKeyring:
         """Return a keyring that trusts `keys` too, for one command. What is pinned stays pinned."""
         keyring = KmsKeyring(
-            self._kms,
+            self.kms,
             write_key=self.write_key,
             trusted=[*self.trusted, *keys],
             cache=self._cache,
             observer=self._observer,
         )
-        keyring._routes = self._routes
-        keyring._pinned.update(self._pinned)
+        keyring.routes = self.routes
+        keyring.pins.update(self.pins)
         keyring._likely.update(self._likely)
         return keyring
 
@@ -121,7 +122,7 @@ class KmsKeyring:
             )
         parse_key_name(name)
         with self._purging(name):
-            answer = self._kms.call(
+            answer = self.kms.call(
                 "GenerateDataKey",
                 region=region_of(name),
                 KeyId=name,
@@ -149,7 +150,7 @@ class KmsKeyring:
         `named` isn't trusted, KmsUnreachableError if no key opens it and the Region of one doesn't answer,
         otherwise the KmsError of the key that came closest.
         """
-        candidates = [only] if only else self._candidates(encrypted_data_key, likely, named)
+        candidates = [only] if only else self.candidates(encrypted_data_key, likely, named)
         if self._cache is not None and not only:
             held = self._cached(self._cache, encrypted_data_key, candidates, context)
             if held is not None:
@@ -157,8 +158,8 @@ class KmsKeyring:
         failures: list[KmsError] = []
         silent = _Silent()
         for name in candidates:
-            home = self._routes.home(name)
-            if home in silent and len(self._routes.to(name, self._pinned.get(name))) == 1:
+            home = self.routes.home(name)
+            if home in silent and len(self.routes.to(name, self.pins.get(name))) == 1:
                 continue  # No replica of it could be asked elsewhere.
             purges = self._cache.purges if self._cache is not None else 0
             try:
@@ -166,19 +167,19 @@ class KmsKeyring:
                     unwrapped = self._decrypt(name, encrypted_data_key, context)
                     with _wiped_if_refused(unwrapped.data_key):
                         must_be_named(unwrapped.wrapped_by.key_arn, named, "Decrypt")
-            except _TRY_THE_NEXT as error:
+            except TRY_THE_NEXT as error:
                 failures.append(error)
                 continue
             except KmsUnreachableError as error:
                 silent.note(home, error)
                 continue
             if not only:
-                self._remember(encrypted_data_key, name)
+                self.remember_likely(encrypted_data_key, name)
                 if self._cache is not None:
                     material = unwrapped.wrapped_by.key_material_id
                     self._cache.keep(
                         encrypted_data_key,
-                        self._pinned[name],
+                        self.pins[name],
                         context,
                         unwrapped.data_key,
                         material,
@@ -205,8 +206,8 @@ class KmsKeyring:
         parse_key_name(destination)
         failures: list[KmsError] = []
         silent = _Silent()
-        for source in self._candidates(encrypted_data_key, likely, named):
-            region = self._routes.home(source if region_of(source) else destination)
+        for source in self.candidates(encrypted_data_key, likely, named):
+            region = self.routes.home(source if region_of(source) else destination)
             if region in silent:
                 continue
             if len({region_of(source), region_of(destination)} - {None}) > 1:
@@ -221,7 +222,7 @@ class KmsKeyring:
                 continue
             try:
                 with self._purging(source):
-                    answer = self._routes.call(
+                    answer = self.routes.call(
                         "ReEncrypt",
                         region,
                         CiphertextBlob=encrypted_data_key,
@@ -235,7 +236,7 @@ class KmsKeyring:
                     material_of(answer.get("SourceKeyMaterialId")),
                 )
                 must_be_named(from_key.key_arn, named, "ReEncrypt")
-            except _TRY_THE_NEXT as error:
+            except TRY_THE_NEXT as error:
                 failures.append(error)
                 continue
             except KmsUnreachableError as error:
@@ -245,7 +246,7 @@ class KmsKeyring:
                 self._pin(destination, answer.get("KeyId"), "ReEncrypt"),
                 material_of(answer.get("DestinationKeyMaterialId")),
             )
-            self._remember(encrypted_data_key, source)
+            self.remember_likely(encrypted_data_key, source)
             return RewrappedDataKey(encrypted_data_key_of(answer, "ReEncrypt", destination), from_key, to_key)
         raise silent.first or closest(failures)
 
@@ -259,15 +260,15 @@ class KmsKeyring:
         KmsError of the Region that came closest.
         """
         failures: list[KmsError] = []
-        for region in self._routes.regions(first=region_of(named) if named else None):
+        for region in self.routes.regions(first=region_of(named) if named else None):
             try:
-                answer = self._routes.call(
+                answer = self.routes.call(
                     "Decrypt",
                     region,
                     CiphertextBlob=encrypted_data_key,
                     **_with("EncryptionContext", context),
                 )
-            except (*_TRY_THE_NEXT, KmsUnreachableError) as error:
+            except (*TRY_THE_NEXT, KmsUnreachableError) as error:
                 failures.append(error)
                 continue
             take_plaintext(answer, "Decrypt", "").wipe()
@@ -280,9 +281,9 @@ class KmsKeyring:
         """Ask one key; where it has replicas and its Region doesn't answer, ask theirs."""
         unreachable: KmsUnreachableError | None = None
         refused: KmsError | None = None
-        for region, key_id in self._routes.to(name, self._pinned.get(name)):
+        for region, key_id in self.routes.to(name, self.pins.get(name)):
             try:
-                answer = self._routes.call(
+                answer = self.routes.call(
                     "Decrypt",
                     region,
                     KeyId=key_id,
@@ -315,7 +316,7 @@ class KmsKeyring:
     ) -> UnwrappedDataKey | None:
         """The data key from the cache, if a key that is trusted now had wrapped it."""
         for name in candidates:
-            key_arn = self._pinned.get(name)
+            key_arn = self.pins.get(name)
             held = cache.take(encrypted_data_key, key_arn, context) if key_arn else None
             if key_arn and held is not None:
                 self._observer.cache(hit=True)
@@ -331,15 +332,18 @@ class KmsKeyring:
         except _REFUSALS as error:
             if self._cache is not None:
                 concerned = [n for n in (error.key, name) if n]
-                arns = [self._pinned.get(n) or (n if is_key_arn(n) else None) for n in concerned]
+                arns = [self.pins.get(n) or (n if is_key_arn(n) else None) for n in concerned]
                 for key_arn in arns:
                     self._cache.purge(key_arn)
             raise
 
-    def _candidates(
-        self, encrypted_data_key: bytes, likely: str | None, named: str | None = None
+    def candidates(
+        self, encrypted_data_key: bytes, likely: str | None = None, named: str | None = None
     ) -> Sequence[str]:
-        """The trusted keys to ask, the likeliest first; with `named`, those that may be that key."""
+        """Return the trusted keys to ask, the likeliest first; with `named`, those that may be that key.
+
+        Raises SettingsError if none is trusted, UntrustedKeyError if `named` is not.
+        """
         if not self.trusted:
             raise SettingsError(
                 "No KMS key is trusted for reading.",
@@ -353,15 +357,15 @@ class KmsKeyring:
                 )
             return candidates
         prefix = edk_prefix(encrypted_data_key)
-        first = [name for name in self.trusted if likely and likely in (name, self._pinned.get(name))]
+        first = [name for name in self.trusted if likely and likely in (name, self.pins.get(name))]
         remembered = self._likely.get(prefix) if prefix else None
         # A Region that is down is waited for once, not for every token that another one can open.
-        others = sorted(self.trusted, key=self._routes.is_down)
+        others = sorted(self.trusted, key=self.routes.is_down)
         return list(dict.fromkeys([*first, *([remembered] if remembered else []), *others]))
 
     def _may_mean(self, name: str, key_arn: str) -> bool:
         """False if the key called `name` is known to be another one than `key_arn`."""
-        pinned = self._pinned.get(name)
+        pinned = self.pins.get(name)
         if pinned is not None:
             return same_key(pinned, key_arn)
         parsed = parse_key_name(name)
@@ -371,7 +375,8 @@ class KmsKeyring:
             return key_arn.endswith(f":key/{parsed.key_id}")
         return parsed.region in (None, region_of(key_arn)) and parsed.account in (None, account_of(key_arn))
 
-    def _remember(self, encrypted_data_key: bytes, name: str) -> None:
+    def remember_likely(self, encrypted_data_key: bytes, name: str) -> None:
+        """Remember which of the trusted keys opened a data key: it is asked first for those like it."""
         prefix = edk_prefix(encrypted_data_key)
         # One entry for each key material ever met; a bound all the same.
         if prefix and len(self._likely) < 10_000:
@@ -386,7 +391,7 @@ class KmsKeyring:
 
     def _pin(self, name: str, answer: object, operation: str) -> str:
         """Check that KMS answered with the key called `name`; an alias is pinned at its first answer."""
-        return pinned(self._pinned, name, answer, operation)
+        return pinned(self.pins, name, answer, operation)
 
 
 class _Silent:

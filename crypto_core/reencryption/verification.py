@@ -1,43 +1,39 @@
-"""Opens tokens and says only whether they opened. What KMS answers is remembered as verified."""
+"""Opens tokens and says only whether they opened. What KMS answers is remembered as verified.
+
+Tokens pass through the pipeline that jobs use (bulk/pipeline.py): it asks KMS about some hundred at a time and
+holds few in memory. Only what came of each is kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from time import monotonic
 
-from crypto_core.cipher import TokenCipher
-from crypto_core.database.tokens.attribution import answer_about
-from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
-from crypto_core.envelope import Format
-from crypto_core.errors import (
-    CredentialsError,
-    EnvelopeError,
-    InvalidReferenceError,
-    KmsError,
-    RowVanishedError,
-)
+from crypto_core.errors import InvalidReferenceError, RowVanishedError
+from crypto_core.key_names import region_of
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
+from crypto_core.reencryption.bulk.control import Control
+from crypto_core.reencryption.bulk.opening import opened
+from crypto_core.reencryption.bulk.pace import CallPace
+from crypto_core.reencryption.bulk.pipeline import pass_tokens
+from crypto_core.reencryption.bulk.ports import Committed, Opened, Outcome
+from crypto_core.reencryption.bulk.quota import DEFAULT_SHARE, quota_of
+from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.filter_selection import filtered
-from crypto_core.reencryption.patience import ask_patiently
+from crypto_core.reencryption.patience import is_passing
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
 
-NOT_AN_ENVELOPE: dict[Format, str] = {
-    Format.DEV: "stored in dev format: anyone can open it",
-    Format.PLAINTEXT: "stored in plaintext",
-    Format.UNRECOGNISED: "not recognised: plaintext or corrupt",
-    Format.EMPTY: "empty: no token is stored",
-}
-"""Reasons for stored values that can't be opened at all."""
-
-_Outcome = tuple[Verification, KnownAttribution | None]
-"""A token's result, and the part of KMS's answer to remember."""
+ATTEMPTS = 3
+"""How often a call is made before its failure is told, as KmsApi makes it: somebody waits for the answer."""
 
 
 class Verifier:
@@ -50,16 +46,15 @@ class Verifier:
         catalogue: LiveCatalogue,
         answers: AttributionCache,
         *,
-        workers: int = 16,
         observer: Observer = SILENT,
         inventory: Inventory | None = None,
     ) -> None:
         """`inventory` says what a filter lets through; with one of its own, keys are not known by alias."""
-        self._cipher = TokenCipher(keyring, observer=observer)
+        self._keyring = keyring
         self._store = store
         self._catalogue = catalogue
         self._answers = answers
-        self._workers = workers
+        self._observer = observer
         self._inventory = inventory or Inventory(catalogue.engine, catalogue, answers)
 
     def verify_selection(
@@ -71,8 +66,8 @@ class Verifier:
     ) -> tuple[Verification, ...]:
         """Return one verification for each token, in order of reference.
 
-        Interrupted, it returns what it has so far. Raises KmsError if KMS can't be asked at all,
-        RowVanishedError for a reference without a token, DatabaseError.
+        Interrupted, it returns what it has so far. `progress` is called from another thread. Raises KmsError
+        if KMS can't be asked at all, RowVanishedError for a reference without a token, DatabaseError.
         """
         return self.verify_scope(self._scope(selection), progress=progress, cancelled=cancelled)
 
@@ -84,22 +79,31 @@ class Verifier:
         cancelled: Event | None = None,
     ) -> tuple[Verification, ...]:
         """Return one verification for each token of a scope; as `verify_selection`."""
-        total = sum(self._store.count(scope).values())
-        results: list[Verification] = []
-        started = monotonic()
-        with ThreadPoolExecutor(max_workers=self._workers) as pool:
-            for page in self._store.pages(scope):
-                rounds = ask_patiently(pool, self._one, page, cancelled)
-                outcomes = list(chain.from_iterable(rounds))
-                self._answers.remember(answer for _, answer in outcomes if answer is not None)
-                results += [verification for verification, _ in outcomes]
-                failed = sum(not v.opened for v in results)
-                if progress is not None:
-                    seconds = monotonic() - started
-                    progress(RunProgress(total, len(results) - failed, failed, 0, seconds))
-                if cancelled is not None and cancelled.is_set():
-                    break
-        return tuple(sorted(results, key=lambda v: v.ref))
+        found = _Verifications(self._answers, sum(self._store.count(scope).values()), progress)
+        control = Control(stop=cancelled or Event(), passing=is_passing)
+        asyncio.run(self._verify(_Pages(self._store.pages(scope)), found, control))
+        return tuple(sorted(found.all, key=lambda v: v.ref))
+
+    async def _verify(self, pages: _Pages, found: _Verifications, control: Control) -> None:
+        keyring = self._keyring
+        pace = CallPace(self._calls_per_second())
+        transport = KmsTransport(
+            keyring.kms,
+            pace,
+            observer=self._observer,
+            attempts=ATTEMPTS,
+            pins=keyring.pins,
+            routes=keyring.routes,
+        )
+        async with transport:
+            ask = partial(opened, keyring=keyring, kms=transport, observer=self._observer)
+            await pass_tokens(pages, found, lambda token, _: ask(token), control)
+
+    def _calls_per_second(self) -> float:
+        """A job's share of the quota, of the Region where that is smallest."""
+        trusted = {region_of(name) for name in self._keyring.trusted}
+        regions = {region or self._keyring.kms.regions[0] for region in trusted}
+        return min(map(quota_of, regions or {""})) * DEFAULT_SHARE
 
     def _scope(self, selection: Selection) -> TokenScope:
         if selection.filter is not None:
@@ -117,21 +121,38 @@ class Verifier:
             refs += [token.ref for token in found]
         return TokenScope(references=tuple(dict.fromkeys(refs)))
 
-    def _one(self, token: StoredToken) -> _Outcome | KmsError:
-        """A token's verification, or a failure that is worth waiting out."""
-        if not token.format.protected:
-            return Verification(token.ref, False, None, None, NOT_AN_ENVELOPE[token.format]), None
-        stored = token.value.reveal()
-        try:
-            opened = self._cipher.open(stored, ref=token.ref)
-        except (EnvelopeError, InvalidReferenceError) as error:
-            broken = KnownAttribution(token.digest, None, None, None, error.message)
-            return Verification(token.ref, False, None, None, error.message), broken
-        except KmsError as error:
-            if error.transient or isinstance(error, CredentialsError):
-                return error
-            return Verification(token.ref, False, error.key or None, None, str(error)), None
-        opened.token.wipe()
-        key = opened.wrapped_by
-        answer = answer_about(stored, key)
-        return Verification(token.ref, True, key.key_arn, key.key_material_id), answer
+
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """The tokens of a scope, as TokenPages."""
+
+    pages: Iterator[list[StoredToken]]
+
+    def next(self) -> Sequence[StoredToken]:
+        return next(self.pages, [])
+
+    def again(self, tokens: Sequence[StoredToken]) -> Sequence[StoredToken]:
+        return []
+
+
+@dataclass(slots=True)
+class _Verifications:
+    """What came of each token so far; a TokenSink that remembers KMS's answers and tells the progress."""
+
+    answers: AttributionCache
+    total: int
+    progress: Callable[[RunProgress], None] | None
+    all: list[Verification] = field(default_factory=list)
+    failed: int = 0
+    started: float = field(default_factory=monotonic)
+
+    def commit(self, batch: Sequence[Outcome]) -> Committed:
+        found = [outcome for outcome in batch if isinstance(outcome, Opened)]
+        self.answers.remember(one.known for one in found if one.known is not None)
+        self.all += [one.verification for one in found]
+        self.failed += sum(not one.verification.opened for one in found)
+        if self.progress is not None:
+            seconds = monotonic() - self.started
+            done = len(self.all) - self.failed
+            self.progress(RunProgress(self.total, done, self.failed, 0, seconds))
+        return Committed(len(found))

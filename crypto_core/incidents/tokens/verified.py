@@ -14,8 +14,9 @@ from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.step_contracts import Captured, Progress
+from crypto_core.reencryption.bulk.opening import NOT_AN_ENVELOPE
 from crypto_core.reencryption.plan import RunProgress, Verification
-from crypto_core.reencryption.verification import NOT_AN_ENVELOPE, Verifier
+from crypto_core.reencryption.verification import Verifier
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from threading import Event
+
+from crypto_core.errors import KmsError
 
 IN_FLIGHT = 128
 """Tokens that KMS is asked about at a time, a connection each: at 10 ms a call, enough for 6,000 a second."""
@@ -49,4 +53,6 @@ class Control:
     """Set, the run ends: what is sealed is written, what is not is left."""
     in_flight: int = IN_FLIGHT
     patience_seconds: float = PATIENCE_SECONDS
+    passing: Callable[[KmsError], bool] = attrgetter("transient")
+    """Which failures of KMS are waited out."""
     tally: RunTally = field(default_factory=RunTally)

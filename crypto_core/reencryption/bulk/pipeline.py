@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from crypto_core.database.tokens.store import StoredToken
 from crypto_core.errors import KmsError, LeaseLostError, WrongDataKeyError
 from crypto_core.reencryption.bulk.control import GRACE_SECONDS, Control, RunTally
 from crypto_core.reencryption.bulk.ports import (
@@ -50,6 +51,12 @@ _MOST_CHANGED = 20
 _LONGEST_WAIT = 5
 """Times that the wait for KMS, of 0.1 s at first, is doubled."""
 
+AskKms = Callable[[StoredToken, bool], Awaitable[Outcome]]
+"""Asks KMS what a token takes. Of a new envelope, KMS is asked to open it if the second argument is True.
+
+Raises KmsError for what is not about this token.
+"""
+
 
 async def write_tokens(
     pages: TokenPages, sink: TokenSink, order: TokenTask, kms: BulkKms, control: Control
@@ -60,7 +67,17 @@ async def write_tokens(
     has failed for longer than the control's patience, or for what waiting doesn't mend; DatabaseError from
     pages and sink. What was sealed by then has been written.
     """
-    work = _Run(pages, sink, order, kms, control)
+    return await pass_tokens(
+        pages, sink, lambda token, prove: sealed(token, order, kms, prove=prove), control
+    )
+
+
+async def pass_tokens(pages: TokenPages, sink: TokenSink, ask: AskKms, control: Control) -> RunTally:
+    """Ask KMS about every token of `pages`, hand the outcomes to `sink`, and return what it came to.
+
+    Ends and raises as `write_tokens`.
+    """
+    work = _Run(pages, sink, ask, control)
     try:
         return await work.through()
     finally:
@@ -68,10 +85,8 @@ async def write_tokens(
 
 
 class _Run:
-    def __init__(
-        self, pages: TokenPages, sink: TokenSink, order: TokenTask, kms: BulkKms, control: Control
-    ) -> None:
-        self._pages, self._sink, self._order, self._kms = pages, sink, order, kms
+    def __init__(self, pages: TokenPages, sink: TokenSink, ask: AskKms, control: Control) -> None:
+        self._pages, self._sink, self._ask = pages, sink, ask
         self._control = control
         self._tally = control.tally
         self._loop = asyncio.get_running_loop()
@@ -97,7 +112,7 @@ class _Run:
             halted = self._halt()
             if not halted:
                 self._read_on()
-                self._seal_on()
+                self._ask_on()
             self._write_on(in_order=not halted or bool(self._workers))
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_SECONDS):
@@ -178,7 +193,7 @@ class _Run:
         finally:
             self._reading = None
 
-    def _seal_on(self) -> None:
+    def _ask_on(self) -> None:
         """Have as many workers as there is work for, up to the limit."""
         for _ in range(min(self._control.in_flight - len(self._workers), self._window.waiting)):
             self._workers.add(self._started(self._work()))
@@ -190,7 +205,7 @@ class _Run:
             if entry is None:
                 return
             try:
-                outcome = await self._sealed(entry)
+                outcome = await self._asked(entry)
             except BaseException:  # raised again: the token is another worker's to take
                 window.put_back(entry)
                 raise
@@ -204,18 +219,18 @@ class _Run:
             if to_write or to_read:
                 self._turn.set()
 
-    async def _sealed(self, entry: TokenInFlight) -> Outcome | None:
+    async def _asked(self, entry: TokenInFlight) -> Outcome | None:
         """The token's outcome; None if the run is held back before there is one."""
         attempt, prove = 0, self._is_unproved or not secrets.randbelow(PROVED)
         self._is_unproved = False
         while True:
             try:
-                outcome = await sealed(entry.token, self._order, self._kms, prove=prove)
+                outcome = await self._ask(entry.token, prove)
                 self._is_unproved |= prove and not isinstance(outcome, Sealed)
                 return outcome
             except KmsError as error:
                 in_vain = self._loop.time() - self._succeeded_at
-                if not error.transient or in_vain > self._control.patience_seconds:
+                if not self._control.passing(error) or in_vain > self._control.patience_seconds:
                     raise
             if self._halted_at is not None:
                 return None

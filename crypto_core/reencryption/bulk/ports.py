@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from crypto_core.database.tokens.attribution_cache import KnownAttribution
 from crypto_core.database.tokens.store import Replacement, StoredToken
 from crypto_core.envelope import DEV_KEY, Format
 from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
-from crypto_core.reencryption.plan import Verb
+from crypto_core.reencryption.plan import Verb, Verification
 
 
 class BulkKms(Protocol):
@@ -72,7 +73,16 @@ class Poison:
     kms_calls: int = 0
 
 
-Outcome = Sealed | Poison
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Whether a token opened, and what is to be remembered of it. Nothing is written of the token."""
+
+    verification: Verification
+    known: KnownAttribution | None
+    kms_calls: int = 0
+
+
+Outcome = Sealed | Poison | Opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +107,7 @@ class TokenPages(Protocol):
 
 
 class TokenSink(Protocol):
-    """Where new envelopes go."""
+    """Where new envelopes, and what came of opening tokens, go."""
 
     def commit(self, batch: Sequence[Outcome]) -> Committed:
         """Write a batch in one transaction. Blocks on SQL; called in a thread, one call at a time.

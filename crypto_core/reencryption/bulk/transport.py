@@ -71,8 +71,14 @@ class KmsTransport:
         observer: Observer = SILENT,
         attempts: int = ATTEMPTS,
         clock: Callable[[], float] = time.time,
+        pins: dict[str, str] | None = None,
+        routes: Routes | None = None,
     ) -> None:
-        """`kms` has Regions, endpoints, time limits and credentials. `clock` is in seconds since 1970."""
+        """`kms` has Regions, endpoints, time limits and credentials. `clock` is in seconds since 1970.
+
+        `pins` are the ARNs that names of keys were first answered with, `routes` knows which Regions are
+        down; both may be those of a keyring.
+        """
         self._kms = kms
         self._pace = pace
         self._watch = watch or CallWatch()
@@ -80,10 +86,10 @@ class KmsTransport:
         self._attempts = attempts
         self._clock = clock
         self._skew = 0.0
-        self._pins: dict[str, str] = {}
+        self._pins = {} if pins is None else pins
         self._homes: dict[str, str] = {}
         self._endpoints: dict[str, Endpoint] = {}
-        self._routes = Routes(kms)
+        self._routes = routes or Routes(kms)
         self._replicas: dict[str, list[str]] = {}
 
     async def __aenter__(self) -> Self:
@@ -145,12 +151,13 @@ class KmsTransport:
 
     async def _names(self, key: str) -> Sequence[str]:
         """The key and its replicas in the configured Regions; what did not answer just now comes last."""
-        if not is_multi_region(key):
+        pinned_arn = self._pins.get(key, key)
+        if not is_multi_region(pinned_arn):
             return (key,)
         names = self._replicas.get(key)
         if names is None:
             loop = asyncio.get_running_loop()
-            routes = await loop.run_in_executor(self._threads, self._routes.to, key)
+            routes = await loop.run_in_executor(self._threads, self._routes.to, key, pinned_arn)
             names = self._replicas[key] = [key, *(name for _, name in routes if name != key)]
         return sorted(names, key=self._routes.is_down)
 
