@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
+    DateTime,
     Engine,
     FromClause,
     LargeBinary,
@@ -63,6 +64,7 @@ class KnownAttribution:
 
 _ANSWER = ("edk_prefix", "key_arn", "key_material_id", "reason")
 """What is known of a digest, as the columns are called."""
+_KEPT = (*_ANSWER, "asked_at")
 
 
 class AttributionCache:
@@ -198,15 +200,13 @@ _MAY = text(
 
 
 def _upsert(connection: Connection, answers: list[KnownAttribution]) -> None:
-    statement = insert(key_answer)
-    newer = {name: statement.excluded[name] for name in (*_ANSWER, "asked_at")}
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["envelope_digest"], set_=newer),
-        [
-            {"envelope_digest": a.digest, **{name: getattr(a, name) for name in (*_ANSWER, "asked_at")}}
-            for a in answers
-        ],
-    )
+    """One INSERT … SELECT FROM unnest(…): a list of parameters takes ten times as long."""
+    types: dict[str, Any] = {"edk_prefix": LargeBinary, "asked_at": DateTime(timezone=True)}
+    told = {name: ([getattr(a, name) for a in answers], types.get(name, String)) for name in _KEPT}
+    rows = unnested("told", {"envelope_digest": ([a.digest for a in answers], LargeBinary), **told})
+    statement = insert(key_answer).from_select(["envelope_digest", *_KEPT], select(rows))
+    newer = {name: statement.excluded[name] for name in _KEPT}
+    connection.execute(statement.on_conflict_do_update(index_elements=["envelope_digest"], set_=newer))
 
 
 def _as_select(answers: list[KnownAttribution]) -> Select[Any]:
