@@ -150,7 +150,7 @@ class KmsKeyring:
         `named` isn't trusted, KmsUnreachableError if no key opens it and the Region of one doesn't answer,
         otherwise the KmsError of the key that came closest.
         """
-        candidates = [only] if only else self.candidates(encrypted_data_key, likely, named)
+        candidates = (only,) if only else tuple(self.candidates(encrypted_data_key, likely, named))
         if self._cache is not None and not only:
             held = self._cached(self._cache, encrypted_data_key, candidates, context)
             if held is not None:
@@ -339,8 +339,8 @@ class KmsKeyring:
 
     def candidates(
         self, encrypted_data_key: bytes, likely: str | None = None, named: str | None = None
-    ) -> Sequence[str]:
-        """Return the trusted keys to ask, the likeliest first; with `named`, those that may be that key.
+    ) -> Iterator[str]:
+        """Give the trusted keys to ask, the likeliest first; with `named`, those that may be that key.
 
         Raises SettingsError if none is trusted, UntrustedKeyError if `named` is not.
         """
@@ -355,13 +355,15 @@ class KmsKeyring:
                 raise UntrustedKeyError(
                     f"The envelope names {named}, which is not trusted.", operation="Decrypt", key=named
                 )
-            return candidates
+            yield from candidates
+            return
         prefix = edk_prefix(encrypted_data_key)
         first = [name for name in self.trusted if likely and likely in (name, self.pins.get(name))]
         remembered = self._likely.get(prefix) if prefix else None
+        likeliest = dict.fromkeys([*first, *([remembered] if remembered else [])])
+        yield from likeliest
         # A Region that is down is waited for once, not for every token that another one can open.
-        others = sorted(self.trusted, key=self.routes.is_down)
-        return list(dict.fromkeys([*first, *([remembered] if remembered else []), *others]))
+        yield from (name for name in sorted(self.trusted, key=self.routes.is_down) if name not in likeliest)
 
     def _may_mean(self, name: str, key_arn: str) -> bool:
         """False if the key called `name` is known to be another one than `key_arn`."""

@@ -97,7 +97,7 @@ class Verifier:
         )
         async with transport:
             ask = partial(opened, keyring=keyring, kms=transport, observer=self._observer)
-            await pass_tokens(pages, found, lambda token, _: ask(token), control)
+            await pass_tokens(pages, found, ask, control)
 
     def _calls_per_second(self) -> float:
         """A job's share of the quota, of the Region where that is smallest."""

@@ -1,4 +1,4 @@
-"""Whole jobs over PostgreSQL: the command as it is run in earnest, beside the platform's sequential script.
+"""Whole jobs and verification over PostgreSQL, as run in earnest, beside the platform's sequential script.
 
     python -m tests.benchmarks.bulk_jobs [--json] [--tokens N …] [--latency MS]
 
@@ -6,11 +6,12 @@ Each case has a PostgreSQL of its own, filled with so many v1 envelopes of 93-by
 (fake_kms.py) that answers after a fixed time. Keydeck is the command `keydeck reencrypt … --job` or `rewrap`,
 in a process of its own: plan, chunks, KMS calls, every new envelope opened and compared, batches with their
 backups, closing censuses. Script reads a token, asks KMS twice, writes the row and commits, one after the
-other, checks nothing and keeps no backup; it gets a fortieth of the tokens.
+other, checks nothing and keeps no backup; it gets a fortieth of the tokens. Verification opens every token
+through KMS, once, and keeps each answer, in one process that is bound to one core where the system allows it.
 
 A job's rate is taken from when its first process joins it to its last batch; what comes before and behind
 (start, plan, censuses, the seconds in which a job waits for writers under the old key) is in the whole
-command's time, told beside it. Script's rate is its loop's. CPU is user and system time of the command and
+command's time, told beside it. Script's rate is its loop's, verification's that of the call that verifies. CPU is user and system time of the command and
 its processes, memory the peak of the largest of them. Growth compares the last size with the first. Two
 processes, PostgreSQL and the fake KMS want a core each: with fewer, they take them from each other. Exit
 status 1 if a target is missed.
@@ -48,6 +49,9 @@ from tests.benchmarks.measuring import (
 
 TIMES_SCRIPT, RATE, REWRAPS, TWO_PROCESSES, GROWTH, PEAK_MB = 16.0, 3_000.0, 5_000.0, 1.7, 0.85, 200.0
 """Targets: re-encryption in scripts, tokens a second, rewraps a second, two processes in one's, and so on."""
+VERIFY = "verify, one core"
+VERIFIES, VERIFIES_SCRIPT = 7_000.0, 37.0
+"""Targets: tokens verified a second, and in scripts."""
 FEWER = 40
 FILL = 5_000
 
@@ -153,6 +157,25 @@ def script() -> float:
     return seconds
 
 
+def verification() -> float:
+    """Open every token; returns the seconds that takes."""
+    from console.container import Container
+    from console.settings import load
+    from crypto_core.database.state.installation import install
+    from crypto_core.reencryption.plan import Selection
+
+    if sys.platform == "linux":
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    container = Container(load().settings)
+    install(container.engine)
+    started = time.perf_counter()
+    verified = container.work.verify_tokens(Selection(everything=True))
+    seconds = time.perf_counter() - started
+    assert all(one.opened for one in verified)
+    container.close()
+    return seconds
+
+
 def measured(way: str, tokens: int, latency_ms: float) -> Result:
     """Run one case in a process of its own."""
     with running(latency_ms) as url, platform(tokens, url) as (sandbox, settings):
@@ -165,7 +188,7 @@ def measured(way: str, tokens: int, latency_ms: float) -> Result:
         told = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
         if not told:
             raise SystemExit(f"{way}: exit code {done.returncode}\n{done.stderr.decode()[-2_000:]}")
-        writing = told["loop_seconds"] if way == "script" else _writing_seconds(sandbox, tokens)
+        writing = told["loop_seconds"] or _writing_seconds(sandbox, tokens)
     return Result(way, tokens, told["seconds"], writing, told["cpu_seconds"], told["peak_mb"])
 
 
@@ -188,6 +211,8 @@ def run_way(way: str) -> int:
     code, loop_seconds = 0, 0.0
     if way == "script":
         loop_seconds = script()
+    elif way == VERIFY:
+        loop_seconds = verification()
     else:
         verb, processes = way.split()
         code = job(verb, int(processes))
@@ -221,6 +246,12 @@ def targets(results: list[Result]) -> Iterator[Target]:
     yield Target(f"re-encryption, {RATE:,.0f} tokens/s: time a token", 1e6 / best, 1e6 / RATE, "µs")
     for one in by_way.get("rewrap 1", []):
         yield Target(f"rewrap, {REWRAPS:,.0f} tokens/s: time a token", 1e6 / one.rate, 1e6 / REWRAPS, "µs")
+    for one in by_way.get(VERIFY, []):
+        words = f"verification, {VERIFIES:,.0f} tokens/s on one core: time a token"
+        yield Target(words, 1e6 / one.rate, 1e6 / VERIFIES, "µs")
+        words = f"verification, {VERIFIES_SCRIPT:.0f} times the script: time for {FEWER * 100:,} tokens"
+        limit = FEWER * 100 / (VERIFIES_SCRIPT * plain.rate)
+        yield Target(words, FEWER * 100 / one.rate, limit, "s")
     for two in by_way.get("reencrypt 2", []):
         one = next(one for one in ours if one.tokens == two.tokens)
         yield Target("two processes' time in one's", one.rate / two.rate, 1 / TWO_PROCESSES, "")
@@ -228,7 +259,9 @@ def targets(results: list[Result]) -> Iterator[Target]:
         first, last = ours[0], ours[-1]
         words = f"time a token of {last.tokens:,} in that of {first.tokens:,}"
         yield Target(words, first.rate / last.rate, 1 / GROWTH, "")
-    yield Target("peak memory", max(one.peak_mb for one in results if one is not plain), PEAK_MB, "MB")
+    yield Target(
+        "peak memory", max(one.peak_mb for one in results if one.way not in ("script", VERIFY)), PEAK_MB, "MB"
+    )
 
 
 def main() -> int:
@@ -241,7 +274,7 @@ def main() -> int:
     chosen = parser.parse_args()
     first = chosen.tokens[0]
     cases = [("script", max(first // FEWER, 1)), *(("reencrypt 1", n) for n in chosen.tokens)]
-    cases += [("rewrap 1", first), ("reencrypt 2", chosen.tokens[-1])]
+    cases += [("rewrap 1", first), (VERIFY, chosen.tokens[-1]), ("reencrypt 2", chosen.tokens[-1])]
     results = [measured(way, tokens, chosen.latency) for way, tokens in cases]
     reached = list(targets(results))
     if chosen.json:

@@ -51,11 +51,8 @@ _MOST_CHANGED = 20
 _LONGEST_WAIT = 5
 """Times that the wait for KMS, of 0.1 s at first, is doubled."""
 
-AskKms = Callable[[StoredToken, bool], Awaitable[Outcome]]
-"""Asks KMS what a token takes. Of a new envelope, KMS is asked to open it if the second argument is True.
-
-Raises KmsError for what is not about this token.
-"""
+AskKms = Callable[[StoredToken], Awaitable[Outcome]]
+"""Asks KMS what a token takes. Raises KmsError for what is not about this token."""
 
 
 async def write_tokens(
@@ -67,9 +64,7 @@ async def write_tokens(
     has failed for longer than the control's patience, or for what waiting doesn't mend; DatabaseError from
     pages and sink. What was sealed by then has been written.
     """
-    return await pass_tokens(
-        pages, sink, lambda token, prove: sealed(token, order, kms, prove=prove), control
-    )
+    return await pass_tokens(pages, sink, _Sealing(order, kms).seal_token, control)
 
 
 async def pass_tokens(pages: TokenPages, sink: TokenSink, ask: AskKms, control: Control) -> RunTally:
@@ -82,6 +77,25 @@ async def pass_tokens(pages: TokenPages, sink: TokenSink, ask: AskKms, control: 
         return await work.through()
     finally:
         await work.close()
+
+
+class _Sealing:
+    """Seals tokens. The first new envelope, and then one in so many, KMS is asked to open before it is written."""
+
+    def __init__(self, order: TokenTask, kms: BulkKms) -> None:
+        self._order, self._kms = order, kms
+        self._is_unproved = True
+        """Whether KMS has still to open a new envelope of this run."""
+
+    async def seal_token(self, token: StoredToken) -> Outcome:
+        """Return the token's new envelope, or why there is none. Raises as `sealed`."""
+        prove, outcome = self._is_unproved or not secrets.randbelow(PROVED), None
+        self._is_unproved = False
+        try:
+            outcome = await sealed(token, self._order, self._kms, prove=prove)
+        finally:
+            self._is_unproved |= prove and not isinstance(outcome, Sealed)
+        return outcome
 
 
 class _Run:
@@ -101,8 +115,6 @@ class _Run:
         self._failure: BaseException | None = None
         self._halted_at: float | None = None
         self._is_writable = True
-        self._is_unproved = True
-        """Whether KMS has still to open a new envelope of this run."""
         self._succeeded_at = self._wrote_at = self._loop.time()
         self._turn = asyncio.Event()
 
@@ -221,13 +233,10 @@ class _Run:
 
     async def _asked(self, entry: TokenInFlight) -> Outcome | None:
         """The token's outcome; None if the run is held back before there is one."""
-        attempt, prove = 0, self._is_unproved or not secrets.randbelow(PROVED)
-        self._is_unproved = False
+        attempt = 0
         while True:
             try:
-                outcome = await self._ask(entry.token, prove)
-                self._is_unproved |= prove and not isinstance(outcome, Sealed)
-                return outcome
+                return await self._ask(entry.token)
             except KmsError as error:
                 in_vain = self._loop.time() - self._succeeded_at
                 if not self._control.passing(error) or in_vain > self._control.patience_seconds:
