@@ -581,6 +581,9 @@ class Container:
             identity=self._identity,
             backups=self._backups_under,
             work_on=self._work_on,
+            store=self.store,
+            verifier=self.verifier,
+            evidence=self._evidence,
             witness=self._witness(),
             at_work=lambda job: self.job_processes.at_work().get(job, 0) > 0,
         )

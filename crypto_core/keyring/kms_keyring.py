@@ -99,12 +99,15 @@ class KmsKeyring:
 
     def trusting(self, *keys: str) -> KmsKeyring:
         """Return a keyring that trusts `keys` too, for one command. What is pinned stays pinned."""
+        return self._like(self.write_key, [*self.trusted, *keys])
+
+    def limited_to(self, *keys: str) -> KmsKeyring:
+        """Return a keyring that reads with `keys` alone, trusted or not, and writes with none."""
+        return self._like(None, keys)
+
+    def _like(self, write_key: str | None, trusted: Iterable[str]) -> KmsKeyring:
         keyring = KmsKeyring(
-            self.kms,
-            write_key=self.write_key,
-            trusted=[*self.trusted, *keys],
-            cache=self._cache,
-            observer=self._observer,
+            self.kms, write_key=write_key, trusted=trusted, cache=self._cache, observer=self._observer
         )
         keyring.routes = self.routes
         keyring.pins.update(self.pins)

@@ -1,7 +1,7 @@
 """Opens tokens and says only whether they opened. What KMS answers is remembered as verified.
 
-Tokens pass through the pipeline that jobs use (bulk/pipeline.py): it asks KMS about some hundred at a time and
-holds few in memory. Only what came of each is kept.
+Tokens pass through the pipeline that jobs use (bulk/pipeline.py): it asks KMS about some hundred at a time
+and holds few in memory. Only what came of each is kept.
 """
 
 from __future__ import annotations
@@ -56,6 +56,17 @@ class Verifier:
         self._answers = answers
         self._observer = observer
         self._inventory = inventory or Inventory(catalogue.engine, catalogue, answers)
+
+    def limited_to(self, *keys: str) -> Verifier:
+        """Return a verifier for which a token opens under one of these KMS keys or not at all."""
+        return Verifier(
+            self._keyring.limited_to(*keys),
+            self._store,
+            self._catalogue,
+            self._answers,
+            observer=self._observer,
+            inventory=self._inventory,
+        )
 
     def verify_selection(
         self,

@@ -11,10 +11,10 @@ through KMS, once, and keeps each answer, in one process that is bound to one co
 
 A job's rate is taken from when its first process joins it to its last batch; what comes before and behind
 (start, plan, censuses, the seconds in which a job waits for writers under the old key) is in the whole
-command's time, told beside it. Script's rate is its loop's, verification's that of the call that verifies. CPU is user and system time of the command and
-its processes, memory the peak of the largest of them. Growth compares the last size with the first. Two
-processes, PostgreSQL and the fake KMS want a core each: with fewer, they take them from each other. Exit
-status 1 if a target is missed.
+command's time, told beside it. Script's rate is its loop's, verification's that of the call that verifies.
+CPU is user and system time of the command and its processes, memory the peak of the largest of them. Growth
+compares the last size with the first. Two processes, PostgreSQL and the fake KMS want a core each: with
+fewer, they take them from each other. Exit status 1 if a target is missed.
 """
 
 from __future__ import annotations

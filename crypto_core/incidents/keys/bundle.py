@@ -23,7 +23,7 @@ from crypto_core.incidents.steps.step_contracts import (
     plan_digest,
 )
 from crypto_core.keys.changes.change import KeyChange
-from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
+from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, ChangeResult
 
 if TYPE_CHECKING:
     from crypto_core.keys.changes.service import KeyChangeService
@@ -35,6 +35,8 @@ class Bundle:
 
     plans: tuple[ChangePlan, ...] = ()
     values: tuple[tuple[str, str], ...] = ()
+    number: str = ""
+    """What is typed of the tokens under the key itself; "" where that is all that is typed."""
 
 
 def bundled(
@@ -46,22 +48,36 @@ def bundled(
     warnings: Sequence[str] = (),
     values: Sequence[tuple[str, str]] = (),
     told: Sequence[str] = (),
+    also_lost: str = "",
 ) -> ActionPlan:
-    """Return the plans as one. `told` is what else was agreed to than the plans themselves say."""
+    """Return the plans as one. `told` is what else was agreed to than the plans themselves say.
+
+    `also_lost` is how many tokens are given up besides those that the plans count: it is typed with these.
+    """
     worst = max((p.danger for p in plans), key=DANGERS.index, default=Danger.NONE)
     typed = [p for p in plans if p.danger is Danger.TYPED]
-    alone = len(plans) == 1 and not told
-    first = next((p for p in typed if p.refused_unless_typed), typed[0] if typed else None)
+    alone = len(plans) == 1 and not told and not also_lost
+    counting = next((p for p in typed if p.refused_unless_typed), None)
+    first = counting or (typed[0] if typed else None)
+    number = counting.confirmation if counting and also_lost else ""
+    confirmation = plans[0].confirmation if alone else first.confirmation if first else ""
     return ActionPlan(
         title=title,
-        digest=plans[0].digest if alone else plan_digest(title, *(p.digest for p in plans), *told),
+        digest=plans[0].digest if alone else plan_digest(title, *(p.digest for p in plans), *told, also_lost),
         danger=worst,
-        confirmation=plans[0].confirmation if alone else first.confirmation if first else "",
+        confirmation=_both(number, also_lost) if also_lost else confirmation,
         does=said([*does, *(line for plan in plans for line in _does(plan, alone=len(plans) == 1))], 80),
         does_not=said([*does_not, *(line for plan in plans for line in plan.does_not)]),
         warnings=said([*warnings, *(line for plan in plans for line in plan.warnings)], 80),
-        inner=Bundle(tuple(plans), tuple(values)),
+        inner=Bundle(tuple(plans), tuple(values), number),
     )
+
+
+def _both(number: str, also_lost: str) -> str:
+    """How many tokens are given up in all, as it is typed."""
+    if number.isdecimal() and also_lost.isdecimal():
+        return str(int(number) + int(also_lost))
+    return also_lost if number in ("", also_lost) else UNCOUNTED
 
 
 def _does(plan: ChangePlan, *, alone: bool) -> list[str]:
@@ -96,13 +112,14 @@ class KeyAction(IncidentAction):
         done before is to be remembered.
         """
         changes, bundle = self._services.changes, plan.inner
-        given = _agreed(changes, plan, consent)
+        given = agreed(changes, plan, consent)
         results: list[ChangeResult] = []
         lines: list[str] = []
         complete = True
         for one in bundle.plans:
             try:
-                result = changes.make_change(one, _consent_to(one, given), cancelled=situation.cancelled)
+                consent_to_it = _consent_to(one, given, bundle.number)
+                result = changes.make_change(one, consent_to_it, cancelled=situation.cancelled)
             except KeydeckError as error:
                 if not results:
                     raise
@@ -136,7 +153,8 @@ def _told(result: ChangeResult) -> list[str]:
     return [*lines, *result.next_steps]
 
 
-def _agreed(changes: KeyChangeService, outer: ActionPlan, consent: Consent | None) -> Consent:
+def agreed(changes: KeyChangeService, outer: ActionPlan, consent: Consent | None) -> Consent:
+    """Return the consent to a plan. Raises NotConfirmedError, which the first change has journaled."""
     try:
         return require(consent, outer)
     except NotConfirmedError:
@@ -145,14 +163,14 @@ def _agreed(changes: KeyChangeService, outer: ActionPlan, consent: Consent | Non
         raise
 
 
-def _consent_to(plan: ChangePlan, given: Consent) -> Consent:
+def _consent_to(plan: ChangePlan, given: Consent, number: str) -> Consent:
     """The consent to one of the plans that were agreed to together.
 
-    The number of tokens that would be lost must be what was typed, of each.
+    The number of tokens that would be lost must be what was typed, of each; `number` is that part of it.
     """
     if given.digest == plan.digest:
         return given
     if given.origin is not Origin.TYPED:
         return Consent(plan.digest, given.origin)
-    text = given.text if plan.refused_unless_typed else plan.confirmation
+    text = (number or given.text) if plan.refused_unless_typed else plan.confirmation
     return Consent(plan.digest, given.origin, text)

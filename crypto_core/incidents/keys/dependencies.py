@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
+    from crypto_core.database.tokens.store import TokenStore
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.policy.reading import KeyPolicies
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.service import StatusService
     from crypto_core.reencryption.jobs.access import AccessComparison
     from crypto_core.reencryption.jobs.service import JobService
+    from crypto_core.reencryption.verification import Verifier
     from crypto_core.trail.key_watch.monitor import KeyMonitor
     from crypto_core.trail.rules.service import TrailRules
     from crypto_core.trail.store import EventStore
@@ -36,7 +38,9 @@ class KeyDependencies:
 
     `identity` is the ARN of who works with Keydeck (raises KmsError), `backups` how many replaced envelopes
     are kept under a key (raises DatabaseError), `at_work` whether processes of this console are at a job,
-    even if none has entered itself yet. Two censuses that prove a key empty lie `settle_seconds` apart.
+    even if none has entered itself yet. `evidence` gives the contents of an incident's evidence of one kind,
+    the oldest first (raises EvidenceError where one is not what was captured). Two censuses that prove a key
+    empty lie `settle_seconds` apart.
     """
 
     keys: KeyInventory
@@ -54,6 +58,9 @@ class KeyDependencies:
     identity: Callable[[], str]
     backups: Callable[[str], int]
     work_on: WorkOn
+    store: TokenStore
+    verifier: Verifier
+    evidence: Callable[[int, str], Sequence[str]]
     witness: UseWitness | None = None
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     settle_seconds: float = 10.0

@@ -128,6 +128,8 @@ class KeyChange:
     """revoke-grant, retire-grant."""
     region: str = ""
     """replicate: the Region that gets a replica."""
+    unopened: str = ""
+    """disable, schedule-deletion: how many tokens under the replacing keys are given up, as it is typed."""
 
     @property
     def alias_name(self) -> str:
@@ -160,6 +162,8 @@ class KeyChange:
             asked["grant_id"] = clean(self.grant_id, 130)
         if self.region:
             asked["region"] = clean(self.region, 60)
+        if self.unopened:
+            asked["unopened"] = clean(self.unopened, 40)
         return asked
 
 

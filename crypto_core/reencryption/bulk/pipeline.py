@@ -80,7 +80,7 @@ async def pass_tokens(pages: TokenPages, sink: TokenSink, ask: AskKms, control: 
 
 
 class _Sealing:
-    """Seals tokens. The first new envelope, and then one in so many, KMS is asked to open before it is written."""
+    """Seals tokens. KMS is asked to open the first new envelope, and one in so many, before it is written."""
 
     def __init__(self, order: TokenTask, kms: BulkKms) -> None:
         self._order, self._kms = order, kms

@@ -62,6 +62,8 @@ class Scene:
         self.at_work: set[int] = set()
         """The jobs at which processes are that may not have entered themselves yet."""
         self.values: dict[str, str] = {}
+        self.evidence: dict[str, list[str]] = {}
+        """What is kept of the incident, by its kind."""
         self.key = stage.old
         self.since: datetime | None = None
         self.declared_at = datetime.now(UTC) - timedelta(seconds=1)
@@ -91,6 +93,9 @@ class Scene:
             identity=lambda: container.kms.identity().arn,
             backups=lambda arn: backups_under(container.engine, arn),
             work_on=self._work_on,
+            store=container.store,
+            verifier=container.verifier,
+            evidence=lambda _, kind: self.evidence.get(kind, []),
             witness=witness,
             settle_seconds=0.0,
             at_work=self.at_work.__contains__,
