@@ -35,7 +35,7 @@ from crypto_core.text.counting import counted
 DAYS, REGION, REPLICA = "days", "region", "replica"
 UNOPENED = "unopened"
 """The value that has how many tokens did not open the last time, and the input that decides about them."""
-GIVE_UP = "give up"
+GIVE_UP = "give-up"
 _TAKES_AWAY = (ChangeKind.DISABLE, ChangeKind.SCHEDULE_DELETION)
 _BACKUPS = (
     "Backups and dumps of the database may hold tokens under this key: after the deletion they can never be "

@@ -83,7 +83,7 @@ def test_a_token_that_does_not_open_keeps_the_old_key_whatever_is_remembered(
     # A step that is run again opens all anew, unless the operator chooses to give up what does not open.
     assert scene.fields(DISABLE) == {"unopened": ""}
     assert not scene.do(DISABLE, {"unopened": "again"}).complete
-    given_up = scene.plan(DISABLE, {"unopened": "give up"})
+    given_up = scene.plan(DISABLE, {"unopened": "give-up"})
     assert (given_up.danger, given_up.confirmation) == (Danger.TYPED, "1")
     assert given_up.digest != plan.digest
     assert given_up.inner.plans[0].as_json()["unopened"] == "1"
