@@ -19,6 +19,7 @@ from crypto_core.errors import EvidenceError, KeydeckError
 from crypto_core.incidents.model import EvidencePiece
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.providers.answers import Liveness
+from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 
 NO_KEY = "no KMS key, or not known"
@@ -85,6 +86,8 @@ class Exhibit:
     """Why what it covers isn't whole."""
     census: CensusCounts | None = None
     job: ReportJob | None = None
+    opening: str = ""
+    """What came of opening what took the place of tokens under the incident's key, in words."""
     liveness: Mapping[str, str] = field(default_factory=dict)
     """The provider's answer about a token, by reference."""
     by_hand: Mapping[str, str] = field(default_factory=dict)
@@ -112,6 +115,7 @@ def read(piece: EvidencePiece, content_of: Callable[[int], str]) -> Exhibit:
         gaps=tuple(dict.fromkeys(gap for part in parts for gap in _gaps(part))),
         census=_census(piece, parts) if piece.kind == CaptureKind.CENSUS else None,
         job=_job(piece, parts) if piece.kind == CaptureKind.JOB else None,
+        opening=_opening(parts[0]) if parts and piece.kind == CaptureKind.VERIFICATION else "",
         liveness=_liveness(parts),
         by_hand=_by_hand(parts),
     )
@@ -164,6 +168,20 @@ def _proof(told: Mapping[str, Any]) -> tuple[str, bool]:
     proved = told.get("complete") is True and not gaps
     whole = "nothing left out" if proved else counted(len(gaps), "gap")
     return f"Fresh proof: {counted(groups, 'group')}, {counted(asked, 'question')} to KMS, {whole}.", proved
+
+
+def _opening(told: Mapping[str, Any]) -> str:
+    """What came of opening all tokens under the keys that it is about; "" for any other verification."""
+    keys = [clean(key, 200) for key in _list(told, "under")]
+    if not keys:
+        return ""
+    under = f"under {' and '.join(keys)}"
+    opened, tried = _count(told.get("opened")), _count(told.get("tried"))
+    if told.get("not_known"):
+        return f"Not all tokens {under} were opened: {clean(told['not_known'], 1_000)}"
+    if opened is None or tried is None:
+        return f"No token was {under}."
+    return f"KMS opened {opened:,} of {counted(tried, 'token')} {under}."
 
 
 def _job(piece: EvidencePiece, parts: tuple[Mapping[str, Any], ...]) -> ReportJob | None:

@@ -42,6 +42,8 @@ class CensusPart:
     """What the counts rest on, in words."""
     proved: bool = False
     """True if the last census rests on a fresh proof that left nothing out."""
+    opening: str = ""
+    """What came, the last time, of opening the tokens that were moved to other keys; "" if none were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class CensusSection(ReportSection):
             before_proof=first.proof,
             after_proof=last.proof if last else "",
             proved=last.proved if last else first.proved,
+            opening=_last_opening(sources.exhibits),
         )
         return cls(part)
 
@@ -84,6 +87,7 @@ class CensusSection(ReportSection):
             if census.after_at
             else "There is no second census, so the state afterwards is not known."
         )
+        lead += f" {census.opening}" if census.opening else ""
         return ShownSection(
             "census",
             "Census before and after",
@@ -124,6 +128,15 @@ def under_key(exhibits: Sequence[Exhibit], key_arn: str) -> tuple[int | None, in
         return None, None
     first, last = counted
     return _under(first, key_arn), _under(last, key_arn) if last else None
+
+
+def _last_opening(exhibits: Sequence[Exhibit]) -> str:
+    made = [exhibit for exhibit in exhibits if exhibit.opening]
+    if not made:
+        return ""
+    last = max(made, key=lambda exhibit: exhibit.evidence.id)
+    at = moment_utc(last.evidence.captured_at)
+    return f"Before the key was taken away, {at}, evidence {last.evidence.id}: {last.opening}"
 
 
 def _ends(exhibits: Sequence[Exhibit]) -> tuple[CensusCounts, CensusCounts | None] | None:

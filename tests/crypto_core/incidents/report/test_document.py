@@ -105,6 +105,28 @@ def test_a_zero_stands_with_the_proof_that_it_rests_on(
     assert (under.value, under.note) == ("9,804 → 0", figure)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"under": [NEW_KEY], "opened": 7, "tried": 9}, f"KMS opened 7 of 9 tokens under {NEW_KEY}."),
+        ({"under": [NEW_KEY], "not_known": "KMS is silent."}, f"Not all tokens under {NEW_KEY} were opened"),
+        ({"under": [NEW_KEY], "tokens": 0}, f"No token was under {NEW_KEY}."),
+        ({"opened": 7, "tried": 9}, ""),
+        ({"under": ["\x1b[2J"], "opened": True, "tried": -1}, "No token was under [2J."),
+    ],
+)
+def test_what_was_opened_before_the_key_was_taken_away_stands_beside_the_census(
+    finished: Sample, content: dict[str, object], said: str
+) -> None:
+    report = report_of(finished.with_evidence("verification", content))
+    signed = Signed(report, "00", None)
+    shown = report.section(CensusSection).show(signed)
+    assert ("Before the key was taken away" in shown.lead) == bool(said)
+    assert said in shown.lead
+    for form in FORMS.values():
+        assert "\x1b" not in form(signed)
+
+
 def test_one_census_alone_has_no_after() -> None:
     census = report_of(sample(open_=True), now=at(15)).section(CensusSection).census
     assert census is not None

@@ -11,8 +11,9 @@ from sqlalchemy import Engine
 from console.container import Container
 from console.sandbox.world import World
 from console.settings import load
+from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format
-from crypto_core.errors import InvalidReferenceError, KmsError, RowVanishedError
+from crypto_core.errors import InvalidReferenceError, KeydeckError, KmsError, RowVanishedError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.plan import RunProgress, Selection, Verb
 from crypto_core.references import RowRef, TokenRef
@@ -21,6 +22,7 @@ from tests.crypto_core.reencryption.planning.snapshot import everything
 
 def test_verify_says_of_each_token_whether_it_opened(services: Container, world: World) -> None:
     told: list[RunProgress] = []
+    cipher = TokenCipher(services.keyring)
     verified = services.services.work.verify_tokens(Selection(everything=True), progress=told.append)
     assert [v.ref for v in verified] == sorted(world.tokens)
     for v in verified:
@@ -28,6 +30,10 @@ def test_verify_says_of_each_token_whether_it_opened(services: Container, world:
         intact = token.format is Format.V1 and token.corruption is None
         assert v.opened is intact
         assert bool(v.reason) is not intact
+        if token.format is Format.V1 and not intact:
+            with pytest.raises(KeydeckError) as told_by_cipher:
+                cipher.open(services.store.read_token(v.ref).value.reveal(), ref=v.ref)
+            assert v.reason in (str(told_by_cipher.value), told_by_cipher.value.message)
         if intact:
             assert (v.key_arn, v.key_material_id) == (token.key_arn, token.key_material_id)
         assert world.token_for(v.ref) not in str(v.as_json())
