@@ -225,7 +225,7 @@ def environment(
     sandbox: Sandbox, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> dict[str, str]:
     """The process's environment points at the sandbox, the test's own database and its own events."""
-    settings = _point_at(sandbox, database_url, tmp_path, monkeypatch)
+    settings = point_at(sandbox, database_url, tmp_path, monkeypatch)
     sandbox.control.clear()
     return settings
 
@@ -340,7 +340,7 @@ def for_reading(
     platform, superuser = (open_engine(_as(url, name)) for url in urls)
     with pytest.MonkeyPatch.context() as patch:
         url = _as(sandbox.database_url, name)
-        _point_at(sandbox, url, tmp_path_factory.mktemp("for-reading"), patch)
+        point_at(sandbox, url, tmp_path_factory.mktemp("for-reading"), patch)
         services = Container(load().settings)
         yield ForReading(services, platform, superuser)
         services.close()
@@ -357,7 +357,7 @@ def reading(for_reading: ForReading) -> Iterator[Container]:
     container.close()
 
 
-def _point_at(
+def point_at(
     sandbox: Sandbox, database_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, str]:
     settings = sandbox.settings() | {

@@ -88,7 +88,7 @@ class StatusService:
         trusted, untold = self._trusted(states)
         # While a trusted name can't be resolved, no key can be called untrusted.
         shares = tuple(_share(count, states, None if untold else trusted) for count in counts)
-        reasons = (*census.catalogue.gaps, *gaps, *trouble, *untold)
+        reasons = (*census.gaps, *gaps, *trouble, *untold)
         by_format = {f: sum(g.tokens for g in census.groups if g.format is f) for f in Format}
         return Status(
             taken_at=census.taken_at,

@@ -20,8 +20,8 @@ from sqlalchemy import Connection
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.database.state.journal import Journal
-from crypto_core.database.tokens.attribution import Attributor, answer_about
-from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution
+from crypto_core.database.tokens.attribution import Attributor, answer_about, answer_of_damage
+from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.store import Replacement, StoredToken, TokenScope, TokenStore
 from crypto_core.envelope import DEV_KEY, Format
 from crypto_core.errors import (
@@ -235,7 +235,7 @@ class _PlanRun:
             return _Written(token, poison=error.message)
         except EnvelopeError as error:
             if token.format.protected:
-                self.by.answers.remember([KnownAttribution(token.digest, None, None, None, error.message)])
+                self.by.answers.remember([answer_of_damage(token, error)])
             return _Written(token, poison=error.message)
         except (IncorrectKeyError, InvalidCiphertextError, UntrustedKeyError) as error:
             return self._not_under_the_source(token, error)

@@ -18,8 +18,10 @@ from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution, Wrapping
 from crypto_core.database.tokens.census import Census, GroupCount
 from crypto_core.database.tokens.key_counts import (
+    HOLDING,
     Found,
     KeyCount,
+    damaged_count,
     failed_count,
     gap_of,
     inferred_count,
@@ -30,6 +32,7 @@ from crypto_core.database.tokens.key_counts import (
     unknown_count,
 )
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore, digest
+from crypto_core.database.tokens.token_patterns import holds_whole_envelope
 from crypto_core.envelope import ENVELOPE_FORMATS, parse
 from crypto_core.errors import (
     EnvelopeError,
@@ -95,7 +98,9 @@ class Attributor:
         for group in census.groups:
             if not group.format.protected:
                 continue
-            if group.asked:
+            if group.holding:
+                counts.append(unknown_count(group.tokens, HOLDING))
+            elif group.asked:
                 counts.append(
                     KeyCount(
                         group.wrapping,
@@ -105,7 +110,7 @@ class Attributor:
                         asked_at=census.asked.get((group.edk_prefix, group.wrapping), (None,))[0],
                     )
                     if group.wrapping
-                    else unknown_count(group.tokens, _damaged(group, census), asked=group.tokens)
+                    else damaged_count(group.tokens, _damaged(group, census))
                 )
             else:
                 unasked.setdefault(group.edk_prefix, []).append(group)
@@ -155,7 +160,7 @@ class Attributor:
             envelope = parse(token.value.reveal())
             context = envelope.context_for(token.ref)
         except (EnvelopeError, InvalidReferenceError) as error:
-            return Probe(token, KnownAttribution(token.digest, None, None, None, error.message))
+            return Probe(token, answer_of_damage(token, error))
         try:
             answer = self.keyring.attribute(
                 envelope.encrypted_data_key, named=envelope.named_key, context=context
@@ -180,7 +185,7 @@ class Attributor:
                 passing = probe.failure if may_pass(probe.failure) else None
                 return Found(asked, counts, gap_of(probe.failure, tokens), passing)
             elif probe.answer is not None and probe.answer.wrapping is None:
-                counts.append(unknown_count(1, probe.answer.reason, asked=1))
+                counts.append(damaged_count(1, probe.answer.reason))
                 tokens -= 1
             elif probe.answer is not None and probe.answer.wrapping is not None:
                 return Found(asked, [*counts, inferred_count(frozenset({probe.answer.wrapping}), tokens, 1)])
@@ -217,9 +222,9 @@ class Attributor:
                     if may_pass(probe.failure):
                         stopped = probe.failure
                 elif probe.answer is not None:
-                    wrapping = probe.answer.wrapping
-                    evidence = Evidence.VERIFIED if wrapping else Evidence.UNKNOWN
-                    counts.append(KeyCount(wrapping, 1, 1, evidence, probe.answer.reason))
+                    wrapping, reason = probe.answer.wrapping, probe.answer.reason
+                    verified = KeyCount(wrapping, 1, 1, Evidence.VERIFIED, reason)
+                    counts.append(verified if wrapping else damaged_count(1, reason))
                     told[probe.token.digest] = wrapping
         left = tokens - asked
         if left > 0 and stopped is not None:
@@ -237,6 +242,13 @@ class Attributor:
 def answer_about(stored: str, key: KeyAnswer) -> KnownAttribution:
     """Return what is to be remembered of an envelope's key."""
     return KnownAttribution(digest(stored), parse(stored).edk_prefix, key.key_arn, key.key_material_id)
+
+
+def answer_of_damage(token: StoredToken, error: EnvelopeError | InvalidReferenceError) -> KnownAttribution:
+    """Return what is to be remembered of a token that does not open, whatever KMS says."""
+    holds = holds_whole_envelope(token.value.reveal())
+    reason = f"{error.message} {HOLDING}" if holds else error.message
+    return KnownAttribution(token.digest, None, None, None, reason)
 
 
 def _damaged(group: GroupCount, census: Census) -> str:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event
 from typing import Any
 
-from sqlalchemy import BigInteger, Engine, String, and_, case, cast, func, literal, null, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    Engine,
+    String,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    not_,
+    null,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy import Text as SqlText
 
 from crypto_core.database.connection.engine import connected
@@ -19,12 +34,15 @@ from crypto_core.database.tokens.expressions import (
     edk_prefix_of_head,
     format_of,
     head_of,
+    holds_envelope,
     is_envelope,
     mark_of,
+    runs_on,
 )
 from crypto_core.database.tokens.token_source import token_source
 from crypto_core.envelope import Format
 from crypto_core.references import TokenRef
+from crypto_core.text.counting import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +51,8 @@ class GroupCount:
 
     `edk_prefix` is the key material group of envelopes, None where the EDK has no KMS header. `asked` is
     True for tokens that KMS was asked about; then `wrapping` is what it said, None with a `reason` for a
-    broken envelope. `sample` is one of them.
+    broken envelope. `sample` is one of them. `holding` is True for values that have an envelope
+    among other text.
     """
 
     column: str
@@ -44,6 +63,7 @@ class GroupCount:
     reason: str
     tokens: int
     sample: TokenRef
+    holding: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +77,22 @@ class Census:
     groups: tuple[GroupCount, ...]
     known: dict[bytes, frozenset[Wrapping]]
     asked: Asked = field(default_factory=dict)
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What is not counted, or can't be told by its key, one sentence each."""
+        holding = Counter[str]()
+        for group in self.groups:
+            holding[group.column] += group.tokens if group.holding else 0
+        return (
+            *self.catalogue.gaps,
+            *(
+                f"{counted(number, 'value')} in {column}: an envelope is among other text. No run reads it, "
+                "and which key it is under is not known."
+                for column, number in holding.items()
+                if number
+            ),
+        )
 
 
 def take_census(
@@ -89,27 +125,34 @@ def take_census(
         asked = answers.asked(connection) if answers is not None else {}
     groups = tuple(
         GroupCount(
-            column=f"{table_name}.{column}",
-            format=Format(format_),
-            edk_prefix=bytes(prefix) if prefix is not None else None,
-            asked=asked,
-            wrapping=(key_arn, material) if key_arn else None,
-            reason=reason,
-            tokens=tokens_,
-            sample=current.table(table_name).ref(column, row_id),
+            column=f"{row.in_table}.{row.in_column}",
+            format=Format(row.format),
+            edk_prefix=bytes(row.edk_prefix) if row.edk_prefix is not None else None,
+            asked=row.asked,
+            wrapping=(row.key_arn, row.material) if row.key_arn else None,
+            reason=row.reason,
+            tokens=row.tokens,
+            sample=current.table(row.in_table).ref(row.in_column, row.row_id),
+            holding=row.holding,
         )
-        for table_name, column, format_, prefix, asked, key_arn, material, reason, tokens_, row_id in rows
+        for row in rows
     )
     return Census(taken_at, current, groups, named_by_group(asked), asked)
 
 
 _NO_ENVELOPE = "!"
 """Before a format, instead of an envelope's head: no other value has to be told from its like."""
+_HOLDING = "!+"
+"""The same before the format of a value with an envelope in it."""
 
 
 def _told_by(stored: Any) -> Any:
     """As much of a value as the counts need: an envelope's head, of anything else the format."""
-    return case((is_envelope(stored), head_of(stored)), else_=func.concat(_NO_ENVELOPE, format_of(stored)))
+    return case(
+        (and_(is_envelope(stored), not_(runs_on(stored))), head_of(stored)),
+        (or_(is_envelope(stored), holds_envelope(stored)), func.concat(_HOLDING, format_of(stored))),
+        else_=func.concat(_NO_ENVELOPE, format_of(stored)),
+    )
 
 
 def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
@@ -147,15 +190,19 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
     told = apart(
         select(
             case(
-                (func.starts_with(h.head, _NO_ENVELOPE), func.substr(h.head, len(_NO_ENVELOPE) + 1)),
+                *(
+                    (func.starts_with(h.head, mark), func.substr(h.head, len(mark) + 1))
+                    for mark in (_HOLDING, _NO_ENVELOPE)
+                ),
                 else_=format_of(h.head),
             ).label("format"),
+            func.starts_with(h.head, _HOLDING).label("holding"),
             edk_prefix_of_head(h.head).label("edk_prefix"),
             *(h[name] for name in ("asked", "key_arn", "material", "reason", "tokens", "row_id")),
         )
     )
     t = told.c
-    groups: list[Any] = [t.format, t.edk_prefix, t.asked, t.key_arn, t.material, t.reason]
-    names: list[Any] = [cast(literal(table), String), cast(literal(column), String)]
-    counted: list[Any] = [cast(func.sum(t.tokens), BigInteger), func.min(t.row_id)]
-    return select(*names, *groups, *counted).group_by(*groups)
+    groups: list[Any] = [t.format, t.holding, t.edk_prefix, t.asked, t.key_arn, t.material, t.reason]
+    place = [cast(literal(table), String).label("in_table"), cast(literal(column), String).label("in_column")]
+    tokens = [cast(func.sum(t.tokens), BigInteger).label("tokens"), func.min(t.row_id).label("row_id")]
+    return select(*place, *groups, *tokens).group_by(*groups)

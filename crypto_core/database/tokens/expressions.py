@@ -29,6 +29,7 @@ from sqlalchemy import (
     literal_column,
     not_,
     null,
+    or_,
     select,
     tuple_,
 )
@@ -40,6 +41,7 @@ from sqlalchemy.sql.expression import TableClause
 from sqlalchemy.types import NullType
 
 from crypto_core.database.tokens.tables import READ_DIRECTLY, TokenTable
+from crypto_core.database.tokens.token_patterns import HOLDS_ENVELOPE, LEAST_WITH_ENVELOPE
 from crypto_core.envelope import (
     ENVELOPE_FORMATS,
     MAX_KEY_ARN_BYTES,
@@ -63,6 +65,8 @@ _FOREIGN = "[^A-Za-z0-9+/]"
 _HEADER = "^AQ[AEIMQUYcgkosw048][A-P]AH[g-j]"
 """The version header 01 0x 0x 00 78 in base64. Counted repetitions would make an expression slow."""
 _EDK_CHARACTERS = 51
+_MOST_FIELDS = 5
+"""An envelope of any format has fewer separators, two envelopes have more."""
 _UNMOVED: Any = literal_column("'0'")
 
 
@@ -130,6 +134,26 @@ def is_envelope(stored: Text_) -> ColumnElement[bool]:
     marks = [STORED_PREFIXES[f] for f in sorted(ENVELOPE_FORMATS)]
     result: ColumnElement[bool] = func.left(stored, MARK_CHARACTERS).in_(marks)
     return result
+
+
+def holds_envelope(stored: Text_) -> ColumnElement[bool]:
+    """True for values that have an envelope in them, or may; to be asked of what is none by itself."""
+    return and_(func.length(stored) >= LEAST_WITH_ENVELOPE, stored.regexp_match(HOLDS_ENVELOPE))
+
+
+def runs_on(stored: Text_) -> ColumnElement[bool]:
+    """True for values that begin as an envelope and have another one behind it."""
+    behind = func.substr(stored, MARK_CHARACTERS + 1)
+    marks = (STORED_PREFIXES[f] for f in ENVELOPE_FORMATS)
+    is_base64 = and_(stored.regexp_match("^[A-Za-z0-9+/]+={0,2}$"), func.length(stored) % 4 == 0)
+    decoded = _decoded(stored)
+    separators = func.length(decoded) - func.length(func.replace(decoded, "|", ""))
+    return case(
+        (not_(or_(*(func.strpos(behind, mark) > 0 for mark in marks))), False),
+        # The mark's four characters come by chance, too; so many fields don't.
+        (is_base64, separators > _MOST_FIELDS),
+        else_=True,
+    )
 
 
 def head_of(stored: Text_) -> Text_:

@@ -19,13 +19,21 @@ from typing import Any
 from crypto_core.cancelling import stop_if
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.tokens.attribution import MEMBERS_TRIED, PAGE, Attributor, Probe
+from crypto_core.database.tokens.attribution import (
+    MEMBERS_TRIED,
+    PAGE,
+    Attributor,
+    Probe,
+    answer_of_damage,
+)
 from crypto_core.database.tokens.attribution_cache import KnownAttribution, Wrapping, once_a_key
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, GroupCount, take_census
 from crypto_core.database.tokens.key_counts import (
+    HOLDING,
     Found,
     KeyCount,
+    damaged_count,
     failed_count,
     gap_of,
     inferred_count,
@@ -312,7 +320,9 @@ class _Questions:
 
     def proof(self) -> FreshProof:
         """Ask, and return what came of it."""
-        sealed = [g for g in self.census.groups if g.format in ENVELOPE_FORMATS]
+        enveloped = [g for g in self.census.groups if g.format in ENVELOPE_FORMATS]
+        sealed = [g for g in enveloped if not g.holding]
+        self.counts += [unknown_count(g.tokens, HOLDING) for g in enveloped if g.holding]
         parts = [_Part(g) for g in sealed if g.edk_prefix is not None]
         # The first alone: where KMS is silent, asking on would only take its time limit again.
         for first, last in [(0, 1), *((n, n + PAGE) for n in range(1, len(parts), PAGE))]:
@@ -329,7 +339,7 @@ class _Questions:
             counts=merged_counts(self.counts, self.census.taken_at),
             parts=len(sealed),
             asked=self.asked,
-            gaps=tuple(dict.fromkeys((*self.census.catalogue.gaps, *self.gaps))),
+            gaps=tuple(dict.fromkeys((*self.census.gaps, *self.gaps))),
             groups=self.groups,
             single={digest: named for digest, named in self.single.items() if named is not None},
             failure=self.failure,
@@ -430,7 +440,7 @@ def _malformed(token: StoredToken) -> KnownAttribution | None:
     try:
         parse(token.value.reveal())
     except EnvelopeError as error:
-        return KnownAttribution(token.digest, None, None, None, error.message)
+        return answer_of_damage(token, error)
     return None
 
 
@@ -439,7 +449,8 @@ def _count_opened(cipher: TokenCipher, key_arn: str, token: StoredToken) -> KeyC
     try:
         opened = cipher.open(token.value.reveal(), key_arn, ref=token.ref)
     except (EnvelopeError, InvalidReferenceError) as error:
-        return unknown_count(1, f"{error.message} Its data key is under {key_arn}.", asked=1)
+        reason = answer_of_damage(token, error).reason
+        return damaged_count(1, f"{reason} Its data key is under {key_arn}.")
     except KeydeckError:
         return KeyCount((key_arn, None), 1, 0, Evidence.INFERRED)
     opened.token.wipe()

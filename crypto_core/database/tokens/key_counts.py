@@ -82,6 +82,15 @@ def unknown_count(tokens: int, reason: str, *, asked: int = 0) -> KeyCount:
     return KeyCount(None, tokens, asked, Evidence.UNKNOWN, reason)
 
 
+HOLDING = "It has a whole envelope among other text, whose key is not known."
+"""Behind the reason why a value is no envelope, where another key may be needed once it is put right."""
+
+
+def damaged_count(tokens: int, reason: str) -> KeyCount:
+    """Tokens that open under no key, however often it is asked; if they hold others, nothing is known."""
+    return unknown_count(tokens, reason, asked=0 if HOLDING in reason else tokens)
+
+
 def over_limit_gap(tokens: int, limit: int) -> str:
     """What too many questions leave untold."""
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crypto_core.cipher import sealed_for_another_row
+from crypto_core.database.tokens.attribution import answer_of_damage
 from crypto_core.database.tokens.attribution_cache import KnownAttribution
 from crypto_core.database.tokens.store import StoredToken
 from crypto_core.envelope import Envelope, Format, open_envelope, parse
@@ -47,7 +48,7 @@ async def opened(
             observation.format_ = envelope.format
             key = await _opened_under(envelope, ref, keyring, kms)
     except (EnvelopeError, InvalidReferenceError) as error:
-        broken = KnownAttribution(token.digest, None, None, None, error.message)
+        broken = answer_of_damage(token, error)
         return Opened(Verification(ref, False, None, None, error.message), broken)
     except KmsError as error:
         if error.transient or isinstance(error, CredentialsError):

@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.sweep.candidates import Candidate, Relation, Spelling
-from crypto_core.database.tokens.sweep.patterns import ANY_TOKEN, BEGINS_AS_TOKEN, LEAST_OF_A_TOKEN, PATTERNS
+from crypto_core.database.tokens.token_patterns import ANY_TOKEN, BEGINS_AS_TOKEN, LEAST_OF_A_TOKEN, PATTERNS
 from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnreachableError
 
 TOGETHER = 50

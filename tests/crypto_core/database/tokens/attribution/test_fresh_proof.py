@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -20,7 +22,7 @@ from crypto_core.database.tokens.fresh_proof import FreshProver
 from crypto_core.envelope import ENVELOPE_FORMATS, parse, serialise
 from crypto_core.errors import DatabaseError
 from crypto_core.lists.coverage import Evidence
-from tests.crypto_core.database.tokens.attribution.scene import OTHER_ARN, only, put, without_header
+from tests.crypto_core.database.tokens.attribution.scene import OTHER_ARN, adds_up, only, put, without_header
 
 Decrypts = Callable[[], int]
 
@@ -227,3 +229,35 @@ def test_a_database_that_does_not_answer_proves_nothing(
     monkeypatch.setattr(services.store, "at_random", away)
     with pytest.raises(DatabaseError):
         services.status.prove()
+
+
+@pytest.mark.parametrize("how", ["{old}\n", "{new}{old}", "{new} {old}", '{{"t": "{old}"}}', "Bearer {old}"])
+def test_an_envelope_among_other_text_is_no_zero(
+    services: Container, platform: Engine, world: World, sandbox: Sandbox, how: str
+) -> None:
+    """No run reads such a value, but whoever takes the rest away has a token under the old key."""
+    old, new = (
+        services.store.read_token(world.sealed_under(key)[0]).value.reveal()
+        for key in (world.old_key, world.current_key)
+    )
+    only(platform)
+    assert services.status.prove(about=world.old_key.arn).doubtful == 0
+    ref = put(platform, "odd", how.format(old=old, new=new))
+    for _ in range(2):
+        proof = services.status.prove(about=world.old_key.arn)
+        assert proof.doubtful or proof.tokens_under(world.old_key.arn) or not proof.complete
+    status = services.services.status.take_census()
+    told = [share.key_arn for share in status.keys] + [*status.coverage.reasons]
+    assert None in told or world.old_key.arn in told or any("among other text" in str(t) for t in told)
+    assert adds_up(status)
+    assert ref.row_id == "odd"
+
+
+def test_an_envelope_that_has_its_mark_twice_by_chance_is_not_taken_for_two(
+    services: Container, platform: Engine
+) -> None:
+    nonce = base64.b64decode("A" * 14 + "v1")
+    twice = replace(parse(encrypt_token("t")), encrypted_data_key=os.urandom(189), nonce=nonce)
+    assert "djF8" in serialise(twice)[4:]
+    put(platform, "twice", serialise(twice))
+    assert not any(group.holding for group in services.status.prove().census.groups)

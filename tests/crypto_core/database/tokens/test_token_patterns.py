@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from crypto_core.database.tokens.sweep.patterns import ANY_TOKEN, BEGINS_AS_TOKEN, PATTERNS
+from crypto_core.database.tokens.token_patterns import ANY_TOKEN, BEGINS_AS_TOKEN, PATTERNS
 
 V1 = base64.b64encode(b"v1|" + b"|".join(base64.b64encode(bytes([n]) * 60) for n in (255, 251, 3))).decode()
 V2 = base64.b64encode(b"v2|" + b"|".join(base64.b64encode(bytes([n]) * 60) for n in (1, 2, 3, 4))).decode()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, STORED_PREFIXES, Format
+from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, STORED_PREFIXES, Format, parse
+from crypto_core.errors import EnvelopeError
 
 LEAST_CHARACTERS = 40
 """Characters behind the mark that an envelope or a dev value has at the least: any of them has many more."""
@@ -50,3 +51,30 @@ PATTERNS: dict[str, str] = {
 ANY_TOKEN = "|".join(f"({pattern})" for pattern in PATTERNS.values())
 BEGINS_AS_TOKEN = f"^({'|'.join([*map(re.escape, STORED_PREFIXES.values())])})|^({ANY_TOKEN})"
 """A value that is a token, rather than one that holds some."""
+
+HOLDS_ENVELOPE = "|".join(
+    (*(f"({PATTERNS[f.value]})" for f in ENVELOPE_FORMATS), r"\\u00(3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])")
+)
+"""A value with an envelope in it, or with letters that a writer of JSON has escaped for no good reason."""
+LEAST_WITH_ENVELOPE = 200
+"""Characters that such a value has at the least."""
+
+
+def holds_whole_envelope(value: str) -> bool:
+    """True if a value that is no envelope by itself has a whole one in it, as it stands."""
+    marks = "|".join(re.escape(STORED_PREFIXES[f]) for f in ENVELOPE_FORMATS)
+    for begins in re.finditer(f"(?=({marks}))", value):
+        rest = value[begins.start() :]
+        ends = [len(run[0]) for run in (re.match(r"[A-Za-z0-9+/]+={0,2}", rest),) if run]
+        ends += [other.start() for other in re.finditer(f"(?=({marks}))", rest) if other.start()]
+        if any(_is_envelope(rest[:end]) for end in ends if end < len(value)):
+            return True
+    return False
+
+
+def _is_envelope(value: str) -> bool:
+    try:
+        parse(value)
+    except EnvelopeError:
+        return False
+    return True
