@@ -9,6 +9,7 @@ between. Nothing is decoded before its alphabet is checked, so a corrupt row can
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -52,6 +53,9 @@ from crypto_core.envelope import (
 
 Text_ = ColumnElement[Any]
 
+_kept = lru_cache(maxsize=1_000)
+"""For expressions of a column that many statements have: to build one takes longer than to run it."""
+
 MARK_CHARACTERS = 4
 """Stored characters that tell an envelope's version: "v1|" in base64."""
 HEAD_CHARACTERS = 72
@@ -90,6 +94,7 @@ def apart(statement: Select[Any]) -> Subquery:
     return statement.offset(_UNMOVED).subquery()
 
 
+@_kept
 def format_of(stored: Text_) -> Text_:
     """The value's format, as `Format`'s text. NULL is no token: leave it out before."""
     plaintexts = [prefix for prefixes in PROVIDER_PREFIXES.values() for prefix in prefixes]
@@ -108,6 +113,7 @@ def formats_counted(stored: Text_, source: Any, condition: ColumnElement[bool]) 
     return counted.where(condition).group_by(format_)
 
 
+@_kept
 def plaintext_provider_of(stored: Text_) -> Text_:
     """The provider of a plaintext value, by its prefix; NULL for anything else."""
     return case(
@@ -126,6 +132,7 @@ def starts_with_any(stored: Text_, prefixes: Sequence[str]) -> ColumnElement[boo
     return result
 
 
+@_kept
 def is_envelope(stored: Text_) -> ColumnElement[bool]:
     """True for values in an envelope format, of any version.
 
@@ -136,11 +143,13 @@ def is_envelope(stored: Text_) -> ColumnElement[bool]:
     return result
 
 
+@_kept
 def holds_envelope(stored: Text_) -> ColumnElement[bool]:
     """True for values that have an envelope in them, or may; to be asked of what is none by itself."""
     return and_(func.length(stored) >= LEAST_WITH_ENVELOPE, stored.regexp_match(HOLDS_ENVELOPE))
 
 
+@_kept
 def runs_on(stored: Text_) -> ColumnElement[bool]:
     """True for values that begin as an envelope and have another one behind it."""
     behind = func.substr(stored, MARK_CHARACTERS + 1)
@@ -156,6 +165,7 @@ def runs_on(stored: Text_) -> ColumnElement[bool]:
     )
 
 
+@_kept
 def head_of(stored: Text_) -> Text_:
     """As much of the value as its format and EDK prefix need, beginning with the version's mark.
 
@@ -176,6 +186,7 @@ def head_of(stored: Text_) -> Text_:
     return case(*ways, else_=func.left(stored, HEAD_CHARACTERS))
 
 
+@_kept
 def edk_prefix_of_head(head: Text_) -> Text_:
     """The 37-byte EDK prefix as bytea, from a head; NULL where there is none with a KMS header."""
     behind = func.substr(head, 5, 68)
@@ -222,6 +233,7 @@ def _prefix(edk_text: Text_) -> Text_:
     )
 
 
+@_kept
 def mark_of(stored: Text_) -> Text_:
     """Some bytes of an envelope's ciphertext, as bytea: random in each. Other values have none."""
     encoded = func.convert_to(stored, literal_column("'UTF8'"))
@@ -231,6 +243,7 @@ def mark_of(stored: Text_) -> Text_:
     )
 
 
+@_kept
 def digest_of(stored: Text_) -> Text_:
     """The mark and the SHA-256 of the stored value: tells two values apart without selecting either."""
     return mark_of(stored).op("||")(func.sha256(func.convert_to(stored, literal_column("'UTF8'"))))

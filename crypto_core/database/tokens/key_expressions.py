@@ -46,7 +46,11 @@ _SURE = 48
 
 def in_groups(stored: Any, edk_prefixes: Iterable[bytes]) -> ColumnElement[bool]:
     """True for envelopes of these key material groups: for those whose `edk_prefix_of` is one of them."""
-    prefixes = sorted(set(edk_prefixes))
+    return _in_groups(stored, tuple(sorted(set(edk_prefixes))))
+
+
+@lru_cache(maxsize=1_000)
+def _in_groups(stored: Any, prefixes: tuple[bytes, ...]) -> ColumnElement[bool]:
     if not prefixes:
         return false()
     by_head = func.left(stored, HEAD_CHARACTERS).in_(_heads(prefixes))
@@ -58,7 +62,7 @@ def in_groups(stored: Any, edk_prefixes: Iterable[bytes]) -> ColumnElement[bool]
     return or_(by_head, *named)
 
 
-def _heads(edk_prefixes: Iterable[bytes]) -> SelectBase:
+def _heads(edk_prefixes: tuple[bytes, ...]) -> SelectBase:
     """How values of some groups begin where the EDK is first: some thousand texts, put together in SQL."""
     marks = [STORED_PREFIXES[f] for f in ENVELOPE_FORMATS if not f.names_key]
     ways = []

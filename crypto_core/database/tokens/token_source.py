@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -171,6 +172,19 @@ def token_source(
 
     `whole` is for a statement that reads all of it, and is fast for that alone.
     """
+    return _source(table, table.types, table.required, table.tests_json, column, sampled, whole)
+
+
+@lru_cache(maxsize=500)
+def _source(
+    table: TokenTable,
+    types: frozenset[tuple[str, str]],  # what equal tables differ in
+    required: frozenset[str],
+    tests_json: bool,
+    column: str,
+    sampled: float | None,
+    whole: bool,
+) -> TokenSource:
     if table.is_text(column):
         source: Any = table_of(table)
         return TokenSource(table, column, source if sampled is None else _sample(source, sampled))
