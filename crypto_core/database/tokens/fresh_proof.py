@@ -66,6 +66,9 @@ from crypto_core.text.moments import in_utc
 FEW = 200
 """So many tokens that seem to be left under a key are opened one by one: what is damaged opens for nobody."""
 
+SAMPLED = ", other places by samples of their rows"
+"""Said of a proof that is no more than that where no inventory reaches: `keydeck discover --full` reads all."""
+
 
 @dataclass(frozen=True, slots=True)
 @cleans(gaps=2_000)
@@ -143,6 +146,8 @@ class FreshProof:
         """The proof in one line; what it misses is in `gaps`."""
         asked = "once" if self.asked == 1 else f"{self.asked:,} times"
         whole = "nothing left out" if self.complete else counted(len(self.gaps), "gap")
+        if self.sweep is not None and not self.sweep.full:
+            whole += SAMPLED
         return (
             f"Fresh proof of {in_utc(self.taken_at)}: {counted(self.parts, 'group')}, KMS asked {asked}, "
             f"{whole}"
@@ -171,6 +176,7 @@ class FreshProof:
                 "taken_at": self.sweep.taken_at.isoformat(),
                 "tables": self.sweep.tables,
                 "columns": self.sweep.columns,
+                "every_row": self.sweep.full,
             }
             if self.sweep
             else None,

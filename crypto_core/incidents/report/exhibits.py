@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from crypto_core.database.tokens.fresh_proof import SAMPLED
 from crypto_core.envelope.formats import Format
 from crypto_core.errors import EvidenceError, KeydeckError
 from crypto_core.incidents.model import EvidencePiece
@@ -167,6 +168,9 @@ def _proof(told: Mapping[str, Any]) -> tuple[str, bool]:
         return "", False
     proved = told.get("complete") is True and not gaps
     whole = "nothing left out" if proved else counted(len(gaps), "gap")
+    swept = told.get("swept")
+    if isinstance(swept, Mapping) and swept.get("every_row") is False:
+        whole += SAMPLED
     return f"Fresh proof: {counted(groups, 'group')}, {counted(asked, 'question')} to KMS, {whole}.", proved
 
 

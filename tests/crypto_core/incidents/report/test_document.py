@@ -82,6 +82,11 @@ PROOF = {"complete": True, "groups": 4, "asked": 5, "gaps": []}
     [
         (PROOF, "Fresh proof: 4 groups, 5 questions to KMS, nothing left out.", "tokens, freshly proved"),
         (
+            PROOF | {"swept": {"every_row": False}},
+            "questions to KMS, nothing left out, other places by samples of their rows.",
+            "tokens, freshly proved",
+        ),
+        (
             PROOF | {"complete": False, "gaps": ["KMS is silent."]},
             "Fresh proof: 4 groups, 5 questions to KMS, 1 gap.",
             "tokens, not freshly proved",
