@@ -67,7 +67,7 @@ FEW = 200
 """So many tokens that seem to be left under a key are opened one by one: what is damaged opens for nobody."""
 
 SAMPLED = ", other places by samples of their rows"
-"""Said of a proof that is no more than that where no inventory reaches: `keydeck discover --full` reads all."""
+"""Said of a proof, as what no inventory knows is looked at so; `keydeck discover --full` reads all."""
 
 
 @dataclass(frozen=True, slots=True)
