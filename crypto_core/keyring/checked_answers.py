@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from crypto_core.envelope import DATA_KEY_BYTES, MAX_EDK_BYTES
@@ -86,7 +87,11 @@ def must_be_named(answered: str, named: str | None, operation: str) -> None:
 
 def material_of(value: object) -> str | None:
     """Return the key material id of an answer, None where KMS tells none."""
-    return clean(value) if value else None
+    return _cleaned(str(value)) if value else None
+
+
+_cleaned = lru_cache(maxsize=64)(clean)
+"""There are few key materials, and thousands of answers a second name them."""
 
 
 def closest(failures: Sequence[KmsError]) -> KmsError:

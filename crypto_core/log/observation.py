@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from crypto_core.errors import DryRunPassedError, KeydeckError
 from crypto_core.log.rate_limit import LogRateLimit
@@ -58,39 +57,54 @@ SILENT: Observer = Silent()
 
 
 class Observation:
-    """One operation under way; `format_` is set as soon as it is known."""
+    """One operation under way; `format_` is set as soon as it is known. A context manager."""
 
-    __slots__ = ("format_",)
+    __slots__ = ("_name", "_observer", "format_")
 
-    def __init__(self, format_: str = "") -> None:
+    def __init__(self, observer: Observer, name: str, format_: str = "") -> None:
+        self._observer = observer
+        self._name = name
         self.format_ = format_
 
+    def __enter__(self) -> Self:
+        return self
 
-@contextmanager
-def observed_operation(observer: Observer, name: str, format_: str = "") -> Iterator[Observation]:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._observer.operation(self._name, self.format_, failure_name(error) if error is not None else "")
+
+
+class ObservedCall:
+    """One KMS call under way. A context manager."""
+
+    __slots__ = ("_observer", "_operation", "_started")
+
+    def __init__(self, observer: Observer, operation: str) -> None:
+        self._observer = observer
+        self._operation = operation
+
+    def __enter__(self) -> None:
+        self._started = perf_counter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        seconds = perf_counter() - self._started
+        failure = failure_name(error) if error is not None else ""
+        self._observer.kms_call(self._operation, seconds, failure)
+        if failure and _FAILURES.due(self._operation, failure):
+            _log.info("KMS %s failed after %.1f s: %s", self._operation, seconds, failure)
+
+
+def observed_operation(observer: Observer, name: str, format_: str = "") -> Observation:
     """Tell the observer how the operation in the block ended."""
-    observation = Observation(format_)
-    try:
-        yield observation
-    except BaseException as error:
-        observer.operation(name, observation.format_, failure_name(error))
-        raise
-    observer.operation(name, observation.format_, "")
+    return Observation(observer, name, format_)
 
 
-@contextmanager
-def observed_call(observer: Observer, operation: str) -> Iterator[None]:
+def observed_call(observer: Observer, operation: str) -> ObservedCall:
     """Tell the observer how the KMS call in the block ended and how long it took."""
-    started = perf_counter()
-    try:
-        yield
-    except BaseException as error:
-        seconds, failure = perf_counter() - started, failure_name(error)
-        observer.kms_call(operation, seconds, failure)
-        if failure and _FAILURES.due(operation, failure):
-            _log.info("KMS %s failed after %.1f s: %s", operation, seconds, failure)
-        raise
-    observer.kms_call(operation, perf_counter() - started, "")
+    return ObservedCall(observer, operation)
 
 
 def failure_name(error: BaseException) -> str:

@@ -151,15 +151,17 @@ class KmsTransport:
 
     async def _names(self, key: str) -> Sequence[str]:
         """The key and its replicas in the configured Regions; what did not answer just now comes last."""
-        pinned_arn = self._pins.get(key, key)
-        if not is_multi_region(pinned_arn):
-            return (key,)
         names = self._replicas.get(key)
         if names is None:
+            pinned_arn = self._pins.get(key, key)
+            if not is_multi_region(pinned_arn):
+                if key == pinned_arn:
+                    self._replicas[key] = [key]
+                return (key,)
             loop = asyncio.get_running_loop()
             routes = await loop.run_in_executor(self._threads, self._routes.to, key, pinned_arn)
             names = self._replicas[key] = [key, *(name for _, name in routes if name != key)]
-        return sorted(names, key=self._routes.is_down)
+        return sorted(names, key=self._routes.is_down) if names[1:] else names
 
     async def reencrypt(
         self, blob: bytes, source: str, destination: str, context: EncryptionContext

@@ -7,6 +7,7 @@ and response objects, which cost several times what signing a call does, are lef
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,11 +26,17 @@ class BrokenAnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WireAnswer:
-    """What came back, header names in lower case. The body may hold a data key."""
+    """What came back. The body may hold a data key."""
 
     status: int
-    headers: dict[str, str]
+    fields: Sequence[tuple[bytes, bytes]]
+    """The headers as they came."""
     body: bytes = field(repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers as texts. They are looked at only where a call was refused."""
+        return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self.fields}
 
 
 class Wire(asyncio.Protocol):
@@ -112,7 +119,7 @@ class Wire(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header."""
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._fields.append((name, value))
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
@@ -121,7 +128,7 @@ class Wire(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Hand over the answer."""
         status = self._parser.get_status_code()
-        answer = WireAnswer(status, self._headers, bytes(self._body))
+        answer = WireAnswer(status, self._fields, bytes(self._body))
         keep = self._parser.should_keep_alive()
         self._begin()
         if status < 200:
@@ -145,7 +152,7 @@ class Wire(asyncio.Protocol):
     def _begin(self) -> None:
         self._begun = False
         self._received = 0
-        self._headers: dict[str, str] = {}
+        self._fields: list[tuple[bytes, bytes]] = []
         self._body = bytearray()
 
     def _fail(self, error: Exception) -> None:
