@@ -41,17 +41,29 @@ class TableSettings(BaseModel, extra="forbid", frozen=True):
     """A table with tokens besides the platform's six."""
 
     name: str = Field(pattern=r"^[A-Za-z_]\w*$")
+    place: str | None = Field(
+        None, alias="schema", min_length=1, description="schema of the table, or a pattern such as tenant_*"
+    )
     id: str | tuple[str, ...] = Field(
         "id", min_length=1, description="column that identifies a row, or several that do together"
     )
     id_kind: Literal["text", "integer", "uuid"] = "text"
-    token_columns: tuple[str, ...] = Field(min_length=1)
+    token_columns: tuple[Annotated[str, Field(pattern=r"^[^.]+$")], ...] = Field(min_length=1)
     shown: tuple[str, ...] = ()
     provider: str = "other"
     organisation: str | None = None
     documents: tuple[str, ...] = Field(
         (), description="token columns whose values are JSON objects of tokens"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_built_in(cls, value: Any) -> Any:
+        """Of a built-in table elsewhere nothing but its schema need be told."""
+        if not isinstance(value, dict) or "schema" not in value or "token_columns" in value:
+            return value
+        built_in = next((t for t in PLATFORM_TABLES if t.name == value.get("name")), None)
+        return value if built_in is None else _described(built_in) | value
 
     @model_validator(mode="after")
     def _documents_are_token_columns(self) -> Self:
@@ -70,7 +82,21 @@ class TableSettings(BaseModel, extra="forbid", frozen=True):
             provider=self.provider,
             organisation=self.organisation,
             documents=frozenset(self.documents),
+            schema=self.place,
         )
+
+
+def _described(table: TokenTable) -> dict[str, Any]:
+    """A table as the settings describe it."""
+    return {
+        "id": table.id_column,
+        "id_kind": table.id_kind,
+        "token_columns": table.token_columns,
+        "shown": table.shown,
+        "provider": table.provider,
+        "organisation": table.organisation,
+        "documents": tuple(table.documents),
+    }
 
 
 Colour = Literal["", "red", "amber", "green", "blue", "magenta"]
@@ -476,5 +502,5 @@ def _shown(name: str, value: Any) -> str:
     if name == "github_client_secret":
         return "(hidden)" if value else ""
     if name == "tables":
-        return ", ".join(t.name for t in value)
+        return clean(", ".join(f"{t.place}.{t.name}" if t.place else t.name for t in value), 2000)
     return clean(", ".join(value) if isinstance(value, tuple) else value)

@@ -1,7 +1,8 @@
 """Token references: `table.column:row-id` names one token, `table:row-id` every token of a row.
 
 In a secrets column, whose value is a JSON document, `table.column:row-id#member` names one of its tokens and
-`table.column:row-id` all of them.
+`table.column:row-id` all of them. A table that is described with its schema has it in front, as part of its
+name: `schema.table.column:row-id`, and `schema.table.*:row-id` for a row.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from urllib.parse import unquote
 
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.text.cleaning import clean
@@ -18,13 +20,35 @@ SECRETS_COLUMNS = frozenset({("connectors", "secret_json"), ("mcp_servers", "sec
 SHORT = 20
 """Characters up to which no provider's token is."""
 
-_REFERENCE = re.compile(r"(?P<table>[A-Za-z_]\w*)(?:\.(?P<column>[A-Za-z_]\w*))?:(?P<row>.+)", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_ODD = re.compile(r"^-|[^-\w]")
+_EVERY_COLUMN = "*"
+
+
+def table_name(schema: str | None, table: str) -> str:
+    """Return the name of a table in references, lists and counts.
+
+    Of a schema's name, letters, digits, `_` and `-` stand as they are. Every other character, and a `-` in
+    front, is written as `%` and two hexadecimal digits for each byte of its UTF-8.
+    """
+    return table if schema is None else f"{_ODD.sub(_encoded, schema)}.{table}"
+
+
+def split_name(name: str) -> tuple[str | None, str]:
+    """Return the schema and the table of `table_name`; the schema is None for a table that is named alone."""
+    schema, parted, table = name.rpartition(".")
+    return (unquote(schema, errors="surrogateescape") if parted else None), table
+
+
+def _encoded(character: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in character[0].encode("utf-8", "surrogateescape"))
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRef:
     """One token. `row_id` is the id as text, whatever its type in the table: see `composite_id` too.
 
+    `table` is the table's name, with its schema where it is described so: see `table_name`.
     `member` is the name of a token in a secrets column, None in any other column and for all of a row's.
     """
 
@@ -88,7 +112,8 @@ class RowRef:
     row_id: str
 
     def __str__(self) -> str:
-        return f"{self.table}:{clean(self.row_id, 200)}"
+        every = f".{_EVERY_COLUMN}" if "." in self.table else ""
+        return f"{self.table}{every}:{clean(self.row_id, 200)}"
 
 
 def parse_reference(text: str) -> TokenRef | RowRef:
@@ -97,18 +122,27 @@ def parse_reference(text: str) -> TokenRef | RowRef:
     Of the secrets columns only the platform's are known here; of others all behind the colon is taken for the
     row id, which the catalogue tells apart.
     """
-    match = _REFERENCE.fullmatch(text)
-    if not match:
+    place, _, row_id = text.partition(":")
+    table, parted, column = place.rpartition(".")
+    if not parted:
+        table, column = place, _EVERY_COLUMN
+    if not row_id or not _is_table(table) or not (column == _EVERY_COLUMN or _NAME.fullmatch(column)):
         # Whoever pastes a token here must not find it in an error; none is short or has a colon.
         shown = f": {clean(text, 80)!r}" if ":" in text or len(text) <= SHORT else ""
         raise InvalidReferenceError(
             f"Not a token reference{shown}.",
             remedy="Write table.column:row-id, such as gh_connection.access_token:gh-42, or table:row-id; in "
-            "a secrets column table.column:row-id#member.",
+            "a secrets column table.column:row-id#member. A table that is described with its schema is "
+            "schema.table, and all of a row there schema.table.*:row-id.",
         )
-    place = (match["table"], match["column"])
-    if place in SECRETS_COLUMNS:
-        return token_ref(*place, match["row"])
-    if match["column"]:
-        return TokenRef(*place, match["row"])
-    return RowRef(match["table"], match["row"])
+    if column == _EVERY_COLUMN:
+        return RowRef(table, row_id)
+    if (split_name(table)[1], column) in SECRETS_COLUMNS:
+        return token_ref(table, column, row_id)
+    return TokenRef(table, column, row_id)
+
+
+def _is_table(name: str) -> bool:
+    """True for a table's name as `table_name` gives it."""
+    schema, table = split_name(name)
+    return bool(_NAME.fullmatch(table)) and schema != "" and table_name(schema, table) == name

@@ -15,6 +15,18 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 __all__ = ["ARRAY", "JSONB", "upsert"]
 
 
+def place_oid(schema: str, table: str) -> str:
+    """Return SQL for the oid of a table; both are expressions, a schema that is NULL means the search path.
+
+    Unlike to_regclass it fails in no schema that the role may not use.
+    """
+    return (
+        f"CASE WHEN {schema} IS NULL THEN CAST(to_regclass(quote_ident({table})) AS oid) ELSE ("  # noqa: S608
+        "SELECT placed.oid FROM pg_class placed JOIN pg_namespace place ON place.oid = placed.relnamespace "
+        f"WHERE place.nspname = {schema} AND placed.relname = {table}) END"
+    )
+
+
 def clock() -> Function[Any]:
     """Return the database's time, as part of a statement; now() stands still in a transaction."""
     return func.clock_timestamp()

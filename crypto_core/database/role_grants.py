@@ -7,16 +7,17 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import Engine, text
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import place_oid
 from crypto_core.database.schema import SCHEMA, metadata
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.guard.operations import READ, KeydeckRole, of_role, own_tables
 
 _PLACE = text(
-    """
+    f"""
     SELECT quote_ident(n.nspname) AS schema, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.oid = to_regclass(quote_ident(:table))
-    """
+    WHERE c.oid = {place_oid("CAST(:schema AS text)", "CAST(:table AS text)")}
+    """  # noqa: S608  # nothing in it is foreign
 )
 _QUOTED = text("SELECT quote_ident(:name)")
 
@@ -36,7 +37,9 @@ def role_grants(
 
         def statements() -> Iterator[str]:
             to = f"TO {quoted([grantee])};"
-            places = {t: connection.execute(_PLACE, {"table": t.name}).one() for t in tables}
+            places = {
+                t: connection.execute(_PLACE, {"schema": t.schema, "table": t.relation}).one() for t in tables
+            }
             for schema in dict.fromkeys(place.schema for place in places.values()):
                 yield f"GRANT USAGE ON SCHEMA {schema} {to}"
             for table, place in places.items():

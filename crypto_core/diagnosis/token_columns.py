@@ -13,6 +13,7 @@ from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.database.tokens.write_obstacles import write_obstacles
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.errors import KeydeckError
+from crypto_core.references import split_name
 from crypto_core.text.counting import counted
 
 SWEEP_SECONDS = 5.0
@@ -48,7 +49,10 @@ def token_columns(
             f"Its type is {unsupported.type}, in which no tokens are read.",
             "Name the column that holds them: text, varchar, char, bytea, json or jsonb.",
         )
-    absent = [t.name for t in tables if t.name not in _present(catalogue)]
+    for missing in catalogue.missing:
+        yield Topic(area, "described tables").failed(missing, "Correct the entry in the settings file.")
+    present = {split_name(name)[1] for name in _present(catalogue)}
+    absent = [t.name for t in tables if t.schema is None and t.name not in present]
     if absent:
         yield Topic(area, "not in this database").skipped(", ".join(absent))
 
@@ -106,7 +110,8 @@ def _ambiguous(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Chec
     """A check for each table whose tokens aren't offered, because an id may mean several rows or none."""
     quote = engine.dialect.identifier_preparer.quote
     for table, columns in dict.fromkeys((u.column.table, u.id_columns) for u in catalogue.unidentified):
-        quoted, quoted_id = quote(table), ", ".join(map(quote, columns))
+        quoted = ".".join(quote(part) for part in split_name(table) if part is not None)
+        quoted_id = ", ".join(map(quote, columns))
         yield Topic(area, f"{table}.{', '.join(columns)}").failed(
             "May be NULL or occur twice: a token reference could mean two rows, so no token here is offered.",
             f"ALTER TABLE {quoted} ADD PRIMARY KEY ({quoted_id}); (of a view, describe the table behind it)",

@@ -12,8 +12,9 @@ Once all tokens are v2, EncryptedToken("v2") reveals no v1 envelope any more, no
 
 The type boxes and unboxes; it holds no key and asks nobody. A value that was loaded with its object knows
 its row, so a v2 envelope opens by `reveal(cipher)` alone. One that was selected as a column does not, nor
-does one whose table has a composite primary key, or one that is no integer, text or native UUID. There it is
-`reveal(cipher, ref=EncryptedToken.reference(Model.access_token, row_id))`.
+does one whose table has a composite primary key, or one that is no integer, text or native UUID, or that is
+described to Keydeck with its schema. There it is
+`reveal(cipher, ref=EncryptedToken.reference(Model.access_token, row_id))`, with `schema=` for the last.
 
 To seal a v2 envelope the row's id must be known. Where the database hands out ids, take one from the sequence
 first, or flush the object before its token is sealed if the column may be NULL.
@@ -44,7 +45,7 @@ from crypto_core.encrypted_token.instances import as_printed, watch
 from crypto_core.encrypted_token.stored_envelope import StoredEnvelope
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.errors import InvalidReferenceError, RefusedError, SettingsError
-from crypto_core.references import TokenRef
+from crypto_core.references import TokenRef, composite_id, table_name
 
 __all__ = ["EncryptedToken", "StoredEnvelope", "UnsealedTokenError"]
 
@@ -87,21 +88,29 @@ class EncryptedToken(TypeDecorator[StoredEnvelope]):
 
     @staticmethod
     def reference(
-        attribute: InstrumentedAttribute[Any] | ColumnElement[Any], row_id: int | str | UUID
+        attribute: InstrumentedAttribute[Any] | ColumnElement[Any],
+        row_id: int | str | UUID | tuple[int | str | UUID, ...],
+        *,
+        schema: str | None = None,
     ) -> TokenRef:
         """Return the reference of one token, such as `reference(GitHubConnection.access_token, "gh-42")`.
+
+        The id of several columns is a tuple, in the order of Keydeck's settings. `schema` is for a table that
+        these describe with its schema.
 
         Raises InvalidReferenceError for what is no EncryptedToken column, and for an id of another type.
         """
         column = attribute if isinstance(attribute, Column) else _mapped(attribute)
         if column is None or not isinstance(column.type, EncryptedToken):
             raise InvalidReferenceError(f"{attribute} is not a column of type EncryptedToken.")
-        printed = as_printed(row_id)
-        if printed is None:
+        parts = [as_printed(part) for part in (row_id if isinstance(row_id, tuple) else (row_id,))]
+        known = [part for part in parts if part is not None]
+        if not parts or len(known) < len(parts):
             raise InvalidReferenceError(
                 f"{column}: a row id is an integer, text or a UUID, not {type(row_id).__name__}."
             )
-        return TokenRef(str(column.table.name), str(column.name), printed)
+        printed = composite_id(known) if isinstance(row_id, tuple) else known[0]
+        return TokenRef(table_name(schema, str(column.table.name)), str(column.name), printed)
 
     @property
     def where(self) -> str:

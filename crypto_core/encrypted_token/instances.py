@@ -8,6 +8,7 @@ would never open.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from crypto_core.cipher import SealedToken
 from crypto_core.encrypted_token.boxing import boxed
 from crypto_core.encrypted_token.stored_envelope import StoredEnvelope
 from crypto_core.errors import RefusedError
-from crypto_core.references import TokenRef
+from crypto_core.references import TokenRef, split_name
 
 
 class TokenAttribute:
@@ -76,8 +77,9 @@ class TokenAttribute:
         ref = self._ref(self._row_id(state))
         if not box.bound_to_row or box.ref is None:
             return box.at(ref)
-        elsewhere = (box.ref.table, box.ref.column) != self._names if ref is None else box.ref != ref
-        if elsewhere:
+        # An object doesn't know the schema in which its session has it.
+        there = replace(box.ref, table=split_name(box.ref.table)[1])
+        if (there.table, there.column) != self._names if ref is None else there != ref:
             raise RefusedError(
                 f"The {box.format} envelope of {box.ref} is bound to its row and never opens as "
                 f"{ref or self._where}.",

@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crypto_core.errors import InvalidReferenceError
-from crypto_core.references import TokenRef
+from crypto_core.references import TokenRef, split_name
 
 EncryptionContext = Mapping[str, str]
 
 TABLE, COLUMN, ROW_ID, MEMBER = "keydeck:table", "keydeck:column", "keydeck:id", "keydeck:member"
+SCHEMA = "keydeck:schema"
 
 MAX_NAME_BYTES = 63
 """PostgreSQL cuts longer identifiers (NAMEDATALEN)."""
@@ -30,12 +31,20 @@ MAX_ROW_ID_BYTES = 1_024
 def encryption_context(ref: TokenRef) -> dict[str, str]:
     """Return the context of one token: its table, column and row id, in a secrets column its member too.
 
+    Of a table that is described with its schema, the schema is part of it.
+
     Raises InvalidReferenceError for an empty part, one that is too long, or one that is no UTF-8 text.
     """
-    _bounded(ref, "table", ref.table, MAX_NAME_BYTES)
+    if not isinstance(ref.table, str):
+        _bounded(ref, "table", ref.table, MAX_NAME_BYTES)
+    schema, table = split_name(ref.table)
+    _bounded(ref, "table", table, MAX_NAME_BYTES)
     _bounded(ref, "column", ref.column, MAX_NAME_BYTES)
     _bounded(ref, "row id", ref.row_id, MAX_ROW_ID_BYTES)
-    context = {TABLE: ref.table, COLUMN: ref.column, ROW_ID: ref.row_id}
+    context = {TABLE: table, COLUMN: ref.column, ROW_ID: ref.row_id}
+    if schema is not None:
+        _bounded(ref, "schema", schema, MAX_NAME_BYTES)
+        context[SCHEMA] = schema
     if ref.member is not None:
         _bounded(ref, "member", ref.member, MAX_ROW_ID_BYTES)
         context[MEMBER] = ref.member

@@ -252,8 +252,7 @@ class Planner:
         """What the database may do to the tokens when they are written, a warning for each column."""
         with connected(self.catalogue.engine) as connection:
             for name in tally:
-                table, _, column = name.partition(".")
-                if found := write_obstacles(connection, TokenColumn(table, column)):
+                if found := write_obstacles(connection, TokenColumn.named(name)):
                     yield (
                         f"{name}: {'; '.join(found)}. Each token is compared as it is stored, and left as it "
                         "was where the database changed or refused it."

@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from crypto_core.references import TokenRef
+from crypto_core.references import TokenRef, table_name
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.trail.event import KMS, LONG, SHORT, UNDATED, Principal, TrailEvent
 
@@ -57,7 +57,7 @@ _MATERIAL = re.compile(r"[0-9a-f]{64}")
 _ASSUMED = re.compile(
     r"arn:(?P<partition>[a-z0-9-]+):sts::(?P<account>[0-9]{12}):assumed-role/(?P<role>[^/]+)"
 )
-_CONTEXT = ("keydeck:table", "keydeck:column", "keydeck:id", "keydeck:member")
+_CONTEXT = ("keydeck:table", "keydeck:column", "keydeck:id", "keydeck:member", "keydeck:schema")
 
 _REQUEST_KEYS = ("sourceKeyId", "keyId", "targetKeyId", "destinationKeyId", "primaryKeyId", "replicaKeyId")
 _RESPONSE_KEYS = ("keyId", "keyArn")
@@ -420,5 +420,8 @@ def _context(request: dict[str, Any]) -> dict[str, CleanText]:
 
 
 def _token(context: Mapping[str, str]) -> TokenRef | None:
-    table, column, row, member = map(context.get, _CONTEXT)
-    return TokenRef(table, column, row, member) if table and column and row else None
+    table, column, row, member, schema = map(context.get, _CONTEXT)
+    # A dot in a table's name would make it another schema's.
+    if not (table and column and row) or "." in table or schema == "":
+        return None
+    return TokenRef(table_name(schema, table), column, row, member)

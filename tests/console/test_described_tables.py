@@ -12,12 +12,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
+from console.sandbox.postgres import OPERATOR
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core import decrypt_token, encrypt_token
 from crypto_core.references import parse_reference
 from tests.conftest import Ran
-from tests.crypto_core.database.tokens.catalogue.statements import run
 
 Keydeck = Callable[..., Ran]
 PLAIN = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
@@ -114,12 +114,66 @@ provider = "github"
     "vault.secrets:acme/0b7f4c1e-1111-4222-8333-4444abcd9f2c#app",
 )
 
+SCHEMAS = Described(
+    """
+[[tables]]
+name = "gh_connection"
+schema = "tenant-*"
+
+[[tables]]
+name = "connectors"
+schema = "tenant-1"
+
+[[tables]]
+name = "vault"
+schema = "Old Tenants."
+id = ["tenant", "number"]
+token_columns = ["token"]
+provider = "github"
+""",
+    (
+        'CREATE SCHEMA "tenant-1"',
+        'CREATE SCHEMA "tenant-2"',
+        'CREATE SCHEMA "Old Tenants."',
+        'CREATE TABLE "tenant-1".gh_connection (LIKE public.gh_connection INCLUDING ALL)',
+        'CREATE TABLE "tenant-2".gh_connection (LIKE public.gh_connection INCLUDING ALL)',
+        'CREATE TABLE "tenant-1".connectors (LIKE public.connectors INCLUDING ALL)',
+        """CREATE TABLE "Old Tenants.".vault (tenant text, number int, token text,
+           PRIMARY KEY (tenant, number))""",
+        f"""DO $$ DECLARE one text; BEGIN
+            FOREACH one IN ARRAY ARRAY['tenant-1', 'tenant-2', 'Old Tenants.'] LOOP
+                EXECUTE format('GRANT USAGE ON SCHEMA %I TO {OPERATOR}', one);
+                EXECUTE format('GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA %I TO {OPERATOR}', one);
+            END LOOP; END $$""",
+    ),
+    (
+        """INSERT INTO "tenant-1".gh_connection
+           (id, user_id, org_id, access_token, token_type, scopes, created_at)
+           VALUES ('42', 'u', 'o', :a, 'bearer', '[]', now())""",
+        """INSERT INTO "tenant-2".gh_connection
+           (id, user_id, org_id, access_token, token_type, scopes, created_at)
+           VALUES ('42', 'u', 'o', :p, 'bearer', '[]', now())""",
+        """INSERT INTO "tenant-1".connectors (id, user_id, provider, name, secret_json, created_at) VALUES
+           (1, 'u', 'p', 'n', convert_to(json_build_object('bot', CAST(:a AS text))::text, 'UTF8'), now())""",
+        """INSERT INTO "Old Tenants.".vault VALUES ('acme', 7, :a)""",
+    ),
+    {
+        "tenant-1.gh_connection.access_token:42": 'SELECT access_token FROM "tenant-1".gh_connection',
+        "tenant-2.gh_connection.access_token:42": 'SELECT access_token FROM "tenant-2".gh_connection',
+        "tenant-1.connectors.secret_json:1#bot": (
+            """SELECT convert_from(secret_json, 'UTF8')::json ->> 'bot' FROM "tenant-1".connectors"""
+        ),
+        "Old%20Tenants%2E.vault.token:acme/7": 'SELECT token FROM "Old Tenants.".vault',
+    },
+    "tenant-2.gh_connection.access_token:42",
+)
+
 
 @pytest.mark.deep
-@pytest.mark.parametrize("described", [TYPES, IDS], ids=["types", "ids"])
+@pytest.mark.parametrize("described", [TYPES, IDS, SCHEMAS], ids=["types", "ids", "schemas"])
 def test_a_described_table_is_all_that_a_built_in_one_is(
     keydeck: Keydeck,
-    platform: Engine,
+    superuser: Engine,
     world: World,
     new_key: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
@@ -130,13 +184,18 @@ def test_a_described_table_is_all_that_a_built_in_one_is(
     settings.write_text(described.settings)
     monkeypatch.setenv("KEYDECK_SETTINGS", str(settings))
     assert keydeck("init").exit_code == 0
-    run(platform, *described.tables)
-    with platform.begin() as connection:
+    with superuser.begin() as connection:
+        for statement in (
+            *described.tables,
+            f"GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA public TO {OPERATOR}",
+        ):
+            connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+    with superuser.begin() as connection:
         for statement in described.write:
             connection.execute(text(statement), _values(statement))
 
     def values() -> dict[str, str]:
-        with platform.connect() as connection:
+        with superuser.connect() as connection:
             return {ref: str(connection.scalar(text(sql))) for ref, sql in described.places.items()}
 
     with closing(Container(load().settings)) as container:

@@ -16,9 +16,11 @@ from crypto_core.database.column_guards.check_expression import (
 )
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState, constraint_name
 from crypto_core.database.connection.engine import connected, patient
+from crypto_core.database.dialect import place_oid
 from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
+from crypto_core.references import split_name
 from crypto_core.text.cleaning import clean
 
 PLAIN_STRINGS = text("SELECT set_config('standard_conforming_strings', 'on', true)")
@@ -28,16 +30,17 @@ LONGEST_SECONDS = 900
 """How long a table may take to be counted or validated: some 20 s for a million envelopes."""
 
 _FOUND = text(
-    """
+    f"""
     SELECT format('%I.%I', n.nspname, c.relname) AS place, quote_ident(a.attname) AS quoted,
            CAST(c.relkind AS text) AS kind, pg_get_userbyid(c.relowner) AS owner,
            pg_has_role(current_user, c.relowner, 'USAGE') AS owned,
            format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL) AS type,
            con.convalidated AS validated, pg_get_constraintdef(con.oid) AS definition, asked.number,
            coalesce(pg_get_expr(def.adbin, def.adrelid), '') !~ '^(|NULL::.*|''''::.*)$' AS has_default
-    FROM unnest(CAST(:tables AS text[]), CAST(:columns AS text[]), CAST(:constraints AS text[]))
-         WITH ORDINALITY AS asked (table_name, column_name, constraint_name, number)
-    JOIN pg_attribute a ON a.attrelid = to_regclass(quote_ident(asked.table_name))
+    FROM unnest(CAST(:schemas AS text[]), CAST(:tables AS text[]), CAST(:columns AS text[]),
+                CAST(:constraints AS text[]))
+         WITH ORDINALITY AS asked (schema_name, table_name, column_name, constraint_name, number)
+    JOIN pg_attribute a ON a.attrelid = {place_oid("asked.schema_name", "asked.table_name")}
          AND a.attname = asked.column_name AND NOT a.attisdropped
     JOIN pg_class c ON c.oid = a.attrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -45,7 +48,7 @@ _FOUND = text(
     LEFT JOIN pg_attrdef def ON def.adrelid = c.oid AND def.adnum = a.attnum
     LEFT JOIN pg_constraint con ON con.conrelid = c.oid AND con.conname = asked.constraint_name
     ORDER BY asked.number
-    """
+    """  # noqa: S608  # nothing in it is foreign
 )
 _OBSTACLES = {
     "v": "a view takes no constraint: describe the table behind it",
@@ -70,8 +73,10 @@ class Stored:
 def read_guards(engine: Engine, catalogue: Catalogue) -> tuple[ColumnGuard, ...]:
     """Return the guard of every readable token column, in the catalogue's order. Raises DatabaseError."""
     columns = catalogue.columns
+    places = [split_name(column.table) for column in columns]
     asked = {
-        "tables": [column.table for column in columns],
+        "schemas": [schema for schema, _ in places],
+        "tables": [table for _, table in places],
         "columns": [column.column for column in columns],
         "constraints": [constraint_name(column.column) for column in columns],
     }

@@ -14,6 +14,7 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tokens.expressions import format_of
 from crypto_core.database.tokens.store import StoredToken
+from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format
 from crypto_core.key_names import same_key
 from crypto_core.references import TokenRef
@@ -131,8 +132,8 @@ def backed_up(
         if not rows:
             return
         after = rows[-1].id
-        for_each = ((column.partition("."), row_id) for _, column, row_id in rows)
-        yield [TokenRef(parts[0], parts[2], row_id) for parts, row_id in for_each]
+        for_each = ((TokenColumn.named(column), row_id) for _, column, row_id in rows)
+        yield [TokenRef(of.table, of.column, row_id) for of, row_id in for_each]
 
 
 def keys_of(engine: Engine, run_id: UUID) -> tuple[str, ...]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.dialect import VERSION_NUMBER
+from crypto_core.database.dialect import VERSION_NUMBER, place_oid
 from crypto_core.database.tokens.hidden_rows import hidden_rows
+from crypto_core.database.tokens.placed_tables import NAMED, placed_tables
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, IdKind, TokenColumn, TokenTable
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.references import RowRef, TokenRef, composite_id
@@ -70,6 +71,8 @@ class Catalogue:
     """Columns that can't be written, each with the statement that would allow it."""
     unidentified: tuple[Unidentified, ...] = ()
     unsupported: tuple[Unsupported, ...] = ()
+    missing: tuple[CleanText, ...] = ()
+    """What was declared for a schema and isn't there, one sentence each: schemas, tables, columns."""
     hidden: tuple[str, ...] = ()
     """Why rows may be missing in what is read of these tables; see `hidden_rows`."""
 
@@ -79,9 +82,9 @@ class Catalogue:
         if not (self.tables or self.unreadable or self.unusable):
             nothing = "No token table was found in this database, on the role's search path."
             none = f"{nothing} Check DATABASE_URL, or describe the tables in the settings file."
-            return tuple(clean(gap, 1_000) for gap in (none, *self.hidden))
+            return tuple(clean(gap, 1_000) for gap in (none, *self.missing, *self.hidden))
         unreadable = (f"{u.column} can't be read. Needed: {u.grant}" for u in self.unreadable)
-        return tuple(clean(gap, 1_000) for gap in (*unreadable, *self.unusable, *self.hidden))
+        return tuple(clean(gap, 1_000) for gap in (*unreadable, *self.unusable, *self.missing, *self.hidden))
 
     @property
     def unusable(self) -> tuple[Unidentified | Unsupported, ...]:
@@ -106,7 +109,8 @@ class Catalogue:
         for unusable in self.unusable:
             if unusable.column.table == name:
                 raise InvalidReferenceError(str(unusable))
-        names = ", ".join(t.name for t in self.tables) or "none"
+        more = f" and {len(self.tables) - NAMED:,} more" if len(self.tables) > NAMED else ""
+        names = ", ".join(t.name for t in self.tables[:NAMED]) + more or "none"
         raise InvalidReferenceError(
             f"There is no token table {name!r}.", remedy=f"Token tables here: {names}."
         )
@@ -140,8 +144,8 @@ class LiveCatalogue:
 
     def __init__(self, engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLES) -> None:
         self.engine = engine
-        self.declared = tuple({table.name: table for table in tables}.values())
-        """The tables that are asked for, whether they are there or not."""
+        self.declared = tuple({(table.schema, table.name): table for table in tables}.values())
+        """The tables that are asked for, whether they are there or not; see `placed_tables`."""
         self._known: Catalogue | None = None
 
     def __call__(self) -> Catalogue:
@@ -155,18 +159,22 @@ class LiveCatalogue:
 
 
 def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLES) -> Catalogue:
-    """Return what this database offers of `tables`; of two with one name, the later. Raises DatabaseError."""
+    """Return what this database offers of `tables`; see `placed_tables`. Raises DatabaseError."""
     readable: list[TokenTable] = []
     unreadable: list[Unreadable] = []
     unwritable: dict[TokenColumn, str] = {}
     unidentified: list[Unidentified] = []
     unsupported: list[Unsupported] = []
-    declared = {t.name: t for t in tables}.values()
+    absent: dict[tuple[str, str], list[str]] = {}
     with connected(engine) as connection:
-        hidden = hidden_rows(connection, declared)
+        placed = placed_tables(connection, tables)
+        hidden = hidden_rows(connection, placed.tables)
         tests_json = int(connection.scalar(VERSION_NUMBER) or 0) >= JSON_TESTS
-        for table in declared:
-            found = {row.attname: row for row in connection.execute(_COLUMNS, {"table": table.name}).all()}
+        columns = _columns(connection, placed.tables)
+        for table in placed.tables:
+            found = columns.get(table.name, {})
+            for column in [c for c in table.token_columns if table.schema is not None and c not in found]:
+                absent.setdefault((table.relation, column), []).append(table.name)
             present = [c for c in table.token_columns if c in found]
             identifiable = all(c in found and found[c].may_read for c in table.id_columns)
             may = [c for c in present if identifiable and found[c].may_read]
@@ -174,7 +182,7 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                 quoted, to = found[column].quoted, found[column].to_role
                 if column not in may:
                     row_id = ", ".join(found[c].quoted if c in found else c for c in table.id_columns)
-                    grant = f"GRANT SELECT ({row_id}, {quoted}) {to}"
+                    grant = f"{found[column].use}GRANT SELECT ({row_id}, {quoted}) {to}"
                     if found[column].refused:
                         grant = f"ALTER ROLE {found[column].role} BYPASSRLS"
                     unreadable.append(Unreadable(TokenColumn(table.name, column), grant))
@@ -205,18 +213,48 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                     )
                 )
     return Catalogue(
-        tuple(readable), tuple(unreadable), unwritable, tuple(unidentified), tuple(unsupported), hidden
+        tuple(readable),
+        tuple(unreadable),
+        unwritable,
+        tuple(unidentified),
+        tuple(unsupported),
+        (*placed.gaps, *_absent(absent)),
+        hidden,
     )
+
+
+def _absent(absent: Mapping[tuple[str, str], list[str]]) -> Iterator[CleanText]:
+    """What is said of columns that tables of a schema should have: one sentence for each column."""
+    for (_, column), names in absent.items():
+        more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+        yield clean(f"There is no column {column} in {', '.join(names[:NAMED])}{more}.", 1_000)
+
+
+def _columns(connection: Connection, tables: Iterable[TokenTable]) -> dict[str, dict[str, Any]]:
+    """What the database says of the columns of some tables, by the tables' names and theirs."""
+    every = list(tables)
+    asked = {
+        "names": [table.name for table in every],
+        "schemas": [table.schema for table in every],
+        "tables": [table.relation for table in every],
+    }
+    columns: dict[str, dict[str, Any]] = {}
+    for row in connection.execute(_COLUMNS, asked):
+        columns.setdefault(row.table_name, {})[row.attname] = row
+    return columns
 
 
 JSON_TESTS = 160_000
 """PostgreSQL tests a text for JSON from this version on."""
 
 _COLUMNS = text(
-    """
-    SELECT a.attname,
+    f"""
+    SELECT asked.name AS table_name, a.attname,
            quote_ident(a.attname) AS quoted,
-           format('ON %I TO %I', CAST(:table AS text), current_user) AS to_role,
+           concat('ON ', quote_ident(asked.schema_name) || '.', quote_ident(asked.table_name),
+                  ' TO ', quote_ident(current_user)) AS to_role,
+           CASE WHEN asked.schema_name IS NULL OR has_schema_privilege(c.relnamespace, 'USAGE') THEN ''
+                ELSE format('GRANT USAGE ON SCHEMA %I TO %I; ', asked.schema_name, current_user) END AS use,
            t.typname AS type_name, format_type(t.oid, NULL) AS type_text, base.typname AS base_name,
            base.typcategory = 'S' OR base.oid IN ('bytea'::regtype, 'json'::regtype, 'jsonb'::regtype)
                AS holds_tokens,
@@ -232,15 +270,18 @@ _COLUMNS = text(
            row_security_active(a.attrelid) AND current_setting('row_security') = 'off' AS refused,
            has_column_privilege(a.attrelid, a.attnum, 'SELECT')
                AND NOT (row_security_active(a.attrelid) AND current_setting('row_security') = 'off')
-               AS may_read,
+               AND (asked.schema_name IS NULL OR has_schema_privilege(c.relnamespace, 'USAGE')) AS may_read,
            has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_write
-    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid, LATERAL (
+    FROM unnest(CAST(:names AS text[]), CAST(:schemas AS text[]), CAST(:tables AS text[]))
+         AS asked(name, schema_name, table_name)
+    JOIN pg_class c ON c.oid = {place_oid("asked.schema_name", "asked.table_name")}
+    JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid, LATERAL (
         WITH RECURSIVE made AS (
             SELECT t.oid AS type
             UNION ALL SELECT d.typbasetype FROM made JOIN pg_type d ON d.oid = made.type AND d.typtype = 'd')
         SELECT b.* FROM made JOIN pg_type b ON b.oid = made.type AND b.typtype <> 'd') AS base
-    WHERE a.attrelid = to_regclass(quote_ident(:table)) AND a.attnum > 0 AND NOT a.attisdropped
-    """
+    WHERE a.attnum > 0 AND NOT a.attisdropped
+    """  # noqa: S608  # nothing in it is foreign
 )
 
 

@@ -8,7 +8,7 @@ between. Nothing is decoded before its alphabet is checked, so a corrupt row can
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -76,8 +76,12 @@ _UNMOVED: Any = literal_column("'0'")
 
 def table_of(table: TokenTable) -> TableClause:
     """Return the table with its id, token and shown columns, for use in SQL expressions."""
-    names = dict.fromkeys([*table.id_columns, *table.token_columns, *table.shown])
-    return sql_table(table.name, *(sql_column(n) for n in names))
+    return columns_of(table, [*table.id_columns, *table.token_columns, *table.shown])
+
+
+def columns_of(table: TokenTable, names: Iterable[str]) -> TableClause:
+    """Return the table with some of its columns, for use in SQL expressions."""
+    return sql_table(table.relation, *map(sql_column, dict.fromkeys(names)), schema=table.schema)
 
 
 def text_of(table: TokenTable, column: str, value: Text_) -> Text_:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, text
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from crypto_core.database.dialect import place_oid
 from crypto_core.database.tokens.tables import TokenTable
 
 NAMED = 10
@@ -21,10 +22,14 @@ def hidden_rows(connection: Connection, tables: Iterable[TokenTable]) -> tuple[s
     Row-level security, tables of the same name in other schemas, partitions beside a token table, foreign
     tables. It is one query, of the catalogue alone. Names are as the database has them.
     """
-    columns = [(table.name, column) for table in tables for column in table.token_columns]
-    rows = connection.execute(
-        _HIDDEN, {"names": [name for name, _ in columns], "columns": [column for _, column in columns]}
-    ).all()
+    columns = [(table, column) for table in tables for column in table.token_columns]
+    asked = {
+        "names": [table.name for table, _ in columns],
+        "schemas": [table.schema for table, _ in columns],
+        "tables": [table.relation for table, _ in columns],
+        "columns": [column for _, column in columns],
+    }
+    rows = connection.execute(_HIDDEN, asked).all()
     sentences = []
     for (kind, subject), group in groupby(rows, key=lambda row: (row.kind, row.subject)):
         places = [row.place for row in group]
@@ -77,14 +82,15 @@ _SENTENCES: dict[str, Callable[[str, str, int], str]] = {
 }
 
 _HIDDEN = text(
-    """
+    f"""
     WITH RECURSIVE declared AS MATERIALIZED (
-        SELECT one.name, array_agg(one.column_name) AS columns,
-               to_regclass(quote_ident(one.name)) AS oid
-        FROM unnest(:names, :columns) AS one(name, column_name) GROUP BY one.name
+        SELECT one.name, one.relation, one.schema_name, array_agg(one.column_name) AS columns,
+               {place_oid("one.schema_name", "one.relation")} AS oid
+        FROM unnest(:names, :schemas, :tables, :columns) AS one(name, schema_name, relation, column_name)
+        GROUP BY one.name, one.schema_name, one.relation
     ), present AS MATERIALIZED (
         SELECT d.*, c.relispartition, c.relnamespace,
-               n.nspname = current_user AS is_own, format('%s.%s', n.nspname, d.name) AS place
+               d.schema_name IS NULL AND n.nspname = current_user AS is_own
         FROM declared d JOIN pg_class c ON c.oid = d.oid JOIN pg_namespace n ON n.oid = c.relnamespace
     ), beside AS (
         -- Not pg_partition_tree, which waits for whoever has a partition locked.
@@ -93,21 +99,25 @@ _HIDDEN = text(
         UNION ALL
         SELECT b.name, b.declared, b.root, i.inhrelid FROM beside b JOIN pg_inherits i ON i.inhparent = b.oid
     ), others AS (
-        SELECT d.name, d.oid, coalesce(p.is_own, false) AS shadowed, n.nspname, c.relname
+        SELECT d.relation, bool_or(coalesce(p.is_own, false)) AS shadowed, n.nspname, c.relname
         FROM declared d LEFT JOIN present p ON p.name = d.name
-        JOIN pg_class c ON c.relname = d.name AND c.oid IS DISTINCT FROM d.oid
+        JOIN pg_class c ON c.relname = d.relation
+             AND NOT EXISTS (SELECT FROM declared WHERE declared.oid = c.oid)
         JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't'
               AND n.nspname NOT IN ('pg_catalog', 'information_schema')
               AND EXISTS (SELECT FROM pg_attribute a
                           WHERE a.attrelid = c.oid AND NOT a.attisdropped AND a.attname = ANY (d.columns))
-              AND NOT EXISTS (SELECT FROM pg_partition_ancestors(c.oid) above WHERE above.relid = d.oid)
+              AND NOT EXISTS (SELECT FROM pg_partition_ancestors(c.oid) above
+                              JOIN declared ON declared.oid = above.relid)
+        GROUP BY d.relation, n.nspname, c.relname
     )
     SELECT CASE WHEN current_setting('row_security') = 'on' THEN 'filtered' ELSE 'refused' END AS kind,
            name AS subject, current_user::text AS place
     FROM present WHERE row_security_active(oid)
     UNION ALL
-    SELECT CASE WHEN shadowed THEN 'shadowed' ELSE 'same name' END, name, format('%s.%s', nspname, relname)
+    SELECT CASE WHEN shadowed THEN 'shadowed' ELSE 'same name' END, relation,
+           format('%s.%s', nspname, relname)
     FROM others
     UNION ALL
     SELECT 'partition', b.name, format('%s.%s', n.nspname, c.relname)
@@ -124,5 +134,5 @@ _HIDDEN = text(
                         AND t.typcategory NOT IN ('B', 'D', 'E', 'G', 'I', 'N', 'T', 'V')
                         AND t.oid <> 'uuid'::regtype)
     ORDER BY 1, 2, 3
-    """
-).bindparams(bindparam("names", type_=ARRAY(SqlText)), bindparam("columns", type_=ARRAY(SqlText)))
+    """  # noqa: S608  # nothing in it is foreign
+).bindparams(*(bindparam(name, type_=ARRAY(SqlText)) for name in ("names", "schemas", "tables", "columns")))

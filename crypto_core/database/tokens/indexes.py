@@ -31,6 +31,7 @@ def offered(tables: Iterable[TokenTable]) -> Iterator[str]:
 
 
 def _statement(table: TokenTable, name: str, sorted_by: str, row_id: str) -> str:
-    index = _quoted(f"keydeck_{table.name}_{name}")
+    index = _quoted(f"keydeck_{table.relation}_{name}")
     columns = f"{sorted_by}, {row_id}"
-    return f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {index} ON {_quoted(table.name)} ({columns});"
+    place = ".".join(_quoted(part) for part in (table.schema, table.relation) if part is not None)
+    return f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {index} ON {place} ({columns});"

@@ -116,5 +116,5 @@ def _open(job_id: int, kind: str = "") -> list[ColumnElement[bool]]:
 
 
 def _ref(column: str, row_id: str) -> TokenRef:
-    table, _, name = column.partition(".")
-    return TokenRef(table, name, row_id)
+    of = TokenColumn.named(column)
+    return TokenRef(of.table, of.column, row_id)

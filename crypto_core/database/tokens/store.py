@@ -33,8 +33,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import Text as SqlText
-from sqlalchemy import column as sql_column
-from sqlalchemy import table as sql_table
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import TableClause
 
@@ -45,6 +43,7 @@ from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.expressions import (
     MARK_BEGINS,
     MARK_BYTES,
+    columns_of,
     digest_of,
     edk_prefix_of,
     format_of,
@@ -517,8 +516,7 @@ def _must_be_stored(
 
 
 def _written_column(table: TokenTable, column: str) -> TableClause:
-    names = dict.fromkeys([*table.id_columns, column])
-    return sql_table(table.name, *(sql_column(name) for name in names))
+    return columns_of(table, [*table.id_columns, column])
 
 
 def _new_value(table: TokenTable, column: str, text: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from crypto_core.references import TokenRef, id_parts, token_ref
+from crypto_core.references import TokenRef, id_parts, split_name, token_ref
 
 READ_DIRECTLY = ("", "text", "varchar")
 """Types in which a stored value is its own text; "" stands for one that isn't known."""
@@ -28,6 +28,9 @@ _KINDS: dict[str, IdKind] = {
 class TokenTable:
     """One table with tokens. `shown` are the columns that help an operator to recognise a row.
 
+    `schema` is where it is, None for wherever the search path finds it. As it is declared, it may be a
+    pattern in which `*` stands for anything, and the table is meant in each schema that matches; once it is
+    placed there, its `name` begins with the schema's (see `references.table_name`).
     `id_column` is what tells its rows apart, one column or several, in the order of the primary key's index;
     `id_kind` is what one column holds, as far as its type isn't known.
     `organisation` and `created` are those among them that say whose the row is and when it was made. The
@@ -46,9 +49,15 @@ class TokenTable:
     organisation: str | None = "org_id"
     created: str | None = "created_at"
     documents: frozenset[str] = frozenset()
+    schema: str | None = None
     types: frozenset[tuple[str, str]] = field(default=frozenset(), compare=False)
     required: frozenset[str] = field(default=frozenset(), compare=False)
     tests_json: bool = field(default=True, compare=False)
+
+    @property
+    def relation(self) -> str:
+        """The table's name in its schema."""
+        return split_name(self.name)[1]
 
     @property
     def id_columns(self) -> tuple[str, ...]:
@@ -100,6 +109,12 @@ class TokenColumn:
 
     def __str__(self) -> str:
         return f"{self.table}.{self.column}"
+
+    @classmethod
+    def named(cls, name: str) -> TokenColumn:
+        """Return the column of such a name."""
+        table, _, column = name.rpartition(".")
+        return cls(table, column)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,18 @@ from sqlalchemy import (
 )
 from sqlalchemy import Text as SqlText
 from sqlalchemy import column as sql_column
-from sqlalchemy import table as sql_table
 from sqlalchemy.types import NullType
 
 from crypto_core.database.dialect import ARRAY, JSONB
-from crypto_core.database.tokens.expressions import apart, id_in, id_of, id_text, table_of, text_of
+from crypto_core.database.tokens.expressions import (
+    apart,
+    columns_of,
+    id_in,
+    id_of,
+    id_text,
+    table_of,
+    text_of,
+)
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.references import TokenRef, token_ref
 
@@ -267,7 +274,7 @@ def _members(table: TokenTable, column: str, sampled: float | None, *, whole: bo
 def _base(table: TokenTable, column: str, sampled: float | None) -> tuple[Iterable[str], Any]:
     """The names of the id and of what is shown, and the table with these and the token column."""
     names = dict.fromkeys([*table.id_columns, *table.shown])
-    base: Any = sql_table(table.name, *(sql_column(n) for n in dict.fromkeys([*names, column])))
+    base: Any = columns_of(table, [*names, column])
     return names, base if sampled is None else _sample(base, sampled)
 
 

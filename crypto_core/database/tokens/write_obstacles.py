@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
+from crypto_core.database.dialect import place_oid
 from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.references import split_name
 from crypto_core.text.cleaning import CleanText, clean
 
 ENVELOPE_CHARACTERS = 400
 """No envelope is shorter: a data key that KMS wrapped has 152 bytes and more, and is in base64 twice."""
 
 _OBSTACLES = text(
-    """
+    f"""
     WITH stored AS (
         SELECT a.* FROM pg_attribute a
-        WHERE a.attrelid = to_regclass(quote_ident(:table)) AND a.attname = :column AND NOT a.attisdropped)
+        WHERE a.attrelid = {place_oid("CAST(:schema AS text)", "CAST(:table AS text)")}
+              AND a.attname = :column AND NOT a.attisdropped)
     SELECT 'trigger ' || quote_ident(t.tgname)
            || CASE WHEN t.tgtype & 64 <> 0 THEN ' runs instead of' WHEN t.tgtype & 2 <> 0 THEN ' runs before'
               ELSE ' runs after' END || ' each UPDATE'
@@ -31,11 +34,12 @@ _OBSTACLES = text(
     SELECT 'the column holds ' || s.atttypmod - 4 || ' characters at most, fewer than an envelope has'
     FROM stored s
     WHERE s.atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND s.atttypmod BETWEEN 5 AND :width + 3
-    """
+    """  # noqa: S608  # nothing in it is foreign
 )
 
 
 def write_obstacles(connection: Connection, column: TokenColumn) -> tuple[CleanText, ...]:
     """Return what may change or refuse a token that is written to a column, a clause each."""
-    names = {"table": column.table, "column": column.column, "width": ENVELOPE_CHARACTERS}
+    schema, table = split_name(column.table)
+    names = {"schema": schema, "table": table, "column": column.column, "width": ENVELOPE_CHARACTERS}
     return tuple(clean(said, 200) for said in connection.scalars(_OBSTACLES, names))

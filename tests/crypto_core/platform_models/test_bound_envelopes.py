@@ -116,3 +116,22 @@ def test_a_row_whose_id_changes_under_its_v2_envelope_is_refused_and_stays(
     )
     session.commit()
     assert row.access_token.reveal(v2) == CANARY
+
+
+def test_an_envelope_of_a_row_in_a_schema_is_sealed_and_opened_with_it(
+    session: Session, v2: TokenCipher
+) -> None:
+    row = stored_github(session, v2)
+    ref = EncryptedToken.reference(GitHubConnection.access_token, row.id, schema="tenant a")
+    assert str(ref) == f"tenant%20a.gh_connection.access_token:{row.id}"
+    row.access_token = v2.encrypt(CANARY, ref=ref)
+    session.commit()
+    session.expire_all()
+    assert row.access_token.reveal(v2, ref=ref) == CANARY
+    with pytest.raises(InvalidCiphertextError):
+        row.access_token.reveal(v2)
+    other = EncryptedToken.reference(GitHubConnection.access_token, "gh-other", schema="tenant a")
+    with pytest.raises(RefusedError, match=r"tenant%20a\.gh_connection\.access_token:gh-other is bound"):
+        row.access_token = v2.encrypt(CANARY, ref=other)
+    composite = EncryptedToken.reference(GitHubConnection.access_token, ("a/b", 7))
+    assert composite.row_id == "a%2Fb/7"

@@ -12,6 +12,7 @@ from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from crypto_core.database.schema import SCHEMA, metadata
+from crypto_core.database.tokens.placed_tables import placed_tables
 from crypto_core.database.tokens.sweep.results import declared_name, declared_table
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.text.cleaning import clean
@@ -146,25 +147,18 @@ def read_candidates(connection: Connection, declared: frozenset[str], shown: fro
 def declared_names(
     connection: Connection, tables: Iterable[TokenTable]
 ) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names of these tables' token columns, as the search path finds them, and of those shown.
+    """Return the names of these tables' token columns, wherever the tables are, and of those shown.
 
     Raises DatabaseError.
     """
-    every = list(tables)
-    found = connection.execute(_PLACES, {"names": [table.name for table in every]}).all()
-    places = {row.name: row.schema for row in found}
+    every = placed_tables(connection, tables).tables
+    asked = {"names": [t.name for t in every if t.schema is None]}
+    by_path = {row.name: row.schema for row in connection.execute(_PLACES, asked)}
+    there = [(t.schema or by_path[t.name], t) for t in every if t.schema or t.name in by_path]
     return (
+        frozenset(declared_name(s, t.relation, column) for s, t in there for column in t.token_columns),
         frozenset(
-            declared_name(places[t.name], t.name, column)
-            for t in every
-            if t.name in places
-            for column in t.token_columns
-        ),
-        frozenset(
-            declared_name(places[t.name], t.name, column)
-            for t in every
-            if t.name in places
-            for column in (*t.id_columns, *t.shown)
+            declared_name(s, t.relation, column) for s, t in there for column in (*t.id_columns, *t.shown)
         ),
     )
 

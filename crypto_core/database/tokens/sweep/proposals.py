@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,15 +37,41 @@ class Proposal:
 
 
 def propose(sweep: Sweep, declared: Iterable[TokenTable]) -> tuple[Proposal, ...]:
-    """Return what to write for each table that was found.
+    """Return what to write for each table that was found; once for a table that many schemas have alike.
 
     An entry takes the place of the built-in table of its name, so it has that one's token columns too.
     """
-    known = {table.name: table for table in declared}
-    return tuple(_proposal(table, known.get(table.name)) for table in sweep.found)
+    known = {table.name: table for table in declared if table.schema is None}
+    alike: dict[Any, list[FoundTable]] = {}
+    for table in sweep.found:
+        columns = tuple((c.name, _is_plain(c), _is_documents(c)) for c in table.columns)
+        same = (table.name, table.kind, table.id_column, table.id_kind, columns)
+        alike.setdefault(table.schema if table.visible else same, []).append(table)
+    return tuple(
+        _proposal(table, known.get(table.name), schema)
+        for group in alike.values()
+        for table, schema in _places(group)
+    )
 
 
-def _proposal(table: FoundTable, known: TokenTable | None) -> Proposal:
+def _places(alike: Sequence[FoundTable]) -> Iterable[tuple[FoundTable, str | None]]:
+    """Tables to describe, each with the schema or the pattern that its entry needs."""
+    schemas = [table.schema for table in alike]
+    pattern = _pattern(schemas)
+    if not alike[0].visible and len(alike) > 1 and pattern:
+        return [(alike[0], pattern)]
+    return [(table, None if table.visible else table.schema) for table in alike]
+
+
+def _pattern(schemas: Sequence[str]) -> str:
+    """The pattern that matches all of some schemas, "" where they have no word in common, first or last."""
+    before = re.match(r".*[\W_]|[^\W\d_]{3,}|", os.path.commonprefix(schemas))  # noqa: RUF071  # of text
+    after = re.match(r".*[\W_]|", os.path.commonprefix([name[::-1] for name in schemas]))  # noqa: RUF071
+    words = (before[0] if before else "", after[0][::-1] if after else "")
+    return "*".join(words) if any(words) else ""
+
+
+def _proposal(table: FoundTable, known: TokenTable | None, schema: str | None) -> Proposal:
     hindrance = _hindrance(table)
     if hindrance:
         return Proposal(table, None, (hindrance,))
@@ -58,10 +85,15 @@ def _proposal(table: FoundTable, known: TokenTable | None) -> Proposal:
     found = [column.name for column in table.columns if column.name in plain | documents]
     if not found:
         return Proposal(table, None, left_out)
+    if schema is not None and known and _is_like(table, found, documents, known):
+        return Proposal(table, {"name": table.name, "schema": schema}, left_out)
+    # Elsewhere a table of that name may have other columns.
+    known = known if schema is None else None
     tokens = tuple(dict.fromkeys((*(known.token_columns if known else ()), *found)))
     documents |= known.documents if known else frozenset()
     entry: dict[str, Any] = {
         "name": table.name,
+        **({} if schema is None else {"schema": schema}),
         "id": _toml(known.id_column if known else table.id_column),
         "id_kind": known.id_kind if known else table.id_kind,
         "token_columns": list(tokens),
@@ -79,15 +111,17 @@ def _proposal(table: FoundTable, known: TokenTable | None) -> Proposal:
 def _hindrance(table: FoundTable) -> str:
     if table.kind not in ("table", "partitioned table"):
         return f"{table.place} is a {table.kind}: what is written belongs where its rows come from."
-    if not table.visible:
-        return (
-            f"{table.place} is not on the role's search path, and the settings name tables without a schema."
-        )
     if not _NAME.fullmatch(table.name):
         return f"{table.place}: a table in the settings has a name of letters, digits and underscores."
     if table.id_column is None:
         return f"{table.place} has no column that names one row: it needs a primary key."
     return ""
+
+
+def _is_like(table: FoundTable, found: Sequence[str], documents: set[str], known: TokenTable) -> bool:
+    """True if a table can be described as the built-in one of its name."""
+    alike = {c for c in found if (c in documents) is (c in known.documents)}
+    return table.id_column == known.id_column and set(found) == alike <= set(known.token_columns)
 
 
 def _toml(id_column: str | tuple[str, ...] | None) -> str | list[str] | None:
@@ -99,9 +133,8 @@ def _is_plain(column: FoundColumn) -> bool:
 
     Of a binary one with both, all are found as documents.
     """
-    if column.type == "bytea":
-        return column.begins > 0 and not column.documents
-    return _is_read(column) and column.begins > 0 and column.begins >= column.documents
+    most = 0 if column.type == "bytea" else column.begins
+    return _is_read(column) and column.begins > 0 and column.documents <= most
 
 
 def _is_documents(column: FoundColumn) -> bool:
@@ -110,7 +143,8 @@ def _is_documents(column: FoundColumn) -> bool:
 
 
 def _is_read(column: FoundColumn) -> bool:
-    return _is_text(column) or column.type in CONVERTED
+    """True for what the settings have words for: a type with tokens, and a name without a dot."""
+    return (_is_text(column) or column.type in CONVERTED) and "." not in column.name
 
 
 def _is_text(column: FoundColumn) -> bool:

@@ -14,7 +14,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, OID
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import place_oid
 from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.placed_tables import placed_tables
 from crypto_core.database.tokens.sweep.candidates import NAMED, Candidate, Relation, read_candidates
 from crypto_core.database.tokens.sweep.remembered import Present, RememberedSweeps
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
@@ -93,7 +95,9 @@ class SweepService:
                 found.setdefault(reported.oid, []).append((column, _counted(reader, read.relation, column)))
         with connected(self._engine, cancelled=cancelled) as connection:
             tables = _described(connection, found, {r.oid: r for r in candidates.reported.values()})
-            notes = tuple(connection.scalars(_VIEWS, {"names": [t.name for t in self._catalogue.declared]}))
+            declared = placed_tables(connection, self._catalogue.declared).tables
+            asked = {"schemas": [t.schema for t in declared], "names": [t.relation for t in declared]}
+            notes = tuple(connection.scalars(_VIEWS, asked))
         sweep = Sweep(
             taken_at=taken_at,
             role=present.role,
@@ -209,16 +213,16 @@ _DETAILS = text(
 ).bindparams(bindparam("oids", type_=ARRAY(OID)))
 
 _VIEWS = text(
-    """
+    f"""
     SELECT DISTINCT format('%s is a view over %s: it shows its tokens, which are counted there.',
                            v.oid::regclass, d.refobjid::regclass)
-    FROM unnest(CAST(:names AS text[])) AS one(name)
-    JOIN pg_depend d ON d.refobjid = to_regclass(quote_ident(one.name))
+    FROM unnest(CAST(:schemas AS text[]), CAST(:names AS text[])) AS one(schema_name, name)
+    JOIN pg_depend d ON d.refobjid = {place_oid("one.schema_name", "one.name")}
          AND d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_rewrite'::regclass
     JOIN pg_rewrite w ON w.oid = d.objid
     JOIN pg_class v ON v.oid = w.ev_class
     WHERE v.relkind = 'v'
     ORDER BY 1
-    """
+    """  # noqa: S608  # nothing in it is foreign
 )
 """Views are no places of their own: what they show is in tables."""

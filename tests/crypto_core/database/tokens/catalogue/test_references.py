@@ -50,7 +50,7 @@ def test_a_row_that_is_gone_is_told(services: Container, reference: str) -> None
 
 @pytest.mark.parametrize(
     "reference",
-    ["", "gh_connection", "gh_connection:", ":1", "gh connection:1", "a.b.c:1", "1table:1", "t.:1"],
+    ["", "gh_connection", "gh_connection:", ":1", "gh connection:1", "a.b.c.d:1", "1table:1", "t.:1"],
 )
 def test_what_is_no_reference_is_told_the_two_forms(reference: str) -> None:
     with pytest.raises(InvalidReferenceError, match="Not a token reference") as caught:

@@ -77,7 +77,6 @@ def test_a_column_is_proposed_as_what_its_values_are(
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"visible": False}, "not on the role's search path"),
         ({"kind": "materialised view"}, "is a materialised view"),
         ({"kind": "foreign table"}, "is a foreign table"),
         ({"name": 'no"te'}, "a name of letters, digits and underscores"),
@@ -89,6 +88,42 @@ def test_what_cannot_be_described_is_told_with_the_reason(change: dict[str, Any]
     proposal = proposed(replace(TABLE, **change))
     assert proposal.entry is None
     assert why in proposal.left_out[0]
+
+
+def elsewhere(schema: str, **changes: Any) -> FoundTable:
+    return replace(TABLE, schema=schema, visible=False, **changes)
+
+
+def entries(*tables: FoundTable) -> list[tuple[Any, ...]]:
+    found = replace(sweep(TABLE), found=tables)
+    told = [p.entry for p in propose(found, PLATFORM_TABLES)]
+    for entry in told:
+        TableSettings.model_validate(entry)
+    return [(e["name"], e.get("schema"), *e.get("token_columns", ())) for e in told]
+
+
+def test_a_table_elsewhere_is_proposed_with_its_schema_and_what_is_alike_with_a_pattern() -> None:
+    other = replace(COLUMN, name="other")
+    assert entries(TABLE, elsewhere("a")) == [("notes", None, "token"), ("notes", "a", "token")]
+    alike = [elsewhere(f"tenant_{n}_live") for n in ("a", "b2", "c")]
+    assert entries(*alike) == [("notes", "tenant_*_live", "token")]
+    assert entries(*alike, elsewhere("tenant_d", columns=(other,))) == [
+        ("notes", "tenant_*_live", "token"),
+        ("notes", "tenant_d", "other"),
+    ]
+    for pattern, names in {
+        "tenant_*": ("tenant_1", "tenant_12"),
+        "*_prod": ("a_prod", "b_prod"),
+        "tenant*": ("tenant1", "tenant12"),
+    }.items():
+        assert entries(*map(elsewhere, names)) == [("notes", pattern, "token")]
+    assert entries(elsewhere("a"), elsewhere("b")) == [("notes", "a", "token"), ("notes", "b", "token")]
+    built_in = {"name": "gh_connection", "columns": (replace(COLUMN, name="access_token"),)}
+    assert entries(elsewhere("t_1", **built_in), elsewhere("t_2", **built_in)) == [("gh_connection", "t_*")]
+    unlike = built_in | {"columns": (COLUMN,)}
+    assert entries(elsewhere("t_1", **unlike)) == [("gh_connection", "t_1", "token")]
+    assert entries(elsewhere("t_1", **built_in, id_column="number"))[0][1:] == ("t_1", "access_token")
+    assert propose(sweep(elsewhere("a", columns=(replace(COLUMN, name="to.ken"),))), ())[0].entry is None
 
 
 def test_an_entry_names_all_columns_of_a_primary_key() -> None:

@@ -1,0 +1,98 @@
+"""Where declared tables are: one with a schema, or a pattern of schemas, once in each that matches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, text
+
+from crypto_core.database.dialect import place_oid
+from crypto_core.database.schema import SCHEMA
+from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.references import table_name
+from crypto_core.text.cleaning import CleanText, clean
+
+NAMED = 10
+"""Schemas that one sentence names; of more it gives the number."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedTables:
+    """Tables with their schemas, none twice. `gaps` are sentences about what was declared and isn't there."""
+
+    tables: tuple[TokenTable, ...]
+    gaps: tuple[CleanText, ...] = ()
+
+
+def placed_tables(connection: Connection, declared: Iterable[TokenTable]) -> PlacedTables:
+    """Return the tables that are meant by what is declared, as this role sees the catalogue now.
+
+    Of two that are declared by one name the later counts; and so it does of one in a schema that two patterns
+    match. What is found by the search path and is declared with its schema too has its schema in its name.
+    Raises DatabaseError.
+    """
+    distinct = tuple({(table.schema, table.name): table for table in declared}.values())
+    if all(table.schema is None for table in distinct):
+        return PlacedTables(distinct)
+    names = sorted({table.name for table in distinct})
+    schemas: dict[str, set[str]] = {}
+    for row in connection.execute(_SCHEMAS, {"names": names, "own": SCHEMA}):
+        schemas[row.schema] = set(row.there)
+    placed: dict[str, TokenTable] = {}
+    gaps: list[str] = []
+    for table in distinct:
+        matching = [name for name in schemas if _matches(name, table.schema)]
+        there = [name for name in matching if table.name in schemas[name]]
+        for schema in there:
+            name = table_name(schema, table.name)
+            placed[name] = replace(table, name=name, schema=schema)
+        gaps += _gaps(table, matching, [name for name in matching if name not in there])
+    by_path: dict[str, str] = dict(connection.execute(_BY_PATH, {"names": names}).all())
+    found_by_path = {name for name, schema in by_path.items() if table_name(schema, name) in placed}
+    alone = (table for table in distinct if table.schema is None and table.name not in found_by_path)
+    return PlacedTables((*alone, *placed.values()), tuple(clean(gap, 1_000) for gap in gaps))
+
+
+def _matches(schema: str, pattern: str | None) -> bool:
+    if pattern is None:
+        return False
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), schema, re.DOTALL) is not None
+
+
+def _gaps(table: TokenTable, matching: list[str], without: list[str]) -> list[str]:
+    if table.schema is None:
+        return []
+    if not matching:
+        is_pattern = "*" in table.schema
+        none = "No schema matches" if is_pattern else "There is no schema"
+        return [f"{none} {table.schema}: no table {table.name} is counted there."]
+    if not without:
+        return []
+    more = f" and {len(without) - NAMED:,} more" if len(without) > NAMED else ""
+    named = f"{', '.join(without[:NAMED])}{more}"
+    return [f"There is no table {table.name} in {named}, where schema = {table.schema} describes one."]
+
+
+_SYSTEM = "n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND n.nspname <> :own"
+
+_SCHEMAS = text(
+    f"""
+    SELECT n.nspname AS schema,
+           ARRAY(SELECT c.relname::text FROM pg_class c
+                 WHERE c.relnamespace = n.oid AND c.relname = ANY (:names)
+                       AND c.relkind IN ('r', 'p', 'v', 'm', 'f')) AS there
+    FROM pg_namespace n WHERE {_SYSTEM} ORDER BY n.nspname
+    """  # noqa: S608  # nothing in it is foreign
+)
+"""Every schema but PostgreSQL's and Keydeck's own, and which of some tables are in it."""
+
+_BY_PATH = text(
+    f"""
+    SELECT one.name, n.nspname FROM unnest(CAST(:names AS text[])) AS one(name)
+    JOIN pg_class c ON c.oid = {place_oid("CAST(NULL AS text)", "one.name")}
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    """  # noqa: S608  # nothing in it is foreign
+)
+"""The schemas in which the search path finds some tables."""
