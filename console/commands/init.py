@@ -8,10 +8,12 @@ import click
 
 from console.commands.operation_command import OperationCommand
 from console.commands.session import services_of
+from console.printed.printing import print_line
 from crypto_core.database.state.installation import ddl, install
 from crypto_core.database.tokens.indexes import offered
 from crypto_core.errors import ReadOnlyError
 from crypto_core.guard.outcome import Outcome
+from crypto_core.text.cleaning import clean
 
 if TYPE_CHECKING:
     from console.container import Container
@@ -38,7 +40,9 @@ def init(*, sql: bool, indexes: bool) -> None:
     if indexes:
         with services_of() as services:
             for statement in offered(services.catalogue().tables):
-                click.echo(statement)
+                # Cleaned, a name may be another one's: such a statement is not there to be run.
+                safe = clean(statement, 5_000) == statement
+                print_line(statement if safe else f"-- A name is not printable: {statement}")
         return
     with services_of() as services:
         changed = set_up(services)

@@ -24,7 +24,7 @@ class Unreadable:
     """A token column that is there but can't be read; `grant` is the statement that would allow it."""
 
     column: TokenColumn
-    grant: str
+    grant: CleanText
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +185,10 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                     grant = f"{found[column].use}GRANT SELECT ({row_id}, {quoted}) {to}"
                     if found[column].refused:
                         grant = f"ALTER ROLE {found[column].role} BYPASSRLS"
-                    unreadable.append(Unreadable(TokenColumn(table.name, column), grant))
+                    unreadable.append(Unreadable(TokenColumn(table.name, column), clean(grant, 1_000)))
                 if not found[column].may_write:
-                    unwritable[TokenColumn(table.name, column)] = f"GRANT UPDATE ({quoted}) {to}"
+                    grant = f"GRANT UPDATE ({quoted}) {to}"
+                    unwritable[TokenColumn(table.name, column)] = clean(grant, 1_000)
             for column in [c for c in may if not found[c].holds_tokens]:
                 named = clean(found[column].type_text, 100)
                 unsupported.append(Unsupported(TokenColumn(table.name, column), named))

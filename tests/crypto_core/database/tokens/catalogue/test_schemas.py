@@ -109,6 +109,15 @@ def test_each_schema_that_matches_gives_a_table(
         "CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
         "CREATE TRIGGER cuts BEFORE UPDATE ON t_b.notes FOR EACH ROW EXECUTE FUNCTION cut()",
     )
+    run(superuser, f"REVOKE ALL ON ALL TABLES IN SCHEMA t_b FROM {OPERATOR}")
+    with superuser.begin() as connection:
+        hostile = '"t_' + HOSTILE.replace('"', '""') + '"'
+        revoke = f"REVOKE ALL ON {hostile}.notes FROM {OPERATOR}"
+        connection.exec_driver_sql(revoke, execution_options={"no_parameters": True})
+    narrowed = container.catalogue.refresh()
+    assert len(narrowed.unreadable) == len(narrowed.unwritable) == 4
+    assert all(told.grant.isprintable() for told in narrowed.unreadable)
+    assert all(grant.isprintable() for grant in (*narrowed.unwritable.values(), *narrowed.gaps))
     with connected(container.engine) as connection:
         assert write_obstacles(connection, TokenColumn("t_a.notes", "token")) == ()
         (told,) = write_obstacles(connection, TokenColumn("t_b.notes", "token"))
