@@ -44,7 +44,8 @@ def make(
     quoted = '"' + schema.replace('"', '""') + '"'
     statements = [
         f"CREATE SCHEMA IF NOT EXISTS {quoted}",
-        f"CREATE TABLE {quoted}.notes (id text PRIMARY KEY, org text, created_at timestamptz NOT NULL, {columns})",
+        f"""CREATE TABLE {quoted}.notes
+            (id text PRIMARY KEY, org text, created_at timestamptz NOT NULL, {columns})""",
         f"""INSERT INTO {quoted}.notes (id, org, created_at, token)
             SELECT n, 'acme', now(), '{PLAINTEXT}' FROM generate_series(1, 3) AS n""",
         f"GRANT SELECT, UPDATE ON {quoted}.notes TO {OPERATOR}",
