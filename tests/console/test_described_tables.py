@@ -122,7 +122,7 @@ schema = "tenant-*"
 
 [[tables]]
 name = "connectors"
-schema = "tenant-1"
+schema = "tenant-*"
 
 [[tables]]
 name = "vault"
@@ -138,6 +138,7 @@ provider = "github"
         'CREATE TABLE "tenant-1".gh_connection (LIKE public.gh_connection INCLUDING ALL)',
         'CREATE TABLE "tenant-2".gh_connection (LIKE public.gh_connection INCLUDING ALL)',
         'CREATE TABLE "tenant-1".connectors (LIKE public.connectors INCLUDING ALL)',
+        'CREATE TABLE "tenant-2".connectors (LIKE public.connectors INCLUDING ALL)',
         """CREATE TABLE "Old Tenants.".vault (tenant text, number int, token text,
            PRIMARY KEY (tenant, number))""",
         f"""DO $$ DECLARE one text; BEGIN

@@ -39,7 +39,7 @@ from crypto_core.database.tokens.expressions import (
     mark_of,
     runs_on,
 )
-from crypto_core.database.tokens.token_source import token_source
+from crypto_core.database.tokens.token_source import TABLE, alike, source_of_all
 from crypto_core.envelope import Format
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
@@ -109,16 +109,16 @@ def take_census(
     current = catalogue.refresh()
     relation = answers.relation() if answers is not None else None
     parts = []
-    for table in current.tables:
-        for column in table.token_columns:
-            source = token_source(table, column, whole=True)
-            stored = source.stored
-            tokens = apart(
-                select(
-                    _told_by(stored).label("head"), source.id_text.label("row_id"), stored.label("stored")
-                ).where(stored.is_not(None))
-            )
-            parts.append(_grouped(table.name, column, tokens, relation))
+    for column, tables in alike(current.tables):
+        source = source_of_all(tables, column)
+        stored = source.stored
+        named = [source.source.c[TABLE]] if len(tables) > 1 else []
+        tokens = apart(
+            select(
+                _told_by(stored).label("head"), source.id_text.label("row_id"), stored.label("stored"), *named
+            ).where(stored.is_not(None))
+        )
+        parts.append(_grouped(tables[0].name, column, tokens, relation))
     with connected(engine, cancelled=cancelled) as connection:
         taken_at = datetime.now(UTC)
         rows = connection.execute(union_all(*parts)).all() if parts else []
@@ -156,8 +156,10 @@ def _told_by(stored: Any) -> Any:
 
 
 def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
-    """Count by head and answer first, then by what the heads mean."""
-    keys: list[Any] = [tokens.c.head]
+    """Count by head and answer first, then by what the heads mean; rows that say so by their table, too."""
+    named = [TABLE] if TABLE in tokens.c else []
+    own = [tokens.c[name] for name in named]
+    keys: list[Any] = [tokens.c.head, *own]
     joined = tokens
     answer: list[Any] = [
         literal(False).label("asked"),
@@ -180,7 +182,11 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
         joined = tokens.outerjoin(relation, and_(is_envelope(tokens.c.head), same))
     heads = (
         select(
-            tokens.c.head, *answer, func.count().label("tokens"), func.min(tokens.c.row_id).label("row_id")
+            tokens.c.head,
+            *own,
+            *answer,
+            func.count().label("tokens"),
+            func.min(tokens.c.row_id).label("row_id"),
         )
         .select_from(joined)
         .group_by(*keys)
@@ -198,11 +204,12 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
             ).label("format"),
             func.starts_with(h.head, _HOLDING).label("holding"),
             edk_prefix_of_head(h.head).label("edk_prefix"),
-            *(h[name] for name in ("asked", "key_arn", "material", "reason", "tokens", "row_id")),
+            *(h[name] for name in ("asked", "key_arn", "material", "reason", "tokens", "row_id", *named)),
         )
     )
     t = told.c
     groups: list[Any] = [t.format, t.holding, t.edk_prefix, t.asked, t.key_arn, t.material, t.reason]
-    place = [cast(literal(table), String).label("in_table"), cast(literal(column), String).label("in_column")]
+    whose: list[Any] = [t[name] for name in named] or [cast(literal(table), String)]
+    place = [whose[0].label("in_table"), cast(literal(column), String).label("in_column")]
     tokens = [cast(func.sum(t.tokens), BigInteger).label("tokens"), func.min(t.row_id).label("row_id")]
-    return select(*place, *groups, *tokens).group_by(*groups)
+    return select(*place, *groups, *tokens).group_by(*groups, *(t[name] for name in named))

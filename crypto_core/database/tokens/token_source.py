@@ -10,18 +10,20 @@ whatever its bytes, can fail the statement: it is tested before it is read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     ColumnElement,
+    String,
     and_,
     bindparam,
     case,
     cast,
     func,
+    literal,
     literal_column,
     not_,
     or_,
@@ -29,6 +31,7 @@ from sqlalchemy import (
     tablesample,
     true,
     tuple_,
+    union_all,
 )
 from sqlalchemy import Text as SqlText
 from sqlalchemy import column as sql_column
@@ -49,6 +52,8 @@ from crypto_core.references import TokenRef, token_ref
 
 MEMBER = "#member"
 """The column of a secrets column's rows that has the members' names."""
+TABLE = "#table"
+"""The column of rows of several tables that has the tables' names."""
 
 _UTF8 = (
     "^(0[1-9a-f]|[1-7].|c[2-9a-f][89ab].|d.[89ab].|e0[ab].[89ab].|e[1-9abcef]([89ab].){2}|ed[89].[89ab].|"
@@ -192,11 +197,40 @@ def _source(
     sampled: float | None,
     whole: bool,
 ) -> TokenSource:
+    needed = columns_of(table, [*table.id_columns, *table.shown, column])
+    rows: Any = table_of(table) if table.is_text(column) else needed
+    return _read_from(rows if sampled is None else _sample(rows, sampled), table, column, whole=whole)
+
+
+def _read_from(rows: Any, table: TokenTable, column: str, *, whole: bool) -> TokenSource:
+    """The token column, from rows that have the columns of its table."""
     if table.is_text(column):
-        source: Any = table_of(table)
-        return TokenSource(table, column, source if sampled is None else _sample(source, sampled))
+        return TokenSource(table, column, rows)
     read = _members if column in table.documents else _values
-    return TokenSource(table, column, read(table, column, sampled, whole=whole))
+    return TokenSource(table, column, read(table, column, rows, whole=whole))
+
+
+def alike(tables: Iterable[TokenTable]) -> list[tuple[str, list[TokenTable]]]:
+    """Return each token column with the tables that have it alike: the same one in several schemas."""
+    groups: dict[Any, list[TokenTable]] = {}
+    for table in tables:
+        ids = [(name, table.type_of(name)) for name in table.id_columns]
+        for column in table.token_columns:
+            same = (table.relation, column, table.type_of(column), column in table.documents, *ids)
+            groups.setdefault(same, []).append(table)
+    return [(same[1], group) for same, group in groups.items()]
+
+
+def source_of_all(tables: Sequence[TokenTable], column: str) -> TokenSource:
+    """Return a column of tables that are alike, to be read all through; of several, its rows have TABLE."""
+    if len(tables) == 1:
+        return token_source(tables[0], column, whole=True)
+    first = replace(tables[0], shown=(TABLE,), organisation=None, created=None)
+    names = [*first.id_columns, column]
+    rows = union_all(
+        *(select(*columns_of(t, names).c, cast(literal(t.name), String).label(TABLE)) for t in tables)
+    )
+    return _read_from(rows.subquery(), first, column, whole=True)
 
 
 def whole_bytes(table: TokenTable, column: str, stored: Any) -> Any:
@@ -223,9 +257,9 @@ def _sample(source: Any, percent: float) -> Any:
     return tablesample(source, func.system(percent))
 
 
-def _values(table: TokenTable, column: str, sampled: float | None, *, whole: bool) -> Any:
+def _values(table: TokenTable, column: str, base: Any, *, whole: bool) -> Any:
     """The rows of a column in a type that is none of text: what is shown of a row, and its value."""
-    names, base = _base(table, column, sampled)
+    names = dict.fromkeys([*table.id_columns, *table.shown])
     text, rows = (_read_through if whole else _read_singly)(table, column, base)
     value = text if table.type_of(column) == "bytea" else _string(text)
     if not whole:
@@ -244,9 +278,9 @@ def _string(text: Any) -> Any:
     return case((func.json_typeof(value) == "null", None), (is_string, told), else_=text)
 
 
-def _members(table: TokenTable, column: str, sampled: float | None, *, whole: bool) -> Any:
+def _members(table: TokenTable, column: str, base: Any, *, whole: bool) -> Any:
     """The rows of a secrets column: what is shown of a row, and each member of its document."""
-    names, base = _base(table, column, sampled)
+    names = dict.fromkeys([*table.id_columns, *table.shown])
     document, rows = (_read_through if whole else _read_singly)(table, column, base)
     read = case(
         (document == "null", None),
@@ -269,13 +303,6 @@ def _members(table: TokenTable, column: str, sampled: float | None, *, whole: bo
         .where(func.json_typeof(members.c.value).in_(["string", "object", "array"]))
     )
     return apart(statement) if whole else statement.subquery()
-
-
-def _base(table: TokenTable, column: str, sampled: float | None) -> tuple[Iterable[str], Any]:
-    """The names of the id and of what is shown, and the table with these and the token column."""
-    names = dict.fromkeys([*table.id_columns, *table.shown])
-    base: Any = columns_of(table, [*names, column])
-    return names, base if sampled is None else _sample(base, sampled)
 
 
 def _read_singly(table: TokenTable, column: str, base: Any) -> tuple[Any, Any]:

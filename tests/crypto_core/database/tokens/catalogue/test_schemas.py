@@ -165,6 +165,29 @@ def test_what_is_missing_or_cannot_be_read_takes_nothing_else_down(
     assert "t_a.notes" not in {t.name for t in container.catalogue.refresh().tables}
 
 
+def test_tables_are_counted_together_only_if_they_are_alike(
+    tenants: Callable[[str], Container], superuser: Engine
+) -> None:
+    container = tenants("t_*")
+    for schema, columns in {
+        "t_c": "token bytea, other jsonb",
+        "t_d": "token bytea, other jsonb",
+        "t_e": "token varchar, other bytea",
+    }.items():
+        make(superuser, schema, columns)
+    run(
+        superuser,
+        """UPDATE t_c.notes SET other = '"xoxb-1-2-abc"' WHERE id < '3'""",
+        "UPDATE t_e.notes SET other = 'xoxb-1-2-abc' WHERE id = '1'",
+        "ALTER TABLE t_b.notes ALTER id TYPE bigint USING id::bigint",
+    )
+    status = container.services.status.take_census()
+    counted = {c.column: c.tokens for c in status.by_column if ".notes." in c.column and c.tokens}
+    tokens = {f"t_{schema}.notes.token": 3 for schema in "abcde"}
+    assert counted == tokens | {"t_c.notes.other": 2, "t_e.notes.other": 1}
+    assert container.inventory.count(Query("table:t_*")) == 18
+
+
 @pytest.mark.parametrize(
     ("schema", "gap"),
     [
