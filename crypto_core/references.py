@@ -35,13 +35,14 @@ def table_name(schema: str | None, table: str) -> str:
 
 
 def split_name(name: str) -> tuple[str | None, str]:
-    """Return the schema and the table of `table_name`; the schema is None for a table that is named alone."""
-    schema, parted, table = name.rpartition(".")
-    return (unquote(schema, errors="surrogateescape") if parted else None), table
+    """Return the schema and the table of `table_name`; the schema is None for any other name."""
+    written, _, table = name.rpartition(".")
+    schema = unquote(written)
+    return (schema, table) if schema and table and table_name(schema, table) == name else (None, name)
 
 
 def _encoded(character: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in character[0].encode("utf-8", "surrogateescape"))
+    return "".join(f"%{byte:02X}" for byte in character[0].encode(errors="replace"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,8 @@ def parse_reference(text: str) -> TokenRef | RowRef:
     table, parted, column = place.rpartition(".")
     if not parted:
         table, column = place, _EVERY_COLUMN
-    if not row_id or not _is_table(table) or not (column == _EVERY_COLUMN or _NAME.fullmatch(column)):
+    is_place = _NAME.fullmatch(split_name(table)[1]) and (column == _EVERY_COLUMN or _NAME.fullmatch(column))
+    if not (is_place and row_id):
         # Whoever pastes a token here must not find it in an error; none is short or has a colon.
         shown = f": {clean(text, 80)!r}" if ":" in text or len(text) <= SHORT else ""
         raise InvalidReferenceError(
@@ -140,9 +142,3 @@ def parse_reference(text: str) -> TokenRef | RowRef:
     if (split_name(table)[1], column) in SECRETS_COLUMNS:
         return token_ref(table, column, row_id)
     return TokenRef(table, column, row_id)
-
-
-def _is_table(name: str) -> bool:
-    """True for a table's name as `table_name` gives it."""
-    schema, table = split_name(name)
-    return bool(_NAME.fullmatch(table)) and schema != "" and table_name(schema, table) == name

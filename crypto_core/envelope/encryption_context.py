@@ -35,9 +35,7 @@ def encryption_context(ref: TokenRef) -> dict[str, str]:
 
     Raises InvalidReferenceError for an empty part, one that is too long, or one that is no UTF-8 text.
     """
-    if not isinstance(ref.table, str):
-        _bounded(ref, "table", ref.table, MAX_NAME_BYTES)
-    schema, table = split_name(ref.table)
+    schema, table = split_name(ref.table) if isinstance(ref.table, str) else (None, ref.table)
     _bounded(ref, "table", table, MAX_NAME_BYTES)
     _bounded(ref, "column", ref.column, MAX_NAME_BYTES)
     _bounded(ref, "row id", ref.row_id, MAX_ROW_ID_BYTES)

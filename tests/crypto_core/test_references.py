@@ -30,7 +30,7 @@ printable = st.text(st.characters(codec="ascii", exclude_categories=("C",)), min
 @settings(max_examples=examples(300))
 @given(schemas, names)
 @example("-a", "t")
-@example("a.b%2E", "t")
+@example("a.b%2E\u202e", "t")
 @example("a:b", "t")
 def test_a_tables_name_round_trips_and_has_nothing_that_a_reference_parts(
     schema: str | None, table: str
@@ -87,6 +87,11 @@ def test_whatever_is_typed_is_one_reference_or_none(typed: str) -> None:
 def test_a_schema_is_spelt_in_one_way_only(typed: str) -> None:
     with pytest.raises(InvalidReferenceError, match="Not a token reference"):
         parse_reference(typed)
+
+
+def test_a_name_that_no_table_has_is_not_taken_for_one_in_a_schema() -> None:
+    for name in ("a.", ".a", "%41.a", "%FF.a", "\ud800.a", "a b.a"):
+        assert split_name(name) == (None, name)
 
 
 def test_the_platforms_secrets_columns_are_known_in_every_schema() -> None:
