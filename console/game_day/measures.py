@@ -92,12 +92,13 @@ class Measures:
         if not self.new_key:
             change = KeyChange(ChangeKind.CREATE, alias=NEW_ALIAS, period_days=365, principals=ROLES)
             self.write_under(self._change(change))
-        services = self.container.services
-        if services.status.take_census().tokens_under(self._key):
+        if self._left():
             self._write(Verb.REENCRYPT, Selection(under_key=self._key), self.new_key)
-        left = services.status.take_census().tokens_under(self._key)
-        if left:
+        if left := self._left():
             raise MeasureFailedError(f"{counted(left, 'token')} still under the compromised key.")
+
+    def _left(self) -> int:
+        return self.container.status.prove(about=self._key).tokens_under(self._key)
 
     def _disable(self) -> None:
         if str(self.container.services.keys.show(self._key).state) == "PendingDeletion":

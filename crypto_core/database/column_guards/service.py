@@ -9,6 +9,14 @@ from threading import Event
 
 from sqlalchemy import Engine
 
+from crypto_core.database.column_guards.guard_states import (
+    LONGEST_SECONDS,
+    PLAIN_STRINGS,
+    Stored,
+    count_stored,
+    read_guards,
+    run,
+)
 from crypto_core.database.column_guards.lock_holders import lock_holders
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState
 from crypto_core.database.column_guards.plan import (
@@ -19,14 +27,6 @@ from crypto_core.database.column_guards.plan import (
     GuardResult,
     LeftOut,
     StepKind,
-)
-from crypto_core.database.column_guards.reading import (
-    LONGEST_SECONDS,
-    PLAIN_STRINGS,
-    Stored,
-    count_stored,
-    read_guards,
-    run,
 )
 from crypto_core.database.column_guards.statements import LOCK_LIMIT, LOCK_SECONDS, transactions
 from crypto_core.database.connection.engine import connected, patient
