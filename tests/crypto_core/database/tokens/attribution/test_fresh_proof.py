@@ -257,7 +257,7 @@ def test_an_envelope_that_has_its_mark_twice_by_chance_is_not_taken_for_two(
     services: Container, platform: Engine
 ) -> None:
     nonce = base64.b64decode("A" * 14 + "v1")
-    twice = replace(parse(encrypt_token("t")), encrypted_data_key=os.urandom(189), nonce=nonce)
+    twice = replace(parse(encrypt_token("t" * 400)), encrypted_data_key=os.urandom(189), nonce=nonce)
     assert "djF8" in serialise(twice)[4:]
     put(platform, "twice", serialise(twice))
     assert not any(group.holding for group in services.status.prove().census.groups)
