@@ -53,7 +53,11 @@ BEGINS_AS_TOKEN = f"^({'|'.join([*map(re.escape, STORED_PREFIXES.values())])})|^
 """A value that is a token, rather than one that holds some."""
 
 HOLDS_ENVELOPE = "|".join(
-    (*(f"({PATTERNS[f.value]})" for f in ENVELOPE_FORMATS), r"\\u00(3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])")
+    (
+        *(f"({PATTERNS[f.value]})" for f in ENVELOPE_FORMATS),
+        r"\\u00(3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])",
+        "5[Cc]7530303[3-7]",  # the same in hex
+    )
 )
 """A value with an envelope in it, or with letters that a writer of JSON has escaped for no good reason."""
 LEAST_WITH_ENVELOPE = 200
