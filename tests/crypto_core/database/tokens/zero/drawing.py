@@ -193,18 +193,24 @@ def a_table(draw: Draw) -> None:
 
 
 def a_described_table(draw: Draw) -> None:
-    """Another table that the settings describe; its column may hold documents."""
+    """Another table that the settings describe, or one in each of some schemas; it may hold documents."""
     type_, name = draw.random.choice(TEXTS), draw.name("described")
-    documents = draw.chance(0.6) or type_ not in ("text", "varchar(4000)")
+    documents = draw.chance(0.6)
+    schemas = [draw.name(name) for _ in range(draw.random.choice((0, 0, 1, 2)))]
     kind: Literal["text", "integer"] = draw.random.choice(("text", "integer"))
-    draw.add(f"CREATE TABLE {name} (id {kind} PRIMARY KEY, secret {type_}, note text)")
-    for number in range(draw.random.randrange(1, 4)):
-        value = document(draw, draw.envelope()) if documents else draw.envelope()
-        draw.add(f"INSERT INTO {name} VALUES ('{number}', {literal(value, type_)}, 'x')")
-    draw.grant(name, sure=draw.chance(0.8))
+    for schema in schemas or ["public"]:
+        table = f"{schema}.{name}"
+        draw.add(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        draw.add(f"CREATE TABLE {table} (id {kind} PRIMARY KEY, secret {type_}, note text)")
+        for number in range(draw.random.randrange(1, 4)):
+            value = document(draw, draw.envelope()) if documents else draw.envelope()
+            value = json.dumps(value) if type_.startswith("json") and not documents else value
+            draw.add(f"INSERT INTO {table} VALUES ('{number}', {literal(value, type_)}, 'x')")
+        draw.grant(table, sure=draw.chance(0.8))
     draw.tables.append(
         TableSettings(
             name=name,
+            schema=f"{name}_*" if schemas else None,
             id_kind=kind,
             token_columns=("secret",),
             documents=("secret",) if documents else (),

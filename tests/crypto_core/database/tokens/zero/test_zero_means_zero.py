@@ -38,9 +38,9 @@ from tests.conftest import Databases, point_at
 from tests.crypto_core.database.tokens.zero.drawing import Draw, drawn
 from tests.crypto_core.reencryption.jobs.working import jobs_of
 
-DRAWS = int(os.environ.get("ZERO_DRAWS", "240"))
+DRAWS = int(os.environ.get("ZERO_DRAWS", "200"))
 SEED = os.environ.get("ZERO_SEED", "1")
-MOVED = 0.75
+MOVED = 0.85
 """The share of draws in which the tokens have been moved before: they cost a quarter of the others."""
 PARTS = 8
 """Tests that the draws are parted into, for several processes."""
