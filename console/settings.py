@@ -60,7 +60,7 @@ class TableSettings(BaseModel, extra="forbid", frozen=True):
     @classmethod
     def _as_built_in(cls, value: Any) -> Any:
         """Of a built-in table elsewhere nothing but its schema need be told."""
-        if not isinstance(value, dict) or "schema" not in value or "token_columns" in value:
+        if not isinstance(value, dict) or not value.get("schema") or "token_columns" in value:
             return value
         built_in = next((t for t in PLATFORM_TABLES if t.name == value.get("name")), None)
         return value if built_in is None else _described(built_in) | value

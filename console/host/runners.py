@@ -79,7 +79,7 @@ def _written(value: Any) -> str:
 
 def _dumped(value: Any) -> Any:
     if isinstance(value, BaseModel):
-        return value.model_dump()
+        return value.model_dump(by_alias=True)
     raise TypeError(type(value).__name__)
 
 

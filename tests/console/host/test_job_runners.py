@@ -32,6 +32,9 @@ name = "asana_connection"
 id_kind = "integer"
 token_columns = ["access_token"]
 organisation = "org_id"
+[[tables]]
+name = "gh_connection"
+schema = "tenant_*"
 """
 ALIVE = "import sys; print('ready', file=sys.stderr, flush=True); sys.stdin.read()"
 STUBBORN = "import time, sys; print('stays', file=sys.stderr, flush=True); time.sleep(600)"

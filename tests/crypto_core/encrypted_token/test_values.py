@@ -229,7 +229,7 @@ def test_a_schema_is_no_part_of_a_reference() -> None:
     assert EncryptedToken.reference(table.c.token, 7) == TokenRef("account", "token", "7")
 
 
-@pytest.mark.parametrize("row_id", [None, True, 1.5, b"gh-42", ("a", "b")])
+@pytest.mark.parametrize("row_id", [None, True, 1.5, b"gh-42", ["a", "b"], ("a", 1.5), ()])
 def test_an_id_of_another_type_is_refused(row_id: Any) -> None:
     with pytest.raises(InvalidReferenceError, match=type(row_id).__name__):
         EncryptedToken.reference(Account.token, row_id)

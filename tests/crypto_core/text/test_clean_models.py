@@ -23,8 +23,11 @@ from crypto_core.database.state.approval_book import _approval
 from crypto_core.database.state.incident_changes import EvidenceRow, IncidentRow, StepRow
 from crypto_core.database.state.incidents import EntryRow, IncidentWhole, PresenceRow
 from crypto_core.database.state.jobs import JobCounts, JobRow, RunnerRow
+from crypto_core.database.tokens.catalogue import Catalogue, Unreadable, Unsupported
 from crypto_core.database.tokens.inspection import Inspector
 from crypto_core.database.tokens.inventory import InventoryRow, _row
+from crypto_core.database.tokens.placed_tables import placed_tables
+from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.errors import KeydeckError
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
 from crypto_core.incidents.views import incident_view
@@ -147,6 +150,23 @@ def trail(text: str, folder: Path) -> Built:
     intake = Intake(None, 1, None, None, 1)  # type: ignore[arg-type]
     intake._fail(text.encode("utf-8", "surrogateescape" if text.isascii() else "replace"), text)
     yield from intake.failed
+
+
+class NoRows(list[Any]):
+    """What a statement finds where nothing is."""
+
+    def all(self) -> list[Any]:
+        return self
+
+
+def catalogue(text: str, _: Path) -> Built:
+    column, shown = TokenColumn("t", "c"), clean(text, 1_000)
+    unreadable, unsupported = Unreadable(column, shown), Unsupported(column, clean(text, 100))
+    found = Catalogue((), (unreadable,), {}, (), (unsupported,), (shown,), (shown,))
+    assert is_clean(found.gaps)
+    yield from (unreadable, unsupported, found)
+    missing = TokenTable("t", "id", "text", ("c",), (), "x", schema=text)
+    yield placed_tables(SimpleNamespace(execute=lambda *_: NoRows()), [missing])  # type: ignore[arg-type]
 
 
 def inventory_row(text: str) -> InventoryRow:
@@ -284,7 +304,7 @@ def log(text: str, _: Path) -> Built:
 
 
 BUILDERS: tuple[Callable[[str, Path], Built], ...] = (
-    *(trail, tokens, incident, runbook, approval, job, key, identity, log),
+    *(trail, catalogue, tokens, incident, runbook, approval, job, key, identity, log),
 )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from crypto_core.database.column_guards.reading import read_guards
 from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.world import World
+from crypto_core.database.column_guards.guard_states import read_guards
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.role_grants import role_grants
 from crypto_core.database.tokens.indexes import offered
