@@ -53,7 +53,7 @@ from crypto_core.envelope import (
 
 Text_ = ColumnElement[Any]
 
-_kept = lru_cache(maxsize=1_000)
+_kept = lru_cache(maxsize=128)
 """For expressions of a column that many statements have: to build one takes longer than to run it."""
 
 MARK_CHARACTERS = 4

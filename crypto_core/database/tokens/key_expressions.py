@@ -49,7 +49,7 @@ def in_groups(stored: Any, edk_prefixes: Iterable[bytes]) -> ColumnElement[bool]
     return _in_groups(stored, tuple(sorted(set(edk_prefixes))))
 
 
-@lru_cache(maxsize=1_000)
+@lru_cache(maxsize=128)
 def _in_groups(stored: Any, prefixes: tuple[bytes, ...]) -> ColumnElement[bool]:
     if not prefixes:
         return false()
