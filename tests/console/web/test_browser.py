@@ -105,9 +105,9 @@ async def test_a_page_loaded_anew_takes_the_console_over(
     (former,) = served.consoles()
     tab.received = b""
     await tab.ask("Page.reload")
-    await shown(tab, "[RO]")
     await gone(former)
-    assert len(served.consoles()) == 1
+    await tab.until(lambda: len(served.consoles()) == 1)
+    await shown(tab, "[RO]")
 
 
 async def test_another_browser_is_refused_in_words(site: Running, tab: Tab) -> None:

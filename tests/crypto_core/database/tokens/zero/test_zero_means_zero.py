@@ -1,8 +1,8 @@
 """Whatever mixture is drawn, either nothing is left under a key, or Keydeck doesn't say that nothing is.
 
 Keydeck works as a role with the printed rights alone; what is left is counted with all rights, in every
-table, by looking for the very envelopes that are under the key. Some hundred databases are drawn in the deep
-lane; `ZERO_DRAWS=10000 pytest -m deep -n auto <this file>` draws so many, and `ZERO_SEED=<n>` others.
+table, by looking for the very envelopes that are under the key. A hundred and twenty databases are drawn in the
+deep lane; `ZERO_DRAWS=10000 pytest -m deep -n auto <this file>` draws so many, and `ZERO_SEED=<n>` others.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tests.conftest import Databases, point_at
 from tests.crypto_core.database.tokens.zero.drawing import Draw, drawn
 from tests.crypto_core.reencryption.jobs.working import jobs_of
 
-DRAWS = int(os.environ.get("ZERO_DRAWS", "200"))
+DRAWS = int(os.environ.get("ZERO_DRAWS", "120"))
 SEED = os.environ.get("ZERO_SEED", "1")
 MOVED = 0.85
 """The share of draws in which the tokens have been moved before: they cost a quarter of the others."""
