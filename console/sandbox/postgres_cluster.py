@@ -27,6 +27,7 @@ _SETTINGS = {
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    "parallel_setup_cost": "20000",  # to start processes for few rows takes longer than to read these
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_statement": "none",
