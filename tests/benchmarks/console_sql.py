@@ -26,8 +26,8 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.database.tokens.inventory import Inventory, SortKey
 from crypto_core.lists.paging import Query
-from crypto_core.log.observation import Silent
 from tests.benchmarks.measuring import (
+    DecryptCalls,
     Target,
     environment,
     exit_status,
@@ -106,18 +106,7 @@ def _onwards(inventory: Inventory, query: Query, name: str) -> Iterator[Case]:
     yield Case(f"{name}: page before the last", partial(prepared, True), limit)
 
 
-class _Calls(Silent):
-    """Counts the calls of KMS."""
-
-    def __init__(self) -> None:
-        self.decrypts = 0
-
-    def kms_call(self, operation: str, seconds: float, failure: str) -> None:
-        """Count it."""
-        self.decrypts += operation == "Decrypt"
-
-
-def _questions(container: Container, calls: _Calls) -> Target:
+def _questions(container: Container, calls: DecryptCalls) -> Target:
     """How often the first status asks KMS to open a data key, at most once for each key material."""
     status = container.services.status.take_census()
     materials = len({(k.key_arn, k.key_material_id) for k in status.keys if k.key_arn})
@@ -150,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.environ.update({name: v for name, v in given.items() if name.startswith(mine)})
         else:
             os.environ.update(stack.enter_context(Sandbox.start(connections=chosen.connections)).settings())
-        calls = _Calls()
+        calls = DecryptCalls()
         container = stack.enter_context(closing(Container(load().settings, observer=calls)))
         questions = _questions(container, calls)
         tokens = container.services.inventory.count(Query())

@@ -15,6 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from crypto_core.log.observation import Silent
+
 Case = Callable[[], object]
 
 
@@ -64,6 +66,17 @@ class Target:
             "unit": self.unit,
             "met": self.met,
         }
+
+
+class DecryptCalls(Silent):
+    """Counts how often KMS is asked to open something."""
+
+    def __init__(self) -> None:
+        self.decrypts = 0
+
+    def kms_call(self, operation: str, seconds: float, failure: str) -> None:
+        """Count it."""
+        self.decrypts += operation == "Decrypt"
 
 
 def microseconds(cases: Mapping[str, Case], *, rounds: int, calls: int) -> dict[str, Timing]:
