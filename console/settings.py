@@ -59,7 +59,7 @@ class TableSettings(BaseModel, extra="forbid", frozen=True):
     @model_validator(mode="before")
     @classmethod
     def _as_built_in(cls, value: Any) -> Any:
-        """Of a built-in table elsewhere nothing but its schema need be told."""
+        """A built-in table in another place needs only its name and its schema."""
         if not isinstance(value, dict) or not value.get("schema") or "token_columns" in value:
             return value
         built_in = next((t for t in PLATFORM_TABLES if t.name == value.get("name")), None)

@@ -33,7 +33,7 @@ from crypto_core.reencryption.patience import is_passing
 from crypto_core.reencryption.plan import RunProgress, Selection, Verification
 
 ATTEMPTS = 3
-"""How often a call is made before its failure is told, as KmsApi makes it: somebody waits for the answer."""
+"""How often a call is made before its failure is reported, as in KmsApi: somebody is waiting."""
 
 
 class Verifier:

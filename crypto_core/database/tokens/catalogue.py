@@ -225,7 +225,7 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
 
 
 def _absent(absent: Mapping[tuple[str, str], list[str]]) -> Iterator[CleanText]:
-    """What is said of columns that tables of a schema should have: one sentence for each column."""
+    """One sentence for each column that tables of a schema should have and don't."""
     for (_, column), names in absent.items():
         more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
         yield clean(f"There is no column {column} in {', '.join(names[:NAMED])}{more}.", 1_000)

@@ -80,7 +80,7 @@ class Census:
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """What is not counted, or can't be told by its key, one sentence each."""
+        """One sentence for each part that is not counted or whose key is not known."""
         holding = Counter[str]()
         for group in self.groups:
             holding[group.column] += group.tokens if group.holding else 0

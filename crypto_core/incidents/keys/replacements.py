@@ -199,7 +199,7 @@ class ReplacementOpener:
             try:
                 yield self._services.jobs.show_job(int(number))
             except UnknownJobError:
-                continue  # What it wrote is told by the evidence that was kept of it.
+                continue  # The evidence that was kept says what it wrote.
 
     def _named(self, situation: Situation, names: list[str]) -> dict[str, str]:
         """The keys by ARN, without the old one."""
