@@ -16,6 +16,7 @@ from crypto_core.incidents.keys.bundle import KeyAction, bundled
 from crypto_core.incidents.keys.locked_policy import USES, locked_policy
 from crypto_core.incidents.keys.subject import (
     LEFT_OUT,
+    PLATFORM_PRINCIPALS,
     READERS,
     RESPONDER,
     entered,
@@ -171,9 +172,11 @@ class LockingKey(KeyAction):
         except KmsError as error:
             gaps.append(f"Who you are is not known: {clean(error, 300)}")
         # Who was left out of the new key is suspected, or not of the platform.
-        but = {responder, *listed(situation.incident.values.get(LEFT_OUT, ""))}
-        told = listed(situation.incident.values.get(READERS, ""))
-        readers = dict.fromkeys((*told, *(arn for arn in workers.platform(responder) if arn not in but)))
+        values = situation.incident.values
+        but = {responder, *listed(values.get(LEFT_OUT, ""))}
+        told = [arn for name in (READERS, PLATFORM_PRINCIPALS) for arn in listed(values.get(name, ""))]
+        seen = [arn for arn in workers.platform(responder) if arn not in but]
+        readers = dict.fromkeys(arn for arn in (*told, *seen) if not arn.endswith(":root"))
         return _Sight(
             states,
             policies,

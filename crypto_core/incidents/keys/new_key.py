@@ -19,6 +19,7 @@ from crypto_core.incidents.keys.subject import (
     LEFT_OUT,
     NEW_KEY,
     PENDING,
+    PLATFORM_PRINCIPALS,
     entered,
     listed,
     old_key,
@@ -149,7 +150,7 @@ class MakingKey(KeyAction):
             does=(f"It takes the place of {old.name} ({old.key_arn}).",),
             does_not=("Moves no token, and does not touch the old key.",),
             warnings=warnings,
-            values=((LEFT_OUT, remembered(left_out)),),
+            values=_named(given, left_out),
             told=(LEFT_OUT, *left_out),
         )
 
@@ -160,14 +161,15 @@ class MakingKey(KeyAction):
         if alias and not made.aliases:
             change = KeyChange(ChangeKind.POINT_ALIAS, key=made.key_arn, alias=alias)
             plans.append(self.plan_change(situation, change))
-        left_out = _left_out(sight.workers, self._principals(situation, sight))
+        given = self._principals(situation, sight)
+        left_out = _left_out(sight.workers, given)
         return bundled(
             f"Take {made.name}, which was made for {situation.incident.name}",
             plans,
             does=(f"{made.key_arn} is {made.state}; no other key is made.",),
             warnings=_warnings(sight, left_out),
-            values=((NEW_KEY, made.key_arn), (LEFT_OUT, remembered(left_out))),
-            told=(made.key_arn, *left_out),
+            values=((NEW_KEY, made.key_arn), *_named(given, left_out)),
+            told=(made.key_arn, *given[Role.PLATFORM], LEFT_OUT, *left_out),
         )
 
     def _choosing(self, situation: Situation, sight: _Sight, name: str) -> ActionPlan:
@@ -260,6 +262,13 @@ def _left_out(workers: Workers, given: Mapping[Role, Sequence[str]]) -> tuple[st
     gets = {arn for arns in given.values() for arn in arns}
     who = dict.fromkeys((*workers.known, *(o for o, _ in workers.others)))
     return tuple(arn for arn in who if arn not in gets and "*" not in arn)
+
+
+def _named(
+    given: Mapping[Role, Sequence[str]], left_out: Sequence[str]
+) -> tuple[tuple[str, str], tuple[str, str]]:
+    """What later steps go by: who is the platform, and who is not."""
+    return (PLATFORM_PRINCIPALS, remembered(given[Role.PLATFORM])), (LEFT_OUT, remembered(left_out))
 
 
 def _warnings(sight: _Sight, left_out: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ ENCRYPT_JOB = "encrypt_job"
 LEFT_OUT = "left_out"
 RESPONDER = "responder"
 READERS = "readers"
+PLATFORM_PRINCIPALS = "platform_principals"
 
 PENDING = ("PendingDeletion", "PendingReplicaDeletion")
 """The states of a key that is to be deleted."""

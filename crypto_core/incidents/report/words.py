@@ -12,6 +12,7 @@ _FOUND = {
     "encrypt_job": "job that encrypts in place",
     "left_out": "principals left out of the new key",
     "responder": "the responder",
+    "platform_principals": "principals of the platform, as named for the new key",
     "readers": "principals that read until the tokens are moved",
     "replica": "replica",
     "tokens": "tokens asked about",

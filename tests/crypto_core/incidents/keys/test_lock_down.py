@@ -89,6 +89,17 @@ def test_the_old_key_opens_for_the_responder_and_until_then_for_the_platform(sce
     assert "build-bot may still GenerateDataKey" in told(scene.look(LOCKED))
 
 
+def test_the_platform_that_was_named_for_the_new_key_goes_on_reading_unseen(scene: Scene) -> None:
+    named = f"arn:aws:iam::{ACCOUNT}:role/never-seen"
+    scene.values["platform_principals"] = f"{named},{ROOT}"
+    scene.values["left_out"] = f"{PLATFORM},{SUSPECT}"
+    # An account is no reader: the locked policy names principals one by one.
+    assert scene.fields(LOCK)["readers"] == named
+    # What was entered for this step stays proposed beside it.
+    scene.values["readers"] = PLATFORM
+    assert scene.fields(LOCK)["readers"] == f"{PLATFORM}, {named}"
+
+
 def test_nobody_but_the_responder_reads_where_the_platform_is_suspected(scene: Scene) -> None:
     result = scene.do(LOCK, {"platform": "no"})
     assert result.complete, told(result)
