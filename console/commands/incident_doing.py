@@ -60,8 +60,10 @@ def step_in_hand(work: IncidentService, incident: int, step: str | None) -> Step
     view = work.show(incident)
     if step is None:
         if view.current is None:
+            waiting = ", ".join(s.step.id for s in view.left_undecided)
+            ended = f", but {waiting}: left undecided" if waiting else ""
             raise RefusedError(
-                f"Every step of {view.incident.name} has ended.",
+                f"Every step of {view.incident.name} has ended{ended}.",
                 remedy=f"Close it: keydeck incident close {incident} --outcome TEXT.",
             )
         return view.current

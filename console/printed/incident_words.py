@@ -176,6 +176,8 @@ def print_incident(view: IncidentView) -> None:
     for step in view.steps:
         sign = step_sign(step, now).text
         about = step.state.value if step.state is not StepState.DONE else f"{step.ended_at:%H:%M:%S}"
+        if (decision := view.undecided(step)) is not None:
+            about = f"waits for the decision of step {decision.number}"
         who = f"  {step.by}" if step.by and step.state.ended else ""
         answer = f"  {step.answer}" if step.answer else ""
         print_line(f"{sign} {step.number:>2}  {step.step.title}  {about}{answer}{who}")

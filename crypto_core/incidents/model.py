@@ -228,8 +228,20 @@ class IncidentView:
 
     @property
     def current(self) -> StepView | None:
-        """The first step that is not ended; None if all are."""
-        return next((step for step in self.steps if not step.state.ended), None)
+        """The first step that can be worked on; None if all are ended, or wait for a skipped decision."""
+        return next((s for s in self.steps if not s.state.ended and self.undecided(s) is None), None)
+
+    def undecided(self, step: StepView) -> StepView | None:
+        """Return the decision that a step waits for, open or skipped; None if it was begun."""
+        if step.state is not StepState.TODO:
+            return None
+        decisions = (self.step(condition.step) for condition in self.runbook.conditions_of(step.step.id))
+        return next((decision for decision in decisions if decision.state is not StepState.DONE), None)
+
+    @property
+    def left_undecided(self) -> tuple[StepView, ...]:
+        """The steps that wait for a decision that was skipped."""
+        return tuple(s for s in self.steps if (at := self.undecided(s)) is not None and at.state.ended)
 
     def step(self, step_id: str) -> StepView:
         """Return one step. Raises KeyError."""

@@ -105,6 +105,10 @@ class IncidentActor(MainScreen):
         if thing == "incident.go":
             if view.current is not None:
                 self.go_to_step(view.current.step.id)
+        elif thing == "incident.decision":
+            decision = view.undecided(step)
+            if decision is not None:
+                self.go_to_step(decision.step.id)
         elif thing == "incident.act":
             if self.facts.read_only:
                 self.say(f"Read-only: {BY_ID[thing].title} is refused.", trouble=True)
@@ -363,9 +367,12 @@ def _fits(name: str, view: IncidentView, step: StepView | None, running: bool) -
         return False
     match name:
         case "act":
-            return step.step.action is not None and not step.state.ended
+            return step.step.action is not None and not step.state.ended and view.undecided(step) is None
         case "answer":
-            return bool(step.step.choices) and not step.state.ended
+            decidable = not step.state.ended or step.state is StepState.SKIPPED
+            return bool(step.step.choices) and decidable
+        case "finish":
+            return not step.state.ended and view.undecided(step) is None
         case "capture":
             return bool(step.step.captures)
         case "reopen":
@@ -380,6 +387,7 @@ def closing_words(view: IncidentView) -> str:
     states = [step.state for step in view.steps]
     done, skipped = states.count(StepState.DONE), states.count(StepState.SKIPPED)
     left_out = f", {skipped:,} skipped" if skipped else ""
+    left_out += f", {len(view.left_undecided):,} left undecided" if view.left_undecided else ""
     return f"Worked through: {counted(done, 'step')} done{left_out}."
 
 

@@ -65,13 +65,14 @@ def phase_lines(view: IncidentView, width: int, now: datetime, running: frozense
             if found is not None:
                 sign = OPEN if step.id in running else step_sign(found, current)
                 now_due = current is not None and current.number == found.number
-                yield Line(_step(found, sign, width, now, now_due=now_due), AtStep(step.id))
+                waits = view.undecided(found) is not None
+                yield Line(_step(found, sign, width, now, now_due=now_due, waits=waits), AtStep(step.id))
 
 
-def _step(step: StepView, sign: Sign, width: int, now: datetime, *, now_due: bool) -> Content:
+def _step(step: StepView, sign: Sign, width: int, now: datetime, *, now_due: bool, waits: bool) -> Content:
     end = ""
     if width >= ROOMY:
-        end = _end(step, now)
+        end = fit("undecided", _WHEN, right=True) if waits else _end(step, now)
     room = max(width - 5 - (len(end) + 1 if end else 0), 6)
     style = "bold" if now_due else "$muted" if step.state.ended or step.state is StepState.TODO else ""
     return Content.assemble(

@@ -102,6 +102,8 @@ def _head(
         words.insert(0, f"check {CHECKS[seen.state].text} {seen.state.value}")
     if step.state is StepState.TODO and view.current is not None and view.current.number == step.number:
         state = "now"
+    if (decision := view.undecided(step)) is not None:
+        state = f"waits for the decision of step {decision.number}"
     yield line(
         (f"{sign.text} {state}", sign.style if sign.text != "·" else "$muted"),
         (cut("".join(f" · {word}" for word in words), max(width - len(state) - 2, 8)), "$muted"),

@@ -76,6 +76,30 @@ async def test_a_decision_is_one_of_the_answers() -> None:
         assert "not needed" in d.line_with("Revoke the tokens")
 
 
+async def test_a_step_whose_decision_was_skipped_waits_for_it_and_the_decision_can_be_made_yet() -> None:
+    stage = staged(at_step("leaked", leaked=StepState.SKIPPED))
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter")
+        assert selected(d) == "quiet"
+        await d.press("up")
+        assert selected(d) == "revoke"
+        assert "waits for the decision of step 7" in pane(d)
+        assert "undecided" in d.cursor_line()
+        await d.press("a", "f")
+        assert isinstance(d.app.screen, IncidentScreen)
+        assert "Enter: to step 7, the decision that this step waits for." in d.text()
+        await d.press("enter")
+        assert selected(d) == "leaked"
+        assert "Enter: decide it now." in d.text()
+        await d.press("enter", "down", "enter")
+        assert stage.incidents.done() == [
+            ("answer", ("leaked", "yes: the database or a backup leaked")),
+        ]
+        await d.press("enter")
+        assert selected(d) == "revoke"
+        assert "undecided" not in d.cursor_line()
+
+
 @pytest.mark.deep
 async def test_enter_where_all_is_done_closes_and_then_reports(tmp_path: Path) -> None:
     done = {step.id: StepState.DONE for step in KEY_COMPROMISE.steps}

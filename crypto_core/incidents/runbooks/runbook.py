@@ -90,3 +90,13 @@ class Runbook:
             if any(step.id == step_id for step in phase.steps):
                 return phase
         raise KeyError(step_id)
+
+    def conditions_of(self, step_id: str) -> tuple[StepCondition, ...]:
+        """Return all that has to be decided for a step to be needed, the earliest decision first."""
+        steps = {step.id: step for step in self.steps}
+        found: list[StepCondition] = []
+        condition = steps[step_id].only_if
+        while condition is not None:
+            found.insert(0, condition)
+            condition = steps[condition.step].only_if
+        return tuple(found)

@@ -1,40 +1,78 @@
-"""Which steps an answer makes needed, and which not."""
+"""Which steps an answer makes needed, and which not: no answer is none, however its decision ended."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
-from crypto_core.database.state.incident_changes import StepRow
+from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import StepState
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
+from crypto_core.text.cleaning import clean
 
 
-def consequences(
-    runbook: Runbook, decided: str, row: Callable[[str], StepRow]
-) -> Iterator[tuple[RunbookStep, StepState]]:
+class Stands(Protocol):
+    """Where a step stands."""
+
+    @property
+    def state(self) -> str:
+        """One of StepState."""
+
+    @property
+    def answer(self) -> str:
+        """What was decided, "" while nothing is."""
+
+
+StandsAt = Callable[[str], Stands]
+"""Where a step stands, by its id."""
+
+
+def consequences(runbook: Runbook, decided: str, stands: StandsAt) -> Iterator[tuple[RunbookStep, StepState]]:
     """Yield the steps that change with a decision, and their new state: TODO or NOT_NEEDED.
 
-    `row` gives where each step stands, the decided one as it stands now. What was begun or done stays what it
-    is; a decision that was skipped leaves open what hangs on it: nobody said that it isn't needed.
+    What was begun or done stays what it is; a decision that was skipped leaves open what hangs on it: nobody
+    said that it isn't needed.
     """
-    states: dict[str, StepState] = {}
-
-    def state(step_id: str) -> StepState:
-        return states.get(step_id, StepState(row(step_id).state))
-
-    touched = {decided}
     for step in runbook.steps:
-        condition = step.only_if
-        if condition is None or condition.step not in touched:
+        conditions = runbook.conditions_of(step.id)
+        before = StepState(stands(step.id).state)
+        if decided not in {condition.step for condition in conditions}:
             continue
-        touched.add(step.id)
-        before = state(step.id)
         if before not in (StepState.TODO, StepState.NOT_NEEDED):
             continue
-        above = state(condition.step)
-        answered = above is StepState.DONE
-        unmet = answered and row(condition.step).answer != condition.answer
-        after = StepState.NOT_NEEDED if unmet or above is StepState.NOT_NEEDED else StepState.TODO
+        unneeded = any(stands(c.step).answer not in ("", c.answer) for c in conditions)
+        after = StepState.NOT_NEEDED if unneeded else StepState.TODO
         if after is not before:
-            states[step.id] = after
             yield step, after
+
+
+def undecided(runbook: Runbook, step_id: str, stands: StandsAt) -> RunbookStep | None:
+    """Return the decision that a step waits for, the earliest one; None if it was begun."""
+    if stands(step_id).state != StepState.TODO:
+        return None
+    steps = {step.id: step for step in runbook.steps}
+    return next((steps[c.step] for c in runbook.conditions_of(step_id) if not stands(c.step).answer), None)
+
+
+def require_decided(runbook: Runbook, number: int, step_id: str, stands: StandsAt) -> None:
+    """Raise RefusedError, naming the decision, unless every decision that a step hangs on was made for it."""
+    steps = {step.id: step for step in runbook.steps}
+    for condition in runbook.conditions_of(step_id):
+        decision, at = steps[condition.step], stands(condition.step)
+        if at.answer == condition.answer:
+            continue
+        how = f"was answered {clean(at.answer, 60)!r}" if at.answer else f"is {_undecided(at.state)}"
+        raise RefusedError(
+            f"Step {step_id} of INC-{number} is done only after the answer {condition.answer!r} "
+            f"to step {decision.id}, which {how}.",
+            remedy=(
+                f"Decide first: keydeck incident next {number} --step {decision.id} --answer CHOICE; "
+                f"choices: {', '.join(decision.choices)}."
+                if not at.answer
+                else f"If that has changed, reopen step {decision.id} with a reason and answer it again."
+            ),
+        )
+
+
+def _undecided(state: str) -> str:
+    return "not decided: it was skipped" if state == StepState.SKIPPED else "not decided yet"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,8 +17,9 @@ from crypto_core.guard.guard import Guard
 from crypto_core.incidents.model import IncidentState, IncidentView, StepState, StepView
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.incidents.runbooks.library import RunbookLibrary
-from crypto_core.incidents.runbooks.runbook import Runbook
+from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
+from crypto_core.incidents.steps.conditions import undecided
 from crypto_core.incidents.steps.own_checks import own_checks
 from crypto_core.incidents.steps.step_contracts import Toolbox
 from crypto_core.incidents.views import incident_of, incident_view, present_of, step_views
@@ -85,13 +86,15 @@ class IncidentParts:
             views.append(IncidentView(incident_of(row), runbook, step_views(runbook, steps), present=near))
         return tuple(views)
 
-    def open_step(self, number: int, step_id: str) -> tuple[IncidentView, StepView]:
+    def open_step(
+        self, number: int, step_id: str, *, or_skipped: bool = False
+    ) -> tuple[IncidentView, StepView]:
         """Return an incident and a step that can still be worked on. Raises RefusedError if it can't."""
         view = self.view(number)
         step = self.step_of(view, step_id)
         if view.incident.state is IncidentState.CLOSED:
             raise RefusedError(_closed(view.incident.name, view.incident.closed_by, view.incident.closed_at))
-        if step.state.ended:
+        if step.state.ended and not (or_skipped and step.state is StepState.SKIPPED):
             raise RefusedError(
                 _ended(view.incident.name, step_id, step.state, step.by, step.ended_at), remedy=_AGAIN
             )
@@ -131,7 +134,9 @@ def require_open(change: IncidentChange) -> None:
         raise RefusedError(_closed(f"INC-{row.id}", row.closed_by, row.closed_at))
 
 
-def still_open(change: IncidentChange, step_id: str, seen: StepState | None = None) -> StepRow:
+def still_open(
+    change: IncidentChange, step_id: str, seen: StepState | None = None, *, or_skipped: bool = False
+) -> StepRow:
     """Return where a step stands, under the incident's lock.
 
     Raises RefusedError, which says who did what and when, if it has ended, or isn't what was `seen` any more.
@@ -139,7 +144,7 @@ def still_open(change: IncidentChange, step_id: str, seen: StepState | None = No
     require_open(change)
     row = change.step(step_id)
     state, name = StepState(row.state), f"INC-{change.incident.id}"
-    if state.ended:
+    if state.ended and not (or_skipped and state is StepState.SKIPPED):
         raise RefusedError(_ended(name, step_id, state, row.actor, row.ended_at), remedy=_AGAIN)
     if seen is not None and state is not seen:
         what = "begun" if state is StepState.BEGUN else "reopened"
@@ -155,7 +160,7 @@ def out_of_order(runbook: Runbook, change: IncidentChange, step_id: str) -> str:
     for step in runbook.steps:
         if step.id == step_id:
             break
-        if not StepState(change.step(step.id).state).ended:
+        if _waits_for_work(runbook, change, step):
             return f" Out of order: step {step.id} is still open."
     return ""
 
@@ -163,16 +168,24 @@ def out_of_order(runbook: Runbook, change: IncidentChange, step_id: str) -> str:
 def begin_next(runbook: Runbook, change: IncidentChange) -> None:
     """Note that the time of the step whose turn it is now runs."""
     for step in runbook.steps:
-        row = change.step(step.id)
-        if not StepState(row.state).ended:
+        if _waits_for_work(runbook, change, step):
+            row = change.step(step.id)
             if row.begun_at is None:
                 change.set_step(step.id, row.state, row.state, begun_at=change.now)
             return
 
 
-def not_ended(runbook: Runbook, change: IncidentChange) -> Iterable[str]:
-    """Return the ids of the steps that are not ended."""
-    return [step.id for step in runbook.steps if not StepState(change.step(step.id).state).ended]
+def not_ended(runbook: Runbook, change: IncidentChange) -> list[str]:
+    """Return the ids of the steps that are not ended, but for those that wait for a skipped decision."""
+    return [step.id for step in runbook.steps if _waits_for_work(runbook, change, step)]
+
+
+def _waits_for_work(runbook: Runbook, change: IncidentChange, step: RunbookStep) -> bool:
+    """True if a step is not ended, and what it hangs on was not left undecided."""
+    if StepState(change.step(step.id).state).ended:
+        return False
+    decision = undecided(runbook, step.id, change.step)
+    return decision is None or not StepState(change.step(decision.id).state).ended
 
 
 _NOT_KNOWN = "a moment that is not known"

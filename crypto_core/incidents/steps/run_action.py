@@ -22,6 +22,7 @@ from crypto_core.guard.outcome import Outcome, ended_by
 from crypto_core.guard.performing import performing
 from crypto_core.incidents.model import EntryKind, IncidentView, StepState, StepView
 from crypto_core.incidents.runbooks.catalogue import StepAction
+from crypto_core.incidents.steps.conditions import require_decided
 from crypto_core.incidents.steps.evidence_sanitising import Hiding, joined, kept_text, told_inputs
 from crypto_core.incidents.steps.parts import IncidentParts, out_of_order, still_open
 from crypto_core.incidents.steps.step_checks import ENDED, INCOMPLETE, StepProof
@@ -53,6 +54,7 @@ class StepActions:
         """Return what has to be entered before a step's action can be planned."""
         view, step = self._parts.open_step(number, step_id)
         action, _ = self._action(view, step)
+        require_decided(view.runbook, number, step_id, view.step)
         return action.fields(Situation(view.incident, step.step, inputs, cancelled))
 
     def plan_action(self, number: int, step_id: str, inputs: Inputs, cancelled: Event | None) -> ActionPlan:
@@ -63,6 +65,7 @@ class StepActions:
         detail = {"action": str(step.step.action), **told_inputs(inputs)}
 
         def make() -> ActionPlan:
+            require_decided(view.runbook, number, step_id, view.step)
             with performing(does.operations):
                 return action.plan_action(Situation(view.incident, step.step, inputs, cancelled))
 
@@ -130,6 +133,7 @@ class StepActions:
     ) -> Consent:
         detail = {"action": str(step.step.action), "plan": plan.digest}
         with self._parts.guard.recording("incident run", f"{view.incident.name} {step.step.id}", detail):
+            require_decided(view.runbook, view.incident.id, step.step.id, view.step)
             return require(consent, plan)
 
     def _begun(
@@ -145,6 +149,7 @@ class StepActions:
         step_id = step.step.id
         with self._parts.store.change(view.incident.id, actor) as change:
             row = still_open(change, step_id)
+            require_decided(view.runbook, view.incident.id, step_id, change.step)
             again = row.state == StepState.BEGUN.value
             note = "" if again else out_of_order(view.runbook, change, step_id)
             change.set_step(

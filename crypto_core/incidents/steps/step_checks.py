@@ -18,6 +18,7 @@ from crypto_core.incidents.model import (
 )
 from crypto_core.incidents.runbooks.placeholders import filled
 from crypto_core.incidents.runbooks.runbook import RunbookStep
+from crypto_core.incidents.steps.conditions import require_decided
 from crypto_core.incidents.steps.evidence_capture import StepEvidence
 from crypto_core.incidents.steps.evidence_sanitising import Hiding, joined, kept_text
 from crypto_core.incidents.steps.own_checks import EVIDENCE_CHECKS
@@ -58,6 +59,8 @@ class StepProof:
                 f"Step {step_id} of {view.incident.name} is a decision.",
                 remedy=f"Answer it: {', '.join(step.step.choices)}.",
             )
+        if step.state is StepState.TODO:
+            require_decided(view.runbook, number, step_id, view.step)
         _require_ended_action(view, step)
         self._parts.actor()
         self.settle(view, step, Situation(view.incident, step.step, {}, cancelled), Hiding({}))
@@ -110,6 +113,8 @@ class StepProof:
         step_id = step.step.id
         with self._parts.store.change(view.incident.id, actor) as change:
             row = still_open(change, step_id, step.state)
+            if step.state is StepState.TODO:
+                require_decided(view.runbook, view.incident.id, step_id, change.step)
             note = out_of_order(view.runbook, change, step_id) if row.state == StepState.TODO.value else ""
             change.set_step(
                 step_id,

@@ -10,7 +10,7 @@ from crypto_core.errors import KeydeckError, RefusedError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import EntryKind, StepState
 from crypto_core.incidents.runbooks.runbook import Runbook
-from crypto_core.incidents.steps.conditions import consequences
+from crypto_core.incidents.steps.conditions import consequences, undecided
 from crypto_core.incidents.steps.evidence_capture import StepEvidence
 from crypto_core.incidents.steps.evidence_sanitising import Hiding, kept_text
 from crypto_core.incidents.steps.parts import (
@@ -42,9 +42,9 @@ class StepDecisions:
         self._on_close = on_close
 
     def answer(self, number: int, step_id: str, choice: str) -> None:
-        """Decide what a step asks; the steps that hang on it become needed, or not."""
+        """Decide what a step asks, also after it was skipped; what hangs on it becomes needed, or not."""
         self._parts.guard.may_change("decide")
-        view, step = self._parts.open_step(number, step_id)
+        view, step = self._parts.open_step(number, step_id, or_skipped=True)
         if choice not in step.step.choices:
             offered = ", ".join(step.step.choices) or "it asks nothing"
             raise RefusedError(
@@ -60,7 +60,7 @@ class StepDecisions:
             # A decision waits for no evidence: what can't be had is said, and can be captured later.
             missing = kept_text(error.message, 1_000)
         with self._parts.store.change(number, actor) as change:
-            row = still_open(change, step_id)
+            row = still_open(change, step_id, or_skipped=True)
             note = out_of_order(view.runbook, change, step_id)
             change.set_step(
                 step_id,
@@ -70,6 +70,7 @@ class StepDecisions:
                 ended_at=change.now,
                 actor=actor,
                 answer=choice,
+                reason="",
                 trouble=missing,
             )
             change.tell(
@@ -145,18 +146,23 @@ class StepDecisions:
             change.record("incident note", step_id, Outcome.DONE, {"note": written})
 
     def close(self, number: int, outcome: str) -> None:
-        """Close an incident of which no step is left."""
+        """Close an incident of which no step is left, but for those that a skipped decision left undecided.
+
+        These end as skipped: the report lists them as open points.
+        """
         self._parts.guard.may_change("close an incident")
         view = self._parts.view(number)
         ended = _reason(outcome, f"close {view.incident.name}")
         actor = self._parts.actor()
         with self._parts.store.change(number, actor) as change:
             require_open(change)
-            left = list(not_ended(view.runbook, change))
+            left = not_ended(view.runbook, change)
             if not left:
+                open_points = _give_up_undecided(view.runbook, change)
                 change.close(ended)
                 change.tell(EntryKind.CLOSED.value, "", ended)
-                change.record("incident close", "", Outcome.DONE, {"outcome": ended})
+                detail = {"outcome": ended, "undecided": open_points}
+                change.record("incident close", "", Outcome.DONE, detail)
         if left:
             with self._parts.guard.recording("incident close", view.incident.name):
                 raise RefusedError(
@@ -193,6 +199,27 @@ def _follow(runbook: Runbook, change: IncidentChange, decided: str) -> dict[str,
         )
         changed[step.id] = state.value
     return changed
+
+
+def _give_up_undecided(runbook: Runbook, change: IncidentChange) -> list[str]:
+    """Skip the steps whose decision was skipped; return their ids."""
+    given_up = []
+    for step in runbook.steps:
+        decision = undecided(runbook, step.id, change.step)
+        if decision is None:
+            continue
+        why = f"Open point: step {decision.id} was skipped, so nobody decided whether this one is needed."
+        change.set_step(
+            step.id,
+            change.step(step.id).state,
+            StepState.SKIPPED.value,
+            ended_at=change.now,
+            actor=change.actor,
+            reason=why,
+        )
+        change.tell(EntryKind.SKIPPED.value, step.id, f"{step.title}. {why}")
+        given_up.append(step.id)
+    return given_up
 
 
 def _reason(text: str, what: str) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import KeydeckError, KmsAccessDeniedError, RefusedError
+from crypto_core.guard.consent import Consent
 from crypto_core.guard.guard import Guard
 from crypto_core.incidents.model import CheckResult, CheckState, EntryKind, StepState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
@@ -198,6 +199,55 @@ def test_a_decision_that_is_skipped_leaves_open_what_hangs_on_it(ana: IncidentSe
     skipped = ana.skip(incident, "leaked", "Nobody knows")
     assert (skipped.state, skipped.reason, skipped.by) == (StepState.SKIPPED, "Nobody knows", "ana")
     assert ana.show(incident).step("revoke").state is StepState.TODO
+
+
+def test_without_its_answer_a_step_is_neither_planned_nor_run_nor_ended_until_it_is_decided(
+    engine: Engine, ana: IncidentService, act: Act, doubles: Doubles, incident: int
+) -> None:
+    def refused(words: str) -> None:
+        for call in (ana.fields, ana.plan_action, ana.finish):
+            with pytest.raises(RefusedError, match=words) as error:
+                call(incident, "revoke")
+            assert f"keydeck incident next {incident} --step leaked --answer CHOICE" in error.value.remedy
+
+    refused("only after the answer 'yes' to step leaked, which is not decided yet")
+    last = Journal(engine, lambda: "ana").entries()[-1]
+    assert (last.action, last.outcome) == ("incident plan", "refused")
+    ana.answer(incident, "leaked", "yes")
+    plan = ana.plan_action(incident, "revoke")
+    ana.reopen(incident, "leaked", "Not sure any more")
+    ana.skip(incident, "leaked", "Nobody knows")
+    refused("which is not decided: it was skipped")
+    with pytest.raises(RefusedError, match="it was skipped"):
+        ana.run_action(incident, "revoke", plan, Consent.pressed(plan))
+    assert doubles.effects(incident) == []
+    # A decision can be made after it was skipped.
+    assert ana.answer(incident, "leaked", "yes").answer == "yes"
+    act(ana, incident, "revoke")
+    assert doubles.effects(incident) == ["revoke-tokens"]
+
+
+def test_what_a_skipped_decision_leaves_undecided_is_passed_over_and_an_open_point_at_the_end(
+    ana: IncidentService, act: Act, incident: int
+) -> None:
+    ana.finish(incident, "scope")
+    ana.skip(incident, "leaked", "Nobody knows")
+    act(ana, incident, "lock")
+    act(ana, incident, "replace")
+    view = ana.show(incident)
+    waiting = ["revoke", "again", "backups"]
+    assert [step.step.id for step in view.left_undecided] == waiting
+    assert view.current is not None
+    assert view.current.step.id == "proof"
+    with pytest.raises(RefusedError, match=r"not ended: proof\."):
+        ana.close(incident, "All is well")
+    ana.finish(incident, "proof")
+    assert not [e for e in ana.show(incident).entries if "Out of order" in e.text]
+    closed = ana.close(incident, "Closed with open points")
+    for name in waiting:
+        step = closed.step(name)
+        assert step.state is StepState.SKIPPED
+        assert step.reason.startswith("Open point: step leaked was skipped, so nobody decided")
 
 
 def test_lines_of_a_check_are_told_apart_wherever_they_make_one_text(
