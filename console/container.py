@@ -15,6 +15,7 @@ from console.environment_probe import EnvironmentProbe
 from console.event_file import open_events
 from console.lazy_services import deferred_property, if_made
 from console.settings import Settings
+from crypto_core.aws import clock as aws_clock
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.journal import Journal
@@ -474,6 +475,7 @@ class Container:
             reaches=self.event_coverage.reached,
             replicas=self.keys.replicas,
             identity=self._identity,
+            skew=lambda: aws_clock.CLOCK.skew,
         )
 
     @deferred_property

@@ -2,7 +2,8 @@
 
 AWS refuses a signature that is more than five minutes off (IAM User Guide, "Signature Version 4"), and
 botocore signs by the host's clock alone. What AWS tells of its time with such a refusal (Date: RFC 9110,
-6.6.1) is kept for the process, and what follows is signed by it.
+6.6.1) is kept for the process, and what follows is signed by it. Every answer's Date tells how far the clocks
+differ.
 """
 
 from __future__ import annotations
@@ -26,16 +27,26 @@ _WORDS = ("Signature expired", "Signature not yet current")
 
 
 class AwsClock:
-    """`offset` is how many seconds AWS's clock is ahead of the host's, as far as that is known."""
+    """`offset` is how many seconds AWS's clock is ahead of the host's, as far as signatures go by that.
+
+    `skew` is the same by AWS's last answer, None before the first; a second or so is the answer's own time.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         """`clock` is the host's, in seconds since 1970."""
         self._clock = clock
         self.offset = 0.0
+        self.skew: float | None = None
 
     def now(self) -> datetime:
         """Return AWS's time."""
         return datetime.fromtimestamp(self._clock() + self.offset, UTC)
+
+    def observe(self, response: Any) -> None:
+        """Note how far the clocks differ, by an answer of AWS in botocore's form."""
+        told = _date_of(response)
+        if told is not None:
+            self.skew = told - self._clock()
 
     def corrected(self, response: Any, signed: float) -> bool:
         """Set the clock by a refusal, in botocore's form, of what was signed with an offset of `signed`.
@@ -45,16 +56,19 @@ class AwsClock:
         error = (response or {}).get("Error", {})
         if error.get("Code") not in _CODES and not str(error.get("Message", "")).startswith(_WORDS):
             return False
-        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        try:
-            told = parsedate_to_datetime(headers.get("date", "")).timestamp()
-        except (TypeError, ValueError):
-            return False
-        here = self._clock()
-        if abs(told - here - signed) < LEAST_SKEW_SECONDS:
+        told, here = _date_of(response), self._clock()
+        if told is None or abs(told - here - signed) < LEAST_SKEW_SECONDS:
             return False
         self.offset = told - here
         return True
+
+
+def _date_of(response: Any) -> float | None:
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        return parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except (TypeError, ValueError):
+        return None
 
 
 CLOCK = AwsClock()

@@ -344,6 +344,7 @@ class KmsApi:
         try:
             answer = call(**parameters)
         except ClientError as error:
+            aws_clock.CLOCK.observe(error.response)
             raise error_from_response(error.response, operation, keys, service) from error
         except BotoCoreError as error:
             raise error_from_exception(error, operation, keys) from error
@@ -365,6 +366,7 @@ class KmsApi:
                 key=keys[0] if keys else "",
                 remedy="Check AWS_ENDPOINT_URL and the proxy.",
             )
+        aws_clock.CLOCK.observe(answer)
         return answer
 
     def _client(self, service: str, region: str, *, once: bool = False) -> BaseClient:

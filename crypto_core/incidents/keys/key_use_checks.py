@@ -8,27 +8,34 @@ which key the platform seals.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crypto_core.errors import TrailError
 from crypto_core.incidents.keys.dependencies import KeyDependencies
-from crypto_core.incidents.keys.subject import new_key, old_key
-from crypto_core.incidents.model import CheckResult, CheckState
+from crypto_core.incidents.keys.reencryption_job import job_of
+from crypto_core.incidents.keys.subject import JOB, new_key, old_key
+from crypto_core.incidents.model import CheckResult, CheckState, StepState
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.keys.replacement.guide import Guide, GuideStepState, StepId
 from crypto_core.lists.paging import Query
+from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.event import SEALS
 from crypto_core.trail.key_watch.sightings import KeyUse, UseKind, WatchStatus
+from crypto_core.trail.key_watch.watch import MOST_SKEW, clocks_differ
 from crypto_core.trail.sources.pull_query import LATE
 
 DEFAULT_MINUTES = 60
 _LOOKS = 40
 """So many times at most a watch is asked on, for 500 uses each: busier keys are not quiet anyway."""
 _SLACK = timedelta(minutes=1)
+_TAKES_AWAY = (ActionKind.LOCK_DOWN_KEY, ActionKind.REENCRYPT)
+_SHOWS_TAKEN = (CheckKind.KEY_LOCKED_DOWN, CheckKind.PLATFORM_SWITCHED)
+"""The steps from whose end on nobody has a reason to use the old key: by their action, or their check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class _Watched:
     uses: tuple[KeyUse, ...]
     look: WatchStatus
     note: str = ""
+    caller: str = ""
 
     @property
     def gaps(self) -> tuple[str, ...]:
@@ -84,34 +92,62 @@ class WatchingChecks:
         return CheckResult(CheckState.UNKNOWN if unknown else CheckState.NOT_YET, tuple(lines))
 
     def key_quiet(self, situation: Situation) -> CheckResult:
-        """Pass if only Keydeck used the old key in the last minutes that are covered.
+        """Pass if only Keydeck used the old key for so many minutes since it was taken from everybody else.
 
-        Denied calls do not break the quiet, but are reported. `done` and `total` are minutes.
+        It counts from the end of the last of these steps: the lock-down, the platform's switch, the
+        re-encryption. Denied calls do not break the quiet, but are reported. `done` and `total` are minutes.
         """
         minutes = int(situation.step.check_options.get("minutes", DEFAULT_MINUTES))
-        period = timedelta(minutes=minutes)
-        since = self._services.clock() - period - LATE - _SLACK
-        watched = self._watched(situation, old_key(situation), since)
-        look = watched.look
-        lines = _who(watched.uses)
-        denied = look.counts.get(UseKind.DENIED.value, 0)
-        lines += [f"Denied: {counted(denied, 'call')}, which do not count as use"] if denied else []
-        lines += [f"Keydeck's own calls, which do not count: {look.own:,}"] if look.own else []
-        lines += [watched.note] if watched.note else []
-        lines += [f"Not known: {gap}" for gap in watched.gaps]
-        done = min(minutes, int(look.quiet_for.total_seconds() // 60))
-        if not watched.gaps and look.is_quiet(period):
-            quiet = f"{in_utc(look.quiet_since)} to {in_utc(look.covered_until)}"
-            lines.insert(0, f"No use from {quiet} in {' and '.join(look.regions) or 'no Region'}")
+        period, now = timedelta(minutes=minutes), self._services.monitor.aws_now()
+        waiting, begins = self._begins(situation)
+        if waiting:
+            lines = [f"Not counted yet: {what}" for what in waiting]
+            return CheckResult(CheckState.NOT_YET, tuple(lines), 0, minutes)
+        oldest = now - period - LATE - _SLACK
+        counted_from, words = max(begins, default=(oldest, ""))
+        watched = self._watched(situation, old_key(situation), max(oldest, min(counted_from, now)))
+        look, gaps = watched.look, (*watched.gaps, *_clock_gaps(situation, now))
+        quiet_since = max(look.quiet_since, counted_from)
+        known = look.covered_until is not None and not gaps
+        quiet = look.covered_until - quiet_since if look.covered_until and known else timedelta(0)
+        done = max(0, min(minutes, int(quiet.total_seconds() // 60)))
+        lines = [f"Counted from {in_utc(counted_from)}: {words}"] if words else []
+        lines += [*_who(watched.uses), *_uncounted(watched)]
+        lines += [f"Not known: {gap}" for gap in gaps]
+        if known and quiet >= period:
+            span = f"{in_utc(quiet_since)} to {in_utc(look.covered_until)}"
+            lines.insert(0, f"No use from {span} in {' and '.join(look.regions) or 'no Region'}")
             return CheckResult(CheckState.PASSED, tuple(lines), minutes, minutes)
         if look.used:
             lines.insert(0, f"Last used at {in_utc(look.last_use)}: the old key is still needed")
-            return CheckResult(CheckState.NOT_YET, tuple(lines), done, minutes)
-        if watched.gaps or look.covered_until is None:
+        elif not known:
             lines.insert(0, "Whether it is quiet is not known")
             return CheckResult(CheckState.UNKNOWN, tuple(lines), done, minutes)
-        lines.insert(0, f"Quiet for {done} of {minutes} minutes; covered up to {in_utc(look.covered_until)}")
+        earliest = in_utc(quiet_since + period + LATE)
+        lines.insert(0, f"Quiet for {done} of {minutes} minutes; proved at {earliest} at the earliest")
+        lines.append(f"Covered up to {in_utc(look.covered_until)}: CloudTrail is up to 15 minutes late")
         return CheckResult(CheckState.NOT_YET, tuple(lines), done, minutes)
+
+    def _begins(self, situation: Situation) -> tuple[list[str], list[tuple[datetime, str]]]:
+        """What is still to end before quiet can be counted, and what has ended when, in words."""
+        waiting, begins = [], []
+        for view in situation.steps:
+            step, words = view.step, f"step {view.number}, {view.step.title}"
+            takes_away = step.action in _TAKES_AWAY or step.check in _SHOWS_TAKEN
+            if not takes_away or view.state is StepState.NOT_NEEDED:
+                continue
+            if view.ended_at is None:
+                waiting.append(f"{words}, has not ended")
+            else:
+                begins.append((view.ended_at, f"{words}, was {view.state} then"))
+        selection = Selection(under_key=old_key(situation))
+        job = job_of(self._services.jobs, situation.incident, JOB, Verb.REENCRYPT, selection)
+        if job is not None and not job.state.ended:
+            waiting.append(f"job {job.job.id} still moves tokens")
+        elif job is not None:
+            end = job.job.created_at + timedelta(seconds=job.seconds)
+            begins.append((end, f"job {job.job.id} ended then"))
+        return waiting, begins
 
     def _guide(self, situation: Situation, old: str, new: str, since: datetime) -> Guide:
         """The guide since the new key was made, or since the platform was last seen to use the old one.
@@ -174,7 +210,25 @@ class WatchingChecks:
                 break
             look = watch.look_for_uses(cancelled=cancelled)
             uses += look.uses
-        return _Watched(tuple(uses), look, watch.note)
+        return _Watched(tuple(uses), look, watch.note, watch.caller)
+
+
+def _clock_gaps(situation: Situation, now: datetime) -> tuple[str, ...]:
+    """That the database, whose clock dates the steps, has another time than AWS."""
+    ahead = situation.now - now if situation.now is not None else timedelta(0)
+    return (clocks_differ("The database's clock", ahead),) if abs(ahead) > MOST_SKEW else ()
+
+
+def _uncounted(watched: _Watched) -> Iterator[str]:
+    """What does not count as use, and whose it is."""
+    if denied := watched.look.counts.get(UseKind.DENIED.value, 0):
+        yield f"Denied: {counted(denied, 'call')}, which do not count as use"
+    if watched.look.own:
+        yield f"Keydeck's own calls, which do not count: {watched.look.own:,}, as {watched.caller}"
+    elif watched.caller:
+        yield f"Not counted would be Keydeck's own calls as {watched.caller}: none"
+    if watched.note:
+        yield watched.note
 
 
 def _who(uses: Sequence[KeyUse]) -> list[str]:

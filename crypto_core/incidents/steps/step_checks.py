@@ -46,7 +46,7 @@ class StepProof:
         step = self._parts.step_of(view, step_id)
         if step.step.check is None:
             raise RefusedError(f"Step {step_id} of {view.incident.name} has no check.")
-        seen = self._seen(Situation(view.incident, step.step, {}, cancelled))
+        seen = self._seen(view, Situation(view.incident, step.step, {}, cancelled))
         self._remember(view, step, seen)
         return seen
 
@@ -74,7 +74,7 @@ class StepProof:
             self._evidence.gather(view, step, situation, actor, hiding)
         seen: CheckResult | None = None
         if step.step.check is not None:
-            seen = self._seen(situation, hiding)
+            seen = self._seen(view, situation, hiding)
             if not seen.passed:
                 self._remember(view, step, seen)
                 raise _unproved(view, step.step, seen)
@@ -82,14 +82,14 @@ class StepProof:
             self._evidence.gather(view, step, situation, actor, hiding)
         self._end(view, step, actor, seen)
 
-    def _seen(self, situation: Situation, hiding: Hiding | None = None) -> CheckResult:
+    def _seen(self, view: IncidentView, situation: Situation, hiding: Hiding | None = None) -> CheckResult:
         """What a step's check sees. Trouble is UNKNOWN, which never passes."""
         kind = situation.step.check
         check = self._parts.toolbox.checks.get(kind) if kind is not None else None
         if check is None:
             seen = CheckResult(CheckState.UNKNOWN, (f"Check {kind} can't be run here.",))
         else:
-            seen = looked_at(check, situation)
+            seen = looked_at(check, replace(situation, steps=view.steps, now=self._parts.store.now()))
         lines = (hiding or Hiding({})).lines(seen.lines)
         return replace(seen, lines=lines, at=seen.at or self._parts.store.now())
 

@@ -11,13 +11,14 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from threading import Event
 from typing import Any, Protocol
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, KeydeckError
 from crypto_core.guard.consent import Danger
-from crypto_core.incidents.model import CheckResult, CheckState, Incident
+from crypto_core.incidents.model import CheckResult, CheckState, Incident, StepView
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.runbooks.runbook import RunbookStep
 from crypto_core.secret import Secret
@@ -26,12 +27,18 @@ from crypto_core.text.cleaning import cleans
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Which step of which incident. `inputs` is what the operator has entered for it, by field name."""
+    """Which step of which incident. `inputs` is what the operator has entered for it, by field name.
+
+    `steps` are all of the incident, for a check that goes by how earlier ones ended, and `now` is the time by
+    the clock that dates them.
+    """
 
     incident: Incident
     step: RunbookStep
     inputs: Mapping[str, str | Secret] = field(default_factory=dict)
     cancelled: Event | None = None
+    steps: tuple[StepView, ...] = ()
+    now: datetime | None = None
 
     def text(self, name: str) -> str:
         """Return an input that is no secret, "" where there is none."""

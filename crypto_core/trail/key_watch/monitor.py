@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,8 @@ class KeyMonitor:
     """Watches keys over the store, and fetches what is new before each look where there is a puller.
 
     `identity` gives the ARN of who works with Keydeck; it may raise KmsError. `reaches` says how far the
-    store is covered; it counts where nothing is pulled.
+    store is covered; it counts where nothing is pulled. `skew` is how many seconds AWS's clock is ahead of
+    `clock`, None where that is not known.
     """
 
     store: EventStore
@@ -43,6 +44,11 @@ class KeyMonitor:
     identity: Callable[[], str] | None = None
     reaches: Reaches = reached_nothing
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    skew: Callable[[], float | None] = lambda: None
+
+    def aws_now(self) -> datetime:
+        """Return the time by AWS's clock, by `clock` where the difference is not known."""
+        return self.clock() + timedelta(seconds=self.skew() or 0.0)
 
     def begin_watch(
         self,
@@ -88,6 +94,7 @@ class KeyMonitor:
             source=source,
             reaches=self.reaches,
             clock=self.clock,
+            skew=self.skew,
             gaps=gaps,
             caller=caller,
             note=note,

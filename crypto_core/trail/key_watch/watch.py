@@ -2,7 +2,8 @@
 
 CloudTrail delivers late and out of order (User Guide, "How CloudTrail works": on average within 5 minutes of
 a call). So events are told in the order in which they come, whatever their date, and quiet is claimed only up
-to `LATE` before the last look, and only where that was covered in all Regions of the keys.
+to `LATE` before the last look, by AWS's clock, and only where that was covered in all Regions of the keys.
+Where this machine's clock differs from AWS's by more than `MOST_SKEW`, nothing is claimed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 500
 """Uses of one look at most; further ones come with the next one, at once."""
+MOST_SKEW = timedelta(minutes=5)
+"""As far as this machine's clock may differ from AWS's: AWS takes no signature that is further off."""
 _REMEMBERED = 100_000
 """Uses that are known again where the store was vacuumed meanwhile; of earlier ones one may be told twice."""
 _READS = "-name:Describe*,Get*,List*"
@@ -49,6 +52,7 @@ class KeyWatch:
     source: str
     reaches: Reaches
     clock: Callable[[], datetime]
+    skew: Callable[[], float | None]
     gaps: Sequence[str]
     caller: str
     note: str
@@ -122,12 +126,11 @@ class KeyWatch:
 
     def _cover(self, now: datetime, cancelled: Event | None) -> None:
         """Fetch what is new, and note how far it is covered now."""
-        gaps = [*self.gaps]
+        gaps, covered = [*self.gaps], self._covered
         if self.puller is None:
             reached = self.reaches(self.since, self.regions)
             gaps += reached.gaps
-            if reached.until is not None:
-                self._covered = min(reached.until, now - LATE)
+            covered = reached.until
         else:
             begin = self.since if self._covered is None else self._covered
             try:
@@ -140,8 +143,23 @@ class KeyWatch:
                 missing = _missing(report, begin, self.regions)
                 gaps += missing
                 if not missing:
-                    self._covered = max(self._covered or begin, min(report.until, now) - LATE)
+                    covered = max(begin, report.until - LATE)
+        skew = timedelta(seconds=self.skew() or 0.0)
+        if abs(skew) > MOST_SKEW:
+            gaps.append(clocks_differ("This machine's clock", -skew))
+        elif covered is not None:
+            # Never past what AWS can have delivered by now, but no less than what was covered before.
+            latest = min(covered, now + min(skew, timedelta(0)) - LATE)
+            self._covered = latest if self.puller is None else max(self._covered or begin, latest)
         self._gaps = tuple(dict.fromkeys(clean(gap, 500) for gap in gaps))
+
+
+def clocks_differ(clock: str, ahead: timedelta) -> str:
+    """Return the sentence about a clock that is so much ahead of AWS's."""
+    hours, minutes = divmod(int(abs(ahead).total_seconds() // 60), 60)
+    by = f"{hours:,} h {minutes} min" if hours else f"{minutes} min"
+    side = "ahead of" if ahead > timedelta(0) else "behind"
+    return f"{clock} is {by} {side} AWS's: no quiet is claimed while they differ by more than 5 minutes"
 
 
 def _missing(report: PullReport, begin: datetime, regions: Sequence[str]) -> list[str]:

@@ -44,6 +44,7 @@ def test_what_is_refused_for_its_time_is_signed_by_awss(aws: EndpointControl, se
         assert kms.call("ListKeys")["Keys"]
         assert kms.identity().arn
         assert aws_clock.CLOCK.offset == pytest.approx(-hours * HOUR, abs=60)
+        assert aws_clock.CLOCK.skew == pytest.approx(-hours * HOUR, abs=60)
         assert kms.refusal is None
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crypto_core.incidents.model import CheckState
-from crypto_core.incidents.runbooks.catalogue import CheckKind
+from crypto_core.incidents.model import CheckResult, CheckState, StepState, StepView
+from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
+from crypto_core.incidents.runbooks.runbook import RunbookStep
+from crypto_core.incidents.steps.step_contracts import looked_at
+from crypto_core.text.moments import in_utc
 from tests.crypto_core.incidents.keys.conftest import Scene, told
 
 SWITCHED, QUIET = CheckKind.PLATFORM_SWITCHED, CheckKind.KEY_QUIET
@@ -61,6 +65,44 @@ def test_quiet_is_what_cloudtrail_covers_and_own_calls_do_not_break_it(scene: Sc
     scene.stage.platform_kms().generate_data_key(KeyId=scene.key, KeySpec="AES_256")
     used = scene.look(QUIET, minutes=3)
     assert (used.state, used.done, used.total) == (CheckState.NOT_YET, 0, 3)
+
+
+@pytest.mark.deep
+def test_quiet_counts_from_the_last_step_that_took_the_key_away_by_awss_clock(scene: Scene) -> None:
+    now = datetime.now(UTC)
+
+    def look(ended: datetime | None, *, now: datetime | None = None, ago: int = 50) -> CheckResult:
+        locked = RunbookStep("lock-down", "Lock it down", "", action=ActionKind.LOCK_DOWN_KEY)
+        switched = RunbookStep("switch", "Switch", "", check=CheckKind.PLATFORM_SWITCHED)
+        skipped = datetime.now(UTC) - timedelta(minutes=ago)
+        state = StepState.DONE if ended else StepState.BEGUN
+        steps = (
+            StepView(switched, 4, StepState.SKIPPED, ended_at=skipped),
+            StepView(locked, 5, state, ended_at=ended),
+        )
+        situation = scene.situation(check={"minutes": 3})
+        return looked_at(scene.tools.checks[QUIET], replace(situation, steps=steps, now=now))
+
+    open_ = look(None)
+    assert (open_.state, open_.lines) == (
+        CheckState.NOT_YET,
+        ("Not counted yet: step 5, Lock it down, has not ended",),
+    )
+    earlier = look(now - timedelta(minutes=20))
+    assert earlier.state is CheckState.PASSED, told(earlier)
+    assert "step 5, Lock it down, was done then" in told(earlier)
+    assert f"as {scene.container.kms.identity().arn}: none" in told(earlier)
+    ended = now - timedelta(minutes=16)
+    just = look(ended)
+    assert (just.state, just.done, just.total) == (CheckState.NOT_YET, 1, 3), told(just)
+    at = in_utc(ended + timedelta(minutes=18))
+    assert just.lines[0] == f"Quiet for 1 of 3 minutes; proved at {at} at the earliest"
+    later = look(now - timedelta(minutes=20), ago=2)
+    assert (later.state, later.done) == (CheckState.NOT_YET, 0), told(later)
+    assert "step 4, Switch, was skipped then" in told(later)
+    elsewhere = look(now - timedelta(minutes=20), now=now - timedelta(minutes=7, seconds=30))
+    assert elsewhere.state is CheckState.UNKNOWN
+    assert "The database's clock is 7 min behind AWS's" in told(elsewhere)
 
 
 @pytest.mark.deep

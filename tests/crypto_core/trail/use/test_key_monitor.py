@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -191,6 +191,30 @@ def test_quiet_is_claimed_after_the_period_and_the_delay_of_delivery(
     look = watch.look_for_uses()
     assert look.covered_until == NOW + hour
     assert look.is_quiet(hour)
+
+
+@pytest.mark.parametrize(("hours", "words"), [(48, "48 h 0 min ahead of"), (-3, "3 h 0 min behind")])
+def test_where_clocks_differ_no_quiet_is_claimed_and_nothing_past_awss_time(
+    monitor: KeyMonitor, clock: Clock, hours: int, words: str
+) -> None:
+    """`clock` is this machine's, and so many hours ahead of AWS's."""
+    wrong = replace(monitor, skew=lambda: -hours * 3_600.0)
+    watch = wrong.begin_watch([KEY], NOW - timedelta(hours=2))
+    look = watch.look_for_uses()
+    assert f"This machine's clock is {words} AWS's: no quiet is claimed" in look.gaps[0]
+    assert look.covered_until is None
+    assert not look.is_quiet(timedelta(minutes=1))
+    assert wrong.aws_now() == NOW - timedelta(hours=hours)
+
+
+def test_a_clock_that_is_a_little_ahead_proves_quiet_by_awss(monitor: KeyMonitor, clock: Clock) -> None:
+    watch = replace(monitor, skew=lambda: -240.0).begin_watch([KEY], NOW)
+    clock.now = NOW + timedelta(hours=1) + LATE
+    look = watch.look_for_uses()
+    assert look.covered_until == NOW + timedelta(minutes=56)
+    assert not look.is_quiet(timedelta(hours=1))
+    clock.now += timedelta(minutes=4)
+    assert watch.look_for_uses().is_quiet(timedelta(hours=1))
 
 
 def test_a_use_that_comes_late_takes_the_quiet_back(monitor: KeyMonitor, trail: Trail, clock: Clock) -> None:
