@@ -347,6 +347,13 @@ ACTIONS: tuple[Action, ...] = (
         shown=True,
     ),
     _of_a_step("close", "x", argument="OUTCOME", shown=True),
+    Action(
+        "incident.copy-command",
+        "copy command",
+        "Copy the step's command or settings line, whole, as a shell takes it",
+        "y",
+        aliases=("copy",),
+    ),
     # Evidence
     Action(
         "evidence.copy-hash",

@@ -21,9 +21,11 @@ from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.next_thing import next_thing
 from screens.incidents.running import CallResult, RunningCall, Runs, StepKey, Waiting, runs_of
+from screens.incidents.words import commands_of
 from screens.incidents.work import incident_work
 from screens.main_screen import MainScreen
 from screens.routes import ApprovalsRoute, EntriesRoute, EvidenceListRoute, Followed
+from screens.widgets.clipboard import cell_as_text, send_to_clipboard
 
 if TYPE_CHECKING:
     from crypto_core.incidents.service import IncidentService
@@ -74,6 +76,8 @@ class IncidentActor(MainScreen):
             view, step = self.view, self.step_in_hand
             if view is None or (step is None and action.name not in _OF_INCIDENT):
                 return None
+            if action.name == "copy-command":
+                return possible if step is not None and commands_of(step, view.incident, self.facts) else None
             if not _fits(action.name, view, step, self._run_of(step) is not None):
                 return None
         return possible
@@ -277,6 +281,21 @@ class IncidentActor(MainScreen):
         if run is not None and run.asked is not None:
             run.asked.cancellation.set()
             self.say("Stopping. What is already done stays done.")
+
+    @work(exclusive=True, group="write")
+    async def do_copy_command(self) -> None:
+        """Send the step's command to the clipboard; of several the one that is chosen."""
+        from screens.incidents.choose_command import ChooseCommand
+
+        view, step = self.view, self.step_in_hand
+        if view is None or step is None:
+            return
+        commands = commands_of(step, view.incident, self.facts)
+        chosen: str | None = commands[0]
+        if len(commands) > 1:
+            chosen = await self.app.push_screen_wait(ChooseCommand(commands))
+        if chosen is not None:
+            send_to_clipboard(self, cell_as_text(chosen), chosen)
 
     # Elsewhere
 

@@ -22,7 +22,7 @@ from screens.ages import ago, local
 from screens.facts import Facts
 from screens.incidents.running import CallResult, RunningCall
 from screens.incidents.signs import CHECKS, LATE
-from screens.incidents.words import budget, filled, person, step_sign
+from screens.incidents.words import budget, commands_of, filled, person, step_sign
 from screens.use.lines import BLANK, prose
 from screens.widgets.cells import cut, fit, progress, spread
 from screens.widgets.line_list import Line, line
@@ -61,6 +61,9 @@ def step_lines(
         yield BLANK
         for text in step.step.do:
             yield from prose(filled(text, view.incident, facts), width, lead="• ", lead_style="$accent")
+        if commands := commands_of(step, view.incident, facts):
+            which = "the command" if len(commands) == 1 else "one of the commands"
+            yield line(("y", "bold $accent"), (f" copies {which}", "$muted"))
     yield from _decision(step, width)
     yield from _under_way(now_known, width)
     yield from _waiting(now_known, width)
@@ -69,8 +72,8 @@ def step_lines(
     yield from _evidence(view, step, width, now)
     if step.step.on_failure and not step.state.ended and _fails(view, step, now_known, now):
         yield BLANK
-        words = f"If it fails: {filled(step.step.on_failure, view.incident, facts)}"
-        yield from prose(words, width, lead="→ ", lead_style="$warning")
+        words = filled(step.step.on_failure, view.incident, facts)
+        yield from prose(Content.assemble("If it fails: ", words), width, lead="→ ", lead_style="$warning")
     yield BLANK
     yield from _next(view, step, width)
 

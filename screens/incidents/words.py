@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from textual.content import Content
+
 from crypto_core.incidents.model import (
     Incident,
     IncidentScope,
@@ -145,9 +147,25 @@ def action_lines(plan: ActionPlan) -> Iterator[StyledLine]:
         yield from effect_lines(warnings=plan.warnings)
 
 
-def filled(text: str, incident: Incident, facts: Facts) -> str:
-    """Return a line of a runbook, filled in; its keys by the names that operators know them by."""
-    for name, arn in (("{new_key}", incident.values.get("new_key", "")), ("{key}", incident.scope.key)):
-        if arn:
-            text = text.replace(name, facts.key_words.long(arn))
-    return placeholders.filled(text, incident.placeholders)
+def filled(text: str, incident: Incident, facts: Facts) -> Content:
+    """Return a line of a runbook, filled in: its keys by the names that operators know them by.
+
+    Commands have the whole ARNs, and stand out.
+    """
+    values = _values(incident, facts)
+    arns = {"key": values["key"], "new_key": values["new_key"]}
+    names = values | {name: facts.key_words.long(arn) for name, arn in arns.items() if arn}
+    parts = placeholders.filled_parts(text, values, names)
+    return Content.assemble(*((part, "bold" if command else "") for part, command in parts))
+
+
+def commands_of(step: StepView, incident: Incident, facts: Facts) -> tuple[str, ...]:
+    """Return the commands and settings lines that a step tells to run, whole, each once."""
+    values = _values(incident, facts)
+    return tuple(dict.fromkeys(c for text in step.step.do for c in placeholders.commands_in(text, values)))
+
+
+def _values(incident: Incident, facts: Facts) -> dict[str, str]:
+    key = facts.key_words.find(incident.scope.key) if incident.scope.key else None
+    alias = key.aliases[0] if key is not None and key.aliases else ""
+    return {**incident.placeholders, placeholders.ALIAS: alias}

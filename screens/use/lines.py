@@ -47,9 +47,12 @@ def fact(
     return Line(content, target, hint if target is not None else "")
 
 
-def prose(text: str, width: int, *, lead: str = "", lead_style: str = "", style: str = "") -> Iterator[Line]:
+def prose(
+    text: str | Content, width: int, *, lead: str = "", lead_style: str = "", style: str = ""
+) -> Iterator[Line]:
     """Yield a text behind a lead, wrapped; what goes on below is set in as far as the lead is wide."""
-    for number, part in enumerate(Content(text).stylize(style).wrap(max(width - len(lead), 20))):
+    content = text if isinstance(text, Content) else Content(text)
+    for number, part in enumerate(content.stylize(style).wrap(max(width - len(lead), 20))):
         yield line((" " * len(lead) if number else lead, lead_style), part)
 
 

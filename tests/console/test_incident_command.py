@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
+from crypto_core.incidents.runbooks.library import RunbookLibrary
+from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, commands_in
 from crypto_core.references import TokenRef, parse_reference
 
 Keydeck = Callable[..., Any]
@@ -267,3 +270,16 @@ def test_a_signed_report_is_verified_and_one_changed_letter_is_found(
     changed.write_bytes(b"\xff\x1b[31m[/red]")
     no_report = keydeck("incident", "verify-report", str(changed))
     assert (no_report.exit_code, clean_of(no_report.stdout)) == (1, True)
+
+
+def test_every_command_in_a_built_in_runbook_is_one_of_keydecks_with_its_options(keydeck: Keydeck) -> None:
+    values = dict.fromkeys(PLACEHOLDERS, "alias/tokens")
+    lines = {line for book in RunbookLibrary().read().runbooks for step in book.steps for line in step.do}
+    lines |= {step.on_failure for book in RunbookLibrary().read().runbooks for step in book.steps}
+    commands = {command for line in lines for command in commands_in(line, values)}
+    of_keydeck = [shlex.split(command)[1:] for command in commands if command.startswith("keydeck ")]
+    assert len(of_keydeck) > 10
+    for words in of_keydeck:
+        helped = keydeck(*words, "--help")
+        assert helped.exit_code == 0, (words, helped.stderr)
+        assert "Usage: " in helped.stdout

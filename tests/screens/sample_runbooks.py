@@ -66,7 +66,8 @@ KEY_COMPROMISE = Runbook(
                     "From now on the platform seals under the new key: the old one gets no new tokens.",
                     who="the platform's team",
                     do=(
-                        "Set TOKEN_ENCRYPTION_KEY_ID={new_key} where the platform reads it.",
+                        "Set `TOKEN_ENCRYPTION_KEY_ID={new_key}` where the platform reads it.",
+                        "By alias: `keydeck keys alias {alias} {new_key}`",
                         "Restart it, and wait until CloudTrail shows GenerateDataKey under {new_key}.",
                     ),
                     check=CheckKind.PLATFORM_SWITCHED,

@@ -15,7 +15,7 @@ from screens.incidents.words import person
 from tests.screens.deck import BOTH, LARGE, deck
 from tests.screens.incident_scene import at_step, pane, selected, staged
 from tests.screens.sample_runbooks import KEY_COMPROMISE
-from tests.screens.samples import NOW
+from tests.screens.samples import CURRENT, NOW
 from tests.screens.stage_incidents import BEN, key_compromise, with_steps
 
 
@@ -66,7 +66,19 @@ async def test_every_step_can_be_looked_at_and_what_is_longer_than_the_page_scro
 async def test_a_line_to_do_by_hand_names_the_keys() -> None:
     async with deck(staged(at_step("switch")), start="incidents", size=LARGE) as d:
         await d.press("enter")
-        assert "Set TOKEN_ENCRYPTION_KEY_ID=alias/tokens …9f2c where the platform reads it." in pane(d)
+        # What is to be run is whole; what is only named goes by the name that operators know.
+        said = pane(d).replace(" ", "")
+        assert f"SetTOKEN_ENCRYPTION_KEY_ID={CURRENT}wheretheplatformreadsit." in said
+        assert "shows GenerateDataKey under alias/tokens …9f2c" in pane(d)
+        assert "y copies one of the commands" in pane(d)
+        await d.press("y", "down", "enter")
+        assert d.app.clipboard == f"keydeck keys alias alias/tokens-old {CURRENT}"
+        await d.press("y", "enter")
+        assert d.app.clipboard == f"TOKEN_ENCRYPTION_KEY_ID={CURRENT}"
+        await d.press("down")
+        assert "copies" not in pane(d)
+        await d.press("y")
+        assert isinstance(d.app.screen, IncidentScreen)
 
 
 @pytest.mark.deep

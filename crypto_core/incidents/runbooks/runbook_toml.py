@@ -15,7 +15,7 @@ id = "lock-down"
 title = "Lock the old key down"
 purpose = "…"
 who = "The responder"
-do = ["Tell the platform's team that {key} only decrypts from now on."]
+do = ["Tell the platform's team that {key} only decrypts from now on: `keydeck keys policy {key}`."]
 action = "lock-down-key"         # or {kind = "…", option = …}
 check = {kind = "key-state", state = "Enabled"}
 captures = ["policy", "grants"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import shlex
 from datetime import UTC, datetime
 from importlib import resources
 
@@ -20,7 +21,7 @@ from crypto_core.incidents.runbooks.catalogue import (
     PhaseKind,
     SubjectKind,
 )
-from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, filled
+from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, commands_in, filled, filled_parts
 from crypto_core.incidents.runbooks.runbook import RunbookStep, StepCondition
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
 from crypto_core.text.cleaning import clean
@@ -233,3 +234,16 @@ def test_placeholders_are_filled_in_and_what_is_not_known_is_said() -> None:
         "2026-01-02T00:00:00+00:00 {} {x} ${HOME}"
     )
     assert all("{" not in filled(f"{{{name}}}", incident.placeholders) for name in PLACEHOLDERS - {"title"})
+
+
+def test_commands_are_whole_and_each_value_is_one_word_of_a_shell() -> None:
+    arn, hostile = "arn:aws:kms:eu-west-1:123456789012:key/mrk-1", "$(rm -rf ~); 'x' \u202e`id`"
+    values = {"key": arn, "title": hostile, "alias": "alias/tokens", "new_key": ""}
+    line = "Back, for {key}: `keydeck keys enable {key}`, then `SET={alias}`. `a {new_key}` `b '{key}'` odd `"
+    assert commands_in(line, values) == (f"keydeck keys enable {arn}", "SET=alias/tokens")
+    shown = "".join(part for part, _ in filled_parts(line, values, values | {"key": "alias/tokens …rk-1"}))
+    assert shown.startswith(
+        f"Back, for alias/tokens …rk-1: keydeck keys enable {arn}, then SET=alias/tokens."
+    )
+    (command,) = commands_in("`keydeck incident note 7 {title}`", values)
+    assert shlex.split(command) == ["keydeck", "incident", "note", "7", hostile]
