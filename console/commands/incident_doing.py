@@ -264,7 +264,9 @@ def _choice(view: StepView, answer: str | None) -> str:
     offered = ", ".join(view.step.choices)
     if not sys.stdin.isatty():
         raise click.UsageError(f"{view.step.title} Answer it with --answer: {offered}.")
-    chosen: str = click.prompt(view.step.title, type=click.Choice(view.step.choices), err=True)
+    chosen: str = click.prompt(
+        view.step.title, default=view.step.undecided or None, type=click.Choice(view.step.choices), err=True
+    )
     return chosen
 
 

@@ -105,7 +105,7 @@ class RunbookWork:
         try:
             if step.choices:
                 wanted = (c for c in step.choices if c in self._game.scenario.answers)
-                incidents.answer(number, step.id, next(wanted, step.choices[0]))
+                incidents.answer(number, step.id, next(wanted, step.undecided or step.choices[0]))
                 return
             if step.check is CheckKind.TOKENS_DEAD and step.action is ActionKind.ASK_LIVENESS:
                 self._measures.revoke_by_hand()

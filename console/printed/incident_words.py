@@ -64,6 +64,7 @@ def step_document(view: StepView) -> dict[str, Any]:
         "action": view.step.action.value if view.step.action else None,
         "performs": action_document(view.step.action.does) if view.step.action else None,
         "choices": list(view.step.choices),
+        "undecided": view.step.undecided or None,
         "answer": view.answer or None,
         "by": view.by or None,
         "begun_at": _when(view.begun_at),

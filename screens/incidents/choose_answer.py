@@ -8,6 +8,9 @@ from screens.widgets.cells import fit
 from screens.widgets.choice_dialog import ChoiceDialog
 from screens.widgets.line_list import Line, line
 
+SAFE = "if undecided"
+"""Stands beside the safe answer."""
+
 
 class ChooseAnswer(ChoiceDialog[str]):
     """Returns the answer, None if the operator went back."""
@@ -15,11 +18,15 @@ class ChooseAnswer(ChoiceDialog[str]):
     def __init__(self, step: StepView) -> None:
         super().__init__(shortened(step.step.title, 78), step.step.purpose)
         self._choices = step.step.choices
+        self._safe = step.step.undecided
 
     def on_mount(self) -> None:
-        """The first answer is under the cursor."""
-        self.offer(self._choices, _line)
+        """The safe answer is under the cursor; where none is known to be safe, the way back has the focus."""
+        self.offer(self._choices, self._line, self._choices.index(self._safe) if self._safe else 0)
+        if not self._safe:
+            self.query_one("#cancel").focus()
 
-
-def _line(answer: str, width: int) -> Line:
-    return line(" ", (fit(answer, max(width - 2, 8)), "bold"), target=answer)
+    def _line(self, answer: str, width: int) -> Line:
+        note = f"  {SAFE}" if answer == self._safe else ""
+        shown = fit(answer, max(width - 2 - len(note), 8))
+        return line(" ", (shown.rstrip(), "bold"), (note, "$muted"), target=answer)

@@ -20,6 +20,7 @@ from crypto_core.incidents.model import (
 from crypto_core.incidents.runbooks import placeholders
 from screens.ages import ago, local
 from screens.facts import Facts
+from screens.incidents.choose_answer import SAFE
 from screens.incidents.running import CallResult, RunningCall
 from screens.incidents.signs import CHECKS, LATE
 from screens.incidents.words import budget, commands_of, filled, person, step_sign
@@ -124,7 +125,9 @@ def _decision(step: StepView, width: int) -> Iterator[Line]:
         return
     for number, choice in enumerate(step.step.choices):
         name = "decide" if number == 0 else ""
-        yield line((fit(name, _NAME), "$muted"), "◦ ", cut(choice, max(width - _NAME - 2, 8)))
+        note = f"  {SAFE}" if choice == step.step.undecided else ""
+        shown = cut(choice, max(width - _NAME - 2 - len(note), 8))
+        yield line((fit(name, _NAME), "$muted"), "◦ ", shown, (note, "$muted"))
 
 
 def _under_way(known: StepNow, width: int) -> Iterator[Line]:

@@ -62,13 +62,14 @@ class ChoiceDialog(Dialog[Choice | None], Generic[Choice]):
         self.query_one("#state", Static).update(words)
         self.query_one("#cancel").focus()
 
-    def offer(self, choices: Sequence[Any], line: Callable[[Any, int], Line]) -> None:
-        """Show the choices, each as the line that it has in so many cells; the first is under the cursor."""
+    def offer(self, choices: Sequence[Any], line: Callable[[Any, int], Line], at: int = 0) -> None:
+        """Show the choices, each as the line that it has in so many cells; one is under the cursor."""
         self.query_one("#state").display = False
         shown = self.query_one("#choices", LineList)
         shown.display = True
         shown.styles.height = min(len(choices), _MOST_LINES)
         shown.write(lambda size: [line(choice, size.width) for choice in choices])
+        shown.move_to(at)
         shown.focus()
 
     @on(Followed)

@@ -154,7 +154,8 @@ class Operator:
         answers = self.screen.query_one("#choices", LineList)
         await self.until(lambda: answers.current is not None and self.screen.focused is answers)
         choices = [line.target for line in answers.written]
-        await self.press(*["down"] * choices.index(choice), "enter")
+        way = choices.index(choice) - answers.cursor
+        await self.press(*["down" if way > 0 else "up"] * abs(way), "enter")
         await self.ended(step)
 
     def seen(self, step: str) -> CheckResult | None:

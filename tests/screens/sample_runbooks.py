@@ -109,6 +109,7 @@ KEY_COMPROMISE = Runbook(
                     "Then only new tokens help.",
                     who="incident lead",
                     choices=("no: only the key was exposed", "yes: the database or a backup leaked"),
+                    undecided="yes: the database or a backup leaked",
                     budget_seconds=900,
                 ),
                 RunbookStep(

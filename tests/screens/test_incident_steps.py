@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,8 @@ async def test_a_decision_is_one_of_the_answers() -> None:
     async with deck(stage, start="incidents", size=LARGE) as d:
         await d.press("enter", "enter")
         assert "Were backups or dumps exposed" in d.says()
-        await d.press("escape", "enter", "enter")
+        assert "yes: the database or a backup leaked  if undecided" in d.text()
+        await d.press("escape", "enter", "up", "enter")
         assert stage.incidents.done("answer") == [
             ("answer", ("leaked", "no: only the key was exposed")),
         ]
@@ -91,13 +93,31 @@ async def test_a_step_whose_decision_was_skipped_waits_for_it_and_the_decision_c
         await d.press("enter")
         assert selected(d) == "leaked"
         assert "Enter: decide it now." in d.text()
-        await d.press("enter", "down", "enter")
+        await d.press("enter", "enter")
         assert stage.incidents.done() == [
             ("answer", ("leaked", "yes: the database or a backup leaked")),
         ]
         await d.press("enter")
         assert selected(d) == "revoke"
         assert "undecided" not in d.cursor_line()
+
+
+async def test_enter_alone_decides_for_the_safe_answer_and_for_none_where_none_is_known() -> None:
+    stage = staged(at_step("leaked"))
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "enter", "enter")
+        assert stage.incidents.done("answer") == [
+            ("answer", ("leaked", "yes: the database or a backup leaked"))
+        ]
+        view = at_step("leaked")
+        steps = (replace(s, step=replace(s.step, undecided="")) if s.step.choices else s for s in view.steps)
+        stage.incidents.add(replace(view, steps=tuple(steps)))
+        await d.tick(5)
+        await d.press("home", *["down"] * 6)
+        assert selected(d) == "leaked"
+        await d.press("enter", "enter")
+        assert isinstance(d.app.screen, IncidentScreen)
+        assert len(stage.incidents.done("answer")) == 1
 
 
 @pytest.mark.deep

@@ -47,6 +47,8 @@ class RunbookStep:
     captures: tuple[CaptureKind, ...] = ()
     choices: tuple[CleanText, ...] = ()
     """The answers of a step that decides something; it is done once one is given."""
+    undecided: CleanText = NO_TEXT
+    """The safe one of them, proposed to whoever does not know; "" where none is."""
     only_if: StepCondition | None = None
     on_failure: CleanText = NO_TEXT
     """What to do if the action fails or the check does not pass."""

@@ -20,6 +20,7 @@ action = "lock-down-key"         # or {kind = "…", option = …}
 check = {kind = "key-state", state = "Enabled"}
 captures = ["policy", "grants"]
 choices = ["yes", "no"]          # of a step that decides: it has neither action nor check
+undecided = "yes"                # the safe one of them: what is proposed, and what no answer comes to
 only_if = {step = "leaked", answer = "yes"}
 on_failure = "…"
 budget = "10 min"                # or seconds
@@ -140,6 +141,7 @@ def _step(table: object, place: str, where: str, earlier: Mapping[str, RunbookSt
         check_options=check_options,
         captures=fields.words("captures", CaptureKind),
         choices=fields.texts("choices", 60, 8),
+        undecided=fields.text("undecided", 60),
         only_if=_condition(fields, earlier),
         on_failure=fields.text("on_failure", 1_200),
         budget_seconds=_seconds(fields),
@@ -159,6 +161,8 @@ def _fit_together(fields: Fields, step: RunbookStep) -> None:
             fields.refuse("choices", "must be two or more, and differ")
         if step.action or step.check:
             fields.refuse("choices", "can't stand beside an action or a check; make them steps of their own")
+    if step.undecided and step.undecided not in step.choices:
+        fields.refuse("undecided", f"{step.undecided!r} is none of the choices")
     if step.check is CheckKind.EVIDENCE_CAPTURED and not step.captures:
         fields.refuse("captures", f"is missing: {step.check} looks whether they were")
 

@@ -32,6 +32,11 @@ def test_the_built_in_runbooks_can_all_be_read_and_come_first(tmp_path: Path) ->
     assert built_in.troubles == ()
     assert {"key-compromise", "token-compromise", "restore-drill"} <= {r.id for r in built_in.runbooks}
     assert all(runbook.source == "built in" for runbook in built_in.runbooks)
+    decisions = [step for runbook in built_in.runbooks for step in runbook.steps if step.choices]
+    safe = {step.id: step.undecided for step in decisions}
+    assert (safe["leaked"], safe["retention"]) == ("yes", "keep disabled")
+    assert (safe["key"], safe["second"]) == ("the key is compromised", "no replica")
+    assert all(step.undecided for step in decisions)
     (tmp_path / "b.toml").write_text(ONE.format("ours-b"))
     (tmp_path / "a.toml").write_text(ONE.format("ours-a"))
     shelf = RunbookLibrary(tmp_path).read()

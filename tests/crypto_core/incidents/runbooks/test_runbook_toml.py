@@ -120,6 +120,7 @@ def test_a_runbook_comes_back_as_it_was_written() -> None:
         ('["yes", "no"]', '["yes"]', "step leaked: choices must be two or more"),
         ('["yes", "no"]', '["yes", "Yes"]', "step leaked: choices must be two or more, and differ"),
         ('"To know."', '"To know."\naction = "enable-key"', "step leaked: choices can't stand beside"),
+        ('"To know."', '"To know."\nundecided = "No"', "step leaked: undecided 'No' is none of the choices"),
         ('step = "leaked"', 'step = "end"', "step later: only_if: step 'end' is no earlier step"),
         ('answer = "yes"', 'answer = "Yes"', "step later: only_if: answer 'Yes' is none of yes, no"),
         ("about {key}", "about {kee}", "step later: do has {kee}, which is none of"),
