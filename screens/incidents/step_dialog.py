@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from textual import on
@@ -42,7 +42,10 @@ class Agreed:
 
 
 class StepDialog(PlanDialog[ActionPlan, Agreed]):
-    """Returns the plan with the operator's consent, else None. The inputs are erased then."""
+    """Returns the plan with the operator's consent, else None. The inputs are erased then.
+
+    Where the inputs lead to no plan, the form comes back as it was filled in, below what is wrong.
+    """
 
     DEFAULT_CSS = """
     StepDialog #typed { width: 48; }
@@ -56,6 +59,8 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
         self._step = step.step.id
         self._everything = everything
         self._inputs: dict[str, str | Secret] = {}
+        self._fields: dict[str, InputField] = {}
+        """All fields so far, by their names."""
         self._rounds = 0
 
     def on_unmount(self) -> None:
@@ -84,19 +89,43 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
         if not self.is_mounted:
             return
         if isinstance(answer, Trouble):
-            self.tell("", trouble_content(answer))
+            self._return_to_form(answer)
             return
         open_ = [field for field in answer if field.name not in self._inputs]
+        self._fields |= {field.name: field for field in open_}
         if not open_ or self._rounds > _ROUNDS:
             self.tell("", Content(LOOKING))
             super().begin()
         elif self._everything or any(needs_input(field) for field in open_):
             self.query_one(".body").display = False
-            self.query_one(".frame").mount(InputsForm(open_), before=self.query_one(".buttons"))
-            self.query_one(".buttons").mount(button("Preview", "preview"))
+            self._ask_for(open_)
         else:
             self._inputs.update(defaults(open_))
             self.begin()
+
+    def _ask_for(self, fields: Sequence[InputField]) -> None:
+        self.query_one(".frame").mount(InputsForm(fields), before=self.query_one(".buttons"))
+        self.query_one(".buttons").mount(button("Preview", "preview"))
+
+    def _show(self, answer: ActionPlan | Trouble) -> None:
+        if isinstance(answer, Trouble) and self.is_mounted:
+            self._return_to_form(answer)
+        else:
+            super()._show(answer)
+
+    def _return_to_form(self, trouble: Trouble) -> None:
+        """Say what is wrong above the form, with what was entered; secrets have to be entered again."""
+        self.tell("", trouble_content(trouble))
+        if not self._fields:
+            return
+        entered, self._inputs, self._rounds = self._inputs, {}, 0
+        fields = []
+        for field in self._fields.values():
+            value = entered.get(field.name, field.default)
+            if isinstance(value, Secret):
+                value.wipe()
+            fields.append(replace(field, default=value if isinstance(value, str) else ""))
+        self._ask_for(fields)
 
     @on(InputsForm.Filled)
     @on(Button.Pressed, "#preview")

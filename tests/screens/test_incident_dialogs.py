@@ -7,7 +7,7 @@ import json
 import pytest
 from textual.widgets import Input
 
-from crypto_core.errors import DatabaseUnreachableError
+from crypto_core.errors import DatabaseUnreachableError, RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.model import IncidentScope, StepState
 from crypto_core.incidents.steps.step_contracts import InputField
@@ -66,6 +66,35 @@ async def test_what_an_action_has_to_be_told_is_asked_and_what_has_a_default_onl
         await d.type("alias/x")
         await d.press("enter", "right", "enter")
         assert stage.incidents.inputs == {"alias": "alias/x"}
+
+
+async def test_what_leads_to_no_plan_comes_back_with_what_was_entered_and_what_is_wrong() -> None:
+    stage = staged(at_step("new-key"))
+    way = InputField("way", "Which key?", default="new", choices=(("new", "a new one"), (CURRENT, "tokens")))
+    token = InputField("token", "New token", secret=True)
+    stage.incidents.needs["new-key"] = (way, InputField("alias", "Its alias"), token)
+    refusal = RefusedError("alias/x belongs to another key.", remedy="Name another.")
+    for size in (SMALL, LARGE):
+        stage.incidents.add(at_step("new-key"))
+        stage.faults["incident.plan"] = refusal
+        async with deck(stage, start="incidents", size=size) as d:
+            await d.press("enter", "a", "down", "enter")
+            await d.type("alias/x")
+            await d.press("enter")
+            d.app.screen.query_one(SecretInput).insert_text_at_cursor(TOKEN)
+            await d.press("enter")
+            assert isinstance(d.app.screen, StepDialog)
+            assert "alias/x belongs to another key. Name another." in " ".join(d.text().split())
+            assert d.app.screen.query_one("#field-1", Input).value == "alias/x"
+            assert d.app.screen.query_one(SecretInput).value == ""
+            stage.faults.clear()
+            await d.press("enter")
+            await d.type("-2")
+            await d.press("enter")
+            d.app.screen.query_one(SecretInput).insert_text_at_cursor(TOKEN)
+            await d.press("enter", "right", "enter")
+            inputs = stage.incidents.inputs
+            assert (inputs["way"], inputs["alias"]) == (CURRENT, "alias/x-2")
 
 
 @pytest.mark.deep
