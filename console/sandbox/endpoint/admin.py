@@ -4,6 +4,7 @@ They set what no AWS API can set, and leave no trail records except those they a
 `EndpointControl` is their client.
 """
 
+import base64
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from console.sandbox.endpoint.bookmark import Bookmark, bookmark, go_back
-from console.sandbox.endpoint.crypto import seal
+from console.sandbox.endpoint.crypto import identifier_of, seal, unseal
 from console.sandbox.endpoint.errors import ServiceError, not_found, validation
 from console.sandbox.endpoint.gate import EndpointGate
 from console.sandbox.endpoint.history import add_history, region_of
@@ -61,6 +62,7 @@ class Admin:
             "address": self._address,
             "principals": lambda **one: {"arn": gate.principals.add(**one).arn},
             "data-keys": self._data_keys,
+            "opened": self._opened,
             "rotate": self._rotate,
             "backdate": self._backdate,
             "key-state": self._key_state,
@@ -109,6 +111,19 @@ class Admin:
             plaintext = os.urandom(_DATA_KEY_BYTES)
             made.append((as_text(plaintext), as_text(seal(wrapping, plaintext, context))))
         return {"key_arn": key.arn, "key_material_id": wrapping.id, "data_keys": made}
+
+    def _opened(self, blobs: Sequence[tuple[str, Mapping[str, str]]], region: str | None) -> Document:
+        def opened(text: str, context: Mapping[str, str]) -> tuple[str, str, str] | None:
+            blob = base64.b64decode(text)
+            identifier = identifier_of(blob)
+            found = identifier and self._gate.keys.by_identifier(region or self._gate.region, identifier)
+            if not found:
+                return None
+            key, material = found
+            plaintext = unseal(material, blob, context or None)
+            return None if plaintext is None else (as_text(plaintext), key.arn, material.id)
+
+        return {"opened": [opened(*blob) for blob in blobs]}
 
     def _rotate(self, key_id: str, at: float, rotation: str, region: str | None) -> Document:
         if rotation not in ("AUTOMATIC", "ON_DEMAND"):

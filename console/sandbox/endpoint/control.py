@@ -14,6 +14,7 @@ from console.sandbox.endpoint.scenario import Denial, EndpointStats, Fault, Made
 Rotation = Literal["AUTOMATIC", "ON_DEMAND"]
 
 _TIMEOUT = 30.0
+_BATCH = 2_000
 
 
 class EndpointControlError(RuntimeError):
@@ -110,6 +111,25 @@ class EndpointControl:
             MadeDataKey(base64.b64decode(plaintext), base64.b64decode(blob), arn, material_id)
             for plaintext, blob in answer["data_keys"]
         ]
+
+    def opened(
+        self, blobs: Iterable[tuple[bytes, Mapping[str, str]]], *, region: str | None = None
+    ) -> list[MadeDataKey | None]:
+        """Return what ciphertexts hold, each with its encryption context, whatever key it is and its state.
+
+        None stands for what was made by no key of the Region, or doesn't open. Leaves no trail records.
+        """
+        blobs = list(blobs)
+        found: list[MadeDataKey | None] = []
+        for first in range(0, len(blobs), _BATCH):
+            some = blobs[first : first + _BATCH]
+            asked = [(base64.b64encode(blob).decode(), dict(context)) for blob, context in some]
+            answer = self._call("opened", blobs=asked, region=region)["opened"]
+            found += [
+                one and MadeDataKey(base64.b64decode(one[0]), blob, one[1], one[2])
+                for (blob, _), one in zip(some, answer, strict=True)
+            ]
+        return found
 
     def rotate(
         self, key_id: str, at: datetime, rotation: Rotation = "AUTOMATIC", *, region: str | None = None

@@ -103,6 +103,20 @@ def test_data_keys_can_be_bound_to_their_rows(kms: Any, key: Any, control: Endpo
         control.data_keys(key["Arn"], 3, contexts=contexts)
 
 
+def test_what_is_under_any_key_can_be_opened_without_a_record(
+    kms: Any, key: Any, control: EndpointControl, events_of: Callable[[Any], list[Any]]
+) -> None:
+    contexts = [{"keydeck:id": f"gh-{number}"} for number in range(2)]
+    made = control.data_keys(key["Arn"], 2, contexts=contexts)
+    kms.disable_key(KeyId=key["Arn"])
+    blobs = [one.ciphertext_blob for one in made]
+    assert control.opened(zip(blobs, contexts, strict=True)) == made
+    damaged = blobs[0][:-1] + bytes([blobs[0][-1] ^ 1])
+    assert control.opened([(blobs[0], contexts[1]), (damaged, contexts[0]), (b"no blob", {})]) == [None] * 3
+    assert control.opened([]) == []
+    assert [event["EventName"] for event in events_of(key)] == ["DisableKey", "CreateKey"]
+
+
 def test_a_data_key_hides_its_plaintext_from_repr() -> None:
     assert "secret" not in repr(MadeDataKey(b"secret", b"blob", "arn", "id"))
 
