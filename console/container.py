@@ -28,10 +28,11 @@ from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.store import TokenStore
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.envelope import Format
-from crypto_core.key_names import is_key_arn, region_of
+from crypto_core.errors import KeydeckError
+from crypto_core.key_names import is_key_arn, region_of, same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
-from crypto_core.keys.service import StatusService
+from crypto_core.keys.service import StatusService, trusted_keys_line
 from crypto_core.log.observation import SILENT, Observer
 from screens.services import Services
 
@@ -67,6 +68,10 @@ if TYPE_CHECKING:
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
     from crypto_core.trail.use.witness import StoreWitness
+
+
+_INCIDENTS = 100
+"""The newest incidents are asked whether a key is theirs."""
 
 
 class _Guard(TypedDict):
@@ -116,6 +121,7 @@ class Container:
             self.sweeps,
             FreshProver(self.store, self.catalogue, self.attributor, self.keyring, self.sweeps),
             least_format=Format(self.settings.least_format),
+            incident_of=self._incident_of,
         )
         self.inspector = Inspector(self.inventory, self.store, self.attributor)
         self.journal = Journal(self.state_engine, self.probe.actor)
@@ -558,6 +564,23 @@ class Container:
             reports=ReportService(store.content, self.journal, signer),
         )
 
+    def _trust(self, key_arn: str) -> str:
+        """Trust a key that the operator has made or chosen here; return the settings line for others."""
+        self.keyring.trust(key_arn)
+        return trusted_keys_line(self.keyring, key_arn)
+
+    def _incident_of(self, key_arn: str) -> str:
+        """The incident that calls a key its new one, as Keydeck's tables have it; "" for none."""
+        from crypto_core.database.state.incidents import IncidentStore
+
+        try:
+            listed = IncidentStore(self.state_engine, self.journal).list(closed=True, limit=_INCIDENTS)
+        except KeydeckError:
+            return ""  # The key is not trusted all the same, which is what is to be said.
+        return next(
+            (f"INC-{row.id}" for row, _ in listed if same_key(row.known.get("new_key", ""), key_arn)), ""
+        )
+
     @cached_property
     def tools(self) -> Toolbox:
         """All that steps of incidents can do, check and capture."""
@@ -588,6 +611,7 @@ class Container:
             evidence=self._evidence,
             witness=self._witness(),
             at_work=lambda job: self.job_processes.at_work().get(job, 0) > 0,
+            trust=self._trust,
         )
         of_tokens = TokenDependencies(
             engine=self.engine,

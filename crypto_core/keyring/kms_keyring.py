@@ -97,6 +97,11 @@ class KmsKeyring:
         """The ARNs that names of keys were first answered with."""
         self._likely: dict[bytes, str] = {}
 
+    def trust(self, key: str) -> None:
+        """Trust a key from now on, in this process: one that its operator made or chose for its tokens."""
+        parse_key_name(key)
+        self.trusted = tuple(dict.fromkeys((*self.trusted, key)))
+
     def trusting(self, *keys: str) -> KmsKeyring:
         """Return a keyring that trusts `keys` too, for one command. What is pinned stays pinned."""
         return self._like(self.write_key, [*self.trusted, *keys])

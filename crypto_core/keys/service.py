@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event
 
@@ -39,7 +39,11 @@ from crypto_core.text.counting import counted
 
 @dataclass(eq=False)
 class StatusService:
-    """Takes the status, by remembered answers too, and fresh proofs. Blocks on SQL and KMS."""
+    """Takes the status, by remembered answers too, and fresh proofs. Blocks on SQL and KMS.
+
+    `incident_of` names the incident that calls a key its new one, "" for none: a statement of Keydeck's own
+    tables, which is no reason to trust the key.
+    """
 
     engine: Engine
     catalogue: LiveCatalogue
@@ -50,6 +54,7 @@ class StatusService:
     sweeps: SweepService
     prover: FreshProver
     least_format: Format = Format.V1
+    incident_of: Callable[[str], str] = lambda key_arn: ""
 
     def take_census(self, *, cancelled: Event | None = None) -> Status:
         """Return the status now. Trouble with KMS is part of the coverage, and so is what the sweep found.
@@ -96,7 +101,7 @@ class StatusService:
             by_format=by_format,
             by_column=_columns(census),
             keys=shares,
-            problems=_problems(census, shares, states, self.keyring.write_key, sweep, strays),
+            problems=_problems(census, shares, states, self.keyring, self.incident_of, sweep, strays),
             coverage=Coverage(tuple(dict.fromkeys(reasons))),
             failure=failure,
             guards=read_guards(self.engine, census.catalogue),
@@ -189,15 +194,16 @@ def _problems(
     census: Census,
     shares: tuple[KeyShare, ...],
     states: Mapping[str, KeyState],
-    write_key: str | None,
+    keyring: KmsKeyring,
+    incident_of: Callable[[str], str],
     sweep: Sweep | None,
     strays: Strays,
 ) -> tuple[Problem, ...]:
     problems = [
         *_format_problems(census),
-        *_key_problems(shares),
+        *_key_problems(shares, keyring, incident_of),
         *_unknown_problems(shares),
-        *_write_key_problems(states, write_key),
+        *_write_key_problems(states, keyring.write_key),
         *_undeclared_problems(sweep),
         *_stray_problems(strays),
     ]
@@ -233,7 +239,15 @@ def _format_problems(census: Census) -> list[Problem]:
     return problems
 
 
-def _key_problems(shares: tuple[KeyShare, ...]) -> list[Problem]:
+def trusted_keys_line(keyring: KmsKeyring, key_arn: str) -> str:
+    """Return the settings line by which other processes trust a key, too, besides those trusted here."""
+    names = dict.fromkeys((*(name for name in keyring.trusted if name != keyring.write_key), key_arn))
+    return f"KEYDECK_TRUSTED_KEYS={','.join(names)}"
+
+
+def _key_problems(
+    shares: tuple[KeyShare, ...], keyring: KmsKeyring, incident_of: Callable[[str], str]
+) -> list[Problem]:
     problems = []
     by_key: dict[str, list[KeyShare]] = {}
     for share in shares:
@@ -255,6 +269,10 @@ def _key_problems(shares: tuple[KeyShare, ...]) -> list[Problem]:
         if not parts[0].trusted:
             title = f"under {name}, which is not trusted"
             remedy = "If the key is yours, name it in KEYDECK_TRUSTED_KEYS; else find out who wrote them."
+            if incident := incident_of(key_arn):
+                title = f"under {name}, the new key of {incident}, which is not trusted here yet"
+                line = trusted_keys_line(keyring, key_arn)
+                remedy = f"If {incident} is yours, set {line}; else find out who wrote them."
             problems.append(Problem(Severity.HIGH, title, key_arn, remedy, tokens, filter_, key_arn))
     return problems
 

@@ -40,7 +40,8 @@ class KeyDependencies:
     are kept under a key (raises DatabaseError), `at_work` whether processes of this console are at a job,
     even if none has entered itself yet. `evidence` gives the contents of an incident's evidence of one kind,
     the oldest first (raises EvidenceError where one is not what was captured). Two censuses that prove a key
-    empty lie `settle_seconds` apart.
+    empty lie `settle_seconds` apart. `trust` has this process trust a key that its operator made or chose,
+    and returns the settings line that has others do so.
     """
 
     keys: KeyInventory
@@ -64,6 +65,7 @@ class KeyDependencies:
     witness: UseWitness | None = None
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     settle_seconds: float = 10.0
+    trust: Callable[[str], str] = lambda key_arn: ""
     at_work: Callable[[int], bool] = lambda job: False
 
     def access_comparison(self) -> AccessComparison:

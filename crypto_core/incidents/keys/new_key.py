@@ -117,6 +117,8 @@ class MakingKey(KeyAction):
         arn = next((c.key_arn for c in changes if c.key_arn), dict(bundle.values).get(NEW_KEY, ""))
         values = dict(result.values) | ({NEW_KEY: arn} if arn else {})
         lines = result.lines if changes else (f"{arn} is the new key of {situation.incident.name}.",)
+        if arn and (others := self._services.trust(arn)):
+            lines += (f"This console trusts it from now on. For every other process: {others}",)
         return ActionResult(result.complete, lines, values)
 
     def _making(self, situation: Situation, sight: _Sight) -> ActionPlan:

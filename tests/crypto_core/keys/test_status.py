@@ -16,11 +16,13 @@ from console.sandbox.world import World
 from console.settings import load
 from crypto_core import encrypt_token
 from crypto_core.cipher import TokenCipher
+from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.database.tokens.census import Census
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.consent import Consent
+from crypto_core.incidents.model import IncidentScope
 from crypto_core.keys import service as keys_service
 from crypto_core.keys.status import Problem, Status
 from crypto_core.lists.paging import Query
@@ -172,6 +174,29 @@ def test_tokens_under_a_key_that_is_not_trusted_are_a_high_problem(
     assert (problem.severity, problem.tokens) == (Severity.HIGH, 2)
     assert "KEYDECK_TRUSTED_KEYS" in problem.remedy
     assert taken(trusted_keys=(key,)).well
+
+
+def test_a_key_that_an_incident_calls_its_own_is_named_with_it_and_trusted_no_more(
+    services: Container, store_under: Callable[[str, int], None], new_key: Callable[[], str]
+) -> None:
+    """Whoever may write Keydeck's tables could have written that."""
+    incidents = services.services.incidents
+    assert incidents is not None
+    key, scope = new_key(), IncidentScope(key=services.keyring.trusted[0])
+    number = incidents.declare("key-compromise", scope)
+    store_under(key, 2)
+    with IncidentStore(services.state_engine, services.journal).change(number, "eve") as change:
+        change.know({"new_key": key})
+    status = services.services.status.take_census()
+    (share,) = status.keys
+    assert not share.trusted
+    problem = next(p for t, p in about(status, key).items() if "not trusted here yet" in t)
+    assert problem.severity is Severity.HIGH
+    assert f"the new key of INC-{number}," in problem.title
+    trusted = [name for name in services.keyring.trusted if name != services.keyring.write_key]
+    assert f"set KEYDECK_TRUSTED_KEYS={','.join([*trusted, key])};" in problem.remedy
+    services.keyring.trust(key)
+    assert not about(services.services.status.take_census(), key)
 
 
 @pytest.mark.parametrize("name", ["arn", "key_id", "alias"])

@@ -99,6 +99,7 @@ class Scene:
             witness=witness,
             settle_seconds=0.0,
             at_work=self.at_work.__contains__,
+            trust=container._trust,
         )
 
     def _work_on(self, job: int, trusted: tuple[str, ...]) -> None:

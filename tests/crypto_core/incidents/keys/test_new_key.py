@@ -8,9 +8,11 @@ from uuid import uuid4
 
 import pytest
 
+from console.container import Container
 from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
 from console.sandbox.sandbox import Sandbox
+from console.settings import load
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.model import CheckState
@@ -40,6 +42,11 @@ def test_a_key_is_made_without_the_suspect_once_and_is_ready(scene: Scene) -> No
     assert result.complete, told(result)
     new = scene.values["new_key"]
     assert new != scene.key
+    # This process trusts what its operator has made; no other does, whatever an incident says.
+    assert new in scene.container.keyring.trusted
+    assert "For every other process: KEYDECK_TRUSTED_KEYS=" in told(result)
+    assert told(result).endswith(new)
+    assert new not in Container(load().settings).keyring.trusted
     given = {s["Sid"]: s["Principal"]["AWS"] for s in scene.policy(new)["Statement"]}
     assert given["PlatformUsesDataKeys"] == PLATFORM
     assert given["RespondersLockDown"] == ON_CALL
