@@ -120,8 +120,8 @@ def test_pages_backwards_are_the_pages_forwards(
         query = Query("", sort, descending)
         assert refs(inventory.page(query, limit=1000)) == whole[descending]
         assert refs(inventory.page(query, backwards=True, limit=1000)) == whole[descending]
-        assert walk(inventory, query, 23) == whole[descending]
-        assert walk(inventory, query, 23, backwards=True) == whole[descending]
+        assert walk(inventory, query, 41) == whole[descending]
+        assert walk(inventory, query, 41, backwards=True) == whole[descending]
 
 
 FILTERS = [

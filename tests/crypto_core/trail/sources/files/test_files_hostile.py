@@ -46,7 +46,7 @@ VALUES = st.recursive(
         st.lists(inner, max_size=5)
         | st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=5), inner, max_size=8)
     ),
-    max_leaves=40,
+    max_leaves=20,
 )
 
 
