@@ -369,6 +369,8 @@ class EventsScreen(ListScreen[StoredEvent]):
                 self._pulled_until = answer.until
             gaps = "; ".join(answer.gaps)
             notice.tell(Trouble(f"The pull doesn't cover everything: {gaps}") if gaps else None)
+            if answer.new:
+                self.facts.ask_trail()
             if not self._following:
                 self.say(f"{answer.new:,} new of {answer.records:,} events.")
         self.ask_anew()

@@ -31,6 +31,8 @@ from screens.widgets.notice import Notice
 from screens.widgets.plan_dialog import UNCHANGED
 from screens.widgets.table.pane import TablePane
 
+STORE_SECONDS = 5.0
+"""How often the store is asked whether events came: the findings about them are examined anew then."""
 DAYS = 30
 """For how long a finding is suppressed by default."""
 
@@ -47,6 +49,9 @@ class FindingsScreen(ListScreen[Finding]):
         super().__init__(facts, expression)
         self._listed: object = (None, None)
         """What the findings that are listed now are of."""
+        self._store: tuple[int, int] | None = None
+        """The state of the events' store that they are of."""
+        self._store_at: datetime | None = None
 
     def body(self) -> Iterable[Widget]:
         """Trouble if there is any, the findings, and the one under the cursor."""
@@ -77,6 +82,22 @@ class FindingsScreen(ListScreen[Finding]):
         """Examine keys and events anew."""
         self.facts.ask_posture()
         self.facts.ask_trail()
+
+    def _tick(self) -> None:
+        super()._tick()
+        now, events = self.facts.clock(), self.facts.services.events
+        due = self._store_at is None or (now - self._store_at).total_seconds() >= STORE_SECONDS
+        if due and self.is_current and not self.refreshing.paused:
+            self._store_at = now
+            ask(self, lambda _: events.state(), self._keep_store, group="store")
+
+    def _keep_store(self, answer: tuple[int, int] | Trouble) -> None:
+        """Examine the events anew where some came, from whichever process."""
+        if isinstance(answer, Trouble):
+            return
+        if self._store is not None and answer != self._store:
+            self.facts.ask_trail()
+        self._store = answer
 
     def show_facts(self) -> None:
         """List the known findings; load them if that has not happened yet."""

@@ -187,7 +187,7 @@ class DeclareDialog(Dialog[int | None]):
             return
         names = self._facts.key_words
         key = self._runbook is not None and self._runbook.subject is SubjectKind.KEY
-        self._say(Content("Which key may have been misused?" if key else "Which database?"))
+        self._say(Content("Which key is it about?" if key else "Which database?"))
         ordered = self._by_tokens(answer) if key else list(answer)
         self._offer(
             lambda width: [

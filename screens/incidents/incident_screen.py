@@ -209,7 +209,8 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
         ]
         if view.incident.state is IncidentState.OPEN:
             people = there(view.present, now)
-            parts += [f"   {people}" if people else "", (f"   step {through(view)}", "$muted")]
+            steps = f"step {through(view)}" if view.current is not None else f"{through(view)} steps ended"
+            parts += [f"   {people}" if people else "", (f"   {steps}", "$muted")]
         self.show_path(Content.assemble(*parts))
 
     def page_step(self, pages: int) -> None:

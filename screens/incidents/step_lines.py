@@ -18,6 +18,7 @@ from crypto_core.incidents.model import (
     StepView,
 )
 from crypto_core.incidents.runbooks import placeholders
+from crypto_core.incidents.steps.step_checks import not_done
 from screens.ages import ago, local
 from screens.facts import Facts
 from screens.incidents.choose_answer import SAFE
@@ -66,7 +67,7 @@ def step_lines(
             which = "the command" if len(commands) == 1 else "one of the commands"
             yield line(("y", "bold $accent"), (f" copies {which}", "$muted"))
     yield from _decision(step, width)
-    yield from _under_way(now_known, width)
+    yield from _under_way(now_known, width, not_done(view.incident.name, step.step.id))
     yield from _waiting(now_known, width)
     yield from _trouble(view, step, now_known, width)
     yield from _check(step, now_known, width, now)
@@ -130,7 +131,8 @@ def _decision(step: StepView, width: int) -> Iterator[Line]:
         yield line((fit(name, _NAME), "$muted"), "◦ ", shown, (note, "$muted"))
 
 
-def _under_way(known: StepNow, width: int) -> Iterator[Line]:
+def _under_way(known: StepNow, width: int, unproved: str) -> Iterator[Line]:
+    """What is running, or what came of it; what the check said then has been looked at again since."""
     run, outcome = known.run, known.outcome
     if run is not None:
         yield BLANK
@@ -140,7 +142,8 @@ def _under_way(known: StepNow, width: int) -> Iterator[Line]:
     elif outcome is not None and outcome.trouble is None and outcome.lines:
         yield BLANK
         lead, style = ("● ", "$success") if outcome.complete else ("▲ ", "$warning")
-        for text in outcome.lines[:_MOST_LINES]:
+        lines = [x for x in outcome.lines if known.check is None or not x.startswith(unproved)]
+        for text in lines[:_MOST_LINES]:
             yield from prose(text, width, lead=lead, lead_style=style)
             lead = "  "
 

@@ -19,12 +19,16 @@ SHOWN = "-service since:24h"
 BEFORE = "-service until:24h"
 BARS = 24
 MOST_PRINCIPALS = 1_000
+MOST_DAYS = 400
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True, slots=True)
 class RecentUse:
-    """What happened in 24 hours, without the services' calls. `new_principals` None: too many to compare."""
+    """What happened in 24 hours, without the services' calls.
+
+    `new_principals` None: too many to compare, or too few days before to tell what is normal.
+    """
 
     histogram: Histogram | None
     decrypts: int
@@ -42,10 +46,18 @@ def recent_use(events: EventStore, cancelled: Cancellation) -> RecentUse | None:
     now = events.pivot("principal", SHOWN, limit=MOST_PRINCIPALS, cancelled=cancelled)
     before = events.pivot("principal", BEFORE, limit=MOST_PRINCIPALS, cancelled=cancelled)
     known = {value.text for value in before.values}
-    # In a store that reaches no further back, everybody would be new.
-    comparable = bool(known) and not now.others and not before.others
+    comparable = _has_baseline(events, cancelled) and not now.others and not before.others
     new = sum(value.text not in known for value in now.values) if comparable else None
     return RecentUse(histogram, decrypts, denied, new)
+
+
+def _has_baseline(events: EventStore, cancelled: Cancellation) -> bool:
+    """True if there were events on enough days before: else everybody would be new."""
+    from crypto_core.trail.rules.rule_context import BASELINE_DAYS
+
+    before = events.histogram(BEFORE, bars=MOST_DAYS, cancelled=cancelled)
+    days = {bar.at // 86_400 for bar in before.bars} if before is not None else set()
+    return len(days) >= BASELINE_DAYS
 
 
 def use_lines(use: RecentUse | None) -> Sequence[Line]:

@@ -81,6 +81,7 @@ async def test_a_pull_says_what_it_brought_and_what_it_lacks() -> None:
         await d.command("pull 2h")
         assert there.puller.asked == [NOW - timedelta(hours=2)]
         assert "1 new of 1 events." in d.toasts()
+        assert there.calls.count("rules") == 1  # findings about them are examined anew
         assert "doesn't cover everything: us-east-1: kms denied [/red]" in d.text()
         assert "2 of 206 events" in d.lines()[1]
         await d.command("pull nonsense")

@@ -9,10 +9,11 @@ import pytest
 from crypto_core.errors import KmsUnreachableError
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
-from screens.findings.screen import FindingsScreen
+from screens.findings.screen import STORE_SECONDS, FindingsScreen
 from screens.keys.key_screen import KeyScreen
 from tests.screens.deck import LARGE, deck
 from tests.screens.hostile import EACH_TEXT_AND_SIZE
+from tests.screens.sample_events import event
 from tests.screens.samples import CURRENT, FINDINGS
 from tests.screens.stage import Stage
 from tests.screens.test_context import places
@@ -37,6 +38,17 @@ async def test_findings_are_listed_the_worst_first_with_the_one_under_the_cursor
             assert words in d.says()
         await d.press("down")
         assert "evidence  trail management leaves out kms.amazonaws.com" in d.says()
+
+
+async def test_events_that_came_are_examined_at_once_whoever_fetched_them() -> None:
+    async with deck(start="findings") as d:
+        await d.tick(STORE_SECONDS)
+        examined = d.stage.calls.count("rules")
+        await d.tick(STORE_SECONDS)
+        assert d.stage.calls.count("rules") == examined
+        d.stage.events.store.add([event(1)])  # as another process does
+        await d.tick(STORE_SECONDS)
+        assert d.stage.calls.count("rules") == examined + 1
 
 
 @pytest.mark.deep

@@ -109,7 +109,7 @@ async def test_a_key_compromise_is_begun_in_four_presses_from_the_list() -> None
     stage = Stage()
     async with deck(stage, start="incidents") as d:
         await d.press("n", "enter")
-        assert "Which key may have been misused?" in d.text()
+        assert "Which key is it about?" in d.text()
         # The key with most tokens is the one under the cursor.
         await d.press("enter")
         assert "declare an incident" in d.text()

@@ -126,6 +126,7 @@ async def test_enter_where_all_is_done_closes_and_then_reports(tmp_path: Path) -
     stage = staged(with_steps(key_compromise(), **done))
     async with deck(stage, start="incidents", size=LARGE) as d:
         await d.press("enter", "enter")
+        assert "all 11 steps ended" in d.lines()[1]
         assert d.app.screen.query_one("#text", Input).value == "Worked through: 11 steps done."
         assert stage.incidents.done() == []
         await d.press("ctrl+u")

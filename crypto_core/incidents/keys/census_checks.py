@@ -41,7 +41,7 @@ class EmptiedChecks:
             lines += unwritten(self._services.jobs, view)
         arn = self._services.keys.describe(name).key_arn
         tokens = self._count(situation, arn)
-        lines += [*_counted(tokens), *self._backups(arn)]
+        lines += [*_zeroes(view, tokens.under), *_counted(tokens), *self._backups(arn)]
         done, total = (view.done, view.done + tokens.under) if view else (0, tokens.under)
         state = _state(tokens)
         if state is CheckState.NOT_YET and view is not None and view.poisoned >= tokens.under:
@@ -130,8 +130,18 @@ def _told(view: JobView) -> list[str]:
         f"Job {view.job.id} is {view.state}: {view.done:,} done, {view.remaining:,} to do, "
         f"{view.conflicts:,} conflicts retried, {view.poisoned:,} that can't be written{rate}"
     )
-    zeroes = [f"Its last {view.zeroes} censuses found nothing left"] if view.state is JobState.DONE else []
-    return [line, *zeroes, *view.remarks]
+    return [line, *view.remarks]
+
+
+def _zeroes(view: JobView | None, under: int) -> list[str]:
+    """What the job's own last censuses found, beside what is left now."""
+    if view is None or not view.zeroes:
+        return []
+    last = "last census" if view.zeroes == 1 else f"last {view.zeroes} censuses"
+    found = f"The {last} of job {view.job.id} found nothing left"
+    if view.poisoned:
+        return [f"{found} but {counted(view.poisoned, 'token')} that it could not write"]
+    return [f"{found}: what is under the key now came later" if under else found]
 
 
 def _counted(tokens: TokensAtRisk) -> list[str]:

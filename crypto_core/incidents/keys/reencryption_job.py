@@ -142,8 +142,10 @@ class MovingTokens(IncidentAction):
         if progress is not None:
             progress(view.done, view.done + view.remaining)
         lines = [f"Job {job} is {view.state}: {counted(view.done, 'token')} done, {view.remaining:,} to do."]
-        if not view.state.ended and not trouble:
-            lines.append("It continues by itself; the step's check shows its progress.")
+        if not view.state.ended:
+            # By the time that this is read it may have ended.
+            lines = [f"Job {job} was handed over: {counted(view.done + view.remaining, 'token')}."]
+            lines += [] if trouble else ["It continues by itself; the step's check shows its progress."]
         if view.poisoned:
             lines += unwritten(self._services.jobs, view)
         return ActionResult(view.complete, said([*trouble, *lines]), values)

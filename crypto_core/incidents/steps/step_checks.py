@@ -164,8 +164,13 @@ def _check_detail(seen: CheckResult) -> dict[str, object]:
     return {"check": seen.state.value, "lines": list(seen.lines[:5])}
 
 
+def not_done(incident: str, step: str) -> str:
+    """Return how the sentence begins that says why a step is not proved."""
+    return f"Step {step} of {incident} is not done:"
+
+
 def _unproved(view: IncidentView, step: RunbookStep, seen: CheckResult) -> RefusedError:
     return RefusedError(
-        f"Step {step.id} of {view.incident.name} is not done: {seen.state}. {joined(seen.lines[:5])}",
+        f"{not_done(view.incident.name, step.id)} {seen.state}. {joined(seen.lines[:5])}",
         remedy=filled(step.on_failure, view.incident.placeholders),
     )
