@@ -248,7 +248,7 @@ def next_(
             if ended.state.ended:
                 break
             try:
-                ended = work.finish(incident, name, cancelled=cancelled)
+                ended = work.finish(incident, name, capturing=_say_capturing, cancelled=cancelled)
                 break
             except RefusedError as error:
                 ended = work.show(incident).step(name)
@@ -256,6 +256,11 @@ def next_(
                     say(str(error))
                     break
     return _tell(ended, as_json=as_json)
+
+
+def _say_capturing(done: int, total: int, kind: str) -> None:
+    if kind:
+        say(f"Capturing evidence: {kind} ({done + 1} of {total})")
 
 
 def _choice(view: StepView, answer: str | None) -> str:

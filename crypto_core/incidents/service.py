@@ -33,7 +33,13 @@ from crypto_core.incidents.steps.evidence_sanitising import NOTHING_SHA256, kept
 from crypto_core.incidents.steps.parts import IncidentParts
 from crypto_core.incidents.steps.run_action import StepActions
 from crypto_core.incidents.steps.step_checks import StepProof
-from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, InputField, Toolbox
+from crypto_core.incidents.steps.step_contracts import (
+    ActionPlan,
+    ActionResult,
+    Capturing,
+    InputField,
+    Toolbox,
+)
 from crypto_core.incidents.steps.step_decisions import StepDecisions
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
@@ -192,21 +198,33 @@ class IncidentService:
         return self._proof.look_at_check(incident, step, cancelled=cancelled)
 
     def capture(
-        self, incident: int, step: str, *, cancelled: Event | None = None
+        self,
+        incident: int,
+        step: str,
+        *,
+        capturing: Capturing | None = None,
+        cancelled: Event | None = None,
     ) -> tuple[EvidencePiece, ...]:
         """Keep the evidence that a step names, again if it has it. Of an ended step too.
 
         Raises KeydeckError naming the kinds that can't be had, after the rest was kept.
         """
-        return self._evidence.capture(incident, step, cancelled=cancelled)
+        return self._evidence.capture(incident, step, capturing=capturing, cancelled=cancelled)
 
-    def finish(self, incident: int, step: str, *, cancelled: Event | None = None) -> StepView:
+    def finish(
+        self,
+        incident: int,
+        step: str,
+        *,
+        capturing: Capturing | None = None,
+        cancelled: Event | None = None,
+    ) -> StepView:
         """Capture the step's evidence, run its check, and end the step if it passes or there is none.
 
         Raises RefusedError, naming what was seen, where the check does not pass, or who has ended it
         meanwhile; KeydeckError where evidence can't be had.
         """
-        self._proof.finish(incident, step, cancelled=cancelled)
+        self._proof.finish(incident, step, capturing=capturing, cancelled=cancelled)
         return self._step(incident, step)
 
     def answer(self, incident: int, step: str, choice: str) -> StepView:

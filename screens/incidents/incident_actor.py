@@ -170,11 +170,7 @@ class IncidentActor(MainScreen):
 
     def do_finish(self) -> None:
         """Capture, look, and end the step if its check passes."""
-        self._do(
-            self.step_in_hand,
-            "Capturing evidence and running the check",
-            lambda work, id_, cancelled: work.finish(self.incident, id_, cancelled=cancelled),
-        )
+        self._capture_and("Capturing evidence and running the check", incident_work(self.facts).finish)
 
     def do_check(self) -> None:
         """Look now at what proves the step."""
@@ -184,11 +180,17 @@ class IncidentActor(MainScreen):
 
     def do_capture(self) -> None:
         """Keep the evidence that the step names."""
-        self._do(
-            self.step_in_hand,
-            "Capturing evidence",
-            lambda work, id_, cancelled: work.capture(self.incident, id_, cancelled=cancelled),
-        )
+        self._capture_and("Capturing evidence", incident_work(self.facts).capture)
+
+    def _capture_and(self, words: str, call: Callable[..., Any]) -> None:
+        step, incident = self.step_in_hand, self.incident
+        if step is not None:
+            id_ = step.step.id
+            self._begin(
+                step,
+                words,
+                lambda run, cancelled: call(incident, id_, capturing=run.capturing, cancelled=cancelled),
+            )
 
     def do_skip(self, reason: str) -> None:
         """End the step without doing it."""

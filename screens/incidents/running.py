@@ -32,11 +32,17 @@ class RunningCall:
     began: datetime
     done: int = 0
     total: int = 0
+    part: str = ""
+    """What of it is being done now."""
     asked: PendingCall[Any] | None = None
 
     def progress(self, done: int, total: int) -> None:
         """Note how far it is. Called from the call's own thread."""
         self.done, self.total = done, total
+
+    def capturing(self, done: int, total: int, kind: str) -> None:
+        """Note which evidence is being captured. Called from the call's own thread."""
+        self.done, self.total, self.part = done, total, kind.replace("-", " ")
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,8 @@ def _under_way(known: StepNow, width: int, unproved: str) -> Iterator[Line]:
     run, outcome = known.run, known.outcome
     if run is not None:
         yield BLANK
-        yield line(("▶ ", "$accent"), (cut(f"{run.words}…", width - 12), "bold"), ("  X stops", "$muted"))
+        words = f"{run.words}: {run.part}…" if run.part else f"{run.words}…"
+        yield line(("▶ ", "$accent"), (cut(words, width - 12), "bold"), ("  X stops", "$muted"))
         if run.total:
             yield Line(progress(run.done, run.total, width, "$accent"))
     elif outcome is not None and outcome.trouble is None and outcome.lines:

@@ -273,9 +273,18 @@ class StageIncidents:
         return self.checks.get(step) or known or CheckResult(CheckState.PASSED, ("as it should be",), at=NOW)
 
     def capture(
-        self, incident: int, step: str, *, cancelled: Event | None = None
+        self,
+        incident: int,
+        step: str,
+        *,
+        capturing: Callable[[int, int, str], None] | None = None,
+        cancelled: Event | None = None,
     ) -> tuple[EvidencePiece, ...]:
-        """A piece for each kind."""
+        """A piece for each kind; the stage may hold it up at the second."""
+        view = self.views[incident]
+        if capturing is not None:
+            named = view.step(step).step.captures
+            capturing(1, len(named), named[1].value if len(named) > 1 else "")
         self._change("capture", step, cancelled)
         view = self.views[incident]
         first = len(view.evidence) + 1
@@ -284,7 +293,14 @@ class StageIncidents:
         self.views[incident] = replace(view, evidence=(*view.evidence, *pieces))
         return pieces
 
-    def finish(self, incident: int, step: str, *, cancelled: Event | None = None) -> StepView:
+    def finish(
+        self,
+        incident: int,
+        step: str,
+        *,
+        capturing: Callable[[int, int, str], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> StepView:
         """Done, unless its check does not pass."""
         self._change("finish", step, cancelled)
         seen = self.checks.get(step)

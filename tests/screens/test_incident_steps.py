@@ -34,6 +34,18 @@ async def test_enter_finishes_a_step_and_goes_on_to_the_next() -> None:
         assert "✔" in d.line_with("Declare and count")
 
 
+async def test_capturing_evidence_shows_which_of_how_many() -> None:
+    stage = staged(at_step("preserve"))
+    gate = stage.hold("incident.capture")
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "C")
+        await d.tick(5)
+        assert "▶ Capturing evidence: policy… X stops" in pane(d)
+        assert "1 of 4" in pane(d)
+        gate.set()
+        await d.until(lambda: not runs_of(d.facts).running)
+
+
 @pytest.mark.deep
 async def test_a_check_that_does_not_pass_is_the_refusal_that_is_shown() -> None:
     stage = staged(incident_view())

@@ -19,7 +19,7 @@ from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.evidence_sanitising import NOTHING, Hiding, kept_text
 from crypto_core.incidents.steps.own_checks import kept_kinds
 from crypto_core.incidents.steps.parts import IncidentParts, require_open
-from crypto_core.incidents.steps.step_contracts import Captured, Situation
+from crypto_core.incidents.steps.step_contracts import Captured, Capturing, Situation
 from crypto_core.incidents.views import evidence_of
 
 
@@ -38,7 +38,12 @@ class StepEvidence:
         self._parts = parts
 
     def capture(
-        self, number: int, step_id: str, *, cancelled: Event | None = None
+        self,
+        number: int,
+        step_id: str,
+        *,
+        capturing: Capturing | None = None,
+        cancelled: Event | None = None,
     ) -> tuple[EvidencePiece, ...]:
         """Keep all evidence that a step names. Raises for what can't be had, after the rest was kept."""
         self._parts.guard.may_change("keep evidence")
@@ -46,7 +51,7 @@ class StepEvidence:
         step = self._parts.step_of(view, step_id)
         if not step.step.captures:
             raise RefusedError(f"Step {step_id} of {view.incident.name} names no evidence.")
-        situation = Situation(view.incident, step.step, {}, cancelled)
+        situation = Situation(view.incident, step.step, {}, cancelled, capturing=capturing)
         return self._capture(step, situation, step.step.captures, self._parts.actor(), Hiding({}))
 
     def gather(
@@ -65,8 +70,10 @@ class StepEvidence:
     ) -> tuple[EvidencePiece, ...]:
         kept: list[EvidencePiece] = []
         failures: list[CaptureFailure] = []
-        for kind in kinds:
+        tell = situation.capturing or (lambda done, total, kind: None)
+        for done, kind in enumerate(kinds):
             stop_if(situation.cancelled)
+            tell(done, len(kinds), kind.value)
             try:
                 pieces = self._captured(situation, kind)
                 drafts = [hiding.evidence(piece) for piece in pieces]
@@ -76,6 +83,7 @@ class StepEvidence:
                 failures.append(CaptureFailure(kind, error))
                 continue
             kept += self._keep(situation, drafts, actor)
+        tell(len(kinds), len(kinds), "")
         if failures:
             self._note_failures(situation.incident.id, step, failures)
             raise _failed(situation.incident.name, step, failures)

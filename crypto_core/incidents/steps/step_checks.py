@@ -23,7 +23,7 @@ from crypto_core.incidents.steps.evidence_capture import StepEvidence
 from crypto_core.incidents.steps.evidence_sanitising import Hiding, joined, kept_text
 from crypto_core.incidents.steps.own_checks import EVIDENCE_CHECKS
 from crypto_core.incidents.steps.parts import IncidentParts, begin_next, out_of_order, still_open
-from crypto_core.incidents.steps.step_contracts import Situation, looked_at
+from crypto_core.incidents.steps.step_contracts import Capturing, Situation, looked_at
 from crypto_core.incidents.views import check_as_json
 
 ENDED, INCOMPLETE = "Ended.", "Not complete."
@@ -50,7 +50,14 @@ class StepProof:
         self._remember(view, step, seen)
         return seen
 
-    def finish(self, number: int, step_id: str, *, cancelled: Event | None = None) -> None:
+    def finish(
+        self,
+        number: int,
+        step_id: str,
+        *,
+        capturing: Capturing | None = None,
+        cancelled: Event | None = None,
+    ) -> None:
         """End a step if its check passes. Raises RefusedError where it does not, and as `capture`."""
         self._parts.guard.may_change("end a step")
         view, step = self._parts.open_step(number, step_id)
@@ -63,7 +70,8 @@ class StepProof:
             require_decided(view.runbook, number, step_id, view.step)
         _require_ended_action(view, step)
         self._parts.actor()
-        self.settle(view, step, Situation(view.incident, step.step, {}, cancelled), Hiding({}))
+        situation = Situation(view.incident, step.step, {}, cancelled, capturing=capturing)
+        self.settle(view, step, situation, Hiding({}))
 
     def settle(self, view: IncidentView, step: StepView, situation: Situation, hiding: Hiding) -> None:
         """Capture what a step names, look at its check, and end it. Raises as `finish`."""

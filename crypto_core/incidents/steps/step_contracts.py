@@ -24,6 +24,9 @@ from crypto_core.incidents.runbooks.runbook import RunbookStep
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import cleans
 
+Capturing = Callable[[int, int, str], None]
+"""Told how many kinds of evidence of how many are captured, and which is captured now, "" for none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
@@ -39,6 +42,7 @@ class Situation:
     cancelled: Event | None = None
     steps: tuple[StepView, ...] = ()
     now: datetime | None = None
+    capturing: Capturing | None = None
 
     def text(self, name: str) -> str:
         """Return an input that is no secret, "" where there is none."""

@@ -153,6 +153,14 @@ def test_evidence_that_cannot_be_had_is_said_and_the_rest_is_kept(
     assert view.evidence[2].title == "key: nothing was there"
 
 
+def test_capturing_is_told_kind_by_kind(ana: IncidentService, incident: int) -> None:
+    told: list[tuple[int, int, str]] = []
+    ana.finish(incident, "proof", capturing=lambda *seen: told.append(seen))
+    assert told == [(0, 2, "key"), (1, 2, "census"), (2, 2, "")]
+    assert len(ana.capture(incident, "proof", capturing=lambda *seen: told.append(seen))) == 2
+    assert told[3:] == told[:3]
+
+
 def test_all_evidence_that_cannot_be_had_is_journaled(
     engine: Engine, ana: IncidentService, incident: int, doubles: Doubles
 ) -> None:
