@@ -26,11 +26,16 @@ def _in_hex(prefix: str) -> str:
     return "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in digits)
 
 
+def _in_json(prefix: str) -> str:
+    """A prefix any of whose letters JSON may have as its number."""
+    return "".join(rf"({letter}|\\+u00{_in_hex(letter)})" for letter in prefix)
+
+
 def _stored(format_: Format) -> str:
-    """A value in one of the stored formats: as it is, in hex, or with the outer base64 taken off."""
+    """A value in one of the stored formats: as it is, in JSON, in hex, or with the outer base64 taken off."""
     prefix = STORED_PREFIXES[format_]
     return (
-        f"{re.escape(prefix)}{_BASE64}{{{LEAST_CHARACTERS}}}"
+        f"{_in_json(prefix)}{_BASE64}{{{LEAST_CHARACTERS}}}"
         f"|{_in_hex(prefix)}[0-9A-Fa-f]{{{2 * LEAST_CHARACTERS}}}"
         f"|{format_.value}[|][A-Za-z0-9+/=_-]{{{LEAST_CHARACTERS}}}"
     )

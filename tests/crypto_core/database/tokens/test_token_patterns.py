@@ -22,6 +22,8 @@ DEV = base64.b64encode(b"dev|gAAAAA" + b"Bx_-" * 20).decode()
         lambda value: value,
         lambda value: json.dumps({"name": value}),
         lambda value: json.dumps({"name": value}).replace("/", "\\/"),
+        lambda value: json.dumps({"name": f"\\u{ord(value[0]):04x}{value[1:]}"}).replace("\\\\", "\\"),
+        lambda value: json.dumps([json.dumps("".join(f"\\u{ord(letter):04X}" for letter in value))]),
         lambda value: value.encode().hex(),
         lambda value: value.encode().hex().upper(),
         lambda value: value.replace("+", "-").replace("/", "_"),
