@@ -348,6 +348,12 @@ ACTIONS: tuple[Action, ...] = (
     ),
     _of_a_step("close", "x", argument="OUTCOME", shown=True),
     Action(
+        "incident.check-lines",
+        "check lines",
+        "All that the step's check saw, line by line",
+        "V",
+    ),
+    Action(
         "incident.copy-command",
         "copy command",
         "Copy the step's command or settings line, whole, as a shell takes it",

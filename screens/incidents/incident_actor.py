@@ -9,7 +9,14 @@ from textual import work
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import ApprovalNeededError
-from crypto_core.incidents.model import EvidencePiece, IncidentState, IncidentView, StepState, StepView
+from crypto_core.incidents.model import (
+    CheckResult,
+    EvidencePiece,
+    IncidentState,
+    IncidentView,
+    StepState,
+    StepView,
+)
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted
@@ -76,6 +83,8 @@ class IncidentActor(MainScreen):
             view, step = self.view, self.step_in_hand
             if view is None or (step is None and action.name not in _OF_INCIDENT):
                 return None
+            if action.name == "check-lines":
+                return possible if step is not None and self.seen_of(step) is not None else None
             if action.name == "copy-command":
                 return possible if step is not None and commands_of(step, view.incident, self.facts) else None
             if not _fits(action.name, view, step, self._run_of(step) is not None):
@@ -84,6 +93,10 @@ class IncidentActor(MainScreen):
 
     def proved(self, step: StepView) -> bool:
         """Return whether a step's check passed when it was last looked at."""
+        raise NotImplementedError
+
+    def seen_of(self, step: StepView) -> CheckResult | None:
+        """Return what a step's check saw last."""
         raise NotImplementedError
 
     def failed(self, step: StepView) -> bool:
@@ -177,6 +190,14 @@ class IncidentActor(MainScreen):
         step = self.step_in_hand
         if step is not None:
             self.look_now(step.step.id)
+
+    def do_check_lines(self) -> None:
+        """Show all that the step's check saw."""
+        from screens.incidents.check_lines import CheckDetails
+
+        step = self.step_in_hand
+        if step is not None and (seen := self.seen_of(step)) is not None:
+            self.app.push_screen(CheckDetails(step, seen))
 
     def do_capture(self) -> None:
         """Keep the evidence that the step names."""

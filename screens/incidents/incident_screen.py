@@ -130,6 +130,10 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
         seen = self._seen.get(step.step.id)
         return seen is not None and seen.passed
 
+    def seen_of(self, step: StepView) -> CheckResult | None:
+        """Return what a step's check saw last, here or wherever it was remembered."""
+        return self._seen.get(step.step.id) or step.check
+
     def go_to_step(self, step_id: str) -> None:
         """Put the cursor on a step."""
         steps = self.query_one(StepList)

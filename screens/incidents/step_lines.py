@@ -19,8 +19,9 @@ from crypto_core.incidents.model import (
 )
 from crypto_core.incidents.runbooks import placeholders
 from crypto_core.incidents.steps.step_checks import not_done
-from screens.ages import ago, local
+from screens.ages import local
 from screens.facts import Facts
+from screens.incidents.check_lines import check_lines
 from screens.incidents.choose_answer import SAFE
 from screens.incidents.running import CallResult, RunningCall
 from screens.incidents.signs import CHECKS, LATE
@@ -32,9 +33,8 @@ from screens.widgets.line_list import Line, line
 _NAME = 10
 _LOW = 60
 """A narrower step is on a terminal that is low too."""
-_BARS = {CheckState.PASSED: "$success", CheckState.FAILED: "$error"}
 _MOST_LINES = 40
-"""Lines of a check or an outcome that are shown."""
+"""Lines of an outcome that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,9 @@ def step_lines(
     yield from _under_way(now_known, width, not_done(view.incident.name, step.step.id))
     yield from _waiting(now_known, width)
     yield from _trouble(view, step, now_known, width)
-    yield from _check(step, now_known, width, now)
+    yield from check_lines(
+        step, now_known.check, width, now, looking=now_known.looking, trouble=now_known.check_trouble
+    )
     yield from _evidence(view, step, width, now)
     if step.step.on_failure and not step.state.ended and _fails(view, step, now_known, now):
         yield BLANK
@@ -169,40 +171,6 @@ def _trouble(view: IncidentView, step: StepView, known: StepNow, width: int) -> 
     if told and known.run is None and not step.state.ended:
         yield BLANK
         yield from prose(told, width, lead="✖ ", lead_style="$error")
-
-
-def _check(step: StepView, known: StepNow, width: int, now: datetime) -> Iterator[Line]:
-    kind = step.step.check
-    if kind is None or (step.state.ended and step.check is None):
-        return
-    yield BLANK
-    words = kind.value.replace("-", " ")
-    seen = known.check or step.check
-    asking = ("  ⟳", "$accent") if known.looking else ""
-    if known.check_trouble:
-        yield line((fit("check", _NAME), "$muted"), ("? not known", "$warning"), f"  {words}", asking)
-        yield from prose(known.check_trouble, width - 2, lead="  ", style="$muted")
-        return
-    if seen is None:
-        yield line((fit("check", _NAME), "$muted"), ("not checked yet", "$muted"), f"  {words}", asking)
-        return
-    sign = CHECKS[seen.state]
-    age = f"  {ago(seen.at, now)}" if seen.at is not None else ""
-    yield Line(
-        Content.assemble(
-            (fit("check", _NAME), "$muted"),
-            (f"{sign.text} {seen.state.value}", f"bold {sign.style}"),
-            f"  {words}",
-            (age, "$muted"),
-            asking,
-        ).truncate(width, ellipsis=True)
-    )
-    if seen.total:
-        yield Line(progress(seen.done, seen.total, width, _BARS.get(seen.state, "$accent")))
-    for text in seen.lines[:_MOST_LINES]:
-        yield from prose(text, width, lead="  ")
-    if len(seen.lines) > _MOST_LINES:
-        yield line((f"  and {len(seen.lines) - _MOST_LINES:,} more", "$muted"))
 
 
 def _fails(view: IncidentView, step: StepView, known: StepNow, now: datetime) -> bool:

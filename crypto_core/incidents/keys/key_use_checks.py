@@ -223,10 +223,9 @@ def _uncounted(watched: _Watched) -> Iterator[str]:
     """What does not count as use, and whose it is."""
     if denied := watched.look.counts.get(UseKind.DENIED.value, 0):
         yield f"Denied: {counted(denied, 'call')}, which do not count as use"
-    if watched.look.own:
-        yield f"Keydeck's own calls, which do not count: {watched.look.own:,}, as {watched.caller}"
-    elif watched.caller:
-        yield f"Not counted would be Keydeck's own calls as {watched.caller}: none"
+    if watched.caller:
+        own = f"{watched.look.own:,}" if watched.look.own else "none"
+        yield f"Keydeck's own calls, which do not count: {own}, as {watched.caller}"
     if watched.note:
         yield watched.note
 

@@ -1,0 +1,102 @@
+"""What a check saw: a short list, each line with a sign, and all of it in a dialog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from crypto_core.incidents.model import CheckResult, CheckState, StepView
+from crypto_core.text.cleaning import shortened
+from screens.ages import ago
+from screens.incidents.signs import CHECKS, LATE
+from screens.signs import Sign
+from screens.use.lines import BLANK, prose
+from screens.widgets.cells import fit, progress
+from screens.widgets.dialog import Dialog, buttons, framed
+from screens.widgets.line_list import Line, line
+
+SHORT: Final = 6
+"""Lines of a check that stand on the page."""
+_NAME = 10
+_BARS = {CheckState.PASSED: "$success", CheckState.FAILED: "$error"}
+_UNKNOWN = ("Not known", "Not counted:", "Not seen", "CloudTrail: not known", "Whether ")
+_AGAINST = (
+    "Loses access",
+    "Could not be written",
+    "Open point",
+    "No process works",
+    "Last used at",
+    "Nothing here",
+)
+_SO, _NEITHER = Sign("✔", "$success"), Sign("·", "$muted")
+
+
+def check_lines(
+    step: StepView, check: CheckResult | None, width: int, now: datetime, *, looking: bool, trouble: str
+) -> Iterator[Line]:
+    """Yield how a step's check stands, `check` being what was seen last, and the first of what it saw."""
+    kind = step.step.check
+    if kind is None or (step.state.ended and step.check is None):
+        return
+    yield BLANK
+    words = kind.value.replace("-", " ")
+    seen = check or step.check
+    asking = ("  ⟳", "$accent") if looking else ""
+    if trouble:
+        yield line((fit("check", _NAME), "$muted"), ("? not known", "$warning"), f"  {words}", asking)
+        yield from prose(trouble, width - 2, lead="  ", style="$muted")
+        return
+    if seen is None:
+        yield line((fit("check", _NAME), "$muted"), ("not checked yet", "$muted"), f"  {words}", asking)
+        return
+    sign = CHECKS[seen.state]
+    age = f"  {ago(seen.at, now)}" if seen.at is not None else ""
+    yield Line(
+        Content.assemble(
+            (fit("check", _NAME), "$muted"),
+            (f"{sign.text} {seen.state.value}", f"bold {sign.style}"),
+            f"  {words}",
+            (age, "$muted"),
+            asking,
+        ).truncate(width, ellipsis=True)
+    )
+    if seen.total:
+        yield Line(progress(seen.done, seen.total, width, _BARS.get(seen.state, "$accent")))
+    for text in seen.lines[:SHORT]:
+        mark = sign_of(text, seen.state)
+        yield from prose(text, width, lead=f"{mark.text} ", lead_style=mark.style)
+    if len(seen.lines) > SHORT:
+        yield line(("V", "bold $accent"), (f" shows all {len(seen.lines):,} lines", "$muted"))
+
+
+def sign_of(text: str, state: CheckState) -> Sign:
+    """Return what a line of a check says of what is proved: for it, against it, not known, or neither."""
+    if text.startswith(_UNKNOWN):
+        return CHECKS[CheckState.UNKNOWN]
+    if state is CheckState.PASSED:
+        return _SO
+    return LATE if text.startswith(_AGAINST) or " may still " in text else _NEITHER
+
+
+class CheckDetails(Dialog[None]):
+    """All that a check saw."""
+
+    def __init__(self, step: StepView, seen: CheckResult) -> None:
+        super().__init__()
+        self._title = shortened(f"Check of step {step.number}: {seen.state.value}", 78)
+        self._seen = seen
+
+    def compose(self) -> ComposeResult:
+        """Line by line, and the way back."""
+        signs = ((sign_of(text, self._seen.state), text) for text in self._seen.lines)
+        lines = [Content.assemble((f"{sign.text} ", sign.style), text) for sign, text in signs]
+        with framed(self._title):
+            with VerticalScroll(classes="body", can_focus=False):
+                yield Static(Content("\n").join(lines) if lines else Content("It says nothing."))
+            yield buttons(("Close", "cancel"))
