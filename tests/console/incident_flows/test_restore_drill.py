@@ -133,7 +133,7 @@ async def test_a_restore_drill_is_played_to_the_report_and_the_reminder_goes(
         await ended(deck, "record")
         await deck.press("enter")
         await dialog(deck, ChooseAnswer)
-        await deck.press("enter")
+        await deck.press("up", "enter")  # from the safe answer to: yes
         await ended(deck, "well")
         await deck.press("enter")
         await patiently(deck, lambda: view(deck).current is None and page(deck).view.current is None)
