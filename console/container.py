@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from crypto_core.guard.signature import Signer
     from crypto_core.incidents.service import IncidentService
     from crypto_core.incidents.steps.step_contracts import Toolbox
+    from crypto_core.incidents.suspects import SuspectSearch
     from crypto_core.incidents.tokens.restored_tokens import RestoredTokens
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.policy.reading import KeyPolicies
@@ -562,6 +563,7 @@ class Container:
             drill_days=self.settings.drill_days,
             on_close=self._anchor if signer is not None else None,
             reports=ReportService(store.content, self.journal, signer),
+            suspects=self.suspects.suspects_of,
         )
 
     def _trust(self, key_arn: str) -> str:
@@ -580,6 +582,13 @@ class Container:
         return next(
             (f"INC-{row.id}" for row, _ in listed if same_key(row.known.get("new_key", ""), key_arn)), ""
         )
+
+    @deferred_property
+    def suspects(self) -> SuspectSearch:
+        """What finds whom an incident is about."""
+        from crypto_core.incidents.suspects import SuspectSearch
+
+        return SuspectSearch(self.events, self.trail_rules, self._identity)
 
     @cached_property
     def tools(self) -> Toolbox:
@@ -603,6 +612,7 @@ class Container:
             events=self.events,
             posture=self.posture,
             trail_rules=self.trail_rules,
+            suspects=self.suspects,
             identity=self._identity,
             backups=self._backups_under,
             work_on=self._work_on,

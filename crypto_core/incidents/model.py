@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from crypto_core.findings.finding import Finding
 from crypto_core.incidents.runbooks.placeholders import KNOWN_LATER
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
@@ -68,7 +69,7 @@ class IncidentScope:
     """What an incident is about, as it was declared: the part that its runbook's subject names is set.
 
     `since` is since when the compromise is suspected, `origin` what it was declared from in words, such as
-    an event's id or a finding's rule.
+    an event's id or a finding's rule, `principal` the ARN of whom that names: a suspect.
     """
 
     key: str = ""
@@ -78,6 +79,7 @@ class IncidentScope:
     database: str = ""
     since: datetime | None = None
     origin: str = ""
+    principal: str = ""
 
     def __str__(self) -> str:
         """The subject in one line, to be shown: the parts themselves are as they were declared."""
@@ -95,7 +97,13 @@ class IncidentScope:
             "database": self.database or None,
             "since": self.since.isoformat() if self.since else None,
             "origin": self.origin or None,
+            "principal": self.principal or None,
         }
+
+
+def finding_origin(finding: Finding) -> str:
+    """Return the origin of an incident that is declared from a finding."""
+    return f"finding {finding.rule}: {finding.title}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,14 @@ from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.evidence_sanitising import kept_text
 from crypto_core.key_names import is_key_arn
+from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.lists.filter_language import parse_filter
 from crypto_core.log.redaction import redacted
 from crypto_core.references import parse_reference
 from crypto_core.text.cleaning import clean
 
 REFERENCE_LIMIT = 10_000
+ORIGIN_LIMIT = 300
 
 
 def checked_scope(runbook: Runbook, scope: IncidentScope) -> IncidentScope:
@@ -37,8 +39,13 @@ def checked_scope(runbook: Runbook, scope: IncidentScope) -> IncidentScope:
         )
     if scope.since is not None and scope.since.tzinfo is None:
         raise RefusedError("The moment since when it is suspected has no time zone.")
+    if scope.principal and not is_principal(scope.principal):
+        raise RefusedError(
+            f"{clean(scope.principal, 200)} is not an IAM role, user or account.",
+            remedy="Write it as arn:aws:iam::123456789012:role/name.",
+        )
     _check[wanted](scope)
-    return replace(scope, origin=kept_text(scope.origin, 300))
+    return replace(scope, origin=kept_text(scope.origin, ORIGIN_LIMIT))
 
 
 def _check_key(scope: IncidentScope) -> None:

@@ -19,6 +19,7 @@ from crypto_core.incidents.model import (
     CheckResult,
     EntryKind,
     EvidencePiece,
+    Incident,
     IncidentScope,
     IncidentView,
     StepState,
@@ -48,6 +49,7 @@ from crypto_core.text.counting import counted
 if TYPE_CHECKING:
     from crypto_core.incidents.report.service import ReportService
     from crypto_core.incidents.report.signing import ReportCheck
+    from crypto_core.incidents.suspects import Suspects
 
 Inputs = Mapping[str, str | Secret]
 
@@ -69,10 +71,12 @@ class IncidentService:
         clock: Callable[[], datetime] | None = None,
         on_close: Callable[[], None] | None = None,
         reports: ReportService | None = None,
+        suspects: Callable[[Incident, Event | None], Suspects] | None = None,
     ) -> None:
         """`engine` is that of the journal's database. `clock` None is the database's own.
 
-        `on_close` is called after an incident was closed, `reports` makes reports.
+        `on_close` is called after an incident was closed, `reports` makes reports, `suspects` finds whom an
+        incident is about.
         """
         self._parts = IncidentParts(engine, journal, library, toolbox, read_only=read_only, clock=clock)
         self._evidence = StepEvidence(self._parts)
@@ -81,6 +85,7 @@ class IncidentService:
         self._decisions = StepDecisions(self._parts, self._evidence, on_close)
         self._drill_days = drill_days
         self._reports = reports
+        self._suspects = suspects
 
     def runbooks(self) -> tuple[Runbook, ...]:
         """Return the runbooks that there are, the built-in ones first; see `runbook_troubles`."""
@@ -137,6 +142,18 @@ class IncidentService:
         Raises UnknownIncidentError; EvidenceError if its runbook is not the one that it was declared with.
         """
         return self._parts.view(incident)
+
+    def suspects(self, incident: int, *, cancelled: Event | None = None) -> Suspects:
+        """Return whom an incident is about, by the events that are kept now. Gaps say what may be missing.
+
+        Raises UnknownIncidentError, InterruptedRunError.
+        """
+        about = self._parts.view(incident).incident
+        if self._suspects is None:
+            from crypto_core.incidents.suspects import Suspects
+
+            return Suspects(gaps=("Who is suspected is not known: no events are kept here.",))
+        return self._suspects(about, cancelled)
 
     def join(self, incident: int) -> None:
         """Note that the present identity works on it, now. Asks no AWS once it is known who that is.

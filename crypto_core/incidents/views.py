@@ -106,6 +106,7 @@ def scope_of(stored: Mapping[str, Any]) -> IncidentScope:
         database=str(stored.get("database") or ""),
         since=datetime.fromisoformat(since) if since else None,
         origin=clean(stored.get("origin")),
+        principal=clean(stored.get("principal"), 700),
     )
 
 

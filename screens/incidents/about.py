@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from crypto_core.findings.finding import Finding
-from crypto_core.incidents.model import IncidentScope
+from crypto_core.incidents.model import IncidentScope, finding_origin
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.key_names import is_key_arn
+from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.references import TokenRef
 from crypto_core.trail.store import StoredEvent
 
@@ -23,6 +24,8 @@ class About:
     references: tuple[str, ...] = ()
     filter: str = ""
     since: datetime | None = None
+    principal: str = ""
+    """The ARN of whom the event or finding names, "" for none."""
 
     @property
     def kinds(self) -> frozenset[SubjectKind]:
@@ -36,7 +39,7 @@ class About:
 
     def scope(self, kind: SubjectKind) -> IncidentScope:
         """Return the part that a runbook of that kind is about."""
-        scope = IncidentScope(since=self.since, origin=self.origin)
+        scope = IncidentScope(since=self.since, origin=self.origin, principal=self.principal)
         match kind:
             case SubjectKind.KEY:
                 return replace(scope, key=self.key)
@@ -63,13 +66,15 @@ def about_event(row: StoredEvent) -> About:
         key=key,
         references=(str(event.token_ref),) if event.token_ref is not None else (),
         since=event.time if event.dated else None,
+        principal=event.principal.arn if is_principal(event.principal.arn) else "",
     )
 
 
 def about_finding(finding: Finding) -> About:
-    """Return what a finding is about; its subject names a key or nothing that is known here."""
+    """Return what a finding is about; its subject names a key, a principal, or nothing that is known here."""
     return About(
-        origin=f"finding {finding.rule}: {finding.title}",
+        origin=finding_origin(finding),
         key=finding.subject if is_key_arn(finding.subject) else "",
         since=finding.first_at,
+        principal=finding.subject if is_principal(finding.subject) else "",
     )

@@ -6,7 +6,7 @@ who agreed to all has agreed to each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from crypto_core.incidents.steps.step_contracts import (
     Situation,
     plan_digest,
 )
+from crypto_core.incidents.suspects import Suspect, Suspects
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, ChangeResult
 
@@ -37,6 +38,8 @@ class Bundle:
     values: tuple[tuple[str, str], ...] = ()
     number: str = ""
     """What is typed of the tokens under the key itself; "" where that is all that is typed."""
+    suspects: str = ""
+    """The names of the suspects that get a right, as they are typed: neither a press nor --yes is enough."""
 
 
 def bundled(
@@ -49,28 +52,50 @@ def bundled(
     values: Sequence[tuple[str, str]] = (),
     told: Sequence[str] = (),
     also_lost: str = "",
+    suspects: Sequence[Suspect] = (),
 ) -> ActionPlan:
     """Return the plans as one. `told` is what else was agreed to than the plans themselves say.
 
     `also_lost` is how many tokens are given up besides those that the plans count: it is typed with these.
+    `suspects` get a right by it: their names are typed, behind the number of tokens where one is.
     """
+    names = " ".join(suspect.name for suspect in suspects)
     worst = max((p.danger for p in plans), key=DANGERS.index, default=Danger.NONE)
     typed = [p for p in plans if p.danger is Danger.TYPED]
-    alone = len(plans) == 1 and not told and not also_lost
+    alone = len(plans) == 1 and not told and not also_lost and not suspects
     counting = next((p for p in typed if p.refused_unless_typed), None)
     first = counting or (typed[0] if typed else None)
-    number = counting.confirmation if counting and also_lost else ""
+    number = counting.confirmation if counting and (also_lost or suspects) else ""
     confirmation = plans[0].confirmation if alone else first.confirmation if first else ""
+    if also_lost:
+        confirmation = _both(number, also_lost)
+    if suspects:
+        confirmation = f"{confirmation if counting or also_lost else ''} {names}".strip()
     return ActionPlan(
         title=title,
-        digest=plans[0].digest if alone else plan_digest(title, *(p.digest for p in plans), *told, also_lost),
-        danger=worst,
-        confirmation=_both(number, also_lost) if also_lost else confirmation,
+        digest=plans[0].digest
+        if alone
+        else plan_digest(title, *(p.digest for p in plans), *told, also_lost, *([names] if names else [])),
+        danger=Danger.TYPED if suspects else worst,
+        confirmation=confirmation,
         does=said([*does, *(line for plan in plans for line in _does(plan, alone=len(plans) == 1))], 80),
         does_not=said([*does_not, *(line for plan in plans for line in plan.does_not)]),
-        warnings=said([*warnings, *(line for plan in plans for line in plan.warnings)], 80),
-        inner=Bundle(tuple(plans), tuple(values), number),
+        warnings=said(
+            [*map(given_to, suspects), *warnings, *(line for plan in plans for line in plan.warnings)], 80
+        ),
+        inner=Bundle(tuple(plans), tuple(values), number, names),
     )
+
+
+def given_to(suspect: Suspect) -> str:
+    """Return the warning that a suspect would get a right."""
+    return f"SUSPECT: {suspect.name} would get access ({suspect.arn}): {'; '.join(suspect.why)}."
+
+
+def suspects_among(suspects: Suspects, arns: Iterable[str]) -> tuple[Suspect, ...]:
+    """Return the suspects that some ARNs give access to."""
+    found = (suspects.named(arn) for arn in arns)
+    return tuple(dict.fromkeys(suspect for suspect in found if suspect is not None))
 
 
 def _both(number: str, also_lost: str) -> str:
@@ -156,11 +181,22 @@ def _told(result: ChangeResult) -> list[str]:
 def agreed(changes: KeyChangeService, outer: ActionPlan, consent: Consent | None) -> Consent:
     """Return the consent to a plan. Raises NotConfirmedError, which the first change has journaled."""
     try:
-        return require(consent, outer)
+        given = require(consent, outer)
+        _require_typed_suspects(outer, given)
+        return given
     except NotConfirmedError:
         for plan in outer.inner.plans[:1]:
             changes.make_change(plan, None)  # refuses, and journals that nobody has agreed
         raise
+
+
+def _require_typed_suspects(outer: ActionPlan, given: Consent) -> None:
+    """Raise NotConfirmedError unless the names of suspects that get a right were typed."""
+    if outer.inner.suspects and given.origin is not Origin.TYPED:
+        raise NotConfirmedError(
+            f"A suspect would get access: type {outer.confirmation} to confirm.",
+            remedy="keydeck incident next takes it with --confirm; --yes is not enough.",
+        )
 
 
 def _consent_to(plan: ChangePlan, given: Consent, number: str) -> Consent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crypto_core.errors import KeyNotFoundError
+from crypto_core.incidents.key_users import responder_of
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.locked_policy import USES
 from crypto_core.incidents.keys.subject import (
@@ -16,7 +17,6 @@ from crypto_core.incidents.keys.subject import (
     old_key,
     unasked,
 )
-from crypto_core.incidents.keys.workers import responder_of
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.key_names import account_of, same_key

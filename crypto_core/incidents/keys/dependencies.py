@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.database.tokens.store import TokenStore
+    from crypto_core.incidents.suspects import SuspectSearch
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.policy.reading import KeyPolicies
@@ -36,12 +37,12 @@ Raises JobError, ReadOnlyError.
 class KeyDependencies:
     """What everything here is made from.
 
-    `identity` is the ARN of who works with Keydeck (raises KmsError), `backups` how many replaced envelopes
-    are kept under a key (raises DatabaseError), `at_work` whether processes of this console are at a job,
-    even if none has entered itself yet. `evidence` gives the contents of an incident's evidence of one kind,
-    the oldest first (raises EvidenceError where one is not what was captured). Two censuses that prove a key
-    empty lie `settle_seconds` apart. `trust` has this process trust a key that its operator made or chose,
-    and returns the settings line that has others do so.
+    `suspects` finds whom an incident is about, `identity` is the ARN of who works with Keydeck (raises
+    KmsError), `backups` how many replaced envelopes are kept under a key (raises DatabaseError), `at_work`
+    whether processes of this console are at a job, even if none has entered itself yet. `evidence` gives the
+    contents of an incident's evidence of one kind, the oldest first (raises EvidenceError where one is not
+    what was captured). Two censuses that prove a key empty lie `settle_seconds` apart. `trust` has this
+    process trust a key that its operator made or chose, and returns the settings line that has others do so.
     """
 
     keys: KeyInventory
@@ -56,6 +57,7 @@ class KeyDependencies:
     events: EventStore
     posture: PostureService
     trail_rules: TrailRules
+    suspects: SuspectSearch
     identity: Callable[[], str]
     backups: Callable[[str], int]
     work_on: WorkOn

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from crypto_core.errors import DatabaseError, KmsError, RefusedError
-from crypto_core.incidents.event_fetching import begin_of
-from crypto_core.incidents.keys.bundle import KeyAction, bundled
+from crypto_core.incidents.key_users import responder_of
+from crypto_core.incidents.keys.bundle import KeyAction, bundled, suspects_among
 from crypto_core.incidents.keys.locked_policy import USES, locked_policy
 from crypto_core.incidents.keys.subject import (
     LEFT_OUT,
@@ -26,7 +26,7 @@ from crypto_core.incidents.keys.subject import (
     remembered,
     unasked,
 )
-from crypto_core.incidents.keys.workers import responder_of, workers_of
+from crypto_core.incidents.keys.workers import Workers, workers_of
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField, Situation
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan
@@ -50,6 +50,7 @@ class _Sight:
     readers: tuple[str, ...]
     """Who makes and opens data keys under it, as far as that is known."""
     gaps: tuple[str, ...]
+    workers: Workers
 
     def grants(self) -> Iterator[tuple[KeyState, Grant]]:
         """The grants that allow opening or sealing, with their keys."""
@@ -84,9 +85,12 @@ class LockingKey(KeyAction):
             ),
             InputField(
                 READERS,
-                "The platform's readers, as ARNs; leave out suspects",
+                "The platform's readers until then",
                 ", ".join(sight.readers),
+                sight.workers.choices(sight.responder, sight.readers),
                 required=False,
+                several=True,
+                suspects=sight.workers.suspects.arns,
             ),
             *(grants if number else ()),
         )
@@ -101,9 +105,19 @@ class LockingKey(KeyAction):
         revokes = (entered(situation, GRANTS) or REVOKE) != KEEP
         plans: list[ChangePlan] = []
         warnings: list[str] = [*sight.gaps]
+        suspects = suspects_among(sight.workers.suspects, (responder, *readers))
         if keeps != NO and not readers:
-            warnings.append("No platform reader is named: the platform can't open the tokens under the key.")
-        warnings += [f"{arn} keeps Decrypt. Is it beyond suspicion?" for arn in readers]
+            if self._default(situation) != NO:
+                raise RefusedError(
+                    "No reader of the platform is named: it could not open the tokens under the key.",
+                    remedy=f"{sight.workers.way_out()} Or decide that nobody but the responder reads.",
+                )
+            warnings.append("No platform reader is named: the platform can't open anything under the key.")
+        warnings += [
+            f"{arn} keeps Decrypt. Is it beyond suspicion?"
+            for arn in readers
+            if sight.workers.suspects.named(arn) is None
+        ]
         for state in sight.states:
             policy = self._policy(sight, state, responder, readers, warnings)
             put = KeyChange(ChangeKind.PUT_POLICY, key=state.key_arn, policy=policy)
@@ -134,6 +148,7 @@ class LockingKey(KeyAction):
             warnings=warnings,
             values=((RESPONDER, responder), (READERS, remembered(readers))),
             told=() if len(plans) == 1 else (responder, *readers),
+            suspects=suspects,
         )
 
     @staticmethod
@@ -164,14 +179,14 @@ class LockingKey(KeyAction):
             policy = policies[state.key_arn] = self._services.policies.of(state)
             gaps += [f"{part.capitalize()} of {state.key_arn}: {why}" for part, why in policy.missing.items()]
         accesses = policies[states[0].key_arn].accesses
-        since = begin_of(situation.incident)
-        workers = workers_of(self._services, states[0], accesses, since, situation.cancelled)
+        workers = workers_of(self._services, states[0], accesses, situation.incident, situation.cancelled)
         responder = ""
         try:
             responder = responder_of(self._services.identity(), workers.known)
         except KmsError as error:
             gaps.append(f"Who you are is not known: {clean(error, 300)}")
-        # Who was left out of the new key is suspected, or not of the platform.
+        # Who was left out of the new key is suspected, or not of the platform. What was chosen then is kept:
+        # a suspect among those was typed, and is typed again.
         values = situation.incident.values
         but = {responder, *listed(values.get(LEFT_OUT, ""))}
         told = [arn for name in (READERS, PLATFORM_PRINCIPALS) for arn in listed(values.get(name, ""))]
@@ -183,6 +198,7 @@ class LockingKey(KeyAction):
             responder,
             tuple(arn for arn in readers if arn != responder),
             (*gaps, *workers.gaps),
+            workers,
         )
 
 

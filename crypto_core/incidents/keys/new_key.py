@@ -13,8 +13,8 @@ from typing import Any
 
 from crypto_core.errors import KmsError, RefusedError
 from crypto_core.guard.consent import Danger, require
-from crypto_core.incidents.event_fetching import begin_of
-from crypto_core.incidents.keys.bundle import Bundle, KeyAction, bundled
+from crypto_core.incidents.key_users import responder_of
+from crypto_core.incidents.keys.bundle import Bundle, KeyAction, bundled, given_to, suspects_among
 from crypto_core.incidents.keys.subject import (
     LEFT_OUT,
     NEW_KEY,
@@ -26,7 +26,7 @@ from crypto_core.incidents.keys.subject import (
     remembered,
     said,
 )
-from crypto_core.incidents.keys.workers import Workers, responder_of, workers_of
+from crypto_core.incidents.keys.workers import Workers, workers_of
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
@@ -36,9 +36,11 @@ from crypto_core.incidents.steps.step_contracts import (
     Situation,
     plan_digest,
 )
+from crypto_core.incidents.suspects import Suspect
 from crypto_core.key_names import same_key, short_key
 from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.policy.least_privilege import Role, is_principal
+from crypto_core.keys.replacement.access import USES
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
 
@@ -66,6 +68,10 @@ class _Sight:
     targets: tuple[KeyState, ...] = ()
     """The keys that could take its place."""
 
+    def given_suspects(self, given: Mapping[Role, Sequence[str]]) -> tuple[Suspect, ...]:
+        """Who of the suspects would get the new key."""
+        return suspects_among(self.workers.suspects, (arn for arns in given.values() for arn in arns))
+
 
 class MakingKey(KeyAction):
     """Makes or chooses the new key; becomes value `new_key`."""
@@ -85,9 +91,12 @@ class MakingKey(KeyAction):
             InputField(ALIAS, "Alias of a new key", self._alias(situation, sight.old), required=False),
             InputField(
                 PLATFORM,
-                "Principals that seal and open tokens under a new key, as ARNs; leave out suspects",
+                "Principals that seal and open tokens under a new key",
                 ", ".join(sight.workers.platform(sight.responder)),
+                sight.workers.choices(sight.responder),
                 required=False,
+                several=True,
+                suspects=sight.workers.suspects.arns,
             ),
         )
 
@@ -154,6 +163,7 @@ class MakingKey(KeyAction):
             warnings=warnings,
             values=_named(given, left_out),
             told=(LEFT_OUT, *left_out),
+            suspects=sight.given_suspects(given),
         )
 
     def _going_on(self, situation: Situation, sight: _Sight, made: KeyState) -> ActionPlan:
@@ -172,6 +182,7 @@ class MakingKey(KeyAction):
             warnings=_warnings(sight, left_out),
             values=((NEW_KEY, made.key_arn), *_named(given, left_out)),
             told=(made.key_arn, *given[Role.PLATFORM], LEFT_OUT, *left_out),
+            suspects=sight.given_suspects(given),
         )
 
     def _choosing(self, situation: Situation, sight: _Sight, name: str) -> ActionPlan:
@@ -187,19 +198,51 @@ class MakingKey(KeyAction):
                 f"{key.name} is {key.state}, {key.spec}: tokens need an enabled symmetric customer key.",
                 remedy="Choose another one, or make a new one.",
             )
+        suspects = self._let_in(sight, key)
+        names = " ".join(suspect.name for suspect in suspects)
         compared = self._services.access_comparison().compare_access(old.key_arn, key.key_arn)
         values = ((NEW_KEY, key.key_arn), (LEFT_OUT, ""))
         return ActionPlan(
             title=f"Take {key.name} in place of {old.name}",
-            digest=plan_digest("choose", situation.incident.id, old.key_arn, key.key_arn, *compared.losses),
-            danger=Danger.CONFIRM,
+            digest=plan_digest(
+                "choose", situation.incident.id, old.key_arn, key.key_arn, *compared.losses, names
+            ),
+            danger=Danger.TYPED if suspects else Danger.CONFIRM,
+            confirmation=names,
             does=(f"{key.key_arn} is remembered as the new key.",),
             does_not=("Changes nothing in AWS, and moves no token.",),
             warnings=said(
-                [*(f"Before the first token moves: {x}" for x in compared.losses), *compared.notes]
+                [
+                    *map(given_to, suspects),
+                    *(f"Before the first token moves: {x}" for x in compared.losses),
+                    *compared.notes,
+                ]
             ),
-            inner=Bundle((), values),
+            inner=Bundle((), values, suspects=names),
         )
+
+    def _let_in(self, sight: _Sight, key: KeyState) -> tuple[Suspect, ...]:
+        """Return the suspects that a key's policy and grants name as users.
+
+        Raises RefusedError where nobody but them and who works with Keydeck may open, or seal, under it.
+        """
+        try:
+            found = [a for a in self._services.policies.of(key).accesses if not a.principal.is_gone]
+        except KmsError:
+            return ()  # who may use it is not known, which the comparison of both keys says
+        workers = sight.workers
+        plain = {a.principal.value for a in found if any(u in a.actions for u in USES) and not a.all_but}
+        suspects = suspects_among(workers.suspects, (who for who in plain if not who.endswith(":root")))
+        working = {sight.responder, *(one.arn for one in suspects)}
+        working |= {arn for role in (Role.OPERATOR, Role.RESPONDER) for arn in workers.by_role.get(role, ())}
+        for use, what in zip(USES, ("reader", "writer"), strict=True):
+            if not any(use in a.actions and (a.all_but or a.principal.value not in working) for a in found):
+                raise RefusedError(
+                    f"Under {key.name} the platform would have no {what}: nobody else may {use}.",
+                    remedy="Make a new key, or let the platform in first: keydeck keys put-policy "
+                    f"{key.key_arn} FILE.",
+                )
+        return suspects
 
     def _principals(self, situation: Situation, sight: _Sight) -> Mapping[Role, tuple[str, ...]]:
         platform = listed(entered(situation, PLATFORM, ", ".join(sight.workers.platform(sight.responder))))
@@ -212,9 +255,9 @@ class MakingKey(KeyAction):
         if not platform:
             raise RefusedError(
                 "No principal would seal and open tokens under the new key: the platform would go dark.",
-                remedy="Name the platform's role as arn:aws:iam::123456789012:role/name.",
+                remedy=sight.workers.way_out(),
             )
-        given: dict[Role, tuple[str, ...]] = {**sight.workers.by_role, Role.PLATFORM: platform}
+        given = {**sight.workers.roles_of_others(sight.responder), Role.PLATFORM: platform}
         if sight.responder and sight.responder not in given.get(Role.RESPONDER, ()):
             given[Role.RESPONDER] = (*given.get(Role.RESPONDER, ()), sight.responder)
         return given
@@ -226,7 +269,7 @@ class MakingKey(KeyAction):
             found = self._services.policies.of(old).accesses
         except KmsError as error:
             found, why = (), clean(error, 600)
-        workers = workers_of(self._services, old, found, begin_of(situation.incident), situation.cancelled)
+        workers = workers_of(self._services, old, found, situation.incident, situation.cancelled)
         states = self._services.keys.list()
         return _Sight(
             old,
@@ -278,17 +321,12 @@ def _warnings(sight: _Sight, left_out: Sequence[str]) -> list[str]:
     told = [f"Who may use the old key is not known: {sight.unknown}"] if sight.unknown else []
     told += workers.gaps
     told += [
-        f"Not proposed, for a finding: {arn}. {title}."
-        for arn, title in workers.suspected.items()
-        if arn in left_out and arn in workers.strangers
-    ]
-    told += [
-        f"It would get the new key, and has a finding: {arn}. {title}."
-        for arn, title in workers.suspected.items()
-        if arn not in left_out
+        f"Gets nothing, a suspect: {suspect.arn}. {'; '.join(suspect.why)}."
+        for suspect in workers.suspects.found
+        if suspect.arn in left_out
     ]
     for arn in left_out:
-        if arn in workers.opening or arn in workers.sealing:
+        if arn in workers.users:
             told.append(f"Loses access: {arn}, which used the old key in the last 90 days.")
         elif not any(arn == who for who, _ in workers.others):
             told.append(f"Loses access: {arn}, which may use the old key.")

@@ -6,82 +6,143 @@ tells who does.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from enum import StrEnum
 from threading import Event
 
 from crypto_core.errors import TrailError
-from crypto_core.findings.severity import Severity
+from crypto_core.incidents.key_users import KeyUser, key_users
 from crypto_core.incidents.keys.dependencies import KeyDependencies
-from crypto_core.key_names import is_multi_region
+from crypto_core.incidents.model import Incident
+from crypto_core.incidents.suspects import Suspects
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.least_privilege import Role, is_principal
 from crypto_core.keys.replacement.access import USES
 from crypto_core.keys.replacement.making import roles
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.rules.novelty import new_principal
-from crypto_core.trail.use.asking import term
+from crypto_core.text.counting import counted, listed
+from crypto_core.trail.rules.rule_context import name_of
 
-SEEN_FOR = timedelta(days=90)
-"""How far back events are looked at: as far as LookupEvents reaches."""
-_SEALING = ("Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext")
-_OPENING = ("Decrypt", "ReEncrypt")
-_SESSION = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([^/]+)/.+")
+
+class RoleGuess(StrEnum):
+    """What a principal seems to be to a key. Suspects stand first, then who is proposed for what."""
+
+    SUSPECT = "suspect"
+    WRITER = "platform writer"
+    READER = "platform reader"
+    RESPONDER = "responder"
+    UNKNOWN = "unknown"
+
+
+_GUESSES = tuple(RoleGuess)
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
     """Who works with a key, as ARNs in an order that does not change with every call.
 
-    `by_role` are those that its policy or a grant names plainly. `sealing` were seen to make data keys under
-    it, `opening` only to open some. `others` may use it in another way, each in words and as a principal.
+    `by_role` are those that its policy or a grant names plainly, `users` those that were seen to use it, by
+    ARN. `others` may use it in another way, each in words and as a principal.
     """
 
     by_role: dict[Role, tuple[str, ...]] = field(default_factory=dict)
-    sealing: tuple[str, ...] = ()
-    opening: tuple[str, ...] = ()
+    users: Mapping[str, KeyUser] = field(default_factory=dict)
     others: tuple[tuple[str, str], ...] = ()
     named: tuple[str, ...] = ()
     """All principals that its policy or a grant lets use it."""
+    may_seal: frozenset[str] = frozenset()
+    """Who of those that its policy names plainly may make data keys."""
     gaps: tuple[str, ...] = ()
-    suspected: Mapping[str, str] = field(default_factory=dict)
-    """Users of the key with a serious finding: its title by the principal's ARN."""
-    strangers: frozenset[str] = frozenset()
-    """Who of them never opened anything before."""
+    suspects: Suspects = field(default_factory=Suspects)
 
     @property
     def known(self) -> tuple[str, ...]:
         """All principals that may use it by name or did; some appear more than once."""
-        return (*self.named, *self.sealing, *self.opening)
+        return (*self.named, *self.users)
 
     def platform(self, responder: str) -> tuple[str, ...]:
-        """Return who makes and opens data keys under it, but for operators and the responder.
+        """Return who makes and opens data keys under it, but for operators, the responder and suspects.
 
-        A stranger is not among them, unless the key's policy itself names it as the platform. Others who are
-        suspected are: without its own principal the platform would go dark, which the operator decides.
+        The platform's own principal may be a suspect: what would leave the platform without one is refused
+        until the operator names it.
         """
-        working = dict.fromkeys(
-            arn for role in (Role.OPERATOR, Role.RESPONDER) for arn in self.by_role.get(role, ())
-        )
-        sealing = (arn for arn in self.sealing if arn not in self.strangers)
+        working = {
+            responder,
+            *(arn for role in (Role.OPERATOR, Role.RESPONDER) for arn in self.by_role.get(role, ())),
+        }
+        sealing = (arn for arn, user in self.users.items() if user.sealed)
         found = dict.fromkeys((*self.by_role.get(Role.PLATFORM, ()), *sealing))
-        return tuple(arn for arn in found if arn not in working and arn != responder)
+        return self.suspects.without(arn for arn in found if arn not in working)
+
+    def way_out(self) -> str:
+        """Return what to do where nobody is proposed as the platform."""
+        writers = [one.name for one in self.suspects.found if (u := self.users.get(one.arn)) and u.sealed]
+        if writers:
+            return (
+                f"Suspects are not proposed: {listed(writers, 5)} made data keys under the key. Choose the "
+                "platform's own principal all the same: its name is then typed."
+            )
+        return "Name the platform's role as arn:aws:iam::123456789012:role/name."
+
+    def roles_of_others(self, responder: str) -> dict[Role, tuple[str, ...]]:
+        """Return whom its policy names plainly, by role, without suspects but for the responder."""
+        return {
+            role: tuple(arn for arn in arns if arn == responder or self.suspects.without((arn,)))
+            for role, arns in self.by_role.items()
+        }
+
+    def guess(self, arn: str, responder: str) -> RoleGuess:
+        """Return what a principal seems to be."""
+        if self.suspects.named(arn) is not None:
+            return RoleGuess.SUSPECT
+        working = (*self.by_role.get(Role.OPERATOR, ()), *self.by_role.get(Role.RESPONDER, ()))
+        if arn == responder or arn in working:
+            return RoleGuess.RESPONDER
+        user = self.users.get(arn)
+        if user is not None and user.sealed:
+            return RoleGuess.WRITER
+        if arn in self.by_role.get(Role.PLATFORM, ()):
+            seals = user is None and arn in self.may_seal
+            return RoleGuess.WRITER if seals else RoleGuess.READER
+        return RoleGuess.READER if user is not None else RoleGuess.UNKNOWN
+
+    def choices(self, responder: str, also: Iterable[str] = ()) -> tuple[tuple[str, str], ...]:
+        """Return the principals to choose from, suspects first, each with what is known of it in words.
+
+        `also` are further ones, such as were chosen before. Accounts are not among them: an account lets all
+        of its principals in.
+        """
+        suspects = (suspect.arn for suspect in self.suspects.found)
+        found = dict.fromkeys((*suspects, *self.users, *self.named, *also))
+        rows = [
+            (arn, self.guess(arn, responder))
+            for arn in found
+            if is_principal(arn) and not arn.endswith(":root")
+        ]
+        rows.sort(key=lambda row: _GUESSES.index(row[1]))
+        return tuple((arn, self._in_words(arn, guess)) for arn, guess in rows)
+
+    def _in_words(self, arn: str, guess: RoleGuess) -> str:
+        suspect, user = self.suspects.named(arn), self.users.get(arn)
+        use = "not seen"
+        if user is not None:
+            use = f"{counted(user.calls, 'call')}, last {user.last:%Y-%m-%d %H:%M} UTC"
+        elif suspect is not None and suspect.last is not None:
+            use = f"{counted(suspect.calls, 'call')}, last {suspect.last:%Y-%m-%d %H:%M} UTC"
+        why = f"  {suspect.why[0]}" if suspect is not None else ""
+        return clean(f"{name_of(arn)}  {guess.value}  {use}{why}", 300)
 
 
 def workers_of(
     services: KeyDependencies,
     key: KeyState,
     accesses: Sequence[Access],
-    since: datetime,
+    incident: Incident,
     cancelled: Event | None = None,
 ) -> Workers:
-    """Return who works with a key. Blocks on the events' store; what that can't tell is a gap.
-
-    Findings from `since` on tell who is suspected.
-    """
+    """Return who works with an incident's key. Blocks on the events' store; what that can't tell is a gap."""
     actions: dict[str, frozenset[str]] = {}
     others: dict[tuple[str, str], None] = {}
     named: dict[str, None] = {}
@@ -99,48 +160,17 @@ def workers_of(
     for who, may in actions.items():
         for role in roles(may):
             by_role.setdefault(role, {})[who] = None
-    sealing, opening, gaps = _seen(services, key, cancelled)
-    suspected, strangers, unexamined = _suspected(services, since, cancelled)
+    users, gaps = _seen(services, key, cancelled)
+    suspects = services.suspects.suspects_of(incident, cancelled)
     return Workers(
         {role: tuple(arns) for role, arns in by_role.items()},
-        sealing,
-        opening,
+        users,
         tuple(others),
         tuple(named),
-        (*gaps, *unexamined),
-        {arn: title for arn, title in suspected.items() if arn in (*sealing, *opening)},
-        strangers,
+        frozenset(arn for arn, may in actions.items() if "GenerateDataKey" in may),
+        (*gaps, *suspects.gaps),
+        suspects,
     )
-
-
-def responder_of(identity: str, known: Iterable[str] = ()) -> str:
-    """Return the ARN by which a policy names who works with Keydeck, "" where it can name nobody.
-
-    STS leaves out the path that IAM has in a role's ARN: `known` are ARNs among which the whole one may be.
-    """
-    session = _SESSION.fullmatch(identity)
-    if session is None:
-        return identity if is_principal(identity) else ""
-    partition, account, role = session.groups()
-    prefix = f"arn:{partition}:iam::{account}:role/"
-    for arn in known:
-        if arn.startswith(prefix) and arn.rsplit("/", 1)[-1] == role:
-            return arn
-    return f"{prefix}{role}"
-
-
-def _suspected(
-    services: KeyDependencies, since: datetime, cancelled: Event | None
-) -> tuple[dict[str, str], frozenset[str], tuple[str, ...]]:
-    """Who has a grave finding since then, with its title; who is a stranger; and why that may not be all."""
-    try:
-        found = services.trail_rules.examine_events(since, None, cancelled).findings
-    except TrailError as error:
-        return {}, frozenset(), (clean(f"Whether one of them is suspected is not known: {error}", 600),)
-    grave = (Severity.HIGH, Severity.CRITICAL)
-    of_principals = [f for f in found if f.severity in grave and is_principal(f.subject)]
-    strangers = frozenset(f.subject for f in of_principals if f.rule == new_principal.id)
-    return {f.subject: f.title for f in of_principals}, strangers, ()
 
 
 def _in_words(access: Access) -> str:
@@ -153,21 +183,15 @@ def _in_words(access: Access) -> str:
 
 def _seen(
     services: KeyDependencies, key: KeyState, cancelled: Event | None
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Who made data keys, who only opened some, and why that may not be all."""
+) -> tuple[Mapping[str, KeyUser], tuple[str, ...]]:
+    """Who used the key lately, and why that may not be all."""
     arns = dict.fromkeys((key.key_arn, key.primary_arn or key.key_arn, *key.replica_arns))
-    ids = dict.fromkeys(arn.rsplit("/", 1)[-1] if is_multi_region(arn) else arn for arn in arns)
-    since = (services.clock() - SEEN_FOR).replace(microsecond=0)
-    asked = f"{term('key', *ids)} {term('name', *_SEALING, *_OPENING)} -failed since:{since.isoformat()}"
     try:
-        found = services.events.tally(("principal", "name"), asked, limit=1_000, cancelled=cancelled)
+        found = key_users(services.events, tuple(arns), services.clock(), cancelled)
     except TrailError as error:
-        return (), (), (clean(f"Who used the key lately is not known: {error}", 600),)
-    plain = [row.texts for row in found.rows if is_principal(row.texts[0])]
-    sealing = {who for who, name in plain if name in _SEALING}
-    opening = {who for who, _ in plain} - sealing
+        return {}, (clean(f"Who used the key lately is not known: {error}", 600),)
     gaps: tuple[str, ...] = ()
-    if not found.rows:
+    if not found.events:
         gaps = (
             (
                 "No event about the key is kept: who uses it by IAM policies is not known. "
@@ -176,4 +200,4 @@ def _seen(
         )
     elif found.others:
         gaps = (f"{found.others:,} more principals used it than were looked at.",)
-    return tuple(sorted(sealing)), tuple(sorted(opening)), gaps
+    return found.by_arn, gaps

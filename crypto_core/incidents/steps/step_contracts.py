@@ -58,7 +58,11 @@ class Situation:
 @dataclass(frozen=True, slots=True)
 @cleans(label=300)
 class InputField:
-    """An input of an action. `choices` are offered, each with a label. A secret is masked."""
+    """An input of an action. `choices` are offered, each with a label. A secret is masked.
+
+    `several` choices may be made at once, and others be entered beside them: the input is a list with commas.
+    `suspects` are the choices that are marked as such.
+    """
 
     name: str
     label: str
@@ -66,6 +70,8 @@ class InputField:
     choices: tuple[tuple[str, str], ...] = ()
     secret: bool = False
     required: bool = True
+    several: bool = False
+    suspects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

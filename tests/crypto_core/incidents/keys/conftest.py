@@ -90,6 +90,7 @@ class Scene:
             events=container.events,
             posture=services.posture,
             trail_rules=services.trail_rules,
+            suspects=container.suspects,
             identity=lambda: container.kms.identity().arn,
             backups=lambda arn: backups_under(container.engine, arn),
             work_on=self._work_on,

@@ -1,0 +1,270 @@
+"""Whom an incident is about: its suspects, by what findings and events say since it may have begun.
+
+A suspect is
+
+- who is named by the event or finding that the incident was declared from, or did what that finding is about;
+- who any finding names, of whatever severity, or did what a finding of high severity or worse is about;
+- who got access to the key since then: by a grant, by its policy, or as a role that a suspect assumed;
+- who shares an address, an access key or a session's name with one of these (see `accomplices`).
+
+Findings that a deployment explains name the platform in every other incident. So of a principal that has used
+the key for days before the incident, those about its habits (HABITS) are no suspicion by themselves: only
+both another network, outside one's own, and other software are. Of who makes data keys under the key as a
+matter of course, the platform, only findings of high severity or worse are; and that it opens much, only
+where it is known what was usual. New access says nothing of who has had it for days. Whoever works with
+Keydeck here is a suspect only where the incident was declared from it: its own work makes findings.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any
+
+from crypto_core.errors import KmsError, RefusedError, TrailError
+from crypto_core.findings.finding import Finding
+from crypto_core.incidents.access_gained import access_gained, roles_assumed
+from crypto_core.incidents.accomplices import accomplices, is_outside
+from crypto_core.incidents.event_fetching import begin_of
+from crypto_core.incidents.key_users import KeyUsers, key_users, responder_of
+from crypto_core.incidents.model import Incident, finding_origin
+from crypto_core.incidents.scope_check import ORIGIN_LIMIT
+from crypto_core.incidents.steps.evidence_sanitising import kept_text
+from crypto_core.keys.policy.least_privilege import is_principal
+from crypto_core.text.cleaning import clean, cleans
+from crypto_core.trail.rules.bulk import bulk_decrypt, bulk_tokens, failed_burst
+from crypto_core.trail.rules.contexts import context_missing, context_wrong
+from crypto_core.trail.rules.foreign_data_keys import wrong_write_key
+from crypto_core.trail.rules.novelty import new_agent, new_network
+from crypto_core.trail.rules.rule_context import BASELINE_DAYS, name_of
+from crypto_core.trail.rules.service import TrailRules
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.tallies import moment_json
+from crypto_core.trail.use.asking import term
+
+HABITS = frozenset(
+    rule.id
+    for rule in (new_network, new_agent, context_missing, context_wrong, wrong_write_key, failed_burst)
+)
+"""Rules about what a deployment, a new subnet, a damaged row or a missing right changes as well."""
+_VOLUME = frozenset({bulk_decrypt.id, bulk_tokens.id})
+MOST = 300
+"""So many suspects are listed."""
+_KEPT = 16
+"""Of so many incidents the last answer is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(arn=700, why=400, findings=300)
+class Suspect:
+    """A principal, by its ARN, that an incident is about, and why. Cleaned text.
+
+    `findings` are the titles of those that name it. `calls` are its events since the incident may have begun,
+    with the times of the `first` and the `last`: None where the store has none.
+    """
+
+    arn: str
+    why: tuple[str, ...]
+    findings: tuple[str, ...] = ()
+    calls: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """The principal as a row has room for it, such as user/build-bot."""
+        return name_of(self.arn)
+
+    def as_json(self) -> dict[str, Any]:
+        """The suspect as a JSON document's part."""
+        return {
+            "principal": self.arn,
+            "why": list(self.why),
+            "calls": self.calls,
+            "first": moment_json(self.first),
+            "last": moment_json(self.last),
+            "findings": list(self.findings),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(gaps=600)
+class Suspects:
+    """The suspects of an incident, those with most reasons first. `more` are not listed.
+
+    `gaps` say why these may not be all.
+    """
+
+    found: tuple[Suspect, ...] = ()
+    gaps: tuple[str, ...] = ()
+    more: int = 0
+
+    @property
+    def arns(self) -> tuple[str, ...]:
+        """The ARNs of all that are listed."""
+        return tuple(one.arn for one in self.found)
+
+    def named(self, arn: str) -> Suspect | None:
+        """Return the suspect that an ARN gives access to: itself, or one of a whole account."""
+        for suspect in self.found:
+            if suspect.arn == arn:
+                return suspect
+        if not arn.endswith(":root"):
+            return None
+        account = arn.removesuffix("root")
+        return next((one for one in self.found if one.arn.startswith(account)), None)
+
+    def without(self, arns: Iterable[str]) -> tuple[str, ...]:
+        """Return the ARNs that are no suspect's: nobody where not all suspects are listed."""
+        return () if self.more else tuple(arn for arn in arns if self.named(arn) is None)
+
+    def as_json(self) -> dict[str, Any]:
+        """The suspects as a JSON document's part."""
+        gaps = [*self.gaps, *([f"{self.more:,} more suspects are not listed"] if self.more else [])]
+        return {
+            "suspects": [one.as_json() for one in self.found],
+            "suspects_coverage": {"complete": not gaps, "reasons": gaps},
+        }
+
+
+@dataclass(eq=False)
+class SuspectSearch:
+    """Finds the suspects of incidents. Blocks on the events' store: call it from a worker. Thread-safe.
+
+    `identity` is the ARN of who works with Keydeck (raises KmsError). While the store stays as it is, so does
+    the answer.
+    """
+
+    events: EventStore
+    rules: TrailRules
+    identity: Callable[[], str]
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _known: dict[object, Suspects] = field(default_factory=dict, repr=False)
+
+    def suspects_of(self, incident: Incident, cancelled: Event | None = None) -> Suspects:
+        """Return an incident's suspects; what can't be read is a gap. Raises InterruptedRunError."""
+        try:
+            asked = (incident.scope, begin_of(incident), self.events.state(), self.rules.suppressions())
+            known = self._known.get(asked)
+            if known is None:
+                known = _Inquiry(self, incident, cancelled).suspects()
+                for old in list(self._known)[: max(len(self._known) - _KEPT, 0)]:
+                    self._known.pop(old, None)
+                self._known[asked] = known
+        except (TrailError, RefusedError) as error:
+            return Suspects(gaps=(f"Who is suspected is not known: {error}",))
+        return known
+
+
+class _Inquiry:
+    """One examination, and what it has against whom."""
+
+    def __init__(self, search: SuspectSearch, incident: Incident, cancelled: Event | None) -> None:
+        self._events, self._rules = search.events, search.rules
+        self._scope, self._begin = incident.scope, begin_of(incident).replace(microsecond=0)
+        self._cancelled = cancelled
+        self._why: dict[str, dict[str, None]] = defaultdict(dict)
+        self._findings: dict[str, dict[str, None]] = defaultdict(dict)
+        keys = (incident.scope.key,) if incident.scope.key else ()
+        self._users: KeyUsers = key_users(self._events, keys, search.clock(), cancelled)
+        try:
+            self._own = responder_of(search.identity(), self._users.by_arn)
+        except KmsError:
+            self._own = ""
+
+    def suspects(self) -> Suspects:
+        """Return whom it is about. Raises TrailError, RefusedError, InterruptedRunError."""
+        examined = self._rules.examine_events(self._begin, None, self._cancelled)
+        if self._scope.principal:
+            self._say(self._scope.principal, "the incident was declared from what it did")
+        self._examine(examined.findings)
+        if self._scope.key:
+            for arn, how in access_gained(
+                self._events, self._scope.key, self._begin, self._own, self._cancelled
+            ):
+                if arn != self._own and not self._settled(arn):
+                    self._say(arn, how)
+        for look in (roles_assumed, accomplices):
+            of = sorted(self._why)
+            for arn, how in look(self._events, of, self._begin, self._cancelled) if of else ():
+                if arn != self._own:
+                    self._say(arn, how)
+        return self._with_use(examined.coverage.reasons)
+
+    def _say(self, arn: str, why: str, finding: str = "") -> None:
+        self._why[arn][why] = None
+        if finding:
+            self._findings[arn][finding] = None
+
+    def _examine(self, findings: Iterable[Finding]) -> None:
+        habits: dict[str, dict[str, Finding]] = defaultdict(dict)
+        for finding in findings:
+            origin = bool(self._scope.origin) and self._scope.origin == kept_text(
+                finding_origin(finding), ORIGIN_LIMIT
+            )
+            named = is_principal(finding.subject)
+            for arn in (finding.subject,) if named else self._actors(finding, origin=origin):
+                if origin:
+                    self._say(arn, f"the incident was declared from: {finding.title}", finding.title)
+                elif arn != self._own and self._is_misuse(finding, arn):
+                    self._say(arn, finding.title, finding.title)
+                elif named and arn != self._own:
+                    habits[arn][finding.rule] = finding
+        for arn, known in habits.items():
+            moved, software = known.get(new_network.id), known.get(new_agent.id)
+            if moved and software and self._from_outside(moved):
+                for finding in (moved, software):
+                    self._say(arn, finding.title, finding.title)
+
+    def _actors(self, finding: Finding, *, origin: bool) -> tuple[str, ...]:
+        """Who did what a finding about a key is about, where that is grave."""
+        if not finding.events or not (origin or finding.severity.grave):
+            return ()
+        found = self._events.tally(("principal",), term("id", *finding.events), cancelled=self._cancelled)
+        return tuple(row.texts[0] for row in found.rows if is_principal(row.texts[0]))
+
+    def _from_outside(self, finding: Finding) -> bool:
+        found = self._events.tally(("ip",), term("id", *finding.events), cancelled=self._cancelled)
+        return any(is_outside(row.texts[0]) for row in found.rows)
+
+    def _is_misuse(self, finding: Finding, arn: str) -> bool:
+        """True if a finding speaks of misuse by this principal; see the module."""
+        settled, writes = self._settled(arn), self._writes(arn)
+        if settled and finding.rule in HABITS:
+            return False
+        if not writes:
+            return True
+        return finding.severity.grave and (settled or finding.rule not in HABITS | _VOLUME)
+
+    def _settled(self, arn: str) -> bool:
+        """True for who used the key for days before the incident may have begun."""
+        user = self._users.by_arn.get(arn)
+        return user is not None and user.first <= self._begin - timedelta(days=BASELINE_DAYS)
+
+    def _writes(self, arn: str) -> bool:
+        """True for who makes data keys as a matter of course: before the incident, or most of all."""
+        user = self._users.by_arn.get(arn)
+        if user is None or user.first_sealed is None:
+            return False
+        if self._settled(arn) and user.first_sealed < self._begin:
+            return True
+        return user.sealed * 2 > sum(one.sealed for one in self._users.by_arn.values())
+
+    def _with_use(self, reasons: Iterable[str]) -> Suspects:
+        arns = sorted(self._why)
+        use: Mapping[str, Any] = {}
+        if arns:
+            asked = f"{term('principal', *arns)} since:{self._begin.isoformat()}"
+            found = self._events.tally(("principal",), asked, limit=len(arns), cancelled=self._cancelled)
+            use = {row.texts[0]: row for row in found.rows}
+        suspects = []
+        for arn in arns:
+            row = use.get(arn)
+            times = {"calls": row.events, "first": row.first, "last": row.last} if row is not None else {}
+            suspects.append(Suspect(arn, tuple(self._why[arn]), tuple(self._findings[arn]), **times))
+        suspects.sort(key=lambda one: (-len(one.findings), -one.calls, one.arn))
+        gaps = tuple(clean(f"Suspects may be missing: {reason}", 600) for reason in reasons)
+        return Suspects(tuple(suspects[:MOST]), gaps, max(len(suspects) - MOST, 0))
