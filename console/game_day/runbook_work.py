@@ -175,7 +175,7 @@ class RunbookWork:
     def _filled(self, field: InputField, inputs: Mapping[str, str | Secret]) -> str | Secret:
         if field.secret:
             return self._platform.new_token(_reference_in(inputs))
-        filled = field.default or (field.choices[0][0] if field.choices else "")
+        filled = field.default or (field.choices[0][0] if field.choices and not field.several else "")
         if "arn:" not in filled:
             return filled
         # Whoever was seen to work with the key is offered, and the intruder was seen: it is left out.

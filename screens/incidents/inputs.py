@@ -1,4 +1,4 @@
-"""An action's inputs, a field each: a line, a choice, or a secret."""
+"""An action's inputs, a field each: a line, a choice, several choices, or a secret."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 
 from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.secret import Secret
+from screens.incidents.checklist import Checklist, listed
 from screens.routes import Followed
 from screens.widgets.cells import fit
 from screens.widgets.line_input import LineInput
@@ -34,13 +35,15 @@ class FieldChoice:
 
 def needs_input(field: InputField) -> bool:
     """Return whether an action can't be planned before the operator says something to this field."""
-    return field.secret or (field.required and not field.default and len(field.choices) != 1)
+    single = len(field.choices) == 1 and not field.several
+    return field.secret or (field.required and not field.default and not single)
 
 
 def defaults(fields: Sequence[InputField]) -> dict[str, str]:
     """Return the fields' defaults."""
     return {
-        field.name: field.default or (field.choices[0][0] if field.choices and field.required else "")
+        field.name: field.default
+        or (field.choices[0][0] if field.choices and field.required and not field.several else "")
         for field in fields
         if not field.secret
     }
@@ -69,15 +72,24 @@ class InputsForm(VerticalScroll, can_focus=False):
         for number, field in enumerate(self._fields):
             with Vertical(classes="field"):
                 optional = "" if field.required or field.choices else "  (may be left empty)"
+                if field.several and field.choices:
+                    optional = "  (space chooses)"
                 masked = "  (masked; forgotten once it is used)" if field.secret else ""
                 yield Static(Content(f"{field.label}{optional}{masked}"))
-                yield self._widget(number, field)
+                widget = self._widget(number, field)
+                yield widget
+                if isinstance(widget, Checklist):
+                    others = LineInput(widget.others, id=f"{widget.id}-others", compact=True)
+                    others.placeholder = "others, as ARNs with commas between"
+                    yield others
         yield Static(id="missing")
 
     def _widget(self, number: int, field: InputField) -> Widget:
         id_ = f"field-{number}"
         if field.secret:
             return SecretInput(placeholder="paste or type it", id=id_)
+        if field.several and field.choices:
+            return Checklist(field, id=id_)
         if field.choices:
             return LineList(id=id_)
         return LineInput(field.default, id=id_, compact=True)
@@ -85,12 +97,16 @@ class InputsForm(VerticalScroll, can_focus=False):
     def on_mount(self) -> None:
         """Defaults are chosen; the first field has the focus."""
         for number, field in enumerate(self._fields):
-            if field.choices and not field.secret:
+            if field.choices and not field.secret and not field.several:
                 self._offer(self.query_one(f"#field-{number}", LineList), field)
         self.styles.max_height = max(self.app.size.height * 58 // 100, 3)
         self.query_one("#missing").display = False
         # A single choice is made already: what is pasted first is for the field behind it.
-        undecided = (n for n, field in enumerate(self._fields) if field.secret or len(field.choices) != 1)
+        undecided = (
+            n
+            for n, field in enumerate(self._fields)
+            if field.secret or field.several or len(field.choices) != 1
+        )
         self.query_one(f"#field-{next(undecided, 0)}").focus()
 
     def _offer(self, choices: LineList, field: InputField) -> None:
@@ -112,7 +128,7 @@ class InputsForm(VerticalScroll, can_focus=False):
     def go_on(self, event: Input.Submitted | Followed) -> None:
         """To the next field, or on."""
         event.stop()
-        ids = [f"field-{number}" for number in range(len(self._fields))]
+        ids = [widget.id for widget in self.query(".field > *") if widget.id]
         focused = self.screen.focused
         at = ids.index(focused.id) if focused is not None and focused.id in ids else len(ids) - 1
         if at + 1 < len(ids):
@@ -124,7 +140,8 @@ class InputsForm(VerticalScroll, can_focus=False):
         """Return the entered values, None if one is missing. Secret fields are emptied."""
         for number, field in enumerate(self._fields):
             widget = self.query_one(f"#field-{number}")
-            if field.required and isinstance(widget, Input) and not widget.value.strip():
+            empty = isinstance(widget, Input) and not widget.value.strip()
+            if field.required and (empty or (isinstance(widget, Checklist) and not self._chosen(widget))):
                 missing = self.query_one("#missing", Static)
                 missing.display = True
                 missing.update(Content(f"Missing: {field.label}"))
@@ -137,12 +154,19 @@ class InputsForm(VerticalScroll, can_focus=False):
                 secret = widget.take()
                 if secret is not None:
                     taken[field.name] = secret
+            elif isinstance(widget, Checklist):
+                taken[field.name] = ", ".join(self._chosen(widget))
             elif isinstance(widget, LineList):
                 target = widget.current.target if widget.current is not None else None
                 taken[field.name] = target.value if isinstance(target, FieldChoice) else ""
             elif isinstance(widget, Input):
                 taken[field.name] = widget.value.strip()
         return taken
+
+    def _chosen(self, widget: Checklist) -> tuple[str, ...]:
+        """What is chosen of a list, and what was entered beside it."""
+        others = self.query_one(f"#{widget.id}-others", Input).value
+        return tuple(dict.fromkeys((*widget.chosen, *listed(others))))
 
     def forget(self) -> None:
         """Empty the fields that hold secrets."""

@@ -84,6 +84,7 @@ class MakingKey(KeyAction):
             for state in sight.targets
         ]
         made = sight.made.key_arn if sight.made is not None and sight.made.usable else ""
+        proposed = sight.workers.platform(sight.responder)
         return (
             InputField(
                 KEY, "Which key takes its place", made or NEW, ((NEW, "a key that is made now"), *targets)
@@ -92,9 +93,9 @@ class MakingKey(KeyAction):
             InputField(
                 PLATFORM,
                 "Principals that seal and open tokens under a new key",
-                ", ".join(sight.workers.platform(sight.responder)),
+                ", ".join(proposed),
                 sight.workers.choices(sight.responder),
-                required=False,
+                required=not proposed,
                 several=True,
                 suspects=sight.workers.suspects.arns,
             ),

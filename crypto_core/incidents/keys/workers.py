@@ -22,7 +22,7 @@ from crypto_core.keys.replacement.access import USES
 from crypto_core.keys.replacement.making import roles
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted, listed
+from crypto_core.text.counting import listed
 from crypto_core.trail.rules.rule_context import name_of
 
 
@@ -37,6 +37,7 @@ class RoleGuess(StrEnum):
 
 
 _GUESSES = tuple(RoleGuess)
+_MOST_NAME = 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +123,17 @@ class Workers:
             if is_principal(arn) and not arn.endswith(":root")
         ]
         rows.sort(key=lambda row: _GUESSES.index(row[1]))
-        return tuple((arn, self._in_words(arn, guess)) for arn, guess in rows)
+        width = min(max((len(name_of(arn)) for arn, _ in rows), default=0), _MOST_NAME)
+        return tuple((arn, self._in_words(arn, guess, width)) for arn, guess in rows)
 
-    def _in_words(self, arn: str, guess: RoleGuess) -> str:
+    def _in_words(self, arn: str, guess: RoleGuess, width: int) -> str:
         suspect, user = self.suspects.named(arn), self.users.get(arn)
+        seen = user or suspect
         use = "not seen"
-        if user is not None:
-            use = f"{counted(user.calls, 'call')}, last {user.last:%Y-%m-%d %H:%M} UTC"
-        elif suspect is not None and suspect.last is not None:
-            use = f"{counted(suspect.calls, 'call')}, last {suspect.last:%Y-%m-%d %H:%M} UTC"
+        if seen is not None and seen.last is not None:
+            use = f"{seen.calls:>6,} calls, last {seen.last:%d %b %H:%M} UTC"
         why = f"  {suspect.why[0]}" if suspect is not None else ""
-        return clean(f"{name_of(arn)}  {guess.value}  {use}{why}", 300)
+        return clean(f"{name_of(arn):<{width}}  {guess.value:<15}  {use}{why}", 300)
 
 
 def workers_of(

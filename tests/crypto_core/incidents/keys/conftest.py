@@ -66,6 +66,8 @@ class Scene:
         """What is kept of the incident, by its kind."""
         self.key = stage.old
         self.since: datetime | None = None
+        self.principal = ""
+        """Whom the incident was declared from."""
         self.declared_at = datetime.now(UTC) - timedelta(seconds=1)
         self.tools: Toolbox = key_tools(self._dependencies(container))
 
@@ -116,7 +118,7 @@ class Scene:
         check: Mapping[str, OptionValue] | None = None,
     ) -> Situation:
         """A step of the incident as it stands."""
-        scope = IncidentScope(key=self.key, since=self.since)
+        scope = IncidentScope(key=self.key, since=self.since, principal=self.principal)
         incident = Incident(7, "Key", IncidentState.OPEN, scope, self.declared_at, "ana", dict(self.values))
         step = RunbookStep("s", "t", "p", action_options=action or {}, check_options=check or {})
         return Situation(incident, step, inputs or {}, Event())

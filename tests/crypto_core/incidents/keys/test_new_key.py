@@ -14,12 +14,12 @@ from console.sandbox.endpoint import PastCall
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.errors import NotConfirmedError, RefusedError
-from crypto_core.guard.consent import Danger
+from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from tests.crypto_core.incidents.keys.conftest import ON_CALL, PLATFORM, ROOT, SUSPECT, Scene, statement, told
 
-CREATE, READY = ActionKind.CREATE_KEY, CheckKind.NEW_KEY_READY
+CREATE, READY, LOCK = ActionKind.CREATE_KEY, CheckKind.NEW_KEY_READY, ActionKind.LOCK_DOWN_KEY
 
 
 @pytest.mark.deep
@@ -128,9 +128,80 @@ def test_an_intruder_who_seals_like_the_platform_is_not_proposed_for_the_new_key
     assert fields["platform"] == PLATFORM
     intruder = SUSPECT.replace("build-bot", f"stranger-{stranger[-6:].lower()}")
     plan = scene.plan(CREATE, fields | {"alias": ""})
-    assert any(f"Not proposed, for a finding: {intruder}." in line for line in plan.warnings)
-    named = scene.plan(CREATE, fields | {"alias": "", "platform": f"{PLATFORM}, {intruder}"})
-    assert any(f"It would get the new key, and has a finding: {intruder}." in line for line in named.warnings)
+    assert any(f"Gets nothing, a suspect: {intruder}." in line for line in plan.warnings)
+    (_, _, platform) = scene.tools.actions[CREATE].fields(scene.situation())
+    assert platform.suspects == (intruder,)
+    words = dict(platform.choices)
+    assert next(arn for arn, _ in platform.choices) == intruder
+    assert "suspect" in words[intruder]
+    assert "platform writer" in words[PLATFORM]
+    # Named all the same, it takes its name: neither a press nor --yes is enough.
+    inputs = fields | {"alias": "", "platform": f"{PLATFORM}, {intruder}"}
+    named = scene.plan(CREATE, inputs)
+    assert named.warnings[0].startswith(f"SUSPECT: user/{intruder.rpartition('/')[2]} would get access")
+    assert (named.danger, named.confirmation) == (Danger.TYPED, f"user/{intruder.rpartition('/')[2]}")
+    for consent in (Consent.pressed(named), Consent.by_option(named), Consent.typed(named, "build-bot")):
+        with pytest.raises(NotConfirmedError):
+            scene.run(CREATE, named, consent)
+    # Locking down keeps what was chosen and typed, and has it typed again; others are not proposed.
+    assert scene.fields(LOCK)["readers"] == PLATFORM
+    scene.values["platform_principals"] = f"{PLATFORM},{intruder}"
+    again = scene.plan(LOCK, scene.fields(LOCK) | {"platform": "yes"})
+    assert again.danger is Danger.TYPED
+    assert again.confirmation == named.confirmation
+    # The key's policy lets the stranger administer it: the new key's does not.
+    scene.stage.put_policy(
+        scene.key,
+        statement("Account", ROOT, "*"),
+        statement("Own", intruder, "*"),
+        statement("P", PLATFORM, "Decrypt"),
+    )
+    does = scene.plan(CREATE, fields | {"alias": ""}).does
+    assert not any(intruder.rpartition("/")[2] in line for line in does)
+
+
+@pytest.mark.deep
+def test_a_suspected_platform_is_left_out_until_it_is_named_and_typed(scene: Scene) -> None:
+    scene.principal = PLATFORM
+    scene.stage.connect(scene.key)
+    scene.pull()
+    (_, _, platform) = scene.tools.actions[CREATE].fields(scene.situation())
+    assert (platform.default, platform.required) == (SUSPECT, False)
+    scene.stage.put_policy(
+        scene.key, statement("A", ROOT, "*"), statement("P", PLATFORM, "Decrypt", "GenerateDataKey")
+    )
+    (_, _, platform) = scene.tools.actions[CREATE].fields(scene.situation())
+    assert (platform.default, platform.required) == ("", True)
+    for kind, inputs in ((CREATE, {"platform": ""}), (CREATE, {}), (LOCK, {})):
+        with pytest.raises(RefusedError) as refused:
+            scene.plan(kind, inputs)
+        assert "role/keydeck-platform made data keys under the key" in str(refused.value)
+    named = scene.plan(CREATE, {"platform": PLATFORM, "alias": ""})
+    assert (named.danger, named.confirmation) == (Danger.TYPED, "role/keydeck-platform")
+    assert scene.run(CREATE, named).complete
+    assert scene.fields(LOCK)["readers"] == PLATFORM
+    assert scene.plan(LOCK, scene.fields(LOCK)).confirmation == "role/keydeck-platform"
+    # Shutting it out takes the number of tokens that go dark, as without suspects.
+    assert scene.plan(LOCK, {"platform": "no"}).confirmation == "1"
+
+
+@pytest.mark.deep
+def test_a_key_that_lets_in_a_suspect_or_no_platform_is_not_simply_chosen(scene: Scene) -> None:
+    scene.principal = SUSPECT
+    other = scene.stage.key()
+    scene.stage.put_policy(other, *scene.policy()["Statement"])
+    plan = scene.plan(CREATE, {"key": other})
+    assert (plan.danger, plan.confirmation) == (Danger.TYPED, "user/build-bot")
+    with pytest.raises(NotConfirmedError):
+        scene.run(CREATE, plan, Consent.by_option(plan))
+    assert scene.run(CREATE, plan).complete
+    administers = statement("A", ROOT, "PutKeyPolicy", "GetKeyPolicy", "DescribeKey")
+    for more, what in (((), "reader"), ((statement("P", PLATFORM, "Decrypt"),), "writer")):
+        scene.stage.put_policy(
+            other, administers, statement("S", SUSPECT, "Decrypt", "GenerateDataKey"), *more
+        )
+        with pytest.raises(RefusedError, match=f"would have no {what}"):
+            scene.plan(CREATE, {"key": other})
 
 
 @pytest.mark.deep
