@@ -19,7 +19,7 @@ from console.printed.incident_words import (
     print_runbooks,
     runbook_document,
 )
-from console.printed.printing import print_answer, print_json, print_table, say
+from console.printed.printing import print_json, print_table, say
 from crypto_core.incidents.model import IncidentScope, IncidentState
 from crypto_core.key_names import is_key_arn
 from screens.incidents.work import incident_work
@@ -116,8 +116,12 @@ def list_(*, open_only: bool, as_json: bool) -> int:
 def show(*, incident: int, as_json: bool) -> int:
     """Show where an incident stands. Exit 0 once it is closed, else 1."""
     with services_of() as services:
-        view = incident_work(services).show(incident)
-    print_answer(view, print_incident, as_json=as_json, document=lambda view: document_of(view, whole=True))
+        work = incident_work(services)
+        view, suspects = work.show(incident), work.suspects(incident)
+    if as_json:
+        print_json(document_of(view, whole=True) | suspects.as_json())
+    else:
+        print_incident(view, suspects)
     return 0 if view.incident.state is IncidentState.CLOSED else 1
 
 

@@ -21,6 +21,8 @@ from crypto_core.incidents.runbooks.catalogue import StepAction
 from crypto_core.incidents.runbooks.placeholders import filled
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult
+from crypto_core.incidents.suspects import Suspects
+from crypto_core.text.counting import counted
 from screens.incidents.signs import CHECKS
 from screens.incidents.words import action_lines, at_step, runbook_words, step_sign
 from screens.styled import plain
@@ -160,8 +162,8 @@ def print_list(views: Iterable[IncidentView]) -> None:
     )
 
 
-def print_incident(view: IncidentView) -> None:
-    """Print an incident: what it is about, and each step with what is known of it."""
+def print_incident(view: IncidentView, suspects: Suspects | None = None) -> None:
+    """Print an incident: what it is about, its suspects, and each step with what is known of it."""
     incident = view.incident
     print_line(f"{incident.name}  {incident.title}  {incident.state.value}")
     print_line(f"about     {incident.scope}")
@@ -172,6 +174,8 @@ def print_incident(view: IncidentView) -> None:
         print_line(f"{closed}: {incident.outcome}")
     for name, value in incident.values.items():
         print_line(f"{name:<10}{value}")
+    if suspects is not None:
+        _print_suspects(suspects)
     click.echo()
     now = view.current
     for step in view.steps:
@@ -187,6 +191,18 @@ def print_incident(view: IncidentView) -> None:
     if now is not None:
         click.echo()
         print_step(now, view)
+
+
+def _print_suspects(suspects: Suspects) -> None:
+    for suspect in suspects.found:
+        last = f", last {utc(suspect.last)} UTC" if suspect.last is not None else ""
+        print_line(
+            f"suspect   {suspect.arn}  {counted(suspect.calls, 'call')}{last}: {'; '.join(suspect.why)}"
+        )
+    if suspects.more:
+        print_line(f"          and {suspects.more:,} more")
+    for gap in suspects.gaps:
+        print_line(f"          {gap}")
 
 
 def print_step(step: StepView, view: IncidentView) -> None:

@@ -17,7 +17,7 @@ class Checklist(LineList):
     """The choices of a field, those of its default chosen. Suspects are red, and marked as such."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "toggle", "Choose", tooltip="Choose what is under the cursor, or take it back"),
+        Binding("space", "choose", "Choose", tooltip="Choose what is under the cursor, or take it back"),
     ]
 
     def __init__(self, field: InputField, *, id: str) -> None:  # noqa: A002 - Textual's name
@@ -41,7 +41,7 @@ class Checklist(LineList):
         """The chosen values, in the order of the choices."""
         return tuple(value for value, _ in self._field.choices if value in self._chosen)
 
-    def action_toggle(self) -> None:
+    def action_choose(self) -> None:
         """Choose what is under the cursor, or take it back."""
         if self.current is not None and isinstance(self.current.target, str):
             self._chosen ^= {self.current.target}

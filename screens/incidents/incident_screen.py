@@ -24,6 +24,7 @@ from screens.incidents.phases import AtStep, StepList, phase_lines
 from screens.incidents.running import runs_of
 from screens.incidents.step_lines import StepNow, step_lines
 from screens.incidents.step_pane import StepPane
+from screens.incidents.suspects import IncidentSuspects
 from screens.incidents.words import elapsed, incident_sign, subject, there, through
 from screens.incidents.work import incident_work
 from screens.routes import Followed
@@ -63,6 +64,7 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
         self._joined: datetime | None = None
         self._join_trouble: Trouble | None = None
         self._requests = ApprovalRequests(self, facts, self._paint)
+        self._suspects = IncidentSuspects(self, facts, incident, self._paint)
 
     def body(self) -> Iterable[Widget]:
         """Trouble if there is any, the steps with the one under the cursor, and what Enter does."""
@@ -200,6 +202,7 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
             outcome=runs.outcomes.get(key),
             waiting=words,
             approved=approved,
+            suspects=self._suspects.known,
         )
 
     def _say_elapsed(self) -> None:
@@ -232,6 +235,8 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
             return
         self._look_if_due()
         self._join_if_due()
+        if self.answer is not None:
+            self._suspects.ask_if_due()
         if runs_of(self.facts).waiting:
             self._requests.ask_if_due()
 
@@ -307,6 +312,7 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
             if asked is not None:
                 asked.drop()
         self._requests.drop()
+        self._suspects.drop()
 
     @on(Followed)
     def next_thing(self, event: Followed) -> None:

@@ -19,12 +19,14 @@ from crypto_core.incidents.model import (
 )
 from crypto_core.incidents.runbooks import placeholders
 from crypto_core.incidents.steps.step_checks import not_done
+from crypto_core.incidents.suspects import Suspects
 from screens.ages import local
 from screens.facts import Facts
 from screens.incidents.check_lines import check_lines
 from screens.incidents.choose_answer import SAFE
 from screens.incidents.running import CallResult, RunningCall
 from screens.incidents.signs import CHECKS, LATE
+from screens.incidents.suspects import suspect_lines
 from screens.incidents.words import budget, commands_of, filled, person, step_sign
 from screens.use.lines import BLANK, prose
 from screens.widgets.cells import cut, fit, progress, spread
@@ -49,6 +51,8 @@ class StepNow:
     waiting: str = ""
     """A sentence about the request for approval, "" without one."""
     approved: bool = False
+    suspects: Suspects | None = None
+    """Whom the incident is about; None while that is not known yet."""
 
 
 def step_lines(
@@ -78,6 +82,8 @@ def step_lines(
         yield BLANK
         words = filled(step.step.on_failure, view.incident, facts)
         yield from prose(Content.assemble("If it fails: ", words), width, lead="→ ", lead_style="$warning")
+    if now_known.suspects is not None:
+        yield from suspect_lines(now_known.suspects, width, now)
     yield BLANK
     yield from _next(view, step, width)
 

@@ -113,6 +113,8 @@ def test_an_incident_is_worked_through_and_every_ending_has_its_exit_code(
 
     whole = keydeck("incident", "show", "1", "--json")
     assert whole.exit_code == 0
+    assert whole.json["suspects"] == []
+    assert not whole.json["suspects_coverage"]["complete"]
     kinds = {entry["kind"] for entry in whole.json["timeline"]}
     assert {"declared", "note", "closed"} <= kinds
     told, entering, _ = whole.json["steps"]

@@ -38,6 +38,7 @@ from crypto_core.incidents.report.signing import ReportCheck
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, InputField
+from crypto_core.incidents.suspects import Suspects
 from crypto_core.secret import Secret
 from tests.screens.sample_runbooks import KEY_COMPROMISE, RESTORE_DRILL, TOKEN_COMPROMISE
 from tests.screens.samples import CURRENT, NOW, OLD
@@ -164,6 +165,8 @@ class StageIncidents:
     """Secrets that were handed on, as they were then."""
     contents: dict[int, str] = field(default_factory=dict)
     progress: tuple[int, int] = (0, 0)
+    about: Suspects = field(default_factory=Suspects)
+    """Whom incidents are about."""
 
     def add(self, *views: IncidentView) -> None:
         """Keep incidents."""
@@ -198,6 +201,11 @@ class StageIncidents:
         if incident not in self.views:
             raise UnknownIncidentError(f"There is no incident {incident}.")
         return self.views[incident]
+
+    def suspects(self, incident: int, *, cancelled: Event | None = None) -> Suspects:
+        """As the stage says."""
+        self.enter("incident.suspects", cancelled)
+        return self.about
 
     def join(self, incident: int) -> None:
         """Noted."""

@@ -11,6 +11,7 @@ from crypto_core.guard.consent import Danger
 from crypto_core.incidents.model import CheckResult, CheckState, Present, StepState
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.steps.step_contracts import ActionResult, InputField
+from crypto_core.incidents.suspects import Suspect, Suspects
 from tests.screens.deck import SMALL, deck
 from tests.screens.hostile import EACH_TEXT, as_built
 from tests.screens.incident_scene import staged
@@ -54,6 +55,7 @@ async def test_hostile_text_on_the_page_and_in_its_dialogs_is_harmless(text: str
         present=(Present(text, text, NOW),),
     )
     stage = staged(as_built(hostile))
+    stage.incidents.about = Suspects((Suspect(text, (text, text), (text,), 3, NOW, NOW),), (text,), more=9)
     stage.incidents.contents[1] = json.dumps({text: text})
     stage.incidents.contents[2] = text
     stage.incidents.checks["reencrypt"] = check
@@ -61,6 +63,7 @@ async def test_hostile_text_on_the_page_and_in_its_dialogs_is_harmless(text: str
         InputField("a", text, default=text),
         InputField("b", text, choices=((text, text), ("y", text))),
         InputField("c", text, secret=True, required=False),
+        InputField("d", text, text, ((text, text), ("y", text)), several=True, suspects=(text,)),
     )
     stage.incidents.plan_more = {
         "title": text,

@@ -97,6 +97,30 @@ async def test_what_leads_to_no_plan_comes_back_with_what_was_entered_and_what_i
             assert (inputs["way"], inputs["alias"]) == (CURRENT, "alias/x-2")
 
 
+async def test_principals_are_chosen_from_a_list_whose_suspects_are_marked_and_not_chosen() -> None:
+    stage = staged(at_step("new-key"))
+    bot, platform, other = (f"arn:aws:iam::123456789012:{name}" for name in ("user/bot", "role/p", "role/q"))
+    choices = ((bot, "user/bot  suspect"), (platform, "role/p  platform writer"))
+    who = InputField("who", "Principals", platform, choices, several=True, suspects=(bot,))
+    stage.incidents.needs["new-key"] = (who, InputField("alias", "Its alias", "alias/a"))
+    async with deck(stage, start="incidents", size=SMALL) as d:
+        await d.press("enter", "a")
+        assert "[ ] ▲ user/bot  suspect" in d.text()
+        assert "[x]   role/p  platform writer" in d.text()
+        # Enter goes on with the default; nothing else is chosen by it.
+        await d.press("enter", "enter", "enter", "right", "enter")
+        assert stage.incidents.inputs == {"who": platform, "alias": "alias/a"}
+        stage.incidents.add(at_step("new-key"))
+        await d.tick(5)
+        await d.press("home", "down", "down", "a")
+        await d.press("space", "enter", "enter", "enter")
+        assert "Missing: Principals" in d.says()
+        await d.press("up", "space", "enter")
+        await d.type(other)
+        await d.press("enter", "enter", "right", "enter")
+        assert stage.incidents.inputs == {"who": f"{bot}, {other}", "alias": "alias/a"}
+
+
 @pytest.mark.deep
 async def test_what_has_one_choice_alone_is_chosen_and_the_next_field_has_the_focus() -> None:
     stage = staged(at_step("new-key"))

@@ -9,6 +9,7 @@ import pytest
 
 from crypto_core.errors import DatabaseUnreachableError, KmsError
 from crypto_core.incidents.model import CheckResult, CheckState, IncidentState, Present, StepState
+from crypto_core.incidents.suspects import Suspect, Suspects
 from screens.incidents.evidence_screen import EvidenceListScreen
 from screens.incidents.incident_screen import LOOK_SECONDS, IncidentScreen
 from screens.incidents.words import person
@@ -41,6 +42,22 @@ async def test_the_page_says_what_is_done_by_whom_what_is_now_what_proves_it_and
         if size == LARGE:
             assert "11:55 ben" in d.line_with("Switch the platform")
         assert "✔" in d.line_with("Declare and count")
+
+
+async def test_the_page_names_the_suspects_with_their_use_and_the_first_reason() -> None:
+    stage = staged()
+    why = ("decrypted for the first time", "shares the address 198.51.100.7")
+    bot = Suspect(
+        "arn:aws:iam::123456789012:user/build-bot", why, why[:1], 207, NOW, NOW - timedelta(minutes=2)
+    )
+    stage.incidents.about = Suspects((bot,), ("Suspects may be missing: no baseline yet",))
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter")
+        await d.tick(1)
+        told = pane(d)
+        assert "1 suspect ▲ user/build-bot 207 calls, last 2 min ago" in told
+        assert "decrypted for the first time (and 1 more)" in told
+        assert "? Suspects may be missing: no baseline yet" in told
 
 
 @pytest.mark.deep

@@ -107,7 +107,7 @@ def _both(number: str, also_lost: str) -> str:
 
 def _does(plan: ChangePlan, *, alone: bool) -> list[str]:
     head = [] if alone else [f"{plan.title} in {plan.region}"]
-    return [*head, *plan.does, *plan.policy_changes]
+    return [*head, *plan.policy_changes, *plan.does]
 
 
 class KeyAction(IncidentAction):

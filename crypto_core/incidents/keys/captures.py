@@ -200,6 +200,8 @@ class KeyCaptures:
             gaps += [f"{len(examined.suppressed):,} findings are suppressed"] if examined.suppressed else []
         except TrailError as error:
             gaps.append(f"The events could not be examined: {error}")
+        suspects = self._services.suspects.suspects_of(situation.incident, situation.cancelled).as_json()
+        gaps += suspects["suspects_coverage"]["reasons"]
         told = [{"by": by, **finding.as_json()} for by, finding in found if _is_about(finding, names)]
         yield (
             "Findings about the old key",
@@ -208,6 +210,7 @@ class KeyCaptures:
                 "since": since,
                 "findings": told,
                 "others": len(found) - len(told),
+                "suspects": suspects["suspects"],
                 "coverage": _coverage(gaps),
             },
         )

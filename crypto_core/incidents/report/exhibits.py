@@ -77,6 +77,17 @@ class ReportJob:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedSuspect:
+    """A suspect of the incident, as findings and events had it. Moments are those of the evidence."""
+
+    principal: str
+    why: tuple[str, ...]
+    calls: int | None
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exhibit:
     """One piece, whether it is what was captured, and what is taken from it."""
 
@@ -89,6 +100,8 @@ class Exhibit:
     job: ReportJob | None = None
     opening: str = ""
     """What came of opening what took the place of tokens under the incident's key, in words."""
+    suspects: tuple[NamedSuspect, ...] | None = None
+    """Whom the incident was about then; None for evidence of another kind."""
     liveness: Mapping[str, str] = field(default_factory=dict)
     """The provider's answer about a token, by reference."""
     by_hand: Mapping[str, str] = field(default_factory=dict)
@@ -117,6 +130,7 @@ def read(piece: EvidencePiece, content_of: Callable[[int], str]) -> Exhibit:
         census=_census(piece, parts) if piece.kind == CaptureKind.CENSUS else None,
         job=_job(piece, parts) if piece.kind == CaptureKind.JOB else None,
         opening=_opening(parts[0]) if parts and piece.kind == CaptureKind.VERIFICATION else "",
+        suspects=_suspects(parts[0]) if parts and piece.kind == CaptureKind.FINDINGS else None,
         liveness=_liveness(parts),
         by_hand=_by_hand(parts),
     )
@@ -200,6 +214,22 @@ def _job(piece: EvidencePiece, parts: tuple[Mapping[str, Any], ...]) -> ReportJo
         done=_count(part.get("done")),
         given_up=_count(part.get("poisoned")),
         evidence=piece.id,
+    )
+
+
+def _suspects(told: Mapping[str, Any]) -> tuple[NamedSuspect, ...] | None:
+    if not isinstance(told.get("suspects"), list):
+        return None
+    return tuple(
+        NamedSuspect(
+            clean(one["principal"], 700),
+            tuple(clean(why, 400) for why in _list(one, "why")),
+            _count(one.get("calls")),
+            _text(one.get("first")),
+            _text(one.get("last")),
+        )
+        for one in told["suspects"]
+        if isinstance(one, dict) and isinstance(one.get("principal"), str)
     )
 
 

@@ -23,12 +23,14 @@ from crypto_core.incidents.report.sections.records import (
     StepsSection,
     TimelineSection,
 )
+from crypto_core.incidents.report.sections.suspects import SuspectsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
 
 SECTIONS: tuple[type[ReportSection], ...] = (
     SummarySection,
     OpenPointsSection,
     ScopeSection,
+    SuspectsSection,
     TimesSection,
     CensusSection,
     TokensSection,

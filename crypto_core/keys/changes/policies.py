@@ -16,7 +16,7 @@ from crypto_core.keys.changes.plan import ChangePlan, Draft
 from crypto_core.keys.changes.reading import TOKENS, KeyReader, policy_fact, typed_name
 from crypto_core.keys.changes.recipe import Readings, Recipe, of_key
 from crypto_core.keys.policy.access import Access, accesses
-from crypto_core.keys.policy.comparison import PolicyComparison, compare
+from crypto_core.keys.policy.comparison import PolicyComparison, compare, effects
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import NO_TEXT, shortened
@@ -64,7 +64,7 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
             "Does not affect data keys that were already opened.",
         ),
         warnings=tuple(warnings),
-        policy_changes=tuple(str(c) for c in found.changes),
+        policy_changes=effects(found.changes),
         policy_lines=found.lines,
         policy=change.policy,
     )

@@ -99,6 +99,12 @@ def powers(actions: Iterable[str]) -> tuple[Power, ...]:
     return tuple(power for power in Power if power in found)
 
 
+def power_of(actions: frozenset[str], power: Power) -> tuple[str, ...]:
+    """Return those of some actions that give a power, what matters most first."""
+    found = [action for action in _BY_POWER[power] if action in actions]
+    return tuple(sorted(found, key="GenerateDataKey".__ne__))
+
+
 def in_words(actions: Iterable[str]) -> str:
     """Return actions as an operator reads them behind "may": "do everything", or their names, worst first."""
     named = set(actions)

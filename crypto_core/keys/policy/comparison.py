@@ -10,9 +10,13 @@ from typing import Any
 
 from crypto_core.key_names import account_of
 from crypto_core.keys.policy.access import Access, accesses
-from crypto_core.keys.policy.actions import in_words
+from crypto_core.keys.policy.actions import Power, in_words, power_of
 from crypto_core.keys.policy.document import PolicyDocument
 from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import listed
+
+_MOST_NAMES = 12
+_MOST_ACTIONS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,35 @@ def compare(before: PolicyDocument, after: PolicyDocument, key_arn: str = "*") -
     return PolicyComparison(
         tuple(c for c in changes if c.gains or c.loses), tuple(clean(line, 2_000) for line in lines)
     )
+
+
+def effects(changes: Sequence[Change]) -> tuple[str, ...]:
+    """Return what changes by effect: who gains or loses opening, then sealing, then giving others access.
+
+    All else is administration: one line says for whom how much of it changes.
+    """
+    lines = []
+    for power in (Power.OPEN, Power.SEAL, Power.DELEGATE):
+        for verb in ("gains", "loses"):
+            by_actions: dict[str, list[str]] = {}
+            for change in changes:
+                moved = change.gains if verb == "gains" else change.loses
+                if named := power_of(moved, power):
+                    by_actions.setdefault(listed(named, _MOST_ACTIONS), []).append(change.who)
+            lines += [f"{verb} {what}: {listed(whom, _MOST_NAMES)}" for what, whom in by_actions.items()]
+    others = [told for change in changes if (told := _administration(change))]
+    if others:
+        lines.append(f"administrative actions: {listed(others, _MOST_NAMES)}")
+    return tuple(lines)
+
+
+def _administration(change: Change) -> str:
+    uses = (Power.OPEN, Power.SEAL, Power.DELEGATE)
+    numbers = []
+    for verb, moved in (("gains", change.gains), ("loses", change.loses)):
+        number = len(moved) - sum(len(power_of(moved, power)) for power in uses)
+        numbers += [f"{verb} {number}"] if number else []
+    return f"{change.who} {' and '.join(numbers)}" if numbers else ""
 
 
 def written(raw: Mapping[str, Any]) -> str:

@@ -81,6 +81,10 @@ def test_who_used_the_key_is_told_with_what_is_covered(scene: Scene) -> None:
     assert piece.content["last_use"][0]["last_used_for"] == "GenerateDataKey"
     (findings,) = scene.capture(CaptureKind.FINDINGS)
     assert findings.content["key_arn"] == scene.key
+    assert findings.content["suspects"] == []
+    scene.principal = SUSPECT
+    (findings,) = scene.capture(CaptureKind.FINDINGS)
+    assert [one["principal"] for one in findings.content["suspects"]] == [SUSPECT]
     assert set(findings.content["coverage"]) == {"complete", "reasons"}
 
 

@@ -57,7 +57,7 @@ def test_the_old_key_opens_for_the_responder_and_until_then_for_the_platform(sce
     plan = scene.plan(LOCK, fields)
     assert plan.danger is Danger.TYPED
     assert plan.confirmation == scene.key.rsplit("/", 1)[-1]
-    assert any("user/build-bot loses: Decrypt" in line for line in plan.does)
+    assert "loses Decrypt: user/build-bot" in plan.does
     assert "\x1b" not in json.dumps(plan.as_json(), ensure_ascii=False)
     for consent in (None, Consent.pressed(plan), Consent.typed(plan, "another")):
         with pytest.raises(NotConfirmedError):

@@ -15,6 +15,7 @@ from crypto_core.incidents.report.sections.actions import ActionsSection
 from crypto_core.incidents.report.sections.census import CensusSection
 from crypto_core.incidents.report.sections.overview import Head, SummarySection
 from crypto_core.incidents.report.sections.records import EvidenceSection, PeopleSection
+from crypto_core.incidents.report.sections.suspects import SuspectsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.service import FORMS
 from tests.crypto_core.canary import CANARY, assert_tells_nothing
@@ -36,6 +37,24 @@ ENVELOPES = [b64encode(mark + b"canary, canary" * 9).decode() for mark in (b"v1|
 @pytest.fixture
 def finished() -> Sample:
     return sample()
+
+
+def test_suspects_are_told_as_the_last_findings_have_them(finished: Sample) -> None:
+    assert report_of(finished).section(SuspectsSection).suspects is None
+    bot = {
+        "principal": "arn:aws:iam::123456789012:user/build-bot",
+        "why": ["user/build-bot decrypted for the first time", "shares the address 198.51.100.7"],
+        "calls": 207,
+        "first": "2026-11-25T09:31:00+00:00",
+        "last": None,
+    }
+    later = finished.with_evidence("findings", {"findings": [], "suspects": [bot, "nonsense", {"why": 3}]})
+    section = report_of(later).section(SuspectsSection)
+    assert section.suspects is not None
+    assert [(one.principal, one.calls, one.last) for one in section.suspects] == [(bot["principal"], 207, "")]
+    written = service_of(later).report(later.view, "markdown")
+    assert "user/build-bot" in written
+    assert "shares the address" in written
 
 
 def head_of(report: Report) -> Head:

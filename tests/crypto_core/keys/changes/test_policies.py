@@ -56,7 +56,10 @@ def test_a_policy_is_compared_put_and_read_back(
     text = policy(ADMINISTERED, statement({"AWS": PLATFORM}, "Decrypt", "GenerateDataKey"))
     plan = planned(changes, key, text)
     assert (plan.danger, plan.operations) == (Danger.TYPED, ("PutKeyPolicy",))
-    assert plan.policy_changes == ("role/keydeck-platform gains: Decrypt, GenerateDataKey",)
+    assert plan.policy_changes == (
+        "gains Decrypt: role/keydeck-platform",
+        "gains GenerateDataKey: role/keydeck-platform",
+    )
     assert any(line.startswith("+") and "keydeck-platform" in line for line in plan.policy_lines)
     assert plan.warnings == ()
     result = made(plan.change)

@@ -10,7 +10,7 @@ import pytest
 from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.access import accesses
 from crypto_core.keys.policy.actions import Power, powers
-from crypto_core.keys.policy.comparison import compare
+from crypto_core.keys.policy.comparison import compare, effects
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.policy.least_privilege import NEEDS, Role, least_privilege
 from tests.crypto_core.keys.policy.test_document import ACCOUNT, KEY, ROLE, policy, statement
@@ -94,6 +94,27 @@ def test_a_comparison_says_who_gains_and_who_loses_what() -> None:
     gained, swapped = changes(before, after)
     assert gained == "role/platform gains: do everything but Decrypt"
     assert swapped == "user/ana gains: Sign; loses: Decrypt"
+
+
+def test_effects_name_who_opens_and_seals_first_and_fold_administration() -> None:
+    bot = f"arn:aws:iam::{ACCOUNT}:user/bot"
+    before = [statement(Principal={"AWS": [ANA, bot]}, Action=["kms:Decrypt", "kms:GenerateDataKey"])]
+    after = [
+        statement(Action=["kms:Decrypt", "kms:Tag*", "kms:Enable*"]),
+        statement(Principal={"AWS": ANA}, Action=["kms:Generate*", "kms:PutKeyPolicy", "kms:UntagResource"]),
+    ]
+    found = compare(parse_policy(policy(*before)), parse_policy(policy(*after)), KEY)
+    assert effects(found.changes) == (
+        "gains Decrypt: role/platform",
+        "loses Decrypt: user/ana, user/bot",
+        (
+            "gains GenerateDataKeyPair, GenerateDataKeyPairWithoutPlaintext, GenerateDataKeyWithoutPlaintext and "
+            "1 more: user/ana"
+        ),
+        "loses GenerateDataKey: user/bot",
+        "gains PutKeyPolicy: user/ana",
+        "administrative actions: user/ana gains 1, role/platform gains 3",
+    )
 
 
 def test_another_condition_is_another_access() -> None:

@@ -1,0 +1,49 @@
+"""Whom the incident was about, as the last evidence has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from crypto_core.incidents.report.cells import Cell, ShownSection, at_time, code, number, table
+from crypto_core.incidents.report.exhibits import NamedSuspect
+from crypto_core.incidents.report.section import ReportSection, Signed, Sources
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectsSection(ReportSection):
+    """The principals that findings and events speak against; None where no evidence says."""
+
+    suspects: tuple[NamedSuspect, ...] | None
+    suspects_evidence: int | None
+
+    @classmethod
+    def read(cls, sources: Sources) -> Self:
+        told = [one for one in sources.exhibits if one.suspects is not None]
+        last = max(told, key=lambda one: (one.evidence.captured_at, one.evidence.id), default=None)
+        return cls(last.suspects, last.evidence.id) if last is not None else cls(None, None)
+
+    def show(self, signed: Signed) -> ShownSection:
+        rows = (
+            (
+                code(one.principal),
+                Cell(one.why[0] if one.why else "", more=one.why[1:]),
+                number(one.calls),
+                at_time(one.first or "–"),
+                at_time(one.last or "–"),
+            )
+            for one in self.suspects or ()
+        )
+        empty = "Nobody." if self.suspects is not None else "No evidence says whom the incident was about."
+        lead = (
+            f"Named by findings and events, as evidence {self.suspects_evidence} has it; calls since the "
+            "incident may have begun."
+            if self.suspects
+            else ""
+        )
+        return ShownSection(
+            "suspects",
+            "Suspects",
+            lead=lead,
+            tables=(table("Suspects", "Principal|Why|Calls|First|Last", rows, empty),),
+        )
