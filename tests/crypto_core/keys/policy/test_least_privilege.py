@@ -101,17 +101,17 @@ def test_effects_name_who_opens_and_seals_first_and_fold_administration() -> Non
     before = [statement(Principal={"AWS": [ANA, bot]}, Action=["kms:Decrypt", "kms:GenerateDataKey"])]
     after = [
         statement(Action=["kms:Decrypt", "kms:Tag*", "kms:Enable*"]),
-        statement(Principal={"AWS": ANA}, Action=["kms:Generate*", "kms:PutKeyPolicy", "kms:UntagResource"]),
+        statement(
+            Principal={"AWS": ANA},
+            Action=["kms:Encrypt", "kms:Sign", "kms:Verify*", "kms:PutKeyPolicy", "kms:UntagResource"],
+        ),
     ]
     found = compare(parse_policy(policy(*before)), parse_policy(policy(*after)), KEY)
     assert effects(found.changes) == (
         "gains Decrypt: role/platform",
         "loses Decrypt: user/ana, user/bot",
-        (
-            "gains GenerateDataKeyPair, GenerateDataKeyPairWithoutPlaintext, GenerateDataKeyWithoutPlaintext and "
-            "1 more: user/ana"
-        ),
-        "loses GenerateDataKey: user/bot",
+        "gains Encrypt, Sign, Verify and 1 more: user/ana",
+        "loses GenerateDataKey: user/ana, user/bot",
         "gains PutKeyPolicy: user/ana",
         "administrative actions: user/ana gains 1, role/platform gains 3",
     )
