@@ -57,7 +57,7 @@ class Checklist(LineList):
         suspect = value in self._field.suspects
         mark = "▲ " if suspect else "  "
         style = "$error" if suspect else "bold" if value in self._chosen else ""
-        return line(f" {box} ", (f"{mark}{fit(words or value, max(width - 8, 8))}", style), target=value)
+        return line(f" {box} ", (f"{mark}{fit(words or value, max(width - 7, 8))}", style), target=value)
 
 
 def listed(text: str) -> tuple[str, ...]:

@@ -99,6 +99,7 @@ class InputsForm(VerticalScroll, can_focus=False):
         for number, field in enumerate(self._fields):
             if field.choices and not field.secret and not field.several:
                 self._offer(self.query_one(f"#field-{number}", LineList), field)
+        self.screen.set_class(any(field.several for field in self._fields), "-choosing")
         self.styles.max_height = max(self.app.size.height * 58 // 100, 3)
         self.query_one("#missing").display = False
         # A single choice is made already: what is pasted first is for the field behind it.

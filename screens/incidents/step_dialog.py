@@ -49,6 +49,7 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
 
     DEFAULT_CSS = """
     StepDialog #typed { width: 48; }
+    StepDialog.-choosing > .frame { width: 110; }
     """
     LOOKING: ClassVar[str] = "Loading what is needed…"
 

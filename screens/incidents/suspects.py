@@ -73,7 +73,7 @@ def suspect_lines(suspects: Suspects, width: int, now: datetime) -> Iterator[Lin
     number = len(suspects.found) + suspects.more
     yield line((cut(counted(number, "suspect") if number else "no suspect is known", width), "$muted"))
     for suspect in suspects.found[:_SHOWN]:
-        use = f"  {counted(suspect.calls, 'call')}"
+        use = f"  {counted(suspect.calls, 'call')}" if suspect.calls else "  no call yet"
         if suspect.last is not None:
             use += f", last {ago(suspect.last, now)}"
         name = cut(suspect.name, max(width - len(use) - 2, 8))

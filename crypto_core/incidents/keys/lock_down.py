@@ -85,7 +85,7 @@ class LockingKey(KeyAction):
             ),
             InputField(
                 READERS,
-                "The platform's readers until then",
+                "The platform's readers: calls, last use (UTC)",
                 ", ".join(sight.readers),
                 sight.workers.choices(sight.responder, sight.readers),
                 required=False,

@@ -92,7 +92,7 @@ class MakingKey(KeyAction):
             InputField(ALIAS, "Alias of a new key", self._alias(situation, sight.old), required=False),
             InputField(
                 PLATFORM,
-                "Principals that seal and open tokens under a new key",
+                "Principals of a new key: calls, last use (UTC)",
                 ", ".join(proposed),
                 sight.workers.choices(sight.responder),
                 required=not proposed,

@@ -110,7 +110,7 @@ class Workers:
         return RoleGuess.READER if user is not None else RoleGuess.UNKNOWN
 
     def choices(self, responder: str, also: Iterable[str] = ()) -> tuple[tuple[str, str], ...]:
-        """Return the principals to choose from, suspects first, each with what is known of it in words.
+        """Return the principals to choose from, suspects first, each with its calls and last use, in UTC.
 
         `also` are further ones, such as were chosen before. Accounts are not among them: an account lets all
         of its principals in.
@@ -131,9 +131,9 @@ class Workers:
         seen = user or suspect
         use = "not seen"
         if seen is not None and seen.last is not None:
-            use = f"{seen.calls:>6,} calls, last {seen.last:%d %b %H:%M} UTC"
+            use = f"{seen.calls:>6,} {seen.last:%d %b %H:%M}"
         why = f"  {suspect.why[0]}" if suspect is not None else ""
-        return clean(f"{name_of(arn):<{width}}  {guess.value:<15}  {use}{why}", 300)
+        return clean(f"{name_of(arn):<{width}}  {guess.value:<15} {use}{why}", 300)
 
 
 def workers_of(

@@ -183,6 +183,11 @@ def test_a_suspected_platform_is_left_out_until_it_is_named_and_typed(scene: Sce
     assert scene.plan(LOCK, scene.fields(LOCK)).confirmation == "role/keydeck-platform"
     # Shutting it out takes the number of tokens that go dark, as without suspects.
     assert scene.plan(LOCK, {"platform": "no"}).confirmation == "1"
+    # A suspect as a reader besides takes both.
+    scene.principal = SUSPECT
+    both = scene.plan(LOCK, {"platform": "yes", "readers": SUSPECT})
+    assert both.confirmation == "1 user/build-bot"
+    assert scene.run(LOCK, both).complete
 
 
 @pytest.mark.deep
