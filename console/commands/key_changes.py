@@ -59,6 +59,8 @@ _TAKES: Mapping[ChangeKind, tuple[click.Parameter, ...]] = {
         ),
         _LOSE_TOKENS,
     ),
+    ChangeKind.BLOCK: (_KEY, click.Argument(["principal"], metavar="ARN"), _LOSE_TOKENS),
+    ChangeKind.UNBLOCK: (_KEY, click.Argument(["principal"], metavar="ARN")),
     ChangeKind.CREATE: (
         click.Option(
             ["--alias"], default="", metavar="NAME", help="An alias for the key; it must not be there yet."

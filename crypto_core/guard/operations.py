@@ -78,6 +78,8 @@ class ChangeKind(StrEnum):
     SCHEDULE_DELETION = "schedule-deletion"
     CANCEL_DELETION = "cancel-deletion"
     PUT_POLICY = "put-policy"
+    BLOCK = "block"
+    UNBLOCK = "unblock"
     REVOKE_GRANT = "revoke-grant"
     RETIRE_GRANT = "retire-grant"
     REPLICATE = "replicate"
@@ -310,6 +312,19 @@ OPERATIONS: tuple[Operation, ...] = (
         ChangeKind.PUT_POLICY,
         "put policy",
         "Replace the key policy from a file, after showing the difference",
+        "PutKeyPolicy",
+        danger=Danger.TYPED,
+    ),
+    _of_keys(
+        ChangeKind.BLOCK,
+        "block",
+        "Refuse one principal the use of the key at once; undone by its name",
+        "PutKeyPolicy",
+    ),
+    _of_keys(
+        ChangeKind.UNBLOCK,
+        "unblock",
+        "Let a blocked principal use the key again, as far as its policy, grants and IAM allow",
         "PutKeyPolicy",
         danger=Danger.TYPED,
     ),

@@ -224,6 +224,8 @@ ACTIONS: tuple[Action, ...] = (
     _of_a_key("schedule-deletion", "D", argument="DAYS"),
     _of_a_key("cancel-deletion", "C"),
     _of_a_key("put-policy", "W", argument="FILE"),
+    _of_a_key("block", "x", argument="ARN"),
+    _of_a_key("unblock", "U", argument="ARN"),
     _of_a_key("revoke-grant", "v", argument="GRANT"),
     _of_a_key("retire-grant", "V", argument="GRANT"),
     _of_a_key("replicate", "M", argument="REGION"),

@@ -25,6 +25,7 @@ from crypto_core.keys.changes.change import ChangeKind
 
 Keydeck = Callable[..., Any]
 PLATFORM = "arn:aws:iam::123456789012:role/keydeck-platform"
+SUSPECT = "arn:aws:iam::123456789012:role/somebody-else"
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +84,10 @@ def test_a_key_goes_through_its_life(keydeck: Keydeck, kms: Any, key: str, tmp_p
     file = tmp_path / "policy.json"
     file.write_text(json.dumps(policy))
     assert changed("put-policy", alias, str(file))["policy"][1].startswith("2 statements")
+    assert changed("block", alias, SUSPECT)["policy"][1].startswith("3 statements")
+    assert keydeck("keys", "block", alias, "x\x1b[2J", "--yes").exit_code == 2
+    assert keydeck("keys", "unblock", alias, SUSPECT).exit_code == 2  # it takes typing, or --yes
+    assert changed("unblock", alias, SUSPECT)["policy"][1].startswith("2 statements")
     for verb in ("revoke-grant", "retire-grant"):
         grant = kms.create_grant(KeyId=arn, GranteePrincipal=PLATFORM, Operations=["Decrypt"])["GrantId"]
         (shown,) = keydeck("keys", "grants", alias, "--json").json["grants"]

@@ -88,6 +88,10 @@ def test_every_change_works_on_plain_moto_or_says_why_not(
     assert facts["state"] == "PendingDeletion"
     assert ran("cancel-deletion", other)[0] == {"state": "Disabled", "deleted on": "no"}
 
+    # moto takes a denial for one of everybody, whatever its condition.
+    _, told = ran("block", other, f"{PLATFORM}-2", code=1)
+    assert "Access denied" in told["unverified"]
+
 
 def test_what_plain_moto_answers_with_an_error_is_a_clear_word(plain: Any, keydeck: Keydeck) -> None:
     missing = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"

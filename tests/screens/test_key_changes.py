@@ -25,6 +25,7 @@ from tests.screens.stage import Stage
 from tests.screens.test_hostile_text import assert_harmless
 
 ROLE = "arn:aws:iam::123456789012:role"
+SUSPECT = f"{ROLE}/somebody-else"
 
 
 def ran(d: Deck) -> bool:
@@ -220,6 +221,8 @@ async def test_what_a_change_needs_to_know_is_asked_for(
         ("schedule-deletion 30", ChangeKind.SCHEDULE_DELETION, "window_days", 30),
         ("replicate us-east-1", ChangeKind.REPLICATE, "region", "us-east-1"),
         (f"revoke-grant {'a1' * 32}", ChangeKind.REVOKE_GRANT, "grant_id", "a1" * 32),
+        (f"block {SUSPECT}", ChangeKind.BLOCK, "principal", SUSPECT),
+        (f"unblock {SUSPECT}", ChangeKind.UNBLOCK, "principal", SUSPECT),
         (f"retire-grant {'a1' * 32}", ChangeKind.RETIRE_GRANT, "grant_id", "a1" * 32),
         ("rotate", ChangeKind.ROTATE, "grant_id", ""),
         ("cancel-deletion", ChangeKind.CANCEL_DELETION, "grant_id", ""),

@@ -10,6 +10,7 @@ from typing import Any
 
 from crypto_core.errors import PolicyError, RefusedError
 from crypto_core.guard.operations import ChangeKind as ChangeKind  # noqa: PLC0414
+from crypto_core.keys.policy.blocking import arns_of
 from crypto_core.keys.policy.document import MOST_BYTES
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.text.cleaning import clean
@@ -63,6 +64,7 @@ class ChangeArgument:
 
 
 _GRANT = ChangeArgument("grant_id")
+_PRINCIPALS_ARN = "ARN of the role or user, or of one of its sessions:"
 ARGUMENTS: Mapping[ChangeKind, ChangeArgument] = {
     ChangeKind.ENABLE_ROTATION: ChangeArgument(
         "period_days",
@@ -90,6 +92,8 @@ ARGUMENTS: Mapping[ChangeKind, ChangeArgument] = {
         "File with the policy. You see who gains and who loses what before it is applied.",
         read=policy_in,
     ),
+    ChangeKind.BLOCK: ChangeArgument("principal", "Block a principal", _PRINCIPALS_ARN),
+    ChangeKind.UNBLOCK: ChangeArgument("principal", "Unblock a principal", _PRINCIPALS_ARN),
     ChangeKind.REVOKE_GRANT: _GRANT,
     ChangeKind.RETIRE_GRANT: _GRANT,
     ChangeKind.REPLICATE: ChangeArgument(
@@ -124,6 +128,8 @@ class KeyChange:
     """put-policy: the policy's text."""
     accept_lockout: bool = False
     """put-policy: also one that seems to leave no one able to change it. KMS decides."""
+    principal: str = ""
+    """block, unblock: the ARN of a role, a user or a session of a role."""
     grant_id: str = ""
     """revoke-grant, retire-grant."""
     region: str = ""
@@ -158,6 +164,8 @@ class KeyChange:
             asked["description"] = clean(self.description)
             asked["multi_region"] = self.multi_region
             asked["principals"] = {r.value: [clean(a) for a in arns] for r, arns in self.principals.items()}
+        if self.principal:
+            asked["principal"] = clean(self.principal, 300)
         if self.grant_id:
             asked["grant_id"] = clean(self.grant_id, 130)
         if self.region:
@@ -185,6 +193,8 @@ def check(change: KeyChange) -> None:
         raise RefusedError(
             f"{clean(change.region, 60)!r} is not an AWS Region.", remedy="Write it as in eu-west-1."
         )
+    if kind in (ChangeKind.BLOCK, ChangeKind.UNBLOCK):
+        arns_of(change.principal)
     grant_kinds = (ChangeKind.REVOKE_GRANT, ChangeKind.RETIRE_GRANT)
     if kind in grant_kinds and not _GRANT_ID.fullmatch(change.grant_id):
         raise RefusedError(

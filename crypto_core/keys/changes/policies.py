@@ -28,7 +28,12 @@ _SESSION = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([^/]+)/.
 
 
 def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
-    then = parse_policy(change.policy)
+    return draft_policy(reader, state, change.policy, accept_lockout=change.accept_lockout)
+
+
+def draft_policy(reader: KeyReader, state: KeyState, policy: str, *, accept_lockout: bool = False) -> Draft:
+    """Return what putting a policy would do. Raises PolicyError, KmsError, RefusedError for a lockout."""
+    then = parse_policy(policy)
     text = reader.policy_text(state)
     warnings: list[str] = []
     try:
@@ -41,7 +46,7 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
     same = before == after
     seen, confirmation, tokens = {POLICY: before}, typed_name(state), None
     if not same:
-        warnings += lockout_warnings(reader, then, state.key_arn, accepted=change.accept_lockout)
+        warnings += lockout_warnings(reader, then, state.key_arn, accepted=accept_lockout)
         warnings += _access_warnings(now, then, found, state.key_arn)
         shut_out = tuple(_shut_out(reader, now, then, state.key_arn))
         if shut_out:
@@ -66,15 +71,17 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft:
         warnings=tuple(warnings),
         policy_changes=effects(found.changes),
         policy_lines=found.lines,
-        policy=change.policy,
+        policy=policy,
     )
 
 
-def _act(acting: CallRecorder, plan: ChangePlan) -> None:
+def put_policy(acting: CallRecorder, plan: ChangePlan) -> None:
+    """Put the plan's policy. Raises KmsError."""
     acting.call("PutKeyPolicy", KeyId=acting.key_id, PolicyName="default", Policy=plan.policy)
 
 
-def _look(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
+def look_at_policy(reader: KeyReader, plan: ChangePlan, key_arn: str) -> Readings:
+    """Return the policy that a key has now, for its plan. Raises KmsError."""
     return {POLICY: read_policy_fact(reader, key_arn)}
 
 
@@ -135,6 +142,11 @@ def _may_be(access: Access, caller: str) -> bool:
     return _is(principal.value, caller, session)
 
 
+def is_caller(value: str, caller: str) -> bool:
+    """True if an ARN is the caller's, or that of the role whose session the caller is."""
+    return _is(value, caller, _SESSION.fullmatch(caller))
+
+
 def _is(value: str, caller: str, session: re.Match[str] | None) -> bool:
     if value == caller:
         return True
@@ -192,5 +204,5 @@ def _shut_out(reader: KeyReader, now: PolicyDocument, then: PolicyDocument, key_
 
 
 RECIPES = {
-    ChangeKind.PUT_POLICY: Recipe(of_key(_draft), _act, _look),
+    ChangeKind.PUT_POLICY: Recipe(of_key(_draft), put_policy, look_at_policy),
 }

@@ -23,7 +23,16 @@ from crypto_core.guard.consent import Consent, Origin
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
 from crypto_core.guard.outcome import Outcome, ended_by
-from crypto_core.keys.changes import aliases, creation, grants, lifecycle, policies, replication, rotation
+from crypto_core.keys.changes import (
+    aliases,
+    blocking,
+    creation,
+    grants,
+    lifecycle,
+    policies,
+    replication,
+    rotation,
+)
 from crypto_core.keys.changes.acting import CallRecorder
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.changes.plan import ChangedFact, ChangePlan, ChangeResult
@@ -32,6 +41,7 @@ from crypto_core.keys.changes.recipe import Readings, Recipe
 
 RECIPES: Mapping[ChangeKind, Recipe] = {
     **aliases.RECIPES,
+    **blocking.RECIPES,
     **creation.RECIPES,
     **grants.RECIPES,
     **lifecycle.RECIPES,

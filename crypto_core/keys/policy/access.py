@@ -15,6 +15,7 @@ from crypto_core.keys.grants import Grant
 from crypto_core.keys.policy.actions import POWERS
 from crypto_core.keys.policy.document import Condition, PolicyDocument, Statement
 from crypto_core.keys.policy.narrowing import Narrowing, narrowings
+from crypto_core.keys.policy.patterns import like
 from crypto_core.keys.principal import PolicyPrincipal
 
 
@@ -98,11 +99,21 @@ def _denied(principal: PolicyPrincipal, denials: Iterable[Statement]) -> frozens
     found: set[str] = set()
     for denial in denials:
         if denial.conditions:
-            continue
-        named = any(_is_of(principal, p) for p in denial.principals)
-        if named is not denial.all_principals_but:
+            denied = any(p.is_everyone for p in denial.principals) and _is_refused(principal, denial)
+        else:
+            denied = any(_is_of(principal, p) for p in denial.principals) is not denial.all_principals_but
+        if denied:
             found |= denial.covers
     return frozenset(found)
+
+
+def _is_refused(principal: PolicyPrincipal, denial: Statement) -> bool:
+    """True if a denial of everyone is one of whoever has certain ARNs, and the principal has one of them."""
+    if denial.all_principals_but or len(denial.conditions) != 1 or principal.is_account:
+        return False
+    (condition,) = denial.conditions
+    by_arn = condition.operator in ("ArnLike", "ArnEquals") and condition.key.lower() == "aws:principalarn"
+    return by_arn and any(like(value, principal.value) for value in condition.values)
 
 
 def _is_of(principal: PolicyPrincipal, named: PolicyPrincipal) -> bool:

@@ -38,6 +38,8 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.service import IncidentService
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.keys.policy.blocking import with_block
+from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.reencryption.backup_restore import BackupSelection
 from crypto_core.reencryption.jobs.model import JobOptions
@@ -49,6 +51,7 @@ from tests.crypto_core.second_person import SecondPerson
 
 Run = Callable[[Container, Any, Consent | None], object]
 PLATFORM = "arn:aws:iam::123456789012:role/keydeck-platform"
+SUSPECT = "arn:aws:iam::123456789012:role/somebody-else"
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,13 @@ def of_a_key_kind(ground: Ground, kind: ChangeKind) -> Recipe:
             policy = json.loads(ground.kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"])
             statement = policy["Statement"][0] | {"Sid": "One more", "Action": "kms:DescribeKey"}
             more["policy"] = json.dumps(policy | {"Statement": [*policy["Statement"], statement]})
+        case ChangeKind.BLOCK:
+            more["principal"] = SUSPECT
+        case ChangeKind.UNBLOCK:
+            more["principal"] = SUSPECT
+            text = ground.kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+            blocked = json.dumps(with_block(parse_policy(text), SUSPECT))
+            ground.kms.put_key_policy(KeyId=key, PolicyName="default", Policy=blocked)
         case ChangeKind.REVOKE_GRANT | ChangeKind.RETIRE_GRANT:
             grant = ground.kms.create_grant(KeyId=key, GranteePrincipal=PLATFORM, Operations=["Decrypt"])
             more["grant_id"] = grant["GrantId"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,8 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, ChangeResult
 from crypto_core.keys.changes.service import RECIPES, KeyChangeService
+from crypto_core.keys.policy.blocking import with_block
+from crypto_core.keys.policy.document import parse_policy
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.secret import Secret
 from tests.crypto_core.keys.changes.conftest import agreed
@@ -33,6 +36,7 @@ Made = Callable[[KeyChange], ChangeResult]
 Journaled = Callable[[], list[tuple[str, str]]]
 Sent = Callable[[], dict[str, int]]
 
+SUSPECT = "arn:aws:iam::123456789012:role/somebody-else"
 POLICY = """{"Version": "2012-10-17", "Statement": [
     {"Sid": "all", "Effect": "Allow", "Principal": {"AWS": "123456789012"},
      "Action": "kms:*", "Resource": "*"},
@@ -56,6 +60,9 @@ POLICY = """{"Version": "2012-10-17", "Statement": [
         (KeyChange(ChangeKind.CREATE, description="x" * 8193), "too long"),
         (KeyChange(ChangeKind.REPLICATE, "KEY", region="the moon"), "not an AWS Region"),
         (KeyChange(ChangeKind.REVOKE_GRANT, "KEY", grant_id="[/red]"), "not a grant id"),
+        (KeyChange(ChangeKind.BLOCK, "KEY", principal="[/red]\x1b[2J"), "not an IAM role or user"),
+        (KeyChange(ChangeKind.BLOCK, "KEY", principal="arn:aws:iam::123456789012:root"), "not an IAM role"),
+        (KeyChange(ChangeKind.UNBLOCK, "KEY", principal="*"), "not an IAM role or user"),
     ],
 )
 def test_what_kms_takes_from_nobody_is_refused_unasked(
@@ -93,6 +100,10 @@ def plan_of_each_kind(changes: KeyChangeService, kms: Any) -> dict[ChangeKind, C
     grant = kms.create_grant(
         KeyId=key, GranteePrincipal="arn:aws:iam::123456789012:role/a", Operations=["Decrypt"]
     )["GrantId"]
+    blocking = kms.create_key()["KeyMetadata"]["Arn"]
+    text = kms.get_key_policy(KeyId=blocking, PolicyName="default")["Policy"]
+    blocked = json.dumps(with_block(parse_policy(text), SUSPECT))
+    kms.put_key_policy(KeyId=blocking, PolicyName="default", Policy=blocked)
     made = {
         ChangeKind.ENABLE_ROTATION: KeyChange(ChangeKind.ENABLE_ROTATION, key, period_days=180),
         ChangeKind.CREATE: KeyChange(ChangeKind.CREATE),
@@ -102,6 +113,8 @@ def plan_of_each_kind(changes: KeyChangeService, kms: Any) -> dict[ChangeKind, C
         ChangeKind.ENABLE: KeyChange(ChangeKind.ENABLE, disabled),
         ChangeKind.CANCEL_DELETION: KeyChange(ChangeKind.CANCEL_DELETION, pending),
         ChangeKind.PUT_POLICY: KeyChange(ChangeKind.PUT_POLICY, key, policy=POLICY),
+        ChangeKind.BLOCK: KeyChange(ChangeKind.BLOCK, key, principal=SUSPECT),
+        ChangeKind.UNBLOCK: KeyChange(ChangeKind.UNBLOCK, blocking, principal=SUSPECT),
         ChangeKind.REVOKE_GRANT: KeyChange(ChangeKind.REVOKE_GRANT, key, grant_id=grant),
         ChangeKind.RETIRE_GRANT: KeyChange(ChangeKind.RETIRE_GRANT, key, grant_id=grant),
         ChangeKind.REPLICATE: KeyChange(ChangeKind.REPLICATE, key, region="eu-central-1"),
@@ -141,6 +154,7 @@ def test_every_kind_takes_the_consent_that_its_danger_demands_and_no_less(
     assert typed == {
         ChangeKind.ROTATE,
         ChangeKind.PUT_POLICY,
+        ChangeKind.UNBLOCK,
         ChangeKind.REVOKE_GRANT,
         ChangeKind.RETIRE_GRANT,
         ChangeKind.DISABLE,

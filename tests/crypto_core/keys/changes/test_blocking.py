@@ -1,0 +1,146 @@
+"""One principal is refused a key at once, whatever else allows it, and that is undone by its name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from botocore.exceptions import ClientError
+from sqlalchemy import Engine
+
+from console.container import Container
+from console.sandbox.sandbox import Sandbox
+from crypto_core.cipher import TokenCipher
+from crypto_core.errors import NotConfirmedError, RefusedError
+from crypto_core.guard.consent import Consent, Danger
+from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.keys.changes.plan import ChangeResult
+from crypto_core.keys.changes.service import KeyChangeService
+from crypto_core.keys.policy.access import accesses
+from crypto_core.keys.policy.blocking import arns_of, blocked_by, with_block, without_block
+from crypto_core.keys.policy.document import parse_policy
+from tests.crypto_core.database.tokens.attribution.scene import put
+from tests.crypto_core.keys.changes.test_policies import (
+    ACCOUNT,
+    ADMINISTERED,
+    ON_CALL,
+    PLATFORM,
+    policy,
+    statement,
+)
+
+INTRUDER = f"arn:aws:iam::{ACCOUNT}:role/intruder"
+SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/intruder/anything"
+
+Made = Callable[[KeyChange], ChangeResult]
+
+
+def block(key: str, principal: str = INTRUDER) -> KeyChange:
+    return KeyChange(ChangeKind.BLOCK, key, principal=principal)
+
+
+def unblock(key: str, principal: str = INTRUDER) -> KeyChange:
+    return KeyChange(ChangeKind.UNBLOCK, key, principal=principal)
+
+
+@pytest.fixture
+def intruder(sandbox: Sandbox) -> Iterator[Any]:
+    """KMS as a session of a role that is held to the key's policy and grants."""
+    access_key = f"ASIA{uuid4().hex[:16].upper()}"
+    sandbox.control.add_principal(access_key, "intruder", kind="role", session="anything")
+    sandbox.control.hold("intruder")
+    yield sandbox.client("kms", access_key)
+    sandbox.control.clear()
+
+
+def refused(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except ClientError as error:
+        return error.response["Error"]["Code"] == "AccessDeniedException"
+    return False
+
+
+@pytest.mark.parametrize("named", [INTRUDER, SESSION], ids=["role", "session"])
+def test_a_principal_is_refused_whatever_allows_it_and_let_in_again_by_its_name(
+    changes: KeyChangeService, made: Made, key: str, kms: Any, intruder: Any, named: str
+) -> None:
+    # By the account's statement, by one of its own, and by a grant.
+    before = policy(ADMINISTERED, statement({"AWS": INTRUDER}, "Decrypt", "Encrypt"))
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=before)
+    kms.create_grant(KeyId=key, GranteePrincipal=INTRUDER, Operations=["Decrypt"])
+    blob = intruder.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    opens = lambda: intruder.decrypt(CiphertextBlob=blob, KeyId=key)  # noqa: E731
+    assert not refused(opens)
+    plan = changes.plan_change(block(key, named))
+    assert (plan.danger, plan.operations, plan.tokens) == (Danger.CONFIRM, ("PutKeyPolicy",), None)
+    assert plan.policy_changes == ("loses Decrypt: role/intruder", "loses Encrypt: role/intruder")
+    assert f"Undone with: keydeck keys unblock {plan.confirmation} {named}" in plan.does
+    assert any("to Decrypt works again once that is undone" in warning for warning in plan.warnings)
+    assert changes.make_change(plan, Consent.pressed(plan)).verified
+    assert refused(opens)
+    assert refused(lambda: intruder.put_key_policy(KeyId=key, PolicyName="default", Policy=before))
+    assert changes.plan_change(block(key, named)).changes_nothing
+    assert kms.decrypt(CiphertextBlob=blob, KeyId=key)["Plaintext"] == b"x"
+
+    plan = changes.plan_change(unblock(key, named))
+    assert plan.danger is Danger.TYPED
+    assert made(plan.change).verified
+    assert not refused(opens)
+    assert json.loads(kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]) == json.loads(before)
+    with pytest.raises(RefusedError, match="is not blocked on this key"):
+        changes.plan_change(unblock(key, named))
+
+
+def test_nobody_blocks_themselves_or_the_last_who_may_change_the_policy(
+    changes: KeyChangeService, key: str, kms: Any
+) -> None:
+    for me in (ON_CALL, f"arn:aws:sts::{ACCOUNT}:assumed-role/keydeck-oncall/me"):
+        with pytest.raises(RefusedError, match="is who you are here"):
+            changes.plan_change(block(key, me))
+    only = policy(statement({"AWS": INTRUDER}, "*"), statement({"AWS": ON_CALL}, "Decrypt"))
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=only)
+    with pytest.raises(RefusedError, match="no principal may put another one"):
+        changes.plan_change(block(key))
+
+
+def test_the_platform_is_blocked_only_by_whoever_types_how_many_tokens_that_shuts_out(
+    changes: KeyChangeService, services: Container, platform: Engine, key: str, kms: Any
+) -> None:
+    uses = statement({"AWS": PLATFORM}, "Decrypt", "GenerateDataKey")
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy(ADMINISTERED, uses))
+    sealing = TokenCipher(services.keyring.trusting(key))
+    for number in range(2):
+        put(platform, f"gh-blocked-{number}", sealing.encrypt(f"gho_{number}", key).stored)
+    plan = changes.plan_change(block(key, PLATFORM))
+    assert (plan.danger, plan.confirmation) == (Danger.TYPED, "2")
+    assert any("makes data keys under the key" in warning for warning in plan.warnings)
+    with pytest.raises(NotConfirmedError):
+        changes.make_change(plan, Consent.by_option(plan))
+
+
+def test_a_blocks_statement_is_one_a_principal_and_changes_no_other() -> None:
+    before = parse_policy(policy(ADMINISTERED, statement({"AWS": PLATFORM}, "Decrypt")))
+    once = parse_policy(json.dumps(with_block(before, INTRUDER)))
+    twice = parse_policy(json.dumps(with_block(once, INTRUDER)))
+    assert once.raw == twice.raw
+    both = parse_policy(json.dumps(with_block(once, PLATFORM)))
+    assert blocked_by(both) == (INTRUDER, PLATFORM)
+    assert [a.principal.value for a in accesses(both)] == [f"arn:aws:iam::{ACCOUNT}:root"]
+    assert without_block(parse_policy(json.dumps(without_block(both, PLATFORM))), INTRUDER) == dict(
+        before.raw
+    )
+    # A policy with one statement that is no list stays readable, too.
+    single = parse_policy(json.dumps({"Version": "2012-10-17", "Statement": ADMINISTERED}))
+    assert without_block(parse_policy(json.dumps(with_block(single, INTRUDER))), INTRUDER)["Statement"] == [
+        ADMINISTERED
+    ]
+
+
+@pytest.mark.parametrize("name", ["role/a*", "role/?", "group/a", "role/", "root"])
+def test_a_block_is_of_one_principal(name: str) -> None:
+    with pytest.raises(RefusedError):
+        arns_of(f"arn:aws:iam::{ACCOUNT}:{name}")
