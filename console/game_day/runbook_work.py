@@ -175,12 +175,7 @@ class RunbookWork:
     def _filled(self, field: InputField, inputs: Mapping[str, str | Secret]) -> str | Secret:
         if field.secret:
             return self._platform.new_token(_reference_in(inputs))
-        filled = field.default or (field.choices[0][0] if field.choices and not field.several else "")
-        if "arn:" not in filled:
-            return filled
-        # Whoever was seen to work with the key is offered, and the intruder was seen: it is left out.
-        suspects = {persona.arn for persona in self._game.scenario.personas}
-        return ", ".join(arn for arn in (part.strip() for part in filled.split(",")) if arn not in suspects)
+        return field.default or (field.choices[0][0] if field.choices and not field.several else "")
 
     def _follow_the_key(self, number: int) -> None:
         """Once the incident has a new key, the platform and the console are switched to it."""

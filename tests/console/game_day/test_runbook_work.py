@@ -67,9 +67,14 @@ class MemoryIncidents:
 
     def fields(self, incident: int, step: str, inputs: Any = None, **_: Any) -> tuple[InputField, ...]:
         if step != "enter":
-            suspect = SCENARIOS["key-compromise"].personas[0].arn
-            readers = InputField("readers", "Readers", default=f"arn:platform, {suspect}, arn:other")
-            return (InputField("alias", "Alias", default="alias/new"), readers) if step == "create" else ()
+            choices = (("arn:suspect", "a suspect"), ("arn:platform", "the platform"))
+            readers = InputField("readers", "Readers", "arn:platform", choices, several=True)
+            nobody = InputField("nobody", "Nobody is proposed", "", choices, several=True)
+            return (
+                (InputField("alias", "Alias", default="alias/new"), readers, nobody)
+                if step == "create"
+                else ()
+            )
         choose = InputField("reference", "Which", choices=((str(REF), "the first"),))
         token = InputField("token", "New token", secret=True)
         return (choose, token) if inputs else (choose,)
@@ -171,7 +176,7 @@ def test_every_step_is_done_decided_or_skipped_with_its_reason_and_the_incident_
     assert (measures.new_key, measures.joined) == ("arn:new", [12])
     assert incidents.runs[0] == (
         "create",
-        {"alias": "alias/new", "readers": "arn:platform, arn:other"},  # without the suspect
+        {"alias": "alias/new", "readers": "arn:platform", "nobody": ""},  # what is proposed, and no more
     )
     entered = [inputs for name, inputs in incidents.runs if name == "enter"]
     assert len(entered) == 3
