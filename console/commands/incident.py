@@ -60,6 +60,7 @@ def runbooks(*, as_json: bool) -> int:
 @click.option("--filter", "expression", default="", metavar="EXPR", help="The tokens that it is about.")
 @click.option("--database", default="", metavar="NAME", help="The restored database, as in the settings.")
 @time_option("--since", "When the compromise may have begun.")
+@click.option("--suspect", default="", metavar="ARN", help="The principal whose doing led to it.")
 @click.option("--title", default="", metavar="TEXT", help="Its title [the runbook's title].")
 @json_option
 def start(
@@ -70,6 +71,7 @@ def start(
     expression: str,
     database: str,
     since: datetime | None,
+    suspect: str,
     title: str,
     as_json: bool,
 ) -> int:
@@ -79,7 +81,7 @@ def start(
         arn = key or ""
         if arn and not is_key_arn(arn):
             arn = services.services.keys.show(arn).key_arn
-        scope = IncidentScope(arn, references, expression, database, since, "the command line")
+        scope = IncidentScope(arn, references, expression, database, since, "the command line", suspect)
         declared = work.declare(runbook, scope, title)
         view = work.show(declared)
     if as_json:

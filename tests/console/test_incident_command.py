@@ -75,7 +75,12 @@ def test_an_incident_is_worked_through_and_every_ending_has_its_exit_code(
 ) -> None:
     ref = github(world)
     assert keydeck("incident", "list").stderr.startswith("No incidents.")
-    started = keydeck("incident", "start", "partner", "--token", ref, "--title", HOSTILE, "--json")
+    start = ("incident", "start", "partner", "--token", ref, "--title", HOSTILE, "--json")
+    refused = keydeck(*start, "--suspect", HOSTILE)
+    assert (refused.exit_code, "is not an IAM role" in refused.stderr) == (2, True)
+    assert clean_of(refused.stderr)
+    bot = "arn:aws:iam::123456789012:user/build-bot"
+    started = keydeck(*start, "--suspect", bot)
     assert (started.exit_code, started.json["incident"], started.json["current"]) == (0, 1, "told")
     assert clean_of(started.json["title"])
     assert len(started.json["title"]) <= 200
@@ -113,7 +118,8 @@ def test_an_incident_is_worked_through_and_every_ending_has_its_exit_code(
 
     whole = keydeck("incident", "show", "1", "--json")
     assert whole.exit_code == 0
-    assert whole.json["suspects"] == []
+    assert whole.json["scope"]["principal"] == bot
+    assert [one["principal"] for one in whole.json["suspects"]] == [bot]
     assert not whole.json["suspects_coverage"]["complete"]
     kinds = {entry["kind"] for entry in whole.json["timeline"]}
     assert {"declared", "note", "closed"} <= kinds
