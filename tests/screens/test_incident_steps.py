@@ -34,6 +34,19 @@ async def test_enter_finishes_a_step_and_goes_on_to_the_next() -> None:
         assert "✔" in d.line_with("Declare and count")
 
 
+async def test_what_the_check_said_when_an_action_ended_gives_way_to_what_it_says_now() -> None:
+    stage = staged(at_step("reencrypt"))
+    then = "Step reencrypt of INC-7 is not done: not yet. Job 31 is running: 0 done, 3 to do"
+    stage.incidents.result = ActionResult(False, ("Job 31 was handed over: 3 tokens.", then))
+    stage.incidents.checks["reencrypt"] = CheckResult(CheckState.PASSED, ("Job 31 is done: 3 done",))
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "enter", "right", "enter")
+        await d.press("v")
+        assert "Job 31 was handed over: 3 tokens." in pane(d)
+        assert "✔ Job 31 is done: 3 done" in pane(d)
+        assert "is running" not in pane(d)
+
+
 async def test_capturing_evidence_shows_which_of_how_many() -> None:
     stage = staged(at_step("preserve"))
     gate = stage.hold("incident.capture")

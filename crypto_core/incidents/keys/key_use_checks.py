@@ -139,14 +139,14 @@ class WatchingChecks:
             if view.ended_at is None:
                 waiting.append(f"{words}, has not ended")
             else:
-                begins.append((view.ended_at, f"{words}, was {view.state} then"))
+                begins.append((view.ended_at, f"then {words}, was {view.state}"))
         selection = Selection(under_key=old_key(situation))
         job = job_of(self._services.jobs, situation.incident, JOB, Verb.REENCRYPT, selection)
         if job is not None and not job.state.ended:
             waiting.append(f"job {job.job.id} still moves tokens")
         elif job is not None:
             end = job.job.created_at + timedelta(seconds=job.seconds)
-            begins.append((end, f"job {job.job.id} ended then"))
+            begins.append((end, f"then job {job.job.id} ended"))
         return waiting, begins
 
     def _guide(self, situation: Situation, old: str, new: str, since: datetime) -> Guide:

@@ -90,7 +90,7 @@ def test_quiet_counts_from_the_last_step_that_took_the_key_away_by_awss_clock(sc
     )
     earlier = look(now - timedelta(minutes=20))
     assert earlier.state is CheckState.PASSED, told(earlier)
-    assert "step 5, Lock it down, was done then" in told(earlier)
+    assert "then step 5, Lock it down, was done" in told(earlier)
     assert f"which do not count: none, as {scene.container.kms.identity().arn}" in told(earlier)
     ended = now - timedelta(minutes=16)
     just = look(ended)
@@ -99,7 +99,7 @@ def test_quiet_counts_from_the_last_step_that_took_the_key_away_by_awss_clock(sc
     assert just.lines[0] == f"Quiet for 1 of 3 minutes; proved at {at} at the earliest"
     later = look(now - timedelta(minutes=20), ago=2)
     assert (later.state, later.done) == (CheckState.NOT_YET, 0), told(later)
-    assert "step 4, Switch, was skipped then" in told(later)
+    assert "then step 4, Switch, was skipped" in told(later)
     elsewhere = look(now - timedelta(minutes=20), now=now - timedelta(minutes=7, seconds=30))
     assert elsewhere.state is CheckState.UNKNOWN
     assert "The database's clock is 7 min behind AWS's" in told(elsewhere)

@@ -45,6 +45,7 @@ def test_all_that_is_under_the_old_key_is_moved_by_one_job_also_after_a_crash(mo
     started = scene.run(REENCRYPT, plan)
     assert not started.complete
     job = started.values["job"]
+    assert f"Job {job} was handed over: " in told(started), "it may have ended by the time this is read"
     scene.values.pop("job")
     running = scene.look(EMPTY)
     assert running.state is CheckState.NOT_YET
