@@ -25,17 +25,24 @@ Gained = tuple[str, str]
 
 
 def access_gained(
-    events: EventStore, key: str, since: datetime, but: str, cancelled: Event | None = None
+    events: EventStore,
+    key: str,
+    since: datetime,
+    but: str,
+    gaps: list[str],
+    cancelled: Event | None = None,
 ) -> Iterator[Gained]:
     """Yield who got access to a key since then, but from `but`, the ARN of who works here.
 
     Where the policy before is not in the store, only who changed it and is named in it counts: it let itself
-    in. Raises TrailError, InterruptedRunError.
+    in. What is not looked at is added to `gaps`. Raises TrailError, InterruptedRunError.
     """
     asked = f"{term('key', asked_as(key))} {term('name', 'CreateGrant', 'PutKeyPolicy', 'CreateKey')} -failed"
-    found = events.page(Query(asked, descending=True), limit=MOST_EVENTS, cancelled=cancelled).rows
+    page = events.page(Query(asked, descending=True), limit=MOST_EVENTS, cancelled=cancelled)
+    if page.below and page.rows[-1].event.time >= since:
+        gaps.append(f"of the changes of who may use the key only the last {MOST_EVENTS:,} were looked at")
     before: frozenset[str] | None = None
-    for event in (row.event for row in reversed(found)):
+    for event in (row.event for row in reversed(page.rows)):
         late = event.time >= since and event.principal.arn != but
         if event.name == "CreateGrant":
             grantee = text(request(event).get("granteePrincipal"), 700)
@@ -51,11 +58,17 @@ def access_gained(
 
 
 def roles_assumed(
-    events: EventStore, by: Sequence[str], since: datetime, cancelled: Event | None = None
+    events: EventStore,
+    by: Sequence[str],
+    since: datetime,
+    gaps: list[str],
+    cancelled: Event | None = None,
 ) -> Iterator[Gained]:
-    """Yield the roles that some principals assumed since then. Raises TrailError, InterruptedRunError."""
+    """Yield the roles that some principals assumed since then; see `access_gained`."""
     asked = f"{term('name', 'AssumeRole')} {term('principal', *by)} -failed since:{since.isoformat()}"
     page = events.page(Query(asked, descending=True), limit=MOST_EVENTS, cancelled=cancelled)
+    if page.below:
+        gaps.append(f"of the roles that suspects assumed only the last {MOST_EVENTS:,} calls were looked at")
     found: Mapping[str, TrailEvent] = {
         text(request(row.event).get("roleArn"), 700): row.event for row in page.rows
     }

@@ -18,7 +18,7 @@ Keydeck here is a suspect only where the incident was declared from it: its own 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -166,10 +166,13 @@ class _Inquiry:
         self._events, self._rules = search.events, search.rules
         self._scope, self._begin = incident.scope, begin_of(incident).replace(microsecond=0)
         self._cancelled = cancelled
+        self._gaps: list[str] = []
         self._why: dict[str, dict[str, None]] = defaultdict(dict)
         self._findings: dict[str, dict[str, None]] = defaultdict(dict)
         keys = (incident.scope.key,) if incident.scope.key else ()
         self._users: KeyUsers = key_users(self._events, keys, search.clock(), cancelled)
+        if self._users.others:
+            self._gaps.append(f"{self._users.others:,} more users of the key were not looked at")
         try:
             self._own = responder_of(search.identity(), self._users.by_arn)
         except KmsError:
@@ -183,16 +186,22 @@ class _Inquiry:
         self._examine(examined.findings)
         if self._scope.key:
             for arn, how in access_gained(
-                self._events, self._scope.key, self._begin, self._own, self._cancelled
+                self._events, self._scope.key, self._begin, self._own, self._gaps, self._cancelled
             ):
                 if arn != self._own and not self._settled(arn):
                     self._say(arn, how)
-        for look in (roles_assumed, accomplices):
-            of = sorted(self._why)
-            for arn, how in look(self._events, of, self._begin, self._cancelled) if of else ():
-                if arn != self._own:
-                    self._say(arn, how)
-        return self._with_use(examined.coverage.reasons)
+        for arn, how in self._followers():
+            if arn != self._own:
+                self._say(arn, how)
+        return self._with_use((*examined.coverage.reasons, *self._gaps))
+
+    def _followers(self) -> Iterator[tuple[str, str]]:
+        """Yield who is a suspect for the sake of others, and why, once those are all known."""
+        more = (self._begin, self._gaps, self._cancelled)
+        if of := sorted(self._why):
+            yield from roles_assumed(self._events, of, *more)
+        if of := sorted(self._why):
+            yield from accomplices(self._events, of, [*filter(self._settled, of)], *more)
 
     def _say(self, arn: str, why: str, finding: str = "") -> None:
         self._why[arn][why] = None

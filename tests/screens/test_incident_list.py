@@ -8,12 +8,18 @@ from datetime import timedelta
 import pytest
 
 from crypto_core.errors import DatabaseUnreachableError, ReadOnlyError, RefusedError
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.severity import Severity
 from crypto_core.incidents.model import IncidentScope, IncidentState
+from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.key_names import is_key_arn
 from crypto_core.references import TokenRef
+from crypto_core.trail.store import StoredEvent
+from screens.incidents.about import about_event, about_finding
 from screens.incidents.declare import DeclareDialog
 from screens.incidents.incident_screen import IncidentScreen
 from screens.incidents.screen import IncidentsScreen
+from tests.crypto_core.trail.records import read, record
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT, as_built
 from tests.screens.sample_events import a_day
@@ -329,3 +335,15 @@ async def test_hostile_text_in_incidents_and_runbooks_is_harmless(text: str) -> 
         assert_harmless(d, SMALL)
         await d.press("enter")
         assert_harmless(d, SMALL)
+
+
+def test_whom_an_event_or_a_finding_names_is_kept_as_a_suspect() -> None:
+    bot = "arn:aws:iam::123456789012:user/build-bot"
+    finding = Finding("event-decrypt-human", Severity.LOW, bot, "build-bot decrypted", "once", "Ask.")
+    scope = about_finding(finding).scope(SubjectKind.KEY)
+    assert (scope.principal, scope.origin) == (bot, "finding event-decrypt-human: build-bot decrypted")
+    assert about_finding(replace(finding, subject=CURRENT)).principal == ""
+    event = read(record(who={"type": "IAMUser", "arn": bot}))
+    assert about_event(StoredEvent(event, 1)).scope(SubjectKind.KEY).principal == bot
+    by_aws = read(record(who={"type": "AWSService", "invokedBy": "backup.amazonaws.com"}))
+    assert about_event(StoredEvent(by_aws, 2)).principal == ""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from crypto_core.errors import EventStoreError, KmsError, RefusedError
+from crypto_core.incidents import access_gained, accomplices
 from crypto_core.incidents.model import Incident, IncidentScope, IncidentState, finding_origin
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.scope_check import checked_scope
@@ -173,6 +174,10 @@ def test_accomplices_share_an_address_a_key_or_a_session_but_not_an_office(ask: 
         ]
     )
     assert {"user/build-bot", "role/laptop", "role/nightly", "role/other"} == names(found)
+    # Where the intruder came from earlier than anybody thought is a trace all the same.
+    early = [*writes(), *from_outside("Decrypt", ago=DAY * 2), *from_outside("Decrypt", ago=900)]
+    laptop = record("ListKeys", who=service("laptop"), sourceIPAddress=OUTSIDE, ago=700)
+    assert "role/laptop" in names(ask([*early, laptop]))
     assert f"shares the address {OUTSIDE} with user/build-bot" in why(found, f"{IAM}:role/laptop")
     assert "shares the session name one-session with role/nightly" in why(found, f"{IAM}:role/other")
 
@@ -229,6 +234,17 @@ def test_without_events_or_with_a_store_that_fails_the_gap_says_so(ask: Ask, tmp
     (gap,) = search.suspects_of(incident).gaps
     assert gap.startswith("Who is suspected is not known: The file is[2J damaged.")
     store.close()
+
+
+def test_what_was_not_looked_at_is_a_gap(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_gained, "MOST_EVENTS", 1)
+    monkeypatch.setattr(accomplices, "MOST_PAIRS", 1)
+    grant = {"granteePrincipal": f"{IAM}:user/metrics", "operations": ["Decrypt"]}
+    grants = [change("CreateGrant", grant, who=bot(), ago=ago) for ago in (500, 400)]
+    theirs = [record("ListKeys", who=service("laptop"), sourceIPAddress=OUTSIDE, ago=n) for n in (300, 200)]
+    gaps = "\n".join(ask([*writes(), *grants, *theirs, *from_outside("Decrypt", "Decrypt")]).gaps)
+    assert "of the changes of who may use the key only the last 1 were looked at" in gaps
+    assert "pairs of a principal and its address were not looked at" in gaps
 
 
 def test_an_account_gives_access_to_its_suspects_and_of_too_many_nobody_is_proposed() -> None:
