@@ -325,6 +325,7 @@ async def test_read_only_refuses_whatever_changes_anything_by_key_and_by_command
     make(stage, world)
     async with deck(stage, start=start) as d:
         await d.press(*ways)
+        await d.tick(1)  # what a page asks for by itself it has asked for now
         screen, before = d.app.screen, list(d.stage.calls)
         for action in PLACED[place]:
             for way in (d.press(action.keys.split(",")[0]), d.app.run_command(action.name)):
