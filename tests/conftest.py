@@ -137,11 +137,8 @@ def _keep_in_memory() -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes for each core: tests wait for servers and screens as long as they compute.
-
-    In the deep lane they wait longer: for leases to run out and for what was stopped to come back.
-    """
-    return (3 if lanes.is_deep(config) else 2) * (os.cpu_count() or 1)
+    """Three processes for each core: tests wait for servers, screens and leases as long as they compute."""
+    return 3 * (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)

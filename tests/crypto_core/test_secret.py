@@ -162,13 +162,13 @@ def test_an_adopted_buffer_is_wiped_when_its_owner_goes(kind: Any) -> None:
     hidden = kind.adopt(buffer)
     assert buffer == CANARY.encode()
     del hidden
-    gc.collect()
+    gc.collect(0)
     assert buffer == bytes(len(CANARY))
 
 
 def test_the_buffer_of_its_own_is_wiped_when_it_goes(hidden: Any, kind: Any) -> None:
     seen = exposed(kind(CANARY.encode()))
-    gc.collect()
+    gc.collect(0)
     assert bytes(seen) == bytes(len(CANARY))
     assert bytes(exposed(hidden)) == CANARY.encode()
 
@@ -178,7 +178,7 @@ def test_one_that_was_never_filled_goes_without_an_error(kind: Any) -> None:
     kind.__new__(kind)
     with pytest.raises(TypeError):
         kind("text")
-    gc.collect()
+    gc.collect(0)
 
 
 def test_a_token_without_a_utf8_form_is_refused_and_not_told() -> None:
