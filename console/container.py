@@ -578,7 +578,7 @@ class Container:
         try:
             listed = IncidentStore(self.state_engine, self.journal).list(closed=True, limit=_INCIDENTS)
         except KeydeckError:
-            return ""  # The key is not trusted all the same, which is what is to be said.
+            return ""  # The warning is the same without it: the key is not trusted.
         return next(
             (f"INC-{row.id}" for row, _ in listed if same_key(row.known.get("new_key", ""), key_arn)), ""
         )
