@@ -14,9 +14,10 @@ from crypto_core.keys.changes.policies import draft_policy, is_caller, look_at_p
 from crypto_core.keys.changes.reading import KeyReader, typed_name
 from crypto_core.keys.changes.recipe import Recipe, of_key
 from crypto_core.keys.grants import read_grants
+from crypto_core.keys.policy.access import accesses
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.policy.blocking import arns_of, with_block, without_block
-from crypto_core.keys.policy.document import parse_policy
+from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
 
@@ -24,12 +25,14 @@ from crypto_core.text.cleaning import clean
 def _draft(reader: KeyReader, change: KeyChange, state: KeyState, *, blocks: bool) -> Draft:
     who, now = clean(change.principal, 200), parse_policy(reader.policy_text(state))
     if blocks:
-        warnings = [*_about_caller(reader, change.principal), *_of_grants(reader, state, change.principal)]
+        unknown = [*_by_iam(now, change.principal, state.key_arn)]
+        warnings = [*_about_caller(reader, change.principal), *unknown]
+        warnings += _of_grants(reader, state, change.principal)
         raw = with_block(now, change.principal)
         undone = f"Undone with: keydeck keys unblock {typed_name(state)} {who}"
         does = [f"{who} and its sessions are refused all of {state.name}, whatever else allows it.", undone]
     else:
-        warnings, raw = [], without_block(now, change.principal)
+        unknown, warnings, raw = [], [], without_block(now, change.principal)
         does = [f"{who} may do again what policy, grants and IAM allow it. Make sure that it is trusted."]
     draft = draft_policy(reader, state, json.dumps(raw))
     others = [arn for arn in dict.fromkeys((state.primary_arn, *state.replica_arns)) if arn]
@@ -41,7 +44,7 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState, *, blocks: boo
     return replace(
         draft,
         title=f"{'Block' if blocks else 'Unblock'} {who} on {state.name}",
-        typed=draft.tokens is not None,
+        typed=draft.tokens is not None or bool(unknown),
         does=tuple(does),
         does_not=(
             "Does not touch its credentials, other keys, or data keys that it has opened already.",
@@ -49,6 +52,17 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState, *, blocks: boo
         ),
         warnings=(*warnings, *draft.warnings),
     )
+
+
+def _by_iam(now: PolicyDocument, principal: str, key_arn: str) -> Iterator[str]:
+    """Yield that a principal may be the platform, where the policy leaves to IAM who makes data keys."""
+    account = principal.split(":")[4]
+    allowed = (a for a in accesses(now, (), key_arn) if "GenerateDataKey" in a.actions and not a.all_but)
+    if any(a.principal.is_account and a.principal.account == account for a in allowed):
+        yield (
+            "Make sure that it is not the platform: the policy leaves to IAM who makes data keys, so that is "
+            "not known here. If it is, the platform can neither open nor write tokens under the key."
+        )
 
 
 def _about_caller(reader: KeyReader, principal: str) -> Iterator[str]:

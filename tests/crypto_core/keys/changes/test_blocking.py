@@ -76,11 +76,13 @@ def test_a_principal_is_refused_whatever_allows_it_and_let_in_again_by_its_name(
     opens = lambda: intruder.decrypt(CiphertextBlob=blob, KeyId=key)  # noqa: E731
     assert not refused(opens)
     plan = changes.plan_change(block(key, named))
-    assert (plan.danger, plan.operations, plan.tokens) == (Danger.CONFIRM, ("PutKeyPolicy",), None)
+    # The account's statement leaves to IAM whether it is the platform: that takes typing.
+    assert (plan.danger, plan.operations, plan.tokens) == (Danger.TYPED, ("PutKeyPolicy",), None)
+    assert plan.warnings[0].startswith("Make sure that it is not the platform")
     assert plan.policy_changes == ("loses Decrypt: role/intruder", "loses Encrypt: role/intruder")
     assert f"Undone with: keydeck keys unblock {plan.confirmation} {named}" in plan.does
     assert any("to Decrypt works again once that is undone" in warning for warning in plan.warnings)
-    assert changes.make_change(plan, Consent.pressed(plan)).verified
+    assert made(plan.change).verified
     assert refused(opens)
     assert refused(lambda: intruder.put_key_policy(KeyId=key, PolicyName="default", Policy=before))
     assert changes.plan_change(block(key, named)).changes_nothing
@@ -93,6 +95,18 @@ def test_a_principal_is_refused_whatever_allows_it_and_let_in_again_by_its_name(
     assert json.loads(kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]) == json.loads(before)
     with pytest.raises(RefusedError, match="is not blocked on this key"):
         changes.plan_change(unblock(key, named))
+
+
+def test_a_press_is_enough_where_the_policy_says_who_the_platform_is(
+    changes: KeyChangeService, key: str, kms: Any
+) -> None:
+    account = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    uses = statement({"AWS": PLATFORM}, "Decrypt", "GenerateDataKey")
+    administered = statement(account, "PutKeyPolicy", "GetKeyPolicy", "DescribeKey", "ListGrants")
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy(administered, uses))
+    plan = changes.plan_change(block(key))
+    assert (plan.danger, plan.warnings) == (Danger.CONFIRM, ())
+    assert changes.make_change(plan, Consent.pressed(plan)).verified
 
 
 def test_nobody_blocks_themselves_or_the_last_who_may_change_the_policy(

@@ -154,6 +154,7 @@ def test_every_kind_takes_the_consent_that_its_danger_demands_and_no_less(
     assert typed == {
         ChangeKind.ROTATE,
         ChangeKind.PUT_POLICY,
+        ChangeKind.BLOCK,
         ChangeKind.UNBLOCK,
         ChangeKind.REVOKE_GRANT,
         ChangeKind.RETIRE_GRANT,
