@@ -172,7 +172,7 @@ def test_calls_of_many_threads_agree_on_one_new_session(home: Home, aws: Endpoin
     before = kms.session
     home.has(NEW, token="new")
     expire(aws, count=8)
-    aws.set_latency(50)
+    aws.set_latency(400)  # all are under way before the first one is refused
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: kms.call("ListKeys"), range(8)))
     assert all("Keys" in answer for answer in answers)
