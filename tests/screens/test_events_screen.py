@@ -141,7 +141,7 @@ async def test_status_shows_the_last_day_and_leads_to_it() -> None:
     there = stage()
     async with deck(there, size=LARGE) as d:
         await d.until(lambda: "24 h " in d.text())
-        # One call before is no baseline: nobody can be told to be new.
+        # One call before is no baseline: nobody can be called new.
         assert "new principals" not in d.text()
     there.events.add([event(5_000 + day, ago=day * 86_400) for day in (2, 3, 4)])
     async with deck(there, size=LARGE) as d:

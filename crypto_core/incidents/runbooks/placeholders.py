@@ -46,7 +46,7 @@ def filled_parts(
 
 
 def commands_in(text: str, values: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the commands and settings lines of `text` of which every value is known."""
+    """Return those commands and settings lines of `text` whose values are all known."""
     return tuple(part for part, is_command in filled_parts(text, values, values) if is_command)
 
 

@@ -146,7 +146,7 @@ class StepDecisions:
             change.record("incident note", step_id, Outcome.DONE, {"note": written})
 
     def close(self, number: int, outcome: str) -> None:
-        """Close an incident of which no step is left, but for those that a skipped decision left undecided.
+        """Close an incident whose steps have ended, but for those that a skipped decision left undecided.
 
         These end as skipped: the report lists them as open points.
         """

@@ -55,12 +55,15 @@ def _draft(reader: KeyReader, change: KeyChange, state: KeyState, *, blocks: boo
 
 
 def _by_iam(now: PolicyDocument, principal: str, key_arn: str) -> Iterator[str]:
-    """Yield that a principal may be the platform, where the policy leaves to IAM who makes data keys."""
+    """Yield that a principal may be the platform, where the policy names no one who makes data keys."""
     account = principal.split(":")[4]
     allowed = (a for a in accesses(now, (), key_arn) if "GenerateDataKey" in a.actions and not a.all_but)
-    if any(a.principal.is_account and a.principal.account == account for a in allowed):
+    if any(
+        a.principal.is_everyone or (a.principal.is_account and a.principal.account == account)
+        for a in allowed
+    ):
         yield (
-            "Make sure that it is not the platform: the policy leaves to IAM who makes data keys, so that is "
+            "Make sure that it is not the platform: the policy doesn't name who makes data keys, so that is "
             "not known here. If it is, the platform can neither open nor write tokens under the key."
         )
 

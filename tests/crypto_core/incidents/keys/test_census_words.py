@@ -1,4 +1,4 @@
-"""What a job's own censuses found is told as what it was then, beside what is left now."""
+"""A job's own censuses are shown with their time, beside what is left now."""
 
 from __future__ import annotations
 

@@ -109,6 +109,19 @@ def test_a_press_is_enough_where_the_policy_says_who_the_platform_is(
     assert changes.make_change(plan, Consent.pressed(plan)).verified
 
 
+@pytest.mark.parametrize("who", ["*", {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}], ids=["everyone", "account"])
+def test_who_may_be_the_platform_unnamed_is_blocked_only_by_typing(
+    changes: KeyChangeService, key: str, kms: Any, who: Any
+) -> None:
+    administered = statement({"AWS": ON_CALL}, "PutKeyPolicy", "GetKeyPolicy", "DescribeKey", "ListGrants")
+    unnamed = policy(administered, statement(who, "Decrypt", "GenerateDataKey"))
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=unnamed)
+    plan = changes.plan_change(block(key))
+    assert plan.danger is Danger.TYPED
+    with pytest.raises(NotConfirmedError):
+        changes.make_change(plan, Consent.pressed(plan))
+
+
 def test_nobody_blocks_themselves_or_the_last_who_may_change_the_policy(
     changes: KeyChangeService, key: str, kms: Any
 ) -> None:
