@@ -25,6 +25,7 @@ from screens.memory import Memory
 from screens.services import Services, Surroundings
 
 if TYPE_CHECKING:
+    from crypto_core.keys.changes.blocks import Blocks
     from crypto_core.keys.posture.examination import Posture
     from crypto_core.keys.state import KeyState
     from crypto_core.keys.status import Status
@@ -78,6 +79,8 @@ class Facts:
         self.posture: Loaded[Posture] = Loaded()
         self.trail: Loaded[Examined] = Loaded()
         """What CloudTrail's events show, and which findings are suppressed."""
+        self.blocks: Loaded[Blocks] = Loaded()
+        """Who is blocked on the listed keys."""
         self.key_words = KeyWords()
         """Names for the keys that are known by now."""
         self.epoch = 0
@@ -112,7 +115,7 @@ class Facts:
         self.services = services
         self.epoch += 1
         self.surroundings, self.status, self.keys, self.posture = Loaded(), Loaded(), Loaded(), Loaded()
-        self.trail = Loaded()
+        self.trail, self.blocks = Loaded(), Loaded()
         self.key_words = KeyWords()
         self._changed.publish(None)
         self.ask_all()
@@ -142,6 +145,18 @@ class Facts:
     def ask_trail(self) -> None:
         """Ask what CloudTrail's events of the last day show, unless that is being asked already."""
         self._ask("trail", lambda cancelled: self.services.trail_rules.examine_events(cancelled=cancelled))
+
+    def ask_blocks(self) -> None:
+        """Ask who is blocked on the listed keys, unless that is being asked already or none is listed yet."""
+        keys = self.known_keys
+        if keys:
+            read = self.services.key_changes.read_blocks
+            self._ask("blocks", lambda cancelled: read(keys, cancelled=cancelled))
+
+    @property
+    def known_keys(self) -> tuple[str, ...]:
+        """The ARNs of the listed keys that are not AWS's own; none while they are not known."""
+        return tuple(key.key_arn for key in self.keys.value or () if key.manager != "AWS")
 
     @property
     def leaving(self) -> bool:

@@ -60,6 +60,7 @@ _SCREENS = (
     "events",
     "event",
     "pivots",
+    "principal",
     "incidents",
     "incident",
     "evidence",
@@ -75,6 +76,7 @@ _SHARED: Mapping[str, tuple[str, ...]] = {
     "table": ("connections", "keys", "events", "incidents", "jobs", "findings", "log"),
     "key": ("keys", "key"),
     "job": ("jobs", "job"),
+    "blocking": ("principal", "events", "event", "findings", "incident"),
 }
 """The screens on which the actions of a wider scope are in reach."""
 

@@ -31,6 +31,7 @@ class ActionScope(StrEnum):
     EVENTS = "events"
     EVENT = "event"
     PIVOTS = "pivots"
+    BLOCKING = "blocking"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,12 @@ def _of_a_key(change: str, keys: str, **more: Any) -> Action:
     return _does(f"keys {change}", f"key.{change}", keys, calls="key_changes.make_change", **more)
 
 
+def _of_a_principal(change: str, keys: str, explanation: str) -> Action:
+    calls = "key_changes.make_change"
+    id_ = f"blocking.{change}"
+    return _does(f"keys {change}", id_, keys, explanation=explanation, calls=calls, shown=True)
+
+
 def _of_a_job(word: str, keys: str, *, calls: str = "", **more: Any) -> Action:
     return _does(f"jobs {word}", f"job.{word}-job", keys, calls=calls or f"jobs.{word}_job", **more)
 
@@ -224,7 +230,7 @@ ACTIONS: tuple[Action, ...] = (
     _of_a_key("schedule-deletion", "D", argument="DAYS"),
     _of_a_key("cancel-deletion", "C"),
     _of_a_key("put-policy", "W", argument="FILE"),
-    _of_a_key("block", "x", argument="ARN"),
+    _of_a_key("block", "O", argument="ARN", shown=True),
     _of_a_key("unblock", "U", argument="ARN"),
     _of_a_key("revoke-grant", "v", argument="GRANT"),
     _of_a_key("retire-grant", "V", argument="GRANT"),
@@ -248,6 +254,9 @@ ACTIONS: tuple[Action, ...] = (
         shown=True,
     ),
     _start_incident("key", "Start an incident about the key"),
+    # Whoever is named here
+    _of_a_principal("block", "O", "Refuse a principal that is named here the use of a key, at once"),
+    _of_a_principal("unblock", "U", "Let a principal that is named here and blocked use the key again"),
     # Status
     _does(
         "reencrypt",

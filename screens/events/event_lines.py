@@ -14,6 +14,7 @@ from screens.ages import ago
 from screens.event_filters import term
 from screens.events.listing import principal_words, sign_of
 from screens.facts import Facts
+from screens.keys.block_lines import SIGN, block_words, blocks_of
 from screens.moments import whole
 from screens.routes import EventsRoute, KeyRoute, PrincipalRoute, TimelineRoute, TokensRoute
 from screens.widgets.ask_text import AskText
@@ -54,6 +55,7 @@ def short_lines(row: StoredEvent | None, facts: Facts) -> Content:
         _pairs(("key", ", ".join(facts.key_words.long(arn) for arn in event.key_arns) or event.alias or "-")),
         _pairs(("token", str(event.token_ref) if event.token_ref else UNNAMED)),
     ]  # fmt: skip
+    lines += [Content.assemble((f"{SIGN} ", "$success"), words) for words in _blocks(event, facts)]
     noted = _noted(row, facts)
     if noted:
         lines.append(Content.assemble((noted, "$accent")))
@@ -75,6 +77,11 @@ def _noted(row: StoredEvent, facts: Facts) -> str:
     return f"{reviewed}  {note}".strip() + (by if reviewed or note else "")
 
 
+def _blocks(event: TrailEvent, facts: Facts) -> Iterator[str]:
+    """Yield on which keys whoever made the call is blocked by now."""
+    return (block_words(block, facts) for block in blocks_of(facts, (event.principal.arn,)))
+
+
 def note_question(about: str, note: str) -> AskText:
     """Return the question for a note on an event; `about` names it, in clean text."""
     words = "Kept in the local store, with your identity and the time. Leave it empty to remove the note."
@@ -88,6 +95,8 @@ def field_lines(row: StoredEvent, facts: Facts, width: int) -> Iterator[Line]:
     noted = _noted(row, facts)
     if noted:
         yield from _field("noted", noted, width)
+    for words in _blocks(event, facts):
+        yield from _field(f"{SIGN} principal", words, width, style="$success")
     yield Line(Content(""))
     yield from _about_call(event, facts, width)
     yield from _about_principal(event, width)

@@ -10,6 +10,7 @@ from textual import work
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
+from crypto_core.key_names import is_key_arn
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.store import StoredEvent
 from screens.actions.action import Action, ActionScope
@@ -19,6 +20,7 @@ from screens.blocking import Trouble
 from screens.events.event_lines import field_lines, note_question
 from screens.events.raw_text import readable
 from screens.facts import Facts
+from screens.keys.block_actor import BlockActor, Named
 from screens.routes import Followed, PrincipalRoute
 from screens.widgets.clipboard import MOST, send_to_clipboard
 from screens.widgets.event_text import EventText
@@ -34,14 +36,14 @@ class EventPage:
     raw: Sequence[Content]
 
 
-class EventScreen(AnswerScreen[EventPage]):
+class EventScreen(BlockActor, AnswerScreen[EventPage]):
     """Enter on a field leads to what it names, or to the events that have the same value."""
 
     NAME = "event"
     EVERY = 300.0
     ASKING = "Reading the event…"
     TEXT = EventText
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVENT,)
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVENT, ActionScope.BLOCKING)
 
     def __init__(self, facts: Facts, event_id: str) -> None:
         super().__init__(facts)
@@ -52,6 +54,11 @@ class EventScreen(AnswerScreen[EventPage]):
     def crumb(self) -> tuple[str, str]:
         """The event's name, once it is known."""
         return "Event", self.answer.row.event.name if self.answer is not None else ""
+
+    @property
+    def named(self) -> Named | None:
+        """Who made the call, under its keys."""
+        return named_by(self.answer.row) if self.answer is not None else None
 
     def ask_for(self, cancelled: Cancellation) -> EventPage:
         """Read the event from the store and lay its record out."""
@@ -145,6 +152,13 @@ class EventScreen(AnswerScreen[EventPage]):
         raw = self.answer.row.event.raw
         text = clean(raw.decode("utf-8", "replace"), MOST // 4 if not raw.isascii() else MOST)
         send_to_clipboard(self, text, f"the record{', its beginning' if text.endswith('…') else ''}")
+
+
+def named_by(row: StoredEvent) -> Named | None:
+    """Return whom an event names, on which keys; None for a record that names nobody."""
+    who = row.event.principal.arn
+    keys = tuple(arn for arn in row.event.key_arns if is_key_arn(arn))
+    return Named((who,), keys, (row.event.event_id,)) if who else None
 
 
 def identity(facts: Facts) -> str:

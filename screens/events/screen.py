@@ -27,11 +27,12 @@ from screens.event_filters import FIRST, between, since, term, with_or_without_s
 from screens.events.cover import nothing
 from screens.events.cover_line import CoverLine
 from screens.events.event_lines import note_question, short_lines
-from screens.events.event_screen import identity
+from screens.events.event_screen import identity, named_by
 from screens.events.histogram import HistogramView
 from screens.events.listing import EXAMPLE, LISTING, values
 from screens.events.pulling import Pulling
 from screens.facts import Facts
+from screens.keys.block_actor import BlockActor, Named
 from screens.list_screen import ListScreen
 from screens.moments import moment, seconds
 from screens.routes import EventRoute, FindingsRoute, Followed, PivotsRoute, PrincipalRoute
@@ -50,13 +51,13 @@ _NEEDS_ROW = ("only", "principal", "exclude", "reviewed", "note", "incident")
 _NEEDS_TIME = ("zoom-in", "zoom-out", "earlier", "later")
 
 
-class EventsScreen(ListScreen[StoredEvent]):
+class EventsScreen(BlockActor, ListScreen[StoredEvent]):
     """Rows first; then how many they are, how they lie over time, what the store covers."""
 
     CSS_PATH = "screen.tcss"
     NAME = "events"
     EVERY = 5.0
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVENTS,)
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVENTS, ActionScope.BLOCKING)
 
     def __init__(self, facts: Facts, expression: str = FIRST) -> None:
         super().__init__(facts, expression)
@@ -195,6 +196,12 @@ class EventsScreen(ListScreen[StoredEvent]):
             self.query_one("#event", Static).update(short_lines(row, self.facts), layout=False)
 
     # Ways on
+
+    @property
+    def named(self) -> Named | None:
+        """Who made the call of the event under the cursor, under its keys."""
+        row = self.pane.table.current if self._pane is not None and self._pane.is_mounted else None
+        return named_by(row) if row is not None else None
 
     def route_of(self, row: StoredEvent) -> EventRoute:
         """The event's own page."""

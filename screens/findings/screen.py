@@ -22,6 +22,8 @@ from screens.blocking import Trouble
 from screens.facts import Facts, Loaded
 from screens.findings.listing import EXAMPLE, LISTING, events_filter, hidden, reasons, told
 from screens.findings.words import finding_facts
+from screens.keys.block_actor import BlockActor, Named
+from screens.keys.block_lines import SIGN, blocked_words
 from screens.list_screen import ListScreen
 from screens.routes import EventsRoute, KeyRoute
 from screens.signs import SIGNS
@@ -37,13 +39,13 @@ DAYS = 30
 """For how long a finding is suppressed by default."""
 
 
-class FindingsScreen(ListScreen[Finding]):
+class FindingsScreen(BlockActor, ListScreen[Finding]):
     """The findings, what could not be examined, and the finding under the cursor whole."""
 
     CSS_PATH = "screen.tcss"
     NAME = "findings"
     EVERY = 300.0
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.FINDINGS,)
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.FINDINGS, ActionScope.BLOCKING)
 
     def __init__(self, facts: Facts, expression: str = "") -> None:
         super().__init__(facts, expression)
@@ -146,6 +148,10 @@ class FindingsScreen(ListScreen[Finding]):
         hint = "Enter: its events." if finding is not None and finding.events else ""
         self.query_one(HintLine).say(hint or ("Enter: the key." if about_a_key else ""))
         parts = finding_lines(finding) if finding is not None else []
+        parts += [
+            Content.assemble((f"{SIGN} ", "$success"), words)
+            for words in blocked_words(self.blocks_seen, self.facts)
+        ]
         further = [
             *(
                 Content.assemble(("▲ ", "$warning"), "not examined: ", reason)
@@ -156,6 +162,16 @@ class FindingsScreen(ListScreen[Finding]):
         parts += [Content("")] if parts and further else []
         parts += further
         self.query_one("#whole", Static).update(Content("\n").join(parts))
+
+    @property
+    def named(self) -> Named | None:
+        """Whom the finding under the cursor is about, or who did what it is about."""
+        finding = self.pane.table.current if self._pane is not None and self._pane.is_mounted else None
+        if finding is None:
+            return None
+        if is_key_arn(finding.subject):
+            return Named((), (finding.subject,), finding.events)
+        return Named((finding.subject,), (), finding.events)
 
     def route_of(self, row: Finding) -> EventsRoute | KeyRoute | None:
         """The events that show what the finding says, or the key that it is about."""

@@ -15,8 +15,8 @@ from screens.actions.performing import perform
 from screens.actions.registry import BY_ID
 from screens.ages import ago
 from screens.facts import Facts
+from screens.identities import person
 from screens.incidents.approval_dialogs import DecideDialog
-from screens.incidents.words import person
 from screens.incidents.work import approval_gate
 from screens.routes import Followed
 from screens.signs import Sign

@@ -12,8 +12,8 @@ from screens.ages import ago
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
+from screens.identities import person
 from screens.incidents.running import Waiting
-from screens.incidents.words import person
 from screens.incidents.work import approval_gate
 
 EVERY_SECONDS = 3.0

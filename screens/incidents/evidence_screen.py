@@ -19,7 +19,7 @@ from screens.actions.action import Action, ActionScope
 from screens.ages import stamp
 from screens.answer_screen import AnswerScreen
 from screens.facts import Facts
-from screens.incidents.words import person
+from screens.identities import person
 from screens.incidents.work import incident_work
 from screens.routes import EvidenceRoute, Followed
 from screens.use.lines import BLANK

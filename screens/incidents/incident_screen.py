@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import ClassVar
 
 from textual import on
 from textual.containers import Horizontal
@@ -13,6 +14,8 @@ from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.incidents.model import CheckResult, IncidentState, IncidentView, StepView
+from crypto_core.key_names import is_key_arn
+from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
@@ -27,6 +30,7 @@ from screens.incidents.step_pane import StepPane
 from screens.incidents.suspects import IncidentSuspects
 from screens.incidents.words import elapsed, incident_sign, subject, there, through
 from screens.incidents.work import incident_work
+from screens.keys.block_actor import BlockActor, Named
 from screens.routes import Followed
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, indented
@@ -42,12 +46,13 @@ JOIN_SECONDS = 5.0
 """How often this operator's presence is reported."""
 
 
-class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
+class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
     """Where the incident stands is in the database: asked for every second, nothing of it is kept here."""
 
     CSS_PATH = "screen.tcss"
     NAME = "incident"
     EVERY = 0.5
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.INCIDENT, ActionScope.BLOCKING)
     ASKING = "Asking where the incident stands…"
 
     def __init__(self, facts: Facts, incident: int) -> None:
@@ -88,6 +93,15 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
     def view(self) -> IncidentView | None:
         """The incident, once it is known."""
         return self.answer
+
+    @property
+    def named(self) -> Named | None:
+        """The suspects, on the key that the incident is about."""
+        known = self._suspects.known
+        if self.answer is None or known is None or not known.found:
+            return None
+        key = self.answer.incident.scope.key
+        return Named(known.arns, (key,) if is_key_arn(key) else ())
 
     @property
     def step_in_hand(self) -> StepView | None:
@@ -203,6 +217,7 @@ class IncidentScreen(IncidentActor, AnswerScreen[IncidentView]):
             waiting=words,
             approved=approved,
             suspects=self._suspects.known,
+            blocks=self.blocks_seen,
         )
 
     def _say_elapsed(self) -> None:

@@ -8,7 +8,8 @@ from crypto_core.incidents.model import IncidentState, IncidentView
 from crypto_core.lists.filter_language import Field
 from screens.ages import ago
 from screens.facts import Facts
-from screens.incidents.words import at_step, budget, incident_sign, person, runbook_words, subject, there
+from screens.identities import person
+from screens.incidents.words import at_step, budget, incident_sign, runbook_words, subject, there
 from screens.incidents.work import incident_work
 from screens.widgets.cells import fit_middle
 from screens.widgets.table.columns import Cell, Column

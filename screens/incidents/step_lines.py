@@ -20,14 +20,16 @@ from crypto_core.incidents.model import (
 from crypto_core.incidents.runbooks import placeholders
 from crypto_core.incidents.steps.step_checks import not_done
 from crypto_core.incidents.suspects import Suspects
+from crypto_core.keys.changes.blocks import Block
 from screens.ages import local
 from screens.facts import Facts
+from screens.identities import person
 from screens.incidents.check_lines import check_lines
 from screens.incidents.choose_answer import SAFE
 from screens.incidents.running import CallResult, RunningCall
 from screens.incidents.signs import CHECKS, LATE
 from screens.incidents.suspects import suspect_lines
-from screens.incidents.words import budget, commands_of, filled, person, step_sign
+from screens.incidents.words import budget, commands_of, filled, step_sign
 from screens.use.lines import BLANK, prose
 from screens.widgets.cells import cut, fit, progress, spread
 from screens.widgets.line_list import Line, line
@@ -53,6 +55,8 @@ class StepNow:
     approved: bool = False
     suspects: Suspects | None = None
     """Whom the incident is about; None while that is not known yet."""
+    blocks: tuple[Block, ...] = ()
+    """What blocks them."""
 
 
 def step_lines(
@@ -83,7 +87,7 @@ def step_lines(
         words = filled(step.step.on_failure, view.incident, facts)
         yield from prose(Content.assemble("If it fails: ", words), width, lead="→ ", lead_style="$warning")
     if now_known.suspects is not None:
-        yield from suspect_lines(now_known.suspects, width, now)
+        yield from suspect_lines(now_known.suspects, now_known.blocks, width, facts)
     yield BLANK
     yield from _next(view, step, width)
 

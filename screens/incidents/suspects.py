@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from textual.dom import DOMNode
 
 from crypto_core.incidents.suspects import Suspects
+from crypto_core.keys.changes.blocks import Block
 from crypto_core.text.counting import counted
 from screens.ages import ago
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.work import incident_work
+from screens.keys.block_lines import SIGN, block_words
 from screens.use.lines import BLANK, prose
 from screens.widgets.cells import cut
 from screens.widgets.line_list import Line, line
@@ -65,8 +67,9 @@ class IncidentSuspects:
             self._asked.drop()
 
 
-def suspect_lines(suspects: Suspects, width: int, now: datetime) -> Iterator[Line]:
-    """Yield the suspects, those with most findings first: a line each, and below it why."""
+def suspect_lines(suspects: Suspects, blocks: Iterable[Block], width: int, facts: Facts) -> Iterator[Line]:
+    """Yield the suspects, those with most findings first: a line each, and below it blocks and why."""
+    now, blocked = facts.clock(), tuple(blocks)
     if not suspects.found and not suspects.gaps:
         return
     yield BLANK
@@ -78,6 +81,10 @@ def suspect_lines(suspects: Suspects, width: int, now: datetime) -> Iterator[Lin
             use += f", last {ago(suspect.last, now)}"
         name = cut(suspect.name, max(width - len(use) - 2, 8))
         yield line(("▲ ", "$error"), (name, "bold $error"), (use, "$muted"))
+        for block in blocked:
+            if block.refuses(suspect.arn):
+                words = block_words(block, facts)
+                yield from prose(words, width, lead=f"  {SIGN} ", lead_style="$success")
         more = len(suspect.why) - 1
         yield from prose(
             suspect.why[0] + (f" (and {more:,} more)" if more > 0 else ""), width, lead="  ", style="$muted"

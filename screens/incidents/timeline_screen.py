@@ -10,7 +10,7 @@ from crypto_core.cancelling import Cancellation
 from crypto_core.incidents.model import EntryKind, IncidentView, TimelineEntry
 from screens.ages import local
 from screens.facts import Facts
-from screens.incidents.words import person
+from screens.identities import person
 from screens.incidents.work import incident_work
 from screens.use.use_screen import UseScreen
 from screens.widgets.cells import fit

@@ -21,6 +21,7 @@ from crypto_core.incidents.runbooks import placeholders
 from crypto_core.incidents.steps.step_contracts import ActionPlan
 from screens.ages import span
 from screens.facts import Facts
+from screens.identities import person
 from screens.incidents.signs import LATE, NEARLY_LATE, OPEN, STEPS, WELL
 from screens.signs import Sign
 from screens.styled import BLANK, StyledLine, effect_lines
@@ -40,14 +41,6 @@ def step_sign(step: StepView, current: StepView | None) -> Sign:
     if step.state is StepState.BEGUN or (current is not None and step.number == current.number):
         return OPEN
     return STEPS[StepState.TODO]
-
-
-def person(actor: str) -> str:
-    """Return an identity's short name: ana of …:assumed-role/oncall/ana."""
-    identity, _, role = actor.partition(", database role ")
-    if role and not identity.startswith("arn:"):
-        identity = role  # nobody knows who it was in AWS
-    return identity.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1] or "-"
 
 
 def there(present: Iterable[Present], now: datetime) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from crypto_core.keys.changes.blocks import Block
 from crypto_core.text.counting import counted
 from crypto_core.trail.use.blast_radius import BlastRadius, Reachable, tokens_of
 from crypto_core.trail.use.radius import MAKES
 from crypto_core.trail.use.tokens import OPENED, UNNAMED
 from screens.facts import Facts
+from screens.keys.block_lines import SIGN, block_words
 from screens.routes import EventsRoute, TokensRoute
 from screens.use.lines import (
     BLANK,
@@ -27,9 +29,11 @@ from screens.widgets.line_list import Line, line
 ANY = "Enter: these tokens. It may have opened any of them; none is proven."
 
 
-def principal_lines(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
+def principal_lines(answer: BlastRadius, blocks: Iterable[Block], width: int, facts: Facts) -> Iterator[Line]:
     """Yield the page: at a glance, gaps, what could have been, facts token by token, how it worked."""
     yield from _glance(answer, width, facts)
+    for block in blocks:
+        yield from prose(block_words(block, facts), width, lead=f"{SIGN} ", lead_style="$success")
     if answer.coverage.reasons:
         yield BLANK
         yield from gap_lines(answer.coverage, width)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.use.blast_radius import BlastRadius
+from screens.actions.action import ActionScope
 from screens.facts import Facts
+from screens.keys.block_actor import BlockActor, Named
+from screens.keys.block_lines import blocks_of
 from screens.use.lines import who
 from screens.use.principal_lines import principal_lines
 from screens.use.use_screen import UseScreen
 from screens.widgets.line_list import Line
 
 
-class PrincipalScreen(UseScreen[BlastRadius]):
+class PrincipalScreen(BlockActor, UseScreen[BlastRadius]):
     """Facts are the tokens that records name. Possible ones are counted by key material, "at most"."""
 
     NAME = "principal"
     EVERY = 300.0
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.BLOCKING,)
     ASKING = "Counting what it opened, and the tokens that it could have opened…"
 
     def __init__(self, facts: Facts, arn: str) -> None:
@@ -30,10 +35,20 @@ class PrincipalScreen(UseScreen[BlastRadius]):
         """The principal's short name."""
         return "Principal", who(clean(self._arn))
 
+    @property
+    def named(self) -> Named:
+        """The principal; its keys are those that it used."""
+        return Named((self._arn,))
+
     def ask_for(self, cancelled: Cancellation) -> BlastRadius:
         """Count its events, and the tokens under the key materials that it used."""
         return self.facts.services.event_use.blast_radius(self._arn, cancelled=cancelled)
 
     def lines(self, answer: BlastRadius, width: int) -> Iterable[Line]:
         """Return the page."""
-        return principal_lines(answer, width, self.facts)
+        return principal_lines(answer, blocks_of(self.facts, (self._arn,)), width, self.facts)
+
+    @property
+    def shown_besides(self) -> object:
+        """Who is blocked is on the page, too."""
+        return self.facts.blocks.value

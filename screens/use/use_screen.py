@@ -20,6 +20,11 @@ class UseScreen(AnswerScreen[Answer], Generic[Answer]):
     ASKING = "Counting events…"
     _written: tuple[tuple[object, ...], Sequence[Line]] = ((), ())
 
+    @property
+    def shown_besides(self) -> object:
+        """What else the lines are written from: they are written anew once it is another."""
+        return None
+
     def on_screen_suspend(self) -> None:
         """Stop asking once the screen is closed, not merely covered by another one."""
         if self not in self.app.screen_stack:
@@ -36,7 +41,8 @@ class UseScreen(AnswerScreen[Answer], Generic[Answer]):
 
     def _lines(self, size: Size) -> Sequence[Line]:
         facts = self.facts
-        about = (self.answer, self.trouble, size.width, facts.key_words, facts.clock().date())
+        today = facts.clock().date()
+        about = (self.answer, self.trouble, size.width, facts.key_words, today, self.shown_besides)
         before = self._written[0]
         if len(before) != len(about) or any(
             a is not b and a != b for a, b in zip(about, before, strict=True)

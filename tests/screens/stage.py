@@ -11,6 +11,7 @@ from typing import Any
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.errors import InterruptedRunError, RowVanishedError
 from crypto_core.findings.finding import Finding, Gap
+from crypto_core.keys.changes.blocks import Block
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.grants import Grant
 from crypto_core.keys.replacement.guide import Guide
@@ -69,6 +70,8 @@ class Stage:
     guide: Guide | None = GUIDE
     looked: list[tuple[str, str | None]] = field(default_factory=list)
     """The old and new keys that the guide was asked about."""
+    blocks: tuple[Block, ...] = ()
+    block_gaps: tuple[str, ...] = ()
     changes: list[KeyChange] = field(default_factory=list)
     """The changes of keys that were planned."""
     change_more: dict[str, object] = field(default_factory=dict)

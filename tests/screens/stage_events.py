@@ -15,6 +15,7 @@ from crypto_core.lists.paging import Cursor, Page, Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore, StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram, Pivot
+from crypto_core.trail.store.tallies import Tallies
 
 
 def _remove(store: EventStore, folder: Path) -> None:
@@ -65,6 +66,18 @@ class StageEvents:
         """By a field."""
         self._enter("events.pivot", cancelled)
         return self.store.pivot(field, expression, limit=limit, cancelled=cancelled)
+
+    def tally(
+        self,
+        fields: Sequence[str],
+        expression: str = "",
+        *,
+        limit: int = 100,
+        cancelled: Event | None = None,
+    ) -> Tallies:
+        """Counts by several fields together."""
+        self._enter("events.tally", cancelled)
+        return self.store.tally(fields, expression, limit=limit, cancelled=cancelled)
 
     def event(self, event_id: str) -> StoredEvent:
         """One."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event
@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 
 from crypto_core.errors import KmsError, ReadOnlyError, RefusedError
 from crypto_core.guard.consent import Consent, require
+from crypto_core.keys.changes.blocks import Block, Blocks
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
+from crypto_core.keys.policy.blocking import arns_of
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.replacement.guide import Guide
 from crypto_core.keys.state import KeyState
 from crypto_core.reencryption.materials import KeyMaterials
 from crypto_core.reencryption.plan import RunProgress
+from tests.screens.samples import NOW
 
 if TYPE_CHECKING:
     from tests.screens.stage import Stage
@@ -97,6 +100,12 @@ class StageKeyWork:
         )
         return replace(plan, **self.stage.change_more)  # type: ignore[arg-type]
 
+    def read_blocks(self, keys: Iterable[str], *, cancelled: Event | None = None) -> Blocks:
+        """Those of the stage."""
+        self.stage.enter("key blocks", cancelled)
+        asked = tuple(keys)
+        return Blocks(tuple(b for b in self.stage.blocks if b.key_arn in asked), self.stage.block_gaps)
+
     def make_change(
         self, plan: ChangePlan, consent: Consent | None, *, cancelled: Event | None = None
     ) -> ChangeResult:
@@ -109,6 +118,13 @@ class StageKeyWork:
         self.stage.keys = tuple(
             replace(k, state=state) if k.key_arn == plan.key_arn else k for k in self.stage.keys
         )
+        change = plan.change
+        if change.kind is ChangeKind.BLOCK:
+            by = self.stage.place.identity
+            block = Block(plan.key_arn, change.principal, arns_of(change.principal), NOW, by)
+            self.stage.blocks = (*self.stage.blocks, block)
+        elif change.kind is ChangeKind.UNBLOCK:
+            self.stage.blocks = tuple(b for b in self.stage.blocks if not b.refuses(change.principal))
         result = ChangeResult(plan, plan.key_arn, verified=True, facts=plan.facts, done=plan.operations)
         return replace(result, **self.stage.result_more)  # type: ignore[arg-type]
 

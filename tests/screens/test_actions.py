@@ -19,6 +19,7 @@ import screens.services
 from crypto_core.errors import NotConfirmedError, ReadOnlyError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import StepState
+from crypto_core.keys.changes.blocks import Block
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection, Verb
 from screens.actions.action import Action, ActionScope
@@ -44,15 +45,16 @@ REACH = {
     "policy": (ActionScope.POLICY, *ANYWHERE),
     "rotation": (ActionScope.ROTATION, *ANYWHERE),
     "incidents": (ActionScope.INCIDENTS, ActionScope.TABLE, *ANYWHERE),
-    "incident": (ActionScope.INCIDENT, *ANYWHERE),
+    "incident": (ActionScope.INCIDENT, ActionScope.BLOCKING, *ANYWHERE),
     "evidence": (ActionScope.EVIDENCE, *ANYWHERE),
     "approvals": (ActionScope.APPROVALS, *ANYWHERE),
     "jobs": (ActionScope.JOB, ActionScope.TABLE, *ANYWHERE),
     "job": (ActionScope.JOB, *ANYWHERE),
-    "findings": (ActionScope.FINDINGS, ActionScope.TABLE, *ANYWHERE),
+    "findings": (ActionScope.FINDINGS, ActionScope.BLOCKING, ActionScope.TABLE, *ANYWHERE),
     "log": (ActionScope.LOG, ActionScope.TABLE, *ANYWHERE),
-    "events": (ActionScope.EVENTS, ActionScope.TABLE, *ANYWHERE),
-    "event": (ActionScope.EVENT, *ANYWHERE),
+    "principal": (ActionScope.BLOCKING, *ANYWHERE),
+    "events": (ActionScope.EVENTS, ActionScope.BLOCKING, ActionScope.TABLE, *ANYWHERE),
+    "event": (ActionScope.EVENT, ActionScope.BLOCKING, *ANYWHERE),
     "pivots": (ActionScope.PIVOTS, *ANYWHERE),
 }
 
@@ -273,6 +275,7 @@ STARTS: dict[ActionScope, tuple[str, tuple[str, ...]]] = {
     ActionScope.STATUS: ("status", ()),
     ActionScope.FINDINGS: ("findings", ()),
     ActionScope.EVENTS: ("events", ()),
+    ActionScope.BLOCKING: ("events", ()),
     ActionScope.EVENT: ("events", ("enter",)),
     ActionScope.INCIDENTS: ("incidents", ()),
     ActionScope.INCIDENT: ("incidents", ("enter",)),
@@ -291,6 +294,7 @@ def world_of(action: Action) -> str:
 def make(stage: Stage, world: str) -> None:
     """Events, an approval, a job and an incident, in the state that some actions need."""
     stage.events.add(a_day())
+    stage.blocks = (Block(CURRENT, "arn:aws:iam::123456789012:role/platform", ("*",)),)
     stage.approvals.add(approval())
     view = key_compromise()
     if world == "answer":

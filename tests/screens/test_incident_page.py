@@ -10,9 +10,9 @@ import pytest
 from crypto_core.errors import DatabaseUnreachableError, KmsError
 from crypto_core.incidents.model import CheckResult, CheckState, IncidentState, Present, StepState
 from crypto_core.incidents.suspects import Suspect, Suspects
+from screens.identities import person
 from screens.incidents.evidence_screen import EvidenceListScreen
 from screens.incidents.incident_screen import LOOK_SECONDS, IncidentScreen
-from screens.incidents.words import person
 from tests.screens.deck import BOTH, LARGE, SMALL, deck
 from tests.screens.incident_scene import at_step, pane, selected, staged
 from tests.screens.sample_runbooks import KEY_COMPROMISE

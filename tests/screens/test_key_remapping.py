@@ -48,4 +48,4 @@ def test_settings_that_are_no_keys_name_the_action_and_the_key(keys: dict[str, s
 
 def test_actions_of_different_screens_may_share_a_key() -> None:
     assert checked_keys({"log.follow": "v"}) == {"log.follow": "v"}
-    assert checked_keys({"table.mark": "space,O", "everywhere.help": "f1"})
+    assert checked_keys({"table.mark": "space,Q", "everywhere.help": "f1"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from threading import Event
 from typing import Any
@@ -34,6 +34,7 @@ from crypto_core.keys.changes import (
     rotation,
 )
 from crypto_core.keys.changes.acting import CallRecorder
+from crypto_core.keys.changes.blocks import Blocks, read_blocks
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.changes.plan import ChangedFact, ChangePlan, ChangeResult
 from crypto_core.keys.changes.reading import KeyReader
@@ -74,6 +75,7 @@ class KeyChangeService:
             journal, read_only=read_only, ready=require_schemas(journal.engine), approvals=approvals
         )
         self._reader = reader
+        self._journal = journal
         self._patience = patience
 
     def plan_change(self, change: KeyChange, *, cancelled: Event | None = None) -> ChangePlan:
@@ -92,6 +94,13 @@ class KeyChangeService:
             told,
         )
         return replace(plan, warnings=plan.warnings + notes)
+
+    def read_blocks(self, keys: Iterable[str], *, cancelled: Event | None = None) -> Blocks:
+        """Return who is blocked on keys, by their ARNs; what can't be read is a gap.
+
+        Raises InterruptedRunError once `cancelled` is set.
+        """
+        return read_blocks(self._reader, self._journal, keys, cancelled)
 
     def make_change(
         self, plan: ChangePlan, consent: Consent | None, *, cancelled: Event | None = None

@@ -18,6 +18,7 @@ from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.text.cleaning import clean
 
 _SID = "KeydeckBlocks"
+_SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com(?:\.cn)?")
 _SESSION = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([\w+=,.@-]{1,64})/[\w+=,.@-]{1,64}")
 
 
@@ -31,20 +32,27 @@ def arns_of(principal: str) -> tuple[str, ...]:
         return tuple(f"arn:{partition}:iam::{account}:role/{path}{role}" for path in ("", "*/"))
     if is_principal(principal) and not principal.endswith(":root"):
         return (principal,)
-    raise RefusedError(
-        f"{clean(principal, 200) or 'Nobody'} is not an IAM role or user, nor a session of a role.",
-        remedy="Write it as arn:aws:iam::123456789012:role/name.",
-    )
+    shown = clean(principal, 200)
+    if not principal:
+        what = "Nobody is named: block an IAM role or user, or a session of a role."
+    elif principal == "*":
+        what = "Everyone (*) can't be blocked: it is not an IAM role or user."
+    elif principal.endswith(":root"):
+        what = f"{shown} is a whole account, not an IAM role or user: block these one by one."
+    elif _SERVICE.fullmatch(principal):
+        what = f"{shown} is an AWS service, not an IAM role or user: block whoever calls it."
+    else:
+        what = f"{shown} is not an IAM role or user, nor a session of a role."
+    raise RefusedError(what, remedy="Write it as arn:aws:iam::123456789012:role/name.")
 
 
-def blocked_by(policy: PolicyDocument) -> tuple[str, ...]:
-    """Return the ARNs that a policy refuses in this way, in its order."""
+def blocked_by(policy: PolicyDocument) -> tuple[tuple[str, ...], ...]:
+    """Return the patterns of ARNs that a policy refuses in this way, a statement each, in its order."""
     return tuple(
-        value
+        values
         for statement in policy.statements
         if statement.sid.startswith(_SID) and not statement.allows
-        for condition in statement.conditions
-        for value in condition.values
+        if (values := tuple(value for condition in statement.conditions for value in condition.values))
     )
 
 
@@ -66,7 +74,7 @@ def without_block(policy: PolicyDocument, principal: str) -> dict[str, Any]:
     """Return the policy without the statement that refuses a principal. Raises RefusedError."""
     left = _others(policy, principal)
     if len(left) == len(policy.statements):
-        blocked = ", ".join(clean(arn, 200) for arn in blocked_by(policy))
+        blocked = ", ".join(clean(arns[0], 200) for arns in blocked_by(policy))
         raise RefusedError(
             f"{clean(principal, 200)} is not blocked on this key.",
             remedy=f"Blocked are: {blocked}." if blocked else "Nobody is.",

@@ -155,7 +155,7 @@ def test_a_blocks_statement_is_one_a_principal_and_changes_no_other() -> None:
     twice = parse_policy(json.dumps(with_block(once, INTRUDER)))
     assert once.raw == twice.raw
     both = parse_policy(json.dumps(with_block(once, PLATFORM)))
-    assert blocked_by(both) == (INTRUDER, PLATFORM)
+    assert blocked_by(both) == ((INTRUDER,), (PLATFORM,))
     assert [a.principal.value for a in accesses(both)] == [f"arn:aws:iam::{ACCOUNT}:root"]
     assert without_block(parse_policy(json.dumps(without_block(both, PLATFORM))), INTRUDER) == dict(
         before.raw

@@ -1,0 +1,111 @@
+"""Who is blocked on which keys: by the policies that KMS has now; since when and by whom, by the journal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from fnmatch import fnmatchcase
+from threading import Event
+
+from crypto_core.cancelling import stop_if
+from crypto_core.database.state.journal import EntryFilter, Journal
+from crypto_core.errors import DatabaseError, KmsError, PolicyError, RefusedError
+from crypto_core.guard.operations import ChangeKind
+from crypto_core.guard.outcome import Outcome
+from crypto_core.key_names import region_of, short_key
+from crypto_core.keys.changes.reading import KeyReader
+from crypto_core.keys.policy.blocking import arns_of, blocked_by
+from crypto_core.keys.policy.document import parse_policy
+from crypto_core.keys.state import KeyState
+from crypto_core.text.cleaning import cleans
+
+MOST_KEYS = 50
+"""Of so many keys the policy is read: KMS answers GetKeyPolicy a limited number of times a second."""
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(principal=700, by=500, raw=("key_arn", "patterns"))
+class Block:
+    """A principal that a key refuses. `principal` is the ARN by which that is undone.
+
+    `since` and `by` are None and "" where the journal has no entry about it. `patterns` are all the ARNs that
+    the policy's statement names.
+    """
+
+    key_arn: str
+    principal: str
+    patterns: tuple[str, ...]
+    since: datetime | None = None
+    by: str = ""
+
+    def refuses(self, principal: str) -> bool:
+        """Return whether it holds for a role, a user or a session."""
+        try:
+            arns = arns_of(principal)
+        except RefusedError:
+            return False
+        return any(fnmatchcase(arn, pattern) for arn in arns for pattern in self.patterns)
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(gaps=600)
+class Blocks:
+    """The blocks on some keys. `gaps` say why these may not be all, or what is not known of them."""
+
+    found: tuple[Block, ...] = ()
+    gaps: tuple[str, ...] = ()
+
+    def of(self, principals: Iterable[str], keys: Iterable[str] = ()) -> tuple[Block, ...]:
+        """Return those that refuse one of some principals, on some keys only where any are named."""
+        arns, on = tuple(principals), frozenset(keys)
+        return tuple(
+            block for block in self.found if (not on or block.key_arn in on) and any(map(block.refuses, arns))
+        )
+
+
+def read_blocks(
+    reader: KeyReader, journal: Journal, keys: Iterable[str], cancelled: Event | None = None
+) -> Blocks:
+    """Return who is blocked on keys, by their ARNs; what can't be read is a gap.
+
+    Blocks on KMS and SQL. Raises InterruptedRunError once `cancelled` is set.
+    """
+    asked = tuple(dict.fromkeys(keys))
+    found: list[Block] = []
+    gaps: list[str] = []
+    for key_arn in asked[:MOST_KEYS]:
+        stop_if(cancelled)
+        try:
+            policy = parse_policy(reader.policy_text(KeyState(key_arn, region_of(key_arn) or "")))
+        except (KmsError, PolicyError) as error:
+            gaps.append(f"Who is blocked on {short_key(key_arn)} is not known: {error}")
+            continue
+        found += [Block(key_arn, arns[0], arns) for arns in blocked_by(policy)]
+    if len(asked) > MOST_KEYS:
+        gaps.append(f"Who is blocked on {len(asked) - MOST_KEYS:,} more keys was not asked.")
+    if not found:
+        return Blocks((), tuple(gaps))
+    try:
+        known = dict(_journaled(journal))
+    except DatabaseError as error:
+        return Blocks(tuple(found), (*gaps, f"Since when principals are blocked is not known: {error}"))
+    return Blocks(tuple(_dated(block, known) for block in found), tuple(gaps))
+
+
+def _journaled(journal: Journal) -> Iterator[tuple[tuple[str, str], tuple[datetime, str]]]:
+    """Yield when and by whom a principal was blocked on a key, the latest last."""
+    which = EntryFilter(action=f"keys {ChangeKind.BLOCK}", outcome=Outcome.DONE.value)
+    for entry in journal.entries(which=which):
+        try:
+            told = json.loads(entry.detail)
+            principal = arns_of(told["principal"])[0]
+        except (ValueError, KeyError, TypeError, AttributeError, RefusedError):
+            continue
+        yield (str(told.get("key_arn")), principal), (entry.at, entry.actor)
+
+
+def _dated(block: Block, known: Mapping[tuple[str, str], tuple[datetime, str]]) -> Block:
+    since, by = known.get((block.key_arn, block.principal), (None, ""))
+    return replace(block, since=since, by=by)

@@ -1,0 +1,50 @@
+"""Who took part in events, and under which keys: what can be blocked, and what an incident can be about."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from threading import Event
+
+from crypto_core.key_names import is_key_arn
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.use.asking import term
+
+MOST = 300
+"""So many events are looked up, and so many principals or combinations of keys are told apart."""
+
+
+def actors(events: EventStore, ids: Iterable[str], cancelled: Event | None = None) -> tuple[str, ...]:
+    """Return the ARNs of who made some events' calls, those with most first. Blocks on the store.
+
+    Of a service it is its name. Raises EventStoreError, InterruptedRunError.
+    """
+    return tuple(who for who, _ in _counted(events, "principal", "id", ids, cancelled))
+
+
+def keys_used(
+    events: EventStore, field: str, values: Iterable[str], cancelled: Event | None = None
+) -> tuple[str, ...]:
+    """Return the ARNs of the keys that events are about, those with most events first. Blocks on the store.
+
+    `field` is what the events are found by, such as principal or id. Raises EventStoreError,
+    InterruptedRunError.
+    """
+    found: Counter[str] = Counter()
+    for text, number in _counted(events, "key", field, values, cancelled):
+        # An event about two keys has both in one text.
+        for arn in text.split(" "):
+            if is_key_arn(arn):
+                found[arn] += number
+    return tuple(arn for arn, _ in found.most_common())
+
+
+def _counted(
+    events: EventStore, column: str, field: str, values: Iterable[str], cancelled: Event | None
+) -> Iterator[tuple[str, int]]:
+    asked = tuple(dict.fromkeys(values))[:MOST]
+    if asked:
+        found = events.tally((column,), term(field, *asked), limit=MOST, cancelled=cancelled)
+        for row in sorted(found.rows, key=lambda row: -row.events):
+            if row.texts[0]:
+                yield row.texts[0], row.events

@@ -1,0 +1,32 @@
+"""Who is blocked on which key, since when and by whom, as every page says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from crypto_core.keys.changes.blocks import Block
+from crypto_core.trail.rules.rule_context import name_of
+from screens.facts import Facts
+from screens.identities import person
+from screens.moments import clock_time
+
+SIGN = "⊘"
+
+
+def blocks_of(facts: Facts, principals: Iterable[str], keys: Iterable[str] = ()) -> tuple[Block, ...]:
+    """Return what is known to block principals, on some keys only where any are named."""
+    known = facts.blocks.value
+    return known.of(principals, keys) if known is not None else ()
+
+
+def block_words(block: Block, facts: Facts) -> str:
+    """Return where, since when and by whom: "blocked on alias/tokens …fe35 since 10:31:07 by ana"."""
+    since = f" since {clock_time(block.since, facts.clock())}" if block.since is not None else ""
+    by = f" by {person(block.by)}" if block.by else ""
+    return f"blocked on {facts.key_words.long(block.key_arn)}{since}{by}"
+
+
+def blocked_words(blocks: Iterable[Block], facts: Facts) -> Iterator[str]:
+    """Yield the same of several principals, each by its name."""
+    for block in blocks:
+        yield f"{name_of(block.principal)} {block_words(block, facts)}"
