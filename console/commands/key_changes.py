@@ -18,7 +18,7 @@ from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from crypto_core.keys.grants import read_grants
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.policy.least_privilege import Role
-from screens.keys.change_words import effect_facts, outcome_lines, plan_lines
+from screens.key_changes.change_words import effect_facts, outcome_lines, plan_lines
 from screens.styled import plain
 
 _JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document.")

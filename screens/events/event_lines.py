@@ -14,7 +14,7 @@ from screens.ages import ago
 from screens.event_filters import term
 from screens.events.listing import principal_words, sign_of
 from screens.facts import Facts
-from screens.keys.block_lines import SIGN, block_words, blocks_of
+from screens.key_changes.block_lines import SIGN, block_words, blocks_of
 from screens.moments import whole
 from screens.routes import EventsRoute, KeyRoute, PrincipalRoute, TimelineRoute, TokensRoute
 from screens.widgets.ask_text import AskText

@@ -20,7 +20,8 @@ from screens.blocking import Trouble
 from screens.events.event_lines import field_lines, note_question
 from screens.events.raw_text import readable
 from screens.facts import Facts
-from screens.keys.block_actor import BlockActor, Named
+from screens.key_changes.block_actor import BlockActor
+from screens.key_changes.block_lines import Named
 from screens.routes import Followed, PrincipalRoute
 from screens.widgets.clipboard import MOST, send_to_clipboard
 from screens.widgets.event_text import EventText

@@ -32,7 +32,8 @@ from screens.events.histogram import HistogramView
 from screens.events.listing import EXAMPLE, LISTING, values
 from screens.events.pulling import Pulling
 from screens.facts import Facts
-from screens.keys.block_actor import BlockActor, Named
+from screens.key_changes.block_actor import BlockActor
+from screens.key_changes.block_lines import Named
 from screens.list_screen import ListScreen
 from screens.moments import moment, seconds
 from screens.routes import EventRoute, FindingsRoute, Followed, PivotsRoute, PrincipalRoute

@@ -22,8 +22,8 @@ from screens.blocking import Trouble
 from screens.facts import Facts, Loaded
 from screens.findings.listing import EXAMPLE, LISTING, events_filter, hidden, reasons, told
 from screens.findings.words import finding_facts
-from screens.keys.block_actor import BlockActor, Named
-from screens.keys.block_lines import SIGN, blocked_words
+from screens.key_changes.block_actor import BlockActor
+from screens.key_changes.block_lines import SIGN, Named, blocked_words
 from screens.list_screen import ListScreen
 from screens.routes import EventsRoute, KeyRoute
 from screens.signs import SIGNS

@@ -30,7 +30,8 @@ from screens.incidents.step_pane import StepPane
 from screens.incidents.suspects import IncidentSuspects
 from screens.incidents.words import elapsed, incident_sign, subject, there, through
 from screens.incidents.work import incident_work
-from screens.keys.block_actor import BlockActor, Named
+from screens.key_changes.block_actor import BlockActor
+from screens.key_changes.block_lines import Named
 from screens.routes import Followed
 from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, indented

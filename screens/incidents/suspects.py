@@ -15,7 +15,7 @@ from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.work import incident_work
-from screens.keys.block_lines import SIGN, block_words
+from screens.key_changes.block_lines import SIGN, block_words
 from screens.use.lines import BLANK, prose
 from screens.widgets.cells import cut
 from screens.widgets.line_list import Line, line

@@ -10,7 +10,7 @@ from crypto_core.errors import InvalidFilterError
 from crypto_core.keys.changes.change import ARGUMENTS, ChangeArgument, ChangeKind, KeyChange
 from screens.actions.action import Action, ActionScope
 from screens.event_filters import since
-from screens.keys.change_dialog import ChangeDialog
+from screens.key_changes.change_dialog import ChangeDialog
 from screens.keys.choose_grant import ChooseGrant
 from screens.keys.create_dialog import CreateDialog
 from screens.main_screen import MainScreen

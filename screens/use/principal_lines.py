@@ -10,7 +10,7 @@ from crypto_core.trail.use.blast_radius import BlastRadius, Reachable, tokens_of
 from crypto_core.trail.use.radius import MAKES
 from crypto_core.trail.use.tokens import OPENED, UNNAMED
 from screens.facts import Facts
-from screens.keys.block_lines import SIGN, block_words
+from screens.key_changes.block_lines import SIGN, block_words
 from screens.routes import EventsRoute, TokensRoute
 from screens.use.lines import (
     BLANK,

@@ -10,8 +10,8 @@ from crypto_core.text.cleaning import clean
 from crypto_core.trail.use.blast_radius import BlastRadius
 from screens.actions.action import ActionScope
 from screens.facts import Facts
-from screens.keys.block_actor import BlockActor, Named
-from screens.keys.block_lines import blocks_of
+from screens.key_changes.block_actor import BlockActor
+from screens.key_changes.block_lines import Named, blocks_of
 from screens.use.lines import who
 from screens.use.principal_lines import principal_lines
 from screens.use.use_screen import UseScreen

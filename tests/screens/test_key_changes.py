@@ -14,7 +14,7 @@ from crypto_core.errors import KmsAccessDeniedError, KmsUnreachableError
 from crypto_core.keys.changes.change import ChangeKind, number_of_days, policy_in
 from crypto_core.keys.changes.plan import ChangedFact, TokensAtRisk
 from crypto_core.keys.policy.least_privilege import Role
-from screens.keys.change_dialog import ChangeDialog
+from screens.key_changes.change_dialog import ChangeDialog
 from screens.keys.choose_grant import ChooseGrant
 from screens.keys.create_dialog import CreateDialog
 from screens.widgets.ask_text import AskText

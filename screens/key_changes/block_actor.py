@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from textual import work
 
 from crypto_core.keys.changes.blocks import Block
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from screens.actions.action import Action, ActionScope
-from screens.keys.block_lines import blocks_of
+from screens.key_changes.block_lines import Named, blocks_of
 from screens.main_screen import MainScreen
 
 EVERY_SECONDS = 300.0
 """How often it is asked who is blocked, as long as nobody blocks or unblocks from here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """Whom a page names, on which keys; what it doesn't name is looked for in events.
-
-    Without principals they are those of the `events`, by their ids; without keys they are those of the
-    events, else those that the principals used.
-    """
-
-    principals: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
-    events: tuple[str, ...] = ()
 
 
 class BlockActor(MainScreen):
@@ -84,8 +69,8 @@ class BlockActor(MainScreen):
         await self._change_block(ChangeKind.UNBLOCK)
 
     async def _change_block(self, kind: ChangeKind) -> None:
-        from screens.keys.change_dialog import ChangeDialog
-        from screens.keys.choose_block import NOBODY, ChooseBlock
+        from screens.key_changes.change_dialog import ChangeDialog
+        from screens.key_changes.choose_block import NOBODY, ChooseBlock
 
         named = self.named
         if named is None:

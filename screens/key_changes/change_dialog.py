@@ -13,7 +13,7 @@ from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
 from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
-from screens.keys.change_words import effect_facts, outcome_lines, plan_lines, stop_lines
+from screens.key_changes.change_words import effect_facts, outcome_lines, plan_lines, stop_lines
 from screens.styled import BLANK, WARNING
 from screens.widgets.cells import painted
 from screens.widgets.notice import trouble_content

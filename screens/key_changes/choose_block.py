@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from textual.content import Content
 
@@ -13,17 +12,13 @@ from crypto_core.errors import RefusedError
 from crypto_core.keys.changes.blocks import Blocks
 from crypto_core.keys.changes.change import ChangeKind
 from crypto_core.keys.policy.blocking import arns_of
-from crypto_core.text.cleaning import clean
 from crypto_core.trail.rules.rule_context import name_of
 from crypto_core.trail.use.involved import actors, keys_used
 from screens.facts import Facts
-from screens.keys.block_lines import blocked_words
+from screens.key_changes.block_lines import Named, blocked_words
 from screens.widgets.cells import cut, fit, fit_middle
 from screens.widgets.choice_dialog import ChoiceDialog
 from screens.widgets.line_list import Line, line
-
-if TYPE_CHECKING:
-    from screens.keys.block_actor import Named
 
 _MOST_SAID = 3
 
@@ -109,7 +104,7 @@ class ChooseBlock(ChoiceDialog[BlockChoice]):
         name = min(30, max((width - 2) // 2, 8))
         rest = max(width - name - 5, 8)
         words = fit(f"on {key}", min(len(key) + 3, rest))
-        arn = fit_middle(clean(choice.principal), max(rest - len(words) - 2, 0)) if rest > 60 else ""
+        arn = fit_middle(choice.principal, max(rest - len(words) - 2, 0)) if rest > 60 else ""
         return line(
             " ", (fit(name_of(choice.principal), name), "bold"), " ", words, (f"  {arn}", "$muted"),
             target=choice,

@@ -1,8 +1,9 @@
-"""Who is blocked on which key, since when and by whom, as every page says it."""
+"""Whom a page names, and who of them is blocked on which key, since when and by whom."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from crypto_core.keys.changes.blocks import Block
 from crypto_core.trail.rules.rule_context import name_of
@@ -11,6 +12,19 @@ from screens.identities import person
 from screens.moments import clock_time
 
 SIGN = "⊘"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Whom a page names, on which keys; what it doesn't name is looked for in events.
+
+    Without principals they are those of the `events`, by their ids; without keys they are those of the
+    events, else those that the principals used.
+    """
+
+    principals: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
 
 
 def blocks_of(facts: Facts, principals: Iterable[str], keys: Iterable[str] = ()) -> tuple[Block, ...]:

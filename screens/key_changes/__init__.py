@@ -1,0 +1,1 @@
+"""Changes of a KMS key from preview to effect, and blocking principals from wherever they are named."""
