@@ -59,7 +59,20 @@ _TAKES: Mapping[ChangeKind, tuple[click.Parameter, ...]] = {
         ),
         _LOSE_TOKENS,
     ),
-    ChangeKind.BLOCK: (_KEY, click.Argument(["principal"], metavar="ARN"), _LOSE_TOKENS),
+    ChangeKind.BLOCK: (
+        _KEY,
+        click.Argument(["principal"], metavar="ARN"),
+        click.Option(
+            ["--only-from"],
+            multiple=True,
+            metavar="ADDRESS",
+            help=(
+                "Refuse it only from elsewhere than this public address, network or VPC endpoint; repeat it. "
+                "For the platform's own role, where its credentials were stolen."
+            ),
+        ),
+        _LOSE_TOKENS,
+    ),
     ChangeKind.UNBLOCK: (_KEY, click.Argument(["principal"], metavar="ARN")),
     ChangeKind.CREATE: (
         click.Option(

@@ -109,6 +109,8 @@ class TrailEvent:
     error_code: CleanText = field(metadata=_of_record("errorCode"))
     error_message: CleanText = field(metadata=_of_record("errorMessage", LONG))
     request_id: CleanText = field(metadata=_of_record("requestID"))
+    vpc_endpoint: CleanText = field(metadata=_of_record("vpcEndpointId"))
+    """Through which VPC endpoint it came, "" for none."""
     _: KW_ONLY
     time: datetime
     account: CleanText = NO_TEXT
@@ -167,6 +169,7 @@ class TrailEvent:
             "session": self.principal.session,
             "access_key_id": self.principal.access_key_id,
             "source_ip": self.source_ip,
+            "vpc_endpoint": self.vpc_endpoint or None,
             "user_agent": self.user_agent,
             "error_code": self.error_code or None,
             "error_message": self.error_message or None,

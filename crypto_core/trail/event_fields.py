@@ -108,6 +108,9 @@ EVENT_FIELDS: dict[str, EventField] = {
             free=True,
             said="access_key_id",
         ),
+        EventField(
+            *("endpoint", 15, _of("vpc_endpoint")), rolled=False, said="vpc_endpoint", label="VPC endpoint"
+        ),
     )
 }
 """All of them by name, in the order in which they are listed."""

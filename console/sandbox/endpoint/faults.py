@@ -187,7 +187,8 @@ class Faults:
         """Raise AccessDeniedException if a rule, or the key, refuses the record's principal this action."""
         if record.identity is None:
             return
-        if key is not None and self.is_held(record.identity) and not allows(key, record.identity, action):
+        who = record.identity
+        if key is not None and self.is_held(who) and not allows(key, who, action, record.source_ip):
             reason = f"because no resource-based policy allows the {action} action"
             raise access_denied(record.identity.arn, action, key.arn, reason)
         if not self.denials:

@@ -7,10 +7,12 @@ the decision to IAM: the IAM policies of those who are held here allow all of KM
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from console.sandbox.endpoint.principals import ACCOUNT, SandboxPrincipal
+from console.sandbox.endpoint.principals import ACCOUNT, SandboxPrincipal, vpc_endpoint_of
 
 if TYPE_CHECKING:
     from moto.kms.models import Key
@@ -19,13 +21,16 @@ if TYPE_CHECKING:
     from crypto_core.keys.principal import PolicyPrincipal as Named
 
 
-def allows(key: Key, caller: SandboxPrincipal, action: str) -> bool:
-    """Whether `caller` may do `action`, such as kms:Decrypt, with the key. A denial outweighs all else."""
+def allows(key: Key, caller: SandboxPrincipal, action: str, address: str) -> bool:
+    """Whether `caller` may do `action`, such as kms:Decrypt, with the key, from an address.
+
+    A denial outweighs all else.
+    """
     name = action.partition(":")[2]
     about = [
         statement
         for statement in _parsed(key.policy).statements
-        if statement.applies_to(key.arn) and name in statement.covers and _names(statement, caller)
+        if statement.applies_to(key.arn) and name in statement.covers and _names(statement, caller, address)
     ]
     if any(not statement.allows for statement in about):
         return False
@@ -48,9 +53,11 @@ def _arns(caller: SandboxPrincipal) -> tuple[str, ...]:
     return (caller.arn, f"arn:aws:iam::{ACCOUNT}:role/{caller.name}")
 
 
-def _names(statement: Statement, caller: SandboxPrincipal) -> bool:
+def _names(statement: Statement, caller: SandboxPrincipal, address: str) -> bool:
     named = any(_is(principal, caller) for principal in statement.principals)
-    return named is not statement.all_principals_but and all(_met(c, caller) for c in statement.conditions)
+    return named is not statement.all_principals_but and all(
+        _met(c, caller, address) for c in statement.conditions
+    )
 
 
 def _is(principal: Named, caller: SandboxPrincipal) -> bool:
@@ -59,16 +66,29 @@ def _is(principal: Named, caller: SandboxPrincipal) -> bool:
     return principal.value in _arns(caller)
 
 
-def _met(condition: Condition, caller: SandboxPrincipal) -> bool:
-    """Whether the caller passes a test. Tests about anything but who is calling are not passed."""
+def _met(condition: Condition, caller: SandboxPrincipal, address: str) -> bool:
+    """Whether a call passes a test. Tests about anything but who calls, and from where, are not passed.
+
+    What comes through a VPC endpoint has that, and no address. A test by Not… is passed without a value.
+    """
     from crypto_core.keys.policy.patterns import like
 
+    endpoint = vpc_endpoint_of(address)
+    is_met: Callable[[str, str], bool] = like
     match condition.key.lower():
         case "kms:calleraccount" | "aws:principalaccount":
             values: tuple[str, ...] = (ACCOUNT,)
         case "aws:principalarn":
             values = _arns(caller)
+        case "aws:sourceip":
+            values, is_met = () if endpoint else (address,), _is_within
+        case "aws:sourcevpce":
+            values = (endpoint,) if endpoint else ()
         case _:
             return False
-    met = any(like(wanted, value) for wanted in condition.values for value in values)
+    met = any(is_met(wanted, value) for wanted in condition.values for value in values)
     return met is not ("not" in condition.operator.lower())
+
+
+def _is_within(network: str, address: str) -> bool:
+    return ipaddress.ip_address(address) in ipaddress.ip_network(network)

@@ -8,6 +8,7 @@ as `user/testing` and may do everything.
 
 import base64
 import hashlib
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,19 @@ from console.sandbox.access_keys import ANALYST, INTRUDER, ON_CALL, OPERATOR, PL
 from console.sandbox.endpoint.errors import validation
 
 ACCOUNT = "123456789012"
+
+VPC_ENDPOINT = "vpce-0a1b2c3d4e5f60718"
+"""The endpoint of the platform's network: what comes from private addresses comes through it."""
+_PRIVATE = ipaddress.ip_network("10.0.0.0/8")
+
+
+def vpc_endpoint_of(address: str) -> str | None:
+    """Return the VPC endpoint through which a caller's address comes, None for none."""
+    try:
+        return VPC_ENDPOINT if ipaddress.ip_address(address) in _PRIVATE else None
+    except ValueError:
+        return None
+
 
 _TYPE_OF_KIND = {"role": "AssumedRole", "user": "IAMUser"}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from console.sandbox.endpoint.principals import ACCOUNT, SandboxPrincipal
+from console.sandbox.endpoint.principals import ACCOUNT, SandboxPrincipal, vpc_endpoint_of
 
 KMS = "kms.amazonaws.com"
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
@@ -108,6 +108,8 @@ class Record:
             "sourceIPAddress": self.source_ip,
             "userAgent": self.user_agent,
         }
+        if endpoint := vpc_endpoint_of(self.source_ip):
+            record |= {"vpcEndpointId": endpoint, "vpcEndpointAccountId": ACCOUNT}
         if self.error_code is not None:
             record["errorCode"] = self.error_code
             if self.error_message:

@@ -26,7 +26,7 @@ from crypto_core.incidents.keys.subject import (
     remembered,
     said,
 )
-from crypto_core.incidents.keys.workers import Workers, workers_of
+from crypto_core.incidents.keys.workers import Workers, blocks_of, workers_of
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
@@ -142,6 +142,7 @@ class MakingKey(KeyAction):
                 alias=entered(situation, ALIAS, self._alias(situation, old)),
                 description=description_of(situation.incident, old.key_arn),
                 principals=given,
+                blocks=blocks_of(situation.incident),
                 multi_region=old.multi_region,
             ),
         )

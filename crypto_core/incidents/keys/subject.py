@@ -22,6 +22,10 @@ LEFT_OUT = "left_out"
 RESPONDER = "responder"
 READERS = "readers"
 PLATFORM_PRINCIPALS = "platform_principals"
+BLOCKED = "blocked"
+"""Who was blocked on the old key."""
+UNBLOCKED = "not_blocked"
+"""The suspects that were left out of that, as was agreed to."""
 
 PENDING = ("PendingDeletion", "PendingReplicaDeletion")
 """The states of a key that is to be deleted."""

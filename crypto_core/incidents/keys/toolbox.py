@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crypto_core.incidents.keys.blocking import BlockingSuspects
 from crypto_core.incidents.keys.captures import KeyCaptures
 from crypto_core.incidents.keys.census_checks import EmptiedChecks
 from crypto_core.incidents.keys.checks import KeyChecks
@@ -22,9 +23,11 @@ def key_tools(services: KeyDependencies) -> Toolbox:
 
     Asks nothing by itself.
     """
+    blocking = BlockingSuspects(services)
     keys, emptied, watching = KeyChecks(services), EmptiedChecks(services), WatchingChecks(services)
     checks = {
         CheckKind.SCOPE_KNOWN: keys.scope_known,
+        CheckKind.SUSPECTS_BLOCKED: blocking.suspects_blocked,
         CheckKind.NEW_KEY_READY: keys.new_key_ready,
         CheckKind.PLATFORM_SWITCHED: watching.platform_switched,
         CheckKind.KEY_LOCKED_DOWN: keys.locked_down,
@@ -36,6 +39,7 @@ def key_tools(services: KeyDependencies) -> Toolbox:
     return Toolbox(
         actions={
             ActionKind.CREATE_KEY: MakingKey(services),
+            ActionKind.BLOCK_SUSPECTS: blocking,
             ActionKind.LOCK_DOWN_KEY: LockingKey(services),
             ActionKind.REENCRYPT: MovingTokens(services, Verb.REENCRYPT),
             ActionKind.ENCRYPT_UNPROTECTED: MovingTokens(services, Verb.ENCRYPT),

@@ -7,16 +7,19 @@ tells who does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from threading import Event
 
 from crypto_core.errors import TrailError
 from crypto_core.incidents.key_users import KeyUser, key_users
 from crypto_core.incidents.keys.dependencies import KeyDependencies
+from crypto_core.incidents.keys.subject import BLOCKED
+from crypto_core.incidents.keys.subject import listed as listed_values
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.suspects import Suspects
 from crypto_core.keys.policy.access import Access
+from crypto_core.keys.policy.blocking import Block
 from crypto_core.keys.policy.least_privilege import Role, is_principal
 from crypto_core.keys.replacement.access import USES
 from crypto_core.keys.replacement.making import roles
@@ -57,6 +60,9 @@ class Workers:
     """Who of those that its policy names plainly may make data keys."""
     gaps: tuple[str, ...] = ()
     suspects: Suspects = field(default_factory=Suspects)
+    """But for those that are refused from anywhere but where the platform works."""
+    accused: Suspects = field(default_factory=Suspects)
+    """All suspects."""
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -162,7 +168,9 @@ def workers_of(
         for role in roles(may):
             by_role.setdefault(role, {})[who] = None
     users, gaps = _seen(services, key, cancelled)
-    suspects = services.suspects.suspects_of(incident, cancelled)
+    accused = services.suspects.suspects_of(incident, cancelled)
+    limited = {block.principal for block in blocks_of(incident) if block.only_from}
+    suspects = replace(accused, found=tuple(one for one in accused.found if one.arn not in limited))
     return Workers(
         {role: tuple(arns) for role, arns in by_role.items()},
         users,
@@ -171,7 +179,13 @@ def workers_of(
         frozenset(arn for arn, may in actions.items() if "GenerateDataKey" in may),
         (*gaps, *suspects.gaps),
         suspects,
+        accused,
     )
+
+
+def blocks_of(incident: Incident) -> tuple[Block, ...]:
+    """Return who was blocked on the old key for an incident, as was agreed to."""
+    return tuple(map(Block.read, listed_values(incident.values.get(BLOCKED, ""))))
 
 
 def _in_words(access: Access) -> str:

@@ -40,6 +40,8 @@ class ActionKind(StrEnum):
 
     CREATE_KEY = "create-key"
     """Make the key that takes the old one's place, or choose one that there is; becomes value `new_key`."""
+    BLOCK_SUSPECTS = "block-suspects"
+    """Refuse the suspects the key, and the platform's own role but from where it works; `blocked`."""
     LOCK_DOWN_KEY = "lock-down-key"
     """Leave of the old key's policy and grants only Decrypt for the responder, and its administration."""
     REENCRYPT = "reencrypt"
@@ -75,6 +77,8 @@ class CheckKind(StrEnum):
     """What the incident is about is there and counted."""
     EVIDENCE_CAPTURED = "evidence-captured"
     """Every piece that the step names was captured."""
+    SUSPECTS_BLOCKED = "suspects-blocked"
+    """The key's policy refuses every suspect, but for those that were left out on purpose."""
     NEW_KEY_READY = "new-key-ready"
     """The new key is enabled, differs from the old one, and allows every reader of the old one."""
     PLATFORM_SWITCHED = "platform-switched"
@@ -164,6 +168,7 @@ _AS_A_JOB = ("jobs resume", "jobs retry", "jobs join")
 
 STEP_ACTIONS: Mapping[ActionKind, StepAction] = {
     ActionKind.CREATE_KEY: _does("create key", "keys create", "keys alias"),
+    ActionKind.BLOCK_SUSPECTS: _does("block suspects", "keys block"),
     ActionKind.LOCK_DOWN_KEY: _does("lock down key", "keys put-policy", "keys revoke-grant"),
     ActionKind.REENCRYPT: _does("re-encrypt", "reencrypt", *_AS_A_JOB),
     ActionKind.ENCRYPT_UNPROTECTED: _does("encrypt unprotected", "encrypt", *_AS_A_JOB),

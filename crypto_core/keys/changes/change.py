@@ -10,7 +10,7 @@ from typing import Any
 
 from crypto_core.errors import PolicyError, RefusedError
 from crypto_core.guard.operations import ChangeKind as ChangeKind  # noqa: PLC0414
-from crypto_core.keys.policy.blocking import arns_of
+from crypto_core.keys.policy.blocking import Block, arns_of
 from crypto_core.keys.policy.document import MOST_BYTES
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.text.cleaning import clean
@@ -130,12 +130,21 @@ class KeyChange:
     """put-policy: also one that seems to leave no one able to change it. KMS decides."""
     principal: str = ""
     """block, unblock: the ARN of a role, a user or a session of a role."""
+    only_from: tuple[str, ...] = ()
+    """block: the addresses and VPC endpoints from which it is not refused."""
+    blocks: tuple[Block, ...] = ()
+    """block: several in one policy, instead of `principal`. create: who is refused from the beginning."""
     grant_id: str = ""
     """revoke-grant, retire-grant."""
     region: str = ""
     """replicate: the Region that gets a replica."""
     unopened: str = ""
     """disable, schedule-deletion: how many tokens under the replacing keys are given up, as it is typed."""
+
+    @property
+    def blocked(self) -> tuple[Block, ...]:
+        """Who is blocked, or unblocked."""
+        return self.blocks or (Block(self.principal, self.only_from),)
 
     @property
     def alias_name(self) -> str:
@@ -166,6 +175,10 @@ class KeyChange:
             asked["principals"] = {r.value: [clean(a) for a in arns] for r, arns in self.principals.items()}
         if self.principal:
             asked["principal"] = clean(self.principal, 300)
+        if self.only_from:
+            asked["only_from"] = [clean(source, 60) for source in self.only_from]
+        if self.blocks:
+            asked["blocks"] = [block.words for block in self.blocks]
         if self.grant_id:
             asked["grant_id"] = clean(self.grant_id, 130)
         if self.region:
@@ -193,8 +206,11 @@ def check(change: KeyChange) -> None:
         raise RefusedError(
             f"{clean(change.region, 60)!r} is not an AWS Region.", remedy="Write it as in eu-west-1."
         )
-    if kind in (ChangeKind.BLOCK, ChangeKind.UNBLOCK):
+    if kind is ChangeKind.UNBLOCK:
         arns_of(change.principal)
+    if kind is ChangeKind.BLOCK:
+        for block in change.blocked:
+            block.statement()
     grant_kinds = (ChangeKind.REVOKE_GRANT, ChangeKind.RETIRE_GRANT)
     if kind in grant_kinds and not _GRANT_ID.fullmatch(change.grant_id):
         raise RefusedError(

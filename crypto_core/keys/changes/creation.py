@@ -16,6 +16,7 @@ from crypto_core.keys.changes.reading import KeyReader, every, policy_fact
 from crypto_core.keys.changes.recipe import Readings, Recipe
 from crypto_core.keys.changes.rotation import AUTOMATIC
 from crypto_core.keys.policy.access import accesses
+from crypto_core.keys.policy.blocking import with_blocks
 from crypto_core.keys.policy.comparison import written
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.explanation import explain
@@ -32,6 +33,8 @@ def _draft(reader: KeyReader, change: KeyChange) -> ChangePlan:
     # The key that will be there has no id yet; the policy only asks of which account it is.
     home = f"arn:{partition}:kms:{region}:{identity.account}:key/"
     raw = least_privilege(home, change.principals)
+    if change.blocks:
+        raw = with_blocks(parse_policy(json.dumps(raw)), change.blocks)
     document = parse_policy(json.dumps(raw))
     alias = change.alias_name
     seen, expected = {STATE: NONE_YET}, {STATE: "Enabled", POLICY: policy_fact(document)}

@@ -18,6 +18,7 @@ from crypto_core.lists.paging import Cursor, Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.packing import pack, unpack, without
 from crypto_core.trail.store import EventStore, StoredEvent, database
+from crypto_core.trail.store.schema import VERSION
 from tests.crypto_core.trail.records import (
     KEY,
     NOW,
@@ -329,7 +330,7 @@ def test_a_store_with_a_block_for_each_record_is_read_and_gone_on_with(store: Ev
     raws |= {one.event_id: one.raw for one in second}
     assert {row.event.event_id: row.event.raw for row in store.page(Query(), limit=100).rows} == raws
     with sqlite3.connect(store.file.path) as file:
-        assert file.execute("PRAGMA user_version").fetchone() == (2,)
+        assert file.execute("PRAGMA user_version").fetchone() == (VERSION,)
 
 
 def test_nothing_is_forgotten_where_events_are_kept_for_ever(store: EventStore) -> None:

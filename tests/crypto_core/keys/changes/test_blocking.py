@@ -20,7 +20,7 @@ from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangeResult
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.policy.access import accesses
-from crypto_core.keys.policy.blocking import arns_of, blocked_by, with_block, without_block
+from crypto_core.keys.policy.blocking import Block, StandingBlock, arns_of, blocked_by, with_blocks, without_block
 from crypto_core.keys.policy.document import parse_policy
 from tests.crypto_core.database.tokens.attribution.scene import put
 from tests.crypto_core.keys.changes.test_policies import (
@@ -151,20 +151,20 @@ def test_the_platform_is_blocked_only_by_whoever_types_how_many_tokens_that_shut
 
 def test_a_blocks_statement_is_one_a_principal_and_changes_no_other() -> None:
     before = parse_policy(policy(ADMINISTERED, statement({"AWS": PLATFORM}, "Decrypt")))
-    once = parse_policy(json.dumps(with_block(before, INTRUDER)))
-    twice = parse_policy(json.dumps(with_block(once, INTRUDER)))
+    once = parse_policy(json.dumps(with_blocks(before, [Block(INTRUDER)])))
+    twice = parse_policy(json.dumps(with_blocks(once, [Block(INTRUDER)])))
     assert once.raw == twice.raw
-    both = parse_policy(json.dumps(with_block(once, PLATFORM)))
-    assert blocked_by(both) == ((INTRUDER,), (PLATFORM,))
+    both = parse_policy(json.dumps(with_blocks(once, [Block(PLATFORM)])))
+    assert blocked_by(both) == (StandingBlock((INTRUDER,)), StandingBlock((PLATFORM,)))
     assert [a.principal.value for a in accesses(both)] == [f"arn:aws:iam::{ACCOUNT}:root"]
     assert without_block(parse_policy(json.dumps(without_block(both, PLATFORM))), INTRUDER) == dict(
         before.raw
     )
     # A policy with one statement that is no list stays readable, too.
     single = parse_policy(json.dumps({"Version": "2012-10-17", "Statement": ADMINISTERED}))
-    assert without_block(parse_policy(json.dumps(with_block(single, INTRUDER))), INTRUDER)["Statement"] == [
-        ADMINISTERED
-    ]
+    assert without_block(parse_policy(json.dumps(with_blocks(single, [Block(INTRUDER)]))), INTRUDER)[
+        "Statement"
+    ] == [ADMINISTERED]
 
 
 @pytest.mark.parametrize("name", ["role/a*", "role/?", "group/a", "role/", "root"])

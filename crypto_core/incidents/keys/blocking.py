@@ -1,0 +1,276 @@
+"""Blocking the suspects on the old key, at once and before anything else; and whether that holds.
+
+Who made data keys under it before the incident may have begun is the platform, and is not taken off the air
+for having its credentials stolen: it is refused from anywhere but where it worked from before. Who only says
+to be the platform, by making data keys now, was not seen then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from crypto_core.errors import KmsError, RefusedError
+from crypto_core.incidents.accomplices import is_outside
+from crypto_core.incidents.event_fetching import begin_of, fetched
+from crypto_core.incidents.key_users import SEEN_FOR, responder_of
+from crypto_core.incidents.keys.bundle import KeyAction, bundled
+from crypto_core.incidents.keys.subject import (
+    BLOCKED,
+    UNBLOCKED,
+    entered,
+    everywhere,
+    listed,
+    old_key,
+    remembered,
+    unasked,
+)
+from crypto_core.incidents.keys.workers import Workers, blocks_of, workers_of
+from crypto_core.incidents.model import CheckResult, CheckState
+from crypto_core.incidents.runbooks.catalogue import ActionKind
+from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField, Situation
+from crypto_core.incidents.suspects import Suspect
+from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.keys.policy.blocking import MOST_SOURCES, Block, stands
+from crypto_core.keys.policy.least_privilege import is_principal
+from crypto_core.keys.state import KeyState
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
+from crypto_core.text.moments import in_utc
+from crypto_core.trail.rules.rule_context import name_of
+from crypto_core.trail.use.asking import asked_as, term
+
+PRINCIPALS, ONLY_FROM = "principals", "only_from"
+FETCHING_SECONDS = 10.0
+"""How long events are fetched first: every second counts, and what is not fetched is said."""
+_HOLDS_AFTER = timedelta(minutes=5)
+"""How long KMS may take until a policy holds everywhere (Developer Guide, "AWS KMS eventual consistency")."""
+_MOST_ROWS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    states: tuple[KeyState, ...]
+    workers: Workers
+    responder: str
+    own: dict[str, tuple[str, ...]]
+    """The platform's own among the suspects, and from where each worked before; nothing where not known."""
+    gaps: tuple[str, ...] = ()
+
+    @property
+    def proposed(self) -> tuple[str, ...]:
+        """Who is refused from everywhere unless the operator says otherwise."""
+        return tuple(arn for arn in self.workers.suspects.arns if arn not in (self.responder, *self.own))
+
+
+class BlockingSuspects(KeyAction):
+    """Puts a denial of each suspect into the policy of the key, in each of its Regions."""
+
+    def fields(self, situation: Situation) -> tuple[InputField, ...]:
+        """Return who is refused, and from where the platform's own role is not. Fetches events first."""
+        arn = self._services.keys.describe(old_key(situation)).key_arn
+        begin, cancelled = begin_of(situation.incident), situation.cancelled
+        fetched(self._services.monitor, (arn,), begin, cancelled, seconds=FETCHING_SECONDS)
+        sight = self._read_key(situation)
+        own = (
+            InputField(
+                _source_field(number),
+                f"{name_of(arn)} is the platform's own: refused but from these addresses and VPC endpoints",
+                ", ".join(sources),
+                required=False,
+            )
+            for number, (arn, sources) in enumerate(sight.own.items())
+        )
+        return (
+            InputField(
+                PRINCIPALS,
+                "Refused from now on: calls, last use (UTC)",
+                ", ".join(sight.proposed),
+                sight.workers.choices(sight.responder, sight.proposed),
+                required=False,
+                several=True,
+                suspects=sight.workers.suspects.arns,
+            ),
+            *own,
+        )
+
+    def plan_action(self, situation: Situation) -> ActionPlan:
+        """Return who is refused by which policies. Raises RefusedError, KmsError."""
+        sight = self._read_key(situation)
+        blocks = tuple(self._blocks(situation, sight))
+        refused = {block.principal for block in blocks}
+        left = [one for one in sight.workers.suspects.found if one.arn not in refused]
+        plans = [
+            self.plan_change(situation, KeyChange(ChangeKind.BLOCK, key=state.key_arn, blocks=blocks))
+            for state in sight.states
+            if blocks
+        ]
+        name = sight.states[0].name
+        alone = (
+            f"Block {counted(len(blocks), 'principal')} on {name}" if blocks else f"Block nobody on {name}"
+        )
+        return bundled(
+            plans[0].title if len(plans) == 1 else alone,
+            plans,
+            does=() if blocks else ("Nobody is blocked.", *_why_nobody(sight)),
+            does_not=("Moves no token, and gives the platform no other key: that comes next.",),
+            warnings=(*sight.gaps, *(f"Not blocked: {_why_not(sight, one)}" for one in left)),
+            values=(
+                (BLOCKED, remembered(map(str, blocks))),
+                (UNBLOCKED, remembered(one.arn for one in left)),
+            ),
+            told=(BLOCKED, *map(str, blocks), UNBLOCKED, *(one.arn for one in left)),
+        )
+
+    def suspects_blocked(self, situation: Situation) -> CheckResult:
+        """Pass if each suspect's denial stands in each Region, and nothing got through since it holds.
+
+        Who was left out in the plan does not count, and is named.
+        """
+        incident = situation.incident
+        if BLOCKED not in incident.values:
+            return CheckResult(CheckState.NOT_YET, ("Nobody has been blocked for this incident yet.",))
+        blocks = blocks_of(incident)
+        left_out = listed(incident.values.get(UNBLOCKED, ""))
+        sight = self._read_key(situation, fetching=True)
+        known = {*(block.principal for block in blocks), *left_out, sight.responder}
+        lines = [
+            f"{block.words} is not refused in {state.region}: the policy has no such statement (any more)"
+            for state in sight.states
+            for block in blocks
+            if not stands(self._services.policies.of(state).document, block)
+        ]
+        lines += [
+            f"Suspected by now, and not blocked: {one.arn}"
+            for one in sight.workers.suspects.found
+            if one.arn not in known
+        ]
+        since = _begun_at(situation)
+        seen = [self._seen(situation, sight, block, since) for block in blocks] if since else []
+        lines += [words for through, words in seen if through]
+        if lines:
+            return CheckResult(CheckState.NOT_YET, tuple(lines))
+        told = [words for _, words in seen]
+        told += [f"Not blocked, as decided: {arn}" for arn in left_out]
+        told += [f"Not known: {gap}" for gap in sight.gaps]
+        regions = ", ".join(state.region for state in sight.states)
+        head = f"{counted(len(blocks), 'principal')} refused; read back in {regions}" if blocks else ""
+        return CheckResult(CheckState.PASSED, (head or "Nobody is blocked", *told))
+
+    def _blocks(self, situation: Situation, sight: _Sight) -> Iterator[Block]:
+        chosen = listed(entered(situation, PRINCIPALS, ", ".join(sight.proposed)))
+        for arn in chosen:
+            if not is_principal(arn) or arn.endswith(":root"):
+                raise RefusedError(
+                    f"{clean(arn, 200)} is not an IAM role or user.",
+                    remedy="Write it as arn:aws:iam::123456789012:role/name.",
+                )
+            yield Block(arn)
+        for number, (arn, known) in enumerate(sight.own.items()):
+            sources = listed(entered(situation, _source_field(number), ", ".join(known)))
+            if sources and arn not in chosen:
+                yield Block(arn, sources)
+
+    def _read_key(self, situation: Situation, *, fetching: bool = False) -> _Sight:
+        found = everywhere(self._services.keys, old_key(situation))
+        gaps = [f"Not blocked there: {why}" for why in unasked(found)]
+        states = tuple(state for state in found if "state" not in state.missing)
+        since = _begun_at(situation) or begin_of(situation.incident)
+        if fetching:
+            cancelled, arn = situation.cancelled, states[0].key_arn
+            gaps += fetched(self._services.monitor, (arn,), since, cancelled, seconds=FETCHING_SECONDS)
+        accesses = self._services.policies.of(states[0]).accesses
+        workers = workers_of(self._services, states[0], accesses, situation.incident, situation.cancelled)
+        responder = ""
+        try:
+            responder = responder_of(self._services.identity(), workers.known)
+        except KmsError as error:
+            gaps.append(f"Who you are is not known: {error}")
+        own = {
+            suspect.arn: self._sources(situation, workers, suspect)
+            for suspect in workers.accused.found
+            if suspect.arn != responder and self._is_platform(situation, workers, suspect)
+        }
+        return _Sight(states, workers, responder, own, (*gaps, *workers.gaps))
+
+    @staticmethod
+    def _is_platform(situation: Situation, workers: Workers, suspect: Suspect) -> bool:
+        """True for who makes most data keys and did before, or if nothing is known of before."""
+        users, begin = workers.users, begin_of(situation.incident)
+        user = users.get(suspect.arn)
+        if user is None or user.first_sealed is None:
+            return False
+        before = any(one.first < begin for one in users.values())
+        if before and user.first_sealed >= begin:
+            return False
+        return user.sealed * 2 > sum(one.sealed for one in users.values())
+
+    def _sources(self, situation: Situation, workers: Workers, suspect: Suspect) -> tuple[str, ...]:
+        """From where one worked before the incident may have begun; nothing if that is not known of all."""
+        begin = begin_of(situation.incident).replace(microsecond=0)
+        span = f"since:{(begin - SEEN_FOR).isoformat()} until:{begin.isoformat()} -failed"
+        events, cancelled = self._services.events, situation.cancelled
+        about = f"{term('principal', suspect.arn)} {term('source', 'kms.amazonaws.com')} {span}"
+        found = events.tally(("ip", "endpoint"), about, limit=_MOST_ROWS, cancelled=cancelled)
+        sources: dict[str, None] = {}
+        for row in found.rows:
+            address, endpoint = row.texts
+            if not endpoint and not is_outside(address):
+                return ()
+            sources[endpoint or address] = None
+        return tuple(sorted(sources)) if len(sources) <= MOST_SOURCES and not found.others else ()
+
+    def _seen(self, situation: Situation, sight: _Sight, block: Block, since: datetime) -> tuple[bool, str]:
+        """Whether a call got through although it should be refused by now, and what is known, in words."""
+        keys = dict.fromkeys(asked_as(state.key_arn) for state in sight.states)
+        events, cancelled, start = self._services.events, situation.cancelled, since.replace(microsecond=0)
+        who = term("principal", block.principal)
+        used = f"{who} {term('key', *keys)} -failed since:{start.isoformat()}"
+        rows = [
+            row
+            for row in events.tally(("ip", "endpoint"), used, limit=_MOST_ROWS, cancelled=cancelled).rows
+            if not set(row.texts) & set(block.only_from)
+        ]
+        # A denied call does not say about which key it was.
+        refused = f"{who} {term('source', 'kms.amazonaws.com')} error:AccessDenied since:{start.isoformat()}"
+        denied = events.tally(("principal",), refused, limit=1, cancelled=cancelled).rows
+        number = denied[0].events if denied else 0
+        name = name_of(block.principal)
+        last = max((row.last for row in rows), default=None)
+        if last is not None and last > since + _HOLDS_AFTER:
+            calls = counted(sum(row.events for row in rows), "call")
+            return True, f"{name} still gets in: {calls} since {in_utc(since)}, the last at {in_utc(last)}"
+        words = (
+            f"{name}: {counted(number, 'call')} refused since {in_utc(since)}, as far as events are fetched"
+        )
+        if last is not None:
+            words += f"; the last that got through was at {in_utc(last)}"
+        return False, words
+
+
+def _source_field(number: int) -> str:
+    return f"{ONLY_FROM}_{number + 1}" if number else ONLY_FROM
+
+
+def _begun_at(situation: Situation) -> datetime | None:
+    """When the suspects were blocked first, None while they were not."""
+    begun = (v.begun_at for v in situation.steps if v.step.action is ActionKind.BLOCK_SUSPECTS and v.begun_at)
+    return min(begun, default=None)
+
+
+def _why_nobody(sight: _Sight) -> tuple[str, ...]:
+    if sight.workers.suspects.found:
+        return ()
+    return ("Nobody is suspected as far as events are fetched. If you know better, enter the ARN.",)
+
+
+def _why_not(sight: _Sight, suspect: Suspect) -> str:
+    if suspect.arn == sight.responder:
+        return f"{suspect.arn}: that is you."
+    if suspect.arn in sight.own:
+        return (
+            f"{suspect.arn}, a suspect: it is the platform's own, and no address or VPC endpoint "
+            "is named from which it works. Name them, or give the platform other credentials first."
+        )
+    return f"{suspect.arn}, a suspect: {'; '.join(suspect.why)}."
