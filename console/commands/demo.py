@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from console.game_day.score import Score
     from console.sandbox.sandbox import Sandbox
 
-GAMES = ("key-compromise", "token-leak", "insider", "ransom-disable")
+GAMES = ("key-compromise", "token-leak", "insider", "ransom-disable", "inside-role")
 _SECRETS = 20
 """So many connections the sandbox has for each connector and MCP server, whose secrets are in one column."""
 _LIST = "list"
@@ -48,6 +48,11 @@ _LIST = "list"
     show_default=True,
     help="How many times faster than the script the intruder moves; your own times are never scaled.",
 )
+@click.option(
+    "--player",
+    type=click.Choice(["defaults"]),
+    help="Let a game day be played, without a terminal, by somebody who accepts every default.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a game day's score as one JSON document.")
 def demo(
     *,
@@ -56,6 +61,7 @@ def demo(
     drill: bool,
     scenario: str | None,
     pace: float,
+    player: str | None,
     as_json: bool,
 ) -> int:
     """Start a sandbox: a real PostgreSQL and a local AWS endpoint, with generated connections.
@@ -64,8 +70,8 @@ def demo(
     is played and told as text. A game day ends with its score, and with status 0 if all its ends were
     reached, else 1. Nothing is left behind.
     """
-    if scenario is None and (as_json or pace != 1.0):
-        raise click.UsageError("--pace and --json are for a game day: name one with --scenario.")
+    if scenario is None and (as_json or pace != 1.0 or player):
+        raise click.UsageError("--pace, --player and --json are for a game day: name one with --scenario.")
     if scenario == _LIST:
         from console.game_day.story_text import scenario_lines
 
@@ -78,7 +84,7 @@ def demo(
     from console.settings import load
     from crypto_core.database.state.installation import install
 
-    on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not drill
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not drill and not player
     read_only = read_only_asked()
     if scenario is not None and read_only:
         raise click.UsageError("A game day needs changes: leave --read-only out.")
@@ -98,7 +104,9 @@ def demo(
 
                 with Game(sandbox, SCENARIOS[scenario], pace=pace, seed=seed) as game:
                     result = (
-                        _console_game(game, pace) if on_terminal else _scripted_game(game, as_json=as_json)
+                        _console_game(game, pace)
+                        if on_terminal
+                        else _played(game, by_defaults=player == "defaults", as_json=as_json)
                     )
                 return _tell_score(result, as_json=as_json)
             if not on_terminal:
@@ -140,10 +148,12 @@ def _console_game(game: Game, pace: float) -> Score:
         return game.finish(container.services.incidents)
 
 
-def _scripted_game(game: Game, *, as_json: bool) -> Score:
+def _played(game: Game, *, by_defaults: bool, as_json: bool) -> Score:
+    from console.game_day.default_player import DefaultPlayer
     from console.game_day.responder import Responder
 
-    return Responder(game, say if as_json else click.echo).play()
+    tell = say if as_json else click.echo
+    return (DefaultPlayer if by_defaults else Responder)(game, tell).play()
 
 
 def _tell_score(score: Score, *, as_json: bool) -> int:

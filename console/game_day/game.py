@@ -59,14 +59,14 @@ class Game:
     def finish(self, incidents: IncidentService | None) -> Score:
         """End the intruder and return the score. Where incidents can't be read, the score says why."""
         self.intruder.stop()
-        deeds = self.intruder.deeds.all()
         declared: tuple[IncidentView, ...] = ()
         trouble = ""
         try:
             declared = () if incidents is None else self._declared(incidents)
         except KeydeckError as error:
             trouble = error.message
-        return score(self.scenario, deeds, declared, self.referee.look_at_all(self.intruder), trouble)
+        ends = self.referee.look_at_all(self.intruder)
+        return score(self.scenario, self.intruder.deeds.all(), declared, ends, trouble)
 
     def close(self) -> None:
         """End the intruder; safe to call twice."""

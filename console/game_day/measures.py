@@ -57,6 +57,8 @@ class Measures:
             End.NOTHING_UNDER_KEY: self._move_everything,
             End.KEY_DISABLED: self._disable,
             End.KEY_USABLE: self._make_usable,
+            End.PLATFORM_WORKS: lambda: None,
+            End.NOTHING_DELETED: lambda: None,
             End.TOKENS_OPEN: self._verify,
             End.TOKENS_SEALED_ANEW: self._seal_anew,
             End.TOKENS_REPLACED: self._replace,

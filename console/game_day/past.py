@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from console.game_day.scenario import Past, Scenario
+from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
+from console.sandbox.traffic import PLATFORM_ADDRESSES, PLATFORM_AGENT
 
 _LATELY = timedelta(hours=23)
 """The rules look at the last day by default; a night longer ago than this would stand half outside."""
@@ -15,17 +17,25 @@ _LATELY = timedelta(hours=23)
 def past_calls(scenario: Scenario, key_arn: str, now: datetime) -> Iterator[PastCall]:
     """Yield the calls before the game, all of them before `now`."""
     for past in scenario.past:
-        persona = scenario.persona(past.by)
+        access_key, address, agent = _caller(past, scenario)
         begun = begins(past, now)
         for number in range(past.times):
             yield PastCall(
                 time=begun + timedelta(seconds=number * past.every),
-                access_key_id=persona.access_key,
+                access_key_id=access_key,
                 operation=past.operation,
                 key_id=key_arn,
-                source_ip=past.address or persona.address,
-                user_agent=persona.agent,
+                source_ip=past.address or address,
+                user_agent=agent,
             )
+
+
+def _caller(past: Past, scenario: Scenario) -> tuple[str, str, str]:
+    """Who called: access key, address and user agent."""
+    if not past.by:
+        return access_keys.PLATFORM, PLATFORM_ADDRESSES[0], PLATFORM_AGENT
+    persona = scenario.persona(past.by)
+    return persona.access_key, persona.address, persona.agent
 
 
 def begins(past: Past, now: datetime) -> datetime:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from console.sandbox import access_keys, platform
 from console.sandbox.provider_tokens import Style, issue
@@ -47,6 +48,34 @@ class PlatformPart:
             control.revoke(token.reveal())
             revoked += 1
         return revoked
+
+    def revoke_as_owners(self, refs: Iterable[TokenRef]) -> None:
+        """Let the owners revoke at their providers the tokens that these connections had; of none, all."""
+        wanted = frozenset(refs) or frozenset(self._sandbox.world.tokens)
+        world = self._sandbox.world
+        self.revoke_by_hand(Secret.of(world.token_for(ref)) for ref in wanted if ref in world.tokens)
+
+    def connect_account(self, keyring: KmsKeyring) -> None:
+        """Connect a test account, as a platform's team does to see under which key it writes.
+
+        Raises KmsError, DatabaseError.
+        """
+        self._times += 1
+        ref = TokenRef("gh_connection", "access_token", f"test-account-{self._times}")
+        table = platform.metadata.tables[ref.table]
+        now = datetime.now(UTC)
+        row = {"id": ref.row_id, "org_id": "platform-team", "user_id": "test", "created_at": now} | {
+            "token_type": "bearer",
+            "scopes": [],
+        }
+        with self.new_token(ref) as token:
+            row[ref.column] = TokenCipher(keyring).encrypt(token, ref=ref).stored
+        engine = open_engine(self._sandbox.platform_database_url)
+        try:
+            with connected(engine, write=True) as connection:
+                connection.execute(insert(table).values(row))
+        finally:
+            engine.dispose()
 
     def reconnect(self, refs: Iterable[TokenRef], keyring: KmsKeyring) -> int:
         """Let the owners of these connections connect again; returns how many tokens were written.

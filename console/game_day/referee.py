@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,11 +57,14 @@ class Referee:
             for ref, envelope in envelopes(read_all(self._engine))
             if ref in under and envelope.edk_prefix
         )
+        self._deleted = frozenset(self._waiting())
         self._looks: dict[End, Callable[[Intruder], tuple[bool | None, str]]] = {
             End.SHUT_OUT: self._shut_out,
             End.NOTHING_UNDER_KEY: self._nothing_under_key,
             End.KEY_DISABLED: self._key_disabled,
             End.KEY_USABLE: self._key_usable,
+            End.PLATFORM_WORKS: self._platform_works,
+            End.NOTHING_DELETED: self._nothing_deleted,
             End.TOKENS_OPEN: self._tokens_open,
             End.TOKENS_SEALED_ANEW: self._tokens_sealed_anew,
             End.TOKENS_REPLACED: self._tokens_replaced,
@@ -121,6 +125,33 @@ class Referee:
     def _key_usable(self, _: Intruder) -> tuple[bool, str]:
         state = self._state()
         return state == "Enabled", f"the key is {state}"
+
+    def _platform_works(self, _: Intruder) -> tuple[bool, str]:
+        """The platform writes under the key that most tokens are under, and opens what it wrote."""
+        kms = self._sandbox.client("kms", access_keys.PLATFORM)
+        asks = self._sandbox.client("kms", access_keys.DEPLOYMENT)
+        blobs = {one.edk_prefix: one.encrypted_data_key for _, one in envelopes(read_all(self._engine))}
+        counts = Counter(one.edk_prefix for _, one in envelopes(read_all(self._engine)))
+        ((prefix, _number),) = counts.most_common(1)
+        try:
+            key = kms.decrypt(CiphertextBlob=blobs[prefix])["KeyId"]
+            made = kms.generate_data_key(KeyId=key, KeySpec="AES_256")
+            kms.decrypt(CiphertextBlob=made["CiphertextBlob"])
+        except asks.exceptions.ClientError as error:
+            return False, f"the platform can't work: {clean(error, 200)}"
+        return True, "the platform reads and writes"
+
+    def _nothing_deleted(self, _: Intruder) -> tuple[bool, str]:
+        waiting = frozenset(self._waiting()) - self._deleted
+        return not waiting, f"{counted(len(waiting), 'key')} more than before wait for deletion"
+
+    def _waiting(self) -> Iterator[str]:
+        """The ids of the keys that wait for their deletion."""
+        kms = self._sandbox.client("kms", access_keys.DEPLOYMENT)
+        for page in kms.get_paginator("list_keys").paginate():
+            for key in page["Keys"]:
+                if kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyState"] == "PendingDeletion":
+                    yield key["KeyId"]
 
     def _tokens_open(self, _: Intruder) -> tuple[bool, str]:
         """Every sound token is opened, by the platform: that is what must work when all is over."""

@@ -17,12 +17,13 @@ from crypto_core.text.counting import counted
 from screens.signs import SIGNS
 
 if TYPE_CHECKING:
+    from console.container import Container
     from console.game_day.game import Game
     from console.game_day.score import Score
 
-_PATIENCE = 600.0
+PATIENCE = 600.0
 """Seconds that the intruder may take for its moves."""
-_BASELINE = timedelta(days=7)
+_BASELINE = timedelta(days=10)
 _WINDOW = timedelta(hours=26)
 """What is examined: the last day, and a little more, so that a night ago is inside at any hour."""
 
@@ -42,7 +43,7 @@ class Responder:
             self._tell(line)
         self._game.begin(0)
         try:
-            self._game.intruder.played.wait(_PATIENCE)
+            self._game.intruder.played.wait(PATIENCE)
             self._head("What CloudTrail shows")
             self._notice()
             runbook = RunbookWork(self._game, self._measures, self._platform, self._tell)
@@ -87,16 +88,21 @@ class Responder:
 
     def findings(self) -> tuple[Finding, ...]:
         """Return what the rules find about the intruder. Raises KmsError, TrailError."""
-        services, now = self._measures.container.services, datetime.now(UTC)
-        self._game.sandbox.control.deliver()
-        report = services.event_puller.pull_events("s3", since=now - _BASELINE)
-        self._tell(f"{counted(report.new, 'event')} from the trail's bucket.")
-        if any(move.act is Act.BLIND for move in self._game.scenario.moves):
-            # A trail that was stopped delivers nothing; CloudTrail's event history goes on.
-            report = services.event_puller.pull_events("lookup", since=now - timedelta(minutes=30))
-            self._tell(f"{counted(report.new, 'event')} more from CloudTrail's event history.")
-        examined = services.trail_rules.examine_events(now - _WINDOW)
-        return tuple(f for f in examined.findings if concerns(f, self._game.scenario))
+        found = noticed(self._game, self._measures.container, self._tell)
+        return tuple(finding for finding in found if concerns(finding, self._game.scenario))
+
+
+def noticed(game: Game, container: Container, tell: Callable[[str], None]) -> tuple[Finding, ...]:
+    """Fetch the events, and return all that the rules find, in their order. Raises KmsError, TrailError."""
+    services, now = container.services, datetime.now(UTC)
+    game.sandbox.control.deliver()
+    report = services.event_puller.pull_events("s3", since=now - _BASELINE)
+    tell(f"{counted(report.new, 'event')} from the trail's bucket.")
+    if any(move.act is Act.BLIND for move in game.scenario.moves):
+        # A trail that was stopped delivers nothing; CloudTrail's event history goes on.
+        report = services.event_puller.pull_events("lookup", since=now - timedelta(minutes=30))
+        tell(f"{counted(report.new, 'event')} more from CloudTrail's event history.")
+    return tuple(services.trail_rules.examine_events(now - _WINDOW).findings)
 
 
 def concerns(finding: Finding, scenario: Scenario) -> bool:

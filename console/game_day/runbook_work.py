@@ -37,12 +37,19 @@ class RunbookWork:
     """Declares an incident and works through its runbook with the services' `incidents`."""
 
     def __init__(
-        self, game: Game, measures: Measures, platform: PlatformPart, tell: Callable[[str], None]
+        self,
+        game: Game,
+        measures: Measures,
+        platform: PlatformPart,
+        tell: Callable[[str], None],
+        answers: Sequence[str] | None = None,
     ) -> None:
+        """`answers` are given where the runbook asks, else its default; None for the scenario's."""
         self._game = game
         self._measures = measures
         self._platform = platform
         self._tell = tell
+        self._answers = game.scenario.answers if answers is None else answers
 
     def declare(self) -> int | None:
         """Declare an incident and return its number; None, after saying why, if that can't be done."""
@@ -76,11 +83,19 @@ class RunbookWork:
 
     def _declare(self, incidents: IncidentService) -> int:
         runbook = fitting(incidents.runbooks(), self._game.scenario)
-        number = incidents.declare(runbook.id, self._scope(runbook), self._game.scenario.title)
+        number = incidents.declare(runbook.id, self.scope(runbook), self._game.scenario.title)
         self._tell(f"Declared {incidents.show(number).incident.name} by the runbook {clean(runbook.title)}.")
         return number
 
-    def _scope(self, runbook: Runbook) -> IncidentScope:
+    def by_hand(self, number: int) -> None:
+        """Let owners revoke, at their providers, what no call revokes."""
+        self._measures.revoke_by_hand()
+
+    def before_finishing(self, number: int, view: StepView) -> None:
+        """Do what a step says that is done elsewhere."""
+
+    def scope(self, runbook: Runbook) -> IncidentScope:
+        """Return what the incident is declared about."""
         origin = f"game day {self._game.scenario.id}"
         if runbook.subject is SubjectKind.KEY:
             return IncidentScope(key=self._game.sandbox.world.current_key.arn, origin=origin)
@@ -104,19 +119,21 @@ class RunbookWork:
         step, incidents = view.step, self._at_work
         try:
             if step.choices:
-                wanted = (c for c in step.choices if c in self._game.scenario.answers)
+                wanted = (c for c in step.choices if c in self._answers)
                 incidents.answer(number, step.id, next(wanted, step.undecided or step.choices[0]))
                 return
             if step.check is CheckKind.TOKENS_DEAD and step.action is ActionKind.ASK_LIVENESS:
-                self._measures.revoke_by_hand()
+                self.by_hand(number)
             if step.action is not None:
                 self._act(number, view)
             if incidents.show(number).step(step.id).state.ended:
                 return
             if step.check is CheckKind.PLATFORM_SWITCHED and self._measures.new_key:
                 self._platform.writes_under(self._measures.new_key)
+                self._platform.connect_account(self._measures.container.keyring)
                 self._game.sandbox.control.deliver()
                 self._measures.container.services.event_puller.pull_events("s3")
+            self.before_finishing(number, view)
             self._finish(number, step.id, 1 if step.check is CheckKind.KEY_QUIET else _LOOKS)
         except KeydeckError as error:
             self._tell(f"   not done: {clean(error.message, 300)}")

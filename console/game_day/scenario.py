@@ -35,6 +35,10 @@ class End(StrEnum):
     """The compromised key is disabled, or waits for its deletion."""
     KEY_USABLE = "key-usable"
     """The key is enabled again, and no deletion waits."""
+    PLATFORM_WORKS = "platform-works"
+    """The platform makes and opens data keys under the key that most tokens are under."""
+    NOTHING_DELETED = "nothing-deleted"
+    """No key waits for its deletion that did not when the game began."""
     TOKENS_OPEN = "tokens-open"
     """Every token opens that was sound before."""
     TOKENS_SEALED_ANEW = "tokens-sealed-anew"
@@ -83,7 +87,10 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Calls of KMS before the game. `nights_ago` 0 is last night; `hour` and `minute` are UTC."""
+    """Calls of KMS before the game, of a persona, or with `by` "" of the platform itself.
+
+    `nights_ago` 0 is last night; `hour` and `minute` are UTC.
+    """
 
     by: str
     operation: str
@@ -93,7 +100,7 @@ class Past:
     times: int
     every: float
     address: str = ""
-    """Where they came from; "" for the persona's own address."""
+    """Where they came from; "" for the caller's own address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The four stories."""
+"""The five stories."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ _KALI = "aws-cli/1.22.34 Python/3.10.12 Linux/6.5.0-kali3-amd64 botocore/1.27.84
 _OFFICE = "203.0.113.24"
 _PULL = "4: CloudTrail's events; P fetches them, d shows what the rules found in them"
 _DECLARE = "5: incidents; declare one, and its runbook leads on: the clock runs until you do"
+
+_ALWAYS = (End.PLATFORM_WORKS, End.NOTHING_DELETED)
 
 _BUILD_BOT = Persona("build-bot", "AKIAKEYDECKGAME00001", "user", "198.51.100.77", _KALI, database=True)
 _METRICS = Persona("metrics-exporter", "AKIAKEYDECKGAME00002", "user", "198.51.100.78", _KALI, database=True)
@@ -43,7 +45,7 @@ _KEY_COMPROMISE = Scenario(
     ),
     aim=(Act.OPEN,),
     again=20,
-    ends=(End.SHUT_OUT, End.NOTHING_UNDER_KEY, End.KEY_DISABLED, End.TOKENS_OPEN),
+    ends=(End.SHUT_OUT, End.NOTHING_UNDER_KEY, End.KEY_DISABLED, End.TOKENS_OPEN, *_ALWAYS),
     findings=("event-decrypt-new-principal", "event-bulk-decrypt", "event-key-grant"),
     detect_seconds=600,
     answers=("yes", "keep disabled"),
@@ -87,7 +89,7 @@ _TOKEN_LEAK = Scenario(
     ),
     aim=(Act.USE, Act.OPEN),
     again=20,
-    ends=(End.SHUT_OUT, End.TOKENS_DEAD, End.TOKENS_REPLACED),
+    ends=(End.SHUT_OUT, End.TOKENS_DEAD, End.TOKENS_REPLACED, *_ALWAYS),
     findings=("event-decrypt-new-principal", "event-decrypt-human"),
     detect_seconds=900,
     opens_column="gh_connection.access_token",
@@ -139,7 +141,7 @@ _INSIDER_GAME = Scenario(
     ),
     aim=(Act.OPEN,),
     again=30,
-    ends=(End.SHUT_OUT, End.TOKENS_SEALED_ANEW),
+    ends=(End.SHUT_OUT, End.TOKENS_SEALED_ANEW, *_ALWAYS),
     findings=("event-bulk-decrypt", "event-decrypt-new-network", "event-key-grant"),
     detect_seconds=900,
     keeps_tokens=True,
@@ -177,7 +179,7 @@ _RANSOM = Scenario(
     ),
     aim=(Act.DISABLE, Act.DELETE),
     again=45,
-    ends=(End.SHUT_OUT, End.KEY_USABLE, End.TOKENS_OPEN),
+    ends=(End.SHUT_OUT, End.KEY_USABLE, End.TOKENS_OPEN, *_ALWAYS),
     findings=(
         "event-key-disabled",
         "event-key-deletion",
@@ -189,6 +191,54 @@ _RANSOM = Scenario(
     answers=("disabled or waiting for deletion", "no replica"),
 )
 
+_STOLEN_SESSION = Persona(
+    "keydeck-platform",
+    "ASIAKEYDECKGAME00007",
+    "role",
+    "198.51.100.66",
+    _KALI,
+    session="i-0123456789abcdef0",
+    database=True,
+)
+
+_INSIDE_ROLE = Scenario(
+    id="inside-role",
+    title="The platform's own credentials are stolen",
+    runbook="key-compromise",
+    briefing=(
+        (
+            "An instance of the platform answered a forged request with the credentials of its own role. "
+            "Somebody outside uses them now: in CloudTrail both look the same, but for where they come from."
+        ),
+        (
+            "The key in question is alias/tokens. Shut out whoever stole the role, keep the platform working "
+            "with it, and leave nothing under that key: it must be disabled when you are done."
+        ),
+    ),
+    first=(
+        _PULL,
+        _DECLARE,
+        "4, then T on one of its events: what the principal opened and could have opened",
+        "3: the keys; Enter on alias/tokens shows its policy and grants",
+    ),
+    personas=(_STOLEN_SESSION,),
+    moves=(
+        Move(0, Act.LOOK, "keydeck-platform"),
+        Move(10, Act.READ, "keydeck-platform"),
+        Move(15, Act.OPEN, "keydeck-platform", times=60, every=0.4),
+    ),
+    aim=(Act.OPEN,),
+    again=20,
+    ends=(End.SHUT_OUT, End.NOTHING_UNDER_KEY, End.KEY_DISABLED, End.TOKENS_OPEN, *_ALWAYS),
+    findings=("event-decrypt-new-network", "event-decrypt-new-agent"),
+    detect_seconds=600,
+    answers=("yes", "keep disabled"),
+    past=(
+        *(Past("", "GenerateDataKey", days, 9, 5, 3, 60) for days in range(1, 10)),
+        *(Past("", "Decrypt", days, 9, 10, 6, 60) for days in range(1, 10)),
+    ),
+)
+
 SCENARIOS: dict[str, Scenario] = {
-    one.id: one for one in (_KEY_COMPROMISE, _TOKEN_LEAK, _INSIDER_GAME, _RANSOM)
+    one.id: one for one in (_KEY_COMPROMISE, _TOKEN_LEAK, _INSIDER_GAME, _RANSOM, _INSIDE_ROLE)
 }

@@ -5,7 +5,8 @@
 - 40 for the ends: in proportion to those that are reached.
 - 40 for the times, in equal parts: noticed, contained, eradicated, recovered. All of a part within its
   budget, none from three times the budget on, in proportion between; none for what never happened. What the
-  runbook has no phase for is left out.
+  runbook has no phase for is left out. Nothing is contained, eradicated or recovered before the intruder is
+  refused for good, whatever the runbook's steps say.
 - 10 for what the intruder got after the incident was declared: one less for every ten calls that succeeded.
 - 10 for the runbook: two less for every step that was skipped.
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -198,7 +199,8 @@ def score(
         view = next((v for v in declared if v.runbook.id == scenario.runbook), declared[0])
         incident = view.incident.name
         noticed = max(0.0, (noticed_at - began).total_seconds()) if began else 0.0
-        times = (PhaseTime(PhaseKind.DETECT, noticed, scenario.detect_seconds), *phase_times(view))
+        detected = PhaseTime(PhaseKind.DETECT, noticed, scenario.detect_seconds)
+        times = (detected, *(_judged(time, view, shut_out) for time in phase_times(view)))
         skipped = tuple(
             clean(f"{step.number}. {step.step.title}: {step.reason}", 200)
             for step in view.steps
@@ -248,6 +250,14 @@ def phase_times(view: IncidentView) -> tuple[PhaseTime, ...]:
         seconds = max(0.0, (last - view.incident.declared_at).total_seconds()) if last else None
         found.append(PhaseTime(kind, seconds, budget))
     return tuple(found)
+
+
+def _judged(time: PhaseTime, view: IncidentView, shut_out: datetime | None) -> PhaseTime:
+    """A phase's time as it really was: nothing is contained, or over, while the intruder gets in."""
+    if time.seconds is None or shut_out is None:
+        return replace(time, seconds=None)
+    held = (shut_out - view.incident.declared_at).total_seconds()
+    return replace(time, seconds=max(time.seconds, held))
 
 
 def _needed(view: IncidentView, step_id: str) -> bool:

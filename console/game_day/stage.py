@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from console.game_day.loot import Stored, envelopes, read_all
 from console.game_day.scenario import Persona, Scenario
+from console.sandbox import access_keys
 from console.sandbox.cloudtrail import TRAIL
+from console.sandbox.traffic import PLATFORM_ADDRESSES
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -80,8 +82,11 @@ class Stage:
 def stage_in(sandbox: Sandbox, scenario: Scenario, providers: TokenUse | None = None) -> Stage:
     """Return the sandbox as the intruder's stage: its identities are registered, and held to key policies.
 
+    The platform calls from its own network.
+
     Raises DatabaseError.
     """
+    sandbox.control.set_address(access_keys.PLATFORM, PLATFORM_ADDRESSES[0])
     for persona in scenario.personas:
         sandbox.control.add_principal(persona.access_key, persona.name, persona.kind, persona.session)
         sandbox.control.set_address(persona.access_key, persona.address)

@@ -21,8 +21,8 @@ MOST_EVENTS = 5_000
 INTRUDER_ADDRESS = "198.51.100.7"
 OFFICE_ADDRESS = "203.0.113.24"
 
-_PLATFORM_ADDRESSES = tuple(f"10.20.{net}.{host}" for net in (1, 2, 3) for host in (17, 42))
-_PLATFORM_AGENT = "Boto3/1.40.21 md/Botocore#1.40.21 ua/2.1 os/linux#6.8 lang/python#3.12.6 app/platform-api"
+PLATFORM_ADDRESSES = tuple(f"10.20.{net}.{host}" for net in (1, 2, 3) for host in (17, 42))
+PLATFORM_AGENT = "Boto3/1.40.21 md/Botocore#1.40.21 ua/2.1 os/linux#6.8 lang/python#3.12.6 app/platform-api"
 _CONSOLE_AGENT = "aws-cli/2.27.41 md/awscrt#0.26.1 ua/2.1 os/macos#24.5.0 lang/python#3.13.4 md/prompt#off"
 _INTRUDER_AGENT = "aws-cli/1.22.34 Python/3.10.12 Linux/6.5.0-kali3-amd64 botocore/1.27.84"
 _DEPLOYMENT_AGENT = "APN/1.0 HashiCorp/1.0 Terraform/1.9.5 aws-sdk-go-v2/1.30.4 os/linux lang/go#1.22.6"
@@ -66,8 +66,8 @@ def _platform(world: World, draw: random.Random, count: int) -> Iterator[PastCal
             access_key_id=access_keys.PLATFORM,
             operation="Decrypt" if reads else "GenerateDataKey",
             key_id=key.arn,
-            source_ip=draw.choice(_PLATFORM_ADDRESSES),
-            user_agent=_PLATFORM_AGENT,
+            source_ip=draw.choice(PLATFORM_ADDRESSES),
+            user_agent=PLATFORM_AGENT,
         )
 
 

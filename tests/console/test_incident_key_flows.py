@@ -104,6 +104,8 @@ async def test_a_compromised_key_of_twenty_thousand_tokens_is_given_up_in_fewer_
         assert works.view.incident.scope.key == old
         scope = await works.finish("scope")
         assert f"{under:,}" in " ".join(scope.check.lines if scope.check else ())
+        await works.agree("block")
+        await works.ended("block")
         await works.finish("evidence")
         await works.agree("new-key")
         await works.ended("new-key")
@@ -214,6 +216,8 @@ async def test_a_key_that_waits_for_its_deletion_is_brought_back_and_every_token
         assert works.view.incident.scope.key == key
         await works.finish("look")
         await works.answer("cause", "disabled or waiting for deletion")
+        await works.agree("block")
+        await works.ended("block")
         await works.agree("cancel")
         await works.ended("cancel")
         assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Disabled"

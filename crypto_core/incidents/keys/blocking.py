@@ -1,4 +1,4 @@
-"""Blocking the suspects on the old key, at once and before anything else; and whether that holds.
+"""Blocking the suspects on the key, at once and before anything else; and whether that holds.
 
 Who made data keys under it before the incident may have begun is the platform, and is not taken off the air
 for having its credentials stolen: it is refused from anywhere but where it worked from before. Who only says
@@ -7,7 +7,7 @@ to be the platform, by making data keys now, was not seen then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,7 +22,6 @@ from crypto_core.incidents.keys.subject import (
     entered,
     everywhere,
     listed,
-    old_key,
     remembered,
     unasked,
 )
@@ -34,7 +33,9 @@ from crypto_core.incidents.suspects import Suspect
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.policy.blocking import MOST_SOURCES, Block, stands
 from crypto_core.keys.policy.least_privilege import is_principal
+from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.state import KeyState
+from crypto_core.references import TokenRef, parse_reference
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
@@ -47,15 +48,20 @@ FETCHING_SECONDS = 10.0
 _HOLDS_AFTER = timedelta(minutes=5)
 """How long KMS may take until a policy holds everywhere (Developer Guide, "AWS KMS eventual consistency")."""
 _MOST_ROWS = 1_000
+MOST_TOKENS = 25_000
+"""Of so many tokens in scope the keys are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sight:
     states: tuple[KeyState, ...]
+    policies: Mapping[str, KeyPolicy]
     workers: Workers
     responder: str
     own: dict[str, tuple[str, ...]]
     """The platform's own among the suspects, and from where each worked before; nothing where not known."""
+    unreached: tuple[str, ...] = ()
+    """Of which keys the policy is not known, and why."""
     gaps: tuple[str, ...] = ()
 
     @property
@@ -65,14 +71,14 @@ class _Sight:
 
 
 class BlockingSuspects(KeyAction):
-    """Puts a denial of each suspect into the policy of the key, in each of its Regions."""
+    """Puts a denial of each suspect into the policy of the key, in each of its Regions.
+
+    Of an incident about tokens: of every key that they are under, or, with a filter, that any tokens are.
+    """
 
     def fields(self, situation: Situation) -> tuple[InputField, ...]:
         """Return who is refused, and from where the platform's own role is not. Fetches events first."""
-        arn = self._services.keys.describe(old_key(situation)).key_arn
-        begin, cancelled = begin_of(situation.incident), situation.cancelled
-        fetched(self._services.monitor, (arn,), begin, cancelled, seconds=FETCHING_SECONDS)
-        sight = self._read_key(situation)
+        sight = self._read_keys(situation, fetching=True)
         own = (
             InputField(
                 _source_field(number),
@@ -97,7 +103,7 @@ class BlockingSuspects(KeyAction):
 
     def plan_action(self, situation: Situation) -> ActionPlan:
         """Return who is refused by which policies. Raises RefusedError, KmsError."""
-        sight = self._read_key(situation)
+        sight = self._read_keys(situation)
         blocks = tuple(self._blocks(situation, sight))
         refused = {block.principal for block in blocks}
         left = [one for one in sight.workers.suspects.found if one.arn not in refused]
@@ -106,7 +112,7 @@ class BlockingSuspects(KeyAction):
             for state in sight.states
             if blocks
         ]
-        name = sight.states[0].name
+        name = sight.states[0].name if len(sight.states) == 1 else counted(len(sight.states), "key")
         alone = (
             f"Block {counted(len(blocks), 'principal')} on {name}" if blocks else f"Block nobody on {name}"
         )
@@ -115,7 +121,11 @@ class BlockingSuspects(KeyAction):
             plans,
             does=() if blocks else ("Nobody is blocked.", *_why_nobody(sight)),
             does_not=("Moves no token, and gives the platform no other key: that comes next.",),
-            warnings=(*sight.gaps, *(f"Not blocked: {_why_not(sight, one)}" for one in left)),
+            warnings=(
+                *(f"Nobody is blocked there: {why}" for why in sight.unreached),
+                *(f"Not blocked: {_why_not(sight, one)}" for one in left),
+                *sight.gaps,
+            ),
             values=(
                 (BLOCKED, remembered(map(str, blocks))),
                 (UNBLOCKED, remembered(one.arn for one in left)),
@@ -133,13 +143,13 @@ class BlockingSuspects(KeyAction):
             return CheckResult(CheckState.NOT_YET, ("Nobody has been blocked for this incident yet.",))
         blocks = blocks_of(incident)
         left_out = listed(incident.values.get(UNBLOCKED, ""))
-        sight = self._read_key(situation, fetching=True)
+        sight = self._read_keys(situation, fetching=True)
         known = {*(block.principal for block in blocks), *left_out, sight.responder}
         lines = [
             f"{block.words} is not refused in {state.region}: the policy has no such statement (any more)"
             for state in sight.states
             for block in blocks
-            if not stands(self._services.policies.of(state).document, block)
+            if not stands(sight.policies[state.key_arn].document, block)
         ]
         lines += [
             f"Suspected by now, and not blocked: {one.arn}"
@@ -151,6 +161,8 @@ class BlockingSuspects(KeyAction):
         lines += [words for through, words in seen if through]
         if lines:
             return CheckResult(CheckState.NOT_YET, tuple(lines))
+        if blocks and sight.unreached:
+            return CheckResult(CheckState.UNKNOWN, tuple(f"Not known: {why}" for why in sight.unreached))
         told = [words for _, words in seen]
         told += [f"Not blocked, as decided: {arn}" for arn in left_out]
         told += [f"Not known: {gap}" for gap in sight.gaps]
@@ -172,16 +184,27 @@ class BlockingSuspects(KeyAction):
             if sources and arn not in chosen:
                 yield Block(arn, sources)
 
-    def _read_key(self, situation: Situation, *, fetching: bool = False) -> _Sight:
-        found = everywhere(self._services.keys, old_key(situation))
-        gaps = [f"Not blocked there: {why}" for why in unasked(found)]
-        states = tuple(state for state in found if "state" not in state.missing)
+    def _read_keys(self, situation: Situation, *, fetching: bool = False) -> _Sight:
+        states, unreached = self._keys(situation)
+        gaps = list[str]()
         since = _begun_at(situation) or begin_of(situation.incident)
         if fetching:
-            cancelled, arn = situation.cancelled, states[0].key_arn
-            gaps += fetched(self._services.monitor, (arn,), since, cancelled, seconds=FETCHING_SECONDS)
-        accesses = self._services.policies.of(states[0]).accesses
-        workers = workers_of(self._services, states[0], accesses, situation.incident, situation.cancelled)
+            cancelled, arns = situation.cancelled, [state.key_arn for state in states]
+            gaps += fetched(self._services.monitor, arns, since, cancelled, seconds=FETCHING_SECONDS)
+        policies: dict[str, KeyPolicy] = {}
+        for state in states:
+            try:
+                policies[state.key_arn] = self._services.policies.of(state)
+            except KmsError as error:
+                unreached.append(f"The policy of {state.key_arn} can't be read: {error}")
+        states = tuple(state for state in states if state.key_arn in policies)
+        if not states:
+            raise RefusedError(
+                "No policy of a key in question can be read.",
+                remedy=" ".join(unreached[:3]) or "Declare an incident about the key.",
+            )
+        accesses = [access for policy in policies.values() for access in policy.accesses]
+        workers = workers_of(self._services, states, accesses, situation.incident, situation.cancelled)
         responder = ""
         try:
             responder = responder_of(self._services.identity(), workers.known)
@@ -192,7 +215,32 @@ class BlockingSuspects(KeyAction):
             for suspect in workers.accused.found
             if suspect.arn != responder and self._is_platform(situation, workers, suspect)
         }
-        return _Sight(states, workers, responder, own, (*gaps, *workers.gaps))
+        return _Sight(states, policies, workers, responder, own, tuple(unreached), (*gaps, *workers.gaps))
+
+    def _of_tokens(self, references: Sequence[str]) -> list[str]:
+        """The keys that tokens are under, as far as these are known."""
+        refs = [ref for ref in map(parse_reference, references) if isinstance(ref, TokenRef)]
+        rows = self._services.inventory.rows(refs[:MOST_TOKENS])
+        return [*dict.fromkeys(row.key_arn for row in rows if row.key_arn)]
+
+    def _keys(self, situation: Situation) -> tuple[tuple[KeyState, ...], list[str]]:
+        """The keys in question in each Region: the incident's, or its tokens'; and which can't be asked."""
+        services, unreached = self._services, list[str]()
+        scope = situation.incident.scope
+        names = [scope.key] if scope.key else self._of_tokens(scope.references)
+        if not names:
+            status = services.status.take_census(cancelled=situation.cancelled)
+            names = [share.key_arn for share in status.keys if share.tokens and share.key_arn]
+        found: dict[str, KeyState] = {}
+        for name in names:
+            try:
+                found |= {state.key_arn: state for state in everywhere(services.keys, name)}
+            except KmsError as error:
+                if len(names) == 1:
+                    raise
+                unreached.append(f"{name} can't be asked: {error}")
+        unreached += unasked(found.values())
+        return tuple(state for state in found.values() if "state" not in state.missing), unreached
 
     @staticmethod
     def _is_platform(situation: Situation, workers: Workers, suspect: Suspect) -> bool:

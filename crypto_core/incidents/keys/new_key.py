@@ -271,7 +271,7 @@ class MakingKey(KeyAction):
             found = self._services.policies.of(old).accesses
         except KmsError as error:
             found, why = (), clean(error, 600)
-        workers = workers_of(self._services, old, found, situation.incident, situation.cancelled)
+        workers = workers_of(self._services, (old,), found, situation.incident, situation.cancelled)
         states = self._services.keys.list()
         return _Sight(
             old,

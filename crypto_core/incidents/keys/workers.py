@@ -144,12 +144,12 @@ class Workers:
 
 def workers_of(
     services: KeyDependencies,
-    key: KeyState,
+    keys: Sequence[KeyState],
     accesses: Sequence[Access],
     incident: Incident,
     cancelled: Event | None = None,
 ) -> Workers:
-    """Return who works with an incident's key. Blocks on the events' store; what that can't tell is a gap."""
+    """Return who works with an incident's key, or several. Blocks on the events' store; its gaps are kept."""
     actions: dict[str, frozenset[str]] = {}
     others: dict[tuple[str, str], None] = {}
     named: dict[str, None] = {}
@@ -167,7 +167,7 @@ def workers_of(
     for who, may in actions.items():
         for role in roles(may):
             by_role.setdefault(role, {})[who] = None
-    users, gaps = _seen(services, key, cancelled)
+    users, gaps = _seen(services, keys, cancelled)
     accused = services.suspects.suspects_of(incident, cancelled)
     limited = {block.principal for block in blocks_of(incident) if block.only_from}
     suspects = replace(accused, found=tuple(one for one in accused.found if one.arn not in limited))
@@ -197,10 +197,12 @@ def _in_words(access: Access) -> str:
 
 
 def _seen(
-    services: KeyDependencies, key: KeyState, cancelled: Event | None
+    services: KeyDependencies, keys: Sequence[KeyState], cancelled: Event | None
 ) -> tuple[Mapping[str, KeyUser], tuple[str, ...]]:
-    """Who used the key lately, and why that may not be all."""
-    arns = dict.fromkeys((key.key_arn, key.primary_arn or key.key_arn, *key.replica_arns))
+    """Who used the keys lately, and why that may not be all."""
+    arns = dict.fromkeys(
+        arn for key in keys for arn in (key.key_arn, key.primary_arn or key.key_arn, *key.replica_arns)
+    )
     try:
         found = key_users(services.events, tuple(arns), services.clock(), cancelled)
     except TrailError as error:
