@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from console.game_day.measures import Measures, agreed
-from console.game_day.scenario import End, Scenario
+from console.game_day.scenario import Scenario
 from crypto_core.errors import InvalidReferenceError, KeydeckError
 from crypto_core.incidents.model import IncidentScope, StepView
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind, SubjectKind
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _MOST_STEPS = 200
 _MOST_RUNS = 60
 """So often an action is run that does one token at a time."""
+_BLOCKS = 3
 _MOST_LINES = 6
 _LOOKS = 3
 _BETWEEN_LOOKS = 0.5
@@ -124,8 +125,10 @@ class RunbookWork:
                 return
             if step.check is CheckKind.TOKENS_DEAD and step.action is ActionKind.ASK_LIVENESS:
                 self.by_hand(number)
-            if step.action is not None:
-                self._act(number, view)
+            # Whom the first block's events make a suspect is blocked with the next one.
+            for _ in range(_BLOCKS if step.action is ActionKind.BLOCK_SUSPECTS else 1):
+                if step.action is not None and not incidents.show(number).step(step.id).state.ended:
+                    self._act(number, view)
             if incidents.show(number).step(step.id).state.ended:
                 return
             if step.check is CheckKind.PLATFORM_SWITCHED and self._measures.new_key:
@@ -197,8 +200,7 @@ class RunbookWork:
     def _follow_the_key(self, number: int) -> None:
         """Once the incident has a new key, the platform and the console are switched to it."""
         new_key = self._at_work.show(number).incident.values.get("new_key", "")
-        wanted = End.NOTHING_UNDER_KEY in self._game.scenario.ends
-        if wanted and new_key and new_key != self._measures.new_key:
+        if new_key and new_key != self._measures.new_key:
             self._measures.write_under(new_key)
 
 
