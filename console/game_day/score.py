@@ -2,7 +2,8 @@
 
 100 points, by a rule that anybody can reckon after:
 
-- 40 for the ends: in proportion to those that are reached.
+- 40 for the ends: in proportion to those that are reached. That the platform works, and that nothing was deleted,
+  earns nothing: whoever does nothing has that. It only counts if it is not so.
 - 40 for the times, in equal parts: noticed, contained, eradicated, recovered. All of a part within its
   budget, none from three times the budget on, in proportion between; none for what never happened. What the
   runbook has no phase for is left out. Nothing is contained, eradicated or recovered before the intruder is
@@ -24,7 +25,7 @@ from typing import Any
 
 from console.game_day.deeds import CallOutcome, Deed, opened, shut_out_at
 from console.game_day.referee import EndSeen
-from console.game_day.scenario import Act, Scenario
+from console.game_day.scenario import Act, End, Scenario
 from crypto_core.incidents.model import IncidentView, StepState
 from crypto_core.incidents.runbooks.catalogue import PhaseKind
 from crypto_core.text.cleaning import clean
@@ -37,6 +38,8 @@ TOO_LATE = 3
 _ORDER = (PhaseKind.DETECT, PhaseKind.CONTAIN, PhaseKind.ERADICATE, PhaseKind.RECOVER)
 _GAINS = frozenset(Act) - {Act.LOOK, Act.READ}
 """What the intruder gains something by. The copy of the database was in its hands before."""
+_AS_BEFORE = frozenset({End.PLATFORM_WORKS, End.NOTHING_DELETED})
+"""Ends that are so before anybody responds."""
 _WORDS = {
     PhaseKind.DETECT: "noticed",
     PhaseKind.CONTAIN: "contained",
@@ -117,8 +120,8 @@ class Score:
     @property
     def reached(self) -> bool:
         """True if every end is reached that anybody in the sandbox can tell of."""
-        told = [end.reached for end in self.ends if end.reached is not None]
-        return bool(told) and all(told)
+        told = [end for end in self.ends if end.reached is not None]
+        return any(end.end not in _AS_BEFORE for end in told) and all(end.reached for end in told)
 
     @property
     def verdicts(self) -> tuple[str, ...]:
@@ -187,7 +190,9 @@ def score(
     declared = sorted(incidents, key=lambda view: view.incident.declared_at)
     shut_out = shut_out_at(deeds)
     gains = [deed for deed in deeds if deed.act in _GAINS and deed.came is CallOutcome.DONE]
-    counted_ends = [end for end in ends if end.reached is not None]
+    counted_ends = [
+        end for end in ends if end.reached is not None and not (end.reached and end.end in _AS_BEFORE)
+    ]
     points_ends = _part(ENDS, [1.0 if end.reached else 0.0 for end in counted_ends])
     times: tuple[PhaseTime, ...] = ()
     skipped: tuple[str, ...] = ()

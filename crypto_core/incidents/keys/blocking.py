@@ -203,8 +203,8 @@ class BlockingSuspects(KeyAction):
                 "No policy of a key in question can be read.",
                 remedy=" ".join(unreached[:3]) or "Declare an incident about the key.",
             )
-        accesses = [access for policy in policies.values() for access in policy.accesses]
-        workers = workers_of(self._services, states, accesses, situation.incident, situation.cancelled)
+        read = tuple(policies.values())
+        workers = workers_of(self._services, states, read, situation.incident, situation.cancelled)
         responder = ""
         try:
             responder = responder_of(self._services.identity(), workers.known)

@@ -178,8 +178,8 @@ class LockingKey(KeyAction):
         for state in states:
             policy = policies[state.key_arn] = self._services.policies.of(state)
             gaps += [f"{part.capitalize()} of {state.key_arn}: {why}" for part, why in policy.missing.items()]
-        accesses = policies[states[0].key_arn].accesses
-        workers = workers_of(self._services, states[:1], accesses, situation.incident, situation.cancelled)
+        first = (policies[states[0].key_arn],)
+        workers = workers_of(self._services, states[:1], first, situation.incident, situation.cancelled)
         responder = ""
         try:
             responder = responder_of(self._services.identity(), workers.known)

@@ -26,7 +26,7 @@ from crypto_core.incidents.keys.subject import (
     remembered,
     said,
 )
-from crypto_core.incidents.keys.workers import Workers, blocks_of, workers_of
+from crypto_core.incidents.keys.workers import Workers, workers_of
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.steps.step_contracts import (
     ActionPlan,
@@ -142,7 +142,7 @@ class MakingKey(KeyAction):
                 alias=entered(situation, ALIAS, self._alias(situation, old)),
                 description=description_of(situation.incident, old.key_arn),
                 principals=given,
-                blocks=blocks_of(situation.incident),
+                blocks=sight.workers.blocks,
                 multi_region=old.multi_region,
             ),
         )
@@ -268,9 +268,9 @@ class MakingKey(KeyAction):
         old = self._services.keys.show(old_key(situation))
         why = ""
         try:
-            found = self._services.policies.of(old).accesses
+            found = [self._services.policies.of(old)]
         except KmsError as error:
-            found, why = (), clean(error, 600)
+            found, why = [], clean(error, 600)
         workers = workers_of(self._services, (old,), found, situation.incident, situation.cancelled)
         states = self._services.keys.list()
         return _Sight(

@@ -19,8 +19,9 @@ from crypto_core.incidents.keys.subject import listed as listed_values
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.suspects import Suspects
 from crypto_core.keys.policy.access import Access
-from crypto_core.keys.policy.blocking import Block
+from crypto_core.keys.policy.blocking import Block, stands
 from crypto_core.keys.policy.least_privilege import Role, is_principal
+from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.replacement.access import USES
 from crypto_core.keys.replacement.making import roles
 from crypto_core.keys.state import KeyState
@@ -63,6 +64,8 @@ class Workers:
     """But for those that are refused from anywhere but where the platform works."""
     accused: Suspects = field(default_factory=Suspects)
     """All suspects."""
+    blocks: tuple[Block, ...] = ()
+    """Who was blocked for the incident, and still is, by the keys' policies."""
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -145,7 +148,7 @@ class Workers:
 def workers_of(
     services: KeyDependencies,
     keys: Sequence[KeyState],
-    accesses: Sequence[Access],
+    policies: Sequence[KeyPolicy],
     incident: Incident,
     cancelled: Event | None = None,
 ) -> Workers:
@@ -153,7 +156,7 @@ def workers_of(
     actions: dict[str, frozenset[str]] = {}
     others: dict[tuple[str, str], None] = {}
     named: dict[str, None] = {}
-    for access in accesses:
+    for access in (access for policy in policies for access in policy.accesses):
         who = access.principal.value
         uses = any(action in access.actions for action in USES)
         if uses and not access.principal.is_gone and not access.all_but:
@@ -169,7 +172,9 @@ def workers_of(
             by_role.setdefault(role, {})[who] = None
     users, gaps = _seen(services, keys, cancelled)
     accused = services.suspects.suspects_of(incident, cancelled)
-    limited = {block.principal for block in blocks_of(incident) if block.only_from}
+    # What an incident remembers counts only as long as the keys say the same.
+    blocks = [b for b in blocks_of(incident) if policies and all(stands(p.document, b) for p in policies)]
+    limited = {block.principal for block in blocks if block.only_from}
     suspects = replace(accused, found=tuple(one for one in accused.found if one.arn not in limited))
     return Workers(
         {role: tuple(arns) for role, arns in by_role.items()},
@@ -180,6 +185,7 @@ def workers_of(
         (*gaps, *suspects.gaps),
         suspects,
         accused,
+        tuple(blocks),
     )
 
 

@@ -135,7 +135,7 @@ def test_a_game_that_nobody_answers_is_lost(sandbox: Sandbox) -> None:
         assert game.intruder.played.wait(120)
         score = game.finish(None)
     assert not score.reached
-    assert [seen.reached for seen in score.ends] == [False, False]
+    assert {seen.end for seen in score.ends if seen.reached} == {End.PLATFORM_WORKS, End.NOTHING_DELETED}
     assert score.points == 0
     assert score.shut_out_seconds is None
 
@@ -165,7 +165,8 @@ def test_rewrapping_what_was_opened_is_not_enough_and_a_grant_left_lets_the_insi
         finally:
             measures.close()
         ends = {seen.end: seen.reached for seen in game.finish(None).ends}
-    assert ends == {End.SHUT_OUT: False, End.TOKENS_SEALED_ANEW: False}
+    assert not ends[End.SHUT_OUT]
+    assert not ends[End.TOKENS_SEALED_ANEW]
 
 
 def test_the_platform_is_switched_to_an_incidents_new_key_and_owners_connect_again_once_tokens_are_dead(

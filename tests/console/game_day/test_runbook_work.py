@@ -132,7 +132,7 @@ class Measures:
         jobs = SimpleNamespace(join_job=self.joined.append)
         puller = SimpleNamespace(pull_events=lambda source: None)
         self.container = SimpleNamespace(
-            services=SimpleNamespace(incidents=incidents, jobs=jobs, event_puller=puller)
+            keyring=None, services=SimpleNamespace(incidents=incidents, jobs=jobs, event_puller=puller)
         )
 
     def write_under(self, key: str) -> None:
@@ -152,7 +152,9 @@ def work(incidents: MemoryIncidents | None) -> tuple[list[str], Measures]:
     )
     written = [] if incidents is None else incidents.platform
     platform: Any = SimpleNamespace(
-        writes_under=written.append, new_token=lambda ref: Secret.of(f"ghp_KEYDECKDEMO-{ref}")
+        writes_under=written.append,
+        connect_account=lambda keyring: None,
+        new_token=lambda ref: Secret.of(f"ghp_KEYDECKDEMO-{ref}"),
     )
     runbook = RunbookWork(game, measures, platform, told.append)
     number = runbook.declare()

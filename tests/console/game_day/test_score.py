@@ -70,12 +70,13 @@ def test_a_perfect_game_is_100_points() -> None:
         SCENARIO, [deed(0), deed(70, CallOutcome.REFUSED)], [view(book, 30, 40, 60, 90, 120)], REACHED
     )
     assert (told.points, told.reached, told.shut_out_seconds) == (100, True, 70.0)
-    assert [time.seconds for time in told.times] == [30.0, 30.0, 60.0, 90.0]
+    assert [time.seconds for time in told.times] == [30.0, 40.0, 60.0, 90.0]  # contained is who is refused
     assert [time.budget_seconds for time in told.times] == [SCENARIO.detect_seconds, 120, 180, 240]
 
 
 def test_without_an_incident_only_the_ends_count_and_the_score_says_so() -> None:
-    told = score(SCENARIO, [deed(0)], [], (*REACHED[:-1], EndSeen(End.TOKENS_OPEN, False, "3 don't")))
+    seen = [replace(one, reached=one.end is not End.TOKENS_OPEN) for one in REACHED]
+    told = score(SCENARIO, [deed(0)], [], seen)
     assert (told.points, told.points_ends, told.reached) == (30, 30, False)
     assert any("no incident was declared" in line for line in told.verdicts)
     assert "never refused for good" in " ".join(told.verdicts)
@@ -92,10 +93,28 @@ def test_what_nobody_can_tell_is_neither_reached_nor_missed() -> None:
 def test_times_are_those_of_the_fitting_runbook_and_noticing_that_of_the_first_incident() -> None:
     other = view(runbook(1, 1, 1, 1, id_="another"), 10, None, None, None, None, number=1)
     fitting = view(runbook(60, 60, 60, 60), 50, 60, 70, 80, 90, number=2)
-    told = score(SCENARIO, [deed(0)], [fitting, other], REACHED)
+    told = score(SCENARIO, [deed(0), deed(60, CallOutcome.REFUSED)], [fitting, other], REACHED)
     assert told.incident == "INC-2"
     assert told.times[0].seconds == 10
     assert told.times[1].seconds == 20
+
+
+def test_nothing_is_contained_or_over_while_the_intruder_gets_in_whatever_the_steps_say() -> None:
+    whole = view(runbook(60, 60, 60, 60), 30, 40, 50, 60, 70)
+    told = score(SCENARIO, [deed(0), deed(45, CallOutcome.REFUSED), deed(90)], [whole], REACHED)
+    assert [time.seconds for time in told.times[1:]] == [None, None, None]
+    assert {"not contained, budget 2 min", "not recovered, budget 4 min"} <= set(told.verdicts)
+
+
+def test_what_was_so_before_earns_nothing_and_is_missed_where_it_is_lost() -> None:
+    before = [EndSeen(End.PLATFORM_WORKS, True, ""), EndSeen(End.NOTHING_DELETED, True, "")]
+    nothing = score(SCENARIO, [deed(0)], [], [EndSeen(End.SHUT_OUT, False, ""), *before])
+    assert (nothing.points, nothing.reached) == (0, False)
+    dark = [EndSeen(End.SHUT_OUT, True, ""), replace(before[0], reached=False)]
+    assert (score(SCENARIO, [deed(0)], [], dark).points_ends, score(SCENARIO, [], [], dark).reached) == (
+        20,
+        False,
+    )
 
 
 def test_a_phase_that_never_ended_is_worth_nothing_and_one_that_is_not_there_is_left_out() -> None:
@@ -167,7 +186,7 @@ _seconds = st.none() | st.integers(0, 9_000)
     st.integers(-100, 5_000),
     st.lists(_seconds, min_size=5, max_size=5),
     st.lists(st.integers(0, 900), min_size=5, max_size=5),
-    st.lists(st.sampled_from([True, False, None]), min_size=4, max_size=4),
+    st.lists(st.sampled_from([True, False, None]), min_size=len(SCENARIO.ends), max_size=len(SCENARIO.ends)),
 )
 def test_points_are_0_to_100_and_the_parts_are_the_whole(
     deeds: list[Deed],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -18,8 +19,10 @@ from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.keys.blocking import ONLY_FROM, PRINCIPALS
 from crypto_core.incidents.keys.subject import BLOCKED, NEW_KEY, PLATFORM_PRINCIPALS, UNBLOCKED
-from crypto_core.incidents.model import CheckState
+from crypto_core.incidents.model import CheckResult, CheckState, StepState, StepView
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
+from crypto_core.incidents.runbooks.runbook import RunbookStep
+from crypto_core.incidents.steps.step_contracts import looked_at
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from tests.crypto_core.incidents.keys.conftest import PLATFORM, SUSPECT, Scene, agreed, told
 
@@ -101,6 +104,32 @@ def test_a_suspect_is_refused_by_pressing_enter_and_the_platform_works_on(
     assert f"{SUSPECT} is not refused in" in told(gone)
 
 
+def test_what_the_block_refuses_is_counted_and_a_call_that_still_gets_through_fails_it(
+    scene: Scene, called: Calls, held: Callable[..., Any]
+) -> None:
+    intruder = held("build-bot", "user", stolen := an_access_key(), ELSEWHERE)
+    scene.principal = SUSPECT
+    declared = datetime.now(UTC)
+    assert scene.do(BLOCK, scene.fields(BLOCK)).complete
+    assert not seals(intruder, scene.key)
+    assert not seals(intruder, scene.key)
+
+    def look(begun: datetime) -> CheckResult:
+        step = RunbookStep("block", "Block", "", action=BLOCK)
+        view = StepView(step, 2, StepState.BEGUN, begun_at=begun)
+        situation = replace(scene.situation(), steps=(view,))
+        return looked_at(scene.tools.checks[BLOCKED_ALL], situation)
+
+    refused = look(declared)
+    assert refused.state is CheckState.PASSED, told(refused)
+    assert "user/build-bot: 2 calls refused since" in told(refused)
+    called(stolen, "Decrypt", ELSEWHERE, 1, 3)
+    scene.pull()
+    through = look(declared - timedelta(minutes=10))
+    assert through.state is CheckState.NOT_YET
+    assert "user/build-bot still gets in: 3 calls since" in told(through)
+
+
 def test_the_platforms_own_role_is_refused_but_from_where_it_worked_before_and_so_under_the_new_key(
     scene: Scene, called: Calls, held: Callable[..., Any]
 ) -> None:
@@ -127,6 +156,11 @@ def test_the_platforms_own_role_is_refused_but_from_where_it_worked_before_and_s
     assert PLATFORM in scene.values[PLATFORM_PRINCIPALS]
     assert seals(platform, scene.values[NEW_KEY])
     assert not seals(thief, scene.values[NEW_KEY])
+    # What is remembered counts only while the key says the same: else it is a suspect again.
+    kept = scene.values[BLOCKED]
+    scene.values[BLOCKED] = f"{PLATFORM}|{ELSEWHERE}"
+    assert PLATFORM not in scene.fields(ActionKind.CREATE_KEY)["platform"]
+    scene.values[BLOCKED] = kept
     # Locked down, the platform reads on, and the thief does not.
     inputs = {**scene.fields(ActionKind.LOCK_DOWN_KEY), "platform": "yes"}
     assert scene.do(ActionKind.LOCK_DOWN_KEY, inputs).complete

@@ -18,7 +18,12 @@ from crypto_core.incidents.runbooks.catalogue import (
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.incidents.tokens.staging import Stage
 
-ELSEWHERE = {CheckKind.EVIDENCE_CAPTURED, CheckKind.DRILL_RECORDED, CaptureKind.CENSUS}
+ELSEWHERE = {
+    CheckKind.EVIDENCE_CAPTURED,
+    CheckKind.DRILL_RECORDED,
+    CheckKind.SUSPECTS_BLOCKED,
+    CaptureKind.CENSUS,
+}
 """What others make: the engine itself, and the tools about keys."""
 ACTIONS_ELSEWHERE = {ActionKind.BLOCK_SUSPECTS}
 
