@@ -2,8 +2,8 @@
 
 100 points, by a rule that anybody can reckon after:
 
-- 40 for the ends: in proportion to those that are reached. That the platform works, and that nothing was deleted,
-  earns nothing: whoever does nothing has that. It only counts if it is not so.
+- 40 for the ends: in proportion to those that are reached. That the platform works, and that nothing was
+  deleted, earns nothing: whoever does nothing has that. It only counts if it is not so.
 - 40 for the times, in equal parts: noticed, contained, eradicated, recovered. All of a part within its
   budget, none from three times the budget on, in proportion between; none for what never happened. What the
   runbook has no phase for is left out. Nothing is contained, eradicated or recovered before the intruder is

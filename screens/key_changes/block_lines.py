@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from crypto_core.keys.changes.blocks import Block
+from crypto_core.text.counting import listed
 from crypto_core.trail.rules.rule_context import name_of
 from screens.facts import Facts
 from screens.identities import person
@@ -37,7 +38,8 @@ def block_words(block: Block, facts: Facts) -> str:
     """Return where, since when and by whom: "blocked on alias/tokens …fe35 since 10:31:07 by ana"."""
     since = f" since {clock_time(block.since, facts.clock())}" if block.since is not None else ""
     by = f" by {person(block.by)}" if block.by else ""
-    return f"blocked on {facts.key_words.long(block.key_arn)}{since}{by}"
+    but = f", but from {listed(block.only_from, 3)}" if block.only_from else ""
+    return f"blocked on {facts.key_words.long(block.key_arn)}{since}{by}{but}"
 
 
 def blocked_words(blocks: Iterable[Block], facts: Facts) -> Iterator[str]:

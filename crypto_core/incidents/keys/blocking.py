@@ -31,7 +31,7 @@ from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.steps.step_contracts import ActionPlan, InputField, Situation
 from crypto_core.incidents.suspects import Suspect
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
-from crypto_core.keys.policy.blocking import MOST_SOURCES, Block, stands
+from crypto_core.keys.policy.blocking import MOST_SOURCES, BlockStatement, stands
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.state import KeyState
@@ -170,7 +170,7 @@ class BlockingSuspects(KeyAction):
         head = f"{counted(len(blocks), 'principal')} refused; read back in {regions}" if blocks else ""
         return CheckResult(CheckState.PASSED, (head or "Nobody is blocked", *told))
 
-    def _blocks(self, situation: Situation, sight: _Sight) -> Iterator[Block]:
+    def _blocks(self, situation: Situation, sight: _Sight) -> Iterator[BlockStatement]:
         chosen = listed(entered(situation, PRINCIPALS, ", ".join(sight.proposed)))
         for arn in chosen:
             if not is_principal(arn) or arn.endswith(":root"):
@@ -178,11 +178,11 @@ class BlockingSuspects(KeyAction):
                     f"{clean(arn, 200)} is not an IAM role or user.",
                     remedy="Write it as arn:aws:iam::123456789012:role/name.",
                 )
-            yield Block(arn)
+            yield BlockStatement(arn)
         for number, (arn, known) in enumerate(sight.own.items()):
             sources = listed(entered(situation, _source_field(number), ", ".join(known)))
             if sources and arn not in chosen:
-                yield Block(arn, sources)
+                yield BlockStatement(arn, sources)
 
     def _read_keys(self, situation: Situation, *, fetching: bool = False) -> _Sight:
         states, unreached = self._keys(situation)
@@ -269,7 +269,9 @@ class BlockingSuspects(KeyAction):
             sources[endpoint or address] = None
         return tuple(sorted(sources)) if len(sources) <= MOST_SOURCES and not found.others else ()
 
-    def _seen(self, situation: Situation, sight: _Sight, block: Block, since: datetime) -> tuple[bool, str]:
+    def _seen(
+        self, situation: Situation, sight: _Sight, block: BlockStatement, since: datetime
+    ) -> tuple[bool, str]:
         """Whether a call got through although it should be refused by now, and what is known, in words."""
         keys = dict.fromkeys(asked_as(state.key_arn) for state in sight.states)
         events, cancelled, start = self._services.events, situation.cancelled, since.replace(microsecond=0)

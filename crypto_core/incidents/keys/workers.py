@@ -19,7 +19,7 @@ from crypto_core.incidents.keys.subject import listed as listed_values
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.suspects import Suspects
 from crypto_core.keys.policy.access import Access
-from crypto_core.keys.policy.blocking import Block, stands
+from crypto_core.keys.policy.blocking import BlockStatement, stands
 from crypto_core.keys.policy.least_privilege import Role, is_principal
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.replacement.access import USES
@@ -64,7 +64,7 @@ class Workers:
     """But for those that are refused from anywhere but where the platform works."""
     accused: Suspects = field(default_factory=Suspects)
     """All suspects."""
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[BlockStatement, ...] = ()
     """Who was blocked for the incident, and still is, by the keys' policies."""
 
     @property
@@ -189,9 +189,9 @@ def workers_of(
     )
 
 
-def blocks_of(incident: Incident) -> tuple[Block, ...]:
+def blocks_of(incident: Incident) -> tuple[BlockStatement, ...]:
     """Return who was blocked on the old key for an incident, as was agreed to."""
-    return tuple(map(Block.read, listed_values(incident.values.get(BLOCKED, ""))))
+    return tuple(map(BlockStatement.read, listed_values(incident.values.get(BLOCKED, ""))))
 
 
 def _in_words(access: Access) -> str:

@@ -15,7 +15,7 @@ from crypto_core.keys.changes.recipe import Recipe, of_key
 from crypto_core.keys.grants import read_grants
 from crypto_core.keys.policy.access import accesses
 from crypto_core.keys.policy.actions import in_words
-from crypto_core.keys.policy.blocking import Block, arns_of, grantees, with_blocks, without_block
+from crypto_core.keys.policy.blocking import BlockStatement, arns_of, grantees, with_blocks, without_block
 from crypto_core.keys.policy.document import PolicyDocument, parse_policy
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
@@ -83,12 +83,12 @@ def _told(
     )
 
 
-def _names(blocks: Sequence[Block]) -> str:
+def _names(blocks: Sequence[BlockStatement]) -> str:
     first = clean(blocks[0].principal, 200)
     return first if len(blocks) == 1 else f"{first} and {len(blocks) - 1:,} more"
 
 
-def _by_iam(now: PolicyDocument, blocks: Sequence[Block], key_arn: str) -> Iterator[str]:
+def _by_iam(now: PolicyDocument, blocks: Sequence[BlockStatement], key_arn: str) -> Iterator[str]:
     """Yield that a principal may be the platform, where the policy names no one who makes data keys."""
     accounts = {block.principal.split(":")[4] for block in blocks if not block.only_from}
     if not accounts:
@@ -104,7 +104,7 @@ def _by_iam(now: PolicyDocument, blocks: Sequence[Block], key_arn: str) -> Itera
         )
 
 
-def _about_caller(reader: KeyReader, blocks: Sequence[Block]) -> Iterator[str]:
+def _about_caller(reader: KeyReader, blocks: Sequence[BlockStatement]) -> Iterator[str]:
     """Yield that it's not known who is asking. Raises RefusedError for whoever would block themselves."""
     try:
         caller = reader.kms.identity().arn
@@ -119,7 +119,7 @@ def _about_caller(reader: KeyReader, blocks: Sequence[Block]) -> Iterator[str]:
             )
 
 
-def _of_grants(reader: KeyReader, state: KeyState, blocks: Sequence[Block]) -> Iterator[str]:
+def _of_grants(reader: KeyReader, state: KeyState, blocks: Sequence[BlockStatement]) -> Iterator[str]:
     """Yield the grants of the refused: the denial outweighs them as long as it stands."""
     refused = grantees(blocks)
     for grant in read_grants(reader.kms, state.region, state.key_arn):

@@ -26,12 +26,12 @@ MOST_KEYS = 50
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(principal=700, by=500, raw=("key_arn", "patterns"))
+@cleans(principal=700, only_from=60, by=500, raw=("key_arn", "patterns"))
 class Block:
     """A principal that a key refuses. `principal` is the ARN by which that is undone.
 
     `since` and `by` are None and "" where the journal has no entry about it. `patterns` are all the ARNs that
-    the policy's statement names.
+    the policy's statement names, `only_from` the addresses and VPC endpoints from which it does not refuse.
     """
 
     key_arn: str
@@ -39,6 +39,7 @@ class Block:
     patterns: tuple[str, ...]
     since: datetime | None = None
     by: str = ""
+    only_from: tuple[str, ...] = ()
 
     def refuses(self, principal: str) -> bool:
         """Return whether it holds for a role, a user or a session."""
@@ -82,7 +83,10 @@ def read_blocks(
         except (KmsError, PolicyError) as error:
             gaps.append(f"Who is blocked on {short_key(key_arn)} is not known: {error}")
             continue
-        found += [Block(key_arn, arns[0], arns) for arns in blocked_by(policy)]
+        found += [
+            Block(key_arn, one.patterns[0], one.patterns, only_from=one.only_from)
+            for one in blocked_by(policy)
+        ]
     if len(asked) > MOST_KEYS:
         gaps.append(f"Who is blocked on {len(asked) - MOST_KEYS:,} more keys was not asked.")
     if not found:
@@ -100,10 +104,12 @@ def _journaled(journal: Journal) -> Iterator[tuple[tuple[str, str], tuple[dateti
     for entry in journal.entries(which=which):
         try:
             told = json.loads(entry.detail)
-            principal = arns_of(told["principal"])[0]
+            named = [one["principal"] for one in told.get("blocks", ())] or [told["principal"]]
+            principals = [arns_of(one)[0] for one in named]
         except (ValueError, KeyError, TypeError, AttributeError, RefusedError):
             continue
-        yield (str(told.get("key_arn")), principal), (entry.at, entry.actor)
+        for principal in principals:
+            yield (str(told.get("key_arn")), principal), (entry.at, entry.actor)
 
 
 def _dated(block: Block, known: Mapping[tuple[str, str], tuple[datetime, str]]) -> Block:

@@ -10,7 +10,7 @@ from typing import Any
 
 from crypto_core.errors import PolicyError, RefusedError
 from crypto_core.guard.operations import ChangeKind as ChangeKind  # noqa: PLC0414
-from crypto_core.keys.policy.blocking import Block, arns_of
+from crypto_core.keys.policy.blocking import BlockStatement, arns_of
 from crypto_core.keys.policy.document import MOST_BYTES
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.text.cleaning import clean
@@ -132,7 +132,7 @@ class KeyChange:
     """block, unblock: the ARN of a role, a user or a session of a role."""
     only_from: tuple[str, ...] = ()
     """block: the addresses and VPC endpoints from which it is not refused."""
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[BlockStatement, ...] = ()
     """block: several in one policy, instead of `principal`. create: who is refused from the beginning."""
     grant_id: str = ""
     """revoke-grant, retire-grant."""
@@ -142,9 +142,9 @@ class KeyChange:
     """disable, schedule-deletion: how many tokens under the replacing keys are given up, as it is typed."""
 
     @property
-    def blocked(self) -> tuple[Block, ...]:
+    def blocked(self) -> tuple[BlockStatement, ...]:
         """Who is blocked, or unblocked."""
-        return self.blocks or (Block(self.principal, self.only_from),)
+        return self.blocks or (BlockStatement(self.principal, self.only_from),)
 
     @property
     def alias_name(self) -> str:
@@ -178,7 +178,10 @@ class KeyChange:
         if self.only_from:
             asked["only_from"] = [clean(source, 60) for source in self.only_from]
         if self.blocks:
-            asked["blocks"] = [block.words for block in self.blocks]
+            asked["blocks"] = [
+                {"principal": clean(b.principal, 300), "only_from": [clean(f, 60) for f in b.only_from]}
+                for b in self.blocks
+            ]
         if self.grant_id:
             asked["grant_id"] = clean(self.grant_id, 130)
         if self.region:

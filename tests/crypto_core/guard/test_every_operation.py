@@ -38,7 +38,7 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.service import IncidentService
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
-from crypto_core.keys.policy.blocking import Block, with_blocks
+from crypto_core.keys.policy.blocking import BlockStatement, with_blocks
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.reencryption.backup_restore import BackupSelection
@@ -166,7 +166,7 @@ def of_a_key_kind(ground: Ground, kind: ChangeKind) -> Recipe:
         case ChangeKind.UNBLOCK:
             more["principal"] = SUSPECT
             text = ground.kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
-            blocked = json.dumps(with_blocks(parse_policy(text), [Block(SUSPECT)]))
+            blocked = json.dumps(with_blocks(parse_policy(text), [BlockStatement(SUSPECT)]))
             ground.kms.put_key_policy(KeyId=key, PolicyName="default", Policy=blocked)
         case ChangeKind.REVOKE_GRANT | ChangeKind.RETIRE_GRANT:
             grant = ground.kms.create_grant(KeyId=key, GranteePrincipal=PLATFORM, Operations=["Decrypt"])

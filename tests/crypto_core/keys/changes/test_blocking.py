@@ -20,7 +20,14 @@ from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangeResult
 from crypto_core.keys.changes.service import KeyChangeService
 from crypto_core.keys.policy.access import accesses
-from crypto_core.keys.policy.blocking import Block, StandingBlock, arns_of, blocked_by, with_blocks, without_block
+from crypto_core.keys.policy.blocking import (
+    BlockStatement,
+    StandingBlock,
+    arns_of,
+    blocked_by,
+    with_blocks,
+    without_block,
+)
 from crypto_core.keys.policy.document import parse_policy
 from tests.crypto_core.database.tokens.attribution.scene import put
 from tests.crypto_core.keys.changes.test_policies import (
@@ -151,10 +158,10 @@ def test_the_platform_is_blocked_only_by_whoever_types_how_many_tokens_that_shut
 
 def test_a_blocks_statement_is_one_a_principal_and_changes_no_other() -> None:
     before = parse_policy(policy(ADMINISTERED, statement({"AWS": PLATFORM}, "Decrypt")))
-    once = parse_policy(json.dumps(with_blocks(before, [Block(INTRUDER)])))
-    twice = parse_policy(json.dumps(with_blocks(once, [Block(INTRUDER)])))
+    once = parse_policy(json.dumps(with_blocks(before, [BlockStatement(INTRUDER)])))
+    twice = parse_policy(json.dumps(with_blocks(once, [BlockStatement(INTRUDER)])))
     assert once.raw == twice.raw
-    both = parse_policy(json.dumps(with_blocks(once, [Block(PLATFORM)])))
+    both = parse_policy(json.dumps(with_blocks(once, [BlockStatement(PLATFORM)])))
     assert blocked_by(both) == (StandingBlock((INTRUDER,)), StandingBlock((PLATFORM,)))
     assert [a.principal.value for a in accesses(both)] == [f"arn:aws:iam::{ACCOUNT}:root"]
     assert without_block(parse_policy(json.dumps(without_block(both, PLATFORM))), INTRUDER) == dict(
@@ -162,7 +169,7 @@ def test_a_blocks_statement_is_one_a_principal_and_changes_no_other() -> None:
     )
     # A policy with one statement that is no list stays readable, too.
     single = parse_policy(json.dumps({"Version": "2012-10-17", "Statement": ADMINISTERED}))
-    assert without_block(parse_policy(json.dumps(with_blocks(single, [Block(INTRUDER)]))), INTRUDER)[
+    assert without_block(parse_policy(json.dumps(with_blocks(single, [BlockStatement(INTRUDER)]))), INTRUDER)[
         "Statement"
     ] == [ADMINISTERED]
 

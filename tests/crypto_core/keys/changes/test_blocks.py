@@ -16,7 +16,7 @@ from crypto_core.keys.changes.blocks import Block, Blocks
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangeResult
 from crypto_core.keys.changes.service import KeyChangeService
-from crypto_core.keys.policy.blocking import arns_of
+from crypto_core.keys.policy.blocking import BlockStatement, arns_of
 from tests.crypto_core.keys.changes.test_blocking import INTRUDER, SESSION, unblock
 from tests.crypto_core.keys.changes.test_policies import ACCOUNT, ADMINISTERED, PLATFORM, policy
 from tests.crypto_core.text.test_clean_models import LONG, WORST
@@ -45,6 +45,17 @@ def test_a_block_is_read_with_its_time_and_its_maker_and_is_gone_once_undone(
     assert read.of((PLATFORM,)) == read.of((INTRUDER,), ("another",)) == read.of(("*",)) == ()
     made(unblock(key, block.principal))
     assert changes.read_blocks((key,)) == Blocks()
+
+
+def test_several_blocks_of_one_policy_are_read_each_with_its_time_and_from_where_it_does_not_hold(
+    changes: KeyChangeService, made: Made, key: str
+) -> None:
+    sources = ("198.51.100.0/24", "vpce-0a1b2c3d4e5f60718")
+    both = (BlockStatement(INTRUDER), BlockStatement(PLATFORM, sources))
+    made(KeyChange(ChangeKind.BLOCK, key, blocks=both))
+    found = changes.read_blocks((key,)).found
+    assert [(one.principal, one.only_from) for one in found] == [(INTRUDER, ()), (PLATFORM, sources)]
+    assert all(one.since is not None and "oncall" in one.by for one in found)
 
 
 def test_a_role_with_a_path_is_blocked_by_its_session() -> None:

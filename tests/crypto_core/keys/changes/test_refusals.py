@@ -26,7 +26,7 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import UNCOUNTED, ChangePlan, ChangeResult
 from crypto_core.keys.changes.service import RECIPES, KeyChangeService
-from crypto_core.keys.policy.blocking import Block, with_blocks
+from crypto_core.keys.policy.blocking import BlockStatement, with_blocks
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.secret import Secret
@@ -102,7 +102,7 @@ def plan_of_each_kind(changes: KeyChangeService, kms: Any) -> dict[ChangeKind, C
     )["GrantId"]
     blocking = kms.create_key()["KeyMetadata"]["Arn"]
     text = kms.get_key_policy(KeyId=blocking, PolicyName="default")["Policy"]
-    blocked = json.dumps(with_blocks(parse_policy(text), [Block(SUSPECT)]))
+    blocked = json.dumps(with_blocks(parse_policy(text), [BlockStatement(SUSPECT)]))
     kms.put_key_policy(KeyId=blocking, PolicyName="default", Policy=blocked)
     made = {
         ChangeKind.ENABLE_ROTATION: KeyChange(ChangeKind.ENABLE_ROTATION, key, period_days=180),
