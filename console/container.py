@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.planner import Planner
     from crypto_core.reencryption.replacing_token.service import TokenEntering
     from crypto_core.reencryption.service import TokenWorkService
+    from crypto_core.reencryption.token_search.search import TokenSearch
     from crypto_core.reencryption.verification import Verifier
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.key_watch.monitor import KeyMonitor
@@ -163,6 +164,7 @@ class Container:
             undoing=self.undoing,
             incidents=self.incidents,
             approvals=self.approvals if self.settings.approvals else None,
+            token_search=self.token_search,
         )
 
     # The state of Keydeck itself.
@@ -305,6 +307,15 @@ class Container:
         from crypto_core.database.tokens.opening import ValueOpener
 
         return ValueOpener(self.keyring, dev_key=self.settings.dev_key, observer=self.observer)
+
+    @deferred_property
+    def token_search(self) -> TokenSearch:
+        """What finds the rows that hold a token."""
+        from crypto_core.reencryption.token_search.search import TokenSearch
+
+        return TokenSearch(
+            self.verifier, self.opener, self.store, self.catalogue, self.answers, gaps=self.status.unseen
+        )
 
     @deferred_property
     def work(self) -> TokenWorkService:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.undo import Undoing
     from crypto_core.reencryption.materials import MaterialService
     from crypto_core.reencryption.service import TokenWorkService
+    from crypto_core.reencryption.token_search.search import TokenSearch
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.key_watch.monitor import KeyMonitor
     from crypto_core.trail.rules.service import TrailRules
@@ -185,6 +186,8 @@ class Services:
     """None where incidents can't be kept."""
     approvals: ApprovalGate | None = None
     """None where nothing needs a second identity."""
+    token_search: TokenSearch | None = None
+    """None where no token can be looked for."""
 
 
 class HasServices(Protocol):

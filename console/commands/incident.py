@@ -8,9 +8,10 @@ import click
 
 from console.commands.incident_doing import check, next_, number, reopen, skip
 from console.commands.incident_report import report, verify_report
+from console.commands.incident_scope import FoundTokens, found_options, search_rows, wanted_tokens
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
-from console.commands.session import json_option, services_of
+from console.commands.session import json_option, services_of, trust_option
 from console.printed.incident_words import (
     document_of,
     evidence_document,
@@ -58,10 +59,12 @@ def runbooks(*, as_json: bool) -> int:
 @click.option("--key", metavar="KEY", help="The KMS key that it is about: ARN, id or alias.")
 @click.option("--token", "references", multiple=True, metavar="REF", help="A token that it is about.")
 @click.option("--filter", "expression", default="", metavar="EXPR", help="The tokens that it is about.")
+@found_options
 @click.option("--database", default="", metavar="NAME", help="The restored database, as in the settings.")
 @time_option("--since", "When the compromise may have begun.")
 @click.option("--suspect", default="", metavar="ARN", help="The principal whose doing led to it.")
 @click.option("--title", default="", metavar="TEXT", help="Its title [the runbook's title].")
+@trust_option
 @json_option
 def start(
     *,
@@ -69,27 +72,47 @@ def start(
     key: str | None,
     references: tuple[str, ...],
     expression: str,
+    leaked: str | None,
+    hashes: tuple[str, ...],
+    everywhere: bool,
     database: str,
     since: datetime | None,
     suspect: str,
     title: str,
+    trust: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Declare an incident that is worked through by RUNBOOK; prints its number."""
-    with services_of() as services:
+    """Declare an incident that is worked through by RUNBOOK; prints its number.
+
+    Exit 1 if a token was found in no row; where none was, no incident is declared.
+    """
+    wanted = wanted_tokens(leaked, hashes)
+    if sum(map(bool, (references, expression, wanted))) > 1:
+        raise click.UsageError("Name the tokens in one way.")
+    with services_of(trust=trust) as services:
         work = incident_work(services)
         arn = key or ""
         if arn and not is_key_arn(arn):
             arn = services.services.keys.show(arn).key_arn
-        scope = IncidentScope(arn, references, expression, database, since, "the command line", suspect)
+        found = FoundTokens(references, expression)
+        if wanted:
+            found = search_rows(services, wanted, everywhere=everywhere)
+        if wanted and not found.references:
+            say("No incident was declared.")
+            if as_json:
+                print_json({"incident": None, **found.document})
+            return 1
+        scope = IncidentScope(
+            arn, found.references, found.filter, database, since, "the command line", suspect, found.found_by
+        )
         declared = work.declare(runbook, scope, title)
         view = work.show(declared)
     if as_json:
-        print_json(document_of(view))
+        print_json(document_of(view) | found.document)
     else:
         print_incident(view)
         say(f"Continue with: keydeck incident next {declared}")
-    return 0
+    return 1 if found.missing else 0
 
 
 @incident.command("list")

@@ -88,24 +88,29 @@ def inputs_of(given: tuple[str, ...], secrets: tuple[str, ...]) -> dict[str, str
         name, equals, path = text.partition("=")
         if not equals:
             raise click.BadParameter("write NAME=FILE.", param_hint="--secret")
-        inputs[name] = _secret_from(path)
+        inputs[name] = secret_from(path)
     return inputs
 
 
-def _secret_from(path: str) -> Secret:
+def secret_from(path: str, *, most: int = MOST_SECRET_CHARACTERS, lines: bool = False) -> Secret:
+    """Return what a file holds ("-" is the standard input), stripped unless its `lines` are to be counted.
+
+    Raises SettingsError for what can't be read, and for more than `most` characters.
+    """
     try:
         with click.open_file(path) as file:
-            return Secret.of(_read(file))
+            return Secret.of(_read(file, most, lines=lines))
     except (OSError, UnicodeDecodeError) as error:
         # The cause may hold what was read.
         raise SettingsError(f"The secret can't be read from {path}: {type(error).__name__}.") from None
 
 
-def _read(file: IO[str]) -> str:
-    text = file.read(MOST_SECRET_CHARACTERS + 1)
-    if len(text) > MOST_SECRET_CHARACTERS:
-        raise SettingsError(f"The secret has more than {MOST_SECRET_CHARACTERS:,} characters.")
-    return text.strip()
+def _read(file: IO[str], most: int, *, lines: bool) -> str:
+    text = file.read(most + 1)
+    if len(text) > most:
+        del text  # a traceback with local variables would show it
+        raise SettingsError(f"The secret has more than {most:,} characters.")
+    return text if lines else text.strip()
 
 
 def asked(fields: tuple[InputField, ...], inputs: Mapping[str, str | Secret]) -> dict[str, str | Secret]:

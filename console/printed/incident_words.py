@@ -167,6 +167,8 @@ def print_incident(view: IncidentView, suspects: Suspects | None = None) -> None
     incident = view.incident
     print_line(f"{incident.name}  {incident.title}  {incident.state.value}")
     print_line(f"about     {incident.scope}")
+    if incident.scope.found_by:
+        print_line(f"found by  {incident.scope.found_by}")
     print_line(f"runbook   {runbook_words(view)} ({view.runbook.source})")
     print_line(f"declared  {utc(incident.declared_at)} UTC by {incident.declared_by}")
     if incident.closed_at is not None:

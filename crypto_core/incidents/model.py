@@ -69,7 +69,8 @@ class IncidentScope:
     """What an incident is about, as it was declared: the part that its runbook's subject names is set.
 
     `since` is since when the compromise is suspected, `origin` what it was declared from in words, such as
-    an event's id or a finding's rule, `principal` the ARN of whom that names: a suspect.
+    an event's id or a finding's rule, `principal` the ARN of whom that names: a suspect. `found_by` is how
+    the references were found, in words, where they were looked for.
     """
 
     key: str = ""
@@ -80,6 +81,7 @@ class IncidentScope:
     since: datetime | None = None
     origin: str = ""
     principal: str = ""
+    found_by: str = ""
 
     def __str__(self) -> str:
         """The subject in one line, to be shown: the parts themselves are as they were declared."""
@@ -98,6 +100,7 @@ class IncidentScope:
             "since": self.since.isoformat() if self.since else None,
             "origin": self.origin or None,
             "principal": self.principal or None,
+            "found_by": self.found_by or None,
         }
 
 

@@ -45,7 +45,11 @@ def checked_scope(runbook: Runbook, scope: IncidentScope) -> IncidentScope:
             remedy="Write it as arn:aws:iam::123456789012:role/name.",
         )
     _check[wanted](scope)
-    return replace(scope, origin=kept_text(scope.origin, ORIGIN_LIMIT))
+    return replace(
+        scope,
+        origin=kept_text(scope.origin, ORIGIN_LIMIT),
+        found_by=kept_text(scope.found_by, ORIGIN_LIMIT),
+    )
 
 
 def _check_key(scope: IncidentScope) -> None:

@@ -107,6 +107,7 @@ def scope_of(stored: Mapping[str, Any]) -> IncidentScope:
         since=datetime.fromisoformat(since) if since else None,
         origin=clean(stored.get("origin")),
         principal=clean(stored.get("principal"), 700),
+        found_by=clean(stored.get("found_by")),
     )
 
 

@@ -109,6 +109,10 @@ class StatusService:
             strays=strays,
         )
 
+    def unseen(self, cancelled: Event | None = None) -> tuple[str, ...]:
+        """Return what may hold tokens and can't be seen here, one sentence each. Raises as `take_census`."""
+        return tuple(dict.fromkeys((*self.catalogue().gaps, *self._sweep(cancelled)[1])))
+
     def find_copies(self, *, cancelled: Event | None = None) -> tuple[Copies, ...]:
         """Return the envelopes that are stored in more than one place: every envelope is read for it.
 

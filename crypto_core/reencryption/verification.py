@@ -22,10 +22,10 @@ from crypto_core.key_names import region_of
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.reencryption.bulk.control import Control
-from crypto_core.reencryption.bulk.opening import opened
+from crypto_core.reencryption.bulk.opening import LookAt, opened
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.pipeline import pass_tokens
-from crypto_core.reencryption.bulk.ports import Committed, Opened, Outcome
+from crypto_core.reencryption.bulk.ports import Committed, Opened, Outcome, TokenSink
 from crypto_core.reencryption.bulk.quota import DEFAULT_SHARE, quota_of
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.filter_selection import filtered
@@ -91,11 +91,26 @@ class Verifier:
     ) -> tuple[Verification, ...]:
         """Return one verification for each token of a scope; as `verify_selection`."""
         found = _Verifications(self._answers, sum(self._store.count(scope).values()), progress)
-        control = Control(stop=cancelled or Event(), passing=is_passing)
-        asyncio.run(self._verify(_Pages(self._store.pages(scope)), found, control))
+        self.open_tokens(self._store.pages(scope), found, cancelled=cancelled)
         return tuple(sorted(found.all, key=lambda v: v.ref))
 
-    async def _verify(self, pages: _Pages, found: _Verifications, control: Control) -> None:
+    def open_tokens(
+        self,
+        pages: Iterator[list[StoredToken]],
+        sink: TokenSink,
+        *,
+        look_at: LookAt | None = None,
+        cancelled: Event | None = None,
+    ) -> None:
+        """Open every token of some pages, none of them empty, and tell `sink` the outcomes, as Opened.
+
+        Each opened token is shown to `look_at` before it is wiped. Ends early once `cancelled` is set. Raises
+        KmsError if KMS can't be asked at all, DatabaseError.
+        """
+        control = Control(stop=cancelled or Event(), passing=is_passing)
+        asyncio.run(self._open(_Pages(pages), sink, control, look_at))
+
+    async def _open(self, pages: _Pages, sink: TokenSink, control: Control, look_at: LookAt | None) -> None:
         keyring = self._keyring
         pace = CallPace(self._calls_per_second())
         transport = KmsTransport(
@@ -107,8 +122,8 @@ class Verifier:
             routes=keyring.routes,
         )
         async with transport:
-            ask = partial(opened, keyring=keyring, kms=transport, observer=self._observer)
-            await pass_tokens(pages, found, ask, control)
+            ask = partial(opened, keyring=keyring, kms=transport, observer=self._observer, look_at=look_at)
+            await pass_tokens(pages, sink, ask, control)
 
     def _calls_per_second(self) -> float:
         """A job's share of the quota, of the Region where that is smallest."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from crypto_core.cipher import sealed_for_another_row
 from crypto_core.database.tokens.attribution import answer_of_damage
 from crypto_core.database.tokens.attribution_cache import KnownAttribution
@@ -22,6 +24,10 @@ from crypto_core.log.observation import SILENT, Observer, observed_operation
 from crypto_core.reencryption.bulk.ports import BulkKms, Opened
 from crypto_core.reencryption.plan import Verification
 from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+
+LookAt = Callable[[TokenRef, Secret], object]
+"""Is shown an opened token, which is wiped right after; called in the event loop's thread."""
 
 NOT_AN_ENVELOPE: dict[Format, str] = {
     Format.DEV: "stored in dev format: anyone can open it",
@@ -33,11 +39,17 @@ NOT_AN_ENVELOPE: dict[Format, str] = {
 
 
 async def opened(
-    token: StoredToken, keyring: KmsKeyring, kms: BulkKms, *, observer: Observer = SILENT
+    token: StoredToken,
+    keyring: KmsKeyring,
+    kms: BulkKms,
+    *,
+    observer: Observer = SILENT,
+    look_at: LookAt | None = None,
 ) -> Opened:
     """Return whether a token opens under one of the keyring's trusted keys, and what to remember of that.
 
-    Raises KmsError for what is not about this token: throttling and outages, credentials; SettingsError.
+    An envelope's token is shown to `look_at` before it is wiped. Raises KmsError for what is not about this
+    token: throttling and outages, credentials; SettingsError.
     """
     ref = token.ref
     if not token.format.protected:
@@ -46,7 +58,7 @@ async def opened(
         with observed_operation(observer, "decrypt") as observation:
             envelope = parse(token.value.reveal())
             observation.format_ = envelope.format
-            key = await _opened_under(envelope, ref, keyring, kms)
+            key = await _opened_under(envelope, ref, keyring, kms, look_at)
     except (EnvelopeError, InvalidReferenceError) as error:
         broken = answer_of_damage(token, error)
         return Opened(Verification(ref, False, None, None, error.message), broken)
@@ -58,7 +70,9 @@ async def opened(
     return Opened(Verification(ref, True, key.key_arn, key.key_material_id), known)
 
 
-async def _opened_under(envelope: Envelope, ref: TokenRef, keyring: KmsKeyring, kms: BulkKms) -> KeyAnswer:
+async def _opened_under(
+    envelope: Envelope, ref: TokenRef, keyring: KmsKeyring, kms: BulkKms, look_at: LookAt | None
+) -> KeyAnswer:
     """Open the envelope and drop what it holds; returns the key that had wrapped its data key.
 
     Asks the trusted keys as KmsKeyring.unwrap does, and raises as it does; EnvelopeError.
@@ -73,7 +87,9 @@ async def _opened_under(envelope: Envelope, ref: TokenRef, keyring: KmsKeyring, 
             with unwrapped.data_key as data_key:
                 must_be_named(unwrapped.wrapped_by.key_arn, named, "Decrypt")
                 keyring.remember_likely(encrypted, name)
-                open_envelope(envelope, data_key, ref).wipe()
+                with open_envelope(envelope, data_key, ref) as token:
+                    if look_at is not None:
+                        look_at(ref, token)
         except TRY_THE_NEXT as error:
             failures.append(error)
         except KmsUnreachableError as error:

@@ -37,8 +37,24 @@ def taken(raw: Secret, ref: TokenRef, provider: str) -> Secret:
 
 def stripped(raw: Secret) -> Secret:
     """Return what was entered without what pasting puts around it. Raises InvalidTokenError for no text."""
-    text = raw.reveal().strip()
-    return Secret.of(text.removeprefix(_PASTE_BEGINS).removesuffix(_PASTE_ENDS).strip())
+    return Secret.of(pasted(raw.reveal()))
+
+
+def pasted(text: str) -> str:
+    """Return a text without what pasting puts around it."""
+    return text.strip().removeprefix(_PASTE_BEGINS).removesuffix(_PASTE_ENDS).strip()
+
+
+def why_no_token(text: str) -> str:
+    """Return why a text, as `pasted` gives it, can't be a provider's token; "" where it may be one."""
+    if not text:
+        return "the token is empty."
+    if not text.isascii() or not text.isprintable() or " " in text:
+        return "the token holds white space, control characters or letters that no token has."
+    found = classify(text)
+    if found.format.protected or found.format is Format.DEV:
+        return "this is an already sealed value from the database, not a provider's token."
+    return ""
 
 
 def _read(raw: Secret, issuer: str) -> tuple[Secret, str]:
@@ -48,13 +64,10 @@ def _read(raw: Secret, issuer: str) -> tuple[Secret, str]:
 
 
 def _fault(text: str, issuer: str) -> str:
-    if not text:
-        return "the token is empty."
-    if not text.isascii() or not text.isprintable() or " " in text:
-        return "the token holds white space, control characters or letters that no token has."
+    fault = why_no_token(text)
+    if fault:
+        return fault
     found = classify(text)
-    if found.format.protected or found.format is Format.DEV:
-        return "this is an already sealed value from the database, not a provider's token."
     prefixes = PROVIDER_PREFIXES.get(issuer)
     if prefixes is None:
         return ""

@@ -163,6 +163,7 @@ class ScopePart:
     database: str
     since: datetime | None
     origin: str
+    found_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,7 @@ class ScopeSection(ReportSection):
                 ("Database", scope.database),
                 ("Suspected since", moment_utc(scope.since) or "not known"),
                 ("Declared from", scope.origin),
+                ("Found by", scope.found_by),
                 *((f"Found out: {found_out(found.name)}", code(found.value)) for found in self.found),
             ),
         )

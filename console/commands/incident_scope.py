@@ -1,0 +1,106 @@
+"""keydeck incident start: the tokens that an incident is about, found by what is known of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from console.commands.incident_doing import secret_from
+from console.commands.session import together
+from console.host.interrupts import cancelled_by_interrupt
+from console.printed.printing import meter, say
+from crypto_core.errors import InvalidTokenError
+from crypto_core.reencryption.token_search.wanted import WantedToken, hashed_token, leaked_tokens
+from crypto_core.secret import Secret
+
+if TYPE_CHECKING:
+    from console.container import Container
+
+MOST_CHARACTERS = 4_000_000
+"""Characters of a file of leaked tokens."""
+
+found_options = together(
+    click.option(
+        "--secret",
+        "leaked",
+        metavar="FILE",
+        help="Leaked tokens, one a line: their rows are found by opening the stored tokens; - is the standard "
+        "input.",
+    ),
+    click.option(
+        "--hashed-token",
+        "hashes",
+        multiple=True,
+        metavar="HASH",
+        help="A token by the hashed_token of GitHub's audit log.",
+    ),
+    click.option(
+        "--everywhere",
+        is_flag=True,
+        help="With --secret and --hashed-token: look at the rows of other providers, too.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTokens:
+    """The tokens in scope, as an incident keeps them. `missing` is True if a token was found nowhere."""
+
+    references: tuple[str, ...] = ()
+    filter: str = ""
+    found_by: str = ""
+    missing: bool = False
+    document: dict[str, Any] = field(default_factory=dict)
+
+
+def wanted_tokens(leaked: str | None, hashes: Sequence[str]) -> tuple[WantedToken, ...]:
+    """Return the tokens that --secret and --hashed-token name. Raises UsageError, SettingsError."""
+    try:
+        return _wanted(leaked, hashes)
+    except InvalidTokenError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _wanted(leaked: str | None, hashes: Sequence[str]) -> tuple[WantedToken, ...]:
+    if leaked is None:
+        return tuple(hashed_token(value, number) for number, value in enumerate(hashes, 1))
+    if hashes:
+        raise click.UsageError("Choose --secret or --hashed-token.")
+    if leaked == "-" and sys.stdin.isatty():
+        text = Secret.of(click.prompt("The leaked token", hide_input=True, err=True))
+    else:
+        text = secret_from(leaked, most=MOST_CHARACTERS, lines=True)
+    with text:
+        return leaked_tokens(text)
+
+
+def search_rows(services: Container, wanted: Sequence[WantedToken], *, everywhere: bool) -> FoundTokens:
+    """Look for the rows that hold some tokens, and say what was found. The tokens are wiped.
+
+    Raises KmsError, DatabaseError, InterruptedRunError.
+    """
+    try:
+        with (
+            cancelled_by_interrupt("Stopping: no incident is declared.") as cancelled,
+            meter("search") as shown,
+        ):
+            found = services.token_search.find_rows(
+                wanted, everywhere=everywhere, progress=shown.update, cancelled=cancelled
+            )
+    finally:
+        for one in wanted:
+            if one.token is not None:
+                one.token.wipe()
+    for line in found.lines:
+        say(line)
+    by = "a leaked token" if wanted[0].token is not None else "GitHub's hashed_token"
+    return FoundTokens(
+        tuple(map(str, found.references)),
+        found_by=f"{by}: {found.summary}",
+        missing=bool(found.missing),
+        document={"search": found.as_json()},
+    )

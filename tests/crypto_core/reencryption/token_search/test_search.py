@@ -1,0 +1,285 @@
+"""A leaked token's rows are found by opening what is stored; what did not open is never passed over."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+from threading import Event
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.container import Container
+from console.sandbox.endpoint.scenario import Denial
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from console.settings import load
+from crypto_core.cipher import TokenCipher
+from crypto_core.envelope import Format, seal, serialise
+from crypto_core.errors import InterruptedRunError, InvalidTokenError, KmsError
+from crypto_core.reencryption.plan import RunProgress
+from crypto_core.reencryption.token_search.result import TokenSearchResult
+from crypto_core.reencryption.token_search.wanted import (
+    MOST_WANTED,
+    WantedToken,
+    hashed_token,
+    leaked_tokens,
+)
+from crypto_core.references import TokenRef
+from crypto_core.secret import DataKey, Secret
+from tests.crypto_core.canary import CANARY, assert_tells_nothing, chain_of
+
+GITHUB = ("gh_connection", "connectors", "mcp_servers")
+"""Tables whose tokens may be GitHub's."""
+
+
+def wanted(*tokens: str) -> tuple[WantedToken, ...]:
+    return leaked_tokens(Secret.of("\n".join(tokens)))
+
+
+def seal_into(container: Container, platform: Engine, row_id: str, token: str) -> TokenRef:
+    """Make a GitHub connection that holds a token."""
+    ref = TokenRef("gh_connection", "access_token", row_id)
+    put(platform, row_id, TokenCipher(container.keyring).encrypt(token, ref=ref).stored)
+    return ref
+
+
+def put(platform: Engine, row_id: str, stored: str) -> None:
+    with platform.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO gh_connection (id, org_id, user_id, access_token, token_type, scopes,"
+                " created_at) VALUES (:id, 'org', 'user', :stored, 'oauth', '[]', now())"
+            ),
+            {"id": row_id, "stored": stored},
+        )
+
+
+def github(world: World, number: int = 0) -> TokenRef:
+    refs = world.sealed_under(world.current_key)
+    return [r for r in refs if (r.table, r.column) == ("gh_connection", "access_token")][number]
+
+
+def unopened_in(world: World, *tables: str) -> int:
+    """How many generated tokens of some tables can't be opened, or are not recognised."""
+    return sum(
+        token.corruption is not None or token.format is Format.UNRECOGNISED
+        for token in world.tokens.values()
+        if token.ref.table in tables and token.format is not Format.EMPTY
+    )
+
+
+def told(result: TokenSearchResult) -> str:
+    return "\n".join((*result.lines, result.summary, repr(result), json.dumps(result.as_json())))
+
+
+def test_all_rows_that_hold_a_token_are_found_and_no_other(
+    services: Container, world: World, platform: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    held = [seal_into(services, platform, f"leak-{n}", CANARY) for n in range(2)]
+    seal_into(services, platform, "longer", f"{CANARY}0")
+    seal_into(services, platform, "shorter", CANARY[:-1])
+    held.append(seal_into(services, platform, "with-blanks", f"\t{CANARY} \r\n"))
+    put(platform, "plain", f"{CANARY}\n")
+    held.append(TokenRef("gh_connection", "access_token", "plain"))
+    document = {"a": TokenCipher(services.keyring).encrypt(CANARY).stored, "b": "x"}
+    with platform.begin() as connection:
+        member = connection.execute(
+            text(
+                "INSERT INTO mcp_servers (name, url, user_id, auth_type, org_id, secret_json, created_at)"
+                " VALUES ('n', 'u', 'u', 'a', 'o', :d, now()) RETURNING id"
+            ),
+            {"d": json.dumps(document).encode()},
+        ).scalar_one()
+    held.append(TokenRef("mcp_servers", "secret_json", str(member), "a"))
+    progress: list[RunProgress] = []
+    (one,) = found = wanted(f"\x1b[200~  {CANARY}\r\x1b[201~")
+    assert (one.number, one.issuer) == (1, "github")
+    result = services.token_search.find_rows(found, progress=progress.append)
+    assert result.references == tuple(sorted(held))
+    assert result.rows == {1: result.references}
+    assert not result.missing
+    assert {column.split(".")[0] for column in result.searched} == set(GITHUB)
+    assert all(column.split(".")[0] not in GITHUB for column in result.left_out)
+    assert "slack_connection.bot_token" in result.left_out
+    # "x" is no envelope and no token: it is one more that may have been one.
+    assert result.unopened == unopened_in(world, "gh_connection") + 1
+    assert progress[-1].total == progress[-1].done + progress[-1].poisoned
+    assert progress[-1].done == result.looked_at > len(held)
+    assert f"held by {len(held)} rows" in result.lines[0]
+    assert_tells_nothing(told(result))
+    assert CANARY not in caplog.text
+
+
+def test_plaintext_and_dev_tokens_are_compared_too(services: Container, world: World) -> None:
+    dev = next(r for r in world.dev_refs if world.tokens[r].corruption is None)
+    plain = next(r for r in world.plaintext_refs if r.table == "slack_connection")
+    result = services.token_search.find_rows(wanted(world.token_for(dev), "", world.token_for(plain)))
+    assert dev in result.rows[1]
+    assert plain in result.rows[3]
+
+
+def test_a_token_in_a_row_of_another_provider_is_found_where_no_likely_row_has_it(
+    services: Container, world: World, platform: Engine
+) -> None:
+    astray = next(r for r in world.sealed_under(world.current_key) if r.table == "jira_connection")
+    with platform.begin() as connection:
+        connection.execute(
+            text(f"UPDATE jira_connection SET {astray.column} = :stored WHERE id = :id"),
+            {"stored": TokenCipher(services.keyring).encrypt(CANARY).stored, "id": astray.row_id},
+        )
+    result = services.token_search.find_rows(wanted(CANARY))
+    assert (result.references, result.left_out) == ((astray,), ())
+    ours = seal_into(services, platform, "likely", CANARY)
+    assert services.token_search.find_rows(wanted(CANARY)).references == (ours,)
+    everywhere = services.token_search.find_rows(wanted(CANARY), everywhere=True)
+    assert (everywhere.references, everywhere.left_out) == ((ours, astray), ())
+
+
+def test_what_is_found_nowhere_is_named_by_its_line_and_never_claimed_while_a_row_did_not_open(
+    services: Container, world: World, platform: Engine
+) -> None:
+    held = github(world)
+    result = services.token_search.find_rows(wanted("", world.token_for(held), "", CANARY))
+    assert (held in result.rows[2], result.rows[4], result.missing) == (True, (), (4,))
+    assert result.unopened == unopened_in(world, *{ref.table for ref in world.tokens})
+    assert "Line 4: held by no row that could be looked at. That is no proof: see below." in result.lines
+    assert f"{result.unopened:,} stored tokens could not be opened: it may be one of these." in result.lines
+    assert all(one.reason for one in result.examples)
+    assert_tells_nothing(told(result))
+    with platform.begin() as connection:
+        for ref in world.tokens:
+            token = world.tokens[ref]
+            if token.corruption is not None or token.format is Format.UNRECOGNISED:
+                connection.execute(
+                    text(f"UPDATE {ref.table} SET {ref.column} = '' WHERE id::text = :id"), {"id": ref.row_id}
+                )
+    proved = services.token_search.find_rows(wanted(CANARY))
+    assert (proved.unopened, proved.gaps, proved.lines[0]) == (0, (), "The token: held by no row.")
+
+
+def test_a_key_that_kms_denies_leaves_no_token_unfound(
+    services: Container, world: World, sandbox: Sandbox
+) -> None:
+    under_old = next(
+        r
+        for r in world.sealed_under(world.old_key)
+        if (r.table, r.column) == ("gh_connection", "access_token")
+    )
+    token = world.token_for(under_old)
+    assert under_old in services.token_search.find_rows(wanted(token)).references
+    sandbox.control.add_denial(Denial(principal="*", action="kms:Decrypt", resource=world.old_key.arn))
+    result = services.token_search.find_rows(wanted(token))
+    assert result.missing == (1,)
+    assert not result.whole
+    denied = len(world.sealed_under(world.old_key))
+    assert result.unopened == denied + unopened_in(world, *{ref.table for ref in world.tokens})
+    assert "That is no proof" in result.lines[0]
+
+
+def test_a_key_that_is_not_trusted_counts_as_not_opened(
+    services: Container, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_old = world.sealed_under(world.old_key)[0]
+    monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
+    container = Container(load().settings)
+    result = container.token_search.find_rows(wanted(world.token_for(under_old)))
+    container.close()
+    assert under_old not in result.references
+    assert result.unopened >= len(world.sealed_under(world.old_key))
+
+
+def test_what_cannot_be_seen_is_told(services: Container, superuser: Engine, world: World) -> None:
+    with superuser.begin() as connection:
+        connection.execute(text("REVOKE SELECT ON slack_connection FROM PUBLIC, operator"))
+    container = Container(load().settings)
+    result = container.token_search.find_rows(wanted("xoxb-" + "9" * 30))
+    container.close()
+    assert any("slack_connection.bot_token can't be read" in gap for gap in result.gaps)
+    assert result.lines[0].endswith("That is no proof: see below.")
+    assert not result.whole
+
+
+def test_githubs_hash_of_a_token_finds_its_rows(services: Container, world: World) -> None:
+    ref = github(world)
+    digest = base64.b64encode(hashlib.sha256(world.token_for(ref).encode()).digest()).decode()
+    for written in (digest, f' hashed_token:"{digest}" '):
+        result = services.token_search.find_rows([hashed_token(written)])
+        assert ref in result.references
+        assert "slack_connection.bot_token" in result.left_out
+    other = base64.b64encode(hashlib.sha256(b"ghp_other").digest()).decode()
+    assert services.token_search.find_rows([hashed_token(other)]).missing == (1,)
+    for hostile in ("", "[/red]\x1b[2J", digest[:-4], digest + "AAAA", "é" * 44, "A" * 10_000_000, CANARY):
+        with pytest.raises(InvalidTokenError, match="no hashed_token") as refused:
+            hashed_token(hostile)
+        assert_tells_nothing(refused.value.message + (refused.value.remedy or ""))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{CANARY} {CANARY}",
+        f"{CANARY}\x1b[31m",
+        f"{CANARY}é",
+        f"{CANARY}\u202e",
+        "djF8" + "A" * 40,
+        CANARY * 9_000,
+    ],
+    ids=["two", "escape", "letters", "direction", "sealed", "long"],
+)
+def test_a_line_that_is_no_token_is_named_by_its_number(line: str) -> None:
+    with pytest.raises(InvalidTokenError, match=r"^Line 3: ") as refused:
+        wanted("ghp_" + "a" * 36, "", line)
+    assert_tells_nothing(chain_of(refused.value))
+
+
+def test_no_line_or_too_many_are_refused() -> None:
+    for text_ in ("", " \n\t\r\n", "\x1b[200~\x1b[201~"):
+        with pytest.raises(InvalidTokenError, match="no token"):
+            wanted(text_)
+    with pytest.raises(InvalidTokenError, match="more than 1,000"):
+        wanted(*(f"ghp_{number}" for number in range(MOST_WANTED + 1)))
+    assert len(wanted("\ufeffghp_a", *(f"ghp_{number}" for number in range(MOST_WANTED - 1)))) == MOST_WANTED
+
+
+def test_a_search_can_be_cancelled_and_a_kms_that_is_gone_is_no_answer(
+    services: Container, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled = Event()
+    cancelled.set()
+    with pytest.raises(InterruptedRunError):
+        services.token_search.find_rows(wanted(CANARY), cancelled=cancelled)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    container = Container(load().settings)
+    with pytest.raises(KmsError):
+        container.token_search.find_rows(wanted(CANARY))
+    container.close()
+
+
+@pytest.mark.deep
+def test_among_thousands_of_tokens_those_of_a_file_are_found(
+    services: Container, world: World, platform: Engine, sandbox: Sandbox
+) -> None:
+    number = 4_000
+    made = sandbox.client("kms").generate_data_key(KeyId=world.current_key.arn, KeySpec="AES_256")
+    blob = made["CiphertextBlob"]
+    with platform.begin() as connection:
+        for n in range(number):
+            with DataKey(made["Plaintext"]) as key:
+                stored = serialise(seal(Secret.of(f"ghp_{n:036}"), key, blob))
+            connection.execute(
+                text(
+                    "INSERT INTO gh_connection (id, org_id, user_id, access_token, token_type, scopes,"
+                    " created_at) VALUES (:id, 'org', 'user', :stored, 'oauth', '[]', now())"
+                ),
+                {"id": f"many-{n}", "stored": stored},
+            )
+    asked = range(0, number, 40)
+    result = services.token_search.find_rows(wanted(*(f"ghp_{n:036}" for n in asked), CANARY))
+    expected = {line: (f"many-{n}",) for line, n in enumerate(asked, 1)}
+    assert {n: tuple(r.row_id for r in refs) for n, refs in result.rows.items() if refs} == expected
+    assert result.missing == (len(asked) + 1,)
+    assert result.looked_at >= number
