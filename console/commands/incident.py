@@ -8,7 +8,13 @@ import click
 
 from console.commands.incident_doing import check, next_, number, reopen, skip
 from console.commands.incident_report import report, verify_report
-from console.commands.incident_scope import FoundTokens, found_options, search_rows, wanted_tokens
+from console.commands.incident_scope import (
+    FoundTokens,
+    found_options,
+    opened_tokens,
+    search_rows,
+    wanted_tokens,
+)
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of, trust_option
@@ -22,7 +28,9 @@ from console.printed.incident_words import (
 )
 from console.printed.printing import print_json, print_table, say
 from crypto_core.incidents.model import IncidentScope, IncidentState
+from crypto_core.incidents.organisation_scope import organisation_filter
 from crypto_core.key_names import is_key_arn
+from crypto_core.keys.policy.least_privilege import is_principal
 from screens.incidents.work import incident_work
 
 
@@ -75,6 +83,8 @@ def start(
     leaked: str | None,
     hashes: tuple[str, ...],
     everywhere: bool,
+    organisation: str,
+    opener: str,
     database: str,
     since: datetime | None,
     suspect: str,
@@ -87,7 +97,7 @@ def start(
     Exit 1 if a token was found in no row; where none was, no incident is declared.
     """
     wanted = wanted_tokens(leaked, hashes)
-    if sum(map(bool, (references, expression, wanted))) > 1:
+    if sum(map(bool, (references, expression, wanted, organisation, opener))) > 1:
         raise click.UsageError("Name the tokens in one way.")
     with services_of(trust=trust) as services:
         work = incident_work(services)
@@ -97,11 +107,16 @@ def start(
         found = FoundTokens(references, expression)
         if wanted:
             found = search_rows(services, wanted, everywhere=everywhere)
-        if wanted and not found.references:
+        elif opener:
+            found = opened_tokens(services, opener, since)
+        elif organisation:
+            found = FoundTokens(filter=organisation_filter(services.inventory, organisation))
+        if (wanted or opener) and not found.references:
             say("No incident was declared.")
             if as_json:
                 print_json({"incident": None, **found.document})
             return 1
+        suspect = suspect or (opener if is_principal(opener) else "")
         scope = IncidentScope(
             arn, found.references, found.filter, database, since, "the command line", suspect, found.found_by
         )

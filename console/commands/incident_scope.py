@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,8 +29,7 @@ found_options = together(
         "--secret",
         "leaked",
         metavar="FILE",
-        help="Leaked tokens, one a line: their rows are found by opening the stored tokens; - is the standard "
-        "input.",
+        help="Leaked tokens, one a line: their rows are found by opening the stored tokens; - is stdin.",
     ),
     click.option(
         "--hashed-token",
@@ -42,6 +42,14 @@ found_options = together(
         "--everywhere",
         is_flag=True,
         help="With --secret and --hashed-token: look at the rows of other providers, too.",
+    ),
+    click.option("--organisation", default="", metavar="NAME", help="The tokens of an organisation."),
+    click.option(
+        "--opened-by",
+        "opener",
+        default="",
+        metavar="ARN",
+        help="The tokens that a principal opened since --since (v2), or could have opened (v1).",
     ),
 )
 
@@ -103,4 +111,18 @@ def search_rows(services: Container, wanted: Sequence[WantedToken], *, everywher
         found_by=f"{by}: {found.summary}",
         missing=bool(found.missing),
         document={"search": found.as_json()},
+    )
+
+
+def opened_tokens(services: Container, principal: str, since: datetime | None) -> FoundTokens:
+    """Name the tokens that a principal opened or could have opened, and say what is known of that.
+
+    Raises RefusedError, EventStoreError, DatabaseError, InterruptedRunError.
+    """
+    with cancelled_by_interrupt("Stopping: no incident is declared.") as cancelled:
+        found = services.event_use.tokens_opened(principal, since=since, cancelled=cancelled)
+    for line in found.lines:
+        say(line)
+    return FoundTokens(
+        tuple(map(str, found.references)), found_by=found.summary, document={"opened_by": found.as_json()}
     )

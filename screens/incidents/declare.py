@@ -11,12 +11,16 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.timer import Timer
 from textual.widgets import Button, Input, Static
 
+from crypto_core.cancelling import Cancellation
 from crypto_core.errors import InvalidReferenceError, RefusedError
 from crypto_core.incidents.model import IncidentScope
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.incidents.runbooks.runbook import Runbook
+from crypto_core.keys.policy.least_privilege import is_principal
+from crypto_core.reencryption.plan import RunProgress
 from crypto_core.references import parse_reference
 from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted
@@ -25,6 +29,21 @@ from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.event_filters import since
 from screens.facts import Facts
+from screens.incidents.token_scope import (
+    SEARCH_SECONDS,
+    FoundScope,
+    OrganisationChoice,
+    PrincipalChoice,
+    ScopeBy,
+    choice_line,
+    filter_of,
+    nothing_entered,
+    organisations,
+    principals,
+    search_opened,
+    search_rows,
+    ways_to_find,
+)
 from screens.incidents.words import subject
 from screens.incidents.work import incident_work
 from screens.routes import Followed
@@ -34,13 +53,17 @@ from screens.widgets.dialog import Dialog, button, buttons, framed
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, LineList, line
 from screens.widgets.notice import trouble_content
+from screens.widgets.secret_input import SecretInput
 
 if TYPE_CHECKING:
     from screens.incidents.about import About
 
+_LOOKING = "Opening the stored tokens to compare them. Esc stops it."
+_SEARCHED = (ScopeBy.LEAKED, ScopeBy.HASHED, ScopeBy.OPENED)
 _MOST = 8
 _MOST_UNREAD = 3
-FIELDS = ("subject", "title", "since")
+FIELDS = ("subject", "leaked", "title", "since")
+_PROGRESS_SECONDS = 0.25
 Lines = Callable[[int], list[Line]]
 """Writes lines for a width."""
 
@@ -60,7 +83,7 @@ class DeclareDialog(Dialog[int | None]):
     DEFAULT_CSS = """
     DeclareDialog #fields { height: auto; }
     DeclareDialog .field { height: 1; }
-    DeclareDialog .field > Static { width: 11; color: $muted; }
+    DeclareDialog .field > Static { width: 13; color: $muted; }
     DeclareDialog .field > Input { width: 1fr; }
     DeclareDialog #said { height: auto; margin-top: 1; }
     """
@@ -73,6 +96,11 @@ class DeclareDialog(Dialog[int | None]):
         self._scope = IncidentScope()
         self._declaring: PendingCall[int] | None = None
         self._ask_for_subject = False
+        self._by = ScopeBy.NAMED
+        self._opener = ""
+        self._searching: PendingCall[FoundScope] | None = None
+        self._searched: RunProgress | None = None
+        self._ticking: Timer | None = None
 
     def compose(self) -> ComposeResult:
         """What is chosen from, what is known, and the way back."""
@@ -83,8 +111,11 @@ class DeclareDialog(Dialog[int | None]):
             with Vertical(id="fields"):
                 for name in FIELDS:
                     with Horizontal(classes="field"):
-                        yield Static(Content(name))
-                        yield LineInput(id=name, compact=True)
+                        yield Static(Content("leaked token" if name == "leaked" else name))
+                        if name == "leaked":
+                            yield SecretInput(placeholder="paste it; masked, forgotten once used", id=name)
+                        else:
+                            yield LineInput(id=name, compact=True)
             yield Static(id="said")
             yield buttons(("Cancel", "cancel"))
 
@@ -149,15 +180,27 @@ class DeclareDialog(Dialog[int | None]):
             case SubjectChoice(value=value) if self._runbook is not None:
                 self._scope = _with_subject(self._scope, self._runbook.subject, value)
                 self._ask_rest(ask_subject=False)
+            case ScopeBy() as by:
+                self._by = by
+                self._ask_by(by)
+            case OrganisationChoice() as choice:
+                self._say(Content("Counting its tokens…"))
+                facts = self._facts
+                ask(self, lambda c: filter_of(facts, choice, c), self._take_filter, group="subjects")
+            case PrincipalChoice(arn=arn):
+                self._opener = arn
+                self._scope = replace(self._scope, principal=arn if is_principal(arn) else "")
+                self._ask_rest(ask_subject=False)
 
     # About what
 
     def _ask_subject(self, kind: SubjectKind) -> None:
         facts = self._facts
-        self.set_focus(None)
-        self.query_one("#choices").display = False
+        self._wait_to_offer()
         if kind is SubjectKind.TOKENS:
-            self._ask_rest(ask_subject=True)
+            self._say(Content("What is known of the tokens?"))
+            ways = ways_to_find(facts.services)
+            self._offer(lambda width: [choice_line(way, width) for way in ways], len(ways))
         elif kind is SubjectKind.KEY:
             self._say(Content("Asking KMS for keys…"))
             known = facts.keys.value
@@ -201,6 +244,46 @@ class DeclareDialog(Dialog[int | None]):
             len(ordered),
         )
 
+    def _wait_to_offer(self) -> None:
+        """Take the choices away until there are others: nothing has the focus meanwhile."""
+        self.set_focus(None)
+        self.query_one("#choices").display = False
+
+    def _ask_by(self, by: ScopeBy) -> None:
+        """Go on with what is known of the tokens."""
+        facts = self._facts
+        match by:
+            case ScopeBy.ORGANISATION:
+                self._wait_to_offer()
+                self._say(Content("Reading the organisations…"))
+                ask(self, lambda c: organisations(facts, c), self._offer_found, group="subjects")
+            case ScopeBy.OPENED:
+                self._wait_to_offer()
+                self._say(Content("Reading who opened tokens…"))
+                ask(self, lambda c: principals(facts, c), self._offer_found, group="subjects")
+            case _:
+                self._ask_rest(ask_subject=by is not ScopeBy.LEAKED)
+
+    def _offer_found(
+        self, answer: tuple[OrganisationChoice, ...] | tuple[PrincipalChoice, ...] | Trouble
+    ) -> None:
+        if isinstance(answer, Trouble) or not answer:
+            self._by = ScopeBy.NAMED
+            self._ask_rest(ask_subject=True)
+            none = Content("None is known here: name the tokens by references, or by a filter.")
+            self._fault(trouble_content(answer) if isinstance(answer, Trouble) else none)
+            return
+        opened = self._by is ScopeBy.OPENED
+        self._say(Content("Who opened them?" if opened else "Whose tokens?"))
+        self._offer(lambda width: [choice_line(one, width) for one in answer], len(answer))
+
+    def _take_filter(self, answer: str | Trouble) -> None:
+        if isinstance(answer, Trouble):
+            self._fault(trouble_content(answer))
+            return
+        self._scope = replace(self._scope, filter=answer)
+        self._ask_rest(ask_subject=False)
+
     def _by_tokens(self, keys: Sequence[SubjectChoice]) -> list[SubjectChoice]:
         """The key with most tokens first: it is the one that hurts."""
         status = self._facts.status.value
@@ -216,7 +299,9 @@ class DeclareDialog(Dialog[int | None]):
         self.query_one("#choices").display = False
         self._say(opened_content(book, self._scope, self._facts))
         self.query_one("#fields").display = True
-        hints = {SubjectKind.KEY: "ARN, id or alias", SubjectKind.TOKENS: "references, or a filter"}
+        hashed, leaked = self._by is ScopeBy.HASHED, self._by is ScopeBy.LEAKED
+        tokens = "hashed_token, of GitHub's audit log" if hashed else "references, or a filter"
+        hints = {SubjectKind.KEY: "ARN, id or alias", SubjectKind.TOKENS: tokens}
         placeholders = {
             "subject": hints.get(book.subject, "its name in the settings"),
             "title": book.title,
@@ -225,26 +310,43 @@ class DeclareDialog(Dialog[int | None]):
         for name, words in placeholders.items():
             self.query_one(f"#{name}", LineInput).placeholder = words
         self._ask_for_subject = ask_subject
-        self.query(".field").first().display = ask_subject
+        self._show_field("subject", shown=ask_subject)
+        self._show_field("leaked", shown=leaked)
         self.query_one("#since", LineInput).value = _written(self._scope.since)
-        self.query_one(".buttons").mount(button("Open the incident", "open"))
-        self.query_one("#subject" if ask_subject else "#title").focus()
+        searches = self._by in _SEARCHED
+        self.query_one(".buttons").mount(
+            button("Find the tokens" if searches else "Open the incident", "open")
+        )
+        first = "#leaked" if leaked else "#subject" if ask_subject else "#since" if searches else "#title"
+        self.query_one(first).focus()
+
+    def _show_field(self, name: str, *, shown: bool) -> None:
+        field = self.query_one(f"#{name}").parent
+        if isinstance(field, Horizontal):
+            field.display = shown
 
     @on(Input.Submitted)
     def go_on(self, event: Input.Submitted) -> None:
         """Enter opens the incident, from every field but an empty subject."""
         event.stop()
-        if event.input.id == "subject" and not event.value.strip():
+        if event.input.id in ("subject", "leaked") and not event.input.value.strip():
             return
         self.open_incident()
 
     @on(Button.Pressed, "#open")
     def open_incident(self) -> None:
-        """Open it."""
+        """Open it, once its tokens are found."""
         book = self._runbook
-        if book is None or (self._declaring is not None and self._declaring.waiting):
+        if book is None or any(
+            call is not None and call.waiting for call in (self._declaring, self._searching)
+        ):
             return
-        given = {name: self.query_one(f"#{name}", Input).value.strip() for name in FIELDS}
+        if self._by in _SEARCHED:
+            self._find()
+            return
+        given = {
+            name: self.query_one(f"#{name}", LineInput).value.strip() for name in FIELDS if name != "leaked"
+        }
         facts, scope, ask_subject = self._facts, self._scope, self._ask_for_subject
         began = scope.since if given["since"] == _written(scope.since) else None
 
@@ -266,6 +368,72 @@ class DeclareDialog(Dialog[int | None]):
             self._fault(trouble_content(answer))
         else:
             self.dismiss(answer)
+
+    # Its tokens are looked for
+
+    def _find(self) -> None:
+        facts, by, opener = self._facts, self._by, self._opener
+        typed = self.query_one("#subject", LineInput).value.strip()
+        text = self.query_one("#since", LineInput).value.strip()
+        began = self._scope.since if text == _written(self._scope.since) else None
+        leaked = self.query_one("#leaked", SecretInput).take() if by is ScopeBy.LEAKED else None
+
+        def find(cancelled: Cancellation) -> FoundScope:
+            if by is ScopeBy.OPENED:
+                at = began if began is not None or not text else since(text, None, facts.clock())
+                return search_opened(facts, opener, at, cancelled)
+            known = leaked if by is ScopeBy.LEAKED else typed
+            if known is None or not len(known):
+                raise nothing_entered()
+            return search_rows(facts, by, known, self._note_progress, cancelled)
+
+        self._searched = None
+        self._fault(Content(_LOOKING))
+        self._searching = ask(self, find, self._take_found, group="declare", limit=SEARCH_SECONDS)
+        self._ticking = self.set_interval(_PROGRESS_SECONDS, self._tell_progress)
+
+    def _note_progress(self, progress: RunProgress) -> None:
+        """Note how far the search is. Called from its own threads."""
+        self._searched = progress
+
+    def _tell_progress(self) -> None:
+        done = self._searched
+        if done is not None:
+            through = done.done + done.poisoned
+            self._fault(
+                Content(f"{_LOOKING} {through:,} of {done.total:,}, {done.per_second:,.0f} a second.")
+            )
+
+    def _take_found(self, answer: FoundScope | Trouble) -> None:
+        if self._ticking is not None:
+            self._ticking.stop()
+        if isinstance(answer, Trouble):
+            self._fault(trouble_content(answer))
+            return
+        lines = [Content(text) for text in answer.lines]
+        if not answer.references or self._runbook is None:
+            self._say(Content("\n").join(lines))
+            self._fault(
+                Content.assemble(("▲ ", "$warning"), "No token was found: there is nothing to declare.")
+            )
+            return
+        self._scope = replace(self._scope, references=answer.references, found_by=answer.found_by)
+        self._by, self._ask_for_subject = ScopeBy.NAMED, False
+        for name in ("subject", "leaked"):
+            self._show_field(name, shown=False)
+        opened = opened_content(self._runbook, self._scope, self._facts)
+        self._say(Content("\n").join([*lines, Content(""), opened]))
+        self._fault(
+            Content(f"{counted(len(answer.references), 'token')} found. Read above what that leaves open.")
+        )
+        opening = self.query_one("#open", Button)
+        opening.label = Content(" Open the incident ")
+        opening.focus()
+
+    def on_unmount(self) -> None:
+        """Leave no search behind, and nothing that was entered."""
+        if self._searching is not None:
+            self._searching.drop()
 
     def _fault(self, content: Content) -> None:
         said = self.query_one("#said", Static)
@@ -295,6 +463,8 @@ def opened_content(book: Runbook, scope: IncidentScope, facts: Facts) -> Content
         lines.append(Content.assemble(("about      ", "$muted"), (subject(scope, facts), "bold")))
     if scope.origin:
         lines.append(Content.assemble(("from       ", "$muted"), scope.origin))
+    if scope.found_by:
+        lines.append(Content.assemble(("found by   ", "$muted"), scope.found_by))
     phases = " · ".join(shortened(phase.title, 60) for phase in book.phases)
     allowed = f", budget {span(timedelta(seconds=budget))}" if budget else ""
     lines += [

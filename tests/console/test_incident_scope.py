@@ -113,3 +113,20 @@ def test_githubs_hash_finds_the_row_and_one_way_is_enough(
     for more in (("--token", str(ref)), ("--filter", "org:x"), ("--secret", str(leaked))):
         assert keydeck(*START, "--hashed-token", digest, *more).exit_code == 2
     assert keydeck(*START, "--hashed-token", "[/red]").exit_code == 2
+
+
+def test_an_organisation_or_what_a_principal_opened_is_the_scope(
+    services: Container, world: World, keydeck: Keydeck
+) -> None:
+    organisation = services.inventory.row(github(world)).organisation
+    declared = keydeck(*START, "--organisation", organisation, "--json")
+    assert (declared.exit_code, declared.json["scope"]["filter"]) == (0, f'org:"{organisation}"')
+    assert keydeck("incident", "check", "1", "scope").exit_code == 0
+    nobody = keydeck(*START, "--organisation", "[/red]\x1b[2J")
+    assert (nobody.exit_code, "\x1b" in nobody.stderr) == (2, False)
+    stranger = "arn:aws:iam::123456789012:user/stranger"
+    nothing = keydeck(*START, "--opened-by", stranger, "--since", "2h", "--json")
+    assert (nothing.exit_code, nothing.json["incident"]) == (1, None)
+    assert nothing.json["opened_by"]["gaps"]
+    assert keydeck(*START, "--opened-by", stranger, "--organisation", organisation).exit_code == 2
+    assert len(keydeck("incident", "list", "--json").json["incidents"]) == 1

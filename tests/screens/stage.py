@@ -30,6 +30,7 @@ from tests.screens.stage_jobs import StageJobs, StageProcesses, StageUndoing
 from tests.screens.stage_keys import StageKeys, StageKeyWork, StageMaterials, StagePolicies, StageReplacement
 from tests.screens.stage_pulls import StagePuller
 from tests.screens.stage_rows import StageInspector, StageInventory, StageStatus
+from tests.screens.stage_search import StageSearch
 from tests.screens.stage_use import StageMonitor, StageUse
 from tests.screens.stage_work import StageWork
 
@@ -130,6 +131,11 @@ class Stage:
         return StageApprovals(self.enter)
 
     @cached_property
+    def search(self) -> StageSearch:
+        """What looks for leaked tokens."""
+        return StageSearch(self.enter)
+
+    @cached_property
     def puller(self) -> StagePuller:
         """Where new events come from."""
         return StagePuller(self.enter, self.events, lambda: NOW)
@@ -184,6 +190,7 @@ class Stage:
             undoing=self.undoing,
             incidents=self.incidents,
             approvals=self.approvals,
+            token_search=self.search,
         )
 
     def surroundings(self) -> Surroundings:

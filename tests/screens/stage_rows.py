@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING
 
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState
 from crypto_core.database.tokens.inspection import Inspection
-from crypto_core.database.tokens.inventory import InventoryRow, SortKey
+from crypto_core.database.tokens.inventory import InventoryRow, Organisation, SortKey
 from crypto_core.database.tokens.inventory_expressions import FIELDS
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format
@@ -210,6 +210,16 @@ class StageInventory:
         self.stage.enter("rows")
         there = {row.ref: row for row in self.stage.rows}
         return tuple(there[ref] for ref in refs if ref in there)
+
+    def organisations(self, *, cancelled: Event | None = None) -> tuple[Organisation, ...]:
+        """Whose rows there are, the most first."""
+        self.stage.enter("organisations", cancelled)
+        counts = Counter(row.organisation for row in self.stage.rows if row.organisation)
+        return tuple(Organisation(name, tokens) for name, tokens in counts.most_common())
+
+    def references(self, filter_: str, *, cancelled: Event | None = None) -> Iterator[list[TokenRef]]:
+        """The references of some rows."""
+        yield [row.ref for row in self._source.page(Query(filter_, "reference"), limit=100_000).rows]
 
     def selected(self, selection: Selection) -> list[InventoryRow]:
         """The rows that a selection means."""

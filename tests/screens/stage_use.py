@@ -14,6 +14,7 @@ from crypto_core.trail.key_watch.watch import KeyWatch
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.blast_radius import BlastRadius
 from crypto_core.trail.use.keys import KeyUseSummary
+from crypto_core.trail.use.opened_tokens import OpenedTokens
 from crypto_core.trail.use.reach import Reached
 from crypto_core.trail.use.service import EventUse
 from crypto_core.trail.use.token_timeline import TokenTimeline
@@ -60,6 +61,13 @@ class StageUse:
         """Of one key."""
         self._enter("use.key", cancelled)
         return self._use.key_use(key, since=since, cancelled=cancelled)
+
+    def tokens_opened(
+        self, principal: str, *, since: datetime | None = None, cancelled: Event | None = None
+    ) -> OpenedTokens:
+        """By one principal."""
+        self._enter("use.opened", cancelled)
+        return self._use.tokens_opened(principal, since=since, cancelled=cancelled)
 
     def blast_radius(self, principal: str, *, cancelled: Event | None = None) -> BlastRadius:
         """Of one principal."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 
 __all__ = ["FIELDS", "Inventory", "InventoryRow", "SortKey"]
 
+MOST_ORGANISATIONS = 500
+_LONGEST_NAME = 301
 _REFERENCES = 10_000
 """References read at a time: where a filter lets few through, each page may take a scan of its own."""
 
@@ -93,6 +96,19 @@ class InventoryRow:
             "created_at": self.created_at.isoformat() if self.created_at else None,
             "shown": dict(self.shown),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """Whose tokens there are, and how many. `name` is as it is stored, to ask by, cut to 301 characters."""
+
+    name: str
+    tokens: int
+
+    @property
+    def shown(self) -> CleanText:
+        """The name, to be shown."""
+        return clean(self.name, 100)
 
 
 class Inventory:
@@ -202,6 +218,27 @@ class Inventory:
                 if found := {Format(name): number for name, number in by_format}:
                     tallies[place.name] = found
         return tallies
+
+    def organisations(
+        self, *, most: int = MOST_ORGANISATIONS, cancelled: Event | None = None
+    ) -> tuple[Organisation, ...]:
+        """Return whose tokens there are, those with most tokens first, at most `most`.
+
+        Raises DatabaseError, InterruptedRunError.
+        """
+        counts: Counter[str] = Counter()
+        with connected(self._snapshots, cancelled=cancelled) as connection:
+            for place in self._places():
+                if not place.table.organisation:
+                    continue
+                stop_if(cancelled)
+                whose = func.left(place.organisation, _LONGEST_NAME)
+                told = select(whose, func.count()).select_from(place.source).where(place.stored.is_not(None))
+                for name, tokens in connection.execute(told.group_by(whose)):
+                    counts[name] += tokens
+        named = ((name, tokens) for name, tokens in counts.items() if name)
+        ordered = sorted(named, key=lambda one: (-one[1], one[0]))
+        return tuple(Organisation(*one) for one in ordered[:most])
 
     def picked(self, filter_: str, formats: frozenset[Format]) -> tuple[Picked, ...]:
         """Return the tokens in some formats that a filter lets through, as SQL, column by column.

@@ -15,8 +15,6 @@ from crypto_core.trail.store import EventStore
 _MOST = 50
 _SESSION = re.compile(r"arn:[a-z0-9-]+:sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/(?P<session>.+)")
 
-_UNQUOTABLE = re.compile(r'[\s",\x00\ud800-\udfff]')
-
 
 def term(field: str, *texts: str) -> str:
     """Return the filter's term for a field that holds one of some texts.
@@ -35,7 +33,7 @@ def _value(text: str) -> str:
 
 def _unquoted(text: str) -> str:
     """A text as a part of an unquoted value; what can't stand there is any character."""
-    return _UNQUOTABLE.sub("*", text)
+    return "".join("*" if c in ' ",' or not c.isprintable() else c for c in text)
 
 
 def asked_as(arn: str) -> str:

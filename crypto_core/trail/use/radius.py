@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import reduce
 from threading import Event
 from typing import TYPE_CHECKING
@@ -51,13 +52,15 @@ class BlastRadii:
     """Counts the replaced envelopes under a key; it may raise DatabaseError."""
     covered: Covered
 
-    def radius_of(self, name: str, cancelled: Event | None) -> BlastRadius:
+    def radius_of(self, name: str, cancelled: Event | None, since: datetime | None = None) -> BlastRadius:
         """Return the blast radius of a principal by its ARN, the ARN of a session, or a part of the ARN.
 
-        Where the database does not tell, that is in the coverage. Raises EventStoreError,
-        InterruptedRunError.
+        It is that of its events `since` a moment, or of all. Where the database does not tell, that is in the
+        coverage. Raises EventStoreError, InterruptedRunError.
         """
         who = named_principals(self.store, name, cancelled=cancelled)
+        if since is not None:
+            who = replace(who, filter=f"{who.filter} since:{since.isoformat()}")
 
         def by(*fields: str, more: str = "") -> Tallies:
             return self.store.tally(fields, f"{who.filter}{more}", limit=MOST, cancelled=cancelled)
@@ -81,7 +84,7 @@ class BlastRadii:
                 gaps.append(f"The tokens in reach are not counted: {error}")
                 could = tuple(self._could(used, None, cancelled))
                 reachable = unknown = None
-        told = reach(self.store, self.covered, None, None, cancelled=cancelled)
+        told = reach(self.store, self.covered, since, None, cancelled=cancelled)
         return BlastRadius(
             who=who,
             events=whole.events if whole else 0,

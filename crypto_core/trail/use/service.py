@@ -15,6 +15,7 @@ from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.blast_radius import BlastRadius
 from crypto_core.trail.use.keys import KeyUses, KeyUseSummary
+from crypto_core.trail.use.opened_tokens import OpenedTokens, OpenedTokenSearch
 from crypto_core.trail.use.radius import BlastRadii
 from crypto_core.trail.use.reach import Covered, not_recorded
 from crypto_core.trail.use.token_timeline import TokenTimeline
@@ -62,5 +63,18 @@ class EventUse:
 
         Raises EventStoreError, InterruptedRunError.
         """
-        found = BlastRadii(self.store, self.census, self.inventory, self.backups, self.coverage)
-        return found.radius_of(principal, cancelled)
+        return self._radii.radius_of(principal, cancelled)
+
+    def tokens_opened(
+        self, principal: str, *, since: datetime | None = None, cancelled: Event | None = None
+    ) -> OpenedTokens:
+        """Return the tokens, by name, that a principal opened and could have opened since a moment.
+
+        Raises RefusedError where they are too many, EventStoreError, DatabaseError, InterruptedRunError.
+        """
+        found = OpenedTokenSearch(self._radii, self.store, self.inventory)
+        return found.opened_by(principal, since, cancelled)
+
+    @property
+    def _radii(self) -> BlastRadii:
+        return BlastRadii(self.store, self.census, self.inventory, self.backups, self.coverage)

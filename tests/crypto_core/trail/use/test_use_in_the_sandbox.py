@@ -131,6 +131,48 @@ def test_of_a_v2_token_each_opening_is_told_exactly(
     assert not timeline.could
 
 
+def test_the_tokens_that_a_principal_opened_since_a_moment_are_named(
+    sandbox: Sandbox,
+    world: World,
+    use: EventUse,
+    pull: Callable[[], None],
+    write_v2: Callable[[TokenRef], str],
+) -> None:
+    early, late, never = v1_tokens(world)[:3]
+    for ref in (early, late, never):
+        write_v2(ref)
+    newest = world.current_key.material_ids[-1]
+    who = "arn:aws:iam::123456789012:user/intruder"
+    sandbox.control.history(
+        [
+            past(world, encryption_context=encryption_context(early), ago=30),
+            past(world, encryption_context=encryption_context(late)),
+            past(world, encryption_context=encryption_context(never), error_code="AccessDenied"),
+            past(world),
+        ]
+    )
+    pull()
+    since = datetime.now(UTC) - timedelta(hours=2)
+    found = use.tokens_opened(who, since=since)
+    assert late in found.named
+    assert not {early, never} & {*found.named}
+    of_material = {
+        ref
+        for ref in world.sealed_under(world.current_key, newest)
+        if world.tokens[ref].format is Format.V1 and ref not in (early, late, never)
+    }
+    assert of_material <= {*found.possible}
+    assert not {*found.possible} & {*world.sealed_under(world.old_key)}
+    assert found.references == tuple(sorted({*found.named, *found.possible}))
+    assert early in use.tokens_opened(who).named
+    later = use.tokens_opened(who, since=datetime.now(UTC))
+    assert (later.references, later.lines[0][:15]) == ((), "0 tokens opened")
+    nobody = use.tokens_opened("[/red]\x1b[2Jnobody")
+    assert nobody.references == ()
+    assert any("No event in the store" in gap for gap in nobody.gaps)
+    assert "\x1b" not in "".join((*nobody.lines, nobody.summary))
+
+
 def test_of_a_v1_token_it_is_only_told_what_could_have_opened_it(
     world: World, services: Container, use: EventUse, pull: Callable[[], None]
 ) -> None:

@@ -1,0 +1,130 @@
+"""The tokens that a principal opened since a moment, and those that it could have opened, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from crypto_core.errors import InvalidReferenceError, RefusedError
+from crypto_core.references import TokenRef, parse_reference
+from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.counting import counted
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.blast_radius import BlastRadius
+from crypto_core.trail.use.radius import BlastRadii
+from crypto_core.trail.use.tokens import OPENED
+
+if TYPE_CHECKING:
+    from crypto_core.database.tokens.inventory import Inventory
+
+MOST = 10_000
+"""Tokens that are named one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(principal=700, gaps=1_000)
+class OpenedTokens:
+    """`named` are facts: records name the token (v2). `possible` are v1 tokens under what it opened with."""
+
+    principal: str
+    since: datetime | None
+    named: tuple[TokenRef, ...]
+    possible: tuple[TokenRef, ...]
+    gaps: tuple[str, ...]
+
+    @property
+    def references(self) -> tuple[TokenRef, ...]:
+        """All of them, in order, each once."""
+        return tuple(sorted({*self.named, *self.possible}))
+
+    @property
+    def summary(self) -> str:
+        """How they were found, in one line."""
+        since = f" since {self.since.isoformat(timespec='seconds')}" if self.since else ""
+        return (
+            f"opened by {self.principal}{since}: {len(self.named):,} named by CloudTrail, "
+            f"{len(self.possible):,} v1 that could have been"
+        )
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What is known and what is not, a sentence each."""
+        facts = f"{counted(len(self.named), 'token')} opened: CloudTrail names the row (v2). That is a fact."
+        number = counted(len(self.possible), "token")
+        could = f"{number} could have been opened: v1, under the key material that it used."
+        return (facts, could, *self.gaps)
+
+    def as_json(self) -> dict[str, Any]:
+        """The tokens as a JSON document's part."""
+        return {
+            "principal": self.principal,
+            "since": self.since.isoformat() if self.since else None,
+            "opened": [str(ref) for ref in self.named],
+            "could_have_been_opened": [str(ref) for ref in self.possible],
+            "gaps": list(self.gaps),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedTokenSearch:
+    """Names them. Blocks on the store, SQL and, for the census, KMS."""
+
+    radii: BlastRadii
+    store: EventStore
+    inventory: Inventory
+
+    def opened_by(self, principal: str, since: datetime | None, cancelled: Event | None) -> OpenedTokens:
+        """Return the tokens that a principal opened or could have opened.
+
+        Raises RefusedError for more than MOST, EventStoreError, DatabaseError, InterruptedRunError.
+        """
+        radius = self.radii.radius_of(principal, cancelled, since)
+        found = self.store.tally(
+            ("token",), f"{radius.who.filter} {OPENED} token:*", limit=MOST + 1, cancelled=cancelled
+        )
+        named: set[TokenRef] = set()
+        unread = 0
+        for row in found.rows:
+            try:
+                ref = parse_reference(row.texts[0])
+            except InvalidReferenceError:
+                ref = None
+            if isinstance(ref, TokenRef):
+                named.add(ref)
+            else:
+                unread += 1
+        possible: set[TokenRef] = set()
+        for expression in _filters(radius):
+            for page in self.inventory.references(expression, cancelled=cancelled):
+                possible.update(page)
+                _bounded(named, possible, radius)
+        _bounded(named, possible, radius)
+        gaps = list(radius.coverage.reasons)
+        if unread:
+            gaps.append(f"{counted(unread, 'record')} name a token in a way that can't be read.")
+        if radius.unknown_key:
+            gaps.append(f"v1 tokens whose key is not known may be among them: {radius.unknown_key:,}.")
+        return OpenedTokens(
+            clean(principal, 700), since, tuple(sorted(named)), tuple(sorted(possible - named)), tuple(gaps)
+        )
+
+
+def _filters(radius: BlastRadius) -> Iterator[str]:
+    """What lists the v1 tokens in reach, those of which KMS does not tell the material among them."""
+    for one in radius.could:
+        yield one.filter
+        if one.untold:
+            yield f"format:v1 {term('key', one.key_arn.rsplit('/', 1)[-1])} -material:*"
+
+
+def _bounded(named: set[TokenRef], possible: set[TokenRef], radius: BlastRadius) -> None:
+    if len(named | possible) > MOST:
+        filters = " or ".join(f"--filter '{one.filter}'" for one in radius.could)
+        raise RefusedError(
+            f"More than {MOST:,} tokens were or could have been opened: too many to be named one by one.",
+            remedy=f"Declare incidents by filter: {filters}." if filters else "Choose a later --since.",
+        )

@@ -1,0 +1,155 @@
+"""Which tokens an incident is about, by what is known of them: what is asked, and what finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from threading import Event
+
+from crypto_core.errors import InvalidTokenError, RefusedError
+from crypto_core.incidents.organisation_scope import organisation_filter
+from crypto_core.reencryption.plan import RunProgress
+from crypto_core.reencryption.token_search.wanted import hashed_token, leaked_tokens
+from crypto_core.secret import Secret
+from crypto_core.text.cleaning import CleanText
+from crypto_core.text.counting import counted
+from crypto_core.trail.store.tallies import EventTally
+from screens.facts import Facts
+from screens.services import Services
+from screens.widgets.cells import cut, fit
+from screens.widgets.line_list import Line, line
+
+SEARCH_SECONDS = 3_600.0
+"""How long a search may take. It can be left at any time."""
+_PRINCIPALS = 100
+_OPENING = "name:Decrypt,ReEncrypt -failed"
+
+
+class ScopeBy(StrEnum):
+    """What is known of the tokens."""
+
+    NAMED = "their references, or a filter"
+    LEAKED = "a leaked token itself: its rows are found by opening and comparing"
+    HASHED = "GitHub's hashed_token of a leaked token"
+    ORGANISATION = "whose they are: an organisation"
+    OPENED = "who opened them, since when: by CloudTrail"
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationChoice:
+    """An organisation, by its name as it is stored."""
+
+    name: str
+    shown: CleanText
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalChoice:
+    """A principal that opened something, by its ARN."""
+
+    arn: CleanText
+    calls: int
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FoundScope:
+    """The tokens that were found, how, and what that leaves open. Cleaned text."""
+
+    references: tuple[str, ...]
+    found_by: str
+    lines: tuple[str, ...]
+
+
+def ways_to_find(services: Services) -> tuple[ScopeBy, ...]:
+    """Return what may be known of tokens and can be looked for here."""
+    unsearchable = () if services.token_search is not None else (ScopeBy.LEAKED, ScopeBy.HASHED)
+    return tuple(by for by in ScopeBy if by not in unsearchable)
+
+
+def organisations(facts: Facts, cancelled: Event) -> tuple[OrganisationChoice, ...]:
+    """Return the organisations that have tokens, those with most of them first."""
+    found = facts.services.inventory.organisations(cancelled=cancelled)
+    return tuple(OrganisationChoice(one.name, one.shown, one.tokens) for one in found)
+
+
+def filter_of(facts: Facts, choice: OrganisationChoice, cancelled: Event) -> str:
+    """Return the filter for an organisation's tokens. Raises RefusedError where there are none."""
+    return organisation_filter(facts.services.inventory, choice.name, cancelled=cancelled)
+
+
+def principals(facts: Facts, cancelled: Event) -> tuple[PrincipalChoice, ...]:
+    """Return the principals that opened something, by the events that are kept here."""
+    found = facts.services.events.tally(("principal",), _OPENING, limit=_PRINCIPALS, cancelled=cancelled)
+    return tuple(_principal(row) for row in found.rows if row.texts[0])
+
+
+def search_rows(
+    facts: Facts,
+    by: ScopeBy,
+    known: Secret | str,
+    progress: Callable[[RunProgress], None],
+    cancelled: Event,
+) -> FoundScope:
+    """Return the rows that hold a token, which is wiped, or one with such a hash.
+
+    Raises InvalidTokenError, RefusedError, KmsError, DatabaseError, InterruptedRunError.
+    """
+    search = facts.services.token_search
+    if search is None:
+        raise RefusedError("Tokens can't be looked for here.")
+    if isinstance(known, Secret):
+        with known:
+            wanted = leaked_tokens(known)
+    else:
+        wanted = (hashed_token(known),)
+    try:
+        found = search.find_rows(wanted, progress=progress, cancelled=cancelled)
+    finally:
+        for one in wanted:
+            if one.token is not None:
+                one.token.wipe()
+    words = "a leaked token" if by is ScopeBy.LEAKED else "GitHub's hashed_token"
+    return FoundScope(tuple(map(str, found.references)), f"{words}: {found.summary}", found.lines)
+
+
+def search_opened(facts: Facts, principal: str, since: datetime | None, cancelled: Event) -> FoundScope:
+    """Return the tokens that a principal opened or could have opened.
+
+    Raises RefusedError, EventStoreError, DatabaseError, InterruptedRunError.
+    """
+    found = facts.services.event_use.tokens_opened(principal, since=since, cancelled=cancelled)
+    return FoundScope(tuple(map(str, found.references)), found.summary, found.lines)
+
+
+def choice_line(choice: ScopeBy | OrganisationChoice | PrincipalChoice, width: int) -> Line:
+    """Return the line of one of the choices."""
+    room = max(width - 2, 8)
+    match choice:
+        case ScopeBy():
+            return line(" ", (fit(choice.value, room), "bold"), target=choice)
+        case OrganisationChoice():
+            tokens = counted(choice.tokens, "token")
+            name = fit(choice.shown, max(room - len(tokens) - 2, 8))
+            return line(" ", (name, "bold"), "  ", (tokens, "$muted"), target=choice)
+        case PrincipalChoice():
+            calls = f"{counted(choice.calls, 'call')}, last {choice.last:%Y-%m-%d %H:%M} UTC"
+            name = fit(_tail(choice.arn), max(room - len(calls) - 2, 8))
+            return line(" ", (name, "bold"), "  ", (cut(calls, room), "$muted"), target=choice)
+
+
+def _principal(row: EventTally) -> PrincipalChoice:
+    return PrincipalChoice(row.texts[0], row.done, row.last)
+
+
+def _tail(arn: str) -> str:
+    """The part of an ARN that tells principals of an account apart."""
+    return arn.rsplit(":", 1)[-1]
+
+
+def nothing_entered() -> InvalidTokenError:
+    """Return the error for an empty field."""
+    return InvalidTokenError("Nothing was entered.", remedy="Paste the token, or its hash, into the field.")

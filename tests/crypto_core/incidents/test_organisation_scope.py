@@ -1,0 +1,54 @@
+"""The tokens of one organisation: which there are, and the filter that lets these through and no others."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.container import Container
+from crypto_core.errors import RefusedError
+from crypto_core.incidents.model import IncidentScope
+from crypto_core.incidents.organisation_scope import organisation_filter
+from crypto_core.incidents.runbooks.library import RunbookLibrary
+from crypto_core.incidents.scope_check import checked_scope
+
+HOSTILE = ('[/red]\x1b[2J"x"', "a, b", "a*", "acme\u202egro", 'quo"te', "-org:x")
+
+
+def put(platform: Engine, organisation: str, row_id: str) -> None:
+    with platform.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO gh_connection (id, org_id, user_id, access_token, token_type, scopes,"
+                " created_at) VALUES (:id, :org, 'user', 'ghp_x', 'oauth', '[]', now())"
+            ),
+            {"id": row_id, "org": organisation},
+        )
+
+
+def test_organisations_are_listed_with_most_tokens_first_and_each_leads_to_its_tokens(
+    services: Container, platform: Engine
+) -> None:
+    for number, name in enumerate((*HOSTILE, "busy", "o" * 10_000)):
+        for row in range(400 if name == "busy" else 1):
+            put(platform, name, f"org-{number}-{row}")
+    listed = services.inventory.organisations()
+    assert (listed[0].name, listed[0].tokens) == ("busy", 400)
+    assert {one.name for one in listed} >= {*HOSTILE}
+    assert [one.tokens for one in listed] == sorted((one.tokens for one in listed), reverse=True)
+    assert all(letter.isprintable() for one in listed for letter in one.shown)
+    assert len(services.inventory.organisations(most=3)) == 3
+    runbook = RunbookLibrary().get("token-compromise")
+    for number, name in enumerate(HOSTILE):
+        expression = organisation_filter(services.inventory, name)
+        found = [ref.row_id for page in services.inventory.references(expression) for ref in page]
+        assert found == [f"org-{number}-0"]
+        assert checked_scope(runbook, IncidentScope(filter=expression)).filter == expression
+
+
+def test_an_organisation_without_tokens_or_with_an_endless_name_is_refused(services: Container) -> None:
+    for name in ("", "nobody", "x" * 10_000_000, "[/red]\x1b[2J"):
+        with pytest.raises(RefusedError) as refused:
+            organisation_filter(services.inventory, name)
+        assert refused.value.message.isprintable()
+        assert len(refused.value.message) < 300

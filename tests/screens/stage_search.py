@@ -1,0 +1,50 @@
+"""A search for leaked tokens on the stage: what it finds is what a test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+
+from crypto_core.reencryption.plan import RunProgress
+from crypto_core.reencryption.token_search.result import TokenSearchResult, UnopenedToken
+from crypto_core.reencryption.token_search.wanted import WantedToken
+from crypto_core.references import TokenRef
+
+Enter = Callable[..., None]
+
+
+@dataclass
+class StageSearch:
+    """A TokenSearch. `rows` hold whatever is looked for; `looked_for` is what was, in clear."""
+
+    enter: Enter
+    rows: tuple[TokenRef, ...] = ()
+    unopened: tuple[UnopenedToken, ...] = ()
+    gaps: tuple[str, ...] = ()
+    looked_for: list[str] = field(default_factory=list)
+
+    def find_rows(
+        self,
+        wanted: Sequence[WantedToken],
+        *,
+        everywhere: bool = False,
+        progress: Callable[[RunProgress], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> TokenSearchResult:
+        """The rows of the stage."""
+        self.looked_for += [one.token.reveal() if one.token else one.sha256.hex() for one in wanted]
+        if progress is not None:
+            progress(RunProgress(12_000, 3_000, 0, 0, 1.0))
+        self.enter("search", cancelled)
+        rows = {one.number: self.rows for one in wanted}
+        columns = ("gh_connection.access_token",)
+        return TokenSearchResult(
+            rows,
+            11_990,
+            len(self.unopened),
+            self.unopened,
+            columns,
+            ("slack_connection.bot_token",),
+            self.gaps,
+        )
