@@ -562,6 +562,7 @@ class Container:
         from crypto_core.incidents.report.service import ReportService
         from crypto_core.incidents.runbooks.library import RunbookLibrary
         from crypto_core.incidents.service import IncidentService
+        from crypto_core.incidents.tokens.scope_providers import ScopeProviders
 
         store = IncidentStore(self.state_engine, self.journal)
         signer = self._signer()
@@ -575,6 +576,7 @@ class Container:
             on_close=self._anchor if signer is not None else None,
             reports=ReportService(store.content, self.journal, signer),
             suspects=self.suspects.suspects_of,
+            providers=ScopeProviders(self.inventory, self.catalogue),
         )
 
     def _trust(self, key_arn: str) -> str:

@@ -211,8 +211,13 @@ def print_step(step: StepView, view: IncidentView) -> None:
     """Print a step: its purpose, what to do, its check's result, and its evidence."""
     print_line(f"Step {step.number}: {step.step.title}")
     print_line(step.step.purpose)
-    for line in step.step.do:
+    providers = view.incident.scope.providers
+    for line in step.step.lines_for(providers):
         print_line(f"  - {filled(line, view.incident.placeholders)}")
+    if left_out := step.step.left_out(providers):
+        print_line(
+            f"    Lines about others are left out, as no such token is in scope: {', '.join(left_out)}"
+        )
     if step.check is not None:
         print_check(step.check)
     if step.trouble:

@@ -82,6 +82,8 @@ class IncidentScope:
     origin: str = ""
     principal: str = ""
     found_by: str = ""
+    providers: tuple[str, ...] = ()
+    """Whose tokens these are, as far as it was known when it was declared; () where it isn't."""
 
     def __str__(self) -> str:
         """The subject in one line, to be shown: the parts themselves are as they were declared."""
@@ -101,6 +103,7 @@ class IncidentScope:
             "origin": self.origin or None,
             "principal": self.principal or None,
             "found_by": self.found_by or None,
+            "providers": list(self.providers),
         }
 
 

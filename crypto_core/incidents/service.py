@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING
@@ -72,12 +73,14 @@ class IncidentService:
         on_close: Callable[[], None] | None = None,
         reports: ReportService | None = None,
         suspects: Callable[[Incident, Event | None], Suspects] | None = None,
+        providers: Callable[[IncidentScope], tuple[str, ...]] | None = None,
     ) -> None:
         """`engine` is that of the journal's database. `clock` None is the database's own.
 
         `on_close` is called after an incident was closed, `reports` makes reports, `suspects` finds whom an
-        incident is about.
+        incident is about, `providers` whose tokens are in a scope.
         """
+        self._providers = providers
         self._parts = IncidentParts(engine, journal, library, toolbox, read_only=read_only, clock=clock)
         self._evidence = StepEvidence(self._parts)
         self._proof = StepProof(self._parts, self._evidence)
@@ -107,6 +110,8 @@ class IncidentService:
         guard = self._parts.guard
         with guard.recording("incident declare", found.id, runbook_named, lambda e: kept_text(e.message)):
             about = checked_scope(found, scope)
+        if self._providers is not None:
+            about = replace(about, providers=self._providers(about))
         named = kept_text(title, TITLE_LIMIT) or clean(found.title, TITLE_LIMIT)
         first = found.steps[0]
         draft = IncidentDraft(

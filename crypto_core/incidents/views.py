@@ -108,6 +108,7 @@ def scope_of(stored: Mapping[str, Any]) -> IncidentScope:
         origin=clean(stored.get("origin")),
         principal=clean(stored.get("principal"), 700),
         found_by=clean(stored.get("found_by")),
+        providers=tuple(clean(name, 100) for name in stored.get("providers") or ()),
     )
 
 

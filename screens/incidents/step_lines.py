@@ -69,8 +69,12 @@ def step_lines(
     yield from prose(step.step.purpose, width)
     if step.step.do and not step.state.ended:
         yield BLANK
-        for text in step.step.do:
+        providers = view.incident.scope.providers
+        for text in step.step.lines_for(providers):
             yield from prose(filled(text, view.incident, facts), width, lead="• ", lead_style="$accent")
+        if left_out := step.step.left_out(providers):
+            others = f"Lines about others are left out, as no such token is in scope: {', '.join(left_out)}"
+            yield from prose(Content.assemble((others, "$muted")), width)
         if commands := commands_of(step, view.incident, facts):
             which = "the command" if len(commands) == 1 else "one of the commands"
             yield line(("y", "bold $accent"), (f" copies {which}", "$muted"))

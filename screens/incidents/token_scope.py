@@ -13,7 +13,7 @@ from crypto_core.incidents.organisation_scope import organisation_filter
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.token_search.wanted import hashed_token, leaked_tokens
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import CleanText
+from crypto_core.text.cleaning import cleans
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.tallies import EventTally
 from screens.facts import Facts
@@ -38,26 +38,29 @@ class ScopeBy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(shown=100)
 class OrganisationChoice:
     """An organisation, by its name as it is stored."""
 
     name: str
-    shown: CleanText
+    shown: str
     tokens: int
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(arn=700)
 class PrincipalChoice:
     """A principal that opened something, by its ARN."""
 
-    arn: CleanText
+    arn: str
     calls: int
     last: datetime
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(found_by=1_000, lines=4_000)
 class FoundScope:
-    """The tokens that were found, how, and what that leaves open. Cleaned text."""
+    """The tokens that were found, how, and what that leaves open."""
 
     references: tuple[str, ...]
     found_by: str

@@ -155,7 +155,8 @@ def filled(text: str, incident: Incident, facts: Facts) -> Content:
 def commands_of(step: StepView, incident: Incident, facts: Facts) -> tuple[str, ...]:
     """Return the commands and settings lines that a step tells to run, whole, each once."""
     values = _values(incident, facts)
-    return tuple(dict.fromkeys(c for text in step.step.do for c in placeholders.commands_in(text, values)))
+    lines = step.step.lines_for(incident.scope.providers)
+    return tuple(dict.fromkeys(c for text in lines for c in placeholders.commands_in(text, values)))
 
 
 def _values(incident: Incident, facts: Facts) -> dict[str, str]:

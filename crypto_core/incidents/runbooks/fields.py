@@ -43,11 +43,15 @@ class Fields:
 
     def texts(self, name: str, limit: int, most: int) -> tuple[CleanText, ...]:
         """Return a list of texts, each on one line and not empty."""
-        return tuple(self._cleaned(name, value, limit, required=True) for value in self._list(name, most))
+        return tuple(self.cleaned(name, value, limit) for value in self.values(name, most))
+
+    def cleaned(self, name: str, value: object, limit: int) -> CleanText:
+        """Return one of a list's texts, on one line and not empty."""
+        return self._cleaned(name, value, limit, required=True)
 
     def tables(self, name: str, most: int) -> Sequence[object]:
         """Return a list of tables, of which there must be one."""
-        found = self._list(name, most)
+        found = self.values(name, most)
         if not found:
             self.refuse(name, "is missing")
         return found
@@ -68,7 +72,7 @@ class Fields:
 
     def words(self, name: str, words: type[Word]) -> tuple[Word, ...]:
         """Return a list of the catalogue's words, each once."""
-        found = tuple(self.known(name, value, words) for value in self._list(name, len(words)))
+        found = tuple(self.known(name, value, words) for value in self.values(name, len(words)))
         if len(set(found)) < len(found):
             self.refuse(name, "names something twice")
         return found
@@ -85,7 +89,8 @@ class Fields:
         if self._left:
             self.refuse(repr(clean(next(iter(self._left)), 60)), "is not known here")
 
-    def _list(self, name: str, most: int) -> list[object]:
+    def values(self, name: str, most: int) -> list[object]:
+        """Return a list of whatever it holds, empty where it isn't given."""
         value = self.take(name)
         if value is None:
             return []

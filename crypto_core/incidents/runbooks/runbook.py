@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Final
 
 from crypto_core.incidents.runbooks.catalogue import (
@@ -40,6 +41,8 @@ class RunbookStep:
     """Whose step it is, such as the responder or the platform's team."""
     do: tuple[CleanText, ...] = ()
     """What to do by hand, a line each; `{key}`, `{new_key}`, `{incident}` are filled in."""
+    providers: tuple[tuple[CleanText, ...], ...] = ()
+    """Of each line of `do`, which providers' tokens it is about; () where it is about all."""
     action: ActionKind | None = None
     action_options: Mapping[str, OptionValue] = field(default_factory=dict)
     check: CheckKind | None = None
@@ -54,6 +57,21 @@ class RunbookStep:
     """What to do if the action fails or the check does not pass."""
     budget_seconds: int = 0
     """How long it should take; 0 for no budget."""
+
+    def lines_for(self, providers: Collection[str]) -> tuple[CleanText, ...]:
+        """Return what to do about tokens of these providers; every line where none is known."""
+        return tuple(
+            line for line, only in self._told() if not only or not providers or {*only} & {*providers}
+        )
+
+    def left_out(self, providers: Collection[str]) -> tuple[CleanText, ...]:
+        """Return the providers about which `lines_for` leaves lines out."""
+        named = dict.fromkeys(name for _, only in self._told() for name in only)
+        return tuple(name for name in named if providers and name not in providers)
+
+    def _told(self) -> Iterator[tuple[CleanText, tuple[CleanText, ...]]]:
+        nobody: tuple[CleanText, ...] = ()
+        return zip(self.do, self.providers or repeat(nobody), strict=False)
 
 
 @dataclass(frozen=True, slots=True)

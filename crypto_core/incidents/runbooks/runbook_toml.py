@@ -15,7 +15,8 @@ id = "lock-down"
 title = "Lock the old key down"
 purpose = "…"
 who = "The responder"
-do = ["Tell the platform's team that {key} only decrypts from now on: `keydeck keys policy {key}`."]
+do = ["Tell the platform's team that {key} only decrypts from now on: `keydeck keys policy {key}`.",
+      {text = "Tell GitHub's support.", providers = ["github"]}]  # only if such a token is in scope
 action = "lock-down-key"         # or {kind = "…", option = …}
 check = {kind = "key-state", state = "Enabled"}
 captures = ["policy", "grants"]
@@ -53,6 +54,7 @@ SIZE_LIMIT = 256 * 1024
 
 STEP_LIMIT = 60
 _PHASE_LIMIT = 20
+_LINES, _LINE_LENGTH, _PROVIDERS = 30, 500, 10
 _MONTH_SECONDS = 31 * 86_400
 
 _ID = re.compile(r"[a-z][a-z0-9-]{0,39}")
@@ -129,12 +131,14 @@ def _step(table: object, place: str, where: str, earlier: Mapping[str, RunbookSt
     check, check_options = _kind(fields, "check", CheckKind, lambda kind: CHECK_OPTIONS.get(kind, {}))
     if check in _DEMANDED and _DEMANDED[check] not in check_options:
         fields.refuse("check", f"{check} needs {_DEMANDED[check]}")
+    do = _lines(fields)
     step = RunbookStep(
         id=step_id,
         title=fields.text("title", 120, required=True),
         purpose=fields.text("purpose", 1_200, required=True),
         who=fields.text("who", 120),
-        do=fields.texts("do", 500, 30),
+        do=tuple(text for text, _ in do),
+        providers=tuple(only for _, only in do) if any(only for _, only in do) else (),
         action=action,
         action_options=action_options,
         check=check,
@@ -149,6 +153,25 @@ def _step(table: object, place: str, where: str, earlier: Mapping[str, RunbookSt
     fields.none_left()
     _fit_together(fields, step)
     return step
+
+
+def _lines(fields: Fields) -> list[tuple[CleanText, tuple[CleanText, ...]]]:
+    """What to do, line by line, each with the providers that it is about."""
+    found: list[tuple[CleanText, tuple[CleanText, ...]]] = []
+    for number, value in enumerate(fields.values("do", _LINES), 1):
+        if isinstance(value, str):
+            found.append((fields.cleaned("do", value, _LINE_LENGTH), ()))
+            continue
+        table = Fields(value, f"{fields.where}: do, line {number}")
+        text = table.text("text", _LINE_LENGTH, required=True)
+        only = table.texts("providers", 40, _PROVIDERS)
+        if not only:
+            table.refuse("providers", "is missing")
+        if any(_ID.fullmatch(name) is None for name in only):
+            table.refuse("providers", "must be small letters, digits and hyphens, such as github")
+        table.none_left()
+        found.append((text, only))
+    return found
 
 
 def _fit_together(fields: Fields, step: RunbookStep) -> None:

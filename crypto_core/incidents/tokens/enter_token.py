@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.errors import InvalidTokenError, RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.steps.step_contracts import (
@@ -49,7 +50,7 @@ class EnterToken(TokenAction):
         standing = self._baseline.standing(situation)
         left = standing.holding(Held.SAME, Held.UNKNOWN)
         rows = self._inventory.rows(left[:_OFFERED])
-        choices = tuple((str(row.ref), _whose(row.provider, row.shown)) for row in rows)
+        choices = tuple((str(row.ref), _named(row)) for row in rows)
         return (
             InputField(REFERENCE, "Row", default=choices[0][0] if choices else "", choices=choices),
             InputField(TOKEN, "New token", secret=True),
@@ -156,6 +157,14 @@ class EnterToken(TokenAction):
     def _mark(self, situation: Situation) -> str:
         with stripped(_token(situation)) as token:
             return self._baseline.marker.of_secret(situation.incident, token)
+
+
+def _named(row: InventoryRow) -> str:
+    """A row to choose: its reference, its organisation, its provider, and what else tells it from others."""
+    shown = dict(row.shown)
+    whose = row.organisation or "no organisation"
+    others = [(name, text) for name, text in row.shown if name != "provider"]
+    return clean(f"{row.ref}  {whose}  {_whose(shown.get('provider') or row.provider, others)}", 300)
 
 
 def _whose(provider: str, shown: Sequence[tuple[str, str]]) -> str:
