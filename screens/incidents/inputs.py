@@ -139,7 +139,10 @@ class InputsForm(VerticalScroll, can_focus=False):
 
     def take_inputs(self) -> Mapping[str, str | Secret] | None:
         """Return the entered values, None if one is missing. Secret fields are emptied."""
+        replaced = {field.instead_of for number, field in enumerate(self._fields) if self._is_filled(number)}
         for number, field in enumerate(self._fields):
+            if field.name in replaced:
+                continue
             widget = self.query_one(f"#field-{number}")
             empty = isinstance(widget, Input) and not widget.value.strip()
             if field.required and (empty or (isinstance(widget, Checklist) and not self._chosen(widget))):
@@ -163,6 +166,10 @@ class InputsForm(VerticalScroll, can_focus=False):
             elif isinstance(widget, Input):
                 taken[field.name] = widget.value.strip()
         return taken
+
+    def _is_filled(self, number: int) -> bool:
+        widget = self.query_one(f"#field-{number}")
+        return isinstance(widget, Input) and bool(widget.value.strip())
 
     def _chosen(self, widget: Checklist) -> tuple[str, ...]:
         """What is chosen of a list, and what was entered beside it."""

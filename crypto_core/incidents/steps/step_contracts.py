@@ -61,7 +61,8 @@ class InputField:
     """An input of an action. `choices` are offered, each with a label. A secret is masked.
 
     `several` choices may be made at once, and others be entered beside them: the input is a list with commas.
-    `suspects` are the choices that are marked as such.
+    `suspects` are the choices that are marked as such. Where a field is filled in, the one that it stands
+    `instead_of` is not needed.
     """
 
     name: str
@@ -72,6 +73,7 @@ class InputField:
     required: bool = True
     several: bool = False
     suspects: tuple[str, ...] = ()
+    instead_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret, exposed
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.counting import counted
 
 VERB = "enter token"
 """What the journal and the kept envelopes call it."""
@@ -95,6 +96,59 @@ class Entered:
     key_arn: str
     format: Format
     still_there: bool | None = True
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesPlan:
+    """The plans of many rows, each with the line that its token came in. A subject of a consent."""
+
+    entries: tuple[tuple[int, EntryPlan], ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def to_write(self) -> int:
+        """How many rows would be written."""
+        return sum(not entry.already for _, entry in self.entries)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, over the lines and the digests of their plans."""
+        told = "\n".join(f"{line} {entry.digest}" for line, entry in self.entries)
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    @property
+    def danger(self) -> Danger:
+        """As much asking as the row takes that takes most."""
+        if not self.to_write:
+            return Danger.NONE
+        kept = all(entry.kept for _, entry in self.entries if not entry.already)
+        return Danger.CONFIRM if kept else Danger.TYPED
+
+    @property
+    def confirmation(self) -> str:
+        """What has to be typed where the danger is TYPED: the number of rows."""
+        return str(self.to_write)
+
+    @property
+    def summary(self) -> str:
+        """What is to be done, on one line."""
+        return f"Write new tokens over the old ones of {counted(self.to_write, 'row')}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that a dry run prints and the journal keeps."""
+        rows = [{"line": line, **entry.as_json()} for line, entry in self.entries]
+        return {"dry_run": True, "plan": self.digest, "rows": rows, "warnings": list(self.warnings)}
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(reason=1_000)
+class EntryOutcome:
+    """What came of one line: what was entered, or why nothing was."""
+
+    line: int
+    ref: TokenRef
+    entered: Entered | None
+    reason: str = ""
 
 
 def digest_of_entry(

@@ -92,7 +92,7 @@ class TokenEntering:
 
     def __post_init__(self) -> None:
         ready = require_schemas(self.engine, self.journal.engine)
-        self._guard = Guard(self.journal, read_only=self.read_only, ready=ready, approvals=self.approvals)
+        self.guard = Guard(self.journal, read_only=self.read_only, ready=ready, approvals=self.approvals)
 
     def plan_entry(self, ref: TokenRef, raw: Secret, *, replaced: bool = False, cause: str = "") -> EntryPlan:
         """Return what would happen; journaled as a dry run, `cause` with it (such as an incident's name).
@@ -101,10 +101,10 @@ class TokenEntering:
         already is done, and not refused. Raises InvalidTokenError, InvalidReferenceError, RowVanishedError,
         RefusedError, SettingsError without a key to write under, KmsError, DatabaseError.
         """
-        plan, notes = self._guard.plan(
+        plan, notes = self.guard.plan(
             VERB,
             str(ref),
-            lambda: self._plan(ref, raw, replaced=replaced),
+            lambda: self.plan_row(ref, raw, replaced=replaced),
             lambda plan: plan.as_json() | {"cause": cause},
             {"cause": cause},
         )
@@ -131,10 +131,10 @@ class TokenEntering:
         """
 
         def still() -> None:
-            if _digest(plan, taken(raw, plan.ref, plan.provider)) != plan.digest:
+            if digest_with(plan, taken(raw, plan.ref, plan.provider)) != plan.digest:
                 raise NotConfirmedError("The confirmation was given for a different token.")
             if not plan.already:
-                self._still_old(plan)
+                self.read_old(plan)
 
         change = GuardedChange(
             action=VERB,
@@ -148,27 +148,27 @@ class TokenEntering:
             changes_nothing=plan.already,
         )
         if plan.already:
-            self._guard.agreed(change, consent)
-            return _already(plan)
+            self.guard.agreed(change, consent)
+            return already_there(plan)
 
         def act(run: Run) -> _Written:
             token = taken(raw, plan.ref, plan.provider)
-            old = self._still_old(plan)
-            liveness, reason = self._ask(plan, token, although_unchecked=although_unchecked)
+            old = self.read_old(plan)
+            liveness, reason = self.ask_provider(plan, token, although_unchecked=although_unchecked)
             run.so_far |= {"format": plan.format.value, "liveness": liveness.value}
             stop_if(cancelled)
             run.begin(run.so_far)
-            return _Written(liveness, reason, self._write(plan, old, token, run))
+            return _Written(liveness, reason, self.write_row(plan, old, token, run))
 
         def read_back(run: Run, written: _Written) -> Ended[Entered]:
-            there = self._is_there(plan.ref, written.sealed)
+            there = self.is_there(plan.ref, written.sealed)
             entered = Entered(
                 *(plan.ref, True, written.liveness, written.reason, plan.key_arn, plan.format), there
             )
             # Where the journal is in the same database, the entry was written with the token.
             return Ended(entered, None if self.same_database else Outcome.DONE, run.so_far)
 
-        entered, unjournaled = self._guard.run(change, consent, act, read_back)
+        entered, unjournaled = self.guard.run(change, consent, act, read_back)
         if unjournaled:
             raise DatabaseError(
                 f"{plan.ref}: the new token was written, and that could not be journaled: {unjournaled}"
@@ -176,7 +176,8 @@ class TokenEntering:
         _log.info("A new token of %s was written.", plan.ref)
         return entered
 
-    def _plan(self, reference: TokenRef, raw: Secret, *, replaced: bool) -> EntryPlan:
+    def plan_row(self, reference: TokenRef, raw: Secret, *, replaced: bool) -> EntryPlan:
+        """Return what would happen to one row; journals nothing. Raises as `plan_entry`."""
         catalogue = self.catalogue()
         ref = catalogue.references(reference)[0]
         table = catalogue.table(ref.table)
@@ -241,13 +242,17 @@ class TokenEntering:
             )
         return key.key_arn, []
 
-    def _still_old(self, plan: EntryPlan) -> StoredToken:
+    def read_old(self, plan: EntryPlan) -> StoredToken:
+        """Return the stored value that a plan was made for. Raises RefusedError if it is another by now."""
         old = self.store.read_token(plan.ref)
         if old.digest != plan.old_digest:
             raise _changed(plan.ref)
         return old
 
-    def _ask(self, plan: EntryPlan, token: Secret, *, although_unchecked: bool) -> tuple[Liveness, str]:
+    def ask_provider(
+        self, plan: EntryPlan, token: Secret, *, although_unchecked: bool
+    ) -> tuple[Liveness, str]:
+        """Return what the provider says of a new token. Raises RefusedError where it may not be written."""
         try:
             # Agreed to with the plan, which says whom it asks.
             said = self.providers.ask_of(plan.ref, token, True)
@@ -266,8 +271,13 @@ class TokenEntering:
             )
         return liveness, reason
 
-    def _write(self, plan: EntryPlan, old: StoredToken, token: Secret, run: Run) -> SealedToken:
-        """Write it, if KMS opens what is to be written and the old value is still there."""
+    def write_row(
+        self, plan: EntryPlan, old: StoredToken, token: Secret, run: Run, *, subject: str = ""
+    ) -> SealedToken:
+        """Write it, if KMS opens what is to be written and the old value is still there.
+
+        The entry about it is in the same transaction; of a run over many rows it is about this `subject`.
+        """
         cipher = TokenCipher(
             self.keyring.trusting(plan.key_arn), write_format=plan.format, observer=self.observer
         )
@@ -280,7 +290,10 @@ class TokenEntering:
         actor = self.journal.actor()
 
         def journal(connection: Connection, written: frozenset[TokenRef]) -> None:
-            if self.same_database and written:
+            if self.same_database and written and subject:
+                told = run.detail | run.so_far
+                self.journal.record(VERB, subject, Outcome.DONE, told, within=connection, actor=actor)
+            elif self.same_database and written:
                 run.record(Outcome.DONE, run.so_far, within=connection, actor=actor)
 
         if not self.store.write_tokens(
@@ -290,7 +303,7 @@ class TokenEntering:
         self.answers.remember([answer_about(sealed.stored, sealed.wrapped_by)])
         return sealed
 
-    def _is_there(self, ref: TokenRef, sealed: SealedToken) -> bool | None:
+    def is_there(self, ref: TokenRef, sealed: SealedToken) -> bool | None:
         """Whether it is there when it is read back; None if it can't be read."""
         try:
             return self.store.read_token(ref).digest == digest(sealed.stored)
@@ -300,11 +313,13 @@ class TokenEntering:
             return None
 
 
-def _digest(plan: EntryPlan, token: Secret) -> str:
+def digest_with(plan: EntryPlan, token: Secret) -> str:
+    """Return the digest that a plan has if it was made for this token."""
     return digest_of_entry(plan.ref, plan.old_digest, plan.key_arn, plan.format, token, already=plan.already)
 
 
-def _already(plan: EntryPlan) -> Entered:
+def already_there(plan: EntryPlan) -> Entered:
+    """Return what came of a plan whose row holds the token already."""
     reason = "the row holds this token already"
     return Entered(plan.ref, False, Liveness.UNKNOWN, reason, plan.key_arn, plan.format)
 

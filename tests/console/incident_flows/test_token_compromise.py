@@ -77,7 +77,7 @@ async def enter_token(deck: Deck, ref: TokenRef, token: str) -> StepDialog:
     await paste(deck, f"  {token} ")
     assert isinstance(deck.app.focused, SecretInput)
     assert "•" * 10 in deck.text()
-    await deck.press("enter", "enter")
+    await deck.press("enter", "enter", "enter")
     await dialog(deck, StepDialog, "#confirm")
     assert not shown.query(InputsForm)
     return shown

@@ -1,0 +1,204 @@
+"""Enters many new tokens under one plan: row by row, each as a single one is entered.
+
+A row that can't be written is named by its line, and the others go on. Each that is written is journaled in
+its own transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from threading import Event
+
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import (
+    CredentialsError,
+    DatabaseError,
+    InterruptedRunError,
+    InvalidReferenceError,
+    InvalidTokenError,
+    KeydeckError,
+    KmsError,
+    NotConfirmedError,
+    RefusedError,
+    RowVanishedError,
+)
+from crypto_core.guard.consent import Consent
+from crypto_core.guard.guarded_change import Ended, GuardedChange, Run
+from crypto_core.guard.outcome import Outcome
+from crypto_core.providers.sendable_tokens import stored_alike
+from crypto_core.reencryption.replacing_token.plan import VERB, Entered, EntriesPlan, EntryOutcome, EntryPlan
+from crypto_core.reencryption.replacing_token.service import TokenEntering, already_there, digest_with
+from crypto_core.reencryption.replacing_token.validation import taken
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+from crypto_core.text.counting import counted, listed
+
+_FAULTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RowEntry:
+    """A new token for one row. `replaced` says that the row's old token is known to be gone."""
+
+    line: int
+    ref: TokenRef
+    token: Secret
+    replaced: bool
+
+
+class ManyEntries:
+    """Plans and writes. Blocks on SQL, KMS and the providers: call it from a worker."""
+
+    def __init__(self, entering: TokenEntering) -> None:
+        self._entering = entering
+
+    def plan_entries(
+        self, rows: Sequence[RowEntry], *, cause: str = "", cancelled: Event | None = None
+    ) -> EntriesPlan:
+        """Return what would happen to each row; journaled as one dry run.
+
+        Raises RefusedError that names the lines that can't be entered, and what `TokenEntering.plan_entry`
+        raises of no single row.
+        """
+        plan, notes = self._entering.guard.plan(
+            VERB,
+            counted(len(rows), "token"),
+            lambda: self._planned(rows, cancelled),
+            lambda plan: plan.as_json() | {"cause": cause},
+            {"cause": cause},
+        )
+        return EntriesPlan(plan.entries, plan.warnings + notes)
+
+    def enter_tokens(
+        self,
+        plan: EntriesPlan,
+        rows: Sequence[RowEntry],
+        consent: Consent | None,
+        *,
+        although_unchecked: bool = False,
+        cause: str = "",
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Event | None = None,
+    ) -> tuple[EntryOutcome, ...]:
+        """Ask each provider of its new token, and write it; returns what came of each line.
+
+        What ends one row ends no other, unless KMS, the database or AWS's session is gone: the rest is then
+        not tried, and says so. Raises ReadOnlyError, MissingSchemaError, NotConfirmedError,
+        ApprovalNeededError; nothing was written then.
+        """
+        tokens = {row.line: row.token for row in rows}
+
+        def still() -> None:
+            for line, entry in plan.entries:
+                token = tokens.get(line)
+                if (
+                    token is None
+                    or digest_with(entry, taken(token, entry.ref, entry.provider)) != entry.digest
+                ):
+                    raise NotConfirmedError("The confirmation was given for different tokens.")
+
+        change = GuardedChange(
+            action=VERB,
+            subject=counted(len(plan.entries), "token"),
+            words=VERB,
+            plan=plan,
+            summary=plan.summary,
+            shown=plan.as_json(),
+            detail={"cause": cause},
+            still=still,
+            changes_nothing=not plan.to_write,
+        )
+
+        def act(run: Run) -> tuple[EntryOutcome, ...]:
+            run.begin({"tokens": plan.to_write})
+            found: list[EntryOutcome] = []
+            for outcome in self._entered(plan, tokens, run, cancelled, although_unchecked=although_unchecked):
+                found.append(outcome)
+                if progress is not None:
+                    progress(len(found), len(plan.entries))
+            return tuple(found)
+
+        def read_back(run: Run, found: tuple[EntryOutcome, ...]) -> Ended[tuple[EntryOutcome, ...]]:
+            failed = [one.line for one in found if one.entered is None]
+            told = {"written": sum(one.entered is not None for one in found), "lines_not_written": failed}
+            return Ended(found, Outcome.FAILED if failed else Outcome.DONE, told)
+
+        if not plan.to_write:
+            self._entering.guard.agreed(change, consent)
+            return tuple(EntryOutcome(line, one.ref, already_there(one)) for line, one in plan.entries)
+        found, _ = self._entering.guard.run(change, consent, act, read_back)
+        return found
+
+    def _planned(self, rows: Sequence[RowEntry], cancelled: Event | None) -> EntriesPlan:
+        entries: list[tuple[int, EntryPlan]] = []
+        faults: list[str] = []
+        lines: dict[TokenRef, int] = {}
+        for row in rows:
+            stop_if(cancelled)
+            if row.ref in lines:
+                faults.append(f"Line {row.line}: {row.ref} stands in line {lines[row.ref]}, too")
+                continue
+            lines[row.ref] = row.line
+            try:
+                entry = self._entering.plan_row(row.ref, row.token, replaced=row.replaced)
+            except (RefusedError, InvalidTokenError, InvalidReferenceError, RowVanishedError) as error:
+                faults.append(f"Line {row.line}: {error.message.rstrip('.')}")
+            else:
+                entries.append((row.line, entry))
+        if faults:
+            raise RefusedError(
+                f"{listed(faults, _FAULTS)}.", remedy="Nothing was written. Correct the file, then try again."
+            )
+        warnings = dict.fromkeys(warning for _, entry in entries for warning in entry.warnings)
+        alike = stored_alike({row.ref: row.token for row in rows})
+        same = (f"The same token is in lines {', '.join(str(lines[ref]) for ref in refs)}." for refs in alike)
+        return EntriesPlan(tuple(entries), (*same, *warnings))
+
+    def _entered(
+        self,
+        plan: EntriesPlan,
+        tokens: dict[int, Secret],
+        run: Run,
+        cancelled: Event | None,
+        *,
+        although_unchecked: bool,
+    ) -> Iterator[EntryOutcome]:
+        gone = ""
+        for line, entry in plan.entries:
+            if entry.already:
+                yield EntryOutcome(line, entry.ref, already_there(entry))
+                continue
+            if gone or (cancelled is not None and cancelled.is_set()):
+                yield EntryOutcome(line, entry.ref, None, f"not tried: {gone or 'cancelled.'}")
+                continue
+            run.so_far.clear()
+            run.so_far |= {"line": line}
+            try:
+                entered = self._enter(entry, tokens[line], run, although_unchecked=although_unchecked)
+            except KeydeckError as error:
+                if _ends_all(error):
+                    gone = error.message
+                yield EntryOutcome(line, entry.ref, None, str(error))
+            else:
+                yield EntryOutcome(line, entry.ref, entered)
+        run.so_far.clear()
+
+    def _enter(self, entry: EntryPlan, raw: Secret, run: Run, *, although_unchecked: bool) -> Entered:
+        entering = self._entering
+        token = taken(raw, entry.ref, entry.provider)
+        old = entering.read_old(entry)
+        liveness, reason = entering.ask_provider(entry, token, although_unchecked=although_unchecked)
+        run.so_far |= {"to": entry.key_arn, "format": entry.format.value, "liveness": liveness.value}
+        sealed = entering.write_row(entry, old, token, run, subject=str(entry.ref))
+        if not entering.same_database:
+            entering.guard.try_to_record(VERB, str(entry.ref), Outcome.DONE, run.detail | run.so_far)
+        there = entering.is_there(entry.ref, sealed)
+        return Entered(entry.ref, True, liveness, reason, entry.key_arn, entry.format, there)
+
+
+def _ends_all(error: KeydeckError) -> bool:
+    """True for what the next row would meet with, too."""
+    if isinstance(error, KmsError):
+        return error.transient or isinstance(error, CredentialsError)
+    return isinstance(error, DatabaseError | InterruptedRunError) and not isinstance(error, RowVanishedError)
