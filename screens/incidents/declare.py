@@ -428,6 +428,7 @@ class DeclareDialog(Dialog[int | None]):
         )
         opening = self.query_one("#open", Button)
         opening.label = Content(" Open the incident ")
+        opening.refresh(layout=True)
         opening.focus()
 
     def on_unmount(self) -> None:

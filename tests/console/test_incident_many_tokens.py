@@ -28,8 +28,9 @@ def test_a_file_of_new_tokens_is_entered_and_leaves_no_trace_of_them(
     superuser: Engine,
     stored: Callable[[TokenRef], str],
 ) -> None:
-    refs = [r for r in world.sealed_under(world.current_key) if r.table == "gh_connection"][:2]
-    new = [f"ghp_{'Zq7' * 11}{n:03}" for n in range(2)]
+    found = world.sealed_under(world.current_key)
+    all_refs = [r for r in found if (r.table, r.column) == ("gh_connection", "access_token")]
+    refs, new = all_refs[:2], [world.token_for(ref) for ref in all_refs[2:4]]
     tokens = (option for ref in refs for option in ("--token", str(ref)))
     assert keydeck("incident", "start", "partner", *tokens).exit_code == 0
     path = tmp_path / "new.csv"

@@ -73,6 +73,7 @@ async def test_a_leaked_token_is_looked_for_and_only_its_rows_are_kept(size: tup
         assert_harmless(d, size)
         assert stage.incidents.done() == []
         assert isinstance(d.app.screen.focused, Button)
+        assert "Open the incident" in told(d)
         await d.press("enter")
         assert isinstance(d.app.screen, IncidentScreen), d.text()
         assert TOKEN not in "".join(d.toasts())

@@ -53,7 +53,7 @@ def _read(content: Secret) -> tuple[tuple[TokenEntry, ...], list[str]]:
         return (), ["The file is not text in UTF-8"]
     entries: list[TokenEntry] = []
     faults: list[str] = []
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     begun = 0
     while True:
         begun = reader.line_num + 1

@@ -179,7 +179,7 @@ class ManyEntries:
             except KeydeckError as error:
                 if _ends_all(error):
                     gone = error.message
-                yield EntryOutcome(line, entry.ref, None, str(error))
+                yield EntryOutcome(line, entry.ref, None, error.message.removeprefix(f"{entry.ref}: "))
             else:
                 yield EntryOutcome(line, entry.ref, entered)
         run.so_far.clear()

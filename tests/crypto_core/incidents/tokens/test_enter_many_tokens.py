@@ -54,7 +54,7 @@ def test_one_plan_names_each_row_and_each_is_written_as_a_single_one_is(
     refs = github(world, 3)
     old = [stored(ref) for ref in refs]
     stage.about(*refs).capture(CaptureKind.TOKENS)
-    lines = [f' "{ref}" , {new(n)} ' for n, ref in enumerate(refs)]
+    lines = [f'"{ref}", {new(n)} ' for n, ref in enumerate(refs)]
     path = write(tmp_path, "reference,new token", lines[0], "", *lines[1:])
     fields = {f.name: f for f in stage.tools.actions[ENTER].fields(stage.situation())}
     assert (fields["file"].required, fields["file"].instead_of) == (False, "token")
