@@ -60,7 +60,8 @@ def test_every_step_can_be_done_and_says_what_to_do_if_it_fails(
                 assert step["only_if"]["answer"] in answers[step["only_if"]["step"]]
             answers[step["id"]] = step.get("choices", [])
             assert not (step.get("choices") and (action or "check" in step))
-            assert max(map(len, step["do"])) <= 500
+            lines = [line if isinstance(line, str) else line["text"] for line in step["do"]]
+            assert max(map(len, lines)) <= 500
     if find_spec("crypto_core.incidents.runbooks.runbook_toml"):
         reading = import_module("crypto_core.incidents.runbooks.runbook_toml")
         assert reading.read_runbook(text).id == name
