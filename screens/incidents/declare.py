@@ -83,7 +83,7 @@ class DeclareDialog(Dialog[int | None]):
     DEFAULT_CSS = """
     DeclareDialog #fields { height: auto; }
     DeclareDialog .field { height: 1; }
-    DeclareDialog .field > Static { width: 13; color: $muted; }
+    DeclareDialog .field > Static { width: 11; color: $muted; }
     DeclareDialog .field > Input { width: 1fr; }
     DeclareDialog #said { height: auto; margin-top: 1; }
     """
@@ -111,7 +111,7 @@ class DeclareDialog(Dialog[int | None]):
             with Vertical(id="fields"):
                 for name in FIELDS:
                     with Horizontal(classes="field"):
-                        yield Static(Content("leaked token" if name == "leaked" else name))
+                        yield Static(Content(name))
                         if name == "leaked":
                             yield SecretInput(placeholder="paste it; masked, forgotten once used", id=name)
                         else:
