@@ -47,6 +47,10 @@ FETCHING_SECONDS = 10.0
 """How long events are fetched first: every second counts, and what is not fetched is said."""
 _HOLDS_AFTER = timedelta(minutes=5)
 """How long KMS may take until a policy holds everywhere (Developer Guide, "AWS KMS eventual consistency")."""
+BACK = timedelta(days=10)
+"""How far before the incident events are fetched: to see who the platform is, and where it works."""
+KNOWN_FOR = timedelta(days=1)
+"""Only from where one worked so long before counts: an incident may have begun earlier than it seems."""
 _MOST_ROWS = 1_000
 MOST_TOKENS = 25_000
 """Of so many tokens in scope the keys are asked for."""
@@ -78,7 +82,7 @@ class BlockingSuspects(KeyAction):
 
     def fields(self, situation: Situation) -> tuple[InputField, ...]:
         """Return who is refused, and from where the platform's own role is not. Fetches events first."""
-        sight = self._read_keys(situation, fetching=True)
+        sight = self._read_keys(situation, fetch_since=begin_of(situation.incident) - BACK)
         own = (
             InputField(
                 _source_field(number),
@@ -143,7 +147,8 @@ class BlockingSuspects(KeyAction):
             return CheckResult(CheckState.NOT_YET, ("Nobody has been blocked for this incident yet.",))
         blocks = blocks_of(incident)
         left_out = listed(incident.values.get(UNBLOCKED, ""))
-        sight = self._read_keys(situation, fetching=True)
+        since = _begun_at(situation)
+        sight = self._read_keys(situation, fetch_since=since or begin_of(incident))
         known = {*(block.principal for block in blocks), *left_out, sight.responder}
         lines = [
             f"{block.words} is not refused in {state.region}: the policy has no such statement (any more)"
@@ -156,7 +161,6 @@ class BlockingSuspects(KeyAction):
             for one in sight.workers.suspects.found
             if one.arn not in known
         ]
-        since = _begun_at(situation)
         seen = [self._seen(situation, sight, block, since) for block in blocks] if since else []
         lines += [words for through, words in seen if through]
         if lines:
@@ -184,13 +188,12 @@ class BlockingSuspects(KeyAction):
             if sources and arn not in chosen:
                 yield BlockStatement(arn, sources)
 
-    def _read_keys(self, situation: Situation, *, fetching: bool = False) -> _Sight:
+    def _read_keys(self, situation: Situation, *, fetch_since: datetime | None = None) -> _Sight:
         states, unreached = self._keys(situation)
         gaps = list[str]()
-        since = _begun_at(situation) or begin_of(situation.incident)
-        if fetching:
-            cancelled, arns = situation.cancelled, [state.key_arn for state in states]
-            gaps += fetched(self._services.monitor, arns, since, cancelled, seconds=FETCHING_SECONDS)
+        if fetch_since is not None:
+            arns, cancelled = [state.key_arn for state in states], situation.cancelled
+            gaps += fetched(self._services.monitor, arns, fetch_since, cancelled, seconds=FETCHING_SECONDS)
         policies: dict[str, KeyPolicy] = {}
         for state in states:
             try:
@@ -244,18 +247,28 @@ class BlockingSuspects(KeyAction):
 
     @staticmethod
     def _is_platform(situation: Situation, workers: Workers, suspect: Suspect) -> bool:
-        """True for who makes most data keys and did before, or if nothing is known of before."""
+        """True for who makes most data keys and did before, or if nothing is known of before.
+
+        Where nobody is seen to make any: for who was there before, and uses the key most of those who were.
+        """
         users, begin = workers.users, begin_of(situation.incident)
         user = users.get(suspect.arn)
-        if user is None or user.first_sealed is None:
+        if user is None:
             return False
-        before = any(one.first < begin for one in users.values())
+        before = [one for one in users.values() if one.first < begin]
+        if not any(one.sealed for one in users.values()):
+            return user in before and user.calls * 2 > sum(one.calls for one in before)
+        if user.first_sealed is None:
+            return False
         if before and user.first_sealed >= begin:
             return False
         return user.sealed * 2 > sum(one.sealed for one in users.values())
 
     def _sources(self, situation: Situation, workers: Workers, suspect: Suspect) -> tuple[str, ...]:
-        """From where one worked before the incident may have begun; nothing if that is not known of all."""
+        """From where one worked long before the incident may have begun; nothing if not known of all.
+
+        Who stole its credentials may have been there for hours when somebody noticed.
+        """
         begin = begin_of(situation.incident).replace(microsecond=0)
         span = f"since:{(begin - SEEN_FOR).isoformat()} until:{begin.isoformat()} -failed"
         events, cancelled = self._services.events, situation.cancelled
@@ -264,6 +277,8 @@ class BlockingSuspects(KeyAction):
         sources: dict[str, None] = {}
         for row in found.rows:
             address, endpoint = row.texts
+            if row.first > begin - KNOWN_FOR:
+                continue
             if not endpoint and not is_outside(address):
                 return ()
             sources[endpoint or address] = None

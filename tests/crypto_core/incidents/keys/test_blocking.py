@@ -27,6 +27,8 @@ from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from tests.crypto_core.incidents.keys.conftest import PLATFORM, SUSPECT, Scene, agreed, told
 
 BLOCK, BLOCKED_ALL = ActionKind.BLOCK_SUSPECTS, CheckKind.SUSPECTS_BLOCKED
+DAYS = 3 * 24 * 60
+"""Minutes."""
 HOME, OFFICE, ELSEWHERE = "10.20.1.17", "203.0.113.24", "198.51.100.77"
 
 Calls = Callable[[str, str, str, int, int], None]
@@ -80,7 +82,7 @@ def test_a_suspect_is_refused_by_pressing_enter_and_the_platform_works_on(
     stolen = an_access_key()
     intruder = held("build-bot", "user", stolen, ELSEWHERE)
     platform = held("keydeck-platform", "role", an_access_key(), HOME)
-    called(access_keys.PLATFORM, "GenerateDataKey", HOME, 50, 9)
+    called(access_keys.PLATFORM, "GenerateDataKey", HOME, DAYS, 9)
     called(stolen, "Decrypt", ELSEWHERE, 3, 40)
     scene.pull()
     scene.principal = SUSPECT
@@ -135,8 +137,8 @@ def test_the_platforms_own_role_is_refused_but_from_where_it_worked_before_and_s
 ) -> None:
     platform = held("keydeck-platform", "role", an_access_key(), HOME)
     thief = held("keydeck-platform", "role", stolen := an_access_key(), ELSEWHERE)
-    called(access_keys.PLATFORM, "GenerateDataKey", HOME, 50, 9)
-    called(access_keys.PLATFORM, "Decrypt", OFFICE, 45, 1)
+    called(access_keys.PLATFORM, "GenerateDataKey", HOME, DAYS, 9)
+    called(access_keys.PLATFORM, "Decrypt", OFFICE, DAYS, 1)
     called(stolen, "Decrypt", ELSEWHERE, 3, 40)
     scene.pull()
     scene.principal = PLATFORM
@@ -171,10 +173,27 @@ def test_the_platforms_own_role_is_refused_but_from_where_it_worked_before_and_s
         thief.decrypt(CiphertextBlob=blob)
 
 
+def test_where_a_thief_worked_from_for_hours_before_somebody_noticed_is_no_place_of_the_platform(
+    scene: Scene, called: Calls
+) -> None:
+    called(access_keys.PLATFORM, "GenerateDataKey", HOME, DAYS, 9)
+    called(access_keys.PLATFORM, "Decrypt", ELSEWHERE, 5 * 60, 3)  # long before what it was declared from
+    called(access_keys.PLATFORM, "Decrypt", ELSEWHERE, 3, 40)
+    scene.principal = PLATFORM
+    assert scene.fields(BLOCK) == {PRINCIPALS: "", ONLY_FROM: VPC_ENDPOINT}
+
+
+def test_a_platform_that_only_reads_is_known_by_having_been_there(scene: Scene, called: Calls) -> None:
+    called(access_keys.PLATFORM, "Decrypt", HOME, DAYS, 9)
+    called(access_keys.PLATFORM, "Decrypt", ELSEWHERE, 3, 40)
+    scene.principal = PLATFORM
+    assert scene.fields(BLOCK) == {PRINCIPALS: "", ONLY_FROM: VPC_ENDPOINT}
+
+
 def test_who_makes_most_data_keys_only_now_is_not_taken_for_the_platform(scene: Scene, called: Calls) -> None:
     stolen = an_access_key()
     scene.sandbox.control.add_principal(stolen, "build-bot", "user", None)
-    called(access_keys.PLATFORM, "GenerateDataKey", HOME, 50, 5)
+    called(access_keys.PLATFORM, "GenerateDataKey", HOME, DAYS, 5)
     called(stolen, "GenerateDataKey", ELSEWHERE, 3, 500)
     scene.pull()
     scene.principal = SUSPECT
@@ -185,7 +204,7 @@ def test_where_the_platform_works_from_is_not_guessed_and_it_is_left_out_by_name
     scene: Scene, called: Calls
 ) -> None:
     # A private address without its endpoint: KMS would not know the caller by it.
-    called(access_keys.PLATFORM, "GenerateDataKey", "192.168.7.7", 50, 9)
+    called(access_keys.PLATFORM, "GenerateDataKey", "192.168.7.7", DAYS, 9)
     called(access_keys.PLATFORM, "Decrypt", ELSEWHERE, 3, 40)
     scene.pull()
     scene.principal = PLATFORM
@@ -213,7 +232,7 @@ def test_without_a_record_of_before_who_makes_most_data_keys_is_not_taken_off_th
 
 
 def test_whoever_is_suspected_later_is_not_blocked_yet(scene: Scene, called: Calls) -> None:
-    called(access_keys.PLATFORM, "GenerateDataKey", HOME, 50, 9)
+    called(access_keys.PLATFORM, "GenerateDataKey", HOME, DAYS, 9)
     scene.pull()
     assert scene.do(BLOCK, scene.fields(BLOCK)).complete
     assert scene.look(BLOCKED_ALL).state is CheckState.PASSED
