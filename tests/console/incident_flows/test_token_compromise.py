@@ -161,6 +161,12 @@ async def test_a_token_compromise_is_played_from_marked_rows_to_the_report(
 
             await deck.press("enter")
             await ended(deck, "scope")
+            # Who opened them is refused the key at once.
+            await deck.press("enter")
+            await dialog(deck, StepDialog, "#confirm")
+            assert "user/intruder is refused all of alias/tokens" in " ".join(deck.says().split())
+            await agree(deck, "alias/tokens")
+            await ended(deck, "block")
             await deck.press("enter")
             await ended(deck, "evidence")
 
