@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
+from threading import Event
 from typing import TYPE_CHECKING, TypedDict
 
 from console.environment_probe import EnvironmentProbe
@@ -41,9 +42,13 @@ if TYPE_CHECKING:
     from crypto_core.database.column_guards.service import ColumnGuardService
     from crypto_core.database.state.approval_book import ApprovalBook
     from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
+    from crypto_core.database.tokens.left_tokens import LeftTokens
+    from crypto_core.database.tokens.lost_tokens import AcceptedLosses
     from crypto_core.database.tokens.opening import ValueOpener
     from crypto_core.guard.signature import Signer
+    from crypto_core.incidents.keys.accepted_losses import LossAcceptance
     from crypto_core.incidents.service import IncidentService
+    from crypto_core.incidents.steps.parts import IncidentParts
     from crypto_core.incidents.steps.step_contracts import Toolbox
     from crypto_core.incidents.suspects import SuspectSearch
     from crypto_core.incidents.tokens.restored_tokens import RestoredTokens
@@ -121,7 +126,14 @@ class Container:
             self.keys,
             self.keyring,
             self.sweeps,
-            FreshProver(self.store, self.catalogue, self.attributor, self.keyring, self.sweeps),
+            FreshProver(
+                self.store,
+                self.catalogue,
+                self.attributor,
+                self.keyring,
+                self.sweeps,
+                accepted=self._accepted_losses,
+            ),
             least_format=Format(self.settings.least_format),
             incident_of=self._incident_of,
         )
@@ -577,7 +589,25 @@ class Container:
             reports=ReportService(store.content, self.journal, signer),
             suspects=self.suspects.suspects_of,
             providers=ScopeProviders(self.inventory, self.catalogue),
+            losses=self._loss_acceptance,
         )
+
+    def _loss_acceptance(self, parts: IncidentParts) -> LossAcceptance:
+        from crypto_core.database.tokens.backups import with_backup
+        from crypto_core.incidents.keys.accepted_losses import LossAcceptance
+
+        def find_left(key_arn: str, cancelled: Event | None) -> LeftTokens:
+            proof = self.status.prove(everywhere=False, cancelled=cancelled)
+            return self.status.left_under(proof, key_arn, cancelled=cancelled)
+
+        return LossAcceptance(parts, find_left, partial(with_backup, self.engine), self.approvals)
+
+    def _accepted_losses(self) -> AcceptedLosses:
+        """What was accepted as lost in incidents, as Keydeck's tables and the journal have it."""
+        from crypto_core.database.state.incidents import IncidentStore
+        from crypto_core.incidents.keys.accepted_losses import read_acceptances
+
+        return read_acceptances(IncidentStore(self.state_engine, self.journal))
 
     def _trust(self, key_arn: str) -> str:
         """Trust a key that the operator has made or chosen here; return the settings line for others."""

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from console.commands.incident_doing import check, next_, number, reopen, skip
+from console.commands.incident_doing import accept_lost, check, next_, number, reopen, skip
 from console.commands.incident_report import report, verify_report
 from console.commands.incident_scope import (
     FoundTokens,
@@ -19,6 +19,7 @@ from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of, trust_option
 from console.printed.incident_words import (
+    accepted_document,
     document_of,
     evidence_document,
     print_incident,
@@ -42,7 +43,7 @@ def incident() -> None:
     """
 
 
-for _command in (next_, check, skip, reopen, report, verify_report):
+for _command in (next_, check, accept_lost, skip, reopen, report, verify_report):
     incident.add_command(_command)
 
 
@@ -158,10 +159,11 @@ def show(*, incident: int, as_json: bool) -> int:
     with services_of() as services:
         work = incident_work(services)
         view, suspects = work.show(incident), work.suspects(incident)
+        accepted = work.accepted_losses(incident)
     if as_json:
-        print_json(document_of(view, whole=True) | suspects.as_json())
+        print_json(document_of(view, whole=True) | suspects.as_json() | accepted_document(accepted))
     else:
-        print_incident(view, suspects)
+        print_incident(view, suspects, accepted)
     return 0 if view.incident.state is IncidentState.CLOSED else 1
 
 

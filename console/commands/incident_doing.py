@@ -16,7 +16,14 @@ from console.host.interrupts import IN_HAND, cancelled_by_interrupt
 from console.host.job_progress import work_on
 from console.host.runners import environment_of
 from console.lazy_services import if_made
-from console.printed.incident_words import check_document, print_check, print_plan, say_result, step_document
+from console.printed.incident_words import (
+    accepted_document,
+    check_document,
+    print_check,
+    print_plan,
+    say_result,
+    step_document,
+)
 from console.printed.printing import meter, print_json, say
 from crypto_core.errors import RefusedError, SettingsError
 from crypto_core.guard.consent import Consent
@@ -332,6 +339,36 @@ def reopen(*, incident: int, step: str, reason: str, as_json: bool) -> int:
         view = incident_work(services).reopen(incident, step, reason)
     _stands(view, as_json=as_json)
     return 0 if view.state is not StepState.DONE else 1
+
+
+@click.command("accept-lost", cls=OperationCommand, operation="incident accept-lost")
+@number
+@_reason
+@click.option("--confirm", "typed", metavar="NUMBER", help="How many tokens are accepted as lost, typed.")
+@json_option
+def accept_lost(
+    *, incident: int, reason: str, dry_run: bool, yes: bool, typed: str | None, as_json: bool
+) -> int:
+    """Accept as unrecoverable what is left under the key and opens for nobody.
+
+    KMS is asked about each token now. Each is named, and their number has to be typed: --yes is not enough.
+    What opens, and what KMS gives no clear answer about, is not covered, and neither is any other value that
+    is stored there later.
+    """
+    with services_of() as services, cancelled_by_interrupt() as cancelled:
+        work = incident_work(services)
+        plan = work.plan_accept_lost(incident, reason, cancelled=cancelled)
+        print_plan(plan)
+        if dry_run:
+            if as_json:
+                print_json(plan.as_json())
+            return 0
+        consent = _consent(plan, yes=yes, typed=typed)
+        result = work.accept_lost(incident, plan, consent, cancelled=cancelled)
+        say_result(result)
+        if as_json:
+            print_json(accepted_document(work.accepted_losses(incident)))
+    return 0
 
 
 def _stands(view: StepView, *, as_json: bool) -> None:

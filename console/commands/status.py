@@ -9,7 +9,14 @@ import click
 
 from console.commands.session import json_option, services_of
 from console.container import Container
-from console.printed.printing import print_answer, print_gaps, print_json, print_marked, print_table
+from console.printed.printing import (
+    print_answer,
+    print_gaps,
+    print_json,
+    print_line,
+    print_marked,
+    print_table,
+)
 from crypto_core.envelope import Format
 from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Gap
@@ -86,6 +93,8 @@ def print_status(taken: Status) -> None:
         for share in taken.keys
     ]
     print_table(("key", "id", "material", "tokens", "state", "evidence", ""), rows)
+    for of_key in taken.accepted:
+        print_line(of_key.words(_key_words(taken, of_key.key_arn)))
     click.echo()
     print_table(
         ("column", "tokens", *(f.value for f in Format)),
@@ -96,6 +105,11 @@ def print_status(taken: Status) -> None:
     if taken.sweep is not None:
         click.echo(f"elsewhere: {sweep_words(taken.sweep, taken.taken_at)}")
     print_gaps(taken.coverage.reasons)
+
+
+def _key_words(taken: Status, key_arn: str) -> str:
+    alias = next((s.alias for s in taken.keys if s.alias and s.key_arn == key_arn), "")
+    return f"{alias} {short_key(key_arn)}" if alias else key_arn
 
 
 def _print_problems(taken: Status) -> None:

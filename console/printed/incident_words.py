@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from console.printed.printing import print_line, print_table, say, utc
+from crypto_core.incidents.keys.accepted_losses import Acceptance
 from crypto_core.incidents.model import (
     CheckResult,
     EvidencePiece,
@@ -162,8 +163,15 @@ def print_list(views: Iterable[IncidentView]) -> None:
     )
 
 
-def print_incident(view: IncidentView, suspects: Suspects | None = None) -> None:
-    """Print an incident: what it is about, its suspects, and each step with what is known of it."""
+def accepted_document(accepted: Iterable[Acceptance]) -> dict[str, Any]:
+    """Return what was accepted as lost as a JSON document's part."""
+    return {"accepted_as_unrecoverable": [one.as_json() for one in accepted]}
+
+
+def print_incident(
+    view: IncidentView, suspects: Suspects | None = None, accepted: Iterable[Acceptance] = ()
+) -> None:
+    """Print an incident: what it is about, its suspects, what was accepted as lost, and each step."""
     incident = view.incident
     print_line(f"{incident.name}  {incident.title}  {incident.state.value}")
     print_line(f"about     {incident.scope}")
@@ -178,6 +186,9 @@ def print_incident(view: IncidentView, suspects: Suspects | None = None) -> None
         print_line(f"{name:<10}{value}")
     if suspects is not None:
         _print_suspects(suspects)
+    for one in accepted:
+        print_line(f"lost      {one}")
+        print_line(f"          accepted {utc(one.at)} UTC by {one.by}, evidence {one.evidence}: {one.reason}")
     click.echo()
     now = view.current
     for step in view.steps:

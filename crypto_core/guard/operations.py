@@ -185,14 +185,16 @@ def _of_jobs(name: str, words: str, effect: str) -> Operation:
     )
 
 
-def _of_incidents(name: str, words: str, effect: str, **more: Any) -> Operation:
+def _of_incidents(
+    name: str, words: str, effect: str, danger: Danger = Danger.CONFIRM, **more: Any
+) -> Operation:
     return Operation(
         f"incident {name}",
         words,
         effect,
         tables=(*JOURNAL, *APPROVAL, *INCIDENTS),
         changes="an incident",
-        danger=Danger.CONFIRM,
+        danger=danger,
         **more,
     )
 
@@ -417,6 +419,15 @@ OPERATIONS: tuple[Operation, ...] = (
     _of_incidents("skip", "skip", "End the step without doing it, with a reason"),
     _of_incidents("reopen", "reopen", "Reopen an ended step, with a reason"),
     _of_incidents("note", "note", "Write a note into the timeline"),
+    _of_incidents(
+        "accept-lost",
+        "accept lost",
+        "Accept as unrecoverable what is left under the key and opens for nobody: named, its number typed",
+        Danger.TYPED,
+        iam=("kms:Decrypt",),
+        planned=True,
+        second_person=True,
+    ),
     _of_incidents("close", "close", "Close the incident, and say how it ended"),
     _of_approvals("approve", "Approve another person's request: this exact plan, once, before it expires"),
     _of_approvals("deny", "Deny a request, or withdraw an approval that was not used yet"),

@@ -61,6 +61,8 @@ class EntryKind(StrEnum):
     SKIPPED = "skipped"
     REOPENED = "reopened"
     NOTE = "note"
+    ACCEPTED = "accepted"
+    """Tokens that open for nobody were accepted as lost."""
     CLOSED = "closed"
 
 
@@ -154,13 +156,17 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check saw. `done` and `total` tell how far it is, where that can be counted."""
+    """What a check saw. `done` and `total` tell how far it is, where that can be counted.
+
+    `lost` is how many tokens stand in its way that open for nobody, and may be accepted as lost.
+    """
 
     state: CheckState
     lines: tuple[str, ...] = ()
     done: int = 0
     total: int = 0
     at: datetime | None = None
+    lost: int = 0
 
     @property
     def passed(self) -> bool:

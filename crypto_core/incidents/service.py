@@ -48,6 +48,7 @@ from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
+    from crypto_core.incidents.keys.accepted_losses import Acceptance, LossAcceptance
     from crypto_core.incidents.report.service import ReportService
     from crypto_core.incidents.report.signing import ReportCheck
     from crypto_core.incidents.suspects import Suspects
@@ -74,11 +75,12 @@ class IncidentService:
         reports: ReportService | None = None,
         suspects: Callable[[Incident, Event | None], Suspects] | None = None,
         providers: Callable[[IncidentScope], tuple[str, ...]] | None = None,
+        losses: Callable[[IncidentParts], LossAcceptance] | None = None,
     ) -> None:
         """`engine` is that of the journal's database. `clock` None is the database's own.
 
         `on_close` is called after an incident was closed, `reports` makes reports, `suspects` finds whom an
-        incident is about, `providers` whose tokens are in a scope.
+        incident is about, `providers` whose tokens are in a scope, `losses` makes what accepts tokens as lost.
         """
         self._providers = providers
         self._parts = IncidentParts(engine, journal, library, toolbox, read_only=read_only, clock=clock)
@@ -89,6 +91,7 @@ class IncidentService:
         self._drill_days = drill_days
         self._reports = reports
         self._suspects = suspects
+        self._losses = losses(self._parts) if losses is not None else None
 
     def runbooks(self) -> tuple[Runbook, ...]:
         """Return the runbooks that there are, the built-in ones first; see `runbook_troubles`."""
@@ -267,6 +270,36 @@ class IncidentService:
     def note(self, incident: int, text: str, step: str = "") -> None:
         """Write a note into the timeline. Raises RefusedError for an empty one, or a closed incident."""
         self._decisions.note(incident, text, step)
+
+    def plan_accept_lost(self, incident: int, reason: str, *, cancelled: Event | None = None) -> ActionPlan:
+        """Return which tokens under the incident's key would be accepted as lost (journaled as a dry run).
+
+        These are the ones of which KMS says now that they open for nobody. Raises RefusedError (journaled
+        too) where there is none, without a reason, or for an incident about no key; KmsError, DatabaseError.
+        """
+        return self._accepting().plan(incident, reason, cancelled)
+
+    def accept_lost(
+        self, incident: int, plan: ActionPlan, consent: Consent | None, *, cancelled: Event | None = None
+    ) -> ActionResult:
+        """Accept exactly the planned tokens as lost, once KMS has said the same again.
+
+        Raises ReadOnlyError, MissingSchemaError, NotConfirmedError unless their number was typed,
+        ApprovalNeededError, RefusedError if what is left has changed; all but the first two are journaled.
+        """
+        return self._accepting().accept(incident, plan, consent, cancelled)
+
+    def accepted_losses(self, incident: int) -> tuple[Acceptance, ...]:
+        """Return what was accepted as lost in an incident, the oldest first.
+
+        Raises UnknownIncidentError; EvidenceError where a piece is not what was accepted.
+        """
+        return self._losses.accepted(incident) if self._losses is not None else ()
+
+    def _accepting(self) -> LossAcceptance:
+        if self._losses is None:
+            raise RefusedError("Tokens can't be accepted as lost here.")
+        return self._losses
 
     def evidence(self, incident: int, evidence: int) -> str:
         """Return a piece of evidence's content, JSON text, whose hash was compared with the journal's.

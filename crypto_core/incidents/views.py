@@ -121,6 +121,7 @@ def check_of(stored: Mapping[str, Any]) -> CheckResult:
         int(stored.get("done", 0)),
         int(stored.get("total", 0)),
         datetime.fromisoformat(at) if at else None,
+        int(stored.get("lost", 0)),
     )
 
 

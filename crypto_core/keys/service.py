@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from threading import Event
 
 from sqlalchemy import Engine
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.column_guards.guard_states import read_guards
+from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, take_census
 from crypto_core.database.tokens.fresh_proof import FreshProof, FreshProver
 from crypto_core.database.tokens.key_counts import KeyCount
+from crypto_core.database.tokens.left_tokens import LeftTokens, LeftTokenSearch
+from crypto_core.database.tokens.lost_tokens import AcceptedUnderKey, StoredValue
+from crypto_core.database.tokens.store import TokenScope
 from crypto_core.database.tokens.strays import Copies, Strays, find_copies, find_strays, named_words
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import SweepService
-from crypto_core.envelope import Format
+from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.errors import (
     CredentialsError,
     DatabaseError,
@@ -67,7 +73,8 @@ class StatusService:
         attribution = self.attributor.attribute_census(census, cancelled=cancelled)
         stop_if(cancelled)
         gaps = (*unswept, *attribution.gaps)
-        return self._status(census, attribution.counts, gaps, attribution.failure, sweep, strays)
+        status = self._status(census, attribution.counts, gaps, attribution.failure, sweep, strays)
+        return replace(status, accepted=self._accepted(status))
 
     def prove(
         self, *, about: str = "", everywhere: bool = True, cancelled: Event | None = None
@@ -75,10 +82,43 @@ class StatusService:
         """Return what is under which key by a fresh proof; see FreshProver.prove."""
         return self.prover.prove(about=about, everywhere=everywhere, cancelled=cancelled)
 
+    def left_under(self, proof: FreshProof, key_arn: str, *, cancelled: Event | None = None) -> LeftTokens:
+        """Return what a proof counts as left under a key, by how it opens; see LeftTokenSearch.left_under."""
+        search = LeftTokenSearch(self.prover.store, self.keyring)
+        return search.left_under(proof, key_arn, cancelled=cancelled)
+
     def status_by(self, proof: FreshProof) -> Status:
         """Return the status that a fresh proof shows. Trouble with KMS is part of the coverage."""
         strays = find_strays(self.engine, proof.census, self.least_format)
-        return self._status(proof.census, proof.counts, proof.gaps, proof.failure, proof.sweep, strays)
+        status = self._status(proof.census, proof.counts, proof.gaps, proof.failure, proof.sweep, strays)
+        lost = Counter(loss.key_arn for loss in proof.accepted)
+        under = {key: number + proof.tokens_under(key) for key, number in lost.items()}
+        return replace(status, accepted=AcceptedUnderKey.by_key(proof.accepted, under))
+
+    def _accepted(self, status: Status) -> tuple[AcceptedUnderKey, ...]:
+        """What was accepted as lost and is stored so still, beside what the status counts under its key."""
+        losses = {loss.value: loss for loss in self.prover.accepted().losses}
+        if not losses:
+            return ()
+        pages = self.prover.store.pages(TokenScope(references=tuple(value.ref for value in losses)))
+        still = [losses[v] for v in map(StoredValue.of, chain.from_iterable(pages)) if v in losses]
+        with connected(self.engine) as connection:
+            groups = self.answers.by_group(connection)
+        under: dict[str, int] = {}
+        for key in dict.fromkeys(loss.key_arn for loss in still):
+            own = [loss.value.ref for loss in still if loss.key_arn == key]
+            arns = {key, *(s.key_arn for s in status.keys if s.key_arn and same_key(s.key_arn, key))}
+            named = [p for p, told in groups.items() if len(told) == 1 and all(w[0] in arns for w in told)]
+            scope = TokenScope(
+                frozenset(ENVELOPE_FORMATS),
+                references=tuple(own),
+                key_arns=frozenset(arns),
+                edk_prefixes=tuple(named),
+            )
+            # What the status counts under the key is there already; what it counts as damaged is not.
+            counted_there = sum(self.prover.store.count(scope).values())
+            under[key] = status.tokens_under(key) + len(own) - counted_there
+        return AcceptedUnderKey.by_key(still, under)
 
     def _status(
         self,

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from crypto_core.database.column_guards.model import ColumnGuard
+from crypto_core.database.tokens.lost_tokens import AcceptedUnderKey
 from crypto_core.database.tokens.strays import Strays
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.envelope import Format
@@ -82,6 +83,8 @@ class Status:
     """The look through the whole database for tokens elsewhere; None if it failed."""
     strays: Strays = field(default_factory=Strays)
     """Tokens that stand where they don't belong."""
+    accepted: tuple[AcceptedUnderKey, ...] = ()
+    """What was accepted as unrecoverable and is still stored as it was then, by key."""
 
     @property
     def protected(self) -> int:
@@ -124,5 +127,6 @@ class Status:
                 }
                 for share in self.keys
             ],
+            "accepted_as_unrecoverable": [of_key.as_json() for of_key in self.accepted],
             "coverage": self.coverage.as_json(),
         }

@@ -324,6 +324,9 @@ ACTIONS: tuple[Action, ...] = (
     _of_a_step("capture", "C"),
     _of_a_step("skip", "s", argument="REASON", shown=True),
     _of_a_step("reopen", "o", argument="REASON"),
+    _does(
+        "incident accept-lost", "incident.accept-lost", "L", calls="incidents.accept_lost", argument="REASON"
+    ),
     _of_a_step("note", "n", argument="TEXT", shown=True),
     Action(
         "incident.stop",

@@ -87,6 +87,8 @@ class IncidentActor(MainScreen):
                 return possible if step is not None and self.seen_of(step) is not None else None
             if action.name == "copy-command":
                 return possible if step is not None and commands_of(step, view.incident, self.facts) else None
+            if action.name == "accept-lost" and not (step is not None and self._lost(step)):
+                return None
             if not _fits(action.name, view, step, self._run_of(step) is not None):
                 return None
         return possible
@@ -98,6 +100,11 @@ class IncidentActor(MainScreen):
     def seen_of(self, step: StepView) -> CheckResult | None:
         """Return what a step's check saw last."""
         raise NotImplementedError
+
+    def _lost(self, step: StepView) -> int:
+        """How many tokens stand in the way of a step that open for nobody, as its check saw last."""
+        seen = self.seen_of(step)
+        return seen.lost if seen is not None and not step.state.ended else 0
 
     def failed(self, step: StepView) -> bool:
         """Return whether the last call for a step did not do all of it, or waits for approval."""
@@ -158,11 +165,11 @@ class IncidentActor(MainScreen):
 
         def call(run: RunningCall, cancelled: Cancellation) -> ActionResult | Waiting:
             try:
-                return service.run_action(
-                    incident, id_, plan, consent, inputs, progress=run.progress, cancelled=cancelled
+                return waiting_or(
+                    lambda: service.run_action(
+                        incident, id_, plan, consent, inputs, progress=run.progress, cancelled=cancelled
+                    )
                 )
-            except ApprovalNeededError as error:
-                return Waiting(error.request, error.message, error.remedy)
             finally:
                 wipe(inputs)
 
@@ -240,6 +247,37 @@ class IncidentActor(MainScreen):
                 step,
                 f"{verb}: {shortened(text, 80)}",
                 lambda work, id_, _: self._kept(title, lambda: do(work, id_, text)),
+            )
+
+    @work(exclusive=True, group="write")
+    async def do_accept_lost(self, reason: str) -> None:
+        """Accept as lost what stands in the step's way and opens for nobody."""
+        from screens.incidents.loss_dialog import LossDialog
+
+        step, title = self.step_in_hand, "Accept as unrecoverable"
+        if step is None:
+            return
+        about = (
+            f"{counted(self._lost(step), 'token')} can't be opened by anybody. Why are they given up? You see "
+            "which they are before anything is kept; the report will show the reason."
+        )
+        why = reason or await self._asked_text(title, about, "Preview")
+        if not why:
+            return
+        agreed = await self.app.push_screen_wait(LossDialog(self.facts, self.incident, why))
+        if agreed is not None:
+            service, incident = incident_work(self.facts), self.incident
+            self._begin(
+                step,
+                agreed.plan.title,
+                lambda _, cancelled: self._kept(
+                    title,
+                    lambda: waiting_or(
+                        lambda: service.accept_lost(
+                            incident, agreed.plan, agreed.consent, cancelled=cancelled
+                        )
+                    ),
+                ),
             )
 
     @work(exclusive=True, group="write")
@@ -431,6 +469,14 @@ def closing_words(view: IncidentView) -> str:
     left_out = f", {skipped:,} skipped" if skipped else ""
     left_out += f", {len(view.left_undecided):,} left undecided" if view.left_undecided else ""
     return f"Worked through: {counted(done, 'step')} done{left_out}."
+
+
+def waiting_or(call: Callable[[], ActionResult]) -> ActionResult | Waiting:
+    """Return what a call returns, or that it waits for a second person."""
+    try:
+        return call()
+    except ApprovalNeededError as error:
+        return Waiting(error.request, error.message, error.remedy)
 
 
 def outcome_of(answer: Any) -> CallResult:

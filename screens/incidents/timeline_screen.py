@@ -22,6 +22,7 @@ _STYLES = {
     EntryKind.DONE: "$success",
     EntryKind.SKIPPED: "$warning",
     EntryKind.REOPENED: "$warning",
+    EntryKind.ACCEPTED: "$warning",
     EntryKind.NOTE: "$accent",
 }
 

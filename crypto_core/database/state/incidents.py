@@ -200,7 +200,8 @@ class IncidentStore:
                 )
             told = connection.scalars(
                 select(j.detail).where(
-                    j.action == "incident evidence", j.subject == clean(f"{name} {found.step_id}", 500)
+                    j.action == "incident evidence",
+                    j.subject == clean(f"{name} {found.step_id}".rstrip(), 500),
                 )
             ).all()
         hashed = hashlib.sha256(found.content.encode()).hexdigest()
@@ -210,6 +211,16 @@ class IncidentStore:
         if [detail.get("sha256") for detail in journaled] != [hashed]:
             raise EvidenceError(f"Evidence {evidence} of {name} is not what the journal says was captured.")
         return str(found.content)
+
+    def pieces(self, kind: str) -> tuple[tuple[int, int], ...]:
+        """Return the numbers of all incidents' evidence of a kind, behind their incidents', the oldest first.
+
+        Raises MissingSchemaError.
+        """
+        e = incident_evidence.c
+        with connected(self._engine) as connection:
+            rows = connection.execute(select(e.incident_id, e.id).where(e.kind == kind).order_by(e.id))
+            return tuple((int(number), int(piece)) for number, piece in rows)
 
     def see(self, number: int, actor: str, host: str) -> bool:
         """Record an operator's presence on an open incident. Returns True the first time."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, LargeBinary, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Engine, LargeBinary, bindparam, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from crypto_core.database.connection.engine import connected
@@ -71,6 +71,18 @@ def replaced(engine: Engine, ref: TokenRef) -> tuple[Replaced, ...]:
     with connected(engine) as connection:
         rows = connection.execute(kept).all()
     return tuple(Replaced(Format(format_), arn, material, at) for format_, arn, material, at in rows)
+
+
+def with_backup(engine: Engine, refs: Iterable[TokenRef]) -> frozenset[TokenRef]:
+    """Return those of some tokens of which an earlier envelope is kept. Raises DatabaseError."""
+    b = envelope_backup.c
+    names = {(f"{ref.table}.{ref.column}", ref.identity): ref for ref in refs}
+    kept = select(b.token_column, b.row_id).distinct()
+    with connected(engine) as connection:
+        rows = connection.execute(
+            kept.where(tuple_(b.token_column, b.row_id).in_(names), b.envelope.is_not(None))
+        ).all()
+    return frozenset(names[column, row_id] for column, row_id in rows)
 
 
 def previous(engine: Engine, run_id: UUID, digests: Sequence[bytes]) -> dict[bytes, str]:

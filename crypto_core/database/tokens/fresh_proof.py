@@ -4,15 +4,19 @@ What is stored is grouped anew. Of every group in every column KMS is asked abou
 at random; where the answers about a group contradict each other about all of it, and about every envelope
 without a KMS header. Remembered answers count for nothing: whoever can write to the database could have
 written them. What could not be asked is a gap, and a proof with a gap proves no zero.
+
+A loss that was accepted is no answer either: the very value that was accepted is opened anew, and only if it
+still opens for nobody does it not count as under its key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, astuple, dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from threading import Event
 from typing import Any
 
@@ -43,6 +47,16 @@ from crypto_core.database.tokens.key_counts import (
     over_limit_gap,
     unknown_count,
 )
+from crypto_core.database.tokens.lost_tokens import (
+    AcceptedLoss,
+    AcceptedLosses,
+    OpeningResult,
+    StoredValue,
+    TokenTrial,
+    accepted_words,
+    in_words,
+    incidents_of,
+)
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import SweepService
@@ -59,6 +73,7 @@ from crypto_core.errors import (
 from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.lists.coverage import Evidence
+from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
@@ -71,7 +86,7 @@ SAMPLED = ", other places by samples of their rows"
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(gaps=2_000)
+@cleans(gaps=2_000, remarks=600)
 class FreshProof:
     """What is under which key, and how that is known. Every envelope is accounted for.
 
@@ -92,6 +107,10 @@ class FreshProof:
     broken: frozenset[bytes] = field(default=frozenset(), repr=False)
     sweep: Sweep | None = field(default=None, repr=False)
     """What was looked for in other places, right after; None where it was not."""
+    accepted: tuple[AcceptedLoss, ...] = ()
+    """What does not count as under its key, as its loss was accepted and it opens for nobody."""
+    remarks: tuple[str, ...] = ()
+    """Why an acceptance does not count, and what could not be opened anew."""
 
     @property
     def taken_at(self) -> datetime:
@@ -182,6 +201,11 @@ class FreshProof:
             else None,
             "complete": self.complete,
             "gaps": list(self.gaps),
+            "accepted_as_unrecoverable": [
+                {"reference": str(loss.value.ref), "sha256": loss.value.sha256, "incident": loss.incident}
+                for loss in self.accepted
+            ],
+            "remarks": list(self.remarks),
         }
 
 
@@ -190,7 +214,8 @@ class FreshProver:
     """Makes fresh proofs, within a limit of questions each. Blocks on SQL and KMS.
 
     What KMS answers is remembered for others. Nothing that is remembered counts in a proof: only of tokens
-    that do not open now it decides whether a plan names them once more.
+    that do not open now it decides whether a plan names them once more. `accepted` gives the losses that were
+    accepted in incidents: a statement of Keydeck's own tables, by which each is opened anew.
     """
 
     store: TokenStore
@@ -202,6 +227,7 @@ class FreshProver:
     limit: int = 5_000
     """Questions that are asked for one proof; what is left unasked is a gap."""
     workers: int = 8
+    accepted: Callable[[], AcceptedLosses] = AcceptedLosses
 
     def prove(
         self, *, about: str = "", everywhere: bool = True, cancelled: Event | None = None
@@ -240,15 +266,20 @@ class FreshProver:
     def _opened(self, proof: FreshProof, key_arn: str, cancelled: Event | None) -> FreshProof:
         """The proof after each token that seems to be under the key was opened."""
         scope = proof.scope_under(key_arn)
-        if sum(self.store.count(scope).values()) != proof.tokens_under(key_arn):
+        given_up = {loss.value.ref for loss in proof.accepted}
+        number = sum(self.store.count(scope).values())
+        if given_up:
+            number -= sum(self.store.count(replace(scope, references=tuple(given_up))).values())
+        if number != proof.tokens_under(key_arn):
             # Of some it isn't known whether they are under it; or what is stored has changed meanwhile.
             return proof
         cipher = TokenCipher(self.keyring.trusting(key_arn))
         counts = [c for c in proof.counts if c.wrapping is None or not same_key(c.wrapping[0], key_arn)]
         asked, broken = 0, set(proof.broken)
         with ThreadPoolExecutor(max_workers=self.workers) as pool:
-            for page in self.store.pages(scope, size=PAGE):
+            for whole in self.store.pages(scope, size=PAGE):
                 stop_if(cancelled)
+                page = [token for token in whole if token.ref not in given_up]
                 asked += len(page)
                 found = list(pool.map(partial(_count_opened, cipher, key_arn), page))
                 counts += found
@@ -279,6 +310,8 @@ class _Part:
     refused: KmsError | None = None
     """What KMS says of a damaged data key; `tried` counts all that were asked about."""
     tried: int = 0
+    given_up: int = 0
+    """Members whose loss was accepted: they are not counted in it any more."""
 
     @property
     def scope(self) -> TokenScope:
@@ -323,13 +356,16 @@ class _Questions:
     failure: KmsError | None = None
     silent: KmsError | None = None
     """Why no other question would fare better."""
+    given_up: dict[TokenRef, AcceptedLoss] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     def proof(self) -> FreshProof:
         """Ask, and return what came of it."""
         enveloped = [g for g in self.census.groups if g.format in ENVELOPE_FORMATS]
-        sealed = [g for g in enveloped if not g.holding]
+        sealed = [_Part(g) for g in enveloped if not g.holding]
         self.counts += [unknown_count(g.tokens, HOLDING) for g in enveloped if g.holding]
-        parts = [_Part(g) for g in sealed if g.edk_prefix is not None]
+        self._give_up(sealed)
+        parts = [p for p in sealed if p.group.edk_prefix is not None and p.group.tokens]
         # The first alone: where KMS is silent, asking on would only take its time limit again.
         for first, last in [(0, 1), *((n, n + PAGE) for n in range(1, len(parts), PAGE))]:
             self._sample(parts[first:last])
@@ -339,7 +375,8 @@ class _Questions:
         for prefix, of_it in by_prefix.items():
             self._conclude(prefix, of_it)
         bare = TokenScope(frozenset(ENVELOPE_FORMATS), edk_prefixes=(None,))
-        self._ask_each(sum(g.tokens for g in sealed if g.edk_prefix is None), self._pages(bare))
+        unheaded = sum(part.group.tokens for part in sealed if part.group.edk_prefix is None)
+        self._ask_each(unheaded, self._pages(bare))
         return FreshProof(
             census=self.census,
             counts=merged_counts(self.counts, self.census.taken_at),
@@ -350,7 +387,46 @@ class _Questions:
             single={digest: named for digest, named in self.single.items() if named is not None},
             failure=self.failure,
             broken=frozenset(digest for digest, named in self.single.items() if named is None),
+            accepted=tuple(sorted(self.given_up.values(), key=lambda loss: loss.value.ref)),
+            remarks=tuple(self.remarks),
         )
+
+    def _give_up(self, parts: Sequence[_Part]) -> None:
+        """Take those tokens out of the count whose very values were accepted as lost, and open for nobody."""
+        known = self.by.accepted()
+        self.remarks += known.troubles
+        losses = {loss.value: loss for loss in known.losses}
+        trial = TokenTrial(self.by.keyring)
+        out_of_use: list[AcceptedLoss] = []
+        for part in parts if losses else ():
+            here = tuple(v.ref for v in losses if (v.ref.table, v.ref.column) == astuple(part.column))
+            if not here:
+                continue
+            for token in chain.from_iterable(self._pages(replace(part.scope, references=here), part.column)):
+                loss = losses.get(StoredValue.of(token))
+                if loss is None or part.given_up >= part.group.tokens:
+                    continue
+                stop_if(self.cancelled)
+                self.asked += 1
+                tried = trial.try_token(token, loss.key_arn)
+                if tried.result in (OpeningResult.LOST, OpeningResult.OUT_OF_USE):
+                    self.given_up[token.ref] = loss
+                    part.given_up += 1
+                    out_of_use += [loss] if tried.result is OpeningResult.OUT_OF_USE else []
+                else:
+                    why = "it opens" if tried.result is OpeningResult.OPENS else f"not known now: {tried.why}"
+                    self.remarks.append(f"Accepted in {loss.incident}, not covered now: {token.ref}: {why}")
+            part.group = replace(part.group, tokens=part.group.tokens - part.given_up)
+        if out_of_use:
+            self.remarks.append(f"Not opened anew, as the key is out of use: {accepted_words(out_of_use)}")
+        by_key: dict[str, list[AcceptedLoss]] = {}
+        for loss in self.given_up.values():
+            by_key.setdefault(loss.key_arn, []).append(loss)
+        for key_arn, own in by_key.items():
+            where = in_words(incidents_of(own))
+            self.counts.append(
+                damaged_count(len(own), f"Accepted as unrecoverable in {where}. Left under {key_arn}.")
+            )
 
     def _sample(self, parts: list[_Part]) -> None:
         """Ask about a random member of each, and about another where that one is damaged."""
@@ -358,7 +434,8 @@ class _Questions:
         if self.silent is not None:
             return
         for part in parts:
-            part.members = self.by.store.at_random(part.scope, part.column, size=MEMBERS_TRIED)
+            drawn = self.by.store.at_random(part.scope, part.column, size=MEMBERS_TRIED + part.given_up)
+            part.members = [token for token in drawn if token.ref not in self.given_up][:MEMBERS_TRIED]
         while waiting := [p for p in parts if p.probe is None and p.members]:
             asking = waiting[: self.by.limit - self.asked]
             if not asking:
@@ -429,7 +506,9 @@ class _Questions:
         return found
 
     def _pages(self, scope: TokenScope, of: TokenColumn | None = None) -> Iterator[list[StoredToken]]:
-        return self.by.store.pages(scope, of=of, size=PAGE)
+        for page in self.by.store.pages(scope, of=of, size=PAGE):
+            if left := [token for token in page if token.ref not in self.given_up]:
+                yield left
 
     def _gap(self, gap: str) -> None:
         if gap:

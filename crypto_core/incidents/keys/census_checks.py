@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from threading import Event
 
 from crypto_core.cancelling import stop_if
+from crypto_core.database.tokens.fresh_proof import FEW
+from crypto_core.database.tokens.lost_tokens import TriedToken
 from crypto_core.envelope import Format
-from crypto_core.errors import DatabaseError
+from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.reencryption_job import job_of, unwritten
 from crypto_core.incidents.keys.subject import ENCRYPT_JOB, JOB, old_key
@@ -18,6 +21,8 @@ from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
+
+_SHOWN = 10
 
 
 class EmptiedChecks:
@@ -42,10 +47,15 @@ class EmptiedChecks:
         arn = self._services.keys.describe(name).key_arn
         tokens = self._count(situation, arn)
         lines += [*_zeroes(view, tokens.under), *_counted(tokens), *self._backups(arn)]
+        lost = self._lost(situation, arn, tokens)
+        lines += _told_lost(lost, situation.incident.id)
         done, total = (view.done, view.done + tokens.under) if view else (0, tokens.under)
         state = _state(tokens)
         if state is CheckState.NOT_YET and view is not None and view.poisoned >= tokens.under:
             # What the job could not write does not move by waiting.
+            state = CheckState.FAILED
+        elif lost and len(lost) >= tokens.at_most_known:
+            # Nor does what nobody can open.
             state = CheckState.FAILED
         if state is CheckState.PASSED and (view is None or view.zeroes < 2):
             lines.append(f"None at {in_utc(self._services.clock())}; counted again after a while")
@@ -54,7 +64,7 @@ class EmptiedChecks:
             tokens = self._count(situation, arn)
             lines += _counted(tokens)
             state = _state(tokens)
-        return CheckResult(state, tuple(lines), done, total)
+        return CheckResult(state, tuple(lines), done, total, lost=len(lost))
 
     def nothing_unprotected(self, situation: Situation) -> CheckResult:
         """Pass if no token is stored in plaintext or in dev format."""
@@ -97,6 +107,16 @@ class EmptiedChecks:
         """By a proof that leaves out no damaged token: what is left of it is under the key for a thief."""
         proof = self._services.status.prove(cancelled=situation.cancelled)
         return proven_at_risk(proof, arn, None)
+
+    def _lost(self, situation: Situation, arn: str, tokens: TokensAtRisk) -> tuple[TriedToken, ...]:
+        """What of a few that are left opens for nobody."""
+        if tokens.proof is None or not 0 < tokens.at_most_known <= FEW:
+            return ()
+        try:
+            status = self._services.status
+            return status.left_under(tokens.proof, arn, cancelled=situation.cancelled).lost
+        except RefusedError:
+            return ()  # More may be under it than are opened one by one.
 
     def _under_way(self, view: JobView, lines: list[str]) -> CheckResult:
         done, total = view.done, view.done + view.remaining + view.poisoned
@@ -146,9 +166,25 @@ def _zeroes(view: JobView | None, under: int) -> list[str]:
 
 def _counted(tokens: TokensAtRisk) -> list[str]:
     lines = [f"Census: {tokens} under the old key", *([str(tokens.proof)] if tokens.proof else [])]
+    lines += tokens.proof.remarks if tokens.proof else ()
     if tokens.doubtful:
         lines.append("Ask about each whose key is not known: keydeck verify --all")
     return [*lines, *(f"Not counted: {gap}" for gap in tokens.gaps)]
+
+
+def _told_lost(lost: Sequence[TriedToken], incident: int) -> list[str]:
+    """The tokens that open for nobody, and how to go on without them."""
+    if not lost:
+        return []
+    more = len(lost) - _SHOWN
+    return [
+        (
+            f"Of these {counted(len(lost), 'token')} can't be opened by anybody. Where no backup helps, "
+            f"accept exactly these as lost: keydeck incident accept-lost {incident} --reason TEXT"
+        ),
+        *(f"Can't be opened: {token}" for token in lost[:_SHOWN]),
+        *([f"and {more:,} more that can't be opened"] if more > 0 else []),
+    ]
 
 
 def _state(tokens: TokensAtRisk) -> CheckState:

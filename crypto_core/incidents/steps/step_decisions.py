@@ -83,7 +83,7 @@ class StepDecisions:
     def skip(self, number: int, step_id: str, reason: str) -> None:
         """End a step without doing it."""
         self._parts.guard.may_change("skip a step")
-        why = _reason(reason, f"skip step {clean(step_id, 60)}")
+        why = required_reason(reason, f"skip step {clean(step_id, 60)}")
         view, step = self._parts.open_step(number, step_id)
         actor = self._parts.actor()
         with self._parts.store.change(number, actor) as change:
@@ -103,7 +103,7 @@ class StepDecisions:
     def reopen(self, number: int, step_id: str, reason: str) -> None:
         """Take a step up again that had ended; what hangs on its answer waits for the next one."""
         self._parts.guard.may_change("reopen a step")
-        why = _reason(reason, f"reopen step {clean(step_id, 60)}")
+        why = required_reason(reason, f"reopen step {clean(step_id, 60)}")
         view = self._parts.view(number)
         step = self._parts.step_of(view, step_id)
         actor = self._parts.actor()
@@ -152,7 +152,7 @@ class StepDecisions:
         """
         self._parts.guard.may_change("close an incident")
         view = self._parts.view(number)
-        ended = _reason(outcome, f"close {view.incident.name}")
+        ended = required_reason(outcome, f"close {view.incident.name}")
         actor = self._parts.actor()
         with self._parts.store.change(number, actor) as change:
             require_open(change)
@@ -222,7 +222,8 @@ def _give_up_undecided(runbook: Runbook, change: IncidentChange) -> list[str]:
     return given_up
 
 
-def _reason(text: str, what: str) -> str:
+def required_reason(text: str, what: str) -> str:
+    """Return a reason as it is kept. Raises RefusedError for one that is too short."""
     reason = kept_text(text, REASON_LIMIT)
     if len(reason) < LEAST_REASON:
         raise RefusedError(f"To {what}, give a reason of at least {LEAST_REASON} characters.")

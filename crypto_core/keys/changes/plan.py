@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from crypto_core.database.tokens.fresh_proof import FreshProof
+from crypto_core.database.tokens.lost_tokens import AcceptedLoss, accepted_words
 from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.text.cleaning import clean, cleans
@@ -52,6 +53,8 @@ class TokensAtRisk:
     more, so they do not keep a key from being disabled."""
     proof: FreshProof | None = field(default=None, compare=False)
     """What the count rests on; None where that is what is remembered, or where nothing could be counted."""
+    accepted: tuple[AcceptedLoss, ...] = ()
+    """Tokens that are not counted: they open for nobody, and were accepted as lost."""
 
     @property
     def at_most_known(self) -> int:
@@ -92,17 +95,21 @@ class TokensAtRisk:
         found += [f"Not counted: {gap}" for gap in self.gaps]
         if self.confirmation == UNCOUNTED:
             found.append("The key may hold tokens that could not be counted.")
-        return tuple(found)
+        if self.accepted:
+            found.append(f"Can never be opened once the key is gone: {accepted_words(self.accepted)}.")
+        return (*found, *(self.proof.remarks if self.proof else ()))
 
     def __str__(self) -> str:
         """The count in words."""
         if self.none:
-            return "no token"
+            return f"0 left but for {accepted_words(self.accepted)}" if self.accepted else "no token"
         parts = [counted(self.under, "token")]
         if self.doubtful:
             parts.append(f"{self.doubtful:,} whose key is not known")
         if self.gaps:
             parts.append("not all could be counted")
+        if self.accepted:
+            parts.append(f"besides {accepted_words(self.accepted)}")
         return ", ".join(parts)
 
     def as_json(self) -> dict[str, Any]:
@@ -112,6 +119,7 @@ class TokensAtRisk:
             "doubtful": self.doubtful,
             "gaps": list(self.gaps),
             "backups": self.backups,
+            "accepted_as_unrecoverable": [str(loss.value.ref) for loss in self.accepted],
             "proof": self.proof.as_json() if self.proof else None,
         }
 

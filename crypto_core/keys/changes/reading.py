@@ -13,7 +13,7 @@ from typing import Any
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.errors import DatabaseError, KeyNotFoundError, KmsError, RefusedError
-from crypto_core.key_names import in_region, region_of
+from crypto_core.key_names import in_region, region_of, same_key
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.document import PolicyDocument
@@ -172,7 +172,8 @@ def at_risk(status: Status, key_arn: str, backups: int | None) -> TokensAtRisk:
 
 def proven_at_risk(proof: FreshProof, key_arn: str, backups: int | None) -> TokensAtRisk:
     """Return the tokens under a key by a fresh proof; those whose key is not known are doubtful."""
-    return TokensAtRisk(proof.tokens_under(key_arn), proof.doubtful, proof.gaps, backups, proof)
+    accepted = tuple(loss for loss in proof.accepted if same_key(loss.key_arn, key_arn))
+    return TokensAtRisk(proof.tokens_under(key_arn), proof.doubtful, proof.gaps, backups, proof, accepted)
 
 
 def key_id_of(key_arn: str) -> str:

@@ -1,0 +1,208 @@
+"""Tokens that open for nobody, proved by asking KMS about each, now; and which of them were accepted as lost.
+
+Lost is a token whose data key KMS refuses as invalid, or whose envelope does not open with its data key. A
+denial, a throttled call or a Region that does not answer says nothing about a token. A loss that somebody
+has accepted is one of a stored value at its place: another value there, or the same one elsewhere, is not it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from crypto_core.database.tokens.key_counts import HOLDING
+from crypto_core.database.tokens.store import StoredToken
+from crypto_core.database.tokens.token_patterns import holds_whole_envelope
+from crypto_core.envelope import open_envelope, parse
+from crypto_core.errors import (
+    EnvelopeError,
+    InvalidCiphertextError,
+    InvalidReferenceError,
+    KeyDisabledError,
+    KeyStateError,
+    KmsError,
+)
+from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import CleanText, clean, cleans
+
+if TYPE_CHECKING:
+    pass
+
+NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class StoredValue:
+    """One value at one place. `sha256` is that of the stored text, in hex."""
+
+    ref: TokenRef
+    sha256: str
+
+    @classmethod
+    def of(cls, token: StoredToken) -> StoredValue:
+        """Return what tells a token as it is stored now from any other."""
+        stored = token.value.reveal().encode("utf-8", "surrogatepass")
+        return cls(token.ref, hashlib.sha256(stored).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedLoss:
+    """A stored value under a key that was accepted as unrecoverable in an incident, such as INC-7."""
+
+    value: StoredValue
+    key_arn: str
+    incident: CleanText
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(troubles=600)
+class AcceptedLosses:
+    """All losses that were accepted; `troubles` says which acceptances can't be gone by, and why."""
+
+    losses: tuple[AcceptedLoss, ...] = ()
+    troubles: tuple[str, ...] = ()
+
+
+class OpeningResult(StrEnum):
+    """What came of opening one token under a key."""
+
+    OPENS = "opens"
+    LOST = "can't be opened by anybody"
+    OUT_OF_USE = "the key is out of use"
+    """KMS opens nothing under the key in its present state."""
+    UNCLEAR = "not known"
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(why=400)
+class TriedToken:
+    """A token that was opened, or was to be. Cleaned text."""
+
+    value: StoredValue
+    result: OpeningResult
+    why: str = ""
+    bound: bool = False
+    """True for an envelope that is bound to its row: moved to another, it does not open there."""
+
+    def __str__(self) -> str:
+        return f"{self.value.ref}: {self.why}" if self.why else str(self.value.ref)
+
+
+@dataclass(eq=False, repr=False)
+class TokenTrial:
+    """Opens tokens under a key that need not be trusted. Blocks on KMS; thread-safe."""
+
+    keyring: KmsKeyring
+
+    def try_token(
+        self, token: StoredToken, key_arn: str, tied: Collection[bytes | None] | None = None
+    ) -> TriedToken:
+        """Return what comes of opening a token under a key, by KMS's answer of now.
+
+        With `tied`, the EDK prefixes that KMS names this key for, every Region is asked about a data key
+        outside of these before it counts as lost: it may be another key's.
+        """
+        value, stored = StoredValue.of(token), token.value.reveal()
+        try:
+            envelope = parse(stored)
+            context = envelope.context_for(token.ref)
+        except InvalidReferenceError as error:
+            return TriedToken(value, OpeningResult.UNCLEAR, error.message)
+        except EnvelopeError as error:
+            if holds_whole_envelope(stored):
+                return TriedToken(value, OpeningResult.UNCLEAR, f"{error.message} {HOLDING}")
+            return TriedToken(value, OpeningResult.LOST, error.message)
+        blob, named = envelope.encrypted_data_key, envelope.named_key
+        try:
+            unwrapped = self.keyring.unwrap(blob, only=key_arn, named=named, context=context)
+        except InvalidCiphertextError as error:
+            if tied is not None and envelope.edk_prefix not in tied:
+                try:
+                    answer = self.keyring.attribute(blob, named=named, context=context)
+                except InvalidCiphertextError:
+                    pass
+                except KmsError as other:
+                    return TriedToken(value, OpeningResult.UNCLEAR, other.message)
+                else:
+                    return TriedToken(value, OpeningResult.UNCLEAR, f"It is under {answer.key_arn}.")
+            return TriedToken(value, OpeningResult.LOST, error.message, bool(context))
+        except (KeyDisabledError, KeyStateError) as error:
+            return TriedToken(value, OpeningResult.OUT_OF_USE, error.message)
+        except KmsError as error:
+            return TriedToken(value, OpeningResult.UNCLEAR, error.message)
+        with unwrapped.data_key as data_key:
+            try:
+                open_envelope(envelope, data_key, token.ref).wipe()
+            except EnvelopeError as error:
+                return TriedToken(value, OpeningResult.LOST, error.message, bool(context))
+        return TriedToken(value, OpeningResult.OPENS)
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(incidents=60)
+class AcceptedUnderKey:
+    """The accepted losses of one key, beside how many tokens are under it with them."""
+
+    key_arn: str
+    under: int
+    accepted: tuple[AcceptedLoss, ...]
+    incidents: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def by_key(cls, losses: Iterable[AcceptedLoss], under: Mapping[str, int]) -> tuple[AcceptedUnderKey, ...]:
+        """Return them for each key; `under` has how many tokens are under a key with those accepted."""
+        keys: dict[str, list[AcceptedLoss]] = {}
+        for loss in losses:
+            keys.setdefault(loss.key_arn, []).append(loss)
+        return tuple(
+            cls(key, max(under.get(key, 0), len(own)), tuple(own), incidents_of(own))
+            for key, own in sorted(keys.items())
+        )
+
+    def words(self, name: str) -> str:
+        """Return the count with what was accepted of it; `name` is what the key is called."""
+        number = len(self.accepted)
+        which = ("all " if number > 1 else "") if number == self.under else ""
+        of_it = f"{which}{number:,}" if number == self.under else f"{number:,} of them"
+        where = in_words(self.incidents)
+        return f"{self.under:,} under {clean(name)}, {of_it} accepted as unrecoverable in {where}"
+
+    def as_json(self) -> dict[str, object]:
+        """One entry of "accepted_as_unrecoverable"."""
+        return {
+            "key_arn": self.key_arn,
+            "under": self.under,
+            "accepted": len(self.accepted),
+            "incidents": list(self.incidents),
+            "references": [str(loss.value.ref) for loss in self.accepted],
+        }
+
+
+def incidents_of(losses: Iterable[AcceptedLoss]) -> tuple[str, ...]:
+    """Return the incidents in which losses were accepted, each once."""
+    return tuple(dict.fromkeys(loss.incident for loss in losses))
+
+
+def in_words(incidents: Iterable[str]) -> str:
+    """Return incidents by their names."""
+    return " and ".join(incidents)
+
+
+def accepted_words(losses: Iterable[AcceptedLoss]) -> str:
+    """Return losses in words, with their names: "3 accepted as unrecoverable in INC-7: …"."""
+    ordered = sorted(losses, key=lambda loss: loss.value.ref)
+    where = in_words(incidents_of(ordered))
+    return (
+        f"{len(ordered):,} accepted as unrecoverable in {where}: {named(loss.value.ref for loss in ordered)}"
+    )
+
+
+def named(refs: Iterable[TokenRef]) -> str:
+    """Return the first references, and how many more there are."""
+    found = [str(ref) for ref in refs]
+    more = len(found) - NAMED
+    return ", ".join(found[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
