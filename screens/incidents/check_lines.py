@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from crypto_core.incidents.model import CheckResult, CheckState, StepView
 from crypto_core.text.cleaning import shortened
+from crypto_core.text.counting import counted
 from screens.ages import ago
 from screens.incidents.signs import CHECKS, LATE
 from screens.signs import Sign
@@ -33,6 +34,8 @@ _AGAINST = (
     "No process works",
     "Last used at",
     "Nothing here",
+    "Of these ",
+    "Can't be opened",
 )
 _SO, _NEITHER = Sign("✔", "$success"), Sign("·", "$muted")
 
@@ -71,6 +74,8 @@ def check_lines(
     for text in seen.lines[:SHORT]:
         mark = sign_of(text, seen.state)
         yield from prose(text, width, lead=f"{mark.text} ", lead_style=mark.style)
+    if seen.lost and not step.state.ended:
+        yield line(("L", "bold $accent"), (f" accepts {counted(seen.lost, 'token')} as lost", "$muted"))
     if len(seen.lines) > SHORT:
         yield line(("V", "bold $accent"), (f" shows all {len(seen.lines):,} lines", "$muted"))
 

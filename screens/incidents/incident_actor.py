@@ -258,8 +258,8 @@ class IncidentActor(MainScreen):
         if step is None:
             return
         about = (
-            f"{counted(self._lost(step), 'token')} can't be opened by anybody. Why are they given up? You see "
-            "which they are before anything is kept; the report will show the reason."
+            f"{counted(self._lost(step), 'token')} can't be opened by anybody. Why are they given up? You "
+            "see which they are before anything is kept; the report will show the reason."
         )
         why = reason or await self._asked_text(title, about, "Preview")
         if not why:
@@ -270,13 +270,13 @@ class IncidentActor(MainScreen):
             self._begin(
                 step,
                 agreed.plan.title,
-                lambda _, cancelled: self._kept(
-                    title,
-                    lambda: waiting_or(
+                lambda _, cancelled: waiting_or(
+                    lambda: self._kept(
+                        title,
                         lambda: service.accept_lost(
                             incident, agreed.plan, agreed.consent, cancelled=cancelled
-                        )
-                    ),
+                        ),
+                    )
                 ),
             )
 

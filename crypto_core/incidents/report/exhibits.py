@@ -17,7 +17,10 @@ from typing import Any
 from crypto_core.database.tokens.fresh_proof import SAMPLED
 from crypto_core.envelope.formats import Format
 from crypto_core.errors import EvidenceError, KeydeckError
+from crypto_core.incidents.keys.accepted_losses import KIND as ACCEPTED_LOSS
+from crypto_core.incidents.keys.accepted_losses import acceptance_of
 from crypto_core.incidents.model import EvidencePiece
+from crypto_core.incidents.report.words import moment
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.providers.answers import Liveness
 from crypto_core.text.cleaning import clean
@@ -88,6 +91,19 @@ class NamedSuspect:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A token that was accepted as unrecoverable. `sha256` is that of the value that was stored."""
+
+    reference: str
+    sha256: str
+    why: str
+    reason: str
+    by: str
+    at: str
+    evidence: int
+
+
+@dataclass(frozen=True, slots=True)
 class Exhibit:
     """One piece, whether it is what was captured, and what is taken from it."""
 
@@ -102,6 +118,8 @@ class Exhibit:
     """What came of opening what took the place of tokens under the incident's key, in words."""
     suspects: tuple[NamedSuspect, ...] | None = None
     """Whom the incident was about then; None for evidence of another kind."""
+    given_up: tuple[GivenUp, ...] = ()
+    """Tokens that were accepted as unrecoverable."""
     liveness: Mapping[str, str] = field(default_factory=dict)
     """The provider's answer about a token, by reference."""
     by_hand: Mapping[str, str] = field(default_factory=dict)
@@ -131,6 +149,7 @@ def read(piece: EvidencePiece, content_of: Callable[[int], str]) -> Exhibit:
         job=_job(piece, parts) if piece.kind == CaptureKind.JOB else None,
         opening=_opening(parts[0]) if parts and piece.kind == CaptureKind.VERIFICATION else "",
         suspects=_suspects(parts[0]) if parts and piece.kind == CaptureKind.FINDINGS else None,
+        given_up=tuple(_given_up(piece, text)) if piece.kind == ACCEPTED_LOSS else (),
         liveness=_liveness(parts),
         by_hand=_by_hand(parts),
     )
@@ -231,6 +250,17 @@ def _suspects(told: Mapping[str, Any]) -> tuple[NamedSuspect, ...] | None:
         for one in told["suspects"]
         if isinstance(one, dict) and isinstance(one.get("principal"), str)
     )
+
+
+def _given_up(piece: EvidencePiece, text: str) -> Iterator[GivenUp]:
+    try:
+        accepted = acceptance_of(text, piece.id)
+    except EvidenceError:
+        return
+    at = moment(accepted.at)
+    for token in accepted.tokens:
+        why, reason, by = token.why, accepted.reason, accepted.by
+        yield GivenUp(token.reference, token.sha256, why, reason, by, at, piece.id)
 
 
 def _liveness(parts: tuple[Mapping[str, Any], ...]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from crypto_core.incidents.report.masking import masked
 from crypto_core.incidents.report.section import Report, ReportSection, Sources
 from crypto_core.incidents.report.sections.actions import ActionsSection
 from crypto_core.incidents.report.sections.census import CensusSection
+from crypto_core.incidents.report.sections.losses import LossesSection
 from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.sections.overview import (
     ScopeSection,
@@ -33,6 +34,7 @@ SECTIONS: tuple[type[ReportSection], ...] = (
     SuspectsSection,
     TimesSection,
     CensusSection,
+    LossesSection,
     TokensSection,
     StepsSection,
     TimelineSection,

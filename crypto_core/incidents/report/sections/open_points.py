@@ -12,6 +12,7 @@ from crypto_core.incidents.report.cells import Cell, ShownSection, Tone, table
 from crypto_core.incidents.report.exhibits import Exhibit
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources
 from crypto_core.incidents.report.sections.actions import ActionsSection
+from crypto_core.incidents.report.sections.losses import LossesSection
 from crypto_core.incidents.report.sections.tokens import TokensSection, said_of
 from crypto_core.incidents.steps.evidence_sanitising import joined
 from crypto_core.text.counting import counted
@@ -111,6 +112,10 @@ def _of_evidence(exhibits: Iterable[Exhibit]) -> Iterator[OpenPoint]:
 
 def _of_tokens(sources: Sources) -> Iterator[OpenPoint]:
     """Tokens that are alive, of which nothing is known, or that a person has to revoke."""
+    if given_up := sources.section(LossesSection).accepted_losses:
+        number = counted(len(given_up), "token")
+        lost = f"{number} can't be opened by anybody: accepted as unrecoverable. Their owners connect again."
+        yield OpenPoint(Severity.HIGH, "Tokens", lost)
     tokens, (_, by_hand) = sources.section(TokensSection).tokens, said_of(sources.exhibits)
     if tokens.alive:
         verb = "is" if tokens.alive == 1 else "are"
