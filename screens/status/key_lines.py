@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from textual.content import Content
+
 from crypto_core.database.tokens.lost_tokens import AcceptedUnderKey, named
 from crypto_core.envelope import Format
 from crypto_core.key_names import short_material
@@ -15,7 +17,6 @@ from screens.key_shares import by_material, evidence_words, token_sum
 from screens.key_words import KeyWords
 from screens.routes import KeyRoute, TokensRoute
 from screens.status.key_columns import KeyColumns
-from screens.widgets.cells import cut
 from screens.widgets.line_list import Line, line
 
 _WITHOUT_KEY = "format:" + ",".join(f.value for f in Format if not f.protected)
@@ -37,7 +38,8 @@ def key_lines(status: Status, keys: KeyWords, now: datetime, width: int) -> list
         )
         hint = f"Enter: these tokens. {_notes(unknown)}"
         lines.append(Line(row, TokensRoute("key:unknown"), hint))
-    lines += [_accepted(of_key, keys, width) for of_key in status.accepted]
+    for of_key in status.accepted:
+        lines += _accepted(of_key, keys, width)
     rest = status.tokens - token_sum(status.keys)
     if rest:
         row = columns.key("no KMS key", rest, ("-", "$muted"), "", ("not encrypted", "$muted"))
@@ -45,14 +47,12 @@ def key_lines(status: Status, keys: KeyWords, now: datetime, width: int) -> list
     return lines
 
 
-def _accepted(of_key: AcceptedUnderKey, keys: KeyWords, width: int) -> Line:
+def _accepted(of_key: AcceptedUnderKey, keys: KeyWords, width: int) -> list[Line]:
     """The count under a key beside what was accepted as lost of it: never a zero alone."""
     words = of_key.words(keys.long(of_key.key_arn))
-    return line(
-        ("▲ ", "$warning"),
-        cut(words, width - 2),
-        hint=f"{words}: {named(loss.value.ref for loss in of_key.accepted)}",
-    )
+    refs = named(loss.value.ref for loss in of_key.accepted)
+    parts = Content(words).wrap(width - 2)
+    return [line(("  " if n else "▲ ", "$warning"), part, hint=refs) for n, part in enumerate(parts)]
 
 
 def _key(shares: Sequence[KeyShare], keys: KeyWords, now: datetime, columns: KeyColumns) -> list[Line]:

@@ -9,6 +9,7 @@ from threading import Event
 from typing import Any
 
 from crypto_core.database.tokens.inventory import InventoryRow
+from crypto_core.database.tokens.lost_tokens import AcceptedUnderKey
 from crypto_core.errors import InterruptedRunError, RowVanishedError
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.keys.changes.blocks import Block
@@ -42,6 +43,8 @@ class Stage:
     rows: list[InventoryRow] = field(default_factory=make_rows)
     keys: tuple[KeyState, ...] = KEYS
     read_only: bool = False
+    accepted: tuple[AcceptedUnderKey, ...] = ()
+    """What Status says was accepted as lost."""
     write_key: str | None = "alias/tokens"
     faults: dict[str, Exception] = field(default_factory=dict)
     gates: dict[str, Event] = field(default_factory=dict)

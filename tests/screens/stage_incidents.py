@@ -44,6 +44,7 @@ from tests.screens.sample_runbooks import KEY_COMPROMISE, RESTORE_DRILL, TOKEN_C
 from tests.screens.samples import CURRENT, NOW, OLD
 
 Enter = Callable[..., None]
+LOST = "KMS can't open the encrypted data key (InvalidCiphertextException)."
 ANA = "arn:aws:sts::123456789012:assumed-role/oncall/ana"
 BEN = "arn:aws:sts::123456789012:assumed-role/oncall/ben"
 
@@ -243,6 +244,38 @@ class StageIncidents:
             warnings=("role/backup can't decrypt under it: nothing in its policy lets it.",),
         )
         return replace(plan, **self.plan_more)  # type: ignore[arg-type]
+
+    def plan_accept_lost(self, incident: int, reason: str, *, cancelled: Event | None = None) -> ActionPlan:
+        """A plan about as many tokens as the last check saw."""
+        self.enter("incident.plan", cancelled)
+        lost = max((check.lost for check in self.checks.values()), default=0)
+        plan = ActionPlan(
+            title=f"Accept {lost} tokens as unrecoverable in INC-{incident}",
+            digest=f"{incident}-{reason}",
+            danger=Danger.TYPED,
+            confirmation=str(lost),
+            does=(*(f"gh_connection.access_token:gh-{n}: {LOST}" for n in range(lost)), f"Reason: {reason}"),
+            does_not=("Does not change or remove them: their owners still have to connect again.",),
+            warnings=("Whoever may write to the database can damage an envelope.",),
+        )
+        return replace(plan, **self.plan_more)  # type: ignore[arg-type]
+
+    def accept_lost(
+        self,
+        incident: int,
+        plan: ActionPlan,
+        consent: Consent | None,
+        *,
+        cancelled: Event | None = None,
+    ) -> ActionResult:
+        """Nothing is in the way any more."""
+        given = require(consent, plan)
+        if self.approval_for == "accept-lost":
+            self.approval_for = ""
+            raise ApprovalNeededError("Needs a second person.", request=str(UUID(int=5)))
+        self._change("accept-lost", (plan.digest, given.text))
+        self.checks = {step: replace(seen, lost=0) for step, seen in self.checks.items()}
+        return ActionResult(True, ("Accepted as unrecoverable.",))
 
     def run_action(
         self,

@@ -108,6 +108,7 @@ class StageStatus:
             problems=self._problems(columns) if self.stage.problems is None else self.stage.problems,
             coverage=self.stage.coverage,
             guards=tuple(_guard(column) for column in columns),
+            accepted=self.stage.accepted,
         )
 
     def _share(self, arn: str | None, material: str | None, evidence: Evidence, count: int) -> KeyShare:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from textual.widgets import Input
 
 from crypto_core.errors import DatabaseUnreachableError, RefusedError
 from crypto_core.guard.consent import Danger
-from crypto_core.incidents.model import IncidentScope, StepState
+from crypto_core.incidents.model import CheckResult, CheckState, IncidentScope, StepState
 from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.secret import Secret
+from screens.incidents.loss_dialog import LossDialog
 from screens.incidents.running import runs_of
 from screens.incidents.step_dialog import StepDialog
 from screens.memory import Memory
+from screens.widgets.ask_text import AskText
 from screens.widgets.secret_input import SecretInput
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.incident_scene import TOKEN, at_step, selected, staged
 from tests.screens.sample_runbooks import TOKEN_COMPROMISE
-from tests.screens.samples import CURRENT
+from tests.screens.samples import CURRENT, NOW
 from tests.screens.stage_incidents import incident_view, with_steps
 
 
@@ -119,6 +122,77 @@ async def test_principals_are_chosen_from_a_list_whose_suspects_are_marked_and_n
         await d.type(other)
         await d.press("enter", "enter", "right", "enter")
         assert stage.incidents.inputs == {"who": f"{bot}, {other}", "alias": "alias/a"}
+
+
+LOST = CheckResult(
+    CheckState.FAILED,
+    ("Census: 2 tokens under the old key", "Can't be opened: gh_connection.access_token:[/red]\x1b"),
+    total=2,
+    at=NOW,
+    lost=2,
+)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_tokens_that_nobody_can_open_are_accepted_by_their_number_and_enter_alone_accepts_none(
+    size: tuple[int, int],
+) -> None:
+    stage = staged(at_step("census"))
+    async with deck(stage, start="incidents", size=size) as d:
+        await d.press("enter")
+        await d.press("L")
+        assert not isinstance(d.app.screen, AskText), "no check has failed for that"
+        stage.incidents.checks["census"] = LOST
+        await d.press("v")
+        await d.press("L")
+        assert isinstance(d.app.screen, AskText)
+        await d.press("escape", "L", "enter")
+        assert isinstance(d.app.screen, AskText), "a reason is needed"
+        await d.type("They connect again.")
+        await d.press("enter")
+        assert isinstance(d.app.screen, LossDialog)
+        assert "Accept 2 tokens as unrecoverable" in d.text()
+        await d.press("enter", "enter")
+        await d.type("3")
+        await d.press("enter")
+        assert stage.incidents.done() == []
+        await d.press("escape")
+        assert not isinstance(d.app.screen, LossDialog)
+        # The reason stays until it is kept.
+        await d.press("L", "enter")
+        await d.type("2")
+        await d.press("enter")
+        assert stage.incidents.done() == [("accept-lost", ("7-They connect again.", "2"))]
+        await d.press("L")
+        assert not isinstance(d.app.screen, AskText), "nothing is in the way any more"
+
+
+async def test_accepting_waits_for_a_second_person_with_its_reason() -> None:
+    stage = staged(at_step("census"))
+    stage.incidents.checks["census"] = LOST
+    stage.incidents.approval_for = "accept-lost"
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "v", "L")
+        await d.type("They connect again.")
+        await d.press("enter")
+        await d.type("2")
+        await d.press("enter")
+        assert "second" in d.text()
+        assert stage.incidents.done() == []
+        await d.press("escape", "L", "enter")
+        await d.type("2")
+        await d.press("enter")
+        assert stage.incidents.done() == [("accept-lost", ("7-They connect again.", "2"))]
+
+
+async def test_read_only_no_token_is_accepted_as_lost() -> None:
+    view = at_step("census")
+    steps = tuple(replace(s, check=LOST) if s.step.id == "census" else s for s in view.steps)
+    stage = staged(replace(view, steps=steps))
+    stage.read_only = True
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter", "L")
+        assert not isinstance(d.app.screen, AskText)
 
 
 @pytest.mark.deep

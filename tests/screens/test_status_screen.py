@@ -8,18 +8,20 @@ from typing import Any
 
 import pytest
 
+from crypto_core.database.tokens.lost_tokens import AcceptedLoss, AcceptedUnderKey, StoredValue
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.keys.status import KeyShare, Status
 from crypto_core.lists.coverage import Coverage, Evidence
+from crypto_core.references import TokenRef
 from screens.connections.screen import ConnectionsScreen
 from screens.key_words import KeyWords
 from screens.keys.key_screen import KeyScreen
 from screens.status.key_lines import key_lines
 from screens.status.screen import StatusScreen
 from screens.status.sweep_line import sweep_lines
-from tests.screens.deck import LARGE, deck
+from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.samples import CURRENT, KEYS, MATERIALS, NOW, OLD, UNLISTED
 from tests.screens.stage import Stage
 
@@ -51,6 +53,24 @@ async def test_enter_on_a_problem_of_a_key_shows_that_key() -> None:
         assert isinstance(d.app.screen, KeyScreen)
         assert d.app.screen.key_arn == OLD
         assert "Disabled" in d.text()
+
+
+async def test_what_was_accepted_as_lost_stands_beside_the_count_at_every_width() -> None:
+    losses = tuple(
+        AcceptedLoss(
+            StoredValue(TokenRef("slack_connection", "bot_token", f"[/red]\x1b{n}"), ""), OLD, "INC-7"
+        )
+        for n in range(3)
+    )
+    (of_key,) = AcceptedUnderKey.by_key(losses, {OLD: 3})
+    (more,) = AcceptedUnderKey.by_key(losses, {OLD: 5})
+    for size in (SMALL, LARGE):
+        async with deck(Stage(accepted=(of_key,)), size=size) as d:
+            await d.press("end")
+            told = " ".join(d.text().split())
+            assert "3 under alias/tokens-old" in told
+            assert "all 3 accepted as unrecoverable in INC-7" in told
+    assert more.words("k") == "5 under k, 3 of them accepted as unrecoverable in INC-7"
 
 
 async def test_keys_materials_unknown_keys_and_tokens_without_a_key_add_up_to_all_tokens() -> None:

@@ -27,7 +27,7 @@ from crypto_core.errors import (
 )
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.cleaning import clean, cleans
 
 if TYPE_CHECKING:
     pass
@@ -50,12 +50,13 @@ class StoredValue:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(incident=60)
 class AcceptedLoss:
     """A stored value under a key that was accepted as unrecoverable in an incident, such as INC-7."""
 
     value: StoredValue
     key_arn: str
-    incident: CleanText
+    incident: str
 
 
 @dataclass(frozen=True, slots=True)

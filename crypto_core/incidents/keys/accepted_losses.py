@@ -43,7 +43,7 @@ from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult,
 from crypto_core.incidents.steps.step_decisions import required_reason
 from crypto_core.key_names import same_key
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted
 
 OPERATION = "incident accept-lost"
@@ -70,15 +70,15 @@ class LostToken:
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(reason=1_000)
+@cleans(key_arn=200, reason=1_000, by=300)
 class Acceptance:
     """What was accepted as lost at one time, by whom and why."""
 
     evidence: int
-    key_arn: CleanText
+    key_arn: str
     tokens: tuple[LostToken, ...]
     reason: str
-    by: CleanText
+    by: str
     at: datetime
 
     def __str__(self) -> str:
@@ -333,10 +333,10 @@ def acceptance_of(text: str, piece: int) -> Acceptance:
     told = _content(text, piece)
     return Acceptance(
         piece,
-        clean(told.get("key_arn")),
+        str(told.get("key_arn", "")),
         tuple(LostToken(str(t["reference"]), _sha256(t), str(t.get("why", ""))) for t in told["tokens"]),
         str(told.get("reason", "")),
-        clean(told.get("by"), 300),
+        str(told.get("by", "")),
         datetime.fromisoformat(str(told["at"])),
     )
 
@@ -360,7 +360,7 @@ def read_acceptances(store: IncidentStore) -> AcceptedLosses:
             told = _content(store.content(incident, piece), piece)
             key = str(told.get("key_arn", ""))
             if same_key(key, str(store.get(incident).scope.get("key") or "")):
-                losses += [AcceptedLoss(_value(t), key, clean(f"INC-{incident}")) for t in told["tokens"]]
+                losses += [AcceptedLoss(_value(t), key, f"INC-{incident}") for t in told["tokens"]]
             else:
                 troubles.append(f"An acceptance counts for nothing: INC-{incident} is not about its key.")
         except (EvidenceError, DatabaseError) as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -22,8 +22,10 @@ from console.sandbox.providers_control import ProviderControl
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
+from crypto_core.cipher import TokenCipher
 from crypto_core.database.column_guards.plan import GuardRequest
 from crypto_core.database.state.journal import JournalEntry
+from crypto_core.envelope import parse, serialise
 from crypto_core.errors import (
     ApprovalNeededError,
     KeydeckError,
@@ -46,6 +48,7 @@ from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
+from tests.crypto_core.damaging import damaged
 from tests.crypto_core.database.column_guards.conftest import hand_over
 from tests.crypto_core.second_person import SecondPerson
 
@@ -256,6 +259,21 @@ def incident_run(ground: Ground) -> Recipe:
     return Recipe(lambda container: incidents.plan_action(number, "revoke"), run)
 
 
+def accept_lost(ground: Ground) -> Recipe:
+    """Of a token whose data key KMS refuses as invalid, under a key of its own."""
+    key = ground.key()
+    sealed = TokenCipher(ground.container.keyring.trusting(key)).encrypt("gho_lost", key).stored
+    envelope = parse(sealed)
+    broken = replace(envelope, encrypted_data_key=damaged(envelope.encrypted_data_key))
+    ground.plaintext(serialise(broken))
+    with closing(Container(load().settings)) as declaring:
+        number = declaring.incidents.declare("key-compromise", IncidentScope(key=key))
+    return Recipe(
+        lambda container: container.incidents.plan_accept_lost(number, "Its owner connects again."),
+        lambda container, plan, consent: container.incidents.accept_lost(number, plan, consent),
+    )
+
+
 RECIPES: dict[str, Callable[[Ground], Recipe]] = {
     **{f"keys {kind.value}": lambda ground, kind=kind: of_a_key_kind(ground, kind) for kind in ChangeKind},
     **{verb.value: lambda ground, verb=verb: of_tokens(ground, verb) for verb in Verb},
@@ -267,6 +285,7 @@ RECIPES: dict[str, Callable[[Ground], Recipe]] = {
     "revoke": revoke,
     "guard": guard,
     "incident run": incident_run,
+    "incident accept-lost": accept_lost,
 }
 
 
@@ -492,7 +511,7 @@ class Subjected:
 
 
 def changes(sandbox: Sandbox, ground: Ground) -> object:
-    """All that may be changed: keys by calls, stored tokens and their checks, jobs, backups, providers."""
+    """All that may be changed: keys by calls, stored tokens, their checks, what is kept, providers."""
     looks = ("Describe", "Get", "List", "Decrypt", "Generate", "Lookup", "ReEncrypt")
     calls = {
         action: number
@@ -506,6 +525,6 @@ def changes(sandbox: Sandbox, ground: Ground) -> object:
     with ground.container.engine.connect() as connection:
         kept = [
             connection.scalar(text(f"SELECT sum(length(t::text)) FROM keydeck.{name} t"))
-            for name in ("job", "envelope_backup")
+            for name in ("job", "envelope_backup", "incident_evidence")
         ]
     return calls, stored, more, checks, kept, len(ground.providers.calls())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -183,6 +184,17 @@ def test_one_more_token_is_not_covered(losses: Losses, how: Damage) -> None:
     losses.accept()
     assert scene.look(EMPTY).state is CheckState.PASSED
     assert losses.status() == [f"3 under the old key, all 3 accepted as unrecoverable in {losses.name}"]
+
+
+def test_what_was_accepted_stands_in_every_form_of_the_report(losses: Losses) -> None:
+    references = losses.damage(in_its_data_key, in_its_ciphertext)
+    losses.accept()
+    (kept,) = losses.incidents.accepted_losses(losses.number)
+    for form in ("markdown", "html", "json"):
+        report = losses.incidents.report(losses.number, form)
+        for words in (*references, *(token.sha256 for token in kept.tokens), WHY):
+            assert words in report, (form, words)
+        assert "2 tokens can't be opened by anybody" in html.unescape(report)
 
 
 def test_a_copy_of_an_accepted_value_in_another_row_is_one_more_token(losses: Losses) -> None:
