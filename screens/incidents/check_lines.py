@@ -71,11 +71,12 @@ def check_lines(
     )
     if seen.total:
         yield Line(progress(seen.done, seen.total, width, _BARS.get(seen.state, "$accent")))
+    if seen.lost and not step.state.ended:
+        words = f" accepts {counted(seen.lost, 'token')} as lost that nobody can open"
+        yield line(("L", "bold $accent"), (words, "$muted"))
     for text in seen.lines[:SHORT]:
         mark = sign_of(text, seen.state)
         yield from prose(text, width, lead=f"{mark.text} ", lead_style=mark.style)
-    if seen.lost and not step.state.ended:
-        yield line(("L", "bold $accent"), (f" accepts {counted(seen.lost, 'token')} as lost", "$muted"))
     if len(seen.lines) > SHORT:
         yield line(("V", "bold $accent"), (f" shows all {len(seen.lines):,} lines", "$muted"))
 

@@ -38,12 +38,12 @@ def key_lines(status: Status, keys: KeyWords, now: datetime, width: int) -> list
         )
         hint = f"Enter: these tokens. {_notes(unknown)}"
         lines.append(Line(row, TokensRoute("key:unknown"), hint))
-    for of_key in status.accepted:
-        lines += _accepted(of_key, keys, width)
     rest = status.tokens - token_sum(status.keys)
     if rest:
         row = columns.key("no KMS key", rest, ("-", "$muted"), "", ("not encrypted", "$muted"))
         lines.append(Line(row, TokensRoute(_WITHOUT_KEY), "Enter: these tokens."))
+    for of_key in status.accepted:
+        lines += _accepted(of_key, keys, width)
     return lines
 
 

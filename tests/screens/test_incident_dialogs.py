@@ -137,12 +137,12 @@ LOST = CheckResult(
 async def test_tokens_that_nobody_can_open_are_accepted_by_their_number_and_enter_alone_accepts_none(
     size: tuple[int, int],
 ) -> None:
-    stage = staged(at_step("census"))
+    stage = staged(at_step("reencrypt"))
     async with deck(stage, start="incidents", size=size) as d:
         await d.press("enter")
         await d.press("L")
         assert not isinstance(d.app.screen, AskText), "no check has failed for that"
-        stage.incidents.checks["census"] = LOST
+        stage.incidents.checks["reencrypt"] = LOST
         await d.press("v")
         await d.press("L")
         assert isinstance(d.app.screen, AskText)
@@ -168,8 +168,8 @@ async def test_tokens_that_nobody_can_open_are_accepted_by_their_number_and_ente
 
 
 async def test_accepting_waits_for_a_second_person_with_its_reason() -> None:
-    stage = staged(at_step("census"))
-    stage.incidents.checks["census"] = LOST
+    stage = staged(at_step("reencrypt"))
+    stage.incidents.checks["reencrypt"] = LOST
     stage.incidents.approval_for = "accept-lost"
     async with deck(stage, start="incidents", size=LARGE) as d:
         await d.press("enter", "v", "L")
@@ -186,8 +186,8 @@ async def test_accepting_waits_for_a_second_person_with_its_reason() -> None:
 
 
 async def test_read_only_no_token_is_accepted_as_lost() -> None:
-    view = at_step("census")
-    steps = tuple(replace(s, check=LOST) if s.step.id == "census" else s for s in view.steps)
+    view = at_step("reencrypt")
+    steps = tuple(replace(s, check=LOST) if s.step.id == "reencrypt" else s for s in view.steps)
     stage = staged(replace(view, steps=steps))
     stage.read_only = True
     async with deck(stage, start="incidents", size=LARGE) as d:
