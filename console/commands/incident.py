@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
@@ -28,11 +29,16 @@ from console.printed.incident_words import (
     runbook_document,
 )
 from console.printed.printing import print_json, print_table, say
+from crypto_core.errors import EvidenceError
 from crypto_core.incidents.model import IncidentScope, IncidentState
 from crypto_core.incidents.organisation_scope import organisation_filter
 from crypto_core.key_names import is_key_arn
 from crypto_core.keys.policy.least_privilege import is_principal
 from screens.incidents.work import incident_work
+
+if TYPE_CHECKING:
+    from crypto_core.incidents.keys.accepted_losses import Acceptance
+    from crypto_core.incidents.service import IncidentService
 
 
 @click.group()
@@ -159,12 +165,23 @@ def show(*, incident: int, as_json: bool) -> int:
     with services_of() as services:
         work = incident_work(services)
         view, suspects = work.show(incident), work.suspects(incident)
-        accepted = work.accepted_losses(incident)
+        accepted, untold = _accepted(work, incident)
     if as_json:
-        print_json(document_of(view, whole=True) | suspects.as_json() | accepted_document(accepted))
+        told = accepted_document(accepted) | {"accepted_as_unrecoverable_not_known": untold or None}
+        print_json(document_of(view, whole=True) | suspects.as_json() | told)
     else:
         print_incident(view, suspects, accepted)
+    if untold:
+        say(f"What was accepted as unrecoverable is not known: {untold}")
     return 0 if view.incident.state is IncidentState.CLOSED else 1
+
+
+def _accepted(work: IncidentService, incident: int) -> tuple[tuple[Acceptance, ...], str]:
+    """What was accepted as lost; or why that is not known."""
+    try:
+        return work.accepted_losses(incident), ""
+    except EvidenceError as error:
+        return (), str(error)
 
 
 @incident.command(cls=OperationCommand, operation="incident note")

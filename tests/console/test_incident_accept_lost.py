@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
@@ -33,7 +33,7 @@ def lost(services: Container, platform: Engine, sandbox: Sandbox) -> str:
 
 
 def test_what_nobody_can_open_is_accepted_by_its_typed_number_alone(
-    lost: str, keydeck: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+    lost: str, services: Container, keydeck: Callable[..., Ran]
 ) -> None:
     assert keydeck("incident", "start", "key-compromise", "--key", lost).exit_code == 0
     accept = ("incident", "accept-lost", "1", "--reason", WHY)
@@ -71,5 +71,19 @@ def test_what_nobody_can_open_is_accepted_by_its_typed_number_alone(
         "incidents": ["INC-1"],
         "references": [token["reference"] for token in kept["tokens"]],
     }
+    with services.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE keydeck.incident_evidence DISABLE TRIGGER ALL"))
+        changed = "UPDATE keydeck.incident_evidence SET content = '{}' WHERE kind = 'accepted-loss'"
+        connection.execute(text(changed))
+    untold = keydeck("incident", "show", "1", "--json")
+    assert untold.json["accepted_as_unrecoverable"] == []
+    assert "was changed after it was captured" in untold.json["accepted_as_unrecoverable_not_known"]
+    assert "is not known" in untold.stderr
+    assert keydeck("status", "--json").json["accepted_as_unrecoverable"] == []
+
+
+def test_what_was_accepted_is_in_every_form_of_the_report(lost: str, keydeck: Callable[..., Ran]) -> None:
+    assert keydeck("incident", "start", "key-compromise", "--key", lost).exit_code == 0
+    assert keydeck("incident", "accept-lost", "1", "--reason", WHY, "--confirm", "2").exit_code == 0
     for form in ("markdown", "html", "json"):
         assert WHY in keydeck("incident", "report", "1", "--format", form).stdout

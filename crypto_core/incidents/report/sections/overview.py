@@ -11,6 +11,7 @@ from crypto_core.incidents.model import IncidentState, StepState
 from crypto_core.incidents.report.cells import WORD_TONE, Cell, ShownSection, Tone, code, facts, share, table
 from crypto_core.incidents.report.section import Named, ReportSection, Signed, Sources, taken_from
 from crypto_core.incidents.report.sections.census import CensusSection, under_key
+from crypto_core.incidents.report.sections.losses import LossesSection
 from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.words import duration, found_out, moment_utc, verdict
@@ -126,9 +127,12 @@ def _figures(sources: Sources) -> tuple[Named, ...]:
         if key:
             counts.insert(0, ("Under old key", under_key(exhibits, key)))
         words = "tokens, freshly proved" if census.proved else "tokens, not freshly proved"
-        for name, (before, after) in counts:
+        given_up = len(sources.section(LossesSection).accepted_losses)
+        besides = f", besides {given_up:,} accepted as unrecoverable" if given_up and key else ""
+        for number, (name, (before, after)) in enumerate(counts):
+            said = words + ("" if number else besides)
             figures.append(
-                Named(name, f"{before:,} → {after:,}" if after is not None else f"{before:,}", words)
+                Named(name, f"{before:,} → {after:,}" if after is not None else f"{before:,}", said)
                 if before is not None
                 else Named(name, "not known")
             )
