@@ -46,11 +46,13 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.lost_tokens import AcceptedLosses
     from crypto_core.database.tokens.opening import ValueOpener
     from crypto_core.guard.signature import Signer
+    from crypto_core.incidents.key_callers import KeyCallers
     from crypto_core.incidents.keys.accepted_losses import LossAcceptance
+    from crypto_core.incidents.model import IncidentView
     from crypto_core.incidents.service import IncidentService
     from crypto_core.incidents.steps.parts import IncidentParts
     from crypto_core.incidents.steps.step_contracts import Toolbox
-    from crypto_core.incidents.suspects import SuspectSearch
+    from crypto_core.incidents.suspects import Suspects, SuspectSearch
     from crypto_core.incidents.tokens.restored_tokens import RestoredTokens
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.policy.reading import KeyPolicies
@@ -590,7 +592,17 @@ class Container:
             suspects=self.suspects.suspects_of,
             providers=ScopeProviders(self.inventory, self.catalogue),
             losses=self._loss_acceptance,
+            callers=self._callers_of,
         )
+
+    def _callers_of(
+        self, view: IncidentView, suspects: Suspects, cancelled: Event | None
+    ) -> KeyCallers | None:
+        from crypto_core.incidents.key_callers import KeyCallerSearch
+
+        coverage = self.event_coverage
+        search = KeyCallerSearch(self.events, coverage.reached, self.journal, coverage.regions)
+        return search.callers_of(view, suspects, cancelled)
 
     def _loss_acceptance(self, parts: IncidentParts) -> LossAcceptance:
         from crypto_core.database.tokens.backups import with_backup

@@ -166,9 +166,11 @@ def show(*, incident: int, as_json: bool) -> int:
         work = incident_work(services)
         view, suspects = work.show(incident), work.suspects(incident)
         accepted, untold = _accepted(work, incident)
+        callers = work.callers(incident)
     if as_json:
         told = accepted_document(accepted) | {"accepted_as_unrecoverable_not_known": untold or None}
-        print_json(document_of(view, whole=True) | suspects.as_json() | told)
+        calls = callers.as_json() if callers is not None else {}
+        print_json(document_of(view, whole=True) | suspects.as_json() | told | calls)
     else:
         print_incident(view, suspects, accepted)
     if untold:

@@ -48,6 +48,7 @@ from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
+    from crypto_core.incidents.key_callers import KeyCallers
     from crypto_core.incidents.keys.accepted_losses import Acceptance, LossAcceptance
     from crypto_core.incidents.report.service import ReportService
     from crypto_core.incidents.report.signing import ReportCheck
@@ -76,11 +77,13 @@ class IncidentService:
         suspects: Callable[[Incident, Event | None], Suspects] | None = None,
         providers: Callable[[IncidentScope], tuple[str, ...]] | None = None,
         losses: Callable[[IncidentParts], LossAcceptance] | None = None,
+        callers: Callable[[IncidentView, Suspects, Event | None], KeyCallers | None] | None = None,
     ) -> None:
         """`engine` is that of the journal's database. `clock` None is the database's own.
 
         `on_close` is called after an incident was closed, `reports` makes reports, `suspects` finds whom an
-        incident is about, `providers` whose tokens are in a scope, `losses` makes what accepts tokens as lost.
+        incident is about, `providers` whose tokens are in a scope, `losses` makes what accepts tokens as
+        lost, `callers` finds who calls a key now.
         """
         self._providers = providers
         self._parts = IncidentParts(engine, journal, library, toolbox, read_only=read_only, clock=clock)
@@ -92,6 +95,7 @@ class IncidentService:
         self._reports = reports
         self._suspects = suspects
         self._losses = losses(self._parts) if losses is not None else None
+        self._callers = callers
 
     def runbooks(self) -> tuple[Runbook, ...]:
         """Return the runbooks that there are, the built-in ones first; see `runbook_troubles`."""
@@ -162,6 +166,17 @@ class IncidentService:
 
             return Suspects(gaps=("Who is suspected is not known: no events are kept here.",))
         return self._suspects(about, cancelled)
+
+    def callers(self, incident: int, *, cancelled: Event | None = None) -> KeyCallers | None:
+        """Return who calls an incident's key now, by the events that are kept; None for one about no key.
+
+        It fetches no events, and says up to when they are fetched. Raises UnknownIncidentError,
+        InterruptedRunError.
+        """
+        if self._callers is None:
+            return None
+        view, suspects = self._parts.view(incident), self.suspects(incident, cancelled=cancelled)
+        return self._callers(view, suspects, cancelled)
 
     def join(self, incident: int) -> None:
         """Note that the present identity works on it, now. Asks no AWS once it is known who that is.

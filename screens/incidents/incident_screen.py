@@ -21,6 +21,7 @@ from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.incidents.approving import ApprovalRequests, request_words
+from screens.incidents.callers import IncidentCallers
 from screens.incidents.incident_actor import IncidentActor
 from screens.incidents.next_thing import hint
 from screens.incidents.phases import AtStep, StepList, phase_lines
@@ -71,6 +72,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         self._join_trouble: Trouble | None = None
         self._requests = ApprovalRequests(self, facts, self._paint)
         self._suspects = IncidentSuspects(self, facts, incident, self._paint)
+        self._callers = IncidentCallers(self, facts, incident, self._paint)
 
     def body(self) -> Iterable[Widget]:
         """Trouble if there is any, the steps with the one under the cursor, and what Enter does."""
@@ -219,6 +221,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
             approved=approved,
             suspects=self._suspects.known,
             blocks=self.blocks_seen,
+            callers=self._callers.known,
         )
 
     def _say_elapsed(self) -> None:
@@ -253,6 +256,8 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         self._join_if_due()
         if self.answer is not None:
             self._suspects.ask_if_due()
+            if self.answer.incident.scope.key:
+                self._callers.ask_if_due()
         if runs_of(self.facts).waiting:
             self._requests.ask_if_due()
 
@@ -329,6 +334,7 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
                 asked.drop()
         self._requests.drop()
         self._suspects.drop()
+        self._callers.drop()
 
     @on(Followed)
     def next_thing(self, event: Followed) -> None:

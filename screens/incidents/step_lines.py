@@ -8,6 +8,7 @@ from datetime import datetime
 
 from textual.content import Content
 
+from crypto_core.incidents.key_callers import KeyCallers
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
@@ -22,8 +23,10 @@ from crypto_core.incidents.steps.step_checks import not_done
 from crypto_core.incidents.suspects import Suspects
 from crypto_core.keys.changes.blocks import Block
 from screens.ages import local
+from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.identities import person
+from screens.incidents.callers import caller_lines, callers_in_short
 from screens.incidents.check_lines import check_lines
 from screens.incidents.choose_answer import SAFE
 from screens.incidents.running import CallResult, RunningCall
@@ -57,6 +60,8 @@ class StepNow:
     """Whom the incident is about; None while that is not known yet."""
     blocks: tuple[Block, ...] = ()
     """What blocks them."""
+    callers: KeyCallers | Trouble | None = None
+    """Who calls the key now; None while that is not known yet, and without a key."""
 
 
 def step_lines(
@@ -65,6 +70,8 @@ def step_lines(
     """Yield the step."""
     now = facts.clock()
     yield from _head(view, step, now_known.check, width, now)
+    if width < _LOW and view.incident.state is IncidentState.OPEN:
+        yield from callers_in_short(now_known.callers, width, now)
     yield BLANK
     yield from prose(step.step.purpose, width)
     if step.step.do and not step.state.ended:
@@ -90,6 +97,8 @@ def step_lines(
         yield BLANK
         words = filled(step.step.on_failure, view.incident, facts)
         yield from prose(Content.assemble("If it fails: ", words), width, lead="→ ", lead_style="$warning")
+    if view.incident.state is IncidentState.OPEN:
+        yield from caller_lines(now_known.callers, width, now)
     if now_known.suspects is not None:
         yield from suspect_lines(now_known.suspects, now_known.blocks, width, facts)
     yield BLANK

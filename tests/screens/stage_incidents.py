@@ -20,6 +20,7 @@ from crypto_core.errors import (
 )
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.guard.consent import Consent, Danger, require
+from crypto_core.incidents.key_callers import KeyCallers
 from crypto_core.incidents.model import (
     CheckResult,
     CheckState,
@@ -168,6 +169,8 @@ class StageIncidents:
     progress: tuple[int, int] = (0, 0)
     about: Suspects = field(default_factory=Suspects)
     """Whom incidents are about."""
+    calling: KeyCallers | None = None
+    """Who calls the keys of incidents."""
 
     def add(self, *views: IncidentView) -> None:
         """Keep incidents."""
@@ -207,6 +210,11 @@ class StageIncidents:
         """As the stage says."""
         self.enter("incident.suspects", cancelled)
         return self.about
+
+    def callers(self, incident: int, *, cancelled: Event | None = None) -> KeyCallers | None:
+        """As the stage says."""
+        self.enter("incident.callers", cancelled)
+        return self.calling
 
     def join(self, incident: int) -> None:
         """Noted."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from threading import Event
 
 import pytest
 
 from crypto_core.errors import DatabaseUnreachableError, KmsError
+from crypto_core.incidents.key_callers import KeyCaller, KeyCallers
 from crypto_core.incidents.model import CheckResult, CheckState, IncidentState, Present, StepState
 from crypto_core.incidents.suspects import Suspect, Suspects
 from screens.identities import person
@@ -58,6 +60,74 @@ async def test_the_page_names_the_suspects_with_their_use_and_the_first_reason()
         assert "1 suspect ▲ user/build-bot 207 calls, last 2 min ago" in told
         assert "decrypted for the first time (and 1 more)" in told
         assert "? Suspects may be missing: no baseline yet" in told
+
+
+CALLING = KeyCallers(
+    NOW - timedelta(minutes=29),
+    (
+        KeyCaller(
+            "arn:aws:iam::123456789012:user/build-bot",
+            (0,) * 28 + (4, 8),
+            NOW - timedelta(minutes=2),
+            3,
+            True,
+        ),
+        KeyCaller("arn:aws:iam::123456789012:role/[/red]\x1bplatform", (1,) * 30, NOW),
+    ),
+    complete_until=NOW - timedelta(minutes=16),
+    since=NOW - timedelta(minutes=40),
+)
+
+
+@BOTH
+async def test_the_page_shows_who_calls_the_key_now_and_goes_on_showing_it(size: tuple[int, int]) -> None:
+    stage = staged()
+    stage.incidents.calling = CALLING
+    async with deck(stage, start="incidents", size=size) as d:
+        await d.press("enter")
+        await d.tick(1)
+        told = pane(d)
+        assert "▲ user/build-bot" in told
+        assert "12 · last 2 min ago · denied 3" in told
+        # Of the newest minutes nobody knows all calls: none is said to be without one.
+        assert "▁" * 13 + "·" * 15 + "▅█" in told
+        assert "fetched until" in told
+        assert "(16 min ago)" in told
+        assert "denied since" in told
+        if size == SMALL:
+            assert "✖ 1 suspect · 42 calls · 3 denied · until" in " ".join(d.text().split())
+        calls = stage.calls.count("incident.callers")
+        stage.incidents.calling = replace(CALLING, callers=CALLING.callers[:1])
+        await d.tick(6)
+        assert stage.calls.count("incident.callers") > calls
+        assert "platform" not in pane(d).partition("calls of the key")[2].partition("denied since")[0]
+
+
+async def test_calls_that_nobody_has_fetched_are_no_zero() -> None:
+    stage = staged()
+    nothing = "eu-west-1: nothing was fetched from 12:00 UTC on."
+    stage.incidents.calling = KeyCallers(NOW, gaps=(nothing,))
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter")
+        await d.tick(1)
+        told = pane(d)
+        assert "no event of the key is fetched: keydeck events watch" in told
+        assert nothing in told
+        stage.faults["incident.callers"] = DatabaseUnreachableError("No connection to pg-1:5432.")
+        await d.tick(6)
+        assert "Who calls the key now is not known: No connection" in pane(d)
+
+
+async def test_a_slow_answer_about_callers_holds_nothing_up() -> None:
+    stage = staged()
+    stage.gates["incident.callers"] = Event()
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.press("enter")
+        await d.tick(2)
+        await d.press("home")
+        assert selected(d) == "scope"
+        assert "calls of the key" not in pane(d)
+        stage.gates["incident.callers"].set()
 
 
 @pytest.mark.deep

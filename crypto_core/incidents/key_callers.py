@@ -1,0 +1,215 @@
+"""Who calls an incident's key now: calls a minute by principal, and calls denied since it was taken away.
+
+The answer is of the events that are kept: what nobody has fetched may have happened. CloudTrail delivers
+late, so of the newest minutes none is said to be without a call.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any
+
+from crypto_core.cancelling import stop_if
+from crypto_core.database.state.journal import EntryFilter, Journal
+from crypto_core.errors import DatabaseError, TrailError
+from crypto_core.incidents.event_fetching import begin_of
+from crypto_core.incidents.key_users import OPENING, SEALING
+from crypto_core.incidents.model import IncidentView
+from crypto_core.incidents.runbooks.catalogue import ActionKind
+from crypto_core.incidents.suspects import Suspects
+from crypto_core.key_names import is_multi_region, region_of, same_key
+from crypto_core.text.cleaning import clean, cleans
+from crypto_core.trail.rules.rule_context import name_of
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.tallies import moment_json
+from crypto_core.trail.use.asking import asked_as, term
+from crypto_core.trail.use.reach import Reaches
+
+MINUTES = 30
+MOST = 200
+"""So many principals are told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(arn=700)
+class KeyCaller:
+    """A principal that called a key. `by_minute` are its calls of the last minutes, the oldest first.
+
+    `last` is its last call since the incident may have begun, `denied` how many were denied since the key was
+    taken away.
+    """
+
+    arn: str
+    by_minute: tuple[int, ...]
+    last: datetime
+    denied: int = 0
+    suspect: bool = False
+
+    @property
+    def name(self) -> str:
+        """The principal as a row has room for it, such as user/build-bot."""
+        return name_of(self.arn)
+
+    @property
+    def calls(self) -> int:
+        """Its calls of the last minutes."""
+        return sum(self.by_minute)
+
+    def as_json(self) -> dict[str, Any]:
+        """The principal as a JSON document's part."""
+        return {
+            "principal": self.arn,
+            "suspect": self.suspect,
+            "calls_by_minute": list(self.by_minute),
+            "last": moment_json(self.last),
+            "denied": self.denied,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(gaps=600)
+class KeyCallers:
+    """Who called a key, suspects first. `begins` is the first of the minutes.
+
+    `complete_until` is the moment up to which all events are fetched, None where none is known to be; `since`
+    is when the key was taken away, locked down or blocked for somebody, None if it was not. `others` are
+    principals that are not told apart, `gaps` why calls may be missing.
+    """
+
+    begins: datetime
+    callers: tuple[KeyCaller, ...] = ()
+    complete_until: datetime | None = None
+    since: datetime | None = None
+    others: int = 0
+    gaps: tuple[str, ...] = ()
+
+    @property
+    def calls(self) -> int:
+        """All calls of the last minutes."""
+        return sum(caller.calls for caller in self.callers)
+
+    @property
+    def denied(self) -> int:
+        """All calls that were denied since the key was taken away."""
+        return sum(caller.denied for caller in self.callers)
+
+    @property
+    def known_minutes(self) -> int:
+        """Of how many of the minutes all calls are fetched."""
+        if self.complete_until is None:
+            return 0
+        whole = (self.complete_until + timedelta(seconds=1) - self.begins) // timedelta(minutes=1)
+        return min(max(whole, 0), MINUTES)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `keydeck incident show --json` says of it."""
+        return {
+            "callers": [caller.as_json() for caller in self.callers],
+            "callers_begin": moment_json(self.begins),
+            "callers_complete_until": moment_json(self.complete_until),
+            "denied_since": moment_json(self.since),
+            "other_callers": self.others,
+            "callers_gaps": list(self.gaps),
+        }
+
+
+@dataclass(eq=False)
+class KeyCallerSearch:
+    """Finds who calls the keys of incidents. Blocks on the events' store and the journal; fetches nothing.
+
+    `regions` gives the Regions in which a multi-Region key is used.
+    """
+
+    events: EventStore
+    reaches: Reaches
+    journal: Journal
+    regions: Callable[[], Sequence[str]]
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+    def callers_of(
+        self, view: IncidentView, suspects: Suspects, cancelled: Event | None = None
+    ) -> KeyCallers | None:
+        """Return who calls an incident's key; None for one about no key. Raises InterruptedRunError.
+
+        What can't be read is a gap.
+        """
+        key = view.incident.scope.key
+        if not key:
+            return None
+        now = self.clock().astimezone(UTC)
+        begins = now.replace(second=0, microsecond=0) - timedelta(minutes=MINUTES - 1)
+        since = begin_of(view.incident).astimezone(UTC).replace(microsecond=0)
+        gaps: list[str] = []
+        taken = self._taken_away(view, gaps)
+        asked = self.regions() if is_multi_region(key) else [region for region in [region_of(key)] if region]
+        about = f"{term('key', asked_as(key))} {term('name', *SEALING, *OPENING)}"
+        try:
+            reached = self.reaches(since, asked)
+            whole = self.events.tally(
+                ("principal",), f"{about} {_from(min(since, begins))}", limit=MOST, cancelled=cancelled
+            )
+            by_minute = self._by_minute(about, begins, cancelled)
+            denied: dict[str, int] = {}
+            if taken is not None:
+                refused = self.events.tally(
+                    ("principal",), f"{about} denied {_from(taken)}", limit=MOST, cancelled=cancelled
+                )
+                denied = {row.texts[0]: row.events for row in refused.rows}
+        except TrailError as error:
+            return KeyCallers(begins, since=taken, gaps=(*gaps, f"Who calls the key is not known: {error}"))
+        found = [
+            KeyCaller(
+                row.texts[0] or "nobody that CloudTrail names",
+                by_minute.get(row.texts[0], (0,) * MINUTES),
+                row.last,
+                denied.get(row.texts[0], 0),
+                suspects.named(row.texts[0]) is not None,
+            )
+            for row in whole.rows
+        ]
+        found.sort(key=lambda one: (not one.suspect, -one.calls, -one.denied, one.arn))
+        gaps += reached.gaps
+        return KeyCallers(begins, tuple(found), reached.until, taken, whole.others, tuple(gaps))
+
+    def _by_minute(self, about: str, begins: datetime, cancelled: Event | None) -> dict[str, tuple[int, ...]]:
+        counts: dict[str, list[int]] = defaultdict(lambda: [0] * MINUTES)
+        if not self.events.tally((), f"{about} {_from(begins)}", limit=1, cancelled=cancelled).rows:
+            return {}
+        for minute in range(MINUTES):
+            stop_if(cancelled)
+            at = begins + timedelta(minutes=minute)
+            within = f"{about} {_from(at)} until:{(at + timedelta(seconds=59)).isoformat()}"
+            for row in self.events.tally(("principal",), within, limit=MOST, cancelled=cancelled).rows:
+                counts[row.texts[0]][minute] = row.events
+        return {who: tuple(of_each) for who, of_each in counts.items()}
+
+    def _taken_away(self, view: IncidentView, gaps: list[str]) -> datetime | None:
+        """When the key was first locked down or somebody was blocked on it, in this incident's time."""
+        moments = [
+            at
+            for step in view.steps
+            if step.step.action is ActionKind.LOCK_DOWN_KEY and (at := step.ended_at or step.begun_at)
+        ]
+        which = EntryFilter(since=begin_of(view.incident), action="keys block", outcome="done")
+        try:
+            blocks = self.journal.entries(which=which)
+        except DatabaseError as error:
+            gaps.append(clean(f"Whether somebody was blocked on the key is not known: {error.message}"))
+            blocks = ()
+        key = view.incident.scope.key
+        moments += [entry.at for entry in blocks if same_key(_key_of(entry.detail), key)]
+        return min(moments).astimezone(UTC).replace(microsecond=0) if moments else None
+
+
+def _key_of(detail: str) -> str:
+    told = json.loads(detail)
+    return str(told.get("key_arn") or "") if isinstance(told, dict) else ""
+
+
+def _from(moment: datetime) -> str:
+    return f"since:{moment.isoformat()}"
