@@ -302,6 +302,7 @@ class IncidentService:
         Raises ReadOnlyError, MissingSchemaError, NotConfirmedError unless their number was typed,
         ApprovalNeededError, RefusedError if what is left has changed; all but the first two are journaled.
         """
+        self._parts.guard.may_change("accept tokens as lost")
         return self._accepting().accept(incident, plan, consent, cancelled)
 
     def accepted_losses(self, incident: int) -> tuple[Acceptance, ...]:

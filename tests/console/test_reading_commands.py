@@ -20,7 +20,11 @@ def test_status_json_is_the_documented_document_and_adds_up(keydeck: Keydeck, wo
     document = ran.json
     assert ran.exit_code == 0
     assert ran.stderr == ""
-    assert set(document) == {"tokens", "by_format", "by_column", "keys", "coverage"}
+    assert set(document) == {
+        *("tokens", "by_format", "by_column", "keys", "coverage"),
+        "accepted_as_unrecoverable",
+    }
+    assert document["accepted_as_unrecoverable"] == []
     assert set(document["by_format"]) == {f.value for f in Format}
     assert document["by_format"] == {f.value: n for f, n in world.by_format.items()}
     assert document["tokens"] == sum(document["by_format"].values())

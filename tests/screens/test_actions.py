@@ -18,7 +18,7 @@ from textual.widgets import OptionList
 import screens.services
 from crypto_core.errors import NotConfirmedError, ReadOnlyError
 from crypto_core.guard.consent import Consent, Danger
-from crypto_core.incidents.model import StepState
+from crypto_core.incidents.model import CheckResult, CheckState, StepState
 from crypto_core.keys.changes.blocks import Block
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection, Verb
@@ -286,7 +286,7 @@ STARTS: dict[ActionScope, tuple[str, tuple[str, ...]]] = {
 
 def world_of(action: Action) -> str:
     """What must be there for the action to be of use."""
-    if action.name in ("answer", "reopen"):
+    if action.name in ("answer", "reopen", "accept-lost"):
         return action.name
     return {"job.resume-job": "paused", "job.restore-job": "done"}.get(action.id, "")
 
@@ -299,6 +299,9 @@ def make(stage: Stage, world: str) -> None:
     view = key_compromise()
     if world == "answer":
         view = with_steps(view, reencrypt=StepState.DONE)
+    elif world == "accept-lost":
+        check = CheckResult(CheckState.FAILED, lost=2)
+        view = replace(view, steps=tuple(replace(step, check=check) for step in view.steps))
     elif world == "reopen":
         view = with_steps(view, **{step.step.id: StepState.DONE for step in view.steps})
     elif world:
