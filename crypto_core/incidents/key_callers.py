@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
@@ -99,6 +99,14 @@ class KeyCallers:
         return sum(caller.denied for caller in self.callers)
 
     @property
+    def denied_words(self) -> str:
+        """The denied calls in words: a number only where events since then are fetched, or some were seen."""
+        fetched = (
+            self.complete_until is not None and self.since is not None and self.complete_until > self.since
+        )
+        return f"{self.denied:,}" if fetched or self.denied else "not known"
+
+    @property
     def known_minutes(self) -> int:
         """Of how many of the minutes all calls are fetched."""
         if self.complete_until is None:
@@ -149,7 +157,10 @@ class KeyCallerSearch:
         asked = self.regions() if is_multi_region(key) else [region for region in [region_of(key)] if region]
         about = f"{term('key', asked_as(key))} {term('name', *SEALING, *OPENING)}"
         try:
-            reached = self.reaches(since, asked)
+            reached = self.reaches(begins, asked)
+            if reached.until is None:
+                # Nothing of the last minutes is fetched; until when it was is still to be said.
+                reached = replace(reached, until=self.reaches(since, asked).until)
             whole = self.events.tally(
                 ("principal",), f"{about} {_from(min(since, begins))}", limit=MOST, cancelled=cancelled
             )

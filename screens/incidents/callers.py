@@ -77,7 +77,7 @@ def callers_in_short(callers: KeyCallers | Trouble | None, width: int, now: date
         suspects = sum(one.suspect and one.calls > 0 for one in callers.callers)
         until = callers.complete_until
         parts = [counted(callers.calls, "call")]
-        parts += [f"{callers.denied:,} denied"] if callers.since is not None else []
+        parts += [f"denied {callers.denied_words}"] if callers.since is not None else []
         parts += [f"until {local(until, now):%H:%M}" if until is not None else "events not fetched"]
         sign = (f"✖ {counted(suspects, 'suspect')} · ", "bold $error") if suspects else ("", "")
         room = max(width - len(sign[0]), 8)
@@ -103,16 +103,15 @@ def caller_lines(callers: KeyCallers | Trouble | None, width: int, now: datetime
     if more > 0:
         yield line((cut(f"  and {more:,} more", width), "$muted"))
     if callers.since is not None:
-        since = f"denied since {local(callers.since, now):%d %b %H:%M}: {callers.denied:,}"
+        since = f"denied since {local(callers.since, now):%d %b %H:%M}: {callers.denied_words}"
         yield line((cut(since, width), "$muted"))
-    if callers.complete_until is None or callers.gaps:
-        for gap in callers.gaps[:1]:
-            yield from prose(gap, width, lead="? ", lead_style="$warning", style="$muted")
+    for gap in callers.gaps[:1]:
+        yield from prose(gap, width, lead="? ", lead_style="$warning", style="$muted")
 
 
 def _nobody(callers: KeyCallers) -> str:
     """No call among what is fetched: no statement about what is not."""
-    if callers.complete_until is None:
+    if not callers.known_minutes:
         return "no event of the key is fetched: keydeck events watch --key KEY"
     return "no call among the events that are fetched"
 

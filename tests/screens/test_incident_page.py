@@ -95,7 +95,7 @@ async def test_the_page_shows_who_calls_the_key_now_and_goes_on_showing_it(size:
         assert "(16 min ago)" in told
         assert "denied since" in told
         if size == SMALL:
-            assert "✖ 1 suspect · 42 calls · 3 denied · until" in " ".join(d.text().split())
+            assert "✖ 1 suspect · 42 calls · denied 3 · until" in " ".join(d.text().split())
         calls = stage.calls.count("incident.callers")
         stage.incidents.calling = replace(CALLING, callers=CALLING.callers[:1])
         await d.tick(6)

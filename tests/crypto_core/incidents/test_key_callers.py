@@ -35,6 +35,7 @@ from tests.crypto_core.trail.records import ACCOUNT, KEY, NOW, OTHER_KEY, denied
 BOT, PLATFORM = f"arn:aws:iam::{ACCOUNT}:user/build-bot", f"arn:aws:iam::{ACCOUNT}:role/platform"
 SUSPECTS = Suspects((Suspect(BOT, ("the incident was declared from what it did",)),))
 CLOCK = NOW + timedelta(seconds=30)
+FETCHED = Reached(NOW - timedelta(minutes=15))
 
 
 class NoJournal:
@@ -71,7 +72,7 @@ def ask(tmp_path: Path) -> Iterator[Ask]:
     def callers(
         records: Iterable[Mapping[str, Any]],
         *,
-        reached: Reached | None = None,
+        reached: Reached | Callable[[datetime], Reached] | None = None,
         view: IncidentView | None = None,
         journal: Any = None,
     ) -> KeyCallers:
@@ -80,7 +81,7 @@ def ask(tmp_path: Path) -> Iterator[Ask]:
         store.add([read(one) for one in records])
         search = KeyCallerSearch(
             store,
-            lambda since, regions: reached or Reached(NOW - timedelta(minutes=15)),
+            lambda since, regions: reached(since) if callable(reached) else reached or FETCHED,
             journal or NoJournal(),
             lambda: ("eu-west-1",),
             clock=lambda: CLOCK,
@@ -140,6 +141,13 @@ def test_what_is_not_fetched_is_never_a_zero(ask: Ask) -> None:
     assert (whole.callers, whole.gaps) == ((), ())
     assert whole.known_minutes == MINUTES - 1
     assert ask([], reached=Reached(NOW - timedelta(hours=3))).known_minutes == 0
+    # Of the last minutes nothing is fetched, but it is known until when it was.
+    ended = NOW - timedelta(hours=1)
+    stale = ask([], reached=lambda since: Reached(ended if since < ended else None, (gap,)))
+    assert (stale.complete_until, stale.known_minutes, stale.gaps) == (ended, 0, (gap,))
+    locked = view_of(locked=NOW - timedelta(minutes=20))
+    assert ask([], reached=Reached(NOW - timedelta(minutes=30)), view=locked).denied_words == "not known"
+    assert ask([], view=locked).denied_words == "0"
     unread = ask([], journal=NoJournal("The journal is away."))
     assert "blocked on the key is not known: The journal is away." in unread.gaps[0]
 
