@@ -33,7 +33,7 @@ def lost(services: Container, platform: Engine, sandbox: Sandbox) -> str:
 
 
 def test_what_nobody_can_open_is_accepted_by_its_typed_number_alone(
-    lost: str, services: Container, keydeck: Callable[..., Ran]
+    lost: str, superuser: Engine, keydeck: Callable[..., Ran]
 ) -> None:
     assert keydeck("incident", "start", "key-compromise", "--key", lost).exit_code == 0
     accept = ("incident", "accept-lost", "1", "--reason", WHY)
@@ -71,7 +71,7 @@ def test_what_nobody_can_open_is_accepted_by_its_typed_number_alone(
         "incidents": ["INC-1"],
         "references": [token["reference"] for token in kept["tokens"]],
     }
-    with services.engine.begin() as connection:
+    with superuser.begin() as connection:
         connection.execute(text("ALTER TABLE keydeck.incident_evidence DISABLE TRIGGER ALL"))
         changed = "UPDATE keydeck.incident_evidence SET content = '{}' WHERE kind = 'accepted-loss'"
         connection.execute(text(changed))

@@ -125,7 +125,7 @@ async def test_a_slow_answer_about_callers_holds_nothing_up() -> None:
         await d.press("enter")
         await d.tick(2)
         await d.press("home")
-        assert selected(d) == "scope"
+        assert selected(d) == "declare"
         assert "calls of the key" not in pane(d)
         stage.gates["incident.callers"].set()
 
