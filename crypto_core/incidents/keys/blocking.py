@@ -151,7 +151,7 @@ class BlockingSuspects(KeyAction):
         sight = self._read_keys(situation, fetch_since=since or begin_of(incident))
         known = {*(block.principal for block in blocks), *left_out, sight.responder}
         lines = [
-            f"{block.words} is not refused in {state.region}: the policy has no such statement (any more)"
+            f"{block.principal} is not refused in {state.region}{block.but}: the policy has no such statement"
             for state in sight.states
             for block in blocks
             if not stands(sight.policies[state.key_arn].document, block)

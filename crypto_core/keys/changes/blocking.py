@@ -30,7 +30,8 @@ def _draft_block(reader: KeyReader, change: KeyChange, state: KeyState) -> Draft
     # Whom a limited principal's own addresses are, only the operator knows.
     typed = draft.tokens is not None or bool(unknown) or len(whole) < len(blocks)
     does = [
-        f"{block.words} is refused all of {state.name}, with its sessions, whatever else allows it."
+        f"{clean(block.principal, 200)} is refused all of {state.name}{block.but}, with its sessions, "
+        "whatever else allows it."
         for block in blocks
     ]
     does += [

@@ -87,10 +87,9 @@ class BlockStatement:
         return f"{_SID}{hashlib.sha256(arns_of(self.principal)[0].encode()).hexdigest()[:16]}"
 
     @property
-    def words(self) -> str:
-        """What is refused, in words."""
-        who = clean(self.principal, 200)
-        return f"{who} from anywhere but {clean(', '.join(self.only_from), 600)}" if self.only_from else who
+    def but(self) -> str:
+        """From where it is not refused, in words; "" for nowhere."""
+        return f" from anywhere but {clean(', '.join(self.only_from), 600)}" if self.only_from else ""
 
     def statement(self) -> dict[str, Any]:
         """Return the policy's statement. Raises RefusedError for what is no principal or no source."""
