@@ -411,6 +411,7 @@ class IncidentActor(MainScreen):
             runs.waiting.pop(key, None)
         outcome = outcome_of(answer)
         runs.end(key, outcome)
+        self.facts.ask_blocks()
         if isinstance(answer, Waiting):
             runs.waiting[key] = answer
             self._show_waiting(answer)
