@@ -593,6 +593,7 @@ class Container:
             providers=ScopeProviders(self.inventory, self.catalogue),
             losses=self._loss_acceptance,
             callers=self._callers_of,
+            aliases=self._aliases_of,
         )
 
     def _callers_of(
@@ -620,6 +621,10 @@ class Container:
         from crypto_core.incidents.keys.accepted_losses import read_acceptances
 
         return read_acceptances(IncidentStore(self.state_engine, self.journal))
+
+    def _aliases_of(self, key_arn: str) -> Sequence[str]:
+        """The aliases of a key, that of the settings first. Raises KmsError."""
+        return sorted(self.keys.describe(key_arn).aliases, key=lambda name: name != self.settings.write_key)
 
     def _trust(self, key_arn: str) -> str:
         """Trust a key that the operator has made or chosen here; return the settings line for others."""

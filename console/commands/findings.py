@@ -65,7 +65,7 @@ def findings(
             click.echo(f"---\n{json.dumps(document, indent=2, ensure_ascii=True)}")
         return 0
     with services_of() as services:
-        posture, suppressed = _examine(services, since, until)
+        posture, suppressed = examine(services, since, until)
         if ocsf:
             _print_ocsf(services, posture, suppressed if hidden else ())
     if as_json:
@@ -85,7 +85,7 @@ def findings(
     return 0 if posture.examined else 3
 
 
-def _examine(
+def examine(
     services: Container, since: datetime | None, until: datetime | None
 ) -> tuple[Posture, tuple[Suppressed, ...]]:
     """What the keys and what the events show, together; and what of it is suppressed."""

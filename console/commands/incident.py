@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from console.commands.incident_doing import accept_lost, check, next_, number, reopen, skip
+from console.commands.incident_origin import completed_scope
 from console.commands.incident_report import report, verify_report
 from console.commands.incident_scope import (
     FoundTokens,
@@ -78,6 +79,8 @@ def runbooks(*, as_json: bool) -> int:
 @click.option("--database", default="", metavar="NAME", help="The restored database, as in the settings.")
 @time_option("--since", "When the compromise may have begun.")
 @click.option("--suspect", default="", metavar="ARN", help="The principal whose doing led to it.")
+@click.option("--event", "event_id", default="", metavar="ID", help="The event that led to it.")
+@click.option("--finding", default="", metavar="RULE", help="The finding that led to it, by its rule.")
 @click.option("--title", default="", metavar="TEXT", help="Its title [the runbook's title].")
 @trust_option
 @json_option
@@ -95,11 +98,17 @@ def start(
     database: str,
     since: datetime | None,
     suspect: str,
+    event_id: str,
+    finding: str,
     title: str,
     trust: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Declare an incident that is worked through by RUNBOOK; prints its number.
+
+    With --event or --finding it is about their key or token, since their first time, and whom they name is
+    its suspect, as far as no other option says so. A key that neither names is the one that these events, or
+    the suspect, used: one of several has to be named with --key.
 
     Exit 1 if a token was found in no row; where none was, no incident is declared.
     """
@@ -124,9 +133,10 @@ def start(
                 print_json({"incident": None, **found.document})
             return 1
         suspect = suspect or (opener if is_principal(opener) else "")
-        scope = IncidentScope(
+        given = IncidentScope(
             arn, found.references, found.filter, database, since, "the command line", suspect, found.found_by
         )
+        scope = completed_scope(services, runbook, given, event=event_id, finding=finding)
         declared = work.declare(runbook, scope, title)
         view = work.show(declared)
     if as_json:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from crypto_core.findings.finding import Finding
-from crypto_core.incidents.runbooks.placeholders import KNOWN_LATER
+from crypto_core.incidents.runbooks.placeholders import ALIAS, KNOWN_LATER
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
@@ -86,6 +86,8 @@ class IncidentScope:
     found_by: str = ""
     providers: tuple[str, ...] = ()
     """Whose tokens these are, as far as it was known when it was declared; () where it isn't."""
+    alias: str = ""
+    """The alias that the key had when the incident was declared: a step may give it to another key."""
 
     def __str__(self) -> str:
         """The subject in one line, to be shown: the parts themselves are as they were declared."""
@@ -106,6 +108,7 @@ class IncidentScope:
             "principal": self.principal or None,
             "found_by": self.found_by or None,
             "providers": list(self.providers),
+            "alias": self.alias or None,
         }
 
 
@@ -145,6 +148,7 @@ class Incident:
             "title": self.title,
             "subject": str(scope),
             "key": clean(scope.key),
+            ALIAS: clean(scope.alias),
             "references": clean(", ".join(scope.references), 16_000),
             "filter": clean(scope.filter, 4_000),
             "database": clean(scope.database),

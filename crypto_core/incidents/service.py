@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Event
@@ -13,7 +14,7 @@ from sqlalchemy import Engine
 
 from crypto_core.database.state.incidents import IncidentDraft
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import MissingSchemaError, RefusedError
+from crypto_core.errors import KmsError, MissingSchemaError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import (
@@ -78,12 +79,14 @@ class IncidentService:
         providers: Callable[[IncidentScope], tuple[str, ...]] | None = None,
         losses: Callable[[IncidentParts], LossAcceptance] | None = None,
         callers: Callable[[IncidentView, Suspects, Event | None], KeyCallers | None] | None = None,
+        aliases: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
         """`engine` is that of the journal's database. `clock` None is the database's own.
 
         `on_close` is called after an incident was closed, `reports` makes reports, `suspects` finds whom an
         incident is about, `providers` whose tokens are in a scope, `losses` makes what accepts tokens as
-        lost, `callers` finds who calls a key now.
+        lost, `callers` finds who calls a key now, `aliases` are those of a key, the one that it is known
+        by first (raises KmsError).
         """
         self._providers = providers
         self._parts = IncidentParts(engine, journal, library, toolbox, read_only=read_only, clock=clock)
@@ -96,6 +99,7 @@ class IncidentService:
         self._suspects = suspects
         self._losses = losses(self._parts) if losses is not None else None
         self._callers = callers
+        self._aliases = aliases
 
     def runbooks(self) -> tuple[Runbook, ...]:
         """Return the runbooks that there are, the built-in ones first; see `runbook_troubles`."""
@@ -116,7 +120,7 @@ class IncidentService:
         runbook_named = {"runbook": found.id}
         guard = self._parts.guard
         with guard.recording("incident declare", found.id, runbook_named, lambda e: kept_text(e.message)):
-            about = checked_scope(found, scope)
+            about = self._with_alias(checked_scope(found, scope))
         if self._providers is not None:
             about = replace(about, providers=self._providers(about))
         named = kept_text(title, TITLE_LIMIT) or clean(found.title, TITLE_LIMIT)
@@ -143,6 +147,14 @@ class IncidentService:
             },
         )
         return self._parts.store.declare(draft)
+
+    def _with_alias(self, scope: IncidentScope) -> IncidentScope:
+        """Return the scope with the alias that its key has now, without one where KMS doesn't tell."""
+        aliases: Sequence[str] = ()
+        if scope.key and self._aliases is not None:
+            with suppress(KmsError):
+                aliases = self._aliases(scope.key)
+        return replace(scope, alias=clean(next(iter(aliases), ""), 256))
 
     def incidents(self, *, closed: bool = True, limit: int = 200) -> tuple[IncidentView, ...]:
         """Return incidents, open ones first, the newest first; without evidence and entries."""

@@ -109,6 +109,7 @@ def scope_of(stored: Mapping[str, Any]) -> IncidentScope:
         principal=clean(stored.get("principal"), 700),
         found_by=clean(stored.get("found_by")),
         providers=tuple(clean(name, 100) for name in stored.get("providers") or ()),
+        alias=clean(stored.get("alias"), 256),
     )
 
 

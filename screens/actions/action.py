@@ -31,6 +31,7 @@ class ActionScope(StrEnum):
     EVENTS = "events"
     EVENT = "event"
     PIVOTS = "pivots"
+    PRINCIPAL = "principal"
     BLOCKING = "blocking"
 
 

@@ -254,6 +254,7 @@ ACTIONS: tuple[Action, ...] = (
         shown=True,
     ),
     _start_incident("key", "Start an incident about the key"),
+    _start_incident("principal", "Start an incident about a key or tokens that the principal used"),
     # Whoever is named here
     _of_a_principal("block", "O", "Refuse a principal that is named here the use of a key, at once"),
     _of_a_principal("unblock", "U", "Let a principal that is named here and blocked use the key again"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from threading import Event
 
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.model import IncidentScope, finding_origin
@@ -12,12 +13,27 @@ from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.key_names import is_key_arn
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.references import TokenRef
-from crypto_core.trail.store import StoredEvent
+from crypto_core.trail.store import EventStore, StoredEvent
+from crypto_core.trail.use.involved import keys_used
+
+LOST = "key-lost"
+"""The runbook for a key that can't be used any more."""
+_LOSES = frozenset({"DisableKey", "ScheduleKeyDeletion", "DeleteImportedKeyMaterial"})
+_LOST_BY = frozenset(
+    {
+        *("kms-key-pending-deletion", "kms-key-disabled", "event-key-disabled", "event-key-deletion"),
+        "event-material-deleted",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What an incident may be about, as far as a screen knows: a key, tokens, or either."""
+    """What an incident may be about, as far as a screen knows: a key, tokens, or either.
+
+    `events` are the ids of those that it is declared from: where the key isn't known, theirs are proposed,
+    else those that the principal used. `fitting` are the runbooks that fit best, by their ids.
+    """
 
     origin: str = ""
     key: str = ""
@@ -26,15 +42,19 @@ class About:
     since: datetime | None = None
     principal: str = ""
     """The ARN of whom the event or finding names, "" for none."""
+    events: tuple[str, ...] = ()
+    fitting: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> frozenset[SubjectKind]:
-        """What is known; nothing where the operator is to say it."""
+        """What is known; for a principal alone a key or tokens; nothing where the operator is to say it."""
         kinds = set()
         if self.key:
             kinds.add(SubjectKind.KEY)
         if self.references or self.filter:
             kinds.add(SubjectKind.TOKENS)
+        if not kinds and self.principal:
+            return frozenset((SubjectKind.KEY, SubjectKind.TOKENS))
         return frozenset(kinds)
 
     def scope(self, kind: SubjectKind) -> IncidentScope:
@@ -67,7 +87,14 @@ def about_event(row: StoredEvent) -> About:
         references=(str(event.token_ref),) if event.token_ref is not None else (),
         since=event.time if event.dated else None,
         principal=event.principal.arn if is_principal(event.principal.arn) else "",
+        events=(event.event_id,),
+        fitting=(LOST,) if event.name in _LOSES else (),
     )
+
+
+def about_principal(arn: str, since: datetime | None) -> About:
+    """Return what a principal is about: whatever it used, since its first event."""
+    return About(origin=f"principal {arn}", since=since, principal=arn if is_principal(arn) else "")
 
 
 def about_finding(finding: Finding) -> About:
@@ -77,4 +104,16 @@ def about_finding(finding: Finding) -> About:
         key=finding.subject if is_key_arn(finding.subject) else "",
         since=finding.first_at,
         principal=finding.subject if is_principal(finding.subject) else "",
+        events=finding.events,
+        fitting=(LOST,) if finding.rule in _LOST_BY else (),
     )
+
+
+def used_keys(events: EventStore, about: About, cancelled: Event | None = None) -> tuple[str, ...]:
+    """Return the keys of the events that an incident is declared from, else those that its suspect used.
+
+    Those with most events first. Blocks on the store; raises EventStoreError, InterruptedRunError.
+    """
+    found = keys_used(events, "id", about.events, cancelled)
+    suspects = (about.principal,) if about.principal else ()
+    return found or keys_used(events, "principal", suspects, cancelled)

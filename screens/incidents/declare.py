@@ -29,6 +29,7 @@ from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.event_filters import since
 from screens.facts import Facts
+from screens.incidents.about import used_keys
 from screens.incidents.token_scope import (
     SEARCH_SECONDS,
     FoundScope,
@@ -70,9 +71,13 @@ Lines = Callable[[int], list[Line]]
 
 @dataclass(frozen=True, slots=True)
 class SubjectChoice:
-    """What an incident can be about: what a line leads to."""
+    """What an incident can be about: what a line leads to.
+
+    `used` is a key of the events that it is declared from, or one that its suspect used.
+    """
 
     value: str
+    used: bool = False
 
 
 class DeclareDialog(Dialog[int | None]):
@@ -145,6 +150,7 @@ class DeclareDialog(Dialog[int | None]):
             self._fault(Content.assemble(("▲ ", "$warning"), told))
         kinds = self._about.kinds
         offered = [book for book in books if not kinds or book.subject in kinds]
+        offered.sort(key=lambda book: book.id not in self._about.fitting)
         if not offered:
             self._say(Content("There is no runbook for this."))
             self.query_one("#cancel").focus()
@@ -203,16 +209,15 @@ class DeclareDialog(Dialog[int | None]):
             self._offer(lambda width: [choice_line(way, width) for way in ways], len(ways))
         elif kind is SubjectKind.KEY:
             self._say(Content("Asking KMS for keys…"))
-            known = facts.keys.value
-            ask(
-                self,
-                lambda _: tuple(
-                    SubjectChoice(key.key_arn)
-                    for key in (known if known is not None else facts.services.keys.list())
-                ),
-                self._offer_subjects,
-                group="subjects",
-            )
+            known, about = facts.keys.value, self._about
+
+            def find(cancelled: Cancellation) -> tuple[SubjectChoice, ...]:
+                used = used_keys(facts.services.events, about, cancelled)
+                listed = known if known is not None else facts.services.keys.list()
+                every = dict.fromkeys((*used, *(key.key_arn for key in listed)))
+                return tuple(SubjectChoice(arn, arn in used) for arn in every)
+
+            ask(self, find, self._offer_subjects, group="subjects")
         else:
             contexts = facts.services.contexts
             ask(
@@ -230,7 +235,9 @@ class DeclareDialog(Dialog[int | None]):
             return
         names = self._facts.key_words
         key = self._runbook is not None and self._runbook.subject is SubjectKind.KEY
-        self._say(Content("Which key is it about?" if key else "Which database?"))
+        used = sum(one.used for one in answer)
+        first = " X" if used else ""
+        self._say(Content(f"Which key is it about?{first}" if key else "Which database?"))
         ordered = self._by_tokens(answer) if key else list(answer)
         self._offer(
             lambda width: [
@@ -285,9 +292,11 @@ class DeclareDialog(Dialog[int | None]):
         self._ask_rest(ask_subject=False)
 
     def _by_tokens(self, keys: Sequence[SubjectChoice]) -> list[SubjectChoice]:
-        """The key with most tokens first: it is the one that hurts."""
+        """The keys that were used first, then the one with most tokens: it is the one that hurts."""
         status = self._facts.status.value
-        return sorted(keys, key=lambda one: -status.tokens_under(one.value) if status is not None else 0)
+        tokens = status.tokens_under if status is not None else lambda _: 0
+        used = [one for one in keys if one.used]
+        return used + sorted((one for one in keys if not one.used), key=lambda one: -tokens(one.value))
 
     # What will be opened
 

@@ -161,5 +161,5 @@ def commands_of(step: StepView, incident: Incident, facts: Facts) -> tuple[str, 
 
 def _values(incident: Incident, facts: Facts) -> dict[str, str]:
     key = facts.key_words.find(incident.scope.key) if incident.scope.key else None
-    alias = key.aliases[0] if key is not None and key.aliases else ""
+    alias = incident.scope.alias or (key.aliases[0] if key is not None and key.aliases else "")
     return {**incident.placeholders, placeholders.ALIAS: alias}

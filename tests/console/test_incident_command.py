@@ -7,16 +7,21 @@ import shlex
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from console.commands import incident_origin
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.severity import Severity
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, commands_in
 from crypto_core.references import TokenRef, parse_reference
+from tests.crypto_core.trail import records
 
 Keydeck = Callable[..., Any]
 
@@ -223,6 +228,40 @@ def test_a_secret_comes_from_a_file_alone_and_a_dry_run_changes_nothing(
     assert NEW_TOKEN not in told
 
 
+KEY_TEAM = """
+id = "our-key"
+version = 1
+title = "Our key"
+subject = "key"
+summary = "When the key is gone."
+[[phase]]
+kind = "contain"
+title = "Contain"
+[[phase.step]]
+id = "switch"
+title = "Switch"
+purpose = "To write under another key."
+do = ["If it is configured by an alias: `keydeck keys alias {alias} {key}`"]
+"""
+
+
+def test_a_command_with_the_keys_alias_is_whole_also_once_another_key_has_it(
+    keydeck: Keydeck, services: Container, sandbox: Sandbox, runbooks: Path
+) -> None:
+    (runbooks / "our-key.toml").write_text(KEY_TEAM)
+    kms = sandbox.client("kms")
+    old, new, nameless = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(3))
+    alias = f"alias/ours-{old[-8:]}"
+    kms.create_alias(AliasName=alias, TargetKeyId=old)
+    started = json.loads(keydeck("incident", "start", "our-key", "--key", alias, "--json").stdout)
+    kms.update_alias(AliasName=alias, TargetKeyId=new)
+    shown = " ".join(keydeck("incident", "show", str(started["id"])).stdout.split())
+    assert f"by an alias: keydeck keys alias {alias} {old}" in shown
+    started = json.loads(keydeck("incident", "start", "our-key", "--key", nameless, "--json").stdout)
+    shown = " ".join(keydeck("incident", "show", str(started["id"])).stdout.split())
+    assert f"by an alias: keydeck keys alias (the key had no alias) {nameless}" in shown
+
+
 @pytest.mark.parametrize(
     ("usage", "spec"), [("SIGN_VERIFY", "ECC_NIST_P256"), ("GENERATE_VERIFY_MAC", "HMAC_256")]
 )
@@ -291,3 +330,46 @@ def test_every_command_in_a_built_in_runbook_is_one_of_keydecks_with_its_options
         helped = keydeck(*words, "--help")
         assert helped.exit_code == 0, (words, helped.stderr)
         assert "Usage: " in helped.stdout
+
+
+def test_an_incident_is_declared_from_an_event_a_finding_or_a_suspect(
+    keydeck: Keydeck, services: Container, new_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, other = new_key(), new_key()
+    who = records.user(f"declaring-{key[-6:]}")
+    arn = who["arn"]
+    calls = [
+        records.event("Decrypt", key=key, who=who, eventID=f"{n}0000000-0000-4000-8000-{key[-12:]}")
+        for n in range(2)
+    ]
+    services.events.add(calls)
+    start = ("incident", "start", "key-compromise", "--json")
+    for told in (("--event", calls[0].event_id), ("--suspect", arn)):
+        declared = keydeck(*start, *told)
+        assert declared.exit_code == 0, declared.stderr
+        scope = declared.json["scope"]
+        assert (scope["key"], scope["principal"]) == (key, arn)
+        assert (scope["since"] is not None) is (told[0] == "--event")
+    assert keydeck(*start, "--event", HOSTILE).exit_code != 0
+    refused = keydeck(*start, "--event", calls[0].event_id, "--finding", "kms-public")
+    assert (refused.exit_code, "not both" in refused.stderr) == (2, True)
+
+    unheard = keydeck(*start, "--finding", HOSTILE)
+    assert (unheard.exit_code, "There is no finding of the rule" in unheard.stderr) == (2, True)
+    assert clean_of(unheard.stderr)
+    found = tuple(
+        Finding("event-new-principal", Severity.HIGH, subject, HOSTILE, "", "", events=(calls[0].event_id,))
+        for subject in (arn, other)
+    )
+    monkeypatch.setattr(incident_origin, "examine", lambda *_: (SimpleNamespace(findings=found), ()))
+    several = keydeck(*start, "--finding", "event-new-principal")
+    assert (several.exit_code, "2 findings are of this rule" in several.stderr) == (2, True)
+    scope = keydeck(*start, "--finding", "event-new-principal", "--suspect", arn).json["scope"]
+    assert (scope["key"], scope["principal"]) == (key, arn)
+    assert scope["origin"].startswith("finding event-new-principal: [/red]evil")
+
+    services.events.add([records.event("Decrypt", key=other, who=who, eventID=f"a{calls[0].event_id[1:]}")])
+    refused = keydeck(*start, "--suspect", arn)
+    assert refused.exit_code == 2
+    assert "Several keys were used" in refused.stderr
+    assert "--key" in refused.stderr

@@ -21,8 +21,8 @@ from crypto_core.references import TokenRef
 from screens.connections.screen import ConnectionsScreen
 from screens.events.event_screen import EventScreen
 from screens.events.screen import EventsScreen
+from screens.principals.screen import PrincipalScreen
 from screens.use.key_use_screen import KeyUseScreen
-from screens.use.principal_screen import PrincipalScreen
 from screens.use.token_screen import TokenScreen
 from screens.use.watch_screen import WatchScreen
 from tests.console.test_flows import console

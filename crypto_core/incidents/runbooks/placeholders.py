@@ -17,7 +17,7 @@ KNOWN_LATER = ("new_key", "job", "encrypt_job")
 """What only the steps find out."""
 _DECLARED = ("key", "references", "filter", "database", "since", "origin")
 ALIAS = "alias"
-"""The alias of the key that an incident is about: known where KMS was asked for it."""
+"""The alias that the key of an incident had when it was declared, as far as KMS told it."""
 PLACEHOLDERS = frozenset({"incident", "number", "title", "subject", ALIAS, *_DECLARED, *KNOWN_LATER})
 """All that there are. Braces around anything but small letters are left as they are."""
 
@@ -64,5 +64,8 @@ def _value(found: re.Match[str], values: Mapping[str, str]) -> str:
     name = found[1]
     if name not in PLACEHOLDERS:
         return found[0]
-    unknown = "not known yet" if name in KNOWN_LATER else "not known" if name == ALIAS else "not given"
-    return values.get(name) or f"({name.replace('_', ' ')} {unknown})"
+    if value := values.get(name):
+        return value
+    if name == ALIAS:
+        return "(the key had no alias)"
+    return f"({name.replace('_', ' ')} {'not known yet' if name in KNOWN_LATER else 'not given'})"

@@ -372,7 +372,7 @@ def test_screens_clean_only_what_enters_there() -> None:
         "screens.events.raw_text",
         "screens.incidents.evidence_screen",
         "screens.log.screen",
-        "screens.use.principal_screen",
+        "screens.principals.screen",
         "screens.widgets.cells",
         "screens.widgets.clipboard",
         "screens.widgets.filter_bar",

@@ -1,0 +1,1 @@
+"""A principal: what it opened and could have opened, blocking it, and an incident about it."""
