@@ -74,6 +74,14 @@ class RefusedError(KeydeckError):
     """Keydeck refuses to do this; nothing was changed."""
 
 
+class InvalidFieldError(RefusedError):
+    """What was entered in a field of a form can't be taken; `field` is the field's name."""
+
+    def __init__(self, message: str, *, field: str, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.field = field
+
+
 class ReadOnlyError(RefusedError, remedy="Start Keydeck without --read-only to change anything."):
     """A change was asked for while read-only is set."""
 

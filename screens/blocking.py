@@ -49,7 +49,7 @@ def _run(future: Future[T], fn: Callable[..., T], args: tuple[Any, ...], kwargs:
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(message=2_000, remedy=2_000)
+@cleans(message=2_000, remedy=2_000, field=60)
 class Trouble:
     """Why a call failed, in the operator's words: what happened, and what to do."""
 
@@ -57,6 +57,8 @@ class Trouble:
     remedy: str = ""
     position: int | None = None
     """Where in a filter expression the offending character stands, counted from 0."""
+    field: str = ""
+    """The name of the field of a form that it is about, "" for none."""
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".rstrip()
@@ -74,7 +76,9 @@ def attempt(call: Callable[[], T], *, wanted: Callable[[], bool] = lambda: True)
     except KeydeckError as error:
         if wanted():
             _log.info("A call was refused or failed: %s", error)
-        return Trouble(error.message, error.remedy, getattr(error, "position", None))
+        return Trouble(
+            error.message, error.remedy, getattr(error, "position", None), getattr(error, "field", "")
+        )
     except Exception as error:  # noqa: BLE001 - told on screen and in the log, whatever it is
         if not wanted():
             return Trouble(f"Unexpected: {type_name(error)}.")

@@ -13,6 +13,7 @@ from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.key_names import is_key_arn
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.references import TokenRef
+from crypto_core.trail.event import UNDATED
 from crypto_core.trail.store import EventStore, StoredEvent
 from crypto_core.trail.use.involved import keys_used
 
@@ -92,8 +93,9 @@ def about_event(row: StoredEvent) -> About:
     )
 
 
-def about_principal(arn: str, since: datetime | None) -> About:
-    """Return what a principal is about: whatever it used, since its first event."""
+def about_principal(arn: str, first: datetime | None) -> About:
+    """Return what a principal is about: whatever it used, since its first event, if that has a time."""
+    since = first if first != UNDATED else None
     return About(origin=f"principal {arn}", since=since, principal=arn if is_principal(arn) else "")
 
 

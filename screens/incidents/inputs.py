@@ -15,11 +15,13 @@ from textual.widgets import Input, Static
 
 from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.secret import Secret
+from screens.blocking import Trouble
 from screens.incidents.checklist import Checklist, listed
 from screens.routes import Followed
 from screens.widgets.cells import fit
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import Line, LineList, line
+from screens.widgets.notice import trouble_content
 from screens.widgets.secret_input import SecretInput
 
 _MOST_CHOICES = 6
@@ -57,15 +59,17 @@ class InputsForm(VerticalScroll, can_focus=False):
     InputsForm .field { height: auto; margin-bottom: 1; }
     InputsForm .field > Static { width: 100%; color: $muted; }
     InputsForm Input { width: 1fr; }
-    InputsForm #missing { color: $warning; height: auto; }
+    InputsForm .field > .wrong { color: $warning; display: none; }
     """
 
     class Filled(Message):
         """Enter was pressed in the last field."""
 
-    def __init__(self, fields: Sequence[InputField]) -> None:
+    def __init__(self, fields: Sequence[InputField], refused: str = "", why: Trouble | None = None) -> None:
+        """`refused` is the name of the field that is not taken as it is, and `why`."""
         super().__init__()
         self._fields = tuple(fields)
+        self._refused, self._why = refused, why
 
     def compose(self) -> ComposeResult:
         """A label and a field below it, for each."""
@@ -82,7 +86,7 @@ class InputsForm(VerticalScroll, can_focus=False):
                     others = LineInput(widget.others, id=f"{widget.id}-others", compact=True)
                     others.placeholder = "others, as ARNs with commas between"
                     yield others
-        yield Static(id="missing")
+                yield Static(classes="wrong")
 
     def _widget(self, number: int, field: InputField) -> Widget:
         id_ = f"field-{number}"
@@ -101,7 +105,6 @@ class InputsForm(VerticalScroll, can_focus=False):
                 self._offer(self.query_one(f"#field-{number}", LineList), field)
         self.screen.set_class(any(field.several for field in self._fields), "-choosing")
         self.styles.max_height = max(self.app.size.height * 58 // 100, 3)
-        self.query_one("#missing").display = False
         # A single choice is made already: what is pasted first is for the field behind it.
         undecided = (
             n
@@ -109,6 +112,18 @@ class InputsForm(VerticalScroll, can_focus=False):
             if field.secret or field.several or len(field.choices) != 1
         )
         self.query_one(f"#field-{next(undecided, 0)}").focus()
+        for number, field in enumerate(self._fields):
+            if field.name == self._refused and self._why is not None:
+                self._say(number, trouble_content(self._why))
+
+    def _say(self, number: int, words: Content) -> None:
+        """Say what is wrong with a field directly below it, and go there."""
+        for place, said in enumerate(self.query(".field > .wrong").results(Static)):
+            said.display = place == number
+            if place == number:
+                said.update(words)
+        self.query_one(f"#field-{number}").focus()
+        self.call_after_refresh(self.query(".field")[number].scroll_visible, animate=False)
 
     def _offer(self, choices: LineList, field: InputField) -> None:
         choices.styles.height = min(len(field.choices), _MOST_CHOICES)
@@ -146,10 +161,7 @@ class InputsForm(VerticalScroll, can_focus=False):
             widget = self.query_one(f"#field-{number}")
             empty = isinstance(widget, Input) and not widget.value.strip()
             if field.required and (empty or (isinstance(widget, Checklist) and not self._chosen(widget))):
-                missing = self.query_one("#missing", Static)
-                missing.display = True
-                missing.update(Content(f"Missing: {field.label}"))
-                widget.focus()
+                self._say(number, Content(f"Missing: {field.label}"))
                 return None
         taken: dict[str, str | Secret] = {}
         for number, field in enumerate(self._fields):

@@ -44,7 +44,7 @@ class Agreed:
 class StepDialog(PlanDialog[ActionPlan, Agreed]):
     """Returns the plan with the operator's consent, else None. The inputs are erased then.
 
-    Where the inputs lead to no plan, the form comes back as it was filled in, below what is wrong.
+    Where the inputs lead to no plan, the form comes back as it was filled in, with what is wrong.
     """
 
     DEFAULT_CSS = """
@@ -104,8 +104,9 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
             self._inputs.update(defaults(open_))
             self.begin()
 
-    def _ask_for(self, fields: Sequence[InputField]) -> None:
-        self.query_one(".frame").mount(InputsForm(fields), before=self.query_one(".buttons"))
+    def _ask_for(self, fields: Sequence[InputField], refused: str = "", why: Trouble | None = None) -> None:
+        form = InputsForm(fields, refused, why)
+        self.query_one(".frame").mount(form, before=self.query_one(".buttons"))
         self.query_one(".buttons").mount(button("Preview", "preview"))
 
     def _show(self, answer: ActionPlan | Trouble) -> None:
@@ -115,8 +116,13 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
             super()._show(answer)
 
     def _return_to_form(self, trouble: Trouble) -> None:
-        """Say what is wrong above the form, with what was entered; secrets have to be entered again."""
-        self.tell("", trouble_content(trouble))
+        """Say what is wrong, with what was entered; secrets have to be entered again.
+
+        It is said below the field that it is about, above the form where it is about none of them.
+        """
+        refused = trouble.field if trouble.field in self._fields else ""
+        self.tell("", Content("") if refused else trouble_content(trouble))
+        self.query_one(".body").display = not refused
         if not self._fields:
             return
         entered, self._inputs, self._rounds = self._inputs, {}, 0
@@ -126,7 +132,7 @@ class StepDialog(PlanDialog[ActionPlan, Agreed]):
             if isinstance(value, Secret):
                 value.wipe()
             fields.append(replace(field, default=value if isinstance(value, str) else ""))
-        self._ask_for(fields)
+        self._ask_for(fields, refused, trouble)
 
     @on(InputsForm.Filled)
     @on(Button.Pressed, "#preview")

@@ -64,7 +64,7 @@ class PrincipalScreen(BlockActor, UseScreen[BlastRadius]):
         from screens.incidents.beginning import begin_incident
 
         if self.answer is not None:
-            await begin_incident(self, about_principal(self._arn, self.answer.first))
+            await begin_incident(self, about_principal(clean(self._arn, 700), self.answer.first))
 
     @property
     def shown_besides(self) -> object:

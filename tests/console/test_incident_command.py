@@ -255,10 +255,10 @@ def test_a_command_with_the_keys_alias_is_whole_also_once_another_key_has_it(
     kms.create_alias(AliasName=alias, TargetKeyId=old)
     started = json.loads(keydeck("incident", "start", "our-key", "--key", alias, "--json").stdout)
     kms.update_alias(AliasName=alias, TargetKeyId=new)
-    shown = " ".join(keydeck("incident", "show", str(started["id"])).stdout.split())
+    shown = " ".join(keydeck("incident", "show", str(started["incident"])).stdout.split())
     assert f"by an alias: keydeck keys alias {alias} {old}" in shown
     started = json.loads(keydeck("incident", "start", "our-key", "--key", nameless, "--json").stdout)
-    shown = " ".join(keydeck("incident", "show", str(started["id"])).stdout.split())
+    shown = " ".join(keydeck("incident", "show", str(started["incident"])).stdout.split())
     assert f"by an alias: keydeck keys alias (the key had no alias) {nameless}" in shown
 
 
@@ -366,7 +366,7 @@ def test_an_incident_is_declared_from_an_event_a_finding_or_a_suspect(
     assert (several.exit_code, "2 findings are of this rule" in several.stderr) == (2, True)
     scope = keydeck(*start, "--finding", "event-new-principal", "--suspect", arn).json["scope"]
     assert (scope["key"], scope["principal"]) == (key, arn)
-    assert scope["origin"].startswith("finding event-new-principal: [/red]evil")
+    assert scope["origin"].startswith("finding event-new-principal: [/red]")
 
     services.events.add([records.event("Decrypt", key=other, who=who, eventID=f"a{calls[0].event_id[1:]}")])
     refused = keydeck(*start, "--suspect", arn)

@@ -37,7 +37,6 @@ async def test_from_a_principal_its_keys_are_proposed_with_most_calls_first() ->
     stage = there(keys=(CURRENT, OLD, OLD))
     async with deck(stage, start="events", size=LARGE) as d:
         await d.press("T")
-        assert "I start incident" in d.text() or "I " in d.text()
         await d.press("I")
         titles = " ".join(offered(d))
         assert "KMS key compromise" in titles

@@ -6,13 +6,14 @@ import json
 from dataclasses import replace
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
-from crypto_core.errors import DatabaseUnreachableError, RefusedError
+from crypto_core.errors import DatabaseUnreachableError, InvalidFieldError, RefusedError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.model import CheckResult, CheckState, IncidentScope, StepState
 from crypto_core.incidents.steps.step_contracts import InputField
 from crypto_core.secret import Secret
+from screens.incidents.checklist import Checklist
 from screens.incidents.loss_dialog import LossDialog
 from screens.incidents.running import runs_of
 from screens.incidents.step_dialog import StepDialog
@@ -23,7 +24,7 @@ from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.incident_scene import TOKEN, at_step, selected, staged
 from tests.screens.sample_runbooks import TOKEN_COMPROMISE
 from tests.screens.samples import CURRENT, NOW
-from tests.screens.stage_incidents import incident_view, with_steps
+from tests.screens.stage_incidents import ANA, BEN, incident_view, with_steps
 
 
 @pytest.mark.deep
@@ -193,6 +194,39 @@ async def test_read_only_no_token_is_accepted_as_lost() -> None:
     async with deck(stage, start="incidents", size=LARGE) as d:
         await d.press("enter", "L")
         assert not isinstance(d.app.screen, AskText)
+
+
+async def test_a_refused_field_says_so_directly_below_itself_and_has_the_focus() -> None:
+    stage = staged(at_step("new-key"))
+    who = InputField("who", "Principals", choices=((ANA, "ana"), (BEN, "ben")), several=True)
+    fields = (InputField("alias", "Its alias"), who, InputField("note", "A note", required=False))
+    stage.incidents.needs["new-key"] = fields
+    for size in (SMALL, LARGE):
+        for field, number in (("alias", 0), ("who", 1)):
+            stage.incidents.add(at_step("new-key"))
+            stage.faults["incident.plan"] = InvalidFieldError(
+                "[/red] is not \x1b[31mtaken.", field=field, remedy="Enter another."
+            )
+            async with deck(stage, start="incidents", size=size) as d:
+                await d.press("enter", "a")
+                await d.type("alias/x")
+                await d.press("enter", "space", "enter", "enter")
+                await d.type("seen")
+                await d.press("enter")
+                screen = d.app.screen
+                assert isinstance(screen, StepDialog)
+                shown = [s for s in screen.query(".wrong").results(Static) if s.display]
+                assert [str(one.content) for one in shown] == ["✖ [/red] is not [31mtaken. Enter another."]
+                assert shown[0].parent is screen.query(".field")[number]
+                assert screen.focused is screen.query_one(f"#field-{number}")
+                assert shown[0].region.height
+                assert screen.query_one("#field-0", Input).value == "alias/x"
+                assert screen.query_one("#field-2", Input).value == "seen"
+                assert screen.query_one(Checklist).chosen == (ANA,)
+                stage.faults.clear()
+                screen.query_one("#preview").focus()
+                await d.press("enter", "right", "enter")
+            assert stage.incidents.inputs == {"alias": "alias/x", "who": ANA, "note": "seen"}
 
 
 @pytest.mark.deep

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from crypto_core.errors import DatabaseError, KmsError, RefusedError
+from crypto_core.errors import DatabaseError, InvalidFieldError, KmsError
 from crypto_core.incidents.key_users import responder_of
 from crypto_core.incidents.keys.bundle import KeyAction, bundled, suspects_among
 from crypto_core.incidents.keys.locked_policy import USES, locked_policy
@@ -76,7 +76,14 @@ class LockingKey(KeyAction):
             ),
         )
         return (
-            InputField(RESPONDER, "Who opens what is under the key, as an ARN", sight.responder),
+            InputField(
+                RESPONDER,
+                "Who opens what is under the key: one, such as you",
+                sight.responder,
+                sight.workers.choices(sight.responder, (sight.responder,)),
+                several=True,
+                suspects=sight.workers.suspects.arns,
+            ),
             InputField(
                 PLATFORM,
                 "Tokens that are still under the key",
@@ -98,18 +105,19 @@ class LockingKey(KeyAction):
     def plan_action(self, situation: Situation) -> ActionPlan:
         """Return the policy that is put and the grants that are revoked. Raises RefusedError, KmsError."""
         sight = self._read_key(situation)
-        responder = _principal(entered(situation, RESPONDER, sight.responder), "the responder")
+        responder = _responder(entered(situation, RESPONDER, sight.responder))
         keeps = entered(situation, PLATFORM) or self._default(situation)
         wanted = listed(entered(situation, READERS, ", ".join(sight.readers))) if keeps != NO else ()
-        readers = tuple(_principal(arn, "the platform") for arn in wanted if arn != responder)
+        readers = tuple(_principal(arn, "the platform", READERS) for arn in wanted if arn != responder)
         revokes = (entered(situation, GRANTS) or REVOKE) != KEEP
         plans: list[ChangePlan] = []
         warnings: list[str] = [*sight.gaps]
         suspects = suspects_among(sight.workers.suspects, (responder, *readers))
         if keeps != NO and not readers:
             if self._default(situation) != NO:
-                raise RefusedError(
+                raise InvalidFieldError(
                     "No reader of the platform is named: it could not open the tokens under the key.",
+                    field=READERS,
                     remedy=f"{sight.workers.way_out()} Or decide that nobody but the responder reads.",
                 )
             warnings.append("No platform reader is named: the platform can't open anything under the key.")
@@ -202,10 +210,22 @@ class LockingKey(KeyAction):
         )
 
 
-def _principal(arn: str, whose: str) -> str:
+def _responder(text: str) -> str:
+    chosen = listed(text)
+    if len(chosen) > 1:
+        raise InvalidFieldError(
+            f"{len(chosen):,} principals are chosen: one alone opens what is under the key.",
+            field=RESPONDER,
+            remedy="Choose one; who reads for the platform is named below.",
+        )
+    return _principal("".join(chosen), "the responder", RESPONDER)
+
+
+def _principal(arn: str, whose: str, field: str) -> str:
     if not is_principal(arn) or arn.endswith(":root"):
-        raise RefusedError(
+        raise InvalidFieldError(
             f"{clean(arn, 200) or 'Nobody'} is not an IAM role or user, for {whose}.",
+            field=field,
             remedy="Write it as arn:aws:iam::123456789012:role/name.",
         )
     return arn

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-from crypto_core.errors import KmsError, RefusedError
+from crypto_core.errors import InvalidFieldError, KmsError
 from crypto_core.guard.consent import Danger, require
 from crypto_core.incidents.key_users import responder_of
 from crypto_core.incidents.keys.bundle import Bundle, KeyAction, bundled, given_to, suspects_among
@@ -191,13 +191,15 @@ class MakingKey(KeyAction):
         key = self._services.keys.describe(name)
         old = sight.old
         if same_key(key.key_arn, old.key_arn):
-            raise RefusedError(
+            raise InvalidFieldError(
                 f"{key.key_arn} is the key that the incident is about, or its replica.",
+                field=KEY,
                 remedy="Choose another one, or make a new one.",
             )
         if not _fits(key):
-            raise RefusedError(
+            raise InvalidFieldError(
                 f"{key.name} is {key.state}, {key.spec}: tokens need an enabled symmetric customer key.",
+                field=KEY,
                 remedy="Choose another one, or make a new one.",
             )
         suspects = self._let_in(sight, key)
@@ -239,8 +241,9 @@ class MakingKey(KeyAction):
         working |= {arn for role in (Role.OPERATOR, Role.RESPONDER) for arn in workers.by_role.get(role, ())}
         for use, what in zip(USES, ("reader", "writer"), strict=True):
             if not any(use in a.actions and (a.all_but or a.principal.value not in working) for a in found):
-                raise RefusedError(
+                raise InvalidFieldError(
                     f"Under {key.name} the platform would have no {what}: nobody else may {use}.",
+                    field=KEY,
                     remedy="Make a new key, or let the platform in first: keydeck keys put-policy "
                     f"{key.key_arn} FILE.",
                 )
@@ -250,13 +253,15 @@ class MakingKey(KeyAction):
         platform = listed(entered(situation, PLATFORM, ", ".join(sight.workers.platform(sight.responder))))
         for arn in platform:
             if not is_principal(arn):
-                raise RefusedError(
+                raise InvalidFieldError(
                     f"{clean(arn, 200)} is not an IAM role, user or account.",
+                    field=PLATFORM,
                     remedy="Write it as arn:aws:iam::123456789012:role/name.",
                 )
         if not platform:
-            raise RefusedError(
+            raise InvalidFieldError(
                 "No principal would seal and open tokens under the new key: the platform would go dark.",
+                field=PLATFORM,
                 remedy=sight.workers.way_out(),
             )
         given = {**sight.workers.roles_of_others(sight.responder), Role.PLATFORM: platform}

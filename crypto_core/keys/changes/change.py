@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crypto_core.errors import PolicyError, RefusedError
+from crypto_core.errors import InvalidFieldError, PolicyError, RefusedError
 from crypto_core.guard.operations import ChangeKind as ChangeKind  # noqa: PLC0414
 from crypto_core.keys.policy.blocking import BlockStatement, arns_of
 from crypto_core.keys.policy.document import MOST_BYTES
@@ -231,9 +231,12 @@ def _within(days: int, allowed: range, what: str) -> None:
 
 def _alias(name: str) -> None:
     if not _ALIAS.fullmatch(name):
-        raise RefusedError(
+        raise InvalidFieldError(
             f"{clean(name, 80)!r} is not a valid alias.",
+            field="alias",
             remedy="Use letters, digits, /, _ and -; at most 250 of them behind alias/.",
         )
     if name.startswith("alias/aws/"):
-        raise RefusedError("Aliases that begin with alias/aws/ are AWS's own.", remedy="Choose another name.")
+        raise InvalidFieldError(
+            "Aliases that begin with alias/aws/ are AWS's own.", field="alias", remedy="Choose another name."
+        )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crypto_core.errors import NotConfirmedError, RefusedError
+from crypto_core.errors import InvalidFieldError, NotConfirmedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.keys.locked_policy import USES, locked_policy
 from crypto_core.incidents.model import CheckState
@@ -125,9 +125,22 @@ def test_a_replica_is_locked_down_too(scene: Scene) -> None:
 
 
 def test_who_is_locked_in_is_a_role_or_user(scene: Scene) -> None:
-    for entered in ("", ROOT, "everybody"):
-        with pytest.raises(RefusedError):
+    for entered in ("", ROOT, "everybody", f"{ON_CALL}, {ON_CALL}-2"):
+        with pytest.raises(InvalidFieldError) as refused:
             scene.plan(LOCK, {"responder": entered})
+        assert refused.value.field == "responder"
+    with pytest.raises(InvalidFieldError) as refused:
+        scene.plan(LOCK, {"readers": "[/red]\x1b[2J"})
+    assert (refused.value.field, "\x1b" in str(refused.value)) == ("readers", False)
+
+
+def test_who_works_with_keydeck_is_proposed_as_the_responder_among_those_who_use_the_key(
+    scene: Scene,
+) -> None:
+    fields = scene.tools.actions[LOCK].fields(scene.situation())
+    (field,) = (field for field in fields if field.name == "responder")
+    assert (field.default, field.several) == (ON_CALL, True)
+    assert ON_CALL in dict(field.choices)
 
 
 def test_whether_it_is_locked_down_is_not_known_where_grants_can_not_be_listed(
