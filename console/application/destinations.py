@@ -28,7 +28,7 @@ SCREENS: dict[type, str] = {
     routes.EventsRoute: "events.screen.EventsScreen",
     routes.EventRoute: "events.event_screen.EventScreen",
     routes.PivotsRoute: "events.pivot_screen.PivotScreen",
-    routes.PrincipalRoute: "use.principal_screen.PrincipalScreen",
+    routes.PrincipalRoute: "principals.screen.PrincipalScreen",
     routes.TimelineRoute: "use.token_screen.TokenScreen",
     routes.IncidentRoute: "incidents.incident_screen.IncidentScreen",
     routes.EvidenceListRoute: "incidents.evidence_screen.EvidenceListScreen",
