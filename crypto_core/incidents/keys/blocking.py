@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from crypto_core.errors import KmsError, RefusedError
+from crypto_core.errors import InvalidFieldError, KmsError, RefusedError
 from crypto_core.incidents.accomplices import is_outside
 from crypto_core.incidents.event_fetching import begin_of, fetched
 from crypto_core.incidents.key_users import SEEN_FOR, responder_of
@@ -178,8 +178,9 @@ class BlockingSuspects(KeyAction):
         chosen = listed(entered(situation, PRINCIPALS, ", ".join(sight.proposed)))
         for arn in chosen:
             if not is_principal(arn) or arn.endswith(":root"):
-                raise RefusedError(
+                raise InvalidFieldError(
                     f"{clean(arn, 200)} is not an IAM role or user.",
+                    field=PRINCIPALS,
                     remedy="Write it as arn:aws:iam::123456789012:role/name.",
                 )
             yield BlockStatement(arn)
