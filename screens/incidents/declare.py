@@ -235,8 +235,7 @@ class DeclareDialog(Dialog[int | None]):
             return
         names = self._facts.key_words
         key = self._runbook is not None and self._runbook.subject is SubjectKind.KEY
-        used = sum(one.used for one in answer)
-        first = " X" if used else ""
+        first = " Those that its events name come first." if any(one.used for one in answer) else ""
         self._say(Content(f"Which key is it about?{first}" if key else "Which database?"))
         ordered = self._by_tokens(answer) if key else list(answer)
         self._offer(

@@ -43,7 +43,7 @@ async def test_from_a_principal_its_keys_are_proposed_with_most_calls_first() ->
         assert "token compromise" in titles.lower()
         assert "Restore drill" not in titles
         await d.press("enter")
-        assert "The first 2 are what was used." in d.says()
+        assert "Those that its events name come first." in d.says()
         assert [("77ab" in line, "9f2c" in line) for line in offered(d)[:2]] == [(True, False), (False, True)]
         await d.press("enter", "enter")
         scope = declared(stage)
@@ -59,7 +59,7 @@ async def test_a_finding_about_a_principal_proposes_the_keys_of_its_events() -> 
     stage.trail_findings = (replace(about(INTRUDER, 1), first_at=at),)
     async with deck(stage, start="findings", size=LARGE) as d:
         await d.press("I", "enter")
-        assert "The first 1 is what was used." in d.says()
+        assert "Those that its events name come first." in d.says()
         assert "9f2c" in offered(d)[0]
         await d.press("enter", "enter")
         scope = declared(stage)
