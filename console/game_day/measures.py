@@ -11,11 +11,14 @@ from console.game_day.scenario import End
 from console.host.runners import GRACE_SECONDS
 from console.lazy_services import if_made
 from console.sandbox.endpoint import ACCOUNT
+from console.sandbox.endpoint.principals import VPC_ENDPOINT
 from console.settings import load
 from crypto_core.errors import KeydeckError
 from crypto_core.guard.consent import Consent, Danger, Subject
 from crypto_core.key_names import short_key
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.keys.policy.blocking import BlockStatement, with_blocks
+from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.least_privilege import Role, least_privilege
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.text.counting import counted
@@ -31,6 +34,8 @@ ROLES = {
     Role.RESPONDER: (f"arn:aws:iam::{ACCOUNT}:role/keydeck-oncall",),
 }
 """Whom keys are for. The account as a whole is not among them: its IAM policies let the intruder in."""
+
+PLATFORM_AT_HOME = BlockStatement(ROLES[Role.PLATFORM][0], (VPC_ENDPOINT,))
 
 
 class MeasureFailedError(KeydeckError):
@@ -82,9 +87,13 @@ class Measures:
         self._platform.writes_under(key_arn)
 
     def _shut_out(self) -> None:
-        """Leave the platform, the responder and the administrator in the key's policy, and no grant."""
-        policy = json.dumps(least_privilege(self._key, ROLES))
-        self._change(KeyChange(ChangeKind.PUT_POLICY, self._key, policy=policy))
+        """Leave the platform, the responder and the administrator in the key's policy, and no grant.
+
+        The platform from its own network alone: somebody else may have its credentials.
+        """
+        policy = parse_policy(json.dumps(least_privilege(self._key, ROLES)))
+        text = json.dumps(with_blocks(policy, [PLATFORM_AT_HOME]))
+        self._change(KeyChange(ChangeKind.PUT_POLICY, self._key, policy=text))
         for grant in self.container.services.policies.read(self._key).grants:
             self._change(KeyChange(ChangeKind.REVOKE_GRANT, self._key, grant_id=grant.grant_id))
 
@@ -92,7 +101,13 @@ class Measures:
         if self._game.referee.look_at(End.NOTHING_UNDER_KEY, self._game.intruder).reached:
             return
         if not self.new_key:
-            change = KeyChange(ChangeKind.CREATE, alias=NEW_ALIAS, period_days=365, principals=ROLES)
+            change = KeyChange(
+                ChangeKind.CREATE,
+                alias=NEW_ALIAS,
+                period_days=365,
+                principals=ROLES,
+                blocks=(PLATFORM_AT_HOME,),
+            )
             self.write_under(self._change(change))
         if self._left():
             self._write(Verb.REENCRYPT, Selection(under_key=self._key), self.new_key)

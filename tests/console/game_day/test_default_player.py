@@ -31,7 +31,7 @@ def test_whoever_accepts_every_default_ends_safe(
     name: str, seed: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     told: list[str] = []
-    with Sandbox.start(connections=30, seed=seed) as sandbox:
+    with Sandbox.start(connections=20, seed=seed) as sandbox:
         environment = sandbox.environment()
         for variable in set(os.environ) - set(environment):
             monkeypatch.delenv(variable)
