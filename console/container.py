@@ -682,6 +682,7 @@ class Container:
             witness=self._witness(),
             at_work=lambda job: self.job_processes.at_work().get(job, 0) > 0,
             trust=self._trust,
+            actors=self.journal.actors,
         )
         of_tokens = TokenDependencies(
             engine=self.engine,

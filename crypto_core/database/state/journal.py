@@ -117,6 +117,13 @@ class Journal:
             rows = connection.execute(newest).all()
         return tuple(entry_of(row) for row in reversed(rows))
 
+    def actors(self) -> tuple[str, ...]:
+        """Return who has acted, each once: AWS identity and database role. Raises DatabaseError."""
+        with connected(self.engine) as connection:
+            return tuple(
+                connection.execute(select(table.c.actor).distinct().order_by(table.c.actor)).scalars()
+            )
+
     def verify(self) -> str | None:
         """Return None if the chain is whole, else one sentence saying where it breaks first."""
         chain = Chain()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from crypto_core.errors import InvalidFieldError, KmsError, RefusedError
+from crypto_core.errors import DatabaseError, InvalidFieldError, KmsError, RefusedError
 from crypto_core.incidents.accomplices import is_outside
 from crypto_core.incidents.event_fetching import begin_of, fetched
 from crypto_core.incidents.key_users import SEEN_FOR, responder_of
@@ -64,6 +64,8 @@ class _Sight:
     responder: str
     own: dict[str, tuple[str, ...]]
     """The platform's own among the suspects, and from where each worked before; nothing where not known."""
+    colleagues: frozenset[str] = frozenset()
+    """Who works with Keydeck, by the journal, but for whom the incident was declared from."""
     unreached: tuple[str, ...] = ()
     """Of which keys the policy is not known, and why."""
     gaps: tuple[str, ...] = ()
@@ -71,7 +73,8 @@ class _Sight:
     @property
     def proposed(self) -> tuple[str, ...]:
         """Who is refused from everywhere unless the operator says otherwise."""
-        return tuple(arn for arn in self.workers.suspects.arns if arn not in (self.responder, *self.own))
+        but = {self.responder, *self.own, *self.colleagues}
+        return tuple(arn for arn in self.workers.suspects.arns if arn not in but)
 
 
 class BlockingSuspects(KeyAction):
@@ -149,7 +152,7 @@ class BlockingSuspects(KeyAction):
         left_out = listed(incident.values.get(UNBLOCKED, ""))
         since = _begun_at(situation)
         sight = self._read_keys(situation, fetch_since=since or begin_of(incident))
-        known = {*(block.principal for block in blocks), *left_out, sight.responder}
+        known = {*(block.principal for block in blocks), *left_out, sight.responder, *sight.colleagues}
         lines = [
             f"{block.principal} is not refused in {state.region}{block.but}: the policy has no such statement"
             for state in sight.states
@@ -169,6 +172,11 @@ class BlockingSuspects(KeyAction):
             return CheckResult(CheckState.UNKNOWN, tuple(f"Not known: {why}" for why in sight.unreached))
         told = [words for _, words in seen]
         told += [f"Not blocked, as decided: {arn}" for arn in left_out]
+        told += [
+            f"Suspected, and not blocked as it works with Keydeck: {arn}"
+            for arn in sight.workers.suspects.arns
+            if arn in sight.colleagues and arn not in (sight.responder, *left_out)
+        ]
         told += [f"Not known: {gap}" for gap in sight.gaps]
         regions = ", ".join(state.region for state in sight.states)
         head = f"{counted(len(blocks), 'principal')} refused; read back in {regions}" if blocks else ""
@@ -219,7 +227,20 @@ class BlockingSuspects(KeyAction):
             for suspect in workers.accused.found
             if suspect.arn != responder and self._is_platform(situation, workers, suspect)
         }
-        return _Sight(states, policies, workers, responder, own, tuple(unreached), (*gaps, *workers.gaps))
+        colleagues = frozenset[str]()
+        try:
+            named = (actor.partition(",")[0] for actor in self._services.actors())
+            working = frozenset(responder_of(identity, workers.known) for identity in named)
+            colleagues = working - {"", situation.incident.scope.principal}
+        except DatabaseError as error:
+            gaps.append(f"Who else works with Keydeck is not known: {error.message}")
+        gaps += workers.gaps
+        return _Sight(
+            *(states, policies, workers, responder, own),
+            colleagues=colleagues,
+            unreached=tuple(unreached),
+            gaps=tuple(gaps),
+        )
 
     def _of_tokens(self, references: Sequence[str]) -> list[str]:
         """The keys that tokens are under, as far as these are known."""
@@ -334,6 +355,8 @@ def _why_nobody(sight: _Sight) -> tuple[str, ...]:
 def _why_not(sight: _Sight, suspect: Suspect) -> str:
     if suspect.arn == sight.responder:
         return f"{suspect.arn}: that is you."
+    if suspect.arn in sight.colleagues:
+        return f"{suspect.arn}, a suspect, but works with Keydeck: {'; '.join(suspect.why)}. Ask who that is."
     if suspect.arn in sight.own:
         return (
             f"{suspect.arn}, a suspect: it is the platform's own, and no address or VPC endpoint "

@@ -43,6 +43,7 @@ class KeyDependencies:
     contents of an incident's evidence of one kind, the oldest first (raises EvidenceError where one is not
     what was captured). Two censuses that prove a key empty lie `settle_seconds` apart. `trust` has this
     process trust a key that its operator made or chose, and returns the settings line that has others do so.
+    `actors` are all who the journal says have worked with Keydeck (raises DatabaseError).
     """
 
     keys: KeyInventory
@@ -69,6 +70,7 @@ class KeyDependencies:
     settle_seconds: float = 10.0
     trust: Callable[[str], str] = lambda key_arn: ""
     at_work: Callable[[int], bool] = lambda job: False
+    actors: Callable[[], Sequence[str]] = tuple
 
     def access_comparison(self) -> AccessComparison:
         """Return what tells who loses access with another key."""

@@ -103,6 +103,7 @@ class Scene:
             settle_seconds=0.0,
             at_work=self.at_work.__contains__,
             trust=container._trust,
+            actors=container.journal.actors,
         )
 
     def _work_on(self, job: int, trusted: tuple[str, ...]) -> None:

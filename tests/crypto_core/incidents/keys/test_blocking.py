@@ -15,8 +15,10 @@ from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
 from console.sandbox.endpoint.principals import VPC_ENDPOINT
 from console.sandbox.sandbox import Sandbox
+from crypto_core.database.state.journal import Journal
 from crypto_core.errors import RefusedError
 from crypto_core.guard.consent import Consent, Danger
+from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.keys.blocking import ONLY_FROM, PRINCIPALS
 from crypto_core.incidents.keys.subject import BLOCKED, NEW_KEY, PLATFORM_PRINCIPALS, UNBLOCKED
 from crypto_core.incidents.model import CheckResult, CheckState, StepState, StepView
@@ -24,7 +26,7 @@ from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.runbooks.runbook import RunbookStep
 from crypto_core.incidents.steps.step_contracts import looked_at
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
-from tests.crypto_core.incidents.keys.conftest import PLATFORM, SUSPECT, Scene, agreed, told
+from tests.crypto_core.incidents.keys.conftest import ACCOUNT, PLATFORM, SUSPECT, Scene, agreed, told
 
 BLOCK, BLOCKED_ALL = ActionKind.BLOCK_SUSPECTS, CheckKind.SUSPECTS_BLOCKED
 DAYS = 3 * 24 * 60
@@ -229,6 +231,26 @@ def test_without_a_record_of_before_who_makes_most_data_keys_is_not_taken_off_th
     fields = scene.fields(BLOCK)
     assert PLATFORM not in fields[PRINCIPALS]
     assert ONLY_FROM in fields
+
+
+def test_a_colleague_is_named_and_not_proposed_but_where_the_incident_was_declared_from_it(
+    scene: Scene, called: Calls
+) -> None:
+    operator = f"arn:aws:iam::{ACCOUNT}:role/keydeck-operator"
+    called(access_keys.PLATFORM, "GenerateDataKey", HOME, DAYS, 9)
+    called(access_keys.OPERATOR, "Decrypt", OFFICE, 10, 400)
+    scene.pull()
+    assert operator in scene.fields(BLOCK)[PRINCIPALS]
+    session = f"arn:aws:sts::{ACCOUNT}:assumed-role/keydeck-operator/olga"
+    journal = Journal(scene.container.journal.engine, lambda: f"{session}, database role operator")
+    journal.record("keys show", "a key", Outcome.DONE)
+    assert operator not in scene.fields(BLOCK)[PRINCIPALS]
+    plan = scene.plan(BLOCK)
+    assert f"Not blocked: {operator}, a suspect, but works with Keydeck" in "\n".join(plan.warnings)
+    scene.run(BLOCK, plan)
+    assert f"Not blocked, as decided: {operator}" in told(scene.look(BLOCKED_ALL))
+    scene.principal = operator
+    assert operator in scene.fields(BLOCK)[PRINCIPALS]
 
 
 def test_whoever_is_suspected_later_is_not_blocked_yet(scene: Scene, called: Calls) -> None:
