@@ -70,6 +70,11 @@ class _Sight:
     """Of which keys the policy is not known, and why."""
     gaps: tuple[str, ...] = ()
 
+    def refuses(self, arn: str) -> bool:
+        """Return whether every policy refuses a principal from everywhere."""
+        block = BlockStatement(arn)
+        return all(stands(policy.document, block) for policy in self.policies.values())
+
     @property
     def proposed(self) -> tuple[str, ...]:
         """Who is refused from everywhere unless the operator says otherwise."""
@@ -162,7 +167,7 @@ class BlockingSuspects(KeyAction):
         lines += [
             f"Suspected by now, and not blocked: {one.arn}"
             for one in sight.workers.suspects.found
-            if one.arn not in known
+            if one.arn not in known and not sight.refuses(one.arn)
         ]
         seen = [self._seen(situation, sight, block, since) for block in blocks] if since else []
         lines += [words for through, words in seen if through]
@@ -314,17 +319,16 @@ class BlockingSuspects(KeyAction):
         events, cancelled, start = self._services.events, situation.cancelled, since.replace(microsecond=0)
         who = term("principal", block.principal)
         used = f"{who} {term('key', *keys)} -failed since:{start.isoformat()}"
-        rows = [
-            row
-            for row in events.tally(("ip", "endpoint"), used, limit=_MOST_ROWS, cancelled=cancelled).rows
-            if not set(row.texts) & set(block.only_from)
-        ]
+        found = events.tally(("ip", "endpoint"), used, limit=_MOST_ROWS, cancelled=cancelled)
+        rows = [row for row in found.rows if not block.lets_in(*row.texts)]
         # A denied call does not say about which key it was.
         refused = f"{who} {term('source', 'kms.amazonaws.com')} error:AccessDenied since:{start.isoformat()}"
         denied = events.tally(("principal",), refused, limit=1, cancelled=cancelled).rows
         number = denied[0].events if denied else 0
         name = name_of(block.principal)
         last = max((row.last for row in rows), default=None)
+        if found.others:
+            return True, f"{name} called from more addresses since {in_utc(since)} than are looked at"
         if last is not None and last > since + _HOLDS_AFTER:
             calls = counted(sum(row.events for row in rows), "call")
             return True, f"{name} still gets in: {calls} since {in_utc(since)}, the last at {in_utc(last)}"

@@ -91,6 +91,17 @@ class BlockStatement:
         """From where it is not refused, in words; "" for nowhere."""
         return f" from anywhere but {clean(', '.join(self.only_from), 600)}" if self.only_from else ""
 
+    def lets_in(self, address: str, endpoint: str) -> bool:
+        """Return whether it does not refuse a call from an address, or through a VPC endpoint."""
+        if endpoint:
+            return endpoint in self.only_from
+        try:
+            caller = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        networks = (ipaddress.ip_network(one) for one in self.only_from if not is_endpoint(one))
+        return any(caller in network for network in networks)
+
     def statement(self) -> dict[str, Any]:
         """Return the policy's statement. Raises RefusedError for what is no principal or no source."""
         endpoints = [source for source in self.only_from if is_endpoint(source)]

@@ -178,3 +178,23 @@ def test_a_blocks_statement_is_one_a_principal_and_changes_no_other() -> None:
 def test_a_block_is_of_one_principal(name: str) -> None:
     with pytest.raises(RefusedError):
         arns_of(f"arn:aws:iam::{ACCOUNT}:{name}")
+
+
+@pytest.mark.parametrize(
+    ("address", "endpoint", "let_in"),
+    [
+        ("203.0.113.7", "", True),
+        ("203.0.114.7", "", False),
+        ("2001:db8::1", "", False),
+        ("10.20.1.17", "vpce-0a1b2c3d4e5f60718", True),
+        ("10.20.1.17", "vpce-0000000000000000f", False),
+        ("203.0.113.7", "vpce-0000000000000000f", False),
+        ("AWS Internal", "", False),
+        ("[/red]\x1b[2J", "", False),
+    ],
+)
+def test_from_where_a_block_does_not_hold(address: str, endpoint: str, let_in: bool) -> None:
+    block = BlockStatement(PLATFORM, ("203.0.113.0/24", "vpce-0a1b2c3d4e5f60718"))
+    assert block.lets_in(address, endpoint) is let_in
+    assert not BlockStatement(PLATFORM).lets_in(address, endpoint)
+    assert BlockStatement.read(str(block)) == block
