@@ -44,6 +44,7 @@ class Game:
         """Prepare everything; the intruder has not begun. Raises DatabaseError, KmsError."""
         self.sandbox = sandbox
         self.scenario = scenario
+        self.platform = PlatformPart(sandbox)
         self._prepared_at = now()
         self._mend()
         stage = stage_in(sandbox, scenario, providers)
@@ -82,7 +83,7 @@ class Game:
     def _mend(self) -> None:
         """Let the owners of damaged tokens connect again: no runbook could prove that these open."""
         with closing(Container(load().settings)) as container:
-            PlatformPart(self.sandbox).reconnect(sorted(self.sandbox.world.corrupt), container.keyring)
+            self.platform.reconnect(sorted(self.sandbox.world.corrupt), container.keyring)
 
     def _declared(self, incidents: IncidentService) -> tuple[IncidentView, ...]:
         found = incidents.incidents(closed=True, limit=_MOST_INCIDENTS)

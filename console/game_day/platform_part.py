@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, update
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 
 
 class PlatformPart:
-    """Plays the platform, and the owners of its connections."""
+    """Plays the platform, and the owners of its connections: one for a game, which knows what was issued."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
-        self._times = 0
+        self._numbers = count(1)
+        self._reconnected: dict[TokenRef, int] = {}
+        """The number of the token with which a connection's owner has connected again last."""
 
     def writes_under(self, key_arn: str) -> None:
         """Be seen in CloudTrail to make data keys under a key."""
@@ -35,10 +38,7 @@ class PlatformPart:
 
     def new_token(self, ref: TokenRef | None) -> Secret:
         """Return a token as its provider would issue it anew for a connection."""
-        self._times += 1
-        generated = None if ref is None else self._sandbox.world.tokens.get(ref)
-        style = Style.GITHUB_USER if generated is None else generated.style
-        return Secret.of(issue(style, self._sandbox.world.seed + 1_000 + self._times, str(ref)))
+        return self._issued(ref, next(self._numbers))
 
     def revoke_by_hand(self, tokens: Iterable[Secret]) -> int:
         """Let the owners revoke tokens at their providers, where no call does it; returns how many."""
@@ -50,18 +50,31 @@ class PlatformPart:
         return revoked
 
     def revoke_as_owners(self, refs: Iterable[TokenRef]) -> None:
-        """Let the owners revoke at their providers the tokens that these connections had; of none, all."""
+        """Let the owners revoke the tokens that they have connected with; of no connections, those of all.
+
+        What somebody else has entered for them since is not theirs to revoke.
+        """
         wanted = frozenset(refs) or frozenset(self._sandbox.world.tokens)
+        self.revoke_by_hand(token for ref in sorted(wanted) for token in self._connected_with(ref))
+
+    def _connected_with(self, ref: TokenRef) -> Iterator[Secret]:
         world = self._sandbox.world
-        self.revoke_by_hand(Secret.of(world.token_for(ref)) for ref in wanted if ref in world.tokens)
+        if ref in world.tokens:
+            yield Secret.of(world.token_for(ref))
+        if ref in self._reconnected:
+            yield self._issued(ref, self._reconnected[ref])
+
+    def _issued(self, ref: TokenRef | None, number: int) -> Secret:
+        generated = None if ref is None else self._sandbox.world.tokens.get(ref)
+        style = Style.GITHUB_USER if generated is None else generated.style
+        return Secret.of(issue(style, self._sandbox.world.seed + 1_000 + number, str(ref)))
 
     def connect_account(self, keyring: KmsKeyring) -> None:
         """Connect a test account, as a platform's team does to see under which key it writes.
 
         Raises KmsError, DatabaseError.
         """
-        self._times += 1
-        ref = TokenRef("gh_connection", "access_token", f"test-account-{self._times}")
+        ref = TokenRef("gh_connection", "access_token", f"test-account-{next(self._numbers)}")
         table = platform.metadata.tables[ref.table]
         now = datetime.now(UTC)
         row = {"id": ref.row_id, "org_id": "platform-team", "user_id": "test", "created_at": now} | {
@@ -90,11 +103,13 @@ class PlatformPart:
             for ref in refs:
                 table = platform.metadata.tables[ref.table]
                 row_id = int(ref.row_id) if table.c.id.type.python_type is int else ref.row_id
-                with self.new_token(ref) as token:
+                number = next(self._numbers)
+                with self._issued(ref, number) as token:
                     stored = cipher.encrypt(token, ref=ref).stored
                 statement = update(table).where(table.c.id == row_id).values({ref.column: stored})
                 with connected(engine, write=True) as connection:
                     written += connection.execute(statement).rowcount
+                self._reconnected[ref] = number
         finally:
             engine.dispose()
         return written

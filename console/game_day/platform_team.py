@@ -11,7 +11,6 @@ import threading
 from typing import TYPE_CHECKING
 
 from console.container import Container
-from console.game_day.platform_part import PlatformPart
 from console.settings import load
 from crypto_core.errors import KeydeckError
 from crypto_core.text.cleaning import clean
@@ -37,7 +36,7 @@ class PlatformTeam:
     def __init__(self, game: Game, *, pace: float = 1.0) -> None:
         self._game = game
         self._every = max(_SHORTEST, EVERY / pace)
-        self._platform = PlatformPart(game.sandbox)
+        self._platform = game.platform
         self._container: Container | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="platform-team", daemon=True)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from console.game_day.measures import Measures
-from console.game_day.platform_part import PlatformPart
 from console.game_day.runbook_work import RunbookWork
 from console.game_day.scenario import Act, End, Scenario
 from console.game_day.story_text import briefing_lines
@@ -34,7 +33,7 @@ class Responder:
     def __init__(self, game: Game, tell: Callable[[str], None]) -> None:
         self._game = game
         self._tell = tell
-        self._platform = PlatformPart(game.sandbox)
+        self._platform = game.platform
         self._measures = Measures(game, self._platform, tell)
 
     def play(self) -> Score:

@@ -144,13 +144,12 @@ def test_rewrapping_what_was_opened_is_not_enough_and_a_grant_left_lets_the_insi
     sandbox: Sandbox,
 ) -> None:
     from console.game_day.measures import Measures, agreed
-    from console.game_day.platform_part import PlatformPart
     from crypto_core.reencryption.plan import Selection, Verb
 
     with Game(sandbox, SCENARIOS["insider"], pace=FAST) as game:
         game.begin(0)
         assert game.intruder.played.wait(120)
-        measures = Measures(game, PlatformPart(sandbox), lambda _: None)
+        measures = Measures(game, game.platform, lambda _: None)
         try:
             kms, key = sandbox.client("kms", access_keys.DEPLOYMENT), sandbox.world.current_key.arn
             grants = kms.list_grants(KeyId=key)["Grants"]
