@@ -24,6 +24,7 @@ from screens.signs import SIGNS
 
 if TYPE_CHECKING:
     from console.game_day.game import Game
+    from console.game_day.platform_part import PlatformPart
     from console.game_day.score import Score
 
 _DECLARES_KEY = "key-incident"

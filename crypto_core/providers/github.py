@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import GITHUB, Endpoints
 from crypto_core.providers.messages import (
+    NEVER_ASKED,
+    REFRESH_PREFIXES,
     Accepted,
     ProviderAnswer,
     Request,
@@ -37,8 +39,8 @@ _CREDENTIALS = ("ghp_", "github_pat_", "gho_", "ghu_", "ghr_")
 
 def question(base: str, token: str) -> Request | str:
     """Return the request that asks about a token, or why there is none."""
-    if token.startswith("ghr_"):
-        return "a refresh token can only be used, not asked about"
+    if token.startswith(REFRESH_PREFIXES):
+        return NEVER_ASKED
     return Request("GET", f"{base}/user", _ACCEPT | bearer(token))
 
 

@@ -113,6 +113,12 @@ class RevocationMethod:
         return -(-tokens // self.batch)
 
 
+REFRESH_COLUMN = "refresh_token"
+REFRESH_PREFIXES = ("ghr_", "xoxr-", "xoxe-")
+"""`xoxe.xoxb-` and `xoxe.xoxp-` are access tokens that expire."""
+NEVER_ASKED = "a refresh token can only be used, not asked about"
+
+
 def unknown(reason: str) -> Said:
     """Return an unknown liveness, with the reason."""
     return Said(Liveness.UNKNOWN, reason)

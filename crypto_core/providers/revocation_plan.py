@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, field
 
 from crypto_core.providers.answers import ByHand, RevocationPlan
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.providers.messages import RevocationMethod, Target
+from crypto_core.providers.messages import REFRESH_COLUMN, RevocationMethod, Target
 from crypto_core.providers.registry import PROVIDERS, foreign
 from crypto_core.providers.revocation import RevocationOrder
 from crypto_core.providers.sendable_tokens import Unopened, stored_alike, wipe
@@ -110,7 +110,7 @@ def _warnings(
         yield "A revocation can't be undone: every user of these tokens is cut off until new ones are issued."
     for method, tokens in Counter(order.method for order in orders).items():
         yield from method.warnings(method.requests(tokens), endpoints)
-    if any(order.target.ref.column == "refresh_token" for order in orders):
+    if any(order.target.ref.column == REFRESH_COLUMN for order in orders):
         yield "No provider reports whether a refresh token is dead: for those there is no proof."
     alike = stored_alike(opened)
     for group in alike[:_NAMED]:

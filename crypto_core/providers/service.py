@@ -35,7 +35,7 @@ from crypto_core.providers.record import ACTION, change_of, counts_of, ended, pl
 from crypto_core.providers.revocation import Revocation
 from crypto_core.providers.revocation_plan import Draft, asked_digest, draft
 from crypto_core.providers.sendable_tokens import Unopened, all_to_send, to_send, wipe
-from crypto_core.providers.targets import hosts, not_asked_before_opening, target_of
+from crypto_core.providers.targets import hosts, never_asked, not_asked_before_opening, target_of
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -144,6 +144,8 @@ class ProviderService:
         target = target_of(replace(row, format=Format.V1), self._endpoints)
         if isinstance(target, ByHand):
             return self._answer(row.ref, target.provider, unknown(target.how))
+        if why := never_asked(ref, token):
+            return self._answer(row.ref, target.provider, unknown(why))
         with Transport(self._clock) as transport:
             return self._answer(row.ref, target.provider, ask(transport, target, token))
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.messages import (
+    NEVER_ASKED,
+    REFRESH_PREFIXES,
     Accepted,
     ProviderAnswer,
     Request,
@@ -19,14 +21,12 @@ from crypto_core.providers.messages import (
 from crypto_core.text.cleaning import clean
 
 _DEAD = frozenset({"invalid_auth", "token_revoked", "account_inactive", "token_expired"})
-_REFRESH = ("xoxr-", "xoxe-")
-"""Refresh tokens; `xoxe.xoxb-` and `xoxe.xoxp-` are access tokens that expire."""
 
 
 def question(base: str, token: str) -> Request | str:
     """Return the request that asks about a token, or why there is none."""
-    if token.startswith(_REFRESH):
-        return "a refresh token can only be used, not asked about"
+    if token.startswith(REFRESH_PREFIXES):
+        return NEVER_ASKED
     return Request("POST", f"{base}/api/auth.test", bearer(token))
 
 
@@ -66,7 +66,7 @@ AUTH_REVOKE = RevocationMethod(
 
 def revocation(token: str) -> RevocationMethod | str:
     """Return how a token is revoked, in words where auth.revoke does not take it."""
-    if token.startswith("xox") and not token.startswith(_REFRESH):
+    if token.startswith("xox") and not token.startswith(REFRESH_PREFIXES):
         return AUTH_REVOKE
     where = "api.slack.com/apps, the app"
     if token.startswith("xapp-"):

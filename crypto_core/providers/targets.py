@@ -8,8 +8,10 @@ from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.providers.answers import ByHand
 from crypto_core.providers.endpoints import Endpoints, host_of
-from crypto_core.providers.messages import Target
+from crypto_core.providers.messages import NEVER_ASKED, REFRESH_COLUMN, REFRESH_PREFIXES, Target
 from crypto_core.providers.registry import provider_of, provider_of_row
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
 
 _NOT_OPENED = {
     Format.EMPTY: "no token is stored",
@@ -29,9 +31,15 @@ def target_of(row: InventoryRow, endpoints: Endpoints) -> Target | ByHand:
 
 def not_asked_before_opening(row: InventoryRow, target: Target) -> str:
     """Return why a token will not be asked about, as far as its row tells; "" where it may be."""
-    if row.ref.column == "refresh_token":
-        return "a refresh token can only be used, not asked about"
+    if row.ref.column == REFRESH_COLUMN:
+        return NEVER_ASKED
     return provider_of(target).not_asked(target, dict(row.shown).get("token_type", "").lower())
+
+
+def never_asked(ref: TokenRef, token: Secret) -> str:
+    """Return why no provider can tell whether a token for this row is alive; "" where one can be asked."""
+    refresh = ref.column == REFRESH_COLUMN or token.reveal().startswith(REFRESH_PREFIXES)
+    return NEVER_ASKED if refresh else ""
 
 
 def hosts(targets: tuple[Target, ...] | list[Target]) -> tuple[str, ...]:

@@ -43,8 +43,8 @@ _SAVE = InputField(
     "Save although not checked",
     default=_NO,
     choices=(
-        (_NO, "Refuse a token that its provider does not call alive."),
-        (_YES, "Save it even if its provider can't be asked; a dead token is never saved."),
+        (_NO, "Refuse a token that its provider does not call alive. A refresh token can't be asked about."),
+        (_YES, "Save it even if its provider does not answer; a dead token is never saved."),
     ),
     required=False,
 )
@@ -105,7 +105,7 @@ class EnterToken(TokenAction):
             confirmation=entry.confirmation if entry.danger is Danger.TYPED else "",
             does=(
                 clean(f"Replaces the token of {entry.ref} ({_whose(entry.provider, entry.whose)})."),
-                f"Asks {entry.provider} first whether the new token is alive. A dead one is refused.",
+                _asks(entry),
                 f"Seals it as {entry.format.value} under {entry.key_arn}, opens that and compares.",
                 _what_becomes_of_the_old(entry),
             ),
@@ -113,7 +113,10 @@ class EnterToken(TokenAction):
                 "Never overwrites what the platform writes in the meantime.",
                 "Revokes nothing.",
             ),
-            warnings=(*entry.warnings, *_doubts(standing, ref, unchecked=unchecked)),
+            warnings=(
+                *entry.warnings,
+                *_doubts(standing, ref, unchecked=unchecked and not entry.never_asked),
+            ),
             inner=entry,
         )
 
@@ -199,7 +202,7 @@ class EnterToken(TokenAction):
             confirmation=plan.confirmation if plan.danger is Danger.TYPED else "",
             does=(
                 *(clean(f"Line {line}: {_becomes(one)}", 1_000) for line, one in plan.entries),
-                "Asks each provider first whether the new token is alive. A dead one is refused.",
+                *dict.fromkeys(_asks(one) for _, one in plan.entries),
                 f"Seals each under {keys}, opens that and compares.",
             ),
             does_not=(
@@ -321,6 +324,12 @@ def _chosen(standing: Standing, text: str) -> TokenRef:
         f"{parse_reference(text.strip())} is not in the scope of this incident.",
         remedy="Choose one of the rows in scope, such as gh_connection.access_token:gh-42.",
     )
+
+
+def _asks(entry: EntryPlan) -> str:
+    if entry.never_asked:
+        return f"Saves it as entered: {entry.never_asked}."
+    return f"Asks {entry.provider} first whether the new token is alive. A dead one is refused."
 
 
 def _becomes(entry: EntryPlan) -> str:

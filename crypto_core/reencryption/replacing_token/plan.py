@@ -24,7 +24,8 @@ class EntryPlan:
     """A dry run's result. Nothing has been changed or sent. Cleaned text; a subject of a consent.
 
     `whose` helps to recognise the row, as (column, text). `old_key` is the ARN of the key that the old token
-    was under, "" where that isn't known. `already` is True where the row holds this very token.
+    was under, "" where that isn't known. `already` is True where the row holds this very token. `never_asked`
+    is why no provider can tell whether the new token is alive, "" where it is asked first.
     """
 
     ref: TokenRef
@@ -37,6 +38,7 @@ class EntryPlan:
     digest: str
     warnings: tuple[str, ...] = ()
     already: bool = False
+    never_asked: str = ""
     old_digest: bytes = field(default=b"", repr=False)
     source: KeyAnswer | None = None
     """What KMS said the old token was under; None where it was not asked or did not say."""
@@ -75,6 +77,7 @@ class EntryPlan:
             "old_key": self.old_key or None,
             "old_value_kept": self.kept,
             "already": self.already,
+            "never_asked": self.never_asked or None,
             "plan": self.digest,
             "warnings": list(self.warnings),
         }

@@ -47,6 +47,7 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.providers.answers import Liveness
+from crypto_core.providers.targets import never_asked
 from crypto_core.reencryption.replacing_token.plan import VERB, Entered, EntryPlan, digest_of_entry
 from crypto_core.reencryption.replacing_token.validation import taken
 from crypto_core.references import TokenRef
@@ -122,7 +123,7 @@ class TokenEntering:
     ) -> Entered:
         """Ask the provider of the new token, and write it.
 
-        `although_unchecked` is for a provider that does not say whether the token is alive. Raises
+        `although_unchecked` is for a provider that could say whether the token is alive, and does not. Raises
         ReadOnlyError, MissingSchemaError, NotConfirmedError; ApprovalNeededError where the settings want a
         second identity and none has approved this plan; RefusedError for a dead token, for one that could not
         be checked, and where the row was changed meanwhile; InvalidTokenError, KmsError, DatabaseError. What
@@ -208,6 +209,9 @@ class TokenEntering:
             warnings.append(f"The old value is {old.format.value} and is not kept: it can't be had back.")
         if format_ is not Format.V1 and old.format is not format_:
             warnings.append(f"The new envelope is {format_}: the platform must read {format_} first.")
+        never = never_asked(ref, token)
+        if never and not already:
+            warnings.append(f"Nobody can say whether the new token is alive: {never}. Compare it once more.")
         row = self.inventory.row(ref)
         return EntryPlan(
             ref=ref,
@@ -220,6 +224,7 @@ class TokenEntering:
             digest=digest_of_entry(ref, old.digest, key_arn, format_, token, already=already),
             warnings=tuple(warnings),
             already=already,
+            never_asked=never,
             old_digest=old.digest,
             source=found.wrapped_by,
         )
@@ -252,7 +257,12 @@ class TokenEntering:
     def ask_provider(
         self, plan: EntryPlan, token: Secret, *, although_unchecked: bool
     ) -> tuple[Liveness, str]:
-        """Return what the provider says of a new token. Raises RefusedError where it may not be written."""
+        """Return what the provider says of a new token. Raises RefusedError where it may not be written.
+
+        One that no provider can be asked about may: its plan says so.
+        """
+        if plan.never_asked:
+            return Liveness.UNKNOWN, plan.never_asked
         try:
             # Agreed to with the plan, which says whom it asks.
             said = self.providers.ask_of(plan.ref, token, True)

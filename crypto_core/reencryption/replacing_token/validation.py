@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from crypto_core.envelope import PROVIDER_PREFIXES, Format, classify, require_sealable
 from crypto_core.errors import InvalidTokenError
+from crypto_core.providers.messages import REFRESH_COLUMN, REFRESH_PREFIXES
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
@@ -18,6 +19,11 @@ _PASTE_BEGINS, _PASTE_ENDS = "\x1b[200~", "\x1b[201~"
 _ISSUERS = {"jira": "atlassian", "confluence": "atlassian"}
 """Who issues the tokens of a row's provider, where that has another name."""
 
+_MARKS_REFRESH_TOKENS = frozenset({"github", "slack"})
+"""Issuers whose refresh tokens are told by their beginning."""
+
+_ACCESS_COLUMNS = frozenset({"access_token", "bot_token"})
+
 _ALSO_OTHERS = frozenset({"atlassian"})
 """Issuers of tokens without a beginning of their own too: Atlassian's OAuth 2.0 tokens are JWTs."""
 
@@ -26,9 +32,9 @@ def taken(raw: Secret, ref: TokenRef, provider: str) -> Secret:
     """Return what was entered for a connection of `provider`, without the white space around it.
 
     Raises InvalidTokenError for what is empty, too long, an envelope, no text of visible ASCII characters,
-    or begins like another provider's token.
+    or begins like another provider's token, or like a token of another kind than the column's.
     """
-    token, fault = _read(raw, _ISSUERS.get(provider, provider))
+    token, fault = _read(raw, _ISSUERS.get(provider, provider), ref.column)
     if fault:
         raise InvalidTokenError(f"{ref}: {fault}", remedy="Nothing was written. Copy the new token again.")
     require_sealable(token)
@@ -57,10 +63,11 @@ def why_no_token(text: str) -> str:
     return ""
 
 
-def _read(raw: Secret, issuer: str) -> tuple[Secret, str]:
+def _read(raw: Secret, issuer: str, column: str) -> tuple[Secret, str]:
     """What was entered, and what is wrong with it; the text itself does not leave this function."""
     token = stripped(raw)
-    return token, _fault(token.reveal(), issuer)
+    text = token.reveal()
+    return token, _fault(text, issuer) or _wrong_kind(text, issuer, column)
 
 
 def _fault(text: str, issuer: str) -> str:
@@ -75,4 +82,13 @@ def _fault(text: str, issuer: str) -> str:
         return f"this begins like a token of {found.provider}, and the connection is with {issuer}."
     if found.provider is None and issuer not in _ALSO_OTHERS:
         return f"this begins like no token of {clean(issuer, 40)} ({', '.join(prefixes)})."
+    return ""
+
+
+def _wrong_kind(text: str, issuer: str, column: str) -> str:
+    refresh = text.startswith(REFRESH_PREFIXES)
+    if refresh and column in _ACCESS_COLUMNS:
+        return f"this is a refresh token, and {column} is for one that calls the provider."
+    if not refresh and column == REFRESH_COLUMN and issuer in _MARKS_REFRESH_TOKENS:
+        return f"this is no refresh token of {issuer}, and {REFRESH_COLUMN} is for one."
     return ""

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, text
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected, open_engine
-from crypto_core.errors import DatabaseError, KmsError
+from crypto_core.errors import DatabaseError, IncorrectKeyError, KmsError
 from crypto_core.keyring.kms_keyring import KmsKeyring
 
 T = TypeVar("T")
@@ -146,14 +146,21 @@ class Platform:
     def _holds(self, table: str, column: str, row_id: str, value: str) -> bool:
         """Whether a token is this one; its envelope may be another by now."""
         stored = self._stored(table, column, row_id)
-        return stored is not None and _again(lambda: self.cipher.decrypt(stored).reveal()) == value
+        if stored is None:
+            return False
+        try:
+            return _again(lambda: self.cipher.decrypt(stored).reveal()) == value
+        except IncorrectKeyError:
+            return False  # as before the write: under a key that this platform does not write under
 
 
 def _again(call: Callable[[], T]) -> T:
     while True:
         try:
             return call()
-        except (DatabaseError, KmsError):
+        except (DatabaseError, KmsError) as error:
+            if isinstance(error, KmsError) and not error.transient:
+                raise
             sleep(AGAIN_SECONDS)
 
 

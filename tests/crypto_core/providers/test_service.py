@@ -33,6 +33,7 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_polling import PollingLimits
+from crypto_core.providers.messages import NEVER_ASKED
 from crypto_core.providers.service import ProviderService
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -155,6 +156,19 @@ def test_nothing_is_asked_without_a_consent_to_exactly_that(
     cancelled.set()
     with pytest.raises(InterruptedRunError):
         service.ask(question, Consent.pressed(question), cancelled=cancelled)
+    assert providers.calls() == ()
+
+
+def test_nobody_is_asked_about_a_new_refresh_token(
+    make: Make, world: World, providers: ProviderControl
+) -> None:
+    service = make()
+    refresh = [ref for ref in world.tokens if ref.column == "refresh_token"]
+    assert {ref.table for ref in refresh} == {"gh_connection", "jira_connection"}
+    for ref in refresh:
+        new = "ghr_" + "r" * 40 if ref.table == "gh_connection" else "eyJ" + "r" * 400
+        answer = service.ask_of(ref, Secret.of(new), consent_given=True)
+        assert (answer.liveness, answer.reason) == (Liveness.UNKNOWN, NEVER_ASKED)
     assert providers.calls() == ()
 
 

@@ -204,6 +204,7 @@ def test_what_can_be_no_new_token_is_refused_without_repeating_it(
         old: "an already sealed value",
         slack: "a token of slack",
         "CANARYcanary0123456789": "begins like no token of github",
+        "ghr_" + "CANARY" * 7: "this is a refresh token, and access_token is for one that calls",
         "ghp_" + "CANARY" * 20_000: "65,536",
     }.items():
         with pytest.raises(InvalidTokenError, match=why) as raised:
@@ -320,3 +321,24 @@ def test_hostile_rows_can_be_chosen_and_harm_nothing(stage: Stage, platform: Eng
     )
     assert not [c for c in shown if c != "\n" and not c.isprintable()]
     assert max(map(len, plan.does)) < 600
+
+
+def test_a_refresh_token_is_entered_though_no_provider_can_be_asked_about_it(
+    stage: Stage, world: World, stored: Stored
+) -> None:
+    new = {"gh_connection": "ghr_" + "r" * 40, "jira_connection": "eyJ" + "r" * 400}
+    refs = [next(r for r in world.tokens if (r.table, r.column) == (table, "refresh_token")) for table in new]
+    stage.about(*refs)
+    for ref, (table, style) in zip(refs, new.items(), strict=True):
+        if table == "gh_connection":
+            with pytest.raises(InvalidTokenError, match="no refresh token of github"):
+                stage.plan(ENTER, reference=str(ref), token=Secret.of(CANARY))
+        plan = stage.plan(ENTER, reference=str(ref), token=Secret.of(style))
+        assert any("Nobody can say whether the new token is alive" in warning for warning in plan.warnings)
+        assert not any("Asks" in line for line in plan.does)
+        asked = len(stage.providers.asked)
+        result = stage.run(ENTER, reference=str(ref), token=Secret.of(style))
+        assert result.complete == (ref == refs[-1])
+        assert len(stage.providers.asked) == asked
+        assert opens_to(stage.container, ref, stored(ref)) == style
+        assert_tells_nothing("\n".join((*plan.does, *plan.warnings, *result.lines)))
