@@ -19,10 +19,18 @@ described to Keydeck with its schema. There it is
 To seal a v2 envelope the row's id must be known. Where the database hands out ids, take one from the sequence
 first, or flush the object before its token is sealed if the column may be NULL.
 
-What a column type can't see: SQL expressions (`text`, a cast, a literal of another type) go past it,
-SQLAlchemy quotes what it can't render with `literal_binds`, and PostgreSQL's own error texts may repeat a
-whole row, tokens included that are still plaintext. So create the engine with `hide_parameters=True`, and log
-an IntegrityError's type, not its text.
+Only a sealed token as a value or bound parameter, or NULL, is written. An INSERT or UPDATE that would write
+an SQL expression (`literal`, a function, a cast, a CASE, `text`, a SELECT) into a token column is refused
+before it is sent. That includes another token column, and the same one of another row: a v2 envelope opens in
+its own row only, and SQL can't tell what it copies. Reveal the token and seal it for its new row. ON CONFLICT
+may take the value of the same column from `excluded` where the conflict is one of the primary key, since the
+row stays the same.
+
+What a column type can't see: a whole statement in `text` or through the driver, COPY, defaults and triggers
+of the database, rows that another client writes. `keydeck guard` is the floor below: with it PostgreSQL
+itself refuses what is no envelope. SQLAlchemy quotes what it can't render with `literal_binds`, and
+PostgreSQL's own error texts may repeat a whole row, tokens included that are still plaintext. So create the
+engine with `hide_parameters=True`, and log an IntegrityError's type, not its text.
 
 Alembic's autogenerate writes `crypto_core.encrypted_token.EncryptedToken()`: let the template of migrations
 import this module.
@@ -33,8 +41,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, Self, cast
 from uuid import UUID
+from weakref import WeakSet
 
-from sqlalchemy import Column, Dialect, Text, TypeDecorator, event
+from sqlalchemy import Column, ColumnDefault, Connection, Dialect, Engine, Null, Text, TypeDecorator, event
+from sqlalchemy.engine import Compiled, ExecutionContext
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql import ClauseElement, operators
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
@@ -43,7 +53,8 @@ from sqlalchemy.types import TypeEngine
 from crypto_core.encrypted_token.boxing import UnsealedTokenError, boxed, unboxed
 from crypto_core.encrypted_token.instances import as_printed, watch
 from crypto_core.encrypted_token.stored_envelope import StoredEnvelope
-from crypto_core.envelope import ENVELOPE_FORMATS, Format
+from crypto_core.encrypted_token.written_expressions import written_expressions
+from crypto_core.envelope import ENVELOPE_FORMATS, Format, at_least
 from crypto_core.errors import InvalidReferenceError, RefusedError, SettingsError
 from crypto_core.references import TokenRef, composite_id, table_name
 
@@ -134,6 +145,26 @@ class EncryptedToken(TypeDecorator[StoredEnvelope]):
         """Return what the column holds, sealed."""
         return None if value is None else StoredEnvelope.found(value, least=self.least_format)
 
+    def require_sealed(self, expression: ClauseElement) -> None:
+        """Raise UnsealedTokenError unless an expression is NULL or a parameter that is bound as this type."""
+        if isinstance(expression, Null):
+            return
+        if isinstance(expression, BindParameter):
+            own = expression.type
+            if (
+                isinstance(own, EncryptedToken)
+                and at_least(own.least_format, self.least_format) is own.least_format
+            ):
+                return
+            given = f"a parameter of type {type(own).__name__}"
+        else:
+            given = f"an SQL expression ({expression.__visit_name__})"
+        raise UnsealedTokenError(
+            f"{self.where} takes sealed tokens only, and was given {given}. Nothing was sent.",
+            remedy="Pass the sealed token itself, or None. Reveal a token of another row or column, "
+            "and seal it for this one.",
+        )
+
     @property
     def comparator_factory(self) -> Callable[[ColumnElement[Any]], TypeEngine.Comparator[Any]]:  # type: ignore[override]
         return SealedComparator
@@ -181,6 +212,30 @@ def _remember(column: Column[Any], table: object) -> None:
     if isinstance(column.type, EncryptedToken):
         names = (*column.type._columns, str(column))  # noqa: SLF001  # its own kind
         column.type._columns = tuple(dict.fromkeys(names))  # noqa: SLF001
+        for default in (column.default, column.onupdate):
+            if isinstance(default, ColumnDefault) and isinstance(default.arg, ClauseElement):
+                column.type.require_sealed(default.arg)
 
 
 watch(EncryptedToken)
+
+_examined: WeakSet[Compiled] = WeakSet()
+"""Statements that write no expression into a token column; SQLAlchemy keeps and reuses what it compiled."""
+
+
+@event.listens_for(Engine, "before_cursor_execute")
+def _refuse_expressions(
+    connection: Connection,
+    cursor: object,
+    sql: str,
+    parameters: object,
+    context: ExecutionContext | None,
+    many: bool,
+) -> None:
+    compiled = context.compiled if context else None
+    if compiled is None or compiled.statement is None or compiled in _examined:
+        return
+    for column, expression in written_expressions(compiled.statement):
+        if isinstance(column.type, EncryptedToken):
+            column.type.require_sealed(expression)
+    _examined.add(compiled)

@@ -55,11 +55,6 @@ MOVES: dict[str, Callable[[Session, Any, Any], object]] = {
         .values(access_token=first.access_token),
         execution_options={"synchronize_session": "evaluate"},
     ),
-    "as a column": lambda s, first, second: s.execute(
-        update(GitHubConnection)
-        .where(GitHubConnection.id == second.id)
-        .values(refresh_token=GitHubConnection.access_token, access_token=first.access_token)
-    ),
     "boxed anew": lambda s, first, second: setattr(
         second, "access_token", StoredEnvelope.of(first.access_token.stored)
     ),
