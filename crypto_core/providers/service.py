@@ -139,15 +139,18 @@ class ProviderService:
         """
         if not consent_given:
             raise NotConfirmedError("Sending the token to its provider has not been confirmed.")
-        row = self._rows((ref,))[0]
-        # What is stored now does not matter: the new token takes its place.
-        target = target_of(replace(row, format=Format.V1), self._endpoints)
-        if isinstance(target, ByHand):
-            return self._answer(row.ref, target.provider, unknown(target.how))
-        if why := never_asked(ref, token):
-            return self._answer(row.ref, target.provider, unknown(why))
+        target, why = self._asked_of(ref, token)
+        if isinstance(target, ByHand) or why:
+            return self._answer(ref, target.provider, unknown(why))
         with Transport(self._clock) as transport:
-            return self._answer(row.ref, target.provider, ask(transport, target, token))
+            return self._answer(ref, target.provider, ask(transport, target, token))
+
+    def never_asked(self, ref: TokenRef, token: Secret) -> str:
+        """Return why nobody can be asked whether a token for this row is alive; "" where its provider can be.
+
+        Sends nothing. Raises RowVanishedError, DatabaseError, ProviderError.
+        """
+        return self._asked_of(ref, token)[1]
 
     def plan_revocation(self, refs: tuple[TokenRef, ...]) -> RevocationPlan:
         """Return what would be revoked; journaled as a dry run. The tokens are opened, and nothing is sent.
@@ -216,6 +219,13 @@ class ProviderService:
             )
         finally:
             wipe(opened)
+
+    def _asked_of(self, ref: TokenRef, token: Secret) -> tuple[Target | ByHand, str]:
+        """Whom to ask about a token that isn't stored yet, and why nobody can be."""
+        row = self._rows((ref,))[0]
+        # What is stored now does not matter: the new token takes its place.
+        target = target_of(replace(row, format=Format.V1), self._endpoints)
+        return target, target.how if isinstance(target, ByHand) else never_asked(row, target, token)
 
     def _rows(self, refs: tuple[TokenRef, ...]) -> tuple[InventoryRow, ...]:
         catalogue = self._catalogue()

@@ -8,9 +8,8 @@ from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.providers.answers import ByHand
 from crypto_core.providers.endpoints import Endpoints, host_of
-from crypto_core.providers.messages import NEVER_ASKED, REFRESH_COLUMN, REFRESH_PREFIXES, Target
-from crypto_core.providers.registry import provider_of, provider_of_row
-from crypto_core.references import TokenRef
+from crypto_core.providers.messages import NEVER_ASKED, REFRESH_COLUMN, Target
+from crypto_core.providers.registry import provider_of, provider_of_row, question_of
 from crypto_core.secret import Secret
 
 _NOT_OPENED = {
@@ -36,10 +35,15 @@ def not_asked_before_opening(row: InventoryRow, target: Target) -> str:
     return provider_of(target).not_asked(target, dict(row.shown).get("token_type", "").lower())
 
 
-def never_asked(ref: TokenRef, token: Secret) -> str:
-    """Return why no provider can tell whether a token for this row is alive; "" where one can be asked."""
-    refresh = ref.column == REFRESH_COLUMN or token.reveal().startswith(REFRESH_PREFIXES)
-    return NEVER_ASKED if refresh else ""
+def never_asked(row: InventoryRow, target: Target, token: Secret) -> str:
+    """Return why there is no request that asks about a token for this row; "" where there should be one.
+
+    There should be for a row with an e-mail address, with which API tokens are asked about.
+    """
+    if why := not_asked_before_opening(row, target):
+        return why
+    request = question_of(target, token.reveal())
+    return request if isinstance(request, str) and not target.email else ""
 
 
 def hosts(targets: tuple[Target, ...] | list[Target]) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ from screens.widgets.notice import trouble_content
 from screens.widgets.secret_input import SecretInput
 
 if TYPE_CHECKING:
+    from crypto_core.keys.state import KeyState
     from screens.incidents.about import About
 
 _LOOKING = "Opening the stored tokens to compare them. Esc stops it."
@@ -214,8 +215,7 @@ class DeclareDialog(Dialog[int | None]):
             def find(cancelled: Cancellation) -> tuple[SubjectChoice, ...]:
                 used = used_keys(facts.services.events, about, cancelled)
                 listed = known if known is not None else facts.services.keys.list()
-                every = dict.fromkeys((*used, *(key.key_arn for key in listed)))
-                return tuple(SubjectChoice(arn, arn in used) for arn in every)
+                return key_choices(used, listed)
 
             ask(self, find, self._offer_subjects, group="subjects")
         else:
@@ -529,3 +529,18 @@ def _is_reference(word: str) -> bool:
     except InvalidReferenceError:
         return False
     return True
+
+
+def key_choices(used: Sequence[str], listed: Sequence[KeyState]) -> tuple[SubjectChoice, ...]:
+    """Return the keys to choose from, those that were `used` first; a multi-Region key once.
+
+    It is named by its primary, as far as that answers: what is done about it is done in each Region.
+    """
+    primary = {key.key_arn: key.primary_arn for key in listed}
+
+    def named(arn: str) -> str:
+        main = primary.get(arn)
+        return main if main in primary and main is not None else arn
+
+    first = dict.fromkeys(map(named, used))
+    return tuple(SubjectChoice(arn, arn in first) for arn in dict.fromkeys((*first, *map(named, primary))))

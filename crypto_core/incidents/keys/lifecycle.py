@@ -100,7 +100,10 @@ class ChangingState(KeyAction):
                 continue
             if self._applies(state):
                 change = KeyChange(self._kind, key=state.key_arn, window_days=days, unopened=given_up)
-                plans.append(self.plan_change(situation, change))
+                plan = self.plan_change(situation, change)
+                if self._kind in _TAKES_AWAY:
+                    _must_hold_nothing(situation, plan)
+                plans.append(plan)
             else:
                 does.append(f"{state.key_arn} is {state.state} and is left so.")
         warnings = [f"Left unchanged: {why}" for why in unasked(states)]
@@ -168,6 +171,22 @@ class ChangingState(KeyAction):
         if not (text.isascii() and text.isdecimal()):
             raise RefusedError("A deletion waits 7 to 30 days.", remedy="Enter a number of days.")
         return int(text[:4])
+
+
+def _must_hold_nothing(situation: Situation, plan: ChangePlan) -> None:
+    """Raise RefusedError if tokens are under the key: the runbook moves them first, whatever is typed."""
+    tokens = plan.tokens
+    if tokens is None or not tokens.at_most_known:
+        return
+    verb = "disable" if plan.change.kind is ChangeKind.DISABLE else "schedule-deletion"
+    raise RefusedError(
+        f"{counted(tokens.at_most_known, 'token')} under {plan.key_name}: nobody could open them any more.",
+        remedy=(
+            "Take up the step that re-encrypts them again, or accept what opens for nobody: keydeck incident "
+            f"accept-lost {situation.incident.id} --reason TEXT. To take the key away all the same: keydeck "
+            f"keys {verb} {plan.key_arn}."
+        ),
+    )
 
 
 def _tokens(unopened: str) -> str:

@@ -47,7 +47,6 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.providers.answers import Liveness
-from crypto_core.providers.targets import never_asked
 from crypto_core.reencryption.replacing_token.plan import VERB, Entered, EntryPlan, digest_of_entry
 from crypto_core.reencryption.replacing_token.validation import taken
 from crypto_core.references import TokenRef
@@ -209,7 +208,7 @@ class TokenEntering:
             warnings.append(f"The old value is {old.format.value} and is not kept: it can't be had back.")
         if format_ is not Format.V1 and old.format is not format_:
             warnings.append(f"The new envelope is {format_}: the platform must read {format_} first.")
-        never = never_asked(ref, token)
+        never = self.providers.never_asked(ref, token)
         if never and not already:
             warnings.append(f"Nobody can say whether the new token is alive: {never}. Compare it once more.")
         row = self.inventory.row(ref)

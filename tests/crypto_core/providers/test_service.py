@@ -167,9 +167,16 @@ def test_nobody_is_asked_about_a_new_refresh_token(
     assert {ref.table for ref in refresh} == {"gh_connection", "jira_connection"}
     for ref in refresh:
         new = "ghr_" + "r" * 40 if ref.table == "gh_connection" else "eyJ" + "r" * 400
+        assert service.never_asked(ref, Secret.of(new)) == NEVER_ASKED
         answer = service.ask_of(ref, Secret.of(new), consent_given=True)
         assert (answer.liveness, answer.reason) == (Liveness.UNKNOWN, NEVER_ASKED)
     assert providers.calls() == ()
+    access = next(
+        ref for ref in world.tokens if (ref.table, ref.column) == ("jira_connection", "access_token")
+    )
+    api = Secret.of("ATATT3x" + "a" * 180)
+    assert "e-mail address, which the row does not have" in service.never_asked(access, api)
+    assert service.never_asked(access, Secret.of("eyJ" + "r" * 400)) == ""
 
 
 def test_a_new_token_is_asked_about_before_it_is_stored(

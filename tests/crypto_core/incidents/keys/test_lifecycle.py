@@ -48,15 +48,13 @@ def test_what_a_deletion_means_for_backups_is_said_and_its_days_are_asked_for(sc
             scene.plan(SCHEDULE, {"days": entered})
 
 
-def test_a_key_with_tokens_is_disabled_only_for_who_types_their_number(scene: Scene) -> None:
+def test_a_key_with_tokens_is_not_taken_away_by_the_runbook_whatever_is_typed(scene: Scene) -> None:
     scene.stage.connect(scene.key, 2)
-    plan = scene.plan(DISABLE)
-    assert (plan.danger, plan.confirmation) == (Danger.TYPED, "2")
-    for consent in (Consent.by_option(plan), Consent.typed(plan, scene.key), Consent.pressed(plan)):
-        with pytest.raises(NotConfirmedError):
-            scene.run(DISABLE, plan, consent)
+    for kind, command in ((DISABLE, "disable"), (SCHEDULE, "schedule-deletion")):
+        with pytest.raises(RefusedError, match=r"2 tokens under .*: nobody could open them") as refused:
+            scene.plan(kind)
+        assert f"keydeck keys {command} {scene.key}" in refused.value.remedy
     assert scene.look(STATE, state="Enabled").state is CheckState.PASSED
-    assert ("keys disable", "refused") in scene.journaled()
 
 
 @pytest.mark.deep

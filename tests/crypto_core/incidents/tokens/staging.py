@@ -46,6 +46,7 @@ from crypto_core.providers.answers import (
     Revoked,
     TokenLiveness,
 )
+from crypto_core.providers.messages import NEVER_ASKED, REFRESH_COLUMN
 from crypto_core.reencryption.replacing_token.service import TokenEntering
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
@@ -96,6 +97,9 @@ class Providers:
     def ask_of(self, ref: TokenRef, token: Secret, consent_given: bool) -> TokenLiveness:
         assert consent_given
         return self._said(ref, name_of(token.reveal()))
+
+    def never_asked(self, ref: TokenRef, token: Secret) -> str:
+        return NEVER_ASKED if ref.column == REFRESH_COLUMN else ""
 
     def plan_revocation(self, refs: tuple[TokenRef, ...]) -> RevocationPlan:
         hand = tuple(ByHand(r, "jira", "at id.atlassian.com") for r in refs if r.table == "jira_connection")
