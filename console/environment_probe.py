@@ -13,11 +13,12 @@ from threading import Lock
 from time import monotonic
 from typing import Generic, TypeVar
 
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 
 from console.settings import Settings
 from crypto_core.aws.kms import Identity, KmsApi
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.database.dialect import CURRENT_ROLE
 from crypto_core.errors import (
     CredentialsError,
@@ -79,7 +80,7 @@ class EnvironmentProbe:
         """`aliases` gives the aliases by key ARN, as far as they are known, and asks nothing."""
         self._settings = settings
         self._aliases = aliases
-        self._url = make_url(settings.required_database_url())
+        self._url = parse_database_url(settings.required_database_url())
         self._aws = _Question(_Aws(settings, kms, clock).ask, AwsSide())
         self._database = _Question(_Database(engine).ask, DatabaseSide())
 

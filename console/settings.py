@@ -20,9 +20,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 from pydantic_settings.exceptions import SettingsError as SettingsSourceError
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
+from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import DEV_KEY, ENVELOPE_FORMATS
 from crypto_core.errors import SettingsError
@@ -481,11 +480,11 @@ def _from_file(path: Path) -> dict[str, Any]:
 def masked_url(url: str) -> str:
     """Return a database URL as it may be shown: without its password."""
     try:
-        parsed = make_url(url)
-        hidden = {k: "***" for k in parsed.query if "pass" in k.lower()}
-        return clean(parsed.update_query_dict(hidden).render_as_string(hide_password=True))
-    except ArgumentError:
+        parsed = parse_database_url(url)
+    except SettingsError:
         return "(not a database URL)"
+    hidden = {k: "***" for k in parsed.query if "pass" in k.lower()}
+    return clean(parsed.update_query_dict(hidden).render_as_string(hide_password=True))
 
 
 def _shown(name: str, value: Any) -> str:

@@ -10,11 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
-
 from console.files.logfile import log_path
 from console.settings import FILE_VARIABLE, LoadedSettings, Settings, masked_url, settings_file
+from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.diagnosis import Check, Topic
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
@@ -72,8 +70,8 @@ def _holds_secret(content: Any) -> bool:
 
 def _has_password(url: str) -> bool:
     try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
+        parsed = parse_database_url(url)
+    except SettingsError:
         return "@" in url
     return parsed.password is not None or any("pass" in name.lower() for name in parsed.query)
 

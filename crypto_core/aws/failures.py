@@ -32,6 +32,7 @@ from crypto_core.errors import (
     PageTokenError,
     SettingsError,
 )
+from crypto_core.log.redaction import redacted
 from crypto_core.text.cleaning import clean
 
 _ERRORS: dict[str, type[KmsError]] = {
@@ -224,7 +225,11 @@ def error_from_exception(error: Exception, operation: str, keys: Sequence[str]) 
     expired = tuple(kind for name in _EXPIRED if (kind := getattr(b, name, None)) is not None)
     missing = (b.NoCredentialsError, b.PartialCredentialsError, b.CredentialRetrievalError)
     unreachable = (b.HTTPClientError, b.EndpointConnectionError, b.ConnectionError, b.ConnectionClosedError)
-    detail = clean(error, 300).rstrip(".")
+    detail = clean(redacted(str(error)), 300).rstrip(".")
+    if type(error) is b.HTTPClientError:
+        # Its text repeats what its cause says, such as a part of a proxy's URL.
+        cause = error.kwargs.get("error")
+        detail = cause if isinstance(cause, str) else type(cause).__name__
     regions = (b.NoRegionError, b.InvalidRegionError)
     if isinstance(error, (b.ProfileNotFound, b.ConfigParseError, b.InvalidConfigError, *regions)):
         return SettingsError(

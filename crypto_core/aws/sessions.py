@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from crypto_core.aws.clock import signs_by_it
 from crypto_core.aws.credential_help import renewal_instructions
+from crypto_core.aws.proxies import require_clear_proxies
 from crypto_core.errors import CredentialsError
 from crypto_core.log.level_caps import cap
 
@@ -82,7 +83,8 @@ class AwsSessions:
     ) -> BaseClient:
         """Return the client for one service in one Region, with options of botocore's Config.
 
-        Raises what boto3 raises, and CredentialsError while another call waits for the credentials.
+        Raises what boto3 raises, CredentialsError while another call waits for the credentials, and
+        SettingsError for a proxy whose URL is ambiguous.
         """
         self._look()
         with self._building():
@@ -91,6 +93,7 @@ class AwsSessions:
             if client is None:
                 from botocore.config import Config
 
+                require_clear_proxies()
                 client = self._boto().client(
                     service, region_name=region, endpoint_url=endpoint_url, config=Config(**options)
                 )

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from crypto_core.aws.proxies import require_clear_proxies
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import ProviderError
 from crypto_core.log.level_caps import cap
@@ -81,7 +82,8 @@ class Transport:
     def send(self, request: Request, cancelled: Event | None = None) -> Reply:
         """Return what came back, or why nothing did. Raises InterruptedRunError once `cancelled` is set.
 
-        Raises ProviderError if the environment's proxy or certificates can't be used.
+        Raises ProviderError if the environment's proxy or certificates can't be used, and SettingsError for a
+        proxy whose URL is ambiguous.
         """
         host = host_of(request.url)
         if self._is_silent(host):
@@ -182,6 +184,8 @@ class Transport:
         with self._lock:
             if here not in self._clients:
                 cap(_LOGGERS, logging.WARNING)
+                if not here:
+                    require_clear_proxies()
                 try:
                     self._clients[here] = httpx.Client(
                         timeout=httpx.Timeout(self._read_seconds, connect=CONNECT_SECONDS),

@@ -52,6 +52,12 @@ def test_wrong_usage_exits_2_and_says_what_to_do(
         ("DATABASE_URL", None, "No database is configured"),
         ("DATABASE_URL", "mysql://u:hidden-password@h/d", "not a PostgreSQL URL"),
         ("DATABASE_URL", "what is this hidden-password", "not a database URL"),
+        ("DATABASE_URL", "postgresql://u:p@hidden-password#@h/d", "@ as %40"),
+        (
+            "KEYDECK_STATE_URL",
+            "postgresql://u:p@hidden-password@h/d",
+            "KEYDECK_STATE_URL has more than one @",
+        ),
         ("TOKEN_ENCRYPTION_KEY_ID", "key one", "Not a KMS key"),
         ("KEYDECK_TRUSTED_KEYS", "alias/ok,nope nope", "Not a KMS key"),
         ("KEYDECK_WRITE_FORMAT", "v9", "KEYDECK_WRITE_FORMAT (from the environment): not v1 or v2. README"),

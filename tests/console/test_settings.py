@@ -40,6 +40,14 @@ def test_a_database_is_named_by_its_url_alone_or_with_a_mark(told: Callable[[str
     assert "hunter2" not in repr(loaded)
 
 
+@pytest.mark.parametrize("rest", ["hunter2", "hunter2:x", "hunter2/x", "hunter2#"])
+def test_a_password_with_an_unescaped_at_is_not_shown(
+    told: Callable[[str], LoadedSettings], rest: str
+) -> None:
+    loaded = told(f'database_url = "postgresql://ana:p@{rest}@live/tokens"\n')
+    assert "hunter2" not in repr([*loaded.shown(), loaded])
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

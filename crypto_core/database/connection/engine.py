@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from crypto_core.cancelling import Cancellation, stop_if
 from crypto_core.database.connection.canceller import cancelling
+from crypto_core.database.connection.urls import URL_FORM, parse_database_url
 from crypto_core.database.connection.watchdog import LIMIT_SECONDS, WatchedConnection, WatchedCursor
 from crypto_core.database.schema import metadata
 from crypto_core.errors import (
@@ -46,7 +47,7 @@ def open_engine(url: str, *, read_only: bool = False, setting: str = "DATABASE_U
     With `read_only` PostgreSQL itself refuses writes in every session. Statement parameters never appear in
     exceptions or logs. Raises SettingsError if `url` is not a PostgreSQL URL.
     """
-    parsed = _parse(url, setting)
+    parsed = parse_database_url(url, setting).set(drivername="postgresql+psycopg2")
     options = [
         f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000}",
         f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000}",
@@ -84,7 +85,7 @@ def open_engine(url: str, *, read_only: bool = False, setting: str = "DATABASE_U
             pool_timeout=CONNECT_TIMEOUT_SECONDS,
         )
     except (ArgumentError, NoSuchModuleError) as error:
-        raise SettingsError(f"{setting} can't be used.", remedy=_URL_FORM) from error
+        raise SettingsError(f"{setting} can't be used.", remedy=URL_FORM) from error
 
 
 @contextmanager
@@ -133,20 +134,6 @@ def told_apart() -> Iterator[None]:
         raise DatabaseUnreachableError(
             f"The database can't be used: {type(error).__name__}.", remedy="Try again."
         ) from error
-
-
-_URL_FORM = "Write it as postgresql://user:password@host:5432/database."
-
-
-def _parse(url: str, setting: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:
-        # The URL may hold a password: it is not repeated.
-        raise SettingsError(f"{setting} is not a database URL.", remedy=_URL_FORM) from error
-    if parsed.get_backend_name() not in ("postgresql", "postgres"):
-        raise SettingsError(f"{setting} is not a PostgreSQL URL.", remedy=_URL_FORM)
-    return parsed.set(drivername="postgresql+psycopg2")
 
 
 def _forget_row(error: DBAPIError) -> None:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from console.sandbox.providers_control import ProviderControl
-from crypto_core.errors import InterruptedRunError, ProviderError
+from crypto_core.errors import InterruptedRunError, ProviderError, SettingsError
 from crypto_core.providers.answers import Liveness
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_polling import ask
@@ -205,7 +205,10 @@ def test_no_log_record_and_no_error_tells_a_header(
     monkeypatch.setenv("HTTPS_PROXY", f"nonsense://user:{TOKEN}@proxy.example")
     with Transport(waited.clock) as transport, pytest.raises(ProviderError) as failed:
         transport.send(Request("GET", "https://api.github.invalid/user", bearer(TOKEN)))
-    everything = caplog.text + repr(told) + chain_of(failed.value)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:p@{TOKEN}#@proxy.example")
+    with Transport(waited.clock) as transport, pytest.raises(SettingsError, match="HTTPS_PROXY") as refused:
+        transport.send(Request("GET", "https://api.github.invalid/user", bearer(TOKEN)))
+    everything = caplog.text + repr(told) + chain_of(failed.value) + chain_of(refused.value)
     assert TOKEN not in everything
     assert "canary" not in everything
     assert not [record for record in caplog.records if record.name.startswith("http")]

@@ -13,7 +13,13 @@ import pytest
 
 from console.sandbox.endpoint import Denial, EndpointControl, Fault
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsAccessDeniedError, KmsInternalError, KmsRequestError, KmsUnreachableError
+from crypto_core.errors import (
+    KmsAccessDeniedError,
+    KmsInternalError,
+    KmsRequestError,
+    KmsUnreachableError,
+    SettingsError,
+)
 from tests.crypto_core.aws.kms.stage import NOWHERE, Stage, sent
 
 
@@ -50,6 +56,31 @@ def test_an_endpoint_that_hangs_is_given_up_after_the_read_timeout(
 def test_a_host_that_does_not_exist_is_unreachable(aws: EndpointControl) -> None:
     with pytest.raises(KmsUnreachableError):
         KmsApi(endpoint_url="http://kms.invalid", connect_timeout=1, attempts=1).call("ListKeys")
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy"])
+@pytest.mark.parametrize("url", ["http://u:p@secret-word{}@127.0.0.1:1", "u:secret-word{}x@127.0.0.1:1"])
+@pytest.mark.parametrize("sign", "@/?#")
+def test_a_proxy_whose_password_could_be_taken_for_its_host_is_refused_unasked(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str, sign: str
+) -> None:
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv(name, url.format(sign))
+    kms = KmsApi(["eu-central-1"], endpoint_url="https://kms.invalid", connect_timeout=1, attempts=1)
+    with pytest.raises(SettingsError, match=rf"^{name.upper()} .*Percent-encode it") as caught:
+        kms.call("ListKeys")
+    assert "secret-word" not in chain_of(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://u:secret-word:more@127.0.0.1:1", "http://u:secret-word"])
+def test_what_is_wrong_with_a_proxy_is_told_without_its_password(
+    aws: EndpointControl, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("HTTPS_PROXY", url)
+    with pytest.raises(KmsUnreachableError) as caught:
+        KmsApi(endpoint_url="https://kms.invalid", connect_timeout=1, attempts=1).call("ListKeys")
+    assert "secret-word" not in str(caught.value)
 
 
 DATA_KEY = base64.b64encode(b"a data key of thirty-two bytes!!").decode()

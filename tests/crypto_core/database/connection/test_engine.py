@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -106,6 +108,26 @@ def test_what_is_no_postgresql_url_is_told_with_the_form_and_not_repeated(url: s
     assert "KEYDECK_STATE_URL" in told.message
     assert "postgresql://user:password@host:5432/database" in told.remedy
     assert "secret-word" not in f"{told} {told.__cause__}"
+
+
+@pytest.mark.parametrize(
+    "password",
+    [f"p@secret-word{character}more" for character in "#/?@%[: "] + ["@secret-word", "p@secret-word@"],
+)
+def test_the_rest_of_a_password_is_neither_looked_up_nor_told(password: str) -> None:
+    with pytest.raises(SettingsError, match=r"DATABASE_URL has more than one @.*%40") as caught:
+        open_engine(f"postgresql://u:{password}@h.invalid/d")
+    assert "secret-word" not in "".join(traceback.format_exception(caught.value))
+    encoded = open_engine(f"postgresql://u:{quote(password, safe='')}@h.invalid/d")
+    assert (encoded.url.password, encoded.url.host) == (password, "h.invalid")
+    encoded.dispose()
+
+
+@pytest.mark.parametrize("password", ["p#w", "p/w", "p?w", "p:w"])
+def test_other_signs_may_stand_in_a_password_as_they_are(password: str) -> None:
+    opened = open_engine(f"postgresql://u:{password}@h.invalid/d")
+    assert (opened.url.password, opened.url.host) == (password, "h.invalid")
+    opened.dispose()
 
 
 @pytest.mark.parametrize(
