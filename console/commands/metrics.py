@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import click
 
 from console.commands.session import loaded
 from console.printed.printing import print_gaps, say
+from crypto_core.lists.new_files import ExportError, followed, replace_file
 
 
 @click.command()
@@ -35,35 +34,21 @@ def metrics(*, output: Path | None) -> int:
         click.echo(counted.exposition(), nl=False)
         return 0
     try:
-        _replace(target, counted.exposition())
-    except OSError as error:
-        say(f"keydeck: {target} can't be written: {error.strerror or type(error).__name__}.")
+        replace_file(target, counted.exposition(), mode=0o644)
+    except ExportError as error:
+        say(f"keydeck: {error}")
         return 3
     return 0
 
 
 def _target(output: Path) -> Path:
     """The file behind any links. Raises BadParameter unless it is one, or can become one."""
-    target = Path(os.path.realpath(output))
+    try:
+        target = followed(output)
+    except ExportError as error:
+        raise click.BadParameter(str(error), param_hint="--output") from error
     if not target.parent.is_dir():
         raise click.BadParameter(f"There is not a folder {target.parent}.", param_hint="--output")
     if target.exists() and not target.is_file():
         raise click.BadParameter(f"{target} is not a file.", param_hint="--output")
     return target
-
-
-def _replace(target: Path, text: str) -> None:
-    """Write a file that is whole whenever somebody reads it, and that everybody may read. Raises OSError."""
-    # A textfile collector reads *.prom: the name of the unfinished file must not end so.
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    unfinished = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
-        unfinished.replace(target)
-    except BaseException:  # also an interrupt must leave no unfinished file behind
-        unfinished.unlink(missing_ok=True)
-        raise

@@ -1,14 +1,22 @@
-"""Files that appear whole or not at all, are readable by their owner alone, and overwrite nothing."""
+"""Files that appear whole or not at all, and overwrite nothing unless they are to replace a file.
+
+No symbolic link is followed that belongs to somebody else than this user or root: in a folder that others may
+write to, it could lead to any file of this user's.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from crypto_core.errors import KeydeckError
+
+_MOST_LINKS = 40
 
 
 class ExportError(KeydeckError):
@@ -39,11 +47,65 @@ def write_new(texts: Mapping[Path, str]) -> None:
         raise
 
 
+def replace_file(path: Path, text: str, *, mode: int = 0o600) -> None:
+    """Write a UTF-8 file that is whole whenever somebody reads it, in place of one that may be there.
+
+    A link of this user's stays, and its file is replaced. Raises ExportError.
+    """
+    try:
+        target = followed(path)
+        # Its name must not end like the file's: a textfile collector reads *.prom.
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        unfinished = Path(name)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fchmod(descriptor, mode)
+                os.fsync(descriptor)
+            unfinished.replace(target)
+        except BaseException:  # also an interrupt must leave no unfinished file behind
+            unfinished.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ExportError(f"{path} can't be written: {error.strerror or type(error).__name__}.") from error
+
+
+def followed(path: Path) -> Path:
+    """Return the file behind any links. Raises ExportError for a link of somebody else's on the way."""
+    pending = list(reversed(path.absolute().parts[1:]))
+    reached, links = Path(path.absolute().anchor), 0
+    while pending:
+        part = pending.pop()
+        reached = reached.parent if part == ".." else reached / part
+        try:
+            found = reached.lstat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ExportError(f"{path} can't be written: {error.strerror}.") from error
+        if not stat.S_ISLNK(found.st_mode):
+            continue
+        if found.st_uid not in (0, os.geteuid()):
+            raise ExportError(
+                f"{reached} is a link that belongs to somebody else: nothing is written where it leads.",
+                remedy="Name the file itself, in a folder where nobody else can write.",
+            )
+        links += 1
+        if links > _MOST_LINKS:
+            raise ExportError(f"{path} leads in circles.")
+        target = reached.readlink()
+        pending += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+        reached = Path(target.anchor) if target.is_absolute() else reached.parent
+    return reached
+
+
 @contextmanager
 def _appearing(path: Path, appeared: list[Path]) -> Iterator[TextIO]:
     """Give a new file, and note it once it has appeared under its name."""
     if os.path.lexists(path):
         raise ExportError(f"{path} already exists.", remedy="Choose another name.")
+    followed(path.parent)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     begun = False
     try:

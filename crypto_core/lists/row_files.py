@@ -1,19 +1,23 @@
 """Rows as files: CSV (RFC 4180) that no spreadsheet takes for formulas, and JSON lines.
 
 A spreadsheet evaluates a cell that begins with one of `=+-@` or their full-width forms (OWASP, "CSV
-Injection"): such a cell gets a leading apostrophe.
+Injection"): such a cell gets a leading apostrophe. Where `;` separates cells, as in many locales, a
+spreadsheet ends a cell at each: what follows it gets one too. Tabs and line ends are cleaned away.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from crypto_core.text.cleaning import clean
 
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+_AFTER_SEPARATOR = re.compile(rf'([;；][\s"]*)(?=[{re.escape("".join(_FORMULA))}])')
+"""Quotes count as nothing: a spreadsheet drops those that open a cell."""
 
 
 def inert(cell: object) -> str | int | float:
@@ -22,7 +26,8 @@ def inert(cell: object) -> str | int | float:
         return cell
     if isinstance(cell, Mapping | list | tuple):
         cell = json.dumps(cell, ensure_ascii=True)
-    text = clean(cell, 32_000)
+    text: str = clean(cell, 32_000)
+    text = _AFTER_SEPARATOR.sub(r"\1'", text)
     return f"'{text}" if text.lstrip()[:1] in _FORMULA and text.strip() else text
 
 

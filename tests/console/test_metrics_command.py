@@ -152,6 +152,19 @@ def test_a_link_stays_a_link_and_its_file_is_replaced(keydeck: Keydeck, tmp_path
     assert file.read_text().startswith("# HELP keydeck_")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a link to somebody else")
+def test_somebody_elses_link_is_not_followed(keydeck: Keydeck, sandbox: Sandbox, tmp_path: Path) -> None:
+    file, link = tmp_path / "mine", tmp_path / "keydeck.prom"
+    file.write_text("mine")
+    link.symlink_to(file)
+    os.lchown(link, 54_321, -1)
+    before = kms_calls(sandbox)
+    ran = keydeck("metrics", "--output", str(link))
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert "belongs to somebody else" in ran.stderr.replace("\n", " ")
+    assert (file.read_text(), kms_calls(sandbox)) == ("mine", before)
+
+
 @pytest.mark.parametrize(
     ("output", "says"),
     [("nowhere/keydeck.prom", "There is not a folder"), (".", "is not a file"), ("pipe", "is not a file")],

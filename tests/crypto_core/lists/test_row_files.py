@@ -25,7 +25,22 @@ def test_no_spreadsheet_takes_a_cell_for_a_formula(text: str) -> None:
     assert cell.endswith(text.strip().lstrip("\u200b"))
 
 
-@pytest.mark.parametrize("text", ["", "v1", "a=b", "1-2", "ops@example.com", "'=1"])
+@pytest.mark.parametrize("between", ["", " ", '"', '" "', "\u200b", "\t"])
+@pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_no_cell_is_a_formula_whatever_the_locale_takes_for_the_separator(
+    between: str, formula: str, delimiter: str
+) -> None:
+    texts = [f"ops{sign}{between}{formula}" for sign in (";", "\t", ";;")] + [
+        f";{formula};{formula}",
+        formula,
+    ]
+    file = written(CsvWriter, [{"ref": "t.c:1", **{str(i): text for i, text in enumerate(texts)}}])
+    cells = [cell for row in csv.reader(io.StringIO(file, newline=""), delimiter=delimiter) for cell in row]
+    assert not [cell for cell in cells if cell.strip(' "')[:1] in tuple("=+-@＝＋－＠")]
+
+
+@pytest.mark.parametrize("text", ["", "v1", "a=b", "1-2", "ops@example.com", "'=1", "a;b", "a, -1"])
 def test_a_harmless_text_stays_as_it_is(text: str) -> None:
     assert inert(text) == text
 
