@@ -193,6 +193,8 @@ class Container:
             self.journal,
             self._identity,
             self.settings.approvals,
+            tokens=self.engine,
+            signer=self._signer(),
             minutes=self.settings.approval_minutes,
             read_only=self.settings.read_only,
         )

@@ -15,6 +15,7 @@ from console.settings import FILE_VARIABLE, LoadedSettings, Settings, masked_url
 from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.diagnosis import Check, Topic
 from crypto_core.errors import SettingsError
+from crypto_core.guard.approvals import ADVISORY
 from crypto_core.text.cleaning import clean
 
 
@@ -28,7 +29,18 @@ def look_at_settings(area: str, loaded: LoadedSettings | SettingsError) -> Itera
     settings = loaded.settings
     yield _places(area, loaded)
     yield _write_key(area, settings)
+    if settings.approvals:
+        yield _four_eyes(area, settings)
     yield Topic(area, "log file").by(partial(_log, settings))
+
+
+def _four_eyes(area: str, settings: Settings) -> Check:
+    topic = Topic(area, "four eyes")
+    if not settings.signing_key:
+        return topic.warning(
+            ADVISORY, "Set KEYDECK_SIGNING_KEY to a key that only those who may approve can sign with."
+        )
+    return topic.ok("Approvals are signed, and used only with a valid signature.")
 
 
 def _file(area: str, path: Path, loaded: LoadedSettings | SettingsError) -> Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of
 from console.printed.printing import print_json, print_line, print_table, say, utc
 from crypto_core.guard.approvals import Approval, Decision
+from crypto_core.text.cleaning import clean
 
 _request = click.argument("request", type=click.UUID, metavar="ID")
 
@@ -53,19 +55,26 @@ def show(*, request: UUID, as_json: bool) -> None:
     """Show one request with its whole plan."""
     with services_of() as services:
         found = services.approvals.show(request)
+        advisory = services.approvals.advisory
     if as_json:
         print_json(_document(found) | {"plan": found.plan})
     else:
         _print(found)
+    if advisory:
+        say(advisory)
 
 
 @approvals.command(cls=OperationCommand, operation="approvals approve")
 @_request
+@click.option("--digest", metavar="HEX", help="The request's digest, as approvals show printed it.")
 @yes_option
 @json_option
-def approve(*, request: UUID, yes: bool, as_json: bool) -> None:
-    """Approve another person's request: this exact plan, once, before it expires."""
-    _decide(request, approve=True, yes=yes, as_json=as_json)
+def approve(*, request: UUID, digest: str | None, yes: bool, as_json: bool) -> None:
+    """Approve another person's request: this exact plan, once, before it expires.
+
+    With --digest, a request that is not the one you read is refused.
+    """
+    _decide(request, approve=True, digest=digest, yes=yes, as_json=as_json)
 
 
 @approvals.command(cls=OperationCommand, operation="approvals deny")
@@ -77,14 +86,19 @@ def deny(*, request: UUID, yes: bool, as_json: bool) -> None:
     _decide(request, approve=False, yes=yes, as_json=as_json)
 
 
-def _decide(request: UUID, *, approve: bool, yes: bool, as_json: bool) -> None:
+def _decide(request: UUID, *, approve: bool, yes: bool, as_json: bool, digest: str | None = None) -> None:
     with services_of() as services:
+        gate = services.approvals
+        shown = gate.show(request) if approve else gate.read(request)
+        _print(shown, err=True)
+        if gate.advisory:
+            say(gate.advisory)
         if not yes:
-            _print(services.approvals.show(request), err=True)
             word = "approve" if approve else "deny"
             about = "Read it first: keydeck approvals show ID."
             type_in(word, f"Type {word} to confirm", about=about)
-        made = services.approvals.decide(request, approve=approve)
+        as_read = replace(shown, request_digest=clean(digest.lower())) if digest else shown
+        made = gate.decide(as_read, approve=approve)
     if as_json:
         print_json(_document(made))
         return
@@ -100,11 +114,20 @@ def _print(found: Approval, *, err: bool = False) -> None:
         f"action:   {found.action}",
         f"asked by: {found.requested_by}, {utc(found.requested_at)} UTC",
         f"until:    {utc(found.expires_at)} UTC",
-        f"decision: {found.decision.value}{decided}",
+        f"decision: {found.decision.value}{decided}{_signed(found)}",
+        *([f"problem:  {found.problem}"] if found.problem else []),
+        f"database: {found.database or '-'}",
+        f"digest:   {found.request_digest or '-'}",
         f"plan:     {found.digest}",
         *(f"  {line}" for line in _lines(found.plan)),
     ):
         print_line(text, err=err)
+
+
+def _signed(found: Approval) -> str:
+    if not found.decided_at or found.decision is Decision.EXPIRED:
+        return ""
+    return f", signed with {found.signature.key_arn}" if found.signature else ", not signed"
 
 
 def _lines(value: Any, name: str = "") -> Iterator[str]:
@@ -125,12 +148,16 @@ def _document(found: Approval) -> dict[str, Any]:
         "action": found.action,
         "summary": found.summary,
         "digest": found.digest,
+        "request_digest": found.request_digest or None,
+        "database": found.database or None,
+        "problem": found.problem or None,
         "requested_by": found.requested_by,
         "requested_at": _iso(found.requested_at),
         "expires_at": _iso(found.expires_at),
         "decision": found.decision.value,
         "decided_by": found.decided_by or None,
         "decided_at": _iso(found.decided_at) if found.decided_at else None,
+        "signed_with": found.signature.key_arn if found.signature else None,
     }
 
 

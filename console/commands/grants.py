@@ -21,8 +21,13 @@ OWNERS_ONLY = (
 @click.command()
 @click.argument("role", type=click.Choice([role.value for role in KeydeckRole]))
 @click.option("--to", "grantee", metavar="NAME", help="The database role; keydeck_ROLE unless you name one.")
+@click.option(
+    "--no-approver",
+    is_flag=True,
+    help="For whoever must not approve: without kms:Sign and kms:GenerateMac, so that nothing can be signed.",
+)
 @json_option
-def grants(*, role: str, grantee: str | None, as_json: bool) -> None:
+def grants(*, role: str, grantee: str | None, no_approver: bool, as_json: bool) -> None:
     """Print the SQL privileges and the IAM policy that a role needs. Changes nothing.
 
     An inspector looks and verifies. An operator also writes tokens anew. A responder also works on incidents,
@@ -34,7 +39,7 @@ def grants(*, role: str, grantee: str | None, as_json: bool) -> None:
         named = grantee or f"keydeck_{wanted.value}"
         sql = role_grants(services.engine, services.catalogue().tables, wanted, named)
         keys = [*([settings.write_key] if settings.write_key else []), *settings.trusted_keys]
-        policy = iam_policy(wanted, [*keys, *settings.signing_key])
+        policy = iam_policy(wanted, [*keys, *settings.signing_key], approver=not no_approver)
         gaps = (*services.catalogue().gaps, *((OWNERS_ONLY,) if wanted is KeydeckRole.RESPONDER else ()))
     if as_json:
         print_json({"role": wanted.value, "sql": sql, "iam_policy": policy, "not_covered": gaps})

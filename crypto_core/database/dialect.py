@@ -5,12 +5,14 @@ The statements beside these are SQLAlchemy's, or text of tokens/ and state/ for 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Function, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
+
+from crypto_core.text.cleaning import clean
 
 __all__ = ["ARRAY", "JSONB", "upsert"]
 
@@ -76,6 +78,9 @@ IDENTITY = text(
     "SELECT pg_postmaster_start_time(), (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 """What tells a database from all others that run now."""
+_NAME = text("SELECT current_database()")
+_MAY_READ_SYSTEM = text("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')")
+_SYSTEM = text("SELECT system_identifier FROM pg_control_system()")
 SCHEMA_USE = text(
     "SELECT has_schema_privilege(oid, 'USAGE') AS usable, quote_ident(current_user) AS role"
     " FROM pg_namespace WHERE nspname = :schema"
@@ -88,3 +93,17 @@ TABLE_PRIVILEGES = text(
     WHERE n.nspname = :schema AND c.relkind IN ('r', 'p')
     """
 )
+
+
+def database_identity(connection: Connection) -> str:
+    """Return what tells this database from others, copies of it included, in words.
+
+    A copy made from a server's files has its system identifier and its object ids, so it is told by when its
+    server started; a restart makes another identity, too. The system identifier is left out where the role
+    may not read it.
+    """
+    since, oid = connection.execute(IDENTITY).one()
+    system = connection.scalar(_SYSTEM) if connection.scalar(_MAY_READ_SYSTEM) else None
+    of = f", PostgreSQL system {system}" if system is not None else ""
+    started = since.astimezone(UTC).isoformat(timespec="microseconds")
+    return f"{clean(connection.scalar(_NAME), 100)} (oid {oid}{of}, started {started})"

@@ -266,8 +266,13 @@ approval = Table(
     *_required(_WORD, "decision"),
     *_empty("decided_by"),
     *_optional(_MOMENT, "decided_at"),
+    *_empty("database", "request_digest"),
+    *_optional(JSONB, "parts", "decided_parts"),
+    *_empty("key_arn", "algorithm"),
+    *_optional(LargeBinary, "signature"),
 )
-"""What waits for a second identity, or was decided by one."""
+"""What waits for a second identity, or was decided by one. `parts` are the digests of what was asked for,
+`decided_parts` those of what was decided; the signature is the decider's."""
 
 journal_checkpoint = Table(
     "journal_checkpoint",

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from crypto_core.guard.operations import OPERATIONS
+from crypto_core.guard.signature import Signature
 from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
 
 ACTIONS = tuple(operation.name for operation in OPERATIONS if operation.second_person)
@@ -20,6 +21,11 @@ ACTIONS = tuple(operation.name for operation in OPERATIONS if operation.second_p
 
 DEFAULT_MINUTES = 60.0
 """How long a request and its approval hold together."""
+
+ADVISORY = (
+    "Four eyes are advisory here: without KEYDECK_SIGNING_KEY no approval is signed, and whoever may write "
+    "to keydeck.approval can make one."
+)
 
 
 class Decision(StrEnum):
@@ -31,12 +37,23 @@ class Decision(StrEnum):
     EXPIRED = "expired"
     USED = "used"
     """The approval was used; it does not hold a second time."""
+    CHANGED = "changed"
+    """The request is not as it was asked for, or not as it was decided: it holds for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(action=100, summary=4_000, digest=200, requested_by=512, decided_by=512)
+@cleans(
+    action=100,
+    summary=4_000,
+    digest=200,
+    requested_by=512,
+    decided_by=512,
+    database=400,
+    request_digest=64,
+    problem=1_000,
+)
 class Approval:
-    """A request for approval. `plan` is the plan as it was shown, `digest` binds it. Cleaned text."""
+    """A request for approval. `plan` is the plan as it was shown, `digest` the plan's own. Cleaned text."""
 
     id: UUID
     action: CleanText
@@ -50,10 +67,23 @@ class Approval:
     decision: Decision
     decided_by: CleanText = NO_TEXT
     decided_at: datetime | None = None
+    database: CleanText = NO_TEXT
+    """Whose tokens it is about, as the database tells itself from others."""
+    request_digest: CleanText = NO_TEXT
+    """SHA-256, in hex, over everything that is shown of the request."""
+    signature: Signature | None = None
+    """The decider's signature over the decision; None where it carries none."""
+    problem: CleanText = NO_TEXT
+    """Why it can't be approved, "" if it can."""
 
 
 class ApprovalGate(Protocol):
     """Asked right before something is done that may need a second identity."""
+
+    @property
+    def advisory(self) -> str:
+        """What limits the worth of approvals here, "" where they are signed."""
+        ...
 
     def needed(self, action: str) -> bool:
         """Return whether the settings want four eyes for this action. Calls nothing."""
@@ -69,12 +99,16 @@ class ApprovalGate(Protocol):
     def require(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> None:
         """Pass if nothing is needed, or a second identity has approved this plan: then it is used up.
 
-        Raises ApprovalNeededError, which names the request, and makes one where there is none.
+        Raises ApprovalNeededError, which names the request, and makes one where there is none; RefusedError
+        for an approval that is not of this very plan, or not signed where approvals are.
         """
         ...
 
-    def decide(self, request: UUID, *, approve: bool) -> Approval:
-        """Approve or deny as the present identity. Raises RefusedError for one's own, or one that is over."""
+    def decide(self, shown: Approval, *, approve: bool) -> Approval:
+        """Approve or deny a request, as it was shown, as the present identity.
+
+        Raises RefusedError for one's own, for one that is over, and for one that was changed since.
+        """
         ...
 
     def requests(self, *, pending: bool = True, limit: int = 200) -> tuple[Approval, ...]:

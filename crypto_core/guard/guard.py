@@ -84,14 +84,18 @@ class Guard:
         detail: Mapping[str, Any] | None = None,
         said: Callable[[KeydeckError], str] = attrgetter("message"),
     ) -> tuple[P, tuple[str, ...]]:
-        """Return the plan that `make` makes, journaled as a dry run, and the warning if it could not be.
+        """Return the plan that `make` makes, journaled as a dry run, and the warnings besides its own.
 
-        Raises what `make` raises, journaled as by `recording`.
+        They say that it could not be journaled, and what the approval that it needs is worth. Raises what
+        `make` raises, journaled as by `recording`.
         """
         with self.recording(action, subject, detail, said):
             plan = make()
         unrecorded = self.try_to_record(action, subject, Outcome.DRY_RUN, shown(plan))
-        return plan, (f"The dry run was not journaled: {unrecorded}",) if unrecorded else ()
+        notes = [f"The dry run was not journaled: {unrecorded}"] if unrecorded else []
+        if self.approvals is not None and self.approvals.advisory and self.approvals.needed(action):
+            notes.append(self.approvals.advisory)
+        return plan, tuple(notes)
 
     def agreed(self, change: GuardedChange, consent: Consent | None) -> Consent:
         """Return the consent to a change, once all is there that it takes.

@@ -199,11 +199,15 @@ def _of_incidents(
     )
 
 
+_SIGNING = ("kms:Sign", "kms:Verify", "kms:GenerateMac", "kms:VerifyMac")
+
+
 def _of_approvals(word: str, effect: str) -> Operation:
     return Operation(
         f"approvals {word}",
         word,
         effect,
+        _SIGNING,
         role=KeydeckRole.OPERATOR,
         tables=(*JOURNAL, *APPROVAL),
         changes="a request",
@@ -435,7 +439,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "journal checkpoint",
         "sign the journal",
         "The journal's end signed with a KMS key",
-        ("kms:Sign", "kms:Verify", "kms:GenerateMac", "kms:VerifyMac"),
+        _SIGNING,
         KeydeckRole.OPERATOR,
         changes="the journal",
         danger=Danger.CONFIRM,
@@ -483,8 +487,8 @@ def own_tables(role: KeydeckRole) -> dict[str, tuple[str, ...]]:
     return needed
 
 
-def iam_policy(role: KeydeckRole, keys: Sequence[str]) -> dict[str, Any]:
-    """Return an IAM policy that allows a role its calls.
+def iam_policy(role: KeydeckRole, keys: Sequence[str], *, approver: bool = True) -> dict[str, Any]:
+    """Return an IAM policy that allows a role its calls; without signatures for one that is no `approver`.
 
     `keys` are the configured keys, with which alone tokens may be sealed and opened if all are named by ARN.
     Else, and for a responder, who makes new ones, it is any key of the account: key policies narrow it down.
@@ -496,6 +500,8 @@ def iam_policy(role: KeydeckRole, keys: Sequence[str]) -> dict[str, Any]:
     any_key = f"arn:{partition}:kms:*:{account}:key/*"
     any_alias = f"arn:{partition}:kms:*:{account}:alias/*"
     actions = {action for operation in of_role(role) for action in operation.iam}
+    if not approver:
+        actions -= {"kms:Sign", "kms:GenerateMac"}
     cryptographic = actions & _CRYPTOGRAPHIC
     trails = {a for a in actions if a.startswith("cloudtrail:")} - _WITHOUT_RESOURCE
     listing = actions & _WITHOUT_RESOURCE

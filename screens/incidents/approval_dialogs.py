@@ -80,10 +80,12 @@ class DecideDialog(Dialog[bool | None]):
 
     def compose(self) -> ComposeResult:
         """The plan whole, and the ways on and back."""
-        with framed(shortened(f"Approve: {self._request.action}?", 78)):
+        question = "Deny" if self._request.problem else "Approve"
+        with framed(shortened(f"{question}: {self._request.action}?", 78)):
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static(Content("\n").join(plan_lines(self._request, self._facts)))
-            yield buttons(("Leave it", "cancel"), ("Deny", "deny"), ("Approve", "approve"))
+            approve = [] if self._request.problem else [("Approve", "approve")]
+            yield buttons(("Leave it", "cancel"), ("Deny", "deny"), *approve)
 
     def on_mount(self) -> None:
         """The safe button has the focus."""
@@ -108,8 +110,12 @@ def plan_lines(request: Approval, facts: Facts) -> list[Content]:
         Content.assemble(("asked by  ", "$muted"), request.requested_by),
         Content.assemble(("asked     ", "$muted"), ago(request.requested_at, now)),
         Content.assemble(("ends      ", "$muted"), ago(request.expires_at, now)),
-        Content.assemble(("plan      ", "$muted"), request.digest),
     ]
+    if request.problem:
+        lines[:0] = [Content.assemble(("✖ ", "$error"), (request.problem, "bold")), Content("")]
+    advisory = approval_gate(facts).advisory
+    if advisory:
+        lines += [Content(""), Content.assemble(("▲ ", "$warning"), advisory)]
     rest = dict(request.plan)
     for name, lead, style in (
         ("does", "• ", ""),
@@ -120,6 +126,12 @@ def plan_lines(request: Approval, facts: Facts) -> list[Content]:
         if isinstance(texts, list | tuple) and texts:
             lines.append(Content(""))
             lines += [Content.assemble((lead, style), str(text)) for text in texts]
+    lines += [
+        Content(""),
+        Content.assemble(("database  ", "$muted"), request.database or "-"),
+        Content.assemble(("digest    ", "$muted"), request.request_digest or "-"),
+        Content.assemble(("plan      ", "$muted"), request.digest),
+    ]
     laid_out = json.dumps(rest, indent=2, ensure_ascii=False, default=str).splitlines()
     lines += [
         Content(""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from textwrap import wrap
 from typing import ClassVar
 
 from textual import on, work
@@ -31,7 +32,9 @@ _SIGNS = {
     Decision.DENIED: Sign("✖", "$error"),
     Decision.EXPIRED: Sign("○", "$muted"),
     Decision.USED: Sign("✔", "$muted"),
+    Decision.CHANGED: Sign("✖", "$error"),
 }
+_UNDECIDED = (Decision.PENDING, Decision.CHANGED)
 _ACTION, _WHO, _WHEN = 24, 12, 14
 
 
@@ -49,7 +52,7 @@ class ApprovalsScreen(UseScreen[tuple[Approval, ...]]):
 
     def lines(self, answer: tuple[Approval, ...], width: int) -> Iterable[Line]:
         """Return the requests."""
-        return request_lines(answer, width, self.facts)
+        return request_lines(answer, width, self.facts, approval_gate(self.facts).advisory)
 
     @property
     def request_in_hand(self) -> Approval | None:
@@ -58,10 +61,10 @@ class ApprovalsScreen(UseScreen[tuple[Approval, ...]]):
         return target if isinstance(target, Approval) else None
 
     def possible(self, action: Action) -> bool | None:
-        """Only what waits can be decided."""
+        """Only what waits can be decided, and only be denied if it was changed."""
         if action.name == "decide":
             request = self.request_in_hand
-            return True if request is not None and request.decision is Decision.PENDING else None
+            return True if request is not None and request.decision in _UNDECIDED else None
         return super().possible(action)
 
     @on(Followed)
@@ -80,18 +83,27 @@ class ApprovalsScreen(UseScreen[tuple[Approval, ...]]):
         approve = await self.app.push_screen_wait(DecideDialog(self.facts, request))
         if approve is None:
             return
-        gate, id_, decided = approval_gate(self.facts), request.id, approve
+        gate, shown, decided = approval_gate(self.facts), request, approve
         self.change(
-            lambda: gate.decide(id_, approve=decided),
+            lambda: gate.decide(shown, approve=decided),
             lambda answer: f"{answer.decision.value.capitalize()}: {answer.summary}",
         )
 
 
-def request_lines(requests: Iterable[Approval], width: int, facts: Facts) -> Iterator[Line]:
-    """Yield the requests that wait, then those that are over."""
+def request_lines(
+    requests: Iterable[Approval], width: int, facts: Facts, advisory: str = ""
+) -> Iterator[Line]:
+    """Yield the requests that were changed and those that wait, then those that are over."""
     found = tuple(requests)
+    changed = [one for one in found if one.decision is Decision.CHANGED]
     pending = [one for one in found if one.decision is Decision.PENDING]
-    over = [one for one in found if one.decision is not Decision.PENDING]
+    over = [one for one in found if one.decision not in _UNDECIDED]
+    if advisory:
+        for text in wrap(f"▲ {advisory}", max(width, 20)):
+            yield Line(Content.assemble((text, "$warning")))
+        yield BLANK
+    for one in changed:
+        yield _line(one, width, facts)
     if not pending:
         yield Line(Content.assemble(("No pending approvals.", "bold")))
     for one in pending:
@@ -105,8 +117,9 @@ def request_lines(requests: Iterable[Approval], width: int, facts: Facts) -> Ite
 
 def _line(request: Approval, width: int, facts: Facts) -> Line:
     now, sign = facts.clock(), _SIGNS[request.decision]
-    waits = request.decision is Decision.PENDING
-    when = f"ends {ago(request.expires_at, now)}" if waits else request.decision.value
+    waits = request.decision in _UNDECIDED
+    pending = request.decision is Decision.PENDING
+    when = f"ends {ago(request.expires_at, now)}" if pending else request.decision.value
     room = max(width - 2 - _ACTION - _WHO - _WHEN - 3, 8)
     content = Content.assemble(
         sign,
@@ -120,9 +133,6 @@ def _line(request: Approval, width: int, facts: Facts) -> Line:
         (fit(when, _WHEN), sign.style),
     )
     if waits:
-        return Line(
-            content,
-            request,
-            f"Enter: the plan, to approve or deny it. Asked by {request.requested_by}.",
-        )
+        ask = f"Enter: the plan, to approve or deny it. Asked by {request.requested_by}."
+        return Line(content, request, request.problem or ask)
     return Line(content)

@@ -66,5 +66,7 @@ def request_words(waiting: Waiting | None, known: Sequence[Approval], now: datet
             return "The request expired before anyone approved it. Press Enter to ask again.", False
         case Decision.USED:
             return "", False
+        case Decision.CHANGED:
+            return f"The request is refused. {request.problem}", False
     ends = ago(request.expires_at, now)
     return f"Waits for a second identity; the request ends {ends}. {waiting.remedy}".strip(), False

@@ -104,9 +104,11 @@ def test_a_key_is_disabled_once_a_second_person_has_approved_it(
 def approve(container: Container, error: ApprovalNeededError) -> None:
     """Approve a request as somebody else."""
     ben = "arn:aws:sts::123456789012:assumed-role/keydeck-oncall/ben"
-    book = ApprovalBook(container.engine, Journal(container.engine, lambda: ben), lambda: ben)
+    book = ApprovalBook(
+        container.engine, Journal(container.engine, lambda: ben), lambda: ben, tokens=container.engine
+    )
     (waiting,) = (a for a in book.requests() if str(a.id) == error.request)
-    book.decide(waiting.id, approve=True)
+    book.decide(waiting, approve=True)
 
 
 def test_tokens_and_backups_wait_for_it_too_however_few(

@@ -24,6 +24,7 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.diagnosis import Check, CheckOutcome, examine
 from crypto_core.errors import SettingsError
+from crypto_core.guard.approvals import ADVISORY
 from crypto_core.log.redaction import redacted
 
 Keydeck = Callable[..., Any]
@@ -121,6 +122,19 @@ def test_the_signing_key_is_looked_at(
     assert ran.exit_code == 0
     found = {c["name"]: c["outcome"] for c in ran.json["checks"] if c["area"].startswith("signing key")}
     assert found == dict.fromkeys(("kms:DescribeKey", "kms:Sign", "kms:Verify"), "ok")
+
+
+def test_four_eyes_without_a_signing_key_are_warned_of(
+    keydeck: Keydeck, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keydeck("init")
+    assert ("settings", "four eyes") not in by_name(keydeck("doctor", "--json").json)
+    monkeypatch.setenv("KEYDECK_APPROVALS", "reencrypt")
+    check = by_name(keydeck("doctor", "--json").json)["settings", "four eyes"]
+    assert (check["outcome"], check["said"]) == ("warning", ADVISORY)
+    made = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")
+    monkeypatch.setenv("KEYDECK_SIGNING_KEY", made["KeyMetadata"]["Arn"])
+    assert by_name(keydeck("doctor", "--json").json)["settings", "four eyes"]["outcome"] == "ok"
 
 
 def test_what_failed_makes_it_exit_1_with_the_remedy_below(keydeck: Keydeck, sandbox: Sandbox) -> None:

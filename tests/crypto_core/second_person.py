@@ -17,6 +17,10 @@ class SecondPerson(ApprovalGate):
         self.asked: list[tuple[str, str, str]] = []
         self.shown: list[Mapping[str, Any]] = []
 
+    @property
+    def advisory(self) -> str:
+        return ""
+
     def require(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> None:
         self.asked.append((action, summary, digest))
         self.shown.append(plan)

@@ -20,6 +20,7 @@ class StageApprovals:
     enter: Enter
     all: dict[UUID, Approval] = field(default_factory=dict)
     refused: KeydeckError | None = None
+    advisory: str = ""
 
     def add(self, *requests: Approval) -> None:
         """Keep requests."""
@@ -38,12 +39,12 @@ class StageApprovals:
     def require(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> None:
         """Pass."""
 
-    def decide(self, request: UUID, *, approve: bool) -> Approval:
+    def decide(self, shown: Approval, *, approve: bool) -> Approval:
         """As it is said, unless the stage refuses."""
         self.enter("approval.decide")
         if self.refused is not None:
             raise self.refused
-        decision = Decision.APPROVED if approve else Decision.DENIED
+        request, decision = shown.id, Decision.APPROVED if approve else Decision.DENIED
         self.all[request] = replace(self.all[request], decision=decision, decided_by=ANA, decided_at=NOW)
         return self.all[request]
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
+from textual.widgets import Button
 
 from crypto_core.errors import RefusedError
+from crypto_core.guard.approvals import ADVISORY, Decision
 from crypto_core.incidents.model import StepState
 from screens.incidents.approval_dialogs import ApprovalNeeded
 from screens.incidents.approvals_screen import ApprovalsScreen
@@ -29,13 +33,35 @@ async def test_what_needs_a_second_identity_says_who_how_and_until_when_and_goes
         await d.tick(5)
         assert "▲ Waits for a second identity; the request ends in 26 min." in pane(d)
         [request] = stage.approvals.all.values()
-        stage.approvals.decide(request.id, approve=True)
+        stage.approvals.decide(request, approve=True)
         await d.tick(5)
         assert "● Approved by ana. Enter: plan it again and run it." in pane(d)
         stage.incidents.approval_for = ""
         await d.press("enter", "right", "enter")
         assert stage.incidents.views[7].step("disable").state is StepState.DONE
         assert runs_of(d.facts).waiting == {}
+
+
+async def test_a_request_that_was_changed_is_on_top_and_can_only_be_denied() -> None:
+    stage = staged()
+    stage.approvals.advisory = ADVISORY
+    problem = "Changed in the database after it was made: its summary and plan."
+    stage.approvals.add(approval(), approval(6, Decision.CHANGED, problem=problem))
+    async with deck(stage, start="incidents", size=LARGE) as d:
+        await d.command("approvals")
+        told = " ".join(d.text().split())
+        assert ADVISORY in told
+        assert "changed" in d.cursor_line()
+        assert problem in told
+        await d.press("enter")
+        told = d.says()
+        assert problem in told
+        assert ADVISORY in told
+        assert [str(one.label) for one in d.app.screen.query(Button)] == [" Leave it ", " Deny "]
+        await d.press("right", "enter")
+        assert stage.approvals.all[UUID(int=6)].decision is Decision.DENIED
+        await d.press("enter")
+        assert [str(one.label) for one in d.app.screen.query(Button)][2:] == [" Approve "]
 
 
 @pytest.mark.parametrize(("presses", "decision"), [(1, "denied"), (2, "approved")])

@@ -1,8 +1,10 @@
 """Requests for approval, kept in `keydeck.approval`: made, decided by another person, and used once.
 
-Who somebody is comes from AWS at that moment, never from a setting; what that is worth, `people` says. The
-table itself is only as safe as the database: whoever may write to it as its owner can approve anything there.
-The journal tells of every request, decision and use, so one without its entries shows.
+Who somebody is comes from AWS at that moment, never from a setting; what that is worth, `distinct_people`
+says. Whoever may write to the table can change what is asked for or decide it. So a request is compared, part
+by part, with its digests when it is shown and approved, and with the plan made anew when it is used; and with
+a signing key a decision counts only with a signature over it, made with the decider's own credentials.
+Without one, approvals are advisory. The journal tells of every request, decision, refusal and use.
 """
 
 from __future__ import annotations
@@ -10,27 +12,39 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, cast, func, insert, literal, select, update
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.dialect import clock_now, take_lock
+from crypto_core.database.dialect import JSONB, clock_now, database_identity, take_lock
 from crypto_core.database.schema import approval as table
+from crypto_core.database.schema import journal
 from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import ApprovalNeededError, ReadOnlyError, RefusedError
-from crypto_core.guard.approvals import DEFAULT_MINUTES, Approval, Decision
+from crypto_core.errors import ApprovalNeededError, KmsError, ReadOnlyError, RefusedError, SettingsError
+from crypto_core.guard.approval_digest import (
+    changed_parts,
+    decision_digest,
+    differing_parts,
+    in_words,
+    parts_of,
+    request_digest,
+)
+from crypto_core.guard.approvals import ADVISORY, DEFAULT_MINUTES, Approval, Decision
 from crypto_core.guard.distinct_people import person_of, same_person
 from crypto_core.guard.operations import operation_of
-from crypto_core.guard.outcome import Outcome
-from crypto_core.text.cleaning import clean
+from crypto_core.guard.outcome import Outcome, ended_by
+from crypto_core.guard.signature import Signature, Signer
+from crypto_core.text.cleaning import CleanText, clean
 
 LONGEST_TEXT = 4000
 """Characters kept of one text of a plan."""
+
+USE = "approvals use"
 
 _LOCK = 0x6B646170  # "kdap": one request at a time is looked for and made
 
@@ -45,22 +59,33 @@ class ApprovalBook:
         identity: Callable[[], str],
         needed: Iterable[str] = (),
         *,
+        tokens: Engine,
+        signer: Signer | None = None,
         minutes: float = DEFAULT_MINUTES,
         clock: Callable[[], datetime] | None = None,
         read_only: bool = False,
     ) -> None:
         """`identity` asks AWS for the caller's ARN now. `needed` are of ACTIONS, or "all".
 
-        A request and its approval hold for `minutes` together, by the database's clock, or by `clock`. The
-        journal is in the same database.
+        `tokens` is the database that holds the tokens: what is approved for one is for no other, though many
+        may share `engine`. The journal is in the same database as that. `signer` signs and verifies
+        decisions; None where no signing key is configured. A request and its approval hold for `minutes`
+        together, by the database's clock, or by `clock`.
         """
         self._engine = engine
         self._journal = journal
         self._identity = identity
         self._needed = frozenset(needed)
+        self._tokens = tokens
+        self._signer = signer
         self._minutes = minutes
         self._clock = clock
         self._read_only = read_only
+
+    @property
+    def advisory(self) -> str:
+        """What limits the worth of approvals here, "" where they are signed."""
+        return ADVISORY if self._signer is None else ""
 
     def needed(self, action: str) -> bool:
         """Return whether the settings want four eyes for this action. Calls nothing."""
@@ -72,142 +97,245 @@ class ApprovalBook:
     def request(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> Approval:
         """Ask for approval, or return the request for this plan that this identity has already.
 
-        Raises ReadOnlyError, RefusedError where AWS doesn't say who asks or somebody has denied it within the
-        time, KmsError, DatabaseError, MissingSchemaError.
+        Raises ReadOnlyError, RefusedError where AWS doesn't say who asks, where somebody has denied it within
+        the time or where the request was changed in the database; KmsError, DatabaseError,
+        MissingSchemaError.
         """
+        return self._request(action, summary, digest, plan)[0]
+
+    def _request(
+        self, action: str, summary: str, digest: str, plan: Mapping[str, Any]
+    ) -> tuple[Approval, str]:
+        """The request for this very plan, and why an approval of another one doesn't hold for it."""
         self._may_write("ask for approval")
         me = self._me()
         actor = self._journal.actor()
+        database = self._database()
         with connected(self._engine, write=True) as connection:
             take_lock(connection, _LOCK)
             now = self._now(connection)
-            found = self._open(connection, me, action, digest, now)
-            if found is not None and found.decision is not Decision.DENIED:
-                return found
-            if found is not None and not same_person(me, found.decided_by):
-                raise _denied(found)
-            row = {
-                "id": uuid4(),
-                "action": clean(action, 100),
-                "summary": clean(summary, LONGEST_TEXT),
-                "digest": digest,
-                "plan": cleaned(plan),
-                "requested_by": me,
-                "requested_at": now,
-                "expires_at": now + timedelta(minutes=self._minutes),
-                "decision": Decision.PENDING.value,
-            }
+            fresh = Approval(
+                id=uuid4(),
+                action=clean(action, 100),
+                summary=clean(summary, LONGEST_TEXT),
+                digest=clean(digest, 200),
+                # As PostgreSQL stores it, so that it is compared with the like.
+                plan=connection.execute(select(cast(literal(cleaned(plan), JSONB), JSONB))).scalar_one(),
+                requested_by=clean(me, 512),
+                requested_at=now,
+                expires_at=now + timedelta(minutes=self._minutes),
+                decision=Decision.PENDING,
+                database=database,
+            )
+            other = ""
+            for found in self._open(connection, fresh, now):
+                if found.decision is Decision.CHANGED:
+                    raise RefusedError(f"{_refused(found)} Nothing was done.", remedy=_ask_again(found))
+                if found.decision is Decision.DENIED:
+                    if found.database != database:
+                        continue
+                    if not same_person(me, found.decided_by):
+                        raise _denied(found)
+                    break
+                differing = differing_parts(found, fresh)
+                if not differing:
+                    return found, ""
+                if found.decision is Decision.APPROVED and not other:
+                    other = _of_another(found, fresh, differing)
+            parts = parts_of(fresh)
+            fresh = replace(fresh, request_digest=clean(request_digest(parts)))
+            row = {name: getattr(fresh, name) for name in _STORED} | {"parts": parts}
             made = _approval(connection.execute(insert(table).values(row).returning(*table.c)).one(), now)
-            self._record("approvals request", made, connection, actor)
-        return made
+            self._record(
+                "approvals request", made, connection, actor, {"in_place_of": other} if other else {}
+            )
+        return made, other
 
     def require(self, action: str, summary: str, digest: str, plan: Mapping[str, Any]) -> None:
         """Pass if nothing is needed, or somebody else has approved this plan for this identity: then it is
         used up, whatever comes of it.
 
-        Raises ApprovalNeededError, which names the request and makes one where there is none, and as
+        Raises ApprovalNeededError, which names the request and makes one where there is none; RefusedError
+        for an approval that was changed in the database or, with a signing key, is not signed; and as
         `request`.
         """
         if not self.needed(action):
             return
-        asked = self.request(action, summary, digest, plan)
+        asked, other = self._request(action, summary, digest, plan)
         while asked.decision is Decision.APPROVED:
             if self._use(asked):
                 return
-            asked = self.request(action, summary, digest, plan)
+            asked, other = self._request(action, summary, digest, plan)
         until = f"{asked.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         raise ApprovalNeededError(
             f"{clean(summary, 500)}: needs the approval of a second person. Nothing was done; request "
-            f"{asked.id} is open until {until}.",
+            f"{asked.id} is open until {until}.{other and ' '}{other}",
             request=str(asked.id),
             remedy=(
                 f"Somebody other than {asked.requested_by} runs: keydeck approvals approve {asked.id}. Then "
-                f"do the same again, until {until}."
+                f"do the same again, until {until}.{self.advisory and ' '}{self.advisory}"
             ),
         )
 
-    def decide(self, request: UUID, *, approve: bool) -> Approval:
-        """Approve or deny as the present identity; one's own can be denied, never approved.
+    def decide(self, shown: Approval, *, approve: bool) -> Approval:
+        """Approve or deny a request as it was `shown`, as the present identity; one's own can only be denied.
 
-        What is approved can be denied until it is used.
+        What is approved can be denied until it is used. With a signing key an approval is signed with this
+        identity's credentials; a denial is, too, where AWS lets it.
 
-        Raises ReadOnlyError, RefusedError (journaled) for one's own or one that is over, KmsError,
-        DatabaseError.
+        Raises ReadOnlyError; RefusedError for one's own, for one that is over, that was changed or that is
+        for another database, and KmsError, each journaled; DatabaseError.
         """
         verb = "approve" if approve else "deny"
+        request = shown.id
         self._may_write(f"{verb} anything")
         me = self._me()
         actor = self._journal.actor()
         decision = Decision.APPROVED if approve else Decision.DENIED
+        database = self._database()
         try:
             with connected(self._engine, write=True) as connection:
                 now = self._now(connection)
-                found = _found(connection, select(table).with_for_update(), request, now)
-                _may_decide(found, me, approve=approve)
-                decided = {"decision": decision.value, "decided_by": me, "decided_at": now}
+                found = _found(connection, select(table).with_for_update(), request, now, database)
+                _may_decide(found, me, shown, approve=approve)
+                parts = parts_of(found)
+                signature, unsigned = self._signed(request_digest(parts), decision, me, now)
+                decided = {
+                    "decision": decision.value,
+                    "decided_by": me,
+                    "decided_at": now,
+                    "decided_parts": parts,
+                    **_signature_columns(signature),
+                }
                 statement = update(table).where(table.c.id == request).values(decided).returning(*table.c)
-                made = _approval(connection.execute(statement).one(), now)
-                self._record(f"approvals {verb}", made, connection, actor)
-        except RefusedError as error:
+                made = _approval(connection.execute(statement).one(), now, database)
+                self._record(f"approvals {verb}", made, connection, actor, unsigned)
+        except (RefusedError, KmsError) as error:
             told = {"reason": error.message}
-            self._journal.record(f"approvals {verb}", str(request), Outcome.REFUSED, told, actor=actor)
+            self._journal.record(f"approvals {verb}", str(request), ended_by(error), told, actor=actor)
             raise
         return made
 
+    def _signed(
+        self, request: str, decision: Decision, me: str, at: datetime
+    ) -> tuple[Signature | None, dict[str, Any]]:
+        """The signature over a decision, and for the journal why there is none. A denial holds without."""
+        if self._signer is None:
+            return None, {}
+        try:
+            return self._signer.sign(decision_digest(request, decision, me, at)), {}
+        except (KmsError, SettingsError) as error:
+            if decision is Decision.APPROVED:
+                raise
+            return None, {"unsigned": error.message}
+
     def show(self, request: UUID) -> Approval:
-        """Return one request. Raises RefusedError where there is none, DatabaseError."""
+        """Return one request to be approved.
+
+        Raises RefusedError where there is none, and, journaled, for one that was changed in the database;
+        DatabaseError.
+        """
+        found = self.read(request)
+        if found.decision is Decision.CHANGED:
+            error = RefusedError(_refused(found), remedy=_ask_again(found))
+            if not self._read_only:
+                told = {"reason": error.message}
+                self._journal.record("approvals show", str(request), Outcome.REFUSED, told)
+            raise error
+        return found
+
+    def read(self, request: UUID) -> Approval:
+        """Return one request, whatever is wrong with it. Raises RefusedError for none, DatabaseError."""
+        database = self._database()
         with connected(self._engine) as connection:
-            return _found(connection, select(table), request, self._now(connection))
+            return _found(connection, select(table), request, self._now(connection), database)
 
     def requests(self, *, pending: bool = True, limit: int = 200) -> tuple[Approval, ...]:
         """Return requests, the newest first; those that wait, or all. Raises DatabaseError."""
+        database = self._database()
         with connected(self._engine) as connection:
             now = self._now(connection)
             waiting = (table.c.decision == Decision.PENDING.value, table.c.expires_at > now)
             statement = select(table).where(*(waiting if pending else ()))
             newest = statement.order_by(table.c.requested_at.desc(), table.c.id).limit(limit)
-            return tuple(_approval(row, now) for row in connection.execute(newest))
+            return tuple(_approval(row, now, database) for row in connection.execute(newest))
 
-    def _open(
-        self, connection: Connection, me: str, action: str, digest: str, now: datetime
-    ) -> Approval | None:
-        """The request of this identity for this plan whose time is not over, and that is not used."""
+    def _open(self, connection: Connection, fresh: Approval, now: datetime) -> list[Approval]:
+        """The requests of this identity for such a plan whose time is not over, and that are not used."""
         c = table.c
         statement = (
             select(table)
             .where(
-                c.digest == digest,
-                c.action == clean(action, 100),
-                c.requested_by == me,
+                c.digest == fresh.digest,
+                c.action == fresh.action,
+                c.requested_by == fresh.requested_by,
                 c.expires_at > now,
                 c.decision != Decision.USED.value,
+                c.request_digest != "",
             )
             .order_by(c.requested_at.desc())
-            .limit(1)
         )
-        row = connection.execute(statement).one_or_none()
-        return None if row is None else _approval(row, now)
+        return [_approval(row, now) for row in connection.execute(statement)]
 
     def _use(self, asked: Approval) -> bool:
         """Use an approval up; False if that was done meanwhile. Of two consoles, the database lets one."""
         if same_person(asked.requested_by, asked.decided_by):
             raise RefusedError(f"Request {asked.id} was approved by who asked for it, {asked.decided_by}.")
+        self._require_signature(asked)
         actor = self._journal.actor()
         c = table.c
         with connected(self._engine, write=True) as connection:
             still: list[ColumnElement[bool]] = [
                 c.id == asked.id,
-                c.digest == asked.digest,
+                c.request_digest == asked.request_digest,
+                c.expires_at == asked.expires_at,
                 c.decision == Decision.APPROVED.value,
                 c.expires_at > self._now(connection),
             ]
             used = connection.execute(update(table).where(*still).values(decision=Decision.USED.value))
             if used.rowcount != 1:
                 return False
-            self._record("approvals use", asked, connection, actor)
+            if connection.scalar(_times_used(asked.id)):
+                raise RefusedError(
+                    f"The approval of request {asked.id} was used before, as the journal has it.",
+                    remedy=_ask_again(asked),
+                )
+            self._record(USE, asked, connection, actor)
         return True
 
-    def _record(self, action: str, asked: Approval, connection: Connection, actor: str) -> None:
+    def _require_signature(self, asked: Approval) -> None:
+        """Pass if the approver has signed this very request, or nothing is signed here.
+
+        Raises RefusedError, KmsError where KMS can't be asked.
+        """
+        if self._signer is None:
+            return
+        wrong = "is not signed"
+        if asked.signature is not None and asked.decided_at is not None:
+            digest = request_digest(parts_of(asked))
+            signed = decision_digest(digest, Decision.APPROVED, asked.decided_by, asked.decided_at)
+            if self._signer.verify(signed, asked.signature):
+                return
+            wrong = "has no valid signature"
+        raise RefusedError(
+            f"The approval of request {asked.id} by {asked.decided_by} {wrong}: it was not given with the "
+            "signing key, or not for this. Nothing was done.",
+            remedy=_ask_again(asked),
+        )
+
+    def _database(self) -> CleanText:
+        """What tells the tokens' database from others, now."""
+        with connected(self._tokens) as connection:
+            return clean(database_identity(connection), 400)
+
+    def _record(
+        self,
+        action: str,
+        asked: Approval,
+        connection: Connection,
+        actor: str,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
         shown = json.dumps(asked.plan, sort_keys=True).encode()
         detail = {
             "request": str(asked.id),
@@ -215,11 +343,17 @@ class ApprovalBook:
             "plan": asked.digest,
             # What was there to be read: a plan that is exchanged in the table shows.
             "shown": hashlib.sha256(shown).hexdigest(),
+            "request_digest": asked.request_digest,
+            "database": asked.database,
             "requested_by": asked.requested_by,
             "until": asked.expires_at.astimezone(UTC).isoformat(),
+            **(more or {}),
         }
         if asked.decided_by:
             detail["decided_by"] = asked.decided_by
+            detail["signature"] = asked.signature.as_json() if asked.signature else None
+        if self.advisory:
+            detail["advisory"] = True
         self._journal.record(action, asked.summary, Outcome.DONE, detail, within=connection, actor=actor)
 
     def _me(self) -> str:
@@ -248,18 +382,86 @@ def cleaned(value: Any) -> Any:
     return value if isinstance(value, int | float | bool | None) else clean(value, LONGEST_TEXT)
 
 
-def _approval(row: Any, now: datetime) -> Approval:
-    """A row as it is shown; what waits or is approved expires with its time."""
-    decision = Decision(row.decision)
-    if decision in (Decision.PENDING, Decision.APPROVED) and row.expires_at <= now:
-        decision = Decision.EXPIRED
-    stored = {field.name: getattr(row, field.name) for field in fields(Approval)}
+_STORED = tuple(
+    field.name
+    for field in fields(Approval)
+    if field.name not in ("decided_by", "decided_at", "signature", "problem")
+)
+"""What a new request is stored with."""
+
+
+def _approval(row: Any, now: datetime, database: str = "") -> Approval:
+    """A row as it is shown, on a console that works on a database; what waits or is approved expires."""
+    stored = {name: getattr(row, name) for name in (*_STORED, "decided_by", "decided_at")}
     plan = cleaned(row.plan if isinstance(row.plan, Mapping) else {})
-    return Approval(**stored | {"plan": plan, "decision": decision, "decided_by": row.decided_by or ""})
+    signature = Signature(row.key_arn, row.algorithm, bytes(row.signature)) if row.signature else None
+    found = Approval(**stored | {"plan": plan, "decision": Decision(row.decision), "signature": signature})
+    if found.decision not in (Decision.PENDING, Decision.APPROVED):
+        return found
+    problem = ""
+    decision: Decision = Decision.EXPIRED if found.expires_at <= now else found.decision
+    if not found.request_digest:
+        decision = Decision.EXPIRED
+        problem = "It has no digest: it was made by an earlier version. Ask again."
+    elif changed := _changed(found, row.parts):
+        decision = Decision.CHANGED
+        problem = f"Changed in the database after it was made: its {changed}."
+    elif found.decision is Decision.APPROVED and (changed := _changed(found, row.decided_parts)):
+        decision = Decision.CHANGED
+        problem = f"Changed after {found.decided_by} approved it: its {changed}."
+    elif database and found.database != database:
+        problem = f"It is for the tokens in {found.database}. This console works on {database}."
+    return replace(found, decision=decision, problem=clean(problem, 1_000))
 
 
-def _may_decide(found: Approval, me: str, *, approve: bool) -> None:
-    open_ = (Decision.PENDING,) if approve else (Decision.PENDING, Decision.APPROVED)
+def _changed(found: Approval, kept: Any) -> str:
+    """The parts of a request that are not as they were kept, in words; "" for none."""
+    parts = parts_of(found)
+    changed = changed_parts(parts, kept if isinstance(kept, Mapping) else {})
+    if not changed and request_digest(parts) != found.request_digest:
+        return "digest"
+    return in_words(changed) if changed else ""
+
+
+def _times_used(request: UUID) -> Select[Any]:
+    c = journal.c
+    return select(func.count()).where(c.action == USE, c.detail.contains(str(request)))
+
+
+def _signature_columns(signature: Signature | None) -> dict[str, Any]:
+    if signature is None:
+        return {"key_arn": "", "algorithm": "", "signature": None}
+    return {"key_arn": signature.key_arn, "algorithm": signature.algorithm, "signature": signature.value}
+
+
+def _of_another(found: Approval, fresh: Approval, differing: Iterable[str]) -> str:
+    """Why an approval doesn't hold for what is about to be done."""
+    if found.database != fresh.database:
+        return (
+            f"The approval of request {found.id} does not hold here: it is for the tokens in "
+            f"{found.database}, and this is {fresh.database}."
+        )
+    return (
+        f"The approval of request {found.id} does not hold for this: what was approved differs in its "
+        f"{in_words(differing)}."
+    )
+
+
+def _refused(found: Approval) -> str:
+    return f"Request {found.id} is refused. {found.problem}"
+
+
+def _ask_again(found: Approval) -> str:
+    return (
+        f"Withdraw it (keydeck approvals deny {found.id}) and ask again; find out who may write to "
+        "keydeck.approval."
+    )
+
+
+def _may_decide(found: Approval, me: str, shown: Approval, *, approve: bool) -> None:
+    open_ = (Decision.PENDING,) if approve else (Decision.PENDING, Decision.APPROVED, Decision.CHANGED)
+    if approve and found.problem:
+        raise RefusedError(_refused(found), remedy="List what waits: keydeck approvals list.")
     if found.decision not in open_:
         by = f" by {found.decided_by}" if found.decided_by else ""
         verb = "approve" if approve else "deny"
@@ -272,6 +474,11 @@ def _may_decide(found: Approval, me: str, *, approve: bool) -> None:
             f"You are {me}, and {found.requested_by} requested this: you can't approve your own request.",
             remedy="Have another person approve it from their own console.",
         )
+    if approve and shown.request_digest != found.request_digest:
+        raise RefusedError(
+            f"Request {found.id} is not the one that was shown: it was changed since.",
+            remedy=f"Read it again: keydeck approvals show {found.id}.",
+        )
 
 
 def _denied(found: Approval) -> RefusedError:
@@ -282,10 +489,12 @@ def _denied(found: Approval) -> RefusedError:
     )
 
 
-def _found(connection: Connection, statement: Select[Any], request: UUID, now: datetime) -> Approval:
+def _found(
+    connection: Connection, statement: Select[Any], request: UUID, now: datetime, database: str
+) -> Approval:
     row = connection.execute(statement.where(table.c.id == request)).one_or_none()
     if row is None:
         raise RefusedError(
             f"There is no request {request}.", remedy="List them with: keydeck approvals list."
         )
-    return _approval(row, now)
+    return _approval(row, now, database)

@@ -354,7 +354,7 @@ def decide(approve: bool) -> Callable[[Ground], Deed]:
     def make(ground: Ground) -> Deed:
         asked = ground.container.approvals.request("keys disable", "Disable it", "d1", {})
         return Deed(
-            lambda container: container.approvals.decide(asked.id, approve=approve),
+            lambda container: container.approvals.decide(asked, approve=approve),
             "refused" if approve else "done",
         )
 

@@ -66,6 +66,13 @@ def test_tokens_are_opened_with_the_configured_keys_alone() -> None:
     assert {"kms:Decrypt", "kms:GenerateDataKey"} <= actions(policy, "Tokens")
 
 
+@pytest.mark.parametrize("role", [KeydeckRole.OPERATOR, KeydeckRole.RESPONDER], ids=str)
+def test_who_must_not_approve_verifies_signatures_and_makes_none(role: KeydeckRole) -> None:
+    without = actions(iam_policy(role, (KEY,), approver=False))
+    assert actions(iam_policy(role, (KEY,))) - without == {"kms:Sign", "kms:GenerateMac"}
+    assert {"kms:Verify", "kms:VerifyMac"} <= without
+
+
 @pytest.mark.parametrize("keys", [(), ("alias/tokens",), (KEY, "alias/tokens")], ids=str)
 def test_where_a_key_is_named_otherwise_key_policies_narrow_it_down(keys: tuple[str, ...]) -> None:
     policy = iam_policy(KeydeckRole.OPERATOR, keys)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from uuid import uuid4
@@ -17,6 +17,7 @@ from console.container import Container
 from crypto_core.database.state.approval_book import LONGEST_TEXT, ApprovalBook
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import ApprovalNeededError, ReadOnlyError, RefusedError
+from crypto_core.guard.approval_digest import parts_of, request_digest
 from crypto_core.guard.approvals import ACTIONS, ApprovalGate, Decision
 from crypto_core.keys.changes.change import ChangeKind
 from crypto_core.reencryption.jobs.undo import PURGE, RESTORE
@@ -41,6 +42,7 @@ class Desk:
         journal = Journal(self.container.engine, lambda: f"{who}, database role operator")
         return ApprovalBook(
             *(self.container.engine, journal, lambda: who, needed),
+            tokens=self.container.engine,
             minutes=30,
             clock=lambda: self.now,
             read_only=read_only,
@@ -91,7 +93,7 @@ def test_a_second_person_approves_and_it_goes_through_once(desk: Desk) -> None:
     assert wanted(ana).request == error.request
     (waiting,) = ben.requests()
     assert (str(waiting.id), waiting.requested_by, waiting.plan) == (error.request, ANA, PLAN)
-    assert ben.decide(waiting.id, approve=True).decision is Decision.APPROVED
+    assert ben.decide(waiting, approve=True).decision is Decision.APPROVED
     assert ben.requests() == ()
     ana.require("keys disable", "Disable alias/tokens-old", "d1", PLAN)
     assert ana.show(waiting.id).decision is Decision.USED
@@ -115,7 +117,7 @@ def test_nobody_approves_their_own_on_whatever_console(desk: Desk, again: str) -
     error = wanted(desk.of(ANA))
     (waiting,) = desk.of(again).requests()
     with pytest.raises(RefusedError, match="you can't approve your own"):
-        desk.of(again).decide(waiting.id, approve=True)
+        desk.of(again).decide(waiting, approve=True)
     assert wanted(desk.of(ANA)).request == error.request
     assert ("approvals approve", "refused") in [entry[:2] for entry in desk.told()]
 
@@ -123,7 +125,7 @@ def test_nobody_approves_their_own_on_whatever_console(desk: Desk, again: str) -
 def test_an_approval_is_for_one_plan_one_action_and_who_asked(desk: Desk) -> None:
     ana, ben, eve = desk.of(ANA), desk.of(BEN), desk.of(EVE)
     error = wanted(ana)
-    ben.decide(ben.requests()[0].id, approve=True)
+    ben.decide(ben.requests()[0], approve=True)
     both = desk.of(ANA, needed=("all",))
     others = [wanted(ana, "d2"), wanted(both, "d1", "keys schedule-deletion"), wanted(eve), wanted(ben)]
     assert error.request not in {other.request for other in others}
@@ -133,7 +135,7 @@ def test_an_approval_is_for_one_plan_one_action_and_who_asked(desk: Desk) -> Non
 def test_what_is_over_is_neither_approved_nor_used(desk: Desk) -> None:
     ana, ben = desk.of(ANA), desk.of(BEN)
     first, second = wanted(ana), wanted(ana, "d2")
-    ids = {a.digest: a.id for a in ben.requests()}
+    ids = {a.digest: a for a in ben.requests()}
     ben.decide(ids["d1"], approve=True)
     desk.now += timedelta(minutes=30)
     assert ben.requests() == ()
@@ -147,7 +149,7 @@ def test_what_is_over_is_neither_approved_nor_used(desk: Desk) -> None:
 def test_a_denial_ends_it_also_after_an_approval(desk: Desk) -> None:
     ana, ben, eve = desk.of(ANA), desk.of(BEN), desk.of(EVE)
     error = wanted(ana)
-    request = ben.requests()[0].id
+    request = ben.requests()[0]
     ben.decide(request, approve=True)
     assert eve.decide(request, approve=False).decision is Decision.DENIED
     for book in (ben, eve):
@@ -163,14 +165,14 @@ def test_a_denial_ends_it_also_after_an_approval(desk: Desk) -> None:
 def test_who_takes_back_a_request_may_ask_again(desk: Desk) -> None:
     ana = desk.of(ANA)
     error = wanted(ana)
-    ana.decide(ana.requests()[0].id, approve=False)
+    ana.decide(ana.requests()[0], approve=False)
     assert wanted(ana).request != error.request
 
 
 def test_of_many_consoles_one_uses_an_approval(desk: Desk) -> None:
     wanted(desk.of(ANA))
     ben = desk.of(BEN)
-    ben.decide(ben.requests()[0].id, approve=True)
+    ben.decide(ben.requests()[0], approve=True)
     consoles, barrier = [desk.of(ANA) for _ in range(6)], Barrier(6)
 
     def tries(book: ApprovalBook) -> str:
@@ -192,13 +194,13 @@ def test_of_many_consoles_one_uses_an_approval(desk: Desk) -> None:
 
 def test_who_is_not_known_neither_asks_nor_approves(desk: Desk) -> None:
     wanted(desk.of(ANA))
-    request = desk.of(ANA).requests()[0].id
+    request = desk.of(ANA).requests()[0]
     for who in ("", "AWS identity not known", f"{ANA[:-3]}botocore-session-1764144000"):
         with pytest.raises(RefusedError):
             desk.of(who).decide(request, approve=True)
         with pytest.raises(RefusedError):
             desk.of(who).require("keys disable", "Disable it", "d9", PLAN)
-    assert desk.of(BEN).show(request).decision is Decision.PENDING
+    assert desk.of(BEN).show(request.id).decision is Decision.PENDING
 
 
 def test_an_approval_that_was_written_into_the_table_by_who_asked_does_not_pass(
@@ -216,7 +218,7 @@ def test_an_approval_that_was_written_into_the_table_by_who_asked_does_not_pass(
 def test_read_only_looks_and_does_nothing(desk: Desk) -> None:
     wanted(desk.of(ANA))
     looking = desk.of(BEN, read_only=True)
-    request = looking.requests()[0].id
+    request = looking.requests()[0]
     with pytest.raises(ReadOnlyError):
         looking.decide(request, approve=True)
     with pytest.raises(ReadOnlyError):
@@ -225,7 +227,11 @@ def test_read_only_looks_and_does_nothing(desk: Desk) -> None:
 
 
 def test_there_is_no_request_of_a_number_that_was_made_up(desk: Desk) -> None:
-    for ask in (desk.of(BEN).show, lambda request: desk.of(BEN).decide(request, approve=True)):
+    found = desk.of(BEN).request("keys disable", "Disable it", "d1", PLAN)
+    for ask in (
+        desk.of(BEN).show,
+        lambda made_up: desk.of(ANA).decide(replace(found, id=made_up), approve=True),
+    ):
         with pytest.raises(RefusedError, match="There is no request"):
             ask(uuid4())
 
@@ -249,6 +255,10 @@ def test_hostile_texts_are_cleaned_and_a_long_one_says_that_it_is_cut(
         forged = "UPDATE keydeck.approval SET requested_by = :it, action = :it, summary = :it, plan = :plan"
         dirty = "\x1b[31m\u202e[/red]"
         connection.execute(text(forged), {"it": dirty, "plan": json.dumps({dirty: [dirty]})})
+    parts = parts_of(desk.of(BEN).read(found.id))
+    with superuser.begin() as connection:
+        sealed = "UPDATE keydeck.approval SET parts = :parts, request_digest = :digest"
+        connection.execute(text(sealed), {"parts": json.dumps(parts), "digest": request_digest(parts)})
     for arguments in (
         ("list",),
         ("show", str(found.id)),

@@ -376,7 +376,7 @@ def test_a_second_person_approves_exactly_this_acceptance(
         assert (request.action, request.digest) == ("incident accept-lost", plan.digest)
         assert losses.incidents.accepted_losses(losses.number) == ()
         with pytest.raises(RefusedError):
-            container.approvals.decide(request.id, approve=True)
+            container.approvals.decide(request, approve=True)
     finally:
         container.close()
 
