@@ -210,6 +210,8 @@ def test_what_was_approved_as_one_token_lets_nothing_else_run(
     ("change", "part"),
     [
         ("expires_at = expires_at + interval '30 days'", "expiry"),
+        ("expires_at = 'infinity'", "expiry"),
+        ("decision = 'perhaps'", "decision"),
         ("requested_by = replace(requested_by, '/ana', '/eve')", "requester"),
         ("requested_at = requested_at - interval '1 minute'", "time of the request"),
         ("action = 'keys disable'", "action"),

@@ -394,12 +394,19 @@ def _approval(row: Any, now: datetime, database: str = "") -> Approval:
     """A row as it is shown, on a console that works on a database; what waits or is approved expires."""
     stored = {name: getattr(row, name) for name in (*_STORED, "decided_by", "decided_at")}
     plan = cleaned(row.plan if isinstance(row.plan, Mapping) else {})
-    signature = Signature(row.key_arn, row.algorithm, bytes(row.signature)) if row.signature else None
-    found = Approval(**stored | {"plan": plan, "decision": Decision(row.decision), "signature": signature})
-    if found.decision not in (Decision.PENDING, Decision.APPROVED):
+    signature = None
+    if row.signature:
+        signature = Signature(clean(row.key_arn, 300), clean(row.algorithm, 100), bytes(row.signature))
+    known = {decision.value: decision for decision in Decision}
+    decision = known.get(row.decision, Decision.CHANGED)
+    found = Approval(**stored | {"plan": plan, "decision": decision, "signature": signature})
+    if decision is Decision.CHANGED:
+        return replace(found, problem=clean("Changed in the database after it was made: its decision."))
+    if decision not in (Decision.PENDING, Decision.APPROVED):
         return found
     problem = ""
-    decision: Decision = Decision.EXPIRED if found.expires_at <= now else found.decision
+    if found.expires_at <= now:
+        decision = Decision.EXPIRED
     if not found.request_digest:
         decision = Decision.EXPIRED
         problem = "It has no digest: it was made by an earlier version. Ask again."

@@ -245,7 +245,11 @@ def runbook(text: str, _: Path) -> Built:
 
 def approval(text: str, _: Path) -> Built:
     row = SimpleNamespace(
-        **dict.fromkeys(("action", "summary", "digest", "requested_by", "decided_by"), text),
+        **dict.fromkeys(("action", "summary", "digest", "requested_by", "decided_by", "database"), text),
+        **dict.fromkeys(("request_digest", "key_arn", "algorithm"), text),
+        signature=b"signature",
+        parts={text: text},
+        decided_parts=None,
         plan={text: [text, {text: text}]},
         decision="pending",
         id=uuid4(),
@@ -255,7 +259,8 @@ def approval(text: str, _: Path) -> Built:
     )
     found = _approval(row, NOW)
     assert is_clean(found.plan)
-    yield found
+    assert found.signature is not None
+    yield from (found, found.signature)
 
 
 def job(text: str, _: Path) -> Built:
