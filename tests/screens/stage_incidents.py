@@ -464,5 +464,7 @@ def approval(number: int = 5, decision: Decision = Decision.PENDING, **more: Any
         "requested_at": NOW - timedelta(minutes=3),
         "expires_at": NOW + timedelta(minutes=27),
         "decision": decision,
+        "database": "tokens (oid 16385, PostgreSQL system 7439112233445566778, started 2026-06-29)",
+        "request_digest": "9c" * 32,
     }
     return Approval(**(shown | more))
