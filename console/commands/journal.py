@@ -63,7 +63,7 @@ def list_(
     if as_json:
         print_json({"entries": [entry.as_json() for entry in entries], "more": more})
         return
-    rows = [(e.seq, utc(e.at), e.action, e.outcome, e.subject, e.actor) for e in entries]
+    rows = [(e.seq, utc(e.at), e.action, e.outcome, e.subject, e.who) for e in entries]
     print_table(("seq", "at (UTC)", "action", "outcome", "subject", "actor"), rows)
     if more:
         say(f"The newest {limit:,} only; there are more: --limit N.")

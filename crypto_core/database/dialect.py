@@ -91,6 +91,10 @@ TABLE_PRIVILEGES = text(
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS p(privilege)
     WHERE n.nspname = :schema AND c.relkind IN ('r', 'p')
+    UNION ALL
+    SELECT 'journal', 'EXECUTE', has_function_privilege(p.oid, 'EXECUTE')
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = :schema AND p.proname = 'append_to_journal'
     """
 )
 

@@ -28,6 +28,9 @@ from crypto_core.database.dialect import ARRAY, JSONB
 
 SCHEMA = "keydeck"
 
+JOURNAL_FUNCTION = f"{SCHEMA}.append_to_journal"
+"""What alone writes the journal, for every role, as the owner of the schema."""
+
 metadata = MetaData(schema=SCHEMA)
 
 _MOMENT = DateTime(timezone=True)
@@ -104,9 +107,26 @@ journal = Table(
     *_required(_MOMENT, "at"),
     *_required(SqlText, "actor", "host", "action", "subject", "outcome", "detail"),
     *_required(LargeBinary, "previous", "digest"),
+    *_optional(SqlText, "database_role"),
 )
-"""What operators did. Append-only by a trigger; each row's digest covers the row before it."""
+"""What operators did. Append-only by a trigger; each row's digest covers the row before it.
 
+`append_to_journal` alone writes it. `database_role` is who had logged in then, NULL where nobody noted it.
+"""
+
+journal_end = Table(
+    "journal_end",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    *_required(BigInteger, "seq"),
+    *_required(LargeBinary, "digest"),
+    *_required(_MOMENT, "at"),
+    *_optional(BigInteger, "beyond"),
+)
+"""One row: the entry that `append_to_journal` wrote last. It is locked until the writer's transaction ends.
+
+`beyond` is the highest number in the journal for which the function has recorded a break last.
+"""
 
 job = Table(
     "job",

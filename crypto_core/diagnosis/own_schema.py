@@ -11,8 +11,9 @@ from sqlalchemy import Engine, text
 from crypto_core.database import state
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import SCHEMA_USE, TABLE_PRIVILEGES
-from crypto_core.database.schema import SCHEMA, metadata
+from crypto_core.database.schema import JOURNAL_FUNCTION, SCHEMA, journal, journal_end, metadata
 from crypto_core.diagnosis.check import Check, Topic
+from crypto_core.diagnosis.own_journal import own_journal
 from crypto_core.errors import KeydeckError
 from crypto_core.guard.operations import READ, KeydeckRole, own_tables
 
@@ -52,6 +53,8 @@ def own_schema(engine: Engine, *, area: str, read_only: bool) -> Iterator[Check]
             yield _table(topic, table, held, found.role, read_only)
         else:
             yield topic.failed("Not there.", "Create it with: keydeck init.")
+    if present >= {journal.name, journal_end.name}:
+        yield Topic(area, "journal").by(partial(own_journal, engine))
 
 
 def _table(topic: Topic, table: str, held: set[tuple[str, str]], role: str, read_only: bool) -> Check:
@@ -59,8 +62,12 @@ def _table(topic: Topic, table: str, held: set[tuple[str, str]], role: str, read
     missing = [privilege for privilege in needed if (table, privilege) not in held]
     if not missing:
         return topic.ok(f"{', '.join(needed)}: granted.")
-    grant = f"GRANT {', '.join(missing)} ON {topic.name} TO {role};"
-    return topic.warning(f"{', '.join(missing)}: not granted.", grant)
+    places = {p: f"FUNCTION {JOURNAL_FUNCTION}" if p == "EXECUTE" else topic.name for p in missing}
+    grants = [
+        f"GRANT {', '.join(p for p in missing if places[p] == place)} ON {place} TO {role};"
+        for place in dict.fromkeys(places.values())
+    ]
+    return topic.warning(f"{', '.join(missing)}: not granted.", " ".join(grants))
 
 
 def _version(engine: Engine, schema: Topic) -> Check:

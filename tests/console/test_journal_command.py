@@ -120,6 +120,23 @@ def test_a_list_is_filtered_and_says_when_it_is_not_whole(services: Container, k
     assert keydeck("journal", "list", "--limit", "2", "--json").json["more"] is True
 
 
+def test_who_had_logged_in_is_shown_where_the_console_says_another(
+    services: Container, keydeck: Keydeck
+) -> None:
+    for role in ("operator", "operator2", "mallory"):
+        services.journal.record("rewrap", role, Outcome.DONE, actor=f"arn:ana, database role {role}")
+    shown = [
+        line.split("arn:ana, ")[1].strip() for line in keydeck("journal", "list").stdout.splitlines()[1:]
+    ]
+    assert shown == [
+        "database role operator",
+        "database role operator2 (logged in as operator)",
+        "database role mallory (logged in as operator)",
+    ]
+    entries = keydeck("journal", "list", "--json").json["entries"]
+    assert [entry["database_role"] for entry in entries] == ["operator"] * 3
+
+
 def test_a_signing_key_that_is_no_key_is_named(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,6 @@ from crypto_core.database.column_guards.guard_states import (
     read_guards,
     run,
 )
-from crypto_core.database.column_guards.lock_holders import lock_holders
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState
 from crypto_core.database.column_guards.plan import (
     ColumnOutcome,
@@ -30,6 +29,7 @@ from crypto_core.database.column_guards.plan import (
 )
 from crypto_core.database.column_guards.statements import LOCK_LIMIT, LOCK_SECONDS, transactions
 from crypto_core.database.connection.engine import connected, patient
+from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, lock_holders
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.authorship import columns_encrypted_in_place
@@ -51,7 +51,6 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.text.counting import counted
 
 ACTION = "guard"
-LOCK_NOT_AVAILABLE = "55P03"
 LOGGED = (
     "The error of a refused write holds the row, 64 characters of each column, and PostgreSQL logs it: a "
     "plaintext token too. Set log_error_verbosity = terse and log_min_error_statement = panic for the "

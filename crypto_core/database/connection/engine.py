@@ -19,7 +19,7 @@ from crypto_core.cancelling import Cancellation, stop_if
 from crypto_core.database.connection.canceller import cancelling
 from crypto_core.database.connection.urls import URL_FORM, parse_database_url
 from crypto_core.database.connection.watchdog import LIMIT_SECONDS, WatchedConnection, WatchedCursor
-from crypto_core.database.schema import metadata
+from crypto_core.database.schema import SCHEMA, journal, journal_end, metadata
 from crypto_core.errors import (
     DatabaseError,
     DatabaseReadOnlyError,
@@ -148,14 +148,24 @@ def _forget_row(error: DBAPIError) -> None:
 
 def _grant(said: str) -> str:
     """The statement that gives what PostgreSQL says is denied, as far as its message tells."""
-    denied = re.search(r"permission denied for (schema|table|database) (\w+)", said)
+    denied = re.search(r"permission denied for (schema|table|database|function) (\w+)", said)
     if denied is None:
         return "the privilege that the message names; README.md lists what each role needs"
     kind, name = denied[1], denied[2]
+    if kind == "function":
+        return f"GRANT EXECUTE ON FUNCTION {SCHEMA}.{name} TO the role"
     privilege = {"schema": "USAGE", "database": "CREATE", "table": "SELECT, INSERT, UPDATE"}[kind]
+    if kind == "table" and name in (journal.name, journal_end.name):
+        privilege = "SELECT"
     if kind == "table" and name not in {"version", *(table.name for table in metadata.tables.values())}:
         privilege = "SELECT, UPDATE"
     return f"GRANT {privilege} ON {kind.upper()} {name} TO the role"
+
+
+def _lacks_own_column(code: str, said: str) -> bool:
+    """True where a column of Keydeck's own tables is not there: its schema is older."""
+    missing = re.match(r"column (\w+)\.\w+ does not exist", said) if code == "42703" else None
+    return missing is not None and f"{SCHEMA}.{missing[1]}" in metadata.tables
 
 
 def _translated(error: DBAPIError) -> DatabaseError:
@@ -168,7 +178,7 @@ def _translated(error: DBAPIError) -> DatabaseError:
         return MissingGrantError(
             f"The database role lacks a privilege: {said}.", remedy=f"Needed: {_grant(said)}.", sqlstate=code
         )
-    if code in ("42P01", "3F000") and "keydeck" in said:
+    if (code in ("42P01", "3F000", "42883") and "keydeck" in said) or _lacks_own_column(code, said):
         return MissingSchemaError(
             "Keydeck's own schema is not in this database, or older than this Keydeck.",
             remedy="Create or update it with: keydeck init.",

@@ -10,23 +10,25 @@ import json
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, func, select
 
-from crypto_core.database.connection.engine import connected
-from crypto_core.database.dialect import take_lock
+from crypto_core.database.connection.engine import connected, told_apart
+from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, lock_holders
+from crypto_core.database.schema import SCHEMA
 from crypto_core.database.schema import journal as table
+from crypto_core.database.schema import journal_end as end
 from crypto_core.database.state.journal_chain import Chain
 from crypto_core.database.state.journal_entry import FIRST, JournalEntry, entry_of, selecting
+from crypto_core.errors import DatabaseTimeoutError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.text.cleaning import clean
 
 __all__ = ["FIRST", "EntryFilter", "Journal", "JournalEntry", "chained"]
 
-_LOCK = 0x6B657964  # "keyd": one writer at a time extends the chain
 _PAGE = 1000
 
 
@@ -59,13 +61,10 @@ class Journal:
         self,
         engine: Engine,
         actor: Callable[[], str],
-        *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`actor` says who acts (AWS identity and database role); asked at each entry."""
         self.engine = engine
         self._actor = actor
-        self._clock = clock
 
     def actor(self) -> str:
         """Return who acts. May ask AWS and the database, so not while rows are locked."""
@@ -83,28 +82,32 @@ class Journal:
     ) -> None:
         """Append one entry, in the transaction of `within` where given. Raises DatabaseError.
 
+        PostgreSQL adds its number, the time, who had logged in, and the digest; see journal_entry.
         `actor` is for who had to ask before the transaction began; see `actor`.
         """
         if actor is None:
             actor = self.actor()
+        append = func.keydeck.append_to_journal(
+            clean(actor, 500),
+            clean(socket.gethostname(), 100),
+            clean(action, 100),
+            clean(subject, 500),
+            outcome.value,
+            json.dumps(detail or {}, sort_keys=True, ensure_ascii=True),
+        )
         with connected(self.engine, write=True) if within is None else nullcontext(within) as connection:
-            take_lock(connection, _LOCK)
-            last = connection.execute(
-                select(table.c.seq, table.c.digest).order_by(table.c.seq.desc()).limit(1)
-            ).first()
-            entry = JournalEntry(
-                seq=last.seq + 1 if last else 1,
-                at=self._clock(),
-                actor=clean(actor, 500),
-                host=clean(socket.gethostname(), 100),
-                action=clean(action, 100),
-                subject=clean(subject, 500),
-                outcome=outcome.value,
-                detail=json.dumps(detail or {}, sort_keys=True, ensure_ascii=True),
-                previous=bytes(last.digest) if last else FIRST,
-                digest=b"",
-            )
-            connection.execute(insert(table), asdict(entry) | {"digest": entry.computed_digest()})
+            try:
+                with told_apart():
+                    connection.execute(select(append))
+            except DatabaseTimeoutError as error:
+                if error.sqlstate != LOCK_NOT_AVAILABLE:
+                    raise
+                held = lock_holders(self.engine, f"{SCHEMA}.{end.name}", "RowExclusiveLock")
+                raise DatabaseTimeoutError(
+                    f"The journal's end is locked by another transaction. {held}",
+                    remedy="Have that transaction ended, by its process: SELECT pg_terminate_backend(…).",
+                    sqlstate=error.sqlstate,
+                ) from error
 
     def entries(self, *, limit: int = 1000, which: EntryFilter | None = None) -> tuple[JournalEntry, ...]:
         """Return the newest `limit` entries that the filter lets through, oldest first.
@@ -128,7 +131,10 @@ class Journal:
         """Return None if the chain is whole, else one sentence saying where it breaks first."""
         chain = Chain()
         with connected(self.engine) as connection:
-            return next((wrong for entry in chained(connection) if (wrong := chain.follow(entry))), None)
+            connection.execution_options(isolation_level="REPEATABLE READ")
+            last = written_last(connection)
+            wrong = next((wrong for entry in chained(connection) if (wrong := chain.follow(entry))), None)
+        return wrong or chain.end(last) or None
 
 
 def chained(connection: Connection, *, after: int | None = None) -> Iterator[JournalEntry]:
@@ -137,3 +143,9 @@ def chained(connection: Connection, *, after: int | None = None) -> Iterator[Jou
     statement = selecting().where(*behind).order_by(table.c.seq)
     for row in connection.execute(statement, execution_options={"yield_per": _PAGE}):
         yield entry_of(row)
+
+
+def written_last(connection: Connection) -> tuple[int, bytes] | None:
+    """Return number and digest of the entry written last, by the row kept for it; None without one."""
+    row = connection.execute(select(end.c.seq, end.c.digest)).first()
+    return None if row is None else (row.seq, bytes(row.digest))

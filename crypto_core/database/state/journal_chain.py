@@ -1,7 +1,8 @@
 """Follows the journal's entries one by one, and says what is wrong with each.
 
-Found is every change of any field, a gap, another order, a row too many. Not found, by the entries alone, is
-that the newest are gone, or that everything from some entry on was made anew: only checkpoints know that.
+Found is every change of any field, a gap, another order, a row too many; and that the newest are gone, by the
+row that keeps the last one's number. Not found is what changed that row as well: the newest are gone, or
+everything from some entry on was made anew. Only checkpoints know that.
 """
 
 from __future__ import annotations
@@ -25,6 +26,20 @@ class Chain:
         self.entries += 1
         self.last, self._seq, self._digest = entry, entry.seq, entry.digest
         return wrong
+
+    def end(self, written: tuple[int, bytes] | None) -> str:
+        """Return what is wrong with the chain's end, "" if nothing is, once all entries were followed.
+
+        `written` are number and digest of the entry that was written last, None where that is not known.
+        """
+        if written is None:
+            return "The number of the entry written last is gone."
+        last = (self.last.seq, self.last.digest) if self.last else (0, FIRST)
+        if last == written:
+            return ""
+        if last[0] == written[0]:
+            return f"Entry {last[0]} is not the one that was written last."
+        return f"The journal ends at entry {last[0]}, but the entry written last is {written[0]}."
 
     def _wrong(self, entry: JournalEntry) -> str:
         expected = self._seq + 1

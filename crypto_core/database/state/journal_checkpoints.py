@@ -1,8 +1,9 @@
 """Checkpoints of the journal: the digest at its end, signed by a KMS key, kept beside it.
 
-Whoever may write to the database as its owner can remove the newest entries, or make the chain anew from some
-entry on. A checkpoint tells both, for it can't be made anew without the key. It is kept in the table and in
-the journal itself, each telling when the other is gone; a copy kept elsewhere tells when both are.
+Whoever may write to the database as its owner can remove the newest entries with the row that counts them,
+or make the chain anew from some entry on. A checkpoint tells both, for it can't be made anew without the key.
+It is kept in the table and in the journal itself, each telling when the other is gone; a copy kept elsewhere
+tells when both are.
 
 A checkpoint anchors every entry up to its own. It is made by `keydeck journal checkpoint`, best by cron, and
 when an incident is closed.
@@ -23,7 +24,7 @@ from sqlalchemy import Connection, insert, select
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import journal_checkpoint as table
 from crypto_core.database.state.installation import require_schemas
-from crypto_core.database.state.journal import Journal, chained
+from crypto_core.database.state.journal import Journal, chained, written_last
 from crypto_core.database.state.journal_chain import Chain
 from crypto_core.database.state.journal_entry import JournalEntry, microseconds, moment_of
 from crypto_core.errors import KmsError, RefusedError, SettingsError
@@ -182,7 +183,7 @@ class JournalCheckpoints:
         with connected(self._journal.engine) as connection:
             # One moment for both tables: a checkpoint made meanwhile would seem to lack its entry.
             connection.execution_options(isolation_level="REPEATABLE READ")
-            stored = _stored(connection)
+            last, stored = written_last(connection), _stored(connection)
             rows = [checkpoint for checkpoint, _ in stored]
             wanted = {c.seq for c in (*rows, *kept)}
             try:
@@ -192,6 +193,7 @@ class JournalCheckpoints:
                         ends[entry.seq] = entry.digest
                     if (found := _journaled(entry)) is not None:
                         told[found.signature.value] = (found, entry.actor, entry.seq)
+                problems.add(chain.end(last))
             except ValueError:
                 # Bytes below the table that are no text at all end PostgreSQL's or the driver's reading.
                 seq = chain.last.seq if chain.last else 0

@@ -3,6 +3,10 @@
 The digest is SHA-256 over the previous digest and the entry's fields, each prefixed with its length (8 bytes,
 big-endian), so no two different entries have the same encoding. The first entry's predecessor is 32 zero
 bytes. Text is hashed as it is stored, never normalised: two spellings of one letter are two texts.
+
+There are two forms, and both may stand in one chain. Entries with a database role have `v2`, which is no
+entry's number, before their fields and the role behind them; keydeck.append_to_journal makes them, and
+computes the same in SQL. Entries without one were inserted by consoles, and have neither.
 """
 
 from __future__ import annotations
@@ -29,7 +33,11 @@ _NOTHING = "\0"
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One journal entry. `detail` is JSON text; it never holds a token or an envelope."""
+    """One journal entry. `detail` is JSON text; it never holds a token or an envelope.
+
+    `database_role` is who had logged in to PostgreSQL, as the server says; None in entries of the first form.
+    `actor`, `host` and what follows are what the console says.
+    """
 
     seq: int
     at: datetime
@@ -41,10 +49,20 @@ class JournalEntry:
     detail: str
     previous: bytes
     digest: bytes
+    database_role: str | None = None
+
+    @property
+    def who(self) -> str:
+        """Who acted, as the console says; and who had logged in to PostgreSQL, where that is another."""
+        if self.database_role is None or self.actor.endswith(f", database role {self.database_role}"):
+            return self.actor
+        return f"{self.actor} (logged in as {self.database_role})"
 
     def computed_digest(self) -> bytes:
         """What the digest must be for these fields."""
+        form, role = ([], []) if self.database_role is None else (["v2"], [self.database_role])
         fields = (
+            *form,
             str(self.seq),
             self.at.astimezone(UTC).isoformat(timespec="microseconds"),
             self.actor,
@@ -53,6 +71,7 @@ class JournalEntry:
             self.subject,
             self.outcome,
             self.detail,
+            *role,
         )
         state = hashlib.sha256(self.previous)
         for field in fields:
@@ -97,6 +116,7 @@ def entry_of(row: Any) -> JournalEntry:
         at=moment_of(row.at),
         previous=bytes(row.previous or b""),
         digest=bytes(row.digest or b""),
+        database_role=row.database_role,
         **read,
     )
 

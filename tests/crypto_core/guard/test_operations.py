@@ -54,9 +54,14 @@ def test_only_a_responder_changes_keys() -> None:
 
 def test_the_privileges_are_on_tables_that_there_are_and_append_only_ones_are_not_updated() -> None:
     needed = own_tables(KeydeckRole.RESPONDER)
-    assert set(needed) == {table.name for table in metadata.tables.values()}
-    for name in ("journal", "journal_checkpoint", "incident_evidence", "incident_entry"):
+    assert set(needed) | {"journal_end"} == {table.name for table in metadata.tables.values()}
+    for name in ("journal_checkpoint", "incident_evidence", "incident_entry"):
         assert needed[name] == ("SELECT", "INSERT")
+
+
+def test_the_journal_is_written_by_its_function_alone() -> None:
+    assert own_tables(KeydeckRole.RESPONDER)["journal"] == ("SELECT", "EXECUTE")
+    assert "journal_end" not in own_tables(KeydeckRole.RESPONDER)
 
 
 def test_tokens_are_opened_with_the_configured_keys_alone() -> None:

@@ -66,7 +66,7 @@ class ActionsSection(ReportSection):
                 found.append((not related, entry.seq, entry, detail))
         kept = sorted(found, key=lambda one: one[:2])[:SHOWN_LIMIT]
         rows = (
-            taken_from(ActionRow, entry, who=entry.actor, detail=_in_words(detail), related=not unrelated)
+            taken_from(ActionRow, entry, who=entry.who, detail=_in_words(detail), related=not unrelated)
             for unrelated, _, entry, detail in kept
         )
         return cls(tuple(sorted(rows, key=lambda row: row.seq)), len(found) - len(kept))

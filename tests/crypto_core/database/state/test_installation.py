@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -17,12 +18,15 @@ from console.container import Container
 from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.sandbox import Sandbox
 from crypto_core.database.connection.engine import open_engine
-from crypto_core.database.schema import metadata
+from crypto_core.database.schema import JOURNAL_FUNCTION, metadata
 from crypto_core.database.state.installation import _config, ddl, install, require_schema
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.errors import DatabaseReadOnlyError, MissingGrantError, MissingSchemaError
 from crypto_core.guard.outcome import Outcome
+from tests.crypto_core.database.state.first_form import insert_first_form
+
+ENTERED = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -81,7 +85,7 @@ def test_installing_twice_changes_nothing_the_second_time(empty: Callable[..., E
     require_schema(engine)
 
 
-@pytest.mark.parametrize("version", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004", "0005"])
 def test_an_older_schema_is_updated_to_the_same_with_what_it_holds(
     empty: Callable[..., Engine], version: str
 ) -> None:
@@ -91,13 +95,21 @@ def test_an_older_schema_is_updated_to_the_same_with_what_it_holds(
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, version)
-    Journal(older, lambda: "ana").record("init", "schema keydeck", Outcome.DONE)
+        insert_first_form(connection, [("ana", "host", "init", "schema keydeck", "done", "{}")], [ENTERED])
+    journal = Journal(older, lambda: "ana")
     with pytest.raises(MissingSchemaError, match="is needed"):
         require_schema(older)
+    for use in (journal.verify, journal.entries, lambda: journal.record("rewrap", "x", Outcome.DONE)):
+        with pytest.raises(MissingSchemaError, match="older than this Keydeck"):
+            use()
     assert install(older) is True
     require_schema(older)
     assert shape(older) == shape(fresh)
-    assert [entry.action for entry in Journal(older, lambda: "ana").entries()] == ["init"]
+    journal.record("rewrap", "x", Outcome.DONE)
+    before, after = journal.entries()
+    assert (before.action, before.at, before.database_role) == ("init", ENTERED, None)
+    assert (after.seq, after.previous, after.database_role) == (2, before.digest, OPERATOR)
+    assert journal.verify() is None
 
 
 def test_the_printed_ddl_makes_the_same_schema(empty: Callable[..., Engine]) -> None:
@@ -167,7 +179,8 @@ def test_a_role_without_create_may_use_a_schema_that_is_there(
     with owner.begin() as connection:
         connection.execute(text(f"REVOKE CREATE ON DATABASE {engine.url.database} FROM {OPERATOR}"))
         connection.execute(text(f"GRANT USAGE ON SCHEMA keydeck TO {OPERATOR}"))
-        connection.execute(text(f"GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA keydeck TO {OPERATOR}"))
+        connection.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA keydeck TO {OPERATOR}"))
+        connection.execute(text(f"GRANT EXECUTE ON FUNCTION {JOURNAL_FUNCTION} TO {OPERATOR}"))
     assert install(engine) is False
     Journal(engine, lambda: "tester").record("rewrap", "x", Outcome.DONE)
     assert Journal(owner, lambda: "").verify() is None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from threading import Barrier, Event
@@ -35,8 +38,7 @@ NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 
 @pytest.fixture
 def journal(services: Container) -> Journal:
-    ticks = iter(NOW + timedelta(seconds=n) for n in range(10_000))
-    return Journal(services.engine, lambda: "arn:aws:sts::1:role/tester", clock=lambda: next(ticks))
+    return Journal(services.engine, lambda: "arn:aws:sts::1:role/tester")
 
 
 @pytest.fixture
@@ -48,14 +50,14 @@ def filled(journal: Journal) -> Journal:
 
 @pytest.fixture
 def forge(superuser: Engine) -> Callable[..., None]:
-    """Runs statements on the journal as a superuser who has disabled its trigger."""
+    """Runs statements on the journal as a superuser who has disabled its triggers."""
 
     def execute(*statements: str) -> None:
         with superuser.begin() as connection:
-            connection.execute(text("ALTER TABLE keydeck.journal DISABLE TRIGGER append_only"))
+            connection.execute(text("ALTER TABLE keydeck.journal DISABLE TRIGGER USER"))
             for statement in statements:
                 connection.execute(text(statement))
-            connection.execute(text("ALTER TABLE keydeck.journal ENABLE TRIGGER append_only"))
+            connection.execute(text("ALTER TABLE keydeck.journal ENABLE TRIGGER USER"))
 
     return execute
 
@@ -74,7 +76,8 @@ def test_entries_come_back_as_written_oldest_first(filled: Journal) -> None:
         "gh_connection.access_token:gh-1",
         "done",
     )
-    assert (first.actor, first.at, json.loads(first.detail)) == ("arn:aws:sts::1:role/tester", NOW, {"n": 1})
+    assert (first.actor, json.loads(first.detail)) == ("arn:aws:sts::1:role/tester", {"n": 1})
+    assert first.database_role == "operator"
     assert first.previous == FIRST
     assert all(b.previous == a.digest for a, b in pairwise(entries))
     assert [e.seq for e in filled.entries(limit=3)] == [6, 7, 8]
@@ -105,6 +108,8 @@ def test_the_database_refuses_to_change_an_entry(
         ("subject", "subject || ' '"),
         ("outcome", "'refused'"),
         ("detail", "'{}'"),
+        ("database_role", "'somebody_else'"),
+        ("database_role", "NULL"),
         ("at", "at + interval '1 microsecond'"),
         ("digest", "sha256('x')"),
     ],
@@ -153,7 +158,7 @@ def test_an_entry_put_in_between_is_found(filled: Journal, forge: Callable[..., 
     forge(
         "UPDATE keydeck.journal SET seq = seq + 100 WHERE seq > 4",
         "INSERT INTO keydeck.journal SELECT 5, at, 'forger', host, action, subject, outcome, detail, digest,"
-        " sha256('forged') FROM keydeck.journal WHERE seq = 4",
+        " sha256('forged'), database_role FROM keydeck.journal WHERE seq = 4",
         "UPDATE keydeck.journal SET seq = seq - 99 WHERE seq > 100",
     )
     assert filled.verify() == "Entry 5 was changed."
@@ -216,22 +221,42 @@ def test_an_entrys_digest_does_not_depend_on_the_sessions_time_zone(
     with superuser.begin() as connection:
         name = connection.engine.url.database
         connection.execute(text(f"ALTER DATABASE {name} SET timezone = 'Asia/Kathmandu'"))
+    before = filled.entries()[0].at
     filled.engine.dispose()
     with filled.engine.connect() as connection:
         assert connection.scalar(text("SHOW timezone")) == "Asia/Kathmandu"
-    assert filled.entries()[0].at == NOW
+    assert filled.entries()[0].at == before
+    filled.record("rewrap", "in Kathmandu", Outcome.DONE)
     assert filled.verify() is None
 
 
 _texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
 
 
-@given(st.lists(_texts, min_size=6, max_size=6), st.lists(_texts, min_size=6, max_size=6))
-def test_no_two_different_entries_have_one_digest(first: list[str], second: list[str]) -> None:
-    def digest(texts: list[str]) -> bytes:
-        return JournalEntry(1, NOW, *texts, previous=FIRST, digest=b"").computed_digest()  # type: ignore[misc]
+_fields = st.tuples(st.lists(_texts, min_size=6, max_size=6), st.none() | _texts)
 
-    assert (digest(first) == digest(second)) is (first == second)
+
+@given(_fields, _fields)
+def test_no_two_different_entries_have_one_digest(
+    first: tuple[list[str], str | None], second: tuple[list[str], str | None]
+) -> None:
+    def digest(texts: list[str], role: str | None) -> bytes:
+        entry = JournalEntry(1, NOW, *texts, previous=FIRST, digest=b"", database_role=role)  # type: ignore[misc]
+        return entry.computed_digest()
+
+    assert (digest(*first) == digest(*second)) is (first == second)
+
+
+def test_the_digests_of_both_forms_are_as_documented() -> None:
+    fields = ["7", "2026-11-24T12:00:00.123456+00:00", "ana", "h", "rewrap", "é", "done", "{}"]
+
+    def encoded(*texts: str) -> bytes:
+        return b"".join(struct.pack(">Q", len(t.encode())) + t.encode() for t in texts)
+
+    entry = JournalEntry(7, NOW, "ana", "h", "rewrap", "é", "done", "{}", FIRST, b"")
+    assert entry.computed_digest() == hashlib.sha256(bytes(32) + encoded(*fields)).digest()
+    second = hashlib.sha256(bytes(32) + encoded("v2", *fields, "operator")).digest()
+    assert replace(entry, database_role="operator").computed_digest() == second
 
 
 def test_one_moment_has_one_digest_in_every_zone() -> None:

@@ -130,6 +130,13 @@ def test_what_is_done_to_entries_or_checkpoints_is_found(
     assert checkpoints.verify().whole
 
 
+END_MOVED = (
+    "UPDATE keydeck.journal_end SET (seq, digest) ="
+    " (SELECT seq, digest FROM keydeck.journal ORDER BY seq DESC LIMIT 1)"
+)
+"""Whoever makes the chain anew, or cuts it, does not forget the row of the entry written last."""
+
+
 def made_anew(entries: tuple[JournalEntry, ...], changed: int) -> list[str]:
     """Statements that change an entry and make every digest from there on anew, as a forger would."""
     statements, previous = [], bytes(32)
@@ -153,6 +160,8 @@ def test_a_chain_made_anew_passes_by_itself_and_not_by_its_checkpoint(
 ) -> None:
     checkpoints.checkpoint()
     forge(*made_anew(journal.entries(), 2))
+    assert journal.verify() == "Entry 6 is not the one that was written last."
+    forge(END_MOVED)
     assert journal.verify() is None
     check = checkpoints.verify()
     assert check.problems == ("Entry 5 is not the one that was signed there.",)
@@ -166,6 +175,9 @@ def test_one_kept_elsewhere_tells_when_both_were_removed(
 ) -> None:
     kept = checkpoint_of(json.loads(json.dumps(checkpoints.checkpoint().as_json())))
     forge("DELETE FROM keydeck.journal_checkpoint", "DELETE FROM keydeck.journal WHERE seq > 4")
+    cut = "The journal ends at entry 4, but the entry written last is 6."
+    assert checkpoints.verify().problems == (cut,)
+    forge(END_MOVED)
     assert checkpoints.verify().whole
     assert checkpoints.verify(kept=[kept]).problems[0].startswith("Entry 5 is gone")
     journal.record("rewrap", "in its place", Outcome.DONE)

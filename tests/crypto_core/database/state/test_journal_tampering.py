@@ -17,25 +17,37 @@ from crypto_core.database.state.journal import Journal, JournalEntry, chained
 from crypto_core.database.state.journal_chain import Chain
 from crypto_core.database.state.journal_entry import NO_MOMENT, moment_of
 from crypto_core.guard.outcome import Outcome
+from tests.crypto_core.database.state.first_form import insert_first_form
 
 CHANGES = 1_000
 SEED = 20_261_126
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
-TEXTS = ("actor", "host", "action", "subject", "outcome", "detail")
+TEXTS = ("actor", "host", "action", "subject", "outcome", "detail", "database_role")
 HARD = ("é", "e\u0301", "ß", "日本", "\U0001f511", "", "[/red]", "%s", "\\", "'", '"', "ﬁ", "fi", "\ufeff")
 
 
 @pytest.fixture
-def filled(services: Container) -> Journal:
-    """A journal of texts that a careless encoding would take for one another, and of odd moments."""
+def filled(services: Container, superuser: Engine) -> Journal:
+    """A journal of texts that a careless encoding would take for one another, and of odd moments.
+
+    Its first half is of the first form.
+    """
     offsets = (timedelta(0), timedelta(microseconds=1), timedelta(days=200), timedelta(days=-20_000))
-    ticks = iter([NOW + offset for offset in offsets] * 20)
-    journal = Journal(services.engine, lambda: "arn:aws:sts::1:role/ana, é", clock=lambda: next(ticks))
-    for number in range(40):
-        word = HARD[number % len(HARD)]
-        journal.record(
-            f"rewrap{word}", f"{word}:{number}", list(Outcome)[number % 6], {"n": number, "é": word}
-        )
+    actor = "arn:aws:sts::1:role/ana, é"
+    fields = [
+        (f"rewrap{word}", f"{word}:{number}", list(Outcome)[number % 6], {"n": number, "é": word})
+        for number, word in enumerate([*HARD, *HARD, *HARD][:40])
+    ]
+    old = [
+        (actor, "host", a, subject, outcome.value, str(detail)) for a, subject, outcome, detail in fields[:20]
+    ]
+    with superuser.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        insert_first_form(connection, old, [NOW + offset for offset in offsets] * 5)
+        connection.execute(text("DELETE FROM keydeck.journal_end"))
+    journal = Journal(services.engine, lambda: actor)
+    for action, subject, outcome, detail in fields[20:]:
+        journal.record(action, subject, outcome, detail)
     return journal
 
 
@@ -78,7 +90,7 @@ def change_of(draw: random.Random, entries: tuple[JournalEntry, ...]) -> Tamperi
 
     if kind == "text":
         name = draw.choice(TEXTS)
-        return setting(**{name: changed_text(draw, getattr(entry, name))})
+        return setting(**{name: changed_text(draw, getattr(entry, name) or "")})
     if kind == "bytes":
         name = draw.choice(("previous", "digest"))
         return setting(**{name: changed_bytes(draw, getattr(entry, name))})
@@ -150,7 +162,7 @@ def found_in(connection: Connection) -> list[str]:
 def test_each_of_a_thousand_random_changes_is_found(filled: Journal, superuser: Engine) -> None:
     draw, entries = random.Random(SEED), filled.entries()
     with superuser.connect() as connection:
-        connection.execute(text("ALTER TABLE keydeck.journal DISABLE TRIGGER append_only"))
+        connection.execute(text("ALTER TABLE keydeck.journal DISABLE TRIGGER USER"))
         assert found_in(connection) == []
         unseen, made = [], 0
         while made < CHANGES:
@@ -168,7 +180,7 @@ def test_each_of_a_thousand_random_changes_is_found(filled: Journal, superuser: 
 
 def test_what_is_wrong_is_named_by_its_entry(filled: Journal, superuser: Engine) -> None:
     with superuser.connect() as connection:
-        connection.execute(text("ALTER TABLE keydeck.journal DISABLE TRIGGER append_only"))
+        connection.execute(text("ALTER TABLE keydeck.journal DISABLE TRIGGER USER"))
         connection.execute(text("UPDATE keydeck.journal SET at = 'infinity' WHERE seq = 4"))
         connection.execute(text("DELETE FROM keydeck.journal WHERE seq IN (11, 12)"))
         connection.execute(text("UPDATE keydeck.journal SET previous = sha256('x') WHERE seq = 30"))
@@ -185,14 +197,14 @@ def test_a_field_that_became_null_is_found_and_an_empty_one_is_another(
     filled: Journal, superuser: Engine
 ) -> None:
     with superuser.connect() as connection:
-        connection.execute(text("ALTER TABLE keydeck.journal DISABLE TRIGGER append_only"))
+        connection.execute(text("ALTER TABLE keydeck.journal DISABLE TRIGGER USER"))
         for name in (*TEXTS, "at", "previous", "digest"):
             with connection.begin_nested() as savepoint:
                 connection.execute(text(f"ALTER TABLE keydeck.journal ALTER {name} DROP NOT NULL"))
-                connection.execute(text(f"UPDATE keydeck.journal SET {name} = NULL WHERE seq = 7"))
+                connection.execute(text(f"UPDATE keydeck.journal SET {name} = NULL WHERE seq = 27"))
                 assert found_in(connection)[:1] in (
-                    ["Entry 7 was changed."],
-                    ["Entry 7 does not follow the entry before it."],
+                    ["Entry 27 was changed."],
+                    ["Entry 27 does not follow the entry before it."],
                 ), name
                 savepoint.rollback()
         connection.rollback()
@@ -209,18 +221,18 @@ def test_nothing_of_the_session_makes_a_false_alarm(filled: Journal, superuser: 
 def test_a_copy_of_the_database_has_the_same_chain(filled: Journal, superuser: Engine) -> None:
     """As a dump that is restored writes the rows anew, in another order."""
     with superuser.begin() as connection:
-        connection.execute(text("ALTER TABLE keydeck.journal DISABLE TRIGGER append_only"))
+        connection.execute(text("ALTER TABLE keydeck.journal DISABLE TRIGGER USER"))
         connection.execute(
             text(
                 "CREATE TEMP TABLE kept AS SELECT seq, at::text, actor, host, action, subject, outcome,"
-                " detail, previous::text, digest::text FROM keydeck.journal ORDER BY random()"
+                " detail, previous::text, digest::text, database_role FROM keydeck.journal ORDER BY random()"
             )
         )
         connection.execute(text("DELETE FROM keydeck.journal"))
         connection.execute(
             text(
                 "INSERT INTO keydeck.journal SELECT seq, at::timestamptz, actor, host, action, subject,"
-                " outcome, detail, previous::bytea, digest::bytea FROM kept"
+                " outcome, detail, previous::bytea, digest::bytea, database_role FROM kept"
             )
         )
     assert filled.verify() is None

@@ -1,4 +1,4 @@
-"""Who holds the lock that a change of a table waited for in vain."""
+"""Who holds the lock that a statement waited for in vain."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from sqlalchemy import Engine, text
 from crypto_core.database.connection.engine import connected
 from crypto_core.errors import DatabaseError
 from crypto_core.text.cleaning import clean
+
+LOCK_NOT_AVAILABLE = "55P03"
 
 _MOST = 5
 _HELD = text(
@@ -17,18 +19,21 @@ _HELD = text(
     FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.locktype = 'relation' AND l.relation = to_regclass(:place) AND l.granted
           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-          AND l.pid <> pg_backend_pid()
+          AND l.pid <> pg_backend_pid() AND (:mode = '' OR l.mode = :mode)
     GROUP BY l.pid ORDER BY max(a.xact_start) NULLS LAST LIMIT :most
     """
 )
 """Without pg_read_all_stats, PostgreSQL tells of other roles' sessions the process and the role alone."""
 
 
-def lock_holders(engine: Engine, place: str) -> str:
-    """Return in words which sessions hold a table, as far as this role may see. Raises nothing."""
+def lock_holders(engine: Engine, place: str, mode: str = "") -> str:
+    """Return in words which sessions hold a table, as far as this role may see. Raises nothing.
+
+    `mode` is the one that counts, by its name in pg_locks; else every mode does.
+    """
     try:
         with connected(engine) as connection:
-            rows = connection.execute(_HELD, {"place": place, "most": _MOST}).all()
+            rows = connection.execute(_HELD, {"place": place, "mode": mode, "most": _MOST}).all()
     except DatabaseError as error:
         return f"Who holds it could not be asked: {error.message}"
     if not rows:

@@ -1,0 +1,74 @@
+"""The journal as it stands: whole at its end, written by its function alone, not ahead of the clock."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, text
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.schema import SCHEMA
+from crypto_core.database.state.journal import chained, written_last
+from crypto_core.database.state.journal_chain import Chain
+from crypto_core.diagnosis.check import Check, Topic
+
+_NEWEST = 10_000
+"""So many entries are looked at: `keydeck journal verify` looks at all, and at the signatures."""
+
+_WRITERS = text(
+    """
+    SELECT c.relname,
+           CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS role,
+           string_agg(DISTINCT g.privilege_type, ', ' ORDER BY g.privilege_type) AS privileges
+    FROM pg_class c CROSS JOIN LATERAL (
+        SELECT t.grantee, t.privilege_type FROM aclexplode(c.relacl) t
+        UNION ALL
+        SELECT t.grantee, t.privilege_type FROM pg_attribute a, aclexplode(a.attacl) t
+        WHERE a.attrelid = c.oid
+    ) g
+    WHERE c.oid IN (to_regclass('keydeck.journal'), to_regclass('keydeck.journal_end'))
+          AND g.grantee <> c.relowner
+          AND g.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
+    GROUP BY c.relname, g.grantee ORDER BY 1, 2
+    """
+)
+_AHEAD = text("SELECT at > clock_timestamp() + interval '1 minute' FROM keydeck.journal_end")
+
+
+def own_journal(engine: Engine, topic: Topic) -> Check:
+    """Return whether the newest entries are whole, and what to do if not. Raises DatabaseError."""
+    with connected(engine) as connection:
+        connection.execution_options(isolation_level="REPEATABLE READ")
+        last = written_last(connection)
+        after = max(last[0] - _NEWEST, 0) if last else 0
+        chain = Chain(after=after)
+        problems = [wrong for entry in chained(connection, after=after) if (wrong := chain.follow(entry))]
+        problems += [wrong] if (wrong := chain.end(last)) else []
+        writers = connection.execute(_WRITERS).all()
+        ahead = bool(connection.scalar(_AHEAD))
+    if problems:
+        return topic.failed(
+            f"Damaged: {' '.join(problems[:2])} Entries are still written.", _way_on(chain, last)
+        )
+    if writers:
+        named = "; ".join(f"{row.role}: {row.privileges} on {SCHEMA}.{row.relname}" for row in writers)
+        revoking = " ".join(
+            f"REVOKE {row.privileges} ON {SCHEMA}.{row.relname} FROM {row.role};" for row in writers
+        )
+        return topic.warning(f"Whole, but it can be written past its function: {named}.", revoking)
+    if ahead:
+        said = "Whole, but its newest entry is ahead of the server's clock: later ones get the same time."
+        return topic.warning(said, "Check the database server's clock.")
+    entries = f"{chain.entries:,} {'entry' if chain.entries == 1 else 'entries'}"
+    return topic.ok(f"Whole: {'the newest ' if after else ''}{entries}.")
+
+
+def _way_on(chain: Chain, last: tuple[int, bytes] | None) -> str:
+    """What to do about a damaged journal: keep what shows it; rows behind the end can go then."""
+    keep = "List all damage with: keydeck journal verify. Keep its output and a copy of keydeck.journal."
+    if last is None or chain.last is None or chain.last.seq <= last[0]:
+        return f"{keep} Only the schema's owner can do this: find out who acted as that role."
+    removal = f"DELETE FROM keydeck.journal WHERE seq > {last[0]};"  # noqa: S608  # a number
+    return (
+        f"{keep} Then the schema's owner removes what was put behind the end: BEGIN; "
+        f"ALTER TABLE keydeck.journal DISABLE TRIGGER append_only; {removal} "
+        "ALTER TABLE keydeck.journal ENABLE TRIGGER append_only; COMMIT;"
+    )
