@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
+    from crypto_core.trail.use.signers import StoredSigners
     from crypto_core.trail.use.witness import StoreWitness
 
 
@@ -188,16 +189,23 @@ class Container:
         """What is asked before something is done that needs a second identity."""
         from crypto_core.database.state.approval_book import ApprovalBook
 
+        signer = self._signer()
         return ApprovalBook(
             self.state_engine,
             self.journal,
             self._identity,
             self.settings.approvals,
             tokens=self.engine,
-            signer=self._signer(),
+            signer=signer,
+            witness=self._signers() if signer is not None else None,
             minutes=self.settings.approval_minutes,
             read_only=self.settings.read_only,
         )
+
+    def _signers(self) -> StoredSigners:
+        from crypto_core.trail.use.signers import StoredSigners
+
+        return StoredSigners(lambda: self.events)
 
     @property
     def _guard(self) -> _Guard:

@@ -51,6 +51,7 @@ class Decision(StrEnum):
     database=400,
     request_digest=64,
     problem=1_000,
+    cloudtrail=600,
 )
 class Approval:
     """A request for approval. `plan` is the plan as it was shown, `digest` the plan's own. Cleaned text."""
@@ -75,6 +76,16 @@ class Approval:
     """The decider's signature over the decision; None where it carries none."""
     problem: CleanText = NO_TEXT
     """Why it can't be approved, "" if it can."""
+    cloudtrail: CleanText = NO_TEXT
+    """What the kept events of CloudTrail say of an approval's signature, "" where none are asked."""
+
+
+class SignatureWitness(Protocol):
+    """Who keeps CloudTrail's events."""
+
+    def signers(self, key_arn: str, at: datetime) -> tuple[str, ...]:
+        """Return who signed with a key near a moment, as STS names identities. Raises TrailError."""
+        ...
 
 
 class ApprovalGate(Protocol):

@@ -59,7 +59,10 @@ def request_words(waiting: Waiting | None, known: Sequence[Approval], now: datet
         return f"Waits for a second identity. {waiting.message} {waiting.remedy}".strip(), False
     match request.decision:
         case Decision.APPROVED:
-            return f"Approved by {person(request.decided_by)}. Enter: plan it again and run it.", True
+            if request.problem:
+                return f"The approval is refused. {request.problem}", False
+            by = f"Approved by {person(request.decided_by)}. {request.cloudtrail}".strip()
+            return f"{by} Enter: plan it again and run it.", True
         case Decision.DENIED:
             return f"Denied by {person(request.decided_by)}. It was not done.", False
         case Decision.EXPIRED:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from uuid import UUID
@@ -445,3 +446,73 @@ def test_without_a_signing_key_four_eyes_are_said_to_be_advisory(attack: Attack,
     assert (used.exit_code, ADVISORY in used.stderr) == (0, True)
     (use,) = attack.keydeck("journal", "list", "--json", "--action", "approvals use").json["entries"]
     assert json.loads(use["detail"])["advisory"] is True
+
+
+@pytest.fixture
+def fetched(attack: Attack, sandbox: Sandbox) -> Callable[[], None]:
+    """Fetch CloudTrail's events, as an operator does."""
+
+    def fetch() -> None:
+        sandbox.control.set_lookup_throttle(None)
+        assert attack.keydeck("events", "pull", "--since", "1h").exit_code == 0
+
+    return fetch
+
+
+def test_who_may_sign_and_forges_an_approval_is_told_by_cloudtrail(
+    attack: Attack,
+    signing_key: str,
+    false_sts: str,
+    fetched: Callable[[], None],
+    sandbox: Sandbox,
+    new_key: Callable[[], str],
+) -> None:
+    sandbox.control.clear()  # Ana's role may sign, too.
+    key = new_key()
+    command = ("keys", "disable", key, "--yes")
+    asked = attack.ask(*command)
+    attack.monkeypatch.setenv("AWS_ENDPOINT_URL_STS", false_sts)
+    forged = attack.keydeck("approvals", "approve", asked, "--yes", "--json")
+    assert (forged.json["decision"], forged.json["decided_by"]) == ("approved", BENS_ARN)
+    attack.monkeypatch.delenv("AWS_ENDPOINT_URL_STS")
+    shown = attack.keydeck("approvals", "show", asked).stdout
+    assert "Not yet confirmed by CloudTrail" in shown
+    fetched()
+    anas_arn = BENS_ARN.replace("keydeck-approver/ben", "keydeck-operator/ana")
+    told = f"By CloudTrail {anas_arn} signed at that time, not {BENS_ARN}."
+    assert told in attack.keydeck("approvals", "show", asked, "--json").json["problem"]
+    ran = attack.again(*command)
+    assert (ran.exit_code, told in ran.stderr, told in attack.refusals("keys disable")[-1]) == (2, True, True)
+    assert sandbox.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
+
+
+def test_events_that_cannot_be_read_keep_nothing_from_being_done(
+    attack: Attack, signing_key: str, new_key: Callable[[], str], tmp_path: Path
+) -> None:
+    command = ("keys", "disable", new_key(), "--yes")
+    asked = attack.ask(*command)
+    assert attack.approve(asked).exit_code == 0
+    (tmp_path / "notes").write_bytes(b"my notes " * 500)
+    attack.monkeypatch.setenv("KEYDECK_EVENTS_FILE", str(tmp_path / "notes"))
+    assert "Not confirmed by CloudTrail: " in attack.keydeck("approvals", "show", asked).stdout
+    assert attack.again(*command).exit_code == 0
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_true_approval_is_confirmed_by_cloudtrail_once_it_is_fetched(
+    attack: Attack,
+    signing_key: str,
+    fetched: Callable[[], None],
+    new_key: Callable[[], str],
+    known: bool,
+) -> None:
+    command = ("keys", "disable", new_key(), "--yes")
+    asked = attack.ask(*command)
+    assert attack.approve(asked).json["signed_with"] == signing_key
+    if known:
+        fetched()
+    words = "Confirmed by CloudTrail." if known else "Not yet confirmed by CloudTrail"
+    assert words in attack.keydeck("approvals", "show", asked).stdout
+    assert attack.again(*command).exit_code == 0
+    (use,) = attack.keydeck("journal", "list", "--json", "--action", "approvals use").json["entries"]
+    assert json.loads(use["detail"])["cloudtrail"].startswith(words)

@@ -25,7 +25,14 @@ from crypto_core.database.schema import approval as table
 from crypto_core.database.schema import journal
 from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import ApprovalNeededError, KmsError, ReadOnlyError, RefusedError, SettingsError
+from crypto_core.errors import (
+    ApprovalNeededError,
+    KmsError,
+    ReadOnlyError,
+    RefusedError,
+    SettingsError,
+    TrailError,
+)
 from crypto_core.guard.approval_digest import (
     changed_parts,
     decision_digest,
@@ -34,7 +41,7 @@ from crypto_core.guard.approval_digest import (
     parts_of,
     request_digest,
 )
-from crypto_core.guard.approvals import ADVISORY, DEFAULT_MINUTES, Approval, Decision
+from crypto_core.guard.approvals import ADVISORY, DEFAULT_MINUTES, Approval, Decision, SignatureWitness
 from crypto_core.guard.distinct_people import person_of, same_person
 from crypto_core.guard.operations import operation_of
 from crypto_core.guard.outcome import Outcome, ended_by
@@ -61,6 +68,7 @@ class ApprovalBook:
         *,
         tokens: Engine,
         signer: Signer | None = None,
+        witness: SignatureWitness | None = None,
         minutes: float = DEFAULT_MINUTES,
         clock: Callable[[], datetime] | None = None,
         read_only: bool = False,
@@ -69,7 +77,8 @@ class ApprovalBook:
 
         `tokens` is the database that holds the tokens: what is approved for one is for no other, though many
         may share `engine`. The journal is in the same database as that. `signer` signs and verifies
-        decisions; None where no signing key is configured. A request and its approval hold for `minutes`
+        decisions; None where no signing key is configured. `witness` knows who signed by CloudTrail, None
+        where its events are not asked. A request and its approval hold for `minutes`
         together, by the database's clock, or by `clock`.
         """
         self._engine = engine
@@ -78,6 +87,7 @@ class ApprovalBook:
         self._needed = frozenset(needed)
         self._tokens = tokens
         self._signer = signer
+        self._witness = witness
         self._minutes = minutes
         self._clock = clock
         self._read_only = read_only
@@ -248,7 +258,8 @@ class ApprovalBook:
         """Return one request, whatever is wrong with it. Raises RefusedError for none, DatabaseError."""
         database = self._database()
         with connected(self._engine) as connection:
-            return _found(connection, select(table), request, self._now(connection), database)
+            found = _found(connection, select(table), request, self._now(connection), database)
+        return self._witnessed(found)
 
     def requests(self, *, pending: bool = True, limit: int = 200) -> tuple[Approval, ...]:
         """Return requests, the newest first; those that wait, or all. Raises DatabaseError."""
@@ -258,7 +269,8 @@ class ApprovalBook:
             waiting = (table.c.decision == Decision.PENDING.value, table.c.expires_at > now)
             statement = select(table).where(*(waiting if pending else ()))
             newest = statement.order_by(table.c.requested_at.desc(), table.c.id).limit(limit)
-            return tuple(_approval(row, now, database) for row in connection.execute(newest))
+            found = [_approval(row, now, database) for row in connection.execute(newest)]
+        return tuple(map(self._witnessed, found))
 
     def _open(self, connection: Connection, fresh: Approval, now: datetime) -> list[Approval]:
         """The requests of this identity for such a plan whose time is not over, and that are not used."""
@@ -282,6 +294,12 @@ class ApprovalBook:
         if same_person(asked.requested_by, asked.decided_by):
             raise RefusedError(f"Request {asked.id} was approved by who asked for it, {asked.decided_by}.")
         self._require_signature(asked)
+        told = self._by_cloudtrail(asked)
+        if told is not None and not told[0]:
+            raise RefusedError(
+                f"The approval of request {asked.id} is refused. {told[1]} Nothing was done.",
+                remedy=_ask_again(asked),
+            )
         actor = self._journal.actor()
         c = table.c
         with connected(self._engine, write=True) as connection:
@@ -300,7 +318,7 @@ class ApprovalBook:
                     f"The approval of request {asked.id} was used before, as the journal has it.",
                     remedy=_ask_again(asked),
                 )
-            self._record(USE, asked, connection, actor)
+            self._record(USE, asked, connection, actor, {"cloudtrail": told[1]} if told else {})
         return True
 
     def _require_signature(self, asked: Approval) -> None:
@@ -321,6 +339,30 @@ class ApprovalBook:
             f"The approval of request {asked.id} by {asked.decided_by} {wrong}: it was not given with the "
             "signing key, or not for this. Nothing was done.",
             remedy=_ask_again(asked),
+        )
+
+    def _by_cloudtrail(self, asked: Approval) -> tuple[bool, str] | None:
+        """What CloudTrail says of an approval's signature, and whether it may be used; None if not asked."""
+        if self._witness is None or self._signer is None or asked.signature is None or not asked.decided_at:
+            return None
+        try:
+            signers = self._witness.signers(asked.signature.key_arn, asked.decided_at)
+        except TrailError as error:
+            return True, f"Not confirmed by CloudTrail: {error.message}"
+        if asked.decided_by in signers:
+            return True, "Confirmed by CloudTrail."
+        if signers:
+            by = in_words(signers)
+            return False, f"By CloudTrail {by} signed at that time, not {asked.decided_by}."
+        return True, "Not yet confirmed by CloudTrail, which may take 15 minutes."
+
+    def _witnessed(self, found: Approval) -> Approval:
+        told = self._by_cloudtrail(found) if found.decision is Decision.APPROVED else None
+        if told is None:
+            return found
+        allowed, words = told
+        return replace(
+            found, cloudtrail=clean(words, 600), problem=found.problem if allowed else clean(words)
         )
 
     def _database(self) -> CleanText:
@@ -385,7 +427,7 @@ def cleaned(value: Any) -> Any:
 _STORED = tuple(
     field.name
     for field in fields(Approval)
-    if field.name not in ("decided_by", "decided_at", "signature", "problem")
+    if field.name not in ("decided_by", "decided_at", "signature", "problem", "cloudtrail")
 )
 """What a new request is stored with."""
 
