@@ -394,13 +394,17 @@ def test_who_holds_the_end_of_the_journal_is_named(
 
 
 def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
-    responder: Somebody, sandbox: Sandbox, superuser: Engine
+    somebody: Callable[[KeydeckRole], Somebody], sandbox: Sandbox, superuser: Engine
 ) -> None:
     """Also where a role had used its INSERT to stop the journal: the highest number is taken."""
     name = f"old_{uuid4().hex[:12]}"
     sandbox.postgres.create_database(name)
     as_owner = open_engine(sandbox.postgres.url(PLATFORM, name))
-    as_role = open_engine(responder.engine.url.set(database=name).render_as_string(hide_password=False))
+    responder, auditor = somebody(KeydeckRole.RESPONDER), somebody(KeydeckRole.INSPECTOR)
+    as_role, as_auditor = (
+        open_engine(one.engine.url.set(database=name).render_as_string(hide_password=False))
+        for one in (responder, auditor)
+    )
     with as_owner.begin() as connection:
         config = _config()
         config.attributes["connection"] = connection
@@ -410,6 +414,10 @@ def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
         connection.execute(text(f"GRANT SELECT, INSERT ON keydeck.journal TO {responder.name}"))
         connection.execute(text(f"GRANT UPDATE (actor) ON keydeck.journal TO {responder.name}"))
         connection.execute(text("GRANT INSERT ON keydeck.journal TO PUBLIC"))
+        connection.execute(text(f"GRANT USAGE ON SCHEMA keydeck TO {auditor.name}"))
+        connection.execute(text(f"GRANT SELECT ON keydeck.journal TO {auditor.name}"))
+        defaults = "ALTER DEFAULT PRIVILEGES IN SCHEMA keydeck GRANT INSERT, UPDATE, DELETE ON TABLES TO"
+        connection.execute(text(f"{defaults} {responder.name}"))
     forged = FORGED.replace(", database_role)", ")").replace(", 'operator')", ")").format(seq=LAST)
     with as_role.begin() as connection:
         connection.execute(text(forged))
@@ -420,10 +428,14 @@ def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
         journal.record("rewrap", "x", Outcome.DONE)
     install(as_owner)
     journal.record("rewrap", "x", Outcome.DONE)
-    for statement in (FORGED.format(seq=9), "UPDATE keydeck.journal SET actor = 'ben'"):
+    for statement in WRITES[:9]:
         with pytest.raises(DBAPIError) as caught, as_role.begin() as connection:
             connection.execute(text(statement))
         assert "permission denied for table journal" in str(caught.value.orig)
+    reads = Journal(as_auditor, lambda: "")
+    assert (reads.verify() or "").startswith("Entry 5 is missing")
+    with pytest.raises(MissingGrantError):
+        reads.record("rewrap", "x", Outcome.DONE)
     entries = journal.entries()
     assert [(e.seq, e.action, e.database_role) for e in entries] == [
         (1, "init", None),
@@ -433,7 +445,7 @@ def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
         (LAST, "rewrap", None),
     ]
     assert [e.seq for e in entries if e.digest != e.computed_digest()] == [LAST]
-    for engine in (as_owner, as_role):
+    for engine in (as_owner, as_role, as_auditor):
         engine.dispose()
     with superuser.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))

@@ -112,7 +112,7 @@ _GRANTS = """
 DO $$
 DECLARE
     owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = 'keydeck.journal'::regclass);
-    writer record;
+    holder record;
 BEGIN
     IF pg_get_userbyid(owner) <> current_user THEN
         EXECUTE 'ALTER TABLE keydeck.journal_end OWNER TO ' || quote_ident(pg_get_userbyid(owner));
@@ -122,29 +122,32 @@ BEGIN
     END IF;
     REVOKE ALL ON keydeck.journal_end FROM PUBLIC;
     REVOKE ALL ON FUNCTION keydeck.append_to_journal FROM PUBLIC;
-    FOR writer IN
+    FOR holder IN
         SELECT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS name,
-            g.grantee <> 0 AND bool_or(g.privilege_type = 'INSERT') AS appends
-        FROM pg_class c, LATERAL (
-            SELECT t.grantee, t.privilege_type FROM aclexplode(c.relacl) t
+            bool_or(g.was AND g.privilege_type = 'SELECT') AS reads,
+            g.grantee <> 0 AND bool_or(g.was AND g.privilege_type = 'INSERT') AS appends
+        FROM (
+            SELECT t.grantee, t.privilege_type, c.relname = 'journal' AS was
+            FROM pg_class c, aclexplode(c.relacl) t
+            WHERE c.oid IN ('keydeck.journal'::regclass, 'keydeck.journal_end'::regclass)
             UNION ALL
-            SELECT t.grantee, t.privilege_type FROM pg_attribute a, aclexplode(a.attacl) t
-            WHERE a.attrelid = c.oid
+            SELECT t.grantee, t.privilege_type, true FROM pg_attribute a, aclexplode(a.attacl) t
+            WHERE a.attrelid = 'keydeck.journal'::regclass
         ) g
-        WHERE c.oid = 'keydeck.journal'::regclass AND g.grantee <> c.relowner
-        GROUP BY g.grantee HAVING bool_or(g.privilege_type <> 'SELECT')
+        WHERE g.grantee <> owner GROUP BY g.grantee
     LOOP
-        EXECUTE 'REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON keydeck.journal FROM '
-            || writer.name || ' CASCADE';
-        IF writer.appends THEN
-            EXECUTE 'GRANT EXECUTE ON FUNCTION keydeck.append_to_journal TO ' || writer.name;
-            EXECUTE 'GRANT SELECT ON keydeck.journal_end TO ' || writer.name;
+        EXECUTE 'REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER'
+            || ' ON keydeck.journal, keydeck.journal_end FROM ' || holder.name || ' CASCADE';
+        IF holder.reads THEN
+            EXECUTE 'GRANT SELECT ON keydeck.journal_end TO ' || holder.name;
+        END IF;
+        IF holder.appends THEN
+            EXECUTE 'GRANT EXECUTE ON FUNCTION keydeck.append_to_journal TO ' || holder.name;
         END IF;
     END LOOP;
 END
 $$
 """
-
 
 _A_DATE = "at < '9999-01-01+00'"
 """Later ones are none that an entry may have: it has its predecessor's at least."""
