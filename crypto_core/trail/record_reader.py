@@ -74,10 +74,22 @@ _AT_ONCE = 64
 _LINE = orjson.Fragment(b"\n")
 """Stands between records: within them, JSON's texts have no such byte, and orjson puts none between."""
 
+MOST_VALUES = 2_000_000
+"""JSON values of one document, which take 240 MB at most as objects of Python."""
+MOST_RECORDS = 50_000
+"""Records of one document: CloudTrail's own of the largest size that is read have fewer."""
+_BYTES_A_VALUE = 10
+"""A document has at least so many on average, beyond _FEW_VALUES of them. CloudTrail's have about 35."""
+_FEW_VALUES = 100_000
+
 _DEPTH = 3
 """How deeply records are looked for: a list of files' documents, each with its records."""
 _NESTED = 200
 """How deeply a record's fields may be nested to be kept."""
+
+
+class OversizeDocumentError(ValueError):
+    """A JSON document that is made to take more memory or time than its size lets expect."""
 
 
 def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
@@ -154,9 +166,13 @@ def records_of(document: object) -> Iterator[object]:
     """Yield the records of what a file or a line holds: `{"Records": […]}`, a list of records, or one.
 
     Also CloudTrailEvent of LookupEvents' answers, which is JSON in a text. What can't be read as any of these
-    is yielded as it is: read_record tells that it is not an event.
+    is yielded as it is: read_record tells that it is not an event. Raises OversizeDocumentError after
+    MOST_RECORDS.
     """
-    return _records(document, _DEPTH)
+    for number, record in enumerate(_records(document, _DEPTH), start=1):
+        if number > MOST_RECORDS:
+            raise OversizeDocumentError(f"it has more than {MOST_RECORDS:,} records in one document")
+        yield record
 
 
 def _records(document: object, depth: int) -> Iterator[object]:
@@ -203,6 +219,19 @@ def load(text: bytes | str) -> Any:
             return json.loads(text)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
+
+
+def load_foreign(content: bytes) -> Any:
+    """Return the JSON document in a file. Raises as `load`, and OversizeDocumentError."""
+    require_few_values(content)
+    return load(content)
+
+
+def require_few_values(content: bytes) -> None:
+    """Raise OversizeDocumentError for JSON of too many values: a few bytes may become a hundred each."""
+    most = min(MOST_VALUES, max(_FEW_VALUES, len(content) // _BYTES_A_VALUE))
+    if len(content) > most and sum(content.count(sign) for sign in (b",", b"[", b"{")) > most:
+        raise OversizeDocumentError(f"it has more than {most:,} JSON values in one document")
 
 
 def _raws(records: list[object]) -> list[bytes]:

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError, KmsError, TrailError
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.record_reader import load
+from crypto_core.trail.record_reader import load_foreign
 from crypto_core.trail.sources.answers import pages_of, why
 from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, unpacked
 from crypto_core.trail.sources.bucket.places import DIGESTS, FILES, Folder, TrailBucket, delivered, folders
@@ -213,7 +213,7 @@ class DigestValidator:
         try:
             content = self._bucket.read_object(key, self.cancelled)
             body = unpacked(content.body)
-            document = load(body)
+            document = load_foreign(body)
         except (KmsError, TrailError) as error:
             return why(error)
         except ValueError:

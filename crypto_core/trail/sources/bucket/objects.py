@@ -17,9 +17,9 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsRequestError, TrailError
 from crypto_core.trail.sources.files import decoding
 
-MOST_BYTES = 64 * 1024 * 1024
-"""Of an object as it is stored. CloudTrail's own have a few MB."""
-MOST_PLAIN_BYTES = 128 * 1024 * 1024
+MOST_BYTES = 16 * 1024 * 1024
+"""Of an object as it is stored. CloudTrail's own have a few MB; several are held at a time."""
+MOST_PLAIN_BYTES = decoding.LARGEST
 """Of its content once it is unpacked: what a small file can blow up to is bounded."""
 _CHUNK = 1024 * 1024
 
@@ -122,6 +122,8 @@ def unpacked(body: bytes, most: int = MOST_PLAIN_BYTES) -> bytes:
             if size > most:
                 raise BrokenObjectError(f"it unpacks to more than {most // 1024 // 1024} MB.")
             parts.append(part)
+    except decoding.BombError as error:
+        raise BrokenObjectError(error.message) from error
     except decoding.UnreadableError as error:
         raise BrokenObjectError("truncated gzip." if error.cut_short else "damaged gzip.") from error
     return b"".join(parts)

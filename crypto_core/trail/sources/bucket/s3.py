@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
+from threading import Lock
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import (
@@ -23,7 +24,7 @@ from crypto_core.errors import (
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.record_reader import load, read_records, records_of
+from crypto_core.trail.record_reader import OversizeDocumentError, load_foreign, read_records, records_of
 from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, Listed, unpacked
 from crypto_core.trail.sources.bucket.places import FILES, Folder, TrailBucket, delivered, folders
@@ -34,6 +35,7 @@ from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, object_name
 
 THREADS = 8
+_READING = Lock()
 _AT_ONCE = 2_000
 """Events that are collected before they are stored: small files share a transaction."""
 _FILES_AT_ONCE = 500
@@ -149,10 +151,16 @@ class BucketSource:
         """What is in a file, or why it can't be read."""
         try:
             content = bucket.read_object(wanted[0].key, pull.cancelled)
-            return kept_of(read_records(records_of(load(unpacked(content.body)))), pull.asked.wants)
+            # One at a time: unpacked, and as objects of Python, a file takes many times its size.
+            with _READING:
+                return kept_of(
+                    read_records(records_of(load_foreign(unpacked(content.body)))), pull.asked.wants
+                )
         except CredentialsError:
             raise
         except (BrokenObjectError, KmsError) as error:
             return error
+        except OversizeDocumentError as error:
+            return BrokenObjectError(f"{error}.")
         except ValueError as error:
             return BrokenObjectError(f"it is not JSON ({clean(error, 100)}).")

@@ -14,14 +14,26 @@ from typing import Any
 
 from crypto_core.errors import TrailError
 from crypto_core.text.counting import counted
-from crypto_core.trail.record_reader import load, records_of
+from crypto_core.trail.record_reader import (
+    OversizeDocumentError,
+    load_foreign,
+    records_of,
+    require_few_values,
+)
 
-LARGEST = 128 * 1024 * 1024
-"""Bytes, unpacked, of one JSON document. Of documents that stand in lines, a file may hold any number."""
+LARGEST = 32 * 1024 * 1024
+"""Bytes, unpacked, of one JSON document. CloudTrail's own have some MB. Reading may take ten times more.
+
+Of documents that stand in lines, a file may hold any number.
+"""
 
 _GZIP = b"\x1f\x8b"
 _PIECE = 16 * 1024 * 1024
 """Bytes that are unpacked at once at most."""
+_MOST_TIMES, _TIMES_FROM = 100, 8 * 1024 * 1024
+"""How many times its size a file may unpack to, from so many bytes on. CloudTrail's: some 20 times."""
+_BARREN = 100_000
+"""Documents or lines in a row without a record after which no more are looked for."""
 _LOOKED_AT = 20
 """Lines, one of which must be a document for a file to be JSON lines: the first may be damaged."""
 _MARK = b"\xef\xbb\xbf"
@@ -37,11 +49,22 @@ class UnreadableError(TrailError):
         """True where what came before the end is sound."""
 
 
+class BombError(UnreadableError):
+    """A file that unpacks to what no file of CloudTrail's does."""
+
+
 def records_in(source: Iterator[bytes], *, largest: int = LARGEST) -> Iterator[object]:
     """Yield the records in a file's content. Raises UnreadableError, after all that can be read of it.
 
     What is damaged is not read at all, if it is no larger than `largest`; of what is cut short, whole lines.
     """
+    try:
+        yield from _records_in(source, largest)
+    except OversizeDocumentError as error:
+        raise UnreadableError(f"Too large: {error}. No more of it is read.") from error
+
+
+def _records_in(source: Iterator[bytes], largest: int) -> Iterator[object]:
     held: list[bytes] = []
     size = 0
     trouble: UnreadableError | None = None
@@ -61,7 +84,7 @@ def records_in(source: Iterator[bytes], *, largest: int = LARGEST) -> Iterator[o
         if not content or content.isspace():
             raise UnreadableError("It is empty.")
         try:
-            document = load(content)
+            document = load_foreign(content)
         except ValueError:
             pass
         else:
@@ -72,7 +95,10 @@ def records_in(source: Iterator[bytes], *, largest: int = LARGEST) -> Iterator[o
     elif trouble is not None:
         raise trouble
     elif size > largest:
-        raise UnreadableError(f"It is larger than {largest // 2**20:,} MiB, unpacked, and not in JSON lines.")
+        raise UnreadableError(
+            f"It is larger than {largest // 2**20:,} MiB, unpacked, and not in JSON lines."
+            " Make lines of it: jq -c '.Records[]'."
+        )
     else:
         yield from _of_several(content)
 
@@ -89,8 +115,10 @@ def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield from pieces
         return
     inflater = zlib.decompressobj(31)
+    size = packed = 0
     for piece in chain((first,), pieces):
         rest = piece
+        packed += len(piece)
         while rest:
             if inflater.eof:
                 rest = rest.lstrip(b"\0")
@@ -103,6 +131,11 @@ def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
                 found = inflater.decompress(rest, _PIECE)
             except zlib.error as error:
                 raise UnreadableError("The gzip data is damaged.") from error
+            size += len(found)
+            if size > _TIMES_FROM and size > _MOST_TIMES * packed:
+                raise BombError(
+                    f"It unpacks to more than {_MOST_TIMES} times its size, as no file of CloudTrail's does."
+                )
             if found:
                 yield found
             rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
@@ -116,7 +149,7 @@ def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _is_document(line: bytes) -> bool:
     try:
-        document = load(line)
+        document = load_foreign(line)
     except ValueError:
         return False
     return isinstance(document, dict | list) and bool(document)
@@ -144,7 +177,7 @@ def _lines(
         if not coming:
             break
         rest += coming
-        if len(rest) > 2 * largest:
+        if len(rest) > largest:
             raise UnreadableError(f"It has a line of more than {largest // 2**20:,} MiB.")
     yield rest
 
@@ -152,20 +185,23 @@ def _lines(
 def _of_lines(lines: Iterator[bytes]) -> Iterator[object]:
     read = unread = 0
     first_unread = 0
-    number = 0
+    number = last = 0
     trouble = ""
     try:
         for number, line in enumerate(lines, start=1):
+            _require_fruit(number - last)
             if not line or line.isspace():
                 continue
             try:
-                document = load(line)
+                document = load_foreign(line)
             except ValueError:
                 unread += 1
                 first_unread = first_unread or number
                 continue
             read += 1
-            yield from records_of(document)
+            for record in records_of(document):
+                last = number
+                yield record
     except UnreadableError as error:
         trouble = error.message + (f" Before that, {counted(read, 'line')} were read." if read else "")
     if unread:
@@ -178,12 +214,13 @@ def _of_lines(lines: Iterator[bytes]) -> Iterator[object]:
 
 def _of_several(content: bytes) -> Iterator[object]:
     """The records of documents that follow one another, over several lines each, as jq writes them."""
+    require_few_values(content)
     decoder = json.JSONDecoder()
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise UnreadableError("It is not JSON.") from error
-    place, documents = 0, 0
+    place, documents, last = 0, 0, 0
     while (place := _space(text, place)) < len(text):
         document: Any = None
         try:
@@ -193,7 +230,15 @@ def _of_several(content: bytes) -> Iterator[object]:
                 raise UnreadableError("It is not JSON, or cut short.") from error
             raise UnreadableError(f"What follows its first {documents:,} JSON documents is none.") from error
         documents += 1
-        yield from records_of(document)
+        _require_fruit(documents - last)
+        for record in records_of(document):
+            last = documents
+            yield record
+
+
+def _require_fruit(barren: int) -> None:
+    if barren > _BARREN:
+        raise UnreadableError(f"No more of it is read after {_BARREN:,} lines or documents without a record.")
 
 
 def _space(text: str, place: int) -> int:

@@ -16,6 +16,8 @@ from crypto_core.trail.sources.files.find_files import NO_FILE, why
 
 TOLD_EVERY = 2_000
 """Events of one file after which progress is told, and it is seen whether the operator still waits."""
+_NO_EVENTS = 100_000
+"""Records that are no events, beyond those that are, after which a file is given up."""
 PIECE = 4 * 1024 * 1024
 """Bytes that are read at once."""
 
@@ -73,6 +75,7 @@ class FileReader:
             for event in read_records(records_in(content, largest=self.largest)):
                 if event is None:
                     others += 1
+                    _require_events(events, others)
                     continue
                 events += 1
                 kms += event.is_kms
@@ -104,6 +107,11 @@ class FileReader:
         while piece := os.read(descriptor, PIECE):
             yield piece
             self.stop()
+
+
+def _require_events(events: int, others: int) -> None:
+    if others > events + _NO_EVENTS:
+        raise UnreadableError("No more of it is read.")
 
 
 def seen(path: FileName, status: os.stat_result) -> SeenFile:

@@ -29,7 +29,7 @@ LEFT = None
 
 EVENTS, BYTES = 2_000, 16 * 1024 * 1024
 """A batch is full with so many events, or so many bytes of records."""
-_MOST_BYTES = 48 * 1024 * 1024
+_MOST_BYTES = 8 * 1024 * 1024
 """Of one file, unpacked, that are read here."""
 _MOST_EVENTS = 50_000
 """Of one file, and of one answer, that are held here."""

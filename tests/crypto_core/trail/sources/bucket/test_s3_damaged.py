@@ -35,6 +35,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "it is not JSON"),
     "no-records": (b'{"a": 1}', "1 records can't be read."),
     "null": (b"null", "1 records can't be read."),
+    "values": (b'{"Records":[{}' + b",{}" * 90_000 + b"]}", "it has more than 100,000 JSON values"),
     "bomb": (gzip.compress(bytes(2_000_000)), "it unpacks to more than 1 MB."),
 }
 
