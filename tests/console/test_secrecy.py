@@ -187,6 +187,34 @@ def test_core_dumps_are_off() -> None:
     assert ran.stdout.strip() == "0"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such switch")
+def test_no_core_is_made_for_a_program_either_and_what_is_started_is_not_concerned() -> None:
+    """The process itself goes on reading its own entries below /proc; no other of its user attaches to it."""
+    code = """
+import ctypes, os, subprocess, sys
+from pathlib import Path
+from console.secrecy import guard_process
+if os.geteuid() == 0:
+    os.setgid(65534); os.setuid(65534)
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # Linux switches it off for a user who became another
+guard_process()
+if os.fork() == 0:
+    try:
+        open(f"/proc/{os.getppid()}/mem", "rb").close()
+        print("read")
+    except PermissionError:
+        print("refused")
+    os._exit(0)
+os.wait()
+Path("/proc/self/status").read_text(); os.listdir("/proc/self/fd"); Path("/proc/self/maps").read_text()
+print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+"""
+    asked = "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    code += f"sys.stdout.flush(); os.execlp('python3', 'python3', '-c', {asked!r})"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["refused", "0", "1"]
+
+
 def test_an_error_from_the_database_repeats_no_parameter(
     keydeck: Callable[..., Any], environment: dict[str, str], world: Any, superuser: Any
 ) -> None:
