@@ -6,6 +6,7 @@ import json
 import urllib.request
 from typing import Any
 
+from console.sandbox.endpoint.control_access import TOKEN_HEADER
 from console.sandbox.providers import PREFIX, ProviderCall, ProviderFault
 
 _TIMEOUT = 30.0
@@ -14,7 +15,9 @@ _TIMEOUT = 30.0
 class ProviderControl:
     """The sandbox's providers. Each call raises OSError if the endpoint doesn't answer."""
 
-    def __init__(self, endpoint_url: str) -> None:
+    def __init__(self, endpoint_url: str, token: str) -> None:
+        """`token` is the one that the endpoint made at its start."""
+        self._token = token
         self._url = endpoint_url.rstrip("/") + PREFIX
         # No proxy: the endpoint is on the loopback interface.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -55,7 +58,9 @@ class ProviderControl:
 
     def _call(self, call: str, /, **document: Any) -> Any:
         request = urllib.request.Request(  # noqa: S310 (the URL is ours)
-            f"{self._url}control/{call}", data=json.dumps(document).encode()
+            f"{self._url}control/{call}",
+            data=json.dumps(document).encode(),
+            headers={TOKEN_HEADER: self._token},
         )
         with self._opener.open(request, timeout=_TIMEOUT) as answer:
             return json.load(answer)

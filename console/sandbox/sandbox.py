@@ -99,7 +99,7 @@ class Sandbox:
     @property
     def providers(self) -> ProviderControl:
         """GitHub, Slack, Jira and Confluence of the sandbox: what no API of theirs can set."""
-        return ProviderControl(self.endpoint_url)
+        return ProviderControl(self.endpoint_url, self.endpoint.token)
 
     @property
     def database_url(self) -> str:

@@ -1,8 +1,8 @@
 """`python -m console.sandbox.endpoint`: the endpoint as a process of its own.
 
-Prints one JSON line, `{"port": …, "pid": …}`, when it answers. Ends with status 0 on SIGTERM, on SIGINT,
-and when its standard input ends: a parent that holds the other end of that pipe never leaves it behind,
-however it dies.
+Prints one JSON line, `{"port": …, "pid": …, "token": …}`, when it answers; the token is for control calls.
+Ends with status 0 on SIGTERM, on SIGINT, and when its standard input ends: a parent that holds the other end
+of that pipe never leaves it behind, however it dies.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 
 from console.host.children import when_parent_ends
 from console.sandbox.endpoint.gate import EndpointGate
@@ -42,11 +43,11 @@ async def _run(server: EndpointServer, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     when_parent_ends(lambda: loop.call_soon_threadsafe(stop.set))
-    await serve(server, port, _announce, stop.wait())
+    await serve(server, port, partial(_announce, server.access.token), stop.wait())
 
 
-def _announce(port: int) -> None:
-    print(json.dumps({"port": port, "pid": os.getpid()}), flush=True)
+def _announce(token: str, port: int) -> None:
+    print(json.dumps({"port": port, "pid": os.getpid(), "token": token}), flush=True)
     # A full trail is half a million small objects: collecting them again and again would cost every call.
     gc.set_threshold(50_000, 20, 100)
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from console.sandbox.endpoint.control_access import TOKEN_HEADER
 from console.sandbox.endpoint.scenario import Denial, EndpointStats, Fault, MadeDataKey, PastCall
 
 Rotation = Literal["AUTOMATIC", "ON_DEMAND"]
@@ -24,8 +25,10 @@ class EndpointControlError(RuntimeError):
 class EndpointControl:
     """The admin calls of one endpoint. Each raises EndpointControlError when it fails."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str) -> None:
+        """`token` is the one that the endpoint made at its start."""
         self.url = url.rstrip("/")
+        self._token = token
         # No proxy: the endpoint is on the loopback interface.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -186,7 +189,7 @@ class EndpointControl:
         request = urllib.request.Request(  # noqa: S310 (the URL is ours)
             f"{self.url}/_gate/{call}",
             data=json.dumps(document).encode(),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", TOKEN_HEADER: self._token},
         )
         try:
             with self._opener.open(request, timeout=_TIMEOUT) as answer:

@@ -55,7 +55,7 @@ class EndpointProcess:
             raise EndpointStartError("The sandbox's AWS endpoint has no pipes to us")
         self._stdin, self._stdout = self._child.stdin, self._child.stdout
         try:
-            self.port = self._read_port(start_timeout)
+            self.port, self.token = self._read_announcement(start_timeout)
         except BaseException:  # raised again; no child is left behind
             self.close()
             raise
@@ -73,7 +73,7 @@ class EndpointProcess:
     @property
     def control(self) -> EndpointControl:
         """A client for the calls that no AWS API has."""
-        return EndpointControl(self.url)
+        return EndpointControl(self.url, self.token)
 
     @property
     def running(self) -> bool:
@@ -103,7 +103,7 @@ class EndpointProcess:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read_port(self, timeout: float) -> int:
+    def _read_announcement(self, timeout: float) -> tuple[int, str]:
         descriptor = self._stdout.fileno()
         deadline = time.monotonic() + timeout
         line = b""
@@ -117,7 +117,8 @@ class EndpointProcess:
                     status = self._child.wait(_STOP_TIMEOUT)
                     raise EndpointStartError(self._explain(f"ended with status {status} before it was ready"))
                 line += chunk
-        return int(json.loads(line)["port"])
+        announced = json.loads(line)
+        return int(announced["port"]), str(announced["token"])
 
     def _explain(self, what: str) -> str:
         return (

@@ -15,12 +15,15 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from console.sandbox.endpoint.admin import Admin
+from console.sandbox.endpoint.control_access import ControlAccess
 from console.sandbox.endpoint.gate import MAX_BODY, EndpointGate, HalfAnswerError, ResetConnectionError
 from console.sandbox.endpoint.services import JSON
 from console.sandbox.http_message import HttpAnswer, HttpRequest
 from console.sandbox.providers import PREFIX, ProviderResetError, Providers
 
 HOST = "127.0.0.1"
+_CONTROLS = ("/_gate/", f"{PREFIX}control/")
+_NO_ACCESS = '{"message": "only who started the endpoint drives it"}'
 log = logging.getLogger(__name__)
 
 # SO_LINGER on, zero seconds: closing the socket sends a reset.
@@ -33,6 +36,7 @@ class EndpointServer:
     def __init__(self, gate: EndpointGate, delivery_interval: float) -> None:
         self._gate = gate
         self._admin = Admin(gate)
+        self.access = ControlAccess()
         self._providers = Providers()
         self._delivery_interval = delivery_interval
         self._listener: asyncio.Server | None = None
@@ -52,7 +56,9 @@ class EndpointServer:
         self._listener = await loop.create_server(self._web, HOST, port, backlog=1024)
         self._gate.moto.start()
         self._deliveries = asyncio.create_task(self._deliver_regularly())
-        return int(self._listener.sockets[0].getsockname()[1])
+        listening_on = int(self._listener.sockets[0].getsockname()[1])
+        self.access.listen_on(listening_on)
+        return listening_on
 
     async def stop(self) -> None:
         """Close the port and the connections; what the trail hasn't delivered is given up."""
@@ -70,6 +76,8 @@ class EndpointServer:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
         whole = HttpRequest(request.method, request.raw_path, request.headers, await request.read())
+        if whole.target.startswith(_CONTROLS) and not self.access.permits(request.headers):
+            return web.Response(status=403, text=_NO_ACCESS, content_type="application/json")
         if whole.target.startswith(PREFIX):
             try:
                 return _response(await self._providers.answer(whole))

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from typing import Any
 
 import boto3
@@ -232,7 +234,43 @@ def test_an_unknown_key_state_is_refused(key: Any, control: EndpointControl) -> 
 
 def test_an_endpoint_that_is_gone_is_named() -> None:
     with pytest.raises(EndpointControlError, match=r"http://127\.0\.0\.1:9"):
-        EndpointControl("http://127.0.0.1:9").stats()
+        EndpointControl("http://127.0.0.1:9", "token").stats()
+
+
+@pytest.mark.parametrize("path", ["/_gate/clear", "/_gate/stats", "/_providers/control/clear"])
+@pytest.mark.parametrize(
+    ("host", "token"),
+    [
+        ("127.0.0.1:{port}", None),
+        ("127.0.0.1:{port}", ""),
+        ("127.0.0.1:{port}", "another"),
+        ("rebound.example:{port}", "{token}"),
+        ("rebound.example", "{token}"),
+        ("127.0.0.1:1", "{token}"),
+        ("", "{token}"),
+    ],
+)
+def test_only_who_started_it_drives_it_and_no_page_in_a_browser(
+    endpoint: EndpointProcess, path: str, host: str, token: str | None
+) -> None:
+    named = {"port": endpoint.port, "token": endpoint.token}
+    headers = {} if token is None else {"X-Keydeck-Control": token.format(**named)}
+    assert control_call(endpoint, path, host.format(**named), headers) == 403
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_endpoint_is_driven_by_its_own_names(endpoint: EndpointProcess, host: str) -> None:
+    headers = {"X-Keydeck-Control": endpoint.token}
+    for path in ("/_gate/stats", "/_providers/control/calls"):
+        assert control_call(endpoint, path, f"{host}:{endpoint.port}", headers) == 200
+
+
+def control_call(endpoint: EndpointProcess, path: str, host: str, headers: dict[str, str]) -> int:
+    """The status of a control call, as a browser would send it."""
+    connection = HTTPConnection("127.0.0.1", endpoint.port, timeout=30)
+    with closing(connection):
+        connection.request("POST", path, b"{}", {"Host": host, "Content-Type": "text/plain", **headers})
+        return connection.getresponse().status
 
 
 def test_motos_own_controls_are_closed(endpoint: EndpointProcess, kms: Any, key: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from console.sandbox.endpoint.control import EndpointControl
+from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.findings.severity import Severity
 from tests.crypto_core.keys.posture.conftest import Endpoint, key_id
@@ -57,12 +57,12 @@ def test_no_alarm_for_keys_that_cannot_rotate(aws: Endpoint, parameters: dict[st
 
 
 @pytest.mark.deep
-def test_rotation_by_hand_behind_an_alias(aws: Endpoint) -> None:
+def test_rotation_by_hand_behind_an_alias(aws: Endpoint, sandbox: Sandbox) -> None:
     old, name = aws.key(), f"alias/{key_id(aws.key())}"
     aws.kms.create_alias(AliasName=f"{name}-old", TargetKeyId=key_id(old))
     assert set(aws.findings(old)) == {"kms-rotation-off"}
     if aws.name == "sandbox":  # moto's keys are all of this moment, so none of them is older
-        EndpointControl(aws.url).backdate(old, created=datetime.now(UTC) - timedelta(days=400))
+        sandbox.control.backdate(old, created=datetime.now(UTC) - timedelta(days=400))
         new = aws.key()
         aws.kms.create_alias(AliasName=name, TargetKeyId=key_id(new))
         assert aws.findings(old) == {}
