@@ -43,9 +43,10 @@ def started() -> Any:
         stream.close()
 
 
-def test_the_one_line_on_stdout_says_port_and_pid(started: Any) -> None:
-    line = started.stdout.readline()
-    assert json.loads(line) == {"port": json.loads(line)["port"], "pid": started.pid}
+def test_the_one_line_on_stdout_says_port_pid_and_token(started: Any) -> None:
+    line = json.loads(started.stdout.readline())
+    assert line == {"port": line["port"], "pid": started.pid, "token": line["token"]}
+    assert len(line["token"]) >= 43
     started.terminate()
     assert started.wait(10) == 0
     assert started.stdout.read() == b""
