@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +29,7 @@ from crypto_core.key_names import parse_key_name
 from crypto_core.keys.posture.limits import Limits
 from crypto_core.providers.endpoints import GITHUB, SLACK, Endpoints, base_url
 from crypto_core.text.cleaning import clean
+from crypto_core.text.toml_reading import SIZE_LIMIT, read_toml
 
 FILE_VARIABLE = "KEYDECK_SETTINGS"
 
@@ -457,7 +457,7 @@ def settings_file() -> Path:
 def _from_file(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            content = tomllib.load(file)
+            content = read_toml(file.read(SIZE_LIMIT + 1))
     except FileNotFoundError as error:
         if os.environ.get(FILE_VARIABLE):
             raise SettingsError(
@@ -466,8 +466,8 @@ def _from_file(path: Path) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise SettingsError(f"The settings file {path} can't be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"The settings file {path} is not TOML: {clean(error, 200)}.") from error
+    except ValueError as error:
+        raise SettingsError(f"The settings file {path} is {clean(error, 200)}.") from error
     unknown = sorted(set(content) - set(Settings.model_fields))
     if unknown:
         raise SettingsError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tomllib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from crypto_core.diagnosis import Check, Topic
 from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ADVISORY
 from crypto_core.text.cleaning import clean
+from crypto_core.text.toml_reading import SIZE_LIMIT, read_toml
 
 
 def look_at_settings(area: str, loaded: LoadedSettings | SettingsError) -> Iterator[Check]:
@@ -57,8 +57,8 @@ def _file_permissions(area: str, path: Path) -> Iterator[Check]:
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         with path.open("rb") as file:
-            secret = _holds_secret(tomllib.load(file))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+            secret = _holds_secret(read_toml(file.read(SIZE_LIMIT + 1)))
+    except (OSError, ValueError):
         return
     said = f"Mode {mode:03o}"
     if mode & 0o077 and secret:

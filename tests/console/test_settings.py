@@ -118,3 +118,21 @@ def test_the_teams_runbooks_and_the_age_of_a_drill_come_from_the_settings(
     monkeypatch.setenv("KEYDECK_DRILL_DAYS", "0")
     settings = told('runbooks = "elsewhere"').settings
     assert (settings.runbooks, settings.drill_days) == ("/srv/runbooks", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a = " + "[" * 100_000, "is not TOML that can be read: nested too deeply"),
+        ("a = " + "9" * 10_000, "is not TOML: Exceeds the limit"),
+        ("a." * 10_000 + "a = 1", "line 1 has more than 200 dots"),
+        ("#" * 300_000, "is longer than 256 KiB"),
+    ],
+    ids=range(4),
+)
+def test_a_hostile_settings_file_is_refused_by_name(
+    told: Callable[[str], LoadedSettings], text: str, says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says) as caught:
+        told(text)
+    assert "settings.toml" in caught.value.message

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from crypto_core.errors import RunbookError
 from crypto_core.incidents.runbooks.runbook import Runbook
-from crypto_core.incidents.runbooks.runbook_toml import SIZE_LIMIT, read_runbook
+from crypto_core.incidents.runbooks.runbook_toml import read_runbook
 from crypto_core.text.cleaning import clean
+from crypto_core.text.toml_reading import SIZE_LIMIT
 
 _BUILT_IN = "builtin"
 _FILE_LIMIT = 500

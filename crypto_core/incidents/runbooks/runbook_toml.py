@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 
 from crypto_core.errors import RunbookError
@@ -48,9 +47,7 @@ from crypto_core.incidents.runbooks.fields import Fields, Word
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, unknown_placeholders
 from crypto_core.incidents.runbooks.runbook import OptionValue, Phase, Runbook, RunbookStep, StepCondition
 from crypto_core.text.cleaning import CleanText, clean
-
-SIZE_LIMIT = 256 * 1024
-"""Bytes of a runbook's text."""
+from crypto_core.text.toml_reading import read_toml
 
 STEP_LIMIT = 60
 _PHASE_LIMIT = 20
@@ -86,17 +83,9 @@ def read_runbook(text: str, source: str = "built in") -> Runbook:
 
 def _table(text: str, where: str) -> Mapping[str, object]:
     try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise RunbookError(f"{where} is not text in UTF-8.") from error
-    if size > SIZE_LIMIT:
-        raise RunbookError(f"{where} is longer than {SIZE_LIMIT // 1024} KiB.")
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise RunbookError(f"{where} is not TOML that can be read: it is nested too deeply.") from error
+        return read_toml(text.encode("utf-8", "surrogatepass"))
     except ValueError as error:
-        raise RunbookError(f"{where} is not TOML: {clean(error, 200)}.") from error
+        raise RunbookError(f"{where} is {clean(error, 200)}.") from error
 
 
 def _id(fields: Fields) -> CleanText:

@@ -273,11 +273,10 @@ def _keys(
     anywhere: bool = False,
 ) -> Iterator[int]:
     """Sets of keys are few: a store has as many as keys were used together."""
-    patterns = [re.compile(lower(value.regex()), re.DOTALL) for value in alternatives]
     rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == _COLUMNS["key"]))
     for number, text in rows:
-        names = [lower(name) for arn in text.split(" ") for name in key_names(arn, aliases)]
-        if any((p.search(name) if anywhere else p.fullmatch(name)) for p in patterns for name in names):
+        names = [name for arn in text.split(" ") for name in key_names(arn, aliases)]
+        if any(value.matches(name, anywhere=anywhere) for value in alternatives for name in names):
             yield number
 
 
