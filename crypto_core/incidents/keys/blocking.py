@@ -1,8 +1,9 @@
 """Blocking the suspects on the key, at once and before anything else; and whether that holds.
 
 Who made data keys under it before the incident may have begun is the platform, and is not taken off the air
-for having its credentials stolen: it is refused from anywhere but where it worked from before. Who only says
-to be the platform, by making data keys now, was not seen then.
+for having its credentials stolen: it is refused from anywhere but where it worked a day before. Who only says
+to be the platform, by making data keys now, was not seen then; where nothing is known of then, the step stays
+open until it is.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class _Sight:
     responder: str
     own: dict[str, tuple[str, ...]]
     """The platform's own among the suspects, and from where each worked before; nothing where not known."""
+    unproved: frozenset[str] = frozenset()
+    """Of these, who only may be the platform: no event is kept of a day before the incident."""
     colleagues: frozenset[str] = frozenset()
     """Who works with Keydeck, by the journal, but for whom the incident was declared from."""
     unreached: tuple[str, ...] = ()
@@ -148,7 +151,8 @@ class BlockingSuspects(KeyAction):
     def suspects_blocked(self, situation: Situation) -> CheckResult:
         """Pass if each suspect's denial stands in each Region, and nothing got through since it holds.
 
-        Who was left out in the plan does not count, and is named.
+        Who was left out in the plan does not count, and is named; but for whom nothing shows to be the
+        platform, though it may be.
         """
         incident = situation.incident
         if BLOCKED not in incident.values:
@@ -168,6 +172,11 @@ class BlockingSuspects(KeyAction):
             f"Suspected by now, and not blocked: {one.arn}"
             for one in sight.workers.suspects.found
             if one.arn not in known and not sight.refuses(one.arn)
+        ]
+        lines += [
+            f"Not blocked: {_unproved(arn)}"
+            for arn in sorted(sight.unproved)
+            if arn not in (block.principal for block in blocks) and not sight.refuses(arn)
         ]
         seen = [self._seen(situation, sight, block, since) for block in blocks] if since else []
         lines += [words for through, words in seen if through]
@@ -232,6 +241,8 @@ class BlockingSuspects(KeyAction):
             for suspect in workers.accused.found
             if suspect.arn != responder and self._is_platform(situation, workers, suspect)
         }
+        known_until = begin_of(situation.incident) - KNOWN_FOR
+        unproved = frozenset(arn for arn in own if workers.users[arn].first > known_until)
         colleagues = frozenset[str]()
         try:
             named = (actor.partition(",")[0] for actor in self._services.actors())
@@ -242,6 +253,7 @@ class BlockingSuspects(KeyAction):
         gaps += workers.gaps
         return _Sight(
             *(states, policies, workers, responder, own),
+            unproved=unproved,
             colleagues=colleagues,
             unreached=tuple(unreached),
             gaps=tuple(gaps),
@@ -356,11 +368,21 @@ def _why_nobody(sight: _Sight) -> tuple[str, ...]:
     return ("Nobody is suspected as far as events are fetched. If you know better, enter the ARN.",)
 
 
+def _unproved(arn: str) -> str:
+    return (
+        f"{arn}, a suspect that makes most data keys. Whether it is the platform's own is not known: no "
+        "event of a day before is kept. Fetch older ones with: keydeck events pull. If you know that it is not, "
+        "choose it."
+    )
+
+
 def _why_not(sight: _Sight, suspect: Suspect) -> str:
     if suspect.arn == sight.responder:
         return f"{suspect.arn}: that is you."
     if suspect.arn in sight.colleagues:
         return f"{suspect.arn}, a suspect, but works with Keydeck: {'; '.join(suspect.why)}. Ask who that is."
+    if suspect.arn in sight.unproved:
+        return _unproved(suspect.arn)
     if suspect.arn in sight.own:
         return (
             f"{suspect.arn}, a suspect: it is the platform's own, and no address or VPC endpoint "

@@ -237,6 +237,41 @@ def test_without_a_record_of_before_who_makes_most_data_keys_is_not_taken_off_th
     assert ONLY_FROM in fields
 
 
+def test_who_may_be_the_platform_and_is_not_blocked_keeps_the_step_open(scene: Scene, called: Calls) -> None:
+    stolen = an_access_key()
+    scene.sandbox.control.add_principal(stolen, "build-bot", "user", None)
+    called(stolen, "GenerateDataKey", ELSEWHERE, 20, 9)
+    scene.pull()
+    scene.principal = SUSPECT
+    fields = scene.fields(BLOCK)
+    assert fields == {PRINCIPALS: "", ONLY_FROM: ""}
+    plan = scene.plan(BLOCK, fields)
+    words = (
+        f"Not blocked: {SUSPECT}, a suspect that makes most data keys. Whether it is the platform's own is"
+    )
+    assert words in "\n".join(plan.warnings)
+    scene.run(BLOCK, plan, Consent.pressed(plan))
+    open_ = scene.look(BLOCKED_ALL)
+    assert open_.state is CheckState.NOT_YET
+    assert words in told(open_)
+    # With the platform's past, whoever makes data keys only now is none of it.
+    called(access_keys.PLATFORM, "GenerateDataKey", HOME, DAYS, 9)
+    scene.pull()
+    assert scene.fields(BLOCK) == {PRINCIPALS: SUSPECT}
+    scene.do(BLOCK)
+    assert scene.look(BLOCKED_ALL).state is CheckState.PASSED
+
+
+def test_who_may_be_the_platform_is_blocked_once_chosen(scene: Scene, called: Calls) -> None:
+    stolen = an_access_key()
+    scene.sandbox.control.add_principal(stolen, "build-bot", "user", None)
+    called(stolen, "GenerateDataKey", ELSEWHERE, 20, 9)
+    scene.pull()
+    scene.principal = SUSPECT
+    scene.do(BLOCK, {PRINCIPALS: SUSPECT})
+    assert scene.look(BLOCKED_ALL).state is CheckState.PASSED
+
+
 def test_a_colleague_is_named_and_not_proposed_but_where_the_incident_was_declared_from_it(
     scene: Scene, called: Calls
 ) -> None:
