@@ -371,8 +371,8 @@ def _why_nobody(sight: _Sight) -> tuple[str, ...]:
 def _unproved(arn: str) -> str:
     return (
         f"{arn}, a suspect that makes most data keys. Whether it is the platform's own is not known: no "
-        "event of a day before is kept. Fetch older ones with: keydeck events pull. If you know that it is not, "
-        "choose it."
+        "event of a day before is kept. Fetch older ones with: keydeck events pull. If you know that it is "
+        "not, choose it."
     )
 
 

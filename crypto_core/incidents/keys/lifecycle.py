@@ -174,13 +174,16 @@ class ChangingState(KeyAction):
 
 
 def _must_hold_nothing(situation: Situation, plan: ChangePlan) -> None:
-    """Raise RefusedError if tokens are under the key: the runbook moves them first, whatever is typed."""
+    """Raise RefusedError if tokens are under the key: the runbook moves them first, whatever is typed.
+
+    Tokens of which that is not known are lost only for who types their number.
+    """
     tokens = plan.tokens
-    if tokens is None or not tokens.at_most_known:
+    if tokens is None or not tokens.under:
         return
     verb = "disable" if plan.change.kind is ChangeKind.DISABLE else "schedule-deletion"
     raise RefusedError(
-        f"{counted(tokens.at_most_known, 'token')} under {plan.key_name}: nobody could open them any more.",
+        f"{counted(tokens.under, 'token')} under {plan.key_name}: nobody could open them any more.",
         remedy=(
             "Take up the step that re-encrypts them again, or accept what opens for nobody: keydeck incident "
             f"accept-lost {situation.incident.id} --reason TEXT. To take the key away all the same: keydeck "
