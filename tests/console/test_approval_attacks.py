@@ -516,3 +516,20 @@ def test_a_true_approval_is_confirmed_by_cloudtrail_once_it_is_fetched(
     assert attack.again(*command).exit_code == 0
     (use,) = attack.keydeck("journal", "list", "--json", "--action", "approvals use").json["entries"]
     assert json.loads(use["detail"])["cloudtrail"].startswith(words)
+
+
+def test_a_denial_is_signed_and_holds_without_a_signature_too(
+    attack: Attack, signing_key: str, new_key: Callable[[], str]
+) -> None:
+    command = ("keys", "disable", new_key(), "--yes")
+    asked = attack.ask(*command)
+    withdrawn = attack.keydeck("approvals", "deny", asked, "--yes", "--json").json
+    assert (withdrawn["decision"], withdrawn["signed_with"]) == ("denied", None)
+    (entry,) = attack.keydeck("journal", "list", "--json", "--action", "approvals deny").json["entries"]
+    assert "kms:Sign" in json.loads(entry["detail"])["unsigned"]
+    asked = attack.ask(*command)
+    attack.sit(BEN)
+    denied = attack.keydeck("approvals", "deny", asked, "--yes", "--json").json
+    assert (denied["decision"], denied["signed_with"]) == ("denied", signing_key)
+    ran = attack.again(*command)
+    assert (ran.exit_code, f"denied by {BENS_ARN}" in ran.stderr) == (2, True)
