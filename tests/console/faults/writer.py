@@ -158,9 +158,9 @@ def _again(call: Callable[[], T]) -> T:
     while True:
         try:
             return call()
-        except (DatabaseError, KmsError) as error:
-            if isinstance(error, KmsError) and not error.transient:
-                raise
+        except IncorrectKeyError:
+            raise
+        except (DatabaseError, KmsError):
             sleep(AGAIN_SECONDS)
 
 

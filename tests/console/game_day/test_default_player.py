@@ -20,7 +20,7 @@ from console.settings import load
 from crypto_core.database.state.installation import install
 
 FAST = 5_000.0
-SEEDS = range(7, 7 + int(os.environ.get("GAME_WORLDS", "1")))
+SEEDS = range(7, 7 + int(os.environ.get("GAME_WORLDS", "3")))
 
 
 @pytest.mark.long

@@ -111,11 +111,15 @@ def test_what_follows_gzip_data_is_told_and_the_data_read(store: EventStore, fol
 
 @pytest.mark.deep
 def test_a_decompression_bomb_is_told_in_bounded_memory(store: EventStore, folder: Path) -> None:
-    bomb = gzip.compress(bytes(64 * 2**20))
+    bomb, large = gzip.compress(bytes(64 * 2**20)), gzip.compress(os.urandom(2**20).hex().encode())
     (folder / "bomb.json.gz").write_bytes(bomb)
+    (folder / "large.json.gz").write_bytes(large)
     report = FileImport(store, largest=2**20).import_files([folder])
-    assert report.failed[0].reason == "It is larger than 1 MiB, unpacked, and not in JSON lines."
-    assert max(map(len, unpacked([bomb]))) <= decoding._PIECE
+    assert [failed.reason for failed in report.failed] == [
+        "It unpacks to more than 100 times its size, as no file of CloudTrail's does.",
+        "It is larger than 1 MiB, unpacked, and not in JSON lines. Make lines of it: jq -c '.Records[]'.",
+    ]
+    assert max(map(len, unpacked([large]))) <= decoding._PIECE
 
 
 def test_json_lines_may_be_larger_than_one_document_may_be(store: EventStore, folder: Path) -> None:
