@@ -19,7 +19,7 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.database.state.installation import install
 
-FAST = 5_000.0
+FAST = 500.0
 SEEDS = range(7, 7 + int(os.environ.get("GAME_WORLDS", "3")))
 
 
