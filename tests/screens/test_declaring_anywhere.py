@@ -8,7 +8,8 @@ import pytest
 
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.model import IncidentScope
-from screens.incidents.declare import DeclareDialog
+from crypto_core.keys.state import KeyState
+from screens.incidents.declare import DeclareDialog, SubjectChoice, key_choices
 from screens.widgets.line_list import LineList
 from tests.crypto_core.trail import records
 from tests.screens.deck import LARGE, Deck, deck
@@ -93,3 +94,14 @@ async def test_hostile_principals_are_declared_without_harm(text: str, size: tup
             for key in ("I", "enter", "enter", "enter"):
                 await d.press(key)
                 assert_harmless(d, size)
+
+
+def test_a_multi_region_key_is_offered_once_by_its_primary_as_far_as_that_answers() -> None:
+    primary, replica = (
+        f"arn:aws:kms:{region}:111122223333:key/mrk-1" for region in ("eu-west-1", "eu-west-2")
+    )
+    down = [KeyState(replica, "eu-west-2", primary_arn=primary), KeyState(OLD, "eu-west-1")]
+    listed = [*down, KeyState(primary, "eu-west-1", primary_arn=primary)]
+    assert key_choices((), listed) == (SubjectChoice(primary, False), SubjectChoice(OLD, False))
+    assert key_choices((replica,), listed) == (SubjectChoice(primary, True), SubjectChoice(OLD, False))
+    assert key_choices((), down) == (SubjectChoice(replica, False), SubjectChoice(OLD, False))

@@ -97,7 +97,8 @@ class BlockingSuspects(KeyAction):
         own = (
             InputField(
                 _source_field(number),
-                f"{name_of(arn)} is the platform's own: refused but from these addresses and VPC endpoints",
+                f"{name_of(arn)} {'may be' if arn in sight.unproved else 'is'} the platform's own: refused "
+                "but from these addresses and VPC endpoints",
                 ", ".join(sources),
                 required=False,
             )

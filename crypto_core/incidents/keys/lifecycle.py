@@ -176,7 +176,7 @@ class ChangingState(KeyAction):
 def _must_hold_nothing(situation: Situation, plan: ChangePlan) -> None:
     """Raise RefusedError if tokens are under the key: the runbook moves them first, whatever is typed.
 
-    Tokens of which that is not known are lost only for who types their number.
+    Tokens whose key is not known do not count here: taking the key away asks for their number.
     """
     tokens = plan.tokens
     if tokens is None or not tokens.under:

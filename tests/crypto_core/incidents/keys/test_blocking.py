@@ -245,6 +245,8 @@ def test_who_may_be_the_platform_and_is_not_blocked_keeps_the_step_open(scene: S
     scene.principal = SUSPECT
     fields = scene.fields(BLOCK)
     assert fields == {PRINCIPALS: "", ONLY_FROM: ""}
+    labels = {field.name: field.label for field in scene.tools.actions[BLOCK].fields(scene.situation())}
+    assert labels[ONLY_FROM].startswith("user/build-bot may be the platform's own: ")
     plan = scene.plan(BLOCK, fields)
     words = (
         f"Not blocked: {SUSPECT}, a suspect that makes most data keys. Whether it is the platform's own is"
