@@ -116,6 +116,16 @@ class ProviderError(KeydeckError):
     """A provider did not do what it was asked for, or could not be asked."""
 
 
+class AnotherDatabaseError(RefusedError):
+    """Something belongs to the journal of another database, though its signature is valid."""
+
+    def __init__(self, what: str, *, expected: str, found: str, remedy: str = "") -> None:
+        super().__init__(
+            f"{what} is of another database: its id is {found}, and {expected} was expected.", remedy=remedy
+        )
+        self.expected, self.found = clean(expected, 100), clean(found, 100)
+
+
 class MissingPermissionError(RefusedError):
     """A run would fail for want of a permission, and is not begun; the message names action and key."""
 

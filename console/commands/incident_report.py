@@ -76,7 +76,7 @@ def _form_of(output: Path | None) -> str:
 def verify_report(*, file: Path, as_json: bool) -> int:
     """Check FILE, a report exported as JSON: is it what the key of KEYDECK_SIGNING_KEY signed?
 
-    Exit 0 if it is, 1 if it was changed, is signed by another key, or not signed at all.
+    Exit 0 if it is, 1 if it was changed, is signed by another key, is of another database, or is not signed.
     """
     text = _read(file)
     with services_of() as services:
@@ -90,6 +90,7 @@ def _print(check: ReportCheck) -> None:
         click.echo(f"{check.name}, {check.state}, made at {check.made_at}: this is the signed content.")
         click.echo(f"signed by  {check.key_arn} ({check.algorithm})")
         click.echo(f"sha256     {check.sha256}")
+        click.echo(f"database   {check.database_id or 'not named: an earlier version made it'}")
         return
     print_line(check.wrong)
     if check.key_arn:

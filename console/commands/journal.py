@@ -78,8 +78,9 @@ def list_(
     metavar="FILE",
     help="Check it by this checkpoint too, as journal checkpoint --json has printed it.",
 )
+@click.option("--database-id", default="", metavar="ID", help="The id that the journal must have.")
 @json_option
-def verify(*, files: tuple[Path, ...], as_json: bool) -> int:
+def verify(*, files: tuple[Path, ...], database_id: str, as_json: bool) -> int:
     """Check the hash chain, and the checkpoints' signatures.
 
     Exit 1 if an entry or a checkpoint was changed, removed or reordered; 3 if KMS could not be asked about
@@ -87,7 +88,7 @@ def verify(*, files: tuple[Path, ...], as_json: bool) -> int:
     """
     kept = [_read(file) for file in files]
     with services_of() as services:
-        check = services.checkpoints.verify(kept=kept)
+        check = services.checkpoints.verify(kept=kept, database_id=database_id)
     print_answer(check, _print, as_json=as_json)
     if check.problems:
         return 1
@@ -99,6 +100,8 @@ def _print(check: JournalCheck) -> None:
         print_line(problem)
     if check.whole:
         click.echo(f"The journal is whole: {_entries(check.entries)}.")
+    if check.database_id:
+        print_line(f"Database {check.database_id}.")
     if check.anchored_at is not None:
         open_ = check.entries - check.anchored
         click.echo(

@@ -108,10 +108,12 @@ journal = Table(
     *_required(SqlText, "actor", "host", "action", "subject", "outcome", "detail"),
     *_required(LargeBinary, "previous", "digest"),
     *_optional(SqlText, "database_role"),
+    *_optional(Uuid, "database_id"),
 )
 """What operators did. Append-only by a trigger; each row's digest covers the row before it.
 
-`append_to_journal` alone writes it. `database_role` is who had logged in then, NULL where nobody noted it.
+`append_to_journal` alone writes it. `database_role` is who had logged in then, `database_id` the id of the
+journal's database; both are NULL where nobody noted it.
 """
 
 journal_end = Table(
@@ -122,10 +124,12 @@ journal_end = Table(
     *_required(LargeBinary, "digest"),
     *_required(_MOMENT, "at"),
     *_optional(BigInteger, "beyond"),
+    Column("database_id", Uuid, nullable=False, server_default=text("gen_random_uuid()")),
 )
 """One row: the entry that `append_to_journal` wrote last. It is locked until the writer's transaction ends.
 
-`beyond` is the highest number in the journal for which the function has recorded a break last.
+`beyond` is the highest number in the journal for which the function has recorded a break last, `database_id`
+what tells this database from others that are no copies of it.
 """
 
 job = Table(
@@ -286,7 +290,7 @@ approval = Table(
     *_required(_WORD, "decision"),
     *_empty("decided_by"),
     *_optional(_MOMENT, "decided_at"),
-    *_empty("database", "request_digest"),
+    *_empty("database", "database_id", "request_digest"),
     *_optional(JSONB, "parts", "decided_parts"),
     *_empty("key_arn", "algorithm"),
     *_optional(LargeBinary, "signature"),
@@ -303,5 +307,6 @@ journal_checkpoint = Table(
     *_required(_MOMENT, "at"),
     *_required(SqlText, "actor", "key_arn", "algorithm"),
     *_required(LargeBinary, "signature"),
+    *_empty("database_id"),
 )
 """The journal's digest at an entry, signed by KMS. Append-only by a trigger."""

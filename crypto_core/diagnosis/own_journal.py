@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import SCHEMA
 from crypto_core.database.state.journal import chained, written_last
-from crypto_core.database.state.journal_chain import Chain
+from crypto_core.database.state.journal_chain import Chain, WrittenLast
 from crypto_core.diagnosis.check import Check, Topic
 
 _NEWEST = 10_000
@@ -58,10 +58,11 @@ def own_journal(engine: Engine, topic: Topic) -> Check:
         said = "Whole, but its newest entry is ahead of the server's clock: later ones get the same time."
         return topic.warning(said, "Check the database server's clock.")
     entries = f"{chain.entries:,} {'entry' if chain.entries == 1 else 'entries'}"
-    return topic.ok(f"Whole: {'the newest ' if after else ''}{entries}.")
+    of = f" of database {last.database_id}" if last else ""
+    return topic.ok(f"Whole: {'the newest ' if after else ''}{entries}{of}.")
 
 
-def _way_on(chain: Chain, last: tuple[int, bytes] | None) -> str:
+def _way_on(chain: Chain, last: WrittenLast | None) -> str:
     """What to do about a damaged journal: keep what shows it; rows behind the end can go then."""
     keep = "List all damage with: keydeck journal verify. Keep its output and a copy of keydeck.journal."
     if last is None or chain.last is None or chain.last.seq <= last[0]:

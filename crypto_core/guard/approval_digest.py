@@ -1,8 +1,9 @@
 """What a request for approval consists of, digested part by part, so that whatever differs can be named.
 
 A request's digest covers everything that its second person is shown: action, summary, plan, the plan's own
-digest, the database whose tokens it is about, who asked, when, and until when. A decision's digest covers
-the request's digest, what was decided, by whom and when; it is what an approver's signature is over.
+digest, the database whose tokens it is about and that of the journal, who asked, when, and until when. A
+decision's digest covers the request's digest, what was decided, by whom and when; it is what an approver's
+signature is over.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def parts_of(request: Approval) -> dict[str, str]:
         "plan": json.dumps(request.plan, sort_keys=True),
         "plan's digest": request.digest,
         "database": request.database,
+        "journal's database": request.database_id,
         "requester": request.requested_by,
         "time of the request": _moment(request.requested_at),
         "expiry": _moment(request.expires_at),

@@ -49,6 +49,7 @@ class Decision(StrEnum):
     requested_by=512,
     decided_by=512,
     database=400,
+    database_id=100,
     request_digest=64,
     problem=1_000,
     cloudtrail=600,
@@ -69,7 +70,9 @@ class Approval:
     decided_by: CleanText = NO_TEXT
     decided_at: datetime | None = None
     database: CleanText = NO_TEXT
-    """Whose tokens it is about, as the database tells itself from others."""
+    """Whose tokens it is about, as the database tells itself from others, copies included."""
+    database_id: CleanText = NO_TEXT
+    """The id of the journal's database, in which the approval is used up."""
     request_digest: CleanText = NO_TEXT
     """SHA-256, in hex, over everything that is shown of the request."""
     signature: Signature | None = None

@@ -47,7 +47,13 @@ def test_the_journal_is_signed_verified_and_found_out(
     for number in range(3):
         services.journal.record("rewrap", f"token {number}", Outcome.DONE)
     bare = keydeck("journal", "verify")
-    assert (bare.exit_code, bare.stdout) == (0, "The journal is whole: 3 entries.\n")
+    name = services.journal.database_id()
+    whole = f"The journal is whole: 3 entries.\nDatabase {name}.\n"
+    assert (bare.exit_code, bare.stdout) == (0, whole)
+    assert keydeck("journal", "verify", "--database-id", name).exit_code == 0
+    other = keydeck("journal", "verify", "--database-id", "11111111-2222-4333-8444-555555555555")
+    assert other.exit_code == 1
+    assert f"its id is {name}, and 11111111-" in other.stdout
     assert "keydeck journal checkpoint" in bare.stderr
 
     made = keydeck("journal", "checkpoint", "--json")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,6 +25,7 @@ from crypto_core.database.schema import approval as table
 from crypto_core.database.schema import journal
 from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal
+from crypto_core.database.state.journal_chain import another_database
 from crypto_core.errors import (
     ApprovalNeededError,
     KmsError,
@@ -46,7 +47,22 @@ from crypto_core.guard.distinct_people import person_of, same_person
 from crypto_core.guard.operations import operation_of
 from crypto_core.guard.outcome import Outcome, ended_by
 from crypto_core.guard.signature import Signature, Signer
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+
+
+@dataclass(frozen=True, slots=True)
+class _Databases:
+    """The databases of a console: what tells that of the tokens from others now, and the id of the journal's.
+
+    A copy has the id of its original, so the id alone is not enough; and the journal, by which an approval is
+    used but once, may be in another database than the tokens.
+    """
+
+    tokens: CleanText = NO_TEXT
+    journal: CleanText = NO_TEXT
+
+
+_NOWHERE = _Databases()
 
 LONGEST_TEXT = 4000
 """Characters kept of one text of a plan."""
@@ -120,7 +136,7 @@ class ApprovalBook:
         self._may_write("ask for approval")
         me = self._me()
         actor = self._journal.actor()
-        database = self._database()
+        here = self._here()
         with connected(self._engine, write=True) as connection:
             take_lock(connection, _LOCK)
             now = self._now(connection)
@@ -135,14 +151,15 @@ class ApprovalBook:
                 requested_at=now,
                 expires_at=now + timedelta(minutes=self._minutes),
                 decision=Decision.PENDING,
-                database=database,
+                database=here.tokens,
+                database_id=here.journal,
             )
             other = ""
             for found in self._open(connection, fresh, now):
                 if found.decision is Decision.CHANGED:
                     raise RefusedError(f"{_refused(found)} Nothing was done.", remedy=_ask_again(found))
                 if found.decision is Decision.DENIED:
-                    if found.database != database:
+                    if (found.database, found.database_id) != (here.tokens, here.journal):
                         continue
                     if not same_person(me, found.decided_by):
                         raise _denied(found)
@@ -202,11 +219,11 @@ class ApprovalBook:
         me = self._me()
         actor = self._journal.actor()
         decision = Decision.APPROVED if approve else Decision.DENIED
-        database = self._database()
+        here = self._here()
         try:
             with connected(self._engine, write=True) as connection:
                 now = self._now(connection)
-                found = _found(connection, select(table).with_for_update(), request, now, database)
+                found = _found(connection, select(table).with_for_update(), request, now, here)
                 _may_decide(found, me, shown, approve=approve)
                 parts = parts_of(found)
                 signature, unsigned = self._signed(request_digest(parts), decision, me, now)
@@ -218,7 +235,7 @@ class ApprovalBook:
                     **_signature_columns(signature),
                 }
                 statement = update(table).where(table.c.id == request).values(decided).returning(*table.c)
-                made = _approval(connection.execute(statement).one(), now, database)
+                made = _approval(connection.execute(statement).one(), now, here)
                 self._record(f"approvals {verb}", made, connection, actor, unsigned)
         except (RefusedError, KmsError) as error:
             told = {"reason": error.message}
@@ -256,20 +273,20 @@ class ApprovalBook:
 
     def read(self, request: UUID) -> Approval:
         """Return one request, whatever is wrong with it. Raises RefusedError for none, DatabaseError."""
-        database = self._database()
+        here = self._here()
         with connected(self._engine) as connection:
-            found = _found(connection, select(table), request, self._now(connection), database)
+            found = _found(connection, select(table), request, self._now(connection), here)
         return self._witnessed(found)
 
     def requests(self, *, pending: bool = True, limit: int = 200) -> tuple[Approval, ...]:
         """Return requests, the newest first; those that wait, or all. Raises DatabaseError."""
-        database = self._database()
+        here = self._here()
         with connected(self._engine) as connection:
             now = self._now(connection)
             waiting = (table.c.decision == Decision.PENDING.value, table.c.expires_at > now)
             statement = select(table).where(*(waiting if pending else ()))
             newest = statement.order_by(table.c.requested_at.desc(), table.c.id).limit(limit)
-            found = [_approval(row, now, database) for row in connection.execute(newest)]
+            found = [_approval(row, now, here) for row in connection.execute(newest)]
         return tuple(map(self._witnessed, found))
 
     def _open(self, connection: Connection, fresh: Approval, now: datetime) -> list[Approval]:
@@ -365,10 +382,11 @@ class ApprovalBook:
             found, cloudtrail=clean(words, 600), problem=found.problem if allowed else clean(words)
         )
 
-    def _database(self) -> CleanText:
-        """What tells the tokens' database from others, now."""
+    def _here(self) -> _Databases:
+        """The databases that this console works on."""
         with connected(self._tokens) as connection:
-            return clean(database_identity(connection), 400)
+            tokens = clean(database_identity(connection), 400)
+        return _Databases(tokens, clean(self._journal.database_id(), 100))
 
     def _record(
         self,
@@ -387,6 +405,7 @@ class ApprovalBook:
             "shown": hashlib.sha256(shown).hexdigest(),
             "request_digest": asked.request_digest,
             "database": asked.database,
+            "database_id": asked.database_id,
             "requested_by": asked.requested_by,
             "until": asked.expires_at.astimezone(UTC).isoformat(),
             **(more or {}),
@@ -432,8 +451,8 @@ _STORED = tuple(
 """What a new request is stored with."""
 
 
-def _approval(row: Any, now: datetime, database: str = "") -> Approval:
-    """A row as it is shown, on a console that works on a database; what waits or is approved expires."""
+def _approval(row: Any, now: datetime, here: _Databases = _NOWHERE) -> Approval:
+    """A row as it is shown, on a console that works on databases; what waits or is approved expires."""
     stored = {name: getattr(row, name) for name in (*_STORED, "decided_by", "decided_at")}
     plan = cleaned(row.plan if isinstance(row.plan, Mapping) else {})
     signature = None
@@ -449,17 +468,19 @@ def _approval(row: Any, now: datetime, database: str = "") -> Approval:
     problem = ""
     if found.expires_at <= now:
         decision = Decision.EXPIRED
-    if not found.request_digest:
+    if not found.request_digest or not found.database_id:
         decision = Decision.EXPIRED
-        problem = "It has no digest: it was made by an earlier version. Ask again."
+        problem = "It has no digest, or names no database: it was made by an earlier version. Ask again."
     elif changed := _changed(found, row.parts):
         decision = Decision.CHANGED
         problem = f"Changed in the database after it was made: its {changed}."
     elif found.decision is Decision.APPROVED and (changed := _changed(found, row.decided_parts)):
         decision = Decision.CHANGED
         problem = f"Changed after {found.decided_by} approved it: its {changed}."
-    elif database and found.database != database:
-        problem = f"It is for the tokens in {found.database}. This console works on {database}."
+    elif here.journal and found.database_id != here.journal:
+        problem = another_database("It", here.journal, found.database_id)
+    elif here.tokens and found.database != here.tokens:
+        problem = f"It is for the tokens in {found.database}. This console works on {here.tokens}."
     return replace(found, decision=decision, problem=clean(problem, 1_000))
 
 
@@ -485,6 +506,10 @@ def _signature_columns(signature: Signature | None) -> dict[str, Any]:
 
 def _of_another(found: Approval, fresh: Approval, differing: Iterable[str]) -> str:
     """Why an approval doesn't hold for what is about to be done."""
+    if elsewhere := another_database(
+        f"The approval of request {found.id}", fresh.database_id, found.database_id
+    ):
+        return elsewhere
     if found.database != fresh.database:
         return (
             f"The approval of request {found.id} does not hold here: it is for the tokens in "
@@ -539,11 +564,11 @@ def _denied(found: Approval) -> RefusedError:
 
 
 def _found(
-    connection: Connection, statement: Select[Any], request: UUID, now: datetime, database: str
+    connection: Connection, statement: Select[Any], request: UUID, now: datetime, here: _Databases
 ) -> Approval:
     row = connection.execute(statement.where(table.c.id == request)).one_or_none()
     if row is None:
         raise RefusedError(
             f"There is no request {request}.", remedy="List them with: keydeck approvals list."
         )
-    return _approval(row, now, database)
+    return _approval(row, now, here)

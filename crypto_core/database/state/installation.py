@@ -14,7 +14,7 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import SCHEMA
 from crypto_core.errors import MissingGrantError, MissingSchemaError
 
-VERSION = "0006"
+VERSION = "0007"
 """The schema's version: the last one in database/migrations."""
 
 

@@ -21,7 +21,7 @@ from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, loc
 from crypto_core.database.schema import SCHEMA
 from crypto_core.database.schema import journal as table
 from crypto_core.database.schema import journal_end as end
-from crypto_core.database.state.journal_chain import Chain
+from crypto_core.database.state.journal_chain import Chain, WrittenLast
 from crypto_core.database.state.journal_entry import FIRST, JournalEntry, entry_of, selecting
 from crypto_core.errors import DatabaseTimeoutError
 from crypto_core.guard.outcome import Outcome
@@ -127,6 +127,15 @@ class Journal:
                 connection.execute(select(table.c.actor).distinct().order_by(table.c.actor)).scalars()
             )
 
+    def database_id(self) -> str:
+        """Return the random id of the journal's database, which copies of it have too; "" if it is lost.
+
+        Raises DatabaseError.
+        """
+        with connected(self.engine) as connection:
+            last = written_last(connection)
+        return last.database_id if last else ""
+
     def verify(self) -> str | None:
         """Return None if the chain is whole, else one sentence saying where it breaks first."""
         chain = Chain()
@@ -145,7 +154,7 @@ def chained(connection: Connection, *, after: int | None = None) -> Iterator[Jou
         yield entry_of(row)
 
 
-def written_last(connection: Connection) -> tuple[int, bytes] | None:
-    """Return number and digest of the entry written last, by the row kept for it; None without one."""
-    row = connection.execute(select(end.c.seq, end.c.digest)).first()
-    return None if row is None else (row.seq, bytes(row.digest))
+def written_last(connection: Connection) -> WrittenLast | None:
+    """Return the entry written last, by the row kept for it; None without one."""
+    row = connection.execute(select(end.c.seq, end.c.digest, end.c.database_id)).first()
+    return None if row is None else WrittenLast(row.seq, bytes(row.digest), str(row.database_id))

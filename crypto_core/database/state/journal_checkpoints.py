@@ -25,13 +25,13 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import journal_checkpoint as table
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal, chained, written_last
-from crypto_core.database.state.journal_chain import Chain
+from crypto_core.database.state.journal_chain import Chain, another_database
 from crypto_core.database.state.journal_entry import JournalEntry, microseconds, moment_of
-from crypto_core.errors import KmsError, RefusedError, SettingsError
+from crypto_core.errors import AnotherDatabaseError, KmsError, RefusedError, SettingsError
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer, digest_of
-from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 ACTION = "journal checkpoint"
 PURPOSE = "journal checkpoint"
@@ -47,11 +47,14 @@ class Checkpoint:
     digest: bytes
     at: datetime
     signature: Signature
+    database_id: str = ""
+    """The id of the journal's database, "" in one that was made before there was an id."""
 
     @property
     def signed(self) -> bytes:
         """The digest that the signature is over."""
-        return digest_of(PURPOSE, str(self.seq), self.digest, self.at.isoformat(timespec="microseconds"))
+        of = [self.database_id] if self.database_id else []
+        return digest_of(PURPOSE, *of, str(self.seq), self.digest, self.at.isoformat(timespec="microseconds"))
 
     def as_json(self) -> dict[str, Any]:
         """The document to keep elsewhere; `checkpoint_of` reads it."""
@@ -59,6 +62,7 @@ class Checkpoint:
             "seq": self.seq,
             "digest": self.digest.hex(),
             "at": self.at.isoformat(timespec="microseconds"),
+            "database_id": self.database_id,
             **self.signature.as_json(),
         }
 
@@ -72,7 +76,8 @@ def checkpoint_of(document: Mapping[str, Any]) -> Checkpoint:
             b64decode(document["signature"], validate=True),
         )
         at = datetime.fromisoformat(document["at"]).astimezone(UTC)
-        return Checkpoint(int(document["seq"]), bytes.fromhex(document["digest"]), at, signature)
+        database_id = clean(document.get("database_id"), 100)
+        return Checkpoint(int(document["seq"]), bytes.fromhex(document["digest"]), at, signature, database_id)
     except (KeyError, TypeError, ValueError, OverflowError, Base64Error) as error:
         raise RefusedError(
             "This is not a checkpoint of the journal.",
@@ -81,13 +86,15 @@ def checkpoint_of(document: Mapping[str, Any]) -> Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(problems=1_000, unchecked=1_000)
+@cleans(problems=1_000, unchecked=1_000, database_id=100)
 class JournalCheck:
     """What the journal's verification found. Each problem is one sentence; cleaned text."""
 
     entries: int
     problems: tuple[str, ...]
     checkpoints: int
+    database_id: CleanText = NO_TEXT
+    """The id of the journal's database; "" if it is lost."""
     anchored: int = 0
     """The newest entry that a valid checkpoint covers; 0 if none does."""
     anchored_at: datetime | None = None
@@ -108,6 +115,7 @@ class JournalCheck:
             "broken": self.problems[0] if self.problems else None,
             "problems": list(self.problems),
             "entries": self.entries,
+            "database_id": self.database_id or None,
             "checkpoints": self.checkpoints,
             "anchored": self.anchored,
             "anchored_at": self.anchored_at.isoformat() if self.anchored_at else None,
@@ -154,8 +162,9 @@ class JournalCheckpoints:
             )
         actor = self._journal.actor()
         with self._guard.recording(ACTION, "journal"):
-            last = self._end()
-            drafted = Checkpoint(last.seq, last.digest, self._clock(), Signature("", "", b""))
+            database_id = self._journal.database_id()
+            last = self._end(database_id)
+            drafted = Checkpoint(last.seq, last.digest, self._clock(), Signature("", "", b""), database_id)
             signature = self._signer.sign(drafted.signed)
             made = replace(drafted, signature=signature)
             with connected(self._journal.engine, write=True) as connection:
@@ -164,6 +173,7 @@ class JournalCheckpoints:
                     "key_arn": signature.key_arn,
                     "algorithm": signature.algorithm,
                     "signature": signature.value,
+                    "database_id": made.database_id,
                 }
                 connection.execute(insert(table), row)
                 subject = f"journal up to entry {made.seq}"
@@ -172,8 +182,10 @@ class JournalCheckpoints:
                 )
         return made
 
-    def verify(self, *, kept: Sequence[Checkpoint] = ()) -> JournalCheck:
+    def verify(self, *, kept: Sequence[Checkpoint] = (), database_id: str = "") -> JournalCheck:
         """Check every entry and every checkpoint, and those that were kept elsewhere.
+
+        With a `database_id` the journal must be of that database.
 
         Without a signing key, or where KMS can't be asked, signatures are left unchecked, and the result says
         so. Raises DatabaseError.
@@ -205,8 +217,12 @@ class JournalCheckpoints:
         for lost, _, seq in told.values():
             problems.add(f"{_named(lost)} is missing, though entry {seq} records it.")
         anchors = []
+        of = chain.database_id or (last.database_id if last else "")
+        problems.add(another_database("The journal", database_id, of))
         for checkpoint in (*rows, *kept):
-            if checkpoint.seq not in ends:
+            if elsewhere := another_database(_named(checkpoint), of, checkpoint.database_id):
+                problems.add(elsewhere)
+            elif checkpoint.seq not in ends:
                 problems.add(
                     f"Entry {checkpoint.seq} is gone, at which the journal was signed on "
                     f"{checkpoint.at:%Y-%m-%d %H:%M:%S} UTC."
@@ -220,6 +236,7 @@ class JournalCheckpoints:
             entries=chain.entries,
             problems=problems.told(),
             checkpoints=len(rows),
+            database_id=clean(of, 100),
             anchored=newest.seq if newest else 0,
             anchored_at=newest.at if newest else None,
             unchecked=unchecked,
@@ -244,10 +261,17 @@ class JournalCheckpoints:
                 problems.add(f"{_named(checkpoint)} is not signed by a configured key.")
         return valid, "", False
 
-    def _end(self) -> JournalEntry:
+    def _end(self, database_id: str) -> JournalEntry:
         """The journal's last entry, once all since the last checkpoint has been looked at."""
         with connected(self._journal.engine) as connection:
             newest = max((found for found, _ in _stored(connection)), key=lambda c: c.seq, default=None)
+            if newest is not None and newest.database_id not in ("", database_id):
+                raise AnotherDatabaseError(
+                    _named(newest),
+                    expected=database_id,
+                    found=newest.database_id,
+                    remedy="Look at all that is wrong: keydeck journal verify.",
+                )
             wrong = ""
             chain = Chain(after=newest.seq - 1 if newest else 0)
             for entry in chained(connection, after=newest.seq - 1 if newest else None):
@@ -288,7 +312,10 @@ class _Problems:
 def _stored(connection: Connection) -> list[tuple[Checkpoint, str]]:
     """All checkpoints, and who made each."""
     c = table.c
-    columns = (c.seq, c.digest, microseconds(c.at).label("at"), c.actor, c.key_arn, c.algorithm, c.signature)
+    columns = (
+        *(c.seq, c.digest, microseconds(c.at).label("at"), c.actor),
+        *(c.key_arn, c.algorithm, c.signature, c.database_id),
+    )
     return [
         (
             Checkpoint(
@@ -296,6 +323,7 @@ def _stored(connection: Connection) -> list[tuple[Checkpoint, str]]:
                 bytes(row.digest),
                 moment_of(row.at),
                 Signature(row.key_arn, row.algorithm, bytes(row.signature)),
+                row.database_id,
             ),
             row.actor,
         )

@@ -4,9 +4,10 @@ The digest is SHA-256 over the previous digest and the entry's fields, each pref
 big-endian), so no two different entries have the same encoding. The first entry's predecessor is 32 zero
 bytes. Text is hashed as it is stored, never normalised: two spellings of one letter are two texts.
 
-There are two forms, and both may stand in one chain. Entries with a database role have `v2`, which is no
-entry's number, before their fields and the role behind them; keydeck.append_to_journal makes them, and
-computes the same in SQL. Entries without one were inserted by consoles, and have neither.
+There are three forms, and all may stand in one chain. Entries with a database role have `v2`, which is no
+entry's number, before their fields and the role behind them; those with a database id have `v3` and that id
+before them instead. keydeck.append_to_journal makes both, and computes the same in SQL. Entries without a
+role were inserted by consoles, and have none of it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class JournalEntry:
     """One journal entry. `detail` is JSON text; it never holds a token or an envelope.
 
     `database_role` is who had logged in to PostgreSQL, as the server says; None in entries of the first form.
+    `database_id` tells the database, and its copies, from others; None in entries of the first two forms.
     `actor`, `host` and what follows are what the console says.
     """
 
@@ -50,6 +52,7 @@ class JournalEntry:
     previous: bytes
     digest: bytes
     database_role: str | None = None
+    database_id: str | None = None
 
     @property
     def who(self) -> str:
@@ -60,7 +63,10 @@ class JournalEntry:
 
     def computed_digest(self) -> bytes:
         """What the digest must be for these fields."""
-        form, role = ([], []) if self.database_role is None else (["v2"], [self.database_role])
+        form = [] if self.database_role is None else ["v2"]
+        if self.database_id is not None:
+            form = ["v3", self.database_id]
+        role = [] if self.database_role is None else [self.database_role]
         fields = (
             *form,
             str(self.seq),
@@ -117,6 +123,7 @@ def entry_of(row: Any) -> JournalEntry:
         previous=bytes(row.previous or b""),
         digest=bytes(row.digest or b""),
         database_role=row.database_role,
+        database_id=None if row.database_id is None else str(row.database_id),
         **read,
     )
 

@@ -49,6 +49,8 @@ class Sources:
     """Entries, oldest first."""
     journal_state: str
     """A sentence on whether the chain is whole."""
+    database_id: str
+    """The id of the journal's database, "" if it could not be read."""
     now: datetime
     host: str
     version: str

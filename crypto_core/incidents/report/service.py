@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 
 from crypto_core.database.state.journal import Journal, JournalEntry
-from crypto_core.errors import DatabaseError, RefusedError
+from crypto_core.errors import DatabaseError, MissingSchemaError, RefusedError
 from crypto_core.guard.signature import Signer
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.exhibits import read
@@ -70,7 +70,7 @@ class ReportService:
 
     def signed(self, view: IncidentView) -> Signed:
         """Return the document with its signature. It names a failed journal or key."""
-        entries, state, remarks = self._read_journal(view)
+        entries, state, remarks, database_id = self._read_journal(view)
         report = build(
             Sources(
                 view,
@@ -80,6 +80,7 @@ class ReportService:
                 ),
                 journal=entries,
                 journal_state=state,
+                database_id=database_id,
                 now=self._clock(),
                 host=self._host,
                 version=self._version,
@@ -91,18 +92,31 @@ class ReportService:
     def verify(self, text: str) -> ReportCheck:
         """Return whether an exported JSON report is what the configured key signed, or what is wrong with it.
 
-        Raises RefusedError for a signed one without a key, KmsError where KMS can't be asked.
+        Wrong is also that it is of another database than the journal here, if there is one. Raises
+        RefusedError for a signed one without a key, KmsError where KMS can't be asked, DatabaseError.
         """
-        return check_report(text, self._signer, no_signer_because=self._no_signer_because)
+        return check_report(
+            text,
+            self._signer,
+            no_signer_because=self._no_signer_because,
+            database_id=self._database_id(),
+        )
 
-    def _read_journal(self, view: IncidentView) -> tuple[Sequence[JournalEntry], str, tuple[str, ...]]:
+    def _database_id(self) -> str:
+        try:
+            return self._journal.database_id()
+        except MissingSchemaError:
+            return ""  # no journal here that the report could be of another one than
+
+    def _read_journal(self, view: IncidentView) -> tuple[Sequence[JournalEntry], str, tuple[str, ...], str]:
         try:
             broken = self._journal.verify()
             entries = self._journal.entries(limit=ENTRIES_READ)
+            database_id = self._journal.database_id()
         except DatabaseError as error:
-            return (), "not read", (f"The journal could not be read: {error}",)
+            return (), "not read", (f"The journal could not be read: {error}",), ""
         if not entries:
-            return (), "empty", ()
+            return (), "empty", (), database_id
         last = entries[-1]
         state = f"the chain is whole; last entry {last.seq:,}, SHA-256 {last.digest.hex()}"
         remarks = []
@@ -111,4 +125,4 @@ class ReportService:
             remarks.append(f"The journal's chain is broken: {broken}")
         if entries[0].seq > 1 and entries[0].at > view.incident.declared_at:
             remarks.append(f"Only the newest {len(entries):,} entries of the journal were read.")
-        return entries, state, tuple(remarks)
+        return entries, state, tuple(remarks), database_id

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from crypto_core.database.state.journal_chain import another_database
 from crypto_core.errors import KeydeckError, RefusedError
 from crypto_core.guard.signature import Signature, Signer, digest_of
 from crypto_core.incidents.report.json import as_json, canonical, written
@@ -39,6 +40,8 @@ class ReportCheck:
     key_arn: str = ""
     """The key that the report names as its signer's, "" if it names none."""
     algorithm: str = ""
+    database_id: str = ""
+    """The id of the journal's database that the report names, "" if it names none."""
 
     @property
     def proved(self) -> bool:
@@ -56,6 +59,7 @@ class ReportCheck:
             "sha256": self.sha256 or None,
             "key_arn": self.key_arn or None,
             "algorithm": self.algorithm or None,
+            "database_id": self.database_id or None,
         }
 
 
@@ -76,8 +80,12 @@ def sign(report: Report, signer: Signer | None, *, no_signer_because: str = NO_K
     return Signed(report, digest.hex(), signature)
 
 
-def check_report(text: str, signer: Signer | None, *, no_signer_because: str = NO_KEY) -> ReportCheck:
+def check_report(
+    text: str, signer: Signer | None, *, no_signer_because: str = NO_KEY, database_id: str = ""
+) -> ReportCheck:
     """Return whether an exported JSON report is what the configured key signed, or what is wrong with it.
+
+    `database_id` is the id of the journal's database that it must be of; a report that names none is of any.
 
     Every change is found, those of spacing included, but for line breaks at the end. Raises RefusedError for
     a signed one where there is no signer, KmsError where KMS can't be asked.
@@ -104,6 +112,8 @@ def check_report(text: str, signer: Signer | None, *, no_signer_because: str = N
             )
         if not signer.verify(digest, signature):
             wrong = "The signature is not by the configured key over this report."
+    named = clean(whole["report"].get("database_id"), 100)
+    wrong = wrong or another_database("The report", database_id, named)
     head = whole["report"].get("head")
     told = head if isinstance(head, dict) else {}
     return ReportCheck(
@@ -114,6 +124,7 @@ def check_report(text: str, signer: Signer | None, *, no_signer_because: str = N
         digest.hex(),
         clean(signature.key_arn, 300) if signature else "",
         clean(signature.algorithm, 60) if signature else "",
+        named,
     )
 
 

@@ -257,10 +257,11 @@ class VouchingSection(ReportSection):
     """What vouches for the report."""
 
     journal_state: str
+    database_id: str
 
     @classmethod
     def read(cls, sources: Sources) -> Self:
-        return cls(sources.journal_state)
+        return cls(sources.journal_state, sources.database_id)
 
     def show(self, signed: Signed) -> ShownSection:
         signature = signed.signature
@@ -279,6 +280,7 @@ class VouchingSection(ReportSection):
             " that of its JSON form, made at the same moment.",
             facts=facts(
                 ("Journal", self.journal_state),
+                ("Journal's database", code(self.database_id) if self.database_id else ""),
                 ("Signature", state),
                 ("Signed SHA-256", code(signed.sha256)),
                 ("Signed by", code(signature.key_arn) if signature else ""),

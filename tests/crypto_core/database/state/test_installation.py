@@ -109,6 +109,29 @@ def test_an_older_schema_is_updated_to_the_same_with_what_it_holds(
     before, after = journal.entries()
     assert (before.action, before.at, before.database_role) == ("init", ENTERED, None)
     assert (after.seq, after.previous, after.database_role) == (2, before.digest, OPERATOR)
+    assert (before.database_id, after.database_id) == (None, journal.database_id())
+    assert journal.verify() is None
+
+
+def test_entries_that_the_function_made_before_there_was_an_id_are_followed_by_such_with_it(
+    empty: Callable[..., Engine],
+) -> None:
+    fresh, older = empty(), empty()
+    install(fresh)
+    with older.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0006")
+        connection.execute(
+            text("SELECT keydeck.append_to_journal('ana', 'host', 'init', 'schema keydeck', 'done', '{}')")
+        )
+    assert install(older) is True
+    assert shape(older) == shape(fresh)
+    journal = Journal(older, lambda: "ana")
+    journal.record("rewrap", "x", Outcome.DONE)
+    before, after = journal.entries()
+    assert (before.database_role, before.database_id) == (OPERATOR, None)
+    assert (after.previous, after.database_id) == (before.digest, journal.database_id())
     assert journal.verify() is None
 
 

@@ -21,6 +21,7 @@ from tests.crypto_core.incidents.sample import Sample, at
 
 SIGNING_KEY = "arn:aws:kms:eu-west-1:123456789012:key/5b1d3a55-2d0f-4a0e-8f77-3f0c6a1f9e01"
 MADE = at(200)
+DATABASE_ID = "0b6f3a52-8a0e-4d52-9c3d-0f6c1f1a7e10"
 
 
 class HmacSigner:
@@ -48,6 +49,9 @@ class KeptJournal:
 
     def verify(self) -> str | None:
         return self.broken
+
+    def database_id(self) -> str:
+        return DATABASE_ID
 
 
 def service_of(
@@ -77,6 +81,7 @@ def report_of(
             tuple(read(piece, content) for piece in sample.view.evidence),
             journal=sample.journal,
             journal_state="the chain is whole",
+            database_id=DATABASE_ID,
             now=now,
             host="ops-1",
             version="0.1.0",
