@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from console.host.host_processes import HostProcesses
     from crypto_core.database.column_guards.service import ColumnGuardService
     from crypto_core.database.state.approval_book import ApprovalBook
+    from crypto_core.database.state.journal_breaks import JournalBreaks
     from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
     from crypto_core.database.tokens.left_tokens import LeftTokens
     from crypto_core.database.tokens.lost_tokens import AcceptedLosses
@@ -217,6 +218,13 @@ class Container:
         from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 
         return JournalCheckpoints(self.journal, self._signer(), read_only=self.settings.read_only)
+
+    @deferred_property
+    def journal_breaks(self) -> JournalBreaks:
+        """What has a damaged journal begin anew."""
+        from crypto_core.database.state.journal_breaks import JournalBreaks
+
+        return JournalBreaks(self.checkpoints, **self._guard)
 
     def _signer(self) -> Signer | None:
         if not self.settings.signing_key:
@@ -598,7 +606,7 @@ class Container:
             read_only=self.settings.read_only,
             drill_days=self.settings.drill_days,
             on_close=self._anchor if signer is not None else None,
-            reports=ReportService(store.content, self.journal, signer),
+            reports=ReportService(store.content, self.journal, signer, breaks=self.checkpoints.breaks),
             suspects=self.suspects.suspects_of,
             providers=ScopeProviders(self.inventory, self.catalogue),
             losses=self._loss_acceptance,

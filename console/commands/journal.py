@@ -1,4 +1,4 @@
-"""keydeck journal list, verify, checkpoint."""
+"""keydeck journal list, verify, checkpoint, break."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Any
 
 import click
 
+from console.commands.asking import consent_to
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of
 from console.printed.printing import print_answer, print_json, print_line, print_table, say, utc
+from crypto_core.database.state.checkpoint import Checkpoint, checkpoint_of, told_break
 from crypto_core.database.state.journal import EntryFilter
-from crypto_core.database.state.journal_checkpoints import Checkpoint, JournalCheck, checkpoint_of
+from crypto_core.database.state.journal_breaks import BreakPlan, BreakResult
+from crypto_core.database.state.journal_verification import JournalCheck
 from crypto_core.errors import RefusedError
 from crypto_core.guard.outcome import Outcome
 from screens.ages import ago
@@ -69,8 +72,7 @@ def list_(
         say(f"The newest {limit:,} only; there are more: --limit N.")
 
 
-@journal.command()
-@click.option(
+checkpoint_option = click.option(
     "--checkpoint",
     "files",
     multiple=True,
@@ -78,6 +80,10 @@ def list_(
     metavar="FILE",
     help="Check it by this checkpoint too, as journal checkpoint --json has printed it.",
 )
+
+
+@journal.command()
+@checkpoint_option
 @click.option("--database-id", default="", metavar="ID", help="The id that the journal must have.")
 @json_option
 def verify(*, files: tuple[Path, ...], database_id: str, as_json: bool) -> int:
@@ -99,7 +105,12 @@ def _print(check: JournalCheck) -> None:
     for problem in check.problems:
         print_line(problem)
     if check.whole:
-        click.echo(f"The journal is whole: {_entries(check.entries)}.")
+        since = f" from entry {check.breaks[-1].seq:,} on" if check.breaks else ""
+        click.echo(f"The journal is whole{since}: {_entries(check.entries)}.")
+    for broken in check.breaks:
+        print_line(told_break(broken))
+    for problem in check.acknowledged:
+        print_line(f"Acknowledged: {problem}")
     if check.database_id:
         print_line(f"Database {check.database_id}.")
     if check.anchored_at is not None:
@@ -134,6 +145,50 @@ def checkpoint(*, as_json: bool) -> None:
     click.echo(
         f"The journal is anchored up to entry {made.seq:,}, by {signature.algorithm} of {signature.key_arn}."
     )
+
+
+@journal.command("break", cls=OperationCommand, operation="journal break")
+@click.option("--reason", required=True, metavar="TEXT", help="What happened, as far as it is known.")
+@checkpoint_option
+@json_option
+def break_(*, reason: str, files: tuple[Path, ...], dry_run: bool, yes: bool, as_json: bool) -> int:
+    """Acknowledge that the journal is damaged or lacks signed entries, and have it begin anew.
+
+    A checkpoint names, under its signature, the last one before, what is missing and why. What is wrong now
+    counts as acknowledged from then on, and is shown by verify, doctor and in reports.
+    """
+    kept = [_read(file) for file in files]
+    with services_of() as services:
+        breaks = services.journal_breaks
+
+        def look() -> JournalCheck:
+            return services.checkpoints.verify(kept=kept)
+
+        plan = breaks.plan_break(reason, look=look)
+        if dry_run:
+            print_answer(plan, _print_plan, as_json=as_json)
+            return 0
+        _print_plan(plan, err=True)
+        consent = consent_to(plan, yes=yes, about="This begins the journal anew.")
+        result = breaks.acknowledge_break(plan, consent, look=look)
+    print_answer(result, _print_break, as_json=as_json)
+    if result.unjournaled:
+        return 3
+    return 0 if result.check.whole else 1
+
+
+def _print_plan(plan: BreakPlan, *, err: bool = False) -> None:
+    print_line(plan.summary, err=err)
+    for problem in plan.problems:
+        print_line(f"● {problem}", err=err)
+    for warning in plan.warnings:
+        print_line(f"▲ {warning}", err=err)
+
+
+def _print_break(result: BreakResult) -> None:
+    _print(result.check)
+    if result.unjournaled:
+        say(f"The end is not in the journal: {result.unjournaled}")
 
 
 def _read(file: Path) -> Checkpoint:

@@ -307,6 +307,9 @@ journal_checkpoint = Table(
     *_required(_MOMENT, "at"),
     *_required(SqlText, "actor", "key_arn", "algorithm"),
     *_required(LargeBinary, "signature"),
-    *_empty("database_id"),
+    *_empty("database_id", "broken"),
 )
-"""The journal's digest at an entry, signed by KMS. Append-only by a trigger."""
+"""The journal's digest at an entry, signed by KMS. Append-only by a trigger.
+
+`broken` is the break that one acknowledges, as JSON; "" for none.
+"""

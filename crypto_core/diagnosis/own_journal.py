@@ -6,8 +6,10 @@ from sqlalchemy import Engine, text
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import SCHEMA
+from crypto_core.database.state.checkpoint import told_break
 from crypto_core.database.state.journal import chained, written_last
 from crypto_core.database.state.journal_chain import Chain, WrittenLast
+from crypto_core.database.state.journal_checkpoints import stored_checkpoints
 from crypto_core.diagnosis.check import Check, Topic
 
 _NEWEST = 10_000
@@ -38,7 +40,9 @@ def own_journal(engine: Engine, topic: Topic) -> Check:
     with connected(engine) as connection:
         connection.execution_options(isolation_level="REPEATABLE READ")
         last = written_last(connection)
-        after = max(last[0] - _NEWEST, 0) if last else 0
+        broken = stored_checkpoints(connection, breaks=True)
+        begun = broken[-1].checkpoint if broken else None
+        after = max(last[0] - _NEWEST, begun.seq if begun else 0, 0) if last else 0
         chain = Chain(after=after)
         problems = [wrong for entry in chained(connection, after=after) if (wrong := chain.follow(entry))]
         problems += [wrong] if (wrong := chain.end(last)) else []
@@ -54,6 +58,9 @@ def own_journal(engine: Engine, topic: Topic) -> Check:
             f"REVOKE {row.privileges} ON {SCHEMA}.{row.relname} FROM {row.role};" for row in writers
         )
         return topic.warning(f"Whole, but it can be written past its function: {named}.", revoking)
+    if begun is not None:
+        said = f"Whole since an acknowledged break. {told_break(begun)}"
+        return topic.warning(said, "Whether that is signed, and all before it: keydeck journal verify.")
     if ahead:
         said = "Whole, but its newest entry is ahead of the server's clock: later ones get the same time."
         return topic.warning(said, "Check the database server's clock.")

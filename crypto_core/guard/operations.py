@@ -447,6 +447,18 @@ OPERATIONS: tuple[Operation, ...] = (
         danger=Danger.CONFIRM,
     ),
     Operation(
+        "journal break",
+        "begin the journal anew",
+        "Acknowledge that the journal is damaged or lacks entries, and have it begin anew, signed",
+        _SIGNING,
+        tables=(*JOURNAL, *APPROVAL),
+        changes="the journal",
+        danger=Danger.TYPED,
+        planned=True,
+        second_person=True,
+        journal_name="acknowledge journal break",
+    ),
+    Operation(
         "guard",
         "guard columns",
         "Have the database refuse whatever is no envelope in token columns, or take that back",

@@ -153,3 +153,35 @@ def test_a_signing_key_that_is_no_key_is_named(
     assert load().settings.signing_key == ("alias/journal", "alias/journal-before")
     (shown,) = [value for name, value, _ in load().shown() if name == "signing_key"]
     assert shown == "alias/journal, alias/journal-before"
+
+
+def test_a_journal_with_missing_entries_begins_anew(
+    services: Container, signing_key: str, keydeck: Keydeck, superuser: Engine
+) -> None:
+    for number in range(3):
+        services.journal.record("rewrap", f"token {number}", Outcome.DONE)
+    command = ("journal", "break", "--reason", "A backup was restored.")
+    assert keydeck("journal", "checkpoint").exit_code == 0
+    whole = keydeck(*command, "--yes")
+    assert (whole.exit_code, "The journal is whole" in whole.stderr) == (2, True)
+    forged(superuser, "DELETE FROM keydeck.journal WHERE seq > 2")
+    forged(
+        superuser,
+        "UPDATE keydeck.journal_end SET (seq, digest) ="
+        " (SELECT seq, digest FROM keydeck.journal ORDER BY seq DESC LIMIT 1)",
+    )
+    assert keydeck("journal", "checkpoint").exit_code == 2
+    shown = keydeck(*command, "--dry-run", "--json")
+    assert (shown.exit_code, [one["seq"] for one in shown.json["lost"]]) == (0, [3])
+    unasked = keydeck(*command)
+    assert (unasked.exit_code, "Without a terminal it needs --yes" in unasked.stderr) == (2, True)
+    done = keydeck(*command, "--yes")
+    assert done.exit_code == 0, done.stderr
+    assert re.search(r"^The journal is whole from entry \d+ on", done.stdout)
+    check = keydeck("journal", "verify")
+    assert check.exit_code == 0
+    assert "as arn:" in check.stdout
+    assert "acknowledged: A backup was restored. The last checkpoint before was over entry 3" in check.stdout
+    assert "Acknowledged: Entry 3 is not the one that was signed there." in check.stdout
+    assert keydeck("journal", "verify", "--json").json["breaks"][0]["broken"]["lost"][0]["seq"] == 3
+    assert keydeck("journal", "checkpoint").exit_code == 0

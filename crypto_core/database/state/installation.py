@@ -14,7 +14,7 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import SCHEMA
 from crypto_core.errors import MissingGrantError, MissingSchemaError
 
-VERSION = "0007"
+VERSION = "0008"
 """The schema's version: the last one in database/migrations."""
 
 

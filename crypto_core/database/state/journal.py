@@ -136,13 +136,15 @@ class Journal:
             last = written_last(connection)
         return last.database_id if last else ""
 
-    def verify(self) -> str | None:
-        """Return None if the chain is whole, else one sentence saying where it breaks first."""
-        chain = Chain()
+    def verify(self, *, after: int = 0) -> str | None:
+        """Return None if the chain is whole behind an entry, else a sentence saying where it breaks first."""
+        chain = Chain(after=after)
         with connected(self.engine) as connection:
             connection.execution_options(isolation_level="REPEATABLE READ")
             last = written_last(connection)
-            wrong = next((wrong for entry in chained(connection) if (wrong := chain.follow(entry))), None)
+            wrong = next(
+                (wrong for entry in chained(connection, after=after) if (wrong := chain.follow(entry))), None
+            )
         return wrong or chain.end(last) or None
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 
+from crypto_core.database.state.checkpoint import Checkpoint, told_break
 from crypto_core.database.state.journal import Journal, JournalEntry
-from crypto_core.errors import DatabaseError, MissingSchemaError, RefusedError
+from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError, RefusedError, SettingsError
 from crypto_core.guard.signature import Signer
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.exhibits import read
@@ -40,15 +41,19 @@ class ReportService:
         journal: Journal,
         signer: Signer | None = None,
         *,
+        breaks: Callable[[], Sequence[Checkpoint]] = tuple,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         no_signer_because: str = NO_KEY,
         host: str = "",
         version: str = "",
     ) -> None:
-        """`evidence` returns a piece's content by the incident's number and the piece's own."""
+        """`evidence` returns a piece's content by the incident's number and the piece's own, `breaks` the
+        acknowledged breaks of the journal, the oldest first.
+        """
         self._evidence = evidence
         self._journal = journal
         self._signer = signer
+        self._breaks = breaks
         self._clock = clock
         self._no_signer_because = no_signer_because
         self._host = host or socket.gethostname()
@@ -102,6 +107,14 @@ class ReportService:
             database_id=self._database_id(),
         )
 
+    def _acknowledged(self) -> tuple[Sequence[Checkpoint], list[str]]:
+        """The acknowledged breaks of the journal, and a remark on each, or on why they are not known."""
+        try:
+            breaks = self._breaks()
+        except (KmsError, SettingsError) as error:
+            return (), [f"Whether breaks of the journal were acknowledged is not known: {error.message}"]
+        return breaks, [told_break(one) for one in breaks]
+
     def _database_id(self) -> str:
         try:
             return self._journal.database_id()
@@ -110,7 +123,8 @@ class ReportService:
 
     def _read_journal(self, view: IncidentView) -> tuple[Sequence[JournalEntry], str, tuple[str, ...], str]:
         try:
-            broken = self._journal.verify()
+            breaks, remarks = self._acknowledged()
+            broken = self._journal.verify(after=breaks[-1].seq if breaks else 0)
             entries = self._journal.entries(limit=ENTRIES_READ)
             database_id = self._journal.database_id()
         except DatabaseError as error:
@@ -118,8 +132,8 @@ class ReportService:
         if not entries:
             return (), "empty", (), database_id
         last = entries[-1]
-        state = f"the chain is whole; last entry {last.seq:,}, SHA-256 {last.digest.hex()}"
-        remarks = []
+        since = f" from entry {breaks[-1].seq:,} on" if breaks else ""
+        state = f"the chain is whole{since}; last entry {last.seq:,}, SHA-256 {last.digest.hex()}"
         if broken:
             state = "the chain is broken"
             remarks.append(f"The journal's chain is broken: {broken}")

@@ -274,6 +274,31 @@ def accept_lost(ground: Ground) -> Recipe:
     )
 
 
+def journal_break(ground: Ground) -> Recipe:
+    """Of a journal whose newest entries are gone, with the row that counts them."""
+    signing = ground.key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
+    ground.setenv("KEYDECK_SIGNING_KEY", signing)
+    container = ground.container
+    container.settings = container.settings.model_copy(update={"signing_key": (signing,)})
+    for number in range(3):
+        container.journal.record("init", f"{number}", Outcome.DONE)
+    with closing(Container(load().settings)) as signed:
+        signed.checkpoints.checkpoint()
+    with ground.superuser.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text("DELETE FROM keydeck.journal WHERE seq > 2"))
+        connection.execute(
+            text(
+                "UPDATE keydeck.journal_end SET (seq, digest) ="
+                " (SELECT seq, digest FROM keydeck.journal WHERE seq = 2)"
+            )
+        )
+    return Recipe(
+        lambda container: container.journal_breaks.plan_break("A restored backup."),
+        lambda container, plan, consent: container.journal_breaks.acknowledge_break(plan, consent),
+    )
+
+
 RECIPES: dict[str, Callable[[Ground], Recipe]] = {
     **{f"keys {kind.value}": lambda ground, kind=kind: of_a_key_kind(ground, kind) for kind in ChangeKind},
     **{verb.value: lambda ground, verb=verb: of_tokens(ground, verb) for verb in Verb},
@@ -284,6 +309,7 @@ RECIPES: dict[str, Callable[[Ground], Recipe]] = {
     "enter token": enter,
     "revoke": revoke,
     "guard": guard,
+    "journal break": journal_break,
     "incident run": incident_run,
     "incident accept-lost": accept_lost,
 }
@@ -512,7 +538,7 @@ class Subjected:
 
 def changes(sandbox: Sandbox, ground: Ground) -> object:
     """All that may be changed: keys by calls, stored tokens, their checks, what is kept, providers."""
-    looks = ("Describe", "Get", "List", "Decrypt", "Generate", "Lookup", "ReEncrypt")
+    looks = ("Describe", "Get", "List", "Decrypt", "Generate", "Lookup", "ReEncrypt", "Verify")
     calls = {
         action: number
         for action, number in sandbox.control.stats().calls.items()

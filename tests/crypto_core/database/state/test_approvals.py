@@ -68,6 +68,7 @@ def wanted(book: ApprovalGate, digest: str = "d1", action: str = "keys disable")
 def test_the_list_of_actions_is_whole() -> None:
     changes = {f"keys {kind.value}" for kind in ChangeKind}
     others = {RESTORE, PURGE, "enter token", "revoke", "guard", "backups restore", "incident accept-lost"}
+    others |= {"journal break"}
     assert set(ACTIONS) == {*changes, *(verb.value for verb in Verb), *others}
 
 

@@ -15,8 +15,9 @@ from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms_signer import KmsSigner
+from crypto_core.database.state.checkpoint import Checkpoint, checkpoint_of
 from crypto_core.database.state.journal import Journal
-from crypto_core.database.state.journal_checkpoints import Checkpoint, JournalCheckpoints, checkpoint_of
+from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.database.state.journal_entry import JournalEntry
 from crypto_core.errors import KmsAccessDeniedError, ReadOnlyError, RefusedError, SettingsError
 from crypto_core.guard.outcome import Outcome

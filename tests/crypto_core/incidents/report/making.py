@@ -47,7 +47,7 @@ class KeptJournal:
     def entries(self, *, limit: int = 1000) -> tuple[JournalEntry, ...]:
         return self.kept[-limit:]
 
-    def verify(self) -> str | None:
+    def verify(self, *, after: int = 0) -> str | None:
         return self.broken
 
     def database_id(self) -> str:

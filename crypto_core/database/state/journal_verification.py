@@ -1,0 +1,301 @@
+"""Checks a journal entry by entry, and by its checkpoints, those that were kept elsewhere among them.
+
+It needs no database: entries and checkpoints are given, wherever they were read. What was wrong before an
+acknowledged break is told apart from what is wrong now, as long as the journal is still as it was then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from crypto_core.database.state.checkpoint import ACTION, Checkpoint, SignedEntry, checkpoint_of
+from crypto_core.database.state.journal_chain import Chain, WrittenLast, another_database
+from crypto_core.database.state.journal_entry import JournalEntry
+from crypto_core.errors import KmsError, RefusedError, SettingsError
+from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.signature import Signer
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+
+MOST_PROBLEMS = 100
+"""So many are named; of more, their number."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCheckpoint:
+    """A checkpoint of the table, and who made it, by its word."""
+
+    checkpoint: Checkpoint
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(problems=1_000, acknowledged=1_000, unchecked=1_000, database_id=100)
+class JournalCheck:
+    """What the journal's verification found. Each problem is one sentence; cleaned text."""
+
+    entries: int
+    problems: tuple[str, ...]
+    checkpoints: int
+    database_id: CleanText = NO_TEXT
+    """The id of the journal's database; "" if it is lost."""
+    anchored: int = 0
+    """The newest entry that a valid checkpoint covers; 0 if none does."""
+    anchored_at: datetime | None = None
+    unchecked: str = ""
+    """Why signatures were not checked, "" if they were or there are none."""
+    failed: bool = False
+    """True if signatures were to be checked and KMS could not be asked."""
+    acknowledged: tuple[str, ...] = ()
+    """Problems from before a break that was acknowledged."""
+    breaks: tuple[Checkpoint, ...] = ()
+    """The acknowledged breaks with a valid signature, the oldest first."""
+    newest: SignedEntry | None = None
+    """The last checkpoint, whether its entry is still there or not."""
+    lost: tuple[SignedEntry, ...] = ()
+    """What was signed and is missing, unless that was acknowledged."""
+
+    @property
+    def whole(self) -> bool:
+        """True if nothing is wrong, as far as could be checked, but for what was acknowledged."""
+        return not self.problems
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck journal verify --json` prints."""
+        return {
+            "whole": self.whole,
+            "broken": self.problems[0] if self.problems else None,
+            "problems": list(self.problems),
+            "acknowledged": list(self.acknowledged),
+            "breaks": [one.as_json() for one in self.breaks],
+            "entries": self.entries,
+            "database_id": self.database_id or None,
+            "checkpoints": self.checkpoints,
+            "anchored": self.anchored,
+            "anchored_at": self.anchored_at.isoformat() if self.anchored_at else None,
+            "unanchored": max(self.entries - self.anchored, 0),
+            "signatures_unchecked": self.unchecked,
+        }
+
+
+class Problems:
+    """What is wrong, up to a number that can be read."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, None] = {}
+        self._more = 0
+
+    def add(self, problem: str) -> None:
+        """Add a sentence; "" is none, and each stands there once."""
+        if not problem or problem in self._told:
+            return
+        if len(self._told) < MOST_PROBLEMS:
+            self._told[problem] = None
+        else:
+            self._more += 1
+
+    def told(self) -> tuple[str, ...]:
+        """Return them, and of those beyond the most their number."""
+        return (*self._told, *([f"And {self._more:,} more."] if self._more else []))
+
+    def take(self, others: Problems) -> None:
+        """Add all of others."""
+        for problem in others._told:
+            self.add(problem)
+        self._more += others._more
+
+
+class JournalContents:
+    """SHA-256 over a journal as it stands, damaged or not: entries and checkpoints before a break."""
+
+    def __init__(self) -> None:
+        self._state = hashlib.sha256(b"keydeck journal contents 1\0")
+
+    def entry(self, entry: JournalEntry) -> None:
+        """Take the next entry."""
+        self._take(str(entry.seq).encode(), entry.computed_digest(), entry.previous, entry.digest)
+
+    def checkpoints(self, stored: Iterable[StoredCheckpoint]) -> bytes:
+        """Return the digest with checkpoints behind the entries taken so far."""
+        whole = JournalContents()
+        whole._state = self._state.copy()
+        for one in stored:
+            document = json.dumps(one.checkpoint.as_json(), sort_keys=True)
+            whole._take(document.encode(), one.actor.encode(errors="surrogatepass"))
+        return whole._state.digest()
+
+    def copy(self) -> JournalContents:
+        """Return it as it is now."""
+        same = JournalContents()
+        same._state = self._state.copy()
+        return same
+
+    def _take(self, *parts: bytes) -> None:
+        for part in parts:
+            self._state.update(len(part).to_bytes(8, "big") + part)
+
+
+class JournalVerification:
+    """One verification. First the entries are followed, then it is checked."""
+
+    def __init__(
+        self,
+        last: WrittenLast | None,
+        stored: Sequence[StoredCheckpoint],
+        kept: Sequence[Checkpoint] = (),
+        *,
+        database_id: str = "",
+    ) -> None:
+        """`last` is the entry written last, None where that is lost; `stored` the table's checkpoints in
+        their order, `kept` those from elsewhere. With a `database_id` it must be the journal of that one.
+        """
+        self.chain = Chain()
+        self.last, self._stored, self._kept, self._expected = last, stored, kept, database_id
+        self._ends: dict[int, bytes] = {}
+        self._told: dict[bytes, tuple[Checkpoint, str, int]] = {}
+        every = (*(one.checkpoint for one in stored), *kept)
+        self._wanted = {checkpoint.seq for checkpoint in every}
+        self._marks: dict[int, tuple[int, JournalContents]] = {}
+        self._breaks = {checkpoint.seq for checkpoint in every if checkpoint.broken is not None}
+        self._contents = JournalContents() if self._breaks else None
+        self._stretches = [Problems()]
+        self.ends_wrong = ""
+        """What is wrong with the journal's end."""
+
+    def follow(self, entries: Iterable[JournalEntry]) -> None:
+        """Follow all entries, by ascending number."""
+        try:
+            for entry in entries:
+                self._follow(entry)
+            self.ends_wrong = self.chain.end(self.last)
+        except ValueError:
+            # Bytes below the table that are no text at all end PostgreSQL's or the driver's reading.
+            seq = self.chain.last.seq if self.chain.last else 0
+            self.ends_wrong = f"What comes after entry {seq} can't be read."
+        self._stretches[-1].add(self.ends_wrong)
+
+    def _follow(self, entry: JournalEntry) -> None:
+        self._stretches[-1].add(self.chain.follow(entry))
+        if entry.seq in self._wanted:
+            self._ends[entry.seq] = entry.digest
+        if (found := _journaled(entry)) is not None:
+            self._told[found.signature.value] = (found, entry.actor, entry.seq)
+        if self._contents is not None:
+            self._contents.entry(entry)
+            if entry.seq in self._breaks:
+                self._marks[entry.seq] = (len(self._stretches), self._contents.copy())
+                self._stretches.append(Problems())
+                # That it is another one than before is told by now.
+                self.chain.database_id = entry.database_id or ""
+
+    def check(self, signer: Signer | None) -> JournalCheck:
+        """Return what was found, once the entries were followed. Asks KMS about signatures."""
+        before, now = Problems(), Problems()
+        rows = [one.checkpoint for one in self._stored]
+        wrong: list[tuple[Checkpoint, str]] = []
+        valid, unchecked, failed = _signed((*rows, *self._kept), signer, wrong)
+        breaks = [
+            (place, checkpoint)
+            for place, checkpoint in enumerate(rows)
+            if checkpoint in valid and self._acknowledges(place, checkpoint)
+        ]
+        place, acknowledged = max(breaks, key=lambda found: found[1].seq, default=(-1, None))
+        stretches, since = (self._marks[acknowledged.seq][0], acknowledged.seq) if acknowledged else (0, 0)
+        excused = {(one.seq, one.digest) for _, b in breaks if b.broken for one in b.broken.lost}
+        for number, stretch in enumerate(self._stretches):
+            (before if number < stretches else now).take(stretch)
+        of = self.chain.database_id or (self.last.database_id if self.last else "")
+        now.add(another_database("The journal", self._expected, of))
+        earlier = {id(checkpoint) for checkpoint in rows[: max(place, 0)]}
+
+        def sink(checkpoint: Checkpoint) -> Problems:
+            lost = (checkpoint.seq, checkpoint.digest) in excused and checkpoint in valid
+            return before if id(checkpoint) in earlier or lost else now
+
+        for checkpoint, sentence in wrong:
+            sink(checkpoint).add(sentence)
+        for one in self._stored:
+            if self._told.pop(one.checkpoint.signature.value, ())[:2] != (one.checkpoint, one.actor):
+                sink(one.checkpoint).add(
+                    f"{one.checkpoint} does not match the journal, or its entry is missing."
+                )
+        for gone, _, seq in self._told.values():
+            (before if seq <= since else now).add(f"{gone} is missing, though entry {seq} records it.")
+        anchors, lost = [], []
+        for checkpoint in (*rows, *self._kept):
+            if sentence := self._missing(checkpoint, of):
+                sink(checkpoint).add(sentence)
+                if sink(checkpoint) is now and checkpoint in valid:
+                    lost.append(checkpoint.entry)
+            elif checkpoint in valid:
+                anchors.append(checkpoint)
+        newest = max(anchors, key=lambda c: (c.seq, c.at), default=None)
+        latest = max(valid, key=lambda c: (c.at, c.seq), default=None)
+        return JournalCheck(
+            entries=self.chain.entries,
+            problems=now.told(),
+            checkpoints=len(rows),
+            database_id=clean(of, 100),
+            anchored=newest.seq if newest else 0,
+            anchored_at=newest.at if newest else None,
+            unchecked=unchecked,
+            failed=failed,
+            acknowledged=before.told(),
+            breaks=tuple(checkpoint for _, checkpoint in sorted(breaks, key=lambda found: found[1].seq)),
+            newest=latest.entry if latest else None,
+            lost=tuple(dict.fromkeys(lost)),
+        )
+
+    def _acknowledges(self, place: int, checkpoint: Checkpoint) -> bool:
+        """Whether it acknowledges a break, and the journal up to it is still what was acknowledged."""
+        mark = self._marks.get(checkpoint.seq)
+        if checkpoint.broken is None or mark is None or self._ends.get(checkpoint.seq) != checkpoint.digest:
+            return False
+        return mark[1].checkpoints(self._stored[:place]) == checkpoint.broken.contents
+
+    def _missing(self, checkpoint: Checkpoint, of: str) -> str:
+        """What the journal lacks of what a checkpoint is over, "" if it holds that."""
+        if elsewhere := another_database(str(checkpoint), of, checkpoint.database_id):
+            return elsewhere
+        if checkpoint.seq not in self._ends:
+            return (
+                f"Entry {checkpoint.seq} is gone, at which the journal was signed on "
+                f"{checkpoint.at:%Y-%m-%d %H:%M:%S} UTC."
+            )
+        if self._ends[checkpoint.seq] != checkpoint.digest:
+            return f"Entry {checkpoint.seq} is not the one that was signed there."
+        return ""
+
+
+def _signed(
+    checkpoints: Iterable[Checkpoint], signer: Signer | None, wrong: list[tuple[Checkpoint, str]]
+) -> tuple[set[Checkpoint], str, bool]:
+    """Those whose signatures are valid, and why the others were not checked; `wrong` are invalid."""
+    valid: set[Checkpoint] = set()
+    for checkpoint in checkpoints:
+        if signer is None:
+            return set(), "No signing key is configured (KEYDECK_SIGNING_KEY).", False
+        try:
+            signed = signer.verify(checkpoint.signed, checkpoint.signature)
+        except (KmsError, SettingsError) as error:
+            return valid, clean(error, 1000), True
+        if signed:
+            valid.add(checkpoint)
+        else:
+            wrong.append((checkpoint, f"{checkpoint} is not signed by a configured key."))
+    return valid, "", False
+
+
+def _journaled(entry: JournalEntry) -> Checkpoint | None:
+    """The checkpoint that an entry tells of, None if it tells of none."""
+    if entry.action != ACTION or entry.outcome != Outcome.DONE:
+        return None
+    try:
+        document = json.loads(entry.detail)
+        return checkpoint_of(document) if isinstance(document, dict) else None
+    except (ValueError, RecursionError, RefusedError):
+        return None
