@@ -231,7 +231,7 @@ class Container:
             return None
         from crypto_core.aws.kms_signer import KmsSigner
 
-        return KmsSigner(self.kms.call, self.settings.signing_key)
+        return KmsSigner(self.kms.call, self.settings.signing_key, self.settings.former_signing_keys)
 
     def _identity(self) -> str:
         return self.kms.identity().arn

@@ -6,10 +6,19 @@ import os
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -214,6 +223,11 @@ class Settings(BaseSettings):
     signing_key: Names = Field((), validation_alias="KEYDECK_SIGNING_KEY")
     """The KMS key that signs the journal and reports; further ones, behind it, are verified with only."""
 
+    former_signing_keys: Annotated[dict[str, AwareDatetime], NoDecode] = Field(
+        default_factory=dict, validation_alias="KEYDECK_FORMER_SIGNING_KEYS"
+    )
+    """KMS keys that signed once, and when each ended: what was signed before is still verified."""
+
     approvals: Names = Field((), validation_alias="KEYDECK_APPROVALS")
     """Actions that a second identity must approve, such as keys disable; all for every one."""
 
@@ -260,6 +274,24 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("former_signing_keys", mode="before")
+    @classmethod
+    def _split_ends(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        keys = [part.partition(" until ") for part in parts]
+        if not all(until.strip() for _, _, until in keys):
+            raise ValueError("not all are written as: KEY until 2026-11-28T12:00:00Z")
+        return {key.strip(): until.strip() for key, _, until in keys}
+
+    @field_validator("former_signing_keys")
+    @classmethod
+    def _sign_no_more(cls, value: dict[str, datetime], info: ValidationInfo) -> dict[str, datetime]:
+        if both := sorted(set(value) & set(info.data.get("signing_key", ()))):
+            raise ValueError(f"{clean(both[0], 200)} is a signing key too (KEYDECK_SIGNING_KEY)")
         return value
 
     @field_validator("administrators")
@@ -407,6 +439,7 @@ def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
         ("trusted_keys", list(settings.trusted_keys)),
         ("retired_keys", list(settings.retired_keys)),
         ("signing_key", list(settings.signing_key)),
+        ("former_signing_keys", list(settings.former_signing_keys)),
     ):
         for key in keys:
             if key is not None:
@@ -494,6 +527,9 @@ def _shown(name: str, value: Any) -> str:
         return masked_url(value)
     if name == "databases":
         return clean(", ".join(f"{called} = {masked_url(d.url)}" for called, d in value.items()), 2000)
+    if name == "former_signing_keys":
+        ends = {key: f"{end.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for key, end in value.items()}
+        return clean(", ".join(f"{key} until {end}" for key, end in ends.items()), 2000)
     if isinstance(value, dict):
         return clean(", ".join(f"{key} = {text}" for key, text in value.items()), 2000)
     if name == "dev_key":

@@ -126,6 +126,10 @@ class AnotherDatabaseError(RefusedError):
         self.expected, self.found = clean(expected, 100), clean(found, 100)
 
 
+class EndedKeyError(RefusedError, remedy="Sign it again with the present key, if it is true."):
+    """A valid signature by a former key, made after the key's end, or nothing tells when."""
+
+
 class MissingPermissionError(RefusedError):
     """A run would fail for want of a permission, and is not begun; the message names action and key."""
 

@@ -83,7 +83,7 @@ def _aws(loaded: LoadedSettings) -> Iterator[Area]:
     yield Area(AWS, partial(look_at_aws, place, apis))
     for key in keys_of(place):
         yield Area(key.area, partial(look_at_key, key, place, apis))
-    for signing in signing_keys_of(settings.signing_key):
+    for signing in signing_keys_of(settings.signing_key, settings.former_signing_keys):
         yield Area(signing.area, partial(look_at_signing_key, signing, apis))
 
 

@@ -89,6 +89,8 @@ def _print(check: ReportCheck) -> None:
     if check.proved:
         click.echo(f"{check.name}, {check.state}, made at {check.made_at}: this is the signed content.")
         click.echo(f"signed by  {check.key_arn} ({check.algorithm})")
+        if check.signed_by:
+            print_line(f"journaled  {check.signed_by}")
         click.echo(f"sha256     {check.sha256}")
         click.echo(f"database   {check.database_id or 'not named: an earlier version made it'}")
         return

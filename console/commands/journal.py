@@ -179,7 +179,7 @@ def break_(*, reason: str, files: tuple[Path, ...], dry_run: bool, yes: bool, as
 
 def _print_plan(plan: BreakPlan, *, err: bool = False) -> None:
     print_line(plan.summary, err=err)
-    for problem in plan.problems:
+    for problem in plan.sentences:
         print_line(f"● {problem}", err=err)
     for warning in plan.warnings:
         print_line(f"▲ {warning}", err=err)

@@ -8,12 +8,19 @@ the message (RAW) instead of as the digest (DIGEST).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 
-from crypto_core.errors import InvalidSignatureError, KmsRequestError, SettingsError, UntrustedKeyError
-from crypto_core.guard.signature import Signature
+from crypto_core.errors import (
+    EndedKeyError,
+    InvalidSignatureError,
+    KmsRequestError,
+    SettingsError,
+    UntrustedKeyError,
+)
+from crypto_core.guard.signature import Signature, SigningTime
 from crypto_core.key_names import region_of, same_key
 from crypto_core.text.cleaning import clean
 
@@ -34,6 +41,7 @@ MAC_ALGORITHMS = ("HMAC_SHA_256", "HMAC_SHA_384", "HMAC_SHA_512")
 """Algorithms of HMAC keys, the preferred first."""
 
 _NO_DIGEST = bytes(32)
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 MAX_SIGNATURE = 6144
 """Bytes that KMS takes as a signature; longer ones are not by it."""
@@ -45,10 +53,11 @@ Call = Callable[..., Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class _SigningKey:
-    """A configured key, as KMS describes it. `algorithm` is what is signed with."""
+    """A configured key, as KMS describes it. `algorithm` is what is signed with, `end` when that ended."""
 
     arn: str
     algorithm: str
+    end: datetime | None = None
 
     @property
     def is_hmac(self) -> bool:
@@ -58,10 +67,14 @@ class _SigningKey:
 class KmsSigner:
     """Signs with the first of the configured keys, verifies with all. Thread-safe; blocks on KMS."""
 
-    def __init__(self, call: Call, keys: Sequence[str]) -> None:
-        """`call` asks KMS: KmsApi.call. `keys` are names of keys, at least one; the first one signs."""
+    def __init__(self, call: Call, keys: Sequence[str], former: Mapping[str, datetime] | None = None) -> None:
+        """`call` asks KMS: KmsApi.call. `keys` are names of keys, at least one; the first one signs.
+
+        `former` are names of keys and when each ended: what was signed before is still verified with them.
+        """
         self._call = call
-        self._names = tuple(keys)
+        self._ends = dict(former or {})
+        self._names = (*keys, *self._ends)
         self._lock = Lock()
         self._keys: dict[str, _SigningKey] = {}
 
@@ -81,16 +94,26 @@ class KmsSigner:
             raise KmsRequestError("KMS answered without a signature.", operation="Sign", key=key.arn)
         return Signature(key.arn, key.algorithm, value)
 
-    def verify(self, digest: bytes, signature: Signature) -> bool:
+    def verify(self, digest: bytes, signature: Signature, when: SigningTime | None = None) -> bool:
         """Return whether KMS says that a signature is by one of the configured keys over this digest.
 
-        Raises SettingsError, KmsError where KMS can't be asked.
+        Raises EndedKeyError as Signer.verify, SettingsError, KmsError where KMS can't be asked.
         """
         if not 0 < len(signature.value) <= MAX_SIGNATURE:
             return False
-        key = next((k for k in map(self._key, self._names) if same_key(k.arn, signature.key_arn)), None)
-        if key is None:
+        named = [k for k in map(self._key, self._names) if same_key(k.arn, signature.key_arn)]
+        # Of a key that is named twice, by an alias for instance, the end counts.
+        key = min(named, key=lambda k: (k.end is None, k.end or _NEVER), default=None)
+        if key is None or not self._is_valid(key, digest, signature):
             return False
+        if key.end is not None and (when is None or when.at > key.end):
+            ended = f"It is signed by {key.arn}, a former key that ended on {_utc(key.end)}"
+            if when is None:
+                raise EndedKeyError(f"{ended}, and nothing but its own word says when.")
+            raise EndedKeyError(f"{ended}. It is known from {_utc(when.at)} on only, by {when.evidence}.")
+        return True
+
+    def _is_valid(self, key: _SigningKey, digest: bytes, signature: Signature) -> bool:
         # A key keeps its kind for life, and has one HMAC algorithm but maybe several for signing.
         try:
             if key.is_hmac:
@@ -122,7 +145,7 @@ class KmsSigner:
             found = self._keys.get(name)
         if found is None:
             answer = self._call("DescribeKey", region=region_of(name), KeyId=name)
-            found = _described(name, answer.get("KeyMetadata") or {})
+            found = replace(_described(name, answer.get("KeyMetadata") or {}), end=self._ends.get(name))
             with self._lock:
                 self._keys[name] = found
         return found
@@ -141,6 +164,10 @@ def rehearsals(call: Call, name: str) -> tuple[str, dict[str, dict[str, Any]]]:
         return key.arn, {"GenerateMac": mac, "VerifyMac": {**mac, "Mac": _NO_DIGEST}}
     signed: dict[str, Any] = {"KeyId": key.arn, **_signed(_NO_DIGEST, key.algorithm)}
     return key.arn, {"Sign": signed, "Verify": {**signed, "Signature": _NO_DIGEST}}
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _signed(digest: bytes, algorithm: str) -> dict[str, Any]:

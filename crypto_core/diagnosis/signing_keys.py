@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from threading import Event
 
 from crypto_core.aws.kms_signer import rehearsals
@@ -27,11 +28,15 @@ _DEAD = (KeyDisabledError, KeyStateError, KeyNotFoundError)
 
 @dataclass(frozen=True, slots=True)
 class SigningPlace:
-    """A configured signing key. `signs` is True for the first of them, the others only verify."""
+    """A configured signing key. `signs` is True for the first of them, the others only verify.
+
+    A former one has an `end`: what was signed later does not count.
+    """
 
     name: str
     signs: bool
     number: int
+    end: datetime | None = None
 
     @property
     def area(self) -> str:
@@ -39,9 +44,13 @@ class SigningPlace:
         return f"signing key {short_key(self.name)}"[:50] + ("" if self.signs else f" ({self.number})")
 
 
-def signing_keys_of(names: Sequence[str]) -> tuple[SigningPlace, ...]:
-    """Return the configured signing keys, each once, the one that signs first."""
-    return tuple(SigningPlace(name, n == 1, n) for n, name in enumerate(dict.fromkeys(names), start=1))
+def signing_keys_of(
+    names: Sequence[str], former: Mapping[str, datetime] | None = None
+) -> tuple[SigningPlace, ...]:
+    """Return the configured signing keys, each once, the one that signs first, former ones last."""
+    ends = dict(former or {})
+    every = dict.fromkeys((*names, *ends))
+    return tuple(SigningPlace(name, n == 1, n, ends.get(name)) for n, name in enumerate(every, start=1))
 
 
 def look_at_signing_key(key: SigningPlace, apis: Apis, stop: Event) -> Iterator[Check]:
@@ -53,7 +62,13 @@ def look_at_signing_key(key: SigningPlace, apis: Apis, stop: Event) -> Iterator[
     except KeydeckError as error:
         yield _told(key, described, error)
         return
-    yield described.ok(f"Allowed. {arn} can sign.")
+    if key.end is not None:
+        yield described.ok(f"Allowed. {arn} counts for what was signed until {key.end:%Y-%m-%d %H:%M:%S %Z}.")
+    elif key.signs:
+        yield described.ok(f"Allowed. {arn} can sign.")
+    else:
+        said = f"Allowed. {arn} can sign, and has no end: who may use it signs on."
+        yield described.ok(said, "Move it to KEYDECK_FORMER_SIGNING_KEYS, as: KEY until TIME.")
     for operation, parameters in calls.items():
         if stop.is_set():
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 
@@ -44,6 +45,15 @@ def digest_of(purpose: str, *fields: str | bytes) -> bytes:
     return state.digest()
 
 
+@dataclass(frozen=True, slots=True)
+class SigningTime:
+    """A moment at which something was signed already, and who says so: never the signature's own maker."""
+
+    at: datetime
+    evidence: str
+    """Such as "the journal's entry 7"."""
+
+
 class Signer(Protocol):
     """Signs with the configured KMS key. What is signed is over a text that begins with its purpose."""
 
@@ -51,9 +61,11 @@ class Signer(Protocol):
         """Return a signature over a SHA-256 digest. Raises KmsError, ReadOnlyError."""
         ...
 
-    def verify(self, digest: bytes, signature: Signature) -> bool:
+    def verify(self, digest: bytes, signature: Signature, when: SigningTime | None = None) -> bool:
         """Return whether KMS says that the signature is by the configured key over this digest.
 
-        Raises KmsError where KMS can't be asked. A signature by another key is not taken as ours.
+        `when` is None where nothing but the signer's own word says when it was made. Raises EndedKeyError for
+        a valid signature by a former key that was not made before the key's end as far as anybody can tell,
+        KmsError where KMS can't be asked. A signature by another key is not taken as ours.
         """
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +186,36 @@ def test_a_journal_with_missing_entries_begins_anew(
     assert "Acknowledged: Entry 3 is not the one that was signed there." in check.stdout
     assert keydeck("journal", "verify", "--json").json["breaks"][0]["broken"]["lost"][0]["seq"] == 3
     assert keydeck("journal", "checkpoint").exit_code == 0
+
+
+def test_former_signing_keys_are_named_with_their_end(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KEYDECK_SIGNING_KEY", "alias/journal")
+    monkeypatch.setenv(
+        "KEYDECK_FORMER_SIGNING_KEYS",
+        "alias/a until 2026-11-28T12:00:00Z, alias/b until 2026-01-01T00:00+01:00",
+    )
+    ends = load().settings.former_signing_keys
+    assert ends == {
+        "alias/a": datetime(2026, 11, 28, 12, tzinfo=UTC),
+        "alias/b": datetime(2025, 12, 31, 23, tzinfo=UTC),
+    }
+    (shown,) = [value for name, value, _ in load().shown() if name == "former_signing_keys"]
+    assert shown == "alias/a until 2026-11-28T12:00:00Z, alias/b until 2025-12-31T23:00:00Z"
+    for wrong in (
+        "alias/a",
+        "alias/a until",
+        "alias/a until noon",
+        "alias/a until 2026-11-28T12:00:00",
+        "alias/journal until 2026-11-28T12:00:00Z",
+        "no key until 2026-11-28T12:00:00Z",
+    ):
+        monkeypatch.setenv("KEYDECK_FORMER_SIGNING_KEYS", wrong)
+        with pytest.raises(SettingsError, match=r"FORMER_SIGNING_KEYS|former_signing_keys"):
+            load()
+    monkeypatch.delenv("KEYDECK_FORMER_SIGNING_KEYS")
+    file = tmp_path / "settings.toml"
+    file.write_text('[former_signing_keys]\n"alias/a" = 2026-11-28T12:00:00Z\n')
+    monkeypatch.setenv("KEYDECK_SETTINGS", str(file))
+    assert load().settings.former_signing_keys == {"alias/a": datetime(2026, 11, 28, 12, tzinfo=UTC)}

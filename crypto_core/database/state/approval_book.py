@@ -28,6 +28,7 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_chain import another_database
 from crypto_core.errors import (
     ApprovalNeededError,
+    EndedKeyError,
     KmsError,
     ReadOnlyError,
     RefusedError,
@@ -68,6 +69,7 @@ LONGEST_TEXT = 4000
 """Characters kept of one text of a plan."""
 
 USE = "approvals use"
+APPROVE = "approvals approve"
 
 _LOCK = 0x6B646170  # "kdap": one request at a time is looked for and made
 
@@ -341,7 +343,8 @@ class ApprovalBook:
     def _require_signature(self, asked: Approval) -> None:
         """Pass if the approver has signed this very request, or nothing is signed here.
 
-        Raises RefusedError, KmsError where KMS can't be asked.
+        When it was signed is told by the journal's entry of it. Raises RefusedError, EndedKeyError, KmsError
+        where KMS can't be asked.
         """
         if self._signer is None:
             return
@@ -349,8 +352,15 @@ class ApprovalBook:
         if asked.signature is not None and asked.decided_at is not None:
             digest = request_digest(parts_of(asked))
             signed = decision_digest(digest, Decision.APPROVED, asked.decided_by, asked.decided_at)
-            if self._signer.verify(signed, asked.signature):
-                return
+            when = self._journal.signing_time(APPROVE, str(asked.id))
+            try:
+                if self._signer.verify(signed, asked.signature, when):
+                    return
+            except EndedKeyError as error:
+                raise EndedKeyError(
+                    f"The approval of request {asked.id} is refused. {error.message} Nothing was done.",
+                    remedy=_ask_again(asked),
+                ) from error
             wrong = "has no valid signature"
         raise RefusedError(
             f"The approval of request {asked.id} by {asked.decided_by} {wrong}: it was not given with the "

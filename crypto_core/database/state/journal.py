@@ -25,6 +25,7 @@ from crypto_core.database.state.journal_chain import Chain, WrittenLast
 from crypto_core.database.state.journal_entry import FIRST, JournalEntry, entry_of, selecting
 from crypto_core.errors import DatabaseTimeoutError
 from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.signature import SigningTime
 from crypto_core.text.cleaning import clean
 
 __all__ = ["FIRST", "EntryFilter", "Journal", "JournalEntry", "chained"]
@@ -135,6 +136,21 @@ class Journal:
         with connected(self.engine) as connection:
             last = written_last(connection)
         return last.database_id if last else ""
+
+    def signing_time(self, action: str, part: str) -> SigningTime | None:
+        """Return when the first entry of an action was made that has a part in its detail; None without one.
+
+        That is PostgreSQL's time, not the word of whoever signed what it records. Raises DatabaseError.
+        """
+        c = table.c
+        which = (
+            c.action == action,
+            c.outcome == Outcome.DONE.value,
+            c.detail.contains(part, autoescape=True),
+        )
+        with connected(self.engine) as connection:
+            row = connection.execute(selecting().where(*which).order_by(c.seq).limit(1)).first()
+        return None if row is None else entry_of(row).evidence
 
     def verify(self, *, after: int = 0) -> str | None:
         """Return None if the chain is whole behind an entry, else a sentence saying where it breaks first."""

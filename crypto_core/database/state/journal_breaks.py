@@ -74,6 +74,15 @@ class BreakPlan:
         )
 
     @property
+    def sentences(self) -> tuple[str, ...]:
+        """What is wrong, a sentence each."""
+        missing = [
+            f"Entry {one.seq}, signed on {one.at:%Y-%m-%d %H:%M:%S} UTC, is gone or another one."
+            for one in self.lost
+        ]
+        return (*missing, *self.problems)
+
+    @property
     def _signed_last(self) -> str:
         if self.last is None:
             return "it was never signed."
@@ -166,7 +175,7 @@ class JournalBreaks:
 
     def _plan(self, reason: str, look: Callable[[], JournalCheck]) -> BreakPlan:
         self._checkpoints.require_signer()
-        said = clean(reason, 1_000)
+        said = clean(reason.strip(), 1_000)
         if not said:
             raise RefusedError("Acknowledging a break takes a reason: what happened, as far as it is known.")
         followed = self._checkpoints.followed()
@@ -193,8 +202,10 @@ class JournalBreaks:
                 f"{len(check.lost):,} signed places are missing; a break can name {MOST_LOST:,}.",
                 remedy="Leave out what was kept elsewhere but for the last ones.",
             )
-        problems = tuple(clean(problem, 1_000) for problem in check.problems)
-        return BreakPlan(said, problems, check.anchored, check.newest, check.lost, check.database_id)
+        missing = {clean(problem, 1_000) for problem in check.lost.values()}
+        # Whether a signed entry is gone or another one by now changes with each further entry.
+        problems = tuple(clean(one, 1_000) for one in check.problems if one not in missing)
+        return BreakPlan(said, problems, check.anchored, check.newest, tuple(check.lost), check.database_id)
 
     def _require_same(self, plan: BreakPlan, look: Callable[[], JournalCheck]) -> None:
         if replace(self._plan(plan.reason, look), warnings=plan.warnings) != plan:

@@ -29,7 +29,7 @@ class Chain:
         self.entries = 0
         self.last: JournalEntry | None = None
         self.database_id = ""
-        """The id in the first entry that has one; "" as long as none has."""
+        """The id in the last entry that has one; "" as long as none has."""
         self._seq = after
         self._digest: bytes | None = FIRST if after == 0 else None
 
@@ -38,7 +38,7 @@ class Chain:
         wrong = self._wrong(entry)
         self.entries += 1
         self.last, self._seq, self._digest = entry, entry.seq, entry.digest
-        self.database_id = self.database_id or entry.database_id or ""
+        self.database_id = entry.database_id or self.database_id
         return wrong
 
     def end(self, written: WrittenLast | None) -> str:
@@ -68,6 +68,12 @@ class Chain:
             return f"Entry {entry.seq} does not follow the entry before it."
         if entry.digest != entry.computed_digest():
             return f"Entry {entry.seq} was changed."
+        if (
+            self.last
+            and None not in (entry.database_role, self.last.database_role)
+            and entry.at < self.last.at
+        ):
+            return f"Entry {entry.seq} is earlier than the one before it."
         if self.database_id and entry.database_id is None:
             return f"Entry {entry.seq} names no database, though an entry before it does."
         return another_database(f"Entry {entry.seq}", self.database_id, entry.database_id or "")

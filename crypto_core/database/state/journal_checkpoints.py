@@ -11,6 +11,7 @@ when an incident is closed. A damaged journal gets none until its break is ackno
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,13 +26,17 @@ from crypto_core.database.state.checkpoint import ACTION, Checkpoint, JournalBre
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal, chained, written_last
 from crypto_core.database.state.journal_chain import Chain
-from crypto_core.database.state.journal_entry import JournalEntry, microseconds, moment_of
+from crypto_core.database.state.journal_entry import (
+    JournalEntry,
+    microseconds,
+    moment_of,
+)
 from crypto_core.database.state.journal_verification import (
     JournalCheck,
     JournalVerification,
     StoredCheckpoint,
 )
-from crypto_core.errors import AnotherDatabaseError, RefusedError, SettingsError
+from crypto_core.errors import AnotherDatabaseError, EndedKeyError, RefusedError, SettingsError
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer
@@ -150,7 +155,15 @@ class JournalCheckpoints:
             return ()
         with connected(self.journal.engine) as connection:
             found = [one.checkpoint for one in stored_checkpoints(connection, breaks=True)]
-        return tuple(one for one in found if self._signer.verify(one.signed, one.signature))
+        return tuple(one for one in found if self._is_signed(one))
+
+    def _is_signed(self, found: Checkpoint) -> bool:
+        """Whether a checkpoint of the table is signed, by a key that had not ended when it was journaled."""
+        when = self.journal.signing_time(ACTION, b64encode(found.signature.value).decode())
+        try:
+            return self.require_signer().verify(found.signed, found.signature, when)
+        except EndedKeyError:
+            return False
 
     def _end(self, database_id: str) -> JournalEntry:
         """The journal's last entry, once all since the last checkpoint has been looked at."""
@@ -184,7 +197,7 @@ class JournalCheckpoints:
         since = stored[begun:]
         if since and since[0].broken is not None:
             first = since[0]
-            if not self.require_signer().verify(first.signed, first.signature):
+            if not self._is_signed(first):
                 raise RefusedError(
                     f"The journal is not signed: {first} acknowledges a break, and is not signed by a "
                     "configured key.",

@@ -21,6 +21,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Text, cast, extract, select
 
 from crypto_core.database.schema import journal as table
+from crypto_core.guard.signature import SigningTime
 
 FIRST = bytes(32)
 
@@ -60,6 +61,12 @@ class JournalEntry:
         if self.database_role is None or self.actor.endswith(f", database role {self.database_role}"):
             return self.actor
         return f"{self.actor} (logged in as {self.database_role})"
+
+    @property
+    def evidence(self) -> SigningTime:
+        """Its time, which PostgreSQL gave it, as evidence of when there was what it records."""
+        clock = "" if self.database_role is not None else ", by the console's clock"
+        return SigningTime(self.at, f"the journal's entry {self.seq}{clock}")
 
     def computed_digest(self) -> bytes:
         """What the digest must be for these fields."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from crypto_core.database.state.checkpoint import ACTION, Checkpoint, SignedEntry, checkpoint_of
 from crypto_core.database.state.journal_chain import Chain, WrittenLast, another_database
 from crypto_core.database.state.journal_entry import JournalEntry
-from crypto_core.errors import KmsError, RefusedError, SettingsError
+from crypto_core.errors import EndedKeyError, KmsError, RefusedError, SettingsError
 from crypto_core.guard.outcome import Outcome
-from crypto_core.guard.signature import Signer
+from crypto_core.guard.signature import Signer, SigningTime
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 MOST_PROBLEMS = 100
@@ -56,8 +56,8 @@ class JournalCheck:
     """The acknowledged breaks with a valid signature, the oldest first."""
     newest: SignedEntry | None = None
     """The last checkpoint, whether its entry is still there or not."""
-    lost: tuple[SignedEntry, ...] = ()
-    """What was signed and is missing, unless that was acknowledged."""
+    lost: Mapping[SignedEntry, str] = field(default_factory=dict)
+    """What was signed and is missing, unless that was acknowledged, and the problem that says so."""
 
     @property
     def whole(self) -> bool:
@@ -157,6 +157,7 @@ class JournalVerification:
         self.last, self._stored, self._kept, self._expected = last, stored, kept, database_id
         self._ends: dict[int, bytes] = {}
         self._told: dict[bytes, tuple[Checkpoint, str, int]] = {}
+        self._times: dict[bytes, SigningTime] = {}
         every = (*(one.checkpoint for one in stored), *kept)
         self._wanted = {checkpoint.seq for checkpoint in every}
         self._marks: dict[int, tuple[int, JournalContents]] = {}
@@ -182,22 +183,21 @@ class JournalVerification:
         self._stretches[-1].add(self.chain.follow(entry))
         if entry.seq in self._wanted:
             self._ends[entry.seq] = entry.digest
-        if (found := _journaled(entry)) is not None:
+        if (found := journaled_checkpoint(entry)) is not None:
             self._told[found.signature.value] = (found, entry.actor, entry.seq)
+            self._times.setdefault(found.signature.value, entry.evidence)
         if self._contents is not None:
             self._contents.entry(entry)
             if entry.seq in self._breaks:
                 self._marks[entry.seq] = (len(self._stretches), self._contents.copy())
                 self._stretches.append(Problems())
-                # That it is another one than before is told by now.
-                self.chain.database_id = entry.database_id or ""
 
     def check(self, signer: Signer | None) -> JournalCheck:
         """Return what was found, once the entries were followed. Asks KMS about signatures."""
         before, now = Problems(), Problems()
         rows = [one.checkpoint for one in self._stored]
-        wrong: list[tuple[Checkpoint, str]] = []
-        valid, unchecked, failed = _signed((*rows, *self._kept), signer, wrong)
+        wrong: list[tuple[Checkpoint, str, bool]] = []
+        valid, unchecked, failed = self._signed((*rows, *self._kept), signer, wrong)
         breaks = [
             (place, checkpoint)
             for place, checkpoint in enumerate(rows)
@@ -210,13 +210,18 @@ class JournalVerification:
             (before if number < stretches else now).take(stretch)
         of = self.chain.database_id or (self.last.database_id if self.last else "")
         now.add(another_database("The journal", self._expected, of))
+        forged = {checkpoint for checkpoint, _, ended in wrong if not ended}
         earlier = {id(checkpoint) for checkpoint in rows[: max(place, 0)]}
 
         def sink(checkpoint: Checkpoint) -> Problems:
-            lost = (checkpoint.seq, checkpoint.digest) in excused and checkpoint in valid
+            lost = (checkpoint.seq, checkpoint.digest) in excused and checkpoint not in forged
             return before if id(checkpoint) in earlier or lost else now
 
-        for checkpoint, sentence in wrong:
+        for checkpoint in rows:
+            if checkpoint in valid and checkpoint.broken and checkpoint not in {one for _, one in breaks}:
+                sentence = "acknowledges a break, but the journal before it is not as it was then."
+                sink(checkpoint).add(f"{checkpoint} {sentence}")
+        for checkpoint, sentence, _ in wrong:
             sink(checkpoint).add(sentence)
         for one in self._stored:
             if self._told.pop(one.checkpoint.signature.value, ())[:2] != (one.checkpoint, one.actor):
@@ -225,12 +230,12 @@ class JournalVerification:
                 )
         for gone, _, seq in self._told.values():
             (before if seq <= since else now).add(f"{gone} is missing, though entry {seq} records it.")
-        anchors, lost = [], []
+        anchors, lost = [], dict[SignedEntry, str]()
         for checkpoint in (*rows, *self._kept):
             if sentence := self._missing(checkpoint, of):
                 sink(checkpoint).add(sentence)
                 if sink(checkpoint) is now and checkpoint in valid:
-                    lost.append(checkpoint.entry)
+                    lost[checkpoint.entry] = sentence
             elif checkpoint in valid:
                 anchors.append(checkpoint)
         newest = max(anchors, key=lambda c: (c.seq, c.at), default=None)
@@ -247,8 +252,34 @@ class JournalVerification:
             acknowledged=before.told(),
             breaks=tuple(checkpoint for _, checkpoint in sorted(breaks, key=lambda found: found[1].seq)),
             newest=latest.entry if latest else None,
-            lost=tuple(dict.fromkeys(lost)),
+            lost=lost,
         )
+
+    def _signed(
+        self,
+        checkpoints: Iterable[Checkpoint],
+        signer: Signer | None,
+        wrong: list[tuple[Checkpoint, str, bool]],
+    ) -> tuple[set[Checkpoint], str, bool]:
+        """Those whose signatures are valid, and why the others were not checked.
+
+        `wrong` gets the others with a sentence, and whether that is for the end of a former key alone.
+        """
+        valid: set[Checkpoint] = set()
+        for checkpoint in checkpoints:
+            if signer is None:
+                return set(), "No signing key is configured (KEYDECK_SIGNING_KEY).", False
+            when = self._times.get(checkpoint.signature.value)
+            try:
+                if signer.verify(checkpoint.signed, checkpoint.signature, when):
+                    valid.add(checkpoint)
+                else:
+                    wrong.append((checkpoint, f"{checkpoint} is not signed by a configured key.", False))
+            except EndedKeyError as error:
+                wrong.append((checkpoint, f"{checkpoint} does not count. {error.message}", True))
+            except (KmsError, SettingsError) as error:
+                return valid, clean(error, 1000), True
+        return valid, "", False
 
     def _acknowledges(self, place: int, checkpoint: Checkpoint) -> bool:
         """Whether it acknowledges a break, and the journal up to it is still what was acknowledged."""
@@ -271,26 +302,7 @@ class JournalVerification:
         return ""
 
 
-def _signed(
-    checkpoints: Iterable[Checkpoint], signer: Signer | None, wrong: list[tuple[Checkpoint, str]]
-) -> tuple[set[Checkpoint], str, bool]:
-    """Those whose signatures are valid, and why the others were not checked; `wrong` are invalid."""
-    valid: set[Checkpoint] = set()
-    for checkpoint in checkpoints:
-        if signer is None:
-            return set(), "No signing key is configured (KEYDECK_SIGNING_KEY).", False
-        try:
-            signed = signer.verify(checkpoint.signed, checkpoint.signature)
-        except (KmsError, SettingsError) as error:
-            return valid, clean(error, 1000), True
-        if signed:
-            valid.add(checkpoint)
-        else:
-            wrong.append((checkpoint, f"{checkpoint} is not signed by a configured key."))
-    return valid, "", False
-
-
-def _journaled(entry: JournalEntry) -> Checkpoint | None:
+def journaled_checkpoint(entry: JournalEntry) -> Checkpoint | None:
     """The checkpoint that an entry tells of, None if it tells of none."""
     if entry.action != ACTION or entry.outcome != Outcome.DONE:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,7 +11,8 @@ from importlib import metadata
 from crypto_core.database.state.checkpoint import Checkpoint, told_break
 from crypto_core.database.state.journal import Journal, JournalEntry
 from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError, RefusedError, SettingsError
-from crypto_core.guard.signature import Signer
+from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.signature import Signer, SigningTime
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.exhibits import read
 from crypto_core.incidents.report.html import as_html
@@ -21,6 +23,8 @@ from crypto_core.incidents.report.section import Signed, Sources
 from crypto_core.incidents.report.signing import NO_KEY, ReportCheck, check_report, sign
 from crypto_core.text.cleaning import clean
 
+_log = logging.getLogger(__name__)
+
 FORMS: Mapping[str, Callable[[Signed], str]] = {
     "markdown": as_markdown,
     "html": as_html,
@@ -28,12 +32,15 @@ FORMS: Mapping[str, Callable[[Signed], str]] = {
 }
 """What a report can be had as."""
 
+ACTION = "incident report"
+"""What the journal calls a signed report."""
+
 ENTRIES_READ = 100_000
 """How many of the journal's newest entries are read for a report; the number left out is shown."""
 
 
 class ReportService:
-    """Reports of incidents. Writes nothing, so it works with --read-only; then nothing is signed."""
+    """Reports of incidents. Writes nothing but that it has signed one; with --read-only nothing is signed."""
 
     def __init__(
         self,
@@ -92,7 +99,9 @@ class ReportService:
                 remarks=remarks,
             )
         )
-        return sign(report, self._signer, no_signer_because=self._no_signer_because)
+        signed = sign(report, self._signer, no_signer_because=self._no_signer_because)
+        self._record(view, signed)
+        return signed
 
     def verify(self, text: str) -> ReportCheck:
         """Return whether an exported JSON report is what the configured key signed, or what is wrong with it.
@@ -105,7 +114,24 @@ class ReportService:
             self._signer,
             no_signer_because=self._no_signer_because,
             database_id=self._database_id(),
+            signed_at=self._signed_at,
         )
+
+    def _signed_at(self, sha256: str) -> SigningTime | None:
+        try:
+            return self._journal.signing_time(ACTION, sha256)
+        except MissingSchemaError:
+            return None
+
+    def _record(self, view: IncidentView, signed: Signed) -> None:
+        """Journal a signature: PostgreSQL's time then tells by when it was made."""
+        if signed.signature is None:
+            return
+        detail = {"sha256": signed.sha256, **signed.signature.as_json()}
+        try:
+            self._journal.record(ACTION, view.incident.name, Outcome.DONE, detail)
+        except DatabaseError as error:
+            _log.warning("A signed report was not journaled: %s", error.message)
 
     def _acknowledged(self) -> tuple[Sequence[Checkpoint], list[str]]:
         """The acknowledged breaks of the journal, and a remark on each, or on why they are not known."""

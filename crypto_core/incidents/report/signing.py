@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from crypto_core.database.state.journal_chain import another_database
-from crypto_core.errors import KeydeckError, RefusedError
-from crypto_core.guard.signature import Signature, Signer, digest_of
+from crypto_core.errors import EndedKeyError, KeydeckError, RefusedError
+from crypto_core.guard.signature import Signature, Signer, SigningTime, digest_of
 from crypto_core.incidents.report.json import as_json, canonical, written
 from crypto_core.incidents.report.masking import shown
 from crypto_core.incidents.report.section import Report, Signed
@@ -42,6 +42,8 @@ class ReportCheck:
     algorithm: str = ""
     database_id: str = ""
     """The id of the journal's database that the report names, "" if it names none."""
+    signed_by: str = ""
+    """By when it was signed, as the journal has it; "" if that doesn't record it."""
 
     @property
     def proved(self) -> bool:
@@ -60,6 +62,7 @@ class ReportCheck:
             "key_arn": self.key_arn or None,
             "algorithm": self.algorithm or None,
             "database_id": self.database_id or None,
+            "signed_by": self.signed_by or None,
         }
 
 
@@ -81,11 +84,17 @@ def sign(report: Report, signer: Signer | None, *, no_signer_because: str = NO_K
 
 
 def check_report(
-    text: str, signer: Signer | None, *, no_signer_because: str = NO_KEY, database_id: str = ""
+    text: str,
+    signer: Signer | None,
+    *,
+    no_signer_because: str = NO_KEY,
+    database_id: str = "",
+    signed_at: Callable[[str], SigningTime | None] = lambda _: None,
 ) -> ReportCheck:
     """Return whether an exported JSON report is what the configured key signed, or what is wrong with it.
 
     `database_id` is the id of the journal's database that it must be of; a report that names none is of any.
+    `signed_at` returns by when a report of that SHA-256 was signed, by another's word than the signer's.
 
     Every change is found, those of spacing included, but for line breaks at the end. Raises RefusedError for
     a signed one where there is no signer, KmsError where KMS can't be asked.
@@ -103,6 +112,7 @@ def check_report(
     except (ValueError, RecursionError):
         return ReportCheck("It is not an exported report: it holds what no report can hold.")
     signature = _signature(whole["signature"])
+    when = None
     wrong = _changed(whole, digest, same=same, signature=signature)
     if not wrong and signature is not None:
         if signer is None:
@@ -110,8 +120,12 @@ def check_report(
                 f"The report can't be verified: {no_signer_because}",
                 remedy=f"It names {clean(signature.key_arn, 300)} as its key: configure it if it is yours.",
             )
-        if not signer.verify(digest, signature):
-            wrong = "The signature is not by the configured key over this report."
+        when = signed_at(digest.hex())
+        try:
+            if not signer.verify(digest, signature, when):
+                wrong = "The signature is not by the configured key over this report."
+        except EndedKeyError as error:
+            wrong = f"The signature does not count. {error.message}"
     named = clean(whole["report"].get("database_id"), 100)
     wrong = wrong or another_database("The report", database_id, named)
     head = whole["report"].get("head")
@@ -125,6 +139,7 @@ def check_report(
         clean(signature.key_arn, 300) if signature else "",
         clean(signature.algorithm, 60) if signature else "",
         named,
+        f"{when.at:%Y-%m-%d %H:%M:%S} UTC, {when.evidence}" if when else "",
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
 from crypto_core.database.state.journal import JournalEntry
-from crypto_core.guard.signature import Signature, Signer
+from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.signature import Signature, Signer, SigningTime
 from crypto_core.incidents.report.exhibits import read
 from crypto_core.incidents.report.outline import build
 from crypto_core.incidents.report.section import Report, Sources
@@ -33,22 +34,29 @@ class HmacSigner:
     def sign(self, digest: bytes) -> Signature:
         return Signature(SIGNING_KEY, "HMAC_SHA_256", hmac.digest(self._secret, digest, sha256))
 
-    def verify(self, digest: bytes, signature: Signature) -> bool:
+    def verify(self, digest: bytes, signature: Signature, when: SigningTime | None = None) -> bool:
         return signature == self.sign(digest)
 
 
 @dataclass
 class KeptJournal:
-    """A journal that is only read."""
+    """A journal that is read, and to which signed reports are added aside."""
 
     kept: tuple[JournalEntry, ...]
     broken: str | None = None
+    recorded: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
 
     def entries(self, *, limit: int = 1000) -> tuple[JournalEntry, ...]:
         return self.kept[-limit:]
 
     def verify(self, *, after: int = 0) -> str | None:
         return self.broken
+
+    def record(self, action: str, subject: str, outcome: Outcome, detail: dict[str, Any]) -> None:
+        self.recorded.append((action, subject, detail))
+
+    def signing_time(self, action: str, part: str) -> SigningTime | None:
+        return None
 
     def database_id(self) -> str:
         return DATABASE_ID
