@@ -142,7 +142,8 @@ class Container:
             incident_of=self._incident_of,
         )
         self.inspector = Inspector(self.inventory, self.store, self.attributor)
-        self.journal = Journal(self.state_engine, self.probe.actor)
+        browser = f"browser of {self.settings.browser_user}" if self.settings.browser_user else ""
+        self.journal = Journal(self.state_engine, self.probe.actor, through=browser)
 
     def close(self) -> None:
         """Close the database connections."""

@@ -155,6 +155,9 @@ class Settings(BaseSettings):
     read_only: bool = Field(False, validation_alias="KEYDECK_READ_ONLY")
     """Refuse every change, in the database session and before KMS is called."""
 
+    browser_user: str = Field("", validation_alias="KEYDECK_BROWSER_USER", max_length=100)
+    """Who uses the console in a browser; `keydeck serve` sets it for the console that it runs."""
+
     dev_key: str = Field(DEV_KEY, validation_alias="DEV_ENCRYPTION_KEY", repr=False)
     """The Fernet key of the platform's development mode."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import click
 
@@ -24,6 +25,12 @@ from crypto_core.errors import SettingsError
 @click.option(
     "--public-url", metavar="URL", help="What browsers see of a TLS proxy in front: https://keydeck.example."
 )
+@click.option(
+    "--identity-header",
+    metavar="NAME",
+    default="",
+    help="The header in which the proxy in front says who it let in; every request needs it.",
+)
 @click.option("--read-write", is_flag=True, help="Allow changes; without it every change is refused.")
 def serve(
     *,
@@ -31,6 +38,7 @@ def serve(
     port: int,
     allow_remote: bool,
     public_url: str | None,
+    identity_header: str,
     read_write: bool,
 ) -> int:
     """Serve the console to one browser: this machine's, read only, until Ctrl-C.
@@ -50,6 +58,12 @@ def serve(
     from console.web.addresses import Addresses
 
     _check_reach(host, public_url, allow_remote=allow_remote)
+    if identity_header and public_url is None:
+        raise click.UsageError(
+            "--identity-header is for a proxy in front of the server: it needs --public-url."
+        )
+    if identity_header and not re.fullmatch(r"[A-Za-z0-9-]{1,100}", identity_header):
+        raise click.UsageError("--identity-header takes the name of a header, such as X-Forwarded-Email.")
     settings = loaded().settings
     if read_write and settings.read_only:
         raise click.UsageError("--read-write doesn't lift --read-only or the setting read_only.")
@@ -63,7 +77,10 @@ def serve(
 
     with listen(host, port) as listening:
         command = console_command(read_only=read_only)
-        if asyncio.run(serve_until_told(listening, host, command, announce, public_url=public_url)):
+        serving = serve_until_told(
+            listening, host, command, announce, public_url=public_url, identity_header=identity_header
+        )
+        if asyncio.run(serving):
             return 0
     say("Too many wrong addresses were tried. The printed one is no longer valid; start keydeck serve again.")
     return 3

@@ -1,4 +1,8 @@
-"""What every request passes: Host and Origin are ours, then the cookie, or the token in exchange for it."""
+"""What every request passes: Host and Origin are ours, then the cookie, or the token in exchange for it.
+
+A browser sends its cookies to every port of a host, so another server of this machine can see ours, and its
+pages count as the same site. So what such pages ask for is turned away, and a websocket needs the page key.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +13,50 @@ from string import Template
 
 from aiohttp import web
 
+from console.printed.printing import say
 from console.web.addresses import Addresses
 from console.web.admission import Admission, AdmissionRefusal
 from console.web.headers import security_headers
 from console.web.reports import report
+from crypto_core.text.cleaning import clean
 
+_USER = 100
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _NO_COOKIE = "This browser has no access. Open the address that keydeck serve printed."
+_FROM_A_PAGE = "Another page led here. Copy the address that keydeck serve printed into the address bar."
+_NO_USER = (
+    "The proxy in front of keydeck serve doesn't say who you are. It must, in one header, for every request."
+)
 _ELSEWHERE = "This server is not known by that address. Open the one that keydeck serve printed."
+
+SUBPROTOCOL = "keydeck"
+"""What the page names as its websocket's protocol, with the page key behind it (RFC 6455, section 1.9)."""
 
 
 class RequestGate:
-    """Turns requests away. `locked` is called when so many wrong tokens came that none is taken any more."""
+    """Turns requests away. `locked` is called when so many wrong tokens came that none is taken any more.
 
-    def __init__(self, addresses: Addresses, admission: Admission, locked: Callable[[], None]) -> None:
+    With an `identity_header`, who uses the console is what that header says: the proxy in front must set it,
+    and drop what clients send under its name.
+    """
+
+    def __init__(
+        self,
+        addresses: Addresses,
+        admission: Admission,
+        locked: Callable[[], None],
+        *,
+        identity_header: str = "",
+    ) -> None:
         self._addresses = addresses
         self._admission = admission
         self._locked = locked
+        self._identity_header = identity_header
         self._headers = security_headers(addresses)
         self._page = Template((files("console.web") / "page" / "refused.html").read_text("utf-8"))
-        # Browsers tell cookies apart by host, not by port.
-        self.cookie = f"keydeck_{addresses.port}"
+        # Browsers tell cookies apart by host, not by port. The prefix keeps other hosts from setting it.
+        self.cookie = f"{'__Host-' if addresses.secure else ''}keydeck_{addresses.port}"
 
     async def add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
         """Put the security headers on an answer, whichever it is."""
@@ -56,29 +82,58 @@ class RequestGate:
         """Whether a page of ours sent it: what a websocket needs, which no same-origin policy guards."""
         return request.headers.get("Origin") in self._addresses.origins
 
+    def is_from_the_page(self, request: web.Request) -> bool:
+        """Whether a websocket comes from the page that was let in: it has the page key, too."""
+        offered = [part.strip() for part in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+        return self.is_from_here(request) and any(map(self._admission.is_page, offered[1:]))
+
+    @property
+    def user(self) -> str:
+        """Who uses the console, as the proxy says; "" without one."""
+        return self._admission.session.user if self._admission.session else ""
+
     def _turned_away(self, request: web.Request) -> web.StreamResponse | None:
         if request.headers.get("Host", "").lower() not in self._addresses.hosts:
             return self._refused(_ELSEWHERE)
         if "Origin" in request.headers and not self.is_from_here(request):
             return self._refused(_ELSEWHERE)
-        if self._admission.admits(request.cookies.get(self.cookie)):
+        if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+            # Nothing that another page leads to is served, uses the token up, or counts as a wrong one.
+            return self._refused(_FROM_A_PAGE)
+        user = self._user(request)
+        if user is None:
+            return self._refused(_NO_USER)
+        if self._admission.admits(request.cookies.get(self.cookie), user):
             return _to_index() if request.path == "/" and request.query_string else None
         token = request.query.get("token")
-        # A picture or a script in a foreign page neither uses the token up nor counts as a wrong one.
         opened = request.headers.get("Sec-Fetch-Dest", "document") == "document"
         if token is None or not opened or (request.method, request.path) != ("GET", "/"):
             return self._refused(_NO_COOKIE)
-        return self._exchanged(token)
+        return self._exchanged(token, user, request.remote or "")
 
-    def _exchanged(self, token: str) -> web.StreamResponse:
-        session = self._admission.exchange(token)
+    def _user(self, request: web.Request) -> str | None:
+        """Who sent it, as the proxy says; None if it should say so, and does not."""
+        if not self._identity_header:
+            return ""
+        said = request.headers.getall(self._identity_header, [])
+        return clean(said[0], _USER) or None if len(said) == 1 else None
+
+    def _exchanged(self, token: str, user: str, remote: str) -> web.StreamResponse:
+        session = self._admission.exchange(token, user)
         if isinstance(session, AdmissionRefusal):
             if session is AdmissionRefusal.LOCKED:
                 self._locked()
             return self._refused(session.value)
-        response = _to_index()
+        say(f"Opened by {user or 'a browser'} at {remote or 'an unknown address'}.")
+        # The browser keeps what is behind the # to itself; the page takes it out of the address.
+        response = _to_index(f"#{session.page_key}")
         response.set_cookie(
-            self.cookie, session, path="/", httponly=True, samesite="Strict", secure=self._addresses.secure
+            self.cookie,
+            session.cookie,
+            path="/",
+            httponly=True,
+            samesite="Strict",
+            secure=self._addresses.secure,
         )
         return response
 
@@ -86,6 +141,6 @@ class RequestGate:
         return web.Response(status=403, text=self._page.substitute(reason=reason), content_type="text/html")
 
 
-def _to_index() -> web.Response:
+def _to_index(fragment: str = "") -> web.Response:
     """Send the browser to the address without the token, so that no history keeps it."""
-    return web.Response(status=303, headers={"Location": "/"})
+    return web.Response(status=303, headers={"Location": f"/{fragment}"})

@@ -36,17 +36,23 @@ def console_command(*, read_only: bool) -> list[str]:
     return [*command, "--read-only"] if read_only else command
 
 
-def child_environment() -> dict[str, str]:
-    """Return what the child finds besides our environment: its driver, and where this package is."""
+def child_environment(user: str = "") -> dict[str, str]:
+    """Return what the child finds besides our environment: its driver, this package's place, who uses it."""
     path = import_path(os.environ.get("PYTHONPATH"))
-    return {"TEXTUAL_DRIVER": "console.web.driver:PageDriver", "PYTHONPATH": path}
+    driver = "console.web.driver:PageDriver"
+    return {"TEXTUAL_DRIVER": driver, "PYTHONPATH": path, "KEYDECK_BROWSER_USER": user or "somebody"}
 
 
 class ConsoleProcess(AppService):
     """One console behind one websocket, in a process group of its own, so that its workers end with it."""
 
     def __init__(
-        self, command: Sequence[str], socket: web.WebSocketResponse, downloads: DownloadManager
+        self,
+        command: Sequence[str],
+        socket: web.WebSocketResponse,
+        downloads: DownloadManager,
+        *,
+        user: str = "",
     ) -> None:
         super().__init__(
             "",
@@ -56,6 +62,7 @@ class ConsoleProcess(AppService):
             download_manager=downloads,
         )
         self._command = list(command)
+        self._user = user
 
     async def _open_app_process(self, width: int = 80, height: int = 24) -> Process:
         self._process = await asyncio.create_subprocess_exec(
@@ -63,7 +70,7 @@ class ConsoleProcess(AppService):
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
-            env=self._build_environment(width, height) | child_environment(),
+            env=self._build_environment(width, height) | child_environment(self._user),
             start_new_session=True,
         )
         self._stdin = self._process.stdin

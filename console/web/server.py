@@ -44,6 +44,7 @@ async def serve(
     announce: Callable[[Addresses, str], None],
     *,
     public_url: str | None = None,
+    identity_header: str = "",
 ) -> bool:
     """Serve until SIGINT or SIGTERM; returns False if too many wrong tokens ended it.
 
@@ -57,7 +58,8 @@ async def serve(
 
     where = addresses(host, listening.getsockname()[1], public_url)
     admission = Admission()
-    site = Site(RequestGate(where, admission, lock), command)
+    gate = RequestGate(where, admission, lock, identity_header=identity_header)
+    site = Site(gate, command)
     runner = web.AppRunner(
         site.application(), access_log=None, logger=_silent, shutdown_timeout=_LAST_ANSWERS
     )

@@ -9,7 +9,7 @@ from aiohttp import web
 from textual_serve.download_manager import DownloadManager
 
 from console.web.files import INDEX, PageFile, page_files
-from console.web.gate import RequestGate
+from console.web.gate import SUBPROTOCOL, RequestGate
 from console.web.process import ConsoleProcess
 from console.web.reports import report
 from console.web.session import MESSAGE_BYTES, Seat, clamped, relay
@@ -56,13 +56,17 @@ class Site:
         return _sent(file)
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
-        if not self._gate.is_from_here(request):
+        if not self._gate.is_from_the_page(request):
             raise web.HTTPForbidden
         socket = web.WebSocketResponse(
-            heartbeat=_HEARTBEAT, timeout=_CLOSING, max_msg_size=MESSAGE_BYTES, compress=False
+            heartbeat=_HEARTBEAT,
+            timeout=_CLOSING,
+            max_msg_size=MESSAGE_BYTES,
+            compress=False,
+            protocols=(SUBPROTOCOL,),
         )
         await socket.prepare(request)
-        process = ConsoleProcess(self._command, socket, self._downloads)
+        process = ConsoleProcess(self._command, socket, self._downloads, user=self._gate.user)
         width, height = request.query.get("width"), request.query.get("height")
         try:
             async with self._seat.taken(process, clamped(width, 80), clamped(height, 24)):

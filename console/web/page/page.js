@@ -13,6 +13,19 @@ window.open = (url) => {
   return null;
 };
 
+// The browser sends its cookie to every server on this host. The page key, which only pages of this address can
+// read, is what the websocket shows besides. It comes behind the #, and leaves the address at once.
+const PAGE_KEY = "keydeck-page-key";
+if (location.hash.length > 1) {
+  localStorage.setItem(PAGE_KEY, location.hash.slice(1));
+  history.replaceState(null, "", "/");
+}
+window.WebSocket = class extends WebSocket {
+  constructor(url) {
+    super(url, ["keydeck", localStorage.getItem(PAGE_KEY) || "none"]);
+  }
+};
+
 // The terminal measures its font when it opens, so the font comes first.
 const openTerminal = window.onload;
 window.onload = async (event) => {

@@ -62,9 +62,15 @@ class Journal:
         self,
         engine: Engine,
         actor: Callable[[], str],
+        *,
+        through: str = "",
     ) -> None:
-        """`actor` says who acts (AWS identity and database role); asked at each entry."""
+        """`actor` says who acts (AWS identity and database role); asked at each entry.
+
+        `through` is what stands behind this machine's name, such as who sits at it.
+        """
         self.engine = engine
+        self._host = f"{socket.gethostname()}, {through}" if through else socket.gethostname()
         self._actor = actor
 
     def actor(self) -> str:
@@ -90,7 +96,7 @@ class Journal:
             actor = self.actor()
         append = func.keydeck.append_to_journal(
             clean(actor, 500),
-            clean(socket.gethostname(), 100),
+            clean(self._host, 200),
             clean(action, 100),
             clean(subject, 500),
             outcome.value,

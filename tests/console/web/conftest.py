@@ -62,15 +62,29 @@ class Running:
     admission: Admission
     client: aiohttp.ClientSession
     locked: list[bool] = field(default_factory=list)
+    page_key: str = ""
 
     async def enter(self) -> None:
-        """Exchange the token for the cookie."""
-        async with self.client.get(f"{self.url}/?token={self.admission.token}") as answer:
-            assert (answer.status, str(answer.url)) == (200, f"{self.url}/")
+        """Exchange the token for the cookie and the page key."""
+        self.page_key = await entered(self.client, f"{self.url}/?token={self.admission.token}")
 
     def socket(self, query: str = "") -> aiohttp.client._WSRequestContextManager:
         """Connect as the page does."""
-        return self.client.ws_connect(f"{self.url}/ws{query}", origin=self.url)
+        return page_socket(self.client, self.url, self.page_key, query)
+
+
+async def entered(client: aiohttp.ClientSession, address: str) -> str:
+    """Open the printed address; the client keeps the cookie. Returns the page key, as the page has it."""
+    async with client.get(address) as answer:
+        assert (answer.status, answer.url.path, answer.url.query_string) == (200, "/", "")
+        return answer.history[0].headers["Location"].partition("#")[2]
+
+
+def page_socket(
+    client: aiohttp.ClientSession, url: str, page_key: str, query: str = ""
+) -> aiohttp.client._WSRequestContextManager:
+    """Connect as the page does."""
+    return client.ws_connect(f"{url}/ws{query}", origin=url, protocols=("keydeck", page_key))
 
 
 Serving = Callable[..., Awaitable[Running]]
@@ -81,11 +95,13 @@ async def serving() -> AsyncIterator[Serving]:
     """Start sites; each ends with the test."""
     async with AsyncExitStack() as stack:
 
-        async def start(command: list[str] = STAND_IN, public_url: str | None = None) -> Running:
+        async def start(
+            command: list[str] = STAND_IN, public_url: str | None = None, identity_header: str = ""
+        ) -> Running:
             listening = stack.enter_context(listen("127.0.0.1", 0))
             where = addresses("127.0.0.1", listening.getsockname()[1], public_url)
             admission, locked = Admission(), []
-            gate = RequestGate(where, admission, lambda: locked.append(True))
+            gate = RequestGate(where, admission, lambda: locked.append(True), identity_header=identity_header)
             runner = web.AppRunner(Site(gate, command).application(), access_log=None, shutdown_timeout=1)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)

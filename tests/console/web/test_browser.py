@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
+from aiohttp import web
 
 from tests.console.web.chromium import NAMES, Tab, chromium, opened_tab
-from tests.console.web.conftest import Command, Running, Serving, gone, readable
+from tests.console.web.conftest import Command, Running, Serving, gone, page_socket, readable
 
 pytestmark = [
     pytest.mark.deep,
@@ -87,6 +89,7 @@ async def test_the_console_is_painted_acts_on_keys_and_asks_no_other_host(
     token = served.address.partition("=")[2]
     history = await tab.ask("Page.getNavigationHistory")
     assert token not in json.dumps(history)
+    assert not any("#" in entry["url"] for entry in history["entries"])
     assert await tab.evaluate("document.cookie") == ""
 
     (console,) = served.consoles()
@@ -108,6 +111,51 @@ async def test_a_page_loaded_anew_takes_the_console_over(
     await gone(former)
     await tab.until(lambda: len(served.consoles()) == 1)
     await shown(tab, "[RO]")
+
+
+async def test_another_server_of_this_machine_gets_the_cookie_and_no_console(
+    site: Running, tab: Tab, tmp_path: Path
+) -> None:
+    heard: list[str] = []
+
+    async def hear(request: web.Request) -> web.Response:
+        heard.append(request.headers.get("Cookie", ""))
+        leading = f"<script>onclick = () => {{ location = '{site.url}/' }}</script>"
+        return web.Response(text=f"<title>other</title>{leading}", content_type="text/html")
+
+    application = web.Application()
+    application.router.add_get("/", hear)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    other = web.TCPSite(runner, "127.0.0.1", 0)
+    await other.start()
+    try:
+        await tab.open(f"{site.url}/?token={site.admission.token}")
+        await shown(tab, "pid ")
+        stored = await tab.evaluate("Object.values(localStorage).concat(Object.values(sessionStorage))")
+        port = runner.addresses[0][1]
+        await tab.open(f"http://127.0.0.1:{port}/")
+        await tab.until(lambda: bool(heard))
+        cookie = heard[0]
+        assert cookie.startswith("keydeck_")
+        assert len(stored) == 1
+        assert stored[0] not in cookie
+        async with aiohttp.ClientSession(headers={"Cookie": cookie}) as thief:
+            async with thief.get(site.url) as answer:
+                page = await answer.text()
+            assert stored[0] not in page
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+                await page_socket(thief, site.url, "guess")
+        # Its page can lead the operator nowhere that a console would start, and end the one that runs.
+        await tab.evaluate("document.documentElement.click()")
+        async with asyncio.timeout(10):
+            while "Another page led here" not in str(await tab.evaluate("document.body.innerText")):
+                await asyncio.sleep(0.05)
+        tab.received = b""
+        await tab.evaluate("document.querySelector('a').click()")
+        await shown(tab, "pid ")
+    finally:
+        await runner.cleanup()
 
 
 async def test_another_browser_is_refused_in_words(site: Running, tab: Tab) -> None:

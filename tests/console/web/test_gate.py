@@ -12,7 +12,7 @@ import pytest
 
 from console.web.admission import WRONG_TRIES
 from console.web.files import INDEX, page_files
-from tests.console.web.conftest import Running, Serving
+from tests.console.web.conftest import Running, Serving, page_socket
 
 ROUTES = ["/", "/files/textual.js", "/files/page.js", "/files/none", "/ws", "/download/key", "/elsewhere"]
 
@@ -29,8 +29,11 @@ async def test_the_token_is_exchanged_for_a_cookie_that_scripts_and_other_sites_
 ) -> None:
     address = f"{site.url}/?token={site.admission.token}"
     async with site.client.get(address, allow_redirects=False) as answer:
-        assert (answer.status, answer.headers["Location"]) == (303, "/")
+        assert answer.status == 303
+        place, _, page_key = answer.headers["Location"].partition("#")
+        assert (place, len(page_key)) == ("/", 43)
         cookie = answer.headers["Set-Cookie"]
+    assert page_key not in cookie
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
     assert "Secure" not in cookie
     assert site.admission.token not in cookie
@@ -85,6 +88,56 @@ async def test_only_opening_the_address_uses_it_up_or_counts(site: Running) -> N
     assert await status(site, address, Sec_Fetch_Dest="document") == 303
 
 
+@pytest.mark.parametrize("site_of", ["cross-site", "same-site"])
+async def test_other_pages_lead_nowhere_use_nothing_up_and_do_not_end_the_server(
+    site: Running, site_of: str
+) -> None:
+    address = f"/?token={site.admission.token}"
+    elsewhere = {"Sec_Fetch_Dest": "document", "Sec_Fetch_Site": site_of}
+    for _ in range(2 * WRONG_TRIES):
+        assert await status(site, "/?token=guess", **elsewhere) == 403
+    assert site.locked == []
+    assert await status(site, address, **elsewhere) == 403
+    assert await status(site, address, Sec_Fetch_Dest="document", Sec_Fetch_Site="none") == 303
+    # Another server of this machine is the same site: its pages come with the cookie.
+    for path in ROUTES:
+        assert await status(site, path, **elsewhere) == 403
+    assert await status(site, "/", Sec_Fetch_Site="same-origin") == 200
+
+
+async def test_the_cookie_alone_opens_no_console(site: Running) -> None:
+    await site.enter()
+    for protocols in ((), ("keydeck",), ("keydeck", "guess"), ("keydeck", "x" * 43), (site.page_key,)):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await site.client.ws_connect(f"{site.url}/ws", origin=site.url, protocols=protocols)
+        assert refused.value.status == 403
+    async with site.socket() as socket:
+        assert socket.protocol == "keydeck"
+
+
+async def test_who_uses_it_is_who_the_proxy_says(
+    serving: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = await serving(public_url="https://keydeck.example", identity_header="X-Forwarded-Email")
+    address = f"/?token={site.admission.token}"
+    assert await status(site, address) == 403
+    assert await status(site, address, X_Forwarded_Email="") == 403
+    hostile = "ana\x85[/red]@example.org"
+    async with site.client.get(
+        site.url + address, headers={"X-Forwarded-Email": hostile}, allow_redirects=False
+    ) as answer:
+        assert answer.status == 303
+        (morsel,) = answer.cookies.values()
+    assert (morsel.key[:7], morsel["secure"]) == ("__Host-", True)
+    said = capsys.readouterr().err
+    assert "Opened by ana" in said
+    assert "\x85" not in said
+    cookie = f"{morsel.key}={morsel.value}"
+    assert await status(site, "/", X_Forwarded_Email=hostile, Cookie=cookie) == 200
+    for other in ({}, {"X_Forwarded_Email": "eve@example.org"}):
+        assert await status(site, "/", Cookie=cookie, **other) == 403
+
+
 async def test_too_many_wrong_tokens_are_said_and_end_the_server(site: Running) -> None:
     for _ in range(WRONG_TRIES - 1):
         assert await status(site, "/?token=guess") == 403
@@ -116,18 +169,20 @@ async def test_an_origin_that_is_not_ours_is_turned_away_even_with_the_cookie(
     await site.enter()
     assert await status(site, "/", Origin=origin) == 403
     with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
-        await site.client.ws_connect(f"{site.url}/ws", origin=origin)
+        await site.client.ws_connect(f"{site.url}/ws", origin=origin, protocols=("keydeck", site.page_key))
 
 
 async def test_a_websocket_without_origin_is_turned_away(site: Running) -> None:
     await site.enter()
     with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
-        await site.client.ws_connect(f"{site.url}/ws")
+        await site.client.ws_connect(f"{site.url}/ws", protocols=("keydeck", site.page_key))
 
 
 async def test_a_websocket_without_cookie_is_turned_away(site: Running) -> None:
-    with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
-        await site.socket()
+    await site.enter()
+    async with aiohttp.ClientSession() as stranger:
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await page_socket(stranger, site.url, site.page_key)
 
 
 async def test_behind_tls_the_cookie_is_for_tls_alone(serving: Serving) -> None:

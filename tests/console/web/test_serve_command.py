@@ -18,7 +18,7 @@ import pytest
 
 from console.web.admission import WRONG_TRIES
 from console.web.process import child_environment, console_command
-from tests.console.web.conftest import Command, gone, painted
+from tests.console.web.conftest import Command, entered, gone, page_socket, painted
 
 Keydeck = Callable[..., Any]
 Serve = Callable[..., Awaitable[Command]]
@@ -26,9 +26,8 @@ Serve = Callable[..., Awaitable[Command]]
 
 async def connected(client: aiohttp.ClientSession, served: Command) -> aiohttp.ClientWebSocketResponse:
     """Enter, and wait until the console has painted."""
-    async with client.get(served.address) as answer:
-        assert answer.status == 200
-    opened = await client.ws_connect(f"{served.url}/ws?width=120&height=40", origin=served.url)
+    page_key = await entered(client, served.address)
+    opened = await page_socket(client, served.url, page_key, "?width=120&height=40")
     await painted(opened, "keydeck")
     return opened
 
@@ -56,6 +55,7 @@ async def test_it_serves_without_a_terminal_until_it_is_told_to_end(
     assert said.splitlines() == [
         "Read only; --read-write allows changes.",
         "The address lets one browser in, once. Ctrl-C ends the server and the console.",
+        "Opened by a browser at 127.0.0.1.",
     ]
     await gone(console)
 
@@ -85,9 +85,8 @@ async def test_a_server_that_is_killed_leaves_no_console_behind(command: Serve) 
 async def test_a_server_that_is_killed_while_the_console_starts_leaves_none_behind(command: Serve) -> None:
     served = await command()
     async with browser() as client:
-        async with client.get(served.address):
-            pass
-        async with client.ws_connect(f"{served.url}/ws", origin=served.url):
+        page_key = await entered(client, served.address)
+        async with page_socket(client, served.url, page_key):
             async with asyncio.timeout(10):
                 while not served.consoles():
                     await asyncio.sleep(0.01)
@@ -194,6 +193,19 @@ def test_a_malformed_public_url_is_refused(keydeck: Keydeck) -> None:
     ran = keydeck("serve", "--public-url", "keydeck.example")
     assert ran.exit_code == 2
     assert "https://keydeck.example" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--identity-header", "X-Forwarded-Email"], "--public-url"),
+        (["--identity-header", "a: b", "--public-url", "https://keydeck.example"], "name of a header"),
+    ],
+)
+def test_who_uses_it_is_believed_of_a_proxy_alone(keydeck: Keydeck, options: list[str], said: str) -> None:
+    ran = keydeck("serve", *options)
+    assert ran.exit_code == 2
+    assert said in ran.stderr
 
 
 def test_a_port_that_is_taken_is_said(keydeck: Keydeck) -> None:

@@ -6,16 +6,18 @@ import asyncio
 import json
 import re
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import aiohttp
 import psutil
 import pytest
 from sqlalchemy import make_url
 
+from console.container import Container
 from console.web import process, session
-from console.web.process import console_command
+from console.web.process import child_environment, console_command
 from console.web.session import MESSAGE_BYTES
+from crypto_core.guard.outcome import Outcome
 from tests.console.web.conftest import Running, Serving, gone, painted
 
 DEAF = [sys.executable, "-c", "import os, time; os.write(1, b'__GANGLION__\\n'); time.sleep(600)"]
@@ -227,6 +229,18 @@ async def test_the_real_console_is_read_only_if_it_is_told_so(
     database = str(make_url(environment["DATABASE_URL"]).database)
     async with site.socket("?width=200&height=40") as socket:
         assert ("[RO]" in await painted(socket, database)) is read_only
+
+
+def test_what_is_written_from_a_browser_names_who_used_it_in_the_journal(services: Container) -> None:
+    user = child_environment("ana[/red]\x1b[31m@example.org")["KEYDECK_BROWSER_USER"]
+    settings = services.settings.model_copy(update={"browser_user": user})
+    with closing(Container(settings)) as container:
+        container.journal.record("init", "schema keydeck", Outcome.DONE)
+        (entry,) = container.journal.entries(limit=1)
+    assert ", browser of ana[/red]" in entry.host
+    assert entry.host.endswith("@example.org")
+    assert "\x1b" not in entry.host
+    assert child_environment()["KEYDECK_BROWSER_USER"] == "somebody"
 
 
 def test_the_command_line_of_the_console_names_no_secret_and_imports_nothing_from_the_working_directory() -> (
