@@ -30,7 +30,7 @@ class BrowserSession:
     """What one browser gets for the token.
 
     The browser sends `cookie` by itself, to every server on the same host, whichever its port. `page_key` is
-    kept where only pages of this very address can read it. `user` is who the proxy says it is, if there is one.
+    kept where only pages of this very address can read it. `user` is who a proxy says it is, if one does.
     """
 
     user: str = ""

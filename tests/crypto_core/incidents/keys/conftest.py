@@ -173,10 +173,10 @@ class Scene:
         moment = datetime.now(UTC) - timedelta(minutes=minutes)
         self.sandbox.control.history([PastCall(moment, access_keys.PLATFORM, "GenerateDataKey", key)])
 
-    def pull(self) -> None:
+    def pull(self, since: timedelta = timedelta(hours=1)) -> None:
         """Fetch the events of late."""
         now = datetime.now(UTC)
-        self.container.event_puller.pull_events(since=now - timedelta(hours=1), until=now)
+        self.container.event_puller.pull_events(since=now - since, until=now)
 
 
 def agreed(plan: ActionPlan) -> Consent:

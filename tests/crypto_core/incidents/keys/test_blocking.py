@@ -258,7 +258,7 @@ def test_who_may_be_the_platform_and_is_not_blocked_keeps_the_step_open(scene: S
     assert words in told(open_)
     # With the platform's past, whoever makes data keys only now is none of it.
     called(access_keys.PLATFORM, "GenerateDataKey", HOME, DAYS, 9)
-    scene.pull()
+    scene.pull(timedelta(days=4))
     assert scene.fields(BLOCK) == {PRINCIPALS: SUSPECT}
     scene.do(BLOCK)
     assert scene.look(BLOCKED_ALL).state is CheckState.PASSED
