@@ -133,11 +133,12 @@ def _role(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
 
 
 def _session(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
-    with _asking(engine) as connection:
+    with connected(engine, write=True) as connection:
+        connection.execute(SHORT_STATEMENTS)
         read_only, standby = connection.execute(READ_ONLY).one()
     if place.read_only and not read_only:
         return topic.failed(
-            "The session may write although Keydeck is read only: something in between resets sessions.",
+            "A transaction may write although Keydeck is read only: something in between changes statements.",
             "Connect to PostgreSQL directly, or: ALTER ROLE … SET default_transaction_read_only = on;",
         )
     if place.read_only:

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: time limits, the read-only session, and every failure as an error of ours.
+"""Connections to PostgreSQL: time limits, read-only transactions, and every failure as an error of ours.
 
 SQLSTATE codes: PostgreSQL documentation, appendix A.
 """
@@ -17,8 +17,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from crypto_core.cancelling import Cancellation, stop_if
 from crypto_core.database.connection.canceller import cancelling
+from crypto_core.database.connection.transaction_start import (
+    STATEMENT_TIMEOUT_SECONDS,
+    LimitedConnection,
+    LimitedCursor,
+    ReadOnlyConnection,
+)
 from crypto_core.database.connection.urls import URL_FORM, parse_database_url
-from crypto_core.database.connection.watchdog import LIMIT_SECONDS, WatchedConnection, WatchedCursor
+from crypto_core.database.connection.watchdog import LIMIT_SECONDS
 from crypto_core.database.schema import SCHEMA, journal, journal_end, metadata
 from crypto_core.errors import (
     DatabaseError,
@@ -34,8 +40,6 @@ from crypto_core.log.level_caps import cap
 from crypto_core.text.cleaning import clean
 
 CONNECT_TIMEOUT_SECONDS = 5
-STATEMENT_TIMEOUT_SECONDS = 60
-LOCK_TIMEOUT_SECONDS = 10
 NETWORK_TIMEOUT_SECONDS = 30
 
 _LOGGING_NAME = "keydeck"
@@ -44,23 +48,14 @@ _LOGGING_NAME = "keydeck"
 def open_engine(url: str, *, read_only: bool = False, setting: str = "DATABASE_URL") -> Engine:
     """Return an engine; nothing is connected yet.
 
-    With `read_only` PostgreSQL itself refuses writes in every session. Statement parameters never appear in
-    exceptions or logs. Raises SettingsError if `url` is not a PostgreSQL URL.
+    With `read_only` PostgreSQL itself refuses writes in every transaction, else in those that `connected`
+    opens for reading. Statement parameters never appear in exceptions or logs. Raises SettingsError if `url`
+    is not a PostgreSQL URL.
     """
     parsed = parse_database_url(url, setting).set(drivername="postgresql+psycopg2")
-    options = [
-        f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000}",
-        f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000}",
-        "-c idle_in_transaction_session_timeout=120000",
-        # Compiling takes longer than it saves here: every answer is wanted at once.
-        "-c jit=off",
-        # What a session may not do is decided by the server, not by the keys on screen.
-        *(["-c default_transaction_read_only=on"] if read_only else []),
-    ]
     arguments: dict[str, Any] = {
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "application_name": "keydeck",
-        "options": " ".join(options),
         "client_encoding": "utf8",
         "keepalives": 1,
         "keepalives_idle": 10,
@@ -68,8 +63,8 @@ def open_engine(url: str, *, read_only: bool = False, setting: str = "DATABASE_U
         "keepalives_count": 3,
         # Keepalives find a dead network only while nothing is under way.
         "tcp_user_timeout": NETWORK_TIMEOUT_SECONDS * 1000,
-        "connection_factory": WatchedConnection,
-        "cursor_factory": WatchedCursor,
+        "connection_factory": ReadOnlyConnection if read_only else LimitedConnection,
+        "cursor_factory": LimitedCursor,
     }
     # At DEBUG, SQLAlchemy logs every row; an engine with a name has a logger of its own.
     cap([f"sqlalchemy.engine.Engine.{_LOGGING_NAME}"], logging.WARNING)
@@ -90,14 +85,18 @@ def open_engine(url: str, *, read_only: bool = False, setting: str = "DATABASE_U
 
 @contextmanager
 def connected(engine: Engine, *, write: bool = False, cancelled: Event | None = None) -> Iterator[Connection]:
-    """Give a connection in a transaction: committed at the end if `write`, rolled back otherwise.
+    """Give a connection in a transaction: committed at the end if `write`, read only and rolled back otherwise.
 
     A Cancellation that is set ends the statement under way; any other event is looked at before the first.
     Raises InterruptedRunError then, else the DatabaseError that tells a failure apart.
     """
     stop_if(cancelled)
     try:
-        with told_apart(), engine.begin() if write else engine.connect() as connection:
+        with (
+            told_apart(),
+            engine.begin() if write else engine.connect() as connection,
+            _writing(connection, write=write),
+        ):
             if isinstance(cancelled, Cancellation):
                 with cancelling(connection, cancelled):
                     yield connection
@@ -107,6 +106,16 @@ def connected(engine: Engine, *, write: bool = False, cancelled: Event | None = 
         if cancelled is not None and cancelled.is_set():
             raise InterruptedRunError("Cancelled.") from error
         raise
+
+
+@contextmanager
+def _writing(connection: Connection, *, write: bool) -> Iterator[None]:
+    driver: Any = connection.connection.driver_connection
+    driver.writes = write
+    try:
+        yield
+    finally:
+        driver.writes = True
 
 
 @contextmanager

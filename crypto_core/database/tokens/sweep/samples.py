@@ -177,8 +177,6 @@ class SampleReader:
     def _run(self, statement: str, seconds: float) -> Sequence[Any]:
         limits = {"statement_timeout": seconds, "lock_timeout": LOCK_SECONDS}
         with connected(self._engine, cancelled=self._cancelled) as connection:
-            # Reading may run what owners of tables wrote: policies, casts.
-            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
             for name, limit in limits.items():
                 connection.exec_driver_sql(f"SET LOCAL {name} = {max(1, int(limit * 1_000))}")
             # Without parameters the driver leaves every character of a name as it is.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -26,6 +28,7 @@ from crypto_core.errors import (
     MissingSchemaError,
     SettingsError,
 )
+from tests.pooler import Pooler, pooler
 
 
 @pytest.fixture
@@ -33,6 +36,13 @@ def engine(environment: dict[str, str]) -> Iterator[Engine]:
     opened = open_engine(environment["DATABASE_URL"])
     yield opened
     opened.dispose()
+
+
+@pytest.fixture
+def wire(environment: dict[str, str]) -> Iterator[Pooler]:
+    """A pooler before the sandbox's PostgreSQL."""
+    with pooler(environment["DATABASE_URL"]) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -130,28 +140,99 @@ def test_other_signs_may_stand_in_a_password_as_they_are(password: str) -> None:
     opened.dispose()
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE gh_connection SET org_id = org_id",
-        "CREATE TABLE x (y int)",
-        "DELETE FROM slack_connection",
-        "SELECT 1 FROM gh_connection FOR UPDATE",
-    ],
+CHANGES = (
+    "UPDATE gh_connection SET org_id = org_id",
+    "CREATE TABLE x (y int)",
+    "DELETE FROM slack_connection",
+    "SELECT 1 FROM gh_connection FOR UPDATE",
 )
-def test_a_read_only_session_is_refused_by_the_server(environment: dict[str, str], statement: str) -> None:
-    opened = open_engine(environment["DATABASE_URL"], read_only=True)
-    with pytest.raises(DatabaseReadOnlyError), connected(opened, write=True) as connection:
-        connection.execute(text(statement))
+
+
+@pytest.mark.parametrize(("read_only", "write"), [(True, True), (True, False), (False, False)])
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_transaction_for_reading_and_each_of_a_read_only_engine_is_refused_writes_by_the_server(
+    environment: dict[str, str], wire: Pooler, read_only: bool, write: bool, pooled: bool
+) -> None:
+    url = environment["DATABASE_URL"]
+    opened = open_engine(wire.url(url) if pooled else url, read_only=read_only)
+    for statement in CHANGES:
+        with pytest.raises(DatabaseReadOnlyError), connected(opened, write=write) as connection:
+            connection.execute(text(statement))
+    # Neither what a statement read before, nor how it is fetched, opens a way.
+    for first, streamed in (("SELECT 1", False), ("SELECT 1", True), ("SAVEPOINT one", False)):
+        with pytest.raises(DatabaseReadOnlyError), connected(opened, write=write) as connection:
+            connection.execute(text(first), execution_options={"stream_results": streamed})
+            connection.execute(text(CHANGES[0]))
     opened.dispose()
 
 
-def test_what_is_not_written_is_rolled_back(engine: Engine, platform: Engine) -> None:
-    with connected(engine) as connection:
-        connection.execute(text("UPDATE slack_connection SET org_id = 'changed'"))
-    with platform.connect() as connection:
-        changed = connection.scalar(text("SELECT count(*) FROM slack_connection WHERE org_id = 'changed'"))
-    assert changed == 0
+def test_a_connection_that_was_read_with_is_written_with_next_and_the_other_way_round(
+    environment: dict[str, str], wire: Pooler
+) -> None:
+    opened = open_engine(wire.url(environment["DATABASE_URL"]))
+    read_only = text("SELECT current_setting('transaction_read_only'), pg_backend_pid()")
+    told = []
+    for write in (False, True, False, True):
+        with connected(opened, write=write) as connection:
+            told.append(tuple(connection.execute(read_only).one()))
+    assert [said for said, _ in told] == ["on", "off", "on", "off"]
+    assert len({pid for _, pid in told}) == 1
+    opened.dispose()
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_behind_a_pooler_that_drops_options_each_transaction_has_its_time_limits(
+    environment: dict[str, str], wire: Pooler, write: bool
+) -> None:
+    opened = open_engine(wire.url(environment["DATABASE_URL"]))
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "jit")
+    read = text(f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}")
+    for fetched in ({}, {"stream_results": True}):
+        with connected(opened, write=write) as connection:
+            limits = connection.execute(read, execution_options=fetched).one()
+        assert tuple(limits) == ("1min", "10s", "2min", "off")
+    assert wire.dropped == []
+    opened.dispose()
+    # Without them the pooler leaves no limit of a session's.
+    sent = open_engine(f"{wire.url(environment['DATABASE_URL'])}&options=-c%20statement_timeout%3D1")
+    with sent.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.autocommit = True
+        assert connection.scalar(text("SHOW statement_timeout")) == "0"
+    assert wire.dropped == [b"-c statement_timeout=1"]
+    sent.dispose()
+
+
+def test_a_beginning_adds_no_statement_that_is_waited_for(environment: dict[str, str], wire: Pooler) -> None:
+    opened = open_engine(wire.url(environment["DATABASE_URL"]))
+    with connected(opened):
+        pass
+    before = wire.queries
+    with connected(opened) as connection:
+        connection.scalar(text("SELECT 1"))
+    # The pool asks whether the connection lives; the driver begins, asks, and rolls back.
+    assert wire.queries - before == 4
+    opened.dispose()
+
+
+def test_nothing_of_the_product_opens_a_transaction_elsewhere() -> None:
+    """What `connected` opens is limited; a connection that is opened elsewhere would not be."""
+    opening = re.compile(
+        r"engine\.(connect|begin|raw_connection)\(|create_engine\(|psycopg2\.connect\(|autocommit",
+        re.IGNORECASE,
+    )
+    root = Path(engine_module.__file__).parents[3]
+    found = {
+        str(path.relative_to(root))
+        for floor in ("crypto_core", "screens", "console")
+        for path in (root / floor).rglob("*.py")
+        if opening.search(path.read_text(encoding="utf-8"))
+    }
+    own = {f"crypto_core/database/connection/{name}.py" for name in ("engine", "transaction_start")}
+    sandbox = {f"console/sandbox/{name}.py" for name in ("generator", "postgres")}
+    events = {"crypto_core/trail/store/database.py"}  # SQLite, on this machine
+    locks = {"crypto_core/database/state/incident_locks.py"}
+    assert found == own | sandbox | events | locks
 
 
 def test_the_session_has_time_limits_and_a_name(engine: Engine) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from threading import Barrier
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, event, text
 
 from console.container import Container
 from crypto_core.database.state.incident_changes import EvidenceDraft, StepRow
@@ -171,17 +171,15 @@ def test_a_step_is_held_by_one_until_it_is_let_go_or_its_session_ends(
 def test_however_many_steps_are_held_the_pool_is_there_for_whoever_looks(
     engine: Engine, superuser: Engine
 ) -> None:
-    whole = create_engine(engine.url, pool_size=1, max_overflow=0, pool_timeout=0.5)
-    store = IncidentStore(whole, Journal(whole, lambda: "ana"))
+    store = IncidentStore(engine, Journal(engine, lambda: "ana"))
     with ExitStack() as steps:
-        got = [steps.enter_context(held(whole, 1, f"step {number}")) for number in range(20)]
+        got = [steps.enter_context(held(engine, 1, f"step {number}")) for number in range(20)]
         assert all(got)
         number = store.declare(DRAFT)
         assert store.whole(number).incident.title == "T"
         assert store.list(closed=False, limit=9)
-        with held(whole, 1, "step 7") as second:
+        with held(engine, 1, "step 7") as second:
             assert not second
-    whole.dispose()
     sessions = text(
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database ="
         " (SELECT oid FROM pg_database WHERE datname = current_database())"

@@ -28,7 +28,7 @@ from console.settings import load
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.installation import install
 from crypto_core.database.state.journal import FIRST, Journal, JournalEntry
-from crypto_core.errors import MissingSchemaError, RefusedError
+from crypto_core.errors import DatabaseError, MissingSchemaError, RefusedError
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
 from crypto_core.reencryption.plan import Selection, Verb
@@ -193,8 +193,9 @@ def test_concurrent_appends_keep_the_chain_whole(services: Container) -> None:
 
 
 def test_an_entry_within_a_transaction_shares_its_fate(journal: Journal, services: Container) -> None:
-    with connected(services.engine) as connection:
+    with pytest.raises(DatabaseError), connected(services.engine, write=True) as connection:
         journal.record("rewrap", "rolled back", Outcome.DONE, within=connection)
+        connection.execute(text("SELECT 1/0"))
     assert journal.entries() == ()
     with connected(services.engine, write=True) as connection:
         journal.record("rewrap", "one", Outcome.DONE, within=connection)

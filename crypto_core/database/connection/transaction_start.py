@@ -1,0 +1,78 @@
+"""How every transaction begins: read only unless it is to write, and with its time limits.
+
+They are set in the transaction itself, so they hold behind a pooler that drops the options of a session, or
+gives each transaction another session. They travel with the first statement: no round trip is added.
+PostgreSQL documentation, SET TRANSACTION and section 55.2.2.1, "Multiple Statements in a Simple Query".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg2.extensions import STATUS_READY
+
+from crypto_core.database.connection.watchdog import WatchedConnection, WatchedCursor
+
+STATEMENT_TIMEOUT_SECONDS = 60
+LOCK_TIMEOUT_SECONDS = 10
+IDLE_TIMEOUT_SECONDS = 120
+
+_LIMITS = (
+    f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'; "
+    f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; "
+    f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT_SECONDS}s'; "
+    # Compiling takes longer than it saves here: every answer is wanted at once.
+    "SET LOCAL jit = off; "
+)
+_READ_ONLY = "SET TRANSACTION READ ONLY; "
+
+
+class LimitedConnection(WatchedConnection):
+    """Its transactions are read only while `writes` isn't set."""
+
+    writes = True
+
+    @property
+    def start(self) -> str:
+        """What stands before the first statement of a transaction."""
+        return _LIMITS if self.writes else _READ_ONLY + _LIMITS
+
+
+class ReadOnlyConnection(LimitedConnection):
+    """All its transactions are read only."""
+
+    @property
+    def start(self) -> str:
+        """What stands before the first statement of a transaction."""
+        return _READ_ONLY + _LIMITS
+
+
+class LimitedCursor(WatchedCursor):
+    """Sends what begins a transaction with its first statement."""
+
+    def execute(self, query: Any, *arguments: Any) -> None:
+        """Execute. Raises OperationalError if the server does not answer in time."""
+        super().execute(self._begun(query), *arguments)
+
+    def executemany(self, query: Any, *arguments: Any) -> None:
+        """Execute for many parameters; the limit is one for all of them."""
+        self._begin_apart()
+        super().executemany(query, *arguments)
+
+    def _begun(self, query: Any) -> Any:
+        if not self._first:
+            return query
+        if self.name is None and isinstance(query, str):
+            return self.connection.start + query  # type: ignore[attr-defined]
+        # The driver puts its own DECLARE before the query of a server-side cursor.
+        self._begin_apart()
+        return query
+
+    def _begin_apart(self) -> None:
+        if self._first:
+            with self.connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+
+    @property
+    def _first(self) -> bool:
+        return self.connection.status == STATUS_READY and not self.connection.autocommit
