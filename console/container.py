@@ -532,6 +532,8 @@ class Container:
     @deferred_property
     def trail_rules(self) -> TrailRules:
         """The rules about CloudTrail's events."""
+        from crypto_core.database.state.installation import require_schemas
+        from crypto_core.guard.guard import Guard
         from crypto_core.trail.rules.configured import Configured
         from crypto_core.trail.rules.service import TrailRules
 
@@ -547,6 +549,11 @@ class Container:
             ),
             aliases=self.keys.known_aliases,
             describe=lambda name: self.keys.describe(name).key_arn,
+            guard=Guard(
+                self.journal,
+                read_only=settings.read_only,
+                ready=require_schemas(self.journal.engine),
+            ),
         )
 
     # Providers and incidents.

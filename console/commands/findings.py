@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from console.commands.moments import time_option
+from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of
 from console.container import Container
 from console.printed.printing import print_gaps, print_json, print_marked, print_table, say
@@ -184,7 +185,7 @@ def rules(*, as_json: bool) -> None:
     )
 
 
-@findings.command()
+@findings.command(cls=OperationCommand, operation="findings suppress")
 @click.argument("rule")
 @click.option(
     "--subject", default="*", metavar="SUBJECT", help="Only for this subject; * for any characters."
@@ -198,10 +199,10 @@ def suppress(rule: str, *, subject: str, reason: str, days: int) -> None:
     click.echo(f"Suppression {made.number}: {made.rule} about {made.subject} until {made.until:%Y-%m-%d}.")
 
 
-@findings.command()
+@findings.command(cls=OperationCommand, operation="findings unsuppress")
 @click.argument("number", type=int)
 def unsuppress(number: int) -> None:
-    """Remove a suppression by its number."""
+    """Remove a suppression by its number: what it hid is shown again."""
     with services_of() as services:
         services.services.trail_rules.unsuppress(number)
     click.echo(f"Suppression {number} is gone.")

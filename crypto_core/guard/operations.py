@@ -201,6 +201,17 @@ def _of_incidents(
     )
 
 
+def _of_findings(word: str, effect: str) -> Operation:
+    return Operation(
+        f"findings {word}",
+        word,
+        effect,
+        role=KeydeckRole.OPERATOR,
+        changes="what findings are shown",
+        danger=Danger.CONFIRM,
+    )
+
+
 _SIGNING = ("kms:Sign", "kms:Verify", "kms:GenerateMac", "kms:VerifyMac")
 
 
@@ -437,6 +448,11 @@ OPERATIONS: tuple[Operation, ...] = (
     _of_incidents("close", "close", "Close the incident, and say how it ended"),
     _of_approvals("approve", "Approve another person's request: this exact plan, once, before it expires"),
     _of_approvals("deny", "Deny a request, or withdraw an approval that was not used yet"),
+    _of_findings(
+        "suppress",
+        "Suppress a rule's findings about a subject for some days, with a reason; they are still counted",
+    ),
+    _of_findings("unsuppress", "Remove a suppression by its number: what it hid is shown again"),
     Operation(
         "journal checkpoint",
         "sign the journal",

@@ -394,19 +394,18 @@ ACTIONS: tuple[Action, ...] = (
         shown=True,
     ),
     # Findings
-    Action(
+    _does(
+        "findings suppress",
         "findings.suppress",
-        "suppress",
-        "Suppress this rule's findings about this subject for some days; they are still counted",
         "x",
+        explanation="Suppress this rule's findings about this subject for some days; they are still counted",
         calls="trail_rules.suppress",
         argument="REASON",
         shown=True,
     ),
-    Action(
+    _does(
+        "findings unsuppress",
         "findings.unsuppress",
-        "unsuppress",
-        "Remove a suppression by its number",
         "Z",
         calls="trail_rules.unsuppress",
         argument="NUMBER",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from console.container import Container
 from console.sandbox.world import World
 from crypto_core.findings.severity import Severity
 from crypto_core.trail.store import EventStore
@@ -21,7 +22,7 @@ RULE = "event-key-disabled"
 
 
 @pytest.fixture
-def disabled(environment: dict[str, str], world: World) -> str:
+def disabled(services: Container, environment: dict[str, str], world: World) -> str:
     """The key written under was disabled an hour ago, says CloudTrail; the id of that event."""
     at = datetime.now(UTC) - timedelta(hours=1)
     record = shaped(
@@ -97,6 +98,7 @@ def test_a_finding_is_suppressed_counted_listed_and_told_again(keydeck: Keydeck,
     assert keydeck("findings", "suppressions").stdout == "No suppressions.\n"
 
 
+@pytest.mark.usefixtures("services")
 def test_findings_about_keys_are_suppressed_alike(keydeck: Keydeck, world: World) -> None:
     before = keydeck("findings", "--json").json["findings"]
     arguments = ("--subject", world.old_key.arn, "--reason", "moving", "--days", "30")
@@ -105,6 +107,19 @@ def test_findings_about_keys_are_suppressed_alike(keydeck: Keydeck, world: World
     gone = [f for f in before if f not in ran.json["findings"]]
     assert [(f["rule"], f["subject"]) for f in gone] == [("kms-material-old", world.old_key.arn)]
     assert ran.json["suppressed"] == 1
+
+
+def test_suppressing_is_refused_read_only_and_without_a_journal(keydeck: Keydeck) -> None:
+    arguments = ("suppress", RULE, "--reason", "planned", "--days", "7")
+    refused = keydeck("--read-only", "findings", *arguments)
+    assert (refused.exit_code, "read-only mode" in refused.stderr) == (2, True)
+    unjournaled = keydeck("findings", *arguments)
+    assert (unjournaled.exit_code, "keydeck init" in unjournaled.stderr) == (3, True)
+    assert keydeck("findings", "suppressions").stdout == "No suppressions.\n"
+    assert keydeck("init", "--yes").exit_code == 0
+    assert keydeck("findings", *arguments).exit_code == 0
+    listed = keydeck("journal", "list", "--json").json["entries"]
+    assert [e["outcome"] for e in listed if e["action"] == "findings suppress"] == ["done"]
 
 
 @pytest.mark.parametrize(

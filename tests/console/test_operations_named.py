@@ -50,9 +50,9 @@ LOOKING = {
 """The commands that change nothing."""
 OWN_MACHINE = {
     *("demo", "serve", "events import", "events pull"),
-    *("events review", "events vacuum", "findings suppress", "findings unsuppress"),
+    *("events review", "events vacuum"),
 }
-"""Those that change nothing but what this host keeps for itself: events, notes of one's own, a sandbox."""
+"""Those that change nothing but what this host keeps for itself: events, a sandbox."""
 
 
 def commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:

@@ -7,10 +7,12 @@ from datetime import datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
+from crypto_core.guard.guard import Guard
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.status import Status
 from crypto_core.trail.rules.service import WINDOW, Examined, TrailRules
 from crypto_core.trail.store.suppressions import Suppression, sift
+from tests.crypto_core.paper_journal import Paper
 from tests.screens.samples import NOW
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ class StageRules:
 
     @property
     def _rules(self) -> TrailRules:
-        return TrailRules(self.stage.events.store, clock=lambda: NOW)
+        guard = Guard(Paper(), read_only=False, ready=lambda: None)
+        return TrailRules(self.stage.events.store, clock=lambda: NOW, guard=guard)
 
     def examine_events(
         self,

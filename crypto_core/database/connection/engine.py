@@ -85,7 +85,7 @@ def open_engine(url: str, *, read_only: bool = False, setting: str = "DATABASE_U
 
 @contextmanager
 def connected(engine: Engine, *, write: bool = False, cancelled: Event | None = None) -> Iterator[Connection]:
-    """Give a connection in a transaction: committed at the end if `write`, read only and rolled back otherwise.
+    """Give a connection in a transaction: committed at the end if `write`, else read only.
 
     A Cancellation that is set ends the statement under way; any other event is looked at before the first.
     Raises InterruptedRunError then, else the DatabaseError that tells a failure apart.

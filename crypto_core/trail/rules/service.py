@@ -8,10 +8,13 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.errors import RefusedError
+from crypto_core.errors import ReadOnlyError, RefusedError
 from crypto_core.findings.finding import Finding, Gap, coverage_of, once_each
 from crypto_core.findings.registry import Facts, rule_by_id, rules_about
 from crypto_core.findings.severity import Severity
+from crypto_core.guard.guard import Guard
+from crypto_core.guard.operations import BY_NAME
+from crypto_core.guard.outcome import Outcome
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
 from crypto_core.trail.query import Aliases
@@ -20,6 +23,8 @@ from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_FINDINGS, R
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.history import History, Span
 from crypto_core.trail.store.suppressions import Suppressed, Suppression, Suppressions, sift
+
+SUPPRESS, UNSUPPRESS = BY_NAME["findings suppress"].name, BY_NAME["findings unsuppress"].name
 
 WINDOW = timedelta(hours=24)
 """How far back events are examined by default."""
@@ -49,7 +54,8 @@ class Examined:
 class TrailRules:
     """Examines the events of a store. Blocks: call it from a worker.
 
-    `aliases` are those of keys; `describe` returns a key's ARN by another name, it raises KmsError.
+    `guard` stands before what changes suppressions; without one none can be changed. `aliases` are those of
+    keys; `describe` returns a key's ARN by another name, it raises KmsError.
     """
 
     store: EventStore
@@ -57,6 +63,7 @@ class TrailRules:
     aliases: Aliases = dict
     describe: Callable[[str], str] = lambda name: name
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    guard: Guard | None = None
 
     def __post_init__(self) -> None:
         self._suppressions = Suppressions(self.store.file, self.clock)
@@ -92,19 +99,37 @@ class TrailRules:
     def suppress(self, rule: str, subject: str, reason: str, days: int, by: str) -> Suppression:
         """Don't tell a rule's findings about a subject, or a pattern of subjects, for so many days.
 
-        Raises RefusedError for an unknown rule, without a reason or for too long a time, EventStoreError.
+        Raises ReadOnlyError, MissingSchemaError, DatabaseError; journaled too: RefusedError for an unknown
+        rule, without a reason or for too long a time, EventStoreError. What is not journaled is not done.
         """
-        if rule_by_id(rule) is None:
-            raise RefusedError(f"No rule is called {rule}.", remedy="keydeck findings rules lists them.")
-        return self._suppressions.add(rule, subject, reason, days, by)
+        guard = self._may_change("suppress findings")
+        with guard.recording(SUPPRESS, f"{rule} about {subject}", {"reason": reason, "days": days}):
+            if rule_by_id(rule) is None:
+                raise RefusedError(f"No rule is called {rule}.", remedy="keydeck findings rules lists them.")
+            return self._suppressions.add(rule, subject, reason, days, by, _recorder(guard, SUPPRESS))
 
     def unsuppress(self, number: int) -> None:
-        """Take a suppression back. Raises RefusedError if there is none of this number, EventStoreError."""
-        self._suppressions.remove(number)
+        """Take a suppression back. Raises as `suppress`, RefusedError if there is none of this number."""
+        guard = self._may_change("take a suppression back")
+        with guard.recording(UNSUPPRESS, f"suppression {number}"):
+            self._suppressions.remove(number, _recorder(guard, UNSUPPRESS))
+
+    def _may_change(self, what: str) -> Guard:
+        if self.guard is None:
+            raise ReadOnlyError(f"Cannot {what} here.")
+        self.guard.may_change(what)
+        return self.guard
 
     def suppressions(self, *, expired: bool = False) -> tuple[Suppression, ...]:
         """Return those that hold now, or, `expired`, all. Raises EventStoreError."""
         return self._suppressions.list(expired=expired)
+
+
+def _recorder(guard: Guard, action: str) -> Callable[[Suppression], None]:
+    def record(one: Suppression) -> None:
+        guard.journal.record(action, f"{one.rule} about {one.subject}", Outcome.DONE, one.as_json())
+
+    return record
 
 
 def _empty(since: datetime, first: datetime | None) -> Gap:

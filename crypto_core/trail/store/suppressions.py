@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, Integer, Table, Text, delete, insert, select
+from sqlalchemy import Column, Integer, Row, Table, Text, delete, insert, select
 
 from crypto_core.errors import RefusedError
 from crypto_core.findings.finding import Finding
@@ -89,6 +89,10 @@ def sift(
     return tuple(told), tuple(hidden)
 
 
+def _read(row: Row[Any]) -> Suppression:
+    return Suppression(row.id, row.rule, row.subject, row.reason, row.by, moment(row.at), moment(row.until))
+
+
 class Suppressions:
     """The suppressions in one store. Raises EventStoreError."""
 
@@ -97,10 +101,19 @@ class Suppressions:
         self._clock = clock
         self._made = False
 
-    def add(self, rule: str, subject: str, reason: str, days: int, by: str) -> Suppression:
+    def add(
+        self,
+        rule: str,
+        subject: str,
+        reason: str,
+        days: int,
+        by: str,
+        record: Callable[[Suppression], None] = lambda _: None,
+    ) -> Suppression:
         """Suppress a rule's findings about a subject, or a pattern of subjects, for so many days.
 
-        Raises RefusedError without a reason, for too long a time, or for a rule that has no name.
+        `record` journals it; where it raises, nothing is suppressed. Raises RefusedError without a reason,
+        for too long a time, or for a rule that has no name.
         """
         rule, reason = CleanText(clean(rule, 100).strip()), CleanText(clean(reason, 500).strip())
         subject = CleanText(clean(subject, 300).strip() or "*")
@@ -117,7 +130,9 @@ class Suppressions:
         with self._file.writing() as connection:
             values = insert(suppression).values(rule=rule, subject=subject, reason=reason, by=by, **ends)
             number = connection.execute(values).inserted_primary_key
-        return Suppression(int(number[0]) if number else 0, rule, subject, reason, by, at, until)
+            made = Suppression(int(number[0]) if number else 0, rule, subject, reason, by, at, until)
+            record(made)
+        return made
 
     def list(self, *, expired: bool = False) -> tuple[Suppression, ...]:
         """Return those that hold now, or, `expired`, all; in the order in which they were made."""
@@ -126,20 +141,22 @@ class Suppressions:
         if not expired:
             statement = statement.where(suppression.c.until > seconds(self._clock()))
         with self._file.reading() as connection:
-            rows = connection.execute(statement).all()
-        return tuple(
-            Suppression(r.id, r.rule, r.subject, r.reason, r.by, moment(r.at), moment(r.until)) for r in rows
-        )
+            return tuple(map(_read, connection.execute(statement)))
 
-    def remove(self, number: int) -> None:
-        """Take one back: what it hid is told again. Raises RefusedError if there is none of this number."""
+    def remove(self, number: int, record: Callable[[Suppression], None] = lambda _: None) -> None:
+        """Take one back: what it hid is told again. `record` as for `add`.
+
+        Raises RefusedError if there is none of this number.
+        """
         self._make()
         with self._file.writing() as connection:
-            gone = connection.execute(delete(suppression).where(suppression.c.id == number)).rowcount
-        if not gone:
-            raise RefusedError(
-                f"There is no suppression {number}.", remedy="keydeck findings suppressions lists them."
-            )
+            gone = delete(suppression).where(suppression.c.id == number).returning(*suppression.c)
+            row = connection.execute(gone).one_or_none()
+            if row is None:
+                raise RefusedError(
+                    f"There is no suppression {number}.", remedy="keydeck findings suppressions lists them."
+                )
+            record(_read(row))
 
     def _make(self) -> None:
         """The table is younger than some stores."""

@@ -404,6 +404,15 @@ def init(ground: Ground) -> Deed:
     return Deed(set_up)
 
 
+def suppress(container: Container) -> object:
+    return container.trail_rules.suppress("event-key-disabled", "*", "planned", 1, "ana")
+
+
+def unsuppress(ground: Ground) -> Deed:
+    suppress(ground.container)
+    return Deed(lambda container: container.trail_rules.unsuppress(1))
+
+
 DEEDS: dict[str, Callable[[Ground], Deed]] = {
     **{f"jobs {word}": of_a_job_there_is(word) for word in ("pause", "resume", "cancel")},
     "jobs retry": retry,
@@ -418,6 +427,8 @@ DEEDS: dict[str, Callable[[Ground], Deed]] = {
     "incident close": close,
     "approvals approve": decide(approve=True),
     "approvals deny": decide(approve=False),
+    "findings suppress": lambda _: Deed(suppress),
+    "findings unsuppress": unsuppress,
     "journal checkpoint": checkpoint,
     "init": init,
 }

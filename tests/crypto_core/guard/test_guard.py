@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection
 
 from crypto_core.errors import (
     ApprovalNeededError,
@@ -29,31 +28,10 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, ended_by_others
 from crypto_core.guard.outcome import Outcome, ended_by
+from tests.crypto_core.paper_journal import Paper
 from tests.crypto_core.second_person import SecondPerson
 
 ACTION, SUBJECT = "keys disable", "alias/tokens"
-
-
-@dataclass
-class Paper:
-    """A journal on paper; `torn` is what happens to whoever writes in it."""
-
-    torn: KeydeckError | None = None
-    entries: list[tuple[str, str, Outcome, dict[str, Any]]] = field(default_factory=list)
-
-    def record(
-        self,
-        action: str,
-        subject: str,
-        outcome: Outcome,
-        detail: Mapping[str, Any] | None = None,
-        *,
-        within: Connection | None = None,
-        actor: str | None = None,
-    ) -> None:
-        if self.torn is not None:
-            raise self.torn
-        self.entries.append((action, subject, outcome, dict(detail or {})))
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,23 @@ from pathlib import Path
 import pytest
 
 from console.sandbox.sandbox import Sandbox
-from crypto_core.errors import InterruptedRunError, KmsAccessDeniedError, RefusedError
+from crypto_core.errors import (
+    DatabaseUnreachableError,
+    InterruptedRunError,
+    KmsAccessDeniedError,
+    ReadOnlyError,
+    RefusedError,
+)
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
+from crypto_core.guard.guard import Guard
 from crypto_core.trail.record_reader import load, read_record, records_of
 from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.history import History
 from crypto_core.trail.store.suppressions import Suppressions, sift
+from tests.crypto_core.paper_journal import Paper
 from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, read, record, user
 from tests.crypto_core.trail.rules.watching import DAY, HOUR, Watch, change, of
 
@@ -98,7 +106,7 @@ def test_what_is_suppressed_is_counted_and_comes_back_when_it_ends(tmp_path: Pat
     now = [NOW]
     store = EventStore(tmp_path / "e.sqlite", clock=lambda: now[0])
     store.add([read(change("DisableKey", ago=60)), read(change("DisableKey", ago=60, key=OTHER_KEY))])
-    rules = TrailRules(store, Configured(KEY), clock=lambda: now[0])
+    rules = TrailRules(store, Configured(KEY), clock=lambda: now[0], guard=guard())
     with pytest.raises(RefusedError, match="No rule"):
         rules.suppress("event-key-disabeld", KEY, "planned", 2, "ana")
     made = rules.suppress("event-key-disabled", KEY, "planned", 2, "ana")
@@ -117,7 +125,7 @@ def test_what_is_suppressed_is_counted_and_comes_back_when_it_ends(tmp_path: Pat
 
 
 def test_a_suppression_is_taken_back_by_its_number(tmp_path: Path) -> None:
-    rules = TrailRules(EventStore(tmp_path / "e.sqlite"), clock=lambda: NOW)
+    rules = TrailRules(EventStore(tmp_path / "e.sqlite"), clock=lambda: NOW, guard=guard())
     made = rules.suppress("event-key-disabled", "*", "why", 1, "ana")
     rules.unsuppress(made.number)
     assert rules.suppressions() == ()
@@ -132,10 +140,49 @@ def test_a_suppression_is_taken_back_by_its_number(tmp_path: Path) -> None:
 def test_a_suppression_needs_a_rule_a_reason_and_an_end(
     tmp_path: Path, rule: str, reason: str, days: int
 ) -> None:
-    rules = TrailRules(EventStore(tmp_path / "e.sqlite"), clock=lambda: NOW)
+    rules = TrailRules(EventStore(tmp_path / "e.sqlite"), clock=lambda: NOW, guard=guard())
     with pytest.raises(RefusedError):
         rules.suppress(rule, "*", reason, days, "ana")
     assert rules.suppressions(expired=True) == ()
+
+
+def test_what_changes_suppressions_is_journaled_or_not_done(tmp_path: Path) -> None:
+    paper = Paper()
+    rules = TrailRules(EventStore(tmp_path / "e.sqlite"), clock=lambda: NOW, guard=guard(paper))
+    made = rules.suppress("event-key-disabled", KEY, "planned", 2, "ana")
+    paper.torn = DatabaseUnreachableError("Gone.")
+    with pytest.raises(DatabaseUnreachableError):
+        rules.suppress("event-key-disabled", "*", "why", 2, "ana")
+    with pytest.raises(DatabaseUnreachableError):
+        rules.unsuppress(made.number)
+    assert rules.suppressions() == (made,)
+    paper.torn = None
+    with pytest.raises(RefusedError):
+        rules.suppress("no-rule", "*", "why", 2, "ana")
+    rules.unsuppress(made.number)
+    assert [(action, subject, outcome.value) for action, subject, outcome, _ in paper.entries] == [
+        ("findings suppress", f"event-key-disabled about {KEY}", "done"),
+        ("findings suppress", "no-rule about *", "refused"),
+        ("findings unsuppress", f"event-key-disabled about {KEY}", "done"),
+    ]
+    assert paper.entries[0][3]["until"] == made.until.isoformat()
+
+
+@pytest.mark.parametrize("read_only", [True, None])
+def test_read_only_or_without_a_guard_nothing_is_suppressed(tmp_path: Path, read_only: bool | None) -> None:
+    stands = None if read_only is None else guard(read_only=read_only)
+    rules = TrailRules(EventStore(tmp_path / "e.sqlite"), clock=lambda: NOW, guard=stands)
+    for suppressing in (
+        lambda: rules.suppress("event-key-disabled", "*", "why", 1, "a"),
+        lambda: rules.unsuppress(1),
+    ):
+        with pytest.raises(ReadOnlyError):
+            suppressing()
+    assert rules.suppressions(expired=True) == ()
+
+
+def guard(paper: Paper | None = None, *, read_only: bool = False) -> Guard:
+    return Guard(paper or Paper(), read_only=read_only, ready=lambda: None)
 
 
 def test_subjects_are_patterns_and_rules_are_not(tmp_path: Path) -> None:
