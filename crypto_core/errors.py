@@ -112,6 +112,13 @@ class EvidenceError(
     """A piece of evidence is not what it was when it was captured."""
 
 
+class StepLostError(
+    RefusedError,
+    remedy="Look at the incident: the journal has what was done until then; the other run goes on.",
+):
+    """A step is another operator's by now; this process writes nothing more for it."""
+
+
 class ProviderError(KeydeckError):
     """A provider did not do what it was asked for, or could not be asked."""
 

@@ -28,6 +28,7 @@ from crypto_core.errors import (
     ReadOnlyError,
     SettingsError,
 )
+from crypto_core.guard.held_step import require_held
 from crypto_core.log.observation import SILENT, Observer, observed_call
 from crypto_core.text.cleaning import CleanText, clean
 
@@ -200,11 +201,14 @@ class KmsApi:
     def call(self, operation: str, *, region: str | None = None, **parameters: Any) -> dict[str, Any]:
         """Return KMS's answer to one API operation, named as in the API reference (`DescribeKey`).
 
-        Raises ReadOnlyError before anything is sent, else the KmsError that tells the failure apart.
+        Raises ReadOnlyError before anything is sent; for a change by a step of an incident StepLostError and
+        DatabaseError, too; else the KmsError that tells the failure apart.
         """
         allowed = operation in READ_ONLY_OPERATIONS or _is_rehearsal(operation, parameters)
         if self.read_only and not allowed:
             raise ReadOnlyError(f"kms:{operation} is refused: Keydeck is in read-only mode.")
+        if not allowed:
+            require_held()
         with self._lock:
             self._calls += 1
         where = region or self.regions[0]

@@ -39,6 +39,11 @@ def seconds_ago(seconds: float) -> ColumnElement[Any]:
     return clock() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
+def seconds_from_now(seconds: float) -> ColumnElement[Any]:
+    """Return the database's time so much later, as part of a statement."""
+    return clock() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
 def clock_now(connection: Connection) -> datetime:
     """Return the database's time."""
     now: datetime = connection.execute(select(clock())).scalar_one()
@@ -53,16 +58,6 @@ def take_lock(connection: Connection, lock: int) -> None:
 def try_lock(connection: Connection, lock: int, number: int) -> bool:
     """Return whether a lock is free, which is held until the transaction's end then."""
     return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(lock, number))))
-
-
-def try_session_lock(connection: Connection, lock: int) -> bool:
-    """Return whether a lock is free, which is held until the session's end then, or until it is freed."""
-    return bool(connection.scalar(select(func.pg_try_advisory_lock(lock))))
-
-
-def free_session_lock(connection: Connection, lock: int) -> None:
-    """Let go of a lock of the session's."""
-    connection.execute(select(func.pg_advisory_unlock(lock)))
 
 
 VERSION_NUMBER = text("SHOW server_version_num")

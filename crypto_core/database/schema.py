@@ -278,6 +278,17 @@ incident_presence = Table(
 )
 """Operators at work on an incident, and when each was last active."""
 
+incident_lease = Table(
+    "incident_lease",
+    metadata,
+    Column("incident_id", BigInteger, ForeignKey(incident.c.id), primary_key=True),
+    Column("step_id", SqlText, primary_key=True),
+    *_required(Uuid, "token"),
+    *_required(SqlText, "holder", "host"),
+    *_required(_MOMENT, "until"),
+)
+"""Who runs a step's action, or ran it last; whoever holds the row's `token` may write."""
+
 approval = Table(
     "approval",
     metadata,

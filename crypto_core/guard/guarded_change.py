@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid4
 
 from crypto_core.guard.consent import Consent, Subject
+from crypto_core.guard.held_step import require_held
 from crypto_core.guard.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -79,10 +80,12 @@ class Run:
     def begin(
         self, detail: Mapping[str, Any], *, within: Connection | None = None, actor: str | None = None
     ) -> None:
-        """Journal that it begins; nothing may be changed before. Raises DatabaseError, MissingSchemaError.
+        """Journal that it begins; nothing may be changed before. Raises DatabaseError, MissingSchemaError,
+        StepLostError.
 
         `within` and `actor` as for Journal.record.
         """
+        require_held()
         begun = {"consent": self.consent.origin.value, **detail}
         self.record(Outcome.STARTED, begun, within=within, actor=actor)
         self.begun = True

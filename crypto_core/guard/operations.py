@@ -48,7 +48,7 @@ APPROVAL = (("approval", WRITE),)
 JOBS = tuple((name, WRITE) for name in ("job", "job_chunk", "job_runner", "job_token"))
 TOKENS = (("envelope_backup", WRITE), ("key_answer", WRITE), ("sweep", APPEND))
 INCIDENTS = (
-    *((name, WRITE) for name in ("incident", "incident_step", "incident_presence")),
+    *((name, WRITE) for name in ("incident", "incident_step", "incident_presence", "incident_lease")),
     *((name, APPEND) for name in ("incident_evidence", "incident_entry")),
 )
 

@@ -8,6 +8,7 @@ from threading import Event, Lock
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, ProviderError
+from crypto_core.guard.held_step import held_step, require_held
 from crypto_core.providers.answers import Liveness, Progress, Revoked
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_polling import PollingLimits, in_turn, prove
@@ -56,6 +57,7 @@ class Revocation:
         self._patience = patience
         self._progress: Callable[[int, int], None] = progress or (lambda done, total: None)
         self._cancelled = cancelled
+        self._step = held_step()
         self._lock = Lock()
         self._took: dict[TokenRef, Accepted] = {}
         self._unanswered: set[TokenRef] = set()
@@ -97,6 +99,7 @@ class Revocation:
         left: list[TokenRef] = []
 
         def send(some: Sequence[TokenRef]) -> Accepted | None:
+            require_held(self._step)
             tokens = [self._orders[ref].token.reveal() for ref in some]
             reply = self._transport.send(method.request(base, tokens, self._endpoints), self._cancelled)
             took = Accepted(False, reply.reason) if isinstance(reply, NoAnswer) else method.accepted(reply)

@@ -38,7 +38,9 @@ from crypto_core.database.state.incident_changes import (
     read_steps,
 )
 from crypto_core.database.state.journal import Journal
+from crypto_core.database.state.step_lease import StepLease
 from crypto_core.errors import EvidenceError
+from crypto_core.guard.held_step import held_step
 from crypto_core.guard.outcome import Outcome
 from crypto_core.text.cleaning import clean
 
@@ -129,9 +131,15 @@ class IncidentStore:
 
     @contextmanager
     def change(self, number: int, actor: str) -> Iterator[IncidentChange]:
-        """Give an incident to change, locked, in one transaction. Raises UnknownIncidentError."""
+        """Give an incident to change, locked, in one transaction.
+
+        Raises UnknownIncidentError; StepLostError for a step that was taken over.
+        """
         with connected(self._engine, write=True) as connection:
-            yield self._locked(connection, checked_number(number), actor, None)
+            change = self._locked(connection, checked_number(number), actor, None)
+            if isinstance(step := held_step(), StepLease):
+                step.require_until_commit(connection)
+            yield change
 
     def get(self, number: int) -> IncidentRow:
         """Return an incident. Raises UnknownIncidentError."""

@@ -73,6 +73,7 @@ from crypto_core.database.tokens.token_source import (
 from crypto_core.database.tokens.write_obstacles import write_obstacles
 from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify
 from crypto_core.errors import ChangedByDatabaseError, RowVanishedError
+from crypto_core.guard.held_step import require_held
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -298,7 +299,8 @@ class TokenStore:
         Returns the references that were written; one that is missing had changed or vanished, and is left as
         it is. So is, without `wait`, one whose row another transaction holds. `within` is called in the
         transaction, before it commits, with what was written. Raises DatabaseError, in which case nothing was
-        written; ChangedByDatabaseError where the database stored another value than it was given.
+        written; ChangedByDatabaseError where the database stored another value than it was given, and
+        StepLostError for a step of an incident that was taken over.
         """
         by_column: dict[tuple[str, str], list[Replacement]] = {}
         for replacement in replacements:
@@ -330,6 +332,7 @@ class TokenStore:
                 _must_be_stored(connection, table, column, values)
             if within is not None:
                 within(connection, frozenset(written))
+            require_held()
         return frozenset(written)
 
     def scoped(

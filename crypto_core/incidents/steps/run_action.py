@@ -15,8 +15,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event
 
-from crypto_core.database.state.incident_locks import held
-from crypto_core.errors import ApprovalNeededError, DatabaseError, KeydeckError, RefusedError
+from crypto_core.database.state.step_lease import leased
+from crypto_core.errors import (
+    ApprovalNeededError,
+    DatabaseError,
+    KeydeckError,
+    RefusedError,
+    StepLostError,
+)
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.outcome import Outcome, ended_by
 from crypto_core.guard.performing import performing
@@ -96,16 +102,8 @@ class StepActions:
         action, does = self._action(view, step)
         given = self._agreed(view, step, plan, consent)
         actor = self._parts.actor()
-        with held(self._parts.engine, number, step_id) as got:
-            if not got:
-                step = self._parts.step_of(self._parts.view(number), step_id)
-                raise RefusedError(
-                    f"Step {step_id} of {view.incident.name} is running right now, started by {step.by}.",
-                    remedy=(
-                        "Wait for it to end; if its console was killed, the step can be run again at once."
-                    ),
-                )
-            with _hiding(inputs) as hiding:
+        with leased(self._parts.engine, number, step_id, actor), _hiding(inputs) as hiding:
+            try:
                 view, step, was = self._begun(view, step, plan, given, inputs, actor)
                 situation = Situation(view.incident, step.step, inputs, cancelled)
                 try:
@@ -116,6 +114,10 @@ class StepActions:
                     raise
                 result = self._kept(view, step, result, actor, hiding)
                 return self._settled(view, step, replace(situation, inputs={}), result, hiding)
+            except StepLostError as lost:
+                subject, detail = f"{view.incident.name} {step_id}", {"reason": lost.message}
+                self._parts.guard.try_to_record("incident run", subject, ended_by(lost), detail)
+                raise
 
     def _action(self, view: IncidentView, step: StepView) -> tuple[IncidentAction, StepAction]:
         """What carries a step's action out, and what that does."""
@@ -180,7 +182,9 @@ class StepActions:
         actor: str,
         hiding: Hiding,
     ) -> None:
-        """Store why an action ended without a result. Its check shows what it did."""
+        """Store why an action ended without a result, if the step is still this process's. Its check shows
+        what it did.
+        """
         left = was if isinstance(error, ApprovalNeededError) else StepState.BEGUN
         outcome = ended_by(error)
         # Only our own errors are made to be shown.
@@ -195,7 +199,7 @@ class StepActions:
                 change.tell(EntryKind.ACTION.value, step_id, f"{outcome.value.capitalize()}: {reason}")
                 detail = {"action": str(step.step.action), "reason": reason}
                 change.record("incident run", step_id, outcome, detail)
-        except DatabaseError as lost:
+        except (DatabaseError, StepLostError) as lost:
             # The step stays begun, which says as much; the first error is the one to be told.
             _log.warning("What ended step %s of %s could not be kept: %s", step_id, view.incident.name, lost)
 
@@ -242,6 +246,8 @@ class StepActions:
         try:
             view, step = self._parts.open_step(view.incident.id, step.step.id)
             self._proof.settle(view, step, replace(situation, incident=view.incident), hiding)
+        except StepLostError:
+            raise
         except KeydeckError as error:
             return replace(result, lines=(*result.lines, hiding.text(error.message, 1_000)))
         return result

@@ -16,7 +16,7 @@ from time import sleep
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.game_day.platform_part import PlatformPart
@@ -118,6 +118,9 @@ class Crew:
 
     def _died(self, step: str) -> None:
         self.kills[step] += 1
+        # Whoever comes next has waited.
+        with self.superuser.begin() as connection:
+            connection.execute(text("UPDATE keydeck.incident_lease SET until = now()"))
         view = self.view()
         assert view.current is None or view.current.step.id  # whoever comes next sees where it stands
 

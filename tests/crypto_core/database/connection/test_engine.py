@@ -233,8 +233,7 @@ def test_nothing_of_the_product_opens_a_transaction_elsewhere() -> None:
     own = {f"crypto_core/database/connection/{name}.py" for name in ("engine", "transaction_start")}
     sandbox = {f"console/sandbox/{name}.py" for name in ("generator", "postgres")}
     events = {"crypto_core/trail/store/database.py"}  # SQLite, on this machine
-    locks = {"crypto_core/database/state/incident_locks.py"}
-    assert found == own | sandbox | events | locks
+    assert found == own | sandbox | events
 
 
 def test_the_session_has_time_limits_and_a_name(engine: Engine) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from threading import Barrier
 
@@ -15,7 +14,6 @@ from sqlalchemy import Engine, event, text
 
 from console.container import Container
 from crypto_core.database.state.incident_changes import EvidenceDraft, StepRow
-from crypto_core.database.state.incident_locks import held
 from crypto_core.database.state.incidents import IncidentDraft, IncidentStore
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import DatabaseError, MissingGrantError, UnknownIncidentError
@@ -144,48 +142,6 @@ def test_a_clock_can_be_given_and_only_a_restored_database_s_evidence_is_a_drill
     assert [row.id for row, _ in store.list(closed=True, limit=9)] == [about_key, about_database]
     assert [row.id for row, _ in store.list(closed=False, limit=9)] == [about_key]
     assert store.list(closed=False, limit=0) == ()
-
-
-def test_a_step_is_held_by_one_until_it_is_let_go_or_its_session_ends(
-    engine: Engine, superuser: Engine
-) -> None:
-    with held(engine, 1, "one") as mine, held(engine, 1, "one") as second, held(engine, 1, "two") as other:
-        assert (mine, second, other) == (True, False, True)
-    with held(engine, 1, "one") as again:
-        assert again
-    with pytest.raises(KeyboardInterrupt), held(engine, 1, "one"):
-        raise KeyboardInterrupt
-    with held(engine, 1, "one") as after:
-        assert after
-        with superuser.begin() as connection:
-            connection.execute(
-                text(
-                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'"
-                    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-                )
-            )
-        with held(engine, 1, "one") as free:
-            assert free
-
-
-def test_however_many_steps_are_held_the_pool_is_there_for_whoever_looks(
-    engine: Engine, superuser: Engine
-) -> None:
-    store = IncidentStore(engine, Journal(engine, lambda: "ana"))
-    with ExitStack() as steps:
-        got = [steps.enter_context(held(engine, 1, f"step {number}")) for number in range(20)]
-        assert all(got)
-        number = store.declare(DRAFT)
-        assert store.whole(number).incident.title == "T"
-        assert store.list(closed=False, limit=9)
-        with held(engine, 1, "step 7") as second:
-            assert not second
-    sessions = text(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database ="
-        " (SELECT oid FROM pg_database WHERE datname = current_database())"
-    )
-    with superuser.connect() as connection:
-        assert connection.scalar(sessions) == 0
 
 
 def test_to_look_at_a_long_incident_takes_one_statement_for_each_table_and_reads_no_evidence(

@@ -12,6 +12,7 @@ from typing import Any
 
 from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.guard.consent import Danger, require
+from crypto_core.guard.held_step import require_held
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import (
@@ -205,6 +206,7 @@ class DoubleAction:
     ) -> ActionResult:
         require(consent, plan)
         self.doubles.at(f"{self.kind} before", situation)
+        require_held()
         self.doubles.affect(situation.incident.id, self.kind)
         if progress is not None:
             progress(1, 1)
@@ -253,6 +255,11 @@ class DoubleCapture:
 def killed(situation: Situation) -> None:
     """End this process as a power cut does."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def frozen(situation: Situation) -> None:
+    """Stop this process, until it is told to go on."""
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def interrupted(situation: Situation) -> None:

@@ -1,4 +1,7 @@
-"""A console that is killed while it runs a step: python dying.py URL INCIDENT FOLDER POINT."""
+"""A console that is killed or frozen while it runs a step: python dying.py URL INCIDENT FOLDER POINT HOOK.
+
+Its lease is short. It ends with 7 if it was told that its step was taken over.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,24 @@ import sys
 from pathlib import Path
 
 from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state import step_lease
 from crypto_core.database.state.journal import Journal
+from crypto_core.errors import StepLostError
 from crypto_core.guard.consent import Consent
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.service import IncidentService
-from tests.crypto_core.incidents.service.doubles import Doubles, killed
+from tests.crypto_core.incidents.service import doubles as made
 
 if __name__ == "__main__":
-    url, number, folder, point = sys.argv[1:]
+    url, number, folder, point, hook = sys.argv[1:]
+    step_lease.LEASE_SECONDS, step_lease.RENEW_SECONDS = 1.0, 0.1
     engine = open_engine(url)
-    doubles = Doubles(Path(folder), hooks={point: killed})
+    doubles = made.Doubles(Path(folder), hooks={point: getattr(made, hook)})
     service = IncidentService(
         engine, Journal(engine, lambda: "ana"), RunbookLibrary(), doubles.toolbox(), read_only=False
     )
     plan = service.plan_action(int(number), "lock")
-    service.run_action(int(number), "lock", plan, Consent.pressed(plan))
+    try:
+        service.run_action(int(number), "lock", plan, Consent.pressed(plan))
+    except StepLostError:
+        sys.exit(7)

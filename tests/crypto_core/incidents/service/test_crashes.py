@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -129,23 +130,68 @@ def test_a_console_that_ends_while_it_writes_anything_at_all_loses_nothing(
     assert Journal(engine, lambda: "ana").verify() is None
 
 
-def test_a_process_that_is_killed_holds_nothing(
-    incident_url: str, ben: IncidentService, act: Act, doubles: Doubles
+@pytest.fixture
+def console(
+    incident_url: str, doubles: Doubles
+) -> Iterator[Callable[[int, str, str], subprocess.Popen[bytes]]]:
+    """Start a console that something happens to at a point of a step."""
+    started = []
+
+    def start(incident: int, point: str, hook: str) -> subprocess.Popen[bytes]:
+        script = Path(__file__).with_name("dying.py")
+        arguments = [incident_url, str(incident), str(doubles.folder), point, hook]
+        environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+        started.append(subprocess.Popen([sys.executable, str(script), *arguments], env=environment))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def once_free(act: Act, service: IncidentService, incident: int) -> None:
+    """Run the step as soon as its holder's lease has ended."""
+    while True:
+        try:
+            act(service, incident, "lock")
+        except RefusedError as error:
+            if "running right now, started by ana" not in error.message:
+                raise
+        else:
+            return
+
+
+def test_a_process_that_is_killed_holds_its_step_until_its_lease_ends(
+    ben: IncidentService, act: Act, doubles: Doubles, console: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     points = ("lock-down-key before", "lock-down-key after", "grants capture")
     incidents = [ben.declare("team-key", IncidentScope(key=KEY)) for _ in points]
-    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
-    script = Path(__file__).with_name("dying.py")
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(script), incident_url, str(incident), str(doubles.folder), point],
-            env=environment,
-        )
-        for incident, point in zip(incidents, points, strict=True)
-    ]
+    started = [console(incident, point, "killed") for incident, point in zip(incidents, points, strict=True)]
     assert [process.wait(120) for process in started] == [-9, -9, -9]
     for incident in incidents:
         left = ben.show(incident).step("lock")
         assert (left.state, left.by, left.trouble) == (StepState.BEGUN, "ana", "")
-        go_on(ben, act, incident)
-        assert_done_once(ben.show(incident), doubles)
+        once_free(act, ben, incident)
+        assert ben.show(incident).step("lock").by == "ben"
+        assert doubles.effects(incident) == ["lock-down-key"]
+
+
+def test_a_process_that_is_frozen_past_its_lease_wakes_up_and_writes_nothing(
+    ben: IncidentService, act: Act, doubles: Doubles, console: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    points = ("lock-down-key before", "lock-down-key after", "grants capture")
+    incidents = [ben.declare("team-key", IncidentScope(key=KEY)) for _ in points]
+    started = [console(incident, point, "frozen") for incident, point in zip(incidents, points, strict=True)]
+    for process in started:
+        assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
+    for incident in incidents:
+        once_free(act, ben, incident)
+    views = [ben.show(incident) for incident in incidents]
+    for process in started:
+        process.send_signal(signal.SIGCONT)
+    assert [process.wait(120) for process in started] == [7, 7, 7]
+    assert [ben.show(incident) for incident in incidents] == views
+    for view in views:
+        assert view.step("lock").by == "ben"
+        assert doubles.effects(view.incident.id) == ["lock-down-key"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from crypto_core.errors import RefusedError
-from crypto_core.incidents.model import EntryKind, IncidentScope, StepState
+from crypto_core.database.state import step_lease
+from crypto_core.database.state.journal import Journal
+from crypto_core.errors import RefusedError, StepLostError
+from crypto_core.incidents.model import EntryKind, IncidentScope, IncidentView, StepState
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.service import IncidentService
 from crypto_core.incidents.steps.step_contracts import ActionResult
@@ -78,6 +81,37 @@ def test_an_action_is_run_by_one_at_a_time_and_others_run_beside_it(
     assert view.incident.values == {"job": "7", "new_key": KEY[:-1] + "6"}
     assert (view.step("lock").by, view.step("replace").by) == ("ana", "ben")
     assert doubles.effects(incident) == ["create-key", "lock-down-key"]
+
+
+def test_who_was_frozen_and_taken_over_from_writes_nothing_more(
+    ana: IncidentService,
+    ben: IncidentService,
+    act: Act,
+    incident: int,
+    doubles: Doubles,
+    forging: Engine,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(step_lease, "RENEW_SECONDS", 3_600)  # frozen: the thread that renews stands, too
+
+    def meanwhile(_: Any) -> None:
+        doubles.hooks.clear()
+        with forging.begin() as connection:
+            connection.execute(text("UPDATE keydeck.incident_lease SET until = now()"))
+        act(ben, incident, "lock")
+        seen.append(ben.show(incident))
+
+    seen: list[IncidentView] = []
+    doubles.hooks["lock-down-key before"] = lambda situation: Context().run(meanwhile, situation)
+    with pytest.raises(StepLostError, match="taken over by ben") as lost:
+        act(ana, incident, "lock")
+    (view,) = seen
+    assert (view.step("lock").state, view.step("lock").by) == (StepState.DONE, "ben")
+    assert ben.show(incident) == view
+    ended = Journal(engine, lambda: "x").entries()[-1]
+    assert (ended.action, ended.actor, ended.outcome) == ("incident run", "ana", "refused")
+    assert json.loads(ended.detail)["reason"] == lost.value.message
 
 
 def test_of_many_who_end_one_step_at_once_one_does(

@@ -1,0 +1,271 @@
+"""The lease of an incident's step: one holder, taken over once it expired, and who lost it writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from threading import Event
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.container import Container
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from crypto_core.aws.kms import KmsApi
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.state import step_lease
+from crypto_core.database.state.incidents import IncidentStore
+from crypto_core.database.state.journal import Journal
+from crypto_core.database.state.step_lease import LEASE_SECONDS, StepLease, leased
+from crypto_core.errors import DatabaseError, DatabaseTimeoutError, RefusedError, StepLostError
+from crypto_core.guard.held_step import holding, require_held
+from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.references import TokenRef
+from tests.crypto_core.database.state.test_incidents import DRAFT
+from tests.crypto_core.guard.test_every_operation import agreed
+from tests.pooler import pooler
+
+
+@pytest.fixture(params=["direct", "pooled"])
+def engine(
+    request: pytest.FixtureRequest, services: Container, environment: dict[str, str]
+) -> Iterator[Engine]:
+    """To the test's database: straight, and by way of a pooler where nothing of a session holds."""
+    url = environment["DATABASE_URL"]
+    with pooler(url) as wire:
+        made = open_engine(wire.url(url) if request.param == "pooled" else url)
+        yield made
+        made.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> IncidentStore:
+    return IncidentStore(engine, Journal(engine, lambda: "ana"))
+
+
+@pytest.fixture
+def number(store: IncidentStore) -> int:
+    return store.declare(DRAFT)
+
+
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No lease is renewed by its thread, as in a process that is frozen."""
+    monkeypatch.setattr(step_lease, "RENEW_SECONDS", 3_600)
+
+
+def expire(superuser: Engine) -> None:
+    with superuser.begin() as connection:
+        assert connection.execute(text("UPDATE keydeck.incident_lease SET until = now()")).rowcount
+
+
+class Frozen:
+    """A holder whose console was frozen for longer than its lease, and that another took over from."""
+
+    def __init__(self, engine: Engine, number: int, superuser: Engine) -> None:
+        self.lease = StepLease(engine, number, "one")
+        self.lease.take("ana")
+        expire(superuser)
+        self.other = StepLease(engine, number, "one")
+        self.other.take("ben")
+        # Its own clock went on while it was frozen.
+        self.lease._sure_until = 0.0
+
+
+@pytest.fixture
+def frozen(engine: Engine, number: int, superuser: Engine) -> Frozen:
+    return Frozen(engine, number, superuser)
+
+
+def test_a_step_is_held_by_one_until_it_is_given_back(engine: Engine, number: int) -> None:
+    with leased(engine, number, "one", "ana\x1b[31m"), leased(engine, number, "two", "ana"):
+        with (
+            pytest.raises(
+                RefusedError, match=f"Step one of INC-{number} .* started by ana.31m on"
+            ) as refused,
+            leased(engine, number, "one", "ben"),
+        ):
+            pass
+        (seconds,) = (int(word) for word in refused.value.remedy.split() if word.isdigit())
+        assert 1 <= seconds <= LEASE_SECONDS
+    with pytest.raises(KeyboardInterrupt), leased(engine, number, "one", "ben"):
+        raise KeyboardInterrupt
+    with leased(engine, number, "one", "ana"):
+        pass
+
+
+def test_of_many_who_take_an_expired_step_at_once_one_does(
+    engine: Engine, number: int, superuser: Engine
+) -> None:
+    StepLease(engine, number, "one").take("ana")
+    expire(superuser)
+
+    def take(name: str) -> bool:
+        try:
+            StepLease(engine, number, "one").take(name)
+        except RefusedError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(take, "abcdef")) == 1
+
+
+def test_a_lease_ends_by_the_servers_clock_whatever_a_consoles_says(
+    engine: Engine, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with leased(engine, number, "one", "ana"):
+        monkeypatch.setattr(step_lease, "_now", lambda: 1e12)
+        with pytest.raises(RefusedError):
+            StepLease(engine, number, "one").take("ben")
+        require_held()  # it asks, and is told that it still holds the step
+
+
+def test_it_is_renewed_for_as_long_as_the_step_runs(
+    engine: Engine, number: int, superuser: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step_lease, "RENEW_SECONDS", 0.01)
+    later = Event()
+    renew = StepLease.renew
+    monkeypatch.setattr(StepLease, "renew", lambda lease: (renew(lease), later.set())[0])
+    left = text("SELECT until > clock_timestamp() FROM keydeck.incident_lease")
+    with leased(engine, number, "one", "ana"):
+        expire(superuser)
+        later.clear()
+        assert later.wait(30)
+        with superuser.connect() as connection:
+            assert connection.scalar(left) is True
+    with superuser.connect() as connection:
+        assert connection.scalar(left) is False
+
+
+def test_a_database_that_is_away_for_a_moment_ends_no_renewing(
+    engine: Engine, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step_lease, "RENEW_SECONDS", 0.01)
+    tries, twice = [], Event()
+
+    def renew(_: StepLease) -> None:
+        tries.append(1)
+        if len(tries) > 1:
+            twice.set()
+        raise DatabaseTimeoutError("Away.")
+
+    monkeypatch.setattr(StepLease, "renew", renew)
+    with leased(engine, number, "one", "ana"):
+        assert twice.wait(30)
+
+
+@pytest.mark.usefixtures("still")
+def test_who_was_frozen_goes_on_if_nobody_came(engine: Engine, number: int, superuser: Engine) -> None:
+    with leased(engine, number, "one", "ana") as lease:
+        expire(superuser)
+        lease._sure_until = 0.0
+        require_held()
+        with pytest.raises(RefusedError):
+            StepLease(engine, number, "one").take("ben")
+
+
+def test_who_was_taken_over_from_changes_nothing_of_the_incident(
+    frozen: Frozen, store: IncidentStore, number: int
+) -> None:
+    for lost in (frozen.lease.require, frozen.lease.renew):
+        with pytest.raises(
+            StepLostError, match=f"Step one of INC-{number} was taken over by ben on .* until"
+        ):
+            lost()
+    before = store.whole(number)
+    with holding(frozen.lease), pytest.raises(StepLostError), store.change(number, "ana") as change:
+        change.tell("note", "one", "Late.")
+    assert store.whole(number) == before
+    frozen.lease._give_back()
+    frozen.other.renew()
+
+
+def test_nobody_takes_a_step_while_its_holder_writes(
+    engine: Engine, number: int, store: IncidentStore, superuser: Engine, still: None
+) -> None:
+    with leased(engine, number, "one", "ana"), ThreadPoolExecutor(1) as pool:
+        with store.change(number, "ana") as change:
+            taking = pool.submit(StepLease(engine, number, "one").take, "ben")
+            with superuser.connect() as connection:
+                waits = text(
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND wait_event_type = 'Lock' AND query LIKE '%incident_lease%'"
+                )
+                while not connection.scalar(waits):
+                    connection.rollback()
+            change.tell("note", "one", "In time.")
+        with pytest.raises(RefusedError):
+            taking.result(30)
+    assert store.whole(number).entries[-1].text == "In time."
+
+
+@pytest.mark.parametrize("engine", ["direct"], indirect=True)
+def test_who_was_taken_over_from_changes_no_key_and_begins_nothing(
+    frozen: Frozen, services: Container, sandbox: Sandbox, new_key: Callable[[], str], kms: KmsApi
+) -> None:
+    key = new_key()
+    change = services.key_changes.plan_change(KeyChange(ChangeKind.DISABLE, key))
+    with holding(frozen.lease):
+        kms.call("DescribeKey", KeyId=key)
+        with pytest.raises(StepLostError):
+            kms.call("DisableKey", KeyId=key)
+        with pytest.raises(StepLostError):
+            services.key_changes.make_change(change, agreed(change))
+    assert kms.call("DescribeKey", KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
+    outcomes = [e.outcome for e in services.journal.entries() if e.action == "keys disable"]
+    assert "started" not in outcomes
+
+
+@pytest.mark.parametrize("engine", ["direct"], indirect=True)
+def test_a_token_whose_step_was_taken_over_before_the_commit_stays_as_it_was(
+    frozen: Frozen, services: Container, world: World, stored: Callable[[TokenRef], str], superuser: Engine
+) -> None:
+    ref = world.sealed_under(world.old_key)[0]
+    before = stored(ref)
+    plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    lost: Any = frozen.lease
+
+    class AfterTheBeginning:
+        """Held until the run has begun."""
+
+        asked = 0
+
+        def require(self) -> None:
+            self.asked += 1
+            if self.asked > 1:
+                lost.require()
+
+    with holding(AfterTheBeginning()), pytest.raises(StepLostError):
+        services.work.run_plan(plan, agreed(plan))
+    assert stored(ref) == before
+    with superuser.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM keydeck.envelope_backup")) == 0
+
+
+def test_however_many_steps_are_held_the_pool_is_there_for_whoever_looks(
+    engine: Engine, store: IncidentStore, number: int
+) -> None:
+    with ExitStack() as steps:
+        for one in range(20):
+            steps.enter_context(leased(engine, number, f"step {one}", "ana"))
+        assert store.whole(number).incident.title == "T"
+
+
+def test_a_step_that_cannot_be_given_back_ends_by_itself(
+    engine: Engine, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with leased(engine, number, "one", "ana"):
+        monkeypatch.setattr(step_lease, "connected", _away)
+    monkeypatch.undo()
+    with pytest.raises(RefusedError, match="running right now"):
+        StepLease(engine, number, "one").take("ben")
+
+
+def _away(*_: Any, **__: Any) -> Any:
+    raise DatabaseError("Away.")
