@@ -116,7 +116,7 @@ def test_suppressing_is_refused_read_only_and_without_a_journal(keydeck: Keydeck
     unjournaled = keydeck("findings", *arguments)
     assert (unjournaled.exit_code, "keydeck init" in unjournaled.stderr) == (3, True)
     assert keydeck("findings", "suppressions").stdout == "No suppressions.\n"
-    assert keydeck("init", "--yes").exit_code == 0
+    assert keydeck("init").exit_code == 0
     assert keydeck("findings", *arguments).exit_code == 0
     listed = keydeck("journal", "list", "--json").json["entries"]
     assert [e["outcome"] for e in listed if e["action"] == "findings suppress"] == ["done"]
