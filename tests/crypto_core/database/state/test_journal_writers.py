@@ -414,6 +414,9 @@ def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
         connection.execute(text(f"GRANT SELECT, INSERT ON keydeck.journal TO {responder.name}"))
         connection.execute(text(f"GRANT UPDATE (actor) ON keydeck.journal TO {responder.name}"))
         connection.execute(text("GRANT INSERT ON keydeck.journal TO PUBLIC"))
+        steps = f"GRANT SELECT, INSERT, UPDATE ON keydeck.incident_step TO {responder.name}"
+        connection.execute(text(steps))
+        connection.execute(text(f"GRANT SELECT ON keydeck.incident_step TO {auditor.name}"))
         connection.execute(text(f"GRANT USAGE ON SCHEMA keydeck TO {auditor.name}"))
         connection.execute(text(f"GRANT SELECT ON keydeck.journal TO {auditor.name}"))
         defaults = "ALTER DEFAULT PRIVILEGES IN SCHEMA keydeck GRANT INSERT, UPDATE, DELETE ON TABLES TO"
@@ -427,6 +430,16 @@ def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
     with pytest.raises(MissingSchemaError):
         journal.record("rewrap", "x", Outcome.DONE)
     install(as_owner)
+    with as_owner.connect() as connection:
+        held = text(
+            "SELECT pg_get_userbyid(t.grantee), array_agg(t.privilege_type::text ORDER BY 1)"
+            " FROM pg_class c, aclexplode(c.relacl) t"
+            " WHERE c.oid = 'keydeck.incident_lease'::regclass AND t.grantee <> c.relowner GROUP BY 1"
+        )
+        assert {name: set(privileges) for name, privileges in connection.execute(held)} == {
+            responder.name: {"SELECT", "INSERT", "UPDATE"},
+            auditor.name: {"SELECT"},
+        }
     journal.record("rewrap", "x", Outcome.DONE)
     for statement in WRITES[:9]:
         with pytest.raises(DBAPIError) as caught, as_role.begin() as connection:
