@@ -28,6 +28,9 @@ from crypto_core.text.cleaning import clean
 
 _LONG = 4_000
 
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+"""What making a view raises of a row that Keydeck did not write."""
+
 
 def incident_view(whole: IncidentWhole, runbook: Runbook) -> IncidentView:
     """Return an incident with all that is known of it."""
@@ -64,6 +67,14 @@ def incident_of(row: IncidentRow) -> Incident:
         closed_at=row.closed_at,
         closed_by=clean(row.closed_by),
         outcome=clean(row.outcome, _LONG),
+    )
+
+
+def unreadable(row: IncidentRow) -> Incident:
+    """Return what stands for an incident whose row can't be read, as an open one."""
+    title = clean(f"Not readable; look at it with: keydeck incident show {row.id}")
+    return Incident(
+        row.id, title, IncidentState.OPEN, IncidentScope(), row.declared_at, clean(row.declared_by)
     )
 
 

@@ -22,7 +22,14 @@ from crypto_core.incidents.runbooks.runbook_toml import read_runbook
 from crypto_core.incidents.steps.conditions import undecided
 from crypto_core.incidents.steps.own_checks import own_checks
 from crypto_core.incidents.steps.step_contracts import Toolbox
-from crypto_core.incidents.views import incident_of, incident_view, present_of, step_views
+from crypto_core.incidents.views import (
+    UNREADABLE,
+    incident_of,
+    incident_view,
+    present_of,
+    step_views,
+    unreadable,
+)
 from crypto_core.text.cleaning import NO_TEXT, clean
 from crypto_core.text.moments import in_utc
 
@@ -62,10 +69,14 @@ class IncidentParts:
     def view(self, number: int) -> IncidentView:
         """Return an incident with all that is known of it.
 
-        Raises UnknownIncidentError; RunbookError or EvidenceError where its runbook's text can't be gone by.
+        Raises UnknownIncidentError; RunbookError or EvidenceError where its runbook's text can't be gone by,
+        EvidenceError where what is stored of it can't be read.
         """
         whole = self.store.whole(number)
-        return incident_view(whole, self._runbook_of(whole.incident))
+        try:
+            return incident_view(whole, self._runbook_of(whole.incident))
+        except UNREADABLE as error:
+            raise EvidenceError(f"What is stored of INC-{number} is nothing that Keydeck stores.") from error
 
     def views(self, *, closed: bool, limit: int) -> tuple[IncidentView, ...]:
         """Return incidents without evidence and entries, in a fixed number of statements."""
@@ -83,7 +94,13 @@ class IncidentParts:
                     clean(row.runbook_id), 0, error.message, SubjectKind.TOKENS, NO_TEXT, (), ""
                 )
             near = present_of(present.get(row.id, ()))
-            views.append(IncidentView(incident_of(row), runbook, step_views(runbook, steps), present=near))
+            try:
+                views.append(
+                    IncidentView(incident_of(row), runbook, step_views(runbook, steps), present=near)
+                )
+            except UNREADABLE:
+                # Nor does one whose row was changed to what can't be read.
+                views.append(IncidentView(unreadable(row), runbook, step_views(runbook, ()), present=near))
         return tuple(views)
 
     def open_step(

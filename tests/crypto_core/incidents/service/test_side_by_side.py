@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 
 from crypto_core.database.state import step_lease
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import RefusedError, StepLostError
+from crypto_core.errors import EvidenceError, RefusedError, StepLostError
 from crypto_core.incidents.model import EntryKind, IncidentScope, IncidentView, StepState
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.service import IncidentService
@@ -158,3 +158,21 @@ def test_who_works_on_an_incident_is_seen_for_as_long_as_they_do(
     ana.close(other, "Nothing")
     ben.join(other)
     assert [who.actor for who in ana.show(other).present] == ["ana"], "looking at a closed one is no work"
+
+
+@pytest.mark.parametrize("change", ["state = 'adversary'", "scope = '[]'", "known = '7'"])
+def test_an_incident_whose_row_was_changed_to_what_cannot_be_read_hides_no_other_and_is_told(
+    ana: IncidentService, incident: int, forging: Engine, change: str
+) -> None:
+    other = ana.declare("team-key", IncidentScope(key=KEY))
+    with forging.begin() as connection:
+        connection.execute(text(f"UPDATE keydeck.incident SET {change} WHERE id = {incident}"))
+    listed = {view.incident.id: view.incident.title for view in ana.incidents()}
+    assert "Not readable" in listed[incident]
+    assert "Not readable" not in listed[other]
+    with pytest.raises(EvidenceError, match=f"INC-{incident}"):
+        ana.show(incident)
+    # The database is one for all tests of the module.
+    with forging.begin() as connection:
+        back = text("UPDATE keydeck.incident SET state = 'closed', scope = '{}', known = '{}' WHERE id = :id")
+        connection.execute(back, {"id": incident})
