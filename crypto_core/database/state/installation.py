@@ -14,7 +14,7 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import SCHEMA
 from crypto_core.errors import MissingGrantError, MissingSchemaError
 
-VERSION = "0008"
+VERSION = "0009"
 """The schema's version: the last one in database/migrations."""
 
 
