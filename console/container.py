@@ -112,7 +112,11 @@ class Container:
         )
         self.kms = KmsApi(settings.regions, profile=settings.profile, read_only=read_only, observer=observer)
         self.keyring = KmsKeyring(
-            self.kms, write_key=settings.write_key, trusted=self.trusted_keys, observer=observer
+            self.kms,
+            write_key=settings.write_key,
+            trusted=self.trusted_keys,
+            binding=settings.binding,
+            observer=observer,
         )
         self.catalogue = LiveCatalogue(self.engine, settings.all_tables)
         self.answers = AttributionCache(self.engine, read_only=read_only)
@@ -317,7 +321,7 @@ class Container:
             self.keyring.trusted,
             preflight=Preflight(self.kms),
             prover=self.status.prover,
-            write_format=Format(self.settings.write_format),
+            write_format=self.settings.written_format,
         )
 
     @deferred_property
@@ -380,7 +384,7 @@ class Container:
             self.engine,
             self.catalogue,
             self.journal,
-            write_format=Format(self.settings.write_format),
+            write_format=self.settings.written_format,
             **self._guard,
         )
 
@@ -590,7 +594,7 @@ class Container:
             self.providers,
             self.journal,
             same_database=self.same_database,
-            write_format=Format(self.settings.write_format),
+            write_format=self.settings.written_format,
             observer=self.observer,
             **self._guard,
         )

@@ -110,7 +110,7 @@ class EnvironmentProbe:
             database_role=database.role,
             write_key=self._settings.write_key or "",
             write_key_alias=alias_of(self._settings.write_key, self._aliases()),
-            write_format=self._settings.write_format,
+            write_format=self._settings.written_format,
             read_only=self._settings.read_only,
             database_trouble=_NO_ANSWER if self._database in late else database.trouble,
             aws_trouble=_NO_ANSWER if self._aws in late else aws.trouble,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     Field,
@@ -31,7 +32,8 @@ from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 
 from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
-from crypto_core.envelope import DEV_KEY, ENVELOPE_FORMATS
+from crypto_core.envelope import DEV_KEY, ENVELOPE_FORMATS, Format, bound_format
+from crypto_core.envelope.encryption_context import require_binding
 from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ACTIONS, DEFAULT_MINUTES
 from crypto_core.key_names import parse_key_name
@@ -110,12 +112,23 @@ def _described(table: TokenTable) -> dict[str, Any]:
 Colour = Literal["", "red", "amber", "green", "blue", "magenta"]
 
 
+def _is_a_binding(value: str | None) -> str | None:
+    try:
+        return None if value is None else require_binding(value)
+    except SettingsError as error:
+        raise ValueError(error.message) from None
+
+
+Binding = Annotated[str | None, AfterValidator(_is_a_binding)]
+
+
 class DatabaseSettings(BaseModel, extra="forbid", frozen=True):
     """A database that the console can switch to, and how it is marked. In the file its URL alone will do."""
 
     url: str = Field(repr=False)
     environment: str = Field("", max_length=20, description="a word for the header; by default its name")
     environment_colour: Colour = ""
+    binding: Binding = None
 
     @model_validator(mode="before")
     @classmethod
@@ -145,6 +158,9 @@ class Settings(BaseSettings):
 
     state_url: str | None = Field(None, validation_alias="KEYDECK_STATE_URL", repr=False)
     """The database with Keydeck's journal; by default the same one, schema keydeck."""
+
+    binding: Binding = Field(None, validation_alias="KEYDECK_BINDING")
+    """The name of the tenant or database that new v2 envelopes are bound to, and open with alone."""
 
     write_format: str = Field("v1", validation_alias="KEYDECK_WRITE_FORMAT")
     """The version of the envelopes that Keydeck writes; v2 once the platform reads it."""
@@ -326,13 +342,23 @@ class Settings(BaseSettings):
     @classmethod
     def _is_an_envelopes(cls, value: str) -> str:
         if value not in ENVELOPE_FORMATS:
-            raise ValueError(f"not {' or '.join(ENVELOPE_FORMATS)}")
+            raise ValueError(f"not one of {', '.join(ENVELOPE_FORMATS)}")
+        return value
+
+    @field_validator("write_format")
+    @classmethod
+    def _has_a_name(cls, value: str, info: ValidationInfo) -> str:
+        if value == Format.V2_BOUND and info.data.get("binding", value) is None:
+            raise ValueError("v2-bound envelopes name their database: set KEYDECK_BINDING too")
         return value
 
     @field_validator("least_format")
     @classmethod
     def _is_written(cls, value: str, info: ValidationInfo) -> str:
-        written = info.data.get("write_format", value)
+        given = info.data.get("write_format", value)
+        written = (
+            bound_format(Format(given), info.data.get("binding")) if value in ENVELOPE_FORMATS else value
+        )
         if value in ENVELOPE_FORMATS and ENVELOPE_FORMATS.index(written) < ENVELOPE_FORMATS.index(value):
             raise ValueError(f"{written} is written (KEYDECK_WRITE_FORMAT), which nobody could read then")
         return value
@@ -355,6 +381,11 @@ class Settings(BaseSettings):
             return base_url(value) if value else value
         except SettingsError as error:
             raise ValueError(error.message) from None
+
+    @property
+    def written_format(self) -> Format:
+        """The version of new envelopes: v2 is v2-bound where the database has a binding."""
+        return bound_format(Format(self.write_format), self.binding)
 
     @property
     def endpoints(self) -> Endpoints:

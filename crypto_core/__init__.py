@@ -7,9 +7,10 @@
 
 Both read TOKEN_ENCRYPTION_KEY_ID (the KMS key to write under), KEYDECK_TRUSTED_KEYS (further keys that may
 be read with, separated by commas), KEYDECK_WRITE_FORMAT (v1, or v2 for envelopes that are bound to their
-rows), KEYDECK_LEAST_FORMAT (v2 to open no v1 envelope any more), KEYDECK_REGIONS, and what boto3 reads
-(AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, …). The IAM actions needed are
-kms:GenerateDataKey and kms:Decrypt.
+rows), KEYDECK_BINDING (the tenant or database that v2 envelopes are bound to as well), KEYDECK_LEAST_FORMAT
+(v2 to open no v1 envelope any more, v2-bound to open none that names no database), KEYDECK_REGIONS, and what
+boto3 reads (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, …). The IAM actions needed are kms:GenerateDataKey and
+kms:Decrypt.
 
 v2 needs to know the row: encrypt_token(token, "gh_connection.access_token:gh-42"). FORMAT.md specifies what
 is stored, SECURITY.md says what is protected against whom.

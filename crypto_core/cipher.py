@@ -6,7 +6,8 @@ the old key and read the database already holds the old data keys.
 
 A v2 envelope is bound to its row, so whatever makes or opens one is told the row's reference. The version
 only ever rises: what is written is v1 unless v2 was chosen, and what was v2 stays v2 unless the caller says
-that a downgrade is meant.
+that a downgrade is meant. Where the keyring has a binding, the name of the database, no v2 is written that
+isn't bound to that database too: v2-bound.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from crypto_core.envelope import (
     Envelope,
     Format,
     at_least,
+    bound_format,
     open_dev,
     open_envelope,
     parse,
@@ -79,18 +81,26 @@ class TokenCipher:
         least_format: Format = Format.V1,
         observer: Observer = SILENT,
     ) -> None:
-        """`write_format` is the version of new envelopes, v1 or v2.
+        """`write_format` is the version of new envelopes; v2 is v2-bound where the keyring has a binding.
 
         `least_format` is the oldest version that is opened. Whoever can write to the database can put a v1
-        envelope from elsewhere where a v2 envelope stood; a reader whose tokens are all v2 demands v2. An
-        older version is not written either: encrypting raises SettingsError.
-        Raises SettingsError for a format that is no envelope.
+        envelope from elsewhere where a v2 envelope stood; a reader whose tokens are all v2 demands v2, and
+        v2-bound once none can be another database's. An older version is not written either: encrypting
+        raises SettingsError.
+        Raises SettingsError for a format that is no envelope, and for v2-bound without a binding.
         """
         for format_ in (write_format, least_format):
             if format_ not in ENVELOPE_FORMATS:
-                raise SettingsError(f"{format_} is not an envelope format.", remedy="Name v1 or v2.")
+                raise SettingsError(
+                    f"{format_} is not an envelope format.", remedy="Name v1, v2 or v2-bound."
+                )
+            if format_.binds_database and keyring.binding is None:
+                raise SettingsError(
+                    f"{format_} envelopes name their database, and this one has no name.",
+                    remedy="Set KEYDECK_BINDING.",
+                )
         self._keyring = keyring
-        self._write_format = write_format
+        self._write_format = bound_format(write_format, keyring.binding)
         self._least_format = least_format
         self._observer = observer
 
@@ -156,13 +166,16 @@ class TokenCipher:
         """Return the token in a new envelope: new data key, new nonce, new ciphertext (two KMS calls).
 
         A v1 envelope becomes what the cipher writes. A v2 envelope stays v2 also where v1 is written, unless
-        `allow_downgrade` says otherwise. The new envelope has been opened and compared; with `ask_kms` by a
-        data key that KMS has opened (one call more). Raises EnvelopeError, MissingReferenceError, KmsError.
+        `allow_downgrade` says otherwise; where the keyring has a binding it becomes v2-bound. The new
+        envelope has been opened and compared; with `ask_kms` by a data key that KMS has opened (one call
+        more). Raises EnvelopeError, MissingReferenceError, KmsError.
         """
         with observed_operation(self._observer, "reencrypt") as observation:
             envelope = _parsed(stored)
             observation.format_ = envelope.format
-            written = self._write_format if allow_downgrade else at_least(envelope.format, self._write_format)
+            written = self._write_format
+            if not allow_downgrade:
+                written = bound_format(at_least(envelope.format, written), self._keyring.binding)
             opened = self._open(envelope, likely, ref)
             with opened.token as token:
                 sealed = self._encrypt(token, key, ref, written, ask_kms=ask_kms)
@@ -191,8 +204,9 @@ class TokenCipher:
                 f"{format_} would be written where {self._least_format} is demanded: nobody could read it.",
                 remedy=f"Write {self._least_format} (KEYDECK_WRITE_FORMAT).",
             )
-        context = version_of(format_).context_for(ref)
-        sealed = seal_under(self._keyring.generate(key, context=context), token, format_, ref)
+        binding = self._keyring.binding
+        context = version_of(format_).context_for(ref, binding)
+        sealed = seal_under(self._keyring.generate(key, context=context), token, format_, ref, binding)
         if ask_kms:
             arn = sealed.wrapped_by.key_arn
             try:
@@ -207,7 +221,8 @@ class TokenCipher:
                 f"The value is a {envelope.format} envelope where {self._least_format} is demanded.",
                 remedy="Find out who wrote it; if it belongs there, re-encrypt it.",
             )
-        context = envelope.context_for(ref)
+        binding = self._keyring.binding
+        context = envelope.opening_context(ref, binding)
         try:
             unwrapped = self._keyring.unwrap(
                 envelope.encrypted_data_key, likely, named=envelope.named_key, context=context
@@ -215,14 +230,14 @@ class TokenCipher:
         except InvalidCiphertextError as error:
             if not context:
                 raise
-            raise sealed_for_another_row(error, ref) from error
+            raise sealed_for_another_row(error, ref, envelope) from error
         with unwrapped.data_key as data_key:
-            return OpenedToken(open_envelope(envelope, data_key, ref), unwrapped.wrapped_by)
+            return OpenedToken(open_envelope(envelope, data_key, ref, binding), unwrapped.wrapped_by)
 
     def _rewrap(
         self, envelope: Envelope, destination: str, likely: str | None, ref: TokenRef | None
     ) -> SealedToken:
-        context = envelope.context_for(ref)
+        context = envelope.opening_context(ref, self._keyring.binding)
         before = self._open(envelope, likely, ref)
         with before.token as token:
             rewrapped = self._keyring.rewrap(
@@ -238,15 +253,16 @@ class TokenCipher:
         return SealedToken(result, new, rewrapped.source, ref if context else None)
 
     def _must_hold(self, envelope: Envelope, token: Secret, key_arn: str, ref: TokenRef | None) -> None:
+        binding = self._keyring.binding
         unwrapped = self._keyring.unwrap(
-            envelope.encrypted_data_key, only=key_arn, context=envelope.context_for(ref)
+            envelope.encrypted_data_key, only=key_arn, context=envelope.opening_context(ref, binding)
         )
         with unwrapped.data_key as data_key:
-            must_open_as(token, envelope, data_key, ref)
+            must_open_as(token, envelope, data_key, ref, binding)
 
 
 def seal_under(
-    generated: GeneratedDataKey, token: Secret, format_: Format, ref: TokenRef | None
+    generated: GeneratedDataKey, token: Secret, format_: Format, ref: TokenRef | None, binding: str | None
 ) -> SealedToken:
     """Return the stored form of `token` under a new data key, which is wiped.
 
@@ -262,10 +278,11 @@ def seal_under(
             format_=format_,
             key_arn=wrapped_by.key_arn,
             ref=ref,
+            binding=binding,
         )
         stored = serialise(envelope)
-        must_open_as(token, parse(stored), data_key, ref)
-    return SealedToken(stored, wrapped_by, ref=ref if envelope.context_for(ref) else None)
+        must_open_as(token, parse(stored), data_key, ref, binding)
+    return SealedToken(stored, wrapped_by, ref=ref if format_.binds_row else None)
 
 
 def wrong_data_key(key_arn: str, error: KeydeckError) -> WrongDataKeyError:
@@ -278,18 +295,24 @@ def wrong_data_key(key_arn: str, error: KeydeckError) -> WrongDataKeyError:
     )
 
 
-def sealed_for_another_row(error: InvalidCiphertextError, ref: TokenRef | None) -> InvalidCiphertextError:
+def sealed_for_another_row(
+    error: InvalidCiphertextError, ref: TokenRef | None, envelope: Envelope
+) -> InvalidCiphertextError:
     """Return KMS's refusal of a data key that is bound to a row, with what that may mean."""
+    database = envelope.named_database
+    or_database = "" if database is None else f' or another database than "{database}"'
     return InvalidCiphertextError(
-        f"{error.message} It is damaged, or was sealed for another row than {ref}.",
+        f"{error.message} It is damaged, or was sealed for another row than {ref}{or_database}.",
         operation=error.operation,
         key=error.key,
     )
 
 
-def must_open_as(token: Secret, envelope: Envelope, data_key: DataKey, ref: TokenRef | None) -> None:
+def must_open_as(
+    token: Secret, envelope: Envelope, data_key: DataKey, ref: TokenRef | None, binding: str | None
+) -> None:
     """Raise NewEnvelopeError unless the envelope holds the token. Raises also as `open_envelope`."""
-    with open_envelope(envelope, data_key, ref) as opened:
+    with open_envelope(envelope, data_key, ref, binding) as opened:
         if opened != token:
             raise NewEnvelopeError("The new envelope does not hold the token; it was dropped.")
 

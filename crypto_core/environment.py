@@ -13,27 +13,35 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef, parse_reference
 
 
-def encrypt_token(token: str, reference: TokenRef | str | None = None) -> str:
+def encrypt_token(token: str, reference: TokenRef | str | None = None, *, binding: str | None = None) -> str:
     """Return the envelope of `token` under TOKEN_ENCRYPTION_KEY_ID (one KMS call).
 
-    `reference` is the token's place, such as "gh_connection.access_token:gh-42"; v1 does without. Raises
+    `reference` is the token's place, such as "gh_connection.access_token:gh-42"; v1 does without. `binding`
+    is the name of the tenant or database that a v2 envelope is bound to, by default KEYDECK_BINDING. Raises
     SettingsError without a key, InvalidTokenError for an empty or oversize token, InvalidReferenceError for
     what is no reference and where v2 lacks one, KmsError.
     """
-    return _cipher_from_environment().encrypt(token, ref=_reference(reference)).stored
+    return _cipher_from_environment(binding=binding).encrypt(token, ref=_reference(reference)).stored
 
 
 def decrypt_token(
-    stored: str, reference: TokenRef | str | None = None, *, least_format: Format | str | None = None
+    stored: str,
+    reference: TokenRef | str | None = None,
+    *,
+    least_format: Format | str | None = None,
+    binding: str | None = None,
 ) -> str:
     """Return the token that an envelope holds (one KMS call, more where several keys are trusted).
 
     `reference` is the place that it was read from; v1 does without. `least_format` is the oldest version that
-    is opened, by default KEYDECK_LEAST_FORMAT: with v2 a v1 envelope is refused, before KMS is asked. Raises
+    is opened, by default KEYDECK_LEAST_FORMAT: with v2 a v1 envelope is refused, before KMS is asked, with
+    v2-bound also one that names no database. `binding` is the name of the tenant or database that the value
+    was read from, by default KEYDECK_BINDING: an envelope of another one is refused likewise. Raises
     EnvelopeError for a value that is no intact envelope of that place, InvalidReferenceError, KmsError,
     SettingsError.
     """
-    with _cipher_from_environment(least_format).decrypt(stored, ref=_reference(reference)) as token:
+    cipher = _cipher_from_environment(least_format, binding)
+    with cipher.decrypt(stored, ref=_reference(reference)) as token:
         return token.reveal()
 
 
@@ -53,7 +61,9 @@ def _reference(reference: TokenRef | str | None) -> TokenRef | None:
     return parsed
 
 
-def _cipher_from_environment(least_format: Format | str | None = None) -> TokenCipher:
+def _cipher_from_environment(
+    least_format: Format | str | None = None, binding: str | None = None
+) -> TokenCipher:
     names = ("TOKEN_ENCRYPTION_KEY_ID", "KEYDECK_TRUSTED_KEYS", "KEYDECK_REGIONS", "KEYDECK_WRITE_FORMAT")
     aws = (
         "AWS_ACCESS_KEY_ID",
@@ -67,32 +77,38 @@ def _cipher_from_environment(least_format: Format | str | None = None) -> TokenC
     least = os.environ.get("KEYDECK_LEAST_FORMAT", "") if least_format is None else least_format
     return _cipher(
         *(os.environ.get(name, "") for name in names),
+        binding=os.environ.get("KEYDECK_BINDING") or None if binding is None else binding,
         least_format=_format("least_format" if least_format is not None else "KEYDECK_LEAST_FORMAT", least),
         context=tuple(os.environ.get(name) for name in aws),
     )
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=1_000)  # one for each tenant
 def _cipher(
     write_key: str,
     trusted: str,
     regions: str,
     write_format: str,
     *,
+    binding: str | None,
     least_format: Format,
     context: tuple[str | None, ...],
 ) -> TokenCipher:
-    # `context` tells apart what boto3 reads by itself.
     written = _format("KEYDECK_WRITE_FORMAT", write_format)
-    kms = KmsApi([r.strip() for r in regions.split(",") if r.strip()])
     keys = [k.strip() for k in trusted.split(",") if k.strip()]
-    keyring = KmsKeyring(kms, write_key=write_key or None, trusted=keys)
+    keyring = KmsKeyring(_kms(regions, context), write_key=write_key or None, trusted=keys, binding=binding)
     return TokenCipher(keyring, write_format=written, least_format=least_format)
+
+
+@lru_cache(maxsize=4)
+def _kms(regions: str, context: tuple[str | None, ...]) -> KmsApi:
+    # `context` tells apart what boto3 reads by itself.
+    return KmsApi([r.strip() for r in regions.split(",") if r.strip()])
 
 
 def _format(name: str, value: str) -> Format:
     """The version of envelopes that a setting names. Raises SettingsError for what is none."""
     if value not in ("", *ENVELOPE_FORMATS):
-        known = " nor ".join(ENVELOPE_FORMATS)
-        raise SettingsError(f"{name} is neither {known}.", remedy="Set it to v1, or unset it.")
+        known = ", ".join(ENVELOPE_FORMATS)
+        raise SettingsError(f"{name} is none of {known}.", remedy="Set it to v1, or unset it.")
     return Format(value or Format.V1)

@@ -175,6 +175,14 @@ class AuthenticationFailedError(
     """AES-GCM's tag or v2's commitment does not match: something isn't what was sealed."""
 
 
+class WrongBindingError(
+    EnvelopeError,
+    remedy="If this is that database, set KEYDECK_BINDING to its name; if not, find out who copied the "
+    "envelope here.",
+):
+    """The envelope names another database than the reader's (KEYDECK_BINDING), and is not opened here."""
+
+
 class NewEnvelopeError(
     AuthenticationFailedError, remedy="Nothing was written. Try again; if it persists, report it."
 ):

@@ -145,8 +145,17 @@ class ConsoleContexts:
                 "database_url": database.url,
                 "environment": database.environment or chosen.database[:20],
                 "environment_colour": database.environment_colour,
+                # A binding names one database; another's tokens must not be sealed for it.
+                "binding": database.binding,
             }
-        return self._settings.model_copy(update=update)
+        settings = self._settings.model_copy(update=update)
+        if settings.written_format.binds_database and settings.binding is None:
+            raise SettingsError(
+                f"v2-bound is written (KEYDECK_WRITE_FORMAT), and database {clean(chosen.database, 60)!r} "
+                "has no binding.",
+                remedy="Add its binding in the settings file, below [databases].",
+            )
+        return settings
 
     def _checked_profile(self, name: str) -> str:
         if name == (self._settings.profile or ""):

@@ -13,6 +13,7 @@ from console.files.logfile import log_path
 from console.settings import FILE_VARIABLE, LoadedSettings, Settings, masked_url, settings_file
 from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.diagnosis import Check, Topic
+from crypto_core.envelope import Format
 from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ADVISORY
 from crypto_core.text.cleaning import clean
@@ -29,6 +30,7 @@ def look_at_settings(area: str, loaded: LoadedSettings | SettingsError) -> Itera
     settings = loaded.settings
     yield _places(area, loaded)
     yield _write_key(area, settings)
+    yield _binding(area, loaded)
     if settings.approvals:
         yield _four_eyes(area, settings)
     yield Topic(area, "log file").by(partial(_log, settings))
@@ -102,6 +104,29 @@ def _write_key(area: str, settings: Settings) -> Check:
     said = "None is configured: tokens are shown, but whether their key is the right one is not known."
     remedy = "Set TOKEN_ENCRYPTION_KEY_ID to the key that the platform writes under, best as a key ARN."
     return Topic(area, "write key").warning(said, remedy)
+
+
+def _binding(area: str, loaded: LoadedSettings) -> Check:
+    """What new envelopes are bound to, and which of another database's would open."""
+    settings, topic = loaded.settings, Topic(area, "binding")
+    written = settings.written_format
+    if settings.binding is None:
+        unbound = "; new v2 envelopes name no database" if written.binds_row else ""
+        return topic.ok(f"None is configured (KEYDECK_BINDING){unbound}.")
+    said = (
+        f'"{settings.binding}", from {loaded.origins.get("binding", "default")}: envelopes that name another '
+    )
+    said += "database are refused, "
+    if Format(settings.least_format).binds_database:
+        said += "and the platform refuses those that name none."
+    else:
+        said += "those that name none still open (KEYDECK_LEAST_FORMAT)."
+    if not written.binds_database:
+        return topic.warning(
+            f"{said} New envelopes are {written} and name none.",
+            "Set KEYDECK_WRITE_FORMAT=v2 once all readers have the same KEYDECK_BINDING.",
+        )
+    return topic.ok(f"{said} New envelopes are {written}.")
 
 
 def _log(settings: Settings, topic: Topic) -> Check:

@@ -39,7 +39,9 @@ def grants(*, role: str, grantee: str | None, no_approver: bool, as_json: bool) 
         named = grantee or f"keydeck_{wanted.value}"
         sql = role_grants(services.engine, services.catalogue().tables, wanted, named)
         keys = [*([settings.write_key] if settings.write_key else []), *settings.trusted_keys]
-        policy = iam_policy(wanted, [*keys, *settings.signing_key], approver=not no_approver)
+        policy = iam_policy(
+            wanted, [*keys, *settings.signing_key], approver=not no_approver, binding=settings.binding
+        )
         gaps = (*services.catalogue().gaps, *((OWNERS_ONLY,) if wanted is KeydeckRole.RESPONDER else ()))
     if as_json:
         print_json({"role": wanted.value, "sql": sql, "iam_policy": policy, "not_covered": gaps})

@@ -214,7 +214,7 @@ class Intruder:
         if envelope is None:
             return CallOutcome.LOST
         parameters: dict[str, Any] = {"CiphertextBlob": envelope.encrypted_data_key}
-        context = dict(envelope.context_for(stored.ref))
+        context = dict(envelope.opening_context(stored.ref, envelope.named_database))
         if context:
             parameters["EncryptionContext"] = context
         came, answer = self._ask(persona, "kms", "decrypt", parameters)
@@ -225,7 +225,7 @@ class Intruder:
     def _keep(self, ref: TokenRef, envelope: Envelope, answer: dict[str, Any]) -> None:
         try:
             with DataKey(answer["Plaintext"]) as data_key:
-                token = open_envelope(envelope, data_key, ref)
+                token = open_envelope(envelope, data_key, ref, envelope.named_database)
         except EnvelopeError:
             return  # a damaged envelope: its data key opens nothing
         self.seals.setdefault(ref, set()).add(seal_mark(envelope))

@@ -173,13 +173,13 @@ class Referee:
         """Open a token as the platform does. Raises EnvelopeError, NotOpenedError."""
         from botocore.exceptions import ClientError
 
-        context = dict(envelope.context_for(ref))
+        context = dict(envelope.opening_context(ref, envelope.named_database))
         try:
             answer = kms.decrypt(CiphertextBlob=envelope.encrypted_data_key, EncryptionContext=context)
         except ClientError as error:
             raise NotOpenedError(f"{ref} can't be opened: {clean(error, 200)}") from error
         with DataKey(answer["Plaintext"]) as data_key:
-            return open_envelope(envelope, data_key, ref)
+            return open_envelope(envelope, data_key, ref, envelope.named_database)
 
     def _tokens_sealed_anew(self, intruder: Intruder) -> tuple[bool, str]:
         now = dict(envelopes(read_all(self._engine)))

@@ -8,7 +8,8 @@
     connection.access_token = StoredEnvelope.of(cipher.encrypt(token))    # a plain str is refused
     token = connection.access_token.reveal(cipher)                        # only here KMS is asked
 
-Once all tokens are v2, EncryptedToken("v2") reveals no v1 envelope any more, nor does it store one.
+Once all tokens are v2, EncryptedToken("v2") reveals no v1 envelope any more, nor does it store one; nor does
+EncryptedToken("v2-bound") any that names no database.
 
 The type boxes and unboxes; it holds no key and asks nobody. A value that was loaded with its object knows
 its row, so a v2 envelope opens by `reveal(cipher)` alone. One that was selected as a column does not, nor
@@ -92,7 +93,9 @@ class EncryptedToken(TypeDecorator[StoredEnvelope]):
         """
         super().__init__()
         if least_format not in ENVELOPE_FORMATS:
-            raise SettingsError(f"{least_format} is not an envelope format.", remedy="Name v1 or v2.")
+            raise SettingsError(
+                f"{least_format} is not an envelope format.", remedy="Name v1, v2 or v2-bound."
+            )
         self.least_format = Format(least_format)
         self._columns: tuple[str, ...] = ()
         self._copied_from: EncryptedToken | None = None

@@ -84,13 +84,7 @@ class StoredEnvelope:
     @property
     def bound_to_row(self) -> bool:
         """Whether it opens for one row only."""
-        try:
-            version_of(self.format).context_for(None)
-        except MissingReferenceError:
-            return True
-        except UnsupportedFormatError:
-            pass
-        return False
+        return self.format.binds_row
 
     def demanding(self, least: Format) -> Self:
         """Return the same value as of a column that lets no older version open."""

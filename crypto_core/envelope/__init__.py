@@ -2,6 +2,7 @@
 
     v1  = base64( "v1|" b64(EDK) "|" b64(nonce) "|" b64(ciphertext and tag) )
     v2  = base64( "v2|" b64(key ARN) "|" b64(EDK) "|" b64(nonce) "|" b64(salt ‖ commitment ‖ sealed) )
+    v2-bound is v2 with the mark "vb|", and with the name of its database before the last field
     dev = base64( "dev|" Fernet token )
 
 FORMAT.md specifies them, and tests/vectors holds known answers. Each version is one module that implements
@@ -30,16 +31,18 @@ from crypto_core.envelope.fields import (
 )
 from crypto_core.envelope.formats import (
     ENVELOPE_FORMATS,
+    MARKS,
     PROVIDER_PREFIXES,
     STORED_PREFIXES,
     TOKENS_OF,
     Classification,
     Format,
     at_least,
+    bound_format,
     classify,
 )
 from crypto_core.envelope.v1 import EnvelopeV1
-from crypto_core.envelope.v2 import EnvelopeV2
+from crypto_core.envelope.v2 import EnvelopeV2, EnvelopeV2Bound
 from crypto_core.errors import MalformedEnvelopeError, UnsupportedFormatError
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
@@ -50,6 +53,7 @@ __all__ = [
     "DEV_KEY",
     "EDK_PREFIX_BYTES",
     "ENVELOPE_FORMATS",
+    "MARKS",
     "MAX_EDK_BYTES",
     "MAX_KEY_ARN_BYTES",
     "MAX_STORED_CHARACTERS",
@@ -65,8 +69,10 @@ __all__ = [
     "Envelope",
     "EnvelopeV1",
     "EnvelopeV2",
+    "EnvelopeV2Bound",
     "Format",
     "at_least",
+    "bound_format",
     "classify",
     "edk_prefix",
     "open_dev",
@@ -78,7 +84,7 @@ __all__ = [
     "version_of",
 ]
 
-VERSIONS: dict[Format, type[Envelope]] = {e.format: e for e in (EnvelopeV1, EnvelopeV2)}
+VERSIONS: dict[Format, type[Envelope]] = {e.format: e for e in (EnvelopeV1, EnvelopeV2, EnvelopeV2Bound)}
 """Every version of the envelope, by its format."""
 
 _NO_ENVELOPE: dict[Format, str] = {
@@ -121,7 +127,8 @@ def parse(stored: str | None) -> Envelope:
 def serialise(envelope: Envelope) -> str:
     """Return the stored form, which `parse` reads back."""
     fields = map(encode, envelope.to_fields())
-    return encode(b"|".join((envelope.format.encode(), *fields))).decode("ascii")
+    mark = MARKS[envelope.format].encode()
+    return encode(b"|".join((mark, *fields))).decode("ascii")
 
 
 def seal(
@@ -132,23 +139,29 @@ def seal(
     format_: Format = Format.V1,
     key_arn: str = "",
     ref: TokenRef | None = None,
+    binding: str | None = None,
     entropy: Entropy = os.urandom,
 ) -> Envelope:
     """Return an envelope that holds `token` under `data_key`, with a fresh random nonce.
 
     v2 needs the ARN of the key that wrapped the data key and the reference of the row that the envelope is
-    for. Raises InvalidTokenError as `require_sealable` does, MissingReferenceError, MalformedEnvelopeError
-    for a data key of another length, UnsupportedFormatError for a format that is no envelope.
+    for, v2-bound the name of the database too, `binding`. Raises InvalidTokenError as `require_sealable`,
+    MissingReferenceError, SettingsError without a binding, MalformedEnvelopeError for a data key of another
+    length, UnsupportedFormatError for a format that is no envelope.
     """
     return version_of(format_).seal(
-        token, data_key, encrypted_data_key, key_arn=key_arn, ref=ref, entropy=entropy
+        token, data_key, encrypted_data_key, key_arn=key_arn, ref=ref, binding=binding, entropy=entropy
     )
 
 
-def open_envelope(envelope: Envelope, data_key: DataKey, ref: TokenRef | None = None) -> Secret:
+def open_envelope(
+    envelope: Envelope, data_key: DataKey, ref: TokenRef | None = None, binding: str | None = None
+) -> Secret:
     """Return the token that the envelope holds; a v2 envelope opens only for the row that it was sealed for.
 
-    Raises AuthenticationFailedError if the commitment or the tag doesn't match, MissingReferenceError for a
-    v2 envelope without a reference, MalformedEnvelopeError for a data key of another length.
+    `binding` is the name of the reader's database, which a v2-bound envelope has to have been sealed for.
+    Raises AuthenticationFailedError if the commitment or the tag doesn't match, WrongBindingError for an
+    envelope that names another database, MissingReferenceError for a v2 envelope without a reference,
+    MalformedEnvelopeError for a data key of another length.
     """
-    return envelope.open(data_key, ref)
+    return envelope.open(data_key, ref, binding)

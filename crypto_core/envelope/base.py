@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.envelope.fields import MAX_TOKEN_BYTES, edk_prefix
 from crypto_core.envelope.formats import Format
-from crypto_core.errors import InvalidTokenError
+from crypto_core.errors import InvalidTokenError, WrongBindingError
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 
@@ -52,13 +52,17 @@ class Envelope(ABC):
         *,
         key_arn: str,
         ref: TokenRef | None,
+        binding: str | None = None,
         entropy: Entropy = os.urandom,
     ) -> Self:
         """Return an envelope that holds `token`. `key_arn` names the key that wrapped the data key."""
 
     @abstractmethod
-    def open(self, data_key: DataKey, ref: TokenRef | None) -> Secret:
-        """Return the token. Raises AuthenticationFailedError if anything isn't what was sealed."""
+    def open(self, data_key: DataKey, ref: TokenRef | None, binding: str | None = None) -> Secret:
+        """Return the token, to a reader whose database is called `binding`.
+
+        Raises AuthenticationFailedError if anything isn't what was sealed, and as `opening_context`.
+        """
 
     @property
     @abstractmethod
@@ -68,13 +72,32 @@ class Envelope(ABC):
         A claim until the envelope has opened.
         """
 
+    @property
+    def named_database(self) -> str | None:
+        """The database that the envelope says it was sealed for; None where the version names none.
+
+        A claim until the envelope has opened.
+        """
+        return None
+
     @classmethod
     @abstractmethod
-    def context_for(cls, ref: TokenRef | None) -> EncryptionContext:
-        """Return the KMS encryption context of the data key; empty where the version binds to no row.
+    def context_for(cls, ref: TokenRef | None, binding: str | None = None) -> EncryptionContext:
+        """Return the KMS encryption context of a new data key; empty where the version binds to no row.
 
-        Raises MissingReferenceError where the version needs a reference and there is none.
+        `binding` names the database, which not every version binds. Raises MissingReferenceError where the
+        version needs a reference and there is none, SettingsError where it needs a binding and there is none.
         """
+
+    def opening_context(self, ref: TokenRef | None, binding: str | None) -> EncryptionContext:
+        """Return the KMS encryption context for a reader whose database is called `binding`.
+
+        Raises MissingReferenceError, and WrongBindingError for an envelope that names another database.
+        """
+        named = self.named_database
+        if named is not None and named != binding:
+            raise wrong_binding(named, binding, ref)
+        return self.context_for(ref, binding)
 
     @abstractmethod
     def rewrapped(self, encrypted_data_key: bytes, key_arn: str) -> Self:
@@ -91,6 +114,13 @@ class Envelope(ABC):
     def edk_prefix(self) -> bytes | None:
         """The 37 bytes that envelopes under one key material share, None where the EDK has no such header."""
         return edk_prefix(self.encrypted_data_key)
+
+
+def wrong_binding(named: str, binding: str | None, ref: TokenRef | None) -> WrongBindingError:
+    """Return the error for an envelope that names a database that is not the reader's."""
+    where = "The envelope" if ref is None else f"{ref}: the envelope"
+    own = "KEYDECK_BINDING is not set" if binding is None else f'KEYDECK_BINDING is "{binding}"'
+    return WrongBindingError(f'{where} was sealed for database "{named}", and {own}.')
 
 
 def require_sealable(token: Secret) -> None:

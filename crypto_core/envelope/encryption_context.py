@@ -12,28 +12,48 @@ before what they measure, so two different contexts never encode alike (`a|bc` a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-from crypto_core.errors import InvalidReferenceError
+from crypto_core.errors import InvalidReferenceError, SettingsError
 from crypto_core.references import TokenRef, split_name
 
 EncryptionContext = Mapping[str, str]
 
 TABLE, COLUMN, ROW_ID, MEMBER = "keydeck:table", "keydeck:column", "keydeck:id", "keydeck:member"
-SCHEMA = "keydeck:schema"
+SCHEMA, DATABASE = "keydeck:schema", "keydeck:database"
 
 MAX_NAME_BYTES = 63
 """PostgreSQL cuts longer identifiers (NAMEDATALEN)."""
 MAX_ROW_ID_BYTES = 1_024
 """Far below what KMS takes; a longer id is no identifier. A member's name is as long at most."""
 
+_BINDING = re.compile("[!-~](?:[ -~]{0,62}[!-~])?")
 
-def encryption_context(ref: TokenRef) -> dict[str, str]:
+
+def is_binding(text: str) -> bool:
+    """Return whether a text can name a database: 1 to 64 printable ASCII characters, no blank at an end."""
+    return _BINDING.fullmatch(text) is not None
+
+
+def require_binding(text: str) -> str:
+    """Return the name of a database as it is bound. Raises SettingsError for a text that can't be one."""
+    if not isinstance(text, str) or not is_binding(text):
+        raise SettingsError(
+            "The binding (KEYDECK_BINDING) is not a name of 1 to 64 printable ASCII characters without a "
+            "blank at its beginning or end."
+        )
+    return text
+
+
+def encryption_context(ref: TokenRef, binding: str | None = None) -> dict[str, str]:
     """Return the context of one token: its table, column and row id, in a secrets column its member too.
 
-    Of a table that is described with its schema, the schema is part of it.
+    Of a table that is described with its schema, the schema is part of it, and so is `binding`, the name of
+    the database, where there is one.
 
-    Raises InvalidReferenceError for an empty part, one that is too long, or one that is no UTF-8 text.
+    Raises InvalidReferenceError for an empty part, one that is too long, or one that is no UTF-8 text;
+    SettingsError for a binding that can't be one.
     """
     schema, table = split_name(ref.table) if isinstance(ref.table, str) else (None, ref.table)
     _bounded(ref, "table", table, MAX_NAME_BYTES)
@@ -46,6 +66,8 @@ def encryption_context(ref: TokenRef) -> dict[str, str]:
     if ref.member is not None:
         _bounded(ref, "member", ref.member, MAX_ROW_ID_BYTES)
         context[MEMBER] = ref.member
+    if binding is not None:
+        context[DATABASE] = require_binding(binding)
     return context
 
 

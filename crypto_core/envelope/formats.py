@@ -1,7 +1,7 @@
 """How a token can be stored, and how a stored value tells which way that is.
 
-Base64 works on groups of three bytes, so the version marks "v1|" and "v2|" are four characters of the stored
-string, whatever follows; SQL tells the formats apart by the same prefixes.
+Base64 works on groups of three bytes, so the version marks "v1|", "v2|" and "vb|" are four characters of the
+stored string, whatever follows; SQL tells the formats apart by the same prefixes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ class Format(StrEnum):
 
     V1 = "v1"
     V2 = "v2"
+    V2_BOUND = "v2-bound"
     DEV = "dev"
     PLAINTEXT = "plaintext"
     UNRECOGNISED = "unrecognised"
@@ -39,16 +40,27 @@ class Format(StrEnum):
         """True for envelopes that open only for their row, which the encryption context tells CloudTrail."""
         return self in _PROMISES and _PROMISES[self].binds_row
 
+    @property
+    def binds_database(self) -> bool:
+        """True for envelopes that name a database, and open for readers that are configured with it only."""
+        return self in _PROMISES and _PROMISES[self].binds_database
+
 
 @dataclass(frozen=True, slots=True)
 class _Promises:
-    """What a version of the envelope promises."""
+    """The mark that a version of the envelope begins with, and what it promises."""
 
+    mark: str
     names_key: bool = False
     binds_row: bool = False
+    binds_database: bool = False
 
 
-_PROMISES = {Format.V1: _Promises(), Format.V2: _Promises(names_key=True, binds_row=True)}
+_PROMISES = {
+    Format.V1: _Promises("v1"),
+    Format.V2: _Promises("v2", names_key=True, binds_row=True),
+    Format.V2_BOUND: _Promises("vb", names_key=True, binds_row=True, binds_database=True),
+}
 
 ENVELOPE_FORMATS = tuple(_PROMISES)
 """The formats of envelopes, the oldest first: a later one promises all that an earlier one does, and more."""
@@ -59,11 +71,22 @@ def at_least(source: Format, other: Format) -> Format:
     return max(source, other, key=ENVELOPE_FORMATS.index)
 
 
+def bound_format(format_: Format, binding: str | None) -> Format:
+    """Return the format that is written as `format_`: with a binding no v2 that does without one."""
+    return Format.V2_BOUND if format_ is Format.V2 and binding is not None else format_
+
+
+MARKS: dict[Format, str] = {
+    **{format_: promises.mark for format_, promises in _PROMISES.items()},
+    Format.DEV: "dev",
+}
+"""What a stored value begins with once its base64 is decoded, before the first "|"."""
+
 STORED_PREFIXES: dict[Format, str] = {
-    **{format_: b64encode(f"{format_}|".encode()).decode() for format_ in ENVELOPE_FORMATS},
+    **{format_: b64encode(f"{MARKS[format_]}|".encode()).decode() for format_ in ENVELOPE_FORMATS},
     Format.DEV: "ZGV2f",
 }
-"""What a stored value begins with: base64 of "v1|", "v2|" and "dev|". SQL counts by these."""
+"""What a stored value begins with: base64 of "v1|", "v2|", "vb|" and "dev|". SQL counts by these."""
 
 PROVIDER_PREFIXES: dict[str, tuple[str, ...]] = {
     "github": ("github_pat_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),

@@ -65,6 +65,7 @@ class EnvelopeV1(Envelope):
         *,
         key_arn: str = "",
         ref: TokenRef | None = None,
+        binding: str | None = None,
         entropy: Entropy = os.urandom,
     ) -> Self:
         require_sealable(token)
@@ -73,7 +74,7 @@ class EnvelopeV1(Envelope):
         nonce = entropy(NONCE_BYTES)
         return cls(encrypted_data_key, nonce, gcm_encrypt(key, nonce, exposed(token), None))
 
-    def open(self, data_key: DataKey, ref: TokenRef | None = None) -> Secret:
+    def open(self, data_key: DataKey, ref: TokenRef | None = None, binding: str | None = None) -> Secret:
         key = exposed(data_key)
         bounded("data key", key, DATA_KEY_BYTES, DATA_KEY_BYTES)
         try:
@@ -88,7 +89,7 @@ class EnvelopeV1(Envelope):
         return None
 
     @classmethod
-    def context_for(cls, ref: TokenRef | None) -> EncryptionContext:
+    def context_for(cls, ref: TokenRef | None, binding: str | None = None) -> EncryptionContext:
         return {}
 
     def rewrapped(self, encrypted_data_key: bytes, key_arn: str) -> Self:

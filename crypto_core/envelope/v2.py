@@ -4,7 +4,7 @@ Bound to its row and to the key that it names, and key-committing. The row goes 
 so the data key can't be unwrapped for another row. The same context, with the version and the key ARN, is the
 binding that goes into everything else:
 
-    binding    = lp("v2") ‖ lp(key ARN) ‖ encode(context)         lp: behind a 16-bit length
+    binding    = lp(mark) ‖ lp(key ARN) ‖ encode(context)         mark: "v2"; lp: behind a 16-bit length
     encryption = HKDF-SHA-512(data key, salt, "keydeck v2 encryption" ‖ binding, 32 bytes)
     commitment = HKDF-SHA-512(data key, salt, "keydeck v2 commitment" ‖ binding, 32 bytes)
     ciphertext = AES-256-GCM(encryption, nonce, token, AAD = binding)
@@ -13,6 +13,9 @@ AES-GCM alone is not key-committing: one ciphertext can be made to open under tw
 is compared in constant time before anything is decrypted, makes that a collision of HKDF-SHA-512, as in the
 committing suites of the AWS Encryption SDK ("Algorithm suites reference"). Since the binding is in HKDF's
 info (RFC 5869, section 3.2), the commitment is to row and key ARN too.
+
+v2-bound is the same under the mark "vb", and bound to a database too: its name is an entry of the context,
+and a field of the envelope, so that a reader of another database refuses it by its name and asks nobody.
 """
 
 from __future__ import annotations
@@ -25,7 +28,13 @@ from typing import ClassVar, Self
 from cryptography.exceptions import InvalidTag
 
 from crypto_core.envelope.base import Entropy, Envelope, require_sealable
-from crypto_core.envelope.encryption_context import EncryptionContext, encode, encryption_context, prefixed
+from crypto_core.envelope.encryption_context import (
+    EncryptionContext,
+    encode,
+    encryption_context,
+    is_binding,
+    prefixed,
+)
 from crypto_core.envelope.fields import (
     DATA_KEY_BYTES,
     MAX_EDK_BYTES,
@@ -35,13 +44,14 @@ from crypto_core.envelope.fields import (
     TAG_BYTES,
     bounded,
 )
-from crypto_core.envelope.formats import Format
+from crypto_core.envelope.formats import MARKS, Format
 from crypto_core.envelope.primitives import gcm_decrypt, gcm_encrypt, hkdf
 from crypto_core.errors import (
     AuthenticationFailedError,
     MalformedEnvelopeError,
     MissingReferenceError,
     RefusedError,
+    SettingsError,
 )
 from crypto_core.key_names import is_key_arn
 from crypto_core.references import TokenRef
@@ -70,6 +80,8 @@ class EnvelopeV2(Envelope):
     commitment: bytes = field(repr=False)
     ciphertext: bytes = field(repr=False)
     """AES-256-GCM ciphertext followed by the 16-byte tag."""
+    database: str | None = field(default=None, repr=False)
+    """The name of the database that it is bound to; None where the version binds to none."""
 
     def __post_init__(self) -> None:
         _require_key_arn(self.key_arn)
@@ -78,10 +90,12 @@ class EnvelopeV2(Envelope):
         bounded("salt", self.salt, SALT_BYTES, SALT_BYTES)
         bounded("commitment", self.commitment, COMMITMENT_BYTES, COMMITMENT_BYTES)
         bounded("ciphertext", self.ciphertext, TAG_BYTES + 1, TAG_BYTES + MAX_TOKEN_BYTES)
+        if self.format.binds_database and not is_binding(self.database or ""):
+            raise MalformedEnvelopeError("database", "it is no name of a database")
 
     @classmethod
     def from_fields(cls, *fields: bytes) -> Self:
-        key_arn, encrypted_data_key, nonce, committed = fields
+        key_arn, encrypted_data_key, nonce, *database, committed = fields
         bounded("ciphertext", committed, _COMMITTED + TAG_BYTES + 1, _COMMITTED + TAG_BYTES + MAX_TOKEN_BYTES)
         return cls(
             key_arn.decode("ascii", "replace"),
@@ -90,11 +104,13 @@ class EnvelopeV2(Envelope):
             committed[:SALT_BYTES],
             committed[SALT_BYTES:_COMMITTED],
             committed[_COMMITTED:],
+            database[0].decode("ascii", "replace") if database else None,
         )
 
     def to_fields(self) -> tuple[bytes, ...]:
         committed = self.salt + self.commitment + self.ciphertext
-        return self.key_arn.encode("ascii"), self.encrypted_data_key, self.nonce, committed
+        database = () if self.database is None else (self.database.encode("ascii"),)
+        return self.key_arn.encode("ascii"), self.encrypted_data_key, self.nonce, *database, committed
 
     @classmethod
     def seal(
@@ -105,27 +121,30 @@ class EnvelopeV2(Envelope):
         *,
         key_arn: str,
         ref: TokenRef | None,
+        binding: str | None = None,
         entropy: Entropy = os.urandom,
     ) -> Self:
         require_sealable(token)
         _require_key_arn(key_arn)
-        binding = cls._binding(key_arn, ref)
+        bound = cls._bound(key_arn, cls.context_for(ref, binding))
         salt, nonce = entropy(SALT_BYTES), entropy(NONCE_BYTES)
-        commitment = _derived(data_key, salt, COMMITMENT_LABEL + binding)
-        with DataKey.adopt(_derived(data_key, salt, ENCRYPTION_LABEL + binding)) as key:
-            ciphertext = gcm_encrypt(exposed(key), nonce, exposed(token), binding)
-        return cls(key_arn, encrypted_data_key, nonce, salt, bytes(commitment), ciphertext)
+        commitment = _derived(data_key, salt, COMMITMENT_LABEL + bound)
+        with DataKey.adopt(_derived(data_key, salt, ENCRYPTION_LABEL + bound)) as key:
+            ciphertext = gcm_encrypt(exposed(key), nonce, exposed(token), bound)
+        database = binding if cls.format.binds_database else None
+        return cls(key_arn, encrypted_data_key, nonce, salt, bytes(commitment), ciphertext, database)
 
-    def open(self, data_key: DataKey, ref: TokenRef | None) -> Secret:
-        binding = self._binding(self.key_arn, ref)
-        commitment = _derived(data_key, self.salt, COMMITMENT_LABEL + binding)
+    def open(self, data_key: DataKey, ref: TokenRef | None, binding: str | None = None) -> Secret:
+        bound = self._bound(self.key_arn, self.opening_context(ref, binding))
+        commitment = _derived(data_key, self.salt, COMMITMENT_LABEL + bound)
         if not hmac.compare_digest(commitment, self.commitment):
+            others = "row, database" if self.format.binds_database else "row"
             raise AuthenticationFailedError(
-                f"The envelope does not open as {ref}: it was sealed for another row, key or data key."
+                f"The envelope does not open as {ref}: it was sealed for another {others}, key or data key."
             )
         try:
-            with DataKey.adopt(_derived(data_key, self.salt, ENCRYPTION_LABEL + binding)) as key:
-                return Secret.adopt(gcm_decrypt(exposed(key), self.nonce, self.ciphertext, binding))
+            with DataKey.adopt(_derived(data_key, self.salt, ENCRYPTION_LABEL + bound)) as key:
+                return Secret.adopt(gcm_decrypt(exposed(key), self.nonce, self.ciphertext, bound))
         except InvalidTag as error:
             raise AuthenticationFailedError(
                 f"The envelope of {ref} does not open: its authentication tag does not match."
@@ -135,11 +154,13 @@ class EnvelopeV2(Envelope):
     def named_key(self) -> str | None:
         return self.key_arn
 
+    @property
+    def named_database(self) -> str | None:
+        return self.database
+
     @classmethod
-    def context_for(cls, ref: TokenRef | None) -> EncryptionContext:
-        if ref is None:
-            raise MissingReferenceError("A v2 envelope is bound to its row, and no row was named.")
-        return encryption_context(ref)
+    def context_for(cls, ref: TokenRef | None, binding: str | None = None) -> EncryptionContext:
+        return encryption_context(_named(ref))
 
     def rewrapped(self, encrypted_data_key: bytes, key_arn: str) -> Self:
         if key_arn != self.key_arn:
@@ -151,19 +172,45 @@ class EnvelopeV2(Envelope):
         return replace(self, encrypted_data_key=encrypted_data_key)
 
     def parts(self) -> tuple[tuple[str, bytes], ...]:
-        key_arn, edk, nonce, _ = self.to_fields()
+        *before, _ = zip(self.field_names, self.to_fields(), strict=True)
         return (
-            ("key ARN", key_arn),
-            ("encrypted data key", edk),
-            ("nonce", nonce),
+            *before,
             ("salt", self.salt),
             ("commitment", self.commitment),
             ("ciphertext", self.ciphertext),
         )
 
     @classmethod
-    def _binding(cls, key_arn: str, ref: TokenRef | None) -> bytes:
-        return prefixed(b"v2") + prefixed(key_arn.encode("ascii")) + encode(cls.context_for(ref))
+    def _bound(cls, key_arn: str, context: EncryptionContext) -> bytes:
+        mark = MARKS[cls.format].encode()
+        return prefixed(mark) + prefixed(key_arn.encode("ascii")) + encode(context)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeV2Bound(EnvelopeV2):
+    """A v2 envelope that names the database that it is bound to, and opens there only."""
+
+    format: ClassVar[Format] = Format.V2_BOUND
+    summary: ClassVar[str] = "v2, bound to its database, row and key, key-committing"
+    meaning: ClassVar[str] = "bound to this database and row, key-committing"
+    field_names: ClassVar[tuple[str, ...]] = (
+        *("key ARN", "encrypted data key", "nonce", "database", "ciphertext"),
+    )
+
+    @classmethod
+    def context_for(cls, ref: TokenRef | None, binding: str | None = None) -> EncryptionContext:
+        if binding is None:
+            raise SettingsError(
+                "A v2-bound envelope names its database, and this one has no name.",
+                remedy="Set KEYDECK_BINDING.",
+            )
+        return encryption_context(_named(ref), binding)
+
+
+def _named(ref: TokenRef | None) -> TokenRef:
+    if ref is None:
+        raise MissingReferenceError("A v2 envelope is bound to its row, and no row was named.")
+    return ref
 
 
 def _require_key_arn(key_arn: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from crypto_core.envelope.encryption_context import DATABASE
 from crypto_core.guard.consent import Danger
 from crypto_core.key_names import account_of, is_key_arn, is_multi_region, region_of
 
@@ -517,11 +518,14 @@ def own_tables(role: KeydeckRole) -> dict[str, tuple[str, ...]]:
     return needed
 
 
-def iam_policy(role: KeydeckRole, keys: Sequence[str], *, approver: bool = True) -> dict[str, Any]:
+def iam_policy(
+    role: KeydeckRole, keys: Sequence[str], *, approver: bool = True, binding: str | None = None
+) -> dict[str, Any]:
     """Return an IAM policy that allows a role its calls; without signatures for one that is no `approver`.
 
     `keys` are the configured keys, with which alone tokens may be sealed and opened if all are named by ARN.
     Else, and for a responder, who makes new ones, it is any key of the account: key policies narrow it down.
+    With a `binding`, KMS refuses what is bound to another database; what is bound to none it can't tell.
     """
     account = next((account_of(key) for key in keys if is_key_arn(key)), None) or "*"
     alone = bool(keys) and all(map(is_key_arn, keys)) and role is not KeydeckRole.RESPONDER
@@ -544,7 +548,11 @@ def iam_policy(role: KeydeckRole, keys: Sequence[str], *, approver: bool = True)
         ("Aliases", aliases, [any_alias, any_key]),
         ("Tokens", cryptographic, named or [any_key]),
     )
-    return {"Version": "2012-10-17", "Statement": [_statement(*part) for part in parts if part[1]]}
+    statements = [_statement(*part) for part in parts if part[1]]
+    if binding is not None:
+        own = {f"kms:EncryptionContext:{DATABASE}": binding}
+        statements[-1]["Condition"] = {"StringEqualsIfExists": own}
+    return {"Version": "2012-10-17", "Statement": statements}
 
 
 def _everywhere(key: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.region_failover import Routes
 from crypto_core.envelope import edk_prefix
-from crypto_core.envelope.encryption_context import EncryptionContext
+from crypto_core.envelope.encryption_context import EncryptionContext, require_binding
 from crypto_core.errors import (
     IncorrectKeyError,
     InvalidCiphertextError,
@@ -76,20 +76,23 @@ class KmsKeyring:
         *,
         write_key: str | None,
         trusted: Iterable[str] = (),
+        binding: str | None = None,
         cache: DataKeyCache | None = None,
         observer: Observer = SILENT,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         """`write_key` (TOKEN_ENCRYPTION_KEY_ID) wraps new data keys; it and `trusted` may be read with.
 
-        `cache` keeps unwrapped data keys; without one every unwrap is a KMS call. Raises SettingsError for
-        what is no KMS key name.
+        `binding` names the database whose data keys these are; whoever opens and seals with this keyring
+        takes it from here. `cache` keeps unwrapped data keys; without one every unwrap is a KMS call. Raises
+        SettingsError for what is no KMS key name or no binding.
         """
         self.kms = kms
         self.write_key = write_key
         self.trusted: tuple[str, ...] = tuple(dict.fromkeys([*([write_key] if write_key else []), *trusted]))
         for name in self.trusted:
             parse_key_name(name)
+        self.binding = None if binding is None else require_binding(binding)
         self._cache = cache
         self._observer = observer
         self.routes = Routes(kms, clock)
@@ -112,7 +115,12 @@ class KmsKeyring:
 
     def _like(self, write_key: str | None, trusted: Iterable[str]) -> KmsKeyring:
         keyring = KmsKeyring(
-            self.kms, write_key=write_key, trusted=trusted, cache=self._cache, observer=self._observer
+            self.kms,
+            write_key=write_key,
+            trusted=trusted,
+            binding=self.binding,
+            cache=self._cache,
+            observer=self._observer,
         )
         keyring.routes = self.routes
         keyring.pins.update(self.pins)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from crypto_core.database.tokens.store import TokenScope
-from crypto_core.envelope import ENVELOPE_FORMATS, Format, at_least
+from crypto_core.envelope import ENVELOPE_FORMATS, Format, at_least, bound_format
 from crypto_core.guard.consent import Danger
 from crypto_core.guard.operations import BY_NAME, Operation
 from crypto_core.lists.coverage import Coverage
@@ -121,6 +121,8 @@ class Plan:
     scope: TokenScope = field(default_factory=TokenScope, repr=False)
     source_key_arn: str | None = None
     write_format: Format = Format.V1
+    binding: str | None = None
+    """The name of the database that new v2 envelopes are bound to."""
     allow_downgrade: bool = False
     by_format: Mapping[Format, int] = field(default_factory=dict)
     """The tokens by the format that they have now."""
@@ -140,7 +142,8 @@ class Plan:
         if self.verb is Verb.REWRAP:
             return source
         kept = self.verb is Verb.REENCRYPT and not self.allow_downgrade
-        return at_least(source, self.write_format) if kept else self.write_format
+        written = at_least(source, self.write_format) if kept else self.write_format
+        return bound_format(written, self.binding)
 
     @property
     def whole(self) -> bool:
@@ -178,6 +181,7 @@ class Plan:
             "target": self.target_key_arn,
             "source": self.source_key_arn,
             "write_format": self.write_format,
+            "binding": self.binding,
             "allow_downgrade": self.allow_downgrade,
             "selection": _parts(self.selection),
             "scope": _parts(self.scope),
@@ -198,6 +202,7 @@ class Plan:
             "by_column": dict(self.by_column),
             "refused": [{"reference": u.reference, "reason": u.reason} for u in self.refused],
             "warnings": list(self.warnings),
+            "binding": self.binding,
             "conversions": [c.as_json() for c in self.conversions],
             "kms_calls": self.kms_calls,
             "coverage": self.coverage.as_json(),

@@ -7,8 +7,8 @@ the others; checking refuses; planning puts the frozen Plan together.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from crypto_core.database.tokens.attribution_cache import Wrapping
 from crypto_core.database.tokens.catalogue import Catalogue
@@ -134,7 +134,8 @@ def envelopes_of(tokens: Iterable[StoredToken]) -> list[tuple[StoredToken, Envel
             continue
         try:
             envelope = parse(token.value.reveal())
-            context = envelope.context_for(token.ref)
+            # What KMS permits is asked of the envelope as it is, whichever database it was sealed for.
+            context = envelope.opening_context(token.ref, envelope.named_database)
         except (EnvelopeError, InvalidReferenceError):
             continue
         found.append((token, envelope, WrappedSample(envelope.encrypted_data_key, context)))
@@ -247,12 +248,13 @@ def build_plan(
     *,
     trusted: Iterable[str],
     write_format: Format,
+    binding: str | None,
     allow_downgrade: bool,
 ) -> Plan:
     """Return the plan to write the tokens of a tally.
 
     `doubts` are what KMS would refuse for some of them, `gaps` what can't be seen in the database, `trusted`
-    the keys that the platform is configured with.
+    the keys that the platform is configured with, `binding` the name of the database.
     """
     columns, formats = by_column(tally), by_format(tally)
     warnings = [_NO_RECOVERY] if verb is Verb.REWRAP else []
@@ -262,9 +264,7 @@ def build_plan(
             f"{target.arn} is neither TOKEN_ENCRYPTION_KEY_ID nor trusted: make sure that every reader of "
             "these tokens may Decrypt under it, or the platform goes dark."
         )
-    if verb is not Verb.REWRAP:
-        warnings += _format_warnings(formats, write_format, allow_downgrade=allow_downgrade)
-    return Plan(
+    plan = Plan(
         verb=verb,
         selection=selection,
         target_key_arn=target.arn,
@@ -272,28 +272,46 @@ def build_plan(
         tokens=sum(columns.values()),
         by_column=columns,
         refused=resolved.refused,
-        warnings=(*warnings, *doubts),
+        warnings=(),
         # Named references are seen, or refused one by one.
         coverage=Coverage(tuple(dict.fromkeys((*resolved.gaps, *(() if selection.references else gaps))))),
         scope=resolved.scope,
         source_key_arn=resolved.source_key_arn,
         write_format=write_format,
+        binding=binding,
         allow_downgrade=allow_downgrade,
         by_format=formats,
         unlisted=resolved.tally is not None,
     )
+    return replace(plan, warnings=(*warnings, *_format_warnings(plan), *doubts))
 
 
-def _format_warnings(formats: Mapping[Format, int], new: Format, *, allow_downgrade: bool) -> list[str]:
-    if new is not Format.V1:
-        return [f"New envelopes are {new}: the platform must read {new} before the first is written."]
-    if not allow_downgrade:
-        return []
-    return [
-        f"{counted(number, f'{format_} envelope')} will be {new}: no longer bound to the row."
-        for format_, number in formats.items()
-        if format_.binds_row and number
-    ]
+def _format_warnings(plan: Plan) -> Iterator[str]:
+    if plan.verb is Verb.REWRAP:
+        return
+    written = {conversion.written for conversion in plan.conversions}
+    for new in ENVELOPE_FORMATS:
+        if new.binds_database and new in written:
+            yield (
+                f'New envelopes are {new}, bound to database "{plan.binding}": whoever reads them must have '
+                "KEYDECK_BINDING set to that name before the first is written."
+            )
+        elif new.binds_row and new is plan.write_format:
+            yield f"New envelopes are {new}: the platform must read {new} before the first is written."
+    for step in plan.conversions:
+        lost = [
+            what
+            for what, is_lost in (
+                ("the row", step.source.binds_row and not step.written.binds_row),
+                ("the database", step.source.binds_database and not step.written.binds_database),
+            )
+            if is_lost
+        ]
+        if lost:
+            yield (
+                f"{counted(step.tokens, f'{step.source} envelope')} will be {step.written}: no longer bound "
+                f"to {' and '.join(lost)}."
+            )
 
 
 def _not_taken(verb: Verb, token: StoredToken, target_arn: str) -> str:

@@ -126,6 +126,7 @@ class Planner:
             self.catalogue().gaps,
             trusted=self.trusted,
             write_format=self.write_format,
+            binding=self.attributor.keyring.binding,
             allow_downgrade=allow_downgrade,
         )
 
@@ -262,7 +263,11 @@ class Planner:
         self, verb: Verb, target_arn: str, sources: Mapping[str, WrappedSample | None], first: TokenRef
     ) -> tuple[Permission, ...]:
         try:
-            context = {} if verb is Verb.REWRAP else version_of(self.write_format).context_for(first)
+            context = (
+                {}
+                if verb is Verb.REWRAP
+                else version_of(self.write_format).context_for(first, self.attributor.keyring.binding)
+            )
         except InvalidReferenceError:
             context = {}  # that token will be told by itself
         return self.preflight.for_run(target_arn, sources, operation=verb.operation, context=context)

@@ -38,6 +38,7 @@ from crypto_core.errors import (
     NewEnvelopeError,
     RefusedError,
     UntrustedKeyError,
+    WrongBindingError,
     WrongDataKeyError,
 )
 from crypto_core.guard.guarded_change import Run
@@ -230,8 +231,14 @@ class _PlanRun:
             return _Written(token, held=True)
         try:
             return self._checked(token, self._sealed(token, ask_kms=token.ref in proved))
-        except (InvalidTokenError, InvalidReferenceError, NewEnvelopeError, RefusedError) as error:
-            # The new envelope could not be made; that says nothing of the old one.
+        except (
+            InvalidTokenError,
+            InvalidReferenceError,
+            NewEnvelopeError,
+            RefusedError,
+            WrongBindingError,
+        ) as error:
+            # The new envelope could not be made, or the old one is another database's: that is no damage.
             return _Written(token, poison=error.message)
         except EnvelopeError as error:
             if token.format.protected:

@@ -57,7 +57,10 @@ _MATERIAL = re.compile(r"[0-9a-f]{64}")
 _ASSUMED = re.compile(
     r"arn:(?P<partition>[a-z0-9-]+):sts::(?P<account>[0-9]{12}):assumed-role/(?P<role>[^/]+)"
 )
-_CONTEXT = ("keydeck:table", "keydeck:column", "keydeck:id", "keydeck:member", "keydeck:schema")
+_CONTEXT = (
+    *("keydeck:table", "keydeck:column", "keydeck:id", "keydeck:member", "keydeck:schema"),
+    "keydeck:database",
+)
 
 _REQUEST_KEYS = ("sourceKeyId", "keyId", "targetKeyId", "destinationKeyId", "primaryKeyId", "replicaKeyId")
 _RESPONSE_KEYS = ("keyId", "keyArn")
@@ -449,7 +452,7 @@ def _context(request: dict[str, Any]) -> dict[str, CleanText]:
 
 
 def _token(context: Mapping[str, str]) -> TokenRef | None:
-    table, column, row, member, schema = map(context.get, _CONTEXT)
+    table, column, row, member, schema, _ = map(context.get, _CONTEXT)
     # A dot in a table's name would make it another schema's.
     if not (table and column and row) or "." in table or schema == "":
         return None

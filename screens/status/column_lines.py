@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from textual.content import Content
 
@@ -14,7 +14,7 @@ from screens.widgets.cells import fit, fit_middle
 from screens.widgets.line_list import Line, line
 
 _HEADINGS: Mapping[Format, tuple[str, str]] = {
-    **{f: (f.value, f.value) for f in ENVELOPE_FORMATS},
+    **{f: ("bound" if f.binds_database else f.value, f.value) for f in ENVELOPE_FORMATS},
     Format.DEV: ("dev", "dev"),
     Format.PLAINTEXT: ("plain", "plaintext"),
     Format.UNRECOGNISED: ("unrec.", "unrecognised"),
@@ -27,10 +27,13 @@ _TOKENS = 9
 def column_lines(status: Status, width: int) -> list[Line]:
     """A heading, each column with its counts, and the sums. A column leads to its tokens."""
     wide = width >= 100
-    names = [pair[wide] for pair in _HEADINGS.values()]
-    totals = [len(f"{status.by_format.get(format_, 0):,}") for format_ in _HEADINGS]
+    # Who binds to no database does not read of it.
+    shown = [f for f in _HEADINGS if status.by_format.get(f) or not f.binds_database]
+    names = [_HEADINGS[format_][wide] for format_ in shown]
+    totals = [len(f"{status.by_format.get(format_, 0):,}") for format_ in shown]
     least = 9 if wide else 7
     cells = [max(len(name) + 2, total + 2, least) for name, total in zip(names, totals, strict=True)]
+    columns = dict(zip(shown, cells, strict=True))
     name_width = width - sum(cells) - _TOKENS
     heading = fit("by column", name_width) + fit("tokens", _TOKENS, right=True)
     heading += "".join(fit(name, cell, right=True) for name, cell in zip(names, cells, strict=True))
@@ -38,13 +41,13 @@ def column_lines(status: Status, width: int) -> list[Line]:
         line((heading, "$muted")),
         *(
             Line(
-                _row(column.column, column.tokens, column.by_format, name_width, cells),
+                _row(column.column, column.tokens, column.by_format, name_width, columns),
                 TokensRoute(_filter(column.column)),
                 hint="Enter: the tokens of this column.",
             )
             for column in status.by_column
         ),
-        Line(_row("all columns", status.tokens, status.by_format, name_width, cells, "bold")),
+        Line(_row("all columns", status.tokens, status.by_format, name_width, columns, "bold")),
     ]
 
 
@@ -58,14 +61,14 @@ def _row(
     tokens: int,
     by_format: Mapping[Format, int],
     name_width: int,
-    cells: Sequence[int],
+    columns: Mapping[Format, int],
     style: str = "",
 ) -> Content:
     parts: list[tuple[str, str]] = [
         (fit_middle(name, name_width), style),
         (fit(f"{tokens:,}", _TOKENS, right=True), style),
     ]
-    for format_, width in zip(_HEADINGS, cells, strict=True):
+    for format_, width in columns.items():
         count = by_format.get(format_, 0)
         if count:
             parts.append((fit(f"{count:,}", width, right=True), f"{style} {format_style(format_)}".strip()))

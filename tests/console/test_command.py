@@ -60,7 +60,11 @@ def test_wrong_usage_exits_2_and_says_what_to_do(
         ),
         ("TOKEN_ENCRYPTION_KEY_ID", "key one", "Not a KMS key"),
         ("KEYDECK_TRUSTED_KEYS", "alias/ok,nope nope", "Not a KMS key"),
-        ("KEYDECK_WRITE_FORMAT", "v9", "KEYDECK_WRITE_FORMAT (from the environment): not v1 or v2. README"),
+        (
+            "KEYDECK_WRITE_FORMAT",
+            "v9",
+            "KEYDECK_WRITE_FORMAT (from the environment): not one of v1, v2, v2-bound. README",
+        ),
         ("KEYDECK_GITHUB_URL", "ftp://x", "Tokens are only sent over https, or http on this machine. README"),
         ("KEYDECK_READ_ONLY", "perhaps", "KEYDECK_READ_ONLY"),
         ("KEYDECK_SETTINGS", "/nowhere/settings.toml", "no settings file"),

@@ -387,6 +387,33 @@ def test_a_log_that_cannot_be_written_is_a_warning_and_looking_makes_none(
     assert settings_checks()["log file"].outcome is CheckOutcome.SKIPPED
 
 
+@pytest.mark.parametrize(
+    ("text", "outcome", "says"),
+    [
+        ("", CheckOutcome.OK, "None is configured (KEYDECK_BINDING)."),
+        ('write_format = "v2"', CheckOutcome.OK, "new v2 envelopes name no database"),
+        ('binding = "acme"', CheckOutcome.WARNING, "New envelopes are v1 and name none."),
+        ('binding = "acme"\nwrite_format = "v2"', CheckOutcome.OK, "those that name none still open"),
+        (
+            'binding = "acme"\nwrite_format = "v2"\nleast_format = "v2-bound"',
+            CheckOutcome.OK,
+            "the platform refuses those that name none",
+        ),
+    ],
+)
+def test_the_binding_in_force_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, outcome: CheckOutcome, says: str
+) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    monkeypatch.setenv("KEYDECK_SETTINGS", str(path))
+    check = settings_checks()["binding"]
+    assert check.outcome is outcome
+    assert says in check.said
+    if "binding" in text:
+        assert check.said.startswith(f'"acme", from {path}')
+
+
 @pytest.mark.deep
 def test_on_a_terminal_it_tells_the_terminal(bare: dict[str, str]) -> None:
     controller, worker = pty.openpty()

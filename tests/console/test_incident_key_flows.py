@@ -186,7 +186,7 @@ async def test_a_compromised_key_of_twenty_thousand_tokens_is_given_up_in_fewer_
     stored = dict(envelopes(read_all(engine)))
     engine.dispose()
     assert stored.keys() == wanted.keys()
-    blobs = [(stored[ref].encrypted_data_key, stored[ref].context_for(ref)) for ref in wanted]
+    blobs = [(stored[ref].encrypted_data_key, stored[ref].opening_context(ref, None)) for ref in wanted]
     for ref, issued in zip(wanted, large.control.opened(blobs), strict=True):
         assert issued is not None, ref
         assert issued.key_arn == (world.old_key.arn if ref in older else new), ref

@@ -49,6 +49,42 @@ def test_a_password_with_an_unescaped_at_is_not_shown(
 
 
 @pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("", "v1"),
+        ('binding = "acme"', "v1"),
+        ('write_format = "v2"', "v2"),
+        ('binding = "acme"\nwrite_format = "v2"', "v2-bound"),
+        ('binding = "acme"\nwrite_format = "v2-bound"', "v2-bound"),
+        ('binding = "acme"\nwrite_format = "v2"\nleast_format = "v2-bound"', "v2-bound"),
+    ],
+)
+def test_what_is_written_as_v2_is_bound_where_there_is_a_binding(
+    told: Callable[[str], LoadedSettings], text: str, written: str
+) -> None:
+    assert told(text).settings.written_format.value == written
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('write_format = "v2-bound"', "KEYDECK_WRITE_FORMAT.*set KEYDECK_BINDING"),
+        ('write_format = "v2"\nleast_format = "v2-bound"', "KEYDECK_LEAST_FORMAT.*v2 is written"),
+        ('binding = "acme"\nleast_format = "v2-bound"', "KEYDECK_LEAST_FORMAT.*v1 is written"),
+        ('binding = " acme"', "KEYDECK_BINDING.*1 to 64 printable ASCII"),
+        ('binding = "acm\u00e9"', "KEYDECK_BINDING.*1 to 64 printable ASCII"),
+        (f'binding = "{"x" * 65}"', "KEYDECK_BINDING.*1 to 64 printable ASCII"),
+        ('[databases.live]\nurl = "postgresql://a@b/c"\nbinding = "a "', "live.binding.*printable ASCII"),
+    ],
+)
+def test_a_binding_that_is_none_or_is_missing_is_named(
+    told: Callable[[str], LoadedSettings], text: str, says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says):
+        told(text)
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ('environment_colour = "purple"', "KEYDECK_ENVIRONMENT_COLOUR"),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from crypto_core.envelope import (
     ENVELOPE_FORMATS,
+    MARKS,
     MAX_STORED_CHARACTERS,
     NONCE_BYTES,
     STORED_PREFIXES,
@@ -42,15 +43,17 @@ _KEY = r'"(?:[^"\\]|\\.)*"'
 _NO_TEXT = "null|true|false|-?[0-9][0-9.eE+-]*"
 
 
-def check_expression(column: str, type_: str, least: Format, *, document: bool = False) -> str:
+def check_expression(
+    column: str, type_: str, least: Format, *, newest: Format = ENVELOPE_FORMATS[-1], document: bool = False
+) -> str:
     """Return the condition that a value of a column has to meet; `column` is quoted already.
 
-    `least` is the oldest envelope format that passes; `document` says that the column holds JSON documents.
-    Raises ValueError for another type.
+    `least` is the oldest envelope format that passes, `newest` the latest; `document` says that the column
+    holds JSON documents. Raises ValueError for another type.
     """
     if type_ not in TYPES:
         raise ValueError(f"no check for type {type_}")
-    formats = ENVELOPE_FORMATS[ENVELOPE_FORMATS.index(least) :]
+    formats = ENVELOPE_FORMATS[ENVELOPE_FORMATS.index(least) : ENVELOPE_FORMATS.index(newest) + 1]
     escaped = f"encode({column}, 'escape')"
     text = escaped if type_ == "bytea" else f"{column}::text"
     if not document:
@@ -98,7 +101,7 @@ def _outside(formats: tuple[Format, ...]) -> str:
 def _inside(format_: Format) -> str:
     """The fields of an envelope, behind its version."""
     fields = (_NONCE if name == "nonce" else _FILLED for name in VERSIONS[format_].field_names)
-    return "[|]".join((format_.value, *fields))
+    return "[|]".join((MARKS[format_], *fields))
 
 
 def _document(formats: tuple[Format, ...]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from threading import Event
 from typing import Any
 
@@ -114,7 +115,7 @@ def _guard(catalogue: Catalogue, column: TokenColumn, row: Any) -> ColumnGuard:
     obstacle = _OBSTACLES.get(row.kind, "")
     if not obstacle and row.type not in TYPES:
         obstacle = f"no check is known for type {clean(row.type, 100)}"
-    state, least = (GuardState.IMPOSSIBLE, None) if obstacle else _state(row, document=document)
+    state, least, newest = (GuardState.IMPOSSIBLE, None, None) if obstacle else _state(row, document=document)
     return ColumnGuard(
         column=column,
         place=row.place,
@@ -124,20 +125,24 @@ def _guard(catalogue: Catalogue, column: TokenColumn, row: Any) -> ColumnGuard:
         owned=bool(row.owned),
         state=state,
         least=least,
+        takes_all=newest is ENVELOPE_FORMATS[-1],
         document=document,
         has_default=bool(row.has_default),
         obstacle=obstacle,
     )
 
 
-def _state(row: Any, *, document: bool) -> tuple[GuardState, Format | None]:
+def _state(row: Any, *, document: bool) -> tuple[GuardState, Format | None, Format | None]:
+    """The guard's state, and the oldest and the latest format that it lets through."""
     if row.definition is None:
-        return GuardState.MISSING, None
+        return GuardState.MISSING, None, None
     there = _tokens(row.definition.removesuffix(" NOT VALID"))
-    for least in ENVELOPE_FORMATS:
-        if there == _tokens(f"CHECK ({check_expression(row.quoted, row.type, least, document=document)})"):
-            return (GuardState.VALIDATED if row.validated else GuardState.NOT_VALIDATED), least
-    return GuardState.CHANGED, None
+    for least, newest in combinations_with_replacement(ENVELOPE_FORMATS, 2):
+        check = check_expression(row.quoted, row.type, least, newest=newest, document=document)
+        if there == _tokens(f"CHECK ({check})"):
+            state = GuardState.VALIDATED if row.validated else GuardState.NOT_VALIDATED
+            return state, least, newest
+    return GuardState.CHANGED, None, None
 
 
 def _tokens(definition: str) -> list[str]:

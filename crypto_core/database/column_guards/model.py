@@ -42,6 +42,8 @@ class ColumnGuard:
     state: GuardState
     least: Format | None = None
     """The oldest envelope format that the guard lets through; None where there is none."""
+    takes_all: bool = False
+    """True if it lets every later format through; one made before there was v2-bound does not."""
     document: bool = False
     has_default: bool = False
     """True if new rows get a value where none is given, and it is not empty."""

@@ -281,7 +281,7 @@ def _adding(one: SurveyedColumn, request: GuardRequest) -> ColumnStep | LeftOut 
     if stored is None:
         return LeftOut(guard.column, f"Can't be guarded: {guard.obstacle}.")
     clean = not stored.refused
-    if guard.guards and guard.least is request.least:
+    if guard.guards and guard.least is request.least and guard.takes_all:
         # What is there already stops nobody anew.
         if guard.state is GuardState.VALIDATED:
             return None

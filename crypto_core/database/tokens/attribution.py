@@ -158,7 +158,8 @@ class Attributor:
     def _probe(self, token: StoredToken) -> Probe:
         try:
             envelope = parse(token.value.reveal())
-            context = envelope.context_for(token.ref)
+            # Which key wrapped it is to be known of every envelope, also of one that another database reads.
+            context = envelope.opening_context(token.ref, envelope.named_database)
         except (EnvelopeError, InvalidReferenceError) as error:
             return Probe(token, answer_of_damage(token, error))
         try:

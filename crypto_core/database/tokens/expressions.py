@@ -72,7 +72,7 @@ _EDK_CHARACTERS = 51
 _TWO_ENVELOPES = 2 * 380
 """Characters that two envelopes have at the least: a data key wrapped by KMS has 184 bytes."""
 _MOST_FIELDS = 5
-"""An envelope of any format has fewer separators, two envelopes have more."""
+"""An envelope of any format has no more separators, two envelopes have more."""
 _UNMOVED: Any = literal_column("'0'")
 
 

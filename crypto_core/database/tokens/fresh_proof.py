@@ -69,6 +69,7 @@ from crypto_core.errors import (
     InvalidReferenceError,
     KeydeckError,
     KmsError,
+    WrongBindingError,
 )
 from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
@@ -533,6 +534,8 @@ def _count_opened(cipher: TokenCipher, key_arn: str, token: StoredToken) -> KeyC
     """What a token counts as that seems to be under the key, once it was opened or has failed to."""
     try:
         opened = cipher.open(token.value.reveal(), key_arn, ref=token.ref)
+    except WrongBindingError:
+        return KeyCount((key_arn, None), 1, 0, Evidence.INFERRED)
     except (EnvelopeError, InvalidReferenceError) as error:
         reason = answer_of_damage(token, error).reason
         return damaged_count(1, f"{reason} Its data key is under {key_arn}.")

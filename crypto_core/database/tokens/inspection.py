@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from crypto_core.cipher import sealed_for_another_row
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow
 from crypto_core.database.tokens.store import TokenStore
 from crypto_core.envelope import TAG_BYTES, Envelope, Format, parse
-from crypto_core.errors import EnvelopeError, InvalidCiphertextError
+from crypto_core.errors import EnvelopeError, InvalidCiphertextError, WrongBindingError
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
@@ -85,10 +86,19 @@ class Inspector:
             row = self._inventory.row(ref)
             refusal = clean(failure) if failure else NO_TEXT
             if isinstance(failure, InvalidCiphertextError) and envelope.named_key:
-                why = clean(f"{failure.message} It is damaged, or was sealed for another row than {ref}.")
+                why = clean(sealed_for_another_row(failure, ref, envelope).message)
                 return Inspection(row, _fields(envelope), None, Evidence.UNKNOWN, broken=why)
         wrapped_by = KeyAnswer(row.key_arn, row.key_material_id) if row.key_arn else None
-        return Inspection(row, _fields(envelope), wrapped_by, row.evidence, key_unknown=refusal)
+        foreign = self._foreign(envelope, ref)
+        return Inspection(row, _fields(envelope), wrapped_by, row.evidence, foreign, refusal)
+
+    def _foreign(self, envelope: Envelope, ref: TokenRef) -> CleanText:
+        """Why an envelope does not open here that KMS may open for another database."""
+        try:
+            envelope.opening_context(ref, self._attributor.keyring.binding)
+        except WrongBindingError as error:
+            return clean(error)
+        return NO_TEXT
 
 
 def _fields(envelope: Envelope) -> tuple[tuple[str, CleanText], ...]:
@@ -97,7 +107,7 @@ def _fields(envelope: Envelope) -> tuple[tuple[str, CleanText], ...]:
 
 
 def _described(envelope: Envelope, name: str, content: bytes) -> str:
-    if name == "key ARN":
+    if name in ("key ARN", "database"):
         return content.decode("ascii")
     if name == "ciphertext":
         return f"{len(content) - TAG_BYTES} bytes and a {TAG_BYTES}-byte tag"

@@ -24,6 +24,7 @@ from crypto_core.errors import (
     KeyDisabledError,
     KeyStateError,
     KmsError,
+    WrongBindingError,
 )
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef
@@ -107,11 +108,11 @@ class TokenTrial:
         With `tied`, the EDK prefixes that KMS names this key for, every Region is asked about a data key
         outside of these before it counts as lost: it may be another key's.
         """
-        value, stored = StoredValue.of(token), token.value.reveal()
+        value, stored, binding = StoredValue.of(token), token.value.reveal(), self.keyring.binding
         try:
             envelope = parse(stored)
-            context = envelope.context_for(token.ref)
-        except InvalidReferenceError as error:
+            context = envelope.opening_context(token.ref, binding)
+        except (InvalidReferenceError, WrongBindingError) as error:
             return TriedToken(value, OpeningResult.UNCLEAR, error.message)
         except EnvelopeError as error:
             if holds_whole_envelope(stored):
@@ -137,7 +138,7 @@ class TokenTrial:
             return TriedToken(value, OpeningResult.UNCLEAR, error.message)
         with unwrapped.data_key as data_key:
             try:
-                open_envelope(envelope, data_key, token.ref).wipe()
+                open_envelope(envelope, data_key, token.ref, binding).wipe()
             except EnvelopeError as error:
                 return TriedToken(value, OpeningResult.LOST, error.message, bool(context))
         return TriedToken(value, OpeningResult.OPENS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, STORED_PREFIXES, Format, parse
+from crypto_core.envelope import ENVELOPE_FORMATS, MARKS, PROVIDER_PREFIXES, STORED_PREFIXES, Format, parse
 from crypto_core.errors import EnvelopeError
 
 LEAST_CHARACTERS = 40
@@ -37,7 +37,7 @@ def _stored(format_: Format) -> str:
     return (
         f"{_in_json(prefix)}{_BASE64}{{{LEAST_CHARACTERS}}}"
         f"|{_in_hex(prefix)}[0-9A-Fa-f]{{{2 * LEAST_CHARACTERS}}}"
-        f"|{format_.value}[|][A-Za-z0-9+/=_-]{{{LEAST_CHARACTERS}}}"
+        f"|{MARKS[format_]}[|][A-Za-z0-9+/=_-]{{{LEAST_CHARACTERS}}}"
     )
 
 

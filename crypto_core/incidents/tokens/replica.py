@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from crypto_core.database.tokens.store import StoredToken
-from crypto_core.envelope import open_envelope, parse
+from crypto_core.envelope import ENVELOPE_FORMATS, open_envelope, parse
 from crypto_core.errors import EnvelopeError, InvalidReferenceError, KmsError
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
@@ -64,7 +64,7 @@ class ReplicaAnswers:
             if asked:
                 # Nothing is known of this key yet: KMS has to be asked about each group once.
                 self._parts.status.take_census()
-            pages = self._parts.inventory.references(f"{under} format:v1,v2")
+            pages = self._parts.inventory.references(f"{under} format:{','.join(ENVELOPE_FORMATS)}")
             refs = list(islice((ref for page in pages for ref in page), SAMPLE))
             if refs:
                 return self._parts.store.read_many(refs)
@@ -73,13 +73,13 @@ class ReplicaAnswers:
     def _tried(self, replica: str, sample: Sequence[StoredToken]) -> str:
         """Why a replica did not open all of it, "" if it did."""
         for token in sample:
+            keyring = self._parts.keyring
             try:
                 envelope = parse(token.value.reveal())
-                unwrapped = self._parts.keyring.unwrap(
-                    envelope.encrypted_data_key, only=replica, context=envelope.context_for(token.ref)
-                )
+                context = envelope.opening_context(token.ref, keyring.binding)
+                unwrapped = keyring.unwrap(envelope.encrypted_data_key, only=replica, context=context)
                 with unwrapped.data_key as data_key:
-                    open_envelope(envelope, data_key, token.ref).wipe()
+                    open_envelope(envelope, data_key, token.ref, keyring.binding).wipe()
             except (KmsError, EnvelopeError, InvalidReferenceError) as error:
                 return f"{token.ref} did not open: {error.message}"
             if region_of(unwrapped.wrapped_by.key_arn) != region_of(replica):

@@ -16,6 +16,7 @@ from crypto_core.errors import (
     InvalidReferenceError,
     KmsError,
     KmsUnreachableError,
+    WrongBindingError,
 )
 from crypto_core.keyring.checked_answers import closest, must_be_named
 from crypto_core.keyring.data_keys import KeyAnswer
@@ -59,6 +60,8 @@ async def opened(
             envelope = parse(token.value.reveal())
             observation.format_ = envelope.format
             key = await _opened_under(envelope, ref, keyring, kms, look_at)
+    except WrongBindingError as error:
+        return Opened(Verification(ref, False, None, None, error.message), None)
     except (EnvelopeError, InvalidReferenceError) as error:
         broken = answer_of_damage(token, error)
         return Opened(Verification(ref, False, None, None, error.message), broken)
@@ -77,7 +80,7 @@ async def _opened_under(
 
     Asks the trusted keys as KmsKeyring.unwrap does, and raises as it does; EnvelopeError.
     """
-    context = envelope.context_for(ref)
+    context = envelope.opening_context(ref, keyring.binding)
     encrypted, named = envelope.encrypted_data_key, envelope.named_key
     failures: list[KmsError] = []
     silent: KmsUnreachableError | None = None
@@ -87,7 +90,7 @@ async def _opened_under(
             with unwrapped.data_key as data_key:
                 must_be_named(unwrapped.wrapped_by.key_arn, named, "Decrypt")
                 keyring.remember_likely(encrypted, name)
-                with open_envelope(envelope, data_key, ref) as token:
+                with open_envelope(envelope, data_key, ref, keyring.binding) as token:
                     if look_at is not None:
                         look_at(ref, token)
         except TRY_THE_NEXT as error:
@@ -98,5 +101,5 @@ async def _opened_under(
             return unwrapped.wrapped_by
     why = silent or closest(failures)
     if context and isinstance(why, InvalidCiphertextError):
-        raise sealed_for_another_row(why, ref) from why
+        raise sealed_for_another_row(why, ref, envelope) from why
     raise why

@@ -39,7 +39,8 @@ class TokenTask:
     `source` is the ARN of the key that opens the envelopes, None where they are under several: then `keys`
     has it by the beginning of the encrypted data key (see expressions.edk_prefix_of). Where it has none, or
     another one than KMS says, the keys named by `trusted` are asked in turn. No other key is asked.
-    `ask_kms` has KMS open every new envelope. `dev_key` opens values in dev format.
+    `binding` names the database that the tokens are in, for v2-bound envelopes. `ask_kms` has KMS open every
+    new envelope. `dev_key` opens values in dev format.
     """
 
     verb: Verb
@@ -48,6 +49,7 @@ class TokenTask:
     keys: Mapping[bytes, str] = field(default_factory=dict)
     trusted: Sequence[str] = ()
     write_format: Format = Format.V1
+    binding: str | None = None
     allow_downgrade: bool = False
     ask_kms: bool = False
     dev_key: str = field(default=DEV_KEY, repr=False)

@@ -12,6 +12,7 @@ from crypto_core.envelope import (
     Envelope,
     Format,
     at_least,
+    bound_format,
     open_dev,
     open_envelope,
     parse,
@@ -39,6 +40,7 @@ from crypto_core.errors import (
     RefusedError,
     UnsupportedFormatError,
     UntrustedKeyError,
+    WrongBindingError,
 )
 from crypto_core.key_names import is_key_arn, same_key
 from crypto_core.keyring.checked_answers import closest, must_be_named
@@ -51,6 +53,7 @@ from crypto_core.secret import Secret
 _KINDS: tuple[tuple[type[KeydeckError], str], ...] = (
     (NewEnvelopeError, "new-envelope"),
     (AuthenticationFailedError, "authentication-failed"),
+    (WrongBindingError, "another-database"),
     (MalformedEnvelopeError, "malformed"),
     (UnsupportedFormatError, "unsupported-format"),
     (EnvelopeError, "envelope"),
@@ -108,7 +111,8 @@ async def sealed(token: StoredToken, order: TokenTask, kms: BulkKms, *, prove: b
     except _UnknownKeyError as error:
         return Poison(token, UNKNOWN_KEY, error.message, way.calls)
     except InvalidCiphertextError as error:
-        told = " It is damaged, or was sealed for another row." if token.format.binds_row else ""
+        others = "row or database" if token.format.binds_database else "row"
+        told = f" It is damaged, or was sealed for another {others}." if token.format.binds_row else ""
         return Poison(token, _kind(error), f"{error.message}{told}", way.calls)
     except _OF_THE_TOKEN as error:
         return Poison(token, _kind(error), error.message, way.calls)
@@ -141,7 +145,7 @@ class _Way:
     async def rewrapped(self) -> Sealed:
         order, ref = self._order, self._token.ref
         envelope = parse(self._token.value.reveal())
-        context = envelope.context_for(ref)
+        context = envelope.opening_context(ref, order.binding)
         source = self._known_source(envelope)
         envelope.rewrapped(envelope.encrypted_data_key, order.target)  # Refused before anything is asked.
         if source is None:
@@ -164,12 +168,12 @@ class _Way:
         unwrapped = await self._unwrapped(envelope)
         with unwrapped.data_key as data_key:
             must_be_named(unwrapped.wrapped_by.key_arn, envelope.named_key, "Decrypt")
-            opened = open_envelope(envelope, data_key, ref)
-        written = at_least(envelope.format, order.write_format)
+            opened = open_envelope(envelope, data_key, ref, order.binding)
+        written = order.write_format
+        if not order.allow_downgrade:
+            written = bound_format(at_least(envelope.format, written), order.binding)
         with opened:
-            return await self._sealed(
-                opened, order.write_format if order.allow_downgrade else written, unwrapped.wrapped_by
-            )
+            return await self._sealed(opened, written, unwrapped.wrapped_by)
 
     async def encrypted(self) -> Sealed:
         token, order = self._token, self._order
@@ -181,13 +185,13 @@ class _Way:
         raise UnsupportedFormatError("The value is neither plaintext nor in dev format.")
 
     async def _sealed(self, plaintext: Secret, format_: Format, source: KeyAnswer | None) -> Sealed:
-        ref = self._token.ref
+        ref, binding = self._token.ref, self._order.binding
         require_sealable(plaintext)
-        context = version_of(format_).context_for(ref)
+        context = version_of(format_).context_for(ref, binding)
         self.asks_target = True
         self.calls += 1
         generated = await self._kms.generate(self._order.target, context)
-        new = seal_under(generated, plaintext, format_, ref)
+        new = seal_under(generated, plaintext, format_, ref, binding)
         if self._prove:
             try:
                 await self._must_hold(parse(new.stored), plaintext)
@@ -203,11 +207,12 @@ class _Way:
     async def _opened_under_target(self, envelope: Envelope, ref: TokenRef) -> Secret:
         self.asks_target = True
         self.calls += 1
-        context = envelope.context_for(ref)
+        binding = self._order.binding
+        context = envelope.opening_context(ref, binding)
         try:
             unwrapped = await self._kms.decrypt(self._order.target, envelope.encrypted_data_key, context)
             with unwrapped.data_key as data_key:
-                return open_envelope(envelope, data_key, ref)
+                return open_envelope(envelope, data_key, ref, binding)
         except (IncorrectKeyError, InvalidCiphertextError, AuthenticationFailedError) as error:
             raise NewEnvelopeError(
                 f"The new envelope does not open, and was dropped: {error.message}"
@@ -218,7 +223,7 @@ class _Way:
         `source` is that key then. Raises KmsError.
         """
         order, known = self._order, self._known_source(envelope)
-        context = envelope.context_for(self._token.ref)
+        context = envelope.opening_context(self._token.ref, order.binding)
         names = [known] if known else []
         if order.source is None:
             names += [name for name in order.trusted if name != known and _may_be(name, envelope.named_key)]

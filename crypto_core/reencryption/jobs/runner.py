@@ -17,7 +17,7 @@ from crypto_core.database.state.jobs import FAILED, RUNNING, JobRow
 from crypto_core.database.tokens.chunks import Chunk
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
-from crypto_core.errors import DatabaseError, KeydeckError, KmsError, LeaseLostError
+from crypto_core.errors import DatabaseError, JobError, KeydeckError, KmsError, LeaseLostError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.bulk.ports import Poison, TokenTask
@@ -58,13 +58,14 @@ class JobRunner:
         """Work until the job has ended or is paused, or `cancelled` is set.
 
         Raises KmsError and DatabaseError for what stops this process. If no other works on the job, it has
-        failed then, and can be resumed.
+        failed then, and can be resumed. Raises JobError where this process has another binding than the job.
         """
         parts, runner = self.parts, uuid4()
         actor = parts.journal.actor()
         job = parts.jobs.get(job_id)
         if job.state != RUNNING:
             return
+        self._binding(job)
         parts.jobs.enlist(
             job_id, runner, host=clean(socket.gethostname(), 100), pid=os.getpid(), actor=clean(actor, 300)
         )
@@ -172,9 +173,21 @@ class JobRunner:
             keys=keys,
             trusted=trusted,
             write_format=Format(job.write_format),
+            binding=self._binding(job),
             allow_downgrade=job.allow_downgrade,
             ask_kms=job.verify == "kms",
         )
+
+    def _binding(self, job: JobRow) -> str | None:
+        """The name of the database, as this process has it. Raises JobError if the job has another one."""
+        own, planned = self.parts.attributor.keyring.binding, job.plan.get("binding")
+        if planned not in (None, own):
+            set_to = "not set" if own is None else f'"{own}"'
+            raise JobError(
+                f'Job {job.id} seals for database "{planned}", and KEYDECK_BINDING is {set_to} here.',
+                remedy="Set it as it was where the job was made, or cancel the job.",
+            )
+        return own
 
     def _key_asked(self, order: TokenTask, poison: Poison) -> Poison | None:
         """Ask KMS which key the token is really under; that is remembered.

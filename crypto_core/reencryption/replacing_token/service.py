@@ -25,7 +25,7 @@ from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.database.tokens.store import Replacement, StoredToken, TokenStore, digest
 from crypto_core.database.tokens.tables import TokenColumn
-from crypto_core.envelope import Format, at_least
+from crypto_core.envelope import Format, at_least, bound_format
 from crypto_core.errors import (
     DatabaseError,
     KmsAccessDeniedError,
@@ -203,11 +203,13 @@ class TokenEntering:
                 f"{ref}: this is the stored token, the one to be replaced.",
                 remedy="Have the provider issue a new one, and enter that.",
             )
-        format_ = at_least(old.format, self.write_format) if old.format.protected else self.write_format
+        kept = at_least(old.format, self.write_format) if old.format.protected else self.write_format
+        format_ = bound_format(kept, self.keyring.binding)
         if not old.format.protected and not already:
             warnings.append(f"The old value is {old.format.value} and is not kept: it can't be had back.")
         if format_ is not Format.V1 and old.format is not format_:
-            warnings.append(f"The new envelope is {format_}: the platform must read {format_} first.")
+            to = f' and have KEYDECK_BINDING="{self.keyring.binding}"' if format_.binds_database else ""
+            warnings.append(f"The new envelope is {format_}: the platform must read {format_}{to} first.")
         never = self.providers.never_asked(ref, token)
         if never and not already:
             warnings.append(f"Nobody can say whether the new token is alive: {never}. Compare it once more.")

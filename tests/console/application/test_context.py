@@ -20,6 +20,7 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import Settings, load
 from crypto_core.database.connection.engine import open_engine
+from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, KeyNotFoundError, ReadOnlyError, SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.lists.paging import Query
@@ -38,6 +39,7 @@ nowhere = "postgresql://nobody:hunter2@127.0.0.1:9/tokens?sslpassword=hunter3"
 url = "{empty}"
 environment = "PROD"
 environment_colour = "red"
+binding = "acme-live"
 """
 
 
@@ -182,6 +184,29 @@ def test_a_place_that_does_not_answer_can_be_switched_to_and_left_again(contexts
     with pytest.raises(DatabaseError):
         services.inventory.count(Query())
     assert not contexts.switch(database=DEFAULT).surroundings().database_trouble
+
+
+def test_each_database_has_its_own_binding_and_takes_none_from_another(settings: Settings) -> None:
+    bound = settings.model_copy(update={"binding": "acme", "write_format": "v2"})
+    made = ConsoleContexts(bound)
+    try:
+        for database, binding, written in (
+            ("live", "acme-live", Format.V2_BOUND),
+            ("empty", None, Format.V2),
+            (DEFAULT, "acme", Format.V2_BOUND),
+        ):
+            services = made.switch(database=database)
+            assert made._container.keyring.binding == binding
+            assert services.surroundings().write_format == written
+    finally:
+        made.close()
+    strict = ConsoleContexts(bound.model_copy(update={"write_format": "v2-bound"}))
+    try:
+        with pytest.raises(SettingsError, match="'empty' has no binding"):
+            strict.switch(database="empty")
+        assert strict.current().database == DEFAULT
+    finally:
+        strict.close()
 
 
 @pytest.mark.parametrize(

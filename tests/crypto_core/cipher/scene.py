@@ -22,6 +22,7 @@ class ChangedKeyring:
 
     def __init__(self, keyring: KmsKeyring, **wrong: Callable[..., Any]) -> None:
         self._keyring = keyring
+        self.binding = keyring.binding
         self._wrong = wrong
 
     def generate(self, key: str | None = None, **more: Any) -> GeneratedDataKey:

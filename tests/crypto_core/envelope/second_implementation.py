@@ -12,7 +12,7 @@ import hmac
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -21,6 +21,8 @@ ARN = re.compile(
     "arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/"
     "(?:(?:mrk-)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|mrk-[0-9a-f]{32})"
 )
+
+DATABASE = re.compile("(?! )[ -~]{1,64}(?<! )")
 
 
 class RejectedError(Exception):
@@ -33,11 +35,12 @@ class RejectedError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """The row that a token is in."""
+    """The row that a token is in, and its database's name where the reader is configured with one."""
 
     table: str
     column: str
     row_id: str
+    database: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,13 @@ def context_of(row: Row) -> dict[str, str]:
     for text, most in ((row.table, 63), (row.column, 63), (row.row_id, 1024)):
         if not 1 <= len(text.encode("utf-8", "surrogatepass")) <= most:
             raise RejectedError("invalid reference")
-    return {"keydeck:id": row.row_id, "keydeck:table": row.table, "keydeck:column": row.column}
+    named = {} if row.database is None else {"keydeck:database": row.database}
+    return {"keydeck:id": row.row_id, "keydeck:table": row.table, "keydeck:column": row.column, **named}
 
 
 def binding_of(key_arn: str, row: Row) -> bytes:
-    return prefixed(b"v2") + prefixed(key_arn.encode()) + encode(context_of(row))
+    mark = b"v2" if row.database is None else b"vb"
+    return prefixed(mark) + prefixed(key_arn.encode()) + encode(context_of(row))
 
 
 def derived(label: str, data_key: bytes, salt: bytes, binding: bytes) -> bytes:
@@ -127,7 +132,11 @@ def seal_v2(
     key = derived("keydeck v2 encryption", data_key, salt, binding)
     commitment = derived("keydeck v2 commitment", data_key, salt, binding)
     ciphertext = gcm_seal(key, nonce, token, binding)
-    stored = joined("v2", key_arn.encode(), edk, nonce, salt + commitment + ciphertext)
+    if row.database is None:
+        stored = joined("v2", key_arn.encode(), edk, nonce, salt + commitment + ciphertext)
+    else:
+        database = row.database.encode()
+        stored = joined("vb", key_arn.encode(), edk, nonce, database, salt + commitment + ciphertext)
     return SealedV2(encode(context_of(row)), binding, key, commitment, ciphertext, stored)
 
 
@@ -152,13 +161,15 @@ def within(field: str, content: bytes, least: int, most: int) -> bytes:
 
 def open_stored(stored: str, data_key: bytes, row: Row | None) -> bytes:
     """The token of a stored value, or RejectedError."""
-    if not stored.startswith(("djF8", "djJ8")):
+    if not stored.startswith(("djF8", "djJ8", "dmJ8")):
         raise RejectedError("unsupported")
     if len(stored) > 128_070:
         raise RejectedError("malformed", "envelope")
     names = ["encrypted data key", "nonce", "ciphertext"]
-    if stored.startswith("djJ8"):
+    if stored.startswith(("djJ8", "dmJ8")):
         names.insert(0, "key ARN")
+    if stored.startswith("dmJ8"):
+        names.insert(3, "database")
     _, *texts = unbase64(stored, "envelope").decode("latin-1").split("|")
     if len(texts) != len(names):
         raise RejectedError("malformed", "envelope")
@@ -173,9 +184,16 @@ def open_stored(stored: str, data_key: bytes, row: Row | None) -> bytes:
         raise RejectedError("malformed", "key ARN")
     committed = within("ciphertext", fields["ciphertext"], 81, 65_616)
     salt, commitment, ciphertext = committed[:32], committed[32:64], committed[64:]
+    named = None
+    if "database" in fields:
+        named = fields["database"].decode("latin-1")
+        if not DATABASE.fullmatch(named):
+            raise RejectedError("malformed", "database")
+        if row is not None and row.database != named:
+            raise RejectedError("another database")
     if row is None:
         raise RejectedError("missing reference")
-    binding = binding_of(key_arn, row)
+    binding = binding_of(key_arn, replace(row, database=named))
     within("data key", data_key, 32, 32)
     if not hmac.compare_digest(derived("keydeck v2 commitment", data_key, salt, binding), commitment):
         raise RejectedError("authentication")

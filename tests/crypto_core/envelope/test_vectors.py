@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from crypto_core.envelope import (
-    EnvelopeV1,
+    VERSIONS,
     EnvelopeV2,
     Format,
     classify,
@@ -31,6 +31,7 @@ from crypto_core.errors import (
     MalformedEnvelopeError,
     MissingReferenceError,
     UnsupportedFormatError,
+    WrongBindingError,
 )
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
@@ -43,6 +44,7 @@ CLASSES: dict[str, type[KeydeckError]] = {
     "unsupported": UnsupportedFormatError,
     "malformed": MalformedEnvelopeError,
     "authentication": AuthenticationFailedError,
+    "another database": WrongBindingError,
     "missing reference": MissingReferenceError,
     "invalid reference": InvalidReferenceError,
 }
@@ -54,7 +56,11 @@ def read(name: str) -> dict[str, Any]:
 
 
 CONTEXTS = read("encryption-context.json")
-ENVELOPES = {Format.V1: read("envelope-v1.json"), Format.V2: read("envelope-v2.json")}
+ENVELOPES = {
+    Format.V1: read("envelope-v1.json"),
+    Format.V2: read("envelope-v2.json"),
+    Format.V2_BOUND: read("envelope-v2-bound.json"),
+}
 VALID = [(format_, case) for format_, file in ENVELOPES.items() for case in file["valid"]]
 INVALID = [
     (format_, next(v for v in file["valid"] if v["name"] == case["based_on"]) | case)
@@ -82,7 +88,7 @@ def ref_of(case: Case) -> TokenRef | None:
 
 def row_of(case: Case) -> Row | None:
     ref = ref_of(case)
-    return None if ref is None else Row(ref.table, ref.column, ref.row_id)
+    return None if ref is None else Row(ref.table, ref.column, ref.row_id, case.get("database"))
 
 
 # Both ways: the product
@@ -106,6 +112,7 @@ def test_we_seal_to_exactly_the_vector(format_: Format, case: Case) -> None:
             format_=format_,
             key_arn=case.get("key_arn", ""),
             ref=ref_of(case),
+            binding=case.get("database"),
             entropy=entropy,
         )
     assert not drawn
@@ -119,18 +126,22 @@ def test_we_seal_to_exactly_the_vector(format_: Format, case: Case) -> None:
 def test_we_open_the_vector(format_: Format, case: Case) -> None:
     assert classify(case["stored"]).format is format_
     envelope = parse(case["stored"])
-    assert type(envelope) is {Format.V1: EnvelopeV1, Format.V2: EnvelopeV2}[format_]
+    assert type(envelope) is VERSIONS[format_]
     assert envelope.named_key == case.get("key_arn")
+    assert envelope.named_database == case.get("database")
     with DataKey(raw(case, "data_key")) as data_key:
-        assert open_envelope(envelope, data_key, ref_of(case)).reveal() == case["token"]
+        opened = open_envelope(envelope, data_key, ref_of(case), case.get("database"))
+        assert opened.reveal() == case["token"]
 
 
-@pytest.mark.parametrize("case", ENVELOPES[Format.V2]["valid"], ids=named)
-def test_we_come_to_the_vectors_values_on_the_way(case: Case) -> None:
-    ref = ref_of(case)
-    binding = EnvelopeV2._binding(case["key_arn"], ref)
+@pytest.mark.parametrize(("format_", "case"), [(f, c) for f, c in VALID if f.binds_row], ids=named)
+def test_we_come_to_the_vectors_values_on_the_way(format_: Format, case: Case) -> None:
+    version = VERSIONS[format_]
+    assert issubclass(version, EnvelopeV2)
+    context = version.context_for(ref_of(case), case.get("database"))
+    binding = version._bound(case["key_arn"], context)
     assert binding == raw(case, "binding")
-    assert encode(EnvelopeV2.context_for(ref)) == raw(case, "context_encoding")
+    assert encode(context) == raw(case, "context_encoding")
     for label, name in ((ENCRYPTION_LABEL, "encryption_key"), (COMMITMENT_LABEL, "commitment")):
         assert hkdf(raw(case, "data_key"), raw(case, "salt"), label + binding, 32) == raw(case, name)
 
@@ -138,7 +149,7 @@ def test_we_come_to_the_vectors_values_on_the_way(case: Case) -> None:
 @invalid
 def test_we_reject_the_invalid_value_with_its_error(format_: Format, case: Case) -> None:
     with DataKey(raw(case, "data_key")) as data_key, pytest.raises(KeydeckError) as caught:
-        open_envelope(parse(case["stored"]), data_key, ref_of(case))
+        open_envelope(parse(case["stored"]), data_key, ref_of(case), case.get("database"))
     assert type(caught.value) is CLASSES[case["error"]]
     assert getattr(caught.value, "field", None) == case["field"]
 
@@ -191,9 +202,10 @@ def test_the_second_implementation_rejects_the_invalid_value(format_: Format, ca
 def test_each_opens_what_the_other_has_sealed_afresh(format_: Format, case: Case) -> None:
     """Under another nonce and salt than the vector's."""
     ref, row, data_key, edk = ref_of(case), row_of(case), raw(case, "data_key"), b"another EDK"
-    arn = case.get("key_arn", "")
+    arn, database = case.get("key_arn", ""), case.get("database")
     with Secret.of(case["token"]) as token, DataKey(data_key) as key:
-        ours = serialise(seal(token, key, edk, format_=format_, key_arn=arn, ref=ref))
+        sealed = seal(token, key, edk, format_=format_, key_arn=arn, ref=ref, binding=database)
+        ours = serialise(sealed)
         assert second.open_stored(ours, data_key, row) == case["token"].encode()
         nonce, salt = bytes(range(12)), bytes(range(32))
         if row is None:
@@ -202,7 +214,7 @@ def test_each_opens_what_the_other_has_sealed_afresh(format_: Format, case: Case
             theirs = second.seal_v2(
                 case["token"].encode(), data_key, edk, key_arn=arn, row=row, salt=salt, nonce=nonce
             ).stored
-        assert open_envelope(parse(theirs), key, ref) == token
+        assert open_envelope(parse(theirs), key, ref, database) == token
 
 
 # The encryption context
@@ -243,7 +255,7 @@ def test_no_two_contexts_in_the_file_have_one_encoding() -> None:
 
 def test_the_files_hold_the_cases_that_they_are_for() -> None:
     counts = {format_: (len(f["valid"]), len(f["invalid"])) for format_, f in ENVELOPES.items()}
-    assert counts == {Format.V1: (10, 49), Format.V2: (14, 60)}
+    assert counts == {Format.V1: (10, 49), Format.V2: (14, 60), Format.V2_BOUND: (7, 38)}
     for format_, file in ENVELOPES.items():
         assert file["format"] == format_
         tokens = [case["token"] for case in file["valid"]]
@@ -265,7 +277,9 @@ def test_the_files_hold_the_cases_that_they_are_for() -> None:
     assert "arn:aws-us-gov:" in arns
 
 
-@pytest.mark.parametrize("name", ["envelope-v1.json", "envelope-v2.json", "encryption-context.json"])
+@pytest.mark.parametrize(
+    "name", ["envelope-v1.json", "envelope-v2.json", "envelope-v2-bound.json", "encryption-context.json"]
+)
 def test_a_file_says_what_each_of_its_keys_means(name: str) -> None:
     file = read(name)
     assert file["version"] == 1

@@ -52,6 +52,16 @@ def test_only_a_responder_changes_keys() -> None:
     assert not changing & actions(iam_policy(KeydeckRole.OPERATOR, ()))
 
 
+def test_with_a_binding_kms_is_asked_for_tokens_of_that_database_alone() -> None:
+    for role in KeydeckRole:
+        statements = iam_policy(role, [KEY], binding="acme")["Statement"]
+        conditions = {s["Sid"]: s["Condition"] for s in statements if "Condition" in s}
+        own = {"kms:EncryptionContext:keydeck:database": "acme"}
+        assert conditions == {"KeydeckTokens": {"StringEqualsIfExists": own}}
+        unbound = [{k: v for k, v in s.items() if k != "Condition"} for s in statements]
+        assert iam_policy(role, [KEY])["Statement"] == unbound
+
+
 def test_the_privileges_are_on_tables_that_there_are_and_append_only_ones_are_not_updated() -> None:
     needed = own_tables(KeydeckRole.RESPONDER)
     assert set(needed) | {"journal_end"} == {table.name for table in metadata.tables.values()}

@@ -155,6 +155,8 @@ def test_a_value_that_is_no_envelope_fails_without_a_format_and_without_kms(
 
 def test_an_exception_that_is_none_of_ours_is_counted_as_unexpected(metrics: Metrics) -> None:
     class Broken:
+        binding = None
+
         def generate(self, *_: Any, **__: Any) -> Any:
             raise ZeroDivisionError(TOKEN)
 

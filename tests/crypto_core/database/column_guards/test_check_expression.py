@@ -31,6 +31,7 @@ from crypto_core.envelope import (
     VERSIONS,
     EnvelopeV1,
     Format,
+    bound_format,
     classify,
     parse,
     seal,
@@ -50,10 +51,10 @@ def v1(edk: bytes = b"e" * 184, sealed: bytes = b"s" * 60) -> str:
     return serialise(EnvelopeV1(edk, bytes(range(12)), sealed))
 
 
-def v2(edk: bytes = b"e" * 184) -> str:
+def v2(edk: bytes = b"e" * 184, binding: str | None = None) -> str:
     ref = TokenRef("gh_connection", "access_token", "gh-1")
-    made = seal(Secret.of("made up"), DataKey(os.urandom(32)), edk, format_=Format.V2, key_arn=ARN, ref=ref)
-    return serialise(made)
+    token, data_key, format_ = Secret.of("made up"), DataKey(os.urandom(32)), bound_format(Format.V2, binding)
+    return serialise(seal(token, data_key, edk, format_=format_, key_arn=ARN, ref=ref, binding=binding))
 
 
 def inside(fields: bytes) -> str:
@@ -190,7 +191,11 @@ def test_the_shortest_envelope_is_as_long_as_is_demanded() -> None:
 
 
 def test_v1_is_refused_where_v2_is_demanded(passes: Passes) -> None:
-    assert passes([GOOD, v2(), ""], least=Format.V2) == [False, True, True]
+    assert passes([GOOD, v2(), v2(binding="acme"), ""], least=Format.V2) == [False, True, True, True]
+    relabelled = inside(base64.b64decode(v2()).replace(b"v2|", b"vb|", 1))
+    found = [GOOD, v2(), v2(binding="acme"), v2(binding="x" * 64), relabelled]
+    assert passes(found, least=Format.V2_BOUND) == [False, False, True, True, False]
+    assert passes(found) == [True, True, True, True, False]
 
 
 @pytest.mark.parametrize("type_", ["character varying", "bytea"])

@@ -22,6 +22,7 @@ from console.sandbox.world import World
 from console.settings import load
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.column_guards import service as guard_service
+from crypto_core.database.column_guards.check_expression import check_expression
 from crypto_core.database.column_guards.model import GuardState, constraint_name
 from crypto_core.database.column_guards.plan import GuardRequest, GuardResult, StepKind
 from crypto_core.database.column_guards.service import ColumnGuardService
@@ -355,6 +356,25 @@ def test_a_constraint_that_somebody_changed_is_told_and_replaced(
     assert guards.change_guards(plan, Consent.pressed(plan)).done
     with pytest.raises(IntegrityError):
         set_token(platform, PLAINTEXT)
+
+
+def test_a_guard_that_refuses_a_later_format_is_a_guard_and_is_replaced_by_one_that_takes_it(
+    guards: ColumnGuardService, superuser: Engine, platform: Engine
+) -> None:
+    name, bound = constraint_name("refresh_token"), v2(binding="acme")
+    (own,) = guards.survey(columns=REFRESH[:1])
+    check = check_expression(own.guard.quoted, own.guard.type, Format.V1, newest=Format.V2)
+    with superuser.begin() as connection:
+        connection.exec_driver_sql(f"ALTER TABLE gh_connection ADD CONSTRAINT {name} CHECK ({check})")
+    assert states(guards)[REFRESH[0]] is GuardState.VALIDATED
+    set_token(platform, v2())
+    with pytest.raises(IntegrityError):
+        set_token(platform, bound)
+    plan = guards.plan_guard(GuardRequest(columns=REFRESH[:1]))
+    assert [step.kind for step in plan.steps] == [StepKind.REPLACE]
+    assert guards.change_guards(plan, Consent.pressed(plan)).done
+    set_token(platform, bound)
+    assert guards.plan_guard(GuardRequest(columns=REFRESH[:1])).steps == ()
 
 
 HOSTILE = TokenTable(

@@ -38,6 +38,7 @@ from crypto_core.envelope import (
     STORED_PREFIXES,
     EnvelopeV1,
     Format,
+    bound_format,
     classify,
     edk_prefix,
     parse,
@@ -101,7 +102,7 @@ def prefix_in_python(stored: str) -> bytes | None:
         return parse(stored).edk_prefix
     except EnvelopeError:
         pass
-    if stored.startswith("djJ8"):
+    if stored.startswith(("djJ8", "dmJ8")):
         return prefix_of_v2_in_python(stored[4 : V2_CHARACTERS + 4])
     head = stored[4:72]
     if not stored.startswith("djF8") or not re.fullmatch("[A-Za-z0-9+/]{68}", head, re.ASCII):
@@ -126,10 +127,11 @@ def v2(inner: bytes) -> str:
     return base64.b64encode(b"v2|" + inner).decode()
 
 
-def sealed_v2(edk: bytes, arn: str = ARN, row_id: str = "gh-1") -> str:
+def sealed_v2(edk: bytes, arn: str = ARN, row_id: str = "gh-1", binding: str | None = None) -> str:
     ref = TokenRef("gh_connection", "access_token", row_id)
     token, data_key = Secret.of("made up"), DataKey(os.urandom(32))
-    return serialise(seal(token, data_key, edk, format_=Format.V2, key_arn=arn, ref=ref))
+    format_ = bound_format(Format.V2, binding)
+    return serialise(seal(token, data_key, edk, format_=format_, key_arn=arn, ref=ref, binding=binding))
 
 
 def sealed(edk: bytes) -> str:
@@ -173,6 +175,10 @@ HOSTILE = [
     "djJ8AQIDAHg" + "A" * 400 + "*",
     sealed_v2(GOOD),
     sealed_v2(GOOD, LONG_ARN),
+    sealed_v2(GOOD, binding="acme"),
+    sealed_v2(GOOD, LONG_ARN, binding="x" * 64),
+    sealed_v2(b"an EDK without a header", binding="acme"),
+    sealed_v2(GOOD, binding="acme")[: V2_CHARACTERS + 3],
     sealed_v2(b"an EDK without a header"),
     sealed_v2(GOOD)[: V2_CHARACTERS + 3],
     sealed_v2(GOOD)[: V2_CHARACTERS + 4],
@@ -370,5 +376,5 @@ def test_ids_are_found_by_their_own_type(environment: dict[str, str], platform: 
 
 
 def test_every_format_is_told_by_sql(engine: Engine) -> None:
-    values = ["djF8", "djJ8", "ZGV2f", "ghp_1", "?", ""]
+    values = ["djF8", "djJ8", "dmJ8", "ZGV2f", "ghp_1", "?", ""]
     assert {t.format for t in in_sql(engine, values)} == {f.value for f in Format}

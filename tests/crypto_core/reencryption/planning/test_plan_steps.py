@@ -49,7 +49,12 @@ def under_old(*, note: str = "", state: str | None = "Enabled", tokens: int = 3)
 
 
 def planned(verb: Verb = Verb.REENCRYPT, **given: object) -> Plan:
-    how: dict[str, object] = {"trusted": (NEW,), "write_format": Format.V1, "allow_downgrade": False}
+    how: dict[str, object] = {
+        "trusted": (NEW,),
+        "write_format": Format.V1,
+        "binding": None,
+        "allow_downgrade": False,
+    }
     tally = {"gh_connection.access_token": {Format.V1: 2, Format.V2: 1}}
     resolved = steps.ResolvedSelection(TokenScope(verb.formats), gaps=("one",))
     selection = Selection(everything=True)
@@ -196,6 +201,10 @@ def test_a_plan_warns_of_a_key_that_is_not_trusted_and_of_envelopes_that_change(
     assert planned(trusted=("alias/new",)).warnings == ("a doubt",)
     assert "1 v2 envelope will be v1: no longer bound to the row." in planned(allow_downgrade=True).warnings
     assert any("must read v2" in w for w in planned(write_format=Format.V2).warnings)
-    rewrap = planned(Verb.REWRAP, write_format=Format.V2, allow_downgrade=True).warnings
+    (bound,) = (w for w in planned(binding="acme").warnings if "KEYDECK_BINDING" in w)
+    assert bound.startswith('New envelopes are v2-bound, bound to database "acme": ')
+    to_bound = planned(binding="acme", write_format=Format.V2_BOUND)
+    assert [c.written for c in to_bound.conversions] == [Format.V2_BOUND] * 2
+    rewrap = planned(Verb.REWRAP, binding="acme", write_format=Format.V2, allow_downgrade=True).warnings
     assert len(rewrap) == 2
     assert "no recovery" in rewrap[0]
