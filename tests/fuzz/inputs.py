@@ -45,14 +45,23 @@ V1 = seal(Secret.of(TOKEN), DataKey(DATA_KEY), EDK, entropy=_counted)
 V2 = seal(
     Secret.of(TOKEN), DataKey(DATA_KEY), EDK, format_=Format.V2, key_arn=KEY_ARN, ref=REF, entropy=_counted
 )
-KNOWN = {Format.V1: V1, Format.V2: V2}
+BINDING = "acme-production"
+V2_BOUND = seal(
+    *(Secret.of(TOKEN), DataKey(DATA_KEY), EDK),
+    format_=Format.V2_BOUND,
+    key_arn=KEY_ARN,
+    ref=REF,
+    binding=BINDING,
+    entropy=_counted,
+)
+KNOWN = {Format.V1: V1, Format.V2: V2, Format.V2_BOUND: V2_BOUND}
 _FERNET_TOKEN = Fernet(DEV_KEY)._encrypt_from_parts(TOKEN.encode(), 1_760_000_000, _counted(16))
 DEV = encode(b"dev|" + _FERNET_TOKEN).decode()
 
 LONGEST_INPUT = 4_096
 """Bytes of an input. Longer fields are built from short inputs."""
-MARKS = (b"v1", b"v2", b"dev", b"v3", b"V1", b"v1 ", b"")
-FIELDS = (*V1.to_fields(), *V2.to_fields())
+MARKS = (b"v1", b"v2", b"vb", b"dev", b"v3", b"V1", b"v1 ", b"")
+FIELDS = (*V1.to_fields(), *V2.to_fields(), *V2_BOUND.to_fields())
 _BOUNDS = (NONCE_BYTES, TAG_BYTES, 32, 37, 64 + TAG_BYTES, MAX_KEY_ARN_BYTES, MAX_EDK_BYTES)
 LENGTHS = tuple(sorted({0, 1, 2, 3, *(bound + beyond for bound in _BOUNDS for beyond in (-1, 0, 1))}))
 LONG_LENGTHS = tuple(TAG_BYTES + MAX_TOKEN_BYTES + beyond for beyond in (0, 1, 64, 65))
@@ -70,7 +79,7 @@ AWKWARD = tuple(
 
 def seeds() -> Iterator[bytes]:
     """Return payloads that every target can start from."""
-    yield from (serialise(V1).encode(), serialise(V2).encode(), DEV.encode())
+    yield from (*(serialise(known).encode() for known in KNOWN.values()), DEV.encode())
     yield from (TOKEN.encode(), b"xoxb-1-2-abc", b"ATATT3xFfGF0", b"plain", b"")
     yield from (str(REF).encode(), b"jira_connection:7", b"t.c:\x1b[1m\xe2\x80\xae7")
     key_id = KEY_ARN.rpartition("/")[2]

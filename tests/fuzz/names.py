@@ -35,8 +35,8 @@ def reference(payload: bytes) -> None:
 def context(payload: bytes) -> None:
     """Two references of any texts: their contexts are encoded alike only if they are alike."""
     provider = atheris.FuzzedDataProvider(payload)
-    refs = [TokenRef(*(piece(provider) for _ in range(3))) for _ in range(2)]
-    contexts = [attempt(partial(encryption_context, ref)) for ref in refs]
+    refs = [(TokenRef(*(piece(provider) for _ in range(3))), piece(provider) or None) for _ in range(2)]
+    contexts = [attempt(partial(encryption_context, ref, binding)) for ref, binding in refs]
     encoded = [encode(c) for c in contexts if not isinstance(c, KeydeckError)]
     if len(encoded) == 2:
         assert (encoded[0] == encoded[1]) == (refs[0] == refs[1]), "two contexts are encoded alike"

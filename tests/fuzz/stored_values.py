@@ -10,6 +10,7 @@ import atheris
 
 from crypto_core.envelope import (
     DEV_KEY,
+    STORED_PREFIXES,
     VERSIONS,
     Envelope,
     Format,
@@ -27,13 +28,25 @@ from crypto_core.errors import (
     MalformedEnvelopeError,
     MissingReferenceError,
     UnsupportedFormatError,
+    WrongBindingError,
 )
 from crypto_core.key_names import is_key_arn
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 from crypto_core.text.cleaning import clean
 from tests.fuzz.drawing import field, pick, piece, text_of
-from tests.fuzz.inputs import DATA_KEY, DEV, KEY_ARN, KNOWN, MARKS, OTHER_DATA_KEY, OTHER_REF, REF, TOKEN
+from tests.fuzz.inputs import (
+    BINDING,
+    DATA_KEY,
+    DEV,
+    KEY_ARN,
+    KNOWN,
+    MARKS,
+    OTHER_DATA_KEY,
+    OTHER_REF,
+    REF,
+    TOKEN,
+)
 from tests.fuzz.silence import attempt, contents, require_silent
 
 
@@ -47,26 +60,37 @@ def built_value(payload: bytes) -> None:
     provider = atheris.FuzzedDataProvider(payload)
     if provider.ConsumeBool():
         known = pick(provider, list(KNOWN.values()))
-        mark, fields = known.format.encode(), list(known.to_fields())
+        mark, fields = _mark_of(known.format), list(known.to_fields())
         fields[provider.ConsumeIntInRange(0, len(fields) - 1)] = field(provider)
     else:
         mark = pick(provider, MARKS)
-        fields = [field(provider) for _ in range(provider.ConsumeIntInRange(2, 5))]
+        fields = [field(provider) for _ in range(provider.ConsumeIntInRange(2, 6))]
     parsed = _check_stored(encode(b"|".join((mark, *map(encode, fields)))).decode())
     read = not isinstance(parsed, KeydeckError)
     assert read == _readable(mark, fields), "what is read isn't what the bounds say"
-    version = next((v for v in VERSIONS.values() if v.format.encode() == mark), None)
+    version = next((v for v in VERSIONS.values() if _mark_of(v.format) == mark), None)
     if version is not None and len(fields) == len(version.field_names):
         made = attempt(lambda: version.from_fields(*fields), lambda: iter(fields))
         assert made == parsed if read else isinstance(made, KeydeckError), "parse and from_fields differ"
 
 
+def _mark_of(format_: Format) -> bytes:
+    return base64.b64decode(STORED_PREFIXES[format_])[:2]
+
+
 def _readable(mark: bytes, fields: list[bytes]) -> bool:
     # The bounds once more, in the words of the format: v2 has the key ARN before, and salt and commitment,
-    # 64 bytes, within the last field.
-    names, committed = (fields[:1], 64) if mark == b"v2" else ([], 0)
+    # 64 bytes, within the last field; v2-bound has a name of printable ASCII before that.
+    names, committed = (fields[:1], 64) if mark in (b"v2", b"vb") else ([], 0)
     lengths = [len(content) for content in fields[len(names) :]]
-    if mark not in (b"v1", b"v2") or len(lengths) != 3:
+    if mark == b"vb" and len(fields) == 5:
+        del lengths[2]
+        name = fields[3]
+        if not 1 <= len(name) <= 64 or name != name.strip(b" ") or not all(32 <= b < 127 for b in name):
+            return False
+    elif mark not in (b"v1", b"v2"):
+        return False
+    if len(lengths) != 3:
         return False
     edk, nonce, ciphertext = lengths
     bounded = 1 <= edk <= 6_144 and nonce == 12 and committed + 17 <= ciphertext <= committed + 65_552
@@ -84,7 +108,7 @@ def _check_stored(stored: str) -> Envelope | KeydeckError:
     assert parsed.format is format_, "parse and classify differ"
     assert serialise(parsed) == stored, "two spellings of one envelope are read"
     assert _canonical(stored), "base64 that isn't canonical is read"
-    require_silent((repr(parsed),), contents(stored), repr(parsed.named_key))
+    require_silent((repr(parsed),), contents(stored), f"{parsed.named_key!r} {parsed.named_database!r}")
     assert parsed.edk_prefix is None or parsed.encrypted_data_key.startswith(parsed.edk_prefix)
     _check_opening(parsed, stored)
     return parsed
@@ -93,12 +117,16 @@ def _check_stored(stored: str) -> Envelope | KeydeckError:
 def _check_opening(envelope: Envelope, stored: str) -> None:
     known = KNOWN[envelope.format]
 
-    def opened(key: bytes, ref: TokenRef | None) -> Secret | KeydeckError:
-        return attempt(lambda: open_envelope(envelope, DataKey(key), ref), lambda: contents(stored))
+    def opened(key: bytes, ref: TokenRef | None, binding: str | None = BINDING) -> Secret | KeydeckError:
+        named = f'for database "{envelope.named_database}", and KEYDECK_BINDING is "{binding}".'
+        return attempt(
+            lambda: open_envelope(envelope, DataKey(key), ref, binding), lambda: contents(stored), named=named
+        )
 
     token = opened(DATA_KEY, REF)
     if isinstance(token, KeydeckError):
-        assert type(token) is AuthenticationFailedError
+        another = envelope.named_database not in (None, BINDING)
+        assert type(token) is (WrongBindingError if another else AuthenticationFailedError)
         assert _sealed(envelope) != _sealed(known), "the known envelope doesn't open"
         return
     # KMS authenticates the encrypted data key, so an envelope opens whatever stands there.
@@ -106,9 +134,12 @@ def _check_opening(envelope: Envelope, stored: str) -> None:
     assert token == Secret.of(TOKEN), "an envelope opens to another token"
     assert type(opened(OTHER_DATA_KEY, REF)) is AuthenticationFailedError
     assert type(opened(DATA_KEY[:-1], REF)) is MalformedEnvelopeError
-    if envelope.format is Format.V2:
+    if envelope.format.binds_row:
         assert type(opened(DATA_KEY, OTHER_REF)) is AuthenticationFailedError
         assert type(opened(DATA_KEY, None)) is MissingReferenceError
+    if envelope.format.binds_database:
+        for binding in (None, f"{BINDING}2"):
+            assert type(opened(DATA_KEY, REF, binding)) is WrongBindingError
 
 
 def _sealed(envelope: Envelope) -> list[tuple[str, bytes]]:
@@ -149,27 +180,29 @@ def sealed_value(payload: bytes) -> None:
     format_ = pick(provider, list(Format))
     ref = REF if provider.ConsumeBool() else TokenRef(*(piece(provider) for _ in range(3)))
     key_arn = KEY_ARN if provider.ConsumeBool() else piece(provider)
+    binding = BINDING if provider.ConsumeBool() else piece(provider)
     edk, key = field(provider), DATA_KEY if provider.ConsumeBool() else field(provider)
     text = text_of(provider.ConsumeBytes(atheris.ALL_REMAINING))
     hidden = text.encode("utf-8", "surrogatepass"), key
-    named = f"{ref} {key_arn}" + clean(ref, 10_000)
+    named = f"{ref} {key_arn} {binding}" + clean(ref, 10_000)
 
     def sealed() -> str:
         with Secret.of(text) as token:
             assert f"{token!r} {token}" == "Secret(hidden) Secret(hidden)"
-            return serialise(seal(token, DataKey(key), edk, format_=format_, key_arn=key_arn, ref=ref))
+            how = {"format_": format_, "key_arn": key_arn, "ref": ref, "binding": binding}
+            return serialise(seal(token, DataKey(key), edk, **how))
 
     stored = attempt(sealed, lambda: iter(hidden), named=named)
     if isinstance(stored, KeydeckError):
         return
     envelope = parse(stored)
     assert envelope.encrypted_data_key == edk
-    assert open_envelope(envelope, DataKey(key), ref).reveal() == text
+    assert open_envelope(envelope, DataKey(key), ref, binding).reveal() == text
     changed = bytes([key[0] ^ 1]) + key[1:]
     wrong = [(changed, ref)]
-    if envelope.format is Format.V2:
+    if envelope.format.binds_row:
         wrong.append((key, OTHER_REF))
     for other_key, other_ref in wrong:
-        opens = partial(open_envelope, envelope, DataKey(other_key), other_ref)
+        opens = partial(open_envelope, envelope, DataKey(other_key), other_ref, binding)
         refused = attempt(opens, lambda: iter(hidden), named=named)
         assert type(refused) is AuthenticationFailedError, "an envelope opens for another key or row"
