@@ -37,8 +37,7 @@ _AHEAD = text("SELECT at > clock_timestamp() + interval '1 minute' FROM keydeck.
 
 def own_journal(engine: Engine, topic: Topic) -> Check:
     """Return whether the newest entries are whole, and what to do if not. Raises DatabaseError."""
-    with connected(engine) as connection:
-        connection.execution_options(isolation_level="REPEATABLE READ")
+    with connected(engine, snapshot=True) as connection:
         last = written_last(connection)
         broken = stored_checkpoints(connection, breaks=True)
         begun = broken[-1].checkpoint if broken else None

@@ -84,8 +84,12 @@ def open_engine(url: str, *, read_only: bool = False, setting: str = "DATABASE_U
 
 
 @contextmanager
-def connected(engine: Engine, *, write: bool = False, cancelled: Event | None = None) -> Iterator[Connection]:
+def connected(
+    engine: Engine, *, write: bool = False, snapshot: bool = False, cancelled: Event | None = None
+) -> Iterator[Connection]:
     """Give a connection in a transaction: committed at the end if `write`, else read only.
+
+    With `snapshot` all its statements see the same moment, else each what is committed by then.
 
     A Cancellation that is set ends the statement under way; any other event is looked at before the first.
     Raises InterruptedRunError then, else the DatabaseError that tells a failure apart.
@@ -95,7 +99,7 @@ def connected(engine: Engine, *, write: bool = False, cancelled: Event | None = 
         with (
             told_apart(),
             engine.begin() if write else engine.connect() as connection,
-            _writing(connection, write=write),
+            _beginning(connection, write=write, snapshot=snapshot),
         ):
             if isinstance(cancelled, Cancellation):
                 with cancelling(connection, cancelled):
@@ -109,13 +113,13 @@ def connected(engine: Engine, *, write: bool = False, cancelled: Event | None = 
 
 
 @contextmanager
-def _writing(connection: Connection, *, write: bool) -> Iterator[None]:
+def _beginning(connection: Connection, *, write: bool, snapshot: bool) -> Iterator[None]:
     driver: Any = connection.connection.driver_connection
-    driver.writes = write
+    driver.writes, driver.snapshot = write, snapshot
     try:
         yield
     finally:
-        driver.writes = True
+        driver.writes, driver.snapshot = True, False
 
 
 @contextmanager

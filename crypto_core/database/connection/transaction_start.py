@@ -1,7 +1,7 @@
-"""How every transaction begins: read only unless it is to write, and with its time limits.
+"""How every transaction begins: its isolation, read only unless it is to write, and its time limits.
 
 They are set in the transaction itself, so they hold behind a pooler that drops the options of a session, or
-gives each transaction another session. They travel with the first statement: no round trip is added.
+gives each transaction another session, and whatever a role or database has as its default. They travel with the first statement: no round trip is added.
 PostgreSQL documentation, SET TRANSACTION and section 55.2.2.1, "Multiple Statements in a Simple Query".
 """
 
@@ -24,27 +24,27 @@ _LIMITS = (
     # Compiling takes longer than it saves here: every answer is wanted at once.
     "SET LOCAL jit = off; "
 )
-_READ_ONLY = "SET TRANSACTION READ ONLY; "
 
 
 class LimitedConnection(WatchedConnection):
-    """Its transactions are read only while `writes` isn't set."""
+    """Its transactions are read only while `writes` isn't set, and see one moment while `snapshot` is."""
 
+    read_only = False
     writes = True
+    snapshot = False
 
     @property
     def start(self) -> str:
         """What stands before the first statement of a transaction."""
-        return _LIMITS if self.writes else _READ_ONLY + _LIMITS
+        isolation = "REPEATABLE READ" if self.snapshot else "READ COMMITTED"
+        access = ", READ ONLY" if self.read_only or not self.writes else ""
+        return f"SET TRANSACTION ISOLATION LEVEL {isolation}{access}; {_LIMITS}"
 
 
 class ReadOnlyConnection(LimitedConnection):
     """All its transactions are read only."""
 
-    @property
-    def start(self) -> str:
-        """What stands before the first statement of a transaction."""
-        return _READ_ONLY + _LIMITS
+    read_only = True
 
 
 class LimitedCursor(WatchedCursor):

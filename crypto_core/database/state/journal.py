@@ -161,8 +161,7 @@ class Journal:
     def verify(self, *, after: int = 0) -> str | None:
         """Return None if the chain is whole behind an entry, else a sentence saying where it breaks first."""
         chain = Chain(after=after)
-        with connected(self.engine) as connection:
-            connection.execution_options(isolation_level="REPEATABLE READ")
+        with connected(self.engine, snapshot=True) as connection:
             last = written_last(connection)
             wrong = next(
                 (wrong for entry in chained(connection, after=after) if (wrong := chain.follow(entry))), None

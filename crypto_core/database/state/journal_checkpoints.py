@@ -142,8 +142,7 @@ class JournalCheckpoints:
 
         Else a checkpoint made meanwhile would seem to lack its entry. Raises DatabaseError.
         """
-        with connected(self.journal.engine) as connection:
-            connection.execution_options(isolation_level="REPEATABLE READ")
+        with connected(self.journal.engine, snapshot=True) as connection:
             yield connection
 
     def breaks(self) -> tuple[Checkpoint, ...]:

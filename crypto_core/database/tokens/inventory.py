@@ -127,8 +127,6 @@ class Inventory:
         self._catalogue = catalogue
         self._answers = answers
         self._aliases = aliases
-        # What one page is put together from is all of one moment.
-        self._snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
         self._surveys = Surveys()
         self._placed: tuple[Catalogue | None, tuple[ColumnPlace, ...]] = (None, ())
 
@@ -227,7 +225,7 @@ class Inventory:
         Raises DatabaseError, InterruptedRunError.
         """
         counts: Counter[str] = Counter()
-        with connected(self._snapshots, cancelled=cancelled) as connection:
+        with connected(self._engine, snapshot=True, cancelled=cancelled) as connection:
             for place in self._places():
                 if not place.table.organisation:
                     continue
@@ -282,7 +280,7 @@ class Inventory:
         Raises InvalidReferenceError, DatabaseError.
         """
         wanted = [r for ref in dict.fromkeys(refs) for r in self._catalogue().references(ref)]
-        with connected(self._snapshots) as connection:
+        with connected(self._engine, snapshot=True) as connection:
             return self._rows(connection, wanted, self._answers.by_group(connection))
 
     def row(self, ref: TokenRef) -> InventoryRow:
@@ -303,7 +301,8 @@ class Inventory:
         terms = parse_filter(filter_, FIELDS)
         # Where the filter may name a key. KMS may be slow: hold no connection meanwhile.
         aliases = self._aliases() if any(term.field == "key" for term in terms) else {}
-        with connected(self._snapshots, cancelled=cancelled) as connection:
+        # What one page is put together from is all of one moment.
+        with connected(self._engine, snapshot=True, cancelled=cancelled) as connection:
             groups = self._answers.by_group(connection)
             keys = self._key_view(connection, terms, groups, sort)
             yield connection, groups, keys, Matcher(terms, keys, aliases)

@@ -182,6 +182,21 @@ def test_a_connection_that_was_read_with_is_written_with_next_and_the_other_way_
     opened.dispose()
 
 
+def test_a_transaction_has_the_isolation_that_was_asked_for_whatever_the_sessions_default_is(
+    environment: dict[str, str],
+) -> None:
+    isolation = text("SELECT current_setting('transaction_isolation')")
+    opened = open_engine(
+        f"{environment['DATABASE_URL']}?options=-c%20default_transaction_isolation%3Dserializable"
+    )
+    told = []
+    for snapshot in (False, True, False):
+        with connected(opened, snapshot=snapshot) as connection:
+            told.append(connection.scalar(isolation))
+    assert told == ["read committed", "repeatable read", "read committed"]
+    opened.dispose()
+
+
 @pytest.mark.parametrize("write", [False, True])
 def test_behind_a_pooler_that_drops_options_each_transaction_has_its_time_limits(
     environment: dict[str, str], wire: Pooler, write: bool

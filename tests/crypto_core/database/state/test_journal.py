@@ -173,7 +173,14 @@ def test_entries_go_on_behind_a_break_and_the_break_stays_visible(
     assert filled.verify() == "Entry 2 was changed."
 
 
-def test_concurrent_appends_keep_the_chain_whole(services: Container) -> None:
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+def test_concurrent_appends_keep_the_chain_whole_whatever_isolation_the_database_defaults_to(
+    services: Container, superuser: Engine, isolation: str
+) -> None:
+    name = superuser.url.database
+    with superuser.begin() as connection:
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'"))
+    services.engine.dispose()  # a session has the default that stood when it began
     barrier = Barrier(4)
 
     def append(number: int) -> None:
