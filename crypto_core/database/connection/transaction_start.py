@@ -1,7 +1,8 @@
 """How every transaction begins: its isolation, read only unless it is to write, and its time limits.
 
 They are set in the transaction itself, so they hold behind a pooler that drops the options of a session, or
-gives each transaction another session, and whatever a role or database has as its default. They travel with the first statement: no round trip is added.
+gives each transaction another session, and whatever a role or database has as its default. They travel with
+the first statement: no round trip is added.
 PostgreSQL documentation, SET TRANSACTION and section 55.2.2.1, "Multiple Statements in a Simple Query".
 """
 

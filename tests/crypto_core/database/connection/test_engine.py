@@ -186,9 +186,8 @@ def test_a_transaction_has_the_isolation_that_was_asked_for_whatever_the_session
     environment: dict[str, str],
 ) -> None:
     isolation = text("SELECT current_setting('transaction_isolation')")
-    opened = open_engine(
-        f"{environment['DATABASE_URL']}?options=-c%20default_transaction_isolation%3Dserializable"
-    )
+    serializable = "options=-c%20default_transaction_isolation%3Dserializable"
+    opened = open_engine(f"{environment['DATABASE_URL']}&{serializable}")
     told = []
     for snapshot in (False, True, False):
         with connected(opened, snapshot=snapshot) as connection:
