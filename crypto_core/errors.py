@@ -399,6 +399,13 @@ class UnknownJobError(JobError, remedy="List the jobs with: keydeck jobs list.")
     """A job that there is not."""
 
 
+class JobChangedError(
+    JobError,
+    remedy="Nothing more is written. keydeck journal list has who began it; cancel it, and start a new one.",
+):
+    """A job's row doesn't say what was confirmed."""
+
+
 class LeaseLostError(JobError):
     """A chunk is another process's by now; what this one had not written is left to that one."""
 

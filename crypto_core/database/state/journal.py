@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine, func, select
 
@@ -126,6 +127,18 @@ class Journal:
         with connected(self.engine) as connection:
             rows = connection.execute(newest).all()
         return tuple(entry_of(row) for row in reversed(rows))
+
+    def begun(self, run_id: UUID) -> Mapping[str, Any] | None:
+        """Return the detail of the entry that began a run, the first if several say so; None without one.
+
+        Raises DatabaseError.
+        """
+        c = table.c
+        mentions = c.detail.contains(str(run_id), autoescape=True)
+        began = select(c.detail).where(c.outcome == Outcome.STARTED.value, mentions).order_by(c.seq)
+        with connected(self.engine) as connection:
+            details = map(json.loads, connection.scalars(began))
+            return next((detail for detail in details if detail.get("run") == str(run_id)), None)
 
     def actors(self) -> tuple[str, ...]:
         """Return who has acted, each once: AWS identity and database role. Raises DatabaseError."""

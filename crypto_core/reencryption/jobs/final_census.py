@@ -26,6 +26,7 @@ from crypto_core.errors import KmsError, RefusedError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
 from crypto_core.keys.service import StatusService
+from crypto_core.reencryption.jobs.confirmed_terms import ConfirmedTerms
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.work import PASSING
 from crypto_core.reencryption.jobs.writers import Writers
@@ -79,6 +80,7 @@ class Closer:
         self._engine, self._same_database = parts.engine, parts.same_database
         self._jobs, self._chunks, self._unwritable = parts.jobs, parts.chunks, parts.unwritable
         self._store, self._journal = parts.store, parts.journal
+        self._confirmed = ConfirmedTerms(parts.journal)
         self._planner, self._status = planner, status
         self._writers = writers
         self._settle_seconds = settle_seconds
@@ -95,6 +97,7 @@ class Closer:
             job = self._jobs.get(job_id, connection)
             if job.state != RUNNING:
                 return Closing.ENDED
+            self._confirmed.require(job)
             if self._chunks.left(connection, job_id):
                 return Closing.WAIT
             if self._reopen_passing(connection, job, actor, told):

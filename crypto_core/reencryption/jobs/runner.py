@@ -22,6 +22,7 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.bulk.ports import Poison, TokenTask
 from crypto_core.reencryption.bulk.sealing import UNKNOWN_KEY
+from crypto_core.reencryption.jobs.confirmed_terms import ConfirmedTerms
 from crypto_core.reencryption.jobs.final_census import Closer, Closing
 from crypto_core.reencryption.jobs.heartbeat import Heartbeat
 from crypto_core.reencryption.jobs.in_flight import Outstanding
@@ -51,8 +52,12 @@ class JobRunner:
     """Makes what puts envelopes back, for jobs that undo another."""
     _: KW_ONLY
     lease_seconds: float = LEASE_SECONDS
+    _confirmed: ConfirmedTerms = field(init=False)
     _before: int = field(default=0, init=False)
     _sink: ChunkSink | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._confirmed = ConfirmedTerms(self.parts.journal)
 
     def run_job(self, job_id: int, cancelled: Event) -> None:
         """Work until the job has ended or is paused, or `cancelled` is set.
@@ -65,6 +70,7 @@ class JobRunner:
         job = parts.jobs.get(job_id)
         if job.state != RUNNING:
             return
+        self._confirmed.require(job)
         self._binding(job)
         parts.jobs.enlist(
             job_id, runner, host=clean(socket.gethostname(), 100), pid=os.getpid(), actor=clean(actor, 300)
@@ -106,6 +112,7 @@ class JobRunner:
             if chunk is not None:
                 if order is None or chunk.wave != job.wave:
                     job = endure(partial(parts.jobs.get, job.id))
+                    endure(partial(self._confirmed.require, job))
                     order = endure(partial(self._order, job))
                 self._chunk(job, order, chunk, work, heart, actor)
                 continue

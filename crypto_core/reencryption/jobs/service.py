@@ -29,13 +29,14 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import GuardedChange, Run, ended_by_others
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.service import StatusService
+from crypto_core.reencryption.jobs.confirmed_terms import terms_digest
 from crypto_core.reencryption.jobs.final_census import selection_as_json
 from crypto_core.reencryption.jobs.job_plan import JobPlanner
 from crypto_core.reencryption.jobs.model import FEW, JobOptions, JobPlan, JobView
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.runner import JobRunner
 from crypto_core.reencryption.jobs.transient_retry import Endurance
-from crypto_core.reencryption.jobs.views import job_view
+from crypto_core.reencryption.jobs.views import readable_view
 from crypto_core.reencryption.plan import Plan, Selection, Unwritten, Verb
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
@@ -156,7 +157,11 @@ class JobService:
                     parts.chunks.cut_listed(connection, job_id, 1, what.scope.references)
                 else:
                     parts.chunks.cut_scope(connection, job_id, 1, what.scope)
-                run.begin({"job": job_id}, within=parts.journaling(connection), actor=actor)
+                run.begin(
+                    {"job": job_id, "terms": terms_digest(draft)},
+                    within=parts.journaling(connection),
+                    actor=actor,
+                )
             return job_id
 
         job_id, _ = self._guard.run(change, consent, act, ended_by_others)
@@ -276,7 +281,7 @@ class JobService:
         counts = self.parts.jobs.counts(ids)
         runners = self.parts.jobs.runners(ids)
         return tuple(
-            job_view(row, counts.get(row.id, JobCounts()), [r for r in runners if r.job_id == row.id])
+            readable_view(row, counts.get(row.id, JobCounts()), [r for r in runners if r.job_id == row.id])
             for row in rows
         )
 

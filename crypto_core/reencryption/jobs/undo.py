@@ -21,6 +21,7 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, ended_by_others
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.inventory import KeyInventory
+from crypto_core.reencryption.jobs.confirmed_terms import terms_digest
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.plan import Verb
 from crypto_core.text.cleaning import clean
@@ -156,7 +157,8 @@ class Undoing:
                 job = parts.jobs.create(connection, draft)
                 for refs in backups.backed_up(parts.engine, undone.run_id):
                     parts.chunks.cut_listed(connection, job, 1, refs)
-                told = {"job": job, "restores": plan.job, "tokens": plan.tokens}
+                begun = {"job": job, "restores": plan.job, "tokens": plan.tokens}
+                told = begun | {"terms": terms_digest(draft)}
                 run.begin(told, within=parts.journaling(connection), actor=actor)
             return job
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 
 from crypto_core.database.state.jobs import LIVELY_SECONDS, JobCounts, JobRow, RunnerRow
@@ -13,6 +13,20 @@ from crypto_core.text.cleaning import clean
 
 LATELY_SECONDS = 10.0
 """Seconds over which a running job's rate is told."""
+
+
+NOT_READABLE = "Its row is nothing that Keydeck stores: nothing that is shown of it is certain."
+
+
+def readable_view(row: JobRow, counts: JobCounts, runners: Sequence[RunnerRow]) -> JobView:
+    """Return a job and where it stands; one whose row can't be read as failed, so that it hides no other."""
+    try:
+        return job_view(row, counts, runners)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        changed = replace(
+            row, state=JobState.FAILED.value, verb=Verb.REENCRYPT.value, why=NOT_READABLE, remarks=()
+        )
+        return job_view(changed, JobCounts(), ())
 
 
 def job_view(row: JobRow, counts: JobCounts, runners: Sequence[RunnerRow]) -> JobView:
