@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Function, func, select, text
+from sqlalchemy import ColumnElement, Connection, Function, Table, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -50,9 +50,12 @@ def clock_now(connection: Connection) -> datetime:
     return now
 
 
-def take_lock(connection: Connection, lock: int) -> None:
-    """Wait for a lock, and hold it until the transaction's end."""
-    connection.execute(select(func.pg_advisory_xact_lock(lock)))
+def lock_against_writers(connection: Connection, table: Table) -> None:
+    """Wait until nobody else writes a table, and let nobody until the transaction's end; reading goes on.
+
+    Unlike an advisory lock, it is only for roles that may change the table.
+    """
+    connection.execute(text(f"LOCK TABLE {table.fullname} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def try_lock(connection: Connection, lock: int, number: int) -> bool:

@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, Connection, Engine, Select, cast, func, insert, literal, select, update
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.dialect import JSONB, clock_now, database_identity, take_lock
+from crypto_core.database.dialect import JSONB, clock_now, database_identity, lock_against_writers
 from crypto_core.database.schema import approval as table
 from crypto_core.database.schema import journal
 from crypto_core.database.state.installation import require_schema
@@ -70,8 +70,6 @@ LONGEST_TEXT = 4000
 
 USE = "approvals use"
 APPROVE = "approvals approve"
-
-_LOCK = 0x6B646170  # "kdap": one request at a time is looked for and made
 
 
 class ApprovalBook:
@@ -140,7 +138,8 @@ class ApprovalBook:
         actor = self._journal.actor()
         here = self._here()
         with connected(self._engine, write=True) as connection:
-            take_lock(connection, _LOCK)
+            # One request at a time is looked for and made. Who may not write requests can't hold this up.
+            lock_against_writers(connection, table)
             now = self._now(connection)
             fresh = Approval(
                 id=uuid4(),

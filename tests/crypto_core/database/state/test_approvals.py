@@ -193,6 +193,12 @@ def test_of_many_consoles_one_uses_an_approval(desk: Desk) -> None:
     assert desk.container.journal.verify() is None
 
 
+def test_an_advisory_lock_that_anybody_can_take_stops_no_request(desk: Desk, superuser: Engine) -> None:
+    with superuser.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(1801740656)"))  # the letters kdap
+        assert wanted(desk.of(ANA)).request
+
+
 def test_who_is_not_known_neither_asks_nor_approves(desk: Desk) -> None:
     wanted(desk.of(ANA))
     request = desk.of(ANA).requests()[0]
