@@ -1,0 +1,194 @@
+"""A database where every table of Keydeck's holds something, and roles with the documented grants."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from console.container import Container
+from console.sandbox.world import World
+from crypto_core.aws.kms_signer import KmsSigner
+from crypto_core.database.connection.engine import open_engine
+from crypto_core.database.role_grants import role_grants
+from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
+from crypto_core.database.tokens.tables import PLATFORM_TABLES
+from crypto_core.guard.consent import Consent
+from crypto_core.guard.operations import KeydeckRole
+from crypto_core.incidents.model import IncidentScope
+from crypto_core.reencryption.jobs.model import JobOptions
+from crypto_core.reencryption.plan import Selection, Verb
+from tests.adversary.attempts import SUPPRESSING, Column, Deed, other_value, tables_of
+
+_SECRETS = (
+    "INSERT INTO {table} ({columns}, created_at, secret_json) SELECT {values}, now(),"
+    " convert_to(json_build_object('bot', access_token)::text, 'UTF8') FROM gh_connection"
+    " WHERE access_token LIKE 'djF8%' ORDER BY id LIMIT 2"
+)
+_UNWRITTEN = (
+    "INSERT INTO keydeck.job_token"
+    " SELECT id, 'gh_connection.access_token', 'x', 'poisoned', 'Damaged.', 1, now() FROM keydeck.job"
+)
+_LEASE = (
+    "INSERT INTO keydeck.incident_lease"
+    " SELECT id, 'scope', gen_random_uuid(), 'ana', 'host', now() FROM keydeck.incident"
+)
+_UNUSED = (
+    _UNWRITTEN,
+    _LEASE,
+    _SECRETS.format(table="connectors", columns="user_id, provider, name", values="'u', 'slack', 'n'"),
+    _SECRETS.format(
+        table="mcp_servers",
+        columns="name, url, user_id, org_id, auth_type",
+        values="'n', 'https://h.invalid', 'u', 'o', 'bearer'",
+    ),
+)
+"""Rows for tables in which the work below leaves none."""
+
+
+def work(services: Container, world: World, superuser: Engine) -> None:
+    """Do a little of everything, as Keydeck does it."""
+    (ref,) = world.sealed_under(world.old_key)[:1]
+    plan = services.jobs.plan_job(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, JobOptions())
+    assert services.jobs.join_job(services.jobs.start_job(plan, Consent.pressed(plan))).done == 1
+    number = services.incidents.declare("token-compromise", IncidentScope(references=(str(ref),)))
+    services.incidents.capture(number, "scope")
+    services.approvals.request("keys disable", "Disable it", "d1", {"key": "alias/x"})
+    services.sweeps.take_sweep()
+    services.status.take_census()
+    key = services.kms.call("CreateKey", KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"][
+        "Arn"
+    ]
+    signer = KmsSigner(services.kms.call, [str(key)])
+    JournalCheckpoints(services.journal, signer, read_only=False).checkpoint()
+    with superuser.begin() as connection:
+        for statement in _UNUSED:
+            connection.execute(text(statement))
+
+
+@contextmanager
+def role_of(name: KeydeckRole | None, services: Container, superuser: Engine) -> Iterator[Engine]:
+    """Give a database role with what `keydeck grants` prints for it, or a login without any grant."""
+    role, password = f"adversary_{uuid4().hex[:8]}", uuid4().hex
+    with superuser.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'"))
+        for statement in role_grants(services.engine, PLATFORM_TABLES, name, role) if name else ():
+            connection.execute(text(statement))
+    url = services.engine.url.set(username=role, password=password)
+    engine = open_engine(url.render_as_string(hide_password=False))
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+        with superuser.begin() as connection:
+            connection.execute(text(f"DROP OWNED BY {role} CASCADE"))
+            connection.execute(text(f"DROP ROLE {role}"))
+
+
+@dataclass
+class Ground:
+    """The database as it was, to which it is put back after each deed."""
+
+    superuser: Engine
+    tables: Mapping[str, tuple[Column, ...]] = field(init=False)
+    _rows: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tables = tables_of(self.superuser)
+        with self.superuser.connect() as connection:
+            self._rows = {
+                place: str(
+                    connection.scalar(text(f"SELECT coalesce(json_agg(t), '[]')::text FROM {place} t"))
+                )
+                for place in self.tables
+            }
+
+    def empty(self) -> list[str]:
+        """The tables that hold nothing to change."""
+        return [place for place, rows in self._rows.items() if not json.loads(rows)]
+
+    def put_back(self, place: str) -> None:
+        """Give a table the rows and the shape that it had, and the journal its entries."""
+        with self.superuser.begin() as connection:
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+            for one in {place, *_JOURNAL} & self.tables.keys():
+                for statement in _SHAPE_BACK:
+                    connection.execute(text(statement.format(place=one)))
+                columns = ", ".join(c.name for c in self.tables[one] if not c.computed)
+                connection.execute(text(f"DELETE FROM {one}"))
+                back = (
+                    f"INSERT INTO {one} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns}"
+                    f" FROM json_populate_recordset(NULL::{one}, CAST(:rows AS json))"
+                )
+                connection.execute(text(back), {"rows": self._rows[one]})
+
+    def statements(self, deed: Deed, may: frozenset[str], *, each: bool) -> list[tuple[str, str]]:
+        """Return statements that do a deed, each with the column that it is about; "" for all of a row.
+
+        `each` column by itself, or all at once but for keys. Empty for what changes no row.
+        """
+        place = deed.place
+        columns = [c for c in self.tables.get(place, ()) if not c.computed]
+        if deed.action == "UPDATE":
+            changed = [c for c in columns if c.name in may and not c.numbered]
+            sets = {c.name: f"{c.name} = {_changed(place, c)}" for c in changed}
+            if each:
+                return [(f"UPDATE {place} SET {one}", name) for name, one in sets.items()]
+            at_once = [sets[c.name] for c in changed if not (c.key_part or c.refers)]
+            return [(f"UPDATE {place} SET {', '.join(at_once)}", "")] if at_once else []
+        if deed.action == "INSERT":
+            new = next((c.name for c in reversed(columns) if c.key_part and not c.refers), "")
+            another = {new, *(c.name for c in columns if c.type == "uuid" and not c.refers)}
+            names = ", ".join(c.name for c in columns)
+            values = ", ".join(other_value(c) if c.name in another else c.name for c in columns)
+            first = f"INSERT INTO {place} ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {place}"
+            return [(f"{first} ORDER BY {new or 1} DESC LIMIT 1", "")]
+        done = _DONE.get(deed.action)
+        return [(done.format(place=place), "")] if done else []
+
+
+_JOURNAL = {"keydeck.journal", "keydeck.journal_end"}
+_DONE = {
+    "DELETE": "DELETE FROM {place}",
+    "TRUNCATE": "TRUNCATE {place}",
+    "EXECUTE": "SELECT {place}('ben', 'host', 'keys disable', 'alias/x', 'done', '{{}}')",
+    "TRIGGER": SUPPRESSING,
+    "RULE": "CREATE RULE adversary AS ON UPDATE TO {place} DO INSTEAD NOTHING",
+    "COMMENT": "COMMENT ON TABLE {place} IS 'adversary'",
+    "ALTER": "ALTER TABLE {place} ADD COLUMN adversary int",
+    "policies": "ALTER TABLE {place} ENABLE ROW LEVEL SECURITY",
+}
+_SHAPE_BACK = (
+    "DROP TRIGGER IF EXISTS adversary ON {place}",
+    "DROP RULE IF EXISTS adversary ON {place}",
+    "COMMENT ON TABLE {place} IS NULL",
+    "ALTER TABLE {place} DROP COLUMN IF EXISTS adversary",
+    "ALTER TABLE {place} DISABLE ROW LEVEL SECURITY",
+)
+
+
+def _changed(place: str, column: Column) -> str:
+    if place.startswith("keydeck."):
+        return other_value(column)
+    # The change that shows least: another row's token.
+    name = column.name
+    differs = f"other.{name}::text <> {place}.{name}::text"
+    return f"(SELECT max({name}::text)::{column.type} FROM {place} other WHERE {differs})"
+
+
+def tried(connection: Connection, statement: str) -> bool:
+    """Do something in a part of a transaction; False where a constraint or a trigger doesn't let it."""
+    nested = connection.begin_nested()
+    try:
+        changed = connection.exec_driver_sql(statement, execution_options={"no_parameters": True}).rowcount
+        connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+    except DBAPIError:
+        nested.rollback()
+        return False
+    nested.commit()
+    return changed != 0
