@@ -17,11 +17,12 @@ _TERMS = (
     *("run_id", "verb", "selection", "scope", "source_key_arn", "target_key_arn"),
     *("write_format", "allow_downgrade", "verify", "planned", "restores"),
 )
+_OF_PLAN = ("selected", "binding")
 
 
 def terms_digest(job: JobDraft | JobRow) -> str:
     """Return a digest, in hex, of all that decides what a job writes, and about which tokens."""
-    terms = {name: getattr(job, name) for name in _TERMS} | {"selected": job.plan.get("selected")}
+    terms = {name: getattr(job, name) for name in _TERMS} | {name: job.plan.get(name) for name in _OF_PLAN}
     return hashlib.sha256(json.dumps(terms, sort_keys=True, default=str).encode()).hexdigest()
 
 

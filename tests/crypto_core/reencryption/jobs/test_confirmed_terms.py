@@ -46,6 +46,7 @@ def job(services: Container, world: World, ref: TokenRef) -> int:
         "verb = 'rewrap'",
         """scope = '{"formats": ["v1"]}'""",
         "plan = plan - 'selected'",
+        """plan = plan || '{"binding": "another"}'""",
         "run_id = gen_random_uuid()",
     ],
 )
