@@ -246,7 +246,7 @@ def runbook(text: str, _: Path) -> Built:
 def approval(text: str, _: Path) -> Built:
     row = SimpleNamespace(
         **dict.fromkeys(("action", "summary", "digest", "requested_by", "decided_by", "database"), text),
-        **dict.fromkeys(("request_digest", "key_arn", "algorithm"), text),
+        **dict.fromkeys(("request_digest", "key_arn", "algorithm", "database_id"), text),
         signature=b"signature",
         parts={text: text},
         decided_parts=None,
