@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
+from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from console.environment_probe import EnvironmentProbe
 from console.event_file import open_events
@@ -29,17 +30,20 @@ from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.store import TokenStore
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.envelope import Format
-from crypto_core.errors import KeydeckError
+from crypto_core.errors import AnchorError, KeydeckError
 from crypto_core.key_names import is_key_arn, region_of, same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.service import StatusService, trusted_keys_line
 from crypto_core.log.observation import SILENT, Observer
+from crypto_core.text.cleaning import clean
 from screens.services import Services
 
 if TYPE_CHECKING:
     from console.host.host_processes import HostProcesses
     from crypto_core.database.column_guards.service import ColumnGuardService
+    from crypto_core.database.state.anchors.anchor import AnchorStore
+    from crypto_core.database.state.anchors.anchoring import Anchoring
     from crypto_core.database.state.approval_book import ApprovalBook
     from crypto_core.database.state.journal_breaks import JournalBreaks
     from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
@@ -222,7 +226,12 @@ class Container:
         """What signs the journal's end, and checks the journal by that."""
         from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 
-        return JournalCheckpoints(self.journal, self._signer(), read_only=self.settings.read_only)
+        return JournalCheckpoints(
+            self.journal,
+            self._signer(),
+            read_only=self.settings.read_only,
+            anchoring=anchoring_of(self.settings, self.kms),
+        )
 
     @deferred_property
     def journal_breaks(self) -> JournalBreaks:
@@ -778,6 +787,43 @@ def regions_of(kms: KmsApi, trusted: Iterable[str], settings: Settings) -> tuple
     """Return the Regions in which keys are used that matter: those configured, and those of such keys."""
     arns = [key for key in (*trusted, *settings.retired_keys) if is_key_arn(key)]
     return tuple(dict.fromkeys([*kms.regions, *(region for arn in arns if (region := region_of(arn)))]))
+
+
+def anchoring_of(settings: Settings, kms: KmsApi) -> Anchoring:
+    """Return where checkpoints of the journal are fixed outside of the database. Asks nobody.
+
+    What is configured and can't be used is told by it wherever it is used.
+    """
+    from crypto_core.database.state.anchors.anchoring import Anchoring, AnchorOutcome
+    from crypto_core.database.state.anchors.append_file import AnchorFile
+    from crypto_core.database.state.anchors.bucket import AnchorBucket
+    from crypto_core.database.state.anchors.time_stamps import TimeStampAuthority, read_roots
+
+    stores: list[AnchorStore] = []
+    unusable, authority, roots = [], None, None
+    if settings.anchor_file:
+        stores.append(AnchorFile(Path(settings.anchor_file).expanduser()))
+    if settings.anchor_bucket:
+        bucket, _, prefix = settings.anchor_bucket.removeprefix("s3://").partition("/")
+
+        def read(operation: str, **parameters: Any) -> Mapping[str, Any]:
+            return kms.read("s3", operation, region=kms.regions[0], **parameters)
+
+        def write(operation: str, **parameters: Any) -> Mapping[str, Any]:
+            return kms.write("s3", operation, region=kms.regions[0], **parameters)
+
+        stores.append(AnchorBucket(read, write, bucket=bucket, prefix=prefix, days=settings.anchor_days))
+    try:
+        if settings.tsa_certificates:
+            roots = read_roots(Path(settings.tsa_certificates).expanduser())
+    except AnchorError as error:
+        unusable.append(AnchorOutcome(clean(settings.tsa_certificates), clean(error, 600)))
+    if settings.tsa_url and roots is not None:
+        authority = TimeStampAuthority(settings.tsa_url, roots)
+    elif settings.tsa_url:
+        why = clean("Without KEYDECK_TSA_CERTIFICATES its time stamps can't be verified.")
+        unusable.append(AnchorOutcome(clean(settings.tsa_url), why))
+    return Anchoring(authority, stores, roots, unusable)
 
 
 def coverage_of(settings: Settings, events: EventStore) -> CoverageRecord:

@@ -247,6 +247,25 @@ class Settings(BaseSettings):
     )
     """KMS keys that signed once, and when each ended: what was signed before is still verified."""
 
+    anchor_file: str = Field("", validation_alias="KEYDECK_ANCHOR_FILE", max_length=4096)
+    """A file that checkpoints of the journal are appended to; "" for none."""
+
+    anchor_bucket: str = Field(
+        "",
+        validation_alias="KEYDECK_ANCHOR_BUCKET",
+        pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/\S*)?)?$",
+    )
+    """An S3 bucket with Object Lock that checkpoints are put into: s3://bucket/prefix."""
+
+    anchor_days: int = Field(400, validation_alias="KEYDECK_ANCHOR_DAYS", ge=1, le=36_500)
+    """How long an object there is locked, in days."""
+
+    tsa_url: str = Field("", validation_alias="KEYDECK_TSA_URL", pattern=r"^(https?://\S+)?$", max_length=512)
+    """A time-stamping authority (RFC 3161) that is asked for a time stamp over each checkpoint."""
+
+    tsa_certificates: str = Field("", validation_alias="KEYDECK_TSA_CERTIFICATES", max_length=4096)
+    """A PEM file with the root certificates by which time stamps are verified."""
+
     approvals: Names = Field((), validation_alias="KEYDECK_APPROVALS")
     """Actions that a second identity must approve, such as keys disable; all for every one."""
 

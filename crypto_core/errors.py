@@ -137,6 +137,14 @@ class EndedKeyError(RefusedError, remedy="Sign it again with the present key, if
     """A valid signature by a former key, made after the key's end, or nothing tells when."""
 
 
+class AnchorError(KeydeckError):
+    """A checkpoint can't be anchored outside of the database, or an anchor there can't be read."""
+
+
+class AbsentAnchorsError(AnchorError):
+    """There is nothing where anchors are kept: none was made yet, or all of them are gone."""
+
+
 class MissingPermissionError(RefusedError):
     """A run would fail for want of a permission, and is not begun; the message names action and key."""
 

@@ -50,6 +50,9 @@ def _databases(loaded: LoadedSettings) -> Iterator[Area]:
     from crypto_core.diagnosis.database import DatabasePlace, look_at_database
 
     settings = loaded.settings
+    apart = bool(settings.state_url) and settings.state_url != settings.database_url
+    places = (settings.tsa_url, settings.anchor_file, settings.anchor_bucket)
+    anchors = tuple(filter(None, places)) if settings.signing_key else None
     if not settings.database_url:
         check = Topic(DATABASE, "address").failed(
             "No database is configured.",
@@ -58,11 +61,14 @@ def _databases(loaded: LoadedSettings) -> Iterator[Area]:
         yield Area(DATABASE, lambda _: [check])
     else:
         place = DatabasePlace(
-            settings.database_url, "DATABASE_URL", DATABASE, settings.read_only, settings.all_tables
+            *(settings.database_url, "DATABASE_URL", DATABASE, settings.read_only, settings.all_tables),
+            anchors=None if apart else anchors,
         )
         yield Area(DATABASE, partial(look_at_database, place))
-    if settings.state_url and settings.state_url != settings.database_url:
-        state = DatabasePlace(settings.state_url, "KEYDECK_STATE_URL", STATE, settings.read_only)
+    if settings.state_url and apart:
+        state = DatabasePlace(
+            settings.state_url, "KEYDECK_STATE_URL", STATE, settings.read_only, anchors=anchors
+        )
         yield Area(STATE, partial(look_at_database, state))
 
 

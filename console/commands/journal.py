@@ -1,8 +1,9 @@
-"""keydeck journal list, verify, checkpoint, break."""
+"""keydeck journal list, verify, export, checkpoint, break."""
 
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,25 @@ from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of
 from console.printed.printing import print_answer, print_json, print_line, print_table, say, utc
+from crypto_core.aws.public_keys import PublicKeys, public_key
+from crypto_core.database.state.anchors.anchor import Anchor
+from crypto_core.database.state.anchors.append_file import read_anchors
+from crypto_core.database.state.anchors.time_stamps import read_roots
 from crypto_core.database.state.checkpoint import Checkpoint, checkpoint_of, told_break
 from crypto_core.database.state.journal import EntryFilter
 from crypto_core.database.state.journal_breaks import BreakPlan, BreakResult
-from crypto_core.database.state.journal_verification import JournalCheck
+from crypto_core.database.state.journal_export import export_journal, exported_journal
+from crypto_core.database.state.journal_verification import JournalCheck, JournalVerification
 from crypto_core.errors import RefusedError
 from crypto_core.guard.outcome import Outcome
+from crypto_core.text.counting import counted
 from screens.ages import ago
 
 LARGEST_CHECKPOINT = 65_536
 """Bytes of a file that may be a checkpoint."""
+
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -72,6 +82,25 @@ def list_(
         say(f"The newest {limit:,} only; there are more: --limit N.")
 
 
+def _print_outside(check: JournalCheck) -> None:
+    """Print up to where the journal is fixed outside of its database, and by what."""
+    stamped = [one for one in check.outside if one.stamped_at is not None]
+    kept = [one for one in check.outside if one.where]
+    if stamped and (at := stamped[-1].stamped_at) is not None:
+        click.echo(
+            f"Fixed up to entry {stamped[-1].seq:,} since {utc(at)} UTC, by a time stamp; "
+            f"{counted(len(stamped), 'checkpoint')} time-stamped."
+        )
+    if kept:
+        print_line(
+            f"Fixed up to entry {kept[-1].seq:,} by {', '.join(kept[-1].where)}; "
+            f"{counted(len(kept), 'checkpoint')} kept outside."
+        )
+    if check.stamps_unverified:
+        unverified = counted(check.stamps_unverified, "time stamp")
+        say(f"{unverified} not verified: name the authority's certificates.")
+
+
 checkpoint_option = click.option(
     "--checkpoint",
     "files",
@@ -84,17 +113,87 @@ checkpoint_option = click.option(
 
 @journal.command()
 @checkpoint_option
+@click.option(
+    "--anchors",
+    "anchor_files",
+    multiple=True,
+    type=_FILE,
+    metavar="FILE",
+    help="Check it by the anchors in this file too: KEYDECK_ANCHOR_FILE, or objects of the bucket.",
+)
 @click.option("--database-id", default="", metavar="ID", help="The id that the journal must have.")
+@click.option(
+    "--export",
+    "export",
+    type=_FILE,
+    metavar="FILE",
+    help="Verify this file, as journal export wrote it, without a database and without AWS.",
+)
+@click.option(
+    "--public-key",
+    "public_keys",
+    multiple=True,
+    type=_FILE,
+    metavar="FILE",
+    help="With --export: a public key of the signing key, from aws kms get-public-key.",
+)
+@click.option(
+    "--former-key",
+    "former_keys",
+    multiple=True,
+    type=(_FILE, click.DateTime(["%Y-%m-%dT%H:%M:%S%z"])),
+    metavar="FILE TIME",
+    help="With --export: that of a former key, and when it ended, as 2026-11-28T12:00:00Z.",
+)
+@click.option(
+    "--tsa-certificates",
+    type=_FILE,
+    metavar="FILE",
+    help="With --export: the roots by which time stamps are verified, in PEM.",
+)
 @json_option
-def verify(*, files: tuple[Path, ...], database_id: str, as_json: bool) -> int:
+def verify(
+    *,
+    files: tuple[Path, ...],
+    anchor_files: tuple[Path, ...],
+    database_id: str,
+    export: Path | None,
+    public_keys: tuple[Path, ...],
+    former_keys: tuple[tuple[Path, datetime], ...],
+    tsa_certificates: Path | None,
+    as_json: bool,
+) -> int:
     """Check the hash chain, and the checkpoints' signatures.
 
-    Exit 1 if an entry or a checkpoint was changed, removed or reordered; 3 if KMS could not be asked about
-    the signatures.
+    Anchors outside of the database, where they are configured or named, are compared with it. Exit 1 if an
+    entry or a checkpoint was changed, removed or reordered, or an anchor names what is not there; 3 if
+    signatures could not be checked.
     """
-    kept = [_read(file) for file in files]
-    with services_of() as services:
-        check = services.checkpoints.verify(kept=kept, database_id=database_id)
+    if export is None and (public_keys or former_keys or tsa_certificates):
+        raise click.UsageError("--public-key, --former-key and --tsa-certificates are for --export.")
+    anchors = [*(Anchor(_read(file)) for file in files)]
+    problems = []
+    for one in (found for file in anchor_files for found in read_anchors(file)):
+        if isinstance(one, Anchor):
+            anchors.append(one)
+        else:
+            problems.append(one)
+    if export is not None:
+        keys = [public_key(_content(file), str(file)) for file in public_keys]
+        keys += [public_key(_content(file), str(file), end) for file, end in former_keys]
+        with exported_journal(export) as journal_:
+            verification = JournalVerification(
+                journal_.last,
+                journal_.stored,
+                anchors,
+                database_id=database_id,
+                roots=read_roots(tsa_certificates) if tsa_certificates else None,
+            )
+            verification.follow(journal_.entries)
+        check = verification.check(PublicKeys(keys) if keys else None, also=problems)
+    else:
+        with services_of() as services:
+            check = services.checkpoints.verify(anchors=anchors, database_id=database_id, also=problems)
     print_answer(check, _print, as_json=as_json)
     if check.problems:
         return 1
@@ -119,6 +218,7 @@ def _print(check: JournalCheck) -> None:
             f"Anchored up to entry {check.anchored:,}, {ago(check.anchored_at, datetime.now(UTC))} "
             f"({utc(check.anchored_at)} UTC); {_entries(open_)} since."
         )
+    _print_outside(check)
     if check.unchecked:
         say(f"Signatures were not checked: {check.unchecked}")
     if check.anchored_at is None:
@@ -128,23 +228,46 @@ def _print(check: JournalCheck) -> None:
         )
 
 
+@journal.command("export")
+@click.argument("file", type=click.Path(path_type=Path))
+def export_(*, file: Path) -> None:
+    """Write the whole journal to FILE, a new one, to be verified without the database and without AWS."""
+    with services_of() as services:
+        entries = export_journal(services.checkpoints, file)
+    say(f"Written: {file}, {_entries(entries)}.")
+
+
 @journal.command(cls=OperationCommand, operation="journal checkpoint")
 @json_option
-def checkpoint(*, as_json: bool) -> None:
+def checkpoint(*, as_json: bool) -> int:
     """Sign the journal's end with the KMS key of KEYDECK_SIGNING_KEY.
 
     From then on it shows if an entry up to there is removed or made anew. For cron. Keep what --json prints
-    elsewhere: `verify --checkpoint FILE` then also tells if checkpoints were removed with the entries.
+    elsewhere: `verify --checkpoint FILE` then also tells if checkpoints were removed with the entries. Exit 3
+    if it could not be anchored everywhere that is configured.
     """
     with services_of() as services:
-        made = services.checkpoints.checkpoint()
+        made, stamp, outcomes = services.checkpoints.anchored_checkpoint()
+    failed = [outcome for outcome in outcomes if outcome.error]
     if as_json:
-        print_json(made.as_json())
-        return
+        print_json(
+            made.as_json()
+            | {"time_stamp": b64encode(stamp).decode() if stamp else None}
+            | {"anchors": [outcome.as_json() for outcome in outcomes]}
+        )
+        return 3 if failed else 0
     signature = made.signature
     click.echo(
         f"The journal is anchored up to entry {made.seq:,}, by {signature.algorithm} of {signature.key_arn}."
     )
+    for outcome in outcomes:
+        if outcome.error:
+            say(f"Not anchored in {outcome.where}: {outcome.error}")
+        elif outcome.at is not None:
+            print_line(f"Time-stamped at {utc(outcome.at)} UTC by {outcome.where}.")
+        else:
+            print_line(f"Anchored in {outcome.where}.")
+    return 3 if failed else 0
 
 
 @journal.command("break", cls=OperationCommand, operation="journal break")
@@ -189,6 +312,14 @@ def _print_break(result: BreakResult) -> None:
     _print(result.check)
     if result.unjournaled:
         say(f"The end is not in the journal: {result.unjournaled}")
+
+
+def _content(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(LARGEST_CHECKPOINT)
+    except OSError as error:
+        raise RefusedError(f"{file} can't be read: {error.strerror}.") from error
 
 
 def _read(file: Path) -> Checkpoint:

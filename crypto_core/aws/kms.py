@@ -80,7 +80,7 @@ READ_OPERATIONS: Mapping[str, frozenset[str]] = {
             "StartQuery",
         }
     ),
-    "s3": frozenset({"GetObject", "ListObjectsV2"}),
+    "s3": frozenset({"GetObject", "HeadObject", "ListObjectVersions", "ListObjectsV2"}),
     "athena": frozenset(
         {
             "GetQueryExecution",
@@ -91,7 +91,10 @@ READ_OPERATIONS: Mapping[str, frozenset[str]] = {
         }
     ),
 }
-"""All that other services are ever asked here, each by its name: what CloudTrail recorded, and how."""
+"""All that other services are asked here, each by its name: what CloudTrail recorded, and anchors."""
+
+WRITE_OPERATIONS: Mapping[str, frozenset[str]] = {"s3": frozenset({"PutObject"})}
+"""What is written there: anchors of the journal."""
 
 WRITES_RESULTS = frozenset({"StartQueryExecution", "StopQueryExecution"})
 """Athena writes a query's result to S3, so read-only mode refuses it."""
@@ -268,6 +271,15 @@ class KmsApi:
                 f"{service}:{operation} is refused: read only, and Athena writes its results to S3.",
                 remedy="Start Keydeck without --read-only, or read the trail's bucket: --from s3.",
             )
+        return self._send(service, operation, region, parameters)
+
+    def write(self, service: str, operation: str, *, region: str, **parameters: Any) -> dict[str, Any]:
+        """Return a service's answer to one of its `WRITE_OPERATIONS`, in one Region.
+
+        Raises ReadOnlyError for any other, and in read-only mode, before anything is sent; else KmsError.
+        """
+        if self.read_only or operation not in WRITE_OPERATIONS.get(service, ()):
+            raise ReadOnlyError(f"{service}:{operation} is refused.")
         return self._send(service, operation, region, parameters)
 
     def ground(self, region: str) -> KmsGround:

@@ -106,11 +106,7 @@ class KmsSigner:
         key = min(named, key=lambda k: (k.end is None, k.end or _NEVER), default=None)
         if key is None or not self._is_valid(key, digest, signature):
             return False
-        if key.end is not None and (when is None or when.at > key.end):
-            ended = f"It is signed by {key.arn}, a former key that ended on {_utc(key.end)}"
-            if when is None:
-                raise EndedKeyError(f"{ended}, and nothing but its own word says when.")
-            raise EndedKeyError(f"{ended}. It is known from {_utc(when.at)} on only, by {when.evidence}.")
+        require_before_end(key.arn, key.end, when)
         return True
 
     def _is_valid(self, key: _SigningKey, digest: bytes, signature: Signature) -> bool:
@@ -164,6 +160,16 @@ def rehearsals(call: Call, name: str) -> tuple[str, dict[str, dict[str, Any]]]:
         return key.arn, {"GenerateMac": mac, "VerifyMac": {**mac, "Mac": _NO_DIGEST}}
     signed: dict[str, Any] = {"KeyId": key.arn, **_signed(_NO_DIGEST, key.algorithm)}
     return key.arn, {"Sign": signed, "Verify": {**signed, "Signature": _NO_DIGEST}}
+
+
+def require_before_end(key: str, end: datetime | None, when: SigningTime | None) -> None:
+    """Pass if a key has no end, or signed before as far as anybody can tell. Raises EndedKeyError."""
+    if end is None or (when is not None and when.at <= end):
+        return
+    ended = f"It is signed by {key}, a former key that ended on {_utc(end)}"
+    if when is None:
+        raise EndedKeyError(f"{ended}, and nothing but its own word says when.")
+    raise EndedKeyError(f"{ended}. It is known from {_utc(when.at)} on only, by {when.evidence}.")
 
 
 def _utc(moment: datetime) -> str:

@@ -49,6 +49,8 @@ class DatabasePlace:
     area: str
     read_only: bool
     tables: tuple[TokenTable, ...] = ()
+    anchors: tuple[str, ...] | None = None
+    """Where checkpoints of the journal in it are anchored; None where it holds none, or nothing signs."""
 
 
 def look_at_database(place: DatabasePlace, stop: Event, clock: Clock = system_clock) -> Iterator[Check]:
@@ -71,7 +73,7 @@ def look_at_database(place: DatabasePlace, stop: Event, clock: Clock = system_cl
             yield Topic(place.area, name).by(partial(find, engine, place))
         looks = (token_columns, other_places) if place.tables else ()
         tokens = [partial(look, engine, place.tables) for look in looks]
-        for look in (*tokens, partial(own_schema, engine)):
+        for look in (*tokens, partial(own_schema, engine, anchors=place.anchors)):
             if stop.is_set():
                 return
             yield from look(area=place.area, read_only=place.read_only)

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Engine, text
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.schema import SCHEMA
-from crypto_core.database.state.checkpoint import told_break
+from crypto_core.database.dialect import clock_now
+from crypto_core.database.schema import SCHEMA, journal
+from crypto_core.database.state.checkpoint import ACTION, told_break
 from crypto_core.database.state.journal import chained, written_last
 from crypto_core.database.state.journal_chain import Chain, WrittenLast
 from crypto_core.database.state.journal_checkpoints import stored_checkpoints
+from crypto_core.database.state.journal_entry import entry_of, selecting
+from crypto_core.database.state.journal_verification import anchor_outcomes
 from crypto_core.diagnosis.check import Check, Topic
+from crypto_core.guard.outcome import Outcome
+from crypto_core.text.counting import counted
 
 _NEWEST = 10_000
 """So many entries are looked at: `keydeck journal verify` looks at all, and at the signatures."""
+
+_LATEST = 100
+"""So many checkpoints are looked at for one that is anchored."""
+
+_OLD_HOURS = 25
+"""So old the last anchor may be."""
 
 _WRITERS = text(
     """
@@ -68,11 +81,47 @@ def own_journal(engine: Engine, topic: Topic) -> Check:
     return topic.ok(f"Whole: {'the newest ' if after else ''}{entries}{of}.")
 
 
+def own_anchors(engine: Engine, places: Sequence[str], topic: Topic) -> Check:
+    """Return whether checkpoints are anchored outside of the database, and how old the newest is there.
+
+    Raises DatabaseError.
+    """
+    if not places:
+        said = "None: who owns the database and may use the signing key could rewrite the journal unseen."
+        remedy = "Set KEYDECK_TSA_URL, KEYDECK_ANCHOR_FILE or KEYDECK_ANCHOR_BUCKET."
+        return topic.warning(said, remedy)
+    named = ", ".join(places)
+    c = journal.c
+    which = (c.action == ACTION, c.outcome == Outcome.DONE.value, c.detail.contains('"anchors"'))
+    with connected(engine) as connection:
+        newest = connection.execute(selecting().where(*which).order_by(c.seq.desc()).limit(_LATEST)).all()
+        now = clock_now(connection)
+    missed = ""
+    for entry in map(entry_of, newest):
+        outcomes = anchor_outcomes(entry)
+        failed = [f"{where}: {error}" for where, error in outcomes if error]
+        missed = missed or "; ".join(failed)
+        if len(failed) == len(outcomes):
+            continue
+        hours = (now - entry.at).total_seconds() / 3600
+        said = f"The last is {counted(int(hours), 'hour')} old, in {named}."
+        if missed:
+            return topic.warning(f"{said} Not everywhere: {missed}", "Try again: keydeck journal checkpoint.")
+        if hours > _OLD_HOURS:
+            return topic.warning(said, "Make checkpoints by cron: keydeck journal checkpoint.")
+        return topic.ok(said)
+    said = f"Configured are {named}; nothing is anchored there yet. {missed}".rstrip()
+    return topic.warning(said, "Make a checkpoint: keydeck journal checkpoint.")
+
+
 def _way_on(chain: Chain, last: WrittenLast | None) -> str:
     """What to do about a damaged journal: keep what shows it; rows behind the end can go then."""
     keep = "List all damage with: keydeck journal verify. Keep its output and a copy of keydeck.journal."
     if last is None or chain.last is None or chain.last.seq <= last[0]:
-        return f"{keep} Only the schema's owner can do this: find out who acted as that role."
+        return (
+            f"{keep} Only the schema's owner can do this: find out who acted as that role. Then begin anew: "
+            "keydeck journal break."
+        )
     removal = f"DELETE FROM keydeck.journal WHERE seq > {last[0]};"  # noqa: S608  # a number
     return (
         f"{keep} Then the schema's owner removes what was put behind the end: BEGIN; "

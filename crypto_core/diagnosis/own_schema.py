@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import SCHEMA_USE, TABLE_PRIVILEGES
 from crypto_core.database.schema import JOURNAL_FUNCTION, SCHEMA, journal, journal_end, metadata
 from crypto_core.diagnosis.check import Check, Topic
-from crypto_core.diagnosis.own_journal import own_journal
+from crypto_core.diagnosis.own_journal import own_anchors, own_journal
 from crypto_core.errors import KeydeckError
 from crypto_core.guard.operations import READ, KeydeckRole, own_tables
 
@@ -21,8 +21,13 @@ _NEEDED = own_tables(KeydeckRole.RESPONDER)
 """The privileges on each table that all of Keydeck's operations need."""
 
 
-def own_schema(engine: Engine, *, area: str, read_only: bool) -> Iterator[Check]:
-    """Yield whether schema `keydeck` is there and current, and a check for each of its tables."""
+def own_schema(
+    engine: Engine, *, area: str, read_only: bool, anchors: Sequence[str] | None = None
+) -> Iterator[Check]:
+    """Yield whether schema `keydeck` is there and current, and a check for each of its tables.
+
+    `anchors` are the places in which checkpoints are anchored, None where that is no question.
+    """
     schema = Topic(area, f"schema {SCHEMA}")
     try:
         with connected(engine) as connection:
@@ -55,6 +60,8 @@ def own_schema(engine: Engine, *, area: str, read_only: bool) -> Iterator[Check]
             yield topic.failed("Not there.", "Create it with: keydeck init.")
     if present >= {journal.name, journal_end.name}:
         yield Topic(area, "journal").by(partial(own_journal, engine))
+        if anchors is not None:
+            yield Topic(area, "anchors").by(partial(own_anchors, engine, anchors))
 
 
 def _table(topic: Topic, table: str, held: set[tuple[str, str]], role: str, read_only: bool) -> Check:

@@ -19,12 +19,14 @@ from console.checks.diagnosis import all_areas
 from console.checks.machine import Terminal, look_at_machine
 from console.checks.settings_check import look_at_settings
 from console.commands.doctor import lines
+from console.container import Container
 from console.sandbox.endpoint.control import Denial, Fault
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.diagnosis import Check, CheckOutcome, examine
 from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ADVISORY
+from crypto_core.guard.outcome import Outcome
 from crypto_core.log.redaction import redacted
 
 Keydeck = Callable[..., Any]
@@ -122,6 +124,34 @@ def test_the_signing_key_is_looked_at(
     assert ran.exit_code == 0
     found = {c["name"]: c["outcome"] for c in ran.json["checks"] if c["area"].startswith("signing key")}
     assert found == dict.fromkeys(("kms:DescribeKey", "kms:Sign", "kms:Verify"), "ok")
+
+
+def test_whether_anchors_are_configured_and_how_old_the_last_is(
+    sandbox: Sandbox, services: Container, keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def told() -> tuple[str, str]:
+        checks = keydeck("doctor", "--json").json["checks"]
+        (found,) = [one for one in checks if one["name"] == "anchors"]
+        return found["outcome"], found["said"]
+
+    made = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")
+    assert not [one for one in keydeck("doctor", "--json").json["checks"] if one["name"] == "anchors"]
+    monkeypatch.setenv("KEYDECK_SIGNING_KEY", made["KeyMetadata"]["Arn"])
+    assert (told()[0], told()[1][:5]) == ("warning", "None:")
+    services.journal.record("rewrap", "token", Outcome.DONE)
+    file = tmp_path / "anchors"
+    monkeypatch.setenv("KEYDECK_ANCHOR_FILE", str(file))
+    assert told() == ("warning", f"Configured are {file}; nothing is anchored there yet.")
+    assert keydeck("journal", "checkpoint").exit_code == 0
+    assert told() == ("ok", f"The last is 0 hours old, in {file}.")
+    monkeypatch.setenv("KEYDECK_TSA_URL", "http://127.0.0.1:9/tsr")
+    failed = keydeck("journal", "checkpoint")
+    assert (failed.exit_code, "Not anchored in http://127.0.0.1:9/tsr" in failed.stderr) == (3, True)
+    assert f"Anchored in {file}." in failed.stdout
+    outcome, said = told()
+    assert outcome == "warning"
+    assert "Not everywhere: http://127.0.0.1:9/tsr: Without KEYDECK_TSA_CERTIFICATES" in said
+    assert keydeck("journal", "verify").exit_code == 0
 
 
 def test_four_eyes_without_a_signing_key_are_warned_of(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -219,3 +221,75 @@ def test_former_signing_keys_are_named_with_their_end(
     file.write_text('[former_signing_keys]\n"alias/a" = 2026-11-28T12:00:00Z\n')
     monkeypatch.setenv("KEYDECK_SETTINGS", str(file))
     assert load().settings.former_signing_keys == {"alias/a": datetime(2026, 11, 28, 12, tzinfo=UTC)}
+
+
+def test_an_export_is_verified_without_database_and_aws(
+    services: Container,
+    signing_key: str,
+    keydeck: Keydeck,
+    superuser: Engine,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    anchors, export, pem = tmp_path / "anchors", tmp_path / "export", tmp_path / "key.pem"
+    monkeypatch.setenv("KEYDECK_ANCHOR_FILE", str(anchors))
+    for number in range(3):
+        services.journal.record("rewrap", f"token {number}", Outcome.DONE, {"text": "\x1b[31mé\n"})
+    name = services.journal.database_id()
+    made = keydeck("journal", "checkpoint")
+    assert (made.exit_code, f"Anchored in {anchors}." in made.stdout) == (0, True)
+    assert keydeck("journal", "export", str(export)).exit_code == 0
+    again = keydeck("journal", "export", str(export))
+    assert "already exists" in again.stderr
+    public = sandbox.client("kms").get_public_key(KeyId=signing_key)["PublicKey"]
+    pem.write_bytes(b64encode(public))
+    other = tmp_path / "other.der"
+    another = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="RSA_2048")
+    other.write_bytes(sandbox.client("kms").get_public_key(KeyId=another["KeyMetadata"]["Arn"])["PublicKey"])
+    forged(superuser, "UPDATE keydeck.journal SET subject = 'x' WHERE seq = 2")
+    changed = tmp_path / "changed"
+    assert keydeck("journal", "export", str(changed)).exit_code == 0
+
+    for variable in list(os.environ):
+        if variable.startswith(("AWS_", "DATABASE_", "KEYDECK_", "TOKEN_")):
+            monkeypatch.delenv(variable)
+    monkeypatch.setenv("KEYDECK_SETTINGS", "")
+
+    def verify(*options: object, file: Path = export) -> Any:
+        return keydeck("journal", "verify", "--export", str(file), *map(str, options))
+
+    keys = ("--public-key", other, "--public-key", pem)
+    well = verify(*keys, "--anchors", anchors, "--database-id", name)
+    assert well.exit_code == 0, well.stderr
+    assert well.stdout.startswith(f"The journal is whole: 4 entries.\nDatabase {name}.\n")
+    assert f"Fixed up to entry 3 by {anchors}, line 1; 1 checkpoint kept outside." in well.stdout
+    document = verify(*keys, "--json").json
+    assert (document["anchored"], document["outside"], document["whole"]) == (3, [], True)
+    unsigned = verify()
+    assert (unsigned.exit_code, "No signing key is configured" in unsigned.stderr) == (0, True)
+    assert verify("--public-key", other).exit_code == 1
+    assert verify("--former-key", pem, "2020-01-01T00:00:00Z").exit_code == 1
+    assert verify("--former-key", pem, "2100-01-01T00:00:00Z").exit_code == 0
+    assert verify("--public-key", anchors).exit_code == 2
+    assert verify(*keys, "--database-id", "another").exit_code == 1
+    found = verify(*keys, file=changed)
+    assert (found.exit_code, found.stdout.splitlines()[0]) == (1, "Entry 2 was changed.")
+
+    lines = export.read_text().splitlines(keepends=True)
+    cut = tmp_path / "cut"
+    cut.write_text("".join(lines[:3]))
+    gone = verify(*keys, "--anchors", anchors, file=cut)
+    assert gone.exit_code == 1
+    assert "The journal ends at entry 2, but the entry written last is 4." in gone.stdout
+    assert f"It is kept in {anchors}, line 1." in gone.stdout
+    for wrong in (
+        "",
+        "[]\n",
+        lines[0] + "{}\n",
+        "[" * 90_000,
+        lines[0].replace('"keydeck_journal": 1', '"keydeck_journal": 2'),
+    ):
+        cut.write_text(wrong)
+        assert verify(*keys, file=cut).exit_code == 2
+    assert keydeck("journal", "verify", "--public-key", str(pem)).exit_code == 2

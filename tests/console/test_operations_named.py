@@ -44,7 +44,16 @@ LOOKING = {
         "incident evidence",
     ),
     *("incident list", "incident report", "incident runbooks", "incident show", "incident verify-report"),
-    *("jobs list", "jobs show", "jobs watch", "journal list", "journal verify", "keys grants", "keys list"),
+    *(
+        "jobs list",
+        "jobs show",
+        "jobs watch",
+        "journal export",
+        "journal list",
+        "journal verify",
+        "keys grants",
+        "keys list",
+    ),
     *("keys materials", "keys policy", "keys replace", "keys show", "metrics", "settings", "verify"),
 }
 """The commands that change nothing."""

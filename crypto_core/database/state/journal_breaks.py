@@ -202,7 +202,7 @@ class JournalBreaks:
                 f"{len(check.lost):,} signed places are missing; a break can name {MOST_LOST:,}.",
                 remedy="Leave out what was kept elsewhere but for the last ones.",
             )
-        missing = {clean(problem, 1_000) for problem in check.lost.values()}
+        missing = {clean(problem, 1_000) for told in check.lost.values() for problem in told}
         # Whether a signed entry is gone or another one by now changes with each further entry.
         problems = tuple(clean(one, 1_000) for one in check.problems if one not in missing)
         return BreakPlan(said, problems, check.anchored, check.newest, tuple(check.lost), check.database_id)
@@ -234,7 +234,7 @@ class JournalBreaks:
             plan.lost,
             contents.checkpoints(stored),
         )
-        return self._checkpoints.keep(end, last.database_id, actor, broken)
+        return self._checkpoints.keep(end, last.database_id, actor, broken)[0]
 
     def _read_back(self, made: Checkpoint, look: Callable[[], JournalCheck]) -> Ended[BreakResult]:
         check = look()

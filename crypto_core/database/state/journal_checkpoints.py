@@ -22,6 +22,8 @@ from sqlalchemy import Connection, insert, select
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import journal_checkpoint as table
+from crypto_core.database.state.anchors.anchor import Anchor
+from crypto_core.database.state.anchors.anchoring import Anchoring, AnchorOutcome
 from crypto_core.database.state.checkpoint import ACTION, Checkpoint, JournalBreak, break_from
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal, chained, written_last
@@ -55,8 +57,12 @@ class JournalCheckpoints:
         *,
         read_only: bool,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        anchoring: Anchoring | None = None,
     ) -> None:
-        """`signer` is None where no signing key is configured: then nothing is anchored."""
+        """`signer` is None where no signing key is configured: then nothing is anchored. `anchoring` fixes
+        checkpoints outside of the database, too.
+        """
+        self.anchoring = anchoring or Anchoring()
         self.journal = journal
         self._signer = signer
         self._read_only = read_only
@@ -73,8 +79,12 @@ class JournalCheckpoints:
 
         What has come since the last checkpoint is verified before. Raises ReadOnlyError, SettingsError
         without a signing key or with one that can't sign, RefusedError for a journal that is empty or broken,
-        KmsError, MissingSchemaError, DatabaseError.
+        KmsError, MissingSchemaError, DatabaseError. What fails outside of the database is journaled alone.
         """
+        return self.anchored_checkpoint()[0]
+
+    def anchored_checkpoint(self) -> tuple[Checkpoint, bytes, tuple[AnchorOutcome, ...]]:
+        """Make a checkpoint, as `checkpoint`; returns it, its time stamp and what came of it outside."""
         self._guard.may_change("make a checkpoint")
         self.require_signer()
         actor = self.journal.actor()
@@ -94,13 +104,23 @@ class JournalCheckpoints:
 
     def keep(
         self, last: JournalEntry, database_id: str, actor: str, broken: JournalBreak | None = None
-    ) -> Checkpoint:
-        """Sign an entry, and keep that in the table and in the journal. Raises as `checkpoint`."""
+    ) -> tuple[Checkpoint, bytes, tuple[AnchorOutcome, ...]]:
+        """Sign an entry, fix that outside, and keep it in the table and in the journal.
+
+        Outside comes first: an anchor is over entries that are there, whatever becomes of the checkpoint.
+        Raises as `checkpoint`.
+        """
         drafted = Checkpoint(
             *(last.seq, last.digest, self._clock(), Signature("", "", b"")), database_id, broken=broken
         )
         signature = self.require_signer().sign(drafted.signed)
         made = replace(drafted, signature=signature)
+        stamp, outcomes = self.anchoring.anchor(made)
+        detail = made.as_json()
+        if stamp:
+            detail["time_stamp"] = b64encode(stamp).decode()
+        if outcomes:
+            detail["anchors"] = [outcome.as_json() for outcome in outcomes]
         row = {
             "seq": made.seq,
             "digest": made.digest,
@@ -115,23 +135,37 @@ class JournalCheckpoints:
         with connected(self.journal.engine, write=True) as connection:
             connection.execute(insert(table), row)
             subject = f"journal up to entry {made.seq}"
-            self.journal.record(ACTION, subject, Outcome.DONE, made.as_json(), within=connection, actor=actor)
-        return made
+            self.journal.record(ACTION, subject, Outcome.DONE, detail, within=connection, actor=actor)
+        return made, stamp, outcomes
 
-    def verify(self, *, kept: Sequence[Checkpoint] = (), database_id: str = "") -> JournalCheck:
-        """Check every entry and every checkpoint, and those that were kept elsewhere.
+    def verify(
+        self,
+        *,
+        kept: Sequence[Checkpoint] = (),
+        anchors: Sequence[Anchor] = (),
+        database_id: str = "",
+        also: Sequence[str] = (),
+    ) -> JournalCheck:
+        """Check every entry and every checkpoint, those that were kept elsewhere, and all that is anchored.
 
-        With a `database_id` the journal must be of that database.
+        With a `database_id` the journal must be of that database; `also` are problems that were found before.
         Without a signing key, or where KMS can't be asked, signatures are left unchecked, and the result says
         so. Raises DatabaseError.
         """
-        return self.followed(kept, database_id).check(self._signer)
+        read = self.anchoring.read()
+        given = (*anchors, *map(Anchor, kept), *read.anchors)
+        found = (*also, *read.problems)
+        return self.followed(given, database_id).check(self._signer, also=found, absent=read.absent)
 
-    def followed(self, kept: Sequence[Checkpoint] = (), database_id: str = "") -> JournalVerification:
+    def followed(self, anchors: Sequence[Anchor] = (), database_id: str = "") -> JournalVerification:
         """Return the verification of all entries, to be checked by checkpoints. Raises DatabaseError."""
         with self.reading() as connection:
             verification = JournalVerification(
-                written_last(connection), stored_checkpoints(connection), kept, database_id=database_id
+                written_last(connection),
+                stored_checkpoints(connection),
+                anchors,
+                database_id=database_id,
+                roots=self.anchoring.roots,
             )
             verification.follow(chained(connection))
         return verification

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from crypto_core.database.state.checkpoint import ACTION, Checkpoint, SignedEntry, checkpoint_of
+from crypto_core.database.state.anchors.anchor import Anchor, anchor_of, stamped
+from crypto_core.database.state.anchors.time_stamps import TimeStampRoots
+from crypto_core.database.state.checkpoint import ACTION, Checkpoint, SignedEntry
 from crypto_core.database.state.journal_chain import Chain, WrittenLast, another_database
 from crypto_core.database.state.journal_entry import JournalEntry
-from crypto_core.errors import EndedKeyError, KmsError, RefusedError, SettingsError
+from crypto_core.errors import AnchorError, EndedKeyError, KmsError, RefusedError, SettingsError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signer, SigningTime
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
@@ -31,6 +33,21 @@ class StoredCheckpoint:
 
     checkpoint: Checkpoint
     actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideAnchor:
+    """A checkpoint that is held outside: over which entry, where, and its time stamp's time."""
+
+    seq: int
+    where: tuple[CleanText, ...]
+    """The files or objects; none if the time stamp alone, in the journal, fixes it."""
+    stamped_at: datetime | None
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON document's part."""
+        at = self.stamped_at.isoformat() if self.stamped_at else None
+        return {"seq": self.seq, "where": list(self.where), "stamped_at": at}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +73,12 @@ class JournalCheck:
     """The acknowledged breaks with a valid signature, the oldest first."""
     newest: SignedEntry | None = None
     """The last checkpoint, whether its entry is still there or not."""
-    lost: Mapping[SignedEntry, str] = field(default_factory=dict)
-    """What was signed and is missing, unless that was acknowledged, and the problem that says so."""
+    outside: tuple[OutsideAnchor, ...] = ()
+    """Valid checkpoints that are held outside of the database, by ascending entry."""
+    stamps_unverified: int = 0
+    """How many time stamps were not verified, for want of certificates."""
+    lost: Mapping[SignedEntry, tuple[str, ...]] = field(default_factory=dict)
+    """What was signed and is missing, unless that was acknowledged, and the problems that say so."""
 
     @property
     def whole(self) -> bool:
@@ -72,6 +93,8 @@ class JournalCheck:
             "problems": list(self.problems),
             "acknowledged": list(self.acknowledged),
             "breaks": [one.as_json() for one in self.breaks],
+            "outside": [one.as_json() for one in self.outside],
+            "time_stamps_unverified": self.stamps_unverified,
             "entries": self.entries,
             "database_id": self.database_id or None,
             "checkpoints": self.checkpoints,
@@ -146,19 +169,28 @@ class JournalVerification:
         self,
         last: WrittenLast | None,
         stored: Sequence[StoredCheckpoint],
-        kept: Sequence[Checkpoint] = (),
+        anchors: Sequence[Anchor] = (),
         *,
         database_id: str = "",
+        roots: TimeStampRoots | None = None,
     ) -> None:
         """`last` is the entry written last, None where that is lost; `stored` the table's checkpoints in
-        their order, `kept` those from elsewhere. With a `database_id` it must be the journal of that one.
+        their order, `anchors` those from elsewhere. With a `database_id` it must be the journal of that one;
+        with `roots` time stamps are verified.
         """
         self.chain = Chain()
-        self.last, self._stored, self._kept, self._expected = last, stored, kept, database_id
+        self.last, self._stored, self._expected = last, stored, database_id
+        self._anchors, self._roots = anchors, roots
+        self._kept = [anchor.checkpoint for anchor in anchors]
+        self._places = {id(anchor.checkpoint): anchor.where for anchor in anchors}
         self._ends: dict[int, bytes] = {}
         self._told: dict[bytes, tuple[Checkpoint, str, int]] = {}
         self._times: dict[bytes, SigningTime] = {}
-        every = (*(one.checkpoint for one in stored), *kept)
+        self._stamps: dict[bytes, datetime] = {}
+        """When each was time-stamped first, by its signature."""
+        self._unverified = 0
+        self._anchored_in: set[str] = set()
+        every = (*(one.checkpoint for one in stored), *self._kept)
         self._wanted = {checkpoint.seq for checkpoint in every}
         self._marks: dict[int, tuple[int, JournalContents]] = {}
         self._breaks = {checkpoint.seq for checkpoint in every if checkpoint.broken is not None}
@@ -183,7 +215,10 @@ class JournalVerification:
         self._stretches[-1].add(self.chain.follow(entry))
         if entry.seq in self._wanted:
             self._ends[entry.seq] = entry.digest
-        if (found := journaled_checkpoint(entry)) is not None:
+        if (read := journaled_anchor(entry)) is not None:
+            found = read.checkpoint
+            self._anchored_in.update(where for where, error in anchor_outcomes(entry) if not error)
+            self._stretches[-1].add(self._stamp(read, f"entry {entry.seq}"))
             self._told[found.signature.value] = (found, entry.actor, entry.seq)
             self._times.setdefault(found.signature.value, entry.evidence)
         if self._contents is not None:
@@ -192,9 +227,23 @@ class JournalVerification:
                 self._marks[entry.seq] = (len(self._stretches), self._contents.copy())
                 self._stretches.append(Problems())
 
-    def check(self, signer: Signer | None) -> JournalCheck:
-        """Return what was found, once the entries were followed. Asks KMS about signatures."""
+    def check(
+        self, signer: Signer | None, *, also: Iterable[str] = (), absent: Iterable[str] = ()
+    ) -> JournalCheck:
+        """Return what was found, once the entries were followed. Asks KMS about signatures.
+
+        `also` are problems that were found before, `absent` the places of anchors that are not there.
+        """
         before, now = Problems(), Problems()
+        gone = [
+            f"{one} is gone, where checkpoints were anchored." for one in absent if one in self._anchored_in
+        ]
+        for problem in (*also, *gone):
+            now.add(problem)
+        for anchor in self._anchors:
+            now.add(self._stamp(anchor, anchor.where))
+        for value, at in self._stamps.items():
+            self._times[value] = SigningTime(at, "a time stamp")
         rows = [one.checkpoint for one in self._stored]
         wrong: list[tuple[Checkpoint, str, bool]] = []
         valid, unchecked, failed = self._signed((*rows, *self._kept), signer, wrong)
@@ -228,14 +277,16 @@ class JournalVerification:
                 sink(one.checkpoint).add(
                     f"{one.checkpoint} does not match the journal, or its entry is missing."
                 )
-        for gone, _, seq in self._told.values():
-            (before if seq <= since else now).add(f"{gone} is missing, though entry {seq} records it.")
-        anchors, lost = [], dict[SignedEntry, str]()
+        for unstored, _, seq in self._told.values():
+            (before if seq <= since else now).add(f"{unstored} is missing, though entry {seq} records it.")
+        anchors, lost = [], dict[SignedEntry, list[str]]()
         for checkpoint in (*rows, *self._kept):
             if sentence := self._missing(checkpoint, of):
-                sink(checkpoint).add(sentence)
+                where = self._places.get(id(checkpoint))
+                told = f"{sentence} It is kept in {where}." if where else sentence
+                sink(checkpoint).add(told)
                 if sink(checkpoint) is now and checkpoint in valid:
-                    lost[checkpoint.entry] = sentence
+                    lost.setdefault(checkpoint.entry, []).append(told)
             elif checkpoint in valid:
                 anchors.append(checkpoint)
         newest = max(anchors, key=lambda c: (c.seq, c.at), default=None)
@@ -252,7 +303,9 @@ class JournalVerification:
             acknowledged=before.told(),
             breaks=tuple(checkpoint for _, checkpoint in sorted(breaks, key=lambda found: found[1].seq)),
             newest=latest.entry if latest else None,
-            lost=lost,
+            lost={entry: tuple(sentences) for entry, sentences in lost.items()},
+            outside=self._outside(anchors),
+            stamps_unverified=self._unverified,
         )
 
     def _signed(
@@ -266,7 +319,7 @@ class JournalVerification:
         `wrong` gets the others with a sentence, and whether that is for the end of a former key alone.
         """
         valid: set[Checkpoint] = set()
-        for checkpoint in checkpoints:
+        for checkpoint in dict.fromkeys(checkpoints):
             if signer is None:
                 return set(), "No signing key is configured (KEYDECK_SIGNING_KEY).", False
             when = self._times.get(checkpoint.signature.value)
@@ -280,6 +333,34 @@ class JournalVerification:
             except (KmsError, SettingsError) as error:
                 return valid, clean(error, 1000), True
         return valid, "", False
+
+    def _stamp(self, anchor: Anchor, where: str) -> str:
+        """Note when a checkpoint was time-stamped; return what is wrong with that, "" for nothing."""
+        if not anchor.time_stamp:
+            return ""
+        if self._roots is None:
+            self._unverified += 1
+            return ""
+        try:
+            at = self._roots.time_of(anchor.time_stamp, stamped(anchor.checkpoint))
+        except AnchorError as error:
+            return f"{anchor.checkpoint} has a time stamp in {where} that does not count. {error.message}"
+        value = anchor.checkpoint.signature.value
+        self._stamps[value] = min(at, self._stamps.get(value, at))
+        return ""
+
+    def _outside(self, valid: Sequence[Checkpoint]) -> tuple[OutsideAnchor, ...]:
+        """The places outside in which valid checkpoints are held that the journal agrees with."""
+        found: dict[tuple[int, bytes], OutsideAnchor] = {}
+        for checkpoint in valid:
+            place = self._places.get(id(checkpoint), NO_TEXT)
+            at = self._stamps.get(checkpoint.signature.value)
+            if place or at:
+                key = (checkpoint.seq, checkpoint.signature.value)
+                known = found.get(key)
+                where = (*(known.where if known else ()), *((place,) if place else ()))
+                found[key] = OutsideAnchor(checkpoint.seq, tuple(dict.fromkeys(where)), at)
+        return tuple(found[key] for key in sorted(found))
 
     def _acknowledges(self, place: int, checkpoint: Checkpoint) -> bool:
         """Whether it acknowledges a break, and the journal up to it is still what was acknowledged."""
@@ -302,12 +383,21 @@ class JournalVerification:
         return ""
 
 
-def journaled_checkpoint(entry: JournalEntry) -> Checkpoint | None:
-    """The checkpoint that an entry tells of, None if it tells of none."""
+def journaled_anchor(entry: JournalEntry) -> Anchor | None:
+    """The checkpoint that an entry tells of, with its time stamp; None if it tells of none."""
     if entry.action != ACTION or entry.outcome != Outcome.DONE:
         return None
     try:
-        document = json.loads(entry.detail)
-        return checkpoint_of(document) if isinstance(document, dict) else None
-    except (ValueError, RecursionError, RefusedError):
+        return anchor_of(entry.detail.encode(errors="surrogatepass"), NO_TEXT)
+    except RefusedError:
         return None
+
+
+def anchor_outcomes(entry: JournalEntry) -> list[tuple[str, str]]:
+    """Return where a checkpoint's entry says that it was anchored, each with the error, "" for none."""
+    try:
+        anchors = json.loads(entry.detail).get("anchors")
+    except (ValueError, RecursionError, AttributeError):
+        return []
+    told = [one for one in anchors if isinstance(one, dict)] if isinstance(anchors, list) else []
+    return [(str(one.get("where")), str(one.get("error") or "")) for one in told]

@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from console.sandbox.endpoint import EndpointControl
-from crypto_core.aws.kms import READ_ONLY_OPERATIONS, READ_OPERATIONS, KmsApi
+from crypto_core.aws.kms import READ_ONLY_OPERATIONS, READ_OPERATIONS, WRITE_OPERATIONS, KmsApi
 from crypto_core.errors import ReadOnlyError
 from tests.crypto_core.aws.kms.stage import NOWHERE, REGION, Stage, sent
 
@@ -49,12 +49,23 @@ def test_read_only_still_reads(stage: Stage) -> None:
     assert kms.calls == 2
 
 
+def test_elsewhere_only_anchors_are_written_and_none_read_only(kms: KmsApi, aws: EndpointControl) -> None:
+    assert {"s3": frozenset({"PutObject"})} == WRITE_OPERATIONS
+    before = dict(aws.stats().calls)
+    reading = KmsApi([REGION], read_only=True)
+    for api, operation in ((reading, "PutObject"), (kms, "DeleteObject"), (kms, "PutObjectRetention")):
+        with pytest.raises(ReadOnlyError, match=f"s3:{operation} is refused"):
+            api.write("s3", operation, region=REGION, Bucket="b", Key="k")
+    assert dict(aws.stats().calls) == before
+
+
 def test_other_services_are_asked_what_was_recorded_and_nothing_else(
     aws: EndpointControl, kms: KmsApi
 ) -> None:
     asked = {name for names in READ_OPERATIONS.values() for name in names}
     assert {n for n in asked if not n.startswith(("Describe", "Get", "List"))} == {
         "CancelQuery",
+        "HeadObject",
         "LookupEvents",
         "StartQuery",
         "StartQueryExecution",

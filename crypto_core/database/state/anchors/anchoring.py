@@ -1,0 +1,88 @@
+"""Fixes checkpoints outside of the database, wherever that is configured, and reads what was fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from crypto_core.database.state.anchors.anchor import Anchor, AnchorStore, stamped
+from crypto_core.database.state.anchors.time_stamps import TimeStampAuthority, TimeStampRoots
+from crypto_core.database.state.checkpoint import Checkpoint
+from crypto_core.errors import AbsentAnchorsError, KeydeckError
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorOutcome:
+    """What came of anchoring a checkpoint in one place. Cleaned text."""
+
+    where: CleanText
+    error: CleanText = NO_TEXT
+    """Why it is not anchored there, "" if it is."""
+    at: datetime | None = None
+    """The time of a time stamp."""
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON document's part."""
+        at = self.at.astimezone(UTC).isoformat() if self.at else None
+        return {"where": self.where, "error": self.error or None, "at": at}
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorsRead:
+    """What was read of the anchors that are kept outside."""
+
+    anchors: tuple[Anchor, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What is there and no anchor, or could not be read; a sentence each."""
+    absent: tuple[str, ...] = ()
+    """Places in which there is nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchoring:
+    """Where checkpoints are fixed. With nothing configured it does nothing."""
+
+    authority: TimeStampAuthority | None = None
+    stores: Sequence[AnchorStore] = ()
+    roots: TimeStampRoots | None = None
+    """By which time stamps are verified; None where they can't be."""
+    unusable: Sequence[AnchorOutcome] = field(default=())
+    """What is configured and can't be used, and why."""
+
+    def anchor(self, checkpoint: Checkpoint) -> tuple[bytes, tuple[AnchorOutcome, ...]]:
+        """Fix a checkpoint; returns its time stamp, b"" without one, and what came of it in each place."""
+        outcomes, stamp = list(self.unusable), b""
+        if self.authority is not None:
+            try:
+                stamp, at = self.authority.stamp(stamped(checkpoint))
+                outcomes.append(AnchorOutcome(self.authority.where, at=at))
+            except KeydeckError as error:
+                outcomes.append(AnchorOutcome(self.authority.where, clean(error, 600)))
+        for store in self.stores:
+            try:
+                store.keep(Anchor(checkpoint, stamp))
+                outcomes.append(AnchorOutcome(store.where))
+            except KeydeckError as error:
+                outcomes.append(AnchorOutcome(store.where, clean(error, 600)))
+        return stamp, tuple(outcomes)
+
+    def read(self) -> AnchorsRead:
+        """Return all that the stores hold. What can't be read is a problem: it may have been taken away."""
+        anchors: list[Anchor] = []
+        absent: list[str] = []
+        problems: list[str] = []
+        for store in self.stores:
+            try:
+                for one in store.read():
+                    if isinstance(one, Anchor):
+                        anchors.append(one)
+                    else:
+                        problems.append(one)
+            except AbsentAnchorsError:
+                absent.append(store.where)
+            except KeydeckError as error:
+                problems.append(f"{store.where}: {error.message}")
+        return AnchorsRead(tuple(anchors), tuple(problems), tuple(absent))

@@ -1,0 +1,94 @@
+"""Anchors in a file that is only ever appended to, best on another machine's disk or under `chattr +a`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from crypto_core.database.state.anchors.anchor import LARGEST_ANCHOR, Anchor, anchor_of
+from crypto_core.errors import AbsentAnchorsError, AnchorError, RefusedError
+from crypto_core.lists.new_files import followed
+from crypto_core.text.cleaning import CleanText, clean
+
+MOST_BYTES = 256 * 1024 * 1024
+"""A file of more is not read to its end, which is said."""
+
+
+class AnchorFile:
+    """An AnchorStore: a line for each anchor."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def where(self) -> CleanText:
+        """The file's path."""
+        return clean(self._path)
+
+    def keep(self, anchor: Anchor) -> None:
+        """Append an anchor, and have it on the disk. A file that is not there is made for its owner alone.
+
+        Raises AnchorError, also for what is no plain file of this user's; ExportError for somebody else's
+        link on the way.
+        """
+        target = followed(self._path)
+        try:
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(target, flags, 0o600)
+            try:
+                found = os.fstat(descriptor)
+                if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, os.geteuid()):
+                    raise AnchorError(f"{self.where} is not a plain file of yours.")
+                line = anchor.line()
+                # A line that was cut short, by a full disk for instance, must not swallow the next one.
+                if found.st_size and os.pread(descriptor, 1, found.st_size - 1) != b"\n":
+                    line = b"\n" + line
+                if os.write(descriptor, line) != len(line):
+                    raise AnchorError(f"{self.where} took a part of the anchor only: is the disk full?")
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise AnchorError(f"{self.where} can't be written: {clean(error.strerror)}.") from error
+
+    def read(self) -> Iterator[Anchor | str]:
+        """Yield what is in the file. Raises as `read_anchors`."""
+        yield from read_anchors(self._path)
+
+
+def read_anchors(path: Path) -> Iterator[Anchor | str]:
+    """Yield the anchors of a file, and a sentence for each line that is none.
+
+    Raises AbsentAnchorsError for a file that is not there, AnchorError.
+    """
+    where = clean(path)
+    try:
+        with path.open("rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise AnchorError(f"{where} is not a plain file.")
+            size = 0
+            number = 0
+            while line := file.readline(LARGEST_ANCHOR + 1):
+                number += 1
+                size += len(line)
+                if size > MOST_BYTES:
+                    yield f"{where} was read up to line {number:,} only: it is too large."
+                    return
+                if not line.strip():
+                    continue
+                place = clean(f"{where}, line {number}")
+                try:
+                    yield anchor_of(line, place)
+                except RefusedError as error:
+                    yield error.message
+    except FileNotFoundError as error:
+        raise AbsentAnchorsError(f"{where} is not there.") from error
+    except OSError as error:
+        raise AnchorError(f"{where} can't be read: {clean(error.strerror)}.") from error
