@@ -197,7 +197,7 @@ def test_nobody_takes_a_step_while_its_holder_writes(
                     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
                     " AND wait_event_type = 'Lock' AND query LIKE '%incident_lease%'"
                 )
-                while not connection.scalar(waits):
+                while not taking.done() and not connection.scalar(waits):
                     connection.rollback()
             change.tell("note", "one", "In time.")
         with pytest.raises(RefusedError):
