@@ -12,12 +12,13 @@ from crypto_core.database.tokens.lost_tokens import AcceptedLoss, AcceptedUnderK
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseUnreachableError
-from crypto_core.keys.status import KeyShare, Status
+from crypto_core.keys.status import ColumnShare, KeyShare, Status
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef
 from screens.connections.screen import ConnectionsScreen
 from screens.key_words import KeyWords
 from screens.keys.key_screen import KeyScreen
+from screens.status.column_lines import column_lines
 from screens.status.key_lines import key_lines
 from screens.status.screen import StatusScreen
 from screens.status.sweep_line import sweep_lines
@@ -94,6 +95,21 @@ async def test_columns_add_up_to_all_tokens() -> None:
     async with deck(size=LARGE) as d:
         total = d.line_with("all columns").split()
     assert total == ["all", "columns", "1,200", "981", "12", "7", "190", "10", "·"]
+
+
+@pytest.mark.parametrize(("width", "heading"), [(80, "bound"), (120, "v2-bound")])
+def test_bound_envelopes_have_a_column_where_there_are_any(width: int, heading: str) -> None:
+    def words(**more: int) -> list[list[str]]:
+        formats = {Format.V1: 3, Format.V2: 2} | {Format(name): number for name, number in more.items()}
+        tokens = sum(formats.values())
+        share = ColumnShare("gh_connection.access_token", tokens, formats)
+        status = Status(NOW, tokens, formats, (share,), (), (), Coverage())
+        return [line.content.plain.split() for line in column_lines(status, width)]
+
+    assert heading not in words()[0]
+    first, *_, last = words(**{"v2-bound": 41})
+    assert last[first.index(heading)] == "41"
+    assert [len(row) for row in words(**{"v2-bound": 41})] == [len(row) + 1 for row in words()]
 
 
 async def test_a_column_leads_to_its_tokens() -> None:

@@ -15,6 +15,7 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core.cipher import TokenCipher
+from crypto_core.database.tokens.lost_tokens import OpeningResult, TokenTrial
 from crypto_core.encrypted_token import StoredEnvelope
 from crypto_core.envelope import EnvelopeV2, Format, classify, parse, serialise
 from crypto_core.envelope.encryption_context import DATABASE, encryption_context
@@ -22,6 +23,7 @@ from crypto_core.errors import InvalidCiphertextError, JobError, UnsupportedForm
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.reencryption.plan_steps import envelopes_of
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 
@@ -131,14 +133,20 @@ def test_another_databases_envelope_is_refused_by_its_name_and_left_as_it_is(
         assert (result.done, [said in one.reason for one in result.poisoned]) == (0, [True])
     assert stored(ref) == before
     # It is no damage, neither here nor for the console whose envelope it is.
+    (token,) = elsewhere.store.read_many([ref])
+    assert elsewhere.attributor.damage(token) == ""
+    assert TokenTrial(elsewhere.keyring).try_token(token, key).result is OpeningResult.UNCLEAR
     status = elsewhere.services.status.take_census()
     assert status.by_format[Format.V2_BOUND] == 1
     assert [v.opened for v in made().services.work.verify_tokens(Selection((ref,)))] == [True]
 
 
-def test_which_key_it_is_under_is_known_in_another_database_too(made: Make, world: World) -> None:
+def test_which_key_it_is_under_is_known_in_another_database_too(
+    made: Make, world: World, new_key: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is to be proved empty counts whatever is under the key."""
-    ref, key = world.sealed_under(world.current_key)[0], world.current_key.arn
+    ref, key = world.sealed_under(world.current_key)[0], new_key()
+    monkeypatch.setenv("KEYDECK_TRUSTED_KEYS", key)
     reencrypt(made(), ref, key)
     elsewhere = made(binding=OTHER)
     with elsewhere.engine.begin() as connection:
@@ -146,8 +154,11 @@ def test_which_key_it_is_under_is_known_in_another_database_too(made: Make, worl
     (probe,) = elsewhere.attributor.ask_kms(elsewhere.store.read_many([ref]))
     assert probe.answer is not None
     assert probe.answer.key_arn == key
+    (token,) = elsewhere.store.read_many([ref])
+    ((_, _, sample),) = envelopes_of([token])
+    assert sample.context == encryption_context(ref, OWN)
     proof = elsewhere.services.status.prove(about=key)
-    assert ref in {token.ref for page in elsewhere.store.pages(proof.scope_under(key)) for token in page}
+    assert proof.tokens_under(key) == 1
 
 
 def test_kms_refuses_where_the_name_in_the_envelope_was_replaced(made: Make, world: World) -> None:
