@@ -7,7 +7,7 @@ import importlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,16 +19,22 @@ import pytest
 import crypto_core
 from console.files.logfile import FileLogBook
 from crypto_core.aws.kms import KmsApi
+from crypto_core.database.state.anchors.anchor import Anchor, anchor_of
+from crypto_core.database.state.anchors.anchoring import Anchoring
+from crypto_core.database.state.anchors.bucket import AnchorBucket
 from crypto_core.database.state.approval_book import _approval
+from crypto_core.database.state.checkpoint import Checkpoint
 from crypto_core.database.state.incident_changes import EvidenceRow, IncidentRow, StepRow
 from crypto_core.database.state.incidents import EntryRow, IncidentWhole, PresenceRow
 from crypto_core.database.state.jobs import JobCounts, JobRow, RunnerRow
+from crypto_core.database.state.journal_verification import JournalVerification
 from crypto_core.database.tokens.catalogue import Catalogue, Unreadable, Unsupported
 from crypto_core.database.tokens.inspection import Inspector
 from crypto_core.database.tokens.inventory import InventoryRow, _row
 from crypto_core.database.tokens.placed_tables import placed_tables
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
-from crypto_core.errors import KeydeckError
+from crypto_core.errors import AnchorError, KeydeckError
+from crypto_core.guard.signature import Signature
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
 from crypto_core.incidents.views import incident_view
 from crypto_core.keys.grants import parse_grant
@@ -308,8 +314,23 @@ def log(text: str, _: Path) -> Built:
     yield from book.lines()
 
 
+def anchor(text: str, _: Path) -> Built:
+    signed = Signature(text, text, b"s")
+    kept = Anchor(Checkpoint(1, b"d", datetime.now(UTC), signed, text))
+
+    def refuse(*_: Any, **__: Any) -> dict[str, Any]:
+        raise AnchorError(text)
+
+    place = AnchorBucket(refuse, refuse, bucket=text, prefix="", days=1)
+    yield from Anchoring(stores=[place]).anchor(kept.checkpoint)[1]
+    short = replace(kept, checkpoint=replace(kept.checkpoint, signature=Signature("", "", b"s")))
+    found = anchor_of(short.line(), place.where)
+    yield found
+    yield from JournalVerification(None, (), [found])._outside([found.checkpoint])
+
+
 BUILDERS: tuple[Callable[[str, Path], Built], ...] = (
-    *(trail, catalogue, tokens, incident, runbook, approval, job, key, identity, log),
+    *(trail, catalogue, tokens, incident, runbook, approval, job, key, identity, log, anchor),
 )
 
 
