@@ -69,6 +69,25 @@ def key_users(
     return KeyUsers(users, found.others, bool(found.rows))
 
 
+def days_of_use(
+    events: EventStore,
+    keys: Sequence[str],
+    users: Iterable[str],
+    before: datetime,
+    cancelled: Event | None = None,
+) -> dict[str, int]:
+    """Return on how many days, in UTC, each of some users opened data keys under the keys before a moment.
+
+    Raises TrailError, InterruptedRunError.
+    """
+    end = before.replace(microsecond=0)
+    about = f"{term('key', *dict.fromkeys(map(asked_as, keys)))} {term('name', *OPENING)} -failed"
+    about += f" since:{(end - SEEN_FOR).isoformat()} until:{end.isoformat()}"
+    return {
+        who: len(events.by_day(f"{about} {term('principal', who)}", cancelled=cancelled)) for who in users
+    }
+
+
 def _together(one: KeyUser, other: KeyUser) -> KeyUser:
     seals = [at for at in (one.first_sealed, other.first_sealed) if at is not None]
     return replace(

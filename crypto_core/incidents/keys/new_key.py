@@ -328,6 +328,12 @@ def _warnings(sight: _Sight, left_out: Sequence[str]) -> list[str]:
     told = [f"Who may use the old key is not known: {sight.unknown}"] if sight.unknown else []
     told += workers.gaps
     told += [
+        f"{arn} was not seen to make data keys. It is taken for the platform because it opened them on "
+        f"{workers.days[arn]} days before the incident, and hardly anybody else did."
+        for arn in workers.platform(sight.responder)
+        if arn in workers.days and arn not in left_out
+    ]
+    told += [
         f"Gets nothing, a suspect: {suspect.arn}. {'; '.join(suspect.why)}."
         for suspect in workers.suspects.found
         if suspect.arn in left_out

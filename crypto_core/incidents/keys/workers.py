@@ -6,13 +6,14 @@ tells who does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from threading import Event
 
-from crypto_core.errors import TrailError
-from crypto_core.incidents.key_users import KeyUser, key_users
+from crypto_core.errors import KmsError, TrailError
+from crypto_core.incidents.event_fetching import begin_of
+from crypto_core.incidents.key_users import KeyUser, days_of_use, key_users, responder_of
 from crypto_core.incidents.keys.dependencies import KeyDependencies
 from crypto_core.incidents.keys.subject import BLOCKED
 from crypto_core.incidents.keys.subject import listed as listed_values
@@ -42,6 +43,8 @@ class RoleGuess(StrEnum):
 
 _GUESSES = tuple(RoleGuess)
 _MOST_NAME = 28
+_MOST_COUNTED = 100
+"""So many users at most are asked about day by day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class Workers:
     """All suspects."""
     blocks: tuple[BlockStatement, ...] = ()
     """Who was blocked for the incident, and still is, by the keys' policies."""
+    days: Mapping[str, int] = field(default_factory=dict)
+    """On how many days before the incident each opened data keys; empty where the platform shows anyway."""
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -75,6 +80,7 @@ class Workers:
     def platform(self, responder: str) -> tuple[str, ...]:
         """Return who makes and opens data keys under it, but for operators, the responder and suspects.
 
+        Where nobody is known to make any, it is `steady_user`.
         The platform's own principal may be a suspect: what would leave the platform without one is refused
         until the operator names it.
         """
@@ -84,7 +90,23 @@ class Workers:
         }
         sealing = (arn for arn, user in self.users.items() if user.sealed)
         found = dict.fromkeys((*self.by_role.get(Role.PLATFORM, ()), *sealing))
-        return self.suspects.without(arn for arn in found if arn not in working)
+        left = self.suspects.without(arn for arn in found if arn not in working)
+        steady = "" if left else self.steady_user(working)
+        return (steady,) if steady else left
+
+    def steady_user(self, working: Collection[str]) -> str:
+        """Return who opened data keys day by day before the incident, while hardly anybody else did.
+
+        On three days at least, three times as many as all others but suspects and who is `working` with
+        Keydeck, and twice as many as any suspect: the platform may be one. "" for nobody.
+        """
+        others = {
+            arn: n for arn in self.suspects.without(self.days) if (n := self.days[arn]) and arn not in working
+        }
+        steady = max(others, key=lambda arn: others[arn], default="")
+        suspected = max((n for arn, n in self.days.items() if self.suspects.named(arn)), default=0)
+        least = max(3, 3 * (sum(others.values()) - others.get(steady, 0)), 2 * suspected)
+        return steady if others.get(steady, 0) >= least else ""
 
     def way_out(self) -> str:
         """Return what to do where nobody is proposed as the platform."""
@@ -176,7 +198,7 @@ def workers_of(
     blocks = [b for b in blocks_of(incident) if policies and all(stands(p.document, b) for p in policies)]
     limited = {block.principal for block in blocks if block.only_from}
     suspects = replace(accused, found=tuple(one for one in accused.found if one.arn not in limited))
-    return Workers(
+    workers = Workers(
         {role: tuple(arns) for role, arns in by_role.items()},
         users,
         tuple(others),
@@ -187,6 +209,19 @@ def workers_of(
         accused,
         tuple(blocks),
     )
+    try:
+        responder = responder_of(services.identity(), workers.known)
+    except KmsError:
+        responder = ""
+    if workers.platform(responder) or len(users) > _MOST_COUNTED:
+        return workers
+    try:
+        days = days_of_use(services.events, _arns(keys), users, begin_of(incident), cancelled)
+    except TrailError as error:
+        return replace(
+            workers, gaps=(*workers.gaps, clean(f"Who used the key before is not known: {error}", 600))
+        )
+    return replace(workers, days=days)
 
 
 def blocks_of(incident: Incident) -> tuple[BlockStatement, ...]:
@@ -206,11 +241,8 @@ def _seen(
     services: KeyDependencies, keys: Sequence[KeyState], cancelled: Event | None
 ) -> tuple[Mapping[str, KeyUser], tuple[str, ...]]:
     """Who used the keys lately, and why that may not be all."""
-    arns = dict.fromkeys(
-        arn for key in keys for arn in (key.key_arn, key.primary_arn or key.key_arn, *key.replica_arns)
-    )
     try:
-        found = key_users(services.events, tuple(arns), services.clock(), cancelled)
+        found = key_users(services.events, _arns(keys), services.clock(), cancelled)
     except TrailError as error:
         return {}, (clean(f"Who used the key lately is not known: {error}", 600),)
     gaps: tuple[str, ...] = ()
@@ -224,3 +256,12 @@ def _seen(
     elif found.others:
         gaps = (f"{found.others:,} more principals used it than were looked at.",)
     return found.by_arn, gaps
+
+
+def _arns(keys: Sequence[KeyState]) -> tuple[str, ...]:
+    """The keys with their primaries and replicas, each once."""
+    return tuple(
+        dict.fromkeys(
+            arn for key in keys for arn in (key.key_arn, key.primary_arn or key.key_arn, *key.replica_arns)
+        )
+    )

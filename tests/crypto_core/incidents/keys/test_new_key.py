@@ -13,7 +13,7 @@ from console.sandbox import access_keys
 from console.sandbox.endpoint import PastCall
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
-from crypto_core.errors import NotConfirmedError, RefusedError
+from crypto_core.errors import InvalidFieldError, NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
@@ -158,6 +158,41 @@ def test_an_intruder_who_seals_like_the_platform_is_not_proposed_for_the_new_key
     )
     does = scene.plan(CREATE, fields | {"alias": ""}).does
     assert not any(intruder.rpartition("/")[2] in line for line in does)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(("nights", "proposed"), [(1, True), (2, False)])
+def test_where_nobody_made_data_keys_who_opened_them_day_by_day_is_the_platform(
+    scene: Scene, nights: int, proposed: bool
+) -> None:
+    scene.stage.put_policy(scene.key, statement("Account", ROOT, "*"))
+    now = datetime.now(UTC)
+    calls = [
+        PastCall(now - timedelta(days=d), access_keys.PLATFORM, "Decrypt", scene.key) for d in range(2, 7)
+    ]
+    # However often on one night: it is the days that count.
+    calls += [
+        PastCall(now - timedelta(days=2 + night, seconds=n), access_keys.INTRUDER, "Decrypt", scene.key)
+        for night in range(nights)
+        for n in range(20)
+    ]
+    # Who works with Keydeck makes data keys too, and is not the platform.
+    calls.append(PastCall(now - timedelta(hours=3), access_keys.ON_CALL, "GenerateDataKey", scene.key))
+    scene.sandbox.control.history(calls)
+    scene.pull(timedelta(days=8))
+    fields = scene.fields(CREATE)
+    if not proposed:
+        assert fields["platform"] == ""
+        with pytest.raises(InvalidFieldError, match="the platform would go dark"):
+            scene.plan(CREATE, fields | {"alias": ""})
+        return
+    assert fields["platform"] == PLATFORM
+    warnings = scene.plan(CREATE, fields | {"alias": ""}).warnings
+    assert any(line.startswith(f"{PLATFORM} was not seen to make data keys") for line in warnings)
+    assert any(line.startswith("Loses access: ") and "user/intruder" in line for line in warnings)
+    # Whoever is suspected is not proposed, however steady.
+    scene.principal = PLATFORM
+    assert scene.fields(CREATE)["platform"] == ""
 
 
 @pytest.mark.deep
