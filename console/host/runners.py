@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from math import ceil
 from threading import Thread
 from typing import IO, Any
@@ -65,13 +66,15 @@ def environment_of(
 
 
 def _written(value: Any) -> str:
-    """A setting as its variable takes it: lists of names parted by commas, anything deeper as JSON."""
+    """A setting as its variable takes it: names parted by commas, also with ends, what is deeper as JSON."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple) and all(isinstance(part, str) for part in value):
         return ",".join(value)
+    if isinstance(value, dict) and all(isinstance(end, datetime) for end in value.values()):
+        return ", ".join(f"{key} until {end.isoformat()}" for key, end in value.items())
     if isinstance(value, tuple | dict):
         return json.dumps(value, default=_dumped)
     return str(value)

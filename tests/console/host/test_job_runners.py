@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ organisation = "org_id"
 name = "gh_connection"
 schema = "tenant_*"
 """
+END = datetime(2026, 11, 28, 12, 0, 1, 250_000, tzinfo=UTC)
 ALIVE = "import sys; print('ready', file=sys.stderr, flush=True); sys.stdin.read()"
 STUBBORN = "import time, sys; print('stays', file=sys.stderr, flush=True); time.sleep(600)"
 
@@ -62,8 +64,12 @@ def found_by_a_child(environment: dict[str, str]) -> object:
     return json.loads(ran.stdout)
 
 
-def test_a_further_process_finds_the_settings_as_they_are_now(settings: Settings) -> None:
-    chosen = settings.model_copy(update={"database_url": "postgresql://ana:geheim@pg-2/archive"})
+@pytest.mark.parametrize("former", [{}, {"alias/signing-2025": END, "alias/signing-2026": END}])
+def test_a_further_process_finds_the_settings_as_they_are_now(
+    settings: Settings, former: dict[str, datetime]
+) -> None:
+    changed = {"database_url": "postgresql://ana:geheim@pg-2/archive", "former_signing_keys": former}
+    chosen = settings.model_copy(update=changed)
     environment = environment_of(chosen)
     assert found_by_a_child(environment) == json.loads(chosen.model_dump_json())
     assert environment["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"

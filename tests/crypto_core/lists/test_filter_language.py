@@ -237,7 +237,7 @@ def test_an_unknown_field_is_answered_with_the_fields() -> None:
 
 
 def test_a_value_that_never_occurs_is_answered_with_those_that_do() -> None:
-    assert "v1, v2, dev, plaintext, unrecognised, empty" in error("format:v9").remedy
+    assert "v1, v2, v2-bound, dev, plaintext, unrecognised, empty" in error("format:v9").remedy
 
 
 @pytest.mark.parametrize("expression", ["format:V1", "format:PLAIN*", "severity:High", "leaked:GitHub"])
