@@ -1,0 +1,75 @@
+"""Whoever has rights in AWS and no database: what tells of each call is what SECURITY.md says.
+
+The calls are those of AWS's own service model. Each is made once, after two weeks of the platform's work, by a
+role that nobody has seen before.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+
+import crypto_core
+from tests.crypto_core.trail.records import record, role
+from tests.crypto_core.trail.rules.watching import DAY, Watch, change, normal, trail_call
+
+HEADING = "## What AWS rights without the database can do, and what tells of it"
+NOTHING = "nothing"
+READING = ("Describe", "Get", "List", "Lookup", "Search", "Verify")
+STRANGER = role("stranger", "s-1")
+REQUESTS: dict[str, dict[str, Any]] = {
+    "PutEventSelectors": {"eventSelectors": [{"readWriteType": "All", "includeManagementEvents": False}]},
+    "CreateGrant": {"granteePrincipal": "arn:aws:iam::111122223333:role/stranger", "operations": ["Decrypt"]},
+}
+"""What makes a call harmful, where it is its parameters."""
+
+
+def calls() -> list[str]:
+    """Return every call of KMS and CloudTrail that doesn't only read, as service:Operation."""
+    session = botocore.session.get_session()
+    return [
+        f"{service}:{name}"
+        for service in ("kms", "cloudtrail")
+        for name in session.get_service_model(service).operation_names
+        if not name.startswith(READING)
+    ]
+
+
+def documented() -> dict[str, tuple[frozenset[str], str]]:
+    """Return the rules that SECURITY.md names for each call, and why there are no more."""
+    text = Path(crypto_core.__file__).with_name("SECURITY.md").read_text(encoding="utf-8")
+    section = text.partition(f"{HEADING}\n")[2].partition("\n## ")[0]
+    found = {}
+    for line in section.splitlines():
+        if not line.startswith("| `"):
+            continue
+        names, rules, limit = (cell.strip() for cell in line.strip("|").split("|"))
+        for name in re.findall(r"`([^`]+)`", names):
+            assert name not in found, f"{name} stands there twice"
+            found[name] = (frozenset(re.findall(r"`([^`]+)`", rules)), limit)
+            assert found[name][0] or rules == NOTHING
+    return found
+
+
+def test_what_nothing_tells_of_has_a_reason_and_no_call_is_left_out() -> None:
+    told = documented()
+    assert all(limit for rules, limit in told.values() if not rules)
+    if new := sorted(set(calls()) - set(told)):
+        pytest.skip(f"AWS has added what SECURITY.md doesn't know: {', '.join(new)}")
+
+
+@pytest.mark.parametrize("call", sorted(set(calls()) & set(documented())))
+def test_what_tells_of_a_call_is_what_is_documented(watch: Watch, call: str) -> None:
+    service, _, name = call.partition(":")
+    make = change if service == "kms" else trail_call
+    mine = make(name, REQUESTS.get(name), ago=60, who=STRANGER)
+    before = [*normal(14), record("GenerateDataKey", ago=DAY * 3)]
+    known = {finding.rule for finding in watch(before).findings}
+    told = {
+        f.rule for f in watch([*before, mine]).findings if mine["eventID"] in f.events or f.rule not in known
+    }
+    assert told == documented()[call][0]
