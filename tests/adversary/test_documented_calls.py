@@ -1,7 +1,7 @@
 """Whoever has rights in AWS and no database: what tells of each call is what SECURITY.md says.
 
-The calls are those of AWS's own service model. Each is made once, after two weeks of the platform's work, by a
-role that nobody has seen before.
+The calls are those of AWS's own service model. Each is made once, by a role that nobody has seen before, and
+before that the platform has worked for two weeks.
 """
 
 from __future__ import annotations

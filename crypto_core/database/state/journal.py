@@ -128,8 +128,8 @@ class Journal:
             rows = connection.execute(newest).all()
         return tuple(entry_of(row) for row in reversed(rows))
 
-    def begun(self, run_id: UUID) -> Mapping[str, Any] | None:
-        """Return the detail of the entry that began a run, the first if several say so; None without one.
+    def begun(self, run_id: UUID) -> tuple[Mapping[str, Any], ...]:
+        """Return the details of the entries that began a run and its further waves, the first first.
 
         Raises DatabaseError.
         """
@@ -138,7 +138,7 @@ class Journal:
         began = select(c.detail).where(c.outcome == Outcome.STARTED.value, mentions).order_by(c.seq)
         with connected(self.engine) as connection:
             details = map(json.loads, connection.scalars(began))
-            return next((detail for detail in details if detail.get("run") == str(run_id)), None)
+            return tuple(detail for detail in details if detail.get("run") == str(run_id))
 
     def actors(self) -> tuple[str, ...]:
         """Return who has acted, each once: AWS identity and database role. Raises DatabaseError."""

@@ -1,12 +1,15 @@
-"""A job is worked on only as it was confirmed: its row is compared with the journal's entry of its beginning.
+"""A job is worked on only as it was confirmed: its row is compared with what the journal says of it.
 
 Whoever may write to `keydeck.job` could otherwise give it another key, or other tokens, than were agreed to.
+What is left is looked up anew for each wave, from the selection that was confirmed: its entry says so.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from crypto_core.database.state.jobs import JobDraft, JobRow
@@ -14,16 +17,25 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.errors import JobChangedError
 
 _TERMS = (
-    *("run_id", "verb", "selection", "scope", "source_key_arn", "target_key_arn"),
+    *("run_id", "verb", "selection", "source_key_arn", "target_key_arn"),
     *("write_format", "allow_downgrade", "verify", "planned", "restores"),
 )
 _OF_PLAN = ("selected", "binding")
 
 
-def terms_digest(job: JobDraft | JobRow) -> str:
-    """Return a digest, in hex, of all that decides what a job writes, and about which tokens."""
+def told_terms(job: JobDraft | JobRow) -> dict[str, str]:
+    """Return what a job's beginning says in the journal of all that decides what it writes: digests."""
     terms = {name: getattr(job, name) for name in _TERMS} | {name: job.plan.get(name) for name in _OF_PLAN}
-    return hashlib.sha256(json.dumps(terms, sort_keys=True, default=str).encode()).hexdigest()
+    return {"terms": _digest(terms), **told_scope(job.scope)}
+
+
+def told_scope(scope: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the journal's entry of a wave says of the tokens that are left: a digest."""
+    return {"scope": _digest(scope)}
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
 
 
 class ConfirmedTerms:
@@ -31,20 +43,30 @@ class ConfirmedTerms:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._known: dict[UUID, str] = {}
+        self._known: dict[UUID, list[dict[str, str]]] = {}
 
     def require(self, job: JobRow) -> None:
         """Pass if a job is as it was begun. Raises JobChangedError if not, DatabaseError.
 
         The journal has no digest of jobs that were begun before there was one: of those the key counts alone.
         """
-        known = self._known.get(job.run_id)
-        if known is None:
-            begun = self._journal.begun(job.run_id)
-            if begun is None:
-                raise JobChangedError(f"The journal has no beginning of job {job.id}: it was not confirmed.")
-            same_key = begun.get("to", job.target_key_arn) == job.target_key_arn
-            known = str(begun.get("terms", terms_digest(job) if same_key else ""))
-            self._known[job.run_id] = known
-        if known != terms_digest(job):
+        own = told_terms(job)
+        if own not in self._known.get(job.run_id, ()):
+            self._known[job.run_id] = self._confirmed(job, own)
+        if own not in self._known[job.run_id]:
             raise JobChangedError(f"Job {job.id} is not as it was confirmed: its row was changed since.")
+
+    def _confirmed(self, job: JobRow, own: Mapping[str, str]) -> list[dict[str, str]]:
+        """What a job may be like: the terms of its beginning, with the tokens of it or of a later wave."""
+        begun = self._journal.begun(job.run_id)
+        if not begun:
+            raise JobChangedError(f"The journal has no beginning of job {job.id}: it was not confirmed.")
+        first = begun[0]
+        if "terms" not in first:
+            same_key = first.get("to", job.target_key_arn) == job.target_key_arn
+            return [dict(own)] if same_key else []
+        return [
+            {"terms": str(first["terms"]), "scope": str(detail["scope"])}
+            for detail in begun
+            if "scope" in detail
+        ]

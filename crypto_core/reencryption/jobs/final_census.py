@@ -26,7 +26,7 @@ from crypto_core.errors import KmsError, RefusedError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
 from crypto_core.keys.service import StatusService
-from crypto_core.reencryption.jobs.confirmed_terms import ConfirmedTerms
+from crypto_core.reencryption.jobs.confirmed_terms import ConfirmedTerms, told_scope
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.work import PASSING
 from crypto_core.reencryption.jobs.writers import Writers
@@ -148,11 +148,7 @@ class Closer:
                 told.append(self._entry(job, Outcome.FAILED, {"why": why, "left": left}, actor))
                 return Closing.ENDED
 
-            def cut(wave: int) -> int:
-                self._jobs.set(job.id, connection, scope=rest.scope.as_json())
-                return rest.cut(wave)
-
-            self._wave(connection, job, actor, told, cut)
+            self._wave(connection, job, actor, told, rest.cut, rest.scope.as_json())
             return Closing.MORE
         zeroes = job.zeroes + 1
         if zeroes == 1:
@@ -179,11 +175,13 @@ class Closer:
         actor: str,
         told: list[Any],
         cut: Callable[[int], int],
+        scope: Mapping[str, Any] | None = None,
     ) -> None:
-        wave = job.wave + 1
+        wave, scope = job.wave + 1, job.scope if scope is None else scope
         tokens = cut(wave)
-        self._jobs.set(job.id, connection, wave=wave, zeroes=0, zero_at=None)
-        told.append(self._entry(job, Outcome.STARTED, {"wave": wave, "tokens": tokens}, actor))
+        self._jobs.set(job.id, connection, wave=wave, scope=scope, zeroes=0, zero_at=None)
+        detail = {"wave": wave, "tokens": tokens, **told_scope(scope)}
+        told.append(self._entry(job, Outcome.STARTED, detail, actor))
 
     def _end(
         self, connection: Connection, job: JobRow, remarks: list[str], actor: str, told: list[Any]

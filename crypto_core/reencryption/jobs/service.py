@@ -29,7 +29,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import GuardedChange, Run, ended_by_others
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.service import StatusService
-from crypto_core.reencryption.jobs.confirmed_terms import terms_digest
+from crypto_core.reencryption.jobs.confirmed_terms import told_terms
 from crypto_core.reencryption.jobs.final_census import selection_as_json
 from crypto_core.reencryption.jobs.job_plan import JobPlanner
 from crypto_core.reencryption.jobs.model import FEW, JobOptions, JobPlan, JobView
@@ -158,7 +158,7 @@ class JobService:
                 else:
                     parts.chunks.cut_scope(connection, job_id, 1, what.scope)
                 run.begin(
-                    {"job": job_id, "terms": terms_digest(draft)},
+                    {"job": job_id, **told_terms(draft)},
                     within=parts.journaling(connection),
                     actor=actor,
                 )

@@ -21,7 +21,7 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, ended_by_others
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.inventory import KeyInventory
-from crypto_core.reencryption.jobs.confirmed_terms import terms_digest
+from crypto_core.reencryption.jobs.confirmed_terms import told_terms
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.plan import Verb
 from crypto_core.text.cleaning import clean
@@ -158,8 +158,7 @@ class Undoing:
                 for refs in backups.backed_up(parts.engine, undone.run_id):
                     parts.chunks.cut_listed(connection, job, 1, refs)
                 begun = {"job": job, "restores": plan.job, "tokens": plan.tokens}
-                told = begun | {"terms": terms_digest(draft)}
-                run.begin(told, within=parts.journaling(connection), actor=actor)
+                run.begin(begun | told_terms(draft), within=parts.journaling(connection), actor=actor)
             return job
 
         change = _guarded(RESTORE, f"job {plan.job}", plan, lambda: self._restoring(plan.job))
