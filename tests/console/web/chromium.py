@@ -92,11 +92,14 @@ class Tab:
         await self.ask("Page.navigate", url=url)
 
     async def evaluate(self, script: str) -> Any:
-        """Return what a script in the page evaluates to; it runs as if the operator had clicked."""
+        """Return what a script in the page evaluates to; it runs as if the operator had clicked.
+
+        None where the page is left meanwhile.
+        """
         answer = await self.ask(
             "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True, userGesture=True
         )
-        return answer["result"].get("value")
+        return answer.get("result", {}).get("value")
 
     async def press(self, key: str) -> None:
         """Press a key that types a character."""

@@ -147,6 +147,10 @@ async def test_another_server_of_this_machine_gets_the_cookie_and_no_console(
             with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
                 await page_socket(thief, site.url, "guess")
         # Its page can lead the operator nowhere that a console would start, and end the one that runs.
+        there = "document.title === 'other' && document.readyState === 'complete'"
+        async with asyncio.timeout(10):
+            while not await tab.evaluate(there):
+                await asyncio.sleep(0.05)
         await tab.evaluate("document.documentElement.click()")
         async with asyncio.timeout(10):
             while "Another page led here" not in str(await tab.evaluate("document.body.innerText")):
