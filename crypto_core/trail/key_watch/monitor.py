@@ -33,7 +33,7 @@ class KeyMonitor:
     """Watches keys over the store, and fetches what is new before each look where there is a puller.
 
     `identity` gives the ARN of who works with Keydeck; it may raise KmsError. `reaches` says how far the
-    store is covered: from there on events are fetched. `skew` is how many seconds AWS's clock is ahead of
+    store is covered; it counts where nothing is pulled. `skew` is how many seconds AWS's clock is ahead of
     `clock`, None where that is not known.
     """
 

@@ -132,7 +132,8 @@ class KeyWatch:
             gaps += reached.gaps
             covered = reached.until
         else:
-            begin = self._first_missing()
+            # From the beginning of its time: what earlier pulls covered may be another account's.
+            begin = self.since if self._covered is None else self._covered
             try:
                 report = self.puller.pull_events(
                     source=self.source, since=begin, until=now, regions=self.regions, cancelled=cancelled
@@ -152,12 +153,6 @@ class KeyWatch:
             latest = min(covered, now + min(skew, timedelta(0)) - LATE)
             self._covered = latest if self.puller is None else max(self._covered or begin, latest)
         self._gaps = tuple(dict.fromkeys(clean(gap, 500) for gap in gaps))
-
-    def _first_missing(self) -> datetime:
-        """From when on events are to be fetched: what earlier pulls covered is in the store."""
-        if self._covered is not None:
-            return self._covered
-        return self.reaches(self.since, self.regions).until or self.since
 
 
 def clocks_differ(clock: str, ahead: timedelta) -> str:
