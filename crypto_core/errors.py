@@ -309,6 +309,18 @@ class KmsRequestError(KmsError):
     """KMS rejected the request as invalid, or answered with something Keydeck can't use."""
 
 
+class MissingOperationError(
+    KmsRequestError,
+    remedy="Keydeck goes on without it; AWS itself has it. Check AWS_ENDPOINT_URL if AWS was to answer.",
+):
+    """What answers in AWS's place does not have the operation."""
+
+    @property
+    def why(self) -> str:
+        """The operation that is missing."""
+        return f"this endpoint does not have {self.operation}"
+
+
 class PageTokenError(KmsRequestError, remedy="Start the list again."):
     """AWS no longer knows the page from which a list was to go on."""
 

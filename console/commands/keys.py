@@ -19,7 +19,15 @@ from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage
 from screens.ages import day, stamp, system_clock
-from screens.keys.words import grant_words, key_facts, kind_words, material_note, schedule_words, state_words
+from screens.keys.words import (
+    grant_words,
+    key_facts,
+    kind_words,
+    material_note,
+    schedule_words,
+    state_words,
+    unused,
+)
 
 
 @click.group()
@@ -55,7 +63,7 @@ def list_(*, as_json: bool) -> None:
             s.state or "not known",
             schedule_words(s, now)[0],
             f"{taken.tokens_under(s.key_arn):,}" if taken else "?",
-            s.last_used_at.strftime("%Y-%m-%d %H:%M") if s.last_used_at else "",
+            s.last_used_at.strftime("%Y-%m-%d %H:%M") if s.last_used_at else unused(s, now),
         )
         for s in states
     ]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from crypto_core.aws.missing_operations import lacks_operation
 from crypto_core.errors import (
     CredentialsError,
     CredentialsExpiredError,
@@ -29,6 +30,7 @@ from crypto_core.errors import (
     KmsRequestError,
     KmsThrottledError,
     KmsUnreachableError,
+    MissingOperationError,
     PageTokenError,
     SettingsError,
 )
@@ -104,10 +106,11 @@ _SAYS: dict[type[KmsError], str] = {
     KmsInternalError: "{service} failed internally at {operation}",
     KmsLimitError: "A limit of {service} is reached at {operation}{on}",
     KmsThrottledError: "{service} throttles {operation}: the request quota is used up",
+    MissingOperationError: "This endpoint does not have {operation}",
     PageTokenError: "{service} no longer accepts the page token of {operation}",
 }
 
-_SERVICES = {"kms": "KMS", "sts": "STS", "cloudtrail": "CloudTrail", "s3": "S3", "athena": "Athena"}
+SERVICES = {"kms": "KMS", "sts": "STS", "cloudtrail": "CloudTrail", "s3": "S3", "athena": "Athena"}
 """What AWS calls its services, by the prefix of their IAM actions."""
 
 _ACTIONS = {"ListObjectsV2": "ListBucket"}
@@ -167,6 +170,8 @@ def error_from_response(response: Any, operation: str, keys: Sequence[str], serv
     code = str(error.get("Code", ""))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     kind = _ERRORS.get(code) or (KmsInternalError if status >= 500 else KmsRequestError)
+    if lacks_operation(response):
+        kind = MissingOperationError
     message = str(error.get("Message") or error.get("message") or "")
     key = _concerned(kind, keys, message)
     detail = clean(message, 400)
@@ -187,7 +192,7 @@ def error_from_response(response: Any, operation: str, keys: Sequence[str], serv
     rejected = {"kms": _REJECTED, "s3": _REJECTED_BY_S3}.get(service, {})
     if code in rejected:
         says, remedy = rejected[code]
-    says = says.format(key=shown, on=on, operation=operation, service=_SERVICES.get(service, service))
+    says = says.format(key=shown, on=on, operation=operation, service=SERVICES.get(service, service))
     return kind(f"{says} {told}.", operation=operation, key=key, remedy=remedy)
 
 

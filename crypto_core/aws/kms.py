@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from crypto_core.aws import clock as aws_clock
-from crypto_core.aws.failures import error_from_exception, error_from_response, unreadable
+from crypto_core.aws.failures import SERVICES, error_from_exception, error_from_response, unreadable
+from crypto_core.aws.missing_operations import lacks_service
 from crypto_core.aws.sessions import AccessKey, AwsSessions
 from crypto_core.errors import (
     CredentialsError,
     CredentialsExpiredError,
     KmsRequestError,
     KmsUnreadableError,
+    MissingOperationError,
     ReadOnlyError,
     SettingsError,
 )
@@ -361,6 +363,8 @@ class KmsApi:
             answer = call(**parameters)
         except ClientError as error:
             aws_clock.CLOCK.observe(error.response)
+            if lacks_service(error.response, service) and self._answers_for_kms(client):
+                raise _only_kms(service, operation) from error
             raise error_from_response(error.response, operation, keys, service) from error
         except BotoCoreError as error:
             raise error_from_exception(error, operation, keys) from error
@@ -375,6 +379,8 @@ class KmsApi:
             # botocore's parsers choke on what is no answer of AWS's, and their exceptions carry it. It may
             # hold a data key, so they end here instead of becoming the context of an error that is logged.
             answer = None
+        if answer is None and self._answers_for_kms(client):
+            raise _only_kms(service, operation)
         if answer is None:
             raise KmsUnreadableError(
                 f"What answered {operation} is not AWS.",
@@ -385,11 +391,26 @@ class KmsApi:
         aws_clock.CLOCK.observe(answer)
         return answer
 
+    def _answers_for_kms(self, client: BaseClient) -> bool:
+        """Whether another service is asked where KMS is, which AWS_ENDPOINT_URL does and AWS never has."""
+        meta = client.meta
+        if meta.service_model.service_name == "kms":
+            return False
+        return bool(self._client("kms", meta.region_name).meta.endpoint_url == meta.endpoint_url)
+
     def _client(self, service: str, region: str, *, once: bool = False) -> BaseClient:
         options = self._options | (_IDENTITY_OPTIONS if service == "sts" else {})
         if once:
             options = options | {"retries": {"mode": "standard", "total_max_attempts": 1}}
         return self._sessions.client(service, region, self._endpoint_url, options)
+
+
+def _only_kms(service: str, operation: str) -> MissingOperationError:
+    return MissingOperationError(
+        f"This endpoint does not have {operation}: {SERVICES.get(service, service)} is asked at that of KMS.",
+        operation=operation,
+        remedy="If it has only KMS, name it by AWS_ENDPOINT_URL_KMS instead of AWS_ENDPOINT_URL.",
+    )
 
 
 def _is_rehearsal(operation: str, parameters: Mapping[str, Any]) -> bool:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from crypto_core.aws.clock import signs_by_it
 from crypto_core.aws.credential_help import renewal_instructions
+from crypto_core.aws.missing_operations import asks_once
 from crypto_core.aws.proxies import require_clear_proxies
 from crypto_core.errors import CredentialsError
 from crypto_core.log.level_caps import cap
@@ -98,6 +99,7 @@ class AwsSessions:
                     service, region_name=region, endpoint_url=endpoint_url, config=Config(**options)
                 )
                 signs_by_it(client)
+                asks_once(client)
                 self._clients[wanted] = client
             return client
 

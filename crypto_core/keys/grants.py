@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,11 @@ class Grant:
     operations: tuple[CleanText, ...]
     constraints: Mapping[str, Mapping[str, CleanText]]
     created_at: datetime | None
+
+    @property
+    def argument(self) -> str:
+        """The id as one word of a shell command: 64 hex digits of KMS, anything of what stands in for it."""
+        return shlex.quote(self.grant_id)
 
     def as_json(self) -> dict[str, Any]:
         """The grant as a JSON document's part. Cleaned text."""

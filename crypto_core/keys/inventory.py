@@ -8,7 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KeyNotFoundError, KmsAccessDeniedError, KmsError, KmsRequestError
+from crypto_core.errors import (
+    KeyNotFoundError,
+    KmsAccessDeniedError,
+    KmsError,
+    KmsRequestError,
+    MissingOperationError,
+)
 from crypto_core.key_names import parse_key_name, region_of
 from crypto_core.keys.parts import KeyParts, described
 from crypto_core.keys.state import KeyState
@@ -222,6 +228,7 @@ class _Aliases:
 
 def _raise_if_all(regions: Sequence[str], untold: Mapping[str, KmsError]) -> None:
     """Raise the first of the errors if no Region answers. A refusal is an answer."""
-    silent = [error for error in untold.values() if not isinstance(error, KmsAccessDeniedError)]
+    refusals = (KmsAccessDeniedError, MissingOperationError)
+    silent = [error for error in untold.values() if not isinstance(error, refusals)]
     if len(silent) == len(regions):
         raise silent[0]

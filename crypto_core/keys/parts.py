@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import KmsError, KmsRequestError, KmsUnreadableError
+from crypto_core.errors import KmsError, KmsRequestError, KmsUnreadableError, MissingOperationError
 from crypto_core.key_names import is_key_arn, region_of
 from crypto_core.keys.grants import read_grants
 from crypto_core.keys.state import PENDING_DELETION, CustomKeyStore, KeyMaterial, KeyState
@@ -155,6 +155,8 @@ class KeyParts:
     def _optional(self, part: str, missing: dict[str, str], ask: Callable[[], T]) -> T | None:
         try:
             return ask()
+        except MissingOperationError as error:
+            missing[part] = error.why
         except KmsRequestError as error:
             missing[part] = f"this endpoint does not answer {error.operation}: {error.message}"
         except KmsError as error:

@@ -31,7 +31,7 @@ class ChooseGrant(ChoiceDialog[str]):
     def _show(self, answer: KeyPolicy) -> None:
         if answer.missing:
             told = "; ".join(f"{part}: {why}" for part, why in answer.missing.items())
-            self.say(Content(f"Not seen: {told}"))
+            self.say(Content(f"Not known: {told}"))
         elif not answer.grants:
             self.say(Content("The key has no grant."))
         else:

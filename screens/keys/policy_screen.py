@@ -71,7 +71,7 @@ def policy_lines(policy: KeyPolicy, width: int) -> list[Line]:
     for sentence in sentence_lines(policy, width):
         lines += sentence
     for part, why in policy.missing.items():
-        lines.append(Content.assemble(("▲ ", "$warning"), f"{part} not seen: {why}"))
+        lines.append(Content.assemble(("▲ ", "$warning"), f"{part} not known: {why}"))
     lines += [Content(""), Content.assemble(("Policy", "bold"), ("   as KMS has it", "$muted"))]
     # Other characters than ASCII are escaped in it, so nothing in it can act on the terminal.
     for line in highlight(written(policy.document.raw), language="json").split("\n", allow_blank=True):

@@ -42,7 +42,7 @@ def rotation_words(key: KeyState) -> tuple[str, str]:
         return UNKNOWN
     if not key.rotation_enabled:
         return "off", "$muted"
-    return (f"{key.rotation_period_days} d" if key.rotation_period_days else "on"), ""
+    return (f"{key.rotation_period_days} d" if key.rotation_period_days else "on, ? d"), ""
 
 
 def kind_words(key: KeyState) -> list[str]:
@@ -86,16 +86,16 @@ def key_facts(key: KeyState, now: datetime) -> Iterator[tuple[str, str, str]]:
         operation = f"   {key.last_used_for}" if key.last_used_for else ""
         yield "last used", f"{stamp(key.last_used_at, now)}   {ago(key.last_used_at, now)}{operation}", ""
     else:
-        yield "last used", absent(key, "last use", _unused(key, now)), "$disabled"
+        yield "last used", absent(key, "last use", unused(key, now)), "$disabled"
     if key.tags:
         yield "tags", " · ".join(f"{n}={v}" for n, v in key.tags.items()), ""
     if key.grants:
         yield "grants", _grants(key.grants), ""
 
 
-def _unused(key: KeyState, now: datetime) -> str:
-    """Without a use on record: since when there is a record."""
-    return f"not since {day(key.use_tracked_since, now)}" if key.use_tracked_since else "unknown"
+def unused(key: KeyState, now: datetime) -> str:
+    """Return, for a key without a use on record, since when there is a record."""
+    return f"not since {day(key.use_tracked_since, now)}" if key.use_tracked_since else "not known"
 
 
 def _regions(key: KeyState) -> str:
@@ -142,7 +142,8 @@ def schedule_words(key: KeyState, now: datetime) -> tuple[str, str]:
         return absent(key, "rotation", _unrotated(key)), "$disabled"
     if not key.rotation_enabled:
         return "off", ""
-    period = f", every {key.rotation_period_days} d" if key.rotation_period_days else ""
+    days = key.rotation_period_days
+    period = f", every {days} d" if days else ", period not known"
     following = f", next {day(key.next_rotation_at, now)}" if key.next_rotation_at else ""
     return f"on{period}{following}", ""
 
@@ -153,7 +154,7 @@ def _unrotated(key: KeyState) -> str:
         return "by AWS, every year"
     if key.state and key.manager and not key.rotatable:
         return "KMS does not rotate such keys: only by another key behind the alias"
-    return "unknown"
+    return "not known"
 
 
 def absent(key: KeyState, part: str, otherwise: str) -> str:

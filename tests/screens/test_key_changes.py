@@ -312,7 +312,7 @@ async def test_a_grant_is_chosen_from_those_of_the_key() -> None:
         (
             {"grants": (), "policy_missing": {"grants": "kms:ListGrants is not allowed"}},
             None,
-            "Not seen: grants: kms:ListGrants is not allowed",
+            "Not known: grants: kms:ListGrants is not allowed",
         ),
         ({}, KmsUnreachableError("No answer from KMS."), "No answer from KMS."),
     ],

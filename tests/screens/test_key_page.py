@@ -122,7 +122,7 @@ async def test_grants_that_may_not_be_listed_are_said_to_be_missing() -> None:
         assert "grants       kms:ListGrants is not allowed" in await page(d)
         await d.press("P")
         assert "by 5 statements" in d.text()
-        assert "▲ grants not seen: kms:ListGrants is not allowed" in d.text()
+        assert "▲ grants not known: kms:ListGrants is not allowed" in d.text()
 
 
 async def test_the_policy_is_read_line_by_line_to_its_end() -> None:
@@ -215,7 +215,7 @@ async def test_a_key_without_findings_says_so_once_it_was_examined() -> None:
             {"rotation_enabled": None, "spec": "RSA_2048"},
             ("rotation     KMS does not rotate such keys: only by another key behind the alias",),
         ),
-        ({"rotation_enabled": None}, ("rotation     unknown",)),
+        ({"rotation_enabled": None}, ("rotation     not known",)),
         (
             {"last_used_at": None, "use_tracked_since": NOW - timedelta(days=90)},
             ("last used    not since 2 Apr",),

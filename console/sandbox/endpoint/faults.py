@@ -29,6 +29,7 @@ _STATUS = {
     "DependencyTimeoutException": 503,
     "InternalFailure": 500,
     "ServiceUnavailable": 503,
+    "NotImplemented": 501,
 }
 _MESSAGES = {
     "KMSInternalException": "An internal error occurred. The request can be retried.",

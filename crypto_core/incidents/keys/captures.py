@@ -119,7 +119,7 @@ class KeyCaptures:
                     "last_used_at": shown.last_used_at,
                     "last_used_for": shown.last_used_for,
                     "tracked_since": shown.use_tracked_since,
-                    "not_known": shown.missing.get("last use"),
+                    "not_known": shown.missing.get("last use") or _untold(shown),
                 }
             )
         begin = begin_of(situation.incident)
@@ -254,6 +254,13 @@ def _units(character: str) -> list[int]:
 def _unasked(state: KeyState) -> dict[str, Any]:
     """What is kept of a key in a Region that could not be asked."""
     return {"key_arn": state.key_arn, "not_known": state.missing["state"]}
+
+
+def _untold(state: KeyState) -> str | None:
+    """Why nothing is known of a key's last use where KMS gave no reason; None where it is known."""
+    if state.last_used_at is not None or state.use_tracked_since is not None:
+        return None
+    return "KMS does not tell"
 
 
 def _is_about(finding: Finding, names: set[str]) -> bool:

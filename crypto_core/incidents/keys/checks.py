@@ -157,8 +157,8 @@ def _too_much(state: KeyState, access: Access, actions: frozenset[str]) -> str:
     who = access.principal.seen_from(account_of(state.key_arn))
     who = f"everyone but {who}" if access.all_but else who
     if access.grant is not None:
-        grant = access.grant.grant_id
-        source = f"grant {grant}: keydeck keys revoke-grant {state.key_arn} {grant}"
+        grant = access.grant
+        source = f"grant {grant.grant_id}: keydeck keys revoke-grant {state.key_arn} {grant.argument}"
     else:
         source = access.statement
     return f"{who} may still {in_words(actions)} in {state.region} ({source})"

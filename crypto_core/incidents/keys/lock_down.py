@@ -134,7 +134,7 @@ class LockingKey(KeyAction):
             if not revokes:
                 warnings.append(
                     f"Grant {grant.grant_id} goes on letting {grant.grantee.name} use the key. Revoke it "
-                    f"with: keydeck keys revoke-grant {state.key_arn} {grant.grant_id}"
+                    f"with: keydeck keys revoke-grant {state.key_arn} {grant.argument}"
                 )
                 continue
             if grant.grantee.kind == "Service":

@@ -127,7 +127,7 @@ def _of_grants(reader: KeyReader, state: KeyState, blocks: Sequence[BlockStateme
         if grant.grantee.value in refused:
             yield (
                 f"Its grant {grant.grant_id} to {in_words(grant.operations)} works again once that is undone."
-                f" Revoke it with: keydeck keys revoke-grant {typed_name(state)} {grant.grant_id}"
+                f" Revoke it with: keydeck keys revoke-grant {typed_name(state)} {grant.argument}"
             )
 
 

@@ -26,7 +26,7 @@ MOST_DESCRIPTION = 8192
 
 _ALIAS = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-[0-9]{1,2}")
-_GRANT_ID = re.compile(r"[A-Za-z0-9]{1,128}")
+_GRANT_ID = re.compile(r"[!-~]{1,128}")
 
 
 def number_of_days(text: str) -> int:

@@ -106,6 +106,10 @@ def old_key_in_use(facts: KeyFacts, estate: Estate) -> Said:
     if "last use" in key.missing:
         yield facts.gap("last use", key.missing["last use"], Severity.MEDIUM)
         return
+    untold = key.last_used_at is None and key.use_tracked_since is None
+    if untold or (key.last_used_at is not None and key.last_used_for is None):
+        yield facts.gap("last use", "KMS does not tell", Severity.MEDIUM)
+        return
     age = estate.age(key.last_used_at)
     if key.last_used_for not in _SEALS or age is None or age.days >= STILL_DAYS:
         return

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from crypto_core.keys.changes.change import DEFAULT_PERIOD_DAYS
 from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.least_privilege import NEEDS, Role, is_principal
 from crypto_core.keys.replacement.access import USES
@@ -50,7 +51,9 @@ def making(old: KeyState, accesses: Iterable[Access] | None, region: str) -> Mak
     if old.multi_region:
         words.append("--multi-region")
     if old.rotation_enabled:
-        words.append(f"--rotation-period {old.rotation_period_days or 365}")
+        words.append(f"--rotation-period {old.rotation_period_days or DEFAULT_PERIOD_DAYS}")
+        if old.rotation_period_days is None:
+            untold.append("How often the old key rotates is not known: check --rotation-period.")
     if accesses is None:
         untold.append("The old key's policy could not be read: name every role yourself.")
     if old.region != region:

@@ -132,13 +132,15 @@ def _rotation(state: KeyState) -> str:
     if state.rotation_enabled is None:
         why = state.missing.get("rotation", "KMS does not rotate it by itself")
         return f"Automatic rotation: {why}"
-    period = every(state.rotation_period_days or 365)
-    return f"Automatic rotation: {period if state.rotation_enabled else 'off'}"
+    if not state.rotation_enabled:
+        return "Automatic rotation: off"
+    days = state.rotation_period_days
+    return f"Automatic rotation: {'on, its period is not known' if days is None else every(days)}"
 
 
 def _warnings(seen: RotationState, new: KeyState) -> Iterator[str]:
     old, days = seen.old, seen.configured.rotation_days
-    slow = new.rotation_enabled and (new.rotation_period_days or 365) > days
+    slow = new.rotation_enabled and (new.rotation_period_days or 0) > days
     if new.rotatable and (slow or new.rotation_enabled is False):
         yield (
             f"It should rotate by itself every {days:,} days at least: "

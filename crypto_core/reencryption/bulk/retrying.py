@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from crypto_core.aws.missing_operations import lacks_operation
+
 ATTEMPTS = 5
 """How often a call is made at most before its failure is told; what calls may be patient beyond that."""
 
@@ -62,6 +64,8 @@ class Retries:
 
         if isinstance(happened, Exception):
             context = RetryContext(1, caught_exception=happened)
+        elif lacks_operation(happened.response):
+            return CallFailure.FINAL
         else:
             context = RetryContext(1, parsed_response=happened.response, http_response=happened)
         if self._throttled.is_retryable(context) or _too_many(happened):

@@ -38,7 +38,8 @@ from crypto_core.text.counting import counted
 _log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 10.0
-"""How long after the first proof that found nothing the second is made."""
+"""How long at most after a proof that found nothing the next is made."""
+LEAST_SETTLE_SECONDS = 1.0
 MOST_ZEROES = 6
 """After so many proofs that found nothing, a key that is still sealed under no longer holds up the end."""
 MOST_TRIES = 5
@@ -336,4 +337,16 @@ def _repeats(job: JobRow) -> bool:
 def _too_early(job: JobRow, settle_seconds: float) -> bool:
     if job.zero_at is None or not job.zeroes:
         return False
-    return (job.now - job.zero_at).total_seconds() < settle_seconds
+    return (job.now - job.zero_at).total_seconds() < quiet_seconds(job, settle_seconds)
+
+
+def quiet_seconds(job: JobRow, most: float = SETTLE_SECONDS) -> float:
+    """Return for how long nobody must have written before the next proof.
+
+    As long as the job took: what the platform began meanwhile has ended by then. The most there is, once
+    somebody was seen to seal after a proof.
+    """
+    if job.zero_at is None or job.zeroes > 1:
+        return most
+    took = (job.zero_at - (job.started_at or job.created_at)).total_seconds()
+    return min(most, max(LEAST_SETTLE_SECONDS, took))

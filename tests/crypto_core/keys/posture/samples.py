@@ -47,6 +47,7 @@ def key(number: int = 1, *, age: int = 100, **fields: Any) -> KeyState:
         "usage": "ENCRYPT_DECRYPT",
         "rotation_enabled": True,
         "rotation_period_days": 365,
+        "use_tracked_since": NOW - timedelta(days=300),
     }
     return KeyState(**(whole | fields))
 

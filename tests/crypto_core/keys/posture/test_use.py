@@ -205,3 +205,15 @@ def test_material_of_unknown_age_is_a_gap_unless_the_key_itself_is_young() -> No
     assert found.hides is Severity.MEDIUM
     assert ask(old_material, facts(tokens=4, age=730, by_material={"": 4})) == []
     assert gap(old_material, facts(tokens=4, created_at=None, by_material={"": 4})).hides is Severity.MEDIUM
+
+
+@pytest.mark.parametrize(
+    "untold",
+    [
+        {"use_tracked_since": None},
+        {"last_used_at": NOW - timedelta(days=1), "last_used_for": None},
+    ],
+)
+def test_a_use_that_kms_does_not_tell_is_a_gap_and_no_silence(untold: dict[str, Any]) -> None:
+    old = facts(2, age=400, tokens=3, **untold)
+    assert "last use: KMS does not tell" in gap(old_key_in_use, old, writing()).reason

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from threading import Timer
 
 import pytest
@@ -14,6 +16,7 @@ from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens import chunks
 from crypto_core.errors import IncorrectKeyError
+from crypto_core.reencryption.jobs.final_census import quiet_seconds
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection
 from tests.crypto_core.reencryption.jobs.working import jobs_of
@@ -114,3 +117,18 @@ def test_the_last_census_of_a_job_is_a_fresh_proof_and_says_what_it_rests_on(
     assert proof["complete"] is True
     assert proof["asked"] >= proof["groups"] > 0
     assert world.old_key.arn not in {answer["key_arn"] for answer in proof["answers"]}
+
+
+@pytest.mark.parametrize(
+    ("took", "zeroes", "seconds"), [(0.2, 1, 1.0), (4.0, 1, 4.0), (900.0, 1, 10.0), (0.2, 2, 10.0)]
+)
+def test_the_second_proof_waits_as_long_as_the_job_took_but_seconds_at_most(
+    services: Container, world: World, took: float, zeroes: int, seconds: float
+) -> None:
+    jobs = jobs_of(services)
+    job = jobs.service.parts.jobs.get(
+        jobs.start(Selection(under_key=world.old_key.arn), world.current_key.arn)
+    )
+    began = job.created_at
+    ended = replace(job, started_at=began, zero_at=began + timedelta(seconds=took), zeroes=zeroes)
+    assert quiet_seconds(ended) == seconds
