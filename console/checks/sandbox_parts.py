@@ -1,4 +1,4 @@
-"""What `keydeck demo` is made of, looked at without starting it."""
+"""What `keydeck demo` is made of, where it is installed, looked at without starting it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from importlib import metadata, util
+from importlib import metadata
 
+from console.extras import DEMO, MODULES, install_command, missing_modules
 from console.sandbox.leftovers import FolderError, claim_folder
 from console.sandbox.postgres_files import PostgresError, PostgresFiles, service_user
 from crypto_core.diagnosis import Check, Topic
@@ -21,6 +22,9 @@ _REMEDY = "Only keydeck demo needs it."
 
 def look_at_sandbox_parts(area: str) -> Iterator[Check]:
     """Yield whether the sandbox could start. What fails here concerns `keydeck demo` alone: warnings."""
+    if missing_modules(DEMO) == list(MODULES[DEMO]):
+        yield Topic(area, "extra").skipped(f"Not installed. {_REMEDY[:-1]}: {install_command(DEMO)}")
+        return
     for name, look in (
         ("PostgreSQL", _postgres),
         ("AWS endpoint", _endpoint),
@@ -56,12 +60,9 @@ def _postgres(topic: Topic) -> Check:
 
 
 def _endpoint(topic: Topic) -> Check:
-    missing = [
-        module for module in ("moto", "flask", "werkzeug", "aiohttp") if util.find_spec(module) is None
-    ]
-    if missing:
+    if missing := missing_modules(DEMO):
         said = f"Not installed: {', '.join(missing)}."
-        return topic.warning(said, f"pip install 'moto[server]' aiohttp. {_REMEDY}")
+        return topic.warning(said, f"{install_command(DEMO)}. {_REMEDY}")
     return topic.ok(f"moto {metadata.version('moto')}, aiohttp {metadata.version('aiohttp')}.")
 
 

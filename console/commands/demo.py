@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from console.commands.session import read_only_asked
+from console.extras import DEMO, require_extra
 from console.printed.printing import print_json, say
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def demo(
         for line in scenario_lines():
             click.echo(line)
         return 0
+    require_extra(DEMO, "The sandbox")
     from console.container import Container
     from console.sandbox.interruption import terminate_on_signal
     from console.sandbox.sandbox import Sandbox

@@ -8,6 +8,7 @@ import re
 import click
 
 from console.commands.session import loaded
+from console.extras import WEB, require_extra
 from console.printed.printing import say
 from crypto_core.errors import SettingsError
 
@@ -46,16 +47,11 @@ def serve(
     Prints an address that works once: the browser that opens it first gets in, and no other. Exit code 0 when
     Ctrl-C or SIGTERM ends it, 3 when too many wrong addresses were tried.
     """
-    try:
-        from console.web.process import console_command
-        from console.web.server import listen
-        from console.web.server import serve as serve_until_told
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"The console in a browser needs {error.name}, which is not installed.",
-            remedy="pip install 'keydeck[web]'",
-        ) from error
+    require_extra(WEB, "The console in a browser")
     from console.web.addresses import Addresses
+    from console.web.process import console_command
+    from console.web.server import listen
+    from console.web.server import serve as serve_until_told
 
     _check_reach(host, public_url, allow_remote=allow_remote)
     if identity_header and public_url is None:

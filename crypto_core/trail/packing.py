@@ -7,10 +7,14 @@ another way can be brought in beside it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Container, Sequence
 from threading import local
 
-import zstandard
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 Block = tuple[int, bytes]
 """Packed records, and the place of the first of them among all."""
@@ -47,22 +51,26 @@ _COMMON = (
     b'"managementEvent":true,"recipientAccountId":"","eventCategory":"Management","tlsDetails":{"tlsVersion":'
     b'"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256","clientProvidedHostHeader":"kms.amazonaws.com"}}'
 )
-_LEVEL = 3
-_DICTIONARY = zstandard.ZstdCompressionDict(_COMMON, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-_DICTIONARY.precompute_compress(level=_LEVEL)
+_DICTIONARY = zstd.ZstdDict(_COMMON, is_raw=True)
+_OPTIONS = {
+    zstd.CompressionParameter.compression_level: 3,
+    zstd.CompressionParameter.checksum_flag: 0,
+    zstd.CompressionParameter.dict_id_flag: 0,
+}
 
 
-class _Tools(local):
+class _Packer(local):
     """One thread's own: Zstandard's contexts are not for several at once."""
 
     def __init__(self) -> None:
-        self.packer = zstandard.ZstdCompressor(
-            dict_data=_DICTIONARY, write_checksum=False, write_dict_id=False
-        )
-        self.unpacker = zstandard.ZstdDecompressor(dict_data=_DICTIONARY)
+        self._compressor = zstd.ZstdCompressor(options=_OPTIONS, zstd_dict=_DICTIONARY.as_digested_dict)
+
+    def packed(self, text: bytes) -> bytes:
+        """Return a frame of its own."""
+        return self._compressor.compress(text, zstd.ZstdCompressor.FLUSH_FRAME)
 
 
-_TOOLS = _Tools()
+_PACKER = _Packer()
 
 
 def pack(records: Sequence[bytes]) -> list[Block]:
@@ -81,7 +89,7 @@ def pack(records: Sequence[bytes]) -> list[Block]:
             places += range(start, start + len(some))
             kinds += [_ONE] * len(some)
             texts += some
-    return list(zip(places, map(bytes.__add__, kinds, _packed(texts)), strict=True))
+    return list(zip(places, map(bytes.__add__, kinds, map(_PACKER.packed, texts)), strict=True))
 
 
 def unpack(block: bytes, upto: int = -1) -> list[bytes]:
@@ -93,8 +101,8 @@ def unpack(block: bytes, upto: int = -1) -> list[bytes]:
     if kind not in (_ONE, _LINES):
         raise ValueError("not a block of records")
     try:
-        text = _TOOLS.unpacker.decompress(block[1:])
-    except zstandard.ZstdError as error:
+        text = zstd.decompress(block[1:], zstd_dict=_DICTIONARY.as_digested_dict)
+    except (zstd.ZstdError, EOFError) as error:
         raise ValueError("not a block of records") from error
     return [text] if kind == _ONE else text.split(b"\n", upto + 1 if upto >= 0 else -1)
 
@@ -105,13 +113,4 @@ def without(block: bytes, kept: Container[int]) -> bytes:
     Raises ValueError for what is no block.
     """
     records = [record if place in kept else b"" for place, record in enumerate(unpack(block))]
-    (text,) = _packed([b"\n".join(records)])
-    return block[:1] + text
-
-
-def _packed(texts: Sequence[bytes]) -> list[bytes]:
-    if not texts or not all(texts):
-        # At once, Zstandard takes only what is something.
-        return [_TOOLS.packer.compress(one) for one in texts]
-    packed = _TOOLS.packer.multi_compress_to_buffer(list(texts))
-    return [packed[place].tobytes() for place in range(len(packed))]
+    return block[:1] + _PACKER.packed(b"\n".join(records))

@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         print_json(
             {
-                "environment": environment("orjson", "zstandard", "sqlalchemy"),
+                "environment": environment("orjson", "backports.zstd", "sqlalchemy"),
                 "files": given.files,
                 "events": given.events,
                 "bytes": size,
