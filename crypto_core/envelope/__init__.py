@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 
 from crypto_core.envelope.base import Entropy, Envelope, require_sealable
-from crypto_core.envelope.dev import DEV_KEY, open_dev
+from crypto_core.envelope.dev import DEV_KEY, open_dev, seal_dev
 from crypto_core.envelope.fields import (
     DATA_KEY_BYTES,
     EDK_PREFIX_BYTES,
@@ -80,6 +80,7 @@ __all__ = [
     "parse",
     "require_sealable",
     "seal",
+    "seal_dev",
     "serialise",
     "version_of",
 ]

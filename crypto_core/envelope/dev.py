@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from cryptography.fernet import Fernet, InvalidToken
 
-from crypto_core.envelope.fields import MAX_STORED_CHARACTERS, decode
+from crypto_core.envelope.fields import MAX_STORED_CHARACTERS, decode, encode
 from crypto_core.envelope.formats import Format, classify
 from crypto_core.errors import (
     AuthenticationFailedError,
@@ -32,11 +34,6 @@ def open_dev(stored: str, key: str = DEV_KEY) -> Secret:
     if version != b"dev":
         raise MalformedEnvelopeError("envelope", "it does not begin with dev|")
     fernet = _fernet(key)
-    if fernet is None:
-        raise SettingsError(
-            "The development key is not a Fernet key: 32 bytes in URL-safe base64.",
-            remedy="Set DEV_ENCRYPTION_KEY to the platform's value, or unset it.",
-        )
     try:
         return Secret(fernet.decrypt(token))
     except InvalidToken as error:
@@ -46,9 +43,16 @@ def open_dev(stored: str, key: str = DEV_KEY) -> Secret:
         ) from error
 
 
-def _fernet(key: str) -> Fernet | None:
-    try:
+def seal_dev(token: Secret, key: str = DEV_KEY) -> str:
+    """Return a token in dev format: encoded, not protected. Raises SettingsError for what is no Fernet key."""
+    return encode(b"dev|" + _fernet(key).encrypt(token.reveal().encode())).decode("ascii")
+
+
+def _fernet(key: str) -> Fernet:
+    # A codec's exception carries the key, so it ends here.
+    with suppress(ValueError):
         return Fernet(key)
-    except ValueError:
-        # A codec's exception carries the key, so it ends here.
-        return None
+    raise SettingsError(
+        "The development key is not a Fernet key: 32 bytes in URL-safe base64.",
+        remedy="Set DEV_ENCRYPTION_KEY to the platform's value, or unset it.",
+    )

