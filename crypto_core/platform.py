@@ -78,9 +78,7 @@ def decrypt_token(
     with _as_token_error():
         stored = _text(encrypted_blob, "The stored value").rstrip("\r\n")
         if classify(stored).format is not Format.DEV:
-            return environment.decrypt_token(
-                stored, reference, least_format=least_format, binding=binding
-            )
+            return environment.decrypt_token(stored, reference, least_format=least_format, binding=binding)
         if not _in_development():
             raise TokenEncryptionError(
                 "A value in dev format is not opened in production: anyone can open and forge it.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import click
 
@@ -26,8 +27,10 @@ OWNERS_ONLY = (
     is_flag=True,
     help="For whoever must not approve: without kms:Sign and kms:GenerateMac, so that nothing can be signed.",
 )
+@click.option("--sql", "part", flag_value="sql", help="Print the SQL alone, for psql.")
+@click.option("--iam", "part", flag_value="iam", help="Print the IAM policy alone, as JSON.")
 @json_option
-def grants(*, role: str, grantee: str | None, no_approver: bool, as_json: bool) -> None:
+def grants(*, role: str, grantee: str | None, no_approver: bool, part: str | None, as_json: bool) -> None:
     """Print the SQL privileges and the IAM policy that a role needs. Changes nothing.
 
     An inspector looks and verifies. An operator also writes tokens anew. A responder also works on incidents,
@@ -46,6 +49,15 @@ def grants(*, role: str, grantee: str | None, no_approver: bool, as_json: bool) 
     if as_json:
         print_json({"role": wanted.value, "sql": sql, "iam_policy": policy, "not_covered": gaps})
         return
+    if part != "iam":
+        _print_sql(sql, gaps)
+    if part is None:
+        click.echo("\n-- IAM policy")
+    if part != "sql":
+        click.echo(json.dumps(policy, indent=2))
+
+
+def _print_sql(sql: Sequence[str], gaps: Sequence[str]) -> None:
     click.echo("-- SQL, for a role that exists: CREATE ROLE first, or name yours with --to")
     for statement in sql:
         # Cleaned, a name may be another one's: such a statement is not there to be run.
@@ -53,5 +65,3 @@ def grants(*, role: str, grantee: str | None, no_approver: bool, as_json: bool) 
         click.echo(statement if safe else f"-- Only with --json, a name is not printable: {clean(statement)}")
     for gap in gaps:
         click.echo(f"-- Not covered: {gap}")
-    click.echo("\n-- IAM policy")
-    click.echo(json.dumps(policy, indent=2))

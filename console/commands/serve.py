@@ -10,7 +10,6 @@ import click
 from console.commands.session import loaded
 from console.extras import WEB, require_extra
 from console.printed.printing import say
-from crypto_core.errors import SettingsError
 
 
 @click.command()

@@ -44,7 +44,7 @@ def open_dev(stored: str, key: str = DEV_KEY) -> Secret:
 
 
 def seal_dev(token: Secret, key: str = DEV_KEY) -> str:
-    """Return a token in dev format: encoded, not protected. Raises SettingsError for what is no Fernet key."""
+    """Return a token in dev format, unprotected. Raises SettingsError where `key` is no Fernet key."""
     return encode(b"dev|" + _fernet(key).encrypt(token.reveal().encode())).decode("ascii")
 
 

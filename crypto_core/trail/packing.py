@@ -8,7 +8,7 @@ another way can be brought in beside it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from threading import local
 
 if sys.version_info >= (3, 14):
@@ -52,7 +52,7 @@ _COMMON = (
     b'"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256","clientProvidedHostHeader":"kms.amazonaws.com"}}'
 )
 _DICTIONARY = zstd.ZstdDict(_COMMON, is_raw=True)
-_OPTIONS = {
+_OPTIONS: Mapping[int, int] = {
     zstd.CompressionParameter.compression_level: 3,
     zstd.CompressionParameter.checksum_flag: 0,
     zstd.CompressionParameter.dict_id_flag: 0,

@@ -7,6 +7,7 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import boto3
@@ -61,9 +62,13 @@ def test_what_the_one_writes_the_other_opens() -> None:
     assert opened_as_published(stored) == decrypt_token(stored) == TOKEN
 
 
-@pytest.mark.parametrize("kind", [str, str.encode, lambda v: bytearray(v.encode()), lambda v: memoryview(v.encode())])
+@pytest.mark.parametrize(
+    "kind", [str, str.encode, lambda v: bytearray(v.encode()), lambda v: memoryview(v.encode())]
+)
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-def test_a_stored_value_may_be_text_or_bytes_and_end_with_a_line(kind: Callable[[str], bytes], end: str) -> None:
+def test_a_stored_value_may_be_text_or_bytes_and_end_with_a_line(
+    kind: Callable[[str], bytes], end: str
+) -> None:
     assert decrypt_token(kind(encrypt_token(TOKEN.encode()) + end)) == TOKEN
 
 
@@ -160,7 +165,7 @@ def test_v2_is_adopted_in_three_deployments_of_which_two_always_run_beside_each_
     run(deployments[0])
     column.append(encrypt_token(TOKEN, PLACE))
     assert [opened_as_published(stored) for stored in column] == [TOKEN] * 2
-    for before, after in zip(deployments, deployments[1:], strict=False):
+    for before, after in pairwise(deployments):
         if "KEYDECK_LEAST_FORMAT" in after:
             # What `keydeck reencrypt --all` does, before v1 is refused.
             run(before)
@@ -171,7 +176,9 @@ def test_v2_is_adopted_in_three_deployments_of_which_two_always_run_beside_each_
             run(reader)
             assert [decrypt_token(stored, PLACE) for stored in column] == [TOKEN] * len(column)
     run(deployments[-1])
-    assert {classify(encrypt_token(TOKEN, PLACE)).format, *(classify(s).format for s in column)} == {Format.V2}
+    assert {classify(encrypt_token(TOKEN, PLACE)).format, *(classify(s).format for s in column)} == {
+        Format.V2
+    }
     with pytest.raises(TokenEncryptionError):
         decrypt_token(column[0], "gh_connection.access_token:gh-43")
 

@@ -14,9 +14,27 @@ from uv import find_uv_bin
 from console.sandbox.sandbox import Sandbox
 
 HOME = Path(__file__).parents[2]
-PARTS = ("LICENSE", "CHANGELOG.md", "README.md", "console", "crypto_core", "pyproject.toml", "screens", "tests")
+PARTS = (
+    "LICENSE",
+    "CHANGELOG.md",
+    "README.md",
+    "console",
+    "crypto_core",
+    "pyproject.toml",
+    "screens",
+    "tests",
+)
 SOURCE = shutil.ignore_patterns("__pycache__", "*.pyc")
-OURS = ("AWS_", "KEYDECK_", "PG", "PYTHON", "DATABASE_URL", "TOKEN_ENCRYPTION", "DEV_ENCRYPTION", "VIRTUAL_ENV")
+OURS = (
+    "AWS_",
+    "KEYDECK_",
+    "PG",
+    "PYTHON",
+    "DATABASE_URL",
+    "TOKEN_ENCRYPTION",
+    "DEV_ENCRYPTION",
+    "VIRTUAL_ENV",
+)
 
 
 def uv(*arguments: str | Path, cwd: Path | None = None) -> str:
@@ -75,7 +93,16 @@ class Built:
         """Install the wheel, with what it needs, into a fresh environment."""
         wheel = f"{self.wheel}[{extra}]" if extra else str(self.wheel)
         uv("venv", "--quiet", *(["--python", python] if python else []), folder)
-        uv("pip", "install", "--quiet", "--only-binary", ":all:", "--python", folder, *(requirements or [wheel]))
+        uv(
+            "pip",
+            "install",
+            "--quiet",
+            "--only-binary",
+            ":all:",
+            "--python",
+            folder,
+            *(requirements or [wheel]),
+        )
         if requirements:
             uv("pip", "install", "--quiet", "--no-deps", "--python", folder, self.wheel)
         return Installed(folder)
