@@ -19,6 +19,7 @@ from console.lazy_services import deferred_property, if_made
 from console.settings import Settings
 from crypto_core.aws import clock as aws_clock
 from crypto_core.aws.kms import KmsApi
+from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.attribution import Attributor
@@ -99,9 +100,16 @@ class _Guard(TypedDict):
 class Container:
     """All services over one database and one set of credentials. Thread-safe."""
 
-    def __init__(self, settings: Settings, *, trust: Iterable[str] = (), observer: Observer = SILENT) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        trust: Iterable[str] = (),
+        observer: Observer = SILENT,
+        ask_code: AskCode = nobody_to_ask,
+    ) -> None:
         """`trust` are keys trusted for this command alone; `observer` is told of every call of KMS and every
-        operation on a token. Raises SettingsError.
+        operation on a token; `ask_code` is asked for the codes of MFA devices. Raises SettingsError.
         """
         read_only = settings.read_only
         self.settings = settings
@@ -114,7 +122,13 @@ class Container:
             if self.same_database
             else open_engine(str(settings.state_url), read_only=read_only, setting="KEYDECK_STATE_URL")
         )
-        self.kms = KmsApi(settings.regions, profile=settings.profile, read_only=read_only, observer=observer)
+        self.kms = KmsApi(
+            settings.regions,
+            profile=settings.profile,
+            read_only=read_only,
+            observer=observer,
+            ask_code=ask_code,
+        )
         self.keyring = KmsKeyring(
             self.kms,
             write_key=settings.write_key,
@@ -835,12 +849,12 @@ def coverage_of(settings: Settings, events: EventStore) -> CoverageRecord:
     return CoverageRecord(events, partial(regions_of, kms, named, settings))
 
 
-def aliases_of(settings: Settings) -> Aliases:
+def aliases_of(settings: Settings, ask_code: AskCode = nobody_to_ask) -> Aliases:
     """Return what reads the aliases of keys from KMS, once it is asked: nothing is connected before."""
 
     @cache
     def read() -> Mapping[str, Sequence[str]]:
-        kms = KmsApi(settings.regions, profile=settings.profile, read_only=True)
+        kms = KmsApi(settings.regions, profile=settings.profile, read_only=True, ask_code=ask_code)
         return KeyInventory(kms).known_aliases()
 
     return read

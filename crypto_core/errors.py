@@ -341,6 +341,13 @@ class CredentialsExpiredError(CredentialsError, remedy="Renew it (for SSO: aws s
     """The AWS session has expired."""
 
 
+class CodeNotEnteredError(
+    CredentialsError,
+    remedy="To be asked again, choose the profile again (:context), or run the command again.",
+):
+    """A profile needs a code of an MFA device, and it was not entered, or nobody could be asked for it."""
+
+
 class KmsUnreachableError(KmsError, transient=True, remedy="Check the network and AWS_ENDPOINT_URL."):
     """No answer from the KMS endpoint: no route, refused, or timed out."""
 

@@ -41,6 +41,7 @@ from screens.services import JobProcesses, Services
 from screens.widgets.line_input import LONGEST
 
 if TYPE_CHECKING:
+    from console.application.code_dialogs import CodeDialogs
     from crypto_core.log.logbook import LogBook
     from screens.context.screen import ContextChange
     from screens.help.screen import Doable
@@ -85,8 +86,12 @@ class KeydeckApp(Actor, App[None]):
         intervals: Mapping[str, float] | None = None,
         keys: Mapping[str, str] | None = None,
         reduced_motion: bool = False,
+        codes: CodeDialogs | None = None,
     ) -> None:
-        """`keys` are other keys for actions, by the action's id. `theme` is the one of the settings."""
+        """`keys` are other keys for actions, by the action's id. `theme` is the one of the settings.
+
+        `codes` asks for the codes of MFA devices on this app's screens.
+        """
         super().__init__()
         self.use_command_palette = True
         for known in THEMES:
@@ -101,6 +106,7 @@ class KeydeckApp(Actor, App[None]):
             {name: partial(main_screen, name, self.facts) for name in NAMES},
         )
         self._start_screen = start_screen
+        self._codes = codes
         self._crews: list[JobProcesses] = []
         """What works on jobs in places that were left: it goes on there."""
         self._terminal_title = Title()
@@ -129,6 +135,8 @@ class KeydeckApp(Actor, App[None]):
         self.facts.subscribe(self, lambda _: self._show_title())
         self.screen_change_signal.subscribe(self, lambda _: self._show_title())
         await self.navigation.start(self._start_screen)
+        if self._codes is not None:
+            self._codes.serve(self)
         if self._start_screen in ("status", "keys"):
             self.facts.ask_all()
         else:

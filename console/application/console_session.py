@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ def open_console(
 
 
 def _run(*, read_only: bool | None, screen: str, settings: Settings | None, remember: bool) -> int:
+    from console.application.code_dialogs import CodeDialogs
     from console.application.context import ConsoleContexts
     from console.application.prefetch import foreseen
+    from console.container import Container
     from console.files.logfile import logging_to
     from console.files.memory_file import remembered
     from console.settings import load
@@ -37,7 +40,8 @@ def _run(*, read_only: bool | None, screen: str, settings: Settings | None, reme
 
     settings = settings or load({"read_only": read_only}).settings
     with logging_to(settings) as log:
-        contexts = ConsoleContexts(settings)
+        codes = CodeDialogs()
+        contexts = ConsoleContexts(settings, making=partial(Container, ask_code=codes))
         try:
             memory = remembered() if remember else Memory()
             services = foreseen(contexts.services, screen, memory)
@@ -54,9 +58,11 @@ def _run(*, read_only: bool | None, screen: str, settings: Settings | None, reme
                 intervals=settings.refresh,
                 keys=checked_keys(settings.keys),
                 reduced_motion=settings.reduced_motion,
+                codes=codes,
             )
             app.run()
         finally:
+            codes.leave()
             left = contexts.close()
             _say_left(left, stays=remember)
             if left:

@@ -10,6 +10,7 @@ from console.checks.machine import look_at_machine
 from console.checks.sandbox_parts import look_at_sandbox_parts
 from console.checks.settings_check import look_at_settings
 from console.settings import LoadedSettings
+from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.diagnosis import Area, Check, Topic
 from crypto_core.errors import SettingsError
 
@@ -24,11 +25,14 @@ MACHINE, SETTINGS, DATABASE, STATE, AWS, EVENTS, SANDBOX = (
 )
 
 
-def all_areas(loaded: LoadedSettings | SettingsError) -> tuple[Area, ...]:
+def all_areas(
+    loaded: LoadedSettings | SettingsError, *, ask_code: AskCode = nobody_to_ask
+) -> tuple[Area, ...]:
     """Return all that is looked at, in the order in which it is shown.
 
     `loaded` are the settings, or why there are none: then the rest is looked at without them. The checks open
-    connections of their own, which end with them, and change nothing.
+    connections of their own, which end with them, and change nothing. `ask_code` is asked for codes of MFA
+    devices.
     """
     theme = "" if isinstance(loaded, SettingsError) else loaded.settings.theme
     own = (
@@ -38,7 +42,7 @@ def all_areas(loaded: LoadedSettings | SettingsError) -> tuple[Area, ...]:
     sandbox = Area(SANDBOX, lambda _: look_at_sandbox_parts(SANDBOX))
     if isinstance(loaded, SettingsError):
         return (*own, _not_looked_at(DATABASE), _not_looked_at(AWS), _not_looked_at(EVENTS), sandbox)
-    return (*own, *_databases(loaded), *_aws(loaded), _events(loaded), sandbox)
+    return (*own, *_databases(loaded), *_aws(loaded, ask_code), _events(loaded), sandbox)
 
 
 def _not_looked_at(title: str) -> Area:
@@ -72,7 +76,7 @@ def _databases(loaded: LoadedSettings) -> Iterator[Area]:
         yield Area(STATE, partial(look_at_database, state))
 
 
-def _aws(loaded: LoadedSettings) -> Iterator[Area]:
+def _aws(loaded: LoadedSettings, ask_code: AskCode) -> Iterator[Area]:
     from crypto_core.diagnosis.aws import Apis, AwsPlace, look_at_aws
     from crypto_core.diagnosis.key_permissions import keys_of, look_at_key
     from crypto_core.diagnosis.signing_keys import look_at_signing_key, signing_keys_of
@@ -84,6 +88,7 @@ def _aws(loaded: LoadedSettings) -> Iterator[Area]:
         write_key=settings.write_key,
         trusted_keys=settings.trusted_keys,
         read_only=settings.read_only,
+        ask_code=ask_code,
     )
     apis = Apis(place)
     yield Area(AWS, partial(look_at_aws, place, apis))

@@ -34,6 +34,7 @@ def doctor(*, as_json: bool) -> int:
     Exit code 1 if anything has failed, 2 if the settings can't be used.
     """
     from console.checks.diagnosis import all_areas
+    from console.commands.mfa_prompt import code_from_terminal
     from console.settings import LoadedSettings
     from crypto_core.errors import SettingsError
 
@@ -42,7 +43,7 @@ def doctor(*, as_json: bool) -> int:
         settings = loaded()
     except SettingsError as error:
         settings = error
-    found = examine(all_areas(settings), in_order=True)
+    found = examine(all_areas(settings, ask_code=code_from_terminal), in_order=True)
     checks = list(found if as_json else _printed(found))
     counts = Counter(check.outcome for check in checks)
     if as_json:

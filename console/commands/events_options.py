@@ -80,11 +80,12 @@ class OpenStore:
 @contextmanager
 def store() -> Iterator[OpenStore]:
     """Give the store alone: no database, and AWS only where a filter names a key by its alias."""
+    from console.commands.mfa_prompt import code_from_terminal
     from console.container import aliases_of, coverage_of
     from console.event_file import open_events
 
     settings = loaded().settings
-    read = aliases_of(settings)
+    read = aliases_of(settings, code_from_terminal)
 
     def aliases() -> Any:
         known = read()

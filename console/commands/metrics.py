@@ -21,12 +21,13 @@ from crypto_core.lists.new_files import ExportError, followed, replace_file
 )
 def metrics(*, output: Path | None) -> int:
     """Take a census and print it for Prometheus, with the KMS calls that this run took."""
+    from console.commands.mfa_prompt import code_from_terminal
     from console.container import Container
     from crypto_core.metrics import Metrics
 
     target = _target(output) if output else None
     counted = Metrics()
-    with closing(Container(loaded().settings, observer=counted)) as services:
+    with closing(Container(loaded().settings, observer=counted, ask_code=code_from_terminal)) as services:
         taken = services.services.status.take_census()
     print_gaps(taken.coverage.reasons)
     counted.census(taken.by_format, taken.taken_at, complete=taken.coverage.complete)

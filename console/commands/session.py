@@ -52,10 +52,11 @@ def services_of(*, trust: Sequence[str] = ()) -> Iterator[Container]:
 
     A command keeps a log only where KEYDECK_LOG_FILE asks for one: what it has to say is on stderr.
     """
+    from console.commands.mfa_prompt import code_from_terminal
     from console.container import Container
     from console.files.logfile import logging_to
 
     settings = loaded().settings
     logging = logging_to(settings) if settings.log_file else nullcontext()
-    with logging, closing(Container(settings, trust=trust)) as services:
+    with logging, closing(Container(settings, trust=trust, ask_code=code_from_terminal)) as services:
         yield services

@@ -26,10 +26,15 @@ def renewal_instructions(profiles: Profiles, environment: Mapping[str, str], cho
     """
     if chosen is None and environment.get("AWS_ACCESS_KEY_ID"):
         return _of_the_environment(environment)
-    named = chosen or environment.get("AWS_DEFAULT_PROFILE") or environment.get("AWS_PROFILE") or "default"
+    named = chosen or profile_of(environment)
     if named not in profiles and not chosen:
         return _without_a_profile(environment)
     return _of_the_profile(profiles, environment, named, _LONGEST_CHAIN)
+
+
+def profile_of(environment: Mapping[str, str]) -> str:
+    """Return the profile that boto3 takes where none was named outright."""
+    return environment.get("AWS_DEFAULT_PROFILE") or environment.get("AWS_PROFILE") or "default"
 
 
 def _of_the_environment(environment: Mapping[str, str]) -> str:

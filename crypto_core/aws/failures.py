@@ -83,6 +83,7 @@ _CIPHERTEXTS_KEY = "The ciphertext refers to"
 _EXPIRED = (
     "LoginRefreshRequired",
     "LoginTokenLoadError",
+    "RefreshWithMFAUnsupportedError",
     "SSOTokenLoadError",
     "TokenRetrievalError",
     "UnauthorizedSSOTokenError",

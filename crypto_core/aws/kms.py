@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from crypto_core.aws import clock as aws_clock
 from crypto_core.aws.failures import SERVICES, error_from_exception, error_from_response, unreadable
+from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.aws.missing_operations import lacks_service
 from crypto_core.aws.sessions import AccessKey, AwsSessions
 from crypto_core.errors import (
+    CodeNotEnteredError,
     CredentialsError,
     CredentialsExpiredError,
     KmsRequestError,
@@ -164,12 +166,13 @@ class KmsApi:
         retry_mode: Literal["standard", "adaptive"] = "standard",
         connections: int = 32,
         observer: Observer = SILENT,
+        ask_code: AskCode = nobody_to_ask,
     ) -> None:
         """`regions` in the order they are asked, the first being the default; empty means boto3's own.
 
         `profile` is a name of AWS's configuration files; None leaves the search for credentials to boto3.
         Time limits are in seconds, for one attempt. `endpoint_url` is for tests; AWS_ENDPOINT_URL is read by
-        boto3. `observer` is told of every call of KMS.
+        boto3. `observer` is told of every call of KMS. `ask_code` is asked for the codes of MFA devices.
         """
         self._configured = tuple(dict.fromkeys(regions))
         self.read_only = read_only
@@ -184,7 +187,7 @@ class KmsApi:
         self._observer = observer
         self._lock = threading.Lock()
         self._calls = 0
-        self._sessions = AwsSessions(profile)
+        self._sessions = AwsSessions(profile, ask_code=ask_code)
         self._refusal: CredentialRefusal | None = None
 
     @property
@@ -331,6 +334,9 @@ class KmsApi:
             tries -= 1
             try:
                 answer = self._ask(service, operation, region, parameters)
+            except CodeNotEnteredError as error:
+                self._refusal = CredentialRefusal(error.message, error.remedy, expired=False)
+                raise
             except CredentialsError as error:
                 refusal = getattr(error.__cause__, "response", None)
                 if corrections and aws_clock.CLOCK.corrected(refusal, offset):

@@ -20,10 +20,17 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from crypto_core.aws.clock import signs_by_it
-from crypto_core.aws.credential_help import renewal_instructions
+from crypto_core.aws.credential_help import profile_of, renewal_instructions
+from crypto_core.aws.mfa_codes import (
+    AskCode,
+    CodePrompter,
+    keep_off_the_terminal,
+    nobody_to_ask,
+    refused_code,
+)
 from crypto_core.aws.missing_operations import asks_once
 from crypto_core.aws.proxies import require_clear_proxies
-from crypto_core.errors import CredentialsError
+from crypto_core.errors import CodeNotEnteredError, CredentialsError, KmsUnreadableError
 from crypto_core.log.level_caps import cap
 
 if TYPE_CHECKING:
@@ -35,6 +42,12 @@ LOOK_SECONDS = 1.0
 
 BUILDING_SECONDS = 20.0
 """How long a call waits for a session that another one is building: a credential_process may hang."""
+
+OF_A_ROLE = "assume-role"
+"""botocore's name for credentials that STS gives for a role."""
+
+_ROLES: dict[tuple[str | None, str, str], dict[str, Any]] = {}
+"""The process's: what roles gave, by profile and files. A code serves all of its sessions."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,11 +63,24 @@ class AccessKey:
 class AwsSessions:
     """One session at a time. Thread-safe; boto3 is imported with the first."""
 
-    def __init__(self, profile: str | None = None, *, clock: Callable[[], float] = monotonic) -> None:
-        """`profile` is a name of AWS's configuration files; None leaves the search to boto3."""
+    def __init__(
+        self,
+        profile: str | None = None,
+        *,
+        clock: Callable[[], float] = monotonic,
+        ask_code: AskCode = nobody_to_ask,
+    ) -> None:
+        """`profile` is a name of AWS's configuration files; None leaves the search to boto3.
+
+        `ask_code` is asked for the codes of MFA devices that the profile needs.
+        """
         self.profile = profile
         self._clock = clock
         self._lock = threading.Lock()
+        self._asking = threading.Lock()
+        self._prompter = CodePrompter(profile or profile_of(os.environ), ask_code)
+        self._roles = _roles_of(profile)
+        self._not_entered: tuple[int, CodeNotEnteredError] | None = None
         self._number = 0
         self._session: Any = None
         self._clients: dict[tuple[str, str, str], BaseClient] = {}
@@ -84,10 +110,12 @@ class AwsSessions:
     ) -> BaseClient:
         """Return the client for one service in one Region, with options of botocore's Config.
 
-        Raises what boto3 raises, CredentialsError while another call waits for the credentials, and
-        SettingsError for a proxy whose URL is ambiguous.
+        Asks for a code where the credentials need one. Raises what boto3 raises, CredentialsError while
+        another call waits for the credentials or without that code, and SettingsError for a proxy whose URL
+        is ambiguous.
         """
         self._look()
+        self._take_role()
         with self._building():
             wanted = (service, region, str(options.get("retries")))
             client = self._clients.get(wanted)
@@ -106,12 +134,12 @@ class AwsSessions:
     def access_key(self) -> AccessKey:
         """Return the credentials to sign with, renewed by botocore where they run out soon. Blocks.
 
-        Raises what boto3 raises, NoCredentialsError where there are none, and CredentialsError while another
-        call waits for the credentials.
+        Raises what boto3 raises, NoCredentialsError where there are none, and CredentialsError as `client`.
         """
         from botocore.exceptions import NoCredentialsError
 
         self._look()
+        self._take_role()
         with self._building():
             credentials, number = self._boto().get_credentials(), self._number
         if credentials is None:
@@ -142,6 +170,7 @@ class AwsSessions:
             self._dropped_at = now
             before = self._session
             self._drop()
+            self._roles.clear()
             _log.info("AWS rejected the credentials; looking for new ones.")
             if before is None:
                 return False
@@ -181,6 +210,55 @@ class AwsSessions:
             self._drop()
         _log.info("AWS's configuration or credentials files have changed and are read again.")
 
+    def _take_role(self) -> None:
+        """Have a role's credentials. A code that they need is asked for once for all that wait for them."""
+        while True:
+            with self._building():
+                credentials, number = self._boto().get_credentials(), self._number
+            if credentials is None or credentials.method != OF_A_ROLE:
+                return
+            with self._asking:
+                if self._not_entered is not None and self._not_entered[0] == number:
+                    before = self._not_entered[1]
+                    raise CodeNotEnteredError(before.message, remedy=before.remedy)
+                if number != self._number:
+                    continue
+                try:
+                    taken = self._is_taken(credentials)
+                except CodeNotEnteredError as error:
+                    self._not_entered = (number, error)
+                    raise
+                if taken is None:
+                    # Its text would hold the answer, and that may hold the credentials.
+                    raise KmsUnreadableError("What answered AssumeRole is not AWS.", operation="AssumeRole")
+                if taken:
+                    return
+                with self._building():
+                    self._drop()
+
+    def _is_taken(self, credentials: Any) -> bool | None:
+        """Whether a role's credentials are there; False where another code is needed.
+
+        None for an answer that is not AWS's. Raises what boto3 raises, CodeNotEnteredError.
+        """
+        from botocore.exceptions import ClientError, RefreshWithMFAUnsupportedError
+        from botocore.parsers import ResponseParserError
+
+        try:
+            credentials.get_frozen_credentials()
+        except RefreshWithMFAUnsupportedError:
+            self._prompter.trouble = ""  # The role's session ended: a new one takes a new code.
+            return False
+        except ClientError as error:
+            self._prompter.trouble = refused_code(error)
+            if self._prompter.trouble:
+                return False
+            raise
+        except ResponseParserError:
+            return None
+        self._prompter.trouble = ""
+        return True
+
     def _drop(self) -> None:
         self._session, self._clients = None, {}
         self._number += 1
@@ -196,12 +274,29 @@ class AwsSessions:
 
     def _boto(self) -> Any:
         if self._session is None:
-            import boto3
-
             cap(_BOTOCORE_LOGGERS, logging.INFO)
             cap(_CREDENTIALS_LOGGERS, logging.ERROR)
-            self._session = boto3.Session(profile_name=self.profile)
+            self._session = boto_session(self.profile, self._prompter)
         return self._session
+
+
+def boto_session(profile: str | None, prompter: CodePrompter | None = None) -> Any:
+    """Return a boto3 session that reads no terminal, and has what roles gave to others of this profile.
+
+    Without a `prompter` nobody is asked for codes. Raises what boto3 raises.
+    """
+    import boto3
+    from botocore.session import Session
+
+    core = Session()
+    session = boto3.Session(profile_name=profile, botocore_session=core)
+    prompter = prompter or CodePrompter(profile or profile_of(os.environ), nobody_to_ask)
+    keep_off_the_terminal(core, prompter, _roles_of(profile))
+    return session
+
+
+def _roles_of(profile: str | None) -> dict[str, Any]:
+    return _ROLES.setdefault((profile, *_configured_files()), {})
 
 
 def _mark(credentials: Any) -> str | None:
@@ -217,10 +312,7 @@ def _mark(credentials: Any) -> str | None:
 def _stamp() -> tuple[tuple[str, int, int], ...]:
     """What changes with a new sign-in or new credentials."""
     home = _expanded("~/.aws")
-    files = [
-        _expanded(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"),
-        _expanded(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"),
-    ]
+    files = [*map(_expanded, _configured_files())]
     # Where botocore finds what `aws sso login` and `aws login` left.
     for folder in (home / "sso" / "cache", home / "login" / "cache"):
         try:
@@ -236,6 +328,13 @@ def _stamp() -> tuple[tuple[str, int, int], ...]:
         if S_ISREG(status.st_mode):
             stamps.append((str(file), status.st_mtime_ns, status.st_size))
     return tuple(stamps)
+
+
+def _configured_files() -> tuple[str, str]:
+    return (
+        os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config",
+        os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials",
+    )
 
 
 def _expanded(path: str) -> Path:

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from crypto_core.aws.failures import error_from_exception
 from crypto_core.aws.kms import KmsApi
+from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
+from crypto_core.aws.sessions import OF_A_ROLE, boto_session
 from crypto_core.diagnosis.check import Check, CheckOutcome, Topic, stays_here
 from crypto_core.diagnosis.clocks import REMEDY, Clock, clock_check, system_clock
 from crypto_core.errors import (
@@ -62,6 +64,7 @@ class AwsPlace:
     write_key: str | None = None
     trusted_keys: tuple[str, ...] = ()
     read_only: bool = False
+    ask_code: AskCode = nobody_to_ask
 
 
 class Apis:
@@ -92,6 +95,7 @@ class Apis:
                     connect_timeout=2.0,
                     read_timeout=3.0,
                     attempts=2,
+                    ask_code=self._place.ask_code,
                 )
             return self._made[regions]
 
@@ -110,7 +114,7 @@ def look_at_aws(place: AwsPlace, apis: Apis, stop: Event, clock: Clock = system_
     yield Topic(AREA, "endpoint").by(partial(_endpoint, session, regions[0]))
     if stop.is_set():
         return
-    credentials = Topic(AREA, "credentials").by(partial(_credentials, session, clock()))
+    credentials = Topic(AREA, "credentials").by(partial(_credentials, session, apis.of(regions[0]), clock()))
     yield credentials
     if credentials.outcome is CheckOutcome.FAILED:
         yield _REST.skipped("Not asked: there are no credentials to ask with.")
@@ -133,11 +137,10 @@ def look_at_aws(place: AwsPlace, apis: Apis, stop: Event, clock: Clock = system_
 
 def _session(place: AwsPlace) -> Any:
     """A session to read the configuration and the credentials with. Raises KmsError, SettingsError."""
-    import boto3
     from botocore.exceptions import BotoCoreError
 
     try:
-        return boto3.Session(profile_name=place.profile)
+        return boto_session(place.profile)
     except BotoCoreError as error:
         raise error_from_exception(error, "", ()) from error
 
@@ -155,9 +158,14 @@ def _endpoint(session: Any, region: str, topic: Topic) -> Check:
     return topic.ok(said)
 
 
-def _credentials(session: Any, now: datetime, topic: Topic) -> Check:
+def _credentials(session: Any, api: KmsApi, now: datetime, topic: Topic) -> Check:
     """Where credentials come from and how long they last. Reading them may ask SSO or a role's service."""
     found = session.get_credentials()
+    if found is not None and found.method == OF_A_ROLE:
+        try:
+            api.access_key()  # It asks for a code where one is needed; then the session has it, too.
+        except CredentialsError as error:
+            return topic.failed_by(error)
     if found is None:
         return topic.failed("boto3 finds no credentials.", CredentialsError.default_remedy)
     frozen = found.get_frozen_credentials()

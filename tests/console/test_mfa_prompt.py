@@ -1,0 +1,98 @@
+"""Commands ask for an MFA code on the terminal, off their output; without one they say what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.sandbox.endpoint import Fault
+from console.sandbox.sandbox import Sandbox
+from tests.console.test_raw_terminal import ROOT, Terminal
+from tests.mfa_profile import DEVICE, forget_roles, write_profiles
+
+CODE = "492817"
+
+
+@pytest.fixture
+def profile(
+    environment: dict[str, str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[None]:
+    write_profiles(sandbox, tmp_path, monkeypatch)
+    monkeypatch.setenv("AWS_PROFILE", "mfa")
+    yield
+    forget_roles()
+
+
+@pytest.fixture
+def run_on_terminal(profile: None, tmp_path: Path) -> Iterator[Callable[..., tuple[Terminal, Path]]]:
+    """Run the command on a pseudo-terminal, its stdout in a file."""
+    running: list[Terminal] = []
+
+    def start(*arguments: str) -> tuple[Terminal, Path]:
+        out = tmp_path / "out"
+        child, end = pty.fork()
+        if child == 0:
+            os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT), 1)
+            environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "200"}
+            os.execve(sys.executable, [sys.executable, "-m", "console", *arguments], environment)
+        running.append(Terminal(child, end))
+        return running[-1], out
+
+    yield start
+    for terminal in running:
+        os.close(terminal.end)
+
+
+def ended(terminal: Terminal) -> int:
+    while terminal._read(1):
+        pass
+    return os.waitstatus_to_exitcode(os.waitpid(terminal.child, 0)[1])
+
+
+def test_the_code_is_typed_unseen_and_asked_again_with_awss_words(
+    run_on_terminal: Callable[..., tuple[Terminal, Path]], sandbox: Sandbox
+) -> None:
+    wrong = "MultiFactorAuthentication failed with invalid MFA one time pass code."
+    sandbox.control.add_fault(Fault("AssumeRole", "AccessDenied", count=1, message=f"{wrong}\u202e"))
+    terminal, out = run_on_terminal("keys", "list", "--json")
+    asked = f"MFA code for profile mfa ({DEVICE}):".encode()
+    terminal.read_until(asked)
+    os.write(terminal.end, b"111111\n")
+    terminal.read_until(f"{wrong}\r\n".encode() + asked)
+    os.write(terminal.end, f"{CODE}\n".encode())
+    assert ended(terminal) == 0, terminal.written
+    assert CODE.encode() not in terminal.written
+    assert "\u202e".encode() not in terminal.written
+    assert json.loads(out.read_text())["keys"]
+
+
+def test_enter_alone_gives_up(run_on_terminal: Callable[..., tuple[Terminal, Path]]) -> None:
+    terminal, _ = run_on_terminal("keys", "show", "alias/tokens")
+    terminal.read_until(b"MFA code for profile mfa")
+    os.write(terminal.end, b"\n")
+    assert ended(terminal) == 3
+    assert b"its MFA code was not entered" in terminal.visible()
+
+
+@pytest.mark.parametrize("command", [("keys", "list"), ("keys", "show", "alias/tokens")])
+def test_without_a_terminal_it_says_what_to_do_with_exit_code_3(
+    profile: None, keydeck: Callable[..., Any], command: tuple[str, ...]
+) -> None:
+    ran = keydeck(*command)
+    assert ran.exit_code == 3
+    assert "No credentials for profile mfa: it needs an MFA code, and there is no terminal" in ran.stderr
+    assert "AWS_SESSION_TOKEN" in ran.stderr
+
+
+def test_the_doctor_names_it_and_goes_on(profile: None, keydeck: Callable[..., Any]) -> None:
+    ran = keydeck("doctor", "--json")
+    (found,) = [c for c in ran.json["checks"] if c["area"] == "AWS" and c["name"] == "credentials"]
+    assert found["outcome"] == "failed"
+    assert "needs an MFA code" in found["said"]
