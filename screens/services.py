@@ -13,6 +13,9 @@ from crypto_core.text.cleaning import cleans
 
 if TYPE_CHECKING:
     # A service is loaded when it is first used.
+    from threading import Event
+
+    from crypto_core.aws.device_login import DeviceCode
     from crypto_core.database.tokens.inspection import Inspector
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.guard.approvals import ApprovalGate
@@ -103,6 +106,20 @@ class Offered:
     """"default" (DATABASE_URL) first, then those of the settings file."""
     trouble: str = ""
     """Why a list is not whole, such as an AWS configuration file that can't be read."""
+    signed_out: tuple[str, ...] = ()
+    """The profiles that sign in by IAM Identity Center (SSO) and are not signed in."""
+
+
+class SignIn(Protocol):
+    """A sign-in that is confirmed in a browser. Both calls block on AWS."""
+
+    def begin(self) -> DeviceCode:
+        """Return what the operator opens and compares. Raises KmsError, SettingsError."""
+        ...
+
+    def wait(self, code: DeviceCode, cancelled: Event) -> bool:
+        """Return True once it is confirmed, False once `cancelled` is set. Raises KmsError, SettingsError."""
+        ...
 
 
 class Contexts(Protocol):
@@ -124,6 +141,14 @@ class Contexts(Protocol):
         Raises SettingsError for what isn't offered, and then all stays as it was. Calls under way on the
         services before go on to their end. Trouble with the new place shows in its surroundings.
         """
+        ...
+
+    def sign_in(self, profile: str) -> SignIn:
+        """Return the sign-in of a profile among `Offered.signed_out`. Asks nobody. Raises SettingsError."""
+        ...
+
+    def open_address(self, address: str) -> None:
+        """Open an https address in this machine's browser. Raises RefusedError where there is none."""
         ...
 
 

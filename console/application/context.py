@@ -22,7 +22,7 @@ from console.lazy_services import if_made
 from console.settings import Settings, masked_url
 from crypto_core.errors import KeydeckError, SettingsError
 from crypto_core.text.cleaning import clean
-from screens.services import Context, DatabaseChoice, Offered, Services, Surroundings
+from screens.services import Context, DatabaseChoice, Offered, Services, SignIn, Surroundings
 
 if TYPE_CHECKING:
     from console.host.host_processes import HostProcesses
@@ -73,7 +73,20 @@ class ConsoleContexts:
             regions=tuple(region for region in regions if region and clean(region, 60) == region),
             databases=tuple(DatabaseChoice(clean(name, 60), masked_url(url)) for name, url in databases),
             trouble=trouble,
+            signed_out=self._signed_out(),
         )
+
+    def sign_in(self, profile: str) -> SignIn:
+        """Return the sign-in of a profile. Asks nobody. Raises SettingsError."""
+        from crypto_core.aws.device_login import login_of
+
+        return login_of(profile)
+
+    def open_address(self, address: str) -> None:
+        """Open an https address in this machine's browser. Raises RefusedError where there is none."""
+        from console.host.browser import open_in_browser
+
+        open_in_browser(address)
 
     def switch(
         self, *, profile: str | None = None, region: str | None = None, database: str | None = None
@@ -202,6 +215,17 @@ class ConsoleContexts:
             return list(Session().available_profiles), ""
         except (BotoCoreError, OSError) as error:
             return [], f"AWS's configuration files can't be read: {clean(error, 200)}"
+
+    def _signed_out(self) -> tuple[str, ...]:
+        from botocore.exceptions import BotoCoreError
+        from botocore.session import Session
+
+        from crypto_core.aws.device_login import signed_out
+
+        try:
+            return tuple(p for p in signed_out(Session().full_config) if clean(p, 200) == p)
+        except (BotoCoreError, OSError):
+            return ()  # Which files can't be read is told with the profiles.
 
     def _known_regions(self) -> list[str]:
         """The Regions of this partition in which boto3 knows KMS."""

@@ -274,10 +274,15 @@ class AwsSessions:
 
     def _boto(self) -> Any:
         if self._session is None:
-            cap(_BOTOCORE_LOGGERS, logging.INFO)
-            cap(_CREDENTIALS_LOGGERS, logging.ERROR)
+            cap_loggers()
             self._session = boto_session(self.profile, self._prompter)
         return self._session
+
+
+def cap_loggers() -> None:
+    """Keep what botocore would log of requests, answers and credentials out of every log."""
+    cap(_BOTOCORE_LOGGERS, logging.INFO)
+    cap(_CREDENTIALS_LOGGERS, logging.ERROR)
 
 
 def boto_session(profile: str | None, prompter: CodePrompter | None = None) -> Any:

@@ -25,6 +25,9 @@ _REGIONS = 8
 """Regions shown before one is looked for by its name."""
 
 
+_SIGNED_OUT = "SSO, signed out: Enter signs in"
+
+
 @dataclass(frozen=True, slots=True)
 class ContextChange:
     """One change of the context; None keeps what is."""
@@ -89,7 +92,7 @@ class ContextDialog(Dialog[ContextChange | None]):
         """Enter in the search goes to the list; where one name is left, it is taken."""
         lines = [line for line in self._lines(self.size) if isinstance(line.target, ContextChange)]
         if len(lines) == 1:
-            self.dismiss(lines[0].target)  # type: ignore[arg-type]
+            self._take(lines[0].target)  # type: ignore[arg-type]
         else:
             self.query_one(LineList).focus()
 
@@ -112,7 +115,15 @@ class ContextDialog(Dialog[ContextChange | None]):
             ),
             (
                 "AWS profile",
-                [(p or "(none)", "", p == now.profile, ContextChange(profile=p)) for p in offered.profiles],
+                [
+                    (
+                        p or "(none)",
+                        _SIGNED_OUT if p in offered.signed_out else "",
+                        p == now.profile,
+                        ContextChange(profile=p),
+                    )
+                    for p in offered.profiles
+                ],
             ),
             ("Region", [(r, "", r == now.region, ContextChange(region=r)) for r in regions]),
         ]
@@ -136,4 +147,17 @@ class ContextDialog(Dialog[ContextChange | None]):
         """Switch to what is under the cursor."""
         event.stop()
         if isinstance(event.target, ContextChange):
-            self.dismiss(event.target)
+            self._take(event.target)
+
+    def _take(self, choice: ContextChange) -> None:
+        """Return the choice; for a profile that is not signed in, once it is."""
+        if self._offered is None or choice.profile not in self._offered.signed_out:
+            self.dismiss(choice)
+            return
+        from screens.context.login_dialog import LoginDialog
+
+        def ended(signed_in: bool | None) -> None:
+            if signed_in:
+                self.dismiss(choice)
+
+        self.app.push_screen(LoginDialog(self._contexts, choice.profile or ""), ended)
