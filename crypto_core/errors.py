@@ -395,7 +395,10 @@ class DatabaseUnreachableError(DatabaseError, remedy="Check DATABASE_URL and tha
         return self.sqlstate[:2] not in ("28", "3D")
 
 
-class DatabaseReadOnlyError(DatabaseError, remedy="Connect to the primary, with a role that may write."):
+class DatabaseReadOnlyError(
+    DatabaseError,
+    remedy="Connect to the primary, with a role that may write; to look only, start with --read-only.",
+):
     """The database accepts no writes: a standby, or read only by its own setting."""
 
 
@@ -407,8 +410,21 @@ class MissingSchemaError(DatabaseError, remedy="Create it with: keydeck init."):
     """Keydeck's own schema, or a table of it, isn't there."""
 
 
+class NewerSchemaError(
+    DatabaseError, remedy="Install that version of Keydeck here, or connect to the database with --read-only."
+):
+    """Keydeck's own schema is newer than this Keydeck, which writes nothing into what it doesn't know."""
+
+
 class DatabaseTimeoutError(DatabaseError, remedy="Try again when the database is less busy."):
-    """A statement or a lock took longer than allowed and was cancelled."""
+    """A statement or a lock took longer than allowed and was cancelled.
+
+    `limit` is how long a statement may take, as PostgreSQL writes it; "" where that is not known.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", sqlstate: str = "", limit: str = "") -> None:
+        super().__init__(message, remedy=remedy, sqlstate=sqlstate)
+        self.limit = clean(limit, 30)
 
 
 class RowVanishedError(DatabaseError):

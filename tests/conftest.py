@@ -299,14 +299,15 @@ class Ran:
 @pytest.fixture
 def keydeck(environment: dict[str, str]) -> Callable[..., Ran]:
     """Run the command in this process, without a terminal."""
+    return run_here
 
-    def call(*arguments: str) -> Ran:
-        stdout, stderr = io.StringIO(), io.StringIO()
-        with redirect_stdout(stdout), redirect_stderr(stderr):
-            code = run(list(arguments))
-        return Ran(code, stdout.getvalue(), stderr.getvalue())
 
-    return call
+def run_here(*arguments: str) -> Ran:
+    """Run the command in this process, without a terminal, where its environment points."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with redirect_stdout(stdout), redirect_stderr(stderr):
+        code = run(list(arguments))
+    return Ran(code, stdout.getvalue(), stderr.getvalue())
 
 
 @dataclass(frozen=True, slots=True)

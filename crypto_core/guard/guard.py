@@ -15,7 +15,14 @@ from dataclasses import KW_ONLY, dataclass
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from crypto_core.errors import DatabaseError, KeydeckError, MissingSchemaError, ReadOnlyError
+from crypto_core.errors import (
+    DatabaseError,
+    DatabaseReadOnlyError,
+    KeydeckError,
+    MissingSchemaError,
+    NewerSchemaError,
+    ReadOnlyError,
+)
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Recorder, Run
@@ -36,7 +43,8 @@ R = TypeVar("R")
 class Guard:
     """Stands before every change of one service. Thread-safe.
 
-    `ready` raises MissingSchemaError where what a change needs for its backups and its journal is not there.
+    `ready` raises MissingSchemaError where what a change needs for its backups and its journal is not there,
+    DatabaseReadOnlyError and NewerSchemaError where it can't be written.
     `approvals` is asked for a second identity; None where nothing needs one.
     """
 
@@ -47,10 +55,28 @@ class Guard:
     approvals: ApprovalGate | None = None
 
     def may_change(self, what: str) -> None:
-        """Pass if anything may be changed at all. Raises ReadOnlyError, MissingSchemaError, DatabaseError."""
+        """Pass if anything may be changed at all.
+
+        Raises ReadOnlyError, MissingSchemaError, DatabaseReadOnlyError, NewerSchemaError, DatabaseError.
+        """
         if self.read_only:
             raise ReadOnlyError(f"Cannot {what}: {READ_ONLY}")
         self.ready()
+
+    def require_writable(self) -> None:
+        """Pass unless the database refuses every change: then a plan is not begun, and nobody is asked.
+
+        Without a schema, and with read-only set, a plan can be looked at. Raises DatabaseReadOnlyError,
+        NewerSchemaError.
+        """
+        if self.read_only:
+            return
+        try:
+            self.ready()
+        except (DatabaseReadOnlyError, NewerSchemaError):
+            raise
+        except DatabaseError as error:
+            _log.info("A plan is made all the same: %s", error.message)
 
     @contextmanager
     def recording(
@@ -87,8 +113,9 @@ class Guard:
         """Return the plan that `make` makes, journaled as a dry run, and the warnings besides its own.
 
         They say that it could not be journaled, and what the approval that it needs is worth. Raises what
-        `make` raises, journaled as by `recording`.
+        `make` raises, journaled as by `recording`, and as `require_writable`.
         """
+        self.require_writable()
         with self.recording(action, subject, detail, said):
             plan = make()
         unrecorded = self.try_to_record(action, subject, Outcome.DRY_RUN, shown(plan))

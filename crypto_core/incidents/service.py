@@ -14,7 +14,13 @@ from sqlalchemy import Engine
 
 from crypto_core.database.state.incidents import IncidentDraft
 from crypto_core.database.state.journal import Journal
-from crypto_core.errors import KmsError, MissingSchemaError, RefusedError
+from crypto_core.errors import (
+    DatabaseReadOnlyError,
+    KmsError,
+    MissingSchemaError,
+    NewerSchemaError,
+    RefusedError,
+)
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import (
@@ -193,9 +199,13 @@ class IncidentService:
     def join(self, incident: int) -> None:
         """Note that the present identity works on it, now. Asks no AWS once it is known who that is.
 
-        A closed incident is only looked at, as is any with read-only set: nothing is written.
+        A closed incident is only looked at, as is any where nothing may be written: read only, on a standby.
         """
         if self._parts.read_only:
+            return
+        try:
+            self._parts.guard.require_writable()
+        except (DatabaseReadOnlyError, NewerSchemaError):
             return
         actor, host = self._parts.last_actor(), _host()
         if self._parts.store.see(incident, actor, host):

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from crypto_core.cancelling import Cancellation, stop_if
 from crypto_core.database.connection.canceller import cancelling
+from crypto_core.database.connection.time_limits import QUERY_CANCELED, with_limit
 from crypto_core.database.connection.transaction_start import (
     STATEMENT_TIMEOUT_SECONDS,
     LimitedConnection,
@@ -109,7 +110,13 @@ def connected(
     except DatabaseTimeoutError as error:
         if cancelled is not None and cancelled.is_set():
             raise InterruptedRunError("Cancelled.") from error
-        raise
+        raise with_limit(error, lambda: _limit(engine)) from error
+
+
+def _limit(engine: Engine) -> str:
+    """How long a statement of this role may take, as PostgreSQL writes it. Raises DatabaseError."""
+    with told_apart(), engine.connect() as connection:
+        return clean(connection.scalar(text("SHOW statement_timeout")), 30)
 
 
 @contextmanager
@@ -124,12 +131,18 @@ def _beginning(connection: Connection, *, write: bool, snapshot: bool) -> Iterat
 
 @contextmanager
 def patient(connection: Connection, seconds: int) -> Iterator[None]:
-    """Let statements of this transaction take so many seconds: those that read a whole table."""
+    """Let statements of this transaction take so many seconds: those that read a whole table.
+
+    They have that time also where the role has less: they can't be done in parts, and no other way is left.
+    """
     connection.execute(text(f"SET LOCAL statement_timeout = '{seconds}s'"))
     driver: Any = connection.connection.driver_connection
     driver.limit_seconds = seconds + LIMIT_SECONDS - STATEMENT_TIMEOUT_SECONDS
     try:
-        yield
+        with told_apart():
+            yield
+    except DatabaseTimeoutError as error:
+        raise with_limit(error, lambda: f"{seconds}s") from error
     finally:
         driver.limit_seconds = None
 
@@ -193,11 +206,11 @@ def _translated(error: DBAPIError) -> DatabaseError:
         )
     if (code in ("42P01", "3F000", "42883") and "keydeck" in said) or _lacks_own_column(code, said):
         return MissingSchemaError(
-            "Keydeck's own schema is not in this database, or older than this Keydeck.",
-            remedy="Create or update it with: keydeck init.",
+            "Keydeck's own schema is not in this database, or of another version than this Keydeck.",
+            remedy="Create or update it with: keydeck init. It says so if the schema is newer.",
             sqlstate=code,
         )
-    if code in ("57014", "55P03"):
+    if code in (QUERY_CANCELED, "55P03"):
         return DatabaseTimeoutError(f"The database took too long: {said}.", sqlstate=code)
     if code == "53300" or code[:2] in ("08", "57", "28", "3D"):
         return DatabaseUnreachableError(f"The database rejected the login: {said}.", sqlstate=code)

@@ -1,8 +1,9 @@
 """How every transaction begins: its isolation, read only unless it is to write, and its time limits.
 
 They are set in the transaction itself, so they hold behind a pooler that drops the options of a session, or
-gives each transaction another session, and whatever a role or database has as its default. They travel with
-the first statement: no round trip is added.
+gives each transaction another session. A role's or database's default isolation doesn't count; its time
+limits do where they are shorter than Keydeck's. All of it travels with the first statement: no round trip is
+added.
 PostgreSQL documentation, SET TRANSACTION and section 55.2.2.1, "Multiple Statements in a Simple Query".
 """
 
@@ -18,12 +19,24 @@ STATEMENT_TIMEOUT_SECONDS = 60
 LOCK_TIMEOUT_SECONDS = 10
 IDLE_TIMEOUT_SECONDS = 120
 
+_SECONDS = {
+    "statement_timeout": STATEMENT_TIMEOUT_SECONDS,
+    "lock_timeout": LOCK_TIMEOUT_SECONDS,
+    "idle_in_transaction_session_timeout": IDLE_TIMEOUT_SECONDS,
+}
+
+
+def _no_longer_than(name: str, seconds: int) -> str:
+    """SQL that sets a limit for the transaction unless the session has a shorter one; 0 is none."""
+    theirs = f"current_setting('{name}')"
+    longer = f"{theirs} = '0' OR CAST({theirs} AS interval) > interval '{seconds}s'"
+    return f"set_config('{name}', CASE WHEN {longer} THEN '{seconds}s' ELSE {theirs} END, true)"
+
+
 _LIMITS = (
-    f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'; "
-    f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; "
-    f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT_SECONDS}s'; "
+    f"SELECT {', '.join(_no_longer_than(*limit) for limit in _SECONDS.items())}, "
     # Compiling takes longer than it saves here: every answer is wanted at once.
-    "SET LOCAL jit = off; "
+    "set_config('jit', 'off', true); "
 )
 
 

@@ -8,24 +8,34 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import READ_ONLY
 from crypto_core.database.schema import SCHEMA
-from crypto_core.errors import MissingGrantError, MissingSchemaError
+from crypto_core.errors import (
+    DatabaseReadOnlyError,
+    MissingGrantError,
+    MissingSchemaError,
+    NewerSchemaError,
+)
+from crypto_core.text.cleaning import clean
 
 VERSION = "0009"
 """The schema's version: the last one in database/migrations."""
+
+_MAY_READ = text("SELECT coalesce(has_table_privilege(to_regclass('keydeck.version'), 'SELECT'), false)")
 
 
 def install(engine: Engine) -> bool:
     """Create or update the schema. Returns True if anything changed.
 
-    Raises MissingGrantError if the role may not create it, else DatabaseError.
+    Raises MissingGrantError if the role may not create it, DatabaseReadOnlyError, NewerSchemaError, else
+    DatabaseError.
     """
     from alembic import command
 
-    before = installed_version(engine)
+    before = _writable_version(engine)
     try:
         with connected(engine, write=True) as connection:
             config = _config()
@@ -57,8 +67,11 @@ def installed_version(engine: Engine) -> str | None:
 
 
 def require_schema(engine: Engine) -> None:
-    """Raise MissingSchemaError unless Keydeck's schema is there, of this version or a later one."""
-    version = installed_version(engine)
+    """Pass where Keydeck's schema may be written: it is there, of this version, and the server takes writes.
+
+    Raises DatabaseReadOnlyError, NewerSchemaError, MissingSchemaError, which an older one is too.
+    """
+    version = _writable_version(engine)
     if version is None:
         raise MissingSchemaError(
             "Keydeck's own schema is not in this database, so no backup and no journal can be kept."
@@ -70,8 +83,16 @@ def require_schema(engine: Engine) -> None:
         )
 
 
+def is_newer(connection: Connection) -> bool:
+    """True where the schema is newer than this Keydeck, as far as the role may see: then nothing is kept."""
+    if not connection.scalar(_MAY_READ):
+        return False
+    version = _version(connection)
+    return version is not None and version > VERSION
+
+
 def require_schemas(*engines: Engine) -> Callable[[], None]:
-    """Return what raises MissingSchemaError unless Keydeck's schema is in each of these databases.
+    """Return what raises, as `require_schema`, unless Keydeck's schema may be written in each database.
 
     The journal may be in a database of its own, and nothing is done that it could not record.
     """
@@ -81,6 +102,21 @@ def require_schemas(*engines: Engine) -> Callable[[], None]:
             require_schema(engine)
 
     return look
+
+
+def _writable_version(engine: Engine) -> str | None:
+    """The schema's version. Raises DatabaseReadOnlyError, NewerSchemaError for a newer one, DatabaseError."""
+    with connected(engine, write=True) as connection:
+        read_only, standby = connection.execute(READ_ONLY).one()
+        if read_only:
+            why = "it is a standby" if standby else "the server, the database or the role is set to read only"
+            raise DatabaseReadOnlyError(f"The database accepts no writes: {why}.")
+        version = _version(connection)
+    if version is not None and version > VERSION:
+        raise NewerSchemaError(
+            f"Keydeck's own schema is of version {clean(version, 32)} here, and this Keydeck knows {VERSION}."
+        )
+    return version
 
 
 def _version(connection: Any) -> str | None:

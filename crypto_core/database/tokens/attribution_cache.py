@@ -30,6 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import key_answer
+from crypto_core.database.state.installation import is_newer
 from crypto_core.database.tokens.expressions import unnested
 from crypto_core.errors import DatabaseError
 from crypto_core.key_names import same_key
@@ -164,6 +165,9 @@ class AttributionCache:
             own = connected(self._engine) if connection is None else nullcontext(connection)
             with own as asked:
                 if not asked.scalar(_MAY, {"privilege": privilege}):
+                    return False
+                if privilege == "INSERT" and is_newer(asked):
+                    self._read_only = True
                     return False
             # What is there stays there; a schema that isn't may be created at any time.
             self._granted.add(privilege)

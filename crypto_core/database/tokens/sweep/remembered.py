@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, insert, or_, select, text
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import sweep as swept
+from crypto_core.database.state.installation import is_newer
 from crypto_core.database.tokens.sweep.candidates import declared_names
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.tables import TokenTable
@@ -59,7 +60,7 @@ class RememberedSweeps:
             return
         try:
             with connected(self._engine, write=True) as connection:
-                if not connection.scalar(_MAY, {"privilege": "INSERT"}):
+                if not connection.scalar(_MAY, {"privilege": "INSERT"}) or is_newer(connection):
                     return
                 connection.execute(
                     insert(swept).values(

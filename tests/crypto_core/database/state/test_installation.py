@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -19,10 +21,11 @@ from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.sandbox import Sandbox
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.schema import JOURNAL_FUNCTION, metadata
-from crypto_core.database.state.installation import _config, ddl, install, require_schema
+from crypto_core.database.state import installation
+from crypto_core.database.state.installation import VERSION, _config, ddl, install, require_schema
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
-from crypto_core.errors import DatabaseReadOnlyError, MissingGrantError, MissingSchemaError
+from crypto_core.errors import DatabaseReadOnlyError, MissingGrantError, MissingSchemaError, NewerSchemaError
 from crypto_core.guard.outcome import Outcome
 from tests.crypto_core.database.state.first_form import insert_first_form
 
@@ -100,7 +103,7 @@ def test_an_older_schema_is_updated_to_the_same_with_what_it_holds(
     with pytest.raises(MissingSchemaError, match="is needed"):
         require_schema(older)
     for use in (journal.verify, journal.entries, lambda: journal.record("rewrap", "x", Outcome.DONE)):
-        with pytest.raises(MissingSchemaError, match="older than this Keydeck"):
+        with pytest.raises(MissingSchemaError, match="of another version than this Keydeck"):
             use()
     assert install(older) is True
     require_schema(older)
@@ -208,6 +211,49 @@ def test_a_role_without_create_may_use_a_schema_that_is_there(
     Journal(engine, lambda: "tester").record("rewrap", "x", Outcome.DONE)
     assert Journal(owner, lambda: "").verify() is None
     owner.dispose()
+
+
+def test_a_newer_schema_is_left_as_it_is_and_said_with_both_versions(empty: Callable[..., Engine]) -> None:
+    engine = empty()
+    install(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE keydeck.version SET version_num = '0123'"))
+    before = shape(engine)
+    for use in (install, require_schema):
+        with pytest.raises(NewerSchemaError, match=f"version 0123 here, and this Keydeck knows {VERSION}"):
+            use(engine)
+    assert shape(engine) == before
+
+
+def test_what_a_newer_schema_says_of_itself_is_cleaned(empty: Callable[..., Engine]) -> None:
+    engine = empty()
+    install(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE keydeck.version SET version_num = :it"), {"it": "9\x1b[31m\u202e[b]"})
+    with pytest.raises(NewerSchemaError) as caught:
+        require_schema(engine)
+    assert not {"\x1b", "\u202e"} & set(str(caught.value))
+
+
+DIGESTS = {
+    "v0001_backups_answers_journal.py": "d435714f49a2b37232b14d8fed84ec19fe7c17900bbe481cb5508f918c132163",
+    "v0002_jobs.py": "ca396c7ee88ef71a1bab6347ed4fd19535118bb4e47f89048120867c0a52a36b",
+    "v0003_incidents.py": "a388f5624d35f697e84ff2cc8e43aaa9361e5a4acdc46ddd4f296445e12b370b",
+    "v0004_sweeps.py": "faf3c02d42ae60561cccd8885f2b3f525a34584faf6fd3e8429f06935fbe2cc7",
+    "v0005_approval_digests.py": "03e51d5299b85fab3361c33879877f7a09954a7b2750e713d35c4e22c2ddf7f0",
+    "v0006_journal_function.py": "00ba3f68ac8c61c0ec873ed0fd95d8f2b5f3e7fcbf870c98dbc7f623aaa9f0cd",
+    "v0007_database_id.py": "6e40e07aab9dcd28dde94e5d78d2db44674091653fd501129f4fcee08d5b34ab",
+    "v0008_acknowledged_breaks.py": "ad8d002fd9ca0df3a7f17f707a24f64b0507bc50768dc7a893216e3c0db886fe",
+    "v0009_step_leases.py": "b5e70e74441e0e2cea2c2abc738495ef64489a12738e84de11c8798da3432368",
+}
+"""SHA-256 of each migration. A line is added with a new one; none is ever changed: databases have run it."""
+
+
+def test_a_migration_is_never_edited() -> None:
+    folder = Path(installation.__file__).parent / "migrations" / "versions"
+    found = {file.name: sha256(file.read_bytes()).hexdigest() for file in folder.glob("v*.py")}
+    assert found == DIGESTS
+    assert max(DIGESTS)[1:5] == VERSION
 
 
 def test_a_read_only_session_installs_nothing(empty: Callable[..., Engine], sandbox: Sandbox) -> None:
