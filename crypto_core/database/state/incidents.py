@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, insert, literal, select, text
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.dialect import clock, clock_now, seconds_ago, upsert
 from crypto_core.database.schema import (
     incident,
@@ -114,6 +115,7 @@ class IncidentStore:
         self._journal = journal
         self._clock = clock
 
+    @repeated_if_rolled_back
     def declare(self, draft: IncidentDraft) -> int:
         """Make an incident with its first step, timeline entry and journal entry; return its number."""
         with connected(self._engine, write=True) as connection:
@@ -230,6 +232,7 @@ class IncidentStore:
             rows = connection.execute(select(e.incident_id, e.id).where(e.kind == kind).order_by(e.id))
             return tuple((int(number), int(piece)) for number, piece in rows)
 
+    @repeated_if_rolled_back
     def see(self, number: int, actor: str, host: str) -> bool:
         """Record an operator's presence on an open incident. Returns True the first time."""
         now = clock()

@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, and_, case, func, insert, select, update
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.dialect import clock, seconds_ago
 from crypto_core.database.schema import job, job_chunk, job_runner, job_token
 from crypto_core.errors import UnknownJobError
@@ -178,6 +179,7 @@ class JobStore:
         found = {id_: JobCounts(errors.pop(id_, {}), *map(int, sums_)) for id_, *sums_ in rows}
         return found | {id_: JobCounts(kinds_) for id_, kinds_ in errors.items()}
 
+    @repeated_if_rolled_back
     def enlist(self, id_: int, runner: UUID, *, host: str, pid: int, actor: str) -> None:
         """Tell that a process works on a job."""
         now = clock()
@@ -190,6 +192,7 @@ class JobStore:
             started = func.coalesce(job.c.started_at, now)
             connection.execute(update(job).where(job.c.id == id_).values(started_at=started))
 
+    @repeated_if_rolled_back
     def leave(self, runner: UUID) -> None:
         """Tell that a process no longer works on its job."""
         with connected(self._engine, write=True) as connection:
@@ -211,6 +214,7 @@ class JobStore:
             at_it = (c.job_id == id_, c.ended_at.is_(None), c.seen_at > seconds_ago(LIVELY_SECONDS))
             return int(connection.scalar(select(func.count()).where(*at_it)) or 0)
 
+    @repeated_if_rolled_back
     def sample(self, runner: UUID, samples: Sequence[Mapping[str, Any]]) -> None:
         """Keep what a process measured in its last minute."""
         with connected(self._engine, write=True) as connection:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, Executable, func, select
 
 from crypto_core.database.connection.engine import connected, told_apart
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, lock_holders
+from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.schema import SCHEMA
 from crypto_core.database.schema import journal as table
 from crypto_core.database.schema import journal_end as end
@@ -103,19 +103,26 @@ class Journal:
             outcome.value,
             json.dumps(detail or {}, sort_keys=True, ensure_ascii=True),
         )
-        with connected(self.engine, write=True) if within is None else nullcontext(within) as connection:
-            try:
+        try:
+            if within is None:
+                self._append(select(append))
+            else:
                 with told_apart():
-                    connection.execute(select(append))
-            except DatabaseTimeoutError as error:
-                if error.sqlstate != LOCK_NOT_AVAILABLE:
-                    raise
-                held = lock_holders(self.engine, f"{SCHEMA}.{end.name}", "RowExclusiveLock")
-                raise DatabaseTimeoutError(
-                    f"The journal's end is locked by another transaction. {held}",
-                    remedy="Have that transaction ended, by its process: SELECT pg_terminate_backend(…).",
-                    sqlstate=error.sqlstate,
-                ) from error
+                    within.execute(select(append))
+        except DatabaseTimeoutError as error:
+            if error.sqlstate != LOCK_NOT_AVAILABLE:
+                raise
+            held = lock_holders(self.engine, f"{SCHEMA}.{end.name}", "RowExclusiveLock")
+            raise DatabaseTimeoutError(
+                f"The journal's end is locked by another transaction. {held}",
+                remedy="Have that transaction ended, by its process: SELECT pg_terminate_backend(…).",
+                sqlstate=error.sqlstate,
+            ) from error
+
+    @repeated_if_rolled_back
+    def _append(self, entry: Executable) -> None:
+        with connected(self.engine, write=True) as connection:
+            connection.execute(entry)
 
     def entries(self, *, limit: int = 1000, which: EntryFilter | None = None) -> tuple[JournalEntry, ...]:
         """Return the newest `limit` entries that the filter lets through, oldest first.

@@ -3,6 +3,9 @@
 It needs no session of its own, so it holds behind a pooler. The row's token says whose the step is: it stays
 its holder's until another operator takes it, which only an expired lease allows. So a console that was frozen
 may go on if nobody came in between, and writes nothing if somebody did.
+
+The server's clock may go back, where another server takes over. A lease that then ends further ahead than a
+lease is long is cut to that length by whoever comes next: a holder that lives renews it within that time.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from contextlib import contextmanager
 from threading import Event, Lock, Thread
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, and_, func, select, update
+from sqlalchemy import Connection, Engine, Executable, and_, func, select, update
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.dialect import clock, seconds_from_now, upsert
 from crypto_core.database.schema import incident_lease as table
 from crypto_core.errors import DatabaseError, RefusedError, StepLostError
@@ -63,21 +67,35 @@ class StepLease:
             set_={name: taken.excluded[name] for name in ("token", "holder", "host", "until")},
             where=table.c.until <= clock(),
         )
+        full = seconds_from_now(LEASE_SECONDS)
+        cut = update(table).where(self._step, table.c.until > full).values(until=full)
         asked = _now()
-        with connected(self._engine, write=True) as connection:
-            if connection.execute(taken.returning(table.c.token)).one_or_none() is None:
-                c = table.c
-                left = func.ceil(func.extract("epoch", c.until - clock()))
-                other = connection.execute(select(c.holder, c.host, left).where(self._step)).one()
-                raise RefusedError(
-                    f"Step {self._step_id} of INC-{self._incident} is running right now, started by "
-                    f"{clean(other[0], 300)} on {clean(other[1], 100)}.",
-                    remedy=(
-                        "Wait for it to end; if its console was killed or is frozen, the step can be run "
-                        f"again in {max(int(other[2]), 1)} s."
-                    ),
-                )
+        other = self._try(cut, taken.returning(table.c.token))
+        if other is not None:
+            raise self._held(*other)
         self._sure_until = asked + LEASE_SECONDS
+
+    @repeated_if_rolled_back
+    def _try(self, cut: Executable, taken: Executable) -> tuple[str, str, float] | None:
+        """Who holds the step, None if it is ours."""
+        c = table.c
+        with connected(self._engine, write=True) as connection:
+            connection.execute(cut)
+            if connection.execute(taken).one_or_none() is not None:
+                return None
+            left = func.ceil(func.extract("epoch", c.until - clock()))
+            holder, host, seconds = connection.execute(select(c.holder, c.host, left).where(self._step)).one()
+            return holder, host, seconds
+
+    def _held(self, holder: str, host: str, seconds: float) -> RefusedError:
+        return RefusedError(
+            f"Step {self._step_id} of INC-{self._incident} is running right now, started by "
+            f"{clean(holder, 300)} on {clean(host, 100)}.",
+            remedy=(
+                "Wait for it to end; if its console was killed or is frozen, the step can be run "
+                f"again in {max(int(seconds), 1)} s."
+            ),
+        )
 
     def require(self) -> None:
         """Pass if the step is still held. Asks the database where that isn't sure.
@@ -87,6 +105,7 @@ class StepLease:
         if _now() >= self._sure_until:
             self.renew()
 
+    @repeated_if_rolled_back
     def renew(self) -> None:
         """Hold the step for longer. Raises StepLostError if another operator has it, DatabaseError."""
         with self._lock:

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.schema import key_answer
 from crypto_core.database.state.installation import is_newer
 from crypto_core.database.tokens.expressions import unnested
@@ -86,8 +87,7 @@ class AttributionCache:
             return
         if not self._read_only and self._stored("INSERT"):
             try:
-                with connected(self._engine, write=True) as connection:
-                    _upsert(connection, batch)
+                self._store(batch)
             except DatabaseError:
                 # A standby, or a grant taken away: the answers are still good for this run.
                 self._read_only = True
@@ -95,6 +95,11 @@ class AttributionCache:
                 return
         with self._lock:
             self._memory.update({a.digest: a for a in batch})
+
+    @repeated_if_rolled_back
+    def _store(self, batch: list[KnownAttribution]) -> None:
+        with connected(self._engine, write=True) as connection:
+            _upsert(connection, batch)
 
     def by_group(self, connection: Connection) -> dict[bytes, frozenset[Wrapping]]:
         """Return every wrapping that KMS has ever named for each EDK prefix; more than one is a conflict."""

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Engine, LargeBinary, bindparam, func, sele
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tokens.expressions import format_of
 from crypto_core.database.tokens.store import StoredToken
@@ -168,16 +169,19 @@ def purge(engine: Engine, *, run_id: UUID | None = None, before: datetime | None
 
     That Keydeck wrote the tokens stays known. Raises DatabaseError; what was forgotten before stays so.
     """
-    b = envelope_backup.c
     purged = 0
-    while True:
-        some = select(b.id).where(*_which(run_id, before)).order_by(b.id).limit(_PAGE)
-        with connected(engine, write=True) as connection:
-            statement = update(envelope_backup).where(b.id.in_(some)).values(envelope=None)
-            number = connection.execute(statement).rowcount
+    while number := _purge_some(engine, run_id, before):
         purged += number
-        if not number:
-            return purged
+    return purged
+
+
+@repeated_if_rolled_back
+def _purge_some(engine: Engine, run_id: UUID | None, before: datetime | None) -> int:
+    b = envelope_backup.c
+    some = select(b.id).where(*_which(run_id, before)).order_by(b.id).limit(_PAGE)
+    with connected(engine, write=True) as connection:
+        statement = update(envelope_backup).where(b.id.in_(some)).values(envelope=None)
+        return connection.execute(statement).rowcount
 
 
 def _which(run_id: UUID | None, before: datetime | None) -> list[ColumnElement[bool]]:

@@ -3,6 +3,10 @@
 A claim is a lease on the database's own clock (clock_timestamp: now() stands still in a transaction). Each
 batch of a chunk is counted in the transaction that writes it, and fails there if the lease was lost: so no
 token is counted twice, and a process that was stopped for a while writes nothing more.
+
+That clock may go back, where another server takes over. A lease that then ends further ahead than a lease is
+long is cut to that length, not to nothing: its holder, if it lives, renews it within that time, and nobody
+waits longer for one that doesn't.
 """
 
 from __future__ import annotations
@@ -44,6 +48,8 @@ CHUNK = 5_000
 """Tokens of a chunk, cut by ids."""
 LISTED = 1_000
 """Tokens of a chunk that lists them."""
+LEASE_SECONDS = 15.0
+"""How long a chunk waits for a process that does not answer any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,8 @@ class Beat:
 
     state: str
     calls_per_second: float
-    runners: int
+    working: int
+    """Processes that have a chunk, and this one: they share the rate."""
     held: bool
     """True while the chunk is this process's, or it has none."""
 
@@ -183,7 +190,7 @@ class ChunkStore:
 
     def claim_chunk(self, job_id: int, runner: UUID, lease_seconds: float) -> Chunk | None:
         """Take a free chunk of a running job, or one whose lease has run out; None without one."""
-        parameters = {"job": job_id, "runner": runner, "lease": lease_seconds}
+        parameters = {"job": job_id, "runner": runner, "lease": lease_seconds, "longest": LEASE_SECONDS}
         with connected(self._engine, write=True) as connection:
             row = connection.execute(_CLAIM, parameters).one_or_none()
         return None if row is None else Chunk(*row)
@@ -199,8 +206,8 @@ class ChunkStore:
             "lively": LIVELY_SECONDS,
         }
         with connected(self._engine, write=True) as connection:
-            state, rate, runners, held = connection.execute(_RENEW, parameters).one()
-        return Beat(state, rate, max(1, runners), chunk is None or bool(held))
+            state, rate, working, held = connection.execute(_RENEW, parameters).one()
+        return Beat(state, rate, max(1, working), chunk is None or bool(held))
 
     def counted(self, connection: Connection, chunk: Chunk) -> BatchCounts:
         """Return what has been counted of a chunk of ours. Raises LeaseLostError."""
@@ -297,6 +304,14 @@ def _left(job_id: int, picked: Picked) -> Subquery:
 
 _CLAIM = text(
     f"""
+    WITH cut AS (
+        UPDATE keydeck.job_chunk SET lease_until = clock_timestamp() + make_interval(secs => :lease)
+        WHERE id IN (
+            SELECT id FROM keydeck.job_chunk
+            WHERE job_id = :job AND state <> 'done'
+                  AND lease_until > clock_timestamp() + make_interval(secs => greatest(:lease, :longest))
+            FOR UPDATE SKIP LOCKED)
+    )
     UPDATE keydeck.job_chunk SET state = 'taken', runner_id = :runner, attempt = attempt + 1,
            lease_until = clock_timestamp() + make_interval(secs => :lease)
     WHERE id = (
@@ -308,11 +323,15 @@ _CLAIM = text(
     """  # noqa: S608  # names of our own
 )
 
-# A batch of our own may hold the chunk's row: it is skipped then, and the next beat renews the lease.
+# A batch of our own may hold the chunk's row: it is skipped then, and the next beat renews the lease. Others
+# that were seen in what is the future are seen now: if they are gone, they count as gone soon.
 _RENEW = text(
     """
     WITH seen AS (
-        UPDATE keydeck.job_runner SET seen_at = clock_timestamp() WHERE id = :runner
+        UPDATE keydeck.job_runner SET seen_at = clock_timestamp()
+        WHERE id = :runner OR id IN (
+            SELECT id FROM keydeck.job_runner
+            WHERE job_id = :job AND ended_at IS NULL AND seen_at > clock_timestamp() FOR UPDATE SKIP LOCKED)
     ), renewed AS (
         UPDATE keydeck.job_chunk SET lease_until = clock_timestamp() + make_interval(secs => :lease)
         WHERE id IN (
@@ -322,7 +341,10 @@ _RENEW = text(
     )
     SELECT j.state, j.calls_per_second,
            (SELECT count(*) FROM keydeck.job_runner r WHERE r.job_id = j.id AND r.ended_at IS NULL
-                   AND r.seen_at > clock_timestamp() - make_interval(secs => :lively)),
+                   AND r.seen_at > clock_timestamp() - make_interval(secs => :lively)
+                   AND (r.id = :runner OR r.id IN (
+                       SELECT t.runner_id FROM keydeck.job_chunk t
+                       WHERE t.job_id = j.id AND t.state <> 'done' AND t.runner_id IS NOT NULL))),
            EXISTS (SELECT FROM keydeck.job_chunk c WHERE c.id = :chunk AND c.runner_id = :runner
                    AND c.attempt = :attempt AND c.state = 'taken')
     FROM keydeck.job j WHERE j.id = :job

@@ -37,6 +37,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import TableClause
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tokens.attribution_cache import SHA256_BYTES, AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
@@ -285,6 +286,7 @@ class TokenStore:
         with connected(self._engine) as connection:
             return frozenset(bytes(found) for found in connection.scalars(statement))
 
+    @repeated_if_rolled_back
     def write_tokens(
         self,
         run_id: UUID,

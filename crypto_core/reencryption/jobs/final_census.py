@@ -101,6 +101,10 @@ class Closer:
             self._confirmed.require(job)
             if self._chunks.left(connection, job_id):
                 return Closing.WAIT
+            if _is_ahead(job):
+                # The database's clock went back: how long ago that census was isn't known.
+                self._jobs.set(job_id, connection, zeroes=0, zero_at=None)
+                return Closing.MORE
             if self._reopen_passing(connection, job, actor, told):
                 step = Closing.MORE
             elif not _repeats(job):
@@ -332,6 +336,10 @@ def _repeats(job: JobRow) -> bool:
     selection = selection_of(job)
     again = selection.under_key or selection.everything or selection.unprotected
     return bool(again or selection.filter is not None) and job.restores is None
+
+
+def _is_ahead(job: JobRow) -> bool:
+    return job.zero_at is not None and job.zero_at > job.now
 
 
 def _too_early(job: JobRow, settle_seconds: float) -> bool:

@@ -101,7 +101,7 @@ class Heartbeat:
         if not beat.held and chunk is self._chunk:
             self.lost.set()
             self.halt.set()
-        self._work.set_rate(beat.calls_per_second / beat.runners)
+        self._work.set_rate(beat.calls_per_second / beat.working)
 
     def _sample(self) -> None:
         now = monotonic()

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection
 
 from crypto_core.database.state.jobs import FAILED, RUNNING, JobRow
-from crypto_core.database.tokens.chunks import Chunk
+from crypto_core.database.tokens.chunks import LEASE_SECONDS, Chunk
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, JobError, KeydeckError, KmsError, LeaseLostError
@@ -36,7 +36,6 @@ from crypto_core.text.cleaning import clean
 
 _log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 15.0
 IDLE_SECONDS = 0.25
 """How often a process without a chunk looks for one."""
 

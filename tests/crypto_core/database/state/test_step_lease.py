@@ -98,6 +98,28 @@ def test_a_step_is_held_by_one_until_it_is_given_back(engine: Engine, number: in
         pass
 
 
+def test_over_a_clock_that_goes_back_a_holder_keeps_its_step_and_others_wait_no_longer_than_a_lease(
+    engine: Engine, number: int, superuser: Engine
+) -> None:
+    lease = StepLease(engine, number, "one")
+    lease.take("ana")
+    with superuser.begin() as connection:
+        connection.execute(text("UPDATE keydeck.incident_lease SET until = until + interval '1 hour'"))
+    with pytest.raises(RefusedError, match="is running right now") as refused:
+        StepLease(engine, number, "one").take("ben")
+    (seconds,) = (int(word) for word in refused.value.remedy.split() if word.isdigit())
+    assert 1 <= seconds <= LEASE_SECONDS
+    # The one that came shortened it, for good.
+    with superuser.begin() as connection:
+        left = connection.scalar(text("SELECT max(until - clock_timestamp()) FROM keydeck.incident_lease"))
+    assert left.total_seconds() <= LEASE_SECONDS
+    lease.renew()
+    expire(superuser)
+    StepLease(engine, number, "one").take("ben")
+    with pytest.raises(StepLostError):
+        lease.renew()
+
+
 def test_of_many_who_take_an_expired_step_at_once_one_does(
     engine: Engine, number: int, superuser: Engine
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -138,6 +139,86 @@ def test_a_lease_runs_out_by_the_databases_clock_and_renewing_keeps_it(services:
     chunks.finish_chunk(again, BatchCounts(done=1))
     counts = jobs.counts([job])[job]
     assert (counts.done, counts.chunks, counts.chunks_done, counts.left) == (2, 1, 1, 0)
+
+
+def two_chunks(services: Container) -> tuple[ChunkStore, JobStore, int]:
+    chunks, jobs = ChunkStore(services.engine, services.store), JobStore(services.engine)
+    refs = [TokenRef("gh_connection", "access_token", f"gh-{i}") for i in range(2)]
+    with connected(services.engine, write=True) as connection:
+        job = jobs.create(connection, draft())
+        chunks.cut_listed(connection, job, 1, refs, size=1)
+    return chunks, jobs, job
+
+
+def clock_goes_back(superuser: Engine, by: str = "1 hour") -> None:
+    """Shift all that is stored into the future, as a server with a clock that is behind sees it."""
+    with superuser.begin() as connection:
+        for table, column in (("job_chunk", "lease_until"), ("job_runner", "seen_at"), ("job", "zero_at")):
+            connection.execute(text(f"UPDATE keydeck.{table} SET {column} = {column} + interval '{by}'"))
+
+
+def test_when_the_databases_clock_goes_back_a_chunk_waits_no_longer_than_a_lease(
+    services: Container, superuser: Engine
+) -> None:
+    chunks, _, job = two_chunks(services)
+    assert chunks.claim_chunk(job, uuid4(), 15.0) is not None
+    left = text("SELECT max(lease_until - clock_timestamp()) FROM keydeck.job_chunk")
+    clock_goes_back(superuser)
+    # It is not taken at once: whoever holds it may live.
+    taken = chunks.claim_chunk(job, uuid4(), 15.0)
+    assert taken is not None
+    assert taken.attempt == 1
+    assert chunks.claim_chunk(job, uuid4(), 15.0) is None
+    with superuser.connect() as connection:
+        assert connection.scalar(left) <= timedelta(seconds=15)
+
+
+def test_who_holds_a_chunk_keeps_it_over_a_clock_that_goes_back_and_nobody_else_gets_it(
+    services: Container, superuser: Engine
+) -> None:
+    chunks, _, job = two_chunks(services)
+    one = uuid4()
+    held = [chunks.claim_chunk(job, one, 15.0) for _ in range(2)]
+    clock_goes_back(superuser)
+    assert chunks.claim_chunk(job, uuid4(), 15.0) is None
+    for chunk in held:
+        assert chunk is not None
+        assert chunks.renew_lease(job, one, chunk, 15.0).held
+        chunks.finish_chunk(chunk, BatchCounts(done=1))
+
+
+def test_who_was_seen_in_the_future_counts_as_gone_once_it_is_silent(
+    services: Container, superuser: Engine
+) -> None:
+    chunks, jobs, job = two_chunks(services)
+    gone, here = uuid4(), uuid4()
+    for runner in (gone, here):
+        jobs.enlist(job, runner, host="h", pid=1, actor="ana")
+    clock_goes_back(superuser)
+    chunks.renew_lease(job, here, None, 15.0)
+    with superuser.connect() as connection:
+        ahead = text("SELECT count(*) FROM keydeck.job_runner WHERE seen_at > clock_timestamp()")
+        assert connection.scalar(ahead) == 0
+
+
+def test_the_rate_is_shared_by_those_that_have_work(services: Container) -> None:
+    chunks, jobs, job = two_chunks(services)
+    one, other, idle = uuid4(), uuid4(), uuid4()
+    for runner in (one, other, idle):
+        jobs.enlist(job, runner, host="h", pid=1, actor="ana")
+    first = chunks.claim_chunk(job, one, 15.0)
+    assert chunks.renew_lease(job, one, first, 15.0).working == 1
+    # Whoever has none yet would share it with those that have.
+    assert chunks.renew_lease(job, idle, None, 15.0).working == 2
+    second = chunks.claim_chunk(job, other, 15.0)
+    assert chunks.renew_lease(job, one, first, 15.0).working == 2
+    assert chunks.renew_lease(job, other, second, 15.0).working == 2
+    assert chunks.renew_lease(job, idle, None, 15.0).working == 3
+    assert second is not None
+    chunks.finish_chunk(second, BatchCounts(done=1))
+    assert chunks.renew_lease(job, one, first, 15.0).working == 1
+    jobs.leave(one)
+    assert chunks.renew_lease(job, idle, None, 15.0).working == 1
 
 
 def test_a_chunk_of_a_job_that_does_not_run_is_not_given(services: Container) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event, Thread
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, text
@@ -34,6 +35,7 @@ from crypto_core.reencryption.jobs.model import JobOptions, JobState, JobView
 from crypto_core.reencryption.jobs.ports import Compared
 from crypto_core.reencryption.jobs.service import JobService
 from crypto_core.reencryption.plan import Selection, Verb
+from tests.crypto_core.database.tokens.test_chunks import clock_goes_back
 from tests.crypto_core.reencryption.jobs.working import Jobs, jobs_of
 
 HOME = Path(console.__file__).resolve().parents[1]
@@ -289,6 +291,42 @@ def test_the_chunk_of_a_killed_process_returns_after_its_lease(
         == view.done
     )
     assert scalar(superuser, "SELECT max(attempt) FROM keydeck.job_chunk") == 2
+    assert all_hold_their_tokens(services, superuser, world)
+
+
+@pytest.mark.parametrize("when", ["before", "at work", "between the last two counts"])
+def test_a_database_clock_that_goes_back_stops_no_job(
+    services: Container, superuser: Engine, world: World, when: str
+) -> None:
+    jobs = jobs_of(services, lease_seconds=0.3, settle_seconds=0.5 if when.startswith("between") else 0.0)
+    under_old = len(world.sealed_under(world.old_key))
+    number = jobs.start(old(world), world.current_key.arn)
+    # A process that died with a chunk.
+    assert jobs.parts.chunks.claim_chunk(number, uuid4(), 15.0) is not None
+    went_back = Event()
+
+    def shift() -> None:
+        if not went_back.is_set():
+            went_back.set()
+            clock_goes_back(superuser)
+
+    def between() -> None:
+        wait_until(lambda: bool(scalar(superuser, "SELECT count(*) FROM keydeck.job WHERE zeroes = 1")))
+        shift()
+
+    if when == "before":
+        shift()
+    else:
+        with superuser.begin() as connection:
+            connection.execute(text("UPDATE keydeck.job_chunk SET lease_until = clock_timestamp()"))
+    if when == "at work":
+        jobs.work.before = shift
+    elif when != "before":
+        Thread(target=between, daemon=True).start()
+    view = jobs.service.join_job(number)
+    assert went_back.is_set()
+    assert view.state is JobState.DONE, view.why
+    assert view.done == under_old == scalar(superuser, "SELECT count(*) FROM keydeck.envelope_backup")
     assert all_hold_their_tokens(services, superuser, world)
 
 
