@@ -16,6 +16,7 @@ from textual.events import Event, Key, Paste
 from textual.widgets import Input
 from textual.worker import WorkerFailed
 
+from console.application import ending_signals
 from console.application.destinations import NAMES, main_screen, screen_for
 from console.application.terminal import Title
 from console.application.themes import DARK, THEMES, defaults_for, theme_after, theme_named
@@ -63,7 +64,10 @@ SURROUNDINGS_SECONDS = 10
 
 
 class KeydeckApp(Actor, App[None]):
-    """Main screens side by side over one bundle of services. `return_code` is 0, or 3 after a crash."""
+    """Main screens side by side over one bundle of services.
+
+    `return_code` is 0, 3 after a crash, 128 and its number after a signal.
+    """
 
     TITLE = "keydeck"
     SUB_TITLE = "envelope encryption of API tokens"
@@ -87,10 +91,12 @@ class KeydeckApp(Actor, App[None]):
         keys: Mapping[str, str] | None = None,
         reduced_motion: bool = False,
         codes: CodeDialogs | None = None,
+        hears_signals: bool = False,
     ) -> None:
         """`keys` are other keys for actions, by the action's id. `theme` is the one of the settings.
 
-        `codes` asks for the codes of MFA devices on this app's screens.
+        `codes` asks for the codes of MFA devices on this app's screens. With `hears_signals` those that end a
+        process end it as `q` does; see ending_signals.
         """
         super().__init__()
         self.use_command_palette = True
@@ -107,6 +113,7 @@ class KeydeckApp(Actor, App[None]):
         )
         self._start_screen = start_screen
         self._codes = codes
+        self._hears_signals = hears_signals
         self._crews: list[JobProcesses] = []
         """What works on jobs in places that were left: it goes on there."""
         self._terminal_title = Title()
@@ -128,6 +135,11 @@ class KeydeckApp(Actor, App[None]):
         return defaults_for(self.current_theme)
 
     # From beginning to end
+
+    def on_load(self) -> None:
+        """Hear signals before the terminal is anything but what it was."""
+        if self._hears_signals:
+            ending_signals.hear(self._end)
 
     async def on_mount(self) -> None:
         """Begin on the first screen, with everything asked for."""
@@ -401,8 +413,11 @@ class KeydeckApp(Actor, App[None]):
 
     def _leave(self, meant: bool | None) -> None:
         if meant:
-            self.facts.leave()
-            self.exit()
+            self._end(0)
+
+    def _end(self, code: int) -> None:
+        self.facts.leave()
+        self.exit(return_code=code)
 
     def _jobs_here(self) -> tuple[int, ...]:
         """The jobs that this console works on, here and in the places that were left."""

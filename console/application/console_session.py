@@ -31,6 +31,7 @@ def open_console(
 def _run(*, read_only: bool | None, screen: str, settings: Settings | None, remember: bool) -> int:
     from console.application.code_dialogs import CodeDialogs
     from console.application.context import ConsoleContexts
+    from console.application.ending_signals import as_before
     from console.application.prefetch import foreseen
     from console.container import Container
     from console.files.logfile import logging_to
@@ -59,8 +60,10 @@ def _run(*, read_only: bool | None, screen: str, settings: Settings | None, reme
                 keys=checked_keys(settings.keys),
                 reduced_motion=settings.reduced_motion,
                 codes=codes,
+                hears_signals=True,
             )
-            app.run()
+            with as_before():
+                app.run()
         finally:
             codes.leave()
             left = contexts.close()

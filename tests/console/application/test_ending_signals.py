@@ -1,0 +1,124 @@
+"""A signal ends the console as q does: its exit code tells the signal, and the terminal is as it was."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from console.application.ending_signals import ENDING
+
+pytestmark = pytest.mark.deep
+
+ROOT = Path(__file__).parents[3]
+PAINTED = b"gh_connection.access_token"
+MODES = (1000, 1003, 1004, 1006, 1049, 2004)
+"""The mouse, focus, the alternate screen, bracketed paste: xterm's control sequences."""
+
+
+class Console:
+    """The console as a child on a pseudo-terminal of its own session."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.end, own = pty.openpty()
+        fcntl.ioctl(own, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self.before = termios.tcgetattr(own)
+        command = [sys.executable, "-m", "console", "--screen", "connections"]
+        self.process = subprocess.Popen(
+            command, stdin=own, stdout=own, stderr=own, env=environment, cwd=ROOT, start_new_session=True
+        )
+        self.own = own
+        self.written = b""
+
+    def read_until(self, wanted: bytes) -> None:
+        stop = time.monotonic() + 60
+        while wanted not in self.written:
+            assert time.monotonic() < stop, self.written[-2000:]
+            self.read(0.2)
+
+    def read(self, seconds: float) -> bool:
+        if not select.select([self.end], [], [], seconds)[0]:
+            return False
+        self.written += os.read(self.end, 65_536)
+        return True
+
+    def ended(self) -> int:
+        stop = time.monotonic() + 60
+        while self.process.poll() is None:
+            assert time.monotonic() < stop
+            self.read(0.1)
+        while self.read(0.1):
+            pass
+        return self.process.returncode
+
+    def is_set(self, mode: int) -> bool:
+        """Whether what was written last of a mode sets it."""
+        return (re.findall(rb"\x1b\[\?%d([hl])" % mode, self.written) or [b"l"])[-1] == b"h"
+
+
+@contextmanager
+def console(environment: dict[str, str], folder: Path) -> Iterator[Console]:
+    made = Console(
+        {**os.environ, **environment, "TERM": "xterm-256color", "XDG_STATE_HOME": str(folder)}
+        | {"PYTHONPATH": str(ROOT)}
+    )
+    try:
+        made.read_until(PAINTED)
+        assert made.is_set(1049)
+        yield made
+    finally:
+        made.process.kill()
+        made.process.wait()
+        for descriptor in (made.own, made.end):
+            os.close(descriptor)
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_the_terminal_is_as_it_was_and_the_exit_code_tells_the_signal(
+    environment: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    with console(environment, tmp_path) as shown:
+        assert termios.tcgetattr(shown.own) != shown.before
+        shown.process.send_signal(number)
+        assert shown.ended() == 128 + number
+        assert termios.tcgetattr(shown.own) == shown.before
+        assert [mode for mode in MODES if shown.is_set(mode)] == []
+        assert shown.written.rfind(b"\x1b[?25h") > shown.written.rfind(b"\x1b[?25l")
+        assert b"Traceback" not in shown.written
+
+
+def test_a_signal_that_is_ignored_stays_so(environment: dict[str, str], tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with console(environment, tmp_path) as shown:
+            shown.process.send_signal(signal.SIGHUP)
+            os.write(shown.end, b"?")
+            shown.read_until(b"Esc")
+            assert shown.process.poll() is None
+            shown.process.send_signal(signal.SIGTERM)
+            assert shown.ended() == 128 + signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_terminal_that_is_gone_ends_it_without_a_word(environment: dict[str, str], tmp_path: Path) -> None:
+    with console(environment, tmp_path) as shown:
+        os.close(shown.own)
+        os.close(shown.end)
+        try:
+            assert shown.process.wait(60) == 128 + signal.SIGHUP
+        finally:
+            shown.end, shown.own = pty.openpty()
