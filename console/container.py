@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -38,6 +37,7 @@ from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.service import StatusService, trusted_keys_line
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.text.cleaning import clean
+from crypto_core.text.file_paths import expanded
 from screens.services import Services
 
 if TYPE_CHECKING:
@@ -816,7 +816,7 @@ def anchoring_of(settings: Settings, kms: KmsApi) -> Anchoring:
     stores: list[AnchorStore] = []
     unusable, authority, roots = [], None, None
     if settings.anchor_file:
-        stores.append(AnchorFile(Path(settings.anchor_file).expanduser()))
+        stores.append(AnchorFile(expanded(settings.anchor_file)))
     if settings.anchor_bucket:
         bucket, _, prefix = settings.anchor_bucket.removeprefix("s3://").partition("/")
 
@@ -829,7 +829,7 @@ def anchoring_of(settings: Settings, kms: KmsApi) -> Anchoring:
         stores.append(AnchorBucket(read, write, bucket=bucket, prefix=prefix, days=settings.anchor_days))
     try:
         if settings.tsa_certificates:
-            roots = read_roots(Path(settings.tsa_certificates).expanduser())
+            roots = read_roots(expanded(settings.tsa_certificates))
     except AnchorError as error:
         unusable.append(AnchorOutcome(clean(settings.tsa_certificates), clean(error, 600)))
     if settings.tsa_url and roots is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.files.memory_file import data_folder
+from console.own_folders import data_folder
 
 if TYPE_CHECKING:
     from console.settings import Settings

@@ -30,6 +30,7 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 
+from console.own_folders import settings_folder
 from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import DEV_KEY, ENVELOPE_FORMATS, Format, bound_format
@@ -469,7 +470,7 @@ def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
     sources: dict[str, PydanticBaseSettingsSource] = {
         "option": InitSettingsSource(Settings, _by_variable(given)),
         "environment": EnvSettingsSource(Settings),
-        str(path): InitSettingsSource(Settings, _by_variable(_from_file(path))),
+        str(path): InitSettingsSource(Settings, _by_variable({} if path is None else _from_file(path))),
     }
 
     class Resolved(Settings):
@@ -531,13 +532,15 @@ def _check_key(name: str, key: str, origins: Mapping[str, str]) -> None:
         ) from error
 
 
-def settings_file() -> Path:
-    """Return where the settings file is: KEYDECK_SETTINGS, else in the user's configuration folder."""
+def settings_file() -> Path | None:
+    """Return where the settings file is: KEYDECK_SETTINGS, else in the user's configuration folder.
+
+    None for a user without one.
+    """
     if os.environ.get(FILE_VARIABLE):
         return Path(os.environ[FILE_VARIABLE])
-    base = os.environ.get("XDG_CONFIG_HOME")
-    folder = Path(base) if base else Path.home() / ".config"
-    return folder / "keydeck" / "settings.toml"
+    folder = settings_folder()
+    return None if folder is None else folder / "settings.toml"
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -24,7 +24,8 @@ def look_at_settings(area: str, loaded: LoadedSettings | SettingsError) -> Itera
     """Yield the checks of the settings. No value of a secret is shown."""
     path = settings_file()
     yield _file(area, path, loaded)
-    yield from _file_permissions(area, path)
+    if path is not None:
+        yield from _file_permissions(area, path)
     if isinstance(loaded, SettingsError):
         return
     settings = loaded.settings
@@ -45,9 +46,11 @@ def _four_eyes(area: str, settings: Settings) -> Check:
     return topic.ok("Approvals are signed, and used only with a valid signature.")
 
 
-def _file(area: str, path: Path, loaded: LoadedSettings | SettingsError) -> Check:
+def _file(area: str, path: Path | None, loaded: LoadedSettings | SettingsError) -> Check:
     if isinstance(loaded, SettingsError):
         return Topic(area, "settings").failed(loaded.message, loaded.remedy)
+    if path is None:
+        return Topic(area, "settings").ok("From the environment alone; there is no home folder for a file.")
     if not path.exists():
         return Topic(area, "settings").ok(f"From the environment alone; there is no file {path}.")
     named = f" (named by {FILE_VARIABLE})" if os.environ.get(FILE_VARIABLE) else ""

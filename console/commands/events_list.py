@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import re
 import sys
@@ -15,6 +14,7 @@ import click
 
 from console.commands.events_options import HEADERS, StreamedTable, cells, expression, filter_options, store
 from console.commands.session import json_option, limit_option
+from console.own_folders import user_name
 from console.printed.printing import print_csv, print_facts, print_gaps, print_json, print_table, say
 from crypto_core.errors import EventVanishedError
 from crypto_core.lists.paging import Query, pages_of
@@ -179,7 +179,7 @@ def review(*, event_ids: tuple[str, ...], note: str | None, undo: bool) -> None:
 
     It is kept in the store with the name of this user; what has a note is not forgotten with old events.
     """
-    by = getpass.getuser()
+    by = user_name()
     with store() as opened:
         for event_id in event_ids:  # all or none of them
             opened.events.event(event_id)

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from getpass import getuser
 from importlib import metadata
 from typing import Any
 
@@ -16,6 +15,7 @@ from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, services_of
 from console.container import Container
+from console.own_folders import user_name
 from console.printed.printing import print_gaps, print_json, print_marked, print_table, say
 from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.findings.finding import Finding, Gap, once_each
@@ -230,4 +230,4 @@ def suppressions(*, expired: bool, as_json: bool) -> None:
 
 def _by(services: Container) -> str:
     """Who suppresses: the AWS identity, without an answer the user of this machine."""
-    return services.services.surroundings().identity or getuser()
+    return services.services.surroundings().identity or user_name()

@@ -40,10 +40,18 @@ def read_only_asked() -> bool | None:
 
 
 def loaded() -> LoadedSettings:
-    """Return the settings, options of the command line included. Raises SettingsError."""
+    """Return the settings, options of the command line included. Raises SettingsError.
+
+    Says on stderr what is not kept where there is no folder for it.
+    """
+    from console.own_folders import NO_HOME, keeps_data
+    from console.printed.printing import say
     from console.settings import load
 
-    return load({"read_only": read_only_asked()})
+    found = load({"read_only": read_only_asked()})
+    if not found.settings.events_file and not keeps_data():
+        say(NO_HOME)
+    return found
 
 
 @contextmanager

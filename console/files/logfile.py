@@ -15,12 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from console.files.rotating_file import LogFileError, RotatingFile
+from console.own_folders import state_folder
 from console.settings import Settings
 from crypto_core.errors import KeydeckError
 from crypto_core.log.logbook import LogLine, Recent
 from crypto_core.log.redaction import redacted
 from crypto_core.log.tracebacks import chain, stack_lines, type_name
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.file_paths import expanded
 
 OWN = ("console", "crypto_core", "screens")
 """Loggers whose records count from INFO."""
@@ -146,15 +148,12 @@ def log_path(settings: Settings) -> Path | None:
     """
     if settings.log_file == NOWHERE:
         return None
-    try:
-        if settings.log_file:
-            return Path(settings.log_file).expanduser()
-        state = os.environ.get("XDG_STATE_HOME", "")
-        # "All paths set in these environment variables must be absolute": others are to be ignored.
-        folder = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
-    except RuntimeError as error:
-        raise LogFileError("There is no home folder to keep the log in.") from error
-    return folder / "keydeck" / "keydeck.log"
+    if settings.log_file:
+        return expanded(settings.log_file)
+    folder = state_folder()
+    if folder is None:
+        raise LogFileError("There is no home folder to keep the log in.")
+    return folder / "keydeck.log"
 
 
 def _message(record: logging.LogRecord) -> CleanText:

@@ -9,23 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from console.own_folders import state_folder
 from screens.memory import Memory
 
 _LARGEST = 1_000_000
 _log = logging.getLogger(__name__)
-
-
-def state_folder() -> Path:
-    """Return the folder for Keydeck's state: XDG_STATE_HOME, else ~/.local/state (XDG Base Directory)."""
-    base = os.environ.get("XDG_STATE_HOME", "")
-    # "All paths set in these environment variables must be absolute": others are to be ignored.
-    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "keydeck"
-
-
-def data_folder() -> Path:
-    """Return the folder for Keydeck's data: XDG_DATA_HOME, else ~/.local/share."""
-    base = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "share") / "keydeck"
 
 
 def remembered(path: Path | None = None) -> Memory:
@@ -33,7 +21,10 @@ def remembered(path: Path | None = None) -> Memory:
 
     Where the file can't be written, what is remembered lasts as long as the console.
     """
-    file = path or state_folder() / "console.json"
+    folder = state_folder()
+    if path is None and folder is None:
+        return Memory()
+    file = path or Path(str(folder)) / "console.json"
     return Memory(_read(file), lambda content: _write(file, content))
 
 

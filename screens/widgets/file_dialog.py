@@ -12,6 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
 from crypto_core.cancelling import Cancellation
+from crypto_core.text.file_paths import expanded
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
@@ -71,7 +72,7 @@ class FileDialog(Dialog[None]):
         """Write the file."""
         if self.writing:
             return
-        path = Path(self.query_one("#path", Input).value.strip()).expanduser()
+        path = expanded(self.query_one("#path", Input).value.strip())
         self._asked = ask(
             self,
             self.writer(path),

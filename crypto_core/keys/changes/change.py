@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from crypto_core.errors import InvalidFieldError, PolicyError, RefusedError
@@ -14,6 +13,7 @@ from crypto_core.keys.policy.blocking import BlockStatement, arns_of
 from crypto_core.keys.policy.document import MOST_BYTES
 from crypto_core.keys.policy.least_privilege import Role
 from crypto_core.text.cleaning import clean
+from crypto_core.text.file_paths import expanded
 
 PERIOD_DAYS = range(90, 2561)
 """Days between automatic rotations (API reference, EnableKeyRotation)."""
@@ -39,7 +39,7 @@ def number_of_days(text: str) -> int:
 def policy_in(path: str) -> str:
     """Return the text of a file of at most what KMS takes. Blocks; raises PolicyError."""
     try:
-        with Path(path).expanduser().open("rb") as file:
+        with expanded(path).open("rb") as file:
             return file.read(MOST_BYTES + 1).decode()
     except UnicodeDecodeError as error:
         raise PolicyError(f"{path} is not UTF-8 text.") from error

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from console.files.memory_file import remembered, state_folder
+from console.files.memory_file import remembered
+from console.own_folders import state_folder
 from screens.memory import Memory, SortOrder
 from tests.screens.deck import deck
 

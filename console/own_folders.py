@@ -1,0 +1,71 @@
+"""The user's own folders for state, data and settings, also of a user who has none.
+
+A container may run a process as a user without HOME and without an entry in the system's list of users: what
+would be kept in such a folder is not, and everything else works. XDG Base Directory Specification.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+
+NO_HOME = (
+    "There is no home folder: CloudTrail's events, reviews and suppressions are kept for this run alone. "
+    "Set HOME, or name a file with KEYDECK_EVENTS_FILE."
+)
+
+
+def home() -> Path | None:
+    """Return the user's home folder, None without one."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def state_folder() -> Path | None:
+    """Return the folder for Keydeck's state: XDG_STATE_HOME, else ~/.local/state; None without either."""
+    return _folder("XDG_STATE_HOME", ".local/state")
+
+
+def data_folder() -> Path:
+    """Return the folder for Keydeck's data: XDG_DATA_HOME, else ~/.local/share.
+
+    Without either it is a new one, private to its owner, which is gone with this process.
+    """
+    return _folder("XDG_DATA_HOME", ".local/share") or Path(_passing_folder().name)
+
+
+def settings_folder() -> Path | None:
+    """Return the folder for Keydeck's settings: XDG_CONFIG_HOME, else ~/.config; None without either."""
+    return _folder("XDG_CONFIG_HOME", ".config")
+
+
+def keeps_data() -> bool:
+    """True where the data folder stays."""
+    return _folder("XDG_DATA_HOME", ".local/share") is not None
+
+
+def user_name() -> str:
+    """Return what the user is called on this machine, by number where there is no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def _folder(variable: str, below_home: str) -> Path | None:
+    base = os.environ.get(variable, "")
+    # "All paths set in these environment variables must be absolute": others are to be ignored.
+    if base.startswith("/"):
+        return Path(base) / "keydeck"
+    own = home()
+    return own / below_home / "keydeck" if own is not None else None
+
+
+@cache
+def _passing_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="keydeck-")
