@@ -115,19 +115,20 @@ class Container:
         self.settings = settings
         self.observer = observer
         self.trusted_keys = (*settings.trusted_keys, *trust)
-        self.engine = open_engine(settings.required_database_url(), read_only=read_only)
-        self.same_database = settings.state_url in (None, settings.database_url)
-        self.state_engine = (
-            self.engine
-            if self.same_database
-            else open_engine(str(settings.state_url), read_only=read_only, setting="KEYDECK_STATE_URL")
-        )
         self.kms = KmsApi(
             settings.regions,
             profile=settings.profile,
             read_only=read_only,
             observer=observer,
             ask_code=ask_code,
+        )
+        open_here = partial(open_engine, read_only=read_only, token_source=self.kms.database_token)
+        self.engine = open_here(settings.required_database_url())
+        self.same_database = settings.state_url in (None, settings.database_url)
+        self.state_engine = (
+            self.engine
+            if self.same_database
+            else open_here(str(settings.state_url), setting="KEYDECK_STATE_URL")
         )
         self.keyring = KmsKeyring(
             self.kms,
@@ -792,7 +793,11 @@ class Container:
                 remedy=f"Name one of [databases]: {', '.join(sorted(known)) or 'there is none yet'}.",
             )
         with restored_at(
-            known[name].url, self.keyring, self.settings.all_tables, in_use=self.engine
+            known[name].url,
+            self.keyring,
+            self.settings.all_tables,
+            in_use=self.engine,
+            token_source=self.kms.database_token,
         ) as database:
             yield database
 

@@ -569,18 +569,25 @@ def _from_file(path: Path) -> dict[str, Any]:
 def masked_url(url: str) -> str:
     """Return a database URL as it may be shown: without its password."""
     try:
-        parsed = parse_database_url(url)
+        return parse_database_url(url).shown()
     except SettingsError:
         return "(not a database URL)"
-    hidden = {k: "***" for k in parsed.query if "pass" in k.lower()}
-    return clean(parsed.update_query_dict(hidden).render_as_string(hide_password=True))
+
+
+def left_out(url: str) -> str:
+    """Return what of a database URL Keydeck leaves out and why, or why it can't use it; "" for neither."""
+    try:
+        notes = parse_database_url(url, "It").notes
+    except SettingsError as error:
+        return error.message
+    return f"Left out: {', '.join(notes)}." if notes else ""
 
 
 def _shown(name: str, value: Any) -> str:
     if value in (None, (), {}):
         return ""
     if name in ("database_url", "state_url"):
-        return masked_url(value)
+        return clean(f"{masked_url(value)} {left_out(value)}".rstrip(), 2000)
     if name == "databases":
         return clean(", ".join(f"{called} = {masked_url(d.url)}" for called, d in value.items()), 2000)
     if name == "former_signing_keys":

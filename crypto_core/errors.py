@@ -395,6 +395,15 @@ class DatabaseUnreachableError(DatabaseError, remedy="Check DATABASE_URL and tha
         return self.sqlstate[:2] not in ("28", "3D")
 
 
+class DatabaseLoginError(DatabaseUnreachableError):
+    """The server, or a pooler before it, lets nobody in with this URL; waiting doesn't mend it."""
+
+    @property
+    def passing(self) -> bool:
+        """False: something has to be set otherwise first."""
+        return False
+
+
 class DatabaseReadOnlyError(
     DatabaseError,
     remedy="Connect to the primary, with a role that may write; to look only, start with --read-only.",

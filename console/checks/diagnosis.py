@@ -51,9 +51,11 @@ def _not_looked_at(title: str) -> Area:
 
 
 def _databases(loaded: LoadedSettings) -> Iterator[Area]:
+    from crypto_core.aws.kms import KmsApi
     from crypto_core.diagnosis.database import DatabasePlace, look_at_database
 
     settings = loaded.settings
+    kms = KmsApi(settings.regions, profile=settings.profile, read_only=True)
     apart = bool(settings.state_url) and settings.state_url != settings.database_url
     places = (settings.tsa_url, settings.anchor_file, settings.anchor_bucket)
     anchors = tuple(filter(None, places)) if settings.signing_key else None
@@ -67,11 +69,14 @@ def _databases(loaded: LoadedSettings) -> Iterator[Area]:
         place = DatabasePlace(
             *(settings.database_url, "DATABASE_URL", DATABASE, settings.read_only, settings.all_tables),
             anchors=None if apart else anchors,
+            token_source=kms.database_token,
         )
         yield Area(DATABASE, partial(look_at_database, place))
     if settings.state_url and apart:
         state = DatabasePlace(
-            settings.state_url, "KEYDECK_STATE_URL", STATE, settings.read_only, anchors=anchors
+            *(settings.state_url, "KEYDECK_STATE_URL", STATE, settings.read_only),
+            anchors=anchors,
+            token_source=kms.database_token,
         )
         yield Area(STATE, partial(look_at_database, state))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from console.files.logfile import log_path
-from console.settings import FILE_VARIABLE, LoadedSettings, Settings, masked_url, settings_file
+from console.settings import FILE_VARIABLE, LoadedSettings, Settings, left_out, masked_url, settings_file
 from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.diagnosis import Check, Topic
 from crypto_core.envelope import Format
@@ -87,10 +87,9 @@ def _holds_secret(content: Any) -> bool:
 
 def _has_password(url: str) -> bool:
     try:
-        parsed = parse_database_url(url)
+        return parse_database_url(url).has_password
     except SettingsError:
         return "@" in url
-    return parsed.password is not None or any("pass" in name.lower() for name in parsed.query)
 
 
 def _places(area: str, loaded: LoadedSettings) -> Check:
@@ -98,7 +97,8 @@ def _places(area: str, loaded: LoadedSettings) -> Check:
     if not settings.database_url:
         return Topic(area, "database").skipped("None is configured.")
     origin = loaded.origins.get("database_url", "default")
-    return Topic(area, "database").ok(f"{masked_url(settings.database_url)}, from {origin}.")
+    said = f"{masked_url(settings.database_url)}, from {origin}. {left_out(settings.database_url)}"
+    return Topic(area, "database").ok(said.rstrip())
 
 
 def _write_key(area: str, settings: Settings) -> Check:

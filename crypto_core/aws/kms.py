@@ -312,6 +312,16 @@ class KmsApi:
         with _translated(""):
             return self._sessions.access_key()
 
+    def database_token(self, host: str, port: int, user: str, region: str | None = None) -> str:
+        """Return a password for one login at RDS, for 15 minutes; without `region` for the default one.
+
+        It is signed here, and AWS isn't asked, unless for credentials. Raises KmsError, SettingsError.
+        """
+        where = region or self.regions[0]
+        with _translated("rds-db:connect"):
+            client: Any = self._client("rds", where)
+            return str(client.generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user))
+
     def refused(self, session: int) -> bool:
         """Look for credentials again: AWS does not take those of this session. True if others were found."""
         return self._sessions.refused(session)

@@ -68,7 +68,6 @@ VERSION_NUMBER = text("SHOW server_version_num")
 VERSION = text("SHOW server_version")
 CURRENT_ROLE = text("SELECT current_user")
 ROLE = text("SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user")
-ENCRYPTION = text("SELECT ssl, version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
 READ_ONLY = text("SELECT current_setting('transaction_read_only') = 'on', pg_is_in_recovery()")
 """Whether the transaction refuses writes, and whether the server only follows another one."""
 SHORT_STATEMENTS = text("SET LOCAL statement_timeout = '3s'")

@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from crypto_core.database.connection.engine import connected, open_engine
+from crypto_core.database.connection.iam_tokens import TokenSource
+from crypto_core.database.connection.pooling import is_pooled
 from crypto_core.database.dialect import (
-    ENCRYPTION,
     READ_ONLY,
     ROLE,
     SHORT_STATEMENTS,
@@ -51,12 +52,16 @@ class DatabasePlace:
     tables: tuple[TokenTable, ...] = ()
     anchors: tuple[str, ...] | None = None
     """Where checkpoints of the journal in it are anchored; None where it holds none, or nothing signs."""
+    token_source: TokenSource | None = None
+    """What is asked for a token where the URL says iam=true."""
 
 
 def look_at_database(place: DatabasePlace, stop: Event, clock: Clock = system_clock) -> Iterator[Check]:
     """Yield the checks of one database. Writes nothing; asks with a connection of its own."""
     try:
-        engine = open_engine(place.url, read_only=place.read_only, setting=place.setting)
+        engine = open_engine(
+            place.url, read_only=place.read_only, setting=place.setting, token_source=place.token_source
+        )
     except KeydeckError as error:
         yield Topic(place.area, "address").failed_by(error)
         return
@@ -92,8 +97,7 @@ def _reach(engine: Engine, place: DatabasePlace) -> Check:
             connection.scalar(select(1))
             asking = perf_counter() - started
     except DatabaseUnreachableError as error:
-        remedy = f"Check {place.setting}, and that the server is up and lets this machine and role in."
-        return topic.failed(error.message, remedy)
+        return topic.failed(error.message, f"{error.remedy} The URL is {place.setting}.")
     except KeydeckError as error:
         return topic.failed_by(error)
     return topic.ok(f"Connected in {connecting * 1000:,.0f} ms; an answer takes {asking * 1000:,.1f} ms.")
@@ -111,17 +115,25 @@ def _version(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
 
 def _encryption(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
     with _asking(engine) as connection:
-        tls = connection.execute(ENCRYPTION).one_or_none()
+        # What the server says of it is, behind a pooler, the pooler's own connection.
         driver: Any = connection.connection.dbapi_connection
-        host = str(driver.info.host or "")
-    if tls is not None and tls.ssl:
-        return topic.ok(f"{tls.version}, {tls.cipher}.")
+        info = driver.info
+        host = str(info.host or "")
+    if info.ssl_in_use:
+        return topic.ok(f"{info.ssl_attribute('protocol')}, {info.ssl_attribute('cipher')}.")
     if not host or host.startswith(("/", "@")) or stays_here(host):  # a Unix socket, or loopback
         return topic.ok("Not encrypted; the connection stays on this machine.")
     return topic.warning(
         f"The connection to {host} is not encrypted: tokens in plaintext can be read on the way.",
         f"Add sslmode=verify-full (at least sslmode=require) to {place.setting}.",
     )
+
+
+def _pooler(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
+    with _asking(engine) as connection:
+        if is_pooled(connection):
+            return topic.ok("There is one between; Keydeck needs nothing of a session.")
+    return topic.ok("None is between.")
 
 
 def _role(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
@@ -173,6 +185,7 @@ _Find = Callable[[Engine, DatabasePlace, Topic], Check]
 _ASKED: tuple[tuple[str, _Find], ...] = (
     ("version", _version),
     ("encryption", _encryption),
+    ("pooler", _pooler),
     ("role", _role),
     ("session", _session),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -172,3 +173,22 @@ def test_a_hostile_settings_file_is_refused_by_name(
     with pytest.raises(SettingsError, match=says) as caught:
         told(text)
     assert "settings.toml" in caught.value.message
+
+
+def test_what_a_databases_url_holds_for_others_is_left_out_with_a_word(
+    monkeypatch: pytest.MonkeyPatch, keydeck: Callable[..., Any]
+) -> None:
+    url = "postgres://u:secret-word@h/d?pgbouncer=true&connection_limit=1&ssl=require&schema=x"
+    monkeypatch.setenv("DATABASE_URL", url)
+    shown = {row["name"]: row["value"] for row in keydeck("settings", "--json").json["settings"]}
+    assert shown["database_url"] == (
+        "postgresql://u:***@h/d?search_path=%22x%22&sslmode=require "
+        "Left out: pgbouncer (Keydeck prepares no statements), "
+        "connection_limit (Keydeck has a pool of its own)."
+    )
+    monkeypatch.setenv("DATABASE_URL", "postgres://u:secret-word@h/d?odd=secret-word")
+    ran = keydeck("settings", "--json")
+    assert "does not know: 'odd'" in ran.stdout
+    assert "secret-word" not in ran.stdout
+    refused = keydeck("status")
+    assert (refused.exit_code, "'odd'" in refused.stderr, "secret-word" in refused.stderr) == (2, True, False)

@@ -13,18 +13,20 @@ from threading import Event
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from crypto_core.cancelling import Cancellation, stop_if
 from crypto_core.database.connection.canceller import cancelling
+from crypto_core.database.connection.iam_tokens import TokenSource, log_in_by_token
+from crypto_core.database.connection.login_failures import STATEMENT_POOLING, failure_of, login_failure
+from crypto_core.database.connection.pooling import refuses_transactions
 from crypto_core.database.connection.time_limits import QUERY_CANCELED, with_limit
 from crypto_core.database.connection.transaction_start import (
     STATEMENT_TIMEOUT_SECONDS,
-    LimitedConnection,
     LimitedCursor,
-    ReadOnlyConnection,
+    connection_of,
 )
-from crypto_core.database.connection.urls import URL_FORM, parse_database_url
+from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.database.connection.watchdog import LIMIT_SECONDS
 from crypto_core.database.schema import SCHEMA, journal, journal_end, metadata
 from crypto_core.errors import (
@@ -41,47 +43,67 @@ from crypto_core.log.level_caps import cap
 from crypto_core.text.cleaning import clean
 
 CONNECT_TIMEOUT_SECONDS = 5
+LONGEST_CONNECT_SECONDS = 30
+"""A URL may ask for more than CONNECT_TIMEOUT_SECONDS, where a database must wake up first."""
 NETWORK_TIMEOUT_SECONDS = 30
 
 _LOGGING_NAME = "keydeck"
 
 
-def open_engine(url: str, *, read_only: bool = False, setting: str = "DATABASE_URL") -> Engine:
+def open_engine(
+    url: str,
+    *,
+    read_only: bool = False,
+    setting: str = "DATABASE_URL",
+    token_source: TokenSource | None = None,
+) -> Engine:
     """Return an engine; nothing is connected yet.
 
     With `read_only` PostgreSQL itself refuses writes in every transaction, else in those that `connected`
-    opens for reading. Statement parameters never appear in exceptions or logs. Raises SettingsError if `url`
-    is not a PostgreSQL URL.
+    opens for reading. Statement parameters never appear in exceptions or logs. `token_source` is asked where
+    the URL says iam=true. Raises SettingsError if `url` is not a PostgreSQL URL.
     """
-    parsed = parse_database_url(url, setting).set(drivername="postgresql+psycopg2")
+    parsed = parse_database_url(url, setting)
     arguments: dict[str, Any] = {
-        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        **parsed.place,
+        "connect_timeout": _connect_timeout(parsed.keywords.get("connect_timeout")),
         "application_name": "keydeck",
         "client_encoding": "utf8",
+        # Poolers refuse it at start-up. Given, it keeps PGOPTIONS from being sent.
+        "options": parsed.server.route,
         "keepalives": 1,
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
         # Keepalives find a dead network only while nothing is under way.
         "tcp_user_timeout": NETWORK_TIMEOUT_SECONDS * 1000,
-        "connection_factory": ReadOnlyConnection if read_only else LimitedConnection,
+        "connection_factory": connection_of(parsed.server, read_only=read_only),
         "cursor_factory": LimitedCursor,
     }
     # At DEBUG, SQLAlchemy logs every row; an engine with a name has a logger of its own.
     cap([f"sqlalchemy.engine.Engine.{_LOGGING_NAME}"], logging.WARNING)
-    try:
-        return create_engine(
-            parsed,
-            logging_name=_LOGGING_NAME,
-            connect_args=arguments,
-            hide_parameters=True,
-            pool_pre_ping=True,
-            pool_size=8,
-            max_overflow=8,
-            pool_timeout=CONNECT_TIMEOUT_SECONDS,
-        )
-    except (ArgumentError, NoSuchModuleError) as error:
-        raise SettingsError(f"{setting} can't be used.", remedy=URL_FORM) from error
+    engine = create_engine(
+        parsed.base,
+        logging_name=_LOGGING_NAME,
+        connect_args=arguments,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_size=8,
+        max_overflow=8,
+        pool_timeout=CONNECT_TIMEOUT_SECONDS,
+        # Its look-up of types that Keydeck doesn't use would cost each connection a round trip.
+        use_native_hstore=False,
+    )
+    if parsed.iam:
+        if token_source is None:
+            raise SettingsError(f"{setting} has iam=true, and there are no AWS credentials here to ask with.")
+        log_in_by_token(engine, parsed, token_source)
+    return engine
+
+
+def _connect_timeout(asked: str | None) -> int:
+    seconds = int(float(asked or 0))
+    return min(seconds, LONGEST_CONNECT_SECONDS) if seconds > 0 else CONNECT_TIMEOUT_SECONDS
 
 
 @contextmanager
@@ -98,7 +120,7 @@ def connected(
     stop_if(cancelled)
     try:
         with (
-            told_apart(),
+            told_apart(engine),
             engine.begin() if write else engine.connect() as connection,
             _beginning(connection, write=write, snapshot=snapshot),
         ):
@@ -148,18 +170,36 @@ def patient(connection: Connection, seconds: int) -> Iterator[None]:
 
 
 @contextmanager
-def told_apart() -> Iterator[None]:
-    """Turn SQLAlchemy's and the driver's exceptions into errors of ours. No parameter or row is in them."""
+def told_apart(engine: Engine | None = None) -> Iterator[None]:
+    """Turn SQLAlchemy's and the driver's exceptions into errors of ours. No parameter or row is in them.
+
+    With `engine`, a pooler that allows no transactions is told apart from a connection that was closed.
+    """
     try:
         yield
     except DBAPIError as error:
+        lines = _login_lines(error)
         _forget_row(error)
-        raise _translated(error) from error
+        if engine is not None and _is_closed(error) and refuses_transactions(engine):
+            raise failure_of(STATEMENT_POOLING, "") from error
+        raise _translated(error, lines) from error
     except SQLAlchemyError as error:
         # The pool's own time limit, among others.
         raise DatabaseUnreachableError(
             f"The database can't be used: {type(error).__name__}.", remedy="Try again."
         ) from error
+
+
+def _is_closed(error: DBAPIError) -> bool:
+    return not getattr(error.orig, "pgcode", None) and "closed the connection" in str(error.orig)
+
+
+def _login_lines(error: DBAPIError) -> list[str]:
+    """What libpq says of each host that it tried; only before a statement could meet with a row."""
+    said = [line for line in str(error.orig).splitlines() if line.strip()]
+    if error.statement is not None or getattr(error.orig, "pgcode", None):
+        return said[:1]
+    return [line for line in said if not line.startswith("\t")]
 
 
 def _forget_row(error: DBAPIError) -> None:
@@ -194,7 +234,7 @@ def _lacks_own_column(code: str, said: str) -> bool:
     return missing is not None and f"{SCHEMA}.{missing[1]}" in metadata.tables
 
 
-def _translated(error: DBAPIError) -> DatabaseError:
+def _translated(error: DBAPIError, lines: list[str]) -> DatabaseError:
     driver: Any = error.orig
     code = getattr(driver, "pgcode", None) or ""
     said = clean(getattr(getattr(driver, "diag", None), "message_primary", None) or "", 300)
@@ -213,8 +253,9 @@ def _translated(error: DBAPIError) -> DatabaseError:
     if code in (QUERY_CANCELED, "55P03"):
         return DatabaseTimeoutError(f"The database took too long: {said}.", sqlstate=code)
     if code == "53300" or code[:2] in ("08", "57", "28", "3D"):
-        return DatabaseUnreachableError(f"The database rejected the login: {said}.", sqlstate=code)
+        return login_failure([said], code)
     if not code or error.connection_invalidated:
-        first_line = clean(str(driver).strip().splitlines()[0] if str(driver).strip() else "", 300)
-        return DatabaseUnreachableError(f"No connection to the database: {first_line}.", sqlstate=code)
+        return login_failure(lines, code)
+    if "statement pooling" in said:
+        return login_failure([said], code)
     return DatabaseError(f"The database rejected the statement: {said} (SQLSTATE {code}).", sqlstate=code)

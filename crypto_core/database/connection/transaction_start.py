@@ -9,10 +9,12 @@ PostgreSQL documentation, SET TRANSACTION and section 55.2.2.1, "Multiple Statem
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from psycopg2.extensions import STATUS_READY
 
+from crypto_core.database.connection.server_settings import ServerSettings
 from crypto_core.database.connection.watchdog import WatchedConnection, WatchedCursor
 
 STATEMENT_TIMEOUT_SECONDS = 60
@@ -46,19 +48,37 @@ class LimitedConnection(WatchedConnection):
     read_only = False
     writes = True
     snapshot = False
+    server = ServerSettings()
+    """What the URL asks for."""
 
     @property
     def start(self) -> str:
         """What stands before the first statement of a transaction."""
         isolation = "REPEATABLE READ" if self.snapshot else "READ COMMITTED"
         access = ", READ ONLY" if self.read_only or not self.writes else ""
-        return f"SET TRANSACTION ISOLATION LEVEL {isolation}{access}; {_LIMITS}"
+        asked = self.server
+        # Of the limits that are asked for Keydeck's own leave what is shorter.
+        return (
+            f"SET TRANSACTION ISOLATION LEVEL {isolation}{access}; {asked.limiting}{_LIMITS}{asked.setting}"
+        )
 
 
 class ReadOnlyConnection(LimitedConnection):
     """All its transactions are read only."""
 
     read_only = True
+
+
+def connection_of(server: ServerSettings, *, read_only: bool) -> Callable[..., LimitedConnection]:
+    """Return what makes connections whose transactions have the settings of a URL."""
+    kind = ReadOnlyConnection if read_only or server.read_only else LimitedConnection
+
+    def make(*arguments: Any, **options: Any) -> LimitedConnection:
+        connection = kind(*arguments, **options)
+        connection.server = server
+        return connection
+
+    return make
 
 
 class LimitedCursor(WatchedCursor):

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, func, literal, select
 from sqlalchemy import Text as SqlText
 
 from crypto_core.database.connection.engine import connected, open_engine
+from crypto_core.database.connection.iam_tokens import TokenSource
 from crypto_core.database.dialect import IDENTITY
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
@@ -113,13 +114,14 @@ def restored_at(
     *,
     in_use: Engine | None = None,
     setting: str = "KEYDECK_DATABASES",
+    token_source: TokenSource | None = None,
 ) -> Iterator[RestoredTokens]:
     """Give the restored database at a URL, every session of it read only.
 
     Raises RefusedError if it is the database that is `in_use`: a drill on that proves nothing. Raises
     SettingsError for what is no URL, DatabaseError.
     """
-    engine = open_engine(url, read_only=True, setting=setting)
+    engine = open_engine(url, read_only=True, setting=setting, token_source=token_source)
     try:
         if in_use is not None and _which(engine) == _which(in_use):
             raise RefusedError(

@@ -209,14 +209,16 @@ def test_behind_a_pooler_that_drops_options_each_transaction_has_its_time_limits
         assert tuple(limits) == ("1min", "10s", "2min", "off")
     assert wire.dropped == []
     opened.dispose()
-    # Without them the pooler leaves no limit of a session's.
-    sent = open_engine(f"{wire.url(environment['DATABASE_URL'])}&options=-c%20statement_timeout%3D1")
-    with sent.connect() as connection:
+    # What the URL asks for comes with the transaction, and the pooler leaves no limit of a session's.
+    asking = open_engine(f"{wire.url(environment['DATABASE_URL'])}&options=-c%20statement_timeout%3D7s")
+    with connected(asking, write=write) as connection:
+        assert connection.scalar(text("SHOW statement_timeout")) == "7s"
+    with asking.connect() as connection:
         driver: Any = connection.connection.driver_connection
         driver.autocommit = True
         assert connection.scalar(text("SHOW statement_timeout")) == "0"
-    assert wire.dropped == [b"-c statement_timeout=1"]
-    sent.dispose()
+    assert wire.dropped == []
+    asking.dispose()
 
 
 def test_a_beginning_adds_no_statement_that_is_waited_for(environment: dict[str, str], wire: Pooler) -> None:
@@ -244,7 +246,9 @@ def test_nothing_of_the_product_opens_a_transaction_elsewhere() -> None:
         for path in (root / floor).rglob("*.py")
         if opening.search(path.read_text(encoding="utf-8"))
     }
-    own = {f"crypto_core/database/connection/{name}.py" for name in ("engine", "transaction_start")}
+    own = {
+        f"crypto_core/database/connection/{name}.py" for name in ("engine", "pooling", "transaction_start")
+    }
     sandbox = {f"console/sandbox/{name}.py" for name in ("generator", "postgres")}
     events = {"crypto_core/trail/store/database.py"}  # SQLite, on this machine
     assert found == own | sandbox | events

@@ -1,0 +1,243 @@
+"""Why there is no connection: each cause in words, with what to do about it.
+
+libpq gives no SQLSTATE for a login that failed, so its text is read. Its causes and the server's, PgBouncer's
+(its sources' messages), RDS Proxy's and Supavisor's (their documentation on troubleshooting).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crypto_core.errors import DatabaseLoginError, DatabaseUnreachableError
+from crypto_core.text.cleaning import clean
+
+SAID_LIMIT = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A cause, told by its text. Waiting mends none that `lasts`; `sqlstate` is the server's code."""
+
+    says: str
+    remedy: str
+    pattern: str
+    lasts: bool = True
+    sqlstate: str = ""
+
+
+STATEMENT_POOLING = Cause(
+    "The pooler works in statement pooling, which allows no transactions",
+    "Give Keydeck a pool with pool_mode = transaction or session, or the server itself: every change needs a "
+    "transaction.",
+    r"statement pooling",
+    sqlstate="08P01",
+)
+_POOL = "Wait, or let the pooler have more connections (PgBouncer: max_client_conn, default_pool_size)."
+_CA = "Write sslrootcert=FILE with the authority that signed it (sslrootcert=system: the system's own)."
+
+CAUSES: tuple[Cause, ...] = (
+    STATEMENT_POOLING,
+    Cause(
+        "RDS did not take the IAM token",
+        "Allow rds-db:connect for this identity on the database user, grant rds_iam to the role, and use the "
+        "endpoint's own host name.",
+        r"PAM authentication failed|IAM authentication failed",
+        sqlstate="28000",
+    ),
+    Cause(
+        "The pooler does not know this role or database",
+        "Check the user: Supavisor's is ROLE.PROJECT; RDS Proxy needs the role's secret.",
+        r"[Tt]enant or user not found|no credentials for the role|no such user",
+        sqlstate="28000",
+    ),
+    Cause(
+        "The password is wrong, or there is no such role",
+        "Check user and password in the database URL; percent-encode signs such as @ and /.",
+        r"password authentication failed|SASL authentication failed|[Aa]uthentication failed|auth failed",
+        sqlstate="28P01",
+    ),
+    Cause(
+        "A password is asked for, and there is none",
+        "Write it into the database URL, or into the file ~/.pgpass.",
+        r"no password supplied|empty password",
+        sqlstate="28P01",
+    ),
+    Cause(
+        "There is no such role",
+        "Check the user in the database URL, or have a DBA run CREATE ROLE … LOGIN.",
+        r"role \".*\" does not exist|is not permitted to log in",
+        sqlstate="28000",
+    ),
+    Cause(
+        "There is no such database",
+        "Check the database's name in the URL; behind a pooler also its list of databases.",
+        r"database \".*\" does not exist|no such database|database \".*\" is disabled",
+        sqlstate="3D000",
+    ),
+    Cause(
+        "The server lets nobody in without encryption",
+        "Add sslmode=verify-full (at least sslmode=require) to the database URL.",
+        r"no pg_hba\.conf entry.*no encryption|requires? TLS|only with SSL|SSL required",
+        sqlstate="28000",
+    ),
+    Cause(
+        "The server's pg_hba.conf lets this role not in from this address",
+        "Have a DBA add a line for it: host DATABASE ROLE ADDRESS scram-sha-256.",
+        r"no pg_hba\.conf entry|pg_hba\.conf rejects",
+        sqlstate="28000",
+    ),
+    Cause(
+        "The role may not connect to this database",
+        "Have a DBA run: GRANT CONNECT ON DATABASE … TO the role.",
+        r"permission denied for database",
+        sqlstate="42501",
+    ),
+    Cause(
+        "The server or pooler offers no encryption",
+        "Turn on ssl there (PgBouncer: client_tls_sslmode), or, only on this machine, write sslmode=disable.",
+        r"does not support SSL",
+    ),
+    Cause(
+        "The file of certificate authorities isn't there",
+        f"{_CA} RDS has a bundle of its own: global-bundle.pem.",
+        r"root certificate file .* does not exist|could not read root certificate file",
+    ),
+    Cause(
+        "The server's certificate has expired",
+        "Have it renewed; until then nobody can tell the server from another.",
+        r"certificate (has )?expired|certificate is not yet valid",
+    ),
+    Cause(
+        "The server's certificate is for another host",
+        "Use the host name that is in the certificate, or have a certificate made for this one.",
+        r"server certificate for .* does not match host name|does not match host name",
+    ),
+    Cause(
+        "The server's certificate is not signed by a trusted authority, or has run out",
+        f"{_CA} What is there, and how long it is valid: openssl s_client -starttls postgres -connect HOST:PORT",
+        r"certificate verify failed|self-signed certificate|unable to get local issuer",
+    ),
+    Cause(
+        "The server does not take this client's certificate",
+        "Check sslcert and sslkey in the database URL: the key must be readable for its owner alone.",
+        r"certificate required|private key file|certificate authentication failed|alert (bad|unknown)",
+    ),
+    Cause(
+        "Channel binding is required, and the server or a pooler between can't do it",
+        "Write channel_binding=prefer, or connect to the server itself.",
+        r"[Cc]hannel binding",
+    ),
+    Cause(
+        "The pooler does not take a start-up parameter",
+        "Unset PGGEQO, PGOPTIONS and service files; or: ignore_startup_parameters in PgBouncer's settings.",
+        r"unsupported startup parameter|support command-line options",
+    ),
+    Cause(
+        "The host name is not known",
+        "Check the host in the database URL, and this machine's DNS and VPN.",
+        r"could not translate host name|Name or service not known|nodename nor servname",
+        lasts=False,
+    ),
+    Cause(
+        "Nothing listens there",
+        "Check host and port in the database URL, and that the server is up.",
+        r"Connection refused|No such file or directory",
+        lasts=False,
+    ),
+    Cause(
+        "There was no answer in time",
+        "Check host, port, firewall and security groups; a database that must wake up first needs a larger "
+        "connect_timeout in its URL.",
+        r"timeout expired|timed out|No route to host|Network is unreachable",
+        lasts=False,
+    ),
+    Cause(
+        "What answers there is no PostgreSQL",
+        "Check host and port in the database URL, and any proxy between.",
+        r"expected authentication request|received invalid response to (SSL|GSSAPI) negotiation",
+    ),
+    Cause(
+        "The pooler is full",
+        _POOL,
+        r"no more connections allowed|[Mm]ax client connections|max clients reached|query_wait_timeout"
+        r"|acquire database connection|EMAXCONN",
+        lasts=False,
+        sqlstate="53300",
+    ),
+    Cause(
+        "The pooler can't reach the server behind it",
+        "Look at the pooler's log, and that the server is up.",
+        r"server login (has )?fail|server_login|\(server down\)|server conn crashed|pgbouncer cannot connect",
+        lasts=False,
+        sqlstate="08006",
+    ),
+    Cause(
+        "The server has no more connections for this role",
+        "Wait, close others, or have a DBA raise max_connections or the role's CONNECTION LIMIT.",
+        r"too many (clients|connections)|remaining connection slots",
+        lasts=False,
+        sqlstate="53300",
+    ),
+    Cause(
+        "The server is starting up",
+        "Wait until it is up.",
+        r"database system is (starting up|not yet accepting|not accepting)",
+        lasts=False,
+        sqlstate="57P03",
+    ),
+    Cause(
+        "The server is shutting down",
+        "Wait until it is up again.",
+        r"database system is shutting down|administrator command|pooler is shut|shutting down",
+        lasts=False,
+        sqlstate="57P03",
+    ),
+    Cause(
+        "The server is in recovery",
+        "Wait until it has recovered, or connect to the primary.",
+        r"database system is in recovery",
+        lasts=False,
+        sqlstate="57P03",
+    ),
+    Cause(
+        "No host of the URL is of the kind that target_session_attrs asks for",
+        "Check target_session_attrs and the hosts: after a failover another is the primary.",
+        r"hot standby mode|session is (not )?read-only",
+        lasts=False,
+    ),
+    Cause(
+        "The server does not take a setting of the database URL",
+        "Check options, search_path and the other settings in the database URL.",
+        r"unrecognized configuration parameter|invalid value for parameter",
+    ),
+    Cause(
+        "The connection was closed",
+        "Try again; if it persists, look at the log of the server, or of the pooler: PgBouncer also closes "
+        "what waits too long for a place in its pool (query_wait_timeout).",
+        r"closed the connection|connection (already )?closed|[Cc]onnection reset|Broken pipe|SSL SYSCALL",
+        lasts=False,
+    ),
+)
+"""The first that fits counts."""
+
+
+def login_failure(lines: Sequence[str], sqlstate: str = "") -> DatabaseUnreachableError:
+    """Return the error for what libpq said: a DatabaseLoginError where waiting doesn't help."""
+    said = clean(" ".join("; ".join(lines).split()), SAID_LIMIT).rstrip(".")
+    for cause in CAUSES:
+        if re.search(cause.pattern, said):
+            return failure_of(cause, said, sqlstate)
+    return DatabaseUnreachableError(f"No connection to the database: {said}.", sqlstate=sqlstate)
+
+
+def failure_of(cause: Cause, said: str, sqlstate: str = "") -> DatabaseUnreachableError:
+    """Return the error for a cause; `said` is clean."""
+    kind = DatabaseLoginError if cause.lasts else DatabaseUnreachableError
+    told = f" ({said})" if said else ""
+    return kind(
+        f"No connection to the database: {cause.says}{told}.",
+        remedy=cause.remedy,
+        sqlstate=sqlstate or cause.sqlstate,
+    )
