@@ -29,6 +29,7 @@ from crypto_core.errors import (
     KmsError,
 )
 from crypto_core.key_names import account_of, parse_key_name, region_of
+from crypto_core.text.cleaning import clean
 from screens.blocking import DaemonThreads
 from screens.services import Surroundings
 
@@ -97,7 +98,7 @@ class EnvironmentProbe:
         """Return what the header shows, within ANSWER_SECONDS; trouble is part of it, never raised."""
         late = _answered(self._aws, self._database)
         aws, database = self._aws.last, self._database.last
-        host, name = self._url.host or "local socket", self._url.database or ""
+        host, name = self._url.host or "local socket", clean(self._url.database or "")
         return Surroundings(
             account=aws.identity.account if aws.identity else "",
             identity=aws.identity.arn if aws.identity else "",

@@ -18,7 +18,8 @@ from sqlalchemy import Connection
 
 from crypto_core.cancelling import Cancellation
 
-REPEAT_SECONDS = 0.05
+REPEAT_SECONDS = (0.05, 1.0)
+"""How soon a request is repeated at first and at last: where a pooler passes none on, it is to no avail."""
 PATIENCE_SECONDS = 5.0
 """How long a request may take until the connection is given up instead of given back."""
 
@@ -59,8 +60,10 @@ class _Canceller:
         return True
 
     def _ask(self) -> None:
+        pause, longest = REPEAT_SECONDS
         while not self._over.is_set():
             # A server that can't be asked ends the statement by its own time limit.
             with suppress(psycopg2.Error):
                 self._driver.cancel()  # type: ignore[union-attr]
-            self._over.wait(REPEAT_SECONDS)
+            self._over.wait(pause)
+            pause = min(2 * pause, longest)

@@ -116,7 +116,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "The server's certificate is not signed by a trusted authority, or has run out",
-        f"{_CA} What is there, and how long it is valid: openssl s_client -starttls postgres -connect HOST:PORT",
+        f"{_CA} To see which: openssl s_client -starttls postgres -connect HOST:PORT",
         r"certificate verify failed|self-signed certificate|unable to get local issuer",
     ),
     Cause(

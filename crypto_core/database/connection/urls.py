@@ -58,7 +58,7 @@ class DatabaseUrl:
     @property
     def host(self) -> str:
         """The hosts as they are named to people, "" for the driver's own."""
-        return ", ".join(self.hosts)
+        return clean(", ".join(self.hosts), 300)
 
     @property
     def has_password(self) -> bool:

@@ -183,6 +183,15 @@ def test_poolers_users_have_their_project_in_them() -> None:
     assert (found.user, found.ports) == ("postgres.abcdefgh", ("6543",))
 
 
+def test_what_acts_on_a_terminal_is_shown_nowhere() -> None:
+    found = parse_database_url(
+        "postgresql://u@%1b[31m%E2%80%AEh/%1b[0md?sslrootcert=%1b[31m".replace("[", "%5B")
+    )
+    assert found.hosts == ("\x1b[31m\u202eh",)
+    shown = f"{found.host} {found.shown()}"
+    assert not {"\x1b", "\u202e"} & set(shown)
+
+
 def test_percent_signs_are_read_in_every_part() -> None:
     found = parse_database_url("postgresql://a%40b:p%2F%3A%25w@h/my%20db?sslrootcert=%2Fca%20one.pem")
     assert (found.user, found.password, found.database) == ("a@b", "p/:%w", "my db")
