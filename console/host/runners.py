@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from console.host import worker_scaling
 from console.host.children import import_path
 from console.settings import FILE_VARIABLE, Settings
+from crypto_core.aws.sessions import lent_roles
 
 CALLS_OF_A_PROCESS = 5_000.0
 """KMS calls a second that one process is counted on for."""
@@ -48,7 +49,7 @@ def environment_of(
 ) -> dict[str, str]:
     """Return the environment in which `settings` are what a process finds, whatever the settings file says.
 
-    `trust` are keys trusted for this command alone.
+    `trust` are keys trusted for this command alone. What roles gave to this process is lent.
     """
     variables = {str(field.validation_alias): name for name, field in Settings.model_fields.items()}
     found = dict(os.environ if inherited is None else inherited)
@@ -62,7 +63,7 @@ def environment_of(
         if written:
             found[variable] = written
     found["PYTHONPATH"] = import_path(found.get("PYTHONPATH"))
-    return found
+    return found | lent_roles(settings.profile)
 
 
 def _written(value: Any) -> str:

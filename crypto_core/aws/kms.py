@@ -423,7 +423,8 @@ class KmsApi:
 
 def _only_kms(service: str, operation: str) -> MissingOperationError:
     return MissingOperationError(
-        f"This endpoint does not have {operation}: {SERVICES.get(service, service)} is asked at that of KMS.",
+        f"This endpoint does not have {operation}: {SERVICES.get(service, service)} is asked at that of KMS"
+        " (AWS_ENDPOINT_URL).",
         operation=operation,
         remedy="If it has only KMS, name it by AWS_ENDPOINT_URL_KMS instead of AWS_ENDPOINT_URL.",
     )

@@ -8,12 +8,14 @@ way on a client that was dropped go on to their end.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from stat import S_ISREG
 from time import monotonic
@@ -42,6 +44,8 @@ LOOK_SECONDS = 1.0
 
 BUILDING_SECONDS = 20.0
 """How long a call waits for a session that another one is building: a credential_process may hang."""
+
+_LENT = "KEYDECK_LENT_ROLES"
 
 OF_A_ROLE = "assume-role"
 """botocore's name for credentials that STS gives for a role."""
@@ -300,8 +304,28 @@ def boto_session(profile: str | None, prompter: CodePrompter | None = None) -> A
     return session
 
 
+def lent_roles(profile: str | None) -> dict[str, str]:
+    """Return environment variables by which a further process has what roles gave to this one.
+
+    It has no terminal to be asked for a code on. Empty where no role gave anything.
+    """
+    roles = _ROLES.get((profile, *_configured_files()))
+    if not roles:
+        return {}
+    return {_LENT: json.dumps({"profile": profile, "roles": dict(roles)}, default=datetime.isoformat)}
+
+
 def _roles_of(profile: str | None) -> dict[str, Any]:
-    return _ROLES.setdefault((profile, *_configured_files()), {})
+    return _ROLES.setdefault((profile, *_configured_files()), _borrowed(profile))
+
+
+def _borrowed(profile: str | None) -> dict[str, Any]:
+    """What the process that started this one has lent, for its profile alone."""
+    try:
+        lent = json.loads(os.environ.get(_LENT, "{}"))
+        return dict(lent["roles"]) if lent["profile"] == profile else {}
+    except (ValueError, TypeError, LookupError):
+        return {}
 
 
 def _mark(credentials: Any) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,13 @@ from typing import Any
 
 import pytest
 
+from console.host.runners import environment_of
 from console.sandbox.endpoint import Fault
 from console.sandbox.sandbox import Sandbox
+from console.settings import load
+from crypto_core.aws.kms import KmsApi
+from crypto_core.errors import CodeNotEnteredError
+from crypto_core.secret import Secret
 from tests.console.test_raw_terminal import ROOT, Terminal
 from tests.mfa_profile import DEVICE, forget_roles, write_profiles
 
@@ -96,3 +102,31 @@ def test_the_doctor_names_it_and_goes_on(profile: None, keydeck: Callable[..., A
     (found,) = [c for c in ran.json["checks"] if c["area"] == "AWS" and c["name"] == "credentials"]
     assert found["outcome"] == "failed"
     assert "needs an MFA code" in found["said"]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_further_process_has_the_role_that_the_code_was_entered_for(
+    profile: None, sandbox: Sandbox, *, asked: bool
+) -> None:
+    settings = load().settings
+    if asked:
+        KmsApi(profile=settings.profile, ask_code=lambda _: Secret.of(CODE)).identity()
+    environment = environment_of(settings)
+    script = "from crypto_core.aws.kms import KmsApi; print(KmsApi(profile='mfa').identity().arn)"
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ("assumed-role/operators" in ran.stdout) is asked
+    assert ("CodeNotEnteredError" in ran.stderr) is not asked
+
+
+@pytest.mark.parametrize("lent", ["", "x", "[]", "{}", '{"profile": "other", "roles": {}}'])
+def test_what_is_nothing_lent_is_none(profile: None, monkeypatch: pytest.MonkeyPatch, lent: str) -> None:
+    monkeypatch.setenv("KEYDECK_LENT_ROLES", lent)
+    with pytest.raises(CodeNotEnteredError):
+        KmsApi(profile="mfa").identity()

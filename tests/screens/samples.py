@@ -66,8 +66,8 @@ KEYS = (
         current_material_id=MATERIALS[2],
         materials=(
             KeyMaterial(MATERIALS[0], "NON_CURRENT", NOW - timedelta(days=840)),
-            KeyMaterial(MATERIALS[1], "NON_CURRENT", NOW - timedelta(days=475)),
-            KeyMaterial(MATERIALS[2], "CURRENT", NOW - timedelta(days=111)),
+            KeyMaterial(MATERIALS[1], "NON_CURRENT", NOW - timedelta(days=475), "AUTOMATIC"),
+            KeyMaterial(MATERIALS[2], "CURRENT", NOW - timedelta(days=111), "AUTOMATIC"),
         ),
         rotation_enabled=True,
         rotation_period_days=365,

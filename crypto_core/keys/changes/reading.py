@@ -101,7 +101,10 @@ class KeyReader:
         except KmsError as error:
             return AutomaticRotation(not_known(error))
         under_way = answer.get("OnDemandRotationStartDate") is not None
-        if not answer.get("KeyRotationEnabled"):
+        enabled = answer.get("KeyRotationEnabled")
+        if enabled is None:
+            return AutomaticRotation("not known: KMS does not tell", under_way=under_way)
+        if not enabled:
             return AutomaticRotation("off", under_way=under_way)
         period = answer.get("RotationPeriodInDays")
         if not isinstance(period, int):
