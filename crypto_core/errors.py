@@ -311,7 +311,7 @@ class KmsRequestError(KmsError):
 
 class MissingOperationError(
     KmsRequestError,
-    remedy="Keydeck goes on without it; AWS itself has it. Check AWS_ENDPOINT_URL if AWS was to answer.",
+    remedy="AWS itself has it: if AWS was to answer, check AWS_ENDPOINT_URL.",
 ):
     """What answers in AWS's place does not have the operation."""
 
