@@ -47,6 +47,9 @@ from tests.console.test_journal_command import (  # noqa: F401
     signing_key,
     test_the_journal_is_signed_verified_and_found_out,
 )
+from tests.crypto_core.database.state.test_journal import (  # noqa: F401
+    test_concurrent_appends_keep_the_chain_whole_whatever_isolation_the_database_defaults_to,
+)
 from tests.pgbouncer import needs_pgbouncer, pgbouncer
 
 pytestmark = needs_pgbouncer

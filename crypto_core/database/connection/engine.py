@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from crypto_core.cancelling import Cancellation, stop_if
 from crypto_core.database.connection.canceller import cancelling
+from crypto_core.database.connection.certificates import verification_failures
 from crypto_core.database.connection.iam_tokens import TokenSource, log_in_by_token
 from crypto_core.database.connection.login_failures import STATEMENT_POOLING, failure_of, login_failure
 from crypto_core.database.connection.pooling import refuses_transactions
@@ -48,6 +49,8 @@ LONGEST_CONNECT_SECONDS = 30
 NETWORK_TIMEOUT_SECONDS = 30
 
 _LOGGING_NAME = "keydeck"
+_AUTHORITIES = "keydeck_authorities"
+"""The engine's option that holds what certificates are verified by."""
 
 
 def open_engine(
@@ -86,6 +89,7 @@ def open_engine(
         parsed.base,
         logging_name=_LOGGING_NAME,
         connect_args=arguments,
+        execution_options={_AUTHORITIES: parsed.keywords.get("sslrootcert")},
         hide_parameters=True,
         pool_pre_ping=True,
         pool_size=8,
@@ -173,7 +177,8 @@ def patient(connection: Connection, seconds: int) -> Iterator[None]:
 def told_apart(engine: Engine | None = None) -> Iterator[None]:
     """Turn SQLAlchemy's and the driver's exceptions into errors of ours. No parameter or row is in them.
 
-    With `engine`, a pooler that allows no transactions is told apart from a connection that was closed.
+    With `engine`, a pooler that allows no transactions is told apart from a connection that was closed, and
+    why a certificate could not be verified is asked for.
     """
     try:
         yield
@@ -182,6 +187,8 @@ def told_apart(engine: Engine | None = None) -> Iterator[None]:
         _forget_row(error)
         if engine is not None and _is_closed(error) and refuses_transactions(engine):
             raise failure_of(STATEMENT_POOLING, "") from error
+        if engine is not None:
+            lines += verification_failures(lines, engine.get_execution_options().get(_AUTHORITIES))
         raise _translated(error, lines) from error
     except SQLAlchemyError as error:
         # The pool's own time limit, among others.

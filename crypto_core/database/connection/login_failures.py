@@ -115,8 +115,8 @@ CAUSES: tuple[Cause, ...] = (
         r"server certificate for .* does not match host name|does not match host name",
     ),
     Cause(
-        "The server's certificate is not signed by a trusted authority, or has run out",
-        f"{_CA} To see which: openssl s_client -starttls postgres -connect HOST:PORT",
+        "The server's certificate is not signed by a trusted authority",
+        _CA,
         r"certificate verify failed|self-signed certificate|unable to get local issuer",
     ),
     Cause(

@@ -185,7 +185,7 @@ def test_certificates_that_prove_nothing_are_told(own: Sandbox, tmp_path: Path) 
         ("not signed by a trusted authority", "localhost", (-1, 1), "system"),
         ("authorities isn't there", "localhost", (-1, 1), tmp_path / "none"),
         ("is for another host", "db.example", (-1, 1), tls.authority),
-        ("or has run out", "localhost", (-3, -1), tls.authority),
+        ("has expired", "localhost", (-3, -1), tls.authority),
     ):
         tls.serve(host, days=days)
         with pgbouncer(own.database_url, **tls.settings) as pooler:
