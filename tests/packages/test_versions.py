@@ -15,6 +15,16 @@ pytestmark = [pytest.mark.deep, pytest.mark.long]
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
+EVERY_CALL = """
+import boto3
+from crypto_core.guard.operations import KeydeckRole, iam_policy
+statements = iam_policy(KeydeckRole.RESPONDER, [])["Statement"]
+asked = {tuple(action.split(":")) for statement in statements for action in statement["Action"]}
+for service in ("kms", "cloudtrail"):
+    known = set(boto3.client(service, region_name="eu-west-1").meta.service_model.operation_names)
+    rights = {name for its, name in asked if its == service} - {"ReEncryptFrom", "ReEncryptTo"}
+    assert rights and rights <= known, rights - known
+"""
 PASSED = "drill passed: 0 tokens under the compromised key"
 
 
@@ -43,6 +53,8 @@ def test_the_drill_is_played(built: Built, python: str, resolution: str, tmp_pat
     if not is_here(python):
         pytest.skip(f"no Python {python} here; its wheels are there")
     installed = built.into(tmp_path / "env", "--requirement", str(requirements), python=python)
+    calls = installed.run("python", "-c", EVERY_CALL)
+    assert calls.returncode == 0, calls.stderr
     played = installed.run("keydeck", "demo", "--drill", "--tokens", "60")
     assert played.returncode == 0, played.stderr
     assert played.stdout.splitlines()[-1] == PASSED
