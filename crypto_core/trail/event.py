@@ -25,7 +25,10 @@ OPENS = frozenset({"Decrypt", "ReEncrypt"})
 SEALS = frozenset({"Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncrypt"})
 """What brings something new under a key."""
 
-DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.UnauthorizedOperation")
+DENIED = (
+    *("AccessDenied", "AccessDeniedException", "VpceAccessDenied"),
+    *("UnauthorizedOperation", "Client.UnauthorizedOperation"),
+)
 
 KEY_USES = frozenset(
     {

@@ -8,6 +8,7 @@ such as `o-*` is met by everyone's.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -66,6 +67,10 @@ def account_of(value: str) -> str | None:
 _ACCOUNT = re.compile(r"[0-9]{12}")
 
 
+_LEAST_PREFIX = {4: 8, 6: 16}
+"""Shorter prefixes are no narrowing: a few of them are all the world."""
+
+
 def _account(value: str) -> bool:
     return _ACCOUNT.fullmatch(value) is not None
 
@@ -88,7 +93,14 @@ def _service(value: str) -> bool:
 
 
 def _network(value: str) -> bool:
-    return value not in ("", "*", "0.0.0.0/0", "::/0", "0.0.0.0/1", "128.0.0.0/1") and "*" not in value
+    """True for a VPC or endpoint by name, and for less than a 256th of the Internet's addresses."""
+    if not value or "*" in value:
+        return False
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return True
+    return network.prefixlen >= _LEAST_PREFIX[network.version]
 
 
 _KEYS: dict[str, tuple[Bound, Callable[[str], bool]]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from crypto_core.errors import PolicyError
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ROLES
@@ -49,10 +51,10 @@ def policy_replaced(context: RuleContext, event: TrailEvent) -> Judgement:
         return Severity.HIGH, did, "the record does not have the policy"
     found = accesses(policy, (), arn)
     public = [a for a in found if a.is_public]
-    own = account_of(arn)
-    expected = context.keys.accounts | ({own} if own else set())
-    beyond = sorted({a for access in found if _grave(access) for a in access.accounts - expected})
-    said = [_difference(context, event, policy, arn)]
+    beyond = _beyond(context, found, arn)
+    unchecked = request(event).get("bypassPolicyLockoutSafetyCheck") is True
+    said = ["KMS's check against locking oneself out was bypassed"] if unchecked else []
+    said.append(_difference(context, event, policy, arn))
     if public:
         sids = listed(dict.fromkeys(a.statement for a in public))
         said.insert(0, f"open to everybody by {sids}")
@@ -61,7 +63,53 @@ def policy_replaced(context: RuleContext, event: TrailEvent) -> Judgement:
     if beyond:
         said.insert(0, f"lets in account {listed(beyond)}")
         return Severity.CRITICAL, f"let another account use {_name(context, event)}", "; ".join(said)
-    return (Severity.HIGH if public else Severity.MEDIUM), did, "; ".join(said)
+    if _shuts_out(found, event.principal.arn):
+        said.insert(0, "nobody else may change the key or its policy any more")
+        return Severity.CRITICAL, f"shut everybody else out of {_name(context, event)}", "; ".join(said)
+    return (Severity.HIGH if public or unchecked else Severity.MEDIUM), did, "; ".join(said)
+
+
+def opened_to(context: RuleContext, event: TrailEvent) -> str:
+    """Return to whom the policy in a call opens the key, everybody or other accounts; "" for neither."""
+    arn = event.key_arns[0] if event.key_arns else "*"
+    try:
+        policy = _document(event)
+    except PolicyError as error:
+        return f"its policy can't be read: {error.message}"
+    found = accesses(policy, (), arn) if policy is not None else ()
+    if any(access.is_public and _grave(access) for access in found):
+        return "open to everybody"
+    beyond = _beyond(context, found, arn, event.account)
+    return f"lets in account {listed(beyond)}" if beyond else ""
+
+
+@change_rule(
+    "event-key-made-open",
+    "KMS key made that everybody or another account may use",
+    Severity.HIGH,
+    techniques=(CLOUD_ROLES,),
+    names=("CreateKey",),
+    about_keys=False,
+    limits="Keydeck reads the policy, and reports only those that let in everybody or other accounts.",
+    remedy="Don't write under it. Look at it: keydeck keys policy KEY --explain.",
+)
+def made_open(context: RuleContext, event: TrailEvent) -> Judgement | None:
+    """None for a key that stays within the account."""
+    opened = opened_to(context, event)
+    return (Severity.HIGH, "made a key that others may use", opened) if opened else None
+
+
+def _beyond(context: RuleContext, found: Sequence[Access], arn: str, own: str = "") -> list[str]:
+    """The accounts that nobody expects here and that may do what is grave."""
+    own = account_of(arn) or own
+    expected = context.keys.accounts | ({own} if own else set())
+    return sorted({a for access in found if _grave(access) for a in access.accounts - expected})
+
+
+def _shuts_out(found: Sequence[Access], caller: str) -> bool:
+    """True where nobody but the caller may change the key's policy; an account is everybody in it."""
+    may = [a for a in found if Power.DELEGATE in powers(a.actions)]
+    return all(a.principal.value == caller and not (a.all_but or a.principal.is_account) for a in may)
 
 
 def _grave(access: Access) -> bool:

@@ -11,7 +11,7 @@ from crypto_core.findings.registry import Correlation, Facts, Said, Sigma, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS, DATABASES, DISCOVERY, STEAL_TOKEN
 from crypto_core.lists.filter_language import Term
-from crypto_core.trail.event import KMS
+from crypto_core.trail.event import DENIED, KMS
 from crypto_core.trail.rules.rule_context import (
     FAILED,
     NO_SERVICE,
@@ -41,7 +41,6 @@ DAYS = 14
 
 _NOT_FAILED = ("ThrottlingException", "DryRunOperationException")
 """KMS asked to wait, or reported that a call would have passed: not a refusal."""
-DENIALS = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.UnauthorizedOperation")
 _FAILURES = (OF_KMS, NO_SERVICE, FAILED, has("error", *_NOT_FAILED, negated=True))
 
 
@@ -148,7 +147,7 @@ def failed_burst(context: RuleContext) -> Said:
         told.add(principal)
         what = f"{burst.number:,} failed calls"
         yield _failed(context, principal, burst, Severity.HIGH, what, f", before at most {before:,}")
-    tries = count((*_FAILURES, has("error", *DENIALS)), context.window, distinct="name")
+    tries = count((*_FAILURES, has("error", *DENIED)), context.window, distinct="name")
     for principal, burst in tries.items():
         if burst.number >= OPERATIONS and principal not in told:
             what = f"{burst.number:,} different operations denied"

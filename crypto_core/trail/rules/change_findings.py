@@ -23,6 +23,9 @@ from crypto_core.trail.rules.rule_context import (
     who,
 )
 
+REHEARSED = "DryRunOperationException"
+"""What KMS answers to a rehearsal that would have been allowed."""
+
 Judgement = tuple[Severity, str, str]
 """How bad one call is, what it did in a few words behind the principal's name, and what was seen."""
 Judge = Callable[[RuleContext, TrailEvent], Judgement | None]
@@ -99,10 +102,11 @@ def _findings(context: RuleContext, events: Sequence[TrailEvent], change: _Chang
         elif back:
             severity = severity.lowered()
         errors = listed(dict.fromkeys(e.error_code for e in calls_ if e.error_code))
+        rehearsed = failed and all(e.error_code == REHEARSED for e in calls_)
         via = listed(dict.fromkeys(e.principal.invoked_by for e in calls_ if e.principal.invoked_by))
         parts = [
             f"{calls(len(calls_))} of {listed(dict.fromkeys(e.name for e in calls_))}"
-            + (f", refused with {errors}" if failed else ""),
+            + (f", {'a rehearsal (DryRun)' if rehearsed else f'refused with {errors}'}" if failed else ""),
             *dict.fromkeys(judged[2] for _, judged in members if judged[2]),
             f"from {where_from(calls_)}",
             f"by {principal or 'nobody named'}",
@@ -112,7 +116,7 @@ def _findings(context: RuleContext, events: Sequence[TrailEvent], change: _Chang
         yield found(
             severity,
             subject,
-            f"{who(calls_[0])} {'tried: ' if failed else ''}{did}",
+            f"{who(calls_[0])} {('rehearsed: ' if rehearsed else 'tried: ') if failed else ''}{did}",
             "; ".join(part for part in parts if part),
             change.remedy,
             calls_,
@@ -124,4 +128,6 @@ def _undone(context: RuleContext, change: _Change) -> dict[str, datetime]:
     if not change.undo:
         return {}
     later, _ = context.changes(change.source, change.undo)
-    return {change.subject(e): e.time for e in later if not e.failed}
+    # The same call can do it and undo it: then it undoes where it is not judged.
+    judged = change.judge if change.undo in change.names else lambda *_: None
+    return {change.subject(e): e.time for e in later if not e.failed and judged(context, e) is None}

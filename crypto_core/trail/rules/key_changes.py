@@ -10,12 +10,14 @@ from datetime import timedelta
 
 from crypto_core.findings.registry import Facts, Said, Sigma, rule
 from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import DESTRUCTION, ENCRYPTED, NO_RECOVERY
+from crypto_core.findings.techniques import CLOUD_ROLES, DESTRUCTION, ENCRYPTED, NO_RECOVERY
 from crypto_core.trail.event import KMS, TrailEvent
+from crypto_core.trail.rules.access_changes import opened_to
 from crypto_core.trail.rules.change_findings import Judgement, change_rule
 from crypto_core.trail.rules.rule_context import (
     RuleContext,
     found,
+    listed,
     request,
     subject_of,
     text,
@@ -138,6 +140,110 @@ def primary_region(context: RuleContext, event: TrailEvent) -> Judgement:
     return Severity.HIGH, f"made another Region primary of {_name(context, event)}", f"primaryRegion {region}"
 
 
+@change_rule(
+    "event-key-revived",
+    "Retired KMS key brought back",
+    Severity.HIGH,
+    techniques=(CLOUD_ROLES,),
+    names=("EnableKey", "CancelKeyDeletion"),
+    undo="DisableKey",
+    limits="Add the ARNs of retired keys as resources.ARN.",
+    falsepositives=("keydeck incident, which enables a key to open what is left under it",),
+    remedy="What was copied from under it opens again: keydeck keys disable, and ask who did it.",
+)
+def revived(context: RuleContext, event: TrailEvent) -> Judgement | None:
+    """None for a key that is in use."""
+    if not context.keys.is_retired(event.key_arns):
+        return None
+    return Severity.HIGH, f"brought {_name(context, event)} back, which is retired", ""
+
+
+@change_rule(
+    "event-key-replicated",
+    "Replica of a multi-Region KMS key made",
+    Severity.HIGH,
+    techniques=(CLOUD_ROLES,),
+    names=("ReplicateKey",),
+    limits="Keydeck reads the replica's policy: everybody and other accounts are critical.",
+    remedy="A replica opens what the key opens, for whom its own policy lets: keydeck keys policy.",
+)
+def replicated(context: RuleContext, event: TrailEvent) -> Judgement:
+    region = text(request(event).get("replicaRegion"), 40)
+    did = f"made a replica of {_name(context, event)}"
+    opened = opened_to(context, event)
+    return (
+        (Severity.CRITICAL if opened else Severity.HIGH),
+        did,
+        f"in {region or 'a Region'}" + (f"; {opened}" if opened else ""),
+    )
+
+
+@change_rule(
+    "event-key-tagged",
+    "Tags of a KMS key changed",
+    Severity.MEDIUM,
+    techniques=(CLOUD_ROLES,),
+    names=("TagResource", "UntagResource"),
+    filters={"userIdentity.invokedBy|endswith": ".amazonaws.com"},
+    remedy="Where a policy decides by tags, this changes who may use the key: keydeck keys policy --explain.",
+)
+def tagged(_: RuleContext, event: TrailEvent) -> Judgement | None:
+    """None for services, which tag what they look after."""
+    if event.by_service:
+        return None
+    given = request(event).get("tags") or request(event).get("tagKeys")
+    names = [one.get("tagKey", "") if isinstance(one, dict) else one for one in given or ()]
+    said = f"tags {listed(map(text, names))}" if isinstance(given, list) and names else ""
+    return Severity.MEDIUM, f"changed tags of {subject_of(event).rsplit('/', 1)[-1]}", said
+
+
+@change_rule(
+    "event-grant-withdrawn",
+    "Grant on a KMS key withdrawn",
+    Severity.LOW,
+    techniques=(NO_RECOVERY,),
+    names=("RevokeGrant", "RetireGrant"),
+    filters={"userIdentity.invokedBy|endswith": ".amazonaws.com"},
+    remedy="Whoever had the grant is refused from now on: keydeck keys grants lists those that are left.",
+)
+def grant_withdrawn(context: RuleContext, event: TrailEvent) -> Judgement | None:
+    """None for services, which retire their own grants as they go."""
+    grant = text(request(event).get("grantId"), 128)
+    did = f"withdrew a grant on {_name(context, event)}"
+    return None if event.by_service else (Severity.LOW, did, f"grant {grant}" if grant else "")
+
+
+_STORE_WORDS = {
+    "DisconnectCustomKeyStore": "disconnected {}",
+    "UpdateCustomKeyStore": "changed how {} is reached",
+    "DeleteCustomKeyStore": "deleted {}",
+}
+
+
+def _of_store(event: TrailEvent) -> str:
+    return text(request(event).get("customKeyStoreId"), 64) or event.event_id
+
+
+@change_rule(
+    "event-key-store",
+    "Custom key store disconnected or changed",
+    Severity.HIGH,
+    techniques=(NO_RECOVERY,),
+    names=tuple(_STORE_WORDS),
+    undo="ConnectCustomKeyStore",
+    subject=_of_store,
+    about_keys=False,
+    remedy="Keys in the store open nothing while it is away: aws kms connect-custom-key-store.",
+)
+def key_store(_: RuleContext, event: TrailEvent) -> Judgement:
+    store = text(request(event).get("customKeyStoreId"), 64)
+    return (
+        Severity.HIGH,
+        _STORE_WORDS[event.name].format(f"key store {store}" if store else "a key store"),
+        "",
+    )
+
+
 def _of_alias(event: TrailEvent) -> str:
     return event.alias or text(request(event).get("aliasName"), 256) or subject_of(event)
 
@@ -164,9 +270,12 @@ _ALIAS_WORDS = {
 def alias_changed(context: RuleContext, event: TrailEvent) -> Judgement | None:
     name = event.alias or text(request(event).get("aliasName"), 256)
     matters = name in context.keys.aliases or not context.keys.guarding
-    if event.name == "CreateAlias" and name not in context.keys.aliases:
-        return None  # a new name of which nobody is told anything
     target = text(request(event).get("targetKeyId"), 256)
+    if event.name == "CreateAlias" and name not in context.keys.aliases:
+        # Of a new name nobody is told anything; but policies may name keys by their aliases.
+        if not context.keys.guarding or not context.keys.guards([*event.key_arns, target]):
+            return None
+        return Severity.LOW, f"gave {_name(context, event)} another name", f"{name} to {target}"
     # To be created it must have been gone, and that is told as well.
     grave = Severity.MEDIUM if event.name == "CreateAlias" else Severity.HIGH
     return (

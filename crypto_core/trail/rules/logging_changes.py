@@ -8,16 +8,21 @@ from typing import Any
 
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_LOGS
+from crypto_core.key_names import account_of
 from crypto_core.keys.posture.trails import recorded
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import CLOUDTRAIL, TrailEvent
 from crypto_core.trail.rules.change_findings import Judgement, change_rule
-from crypto_core.trail.rules.rule_context import RuleContext, request, text
+from crypto_core.trail.rules.rule_context import RuleContext, listed, request, text
 
 
 def _trail(event: TrailEvent) -> str:
+    """The trail's ARN, which a call may leave to its name, account and Region."""
     given = request(event)
-    return text(given.get("name"), 300) or text(given.get("trailName"), 300) or "a trail"
+    name = text(given.get("name"), 300) or text(given.get("trailName"), 300)
+    if not name or name.startswith("arn:"):
+        return name or "a trail"
+    return f"arn:aws:cloudtrail:{event.region}:{event.account}:trail/{name}"
 
 
 def _short(event: TrailEvent) -> str:
@@ -75,13 +80,20 @@ _MOVED = ("s3BucketName", "s3KeyPrefix", "kmsKeyId", "snsTopicName", "cloudWatch
     names=("UpdateTrail",),
     remedy="Compare with how the trail should be, and change it back: aws cloudtrail update-trail.",
 )
-def changed(_: RuleContext, event: TrailEvent) -> Judgement:
+def changed(context: RuleContext, event: TrailEvent) -> Judgement:
     given = request(event)
     off = [words for name, words in _OFF.items() if given.get(name) is False]
+    keys = {a for a in [account_of(text(given.get("kmsKeyId"), 256))] if a}
+    foreign = (
+        keys - context.keys.accounts - {event.account} if context.keys.accounts else keys - {event.account}
+    )
     moved = [f"{name} {text(given[name], 120) or 'none'}" for name in _MOVED if name in given]
+    if foreign:
+        off.append(f"its files are encrypted under a key of account {listed(sorted(foreign))}")
     grave = bool(off) or "s3BucketName" in given
+    severity = Severity.HIGH if grave else Severity.MEDIUM
     return (
-        Severity.HIGH if grave else Severity.MEDIUM,
+        Severity.CRITICAL if foreign else severity,
         f"changed trail {_short(event)}",
         ", ".join([*off, *moved]),
     )
@@ -92,6 +104,7 @@ def changed(_: RuleContext, event: TrailEvent) -> Judgement:
     "Trail set to leave KMS events out",
     Severity.CRITICAL,
     names=("PutEventSelectors",),
+    undo="PutEventSelectors",
     remedy="Let the trail take all management events again, reads and writes: aws cloudtrail "
     "put-event-selectors. CloudTrail's event history still has them for 90 days.",
     limits="Keydeck reads basic and advanced selectors, and reports only those that leave KMS out.",
@@ -118,6 +131,43 @@ def hides_kms(_: RuleContext, event: TrailEvent) -> Judgement | None:
         f"made trail {name} leave out KMS events",
         said.limits,
     )
+
+
+def _of_data_store(event: TrailEvent) -> str:
+    return text(request(event).get("eventDataStore"), 300) or "an event data store"
+
+
+_STORE_WORDS = {
+    "StopEventDataStoreIngestion": "stopped event data store {}",
+    "DeleteEventDataStore": "deleted event data store {}",
+}
+
+
+@_trail_rule(
+    "event-data-store-stopped",
+    "Event data store stopped or deleted",
+    Severity.HIGH,
+    names=tuple(_STORE_WORDS),
+    undo="StartEventDataStoreIngestion",
+    subject=_of_data_store,
+    remedy="A deleted one can be restored for seven days: aws cloudtrail restore-event-data-store, then "
+    "start-event-data-store-ingestion. Fetch what is missing with keydeck events pull.",
+)
+def data_store_stopped(_: RuleContext, event: TrailEvent) -> Judgement:
+    name = clean(_of_data_store(event).rsplit("/", 1)[-1], 60)
+    return Severity.HIGH, _STORE_WORDS[event.name].format(name), ""
+
+
+@_trail_rule(
+    "event-trail-made",
+    "Trail created",
+    Severity.LOW,
+    names=("CreateTrail",),
+    remedy="Whoever reads its bucket reads what this account does: see that bucket and key are yours.",
+)
+def made(_: RuleContext, event: TrailEvent) -> Judgement:
+    bucket = text(request(event).get("s3BucketName"), 120)
+    return Severity.LOW, f"created trail {_short(event)}", f"delivers to {bucket}" if bucket else ""
 
 
 def _objects(value: object) -> list[Mapping[str, Any]]:

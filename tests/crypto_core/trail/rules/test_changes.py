@@ -33,6 +33,7 @@ CHANGES = [
     ("ImportKeyMaterial", {}, "event-material-imported", Severity.HIGH),
     ("DisableKeyRotation", {}, "event-rotation-off", Severity.MEDIUM),
     ("UpdatePrimaryRegion", {"primaryRegion": "us-east-1"}, "event-primary-region", Severity.HIGH),
+    ("ReplicateKey", {"replicaRegion": "us-east-1"}, "event-key-replicated", Severity.HIGH),
 ]
 
 
@@ -73,7 +74,6 @@ def test_reads_and_what_turns_things_on_are_no_changes(watch: Watch) -> None:
         "EnableKey",
         "EnableKeyRotation",
         "CancelKeyDeletion",
-        "TagResource",
         "GetKeyPolicy",
     )
     assert watch([change(name, ago=60) for name in names]).findings == ()
@@ -159,10 +159,15 @@ def test_an_alias_that_matters_pointed_elsewhere_is_told(watch: Watch) -> None:
     assert found.severity is Severity.HIGH
 
 
-def test_other_aliases_are_low_and_new_ones_not_told(watch: Watch) -> None:
+def test_other_aliases_are_low_and_new_ones_only_told_of_keys_that_guard_tokens(watch: Watch) -> None:
     (found,) = of(watch([alias("UpdateAlias", "alias/reports")]), ALIAS)
     assert found.severity is Severity.LOW
-    assert of(watch([alias("CreateAlias", "alias/new")]), ALIAS) == [found]
+    elsewhere = change("CreateAlias", {"aliasName": "alias/new"}, ago=60, key=UNGUARDED)
+    assert of(watch([elsewhere]), ALIAS) == [found]
+    _, new = sorted(
+        of(watch([alias("CreateAlias", "alias/new")]), ALIAS), key=lambda f: f.subject, reverse=True
+    )
+    assert (new.severity, new.subject) == (Severity.LOW, "alias/new")
 
 
 def policy(*statements: dict[str, Any]) -> str:
@@ -361,6 +366,7 @@ def test_hostile_selectors_harm_nothing(watch: Watch, hostile: dict[str, Any]) -
 )
 def test_hostile_text_in_every_field_comes_out_as_clean_text(watch: Watch, hostile: str) -> None:
     names = [name for name, *_ in CHANGES] + ["PutKeyPolicy", "CreateGrant", "UpdateAlias", "Decrypt"]
+    names += ["ReEncrypt", "CreateKey", "CreateAlias", "TagResource", "RevokeGrant", "UpdateCustomKeyStore"]
     records = [
         record(
             name,
@@ -369,7 +375,17 @@ def test_hostile_text_in_every_field_comes_out_as_clean_text(watch: Watch, hosti
             sourceIPAddress=hostile,
             userAgent=hostile,
             requestParameters=dict.fromkeys(
-                ("policy", "granteePrincipal", "operations", "aliasName", "pendingWindowInDays", "keyId"),
+                (
+                    *(
+                        "policy",
+                        "granteePrincipal",
+                        "operations",
+                        "aliasName",
+                        "pendingWindowInDays",
+                        "keyId",
+                    ),
+                    *("replicaRegion", "tags", "tagKeys", "grantId", "customKeyStoreId", "targetKeyId"),
+                ),
                 hostile,
             ),
             **({"errorCode": hostile} if failed else {}),
@@ -377,7 +393,9 @@ def test_hostile_text_in_every_field_comes_out_as_clean_text(watch: Watch, hosti
         for name in names
         for failed in (False, True)
     ]
-    trails = [trail_call(name, {"name": hostile}, ago=60) for name in ("StopLogging", "UpdateTrail")]
+    request_ = dict.fromkeys(("name", "s3BucketName", "kmsKeyId", "eventDataStore"), hostile)
+    calls = ("StopLogging", "UpdateTrail", "CreateTrail", "DeleteEventDataStore")
+    trails = [trail_call(name, request_, ago=60) for name in calls]
     examined = watch([*records, *trails], CONFIGURED)
     assert len(examined.findings) > 8
     for finding in examined.findings:
