@@ -90,7 +90,7 @@ def test_a_file_that_is_no_store_is_told_and_left_alone(tmp_path: Path) -> None:
 def test_a_store_of_a_newer_keydeck_is_not_opened(store: EventStore) -> None:
     store.add([event()])
     store.close()
-    with sqlite3.connect(store.file.path) as connection:
+    with closing(sqlite3.connect(store.file.path)) as connection, connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(EventStoreError, match="newer Keydeck"):
@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 def test_a_damaged_record_is_told_by_its_number(store: EventStore) -> None:
     store.add([event()])
-    with sqlite3.connect(store.file.path) as connection:
+    with closing(sqlite3.connect(store.file.path)) as connection, connection:
         connection.execute("UPDATE raw SET body = x'02'")
     connection.close()
     with pytest.raises(EventStoreError, match="record 1 is damaged"):
@@ -301,7 +301,7 @@ def test_records_of_forgotten_events_are_gone_and_the_others_are_whole(store: Ev
     kept = {e.event_id: e.raw for e, age in zip(events, ages, strict=True) if age <= 48}
     kept |= {e.event_id: e.raw for e in (events[290], *later)}
     assert {row.event.event_id: row.event.raw for row in store.page(Query(), limit=1_000).rows} == kept
-    with sqlite3.connect(store.file.path) as file:
+    with closing(sqlite3.connect(store.file.path)) as file, file:
         records = [r for (body,) in file.execute("SELECT body FROM raw") for r in unpack(body) if r]
     assert sorted(records) == sorted(kept.values())
     for event_id, raw in kept.items():
@@ -313,7 +313,7 @@ def test_a_store_with_a_block_for_each_record_is_read_and_gone_on_with(store: Ev
     first = many(40)
     store.add(first)
     store.close()
-    with sqlite3.connect(store.file.path) as file:
+    with closing(sqlite3.connect(store.file.path)) as file, file:
         blocks = file.execute("SELECT id, body FROM raw").fetchall()
         file.execute("DELETE FROM raw")
         for number, body in blocks:
@@ -329,7 +329,7 @@ def test_a_store_with_a_block_for_each_record_is_read_and_gone_on_with(store: Ev
     store.add(second)
     raws |= {one.event_id: one.raw for one in second}
     assert {row.event.event_id: row.event.raw for row in store.page(Query(), limit=100).rows} == raws
-    with sqlite3.connect(store.file.path) as file:
+    with closing(sqlite3.connect(store.file.path)) as file, file:
         assert file.execute("PRAGMA user_version").fetchone() == (VERSION,)
 
 

@@ -7,7 +7,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
@@ -66,7 +66,7 @@ def asked_of(statement: str, rows: Iterable[Row]) -> list[Row]:
     statement = re.sub(r"json_format\(CAST\((\w+) AS JSON\)\)", r"\1", statement)
     statement = re.sub(r"\buseridentity(?:\.\w+)+", lambda found: f'"{found[0]}"', statement)
     statement = re.sub(rf'FROM (?:"?\w+"?\."?\w+"?|{STORE})', "FROM events", statement)
-    with sqlite3.connect(":memory:") as connection:
+    with closing(sqlite3.connect(":memory:")) as connection, connection:
         connection.execute("PRAGMA case_sensitive_like = ON")
         connection.row_factory = sqlite3.Row
         names = [*row_of({}), "timestamp", "year", "month", "day"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -253,7 +254,7 @@ def test_a_literal_is_the_text_that_it_was_made_of(value: str) -> None:
         with pytest.raises(ValueError, match="can't be a literal"):
             quoted(value)
         return
-    with sqlite3.connect(":memory:") as connection:
+    with closing(sqlite3.connect(":memory:")) as connection, connection:
         assert connection.execute(f"SELECT {quoted(value)}").fetchone() == (value,)
 
 

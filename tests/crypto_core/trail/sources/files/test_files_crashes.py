@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -81,7 +81,7 @@ def gone(pid: int) -> bool:
 
 def whole(path: Path) -> tuple[int, int, int, int]:
     """How many events there are, how often counted, with records and in files that are noted as read."""
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         events, counted, seen = (
             connection.execute(f"SELECT coalesce(sum({what}), 0) FROM {table}").fetchone()[0]
@@ -172,14 +172,14 @@ def test_a_store_that_cannot_be_written_is_told_before_a_file_is_noted(tmp_path:
 def test_a_file_whose_batch_failed_is_not_known(store: EventStore, folder: Path) -> None:
     path = put(folder / "a.json", [record()])
     FileImport(store).import_files([put(folder / "b.json", [record()])])
-    with sqlite3.connect(store.file.path) as connection:
+    with closing(sqlite3.connect(store.file.path)) as connection, connection:
         connection.execute("CREATE TRIGGER full BEFORE INSERT ON raw BEGIN SELECT raise(ABORT, 'full'); END")
     connection.close()
     with pytest.raises(EventStoreError, match="full"):
         FileImport(store).import_files([folder])
     assert store.count(Query()) == 1
     assert list(store.seen([os.fsencode(path)])) == []
-    with sqlite3.connect(store.file.path) as connection:
+    with closing(sqlite3.connect(store.file.path)) as connection, connection:
         connection.execute("DROP TRIGGER full")
     connection.close()
     assert FileImport(store).import_files([folder]).new == 1

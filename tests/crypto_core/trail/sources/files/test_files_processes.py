@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -110,7 +111,7 @@ def reading(store: EventStore, **more: Any) -> FileImport:
 def content(store: EventStore) -> tuple[list[Any], ...]:
     """All that an import writes, but the numbers of texts, which depend on what is stored at once."""
     rows = store.page(Query(), limit=20_000).rows
-    with sqlite3.connect(store.file.path) as connection:
+    with closing(sqlite3.connect(store.file.path)) as connection, connection:
         files = connection.execute("SELECT * FROM file_seen ORDER BY path").fetchall()
         texts = connection.execute("SELECT kind, folded, text FROM term ORDER BY kind, text").fetchall()
         hours = connection.execute(
@@ -322,7 +323,7 @@ def test_a_store_that_fails_ends_the_processes(
     store: EventStore, many: Path, started: list[Readers], read_there: Callable[[], int]
 ) -> None:
     assert store.count(Query()) == 0
-    with sqlite3.connect(store.file.path) as connection:
+    with closing(sqlite3.connect(store.file.path)) as connection, connection:
         connection.execute("CREATE TRIGGER full BEFORE INSERT ON raw BEGIN SELECT raise(ABORT, 'full'); END")
     connection.close()
     pids: set[int] = set()
@@ -331,7 +332,7 @@ def test_a_store_that_fails_ends_the_processes(
     assert pids
     assert all(map(gone, pids))
     assert store.count(Query()) == 0
-    with sqlite3.connect(store.file.path) as connection:
+    with closing(sqlite3.connect(store.file.path)) as connection, connection:
         assert connection.execute("SELECT count(*) FROM file_seen").fetchone() == (0,)
     connection.close()
 
