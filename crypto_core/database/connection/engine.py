@@ -21,6 +21,7 @@ from crypto_core.database.connection.certificates import verification_failures
 from crypto_core.database.connection.iam_tokens import TokenSource, log_in_by_token
 from crypto_core.database.connection.login_failures import STATEMENT_POOLING, failure_of, login_failure
 from crypto_core.database.connection.pooling import refuses_transactions
+from crypto_core.database.connection.shared_pool import SharedPool
 from crypto_core.database.connection.time_limits import QUERY_CANCELED, with_limit
 from crypto_core.database.connection.transaction_start import (
     STATEMENT_TIMEOUT_SECONDS,
@@ -91,6 +92,7 @@ def open_engine(
         connect_args=arguments,
         execution_options={_AUTHORITIES: parsed.keywords.get("sslrootcert")},
         hide_parameters=True,
+        poolclass=SharedPool,
         pool_pre_ping=True,
         pool_size=8,
         max_overflow=8,

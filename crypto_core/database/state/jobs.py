@@ -207,6 +207,20 @@ class JobStore:
             rows = connection.execute(statement.order_by(job_runner.c.started_at, job_runner.c.id)).all()
         return tuple(RunnerRow(*row) for row in rows)
 
+    def is_first(self, id_: int, runner: UUID) -> bool:
+        """Return whether none that works on a job now has done so for longer than this process."""
+        c = job_runner.c
+        at_it = (c.job_id == id_, c.ended_at.is_(None), c.seen_at > seconds_ago(LIVELY_SECONDS))
+        first = select(c.id).where(*at_it).order_by(c.started_at, c.id).limit(1)
+        with connected(self._engine) as connection:
+            return connection.scalar(first) in (None, runner)
+
+    def stands(self, connection: Connection, was: JobRow) -> bool:
+        """Return whether a job stands where it did; it does until the transaction's end then."""
+        columns = [job.c[name] for name in _STANDING]
+        now = connection.execute(select(*columns).where(job.c.id == was.id).with_for_update()).one()
+        return tuple(now) == tuple(getattr(was, name) for name in _STANDING)
+
     def lively(self, id_: int) -> int:
         """Return how many processes work on a job now."""
         with connected(self._engine) as connection:
@@ -227,4 +241,6 @@ class JobStore:
         return connected(self._engine, write=write) if connection is None else nullcontext(connection)
 
 
+_STANDING = ("state", "wave", "zeroes", "zero_at")
+"""What every step of a job's end changes."""
 _JOB = [clock() if f.name == "now" else job.c[f.name] for f in fields(JobRow)]

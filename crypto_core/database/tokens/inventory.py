@@ -301,6 +301,7 @@ class Inventory:
         terms = parse_filter(filter_, FIELDS)
         # Where the filter may name a key. KMS may be slow: hold no connection meanwhile.
         aliases = self._aliases() if any(term.field == "key" for term in terms) else {}
+        self._catalogue()  # read before, where it isn't known
         # What one page is put together from is all of one moment.
         with connected(self._engine, snapshot=True, cancelled=cancelled) as connection:
             groups = self._answers.by_group(connection)

@@ -96,6 +96,12 @@ class UnwritableStore:
         with connected(self._engine) as connection:
             return frozenset(connection.scalars(statement))
 
+    def has(self, connection: Connection, job_id: int, kind: str, *, attempts: int) -> bool:
+        """Return whether there are some of a kind that were tried less often."""
+        tried = job_token.c.attempts < attempts
+        found = select(func.count()).select_from(job_token).where(*_open(job_id, kind), tried)
+        return bool(connection.scalar(found))
+
     def reopen(
         self, connection: Connection, job_id: int, kind: str = "", *, attempts: int | None = None
     ) -> list[TokenRef]:

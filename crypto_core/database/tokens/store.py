@@ -185,8 +185,9 @@ class TokenStore:
         Raises InterruptedRunError once `cancelled` is set.
         """
         tallies: dict[str, dict[Format, int]] = {}
+        scoped = list(self.scoped(scope))  # it may have to read the catalogue
         with connected(self._engine, cancelled=cancelled) as connection:
-            for source, condition in self.scoped(scope):
+            for source, condition in scoped:
                 counted = formats_counted(source.stored, source.source, condition)
                 if found := {Format(name): number for name, number in connection.execute(counted)}:
                     tallies[source.name] = found

@@ -13,11 +13,12 @@ from dataclasses import astuple, dataclass, replace
 from enum import StrEnum
 from threading import Event
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.dialect import clock, try_lock
+from crypto_core.database.dialect import clock
 from crypto_core.database.state.jobs import DONE, FAILED, RUNNING, JobRow
 from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.database.tokens.store import TokenScope
@@ -44,7 +45,6 @@ MOST_ZEROES = 6
 """After so many proofs that found nothing, a key that is still sealed under no longer holds up the end."""
 MOST_TRIES = 5
 """How often a token is tried that another try may write."""
-_LOCK = 0x6B6A  # "kj": with a job's number, the lock of who closes it
 
 
 class Closing(StrEnum):
@@ -63,7 +63,20 @@ class _Rest:
 
     scope: TokenScope
     tokens: int
-    cut: Callable[[int], int]
+    cut: Callable[[Connection, int], int]
+
+
+_Tell = Callable[[Connection | None], None]
+"""Journals something, in the transaction that is given."""
+_Change = Callable[[Connection], _Tell | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What a step came to, and how that is written, if it is."""
+
+    closing: Closing
+    change: _Change | None = None
 
 
 class Closer:
@@ -86,118 +99,132 @@ class Closer:
         self._writers = writers
         self._settle_seconds = settle_seconds
 
-    def close_job(self, job_id: int, stop: Event, actor: str) -> Closing:
+    def close_job(self, job_id: int, stop: Event, actor: str, runner: UUID | None = None) -> Closing:
         """Do the next step, if it is time. Raises KmsError, DatabaseError.
 
+        Of processes at work on the job the first one does, `runner` being this one. What it reads and asks
+        takes a while, and holds no connection: what comes of it is written where the job stands as it stood.
         `actor` is whom the journal names; see Journal.actor.
         """
-        told: list[Callable[[Connection | None], None]] = []
+        job = self._jobs.get(job_id)
+        if job.state != RUNNING:
+            return Closing.ENDED
+        if runner is not None and not self._jobs.is_first(job_id, runner):
+            return Closing.WAIT
+        self._confirmed.require(job)
+        step = self._tidied(job, actor)
+        if step is None and not _repeats(job):
+            step = self._ended(job, [], actor)
+        elif step is None and (_too_early(job, self._settle_seconds) or stop.is_set()):
+            return Closing.WAIT
+        elif step is None:
+            step = self._census(job, actor)
+        return step.closing if self._written(job, step) else Closing.WAIT
+
+    def _tidied(self, job: JobRow, actor: str) -> _Step | None:
+        """What comes before a census, None if nothing does."""
+        with connected(self._engine) as connection:
+            left = self._chunks.left(connection, job.id)
+            passing = any(
+                self._unwritable.has(connection, job.id, kind, attempts=MOST_TRIES) for kind in PASSING
+            )
+        if left:
+            return _Step(Closing.WAIT)
+        if _is_ahead(job):
+            # The database's clock went back: how long ago that census was isn't known.
+            return _Step(Closing.MORE, self._set(job, zeroes=0, zero_at=None))
+        if passing:
+            return _Step(Closing.MORE, lambda connection: self._reopen_passing(connection, job, actor))
+        return None
+
+    def _written(self, job: JobRow, step: _Step) -> bool:
+        """Write what a step came to; False, and nothing is, where another process was at it meanwhile."""
+        if step.change is None:
+            return True
         with connected(self._engine, write=True) as connection:
-            if not try_lock(connection, _LOCK, job_id):
-                return Closing.WAIT
-            job = self._jobs.get(job_id, connection)
-            if job.state != RUNNING:
-                return Closing.ENDED
-            self._confirmed.require(job)
-            if self._chunks.left(connection, job_id):
-                return Closing.WAIT
-            if _is_ahead(job):
-                # The database's clock went back: how long ago that census was isn't known.
-                self._jobs.set(job_id, connection, zeroes=0, zero_at=None)
-                return Closing.MORE
-            if self._reopen_passing(connection, job, actor, told):
-                step = Closing.MORE
-            elif not _repeats(job):
-                self._end(connection, job, [], actor, told)
-                step = Closing.ENDED
-            elif _too_early(job, self._settle_seconds) or stop.is_set():
-                return Closing.WAIT
-            else:
-                step = self._census(connection, job, actor, told)
-            for tell in told:
+            if not self._jobs.stands(connection, job) or self._chunks.left(connection, job.id):
+                return False
+            tell = step.change(connection)
+            if tell is not None:
                 # What a journal elsewhere can't be told is not done.
                 tell(connection if self._same_database else None)
-        return step
+        return True
+
+    def _set(self, job: JobRow, **values: Any) -> _Change:
+        def change(connection: Connection) -> None:
+            self._jobs.set(job.id, connection, **values)
+
+        return change
 
     def keys_by_group(self) -> dict[bytes, str]:
         """Return the key of each key material group, as KMS says now. Raises KmsError, DatabaseError."""
         groups = self._proof().groups
         return {prefix: next(iter(named))[0] for prefix, named in groups.items() if len(named) == 1}
 
-    def _reopen_passing(self, connection: Connection, job: JobRow, actor: str, told: list[Any]) -> bool:
+    def _reopen_passing(self, connection: Connection, job: JobRow, actor: str) -> _Tell | None:
         """Try those again whose rows were locked, or about which KMS contradicts itself."""
         refs = [
             ref
             for kind in PASSING
             for ref in self._unwritable.reopen(connection, job.id, kind, attempts=MOST_TRIES)
         ]
-        if refs:
-            self._wave(
-                connection,
-                job,
-                actor,
-                told,
-                lambda wave: self._chunks.cut_listed(connection, job.id, wave, refs),
-            )
-        return bool(refs)
+        if not refs:
+            return None
+        cut = self._chunks.cut_listed(connection, job.id, job.wave + 1, refs)
+        return self._wave(connection, job, actor, cut, job.scope)
 
-    def _census(self, connection: Connection, job: JobRow, actor: str, told: list[Any]) -> Closing:
-        rest = self._rest(connection, job)
-        left = rest.tokens
-        if left > 0:
-            if job.wave > 1 and not self._chunks.moved(connection, job.id, job.wave):
-                why = (
-                    f"{counted(left, 'token')} can be neither written nor distinguished from those to write."
-                )
-                self._jobs.change(job.id, FAILED, [RUNNING], why=why, connection=connection)
-                told.append(self._entry(job, Outcome.FAILED, {"why": why, "left": left}, actor))
-                return Closing.ENDED
-
-            self._wave(connection, job, actor, told, rest.cut, rest.scope.as_json())
-            return Closing.MORE
+    def _census(self, job: JobRow, actor: str) -> _Step:
+        rest = self._rest(job)
+        if rest.tokens > 0:
+            return self._again(job, rest, actor)
         zeroes = job.zeroes + 1
         if zeroes == 1:
-            self._jobs.set(job.id, connection, zeroes=1, zero_at=clock())
-            return Closing.WAIT
+            return _Step(Closing.WAIT, self._set(job, zeroes=1, zero_at=clock()))
         seen = self._writers.between(self._sources(job), job.zero_at or job.now)
         if seen.sealed and zeroes < MOST_ZEROES:
             _log.info("Job %d is not at its end: %s", job.id, seen.sealed)
-            self._jobs.set(job.id, connection, zeroes=zeroes, zero_at=clock())
-            return Closing.WAIT
-        self._jobs.set(job.id, connection, zeroes=zeroes)
+            return _Step(Closing.WAIT, self._set(job, zeroes=zeroes, zero_at=clock()))
         remarks = [
             *seen.unknown,
             *([f"Still in use: {seen.sealed}"] if seen.sealed else []),
-            *self._untold(connection, job),
+            *self._untold(job),
         ]
-        self._end(connection, job, remarks, actor, told)
-        return Closing.ENDED
+        return self._ended(job, remarks, actor, zeroes=zeroes)
+
+    def _again(self, job: JobRow, rest: _Rest, actor: str) -> _Step:
+        """A wave of what is left, unless the last one moved nothing."""
+        with connected(self._engine) as connection:
+            moves = job.wave == 1 or self._chunks.moved(connection, job.id, job.wave)
+        if moves:
+
+            def more(connection: Connection) -> _Tell:
+                tokens = rest.cut(connection, job.wave + 1)
+                return self._wave(connection, job, actor, tokens, rest.scope.as_json())
+
+            return _Step(Closing.MORE, more)
+        left = rest.tokens
+        why = f"{counted(left, 'token')} can be neither written nor distinguished from those to write."
+
+        def fail(connection: Connection) -> _Tell:
+            self._jobs.change(job.id, FAILED, [RUNNING], why=why, connection=connection)
+            return self._entry(job, Outcome.FAILED, {"why": why, "left": left}, actor)
+
+        return _Step(Closing.ENDED, fail)
 
     def _wave(
-        self,
-        connection: Connection,
-        job: JobRow,
-        actor: str,
-        told: list[Any],
-        cut: Callable[[int], int],
-        scope: Mapping[str, Any] | None = None,
-    ) -> None:
-        wave, scope = job.wave + 1, job.scope if scope is None else scope
-        tokens = cut(wave)
+        self, connection: Connection, job: JobRow, actor: str, tokens: int, scope: Mapping[str, Any]
+    ) -> _Tell:
+        wave = job.wave + 1
         self._jobs.set(job.id, connection, wave=wave, scope=scope, zeroes=0, zero_at=None)
         detail = {"wave": wave, "tokens": tokens, **told_scope(scope)}
-        told.append(self._entry(job, Outcome.STARTED, detail, actor))
+        return self._entry(job, Outcome.STARTED, detail, actor)
 
-    def _end(
-        self, connection: Connection, job: JobRow, remarks: list[str], actor: str, told: list[Any]
-    ) -> None:
+    def _ended(self, job: JobRow, remarks: list[str], actor: str, **values: Any) -> _Step:
         proof = self._proof(job.source_key_arn or "", everywhere=True)
         census = self._status.status_by(proof)
         if not census.coverage.complete:
             remarks += [f"The census is not whole: {reason}" for reason in census.coverage.reasons]
         after = census.as_json() | {"proof": proof.as_json()}
-        self._jobs.set(job.id, connection, census_after=after, remarks=remarks)
-        self._jobs.change(job.id, DONE, [RUNNING], connection=connection)
         counts = self._jobs.counts([job.id]).get(job.id)
         detail = {
             "run_ended": True,
@@ -208,11 +235,15 @@ class Closer:
             "waves": job.wave,
             "remarks": remarks,
         }
-        told.append(self._entry(job, Outcome.DONE, detail, actor))
 
-    def _entry(
-        self, job: JobRow, outcome: Outcome, detail: Mapping[str, Any], actor: str
-    ) -> Callable[[Connection | None], None]:
+        def end(connection: Connection) -> _Tell:
+            self._jobs.set(job.id, connection, census_after=after, remarks=remarks, **values)
+            self._jobs.change(job.id, DONE, [RUNNING], connection=connection)
+            return self._entry(job, Outcome.DONE, detail, actor)
+
+        return _Step(Closing.ENDED, end)
+
+    def _entry(self, job: JobRow, outcome: Outcome, detail: Mapping[str, Any], actor: str) -> _Tell:
         whole = {"job": job.id, "run": str(job.run_id), "to": job.target_key_arn, **detail}
 
         def tell(connection: Connection | None) -> None:
@@ -220,27 +251,30 @@ class Closer:
 
         return tell
 
-    def _rest(self, connection: Connection, job: JobRow) -> _Rest:
+    def _rest(self, job: JobRow) -> _Rest:
         """What is left to write, but for what can't be."""
         if selection_of(job).filter is None:
             scope = self._scope(job)
-            left = self._count(scope) - self._given_up(connection, job, scope)
-            return _Rest(scope, left, lambda wave: self._chunks.cut_scope(connection, job.id, wave, scope))
+            left = self._count(scope) - self._given_up(job, scope)
+            return _Rest(
+                scope, left, lambda connection, wave: self._chunks.cut_scope(connection, job.id, wave, scope)
+            )
         formats = scope_formats(Verb(job.verb))
         picked = [*self._planner.filtered(selection_of(job)).picked(formats)]
         if Verb(job.verb) is not Verb.ENCRYPT:
             beside = self._proof().scope_beside(job.target_key_arn, formats)
             picked = [self._store.narrowed(one, beside) for one in picked]
 
-        def cut(wave: int) -> int:
+        def cut(connection: Connection, wave: int) -> int:
             return sum(self._chunks.cut_picked(connection, job.id, wave, one) for one in picked)
 
-        return _Rest(TokenScope(formats), self._count_picked(connection, job, picked), cut)
+        return _Rest(TokenScope(formats), self._count_picked(job, picked), cut)
 
-    def _count_picked(self, connection: Connection, job: JobRow, picked: Iterable[Picked]) -> int:
-        return sum(self._chunks.count_picked(connection, job.id, one) for one in picked)
+    def _count_picked(self, job: JobRow, picked: Iterable[Picked]) -> int:
+        with connected(self._engine) as connection:
+            return sum(self._chunks.count_picked(connection, job.id, one) for one in picked)
 
-    def _untold(self, connection: Connection, job: JobRow) -> list[str]:
+    def _untold(self, job: JobRow) -> list[str]:
         """What a filter's tokens leave unsaid: whether those of unknown keys were written since."""
         selection, verb = selection_of(job), Verb(job.verb)
         if selection.filter is None or verb is Verb.ENCRYPT:
@@ -249,7 +283,7 @@ class Closer:
         picked = [*self._planner.filtered(selection).picked(formats)]
         known = self._proof().scope_known(formats)
         told = [self._store.narrowed(one, known) for one in picked]
-        number = self._count_picked(connection, job, picked) - self._count_picked(connection, job, told)
+        number = self._count_picked(job, picked) - self._count_picked(job, told)
         if number <= 0:
             return []
         words = f"{counted(number, 'token')} that the filter lets through"
@@ -295,12 +329,11 @@ class Closer:
     def _count(self, scope: TokenScope) -> int:
         return sum(self._store.count(scope).values())
 
-    def _given_up(self, connection: Connection, job: JobRow, scope: TokenScope) -> int:
+    def _given_up(self, job: JobRow, scope: TokenScope) -> int:
         """How many tokens of the scope can't be written."""
-        return sum(
-            self._count(replace(scope, references=tuple(refs)))
-            for refs in self._unwritable.pages(connection, job.id)
-        )
+        with connected(self._engine) as connection:
+            pages = list(self._unwritable.pages(connection, job.id))
+        return sum(self._count(replace(scope, references=tuple(refs))) for refs in pages)
 
 
 def scope_formats(verb: Verb) -> frozenset[Any]:

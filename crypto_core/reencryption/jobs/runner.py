@@ -115,7 +115,7 @@ class JobRunner:
                     order = endure(partial(self._order, job))
                 self._chunk(job, order, chunk, work, heart, actor)
                 continue
-            closing = endure(partial(self.closer.close_job, job.id, heart.stop, actor))
+            closing = endure(partial(self.closer.close_job, job.id, heart.stop, actor, runner))
             if closing is Closing.ENDED:
                 return
             if closing is Closing.WAIT:

@@ -153,9 +153,10 @@ class Undoing:
             undone = parts.jobs.get(plan.job)
             actor = parts.journal.actor()
             draft = _draft(undone, plan, actor, run)
+            found = list(backups.backed_up(parts.engine, undone.run_id))
             with connected(parts.engine, write=True) as connection:
                 job = parts.jobs.create(connection, draft)
-                for refs in backups.backed_up(parts.engine, undone.run_id):
+                for refs in found:
                     parts.chunks.cut_listed(connection, job, 1, refs)
                 begun = {"job": job, "restores": plan.job, "tokens": plan.tokens}
                 run.begin(begun | told_terms(draft), within=parts.journaling(connection), actor=actor)
