@@ -14,6 +14,7 @@ from crypto_core.database.dialect import VERSION_NUMBER, place_oid
 from crypto_core.database.tokens.hidden_rows import hidden_rows
 from crypto_core.database.tokens.placed_tables import NAMED, placed_tables
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, IdKind, TokenColumn, TokenTable
+from crypto_core.database.tokens.view_columns import view_columns
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.references import RowRef, TokenRef, composite_id
 from crypto_core.text.cleaning import CleanText, clean
@@ -171,6 +172,8 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
         hidden = hidden_rows(connection, placed.tables)
         tests_json = int(connection.scalar(VERSION_NUMBER) or 0) >= JSON_TESTS
         columns = _columns(connection, placed.tables)
+        views = [t for t in placed.tables if any(c.is_view for c in columns.get(t.name, {}).values())]
+        shown_by = view_columns(connection, views) if views else {}
         for table in placed.tables:
             found = columns.get(table.name, {})
             for column in [c for c in table.token_columns if table.schema is not None and c not in found]:
@@ -193,7 +196,7 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                 named = clean(found[column].type_text, 100)
                 unsupported.append(Unsupported(TokenColumn(table.name, column), named))
                 may.remove(column)
-            if may and not _identify(table.id_columns, found):
+            if may and not _identify(table.id_columns, shown_by.get(table.name, found)):
                 unidentified += [Unidentified(TokenColumn(table.name, c), table.id_columns) for c in may]
             elif may:
                 shown = tuple(c for c in table.shown if c in found and found[c].may_read)
@@ -259,7 +262,7 @@ _COLUMNS = text(
            t.typname AS type_name, format_type(t.oid, NULL) AS type_text, base.typname AS base_name,
            base.typcategory = 'S' OR base.oid IN ('bytea'::regtype, 'json'::regtype, 'jsonb'::regtype)
                AS holds_tokens,
-           a.attnotnull AS required,
+           a.attnotnull AS required, c.relkind = 'v' AS is_view,
            (SELECT coalesce(json_agg((
                 SELECT json_agg(k.attname) FROM unnest(i.indkey[0:i.indnkeyatts - 1]) AS part(number)
                 LEFT JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = part.number)), '[]')
@@ -292,8 +295,9 @@ def _identify(columns: Iterable[str], found: Mapping[str, Any]) -> bool:
     In a unique index, what is computed has no name.
     """
     wanted = set(columns)
-    keys = (set(key) for column in wanted for key in found[column].unique_keys)
-    return all(found[column].required for column in wanted) and any(key <= wanted for key in keys)
+    keys = (set(key) for column in wanted if column in found for key in found[column].unique_keys)
+    required = all(column in found and found[column].required for column in wanted)
+    return required and any(key <= wanted for key in keys)
 
 
 def _printed(table: TokenTable, reference: TokenRef | RowRef) -> str:

@@ -221,7 +221,7 @@ _VIEWS = text(
          AND d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_rewrite'::regclass
     JOIN pg_rewrite w ON w.oid = d.objid
     JOIN pg_class v ON v.oid = w.ev_class
-    WHERE v.relkind = 'v'
+    WHERE v.relkind = 'v' AND v.oid <> d.refobjid
     ORDER BY 1
     """  # noqa: S608  # nothing in it is foreign
 )
