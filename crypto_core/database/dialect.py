@@ -1,4 +1,4 @@
-"""What is PostgreSQL's own: column types, upserts, the clock, advisory locks, what it tells of itself.
+"""What is PostgreSQL's own: column types, upserts, the clock, locks, what it tells of itself.
 
 The statements beside these are SQLAlchemy's, or text of tokens/ and state/ for what it can't say.
 """
@@ -56,11 +56,6 @@ def lock_against_writers(connection: Connection, table: Table) -> None:
     Unlike an advisory lock, it is only for roles that may change the table.
     """
     connection.execute(text(f"LOCK TABLE {table.fullname} IN SHARE ROW EXCLUSIVE MODE"))
-
-
-def try_lock(connection: Connection, lock: int, number: int) -> bool:
-    """Return whether a lock is free, which is held until the transaction's end then."""
-    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(lock, number))))
 
 
 VERSION_NUMBER = text("SHOW server_version_num")

@@ -24,7 +24,6 @@ from console.settings import load
 from crypto_core.cancelling import Cancellation
 from crypto_core.database.connection.engine import connected, open_engine, patient
 from crypto_core.database.connection.pooling import is_pooled
-from crypto_core.database.dialect import try_lock
 from crypto_core.database.state.installation import install
 from crypto_core.errors import DatabaseReadOnlyError, DatabaseTimeoutError, InterruptedRunError
 from tests.console.incident_flows.conftest import providers  # noqa: F401
@@ -62,6 +61,8 @@ POOLS = {
     # So few sessions that each transaction may find one that another was in.
     "transaction": {"pool_mode": "transaction", "default_pool_size": "4"},
 }
+
+LOCK = text("SELECT pg_try_advisory_xact_lock(7, 7)")
 
 
 @pytest.fixture(params=["transaction", pytest.param("session", marks=pytest.mark.deep)])
@@ -171,12 +172,12 @@ def test_server_side_cursors_are_read_to_their_end(engine: Engine) -> None:
 
 def test_locks_are_a_transactions_own(engine: Engine) -> None:
     with connected(engine, write=True) as first:
-        assert try_lock(first, 7, 7)
+        assert first.scalar(LOCK)
         with connected(engine, write=True) as second:
-            assert not try_lock(second, 7, 7)
+            assert not second.scalar(LOCK)
     for _ in range(8):
         with connected(engine, write=True) as connection:
-            assert try_lock(connection, 7, 7)
+            assert connection.scalar(LOCK)
 
 
 def test_an_apps_search_path_finds_its_tables(
