@@ -170,10 +170,10 @@ def test_server_side_cursors_are_read_to_their_end(engine: Engine) -> None:
         assert list(pool.map(read, range(500, 530))) == list(range(500, 530))
 
 
-def test_locks_are_a_transactions_own(engine: Engine) -> None:
+def test_locks_are_a_transactions_own(engine: Engine, platform: Engine) -> None:
     with connected(engine, write=True) as first:
         assert first.scalar(LOCK)
-        with connected(engine, write=True) as second:
+        with connected(platform, write=True) as second:  # straight to the server
             assert not second.scalar(LOCK)
     for _ in range(8):
         with connected(engine, write=True) as connection:
