@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Event
 from typing import Any
@@ -52,6 +52,8 @@ NETWORK_TIMEOUT_SECONDS = 30
 _LOGGING_NAME = "keydeck"
 _AUTHORITIES = "keydeck_authorities"
 """The engine's option that holds what certificates are verified by."""
+_SETTING = "keydeck_setting"
+"""The one that holds the name of the setting with its URL."""
 
 
 def open_engine(
@@ -90,7 +92,7 @@ def open_engine(
         parsed.base,
         logging_name=_LOGGING_NAME,
         connect_args=arguments,
-        execution_options={_AUTHORITIES: parsed.keywords.get("sslrootcert")},
+        execution_options={_AUTHORITIES: parsed.keywords.get("sslrootcert"), _SETTING: setting},
         hide_parameters=True,
         poolclass=SharedPool,
         pool_pre_ping=True,
@@ -189,14 +191,19 @@ def told_apart(engine: Engine | None = None) -> Iterator[None]:
         _forget_row(error)
         if engine is not None and _is_closed(error) and refuses_transactions(engine):
             raise failure_of(STATEMENT_POOLING, "") from error
+        options = engine.get_execution_options() if engine is not None else {}
         if engine is not None:
-            lines += verification_failures(lines, engine.get_execution_options().get(_AUTHORITIES))
-        raise _translated(error, lines) from error
+            lines += verification_failures(lines, options.get(_AUTHORITIES))
+        raise _translated(error, lines, **_named(options)) from error
     except SQLAlchemyError as error:
         # The pool's own time limit, among others.
         raise DatabaseUnreachableError(
             f"The database can't be used: {type(error).__name__}.", remedy="Try again."
         ) from error
+
+
+def _named(options: Mapping[str, Any]) -> dict[str, str]:
+    return {"setting": options[_SETTING]} if _SETTING in options else {}
 
 
 def _is_closed(error: DBAPIError) -> bool:
@@ -243,7 +250,7 @@ def _lacks_own_column(code: str, said: str) -> bool:
     return missing is not None and f"{SCHEMA}.{missing[1]}" in metadata.tables
 
 
-def _translated(error: DBAPIError, lines: list[str]) -> DatabaseError:
+def _translated(error: DBAPIError, lines: list[str], **named: str) -> DatabaseError:
     driver: Any = error.orig
     code = getattr(driver, "pgcode", None) or ""
     said = clean(getattr(getattr(driver, "diag", None), "message_primary", None) or "", 300)
@@ -262,9 +269,9 @@ def _translated(error: DBAPIError, lines: list[str]) -> DatabaseError:
     if code in (QUERY_CANCELED, "55P03"):
         return DatabaseTimeoutError(f"The database took too long: {said}.", sqlstate=code)
     if code == "53300" or code[:2] in ("08", "57", "28", "3D"):
-        return login_failure([said], code)
+        return login_failure([said], code, **named)
     if not code or error.connection_invalidated:
-        return login_failure(lines, code)
+        return login_failure(lines, code, **named)
     if "statement pooling" in said:
-        return login_failure([said], code)
+        return login_failure([said], code, **named)
     return DatabaseError(f"The database rejected the statement: {said} (SQLSTATE {code}).", sqlstate=code)

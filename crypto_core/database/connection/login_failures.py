@@ -14,6 +14,8 @@ from crypto_core.errors import DatabaseLoginError, DatabaseUnreachableError
 from crypto_core.text.cleaning import clean
 
 SAID_LIMIT = 400
+_URL = "the database URL"
+"""In remedies, where the setting that holds it is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,21 +225,24 @@ CAUSES: tuple[Cause, ...] = (
 """The first that fits counts."""
 
 
-def login_failure(lines: Sequence[str], sqlstate: str = "") -> DatabaseUnreachableError:
-    """Return the error for what libpq said: a DatabaseLoginError where waiting doesn't help."""
+def login_failure(lines: Sequence[str], sqlstate: str = "", setting: str = _URL) -> DatabaseUnreachableError:
+    """Return the error for what libpq said: a DatabaseLoginError where waiting doesn't help.
+
+    `setting` is the one that holds the URL.
+    """
     said = clean(" ".join("; ".join(lines).split()), SAID_LIMIT).rstrip(".")
     for cause in CAUSES:
         if re.search(cause.pattern, said):
-            return failure_of(cause, said, sqlstate)
+            return failure_of(cause, said, sqlstate, setting)
     return DatabaseUnreachableError(f"No connection to the database: {said}.", sqlstate=sqlstate)
 
 
-def failure_of(cause: Cause, said: str, sqlstate: str = "") -> DatabaseUnreachableError:
+def failure_of(cause: Cause, said: str, sqlstate: str = "", setting: str = _URL) -> DatabaseUnreachableError:
     """Return the error for a cause; `said` is clean."""
     kind = DatabaseLoginError if cause.lasts else DatabaseUnreachableError
     told = f" ({said})" if said else ""
     return kind(
         f"No connection to the database: {cause.says}{told}.",
-        remedy=cause.remedy,
+        remedy=cause.remedy.replace(_URL, setting),
         sqlstate=sqlstate or cause.sqlstate,
     )

@@ -164,13 +164,13 @@ def test_ids_that_may_occur_twice_fail(superuser: Engine, database_url: str) -> 
     assert found(database_url)["slack_connection.id"].outcome is CheckOutcome.OK
 
 
-def test_a_view_in_place_of_a_table_fails_for_its_ids_identify_nothing(
+def test_a_view_whose_ids_identify_nothing_fails_in_place_of_a_table(
     superuser: Engine, database_url: str
 ) -> None:
     run(
         superuser,
         "ALTER TABLE slack_connection RENAME TO slack_base",
-        "CREATE VIEW slack_connection AS SELECT * FROM slack_base",
+        "CREATE VIEW slack_connection AS SELECT * FROM slack_base UNION ALL SELECT * FROM slack_base",
         f"GRANT SELECT, UPDATE ON slack_connection TO {OPERATOR}",
     )
     check = found(database_url)["slack_connection.id"]
