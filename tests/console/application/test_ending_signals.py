@@ -32,11 +32,11 @@ MODES = (1000, 1003, 1004, 1006, 1049, 2004)
 class Console:
     """The console as a child on a pseudo-terminal of its own session."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], command: list[str] | None = None) -> None:
         self.end, own = pty.openpty()
         fcntl.ioctl(own, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         self.before = termios.tcgetattr(own)
-        command = [sys.executable, "-m", "console", "--screen", "connections"]
+        command = command or [sys.executable, "-m", "console", "--screen", "connections"]
         self.process = subprocess.Popen(
             command, stdin=own, stdout=own, stderr=own, env=environment, cwd=ROOT, start_new_session=True
         )
@@ -64,6 +64,12 @@ class Console:
             pass
         return self.process.returncode
 
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for descriptor in (self.own, self.end):
+            os.close(descriptor)
+
     def is_set(self, mode: int) -> bool:
         """Whether what was written last of a mode sets it."""
         return (re.findall(rb"\x1b\[\?%d([hl])" % mode, self.written) or [b"l"])[-1] == b"h"
@@ -80,10 +86,7 @@ def console(environment: dict[str, str], folder: Path) -> Iterator[Console]:
         assert made.is_set(1049)
         yield made
     finally:
-        made.process.kill()
-        made.process.wait()
-        for descriptor in (made.own, made.end):
-            os.close(descriptor)
+        made.close()
 
 
 @pytest.mark.parametrize("number", ENDING)
@@ -98,6 +101,33 @@ def test_the_terminal_is_as_it_was_and_the_exit_code_tells_the_signal(
         assert [mode for mode in MODES if shown.is_set(mode)] == []
         assert shown.written.rfind(b"\x1b[?25h") > shown.written.rfind(b"\x1b[?25l")
         assert b"Traceback" not in shown.written
+
+
+HANGS = """
+import asyncio, sys, termios, tty
+from console.application import ending_signals
+ending_signals.GRACE_SECONDS = 0.2
+async def run():
+    ending_signals.hear(lambda code: None)
+    tty.setraw(0)
+    sys.stdout.write("\\x1b[?1049h\\x1b[?1003h\\x1b[?25lready")
+    sys.stdout.flush()
+    await asyncio.sleep(60)
+asyncio.run(run())
+"""
+
+
+def test_what_hangs_while_it_leaves_gives_the_terminal_back_and_ends_all_the_same() -> None:
+    shown = Console(dict(os.environ) | {"PYTHONPATH": str(ROOT)}, [sys.executable, "-c", HANGS])
+    try:
+        shown.read_until(b"ready")
+        shown.process.send_signal(signal.SIGTERM)
+        assert shown.ended() == 128 + signal.SIGTERM
+        assert termios.tcgetattr(shown.own) == shown.before
+        assert [mode for mode in MODES if shown.is_set(mode)] == []
+        assert shown.written.rfind(b"\x1b[?25h") > shown.written.rfind(b"\x1b[?25l")
+    finally:
+        shown.close()
 
 
 def test_a_signal_that_is_ignored_stays_so(environment: dict[str, str], tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from console.settings import load
 from crypto_core.database.state.installation import install
 
 FAST = 500.0
-SEEDS = range(7, 7 + int(os.environ.get("GAME_WORLDS", "3")))
+SEEDS = range(7, 7 + int(os.environ.get("GAME_WORLDS", "1")))
 
 
 @pytest.mark.long
