@@ -8,7 +8,7 @@ PostgreSQL documentation, CREATE ROLE, "CONNECTION LIMIT"; PgBouncer, "max_clien
 from __future__ import annotations
 
 import re
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import psycopg2
@@ -17,6 +17,8 @@ from sqlalchemy.util import queue
 
 WAIT_SECONDS = 30.0
 """How long one of our own is waited for: longer than most statements take."""
+LEAVING_SECONDS = 2.0
+"""How long a session that has just ended may still count: its process leaves on its own time."""
 REMEMBERED_SECONDS = 30.0
 """How long the server isn't asked again for more than it gave."""
 
@@ -41,7 +43,7 @@ class SharedPool(QueuePool):
             except queue.Empty:
                 self._known_until = 0.0
         try:
-            return super()._do_get()
+            return self._made()
         except psycopg2.OperationalError as error:
             in_use = self.checkedout()
             if not in_use or not _NO_MORE.search(str(error)):
@@ -51,3 +53,14 @@ class SharedPool(QueuePool):
                 return self._pool.get(True, WAIT_SECONDS)
             except queue.Empty:
                 raise error from None
+
+    def _made(self) -> ConnectionPoolEntry:
+        """One of the pool, or a new one; where this pool holds none, what has just ended is waited for."""
+        until = monotonic() + LEAVING_SECONDS
+        while True:
+            try:
+                return super()._do_get()
+            except psycopg2.OperationalError as error:
+                if self.checkedout() or not _NO_MORE.search(str(error)) or monotonic() > until:
+                    raise
+            sleep(0.05)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,17 +29,36 @@ MODES = (1000, 1003, 1004, 1006, 1049, 2004)
 """The mouse, focus, the alternate screen, bracketed paste: xterm's control sequences."""
 
 
+@contextmanager
+def _heard_but(ignored: Collection[signal.Signals]) -> Iterator[None]:
+    """What is started within ignores these signals, and no others: a shell's job in the background would."""
+    before = {one: signal.getsignal(one) for one in ENDING}
+    for one in ENDING:
+        signal.signal(one, signal.SIG_IGN if one in ignored else signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
 class Console:
     """The console as a child on a pseudo-terminal of its own session."""
 
-    def __init__(self, environment: dict[str, str], command: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        environment: dict[str, str],
+        command: list[str] | None = None,
+        ignored: Collection[signal.Signals] = (),
+    ) -> None:
         self.end, own = pty.openpty()
         fcntl.ioctl(own, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         self.before = termios.tcgetattr(own)
         command = command or [sys.executable, "-m", "console", "--screen", "connections"]
-        self.process = subprocess.Popen(
-            command, stdin=own, stdout=own, stderr=own, env=environment, cwd=ROOT, start_new_session=True
-        )
+        with _heard_but(ignored):
+            self.process = subprocess.Popen(
+                command, stdin=own, stdout=own, stderr=own, env=environment, cwd=ROOT, start_new_session=True
+            )
         self.own = own
         self.written = b""
 
@@ -76,10 +95,13 @@ class Console:
 
 
 @contextmanager
-def console(environment: dict[str, str], folder: Path) -> Iterator[Console]:
+def console(
+    environment: dict[str, str], folder: Path, ignored: Collection[signal.Signals] = ()
+) -> Iterator[Console]:
     made = Console(
         {**os.environ, **environment, "TERM": "xterm-256color", "XDG_STATE_HOME": str(folder)}
-        | {"PYTHONPATH": str(ROOT)}
+        | {"PYTHONPATH": str(ROOT)},
+        ignored=ignored,
     )
     try:
         made.read_until(PAINTED)
@@ -131,17 +153,13 @@ def test_what_hangs_while_it_leaves_gives_the_terminal_back_and_ends_all_the_sam
 
 
 def test_a_signal_that_is_ignored_stays_so(environment: dict[str, str], tmp_path: Path) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with console(environment, tmp_path) as shown:
-            shown.process.send_signal(signal.SIGHUP)
-            os.write(shown.end, b"?")
-            shown.read_until(b"Esc")
-            assert shown.process.poll() is None
-            shown.process.send_signal(signal.SIGTERM)
-            assert shown.ended() == 128 + signal.SIGTERM
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    with console(environment, tmp_path, ignored=[signal.SIGHUP]) as shown:
+        shown.process.send_signal(signal.SIGHUP)
+        os.write(shown.end, b"?")
+        shown.read_until(b"Esc")
+        assert shown.process.poll() is None
+        shown.process.send_signal(signal.SIGTERM)
+        assert shown.ended() == 128 + signal.SIGTERM
 
 
 def test_a_terminal_that_is_gone_ends_it_without_a_word(environment: dict[str, str], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Timer
 from uuid import uuid4
 
 import pytest
@@ -65,7 +66,19 @@ def test_a_connection_that_nobody_gives_back_is_the_servers_refusal(
         assert connection.scalar(text("SELECT 1")) == 1
 
 
-def test_who_has_none_is_refused_at_once(limited: Callable[[int], Engine]) -> None:
+def test_a_session_that_is_about_to_end_is_waited_for(limited: Callable[[int], Engine]) -> None:
+    engine = limited(1)
+    second = open_engine(engine.url.render_as_string(hide_password=False))
+    held = engine.raw_connection()
+    leaving = Timer(0.3, held.invalidate)
+    leaving.start()
+    with connected(second) as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+    leaving.join()
+    second.dispose()
+
+
+def test_who_has_none_is_refused_within_moments(limited: Callable[[int], Engine]) -> None:
     engine = limited(1)
     second = open_engine(engine.url.render_as_string(hide_password=False))
     with (
