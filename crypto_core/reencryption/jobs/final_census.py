@@ -384,8 +384,8 @@ def _too_early(job: JobRow, settle_seconds: float) -> bool:
 def quiet_seconds(job: JobRow, most: float = SETTLE_SECONDS) -> float:
     """Return for how long nobody must have written before the next proof.
 
-    As long as the job took: what the platform began meanwhile has ended by then. The most there is, once
-    somebody was seen to seal after a proof.
+    As long as the job took, within limits: a writer who takes longer is seen by no second proof. The most
+    there is, once somebody was seen to seal after a proof.
     """
     if job.zero_at is None or job.zeroes > 1:
         return most
