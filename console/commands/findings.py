@@ -19,14 +19,14 @@ from console.own_folders import user_name
 from console.printed.printing import print_gaps, print_json, print_marked, print_table, say
 from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.findings.finding import Finding, Gap, once_each
-from crypto_core.findings.registry import rule_by_id, rules_about
+from crypto_core.findings.registry import Sigma, rule_by_id, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.ocsf import detection
 from crypto_core.trail.rules.service import WINDOW, Examined
-from crypto_core.trail.rules.sigma import documents, sigma_id
+from crypto_core.trail.rules.sigma import export_sigma, sigma_id
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, sift
 from screens.findings.words import finding_facts
 
@@ -42,7 +42,9 @@ SHOWN_EVENTS = 3
 @time_option("--until", "Up to then; by default now.")
 @click.option("--suppressed", "hidden", is_flag=True, help="List the suppressed findings too.")
 @click.option("--ocsf", is_flag=True, help="Print OCSF Detection Findings (class 2004), one JSON line each.")
-@click.option("--sigma", is_flag=True, help="Print the rules as Sigma rules, one YAML document each.")
+@click.option(
+    "--sigma", is_flag=True, help="Print rules about events as Sigma rules for the configured keys."
+)
 def findings(
     *,
     as_json: bool,
@@ -61,11 +63,9 @@ def findings(
         return 0
     if sum((as_json, ocsf, sigma)) > 1:
         raise click.UsageError("One of --json, --ocsf and --sigma.")
-    if sigma:
-        for document in documents():
-            click.echo(f"---\n{json.dumps(document, indent=2, ensure_ascii=True)}")
-        return 0
     with services_of() as services:
+        if sigma:
+            return _print_sigma(services)
         posture, suppressed = examine(services, since, until)
         if ocsf:
             _print_ocsf(services, posture, suppressed if hidden else ())
@@ -117,7 +117,9 @@ def _document(posture: Posture, suppressed: Sequence[Suppressed], *, hidden: boo
 
 def _finding(finding: Finding) -> dict[str, Any]:
     rule = rule_by_id(finding.rule)
-    return finding.as_json() | ({"sigma_id": sigma_id(rule)} if rule and rule.sigma else {})
+    return finding.as_json() | (
+        {"sigma_id": sigma_id(rule)} if rule and isinstance(rule.sigma, Sigma) else {}
+    )
 
 
 def _print_ocsf(services: Container, posture: Posture, suppressed: Iterable[Suppressed]) -> None:
@@ -133,6 +135,18 @@ def _print_ocsf(services: Container, posture: Posture, suppressed: Iterable[Supp
             suppressed=reason,
         )
         click.echo(json.dumps(document, ensure_ascii=True))
+
+
+def _print_sigma(services: Container) -> int:
+    """Print a YAML document for each rule that Sigma can state; the others are named on stderr."""
+    keys, gaps = services.services.trail_rules.configured_keys()
+    export = export_sigma(keys)
+    for document in export.documents:
+        click.echo(f"---\n{json.dumps(document, indent=2, ensure_ascii=True)}")
+    for id_, reason in export.left_out.items():
+        say(f"Left out: {id_}: {reason}")
+    print_gaps(gap.reason for gap in gaps)
+    return 0
 
 
 def _events(services: Container, finding: Finding) -> list[TrailEvent]:

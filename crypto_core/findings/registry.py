@@ -7,7 +7,7 @@ are imported before rules are listed, so that a new rule is known by being writt
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from importlib import import_module
@@ -43,28 +43,58 @@ class Facts(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Correlation:
-    """How many events of a selection, by whom, in how long: what Sigma calls a correlation."""
+    """Which events of a selection make a finding only together: what Sigma calls a correlation.
 
-    at_least: int
+    Either so many different values of the field `distinct`, or one call of each of `steps`, in this order.
+    """
+
     timespan: str
     """Such as 10m."""
     group_by: tuple[str, ...] = ("userIdentity.arn",)
     distinct: str = ""
-    """The field whose different values are counted; "" counts events."""
+    at_least: int = 0
+    steps: tuple[str, ...] = ()
+
+
+class SigmaKeys(StrEnum):
+    """Of which keys the events must be; an export fills in those that settings name."""
+
+    ANY = "any"
+    GUARDING = "guarding"
+    """Keys that guard tokens; any key where settings name none."""
+    RETIRED = "retired"
+    ALIASES = "aliases"
+    """Aliases of keys that guard tokens; any alias where settings name no key."""
+    ELSEWHERE = "elsewhere"
+    """From a key that guards tokens to one that doesn't."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sigma:
-    """What of a rule Sigma can say. `selection` maps CloudTrail's fields to values, `filters` leave out.
+    """A rule as Sigma can state it. `selection` maps CloudTrail's fields to values.
 
-    `limits` says what Sigma can't, "" where it says all.
+    `services` and `failed` are False where calls of AWS services, and calls that failed, are left out.
+    `level` is the severity of what is stated where that isn't the rule's worst, `limits` what Sigma can't
+    say, "" where it says all.
     """
 
     selection: Mapping[str, Any]
-    filters: Mapping[str, Any] = field(default_factory=dict)
+    keys: SigmaKeys = SigmaKeys.ANY
+    either: tuple[Mapping[str, Any], ...] = ()
+    """One of these must hold besides; empty for no such condition."""
+    services: bool = True
+    failed: bool = True
+    level: Severity | None = None
     limits: str = ""
     falsepositives: tuple[str, ...] = ()
     correlation: Correlation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoSigma:
+    """Why Sigma can't state a rule: a document of it would match what the rule doesn't call a finding."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +103,7 @@ class Rule(Generic[_Facts]):
 
     `severity` is the worst that it says; a single finding may be less. `about` adds to the title what is
     found and what is not. `techniques` are ids of MITRE ATT&CK, `controls` the published controls
-    that the rule serves. `sigma` is what other tools can search events for.
+    that the rule serves. `sigma` is what other tools can search events for, or why they can't.
     """
 
     id: str
@@ -84,7 +114,7 @@ class Rule(Generic[_Facts]):
     about: str = ""
     techniques: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
-    sigma: Sigma | None = None
+    sigma: Sigma | NoSigma | None = None
 
     def __call__(self, *facts: _Facts.args, **more: _Facts.kwargs) -> Said:
         """Yield what the rule says of these facts."""
@@ -119,7 +149,7 @@ def rule(
     about: str = "",
     techniques: tuple[str, ...] = (),
     controls: tuple[str, ...] = (),
-    sigma: Sigma | None = None,
+    sigma: Sigma | NoSigma | None = None,
 ) -> Callable[[Callable[_Facts, Said]], Rule[_Facts]]:
     """Declare the function below it as a rule. Raises ValueError for an id that another rule has."""
 

@@ -1,10 +1,13 @@
-"""The techniques of MITRE ATT&CK that rules name: Enterprise, cloud matrix (IaaS), version 17.1."""
+"""The techniques of MITRE ATT&CK that rules name: Enterprise, cloud matrix (IaaS), version 19.2.
+
+Since version 19, tactic TA0005 is Stealth, and what disables defences is of TA0112, Defense Impairment.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-VERSION = "17.1"
+VERSION = "19.2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,12 @@ class Technique:
 _INITIAL = ("TA0001", "Initial Access")
 _PERSISTENCE = ("TA0003", "Persistence")
 _ESCALATION = ("TA0004", "Privilege Escalation")
-_EVASION = ("TA0005", "Defense Evasion")
+_STEALTH = ("TA0005", "Stealth")
 _CREDENTIALS = ("TA0006", "Credential Access")
 _DISCOVERY = ("TA0007", "Discovery")
 _COLLECTION = ("TA0009", "Collection")
 _IMPACT = ("TA0040", "Impact")
+_IMPAIRMENT = ("TA0112", "Defense Impairment")
 
 TECHNIQUES: dict[str, Technique] = {}
 """Those below, by id."""
@@ -54,14 +58,16 @@ CLOUD_SECRETS = _technique(
     parent="Credentials from Password Stores",
 )
 CLOUD_ACCOUNTS = _technique(
-    "T1078.004", "Cloud Accounts", _EVASION, _PERSISTENCE, _ESCALATION, _INITIAL, parent="Valid Accounts"
+    "T1078.004", "Cloud Accounts", _STEALTH, _PERSISTENCE, _ESCALATION, _INITIAL, parent="Valid Accounts"
 )
 DISCOVERY = _technique("T1580", "Cloud Infrastructure Discovery", _DISCOVERY)
 DATABASES = _technique("T1213.006", "Databases", _COLLECTION, parent="Data from Information Repositories")
 DESTRUCTION = _technique("T1485", "Data Destruction", _IMPACT)
 ENCRYPTED = _technique("T1486", "Data Encrypted for Impact", _IMPACT)
 NO_RECOVERY = _technique("T1490", "Inhibit System Recovery", _IMPACT)
-CLOUD_LOGS = _technique("T1562.008", "Disable or Modify Cloud Logs", _EVASION, parent="Impair Defenses")
+CLOUD_LOGS = _technique(
+    "T1685.002", "Disable or Modify Cloud Log", _IMPAIRMENT, parent="Disable or Modify Tools"
+)
 CLOUD_ROLES = _technique(
     "T1098.003", "Additional Cloud Roles", _PERSISTENCE, _ESCALATION, parent="Account Manipulation"
 )

@@ -30,6 +30,9 @@ DENIED = (
     *("UnauthorizedOperation", "Client.UnauthorizedOperation"),
 )
 
+PEOPLE = ("Root", "IAMUser", "IdentityCenterUser", "FederatedUser", "SAMLUser")
+"""Types of identities that people work with."""
+
 KEY_USES = frozenset(
     {
         *("Decrypt", "Encrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext"),
@@ -67,11 +70,7 @@ class Principal:
     @property
     def is_human(self) -> bool:
         """True for what people work with: users, root, the console, and roles of IAM Identity Center."""
-        return (
-            self.from_console
-            or self.kind in ("Root", "IAMUser", "IdentityCenterUser", "FederatedUser", "SAMLUser")
-            or "/AWSReservedSSO_" in self.arn
-        )
+        return self.from_console or self.kind in PEOPLE or "/AWSReservedSSO_" in self.arn
 
     @property
     def name(self) -> str:

@@ -164,15 +164,20 @@ def test_rules_are_listed_the_worst_first_without_asking_anybody(
     assert all(one["title"] in text for one in listed)
 
 
-def test_sigma_prints_every_rule_without_asking_anybody(
-    keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch
+def test_sigma_rules_have_the_configured_keys_and_ask_nobody(
+    keydeck: Keydeck, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     yaml = pytest.importorskip("yaml")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     ran = keydeck("findings", "--sigma")
     assert ran.exit_code == 0
     told = list(yaml.safe_load_all(ran.stdout))
-    assert len(told) > 20
+    (disabled,) = [one for one in told if one["title"] == "KMS key disabled"]
+    configured = sorted([world.current_key.arn, world.old_key.arn])
+    assert {"resources.ARN": configured} in disabled["detection"]["keys"]
+    assert not any("retired" in one["title"] for one in told)
+    assert "Left out: event-retired-key: KEYDECK_RETIRED_KEYS names no key" in ran.stderr
+    assert "Left out: event-bulk-tokens: many is" in ran.stderr
     assert keydeck("findings", "--sigma", "--json").exit_code == 2
 
 

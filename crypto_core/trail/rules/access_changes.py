@@ -32,7 +32,7 @@ def _name(context: RuleContext, event: TrailEvent) -> str:
     techniques=(CLOUD_ROLES,),
     names=("PutKeyPolicy",),
     about="critical where it opens the key to everybody or to another account; says what changed",
-    limits="Keydeck reads the policy: everybody and other accounts are critical.",
+    limits="Keydeck reads the policy: where it opens the key to nobody else, it is high or medium.",
     falsepositives=("A deployment that changes the policy",),
     remedy="Look at it: keydeck keys policy KEY --explain. If it was not intended, put the one before back: "
     "keydeck keys put-policy.",
@@ -90,7 +90,7 @@ def opened_to(context: RuleContext, event: TrailEvent) -> str:
     techniques=(CLOUD_ROLES,),
     names=("CreateKey",),
     about_keys=False,
-    limits="Keydeck reads the policy, and reports only those that let in everybody or other accounts.",
+    no_sigma="whom the new key lets in stands in its policy, a document within the record",
     remedy="Don't write under it. Look at it: keydeck keys policy KEY --explain.",
 )
 def made_open(context: RuleContext, event: TrailEvent) -> Judgement | None:
@@ -147,8 +147,9 @@ def _difference(context: RuleContext, event: TrailEvent, policy: PolicyDocument,
     techniques=(CLOUD_ROLES,),
     names=("CreateGrant",),
     about="critical to everybody or to another account",
-    filters={"userIdentity.invokedBy|endswith": ".amazonaws.com"},
-    limits="Keydeck reports grants to other accounts even if a service makes them.",
+    services=False,
+    limits="Keydeck reports grants to other accounts even if a service makes them; which are critical, it "
+    "knows from grantee and operations.",
     falsepositives=("An administrator who gives a role access for a while",),
     remedy="If it was not intended: keydeck keys revoke-grant. A grant needs no policy and is easily "
     "overlooked; a principal that may create grants can pass access on.",

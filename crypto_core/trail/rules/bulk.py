@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 
 from crypto_core.findings.finding import Finding
-from crypto_core.findings.registry import Correlation, Facts, Said, Sigma, rule
+from crypto_core.findings.registry import Correlation, Facts, NoSigma, Said, Sigma, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS, DATABASES, DISCOVERY, STEAL_TOKEN
 from crypto_core.lists.filter_language import Term
@@ -41,6 +41,7 @@ DAYS = 14
 
 _NOT_FAILED = ("ThrottlingException", "DryRunOperationException")
 """KMS asked to wait, or reported that a call would have passed: not a refusal."""
+_NO_SIGMA = NoSigma("many is what is far more than the same principal ever did before")
 _FAILURES = (OF_KMS, NO_SERVICE, FAILED, has("error", *_NOT_FAILED, negated=True))
 
 
@@ -50,17 +51,7 @@ _FAILURES = (OF_KMS, NO_SERVICE, FAILED, has("error", *_NOT_FAILED, negated=True
     Severity.HIGH,
     Facts.EVENTS,
     techniques=(STEAL_TOKEN, DATABASES),
-    sigma=Sigma(
-        {
-            "eventSource": KMS,
-            "eventName": "Decrypt",
-            "requestParameters.encryptionContext.keydeck:id|exists": True,
-        },
-        falsepositives=("A job of the platform that reads all connections", "keydeck verify --all"),
-        correlation=Correlation(
-            TOKENS, f"{MINUTES}m", distinct="requestParameters.encryptionContext.keydeck:id"
-        ),
-    ),
+    sigma=_NO_SIGMA,
 )
 def bulk_tokens(context: RuleContext) -> Said:
     """Yield who opened many different tokens within minutes; only v2 names them in CloudTrail."""
@@ -88,12 +79,7 @@ def bulk_tokens(context: RuleContext) -> Said:
     Severity.HIGH,
     Facts.EVENTS,
     techniques=(STEAL_TOKEN, DATABASES),
-    sigma=Sigma(
-        {"eventSource": KMS, "eventName": ["Decrypt", "ReEncrypt"]},
-        limits="Sigma has no baseline: set the number to three times the busiest hour.",
-        falsepositives=("keydeck reencrypt", "A restart of the platform that empties its caches"),
-        correlation=Correlation(DECRYPTS, "1h"),
-    ),
+    sigma=_NO_SIGMA,
 )
 def bulk_decrypt(context: RuleContext) -> Said:
     """Yield who made far more Decrypts in an hour than ever before.
@@ -127,10 +113,13 @@ def bulk_decrypt(context: RuleContext) -> Said:
     Facts.EVENTS,
     techniques=(DISCOVERY, CLOUD_ACCOUNTS),
     sigma=Sigma(
-        {"eventSource": KMS, "errorCode|exists": True},
-        {"errorCode": list(_NOT_FAILED)},
+        {"eventSource": KMS, "errorCode": list(DENIED)},
+        services=False,
+        level=Severity.MEDIUM,
+        limits="Keydeck also counts failed calls of one operation, against what failed before, and adds up "
+        "all sessions of a role.",
         falsepositives=("A deployment whose role lacks a permission",),
-        correlation=Correlation(FAILURES, f"{MINUTES}m"),
+        correlation=Correlation(f"{MINUTES}m", distinct="eventName", at_least=OPERATIONS),
     ),
 )
 def failed_burst(context: RuleContext) -> Said:

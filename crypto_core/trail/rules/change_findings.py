@@ -6,11 +6,11 @@ degree less. What services do in somebody's name counts: CloudFormation changes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from crypto_core.findings.registry import Facts, Rule, Said, Sigma, rule
+from crypto_core.findings.registry import Facts, NoSigma, Rule, Said, Sigma, SigmaKeys, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.trail.event import KMS, TrailEvent
 from crypto_core.trail.rules.rule_context import (
@@ -59,15 +59,28 @@ def change_rule(
     about_keys: bool = True,
     about: str = "",
     falsepositives: tuple[str, ...] = ("A planned change by the keys' administrators",),
-    filters: Mapping[str, str] | None = None,
+    keys: SigmaKeys | None = None,
+    services: bool = True,
     limits: str = "",
+    no_sigma: str = "",
 ) -> Callable[[Judge], Rule[[RuleContext]]]:
     """Declare a rule about calls of these names; the function below it judges each of them.
 
     A finding is made for each principal, subject and thing done, with all the calls that did it. Its severity
-    is at most medium where the calls are about keys that guard no tokens.
+    is at most medium where the calls are about keys that guard no tokens. `services` is False where the
+    judge leaves services' calls out, `no_sigma` says what it looks at that Sigma can't.
     """
-    sigma = Sigma({"eventSource": source, "eventName": list(names)}, filters or {}, limits, falsepositives)
+    sigma = (
+        NoSigma(no_sigma)
+        if no_sigma
+        else Sigma(
+            {"eventSource": source, "eventName": list(names)},
+            keys or (SigmaKeys.GUARDING if about_keys else SigmaKeys.ANY),
+            services=services,
+            limits=limits,
+            falsepositives=falsepositives,
+        )
+    )
 
     def declare(judge: Judge) -> Rule[[RuleContext]]:
         change = _Change(judge, source, names, remedy, undo, subject, about_keys)

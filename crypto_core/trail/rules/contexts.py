@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crypto_core.findings.registry import Facts, Said, Sigma, rule
+from crypto_core.findings.registry import Facts, NoSigma, Said, Sigma, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.lists.filter_language import Alternative, Term
@@ -37,6 +37,8 @@ _NO_TOKEN = Term("token", (Alternative(text="*"),), negated=True, position=0)
     techniques=(STEAL_TOKEN, CLOUD_SECRETS),
     sigma=Sigma(
         {"eventSource": KMS, "eventName": ["Decrypt", "ReEncrypt"], "errorCode": list(_INVALID)},
+        services=False,
+        limits=f"Fewer than {MANY} of one principal are medium in Keydeck, its own are low.",
         falsepositives=("Keydeck's attribution of v1 envelopes", "Damaged rows"),
     ),
 )
@@ -75,15 +77,7 @@ def context_wrong(context: RuleContext) -> Said:
     Severity.HIGH,
     Facts.EVENTS,
     techniques=(STEAL_TOKEN, CLOUD_SECRETS),
-    sigma=Sigma(
-        {
-            "eventSource": KMS,
-            "eventName": "Decrypt",
-            "requestParameters.encryptionContext.keydeck:id|exists": False,
-        },
-        limits="Only for keys whose tokens are all v2: add their ARNs as resources.ARN.",
-        falsepositives=("A v1 envelope restored from a backup",),
-    ),
+    sigma=NoSigma("under which keys all tokens are v2 is known from what was opened before"),
 )
 def context_missing(context: RuleContext) -> Said:
     """Yield who opened something without a row's encryption context under a key whose tokens are all v2.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from crypto_core.findings.registry import Facts, Said, Sigma, rule
+from crypto_core.findings.registry import Facts, NoSigma, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS, ENCRYPTED
 from crypto_core.key_names import account_of
-from crypto_core.trail.event import KMS
 from crypto_core.trail.rules.configured import one_of, patterns
 from crypto_core.trail.rules.rule_context import (
     DID,
@@ -30,11 +29,7 @@ _MAKES = ("GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "Encrypt")
     Severity.HIGH,
     Facts.EVENTS,
     techniques=(ENCRYPTED, CLOUD_ACCOUNTS),
-    sigma=Sigma(
-        {"eventSource": KMS, "eventName": list(_MAKES)},
-        limits="Name the platform's principals, and leave out the key that they write under.",
-        falsepositives=("An instance that was not restarted after the key changed",),
-    ),
+    sigma=NoSigma("who writes under the configured key is known from all that was recorded before"),
 )
 def wrong_write_key(context: RuleContext) -> Said:
     """Yield who writes under the configured key, and also under another one.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crypto_core.findings.registry import Facts, Said, Sigma, rule
+from crypto_core.findings.registry import Facts, Said, Sigma, SigmaKeys, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS
 from crypto_core.trail.event import KMS, OPENS, SEALS
@@ -29,7 +29,7 @@ _USES = tuple(sorted(OPENS | SEALS))
     techniques=(CLOUD_ACCOUNTS,),
     sigma=Sigma(
         {"eventSource": KMS, "userIdentity.type": "Root"},
-        {"eventType": "AwsServiceEvent"},
+        limits="What only looks, what failed, and what a service did in root's name is less in Keydeck.",
         falsepositives=("An account that is being set up",),
     ),
 )
@@ -73,7 +73,8 @@ def _account(principal: str) -> str:
     techniques=(CLOUD_ACCOUNTS,),
     sigma=Sigma(
         {"eventSource": KMS, "eventName": list(_USES), "sessionCredentialFromConsole": ["true", True]},
-        {"userIdentity.invokedBy|endswith": ".amazonaws.com"},
+        SigmaKeys.GUARDING,
+        services=False,
         falsepositives=("CloudShell of an on-call engineer",),
     ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from crypto_core.findings.registry import Facts, Said, Sigma, rule
+from crypto_core.findings.registry import Correlation, Facts, Said, Sigma, SigmaKeys, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ROLES, DESTRUCTION, ENCRYPTED, NO_RECOVERY
 from crypto_core.trail.event import KMS, TrailEvent
@@ -147,7 +147,7 @@ def primary_region(context: RuleContext, event: TrailEvent) -> Judgement:
     techniques=(CLOUD_ROLES,),
     names=("EnableKey", "CancelKeyDeletion"),
     undo="DisableKey",
-    limits="Add the ARNs of retired keys as resources.ARN.",
+    keys=SigmaKeys.RETIRED,
     falsepositives=("keydeck incident, which enables a key to open what is left under it",),
     remedy="What was copied from under it opens again: keydeck keys disable, and ask who did it.",
 )
@@ -164,7 +164,7 @@ def revived(context: RuleContext, event: TrailEvent) -> Judgement | None:
     Severity.HIGH,
     techniques=(CLOUD_ROLES,),
     names=("ReplicateKey",),
-    limits="Keydeck reads the replica's policy: everybody and other accounts are critical.",
+    limits="Keydeck reads the replica's policy: where it lets in everybody or other accounts: critical.",
     remedy="A replica opens what the key opens, for whom its own policy lets: keydeck keys policy.",
 )
 def replicated(context: RuleContext, event: TrailEvent) -> Judgement:
@@ -184,7 +184,7 @@ def replicated(context: RuleContext, event: TrailEvent) -> Judgement:
     Severity.MEDIUM,
     techniques=(CLOUD_ROLES,),
     names=("TagResource", "UntagResource"),
-    filters={"userIdentity.invokedBy|endswith": ".amazonaws.com"},
+    services=False,
     remedy="Where a policy decides by tags, this changes who may use the key: keydeck keys policy --explain.",
 )
 def tagged(_: RuleContext, event: TrailEvent) -> Judgement | None:
@@ -203,7 +203,7 @@ def tagged(_: RuleContext, event: TrailEvent) -> Judgement | None:
     Severity.LOW,
     techniques=(NO_RECOVERY,),
     names=("RevokeGrant", "RetireGrant"),
-    filters={"userIdentity.invokedBy|endswith": ".amazonaws.com"},
+    services=False,
     remedy="Whoever had the grant is refused from now on: keydeck keys grants lists those that are left.",
 )
 def grant_withdrawn(context: RuleContext, event: TrailEvent) -> Judgement | None:
@@ -263,6 +263,8 @@ _ALIAS_WORDS = {
     names=("UpdateAlias", "DeleteAlias", "CreateAlias"),
     subject=_of_alias,
     about_keys=False,
+    keys=SigmaKeys.ALIASES,
+    limits="Keydeck also tells, as low, other names that are given to keys that guard tokens.",
     falsepositives=("A manual rotation that moves the alias",),
     remedy="A platform that uses this alias seals under another key from now on: compare with "
     "TOKEN_ENCRYPTION_KEY_ID, and point it back with keydeck keys alias.",
@@ -294,8 +296,13 @@ def alias_changed(context: RuleContext, event: TrailEvent) -> Judgement | None:
     techniques=(ENCRYPTED, DESTRUCTION, NO_RECOVERY),
     sigma=Sigma(
         {"eventSource": KMS, "eventName": ["DisableKey", "ScheduleKeyDeletion"]},
-        limits="Both must be about the same key, DisableKey first, within a day.",
+        SigmaKeys.GUARDING,
+        failed=False,
+        limits="Of a retired key it is medium in Keydeck.",
         falsepositives=("A key that is retired without the quiet period",),
+        correlation=Correlation(
+            f"{RANSOM_HOURS}h", ("resources.ARN",), steps=("DisableKey", "ScheduleKeyDeletion")
+        ),
     ),
 )
 def ransom(context: RuleContext) -> Said:

@@ -107,7 +107,7 @@ def changed(context: RuleContext, event: TrailEvent) -> Judgement:
     undo="PutEventSelectors",
     remedy="Let the trail take all management events again, reads and writes: aws cloudtrail "
     "put-event-selectors. CloudTrail's event history still has them for 90 days.",
-    limits="Keydeck reads basic and advanced selectors, and reports only those that leave KMS out.",
+    no_sigma="a list of selectors has to be added up to know whether KMS's events are still taken",
 )
 def hides_kms(_: RuleContext, event: TrailEvent) -> Judgement | None:
     """None where all of KMS's events are still taken."""

@@ -10,10 +10,10 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 
-from crypto_core.findings.registry import Facts, Said, Sigma, rule
+from crypto_core.findings.registry import Facts, NoSigma, Said, Sigma, SigmaKeys, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS, CLOUD_SECRETS, STEAL_TOKEN
-from crypto_core.trail.event import KMS
+from crypto_core.trail.event import KMS, PEOPLE
 from crypto_core.trail.rules.rule_context import RuleContext, found, listed, name_of, times, where_from
 from crypto_core.trail.store.history import Group, flag, has
 
@@ -24,13 +24,10 @@ _PRIVATE = tuple(
 """RFC 1918, 6598, 4193, 4291. `ipaddress.is_private` has the networks of documentation besides."""
 _ROAMS = 10
 """Who came from so many networks comes from a new one as a matter of course."""
-_SELECTION = {"eventSource": KMS, "eventName": ["Decrypt", "ReEncrypt"]}
 _ASK = "Ask its owner. If it has none, take its permission away and follow what it opened: "
 
 
-def _sigma(falsepositive: str) -> Sigma:
-    limits = "Sigma has no baseline: compare with who did so in the weeks before."
-    return Sigma(_SELECTION, {"userIdentity.type": "AWSService"}, limits, (falsepositive,))
+_NO_SIGMA = NoSigma("what is new is known from the weeks before")
 
 
 def network(address: str) -> str:
@@ -76,7 +73,7 @@ def family(agent: str) -> str:
     Facts.EVENTS,
     about="never before in the store's own history",
     techniques=(CLOUD_ACCOUNTS, STEAL_TOKEN, CLOUD_SECRETS),
-    sigma=_sigma("A new service or role of the platform"),
+    sigma=_NO_SIGMA,
 )
 def new_principal(context: RuleContext) -> Said:
     if not context.has_baseline:
@@ -107,7 +104,7 @@ def new_principal(context: RuleContext) -> Said:
     Severity.MEDIUM,
     Facts.EVENTS,
     techniques=(CLOUD_ACCOUNTS, STEAL_TOKEN),
-    sigma=_sigma("New subnets, NAT gateways or Regions of the platform"),
+    sigma=_NO_SIGMA,
 )
 def new_network(context: RuleContext) -> Said:
     for principal, new, before, groups in _news(context, "ip", network):
@@ -135,7 +132,7 @@ def new_network(context: RuleContext) -> Said:
     Severity.MEDIUM,
     Facts.EVENTS,
     techniques=(CLOUD_ACCOUNTS, STEAL_TOKEN),
-    sigma=_sigma("The platform moved to another SDK"),
+    sigma=_NO_SIGMA,
 )
 def new_agent(context: RuleContext) -> Said:
     for principal, new, before, groups in _news(context, "agent", family):
@@ -173,8 +170,16 @@ def _news(
     about="low for people known to do so, and for an SDK with a user's access key",
     techniques=(CLOUD_ACCOUNTS, CLOUD_SECRETS),
     sigma=Sigma(
-        {**_SELECTION, "userIdentity.type": ["IAMUser", "Root", "IdentityCenterUser", "FederatedUser"]},
-        limits="Roles of IAM Identity Center: sessionIssuer.arn holds AWSReservedSSO.",
+        {"eventSource": KMS, "eventName": ["Decrypt", "ReEncrypt"]},
+        SigmaKeys.GUARDING,
+        either=(
+            {"userIdentity.type": list(PEOPLE)},
+            {"sessionCredentialFromConsole": ["true", True]},
+            {"userIdentity.arn|contains": "/AWSReservedSSO_"},
+        ),
+        services=False,
+        failed=False,
+        limits="People who did so before, and SDKs with a user's access key, are low in Keydeck.",
         falsepositives=("An on-call engineer who verifies tokens with Keydeck",),
     ),
 )

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from crypto_core.findings.finding import Finding
-from crypto_core.findings.registry import Facts, rule_by_id
+from crypto_core.findings.registry import Facts, Sigma, rule_by_id
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import TECHNIQUES, VERSION
 from crypto_core.key_names import account_of, is_key_arn, region_of
@@ -67,7 +67,7 @@ def detection(
         },
         "data_sources": ["AWS CloudTrail"] if of_events else ["AWS KMS", "AWS CloudTrail"],
     }
-    if rule and rule.sigma:
+    if rule and isinstance(rule.sigma, Sigma):
         info["related_analytics"] = [
             {"uid": sigma_id(rule), "name": f"Sigma: {rule.title}", "type_id": RULE_ANALYTIC, "type": "Rule"}
         ]

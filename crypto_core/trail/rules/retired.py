@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crypto_core.findings.registry import Facts, Said, Sigma, rule
+from crypto_core.findings.registry import Facts, Said, Sigma, SigmaKeys, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.trail.event import KMS, OPENS, SEALS
@@ -30,7 +30,8 @@ USES = tuple(sorted(OPENS | SEALS | {"GenerateMac", "VerifyMac", "Sign", "Verify
     techniques=(STEAL_TOKEN, CLOUD_SECRETS),
     sigma=Sigma(
         {"eventSource": KMS, "eventName": list(USES)},
-        limits="Add the ARNs of retired keys as resources.ARN.",
+        SigmaKeys.RETIRED,
+        limits="What failed is less in Keydeck.",
         falsepositives=("An instance of the platform that has not been given the new key yet",),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crypto_core.findings.registry import Facts, Said, Sigma, rule
+from crypto_core.findings.registry import Facts, Said, Sigma, SigmaKeys, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import ENCRYPTED, STEAL_TOKEN
 from crypto_core.key_names import account_of
@@ -30,7 +30,9 @@ from crypto_core.trail.store.history import has, like
     techniques=(STEAL_TOKEN, ENCRYPTED),
     sigma=Sigma(
         {"eventSource": KMS, "eventName": "ReEncrypt"},
-        limits="Leave out calls whose resources are all keys that guard tokens.",
+        SigmaKeys.ELSEWHERE,
+        failed=False,
+        limits="Where the other key is of an expected account, it is high in Keydeck.",
         falsepositives=("keydeck rewrap to a new key, before it is trusted",),
     ),
 )

@@ -18,7 +18,7 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
 from crypto_core.trail.query import Aliases
-from crypto_core.trail.rules.configured import Configured, resolve
+from crypto_core.trail.rules.configured import Configured, Keys, resolve
 from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_FINDINGS, RuleContext
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.history import History, Span
@@ -86,7 +86,7 @@ class TrailRules:
         history = History(self.store.file, self.aliases, cancelled)
         if not history.any(Span(since, until)):
             return Examined(since, until, gaps=(_empty(since, history.first()),), suppressions=active)
-        keys, gaps = resolve(self.configured, self.aliases(), self.describe)
+        keys, gaps = self.configured_keys()
         context = RuleContext(history, since, until, keys)
         said: list[Finding | Gap] = [*gaps, *_baseline(context)]
         for rule in rules_about(Facts.EVENTS):
@@ -95,6 +95,10 @@ class TrailRules:
         findings, missing = once_each(said)
         told, hidden = sift(findings, active)
         return Examined(since, until, told, missing, hidden, active)
+
+    def configured_keys(self) -> tuple[Keys, tuple[Gap, ...]]:
+        """Return the keys that rules are about, and a gap for each name that nobody can resolve."""
+        return resolve(self.configured, self.aliases(), self.describe)
 
     def suppress(self, rule: str, subject: str, reason: str, days: int, by: str) -> Suppression:
         """Don't tell a rule's findings about a subject, or a pattern of subjects, for so many days.

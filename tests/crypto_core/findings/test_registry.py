@@ -14,7 +14,7 @@ import pytest
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, Rule, Said, rule, rule_by_id, rules_about
 from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import TECHNIQUES
+from crypto_core.findings.techniques import TECHNIQUES, VERSION, Technique
 
 PACKAGES = sorted({facts.package for facts in Facts})
 
@@ -33,6 +33,32 @@ def test_a_rule_says_what_lists_and_exports_need(one: Rule[...]) -> None:
     else:
         assert one.id.startswith(("kms-", "trail-", "columns-", "tokens-"))
         assert one.controls
+
+
+TACTICS = {
+    "TA0001": "Initial Access",
+    "TA0003": "Persistence",
+    "TA0004": "Privilege Escalation",
+    "TA0005": "Stealth",
+    "TA0006": "Credential Access",
+    "TA0007": "Discovery",
+    "TA0009": "Collection",
+    "TA0040": "Impact",
+    "TA0112": "Defense Impairment",
+}
+"""Of ATT&CK 19, as far as they are about clouds."""
+REVOKED = ("T1562", "T1656", "T1070.001", "T1070.002", "T1547.011")
+"""By ATT&CK 19; with their parts."""
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES.values(), ids=lambda one: one.id)
+def test_techniques_are_of_one_version_and_none_is_revoked(technique: Technique) -> None:
+    assert VERSION.startswith("19.")
+    assert technique.tactics
+    assert set(technique.tactics) <= set(TACTICS.items())
+    assert not technique.id.startswith(REVOKED)
+    assert ("." in technique.id) == bool(technique.parent)
+    assert any(technique.id in rule.techniques for rule in rules_about())
 
 
 def test_two_rules_cannot_have_the_same_id() -> None:

@@ -273,7 +273,7 @@ def test_what_services_grant_is_noise_unless_it_goes_elsewhere(watch: Watch) -> 
 def test_a_trail_that_is_blinded_is_told(watch: Watch, name: str, rule: str, severity: Severity) -> None:
     (found,) = of(watch([trail_call(name, ago=60)]), rule)
     assert (found.severity, found.subject) == (severity, TRAIL)
-    assert found.techniques == ("T1562.008",)
+    assert found.techniques == ("T1685.002",)
     attempts = of(watch([trail_call(name, ago=60, **DENIED)]), rule)
     assert Severity.LOW in [f.severity for f in attempts] or Severity.MEDIUM in [f.severity for f in attempts]
     assert len(attempts) == 2
