@@ -31,7 +31,7 @@ from crypto_core.database.tokens.store import TokenStore
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.envelope import Format
 from crypto_core.errors import AnchorError, KeydeckError
-from crypto_core.key_names import is_key_arn, region_of, same_key
+from crypto_core.key_names import homes_of, is_key_arn, region_of, same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.service import StatusService, trusted_keys_line
@@ -515,9 +515,7 @@ class Container:
     @deferred_property
     def event_coverage(self) -> CoverageRecord:
         """What tells which periods the events cover, of the Regions that matter."""
-        from crypto_core.trail.coverage_record import CoverageRecord
-
-        return CoverageRecord(self.events, partial(regions_of, self.kms, self.keyring.trusted, self.settings))
+        return coverage_record(self.events, self.kms, self.keyring.trusted, self.settings)
 
     def _witness(self) -> StoreWitness:
         from crypto_core.trail.use.witness import StoreWitness
@@ -847,11 +845,23 @@ def anchoring_of(settings: Settings, kms: KmsApi) -> Anchoring:
 
 def coverage_of(settings: Settings, events: EventStore) -> CoverageRecord:
     """Return what tells which periods a store covers, of the settings' Regions. It asks nobody."""
-    from crypto_core.trail.coverage_record import CoverageRecord
-
     kms = KmsApi(settings.regions, profile=settings.profile)
     named = [key for key in (settings.write_key, *settings.trusted_keys) if key]
-    return CoverageRecord(events, partial(regions_of, kms, named, settings))
+    return coverage_record(events, kms, named, settings)
+
+
+def coverage_record(
+    events: EventStore, kms: KmsApi, trusted: Iterable[str], settings: Settings
+) -> CoverageRecord:
+    """Return what tells which periods a store covers, of the accounts and Regions of keys that matter."""
+    from crypto_core.trail.coverage_record import CoverageRecord
+
+    arns = [key for key in (*trusted, *settings.retired_keys) if is_key_arn(key)]
+    return CoverageRecord(
+        events,
+        partial(regions_of, kms, trusted, settings),
+        accounts=lambda: [home.account for home in homes_of(arns)],
+    )
 
 
 def aliases_of(settings: Settings, ask_code: AskCode = nobody_to_ask) -> Aliases:

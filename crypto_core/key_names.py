@@ -7,6 +7,7 @@ share a key id that begins with "mrk-" and the same key material.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -20,6 +21,17 @@ _ARN = re.compile(
 _KEY_ID = re.compile(r"(?:(?:mrk-)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|mrk-[0-9a-f]{32})")
 _KEY_RESOURCE = re.compile(f"key/{_KEY_ID.pattern}")
 _ALIAS = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AccountRegion:
+    """One account's Region: where a key is, and whose trail records its use. `account` "" is not known."""
+
+    account: str
+    region: str
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.region}".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +97,12 @@ def account_of(name: str) -> str | None:
     """The AWS account that a key's name says, None for a bare key id or alias."""
     arn = _ARN.fullmatch(name)
     return arn["account"] if arn else None
+
+
+def homes_of(names: Iterable[str]) -> tuple[AccountRegion, ...]:
+    """The accounts and Regions that keys' ARNs say, each once; other names say none."""
+    arns = filter(None, map(_ARN.fullmatch, names))
+    return tuple(dict.fromkeys(AccountRegion(arn["account"], arn["region"]) for arn in arns))
 
 
 def in_region(arn: str, region: str) -> str:

@@ -12,6 +12,7 @@ from threading import Event
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.diagnosis.clocks import Clock, system_clock
 from crypto_core.errors import EventStoreError, KmsError, SettingsError
+from crypto_core.key_names import AccountRegion
 from crypto_core.lists.paging import Query
 from crypto_core.text.counting import counted
 from crypto_core.trail.columns import moment
@@ -63,8 +64,10 @@ def look_at_event_store(place: EventStorePlace, stop: Event, clock: Clock = syst
     except (KmsError, SettingsError) as error:
         yield Topic(place.area, "Regions").unknown_by(error)
         regions = ()
-    for region in dict.fromkeys((*regions, *covered)):
-        yield _fetched(Topic(place.area, f"fetched from {region}"), region, covered.get(region, []), clock())
+    fetched = {one.region for one in covered}
+    for one in (*(AccountRegion("", r) for r in dict.fromkeys(regions) if r not in fetched), *covered):
+        topic = Topic(place.area, f"fetched from {one}")
+        yield _fetched(topic, one.region, covered.get(one, []), clock())
 
 
 def _file(file: Topic, path: Path, mode: int, size: int) -> Check:

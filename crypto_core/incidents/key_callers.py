@@ -22,7 +22,7 @@ from crypto_core.incidents.key_users import OPENING, SEALING
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.suspects import Suspects
-from crypto_core.key_names import is_multi_region, region_of, same_key
+from crypto_core.key_names import homes_of, is_multi_region, same_key
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.trail.rules.rule_context import name_of
 from crypto_core.trail.store import EventStore
@@ -154,7 +154,9 @@ class KeyCallerSearch:
         since = begin_of(view.incident).astimezone(UTC).replace(microsecond=0)
         gaps: list[str] = []
         taken = self._taken_away(view, gaps)
-        asked = self.regions() if is_multi_region(key) else [region for region in [region_of(key)] if region]
+        asked = homes_of([key])
+        if is_multi_region(key):
+            asked = tuple(replace(home, region=region) for home in asked for region in self.regions())
         about = f"{term('key', asked_as(key))} {term('name', *SEALING, *OPENING)}"
         try:
             reached = self.reaches(begins, asked)

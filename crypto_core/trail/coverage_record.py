@@ -1,5 +1,6 @@
 """Whether the store holds all that KMS recorded in a window: what the pulls so far covered.
 
+An account's events vouch for that account alone: CloudTrail records a key's use in the account that owns it.
 Counted are pulls that kept every event of KMS, without a filter. Files that were imported by hand are not,
 nor are tables of Athena's and event data stores: nobody can say what they leave out.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from crypto_core.key_names import AccountRegion
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.sources.pull_query import LATE
@@ -29,11 +31,16 @@ class CoverageRecord:
         store: EventStore,
         regions: Callable[[], Sequence[str]],
         *,
+        accounts: Callable[[], Sequence[str]] = tuple,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`regions` gives the Regions that the operator has keys in."""
+        """`regions` gives the Regions that the operator has keys in, `accounts` the accounts of these keys.
+
+        Where no account is known, all that were fetched from count.
+        """
         self._book = PullBook(store.file)
         self._regions = regions
+        self._accounts = accounts
         self._clock = clock
 
     def regions(self) -> tuple[str, ...]:
@@ -46,51 +53,59 @@ class CoverageRecord:
         Of what was before the first pull, whoever asks says that nothing is known.
         """
         if since is None:
-            wanted, covered = self.regions(), self._book.covered()
-            begins = [window.since for region in wanted for window in covered.get(region, ())]
+            covered = self._book.covered()
+            wanted = self._places(covered)
+            begins = [window.since for place in wanted for window in covered.get(place, ())]
             if not begins:
-                return Coverage(tuple(f"{region}: nothing was fetched yet." for region in wanted))
+                return Coverage(tuple(f"{place}: nothing was fetched yet." for place in wanted))
             since = moment(min(begins))
         return self.coverage_of(since, until or self._clock())
 
-    def coverage_of(self, since: datetime, until: datetime, regions: Iterable[str] | None = None) -> Coverage:
-        """Return whether a window is covered in every Region, and if not, what is missing.
+    def coverage_of(self, since: datetime, until: datetime) -> Coverage:
+        """Return whether a window is covered in every account's Region, and if not, what is missing.
 
         CloudTrail delivers with delay: of the last hour nothing is said where the time before it is covered.
         """
-        wanted = self.regions() if regions is None else tuple(dict.fromkeys(regions))
         covered = self._book.covered()
         fresh = seconds(self._clock() - LATE - FRESH)
         reasons = []
-        for region in wanted:
-            windows = covered.get(region, [])
+        for place in self._places(covered):
+            windows = covered.get(place, [])
             newest = max((window.until for window in windows), default=0)
             last = min(seconds(until), newest) if newest >= fresh else seconds(until)
             missing = _gaps(windows, seconds(since), last)
             if missing:
                 first = f"{moment(missing[0].since):%Y-%m-%d %H:%M}"
                 until_ = f"{moment(missing[-1].until):%Y-%m-%d %H:%M}"
-                reasons.append(f"{region}: not fetched from {first} to {until_} UTC.")
+                reasons.append(f"{place}: not fetched from {first} to {until_} UTC.")
         return Coverage(tuple(reasons))
 
-    def reached(self, since: datetime, regions: Sequence[str]) -> Reached:
-        """Return how far all is covered from a moment on without a hole, in every one of these Regions."""
+    def reached(self, since: datetime, places: Sequence[AccountRegion]) -> Reached:
+        """Return how far all is covered from a moment on without a hole, in every one of these places."""
         covered = self._book.covered()
         ends: list[int] = []
         gaps = []
-        for region in dict.fromkeys(regions):
-            gap = _gaps(covered.get(region, []), seconds(since), _FOREVER)[0]
+        for place in dict.fromkeys(places):
+            gap = _gaps(covered.get(place, []), seconds(since), _FOREVER)[0]
             first = f"{moment(gap.since):%Y-%m-%d %H:%M}"
             if gap.until < _FOREVER:
                 last = f"{moment(gap.until + 1):%Y-%m-%d %H:%M}"
-                gaps.append(f"{region}: not fetched from {first} to {last} UTC.")
+                gaps.append(f"{place}: not fetched from {first} to {last} UTC.")
             if gap.since == seconds(since):
-                gaps.append(f"{region}: nothing was fetched from {first} UTC on.")
+                gaps.append(f"{place}: nothing was fetched from {first} UTC on.")
             ends.append(gap.since - 1)
         if not ends:
-            return Reached(None, ("In which Region to look is not known.",))
+            return Reached(None, ("In which account and Region to look is not known.",))
         end = min(ends)
         return Reached(moment(end) if end >= seconds(since) else None, tuple(dict.fromkeys(gaps)))
+
+    def _places(self, covered: Iterable[AccountRegion]) -> tuple[AccountRegion, ...]:
+        accounts = tuple(dict.fromkeys(self._accounts()))
+        found: dict[AccountRegion, None] = {}
+        for region in self.regions():
+            fetched = [place.account for place in covered if place.region == region]
+            found |= {AccountRegion(one, region): None for one in accounts or sorted(fetched) or [""]}
+        return tuple(found)
 
 
 def _gaps(windows: Sequence[TimeWindow], since: int, until: int) -> list[TimeWindow]:

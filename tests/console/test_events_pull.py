@@ -90,6 +90,7 @@ def test_json_is_one_document_with_the_coverage_record(keydeck: Keydeck, since: 
     assert found.json == {
         "source": "lookup",
         "regions": ["eu-west-1"],
+        "accounts": ["123456789012"],
         "since": since.replace("Z", "+00:00"),
         "until": later(since, minutes=30).replace("Z", "+00:00"),
         "pages": 2,

@@ -8,12 +8,14 @@ from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.guard.consent import Consent
+from crypto_core.key_names import AccountRegion
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.pull_query import asked
 from crypto_core.trail.sources.report import Progress, PullProgress, PullReport
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
+from tests.crypto_core.trail.records import ACCOUNT
 from tests.screens.stage_events import StageEvents
 
 
@@ -82,14 +84,16 @@ class StagePuller:
         added = self._events.store.add(self.brings)
         if progress is not None:
             progress(PullProgress(plan.source, plan.regions[0], 1, len(self.brings), added.new))
+        places = tuple(AccountRegion(ACCOUNT, region) for region in plan.regions)
         if not self.gaps:
             book = PullBook(self._events.store.file)
             window = TimeWindow(seconds(plan.asked.since), seconds(plan.asked.until))
-            for region in plan.regions:
-                book.cover(PullScope(plan.source, region), window, seconds(self._clock()))
+            for place in places:
+                run = PullScope(plan.source, place.region, account=place.account)
+                book.cover(run, window, seconds(self._clock()))
         return PullReport(
             plan.source,
-            plan.regions,
+            places,
             plan.asked.since,
             plan.asked.until,
             pages=1,

@@ -16,7 +16,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from crypto_core.errors import KmsError, TrailError
-from crypto_core.key_names import region_of
+from crypto_core.key_names import AccountRegion, homes_of
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.key_watch.sightings import KeyUse, UseKind, WatchStatus, kind_of, made_by
 from crypto_core.trail.sources.pull_query import LATE
@@ -72,9 +72,14 @@ class KeyWatch:
         return f"{named} since:{self.since.isoformat()} {_READS}"
 
     @property
+    def places(self) -> tuple[AccountRegion, ...]:
+        """The accounts and Regions that the keys are in."""
+        return homes_of(self.keys.arns)
+
+    @property
     def regions(self) -> tuple[str, ...]:
         """The Regions that the keys are in."""
-        return tuple(dict.fromkeys(region for arn in self.keys.arns if (region := region_of(arn))))
+        return tuple(dict.fromkeys(place.region for place in self.places))
 
     def look_for_uses(self, *, cancelled: Event | None = None) -> WatchStatus:
         """Fetch new events, unless earlier ones are pending; return the uses not reported yet.
@@ -128,11 +133,11 @@ class KeyWatch:
         """Fetch what is new, and note how far it is covered now."""
         gaps, covered = [*self.gaps], self._covered
         if self.puller is None:
-            reached = self.reaches(self.since, self.regions)
+            reached = self.reaches(self.since, self.places)
             gaps += reached.gaps
             covered = reached.until
         else:
-            # From the beginning of its time: what earlier pulls covered may be another account's.
+            # From the beginning of its time: nothing that was noted earlier is relied on.
             begin = self.since if self._covered is None else self._covered
             try:
                 report = self.puller.pull_events(
@@ -141,7 +146,7 @@ class KeyWatch:
             except (KmsError, TrailError) as error:
                 gaps.append(f"Events could not be fetched: {error}")
             else:
-                missing = _missing(report, begin, self.regions)
+                missing = _missing(report, begin, self.places)
                 gaps += missing
                 if not missing:
                     covered = max(begin, report.until - LATE)
@@ -163,10 +168,10 @@ def clocks_differ(clock: str, ahead: timedelta) -> str:
     return f"{clock} is {by} {side} AWS's: no quiet is claimed while they differ by more than 5 minutes"
 
 
-def _missing(report: PullReport, begin: datetime, regions: Sequence[str]) -> list[str]:
-    """What a pull left out of the time from `begin` on."""
+def _missing(report: PullReport, begin: datetime, places: Sequence[AccountRegion]) -> list[str]:
+    """What a pull left out of the time from `begin` on. Another account's events say nothing of a key."""
     missing = list(report.gaps)
-    missing += [f"Not read: {region}" for region in regions if region not in report.regions]
+    missing += [f"Not read: {place}" for place in places if place not in report.places]
     if report.since > begin:
         missing.append(f"Not read: from {begin.isoformat()} to {report.since.isoformat()}")
     return missing

@@ -20,6 +20,7 @@ from typing import Any
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, KmsThrottledError, PageTokenError
+from crypto_core.key_names import AccountRegion
 from crypto_core.keys.posture.pace import Pace
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.event import CLOUDTRAIL, KMS
@@ -58,15 +59,17 @@ ATTRIBUTE_NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class _Errand:
-    """One Region and one attribute."""
+    """One Region and one attribute, asked for in the caller's account."""
 
     region: str
     attribute: Attribute
 
+    account: str
+
     def scope(self, asked: PullQuery) -> PullScope:
         """How the book knows it. The events of KMS are what coverage is about."""
         others = "" if self.attribute == ATTRIBUTES[0] else f"{self.attribute[0]}={self.attribute[1]} "
-        return PullScope("lookup", self.region, others + asked.scope)
+        return PullScope("lookup", self.region, others + asked.scope, account=self.account)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,9 @@ class LookupSource:
     per_second: float
     rest: Rest
     _paces: dict[str, Pace] = field(default_factory=dict)
+    _accounts: dict[int, str] = field(
+        default_factory=dict
+    )  # by session: another one may be another account's
     _lock: Lock = field(default_factory=Lock)
     _jitter: Random = field(default_factory=Random)  # it spreads waits, and keeps no secret
 
@@ -97,12 +103,19 @@ class LookupSource:
 
         It is where an interrupted pull begins, else where the last complete one ended.
         """
-        run = _Errand(region, attribute).scope(asked)
+        run = _Errand(region, attribute, self._account()).scope(asked)
         state = self.book.unfinished(run)
         return state.window.since if state else self.book.covered_until(run)
 
-    def pull_events(self, pull: PullRun, regions: Iterable[str], attributes: Iterable[Attribute]) -> None:
-        """Fetch the window from all Regions. What one can't give is a gap. Raises KmsError if none can."""
+    def pull_events(
+        self, pull: PullRun, regions: Iterable[str], attributes: Iterable[Attribute]
+    ) -> tuple[AccountRegion, ...]:
+        """Fetch the window from all Regions; return what was read, those that can't give it among them.
+
+        What one can't give is a gap. Raises KmsError if none can.
+        """
+        account = self._account(pull.tally)
+        places = tuple(AccountRegion(account, region) for region in dict.fromkeys(regions))
         oldest = self._oldest()
         if pull.asked.since < oldest:
             pull.tally.gap(
@@ -110,9 +123,9 @@ class LookupSource:
                 "Read the trail's bucket for it: --from s3."
             )
             if pull.asked.until < oldest:
-                return
+                return places
             pull = replace(pull, asked=replace(pull.asked, since=oldest))
-        errands = [_Errand(region, one) for region in dict.fromkeys(regions) for one in attributes]
+        errands = [_Errand(place.region, one, account) for place in places for one in attributes]
         failures: list[KmsError] = []
         threads = min(8, len(errands) or 1)
         for errand, failure in side_by_side(
@@ -123,6 +136,19 @@ class LookupSource:
                 pull.tally.gap(f"{errand.region}: {errand.attribute[1]}: {why(failure)}")
         if errands and len(failures) == len(errands):
             raise failures[0]
+        return places
+
+    def _account(self, tally: PullTally | None = None) -> str:
+        """The account whose events LookupEvents gives, "" where AWS doesn't say: then nothing is covered."""
+        session = self.kms.session
+        if session not in self._accounts:
+            try:
+                self._accounts[session] = self.kms.identity().account
+            except KmsError as error:
+                if tally is not None:
+                    tally.note(f"Whose events these are is not known: {why(error)}")
+                return ""
+        return self._accounts[session]
 
     def _oldest(self) -> datetime:
         """How far LookupEvents goes back by now."""
@@ -195,6 +221,10 @@ class LookupSource:
             if read.unreadable:
                 readable = False
                 tally.gap(f"{errand.region}: {read.unreadable} events of a page can't be read.")
+            strangers = {e.account for e in read.kept if e.account} - {errand.account}
+            if errand.account and strangers:
+                readable = False
+                tally.gap(f"{errand.region}: events of account {min(strangers)} came, not {errand.account}.")
             reached = min([reached, *_seconds(events, frozen)])
             following = answer.get("NextToken")
             token = following if isinstance(following, str) else ""

@@ -12,6 +12,7 @@ from threading import Event
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError, SettingsError
 from crypto_core.guard.consent import Consent, Danger, require
+from crypto_core.key_names import AccountRegion
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import moment
 from crypto_core.trail.query import Aliases
@@ -151,14 +152,13 @@ class EventPuller:
         if plan.danger is not Danger.NONE:
             require(consent, plan)
         pull = PullRun(plan.asked, PullTally(plan.source, progress), cancelled)
-        regions = plan.regions
         if plan.source == "lookup":
-            self._lookup.pull_events(pull, regions, plan.attributes)
+            places = self._lookup.pull_events(pull, plan.regions, plan.attributes)
         elif plan.source == "s3":
-            regions = self._pull_buckets(plan, pull)
+            places = self._pull_buckets(plan, pull)
         else:
-            regions = self._engines.pull_events(plan, pull)
-        return pull.tally.report(regions, plan.asked.since, plan.asked.until)
+            places = tuple(AccountRegion("", region) for region in self._engines.pull_events(plan, pull))
+        return pull.tally.report(places, plan.asked.since, plan.asked.until)
 
     def pull_events(
         self,
@@ -200,22 +200,23 @@ class EventPuller:
             pull.tally.gap("No trail delivers to a bucket here. Name one: --from s3://bucket/prefix.")
         return places
 
-    def _pull_buckets(self, plan: PullPlan, pull: PullRun) -> tuple[str, ...]:
+    def _pull_buckets(self, plan: PullPlan, pull: PullRun) -> tuple[AccountRegion, ...]:
         """Read every bucket that can be read; what another one holds back is a gap."""
-        found: dict[str, None] = {}
+        found: dict[AccountRegion, None] = {}
         places, failures = self._places(plan, pull), []
         for place in places:
             try:
-                regions = self._bucket.pull_events(pull, place, plan.regions)
+                read = self._bucket.pull_events(pull, place, plan.regions)
             except KmsError as error:
                 failures.append(error)
                 pull.tally.gap(f"{place}: {why(error)}")
             else:
-                found |= dict.fromkeys(regions)
+                found |= dict.fromkeys(read)
         if failures and len(failures) == len(places):
             raise failures[0]
+        there = {place.region for place in found}
         for region in plan.regions:
-            if region not in found:
+            if region not in there:
                 pull.tally.gap(f"{region}: no bucket has a folder of this Region.")
         return tuple(found)
 

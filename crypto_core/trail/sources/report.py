@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from crypto_core.key_names import AccountRegion
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import cleans
 
@@ -36,12 +37,13 @@ Progress = Callable[[PullProgress], None]
 class PullReport:
     """What a pull brought, and what of the window it covers.
 
-    `source` is lookup, s3, athena or lake. `gaps` name what is missing and why; there is none where it covers
-    the whole window in every Region.
+    `source` is lookup, s3, athena or lake. `places` are the accounts' Regions that were read; of a table it
+    is not known whose events it holds. `gaps` name what is missing and why; there is none where it covers the
+    whole window in every Region.
     """
 
     source: str
-    regions: tuple[str, ...]
+    places: tuple[AccountRegion, ...]
     since: datetime
     until: datetime
     pages: int = 0
@@ -56,6 +58,11 @@ class PullReport:
     """What the operator should know besides: what was left out as asked, what a query cost."""
 
     @property
+    def regions(self) -> tuple[str, ...]:
+        """The Regions that were read."""
+        return tuple(dict.fromkeys(place.region for place in self.places))
+
+    @property
     def coverage(self) -> Coverage:
         """Whether the window is covered, and if not, why."""
         return Coverage(self.gaps)
@@ -66,6 +73,7 @@ class PullReport:
         return {
             "source": self.source,
             "regions": list(self.regions),
+            "accounts": sorted({place.account for place in self.places} - {""}),
             "since": self.since.isoformat(),
             "until": self.until.isoformat(),
             **{name: getattr(self, name) for name in counts},

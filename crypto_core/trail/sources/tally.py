@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from threading import Event, Lock
 
+from crypto_core.key_names import AccountRegion
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.report import Progress, PullProgress, PullReport
 from crypto_core.trail.store import Added
@@ -61,13 +62,13 @@ class PullTally:
         with self._lock:
             self._notes[text] = None
 
-    def report(self, regions: Iterable[str], since: datetime, until: datetime) -> PullReport:
+    def report(self, places: Iterable[AccountRegion], since: datetime, until: datetime) -> PullReport:
         """Return the report."""
         with self._lock:
             more = (f"{self._more_gaps:,} further gaps.",) if self._more_gaps else ()
             return PullReport(
                 self.source,
-                tuple(regions),
+                tuple(places),
                 since,
                 until,
                 pages=self._now.pages,

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from crypto_core.key_names import AccountRegion
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.schema import metadata
 
@@ -36,8 +37,9 @@ _AT_ONCE = 500
 
 
 def _key() -> list[Column[str]]:
-    """The columns that name one run through one Region."""
-    return [Column(name, Text, primary_key=True) for name in ("source", "place", "region", "scope")]
+    """The columns that name one run through one account's Region."""
+    names = ("source", "place", "account", "region", "scope")
+    return [Column(name, Text, primary_key=True) for name in names]
 
 
 pulled = Table(
@@ -76,12 +78,16 @@ read_object = Table(
 
 @dataclass(frozen=True, slots=True)
 class PullScope:
-    """What is fetched from where: the events of one scope in one Region. `place` is a bucket or a table."""
+    """What is fetched from where: the events of one scope in one account's Region.
+
+    `place` is a bucket or a table. `account` is "" where AWS doesn't say whose events they are.
+    """
 
     source: str
     region: str
     scope: str = KMS_EVENTS
     place: str = ""
+    account: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,29 +143,29 @@ class PullBook:
                 )
             )
 
-    def covered(self, scopes: Iterable[str] = (KMS_EVENTS, ALL_EVENTS)) -> dict[str, list[TimeWindow]]:
-        """Return the windows that were fetched as a whole, by Region, the earliest first."""
-        found: dict[str, list[TimeWindow]] = {}
-        wanted = select(pulled.c.region, pulled.c.since, pulled.c.until).where(
-            pulled.c.scope.in_(list(scopes))
-        )
+    def covered(
+        self, scopes: Iterable[str] = (KMS_EVENTS, ALL_EVENTS)
+    ) -> dict[AccountRegion, list[TimeWindow]]:
+        """Return the windows that were fetched as a whole, the earliest first, by whose they are."""
+        found: dict[AccountRegion, list[TimeWindow]] = {}
+        columns = (pulled.c.account, pulled.c.region, pulled.c.since, pulled.c.until)
+        wanted = select(*columns).where(pulled.c.scope.in_(list(scopes)))
         with self._file.reading() as connection:
-            for region, since, until in connection.execute(wanted.order_by(pulled.c.since)):
-                found.setdefault(region, []).append(TimeWindow(since, until))
+            for account, region, since, until in connection.execute(wanted.order_by(pulled.c.since)):
+                found.setdefault(AccountRegion(account, region), []).append(TimeWindow(since, until))
         return found
 
-    def covered_until(self, run: PullScope, *, anywhere: bool = False) -> int | None:
+    def covered_until(self, run: PullScope, *, whichever: Sequence[str] = ()) -> int | None:
         """Return up to when a run's newest window is whole; None before the first.
 
-        `anywhere` asks whatever the place is, for the one that is furthest behind.
+        `whichever` are fields of the run that don't count: of all that there are, the one that is furthest
+        behind does.
         """
-        named = asdict(run)
-        if anywhere:
-            del named["place"]
+        named = {name: value for name, value in asdict(run).items() if name not in whichever}
         wanted = select(func.max(pulled.c.until)).where(*(pulled.c[k] == v for k, v in named.items()))
         with self._file.reading() as connection:
-            ends = connection.scalars(wanted.group_by(pulled.c.place)).all()
-        return min(ends, default=None)
+            ends = connection.scalars(wanted.group_by(*(pulled.c[name] for name in whichever))).all()
+        return min((end for end in ends if end is not None), default=None)
 
     def unfinished(self, run: PullScope) -> Unfinished | None:
         """Return where an interrupted pull is to go on, None where there is none."""

@@ -12,10 +12,10 @@ from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table, Tex
 
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 
-VERSION = 2 + len(EVENT_FIELDS) - 14
+VERSION = 3 + len(EVENT_FIELDS) - 14
 """Written to the file as `user_version`; a file with a higher one is not opened.
 
-With version 2 there were 14 fields of events; each one more is a version, see upgrade.py.
+With version 3 there are 14 fields of events; each one more is a version, see upgrade.py.
 """
 
 metadata = MetaData()

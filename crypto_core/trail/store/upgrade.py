@@ -1,7 +1,8 @@
 """Makes the tables of a store, and brings those of an older Keydeck up to date.
 
 Fields of events that are younger than a store get their columns, and in them what the stored records hold: a
-filter that asks for such a field finds events of before, too.
+filter that asks for such a field finds events of before, too. A record of pulls that doesn't say of which
+account they were is dropped: it would vouch for events that nobody fetched.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _AT_ONCE = 1_000
 
 def upgrade(connection: Connection) -> None:
     """Make the tables and columns that a store lacks, within the caller's transaction."""
+    _drop_pulls_of_no_account(connection)
     metadata.create_all(connection)
     connection.exec_driver_sql("INSERT OR IGNORE INTO keeping (id, changes, forgotten) VALUES (1, 0, 0)")
     there = {column["name"] for column in inspect(connection).get_columns(event.name)}
@@ -32,6 +34,14 @@ def upgrade(connection: Connection) -> None:
     if younger:
         _add_columns(connection, younger)
     connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+
+
+def _drop_pulls_of_no_account(connection: Connection) -> None:
+    found = inspect(connection)
+    for name in ("pulled", "unfinished_pull"):
+        columns = {c["name"] for c in found.get_columns(name)} if found.has_table(name) else {"account"}
+        if "account" not in columns:
+            metadata.tables[name].drop(connection)
 
 
 def _add_columns(connection: Connection, younger: Sequence[str]) -> None:

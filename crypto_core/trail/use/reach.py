@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
 
+from crypto_core.key_names import AccountRegion
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.moments import in_utc
@@ -26,8 +27,8 @@ class Reached:
     gaps: tuple[str, ...] = ()
 
 
-Reaches = Callable[[datetime, Sequence[str]], Reached]
-"""How far the events of the store are covered from a moment on, in all of these Regions."""
+Reaches = Callable[[datetime, Sequence[AccountRegion]], Reached]
+"""How far the events of the store are covered from a moment on, in all of these accounts' Regions."""
 
 EMPTY = "The store holds no events. Fetch some: keydeck events pull. Read files: keydeck events import."
 NOT_RECORDED = "Which periods the store's events cover is not recorded: what is not in it may have happened."
@@ -38,7 +39,7 @@ def not_recorded(since: datetime | None, until: datetime | None) -> Coverage:
     return Coverage((NOT_RECORDED,))
 
 
-def reached_nothing(since: datetime, regions: Sequence[str]) -> Reached:
+def reached_nothing(since: datetime, places: Sequence[AccountRegion]) -> Reached:
     """Return how far events are covered of which nobody kept account."""
     return Reached(None, (NOT_RECORDED,))
 

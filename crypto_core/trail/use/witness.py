@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
 
-from crypto_core.key_names import region_of
+from crypto_core.key_names import homes_of
 from crypto_core.keys.replacement.witness import UseSeen
 from crypto_core.trail.event import KEY_USES, SEALS
 from crypto_core.trail.sources.pull_query import LATE
@@ -42,8 +42,7 @@ class StoreWitness:
             # Of a ReEncrypt, the destination alone has something new.
             if name in SEALS and (name != "ReEncrypt" or any(keys.endswith(one) for one in ids)):
                 seals = joined(seals, row)
-        regions = [region for arn in key_arns if (region := region_of(arn))]
-        reached = self.reaches(begin, list(dict.fromkeys(regions)))
+        reached = self.reaches(begin, homes_of(key_arns))
         late = self.clock() - LATE
         ordered = sorted(by.items(), key=lambda item: (-item[1].events, item[0]))
         return UseSeen(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crypto_core.key_names import AccountRegion
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.coverage_record import CoverageRecord, _gaps
 from crypto_core.trail.store import EventStore
@@ -69,8 +70,6 @@ def test_each_region_is_told_by_itself(both: CoverageRecord, cover: Cover) -> No
     cover(600, 100)
     reasons = both.coverage_of(ago(600), ago(100)).reasons
     assert [r.partition(":")[0] for r in reasons] == [THERE]
-    assert both.coverage_of(ago(600), ago(100), [HERE]).complete
-    assert both.coverage_of(ago(600), ago(100), []).complete
 
 
 def test_what_a_filter_an_attribute_or_a_table_brought_covers_nothing(
@@ -118,6 +117,29 @@ def test_an_open_period_begins_with_the_first_pull_of_these_regions(
     assert reason.startswith(f"{THERE}: not fetched from {ago(600):%Y-%m-%d %H:%M}")
     assert both.between(ago(300), None).complete
     assert both.between(ago(300), ago(200)).complete
+
+
+def test_an_account_vouches_for_itself_alone(store: EventStore, cover: Cover) -> None:
+    mine, other = "111122223333", "999988887777"
+    record = CoverageRecord(store, lambda: (HERE,), accounts=lambda: (mine,), clock=lambda: NOW)
+    cover(600, 0, account=other)
+    (reason,) = record.coverage_of(ago(600), NOW).reasons
+    assert reason.startswith(f"{mine} {HERE}: not fetched")
+    assert record.reached(ago(600), [AccountRegion(mine, HERE)]).until is None
+    assert record.between(None, None).reasons == (f"{mine} {HERE}: nothing was fetched yet.",)
+    cover(600, 0, account=mine)
+    assert record.coverage_of(ago(600), NOW).complete
+    assert record.reached(ago(600), [AccountRegion(mine, HERE)]).until == NOW
+
+
+def test_where_no_account_is_known_all_that_were_fetched_from_count(
+    record: CoverageRecord, cover: Cover
+) -> None:
+    cover(600, 0, account="111122223333")
+    assert record.coverage_of(ago(600), NOW).complete
+    cover(300, 0, account="999988887777")
+    (reason,) = record.coverage_of(ago(600), NOW).reasons
+    assert reason.startswith(f"999988887777 {HERE}: not fetched from {ago(600):%Y-%m-%d %H:%M}")
 
 
 WINDOWS = st.lists(

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from crypto_core.errors import EventStoreError
+from crypto_core.key_names import AccountRegion
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, PIVOTS, ROLLED
 from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, Unfinished
 from crypto_core.trail.store.schema import VERSION
-from tests.crypto_core.trail.records import NOW, context, denied, event, read, user
+from tests.crypto_core.trail.records import ACCOUNT, NOW, REGION, context, denied, event, read, user
 
 YOUNGER = ("agent", "token", "message")
 """Counted by the hour, in an index of its own, in neither."""
@@ -82,6 +84,26 @@ def test_the_fields_of_an_older_stores_events_are_found_as_if_they_had_always_be
     store.add([event(eventID="later", userAgent="curl/8")])
     assert store.count(Query(filter="agent:curl*")) == 1
     assert store.count(Query(filter="agent:*")) == 21
+
+
+def test_a_record_of_pulls_that_names_no_account_is_dropped(store: EventStore) -> None:
+    book, run = PullBook(store.file), PullScope("lookup", REGION, account=ACCOUNT)
+    book.cover(run, TimeWindow(1, 9), 9)
+    book.save(run, Unfinished(TimeWindow(1, 9), "token", 5, began=9))
+    store.close()
+    with closing(sqlite3.connect(store.file.path)) as file:
+        for table in ("pulled", "unfinished_pull"):
+            kept = [c for _, c, *_ in file.execute(f"PRAGMA table_info({table})") if c != "account"]
+            file.executescript(
+                f"CREATE TABLE older AS SELECT {', '.join(kept)} FROM {table};"
+                f"DROP TABLE {table}; ALTER TABLE older RENAME TO {table};"
+            )
+        file.executescript(f"PRAGMA user_version = {VERSION - 1};")
+    assert book.covered() == {}
+    assert book.unfinished(run) is None
+    assert store.count(Query()) == 21
+    book.cover(run, TimeWindow(1, 9), 9)
+    assert book.covered() == {AccountRegion(ACCOUNT, REGION): [TimeWindow(1, 9)]}
 
 
 def tables(store: EventStore) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from typing import Any
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, SettingsError
+from crypto_core.key_names import AccountRegion
 from crypto_core.keys.posture.trails import recorded
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.answers import why
@@ -41,8 +42,10 @@ class TrailBucket:
     """A bucket and the prefix in front of AWSLogs/, which is empty or ends in a slash.
 
     `regions` are those that a trail is known to record there; empty where that isn't known. `trail` is the
-    trail's name, "" if a bucket was named without one. `whole` is False where not all events of KMS come to
-    it, or that isn't known. `begins` is from when on they do, None where that was always so.
+    trail's name, "" if a bucket was named without one. `account` is the trail's, "" if that isn't known;
+    `organisation` is True where it records all accounts of its organisation. `whole` is False where not all
+    events of KMS come to it, or that isn't known. `begins` is from when on they do, None where that was
+    always so.
     """
 
     bucket: str
@@ -50,6 +53,8 @@ class TrailBucket:
     region: str
     regions: frozenset[str] = frozenset()
     trail: str = ""
+    account: str = ""
+    organisation: bool = False
     whole: bool = True
     begins: datetime | None = None
 
@@ -64,6 +69,11 @@ class Folder:
     account: str
     region: str
     path: str
+
+    @property
+    def of(self) -> AccountRegion:
+        """Whose events are in it."""
+        return AccountRegion(self.account, self.region)
 
 
 def is_address(text: str) -> bool:
@@ -124,6 +134,8 @@ def places_of_trails(kms: KmsApi, regions: Iterable[str], pull: PullRun) -> list
                 home,
                 frozenset(covered),
                 str(trail.get("Name") or ""),
+                account=found[0] if (found := _ACCOUNT.findall(arn)) else "",
+                organisation=trail.get("IsOrganizationTrail") is True,
                 whole=not missing,
                 begins=late,
             )

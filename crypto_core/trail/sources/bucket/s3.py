@@ -21,6 +21,7 @@ from crypto_core.errors import (
     KmsError,
     KmsUnreachableError,
 )
+from crypto_core.key_names import AccountRegion
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
@@ -59,11 +60,14 @@ class BucketSource:
     clock: Callable[[], datetime]
 
     def covered_until(self, region: str, scope: str, place: str | None) -> int | None:
-        """Return up to when a Region's events are whole, in one place or, None, in all."""
-        return self.book.covered_until(PullScope("s3", region, scope, place or ""), anywhere=place is None)
+        """Return up to when a Region's events are whole, of all accounts, in one place or, None, in all."""
+        whichever = ("account",) if place else ("account", "place")
+        return self.book.covered_until(PullScope("s3", region, scope, place or ""), whichever=whichever)
 
-    def pull_events(self, pull: PullRun, place: TrailBucket, regions: Iterable[str]) -> tuple[str, ...]:
-        """Read the files of a window that were not read yet; return the Regions that were found.
+    def pull_events(
+        self, pull: PullRun, place: TrailBucket, regions: Iterable[str]
+    ) -> tuple[AccountRegion, ...]:
+        """Read the files of a window that were not read yet; return the accounts' Regions that were found.
 
         `regions` narrows to some; none is all that are there. A file that can't be read is a gap by its name.
         Raises KmsError where the bucket can't be listed.
@@ -71,20 +75,23 @@ class BucketSource:
         only, began = frozenset(regions), self.clock()
         bucket = Bucket(self.kms, place.region, place.bucket)
         found = [f for f in folders(bucket, place, FILES, pull.cancelled) if not only or f.region in only]
-        trouble: set[str] = set()
+        trouble: set[AccountRegion] = set()
         if not found and not place.regions:
             pull.tally.gap(f"{place}: there are no folders of CloudTrail's below AWSLogs/.")
         for folder in found:
             if not self._folder(bucket, place, folder, pull):
-                trouble.add(folder.region)
-        there = {folder.region for folder in found} | (place.regions & only if only else place.regions)
+                trouble.add(folder.of)
+        records = {AccountRegion(place.account, region) for region in place.regions & (only or place.regions)}
+        there = {folder.of for folder in found} | records
         # Where a trail is known, so is what it records; a folder besides may be another trail's.
-        whole = (place.regions & there if place.trail else there) if place.whole else set()
+        if place.trail:
+            records |= {one for one in there if place.organisation and one.region in place.regions}
+        whole = (records if place.trail else there) if place.whole else set()
         window = settled(pull.asked.window, began)
         if place.begins:
             window = TimeWindow(max(window.since, seconds(place.begins)), window.until)
-        for region in sorted(whole - trouble):
-            scope = PullScope("s3", region, pull.asked.scope, str(place))
+        for one in sorted(whole - trouble):
+            scope = PullScope("s3", one.region, pull.asked.scope, str(place), one.account)
             self.book.cover(scope, window, seconds(self.clock()))
         return tuple(sorted(there))
 

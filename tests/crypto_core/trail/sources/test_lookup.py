@@ -9,19 +9,24 @@ from typing import Any
 import pytest
 
 from console.sandbox.endpoint import ON_CALL, EndpointProcess, Fault, PastCall
+from crypto_core.aws.kms import Identity
 from crypto_core.errors import (
     KmsAccessDeniedError,
     KmsUnreachableError,
     SettingsError,
 )
+from crypto_core.key_names import AccountRegion
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.sources.report import PullProgress
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope
 from tests.crypto_core.trail.sources.amazon import (
+    ACCOUNT,
     BOTH,
     HERE,
+    OTHER_ACCOUNT,
     THERE,
     Clock,
     Rests,
@@ -50,6 +55,55 @@ def test_all_pages_of_all_regions_are_fetched_and_the_window_is_covered(
     assert told[-1].new == 180
     assert {p.where for p in told} == set(BOTH)
     assert all(p.reached is not None and p.reached >= day_of(first)["since"] for p in told)
+
+
+def test_what_was_fetched_covers_the_callers_account_alone(
+    aws: WatchedAws, store: EventStore, clock: Clock, happened: Callable[..., datetime]
+) -> None:
+    day = day_of(happened(3))
+    report = puller(aws, store, clock).pull_events(**day)
+    assert report.as_json()["accounts"] == [ACCOUNT]
+
+    def covered(account: str) -> bool:
+        record = CoverageRecord(store, lambda: [HERE], accounts=lambda: [account], clock=clock)
+        return record.coverage_of(**day).complete
+
+    assert covered(ACCOUNT)
+    assert not covered(OTHER_ACCOUNT)
+
+
+def test_where_aws_does_not_say_whose_events_come_they_cover_nobodys_keys(
+    aws: WatchedAws,
+    store: EventStore,
+    clock: Clock,
+    happened: Callable[..., datetime],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nobody() -> Identity:
+        raise KmsAccessDeniedError("no", operation="GetCallerIdentity", action="sts:GetCallerIdentity")
+
+    monkeypatch.setattr(aws, "identity", nobody)
+    day = day_of(happened(3))
+    report = puller(aws, store, clock).pull_events(**day)
+    assert any("Whose events these are is not known" in note for note in report.notes)
+    (place,) = report.places
+    assert place == AccountRegion("", HERE)
+    record = CoverageRecord(store, lambda: [HERE], accounts=lambda: [ACCOUNT], clock=clock)
+    assert not record.coverage_of(**day).complete
+
+
+def test_events_of_another_account_than_the_callers_cover_nothing(
+    aws: WatchedAws,
+    store: EventStore,
+    clock: Clock,
+    happened: Callable[..., datetime],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(aws, "identity", lambda: Identity(clean(OTHER_ACCOUNT), clean("arn")))
+    day = day_of(happened(3))
+    report = puller(aws, store, clock).pull_events(**day)
+    assert f"{HERE}: events of account {ACCOUNT} came, not {OTHER_ACCOUNT}." in report.gaps
+    assert not CoverageRecord(store, lambda: [HERE], clock=clock).coverage_of(**day).complete
 
 
 def test_every_question_keeps_to_what_lookup_events_allows(
@@ -287,6 +341,6 @@ def test_a_clock_that_is_wrong_is_told_and_covers_nothing_that_has_not_happened(
     clock.now += timedelta(days=1)
     report = puller(aws, store, clock).pull_events(since=real - timedelta(hours=2))
     assert any("1,440 minutes ahead of AWS's" in note for note in report.notes)
-    last = PullBook(store.file).covered_until(PullScope("lookup", HERE))
+    last = PullBook(store.file).covered_until(PullScope("lookup", HERE, account=ACCOUNT))
     assert last is not None
     assert last <= seconds(datetime.now(UTC)) - 15 * 60

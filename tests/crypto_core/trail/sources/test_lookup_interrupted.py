@@ -20,11 +20,13 @@ from crypto_core.errors import (
     KmsThrottledError,
     PageTokenError,
 )
+from crypto_core.key_names import AccountRegion
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, Unfinished
 from tests.crypto_core.trail.sources.amazon import (
+    ACCOUNT,
     HERE,
     Clock,
     WatchedAws,
@@ -138,7 +140,7 @@ def test_what_was_under_way_when_a_pull_was_interrupted_counts_as_missing(
         MaxResults=50,
     )
     book = PullBook(store.file)
-    run = PullScope("lookup", HERE)
+    run = PullScope("lookup", HERE, account=ACCOUNT)
     reached = min(seconds(e["EventTime"].astimezone(UTC)) for e in answer["Events"])
     book.save(run, Unfinished(window, answer["NextToken"], reached, began=window.until))
 
@@ -166,13 +168,16 @@ def test_a_token_that_has_expired_costs_no_event(
     window = window_of(first)
     reached = seconds(first + timedelta(minutes=100))
     book = PullBook(store.file)
-    book.save(PullScope("lookup", HERE), Unfinished(window, "made up", reached, began=seconds(clock.now)))
+    book.save(
+        PullScope("lookup", HERE, account=ACCOUNT),
+        Unfinished(window, "made up", reached, began=seconds(clock.now)),
+    )
     report = puller(aws, store, clock).pull_events(**day_of(first))
     # What is newer than where it stood had come before.
     assert report.new == 101
     assert any("token had expired" in note for note in report.notes)
     assert report.coverage.complete
-    assert book.covered()[HERE] == [window]
+    assert book.covered()[AccountRegion(ACCOUNT, HERE)] == [window]
 
 
 def test_tokens_that_are_never_taken_end_in_an_error_not_in_a_circle(
@@ -203,7 +208,7 @@ def test_a_short_window_is_not_kept_waiting_by_a_long_interrupted_one(
             pull.plan_pull(**day_of(first)), progress=stopping_after(2, cancelled), cancelled=cancelled
         )
     book = PullBook(store.file)
-    state = book.unfinished(PullScope("lookup", HERE))
+    state = book.unfinished(PullScope("lookup", HERE, account=ACCOUNT))
     assert state is not None
     aws.asked.clear()
     late = datetime.fromtimestamp(state.reached, UTC) + timedelta(minutes=1)
@@ -213,7 +218,7 @@ def test_a_short_window_is_not_kept_waiting_by_a_long_interrupted_one(
     assert all(page["StartTime"] >= day_of(first)["until"] for page in pages(aws))
     here = CoverageRecord(store, lambda: [HERE], clock=clock)
     assert here.coverage_of(late, first + timedelta(hours=23, minutes=30)).complete
-    assert book.unfinished(PullScope("lookup", HERE)) == state
+    assert book.unfinished(PullScope("lookup", HERE, account=ACCOUNT)) == state
     pull.pull_events(until=first + timedelta(hours=23, minutes=30))
     assert store.summary("").events == 240
     assert here.coverage_of(first, first + timedelta(hours=23, minutes=30)).complete
@@ -225,7 +230,7 @@ def test_an_interrupted_pull_whose_window_has_become_too_old_goes_on_without_its
     """LookupEvents takes no start of more than 90 days ago, and a token demands the same one."""
     window = TimeWindow(seconds(clock.ago(days=91)), seconds(clock.ago(days=1)))
     reached = seconds(clock.ago(days=88))
-    book, run = PullBook(store.file), PullScope("lookup", HERE)
+    book, run = PullBook(store.file), PullScope("lookup", HERE, account=ACCOUNT)
     book.save(run, Unfinished(window, "of yesterday", reached, began=seconds(clock.now)))
     puller(aws, store, clock).pull_events()
     asked = pages(aws)

@@ -10,6 +10,7 @@ import pytest
 
 from crypto_core.errors import InterruptedRunError, InvalidFilterError, KmsError, SettingsError
 from crypto_core.guard.consent import Danger
+from crypto_core.key_names import AccountRegion
 from crypto_core.trail.sources.puller import EventPuller
 from crypto_core.trail.sources.report import PullProgress
 from crypto_core.trail.sources.tally import MOST_GAPS, PullTally
@@ -103,7 +104,7 @@ def test_a_report_counts_tells_and_bounds_what_is_missing() -> None:
         tally.gap(f"\x1b[31mgap {n}")
     tally.note("one\ntwo")
     now = datetime.fromisoformat("2026-11-25T12:00:00Z")
-    report = tally.report([HERE], now, now)
+    report = tally.report([AccountRegion("123456789012", HERE), AccountRegion("", HERE)], now, now)
     # Each of those that are not named counts as often as it is told.
     assert (len(report.gaps), report.gaps[-1]) == (MOST_GAPS + 1, "14 further gaps.")
     assert report.gaps[0] == "[31mgap 0"
@@ -112,6 +113,7 @@ def test_a_report_counts_tells_and_bounds_what_is_missing() -> None:
     document = report.as_json()
     assert document["coverage"] == {"complete": False, "reasons": list(report.gaps)}
     assert document["notes"] == ["one two"]
+    assert (document["regions"], document["accounts"]) == ([HERE], ["123456789012"])
     assert not report.coverage.complete
 
 
@@ -173,14 +175,15 @@ def book(store: EventStore) -> PullBook:
 
 
 RUN = PullScope("lookup", HERE)
+IT = AccountRegion("", HERE)
 
 
 def test_windows_that_touch_become_one(book: PullBook) -> None:
     for since, until in ((100, 200), (400, 500), (201, 300), (450, 600), (50, 120)):
         book.cover(RUN, TimeWindow(since, until), 1)
-    assert book.covered() == {HERE: [TimeWindow(50, 300), TimeWindow(400, 600)]}
+    assert book.covered() == {IT: [TimeWindow(50, 300), TimeWindow(400, 600)]}
     book.cover(RUN, TimeWindow(10, 1_000), 1)
-    assert book.covered() == {HERE: [TimeWindow(10, 1_000)]}
+    assert book.covered() == {IT: [TimeWindow(10, 1_000)]}
     assert book.covered_until(RUN) == 1_000
 
 
@@ -199,9 +202,9 @@ def test_sources_places_and_scopes_are_kept_apart(book: PullBook) -> None:
     assert book.covered_until(RUN) == 100
     assert book.covered_until(PullScope("s3", HERE, place="a")) == 300
     # Of all places, the one that is furthest behind.
-    assert book.covered_until(PullScope("s3", HERE), anywhere=True) == 200
-    assert book.covered_until(PullScope("s3", THERE), anywhere=True) is None
-    assert book.covered() == {HERE: [TimeWindow(0, 100), TimeWindow(0, 300), TimeWindow(0, 200)]}
+    assert book.covered_until(PullScope("s3", HERE), whichever=("place",)) == 200
+    assert book.covered_until(PullScope("s3", THERE), whichever=("place",)) is None
+    assert book.covered() == {IT: [TimeWindow(0, 100), TimeWindow(0, 300), TimeWindow(0, 200)]}
 
 
 def test_what_was_under_way_is_kept_until_it_is_whole(book: PullBook, store: EventStore) -> None:
@@ -224,7 +227,7 @@ def test_what_is_forgotten_is_fetched_again(book: PullBook, store: EventStore) -
     assert book.known([old, new]) == {old, new}
     with store.file.writing() as connection:
         forget_pulls_before(connection, 250)
-    assert book.covered() == {HERE: [TimeWindow(250, 300)]}
+    assert book.covered() == {IT: [TimeWindow(250, 300)]}
     assert book.known([old, new]) == {new}
 
 

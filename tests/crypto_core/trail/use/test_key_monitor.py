@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from crypto_core.errors import InterruptedRunError, KeyNotFoundError, KmsThrottledError
+from crypto_core.key_names import AccountRegion
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.key_watch.monitor import KeyMonitor
 from crypto_core.trail.key_watch.sightings import UseKind
@@ -58,6 +59,7 @@ class Trail:
     asked: list[dict[str, Any]] = field(default_factory=list)
     gaps: tuple[str, ...] = ()
     regions: tuple[str, ...] | None = None
+    account: str = ACCOUNT
     error: Exception | None = None
 
     def pull_events(self, **asked: Any) -> PullReport:
@@ -66,8 +68,9 @@ class Trail:
             raise self.error
         self.store.add(self.waiting)
         self.waiting = []
-        regions = self.regions if self.regions is not None else tuple(asked["regions"])
-        return PullReport("lookup", regions, asked["since"], asked["until"], gaps=self.gaps)
+        regions = self.regions if self.regions is not None else asked["regions"]
+        places = tuple(AccountRegion(self.account, region) for region in regions)
+        return PullReport("lookup", places, asked["since"], asked["until"], gaps=self.gaps)
 
 
 @pytest.fixture
@@ -235,7 +238,7 @@ def test_a_region_that_is_not_read_leaves_quiet_unclaimed(
     watch = monitor.begin_watch([REPLICATED], NOW)
     clock.now = NOW + timedelta(days=1)
     look = watch.look_for_uses()
-    assert look.gaps == ("Not read: us-east-1",)
+    assert look.gaps == (f"Not read: {ACCOUNT} us-east-1",)
     assert not look.is_quiet(timedelta(hours=1))
     trail.regions = None
     clock.now += timedelta(minutes=1)
@@ -269,10 +272,21 @@ def test_a_fetch_that_fails_is_a_gap_and_the_store_is_told_all_the_same(
 def test_what_is_fetched_begins_with_the_time_asked_about_whatever_earlier_pulls_covered(
     monitor: KeyMonitor, trail: Trail
 ) -> None:
-    # The record of what was covered doesn't say of which account.
     covered = replace(monitor, reaches=lambda _since, _regions: Reached(NOW))
     covered.begin_watch([KEY], NOW - timedelta(hours=2)).look_for_uses()
     assert [asked["since"] for asked in trail.asked] == [NOW - timedelta(hours=2)]
+
+
+def test_what_was_fetched_from_another_account_is_no_quiet(
+    monitor: KeyMonitor, trail: Trail, clock: Clock
+) -> None:
+    trail.account = "999988887777"
+    clock.now = NOW + timedelta(hours=3)
+    look = monitor.begin_watch([KEY], NOW).look_for_uses()
+    assert look.gaps == (f"Not read: {ACCOUNT} {REGION}",)
+    assert not look.is_quiet(timedelta(hours=1))
+    trail.account = ACCOUNT
+    assert monitor.begin_watch([KEY], NOW).look_for_uses().is_quiet(timedelta(hours=1))
 
 
 def test_without_a_puller_the_recorded_coverage_decides(store: EventStore, clock: Clock) -> None:

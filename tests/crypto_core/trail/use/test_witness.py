@@ -11,7 +11,18 @@ from crypto_core.trail.sources.pull_query import LATE, seconds
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
 from crypto_core.trail.use.witness import StoreWitness
-from tests.crypto_core.trail.records import KEY, NOW, OTHER_KEY, REGION, denied, event, read, role, user
+from tests.crypto_core.trail.records import (
+    ACCOUNT,
+    KEY,
+    NOW,
+    OTHER_KEY,
+    REGION,
+    denied,
+    event,
+    read,
+    role,
+    user,
+)
 
 BEGIN = NOW - timedelta(hours=6)
 HOUR = 3600
@@ -27,11 +38,12 @@ def witness(store: EventStore, record: CoverageRecord) -> StoreWitness:
     return StoreWitness(store, record.reached, clock=lambda: NOW)
 
 
-def cover(store: EventStore, since: datetime, until: datetime, region: str = REGION) -> None:
+def cover(
+    store: EventStore, since: datetime, until: datetime, region: str = REGION, account: str = ACCOUNT
+) -> None:
     """Note that all KMS events of a time were fetched."""
-    PullBook(store.file).cover(
-        PullScope("lookup", region), TimeWindow(seconds(since), seconds(until)), int(NOW.timestamp())
-    )
+    run, window = PullScope("lookup", region, account=account), TimeWindow(seconds(since), seconds(until))
+    PullBook(store.file).cover(run, window, int(NOW.timestamp()))
 
 
 def test_no_event_proves_nothing_where_nothing_was_fetched(witness: StoreWitness) -> None:
@@ -60,7 +72,19 @@ def test_a_hole_is_named_and_proves_nothing(store: EventStore, witness: StoreWit
     cover(store, BEGIN + timedelta(hours=3), NOW)
     seen = witness.uses([KEY], BEGIN)
     assert not seen.proves_no_use
-    assert seen.gaps == (f"{REGION}: not fetched from 2026-11-25 07:00 to 2026-11-25 09:00 UTC.",)
+    assert seen.gaps == (f"{ACCOUNT} {REGION}: not fetched from 2026-11-25 07:00 to 2026-11-25 09:00 UTC.",)
+
+
+def test_what_another_account_s_trail_holds_says_nothing_of_a_key(
+    store: EventStore, witness: StoreWitness
+) -> None:
+    for account in ("999988887777", ""):
+        cover(store, BEGIN, NOW, account=account)
+    seen = witness.uses([KEY], BEGIN)
+    assert not seen.proves_no_use
+    assert any(gap.startswith(f"{ACCOUNT} {REGION}: nothing was fetched") for gap in seen.gaps)
+    cover(store, BEGIN, NOW)
+    assert witness.uses([KEY], BEGIN).proves_no_use
 
 
 def test_every_region_of_the_key_counts_whatever_is_configured(

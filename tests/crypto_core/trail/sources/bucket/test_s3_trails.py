@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,8 +12,11 @@ from console.sandbox.endpoint import ANALYST, EndpointProcess, PastCall
 from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.pulls import PullBook
 from tests.crypto_core.trail.sources.amazon import (
+    ACCOUNT,
     HERE,
+    OTHER_ACCOUNT,
     THERE,
     Clock,
     WatchedAws,
@@ -63,6 +67,18 @@ def test_the_trails_tell_which_bucket_to_read(
     # A Region of the trail's in which nothing happened is covered as well.
     assert CoverageRecord(store, lambda: (HERE, THERE), clock=clock).coverage_of(then, clock.now).complete
     assert pull.plan_pull("s3").asked.since == clock.ago(minutes=15)
+
+
+def test_a_trail_covers_its_own_account_and_no_other_that_delivers_to_its_bucket(
+    aws: WatchedAws, store: EventStore, clock: Clock, trail: Any, put: Put
+) -> None:
+    clock.now += timedelta(hours=3)  # of before it was switched on, a trail covers nothing
+    at = clock.ago(hours=1)
+    for account in (ACCOUNT, OTHER_ACCOUNT):
+        put(log_key(at, prefix="audit/", account=account), log_file(dated(at, recipientAccountId=account)))
+    puller(aws, store, clock).pull_events("s3", since=clock.ago(hours=2))
+    assert {place.account for place in PullBook(store.file).covered()} == {ACCOUNT}
+    assert store.summary("").events == 2
 
 
 def test_a_trail_that_leaves_kms_out_is_a_gap_and_covers_nothing(
