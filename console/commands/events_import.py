@@ -37,7 +37,9 @@ _STOPPING = "Stopping; events read so far are kept. Press again to stop at once.
 def import_(*, paths: tuple[str, ...], again: bool, as_json: bool) -> int:
     """Read CloudTrail's files, and all below folders, into the local store.
 
-    Gzip or plain; JSON, JSON lines, or what `aws cloudtrail lookup-events` prints. - reads standard input.
+    In whatever shape they come: gzip, zip, tar or plain; JSON, JSON lines or CSV; from CloudTrail,
+    EventBridge, CloudWatch Logs, Firehose, SQS, Athena, CloudTrail Lake, Splunk, Elastic or OCSF. - reads
+    standard input.
     Files that were read before and are unchanged are not read again: their events count as duplicates.
     Neither database nor AWS is needed. Exit code 1 if a file could not be read, or not all of it.
     """

@@ -79,14 +79,10 @@ _LINE = orjson.Fragment(b"\n")
 
 MOST_VALUES = 2_000_000
 """JSON values of one document, which take 240 MB at most as objects of Python."""
-MOST_RECORDS = 50_000
-"""Records of one document: CloudTrail's own of the largest size that is read have fewer."""
 _BYTES_A_VALUE = 10
 """A document has at least so many on average, beyond _FEW_VALUES of them. CloudTrail's have about 35."""
 _FEW_VALUES = 100_000
 
-_DEPTH = 3
-"""How deeply records are looked for: a list of files' documents, each with its records."""
 _NESTED = 200
 """How deeply a record's fields may be nested to be kept."""
 
@@ -163,53 +159,6 @@ def read_records(records: Iterable[object]) -> Iterator[TrailEvent | None]:
             trouble = error
         yield from map(read_record, some, _raws(some))
     raise trouble
-
-
-def records_of(document: object) -> Iterator[object]:
-    """Yield the records of what a file or a line holds: `{"Records": […]}`, a list of records, or one.
-
-    Also CloudTrailEvent of LookupEvents' answers, which is JSON in a text. What can't be read as any of these
-    is yielded as it is: read_record tells that it is not an event. Raises OversizeDocumentError after
-    MOST_RECORDS.
-    """
-    for number, record in enumerate(_records(document, _DEPTH), start=1):
-        if number > MOST_RECORDS:
-            raise OversizeDocumentError(f"it has more than {MOST_RECORDS:,} records in one document")
-        yield record
-
-
-def _records(document: object, depth: int) -> Iterator[object]:
-    if isinstance(document, dict):
-        for name in ("Records", "Events"):
-            found = document.get(name)
-            if isinstance(found, list) and depth:
-                yield from _each(found, depth - 1)
-                return
-        written = document.get("CloudTrailEvent")
-        yield _written(written) if isinstance(written, str) else document
-    elif isinstance(document, list) and depth:
-        yield from _each(document, depth - 1)
-    else:
-        yield document
-
-
-def _each(documents: list[Any], depth: int) -> Iterator[object]:
-    for document in documents:
-        if isinstance(document, dict) and _wraps(document):
-            yield from _records(document, depth)
-        else:
-            yield document
-
-
-def _wraps(document: dict[Any, Any]) -> bool:
-    return "Records" in document or "Events" in document or "CloudTrailEvent" in document
-
-
-def _written(text: str) -> object:
-    try:
-        return load(text)
-    except ValueError:
-        return text
 
 
 def load(text: bytes | str) -> Any:

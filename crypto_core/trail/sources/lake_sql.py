@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -31,7 +31,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from crypto_core.key_names import is_key_arn
 from crypto_core.lists.filter_language import SET, Alternative, Term, lower
 from crypto_core.trail.event import DENIED
-from crypto_core.trail.record_reader import load
+from crypto_core.trail.sources.engine_rows import DOCUMENTS, IDENTITY, PLAIN, SESSION
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
 
 LONGEST = 1_000
@@ -39,24 +39,6 @@ LONGEST = 1_000
 _LONGEST_ASKED = 400
 """Characters of a filter's value that is pushed down: written for SQL it may be twice as long."""
 _ESCAPE = "!"
-
-_PLAIN = (
-    *("eventID", "eventTime", "eventSource", "eventName", "awsRegion", "sourceIPAddress", "userAgent"),
-    *("errorCode", "errorMessage", "requestID", "readOnly", "eventType", "recipientAccountId"),
-)
-PLAIN = {name: name.lower() for name in _PLAIN}
-"""A record's fields that are columns of text, by the column."""
-_DOCUMENTS = ("requestParameters", "responseElements", "additionalEventData", "serviceEventDetails")
-DOCUMENTS = {name: name.lower() for name in _DOCUMENTS}
-"""Those that hold JSON in Athena, and a map in Lake."""
-_IDENTITY = ("type", "principalId", "arn", "accountId", "invokedBy", "accessKeyId", "userName")
-IDENTITY = {name: f"useridentity.{name.lower()}" for name in _IDENTITY}
-SESSION = {
-    "mfaAuthenticated": "useridentity.sessioncontext.attributes.mfaauthenticated",
-    "issuerArn": "useridentity.sessioncontext.sessionissuer.arn",
-}
-MISSING = ("sessionCredentialFromConsole", "tlsDetails", "vpcEndpointId", "sharedEventID", "addendum")
-"""Fields of a record that rows of a query engine don't bring."""
 
 _ARNS = "json_format(CAST(transform(resources, r -> r.arn) AS JSON))"
 _EXACT = {
@@ -150,41 +132,6 @@ def question(
     names = compiled.positiontup or []
     statement = " ".join(str(compiled).split())
     return LakeStatement(statement, tuple(str(compiled.params[name]) for name in names), tuple(left))
-
-
-def record_of(row: Mapping[str, str | None]) -> dict[str, object]:
-    """Return the record that a row tells of, as far as it does; see MISSING."""
-    record: dict[str, object] = {name: row.get(column) for name, column in PLAIN.items()}
-    record["readOnly"] = {"true": True, "false": False}.get(str(row.get("readonly")).lower())
-    for name, column in DOCUMENTS.items():
-        record[name] = _document(row.get(column))
-    identity: dict[str, object] = {name: row.get(f"identity_{name.lower()}") for name in IDENTITY}
-    identity["sessionContext"] = {
-        "attributes": {"mfaAuthenticated": row.get("session_mfaauthenticated")},
-        "sessionIssuer": {"arn": row.get("session_issuerarn")},
-    }
-    record["userIdentity"] = identity
-    arns = _document(row.get("resource_arns"))
-    record["resources"] = [{"ARN": arn} for arn in arns] if isinstance(arns, list) else None
-    return record
-
-
-def _document(text: str | None) -> object:
-    """JSON, whose values may be JSON in texts again: what a map of texts holds."""
-    if not text:
-        return None
-    try:
-        found = load(text)
-    except ValueError:
-        return None
-    if isinstance(found, dict):
-        for name, value in found.items():
-            if isinstance(value, str) and value.startswith("{"):
-                try:
-                    found[name] = load(value)
-                except ValueError:
-                    continue
-    return found
 
 
 def _selected(*, as_json: bool, columns: frozenset[str] | None) -> Iterator[ColumnElement[Any]]:

@@ -15,11 +15,11 @@ from crypto_core.aws.failures import error_from_exception
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsRequestError, TrailError
-from crypto_core.trail.sources.files import decoding
+from crypto_core.trail.sources.files import unpacking
 
 MOST_BYTES = 16 * 1024 * 1024
 """Of an object as it is stored. CloudTrail's own have a few MB; several are held at a time."""
-MOST_PLAIN_BYTES = decoding.LARGEST
+MOST_PLAIN_BYTES = unpacking.LARGEST
 """Of its content once it is unpacked: what a small file can blow up to is bounded."""
 _CHUNK = 1024 * 1024
 
@@ -117,14 +117,14 @@ def unpacked(body: bytes, most: int = MOST_PLAIN_BYTES) -> bytes:
     """Return a file's content, gunzipped if it is gzip, of at most `most` bytes. Raises BrokenObjectError."""
     parts, size = [], 0
     try:
-        for part in decoding.unpacked((body,)):
+        for part in unpacking.unpacked((body,)):
             size += len(part)
             if size > most:
                 raise BrokenObjectError(f"it unpacks to more than {most // 1024 // 1024} MB.")
             parts.append(part)
-    except decoding.BombError as error:
+    except unpacking.BombError as error:
         raise BrokenObjectError(error.message) from error
-    except decoding.UnreadableError as error:
+    except unpacking.UnreadableError as error:
         raise BrokenObjectError("truncated gzip." if error.cut_short else "damaged gzip.") from error
     return b"".join(parts)
 

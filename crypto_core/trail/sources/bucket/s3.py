@@ -25,10 +25,11 @@ from crypto_core.key_names import AccountRegion
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.record_reader import OversizeDocumentError, load_foreign, read_records, records_of
+from crypto_core.trail.record_reader import OversizeDocumentError, load_foreign, read_records
 from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, Listed, unpacked
 from crypto_core.trail.sources.bucket.places import FILES, Folder, TrailBucket, delivered, folders
+from crypto_core.trail.sources.files.record_shapes import records_of
 from crypto_core.trail.sources.pull_query import Read, kept_of, settled
 from crypto_core.trail.sources.tally import PullRun
 from crypto_core.trail.sources.threads import side_by_side

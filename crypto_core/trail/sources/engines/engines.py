@@ -26,9 +26,9 @@ from crypto_core.errors import (
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import read_record
+from crypto_core.trail.sources.engine_rows import MISSING, record_of
 from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings
 from crypto_core.trail.sources.engines.lake import Lake
-from crypto_core.trail.sources.lake_sql import MISSING, record_of
 from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.pull_query import PullQuery, settled
 from crypto_core.trail.sources.query_run import Rest

@@ -1,56 +1,43 @@
-"""What is in a file: gzip or plain, one JSON document, several, or one a line. Its content decides.
-
-RFC 1952 for gzip, several members of which may follow one another.
-"""
+"""What is in a file: one JSON document, several, one a line, or a table of CSV. Its content decides."""
 
 from __future__ import annotations
 
+import csv
 import json
 import re
-import zlib
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
 from typing import Any
 
-from crypto_core.errors import TrailError
 from crypto_core.text.counting import counted
-from crypto_core.trail.record_reader import (
-    OversizeDocumentError,
-    load_foreign,
-    records_of,
-    require_few_values,
-)
+from crypto_core.trail.record_reader import OversizeDocumentError, load_foreign, require_few_values
+from crypto_core.trail.sources.files.csv_rows import rows_of, table_names
+from crypto_core.trail.sources.files.record_shapes import records_of
+from crypto_core.trail.sources.files.table_rows import of_row
+from crypto_core.trail.sources.files.unpacking import LARGEST, UnreadableError
 
-LARGEST = 32 * 1024 * 1024
-"""Bytes, unpacked, of one JSON document. CloudTrail's own have some MB. Reading may take ten times more.
-
-Of documents that stand in lines, a file may hold any number.
-"""
-
-_GZIP = b"\x1f\x8b"
-_PIECE = 16 * 1024 * 1024
-"""Bytes that are unpacked at once at most."""
-_MOST_TIMES, _TIMES_FROM = 100, 8 * 1024 * 1024
-"""How many times its size a file may unpack to, from so many bytes on. CloudTrail's: some 20 times."""
 _BARREN = 100_000
 """Documents or lines in a row without a record after which no more are looked for."""
 _LOOKED_AT = 20
 """Lines, one of which must be a document for a file to be JSON lines: the first may be damaged."""
 _MARK = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\r\n]*")
-
-
-class UnreadableError(TrailError):
-    """A file, or a part of it, that can't be read; what came before it has been."""
-
-    def __init__(self, message: str, *, cut_short: bool = False, remedy: str = "") -> None:
-        super().__init__(message, remedy=remedy)
-        self.cut_short = cut_short
-        """True where what came before the end is sound."""
-
-
-class BombError(UnreadableError):
-    """A file that unpacks to what no file of CloudTrail's does."""
+_EXPORTED = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z (?=\{)")
+"""What CloudWatch Logs writes before each message that it exports to S3."""
+_UNREAD_FORMATS = (
+    (rb"PAR1", "Parquet", "Select its rows as JSON: duckdb -c \"COPY 'FILE' TO 'FILE.jsonl'\""),
+    (rb"Obj\x01", "Avro", "Write it as JSON lines."),
+    (rb"ORC", "ORC", "Write it as JSON lines."),
+    (rb"\x28\xb5\x2f\xfd", "Zstandard", "Unpack it: unzstd FILE"),
+    (rb"\xfd7zXZ\x00", "xz", "Unpack it: unxz FILE"),
+    (rb"BZh[1-9]1AY&SY", "bzip2", "Unpack it: bunzip2 FILE"),
+    (rb"7z\xbc\xaf\x27\x1c", "7z", "Unpack it: 7z x FILE"),
+    (rb"PK(?:\x03\x04|\x05\x06)", "a zip archive within another file or a pipe", "Name the archive itself."),
+    (rb"SQLite format 3\x00", "a database of SQLite", "Import what it was made of."),
+    (rb"(?:<[0-9]{1,3}>.{0,200}?)?(?:CEF:[0-9]|LEEF:[0-9])", "CEF or LEEF", "Export the original records."),
+    (rb"(?s).{257}ustar", "a tar archive within another", "Unpack it."),
+    (rb"<[0-9]{1,3}>", "syslog", "Export the records without its headers, one a line."),
+)
+"""Formats that hold records in ways that are not read here: how they begin, what they are, what to do."""
 
 
 def records_in(source: Iterator[bytes], *, largest: int = LARGEST) -> Iterator[object]:
@@ -80,6 +67,7 @@ def _records_in(source: Iterator[bytes], largest: int) -> Iterator[object]:
         trouble = error
     content = (held[0] if len(held) == 1 else b"".join(held)).removeprefix(_MARK) if held else b""
     del held
+    _require_read(content)
     if size <= largest and trouble is None:
         if not content or content.isspace():
             raise UnreadableError("It is empty.")
@@ -90,7 +78,10 @@ def _records_in(source: Iterator[bytes], largest: int) -> Iterator[object]:
         else:
             yield from records_of(document)
             return
-    if any(map(_is_document, content.lstrip().split(b"\n", _LOOKED_AT)[:_LOOKED_AT])):
+    names = table_names(content)
+    if names:
+        yield from _of_table(names, _lines(content, source, trouble, largest))
+    elif any(map(_is_document, content.lstrip().split(b"\n", _LOOKED_AT)[:_LOOKED_AT])):
         yield from _of_lines(_lines(content, source, trouble, largest))
     elif trouble is not None:
         raise trouble
@@ -103,56 +94,34 @@ def _records_in(source: Iterator[bytes], largest: int) -> Iterator[object]:
         yield from _of_several(content)
 
 
-def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield bytes, unpacked if they are gzip, in pieces of bounded size. Raises UnreadableError."""
-    pieces = iter(pieces)
-    first = b""
-    while len(first) < len(_GZIP) and (piece := next(pieces, b"")):
-        first += piece
-    if not first.startswith(_GZIP):
-        if first:
-            yield first
-        yield from pieces
-        return
-    inflater = zlib.decompressobj(31)
-    size = packed = 0
-    for piece in chain((first,), pieces):
-        rest = piece
-        packed += len(piece)
-        while rest:
-            if inflater.eof:
-                rest = rest.lstrip(b"\0")
-                if not rest:
-                    break
-                if not _GZIP.startswith(rest[:2]):
-                    raise UnreadableError("What follows the gzip data is none.", cut_short=True)
-                inflater = zlib.decompressobj(31)
-            try:
-                found = inflater.decompress(rest, _PIECE)
-            except zlib.error as error:
-                raise UnreadableError("The gzip data is damaged.") from error
-            size += len(found)
-            if size > _TIMES_FROM and size > _MOST_TIMES * packed:
-                raise BombError(
-                    f"It unpacks to more than {_MOST_TIMES} times its size, as no file of CloudTrail's does."
-                )
-            if found:
-                yield found
-            rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-    if not inflater.eof:
-        found = inflater.flush()
-        if found:
-            yield found
-        if not inflater.eof:
-            raise UnreadableError("The gzip data is cut short.", cut_short=True)
+def _require_read(content: bytes) -> None:
+    """Raise UnreadableError for a format that is known and not read."""
+    for begin, name, remedy in _UNREAD_FORMATS:
+        if re.match(begin, content):
+            raise UnreadableError(f"It is {name}, which is not read. {remedy}")
 
 
 def _is_document(line: bytes) -> bool:
     try:
-        document = load_foreign(line)
+        documents = _documents(line)
     except ValueError:
         return False
-    return isinstance(document, dict | list) and bool(document)
+    return all(isinstance(document, dict | list) and document for document in documents)
+
+
+def _documents(line: bytes) -> list[Any]:
+    """The documents of a line: one, also behind an export's time, or several. Raises ValueError."""
+    try:
+        return [load_foreign(line)]
+    except OversizeDocumentError:
+        raise
+    except ValueError:
+        exported = _EXPORTED.match(line)
+        if exported:
+            return [load_foreign(line[exported.end() :])]
+        if not line.startswith(b"{"):
+            raise
+    return list(_following(line.decode()))
 
 
 def _lines(
@@ -193,15 +162,16 @@ def _of_lines(lines: Iterator[bytes]) -> Iterator[object]:
             if not line or line.isspace():
                 continue
             try:
-                document = load_foreign(line)
+                documents = _documents(line)
             except ValueError:
                 unread += 1
                 first_unread = first_unread or number
                 continue
             read += 1
-            for record in records_of(document):
-                last = number
-                yield record
+            for document in documents:
+                for record in records_of(document):
+                    last = number
+                    yield record
     except UnreadableError as error:
         trouble = error.message + (f" Before that, {counted(read, 'line')} were read." if read else "")
     if unread:
@@ -212,28 +182,74 @@ def _of_lines(lines: Iterator[bytes]) -> Iterator[object]:
         raise UnreadableError(trouble.strip())
 
 
+def _of_table(names: list[str], lines: Iterator[bytes]) -> Iterator[object]:
+    """The records of a table's rows. A row that is cut short is not read."""
+    read = 0
+    try:
+        for row in rows_of(lines):
+            read += 1
+            _require_cells(row, names, read)
+            for found in of_row(dict(zip(names, row, strict=True))):
+                yield from _of_cell(found)
+    except (UnreadableError, csv.Error, UnicodeDecodeError) as error:
+        reason = error.message if isinstance(error, UnreadableError) else "It is not CSV, or cut short."
+        raise UnreadableError(f"{reason} Before that, {counted(read, 'row')} were read.") from error
+
+
+def _require_cells(row: list[str], names: list[str], number: int) -> None:
+    if len(row) != len(names):
+        raise UnreadableError(f"Its row {number:,} has {counted(len(row), 'cell')}, not {len(names):,}.")
+
+
+def _of_cell(found: object) -> Iterator[object]:
+    if not isinstance(found, str):
+        yield found
+        return
+    try:
+        document = load_foreign(found.encode())
+    except OversizeDocumentError:
+        raise
+    except ValueError:
+        yield found
+    else:
+        yield from records_of(document)
+
+
 def _of_several(content: bytes) -> Iterator[object]:
-    """The records of documents that follow one another, over several lines each, as jq writes them."""
-    require_few_values(content)
-    decoder = json.JSONDecoder()
+    """The records of documents that follow one another, over several lines each or without a line's end."""
+    documents = last = 0
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise UnreadableError("It is not JSON.") from error
-    place, documents, last = 0, 0, 0
+    require_few_values(content)
+    try:
+        for document in _following(text):
+            documents += 1
+            _require_fruit(documents - last)
+            for record in records_of(document):
+                last = documents
+                yield record
+    except _NoDocumentError as error:
+        if not documents:
+            raise UnreadableError("It is not JSON, or cut short.") from error
+        raise UnreadableError(f"What follows its first {documents:,} JSON documents is none.") from error
+
+
+class _NoDocumentError(ValueError):
+    """What follows is no JSON document."""
+
+
+def _following(text: str) -> Iterator[Any]:
+    """The documents that follow one another, as jq and Firehose write them. Raises _NoDocumentError."""
+    decoder = json.JSONDecoder()
+    place = 0
     while (place := _space(text, place)) < len(text):
-        document: Any = None
         try:
             document, place = decoder.raw_decode(text, place)
         except (ValueError, RecursionError) as error:
-            if not documents:
-                raise UnreadableError("It is not JSON, or cut short.") from error
-            raise UnreadableError(f"What follows its first {documents:,} JSON documents is none.") from error
-        documents += 1
-        _require_fruit(documents - last)
-        for record in records_of(document):
-            last = documents
-            yield record
+            raise _NoDocumentError from error
+        yield document
 
 
 def _require_fruit(barren: int) -> None:

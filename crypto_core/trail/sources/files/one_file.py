@@ -5,25 +5,68 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import read_records
 from crypto_core.trail.seen_file import FileName, SeenFile
-from crypto_core.trail.sources.files.decoding import UnreadableError, records_in, unpacked
+from crypto_core.trail.sources.files.archives import (
+    TAR_NEEDS,
+    ZIP,
+    Member,
+    Unpacked,
+    is_tar,
+    tar_members,
+    zip_members,
+)
+from crypto_core.trail.sources.files.decoding import records_in
 from crypto_core.trail.sources.files.find_files import NO_FILE, why
+from crypto_core.trail.sources.files.refused import Refused
+from crypto_core.trail.sources.files.unpacking import UnreadableError, unpacked
 
 TOLD_EVERY = 2_000
 """Events of one file after which progress is told, and it is seen whether the operator still waits."""
 _NO_EVENTS = 100_000
 """Records that are no events, beyond those that are, after which a file is given up."""
+_MOST_REASONS = 3
+"""Reasons that are told of one file."""
+_NAME = 200
+"""Characters of a name within an archive."""
 PIECE = 4 * 1024 * 1024
 """Bytes that are read at once."""
 
 
 class OversizeError(Exception):
     """A file holds more than is read here."""
+
+
+@dataclass(slots=True)
+class _Count:
+    """What came of a file so far."""
+
+    events: int = 0
+    kms: int = 0
+    others: int = 0
+    size: int = 0
+    refused: dict[str, None] = field(default_factory=dict)
+    troubles: list[str] = field(default_factory=list)
+
+    @property
+    def trouble(self) -> str:
+        """What of it could not be read, "" for nothing."""
+        reasons = [*self.refused][:_MOST_REASONS]
+        more = len(self.troubles) - _MOST_REASONS
+        reasons += [*self.troubles[:_MOST_REASONS], *([f"And {more:,} more."] if more > 0 else [])]
+        if self.others and not self.events:
+            reasons.insert(0, f"None of its {counted(self.others, 'record')} is an event of CloudTrail.")
+        elif self.others:
+            whole = counted(self.others + self.events, "record")
+            reasons.insert(0, f"{self.others:,} of its {whole} are no events; the others are imported.")
+        elif not self.events and not reasons:
+            reasons = ["It holds no records."]
+        return " ".join(reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +99,7 @@ class FileReader:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 return NO_FILE
-            records, kms, trouble = self.read_pieces(self._pieces(descriptor))
+            records, kms, trouble = self._read_descriptor(descriptor, status.st_size)
             if trouble:
                 return trouble
             file = seen(path, status)
@@ -68,38 +111,65 @@ class FileReader:
 
     def read_pieces(self, pieces: Iterable[bytes]) -> tuple[int, int, str]:
         """Read a file's bytes; return its events, those of KMS, and what of it could not be read, if any."""
-        events = kms = others = 0
-        trouble = ""
+        so_far = Unpacked()
+        count = _Count()
+        begin, content = _peeked(self._bounded(unpacked(_measured(pieces, so_far)), count))
+        if is_tar(begin):
+            self._read_members(tar_members(content), so_far, count)
+        else:
+            self._read_content(content, count)
+        return count.events, count.kms, count.trouble
+
+    def _read_descriptor(self, descriptor: int, size: int) -> tuple[int, int, str]:
+        if os.pread(descriptor, 4, 0) not in ZIP:
+            return self.read_pieces(self._pieces(descriptor))
+        count = _Count()
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            self._read_members(zip_members(file), Unpacked(packed=size), count)
+        return count.events, count.kms, count.trouble
+
+    def _read_members(self, members: Iterator[Member], so_far: Unpacked, count: _Count) -> None:
+        """Read an archive's files. What can't be read is told with the file's name, and the next is read."""
         try:
-            content = self._bounded(unpacked(pieces))
-            for event in read_records(records_in(content, largest=self.largest)):
+            for name, pieces in members:
+                self.stop()
+                of_file = _Count(size=count.size)
+                self._read_content(so_far.count(self._bounded(unpacked(pieces), of_file)), of_file)
+                count.events += of_file.events
+                count.kms += of_file.kms
+                count.size = of_file.size
+                if of_file.trouble:
+                    count.troubles.append(f"{clean(name, _NAME)}: {of_file.trouble}")
+                if so_far.exceeded:
+                    break
+        except UnreadableError as error:
+            count.troubles.append(error.message)
+        except OSError as error:
+            count.troubles.append(why(error))
+
+    def _read_content(self, content: Iterator[bytes], count: _Count) -> None:
+        """Read one file's bytes, unpacked."""
+        try:
+            records = _told(records_in(content, largest=self.largest), count.refused)
+            for event in read_records(records):
                 if event is None:
-                    others += 1
-                    _require_events(events, others)
+                    count.others += 1
+                    _require_events(count.events, count.others)
                     continue
-                events += 1
-                kms += event.is_kms
+                count.events += 1
+                count.kms += event.is_kms
                 self.put(event)
-                if events % TOLD_EVERY == 0:
+                if count.events % TOLD_EVERY == 0:
                     self.tell()
         except UnreadableError as error:
-            trouble = error.message
+            count.troubles.append(error.message)
         except OSError as error:
-            trouble = why(error)
-        if others and not events:
-            trouble = f"None of its {counted(others, 'record')} is an event of CloudTrail. {trouble}"
-        elif others:
-            trouble = (
-                f"{others:,} of its {counted(others + events, 'record')} are no events; "
-                f"the others are imported. {trouble}"
-            )
-        return events, kms, trouble
+            count.troubles.append(why(error))
 
-    def _bounded(self, content: Iterator[bytes]) -> Iterator[bytes]:
-        size = 0
+    def _bounded(self, content: Iterator[bytes], count: _Count) -> Iterator[bytes]:
         for piece in content:
-            size += len(piece)
-            if size > self.most > 0:
+            count.size += len(piece)
+            if count.size > self.most > 0:
                 raise OversizeError
             yield piece
 
@@ -107,6 +177,39 @@ class FileReader:
         while piece := os.read(descriptor, PIECE):
             yield piece
             self.stop()
+
+
+def _told(records: Iterator[object], refused: dict[str, None]) -> Iterator[object]:
+    """The records, and what was refused in their place noted."""
+    for record in records:
+        if isinstance(record, Refused) and len(refused) < _MOST_REASONS:
+            refused[str(record)] = None
+        yield record
+
+
+def _measured(pieces: Iterable[bytes], so_far: Unpacked) -> Iterator[bytes]:
+    for piece in pieces:
+        so_far.packed += len(piece)
+        yield piece
+
+
+def _peeked(content: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first bytes of a file, and all of it. What can't be read of it is raised by the latter."""
+    begin: list[bytes] = []
+    trouble: UnreadableError | OSError | None = None
+    try:
+        while sum(map(len, begin)) < TAR_NEEDS and (piece := next(content, b"")):
+            begin.append(piece)
+    except (UnreadableError, OSError) as error:
+        trouble = error
+
+    def whole() -> Iterator[bytes]:
+        yield from begin
+        if trouble is not None:
+            raise trouble
+        yield from content
+
+    return b"".join(begin[:TAR_NEEDS])[:TAR_NEEDS], whole()
 
 
 def _require_events(events: int, others: int) -> None:

@@ -22,9 +22,10 @@ from crypto_core.errors import (
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.guard import Guard
-from crypto_core.trail.record_reader import load, read_record, records_of
+from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.service import TrailRules
+from crypto_core.trail.sources.files.record_shapes import records_of
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.history import History
 from crypto_core.trail.store.suppressions import Suppressions, sift

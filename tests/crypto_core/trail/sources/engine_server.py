@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
-from crypto_core.trail.sources.lake_sql import DOCUMENTS, IDENTITY, PLAIN, SESSION
+from crypto_core.trail.sources.engine_rows import DOCUMENTS, IDENTITY, PLAIN, SESSION
 
 Row = dict[str, str | None]
 Handler = Callable[[dict[str, Any]], Mapping[str, Any]]

@@ -25,7 +25,8 @@ from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.record_reader import read_record, records_of
+from crypto_core.trail.record_reader import read_record
+from crypto_core.trail.sources.files.record_shapes import records_of
 from crypto_core.trail.use.blast_radius import tokens_of
 from crypto_core.trail.use.service import EventUse
 from crypto_core.trail.use.token_timeline import UNNAMED

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import subprocess
 import sys
+import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +55,22 @@ def events(number: int) -> Iterator[str]:
     return (f'{{"eventName":"an event by the number of {index:x}"}}' for index in range(number))
 
 
+def _names() -> bytes:
+    """An archive whose first file has an endless name."""
+    long = tarfile.TarInfo("././@LongLink")
+    long.type, long.size = tarfile.GNUTYPE_LONGNAME, 200 * MIB
+    return long.tobuf() + b"a" * (200 * MIB)
+
+
+def _packed_within(levels: int) -> bytes:
+    """Packed data that hold packed data, each ten times as much."""
+    found = b" " * (64 * MIB)
+    for _ in range(levels):
+        inner = base64.b64encode(gzip.compress(found)).decode()
+        found = json.dumps({"records": [{"recordId": "1", "data": inner}] * 10}).encode()
+    return found
+
+
 BOMBS = {
     "zeros": lambda: packed((b"\0", 300 * MIB)),
     "spaces": lambda: packed((b" ", 300 * MIB)),
@@ -72,6 +90,12 @@ BOMBS = {
     "numbers": lambda: b"0 " * (15 * MIB),
     "several-lists": lambda: b"[\n] " * (7 * MIB),
     "wide-text": lambda: b'["\\ud800' + "😀".encode() + b"a" * (31 * MIB) + b'"]',
+    "cells": lambda: packed((b"eventid,a\n", 1), (b"," * MIB, 30)),
+    "lines-in-a-cell": lambda: packed((b'_raw,a\n"', 1), (b",\n" * MIB, 30)),
+    "cells-in-lines": lambda: packed((b"_raw,a\n", 1), (b'",,\n",' * MIB, 8)),
+    "several-in-a-line": lambda: b'{"eventName":"a"}\n' + b'{"a":"b"}' * (3 * MIB) + b"\n",
+    "tar-of-names": lambda: gzip.compress(_names(), 1),
+    "base64-in-base64": lambda: _packed_within(4),
     "written-within": lambda: json.dumps(
         {"CloudTrailEvent": "[" + "\\u005b\\u005d\\u002c" * (17 * MIB // 10) + "0]"}
     ).encode(),

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from crypto_core.lists.paging import Query
-from crypto_core.trail.sources.files import decoding
-from crypto_core.trail.sources.files.decoding import UnreadableError, records_in, unpacked
+from crypto_core.trail.sources.files import unpacking
+from crypto_core.trail.sources.files.decoding import records_in
 from crypto_core.trail.sources.files.event_files import FileImport
+from crypto_core.trail.sources.files.unpacking import UnreadableError, unpacked
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.files.test_files import counts, put
@@ -43,7 +44,7 @@ def failed(store: EventStore, folder: Path, content: bytes, name: str = "bad.jso
         (b"9" * 10_000, "It is not JSON, or cut short."),
         (b'{"Records": 5}', "None of its 1 record is an event of CloudTrail."),
         (b"null", "None of its 1 record is an event of CloudTrail."),
-        (b'{"digestS3Bucket": "x", "logFiles": []}', "None of its 1 record is an event of CloudTrail."),
+        (b'{"Records": []}', "It holds no records."),
         (gzip.compress(b"", mtime=0), "It is empty."),
         (b"\x1f\x8b", "The gzip data is cut short."),
         (b"\x1f\x8b\x08garbage, garbage, garbage", "The gzip data is damaged."),
@@ -119,7 +120,7 @@ def test_a_decompression_bomb_is_told_in_bounded_memory(store: EventStore, folde
         "It unpacks to more than 100 times its size, as no file of CloudTrail's does.",
         "It is larger than 1 MiB, unpacked, and not in JSON lines. Make lines of it: jq -c '.Records[]'.",
     ]
-    assert max(map(len, unpacked([large]))) <= decoding._PIECE
+    assert max(map(len, unpacked([large]))) <= unpacking._PIECE
 
 
 def test_json_lines_may_be_larger_than_one_document_may_be(store: EventStore, folder: Path) -> None:

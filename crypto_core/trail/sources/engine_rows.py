@@ -1,0 +1,70 @@
+"""A query engine's row of text as the record that it tells of, and which columns hold what.
+
+Athena Developer Guide, "Query AWS CloudTrail logs"; CloudTrail User Guide, "Supported SQL schemas for event
+data stores".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from crypto_core.trail.record_reader import load
+
+_PLAIN = (
+    *("eventID", "eventTime", "eventSource", "eventName", "awsRegion", "sourceIPAddress", "userAgent"),
+    *("errorCode", "errorMessage", "requestID", "readOnly", "eventType", "recipientAccountId"),
+)
+PLAIN = {name: name.lower() for name in _PLAIN}
+"""A record's fields that are columns of text, by the column."""
+_DOCUMENTS = ("requestParameters", "responseElements", "additionalEventData", "serviceEventDetails")
+DOCUMENTS = {name: name.lower() for name in _DOCUMENTS}
+"""Those that hold JSON in Athena, and a map in Lake."""
+_IDENTITY = ("type", "principalId", "arn", "accountId", "invokedBy", "accessKeyId", "userName")
+IDENTITY = {name: f"useridentity.{name.lower()}" for name in _IDENTITY}
+SESSION = {
+    "mfaAuthenticated": "useridentity.sessioncontext.attributes.mfaauthenticated",
+    "issuerArn": "useridentity.sessioncontext.sessionissuer.arn",
+}
+MISSING = ("sessionCredentialFromConsole", "tlsDetails", "vpcEndpointId", "sharedEventID", "addendum")
+"""Fields of a record that rows of a query engine don't bring."""
+
+
+def record_of(row: Mapping[str, str | None]) -> dict[str, object]:
+    """Return the record that a row tells of, as far as it does; see MISSING."""
+    record = plain_record(row)
+    identity: dict[str, object] = {name: row.get(f"identity_{name.lower()}") for name in IDENTITY}
+    identity["sessionContext"] = {
+        "attributes": {"mfaAuthenticated": row.get("session_mfaauthenticated")},
+        "sessionIssuer": {"arn": row.get("session_issuerarn")},
+    }
+    record["userIdentity"] = identity
+    arns = _document(row.get("resource_arns"))
+    record["resources"] = [{"ARN": arn} for arn in arns] if isinstance(arns, list) else None
+    return record
+
+
+def plain_record(row: Mapping[str, str | None]) -> dict[str, object]:
+    """Return the record that a row tells of, without identity and resources."""
+    record: dict[str, object] = {name: row.get(column) for name, column in PLAIN.items()}
+    record["readOnly"] = {"true": True, "false": False}.get(str(row.get("readonly")).lower())
+    for name, column in DOCUMENTS.items():
+        record[name] = _document(row.get(column))
+    return record
+
+
+def _document(text: str | None) -> object:
+    """JSON, whose values may be JSON in texts again: what a map of texts holds."""
+    if not text:
+        return None
+    try:
+        found = load(text)
+    except ValueError:
+        return None
+    if isinstance(found, dict):
+        for name, value in found.items():
+            if isinstance(value, str) and value.startswith("{"):
+                try:
+                    found[name] = load(value)
+                except ValueError:
+                    continue
+    return found
