@@ -24,7 +24,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.rules.ocsf import detection
+from crypto_core.trail.rules.ocsf import ocsf_finding
 from crypto_core.trail.rules.service import WINDOW, Examined
 from crypto_core.trail.rules.sigma import export_sigma, sigma_id
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, sift
@@ -41,7 +41,7 @@ SHOWN_EVENTS = 3
 )
 @time_option("--until", "Up to then; by default now.")
 @click.option("--suppressed", "hidden", is_flag=True, help="List the suppressed findings too.")
-@click.option("--ocsf", is_flag=True, help="Print OCSF Detection Findings (class 2004), one JSON line each.")
+@click.option("--ocsf", is_flag=True, help="Print OCSF findings (classes 2004 and 2003), one JSON line each.")
 @click.option(
     "--sigma", is_flag=True, help="Print rules about events as Sigma rules for the configured keys."
 )
@@ -127,7 +127,7 @@ def _print_ocsf(services: Container, posture: Posture, suppressed: Iterable[Supp
     told = [(finding, "") for finding in posture.findings]
     told += [(one.finding, f"{one.by.reason} ({one.by.by})") for one in suppressed]
     for finding, reason in told:
-        document = detection(
+        document = ocsf_finding(
             finding,
             posture.taken_at,
             _events(services, finding),

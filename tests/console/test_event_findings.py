@@ -137,11 +137,13 @@ def test_a_suppression_without_reason_or_end_is_wrong_usage(
     assert keydeck("findings", "suppress", RULE, *arguments).exit_code == 2
 
 
-def test_ocsf_is_one_detection_finding_a_line(keydeck: Keydeck, disabled: str) -> None:
+def test_ocsf_is_one_finding_a_line(keydeck: Keydeck, disabled: str) -> None:
     ran = keydeck("findings", "--ocsf")
     assert ran.exit_code == 1
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
-    assert {line["class_uid"] for line in lines} == {2004}
+    events = [line["finding_info"]["analytic"]["uid"].startswith("event-") for line in lines]
+    assert [line["class_uid"] for line in lines] == [2004 if one else 2003 for one in events]
+    assert set(events) == {True, False}
     (one,) = [line for line in lines if line["finding_info"]["analytic"]["uid"] == RULE]
     assert one["evidences"][0]["data"]["event_id"] == disabled
     assert one["evidences"][0]["api"]["operation"] == "DisableKey"

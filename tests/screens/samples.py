@@ -176,7 +176,7 @@ FINDINGS = (
         "alias/tokens-old does not rotate",
         "rotation is off; 21 tokens",
         "Turn it on: keydeck keys enable-rotation alias/tokens-old.",
-        ("CIS AWS Foundations 3.6", "AWS FSBP KMS.4"),
+        ("CIS AWS Foundations v7.0.0 4.6", "AWS Security Hub KMS.4"),
     ),
     Finding(
         "trail-without-kms",

@@ -12,6 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from crypto_core.findings.controls import (
+    CIS_PUBLIC,
+    HUB_PUBLIC,
+    LEAST_PRIVILEGE,
+    PCI_LEAST_PRIVILEGE,
+    SEPARATION,
+)
 from crypto_core.findings.finding import Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
@@ -23,7 +30,7 @@ from crypto_core.keys.policy.patterns import like
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.text.counting import counted
 
-LEAST = ("NIST SP 800-53 AC-6", "PCI DSS v4.0 7.2.2")
+LEAST = (LEAST_PRIVILEGE, PCI_LEAST_PRIVILEGE)
 _FULL = frozenset({"Decrypt", "PutKeyPolicy", "ScheduleKeyDeletion"})
 """All three together can open tokens, let others in, and destroy the key: kms:* in all but name."""
 _MOST = 5
@@ -55,7 +62,7 @@ def policy_unknown(facts: KeyFacts) -> Iterator[Gap]:
     Severity.CRITICAL,
     Facts.KEY,
     about="anybody with AWS credentials may use the key; conditions that bind callers are respected",
-    controls=("AWS Security Hub KMS.5", *LEAST),
+    controls=(HUB_PUBLIC, CIS_PUBLIC, *LEAST),
 )
 def public(facts: KeyFacts, _: Estate) -> Said:
     """Yield a finding if the policy lets anybody with AWS credentials do something with the key."""
@@ -122,7 +129,7 @@ def cross_account(facts: KeyFacts, estate: Estate) -> Said:
     Severity.HIGH,
     Facts.KEY,
     about="roles and users with kms:* beyond KEYDECK_ADMINISTRATORS; medium where none are named",
-    controls=("NIST SP 800-53 AC-5", *LEAST),
+    controls=(SEPARATION, *LEAST),
 )
 def full_control(facts: KeyFacts, estate: Estate) -> Said:
     """Yield roles and users who may do everything and are no administrators.

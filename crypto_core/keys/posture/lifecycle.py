@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from crypto_core.findings.controls import HUB_DELETION, KEY_AVAILABILITY
 from crypto_core.findings.finding import Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.keys.state import PENDING_DELETION
 
-_AVAILABLE = ("NIST SP 800-53 SC-12(1)",)
+_AVAILABLE = (KEY_AVAILABILITY,)
 _PASSING = ("Creating", "Updating")
 """States that end by themselves within minutes."""
 
@@ -31,7 +32,7 @@ def state_unknown(facts: KeyFacts) -> Iterator[Gap]:
     Severity.CRITICAL,
     Facts.KEY,
     about="critical with tokens under it, low without",
-    controls=("AWS Security Hub KMS.3", *_AVAILABLE),
+    controls=(HUB_DELETION, *_AVAILABLE),
 )
 def pending_deletion(facts: KeyFacts, estate: Estate) -> Said:
     """Yield a key that waits for its deletion. Without tokens it is low: that deletion does no harm.

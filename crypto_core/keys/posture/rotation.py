@@ -18,17 +18,13 @@ from __future__ import annotations
 
 import re
 
+from crypto_core.findings.controls import CIS_ROTATION, CRYPTOPERIOD, HUB_ROTATION, PCI_KEY_CHANGES
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import account_of, region_of, same_key
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 
-CONTROLS = (
-    "CIS AWS Foundations v3.0 3.6",
-    "AWS Security Hub KMS.4",
-    "PCI DSS v4.0 3.7.4",
-    "NIST SP 800-57 Part 1 5.3",
-)
+CONTROLS = (CIS_ROTATION, HUB_ROTATION, PCI_KEY_CHANGES, CRYPTOPERIOD)
 _EARLIER = re.compile(
     r"[-_/](?:old|previous|prev|retired|legacy|v?[0-9]{1,4}|[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?)"
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crypto_core.database.tokens.strays import Copies, named_words
+from crypto_core.findings.controls import AT_REST, INPUT, INTEGRITY
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
@@ -16,7 +17,7 @@ from crypto_core.text.counting import counted
     Severity.HIGH,
     Facts.KEYS,
     about="high where it opens in each of them, medium where it is bound to one and opens nowhere else",
-    controls=("NIST SP 800-53 SI-7", "NIST SP 800-53 SC-28"),
+    controls=(INTEGRITY, AT_REST),
 )
 def tokens_copied(estate: Estate) -> Said:
     """Yield one finding for each version of which envelopes are stored more than once."""
@@ -45,7 +46,7 @@ def tokens_copied(estate: Estate) -> Said:
     Severity.HIGH,
     Facts.KEYS,
     about="high where KEYDECK_LEAST_FORMAT demands the newer version, medium where most have it",
-    controls=("NIST SP 800-53 SI-7",),
+    controls=(INTEGRITY,),
 )
 def tokens_downgraded(estate: Estate) -> Said:
     """Yield each column with envelopes of an older version than expected."""
@@ -68,7 +69,7 @@ def tokens_downgraded(estate: Estate) -> Said:
     Severity.HIGH,
     Facts.KEYS,
     about="by their prefix; they are never sent to the provider of the row",
-    controls=("NIST SP 800-53 SI-10",),
+    controls=(INPUT,),
 )
 def tokens_foreign(estate: Estate) -> Said:
     """Yield each column with such tokens, and each pair of providers."""

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from crypto_core.findings.controls import AUDIT_RECORDS, CIS_TRAIL, HUB_TRAIL
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.text.cleaning import CleanText, clean
 
-CONTROLS = ("CIS AWS Foundations v3.0 3.1", "AWS Security Hub CloudTrail.1", "NIST SP 800-53 AU-12")
+CONTROLS = (CIS_TRAIL, HUB_TRAIL, AUDIT_RECORDS)
 KMS = "kms.amazonaws.com"
 _TESTS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
     ("Equals", lambda value, wanted: value == wanted),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crypto_core.findings.controls import DATA_INVENTORY
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
@@ -14,7 +15,7 @@ from crypto_core.keys.posture.facts import Estate
     Severity.HIGH,
     Facts.KEYS,
     about="a sweep of the database has found them; they are in no count, and no re-encryption reaches them",
-    controls=("CIS Controls v8 3.2",),
+    controls=(DATA_INVENTORY,),
 )
 def tokens_undeclared(estate: Estate) -> Said:
     """Yield each column that holds tokens and is not declared."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crypto_core.database.column_guards.model import GuardState
+from crypto_core.findings.controls import AT_REST, INPUT
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
@@ -18,7 +19,7 @@ SUBJECT = "token columns"
     Severity.MEDIUM,
     Facts.KEYS,
     about="medium where somebody changed a guard, low where there is none",
-    controls=("NIST SP 800-53 SI-10", "NIST SP 800-53 SC-28"),
+    controls=(INPUT, AT_REST),
 )
 def unguarded(estate: Estate) -> Said:
     """Yield one finding about all columns whose guard is missing, or is not what Keydeck makes."""

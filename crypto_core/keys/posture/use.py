@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crypto_core.findings.controls import CRYPTOPERIOD, PCI_KEY_CHANGES, PCI_KEY_RETIREMENT
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
@@ -9,7 +10,7 @@ from crypto_core.key_names import parse_key_name, same_key
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.keys.posture.rotation import comes_after, marked_earlier
 
-_RETIRED = ("PCI DSS v4.0 3.7.5",)
+_RETIRED = (PCI_KEY_RETIREMENT,)
 _SEALS = ("Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext")
 STILL_DAYS = 30
 """A use within so many days counts as one of today's platform."""
@@ -132,7 +133,7 @@ def old_key_in_use(facts: KeyFacts, estate: Estate) -> Said:
     Severity.MEDIUM,
     Facts.KEY,
     about="older than KEYDECK_MATERIAL_DAYS",
-    controls=("PCI DSS v4.0 3.7.4", "NIST SP 800-57 Part 1 5.3"),
+    controls=(PCI_KEY_CHANGES, CRYPTOPERIOD),
 )
 def old_material(facts: KeyFacts, estate: Estate) -> Said:
     """Yield a key with tokens on key material older than the limit.

@@ -1,8 +1,9 @@
-"""Findings as Detection Findings of the Open Cybersecurity Schema Framework, class 2004.
+"""Findings in the Open Cybersecurity Schema Framework: what events show as class 2004, posture as class 2003.
 
-OCSF 1.4.0: class Detection Finding with profile Cloud; objects Finding Information, Metadata, Evidence
-Artifacts, MITRE ATT&CK, Analytic. Required are activity_id, category_uid, class_uid, cloud, finding_info,
-metadata, severity_id, time and type_uid.
+OCSF 1.8.0: classes Detection Finding and Compliance Finding with profile Cloud; objects Finding Information,
+Compliance, Metadata, Evidence Artifacts, Resource Details, MITRE ATT&CK, Analytic. Required are activity_id,
+category_uid, class_uid, cloud, finding_info, metadata, severity_id, time and type_uid, and of a Compliance
+Finding compliance.
 """
 
 from __future__ import annotations
@@ -13,18 +14,35 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from crypto_core.findings.controls import CONTROLS
 from crypto_core.findings.finding import Finding
-from crypto_core.findings.registry import Facts, Sigma, rule_by_id
+from crypto_core.findings.registry import Facts, Rule, Sigma, rule_by_id
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import TECHNIQUES, VERSION
 from crypto_core.key_names import account_of, is_key_arn, region_of
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.sigma import sigma_id
 
-SCHEMA = "1.4.0"
-CLASS, CATEGORY, CREATE = 2004, 2, 1
+SCHEMA = "1.8.0"
+DETECTION = (2004, "Detection Finding")
+COMPLIANCE = (2003, "Compliance Finding")
+CATEGORY, CREATE = 2, 1
 NEW, SUPPRESSED = 1, 3
 RULE_ANALYTIC = 1
+FAIL = (3, "Fail")
+_USERS = {"IAMUser": (1, "User"), "Root": (2, "Admin"), "AWSService": (4, "Service")}
+"""Types of users; any other is its own."""
+_OTHER = 99
+_RESOURCES = (
+    ("arn:aws:cloudtrail:", "AWS::CloudTrail::Trail"),
+    ("arn:aws:s3:::", "AWS::S3::Bucket"),
+    (":policy/", "AWS::IAM::Policy"),
+    (":role/", "AWS::IAM::Role"),
+    (":user/", "AWS::IAM::User"),
+    (":group/", "AWS::IAM::Group"),
+    ("alias/", "AWS::KMS::Alias"),
+)
+"""What a subject is of which this is a part."""
 
 _SEVERITY = {
     Severity.LOW: (2, "Low"),
@@ -41,7 +59,7 @@ def finding_uid(finding: Finding) -> str:
     return str(uuid.uuid5(_NAMESPACE, "\n".join((finding.rule, finding.subject, finding.title))))
 
 
-def detection(
+def ocsf_finding(
     finding: Finding,
     at: datetime,
     events: Sequence[TrailEvent] = (),
@@ -52,38 +70,17 @@ def detection(
     """Return a finding as OCSF has it. `at` is when it was made, `suppressed` why it isn't told, if so."""
     rule = rule_by_id(finding.rule)
     of_events = rule is not None and rule.facts is Facts.EVENTS
+    class_uid, class_name = DETECTION if of_events else COMPLIANCE
     number, caption = _SEVERITY.get(finding.severity, (1, "Informational"))
-    info: dict[str, Any] = {
-        "uid": finding_uid(finding),
-        "title": finding.title,
-        "desc": finding.evidence,
-        "types": ["CloudTrail" if of_events else "Key posture"],
-        "created_time": milliseconds(at),
-        "analytic": {
-            "uid": finding.rule,
-            "name": rule.title if rule else finding.rule,
-            "type_id": RULE_ANALYTIC,
-            "type": "Rule",
-        },
-        "data_sources": ["AWS CloudTrail"] if of_events else ["AWS KMS", "AWS CloudTrail"],
-    }
-    if rule and isinstance(rule.sigma, Sigma):
-        info["related_analytics"] = [
-            {"uid": sigma_id(rule), "name": f"Sigma: {rule.title}", "type_id": RULE_ANALYTIC, "type": "Rule"}
-        ]
-    if finding.techniques:
-        info["attacks"] = list(_attacks(finding.techniques))
-    if finding.events:
-        info["related_events"] = [{"uid": event_id} for event_id in finding.events]
     document: dict[str, Any] = {
         "activity_id": CREATE,
         "activity_name": "Create",
         "category_uid": CATEGORY,
         "category_name": "Findings",
-        "class_uid": CLASS,
-        "class_name": "Detection Finding",
-        "type_uid": CLASS * 100 + CREATE,
-        "type_name": "Detection Finding: Create",
+        "class_uid": class_uid,
+        "class_name": class_name,
+        "type_uid": class_uid * 100 + CREATE,
+        "type_name": f"{class_name}: Create",
         "time": milliseconds(at),
         "severity_id": number,
         "severity": caption,
@@ -96,21 +93,59 @@ def detection(
             "profiles": ["cloud"],
         },
         "cloud": _cloud(finding, events),
-        "finding_info": info,
-        "resources": [_resource(finding)],
+        "finding_info": _info(finding, rule, at),
+        "resources": [_resource(finding.subject)],
         "remediation": {"desc": finding.remedy},
     }
+    document |= {"is_alert": not suppressed} if of_events else {"compliance": _compliance(finding, rule)}
     if suppressed:
         document["comment"] = suppressed
-    for name, info_name, moment in (
-        ("start_time", "first_seen_time", finding.first_at),
-        ("end_time", "last_seen_time", finding.last_at),
-    ):
+    for name, moment in (("start_time", finding.first_at), ("end_time", finding.last_at)):
         if moment is not None:
-            document[name] = info[info_name] = milliseconds(moment)
+            document[name] = milliseconds(moment)
     if events:
         document["evidences"] = [_evidence(event) for event in events]
     return document
+
+
+def _info(finding: Finding, rule: Rule[...] | None, at: datetime) -> dict[str, Any]:
+    of_events = rule is not None and rule.facts is Facts.EVENTS
+    analytic = {"uid": finding.rule, "name": rule.title if rule else finding.rule}
+    info: dict[str, Any] = {
+        "uid": finding_uid(finding),
+        "title": finding.title,
+        "desc": finding.evidence,
+        "types": ["CloudTrail" if of_events else "Key posture"],
+        "created_time": milliseconds(at),
+        "analytic": {**analytic, "type_id": RULE_ANALYTIC, "type": "Rule"},
+        "data_sources": ["AWS CloudTrail"] if of_events else ["AWS KMS", "AWS CloudTrail"],
+    }
+    if rule and isinstance(rule.sigma, Sigma):
+        info["related_analytics"] = [
+            {"uid": sigma_id(rule), "name": f"Sigma: {rule.title}", "type_id": RULE_ANALYTIC, "type": "Rule"}
+        ]
+    if finding.techniques:
+        info["attacks"] = list(_attacks(finding.techniques))
+    if finding.events:
+        info["related_events"] = [{"uid": event_id} for event_id in finding.events]
+    for name, moment in (("first_seen_time", finding.first_at), ("last_seen_time", finding.last_at)):
+        if moment is not None:
+            info[name] = milliseconds(moment)
+    return info
+
+
+def _compliance(finding: Finding, rule: Rule[...] | None) -> dict[str, Any]:
+    """Which controls fail: the first one by its number, all of them with their standards."""
+    known = [CONTROLS[words] for words in finding.controls if words in CONTROLS]
+    compliance: dict[str, Any] = {
+        "status_id": FAIL[0],
+        "status": FAIL[1],
+        "status_details": [finding.title],
+        "desc": rule.title if rule else finding.rule,
+        "standards": list(dict.fromkeys(control.standard for control in known)),
+        "requirements": [control.words for control in known],
+    }
+    return compliance | ({"control": known[0].number} if known else {})
 
 
 def milliseconds(moment: datetime) -> int:
@@ -130,21 +165,13 @@ def _cloud(finding: Finding, events: Sequence[TrailEvent]) -> dict[str, Any]:
     return cloud
 
 
-def _resource(finding: Finding) -> dict[str, Any]:
-    subject = finding.subject
-    if is_key_arn(subject):
-        kind = "AWS::KMS::Key"
-    elif ":trail/" in subject or finding.rule.startswith(("trail-", "event-trail-")):
-        kind = "AWS::CloudTrail::Trail"
-    elif subject.rsplit(":", 1)[-1].startswith("alias/"):
-        kind = "AWS::KMS::Alias"
-    elif ":role/" in subject:
-        kind = "AWS::IAM::Role"
-    elif ":user/" in subject:
-        kind = "AWS::IAM::User"
-    else:
-        kind = "Other"
-    return {"uid": subject, "name": subject.rsplit("/", 1)[-1], "type": kind}
+def _resource(subject: str) -> dict[str, Any]:
+    kind = next((kind for part, kind in _RESOURCES if part in subject), "Other")
+    return {
+        "uid": subject,
+        "name": subject.rsplit("/", 1)[-1],
+        "type": "AWS::KMS::Key" if is_key_arn(subject) else kind,
+    }
 
 
 def _attacks(ids: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -167,11 +194,12 @@ def _evidence(event: TrailEvent) -> dict[str, Any]:
         api["response"] = {"error": event.error_code, "error_message": event.error_message}
     if event.request_id:
         api["request"] = {"uid": event.request_id}
+    principal = event.principal
+    type_id, kind = _USERS.get(principal.kind, (_OTHER, str(principal.kind) or "Other"))
+    name = principal.name or "unknown"
     evidence: dict[str, Any] = {
         "api": api,
-        "actor": {
-            "user": {"uid": event.principal.arn, "name": event.principal.name, "type": event.principal.kind}
-        },
+        "actor": {"user": {"uid": principal.arn or name, "name": name, "type_id": type_id, "type": kind}},
         "data": {"event_id": event.event_id, "time": event.time.isoformat() if event.dated else None},
     }
     if event.source_ip:
@@ -181,5 +209,5 @@ def _evidence(event: TrailEvent) -> dict[str, Any]:
         except ValueError:
             evidence["src_endpoint"] = {"hostname": event.source_ip}
     if event.key_arns:
-        evidence["resources"] = [{"uid": arn, "type": "AWS::KMS::Key"} for arn in event.key_arns]
+        evidence["resources"] = [_resource(arn) for arn in event.key_arns]
     return evidence

@@ -11,6 +11,7 @@ from pkgutil import iter_modules
 
 import pytest
 
+from crypto_core.findings.controls import CONTROLS
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, Rule, Said, rule, rule_by_id, rules_about
 from crypto_core.findings.severity import Severity
@@ -33,6 +34,7 @@ def test_a_rule_says_what_lists_and_exports_need(one: Rule[...]) -> None:
     else:
         assert one.id.startswith(("kms-", "trail-", "columns-", "tokens-"))
         assert one.controls
+        assert set(one.controls) <= set(CONTROLS)
 
 
 TACTICS = {

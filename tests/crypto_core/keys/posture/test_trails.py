@@ -153,7 +153,7 @@ def test_a_region_without_a_trail_is_high() -> None:
     (found,) = judge([], ["eu-west-1"])
     assert isinstance(found, Finding)
     assert (found.rule, found.severity, found.subject) == ("trail-none", Severity.HIGH, "eu-west-1")
-    assert "CIS AWS Foundations v3.0 3.1" in found.controls
+    assert "CIS AWS Foundations v7.0.0 4.1" in found.controls
     assert judged(trail("all"), regions=("eu-west-1", "us-east-1")) == [("trail-none", "high")]
 
 
