@@ -33,6 +33,9 @@ DENIED = (
 PEOPLE = ("Root", "IAMUser", "IdentityCenterUser", "FederatedUser", "SAMLUser")
 """Types of identities that people work with."""
 
+OURS = "keydeck:"
+"""How the names in a v2 envelope's encryption context begin."""
+
 KEY_USES = frozenset(
     {
         *("Decrypt", "Encrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext"),
@@ -148,8 +151,29 @@ class TrailEvent:
         return self.error_code.startswith(DENIED)
 
     @property
+    def may_open_token(self) -> bool:
+        """True if this call can have opened a token's envelope.
+
+        KMS opens a data key only with the encryption context that it was wrapped with: v1 has none, v2 the
+        token's own.
+        """
+        return (
+            self.name in OPENS
+            and not self.error_code
+            and (not self.encryption_context or any(n.startswith(OURS) for n in self.encryption_context))
+        )
+
+    @property
     def by_service(self) -> bool:
-        """True for a call of an AWS service, for itself or for a user: the noise of a review."""
+        """True for a call of an AWS service, for itself or for a user: the noise of a review.
+
+        A call that can have opened a token is none, whichever service somebody made it through.
+        """
+        return self.through_service and not self.may_open_token
+
+    @property
+    def through_service(self) -> bool:
+        """True for a call that an AWS service made, for itself or for a user."""
         return (
             self.event_type == "AwsServiceEvent"
             or self.principal.kind == "AWSService"
@@ -183,4 +207,5 @@ class TrailEvent:
             "region": self.region,
             "account": self.account,
             "by_service": self.by_service,
+            "invoked_by": self.principal.invoked_by or None,
         }

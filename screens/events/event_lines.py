@@ -118,8 +118,9 @@ def _about_call(event: TrailEvent, facts: Facts, width: int) -> Iterator[Line]:
     yield from _field("message", event.error_message, width, style="$error")
     yield from _field("from", event.source_ip, width, field="ip")
     yield from _field("user agent", event.user_agent, width, field="agent")
-    if event.by_service:
-        yield from _field("by a service", "yes: noise of a review, hidden by -service", width)
+    if event.through_service:
+        noise = "noise of a review, hidden by -service" if event.by_service else "it can have opened a token"
+        yield from _field("by a service", f"yes: {noise}", width)
 
 
 def _about_principal(event: TrailEvent, width: int) -> Iterator[Line]:

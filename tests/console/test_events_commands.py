@@ -22,7 +22,18 @@ from crypto_core.envelope import Format
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
 from tests.conftest import Ran
-from tests.crypto_core.trail.records import KEY, OTHER_KEY, context, denied, event, read, record, role, user
+from tests.crypto_core.trail.records import (
+    KEY,
+    OTHER_KEY,
+    S3_CONTEXT,
+    context,
+    denied,
+    event,
+    read,
+    record,
+    role,
+    user,
+)
 
 Keydeck = Callable[..., Ran]
 ROOT = Path(__file__).parents[2]
@@ -49,7 +60,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
 
 
 SERVICE = {"userIdentity": {"type": "AWSService", "invokedBy": "backup.amazonaws.com"}}
-SERVICE |= {"sourceIPAddress": "backup.amazonaws.com"}
+SERVICE |= {"sourceIPAddress": "backup.amazonaws.com", "context": S3_CONTEXT}
 
 
 def test_list_needs_neither_database_nor_aws_and_hides_services(

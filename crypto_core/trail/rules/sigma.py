@@ -14,6 +14,7 @@ from typing import Any
 from crypto_core.findings.registry import Correlation, Facts, NoSigma, Rule, Sigma, SigmaKeys, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import TECHNIQUES
+from crypto_core.trail.event import OPENS, OURS
 from crypto_core.trail.rules.configured import Keys, patterns
 
 _NAMESPACE = uuid.UUID("5e4a3a4e-0c55-5b8e-9d6c-6c2f7f1f5a11")
@@ -27,6 +28,12 @@ _SERVICES = [
     {"sourceIPAddress": "AWS Internal"},
 ]
 """What AWS services do, for themselves or for somebody."""
+_CONTEXT = "requestParameters.encryptionContext"
+_OPENED = [
+    {"eventName": sorted(OPENS), "errorCode|exists": False, f"{_CONTEXT}|exists": False},
+    {"eventName": sorted(OPENS), "errorCode|exists": False, f"{_CONTEXT}.{OURS}id|exists": True},
+]
+"""What can have opened a token: it counts, whichever service somebody did it through."""
 _FAILED = {"errorCode|exists": True}
 
 Detection = dict[str, Any]
@@ -177,11 +184,15 @@ def _detection(sigma: Sigma, about: _About, selection: Mapping[str, Any] | None 
     musts = list(parts)
     filters: Detection = {
         **({"filter_keys": [dict(block) for block in about.must_not]} if about.must_not else {}),
-        **({} if sigma.services else {"filter_services": [dict(block) for block in _SERVICES]}),
         **({} if sigma.failed else {"filter_failed": dict(_FAILED)}),
     }
-    condition = " and ".join([*musts, *(f"not {name}" for name in filters)])
-    return {"logsource": dict(_LOGSOURCE), "detection": {**parts, **filters, "condition": condition}}
+    terms = [*musts, *(f"not {name}" for name in filters)]
+    if not sigma.services:
+        filters["filter_services"] = [dict(block) for block in _SERVICES]
+        filters["opened"] = [dict(block) for block in _OPENED]
+        terms.append("not (filter_services and not opened)")
+    detection = {**parts, **filters, "condition": " and ".join(terms)}
+    return {"logsource": dict(_LOGSOURCE), "detection": detection}
 
 
 def _document(

@@ -30,7 +30,7 @@ from sqlalchemy.engine.default import DefaultDialect
 
 from crypto_core.key_names import is_key_arn
 from crypto_core.lists.filter_language import SET, Alternative, Term, lower
-from crypto_core.trail.event import DENIED
+from crypto_core.trail.event import DENIED, OPENS
 from crypto_core.trail.sources.engine_rows import DOCUMENTS, IDENTITY, PLAIN, SESSION
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
 
@@ -169,7 +169,10 @@ def _pushed(
     if field == "time" and not term.negated:
         return _at(term.alternatives, written)
     if term.alternatives == SET and field in _FLAGS:
-        return not_(_FLAGS[field]) if term.negated else _FLAGS[field]
+        if not term.negated:
+            return _FLAGS[field]
+        # What a service opened is none of the noise if it can have been a token: its context tells.
+        return or_(not_(_FLAGS[field]), _OPENED) if field == "service" else not_(_FLAGS[field])
     texts = [value.text for value in term.alternatives if not value.is_range]
     if len(texts) != len(term.alternatives) or not all(_can_be_asked(text) for text in texts):
         return None
@@ -303,6 +306,10 @@ def _flags() -> dict[str, ColumnElement[bool]]:
 
 
 _FLAGS = _flags()
+_OPENED = and_(
+    func.coalesce(literal_column("eventname"), "").in_(sorted(OPENS)),
+    func.coalesce(literal_column("errorcode"), "") == "",
+)
 
 
 def iso(moment: datetime) -> str:

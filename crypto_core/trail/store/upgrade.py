@@ -2,7 +2,8 @@
 
 Fields of events that are younger than a store get their columns, and in them what the stored records hold: a
 filter that asks for such a field finds events of before, too. A record of pulls that doesn't say of which
-account they were is dropped: it would vouch for events that nobody fetched.
+account they were is dropped: it would vouch for events that nobody fetched; such a store's marks of what is
+services' noise are made anew, too.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from contextlib import suppress
 
 from sqlalchemy import Connection, bindparam, inspect, select, update
 
-from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.columns import EventProperty, marks
+from crypto_core.trail.event import OPENS, TrailEvent
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 from crypto_core.trail.packing import unpack
 from crypto_core.trail.record_reader import load, read_record
+from crypto_core.trail.store.blocks import blocks_of
 from crypto_core.trail.store.event_writer import count_hours
-from crypto_core.trail.store.schema import VERSION, event, metadata, raw, rollup
+from crypto_core.trail.store.schema import VERSION, event, metadata, raw, rollup, term
 from crypto_core.trail.store.vocabulary import Vocabulary, changed
 
 _AT_ONCE = 1_000
@@ -26,22 +29,52 @@ _AT_ONCE = 1_000
 
 def upgrade(connection: Connection) -> None:
     """Make the tables and columns that a store lacks, within the caller's transaction."""
-    _drop_pulls_of_no_account(connection)
+    older = _drop_pulls_of_no_account(connection)
     metadata.create_all(connection)
     connection.exec_driver_sql("INSERT OR IGNORE INTO keeping (id, changes, forgotten) VALUES (1, 0, 0)")
     there = {column["name"] for column in inspect(connection).get_columns(event.name)}
     younger = [name for name in (*ROLLED, *DETAILS) if name not in there]
     if younger:
         _add_columns(connection, younger)
+    if older:
+        _mark_services_anew(connection)
     connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
 
 
-def _drop_pulls_of_no_account(connection: Connection) -> None:
+def _drop_pulls_of_no_account(connection: Connection) -> bool:
+    """Return whether there were any."""
     found = inspect(connection)
-    for name in ("pulled", "unfinished_pull"):
-        columns = {c["name"] for c in found.get_columns(name)} if found.has_table(name) else {"account"}
-        if "account" not in columns:
-            metadata.tables[name].drop(connection)
+    older = [
+        name
+        for name in ("pulled", "unfinished_pull")
+        if found.has_table(name) and "account" not in {c["name"] for c in found.get_columns(name)}
+    ]
+    for name in older:
+        metadata.tables[name].drop(connection)
+    return bool(older)
+
+
+def _mark_services_anew(connection: Connection) -> None:
+    """What somebody opened through a service is none of its noise where it can have been a token."""
+    opened = select(term.c.id).where(term.c.kind == ROLLED["name"], term.c.text.in_(sorted(OPENS)))
+    suspected = event.c.marks.bitwise_and(int(EventProperty.SERVICE | EventProperty.FAILED))
+    where = (event.c.name.in_(opened), suspected == int(EventProperty.SERVICE))
+    blocks = blocks_of(connection, *where)
+    for start in range(0, len(blocks), _AT_ONCE):
+        some = select(raw.c.id, raw.c.body).where(raw.c.id.in_(blocks[start : start + _AT_ONCE]))
+        found = [one for first, block in connection.execute(some) for one in _events(first, block)]
+        values = [{"number": number, "marked": marks(one)} for number, one in found if one.may_open_token]
+        if values:
+            one = update(event).where(event.c.id == bindparam("number"))
+            connection.execute(one.values(marks=bindparam("marked")), values)
+    _count_hours_anew(connection)
+
+
+def _count_hours_anew(connection: Connection) -> None:
+    rollup.drop(connection)
+    rollup.create(connection)
+    count_hours(connection)
+    changed(connection)
 
 
 def _add_columns(connection: Connection, younger: Sequence[str]) -> None:
@@ -61,10 +94,7 @@ def _add_columns(connection: Connection, younger: Sequence[str]) -> None:
     for index in event.indexes:
         index.drop(connection, checkfirst=True)
         index.create(connection)
-    rollup.drop(connection)
-    rollup.create(connection)
-    count_hours(connection)
-    changed(connection)
+    _count_hours_anew(connection)
 
 
 def _events(first: int, block: bytes) -> Iterator[tuple[int, TrailEvent]]:

@@ -114,6 +114,10 @@ def context(row: str, table: str = "gh_connection", column: str = "access_token"
     return {"keydeck:table": table, "keydeck:column": column, "keydeck:id": row}
 
 
+S3_CONTEXT = {"aws:s3:arn": "arn:aws:s3:::backups/one"}
+"""The encryption context with which S3 has KMS open its objects' data keys."""
+
+
 def event(*args: Any, **more: Any) -> TrailEvent:
     """The event of a record."""
     return read(record(*args, **more))

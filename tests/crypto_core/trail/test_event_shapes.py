@@ -16,6 +16,7 @@ from tests.crypto_core.trail.records import (
     MATERIAL,
     OTHER_KEY,
     REGION,
+    S3_CONTEXT,
     context,
     denied,
     event,
@@ -151,10 +152,27 @@ def test_an_alias_that_is_repointed_names_alias_and_key() -> None:
 
 
 def test_what_a_service_does_in_somebodys_name_is_noise() -> None:
-    assert event(who=user("ana", invokedBy="AWS Internal")).by_service
-    assert event(who=role(invokedBy="secretsmanager.amazonaws.com")).by_service
-    assert event(sourceIPAddress="s3.amazonaws.com").by_service
+    secret = {"SecretARN": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:s", "SecretVersionId": "v"}
+    assert event(who=user("ana", invokedBy="AWS Internal"), context=secret).by_service
+    assert event(who=role(invokedBy="secretsmanager.amazonaws.com"), context=secret).by_service
+    assert event(sourceIPAddress="s3.amazonaws.com", context=S3_CONTEXT).by_service
+    assert event("GenerateDataKey", sourceIPAddress="s3.amazonaws.com").by_service
     assert not event(userAgent="s3.amazonaws.com").by_service
+
+
+@pytest.mark.parametrize("name", ["Decrypt", "ReEncrypt"])
+@pytest.mark.parametrize("service", ["states.amazonaws.com", "ssm.amazonaws.com", "apigateway.amazonaws.com"])
+def test_what_can_have_opened_a_token_is_nobodys_noise(name: str, service: str) -> None:
+    who = user("ana", invokedBy=service)
+    for sealed_with in (None, context("gh-1"), {**context("gh-1"), **S3_CONTEXT}):
+        found = event(name, who=who, sourceIPAddress=service, context=sealed_with)
+        assert found.through_service
+        assert found.may_open_token
+        assert not found.by_service
+        assert found.as_json()["invoked_by"] == service
+    # KMS refuses another context than the one that the data key was wrapped with: v1 has none.
+    assert event(name, who=who, context=S3_CONTEXT).by_service
+    assert read(denied(name, who=who)).by_service
 
 
 def test_the_role_is_told_without_its_session_and_with_its_path() -> None:

@@ -23,6 +23,7 @@ from tests.crypto_core.trail.records import (
     KEY,
     NOW,
     OTHER_KEY,
+    S3_CONTEXT,
     context,
     denied,
     event,
@@ -241,7 +242,8 @@ def test_an_event_about_two_keys_counts_for_both(store: EventStore) -> None:
 
 
 def test_hidden_service_events_are_counted(store: EventStore) -> None:
-    store.add([event(), event(sourceIPAddress="s3.amazonaws.com"), event(sourceIPAddress="AWS Internal")])
+    hidden = [event(sourceIPAddress=ip, context=S3_CONTEXT) for ip in ("s3.amazonaws.com", "AWS Internal")]
+    store.add([event(), *hidden])
     summary = store.summary("name:Decrypt -service")
     assert (summary.events, summary.hidden_service_events) == (1, 2)
     assert store.summary("name:Decrypt").hidden_service_events == 0

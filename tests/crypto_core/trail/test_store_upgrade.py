@@ -18,7 +18,17 @@ from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, PIVOTS, ROLLED
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, Unfinished
 from crypto_core.trail.store.schema import VERSION
-from tests.crypto_core.trail.records import ACCOUNT, NOW, REGION, context, denied, event, read, user
+from tests.crypto_core.trail.records import (
+    ACCOUNT,
+    NOW,
+    REGION,
+    S3_CONTEXT,
+    context,
+    denied,
+    event,
+    read,
+    user,
+)
 
 YOUNGER = ("agent", "token", "message")
 """Counted by the hour, in an index of its own, in neither."""
@@ -86,10 +96,12 @@ def test_the_fields_of_an_older_stores_events_are_found_as_if_they_had_always_be
     assert store.count(Query(filter="agent:*")) == 21
 
 
-def test_a_record_of_pulls_that_names_no_account_is_dropped(store: EventStore) -> None:
+def test_an_older_record_of_pulls_is_dropped_and_services_are_marked_anew(store: EventStore) -> None:
     book, run = PullBook(store.file), PullScope("lookup", REGION, account=ACCOUNT)
     book.cover(run, TimeWindow(1, 9), 9)
     book.save(run, Unfinished(TimeWindow(1, 9), "token", 5, began=9))
+    through = user("eve", invokedBy="states.amazonaws.com")
+    store.add([event(ago=40, who=through), event(ago=41, who=through, context=S3_CONTEXT)])
     store.close()
     with closing(sqlite3.connect(store.file.path)) as file:
         for table in ("pulled", "unfinished_pull"):
@@ -98,10 +110,18 @@ def test_a_record_of_pulls_that_names_no_account_is_dropped(store: EventStore) -
                 f"CREATE TABLE older AS SELECT {', '.join(kept)} FROM {table};"
                 f"DROP TABLE {table}; ALTER TABLE older RENAME TO {table};"
             )
-        file.executescript(f"PRAGMA user_version = {VERSION - 1};")
+        # It took whatever a service did for its noise.
+        name = "SELECT id FROM term WHERE text LIKE '%eve'"
+        file.executescript(
+            f"UPDATE event SET marks = marks | 1 WHERE principal IN ({name});"
+            "DELETE FROM rollup;"
+            f"PRAGMA user_version = {VERSION - 1};"
+        )
     assert book.covered() == {}
+    assert store.count(Query(filter="service")) == 1
+    assert store.summary("principal:*eve -service").events == 1
     assert book.unfinished(run) is None
-    assert store.count(Query()) == 21
+    assert store.count(Query()) == 23
     book.cover(run, TimeWindow(1, 9), 9)
     assert book.covered() == {AccountRegion(ACCOUNT, REGION): [TimeWindow(1, 9)]}
 

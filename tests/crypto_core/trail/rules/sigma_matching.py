@@ -18,10 +18,11 @@ Record = Mapping[str, Any]
 
 def matches(detection: Mapping[str, Any], record: Record) -> bool:
     """Whether a document's detection matches a record of CloudTrail."""
-    terms = [term.strip() for term in str(detection["condition"]).split(" and ")]
-    named = {term.removeprefix("not "): term.startswith("not ") for term in terms}
-    assert set(named) == set(detection) - {"condition"}
-    return all(_holds(detection[name], record) is not negated for name, negated in named.items())
+    condition = str(detection["condition"])
+    held = {name: _holds(search, record) for name, search in detection.items() if name != "condition"}
+    assert set(re.findall(r"\w+", condition)) - {"and", "or", "not"} == set(held)
+    # Sigma's conditions are Python's, as far as exported ones go.
+    return bool(eval(condition, {"__builtins__": {}}, held))
 
 
 def _holds(search: Any, record: Record) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crypto_core.findings.severity import Severity
-from tests.crypto_core.trail.records import KEY, OTHER_KEY, context, denied, record, role, user
+from tests.crypto_core.trail.records import KEY, OTHER_KEY, S3_CONTEXT, context, denied, record, role, user
 from tests.crypto_core.trail.rules.watching import DAY, FOREIGN, HOUR, Watch, normal, of
 
 TOKENS, DECRYPTS, FAILURES = "event-bulk-tokens", "event-bulk-decrypt", "event-failed-burst"
@@ -53,7 +53,13 @@ def test_as_many_decrypts_as_before_are_normal(watch: Watch) -> None:
 
 def test_services_may_decrypt_as_much_as_they_like(watch: Watch) -> None:
     who = role("reader", invokedBy="s3.amazonaws.com")
-    assert of(watch([*normal(), *(record(ago=3_500 - n, who=who) for n in range(250))]), DECRYPTS) == []
+    assert (
+        of(
+            watch([*normal(), *(record(ago=3_500 - n, who=who, context=S3_CONTEXT) for n in range(250))]),
+            DECRYPTS,
+        )
+        == []
+    )
 
 
 def at(ago: float) -> dict[str, str]:

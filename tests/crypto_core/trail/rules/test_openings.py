@@ -7,7 +7,7 @@ import pytest
 from crypto_core.findings.severity import Severity
 from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.novelty import family, network
-from tests.crypto_core.trail.records import ACCOUNT, KEY, OTHER_KEY, denied, record, role, user
+from tests.crypto_core.trail.records import ACCOUNT, KEY, OTHER_KEY, S3_CONTEXT, denied, record, role, user
 from tests.crypto_core.trail.rules.watching import CONFIGURED, HOUR, Watch, normal, of
 
 NEW, NETWORK = "event-decrypt-new-principal", "event-decrypt-new-network"
@@ -51,7 +51,10 @@ def test_a_denied_call_before_makes_nobody_known(watch: Watch) -> None:
         denied(who=STRANGER),
         record(ago=60, who=STRANGER, key=KEY.replace("1234abcd-", "ffffffff-")),
         record(
-            ago=60, who=role("stranger", invokedBy="s3.amazonaws.com"), sourceIPAddress="s3.amazonaws.com"
+            ago=60,
+            who=role("stranger", invokedBy="s3.amazonaws.com"),
+            sourceIPAddress="s3.amazonaws.com",
+            context=S3_CONTEXT,
         ),
         record(ago=3 * 24 * HOUR, who=STRANGER),
     ],
@@ -194,8 +197,8 @@ def test_a_console_session_that_opens_something_is_told(watch: Watch) -> None:
 
 def test_the_console_through_a_service_is_left_out(watch: Watch) -> None:
     who = role(invokedBy="s3.amazonaws.com")
-    examined = watch([record(ago=60, who=who, sessionCredentialFromConsole="true")])
-    assert of(examined, "event-console-use") == []
+    by_s3 = record(ago=60, who=who, sessionCredentialFromConsole="true", context=S3_CONTEXT)
+    assert of(watch([by_s3]), "event-console-use") == []
 
 
 def test_without_configured_keys_every_key_counts(watch: Watch) -> None:
@@ -203,3 +206,12 @@ def test_without_configured_keys_every_key_counts(watch: Watch) -> None:
     records = [*normal(key=other), record(ago=60, who=STRANGER, key=other)]
     assert of(watch(records, CONFIGURED), NEW) == []
     assert len(of(watch([], Configured()), NEW)) == 1
+
+
+@pytest.mark.parametrize("service", ["states.amazonaws.com", "ssm.amazonaws.com", "apigateway.amazonaws.com"])
+def test_who_has_a_service_open_tokens_is_found_all_the_same(watch: Watch, service: str) -> None:
+    who = user("eve", invokedBy=service)
+    stolen = [record(ago=60 + n, who=who, sourceIPAddress=service) for n in range(3)]
+    (found,) = of(watch([*normal(), *stolen]), NEW)
+    assert found.severity is Severity.HIGH
+    assert len(found.events) == 3

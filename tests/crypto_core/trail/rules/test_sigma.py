@@ -16,7 +16,17 @@ import pytest
 from crypto_core.findings.registry import Facts, NoSigma, Sigma, rule_by_id, rules_about
 from crypto_core.trail.rules.configured import Configured, Keys, resolve
 from crypto_core.trail.rules.sigma import SigmaExport, export_sigma, sigma_id
-from tests.crypto_core.trail.records import ACCOUNT, KEY, OTHER_KEY, context, denied, record, role, user
+from tests.crypto_core.trail.records import (
+    ACCOUNT,
+    KEY,
+    OTHER_KEY,
+    S3_CONTEXT,
+    context,
+    denied,
+    record,
+    role,
+    user,
+)
 from tests.crypto_core.trail.rules.sigma_matching import Record, correlated, matches
 from tests.crypto_core.trail.rules.watching import ALIASES, DAY, FOREIGN, HOUR, Watch, change, trail_call
 
@@ -75,7 +85,10 @@ TRIGGERS: Mapping[str, Callable[[], list[dict[str, Any]]]] = {
     "event-alias-changed": lambda: [
         change("UpdateAlias", {"aliasName": "alias/tokens", "targetKeyId": ELSEWHERE}, ago=60)
     ],
-    "event-console-use": lambda: [record("Encrypt", ago=60, sessionCredentialFromConsole="true")],
+    "event-console-use": lambda: [
+        record("Encrypt", ago=60, sessionCredentialFromConsole="true"),
+        record(ago=61, who=SERVICE, sessionCredentialFromConsole="true"),
+    ],
     "event-context-wrong": lambda: [record(ago=60, errorCode="InvalidCiphertextException")],
     "event-decrypt-human": lambda: [
         record(ago=60, who=user("ana")),
@@ -144,8 +157,12 @@ def routine(days: int, *, seed: str, each: int = 12) -> list[dict[str, Any]]:
         lambda n: record(
             "GenerateDataKey", ago=n, key=ELSEWHERE, who=role("ops"), sessionCredentialFromConsole="true"
         ),
-        lambda n: record(ago=n, key=KEY, who=SERVICE, sessionCredentialFromConsole="true"),
-        lambda n: record(ago=n, key=OTHER_KEY, who=user("ana"), sourceIPAddress="s3.amazonaws.com"),
+        lambda n: record(
+            ago=n, key=KEY, who=SERVICE, sessionCredentialFromConsole="true", context=S3_CONTEXT
+        ),
+        lambda n: record(
+            ago=n, key=OTHER_KEY, who=user("ana"), sourceIPAddress="s3.amazonaws.com", context=S3_CONTEXT
+        ),
         lambda n: record(ago=n, errorCode="ThrottlingException"),
         lambda n: record("Encrypt", ago=n, errorCode="DryRunOperationException"),
         lambda n: change("CreateGrant", ago=n, who=SERVICE) | {"sourceIPAddress": "backup.amazonaws.com"},

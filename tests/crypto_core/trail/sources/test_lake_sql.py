@@ -192,7 +192,16 @@ def test_what_is_wanted_is_never_left_out(expression: str) -> None:
     [
         *("name:Decrypt", "-name:Decrypt", "name:*Key", "error:*", "-error:Access*", "ip:198.51.100.7"),
         *("region:us-east-1", "-region:us-east-1", "account:999988887777", "source:cloudtrail", "id:abc"),
-        *("-service", "service", "failed", "denied", "-denied", "root", "since:30m", "until:30m"),
+        *(
+            "name:Encrypt -service",
+            "name:Encrypt service",
+            "failed",
+            "denied",
+            "-denied",
+            "root",
+            "since:30m",
+            "until:30m",
+        ),
         *("principal:intruder", "principal:role/platform", "key:alias/tokens", f"key:{OTHER_KEY}"),
     ],
     ids=range(23),
