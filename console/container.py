@@ -41,6 +41,10 @@ from crypto_core.text.file_paths import expanded
 from screens.services import Services
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
     from console.host.host_processes import HostProcesses
     from crypto_core.database.column_guards.service import ColumnGuardService
     from crypto_core.database.state.anchors.anchor import AnchorStore
@@ -79,6 +83,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.key_watch.monitor import KeyMonitor
     from crypto_core.trail.query import Aliases
     from crypto_core.trail.rules.service import TrailRules
+    from crypto_core.trail.sources.files.copied_digests import PublicKeys
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
@@ -862,6 +867,20 @@ def coverage_record(
         partial(regions_of, kms, trusted, settings),
         accounts=lambda: [home.account for home in homes_of(arns)],
     )
+
+
+def cloudtrail_keys_of(settings: Settings, ask_code: AskCode = nobody_to_ask) -> PublicKeys:
+    """Return what asks AWS for CloudTrail's public keys of a Region and a time, once it is asked."""
+    from crypto_core.trail.sources.digest_files import public_keys
+
+    def ask(region: str, since: datetime, until: datetime) -> dict[str, RSAPublicKey] | str:
+        kms = KmsApi((region,), profile=settings.profile, read_only=True, ask_code=ask_code)
+        try:
+            return public_keys(kms, region, since, until, None)
+        except KeydeckError as error:
+            return error.message
+
+    return ask
 
 
 def aliases_of(settings: Settings, ask_code: AskCode = nobody_to_ask) -> Aliases:

@@ -7,6 +7,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -15,13 +19,18 @@ from console.commands.session import json_option, loaded
 from console.event_file import open_events
 from console.garbage import uncollected
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import bar, print_answer, print_json, say
+from console.printed.printing import bar, print_json, say
 from crypto_core.errors import ReadOnlyError
 from crypto_core.lists.paging import Query
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.sources.files.event_files import STDIN, FileImport
+from crypto_core.trail.sources.files.import_coverage import cover_by_names, cover_proved
 from crypto_core.trail.sources.files.import_report import ImportProgress, ImportReport
+from crypto_core.trail.store.pulls import PullBook
+
+if TYPE_CHECKING:
+    from crypto_core.trail.sources.files.copied_digests import CopyValidation, PublicKeys
 
 _SHOWN = 50
 """Failed files that are named as text; --json names all."""
@@ -33,8 +42,17 @@ _STOPPING = "Stopping; events read so far are kept. Press again to stop at once.
 @click.command(name="import")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--again", is_flag=True, help="Read known, unchanged files again.")
+@click.option("--validate", is_flag=True, help="Check the files against the digests beside them.")
+@click.option(
+    "--public-keys",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="With --validate: CloudTrail's keys, as list-public-keys prints them [ask AWS].",
+)
 @json_option
-def import_(*, paths: tuple[str, ...], again: bool, as_json: bool) -> int:
+def import_(
+    *, paths: tuple[str, ...], again: bool, validate: bool, public_keys: str | None, as_json: bool
+) -> int:
     """Read CloudTrail's files, and all below folders, into the local store.
 
     In whatever shape they come: gzip, zip, tar or plain; JSON, JSON lines or CSV; from CloudTrail,
@@ -42,7 +60,13 @@ def import_(*, paths: tuple[str, ...], again: bool, as_json: bool) -> int:
     standard input.
     Files that were read before and are unchanged are not read again: their events count as duplicates.
     Neither database nor AWS is needed. Exit code 1 if a file could not be read, or not all of it.
+
+    --validate holds a trail's files against CloudTrail's digests below the same folders: which are proved,
+    altered, missing, or named by no digest. The digests' signatures are checked with CloudTrail's public
+    keys, which AWS gives, or FILE. Exit code 1 if something is altered or missing, or nothing is proved.
     """
+    if public_keys and not validate:
+        raise click.UsageError("--public-keys is for --validate.")
     for path in paths:
         if path != STDIN and not os.path.lexists(path):
             raise click.UsageError(f"There is no {clean(path, 300)}.")
@@ -53,11 +77,24 @@ def import_(*, paths: tuple[str, ...], again: bool, as_json: bool) -> int:
         uncollected(),
     ):
         report = FileImport(store).import_files(paths, shown, cancelled, again=again)
-    print_answer(report, print_report, as_json=as_json)
+        validation = None
+        if not report.interrupted:
+            book = PullBook(store.file)
+            cover_by_names(book, report.named, datetime.now(UTC))
+            if validate:
+                validation = _validated(paths, public_keys, cancelled)
+                cover_proved(book, validation, report.named, datetime.now(UTC))
+    document = report.as_json() | ({} if validation is None else {"validation": validation.as_json()})
+    if as_json:
+        print_json(document)
+    else:
+        print_report(report)
+        if validation is not None:
+            _print_validation(validation)
     if report.interrupted:
         say("Interrupted: events read so far are kept. Run the command again to continue.")
         return 130
-    return 1 if report.failed else 0
+    return 1 if report.failed or (validation is not None and not validation.well) else 0
 
 
 @click.command()
@@ -97,6 +134,32 @@ def vacuum(*, days: int | None, yes: bool, as_json: bool) -> int:
     click.echo(f"Forgotten: {counted(done.forgotten, 'event')}{age}.")
     click.echo(f"The store took {_size(done.bytes_before)} and takes {_size(done.bytes_after)}.")
     return 0
+
+
+def _validated(paths: tuple[str, ...], public_keys: str | None, cancelled: Event) -> CopyValidation:
+    """Validate the files that are named or below folders. CloudTrail's keys are a file's, or AWS's."""
+    from console.commands.mfa_prompt import code_from_terminal
+    from console.container import cloudtrail_keys_of
+    from crypto_core.trail.sources.digest_files import keys_in_file
+    from crypto_core.trail.sources.files.copied_digests import validate_copies
+
+    if public_keys:
+        found = keys_in_file(Path(public_keys))
+        keys = cast("PublicKeys", lambda _region, _since, _until: found)
+    else:
+        keys = cloudtrail_keys_of(loaded().settings, code_from_terminal)
+    return validate_copies([path for path in paths if path != STDIN], keys, cancelled)
+
+
+def _print_validation(validation: CopyValidation) -> None:
+    click.echo(validation.summary)
+    for note in validation.notes[:_SHOWN]:
+        say(note)
+    for problem in validation.problems[:_SHOWN]:
+        say(f"Validation: {problem}")
+    if len(validation.problems) > _SHOWN:
+        further = counted(len(validation.problems) - _SHOWN, "further problem")
+        say(f"Validation: {further}. --json names more.")
 
 
 def print_report(report: ImportReport) -> None:

@@ -1,8 +1,9 @@
 """Whether the store holds all that KMS recorded in a window: what the pulls so far covered.
 
 An account's events vouch for that account alone: CloudTrail records a key's use in the account that owns it.
-Counted are pulls that kept every event of KMS, without a filter. Files that were imported by hand are not,
-nor are tables of Athena's and event data stores: nobody can say what they leave out.
+Counted are pulls that kept every event of KMS, without a filter, and what the digests of imported files
+prove. Files whose names alone tell of their time are not, nor are tables of Athena's and event data stores:
+nobody can say what they leave out. Where such files are of a time that is missing, that is said beside it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import PullBook, TimeWindow
+from crypto_core.trail.store.pulls import BY_FILE_NAMES, PullBook, TimeWindow
 from crypto_core.trail.use.reach import Reached
 
 _FOREVER = 2**62
+_MOST_SPANS = 3
 FRESH = timedelta(hours=1)
 """So far behind the present a store may be and still count as up to date."""
 
@@ -67,6 +69,7 @@ class CoverageRecord:
         CloudTrail delivers with delay: of the last hour nothing is said where the time before it is covered.
         """
         covered = self._book.covered()
+        by_names = self._book.covered((BY_FILE_NAMES,))
         fresh = seconds(self._clock() - LATE - FRESH)
         reasons = []
         for place in self._places(covered):
@@ -77,7 +80,8 @@ class CoverageRecord:
             if missing:
                 first = f"{moment(missing[0].since):%Y-%m-%d %H:%M}"
                 until_ = f"{moment(missing[-1].until):%Y-%m-%d %H:%M}"
-                reasons.append(f"{place}: not fetched from {first} to {until_} UTC.")
+                beside = _beside(by_names.get(place, ()), missing)
+                reasons.append(f"{place}: not fetched from {first} to {until_} UTC{beside}.")
         return Coverage(tuple(reasons))
 
     def reached(self, since: datetime, places: Sequence[AccountRegion]) -> Reached:
@@ -106,6 +110,19 @@ class CoverageRecord:
             fetched = [place.account for place in covered if place.region == region]
             found |= {AccountRegion(one, region): None for one in accounts or sorted(fetched) or [""]}
         return tuple(found)
+
+
+def _beside(named: Iterable[TimeWindow], missing: Sequence[TimeWindow]) -> str:
+    """Of which of the missing time files were imported, by their names."""
+    met = [
+        TimeWindow(max(one.since, gap.since), min(one.until, gap.until)) for one in named for gap in missing
+    ]
+    spans = [
+        f"{moment(w.since):%Y-%m-%d %H:%M} to {moment(w.until):%Y-%m-%d %H:%M}"
+        for w in met
+        if w.since < w.until
+    ]
+    return f"; imported, by file names, from {', '.join(spans[:_MOST_SPANS])}" if spans else ""
 
 
 def _gaps(windows: Sequence[TimeWindow], since: int, until: int) -> list[TimeWindow]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import gzip
 import io
@@ -25,10 +26,11 @@ from crypto_core.lists.paging import Query
 from crypto_core.trail.record_reader import read_record
 from tests.conftest import Ran
 from tests.crypto_core.trail.records import record
+from tests.crypto_core.trail.sources.bucket.digest_chain import KEY, Chain, public
 from tests.crypto_core.trail.sources.hostile import NASTY, hostile
 
 HOME = Path(__file__).parents[2]
-KEYS = {"files", "records", "new", "duplicates", "kms", "failed"}
+KEYS = {"files", "records", "new", "duplicates", "kms", "failed", "by_file_names"}
 
 
 @pytest.fixture
@@ -73,12 +75,40 @@ def test_import_prints_the_documented_document(alone: Path) -> None:
         "duplicates": 0,
         "kms": 1,
         "failed": [{"file": str(alone / "bad.json"), "reason": "It is not JSON, or cut short."}],
+        "by_file_names": [],
     }
     (alone / "bad.json").unlink()
     again = keydeck("events", "import", "--json", str(alone))
     assert (again.exit_code, again.json["new"], again.json["duplicates"]) == (0, 0, 2)
     assert set(again.json) == KEYS
     assert again.stderr == ""
+
+
+def test_a_copy_is_validated_with_public_keys_of_a_file(alone: Path, tmp_path: Path) -> None:
+    def write(key: str, body: bytes, Metadata: object = None) -> str:  # noqa: N803
+        (alone / key).parent.mkdir(parents=True, exist_ok=True)
+        (alone / key).write_bytes(body)
+        return key
+
+    chain = Chain("trail", write)
+    for hour in range(3):
+        chain.hour(datetime(2026, 11, 25, 12 + hour, tzinfo=UTC))
+    listed = public(KEY) | {"Value": base64.b64encode(public(KEY)["Value"]).decode()}
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"PublicKeyList": [listed]}))
+    asked = ("events", "import", str(alone), "--validate", "--public-keys", str(keys))
+    ran = keydeck(*asked)
+    assert ran.exit_code == 0
+    assert "Validation: 4 log files proved, 0 altered, 0 missing, 2 as an unsigned digest says" in ran.stdout
+    assert "no later digest vouches for it" in ran.stderr
+    (alone / chain.logs[0]).write_bytes(gzip.compress(b"{}"))
+    ran = keydeck(*asked, "--json")
+    assert ran.exit_code == 1
+    assert json.loads(ran.stdout)["validation"]["files"]["altered"] == 1
+    # Without AWS and without keys nothing is proved.
+    ran = keydeck("events", "import", str(alone), "--validate")
+    assert ran.exit_code == 1
+    assert "no public keys, so nothing is proved" in ran.stderr
 
 
 def test_import_says_as_text_what_was_left_out_and_how_to_read_again(alone: Path) -> None:

@@ -32,6 +32,8 @@ from crypto_core.trail.store.schema import metadata
 
 KMS_EVENTS, ALL_EVENTS = "kms", ""
 """The scopes that hold all that KMS recorded; any other is a filter's expression."""
+BY_FILE_NAMES = "import: by file names"
+"""The scope of files that were imported and whose names alone tell the time that they are of."""
 
 _AT_ONCE = 500
 

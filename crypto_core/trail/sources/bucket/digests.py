@@ -10,44 +10,38 @@ One comes every hour, whether anything happened or not: where the last ones are 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from threading import Event
 from typing import Any
-
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsAccessDeniedError, KmsError, TrailError
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.record_reader import load_foreign
-from crypto_core.trail.sources.answers import pages_of, why
+from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import BrokenObjectError, Bucket, unpacked
 from crypto_core.trail.sources.bucket.places import DIGESTS, FILES, Folder, TrailBucket, delivered, folders
 from crypto_core.trail.sources.bucket.s3 import THREADS
+from crypto_core.trail.sources.digest_files import (
+    DIGEST_NAME,
+    MOST_FILES,
+    Digest,
+    broken,
+    digest_of,
+    public_keys,
+    wrong,
+)
 from crypto_core.trail.sources.lake_sql import iso
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.threads import side_by_side
 
 _MOST_PROBLEMS = 200
-_MOST_FILES = 100_000
-"""Files that one digest may name."""
-_ALGORITHM = "SHA256withRSA"
-_BEFORE = timedelta(hours=2)
-"""A digest is delivered up to about an hour after what it tells of."""
 _AFTER = timedelta(hours=3)
 """So old the newest digest of a Region may be."""
 _DAY = timedelta(days=1)
 """Whole days of digests are read, and one more for late delivery."""
 _BACKFILL = "_backfill.json.gz"
-_NAME = re.compile(r"(?P<chain>.+)_(?P<stamp>[0-9]{8}T[0-9]{6}Z)(?P<backfill>_backfill)?\.json\.gz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +99,6 @@ class Validation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Digest:
-    """A digest file as it was read. `hashed` is the SHA-256 of its content, in hexadecimal."""
-
-    key: str
-    hashed: str
-    signature: str
-    document: Mapping[str, Any] = field(repr=False)
-
-    def text(self, name: str) -> str:
-        value = self.document.get(name)
-        return value if isinstance(value, str) else ""
-
-
-@dataclass(frozen=True, slots=True)
 class DigestValidator:
     """Validates what trails delivered to a place in a window; `only` are the Regions, with none all."""
 
@@ -155,7 +135,8 @@ class DigestValidator:
     def _chain(self, listed: Sequence[str], folder: Folder) -> Validation:
         """What the digests of one trail say of one Region. `listed` are their keys, the newest first."""
         bucket, asked, now = self._bucket, self.asked, self.now
-        keys = self._public_keys(folder.region, asked.since - _DAY, min(asked.until + _DAY, now))
+        until = min(asked.until + _DAY, now)
+        keys = public_keys(self.kms, folder.region, asked.since - _DAY, until, self.cancelled)
         if isinstance(keys, str):
             return Validation().but(f"{folder.region}: public keys: {keys}")
         result, later = Validation(), None
@@ -172,24 +153,24 @@ class DigestValidator:
                 result = result.but(f"s3://{bucket.name}/{key}: {digest}", digests_invalid=1, breaks=1)
                 later = None
                 continue
-            wrong = _wrong(digest, bucket.name, keys)
-            if wrong:
-                result = result.but(f"s3://{bucket.name}/{key}: {wrong}", digests_invalid=1)
+            flaw = wrong(digest, bucket.name, keys)
+            if flaw:
+                result = result.but(f"s3://{bucket.name}/{key}: {flaw}", digests_invalid=1)
             elif digest.text("digestEndTime") >= iso(asked.since):
                 result += Validation(digests=1) + self._files(digest)
             if key.endswith(_BACKFILL):
                 continue
             if later is not None:
-                broken = _broken(later, digest, bucket.name)
-                if broken:
+                gap = broken(later, digest, bucket.name)
+                if gap:
                     missing = int(later.text("previousDigestS3Object") not in listed)
                     result = result.but(
-                        f"s3://{bucket.name}/{later.key}: {broken}", breaks=1, digests_missing=missing
+                        f"s3://{bucket.name}/{later.key}: {gap}", breaks=1, digests_missing=missing
                     )
             later = digest
         return result + self._before(later)
 
-    def _before(self, oldest: _Digest | None) -> Validation:
+    def _before(self, oldest: Digest | None) -> Validation:
         """Whether the digest before the oldest is there, if it still is of the window."""
         start = oldest.text("digestStartTime") if oldest else ""
         if oldest is None or start <= iso(self.asked.since):
@@ -203,53 +184,29 @@ class DigestValidator:
         digest = self._read(key)
         if isinstance(digest, str):
             return Validation().but(f"s3://{self._bucket.name}/{key}: {digest}", digests_missing=1, breaks=1)
-        broken = _broken(oldest, digest, self._bucket.name)
-        if not broken:
+        gap = broken(oldest, digest, self._bucket.name)
+        if not gap:
             return Validation()
-        return Validation().but(f"s3://{self._bucket.name}/{oldest.key}: {broken}", breaks=1)
+        return Validation().but(f"s3://{self._bucket.name}/{oldest.key}: {gap}", breaks=1)
 
-    def _read(self, key: str) -> _Digest | str:
+    def _read(self, key: str) -> Digest | str:
         """A digest file, or why it can't be read."""
         try:
             content = self._bucket.read_object(key, self.cancelled)
-            body = unpacked(content.body)
-            document = load_foreign(body)
+            return digest_of(key, unpacked(content.body), content.metadata.get("signature", ""))
         except (KmsError, TrailError) as error:
             return why(error)
-        except ValueError:
-            return "it is not JSON."
-        if not isinstance(document, Mapping):
-            return "it is no digest."
-        return _Digest(key, hashlib.sha256(body).hexdigest(), content.metadata.get("signature", ""), document)
 
-    def _files(self, digest: _Digest) -> Validation:
+    def _files(self, digest: Digest) -> Validation:
         """Hold each log file against its hash."""
         entries = digest.document.get("logFiles")
         files = [one for one in entries if isinstance(one, Mapping)] if isinstance(entries, list) else []
-        if len(files) > _MOST_FILES:
+        if len(files) > MOST_FILES:
             return Validation().but(f"s3://{self._bucket.name}/{digest.key}: it names too many files.")
         result = Validation()
         for _, outcome in side_by_side(self._file, files, threads=THREADS, cancelled=self.cancelled):
             result += outcome
         return result
-
-    def _public_keys(self, region: str, since: datetime, until: datetime) -> dict[str, RSAPublicKey] | str:
-        """CloudTrail's public keys of a window by fingerprint, or why they can't be had."""
-        found: dict[str, RSAPublicKey] = {}
-        ask = partial(self.kms.read, "cloudtrail", "ListPublicKeys", region=region)
-        window = {"StartTime": since - _BEFORE, "EndTime": until + _BEFORE}
-        try:
-            answers = list(pages_of(ask, self.cancelled, **window))
-        except KmsError as error:
-            return why(error)
-        for one in (one for answer in answers for one in answer.get("PublicKeyList") or ()):
-            try:
-                key = load_der_public_key(bytes(one.get("Value") or b""))
-            except (ValueError, TypeError, UnsupportedAlgorithm):
-                continue
-            if isinstance(key, RSAPublicKey):
-                found[str(one.get("Fingerprint"))] = key
-        return found
 
     def _without(self, told: Collection[tuple[str, str]]) -> Iterator[str]:
         """Name what has no digest at all: Regions that the trail records, and folders of log files."""
@@ -272,7 +229,7 @@ class DigestValidator:
         found: dict[str, dict[str, str]] = {}
         place = self.place
         for one in delivered(self._bucket, folder.path, self.asked, cancelled=self.cancelled):
-            named = _NAME.fullmatch(one.key.rsplit("/", 1)[-1])
+            named = DIGEST_NAME.fullmatch(one.key.rsplit("/", 1)[-1])
             of_trail = f"{folder.account}_{DIGESTS}_{folder.region}_{place.trail}_{place.region}"
             if named and (not place.trail or named["chain"] == of_trail):
                 order = f"{named['backfill'] or ''}{named['stamp']}"
@@ -298,43 +255,3 @@ class DigestValidator:
         if hashlib.sha256(body).hexdigest() != str(entry.get("hashValue")).lower():
             return Validation().but(f"{where}: its content was changed after delivery.", files_invalid=1)
         return Validation(files=1)
-
-
-def signed_text(document: Mapping[str, Any], hashed: str) -> bytes:
-    """Return what CloudTrail signs of a digest; the first of a chain has no signature before it."""
-    before = document.get("previousDigestSignature")
-    place = f"{document.get('digestS3Bucket')}/{document.get('digestS3Object')}"
-    return "\n".join(
-        (str(document.get("digestEndTime")), place, hashed, before if isinstance(before, str) else "null")
-    ).encode("utf-8", "replace")
-
-
-def _wrong(digest: _Digest, bucket: str, keys: Mapping[str, RSAPublicKey]) -> str:
-    """What is wrong with a digest by itself; "" for nothing."""
-    if digest.text("digestS3Bucket") != bucket or digest.text("digestS3Object") != digest.key:
-        return "it was moved here from elsewhere."
-    if digest.text("digestSignatureAlgorithm") != _ALGORITHM:
-        return "it is signed in a way that CloudTrail doesn't use."
-    key = keys.get(digest.text("digestPublicKeyFingerprint"))
-    if key is None:
-        return "CloudTrail has no public key of its fingerprint."
-    try:
-        signature = bytes.fromhex(digest.signature)
-        key.verify(signature, signed_text(digest.document, digest.hashed), PKCS1v15(), SHA256())
-    except (InvalidSignature, ValueError):
-        return "the signature doesn't match."
-    return ""
-
-
-def _broken(later: _Digest, earlier: _Digest, bucket: str) -> str:
-    """What breaks the chain between two digests that follow each other; "" for nothing."""
-    before = later.text("previousDigestS3Object")
-    if not before:
-        return "the chain starts over here: logging or validation was switched off before."
-    if before != earlier.key or later.text("previousDigestS3Bucket") != bucket:
-        return f"the digest before it is missing: {clean(before, 300)}."
-    if later.text("previousDigestHashValue").lower() != earlier.hashed:
-        return "the digest before it is another one than it was."
-    if later.text("previousDigestSignature").lower() != earlier.signature.lower():
-        return "the digest before it has another signature than it had."
-    return ""

@@ -100,6 +100,7 @@ class FileImport:
             insights=walk.skipped["Insight"],
             others=walk.skipped["hidden"] + walk.skipped["other"],
             interrupted=interrupted,
+            named=intake.named,
         )
 
     def _read(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from crypto_core.text.cleaning import CleanText
+from crypto_core.trail.sources.files.import_coverage import NamedFiles, as_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,13 @@ class ImportReport:
     others: int = 0
     """Files in folders that were left out: hidden ones, and those with another suffix."""
     interrupted: bool = False
+    named: NamedFiles = field(default_factory=NamedFiles, compare=False, repr=False)
+    """The trail's files, by their names."""
 
     def as_json(self) -> dict[str, Any]:
         """The report as a JSON document."""
         counts = ("files", "records", "new", "duplicates", "kms")
-        return {name: getattr(self, name) for name in counts} | {"failed": list(map(asdict, self.failed))}
+        return {name: getattr(self, name) for name in counts} | {
+            "failed": list(map(asdict, self.failed)),
+            "by_file_names": as_json(self.named.windows().items()),
+        }

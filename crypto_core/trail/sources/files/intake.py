@@ -17,6 +17,7 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.prepared import Prepared
 from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.sources.files.find_files import FoundFile
+from crypto_core.trail.sources.files.import_coverage import NamedFiles
 from crypto_core.trail.sources.files.import_report import FailedFile, ImportProgress
 from crypto_core.trail.sources.files.one_file import FileReader
 from crypto_core.trail.sources.files.reading_process import BYTES, EVENTS, LEFT, Part
@@ -109,6 +110,7 @@ class Intake:
     ) -> None:
         self.files = self.records = self.kms = self.unchanged = 0
         self.failed: list[FailedFile] = []
+        self.named = NamedFiles()
         self._batches = batches
         self._progress = progress
         self._cancelled = cancelled
@@ -134,6 +136,7 @@ class Intake:
                 self.unchanged += 1
                 self.records += file.known.records
                 self.kms += file.known.kms
+                self.named.note(file.path, known=True)
             elif file.trouble:
                 self._fail(file.path, file.trouble)
             else:
@@ -159,10 +162,12 @@ class Intake:
     def _note(self, path: FileName, read: SeenFile | str) -> None:
         if isinstance(read, SeenFile):
             self._batches.note(read)
+            self.named.note(path)
         else:
             self._fail(path, read)
 
     def _fail(self, path: FileName, reason: str) -> None:
+        self.named.fail(path)
         name = path.decode("utf-8", "backslashreplace")
         self.failed.append(FailedFile(clean(name, 4_096), clean(reason.strip(), 500)))
 
