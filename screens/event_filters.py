@@ -6,13 +6,12 @@ What the operator wrote stays as it is written; terms are added, or taken out wh
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from crypto_core.errors import InvalidFilterError
-from crypto_core.lists.filter_language import Term
+from crypto_core.lists.filter_language import Clause, Term, terms_of, written
 from crypto_core.text.cleaning import shortened
-from crypto_core.trail.query import parse
+from crypto_core.trail.query import enclosed, parse
 
 FIRST = "-service since:24h"
 """The default filter of the list of events."""
@@ -24,7 +23,7 @@ FIRST_WINDOW = timedelta(hours=24)
 KEPT = timedelta(days=90)
 """How far back LookupEvents reaches."""
 _TIMES = "Write it as 2026-11-24, 2026-11-24T12:00, or how long ago: 90s, 30m, 2h, 7d, 2w."
-_UNQUOTABLE = re.compile(r'[\s,"]')
+_AND = re.compile(r"\s+AND$")
 
 
 def since(words: str, last: datetime | None, now: datetime) -> datetime:
@@ -37,7 +36,7 @@ def since(words: str, last: datetime | None, now: datetime) -> datetime:
         if '"' in words:  # it would end the value
             raise none
         try:
-            found = parse(f'since:"{words}"', now)[0].alternatives[0].at_least
+            found = next(terms_of(parse(f'since:"{words}"', now))).alternatives[0].at_least
         except InvalidFilterError as error:
             # Where in a filter it would stand tells nobody anything.
             raise none from error
@@ -50,24 +49,19 @@ def since(words: str, last: datetime | None, now: datetime) -> datetime:
 
 
 def term(field: str, value: str, *, negated: bool = False) -> str:
-    """Return the term for a field's exact value.
-
-    The language has no way to write a quote within quotes: in such a value, stars stand for what can't be
-    written, so that the term may let others through besides.
-    """
-    written = f'"{value}"' if '"' not in value else _UNQUOTABLE.sub("*", value)
-    return f"{'-' if negated else ''}{field}:{written}"
+    """Return the term for a field's exact value, see filter_language.written."""
+    return f"{'-' if negated else ''}{field}:{written(value)}"
 
 
 def with_term(expression: str, addition: str) -> str:
     """Return a filter with one more term, unless it is there already."""
-    return expression if addition in expression else f"{expression} {addition}".strip()
+    return expression if addition in expression else f"{enclosed(expression)} {addition}".strip()
 
 
 def between(expression: str, first: datetime, last: datetime, now: datetime) -> str:
     """Return a filter for a span of time instead of the one that it has; both ends belong to it."""
-    rest = _without(expression, lambda one: one.field == "time", now)
-    return f"{rest} since:{_written(first)} until:{_written(last)}".strip()
+    rest = _without(expression, "time", now)
+    return f"{enclosed(rest)} since:{_written(first)} until:{_written(last)}".strip()
 
 
 def window(expression: str, now: datetime) -> tuple[datetime | None, datetime | None]:
@@ -75,7 +69,7 @@ def window(expression: str, now: datetime) -> tuple[datetime | None, datetime | 
     first: datetime | None = None
     last: datetime | None = None
     for one, _ in _terms(expression, now):
-        if one.field != "time" or one.negated or len(one.alternatives) != 1:
+        if not isinstance(one, Term) or one.field != "time" or one.negated or len(one.alternatives) != 1:
             continue
         least, most = one.alternatives[0].at_least, one.alternatives[0].at_most
         if isinstance(least, datetime):
@@ -87,21 +81,23 @@ def window(expression: str, now: datetime) -> tuple[datetime | None, datetime | 
 
 def with_or_without_service(expression: str, now: datetime) -> str:
     """Return a filter that shows the services' calls where it hid them, or hides them where it didn't."""
-    hides = any(one.field == "service" and one.negated for one, _ in _terms(expression, now))
-    rest = _without(expression, lambda one: one.field == "service", now)
-    return rest if hides else f"-service {rest}".strip()
+    clauses = [one for one, _ in _terms(expression, now)]
+    hides = any(isinstance(one, Term) and one.field == "service" and one.negated for one in clauses)
+    rest = _without(expression, "service", now)
+    return rest if hides else f"-service {enclosed(rest)}".strip()
 
 
 def _written(moment: datetime) -> str:
     return moment.replace(microsecond=0).isoformat().replace("+00:00", "Z")
 
 
-def _without(expression: str, leave_out: Callable[[Term], bool], now: datetime) -> str:
-    return " ".join(text for one, text in _terms(expression, now) if not leave_out(one))
+def _without(expression: str, field: str, now: datetime) -> str:
+    parts = _terms(expression, now)
+    return " ".join(text for one, text in parts if not isinstance(one, Term) or one.field != field)
 
 
-def _terms(expression: str, now: datetime) -> list[tuple[Term, str]]:
-    """The terms of a filter, each as it is written. A filter that can't be read has none."""
+def _terms(expression: str, now: datetime) -> list[tuple[Clause, str]]:
+    """The clauses of a filter, each as it is written. A filter that can't be read has none."""
     try:
         found = parse(expression, now)
     except InvalidFilterError:
@@ -109,4 +105,5 @@ def _terms(expression: str, now: datetime) -> list[tuple[Term, str]]:
     if not found:
         return []
     ends = [*(one.position for one in found[1:]), len(expression)]
-    return [(one, expression[one.position : end].strip()) for one, end in zip(found, ends, strict=True)]
+    texts = (expression[one.position : end].strip() for one, end in zip(found, ends, strict=True))
+    return list(zip(found, (_AND.sub("", text) for text in texts), strict=True))

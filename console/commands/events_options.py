@@ -16,10 +16,11 @@ from console.printed.printing import print_padded, widths_of
 from crypto_core.errors import SettingsError
 from crypto_core.key_names import short_key
 from crypto_core.lists.coverage import Coverage
+from crypto_core.lists.filter_language import terms_of
 from crypto_core.text.cleaning import shortened
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.query import Aliases, parse
+from crypto_core.trail.query import Aliases, enclosed, parse
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.reach import Covered, reach
 
@@ -51,11 +52,11 @@ def expression(filter_: str, since: datetime | None, until: datetime | None, *, 
 
     Raises InvalidFilterError pointing at the character of what was typed.
     """
-    terms = parse(filter_, datetime.now(UTC))
-    parts = [filter_] if filter_.strip() else []
+    clauses = parse(filter_, datetime.now(UTC))
+    parts = [enclosed(filter_)] if filter_.strip() else []
     parts += [f"since:{since.isoformat()}"] if since else []
     parts += [f"until:{until.isoformat()}"] if until else []
-    if not service and not any(t.field == "service" for t in terms):
+    if not service and not any(t.field == "service" for t in terms_of(clauses)):
         parts.append("-service")
     return " ".join(parts)
 

@@ -9,7 +9,7 @@ import click
 
 from console.commands.session import Command
 from crypto_core.errors import InvalidFilterError
-from crypto_core.lists.filter_language import Field, ValueKind, parse_filter
+from crypto_core.lists.filter_language import Field, ValueKind, parse_filter, terms_of
 
 REMEDY = "Write it as 2026-11-24, 2026-11-24T12:00 (UTC), or how long ago: 90s, 30m, 2h, 7d, 2w."
 
@@ -38,7 +38,7 @@ def _read(field: str, value: str) -> datetime | None:
     if '"' in value:  # it would end the value
         return None
     try:
-        (term,) = parse_filter(f'{field}:"{value}"', _FIELDS, now=datetime.now(UTC))
+        (term,) = terms_of(parse_filter(f'{field}:"{value}"', _FIELDS, now=datetime.now(UTC)))
     except InvalidFilterError:
         return None
     found = term.alternatives[0]

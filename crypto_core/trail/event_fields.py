@@ -22,7 +22,7 @@ class EventField:
     """One field. `text` is what the store keeps of it, "" for nothing.
 
     `kind` is what the store calls such texts: the next number, and never one that was given out before.
-    `ways` is every way in which a value may be asked for, where that is more than its text. `rolled` fields
+    `ways` is every way in which a text may be asked for, where that is more than itself. `rolled` fields
     are counted by the hour; others differ too much from event to event. Free text is looked for in `free`
     ones. `pivot` is its place among the fields that events are counted by, None where they are not. `said` is
     what JSON documents call it.
@@ -31,7 +31,7 @@ class EventField:
     name: str
     kind: int
     text: Callable[[TrailEvent], str]
-    ways: Callable[[TrailEvent, Named], Value] | None = None
+    ways: Callable[[str, Named], Sequence[str]] | None = None
     rolled: bool = True
     free: bool = False
     pivot: int | None = None
@@ -43,10 +43,14 @@ class EventField:
 
     def values(self, event: TrailEvent, aliases: Named) -> Value:
         """Return what an event has in the field, in every way that it may be asked for; empty for nothing."""
-        if self.ways is not None:
-            return self.ways(event, aliases)
         text = self.text(event)
-        return (suffixes(text, self.shortened) if self.shortened else text) if text else ()
+        return self.spellings(text, aliases) if text else ()
+
+    def spellings(self, text: str, aliases: Named) -> Sequence[str]:
+        """Return every way in which a text of the field may be asked for."""
+        if self.ways is not None:
+            return self.ways(text, aliases)
+        return suffixes(text, self.shortened) if self.shortened else (text,)
 
 
 def suffixes(text: str, after: str) -> tuple[str, ...]:
@@ -59,13 +63,15 @@ def key_names(arn: str, aliases: Named) -> tuple[str, ...]:
     return (arn, arn.rsplit("/", 1)[-1], *aliases.get(arn, ()))
 
 
-def _keys(event: TrailEvent, aliases: Named) -> Value:
-    named = event.key_arns or ((event.alias,) if event.alias else ())
-    return [name for key in named for name in key_names(key, aliases)]
+def _keys(text: str, aliases: Named) -> Sequence[str]:
+    return [name for key in text.split(" ") for name in key_names(key, aliases)]
 
 
-def _source(event: TrailEvent, _aliases: Named) -> Value:
-    return (event.source, event.source.removesuffix(".amazonaws.com")) if event.source else ()
+def _services(text: str, _aliases: Named) -> Sequence[str]:
+    return (text, text.removesuffix(_SERVICES))
+
+
+_SERVICES = ".amazonaws.com"
 
 
 def _of(*path: str) -> Callable[[TrailEvent], str]:
@@ -89,7 +95,7 @@ EVENT_FIELDS: dict[str, EventField] = {
         ),
         EventField(
             *("material", 8, lambda event: " ".join(event.material_ids)),
-            ways=lambda event, _: event.material_ids,
+            ways=lambda text, _: text.split(" "),
             pivot=6,
         ),
         EventField(
@@ -101,7 +107,7 @@ EVENT_FIELDS: dict[str, EventField] = {
         ),
         EventField("region", 9, _of("region"), pivot=8, label="Region"),
         EventField("account", 10, _of("account"), pivot=9, label="account"),
-        EventField("source", 2, _of("source"), _source, pivot=10, label="source"),
+        EventField("source", 2, _of("source"), _services, pivot=10, label="source"),
         EventField(
             *("access_key", 12, _of("principal", "access_key_id")),
             rolled=False,

@@ -1,35 +1,133 @@
 """What can be asked of events: the filter language's fields, and what each of them is compared with.
 
 The same on screen, in commands and in rules: `name:Decrypt error:* principal:*intruder* since:2h -service`.
+Other tools' names of the fields are known too, and hours and weekdays, in UTC.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
-from crypto_core.lists.filter_language import Field, Term, Value, ValueKind, parse_filter
+from crypto_core.errors import InvalidFilterError
+from crypto_core.lists.filter_language import (
+    HOURS,
+    WEEKDAYS,
+    Clause,
+    Either,
+    Field,
+    Term,
+    Value,
+    ValueKind,
+    parse_filter,
+    terms_of,
+)
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import FLAGS, marks
-from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_fields import EVENT_FIELDS
+from crypto_core.trail.event import UNDATED, TrailEvent
+from crypto_core.trail.event_fields import EVENT_FIELDS, SAID
 
 Aliases = Callable[[], Mapping[str, Sequence[str]]]
 """The aliases of key ARNs, as far as they are known by now."""
 
 _FIELDS = (
-    *map(Field, EVENT_FIELDS),
+    *(Field(name, ValueKind.ADDRESS if name == "ip" else ValueKind.TEXT) for name in EVENT_FIELDS),
     Field("id"),
     Field("time", ValueKind.DATE),
+    Field("hour", ValueKind.CYCLE, HOURS),
+    Field("weekday", ValueKind.CYCLE, WEEKDAYS),
     Field("since", ValueKind.SINCE, of="time"),
     Field("until", ValueKind.UNTIL, of="time"),
     *(Field(flag, ValueKind.FLAG) for flag in (*FLAGS, "reviewed", "noted")),
 )
-FIELDS: dict[str, Field] = {field.name: field for field in _FIELDS}
+_OWN = {field.name: field for field in _FIELDS}
+
+OTHER_NAMES = {
+    **{said: name for name, said in SAID.items()},
+    "vpce": "endpoint",
+    # CloudTrail's records and LookupEvents, as Athena, Splunk and jq name them
+    "eventname": "name",
+    "eventsource": "source",
+    "eventtime": "time",
+    "eventid": "id",
+    "awsregion": "region",
+    "sourceipaddress": "ip",
+    "useragent": "agent",
+    "errorcode": "error",
+    "errormessage": "message",
+    "recipientaccountid": "account",
+    "vpcendpointid": "endpoint",
+    "useridentity.arn": "principal",
+    "useridentity.username": "principal",
+    "useridentity.sessioncontext.sessionissuer.arn": "principal",
+    "useridentity.accesskeyid": "access_key",
+    "accesskeyid": "access_key",
+    "username": "principal",
+    "resources.arn": "key",
+    "additionaleventdata.keymaterialid": "material",
+    # Elastic's Common Schema
+    "event.action": "name",
+    "event.provider": "source",
+    "event.id": "id",
+    "source.ip": "ip",
+    "source.address": "ip",
+    "user_agent.original": "agent",
+    "cloud.region": "region",
+    "cloud.account.id": "account",
+    "user.name": "principal",
+    "aws.cloudtrail.error_code": "error",
+    "aws.cloudtrail.error_message": "message",
+    "aws.cloudtrail.user_identity.arn": "principal",
+    # OCSF
+    "api.operation": "name",
+    "api.service.name": "source",
+    "api.response.error": "error",
+    "src_endpoint.ip": "ip",
+    "http_request.user_agent": "agent",
+}
+"""What other tools call a field, in lower case."""
+
+FIELDS: dict[str, Field] = _OWN | {other: _OWN[name] for other, name in OTHER_NAMES.items()}
+
+_SESSION = re.compile(r"(?:^|[*:])assumed-role/([^/*]+)(?:/([^*]+))?", re.IGNORECASE)
+_SESSION_ARN = re.compile(r"arn:[a-z0-9-]+:sts::[0-9]{12}:assumed-role/.+")
 
 
-def parse(expression: str, now: datetime) -> tuple[Term, ...]:
-    """Return the terms of a filter for events. Raises InvalidFilterError pointing at the character."""
-    return parse_filter(expression, FIELDS, now=now)
+def parse(expression: str, now: datetime) -> tuple[Clause, ...]:
+    """Return the clauses of a filter for events. Raises InvalidFilterError pointing at the character."""
+    clauses = parse_filter(expression, FIELDS, now=now)
+    for term in terms_of(clauses):
+        if term.field == "principal":
+            _refuse_sessions(term)
+    return clauses
+
+
+def enclosed(expression: str) -> str:
+    """Return a filter so that terms may be written next to it: in parentheses where an OR would take them in.
+
+    One that can't be read stays as it is.
+    """
+    try:
+        clauses = parse(expression, datetime.now(UTC))
+    except InvalidFilterError:
+        return expression
+    open_ = len(clauses) == 1 and isinstance(clauses[0], Either) and not clauses[0].enclosed
+    return f"({expression.strip()})" if open_ else expression
+
+
+def _refuse_sessions(term: Term) -> None:
+    """A principal is the role; CloudTrail's ARN of one of its sessions is found nowhere."""
+    for value in term.alternatives:
+        found = _SESSION.search(value.text)
+        if found is None or (value.literal and not _SESSION_ARN.fullmatch(value.text)):
+            continue
+        session = f" session:{clean(found[2], 64)}" if found[2] else ""
+        raise InvalidFilterError(
+            f"Filter, character {term.position + 1}: The principal is the role, not one session of it.",
+            position=term.position,
+            remedy=f"Write principal:role/{clean(found[1], 64)}{session}.",
+        )
 
 
 def values(event: TrailEvent, field: str, aliases: Mapping[str, Sequence[str]]) -> Value:
@@ -38,7 +136,16 @@ def values(event: TrailEvent, field: str, aliases: Mapping[str, Sequence[str]]) 
         return event.event_id
     if field == "time":
         return event.time
+    if field == "hour":
+        return HOURS[event.time.hour] if _has_hour(event) else ()
+    if field == "weekday":
+        return WEEKDAYS[event.time.weekday()] if _has_hour(event) else ()
     if field in FLAGS:
         return ("yes",) if marks(event) & FLAGS[field] else ()
     found = EVENT_FIELDS.get(field)
     return found.values(event, aliases) if found is not None else ()
+
+
+def _has_hour(event: TrailEvent) -> bool:
+    """False for the hour that stands for no time at all, see UNDATED."""
+    return event.time - UNDATED >= timedelta(hours=1)

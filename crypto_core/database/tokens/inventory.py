@@ -30,7 +30,7 @@ from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, RowVanishedError
 from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
 from crypto_core.lists.coverage import Evidence
-from crypto_core.lists.filter_language import Term, parse_filter
+from crypto_core.lists.filter_language import Clause, parse_filter, terms_of
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
@@ -298,15 +298,15 @@ class Inventory:
         self, filter_: str, sort: SortKey | None = None, cancelled: Event | None = None
     ) -> Iterator[tuple[Connection, dict[bytes, frozenset[Wrapping]], KeyView, Matcher]]:
         """One moment of the database: its groups of wrappings, what is known of keys, and the filter."""
-        terms = parse_filter(filter_, FIELDS)
+        clauses = parse_filter(filter_, FIELDS)
         # Where the filter may name a key. KMS may be slow: hold no connection meanwhile.
-        aliases = self._aliases() if any(term.field == "key" for term in terms) else {}
+        aliases = self._aliases() if any(term.field == "key" for term in terms_of(clauses)) else {}
         self._catalogue()  # read before, where it isn't known
         # What one page is put together from is all of one moment.
         with connected(self._engine, snapshot=True, cancelled=cancelled) as connection:
             groups = self._answers.by_group(connection)
-            keys = self._key_view(connection, terms, groups, sort)
-            yield connection, groups, keys, Matcher(terms, keys, aliases)
+            keys = self._key_view(connection, clauses, groups, sort)
+            yield connection, groups, keys, Matcher(clauses, keys, aliases)
 
     def _left_by(self, matcher: Matcher) -> Iterator[ColumnPlace]:
         return (place for place in self._places() if not matcher.excludes(place))
@@ -323,12 +323,12 @@ class Inventory:
     def _key_view(
         self,
         connection: Connection,
-        terms: Sequence[Term],
+        clauses: Sequence[Clause],
         groups: Mapping[bytes, frozenset[Wrapping]],
         sort: SortKey | None,
     ) -> KeyView:
         """What the query needs to know of the keys; as little as it can do with."""
-        if not (asks_for_keys(terms) or (sort is not None and needs_keys(sort))):
+        if not (asks_for_keys(clauses) or (sort is not None and needs_keys(sort))):
             return KeyView({}, None)
         relation = self._answers.relation()
         if relation is None:
@@ -336,7 +336,7 @@ class Inventory:
         unlike = unlike_their_group(relation, groups)
         named = connection.execute(select(unlike.c.key_arn, unlike.c.key_material_id).distinct()).all()
         told = frozenset((arn, material) for arn, material in named if arn is not None)
-        if sort is SortKey.EVIDENCE or asks_for_evidence(terms):
+        if sort is SortKey.EVIDENCE or asks_for_evidence(clauses):
             return KeyView(groups, relation, told)
         return KeyView(groups, unlike if named else None, told)
 

@@ -22,7 +22,8 @@ from crypto_core.database.tokens.key_expressions import KeyView
 from crypto_core.envelope import ENVELOPE_FORMATS, PROVIDER_PREFIXES, Format
 from crypto_core.findings.severity import FORMAT_SEVERITY
 from crypto_core.lists.coverage import Evidence
-from crypto_core.lists.filter_language import Alternative, Term
+from crypto_core.lists.filter_language import Alternative, Clause, Either, Term, simplified, terms_of
+from crypto_core.lists.regular_expression import Pattern
 
 _SPELLINGS = 1024
 """As many spellings of an id in upper and lower case are looked up; of longer ones every row is compared."""
@@ -35,37 +36,39 @@ _PLAIN = ("text", "varchar")
 _ABOUT_KEYS = ("key", "material", "evidence")
 
 
-def asks_for_keys(terms: Iterable[Term]) -> bool:
+def asks_for_keys(clauses: Iterable[Clause]) -> bool:
     """True if some term needs to know which key sealed a token."""
-    return any(t.field in _ABOUT_KEYS for t in terms)
+    return any(t.field in _ABOUT_KEYS for t in terms_of(clauses))
 
 
-def asks_for_evidence(terms: Iterable[Term]) -> bool:
+def asks_for_evidence(clauses: Iterable[Clause]) -> bool:
     """True if some term needs to know what KMS was asked about."""
-    return any(t.field == "evidence" for t in terms)
+    return any(t.field == "evidence" for t in terms_of(clauses))
 
 
 class Matcher:
-    """The conditions that the terms of one filter set. Nothing of the operator's text becomes SQL."""
+    """The conditions that the clauses of one filter set. Nothing of the operator's text becomes SQL."""
 
-    def __init__(self, terms: Sequence[Term], keys: KeyView, aliases: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, clauses: Iterable[Clause], keys: KeyView, aliases: Mapping[str, Sequence[str]]
+    ) -> None:
         """`aliases` are those of key ARNs, as far as they are known."""
-        self._terms = terms
+        self._clauses = simplified(clauses)
         self._keys = keys
         self._aliases = aliases
-        self.formats = frozenset(f for f in Format if all(_lets_through(term, f) for term in terms))
+        self.formats = frozenset(f for f in Format if all(_lets_through(one, f) for one in self._clauses))
         """The formats that the filter leaves, as far as its terms name them."""
 
     def passing(self, place: ColumnPlace) -> ColumnElement[bool]:
         """The condition for a token of the column; SQL's FALSE where none can pass."""
-        return and_(place.stored.is_not(None), *(self._term(term, place) for term in self._terms))
+        return and_(place.stored.is_not(None), *(self._clause(one, place) for one in self._clauses))
 
     def parted(self, places: Sequence[ColumnPlace]) -> tuple[ColumnElement[bool], list[ColumnElement[bool]]]:
         """The condition for a row of a table, and further ones for the token of each of these columns.
 
         What the filter says of the row itself is asked once, not for each of its tokens.
         """
-        by_term = [[self._term(term, place) for place in places] for term in self._terms]
+        by_term = [[self._clause(one, place) for place in places] for one in self._clauses]
         of_row = [conditions[0] for conditions in by_term if _are_same(conditions)]
         own = [conditions for conditions in by_term if not _are_same(conditions)]
         there = or_(*(place.stored.is_not(None) for place in places))
@@ -77,22 +80,29 @@ class Matcher:
 
     def excludes(self, place: ColumnPlace) -> bool:
         """True if no token of the column can pass."""
-        return any(isinstance(self._term(term, place), False_) for term in self._terms)
+        return any(isinstance(self._clause(one, place), False_) for one in self._clauses)
 
     def names_rows(self, place: ColumnPlace) -> bool:
         """True if the filter names single rows of the column, so that the primary key finds them."""
         return any(
-            not term.negated
-            and term.field in ("id", "reference")
-            and all(len(a.parts) == 1 and _is_indexed(term.field, a, place) for a in term.alternatives)
-            for term in self._terms
+            isinstance(one, Term)
+            and not one.negated
+            and one.field in ("id", "reference")
+            and all(
+                a.is_text and len(a.parts) == 1 and _is_indexed(one.field, a, place) for a in one.alternatives
+            )
+            for one in self._clauses
         )
+
+    def _clause(self, one: Clause, place: ColumnPlace) -> ColumnElement[bool]:
+        if isinstance(one, Term):
+            return self._term(one, place)
+        found = _any(_all(self._clause(inner, place) for inner in branch) for branch in one.branches)
+        return _not(found) if one.negated else found
 
     def _term(self, term: Term, place: ColumnPlace) -> ColumnElement[bool]:
         found = _any(self._alternative(term.field, a, place) for a in term.alternatives)
-        if not term.negated:
-            return found
-        return not_(found if isinstance(found, True_ | False_) else func.coalesce(found, False))
+        return _not(found) if term.negated else found
 
     def _alternative(self, field: str | None, value: Alternative, place: ColumnPlace) -> ColumnElement[bool]:
         if field is None:
@@ -115,9 +125,12 @@ class Matcher:
         return has_format(place.stored, (f for f in Format if value.matches(_called(field, f))))
 
     def _anywhere(self, value: Alternative, place: ColumnPlace) -> ColumnElement[bool]:
-        if value.matches(place.table.provider, anywhere=True) or value.matches(
-            f"{place.name}:", anywhere=True
-        ):
+        if value.matches(place.table.provider, anywhere=True):
+            return true()
+        if value.pattern is not None:
+            texts = (place.reference, *place.texts(()))
+            return or_(*(_has_pattern(text, value.pattern) for text in texts))
+        if value.matches(f"{place.name}:", anywhere=True):
             return true()
         # What is neither in the column's name nor reaches over its colon is in the id.
         inside = len(value.parts) == 1 and ":" not in value.text
@@ -144,8 +157,15 @@ def _called(field: str, format_: Format) -> str:
     return format_.value if field == "format" else FORMAT_SEVERITY[format_].value
 
 
-def _lets_through(term: Term, format_: Format) -> bool:
-    """False if no token of the format can pass the term."""
+def _lets_through(one: Clause, format_: Format) -> bool:
+    """False if no token of the format can pass the clause."""
+    if isinstance(one, Either):
+        # What a negated one leaves out is not known of a whole format: its terms may be about more.
+        return one.negated or any(all(_lets_through(i, format_) for i in branch) for branch in one.branches)
+    return _lets_term_through(one, format_)
+
+
+def _lets_term_through(term: Term, format_: Format) -> bool:
     if term.field in ("key", "material") and not term.negated:
         return format_.protected
     if term.field == "leaked" and not term.negated:
@@ -174,6 +194,22 @@ def _any(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
     return or_(*open_) if open_ else false()
 
 
+def _all(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """All of some conditions, likewise."""
+    open_ = []
+    for condition in conditions:
+        if isinstance(condition, False_):
+            return condition
+        if not isinstance(condition, True_):
+            open_.append(condition)
+    return and_(*open_) if open_ else true()
+
+
+def _not(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The opposite: what isn't known, such as a date that isn't there, is not so."""
+    return not_(condition if isinstance(condition, True_ | False_) else func.coalesce(condition, False))
+
+
 def _told(answer: bool) -> ColumnElement[bool]:
     return true() if answer else false()
 
@@ -188,6 +224,8 @@ def _within(column: Any, value: Alternative) -> ColumnElement[bool]:
 
 
 def _is_text(column: Any, value: Alternative) -> ColumnElement[bool]:
+    if value.pattern is not None:
+        return _has_pattern(column, value.pattern)
     parts = value.parts
     if len(parts) == 1:
         same: ColumnElement[bool] = func.lower(column) == func.lower(literal(parts[0], SqlText))
@@ -204,14 +242,20 @@ def _like(column: Any, pattern: str) -> ColumnElement[bool]:
     return found
 
 
+def _has_pattern(column: Any, pattern: Pattern) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = func.lower(column).op("~", is_comparison=True)(
+        literal(pattern.translated, SqlText)
+    )
+    return found
+
+
 def _escaped(text: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", text)
 
 
 def _identified(field: str, value: Alternative, place: ColumnPlace) -> ColumnElement[bool]:
     """By reference or id: through the primary key where the whole id is given."""
-    whole = len(value.parts) == 1
-    if not whole:
+    if not value.is_text or len(value.parts) != 1:
         return _is_text(place.id_text if field == "id" else place.reference, value)
     row_id = _row_id(field, value, place)
     return false() if row_id is None else _is_id(row_id, place)

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.engine.default import DefaultDialect
 
 from crypto_core.key_names import is_key_arn
-from crypto_core.lists.filter_language import SET, Alternative, Term, lower
+from crypto_core.lists.filter_language import SET, Alternative, Clause, Term, lower, simplified, terms_of
 from crypto_core.trail.event import DENIED, OPENS
 from crypto_core.trail.sources.engine_rows import DOCUMENTS, IDENTITY, PLAIN, SESSION
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
@@ -117,10 +117,10 @@ def question(
     if regions:
         conditions.append(literal_column("awsregion").in_(list(regions)))
     left: dict[str, None] = {}
-    for term in asked.terms:
-        pushed = _pushed(term, asked, written, as_json=as_json)
+    for one in simplified(asked.terms):
+        pushed = _pushed(one, asked, written, as_json=as_json)
         if pushed is None:
-            left[term.field or "free text"] = None
+            left |= dict.fromkeys(term.field or "free text" for term in terms_of([one]))
         else:
             conditions.append(pushed)
     wanted = (
@@ -162,9 +162,22 @@ def _between(first: str | None, last: str | None) -> ColumnElement[bool]:
 
 
 def _pushed(
+    one: Clause, asked: PullQuery, written: Callable[[datetime], str], *, as_json: bool
+) -> ColumnElement[bool] | None:
+    """The clause as a condition; None for one that SQL can't decide, or not in the same way."""
+    if isinstance(one, Term):
+        return _pushed_term(one, asked, written, as_json=as_json)
+    branches = [[_pushed(inner, asked, written, as_json=as_json) for inner in b] for b in one.branches]
+    known = [[condition for condition in branch if condition is not None] for branch in branches]
+    # What lets more through than is asked must not be negated, and is nothing where a branch is unknown.
+    if one.negated or not all(known):
+        return None
+    return or_(*(and_(*branch) for branch in known))
+
+
+def _pushed_term(
     term: Term, asked: PullQuery, written: Callable[[datetime], str], *, as_json: bool
 ) -> ColumnElement[bool] | None:
-    """The term as a condition; None for one that SQL can't decide, or not in the same way."""
     field = term.field or ""
     if field == "time" and not term.negated:
         return _at(term.alternatives, written)
@@ -173,10 +186,10 @@ def _pushed(
             return _FLAGS[field]
         # What a service opened is none of the noise if it can have been a token: its context tells.
         return or_(not_(_FLAGS[field]), _OPENED) if field == "service" else not_(_FLAGS[field])
-    texts = [value.text for value in term.alternatives if not value.is_range]
+    texts = [value.text for value in term.alternatives if value.is_text]
     if len(texts) != len(term.alternatives) or not all(_can_be_asked(text) for text in texts):
         return None
-    if field in _EXACT and not (field == "ip" and any("/" in text for text in texts)):
+    if field in _EXACT:
         column = func.lower(literal_column(_EXACT[field]))
         found = or_(*(_spelt(column, value, field) for value in term.alternatives))
         return or_(column.is_(None), column == "", not_(found)) if term.negated else found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from crypto_core.lists.filter_language import Term, passes
+from crypto_core.lists.filter_language import Clause, passes, terms_of
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import CLOUDTRAIL, KMS, TrailEvent
 from crypto_core.trail.event_fields import FREE
@@ -32,7 +32,7 @@ class PullQuery:
     since: datetime
     until: datetime
     expression: str = ""
-    terms: tuple[Term, ...] = ()
+    terms: tuple[Clause, ...] = ()
     aliases: Aliases = dict
 
     @property
@@ -49,7 +49,9 @@ class PullQuery:
         expression = self.expression.strip()
         if not expression:
             return KMS_EVENTS
-        ends = [(a.at_least, a.at_most) for term in self.terms for a in term.alternatives if a.is_range]
+        ends = [
+            (a.at_least, a.at_most) for term in terms_of(self.terms) for a in term.alternatives if a.is_range
+        ]
         moments = [end.isoformat() for two in ends for end in two if isinstance(end, datetime)]
         return " ".join((FILTERED, expression, *moments))
 

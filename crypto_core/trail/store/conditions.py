@@ -6,19 +6,24 @@ event in memory.
 
 from __future__ import annotations
 
-import ipaddress
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from typing import Any, TypeGuard
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Select,
     Table,
     and_,
+    bindparam,
     false,
+    func,
     literal_column,
     not_,
     or_,
@@ -27,19 +32,32 @@ from sqlalchemy import (
 )
 
 from crypto_core.key_names import is_key_arn
-from crypto_core.lists.filter_language import Alternative, Term, lower
+from crypto_core.lists.filter_language import (
+    HOURS,
+    WEEKDAYS,
+    Alternative,
+    Clause,
+    Term,
+    lower,
+    simplified,
+)
 from crypto_core.text.cleaning import DEFAULT_LIMIT
 from crypto_core.trail.columns import FLAGS, HOUR, EventProperty, moment, seconds, stored_id
-from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED, key_names
+from crypto_core.trail.event import UNDATED
+from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store.schema import PARTIAL, event, note, term
 
 MOST_NUMBERS = 2_000
 """As many numbers of texts are named one by one; of more, SQLite looks them up itself."""
+_SPELT_OUT = 32
+"""As many numbers stand in a statement; more are passed as one value."""
 _LONGEST = 2 * DEFAULT_LIMIT
 """No text in the store is longer."""
 
 _COLUMNS = ROLLED | DETAILS
+_FEW_TEXTS = ("key", "material")
+"""Columns whose texts hold several values: a store has as many as keys were used together."""
 _KEY_ID = re.compile("(?:mrk-)?[0-9a-f-]{32,36}")
 
 
@@ -58,7 +76,14 @@ class Numbers:
             return column != 0
         if self.lookup is not None:
             return column.in_(self.lookup)
-        return column.in_(sorted(self.found)) if self.found else false()
+        if len(self.found) > _SPELT_OUT:
+            many = func.json_each(json.dumps(sorted(self.found))).table_valued("value")
+            return column.in_(select(many.c.value))
+        # Numbers of ours may stand in the statement itself, so that a filter of many terms has room.
+        numbers: BindParameter[Any] = bindparam(
+            None, sorted(self.found), expanding=True, literal_execute=True
+        )
+        return column.in_(numbers) if self.found else false()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +121,7 @@ class Bounds:
 class Conditions:
     """One filter, ready for either table.
 
-    `rolled` is True if `rollup` knows all that is asked, but for the bounds in time.
+    `rolled` is True if `rollup` knows all that is asked, but for the bounds in time. `terms` must all hold.
     """
 
     terms: tuple[ResolvedTerm, ...] = ()
@@ -110,18 +135,29 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTerm:
-    """One term. `column` "" is for one that isn't about one column of texts; its condition is `others`."""
+    """One term. `column` "" is for one that isn't about one column of texts; its condition is `others`.
+
+    `cycle` is the condition of one that is about the hour, given hours since 1970. `branches` are those of
+    alternatives, of each of which everything must hold.
+    """
 
     negated: bool
     column: str = ""
     numbers: Numbers = field(default_factory=Numbers)
     mark: EventProperty | None = None
     others: tuple[ColumnElement[bool], ...] = ()
+    cycle: Callable[[ColumnElement[int]], ColumnElement[bool]] | None = None
+    branches: tuple[tuple[ResolvedTerm, ...], ...] = ()
 
     def on(self, table: Table) -> ColumnElement[bool]:
         """The condition for a row."""
-        if self.mark is not None:
-            found: ColumnElement[bool] = table.c.marks.bitwise_and(int(self.mark)) != 0
+        found: ColumnElement[bool]
+        if self.branches:
+            found = any_of(and_(true(), *(one.on(table) for one in branch)) for branch in self.branches)
+        elif self.mark is not None:
+            found = table.c.marks.bitwise_and(int(self.mark)) != 0
+        elif self.cycle is not None:
+            found = self.cycle(table.c.hour if "hour" in table.c else whole(table.c.at, HOUR))
         elif self.column:
             column = table.c[self.column]
             found = self.numbers.among(column)
@@ -129,8 +165,21 @@ class ResolvedTerm:
                 # What a partial index leaves out must be left out by the question too, in so many words.
                 found = and_(column != literal_column("0"), found)
         else:
-            found = or_(false(), *self.others)
+            found = any_of(self.others)
         return not_(found) if self.negated else found
+
+
+_TOGETHER = 100
+"""So many conditions stand next to each other: SQLite nests each in the one before, up to 1,000 deep."""
+
+
+def any_of(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """The condition that one of many holds."""
+    every = list(conditions)
+    while len(every) > _TOGETHER:
+        parts = (every[start : start + _TOGETHER] for start in range(0, len(every), _TOGETHER))
+        every = [or_(*part) != 0 for part in parts]
+    return or_(false(), *every)
 
 
 def whole(at: ColumnElement[int], width: int) -> ColumnElement[int]:
@@ -138,23 +187,67 @@ def whole(at: ColumnElement[int], width: int) -> ColumnElement[int]:
     return (at - ((at % width) + width) % width) // width
 
 
-def resolve(connection: Connection, terms: Iterable[Term], aliases: Aliases) -> Conditions:
-    """Return what a filter's terms mean. Aliases are asked for only where a key isn't named by ARN or id."""
+def resolve(connection: Connection, clauses: Iterable[Clause], aliases: Aliases) -> Conditions:
+    """Return what a filter means. Aliases are asked for only where a key isn't named by ARN or id."""
     resolved: list[ResolvedTerm] = []
     bounds, rolled = Bounds(), True
-    for one in terms:
-        if one.field == "time" and not one.negated and len(one.alternatives) == 1:
+    for one in simplified(clauses):
+        if _is_bound(one):
             bounds = bounds.narrowed(_bounds(one.alternatives[0]))
             continue
-        rolled = rolled and (one.field in FLAGS or one.field in ROLLED)
-        if one.field in FLAGS:
-            resolved.append(ResolvedTerm(one.negated, mark=FLAGS[one.field]))
-        elif one.field in _COLUMNS:
-            numbers = _numbers(connection, one.field, one.alternatives, aliases)
-            resolved.append(ResolvedTerm(one.negated, one.field, numbers))
-        else:
-            resolved.append(ResolvedTerm(one.negated, others=tuple(_others(connection, one))))
+        term_, by_hour = _resolved(connection, one, aliases)
+        resolved.append(term_)
+        rolled = rolled and by_hour
     return Conditions(tuple(resolved), bounds, rolled)
+
+
+def _is_bound(one: Clause) -> TypeGuard[Term]:
+    return isinstance(one, Term) and one.field == "time" and not one.negated and len(one.alternatives) == 1
+
+
+def _resolved(connection: Connection, one: Clause, aliases: Aliases) -> tuple[ResolvedTerm, bool]:
+    """What a clause means, and whether `rollup` knows all of it."""
+    if not isinstance(one, Term):
+        found = [[_resolved(connection, inner, aliases) for inner in branch] for branch in one.branches]
+        branches = tuple(tuple(term_ for term_, _ in branch) for branch in found)
+        return ResolvedTerm(one.negated, branches=branches), all(r for branch in found for _, r in branch)
+    if one.field in FLAGS:
+        return ResolvedTerm(one.negated, mark=FLAGS[one.field]), True
+    if one.field in _CYCLES:
+        return ResolvedTerm(one.negated, cycle=partial(_CYCLES[one.field], one.alternatives)), True
+    if one.field in _COLUMNS:
+        numbers = _numbers(connection, one.field, one.alternatives, aliases)
+        return ResolvedTerm(one.negated, one.field, numbers), one.field in ROLLED
+    return ResolvedTerm(one.negated, others=tuple(_others(connection, one))), False
+
+
+def _at_hour(values: Sequence[Alternative], hours: ColumnElement[int]) -> ColumnElement[bool]:
+    wanted = [place for place, name in enumerate(HOURS) if any(v.matches(name) for v in values)]
+    return and_(hours != _UNDATED, hour_of_day(hours).in_(wanted))
+
+
+def _on_weekday(values: Sequence[Alternative], hours: ColumnElement[int]) -> ColumnElement[bool]:
+    wanted = [place for place, name in enumerate(WEEKDAYS) if any(v.matches(name) for v in values)]
+    return and_(hours != _UNDATED, weekday(hours).in_(wanted))
+
+
+def hour_of_day(hours: ColumnElement[int]) -> ColumnElement[int]:
+    """The hour of the day of hours since 1970, UTC."""
+    return _modulo(hours, 24)
+
+
+def weekday(hours: ColumnElement[int]) -> ColumnElement[int]:
+    """The place in the week of hours since 1970, UTC; 0 is Monday."""
+    return _modulo(whole(hours, 24) + 3, 7)  # 1970 began on a Thursday
+
+
+def _modulo(number: ColumnElement[int], by: int) -> ColumnElement[int]:
+    """Never negative, also before 1970."""
+    return ((number % by) + by) % by
+
+
+_CYCLES = {"hour": _at_hour, "weekday": _on_weekday}
+_UNDATED = seconds(UNDATED) // HOUR
 
 
 def _others(connection: Connection, one: Term) -> Iterator[ColumnElement[bool]]:
@@ -190,8 +283,10 @@ def _bounds(value: Alternative) -> Bounds:
 
 def _has_id(value: Alternative) -> ColumnElement[bool]:
     """Ids are looked up, never searched: there are as many as events."""
-    if len(value.parts) != 1:
-        return event.c.id.is_not(None) if not any(value.parts) else false()
+    if value.is_anything:
+        return event.c.id.is_not(None)
+    if not value.is_text or len(value.parts) != 1:
+        return false()
     spellings = {value.text, value.text.lower()}
     return event.c.event_id.in_([stored_id(text) for text in spellings])
 
@@ -202,24 +297,21 @@ def _numbers(
     alternatives: Sequence[Alternative],
     aliases: Aliases,
 ) -> Numbers:
-    if any(len(value.parts) > 1 and not any(value.parts) for value in alternatives):
+    if any(value.is_anything for value in alternatives):
         return Numbers(all=True)
-    if column == "key":
-        by_arn = all(is_key_arn(value.text) or _KEY_ID.fullmatch(value.text) for value in alternatives)
-        return Numbers(frozenset(_keys(connection, alternatives, {} if by_arn else aliases())))
-    if column == "material":
-        return Numbers(frozenset(_materials(connection, alternatives)))
+    if column in _FEW_TEXTS:
+        return Numbers(frozenset(_matching(connection, column, alternatives, _named(alternatives, aliases))))
     conditions: list[ColumnElement[bool]] = []
     found: set[int] = set()
+    one_by_one = [value for value in alternatives if not value.is_text]
+    if one_by_one:
+        found |= set(_matching(connection, column, one_by_one, {}))
     for value in alternatives:
-        network = _network(value) if column == "ip" else None
-        if network is not None:
-            found |= set(_inside(connection, network))
-        elif sum(map(len, value.parts)) <= _LONGEST:
+        if value.is_text and sum(map(len, value.parts)) <= _LONGEST:
             conditions += _spelt(value, column)
     if not conditions:
         return Numbers(frozenset(found))
-    return _looked_up(connection, [term.c.kind == _COLUMNS[column], or_(*conditions)], found)
+    return _looked_up(connection, [term.c.kind == _COLUMNS[column], any_of(conditions)], found)
 
 
 def _looked_up(
@@ -257,55 +349,31 @@ def _escape(text: str) -> str:
 
 
 def _anywhere(connection: Connection, column: str, value: Alternative) -> Numbers:
-    if column == "key":
-        return Numbers(frozenset(_keys(connection, [value], {}, anywhere=True)))
+    if column in _FEW_TEXTS or not value.is_text:
+        return Numbers(frozenset(_matching(connection, column, [value], {}, anywhere=True)))
     if sum(map(len, value.parts)) > _LONGEST:
         return Numbers()
     within = term.c.folded.like(f"%{_pattern(value)}%", escape="\\")
     return _looked_up(connection, [term.c.kind == _COLUMNS[column], within])
 
 
-def _keys(
+def _named(values: Sequence[Alternative], aliases: Aliases) -> Mapping[str, Sequence[str]]:
+    """The aliases of keys, where a value may be one."""
+    by_arn = all(is_key_arn(value.text) or _KEY_ID.fullmatch(value.text) for value in values)
+    return {} if by_arn else aliases()
+
+
+def _matching(
     connection: Connection,
-    alternatives: Sequence[Alternative],
+    column: str,
+    values: Sequence[Alternative],
     aliases: Mapping[str, Sequence[str]],
     *,
     anywhere: bool = False,
 ) -> Iterator[int]:
-    """Sets of keys are few: a store has as many as keys were used together."""
-    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == _COLUMNS["key"]))
+    """The texts that values mean, looked at one by one, as in memory: there are far fewer than events."""
+    spellings = EVENT_FIELDS[column].spellings
+    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == _COLUMNS[column]))
     for number, text in rows:
-        names = [name for arn in text.split(" ") for name in key_names(arn, aliases)]
-        if any(value.matches(name, anywhere=anywhere) for value in alternatives for name in names):
-            yield number
-
-
-def _materials(connection: Connection, alternatives: Sequence[Alternative]) -> Iterator[int]:
-    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == _COLUMNS["material"]))
-    for number, text in rows:
-        if any(value.matches(one) for value in alternatives for one in text.split(" ")):
-            yield number
-
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def _network(value: Alternative) -> Network | None:
-    """The network that a value such as 10.20.0.0/16 means."""
-    if "/" not in value.text:
-        return None
-    try:
-        return ipaddress.ip_network(value.text, strict=False)
-    except ValueError:
-        return None
-
-
-def _inside(connection: Connection, network: Network) -> Iterator[int]:
-    rows = connection.execute(select(term.c.id, term.c.text).where(term.c.kind == _COLUMNS["ip"]))
-    for number, text in rows:
-        try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
-            continue
-        if address.version == network.version and address in network:
+        if any(value.matches(way, anywhere=anywhere) for way in spellings(text, aliases) for value in values):
             yield number

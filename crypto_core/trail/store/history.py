@@ -14,7 +14,7 @@ from threading import Event
 
 from sqlalchemy import Connection, func, select
 
-from crypto_core.lists.filter_language import SET, Alternative, Term
+from crypto_core.lists.filter_language import SET, Alternative, Clause, Term
 from crypto_core.text.cleaning import NO_TEXT, CleanText
 from crypto_core.trail.columns import HOUR, moment, seconds
 from crypto_core.trail.event import TrailEvent
@@ -105,7 +105,7 @@ class History:
         """Return whether there is any event in a span of time."""
         return bool(self.events((), span, limit=1))
 
-    def groups(self, fields: Sequence[str], terms: Iterable[Term], span: Span) -> tuple[Group, ...]:
+    def groups(self, fields: Sequence[str], terms: Iterable[Clause], span: Span) -> tuple[Group, ...]:
         """Return the events of a span counted by some fields, the most common first."""
         totals: dict[tuple[int, ...], list[int]] = {}
         with self._asking(terms, span) as (connection, found):
@@ -129,7 +129,7 @@ class History:
             for numbers, (events, first, last) in ordered
         )
 
-    def hourly(self, terms: Iterable[Term], span: Span) -> dict[str, Burst]:
+    def hourly(self, terms: Iterable[Clause], span: Span) -> dict[str, Burst]:
         """Return every principal's busiest hour, by principal."""
         totals: dict[tuple[int, int], int] = {}
         with self._asking(terms, span) as (connection, found):
@@ -144,7 +144,7 @@ class History:
             return self._busiest(connection, ((who, n, at * HOUR) for (who, at), n in totals.items()))
 
     def bursts(
-        self, terms: Iterable[Term], span: Span, *, minutes: int, distinct: str = "", present: str = ""
+        self, terms: Iterable[Clause], span: Span, *, minutes: int, distinct: str = "", present: str = ""
     ) -> dict[str, Burst]:
         """Return every principal's busiest stretch of so many minutes, by principal.
 
@@ -167,7 +167,7 @@ class History:
                     ]
             return self._busiest(connection, rows)
 
-    def split_by_token(self, terms: Iterable[Term], span: Span) -> dict[tuple[str, str], tuple[int, int]]:
+    def split_by_token(self, terms: Iterable[Clause], span: Span) -> dict[tuple[str, str], tuple[int, int]]:
         """Return how many events named a token and how many did not, by keys and principal."""
         totals: dict[tuple[int, int], list[int]] = {}
         with self._asking(terms, span) as (connection, found):
@@ -191,7 +191,7 @@ class History:
         }
 
     def events(
-        self, terms: Iterable[Term], span: Span, *, limit: int, newest_first: bool = True
+        self, terms: Iterable[Clause], span: Span, *, limit: int, newest_first: bool = True
     ) -> tuple[TrailEvent, ...]:
         """Return up to `limit` events of a span, in the order of time."""
         with self._asking(terms, span) as (connection, found):
@@ -199,7 +199,7 @@ class History:
         return tuple(map(event_of, rows))
 
     @contextmanager
-    def _asking(self, terms: Iterable[Term], span: Span) -> Iterator[tuple[Connection, Conditions]]:
+    def _asking(self, terms: Iterable[Clause], span: Span) -> Iterator[tuple[Connection, Conditions]]:
         """Give a connection for queries, and what is asked there."""
         with self._file.reading(self._cancelled) as connection:
             found = resolve(connection, terms, self._aliases)

@@ -9,6 +9,7 @@ from threading import Event
 
 from crypto_core.errors import KeyNotFoundError
 from crypto_core.key_names import is_key_arn, is_multi_region, parse_key_name, same_key
+from crypto_core.lists.filter_language import unquoted, written
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
 
@@ -17,23 +18,8 @@ _SESSION = re.compile(r"arn:[a-z0-9-]+:sts::(?P<account>\d{12}):assumed-role/(?P
 
 
 def term(field: str, *texts: str) -> str:
-    """Return the filter's term for a field that holds one of some texts.
-
-    The language has no way to write a quote within quotes: such a text is written with `*` for what can't be,
-    and lets a little more through than was meant.
-    """
-    return f"{field}:{','.join(_value(text) for text in texts)}"
-
-
-def _value(text: str) -> str:
-    if '"' in text or "\x00" in text or not text.isprintable():
-        return _unquoted(text) or "*"
-    return f'"{text}"'
-
-
-def _unquoted(text: str) -> str:
-    """A text as a part of an unquoted value; what can't stand there is any character."""
-    return "".join("*" if c in ' ",' or not c.isprintable() else c for c in text)
+    """Return the filter's term for a field that holds one of some texts, see filter_language.written."""
+    return f"{field}:{','.join(map(written, texts))}"
 
 
 def asked_as(arn: str) -> str:
@@ -127,7 +113,7 @@ def named_principals(store: EventStore, name: str, *, cancelled: Event | None = 
     session = _SESSION.fullmatch(name)
     if session:
         role = term("principal", f"role/{session['role']}")
-        pathed = f"principal:*:{session['account']}:role/*{_unquoted(session['role'])}"
+        pathed = f"principal:*:{session['account']}:role/*{unquoted(session['role'])}"
         for who in (role, pathed):
             expression = f"{who} {term('session', session['session'])}"
             found = store.tally(("principal",), expression, limit=_MOST, cancelled=cancelled)
@@ -142,7 +128,7 @@ def named_principals(store: EventStore, name: str, *, cancelled: Event | None = 
                 return NamedPrincipals(name, tuple(arns), found.others, exact, session["session"])
         return NamedPrincipals(name, (), 0, expression, session["session"])
     expression = term("principal", name)
-    for asked in (expression, f"principal:*{_unquoted(name)}*"):
+    for asked in (expression, f"principal:*{unquoted(name)}*"):
         found = store.tally(("principal",), asked, limit=_MOST, cancelled=cancelled)
         if found.rows:
             return NamedPrincipals(name, tuple(row.texts[0] for row in found.rows), found.others, asked)

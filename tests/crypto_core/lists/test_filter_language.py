@@ -13,13 +13,24 @@ from hypothesis import strategies as st
 
 from crypto_core.database.tokens.inventory import FIELDS
 from crypto_core.errors import InvalidFilterError
-from crypto_core.lists.filter_language import Alternative, Field, Term, ValueKind, parse_filter
+from crypto_core.lists.filter_language import (
+    Alternative,
+    Clause,
+    Field,
+    Term,
+    ValueKind,
+    parse_filter,
+    passes,
+    simplified,
+    terms_of,
+    written,
+)
 
 DAY = datetime(2026, 1, 31, tzinfo=UTC)
 
 
 def parsed(expression: str) -> tuple[Term, ...]:
-    return parse_filter(expression, FIELDS)
+    return tuple(terms_of(parse_filter(expression, FIELDS)))
 
 
 def only(expression: str) -> Alternative:
@@ -78,7 +89,7 @@ def test_a_field_may_have_another_name(name: str, field: str) -> None:
         ("a.c", ["a.c"], ["abc"]),
         ("a\\d", ["a\\d"], ["a1"]),
         ("[ab]", ["[ab]"], ["a"]),
-        ("(a|b)", ["(a|b)"], ["a"]),
+        ('"(a|b)"', ["(a|b)"], ["a"]),
         ("a%_", ["a%_"], ["abc"]),
         ('"a*c"', ["a*c"], ["abc"]),
         ('"a, b"', ["a, b"], ["a"]),
@@ -247,7 +258,7 @@ def test_known_values_are_named_in_any_case(expression: str) -> None:
 
 def test_other_fields_can_be_given() -> None:
     fields = {"size": Field("size", ValueKind.NUMBER), "who": Field("who")}
-    assert [t.field for t in parse_filter("who:me size:>3", fields)] == ["who", "size"]
+    assert [t.field for t in terms_of(parse_filter("who:me size:>3", fields))] == ["who", "size"]
     with pytest.raises(InvalidFilterError, match="Fields: size, who"):
         parse_filter("org:acme", fields)
 
@@ -255,7 +266,9 @@ def test_other_fields_can_be_given() -> None:
 _pieces = st.sampled_from(
     [
         *(f"{name}:" for name in FIELDS),
-        "-", ",", '"', "*", " ", "..", ">", ">=", "<", "<=", ":", "'", "\\", "%", "%s", "(", ")", "[", "|",
+        "-", ",", '"', "*", " ", " OR ", " AND ", "NOT ",
+        "(", ")", "/", "/a.*/", "or", "=", "!", "|", "~", "\x1b",
+        "..", ">", ">=", "<", "<=", ":", "'", "\\", "%", "%s", "(", ")", "[", "|",
         "v1", "plaintext", "high", "github", "5", "99999", "1.5", "2026-01-01", "2026-01-01T10:00Z", "\n",
         "9999-12-31", "0001-01-01T00:00+23:59", "acme", "ü", "\u202e", "\u2028", "\x1f", "\x00", "\ud800",
     ]
@@ -273,6 +286,7 @@ def test_any_text_is_read_or_refused_at_a_character_of_it(expression: str) -> No
         terms = parsed(expression)
     except InvalidFilterError as caught:
         refused = caught
+        assert "\x1b" not in refused.message + refused.remedy
     else:
         assert all(term.alternatives for term in terms)
         positions = [term.position for term in terms]
@@ -289,7 +303,238 @@ def test_what_was_read_once_is_read_alike_between_other_terms(expression: str) -
         terms = parsed(expression)
     except InvalidFilterError:
         return
-    around = parsed(f"org:a {expression} org:b")
+    around = parsed(f"org:a ({expression}) org:b" if terms else "org:a org:b")
     assert [(t.field, t.alternatives, t.negated) for t in around[1:-1]] == [
         (t.field, t.alternatives, t.negated) for t in terms
     ]
+
+
+FOREIGN = [
+    ("format:v1 or format:v2", 10, "Write OR in capital letters"),
+    ("a and b", 2, "Leave it out, or write AND"),
+    ("not acme", 0, "Write NOT in capital letters, or -TERM"),
+    ("a || b", 2, "write OR between terms"),
+    ("a && b", 2, "must all hold"),
+    ("org=acme", 3, "Write org:acme."),
+    ("org==acme", 3, "Write org:acme."),
+    ("nothing=acme", 7, "Write nothing:acme."),
+    ("org:=acme", 4, "Write org:acme."),
+    ("org!=acme", 3, "Write -org:acme."),
+    ("org<>acme", 3, "Write -org:acme."),
+    ("org:!acme", 4, "Write -org:acme."),
+    ("characters>5", 10, "Write characters:>5."),
+    ("characters > 5", 11, "FIELD:>5"),
+    ("org~acme", 3, "Write org:/acme/."),
+    ("org=~acme", 3, "Write org:/acme/."),
+    ("org:~acme", 4, "Write org:/acme/."),
+    ("org:acme|other", 8, "name:a,b"),
+    ("org:(acme OR other)", 4, "A value is missing"),
+    ("acme|other", 4, "write OR between terms"),
+    ("!acme", 0, "Write -acme or NOT acme"),
+    ("-!acme", 1, "Write -acme or NOT acme"),
+    ("+acme", 0, "Write acme: every term must hold"),
+    ("org like acme", 4, "FIELD:*PART*"),
+    ("org in acme", 4, "org:a,b for one of several"),
+    ("org contains acme", 4, "org:*PART*"),
+    ("org:'acme'", 4, 'Write "acme".'),
+    ("'two words'", 0, 'Write "two".'),
+    ("org :acme", 4, "without spaces"),
+    ("org:acme%", 8, "* stands for any"),
+    ("org:ac?e", 6, "* stands for any"),
+    ("org:>acme", 4, "is a text"),
+    ("where org:acme", 0, "FIELD:*PART*"),
+    ("(a b", 0, "parenthesis is not closed"),
+    ("a b)", 3, "closes none"),
+    ("()", 1, "Write a term between"),
+    ("OR a", 0, "Nothing stands before OR"),
+    ("a OR", 4, "Nothing stands behind OR"),
+    ("a OR OR b", 5, "Nothing stands before OR"),
+    ("a AND", 5, "Nothing stands behind AND"),
+    ("a AND OR b", 6, "Nothing stands before OR"),
+    ("a NOT", 5, "Nothing stands behind NOT"),
+    ("NOT OR a", 4, "Nothing stands behind NOT"),
+    ("(a) OR (b OR )", 13, "Nothing stands behind OR"),
+    ("a(b)", 1, "middle of a word"),
+    ("org:a(b)", 5, "middle of a word"),
+    ("org:/a", 4, "not closed"),
+    ("/a/i", 3, "Case doesn't count"),
+    ("org:/a", 4, "in quotes"),
+    ("orgs:acme", 0, "Did you mean org?"),
+    ("userIdentity.arn:x", 0, "There is no field"),
+    ("format:/v[345]/", 7, "Values: v1"),
+]
+
+
+@pytest.mark.parametrize(("expression", "position", "said"), FOREIGN)
+def test_what_other_languages_write_is_refused_with_what_is_meant(
+    expression: str, position: int, said: str
+) -> None:
+    caught = error(expression)
+    assert caught.position == position
+    assert said in f"{caught.message} {caught.remedy}"
+
+
+@pytest.mark.parametrize(("expression", "position", "said"), FOREIGN)
+def test_in_quotes_everything_is_a_text(expression: str, position: int, said: str) -> None:
+    assert only(written(expression)).text == expression.replace('"', "*")
+
+
+@pytest.mark.parametrize(
+    "remedied", ["org:acme", "-org:acme", "characters:>5", "org:/acme/", "org:a,b", "org:*PART*", "a OR b"]
+)
+def test_what_remedies_say_can_be_written(remedied: str) -> None:
+    assert parsed(remedied)
+
+
+def test_a_token_s_reference_is_text_though_it_has_a_colon() -> None:
+    assert parsed("gh_connection.access_token:gh-42")[0].field is None
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("(" * 10_000 + "a" + ")" * 10_000, "More than 30 parentheses"),
+        ("(" * 60_000, "More than 30 parentheses"),
+        (")" * 60_000, "Nothing stands here"),
+        ("a OR " * 13_000 + "b", "more than 300 terms"),
+        ("-(a " * 13_000, "More than 30 parentheses"),
+        ("org:" + "a," * 32_000 + "b", "more than 2,000 values"),
+        ("NOT " * 16_000, "Nothing stands behind NOT"),
+        ("a AND " * 10_000 + "b", "more than 300 terms"),
+        ("/" + "(" * 60_000 + "/", "at most 300 characters"),
+        ("/" + "a" * 60_000, "not closed"),
+        ("\x1b[31mred=1", "There is no|not known|colon"),
+        ("[/red]=1", "not known"),
+        ("org:[/red]|x", "not known"),
+    ],
+)
+def test_hostile_expressions_are_refused_at_once(expression: str, said: str) -> None:
+    caught = error(expression)
+    assert re.search(said, caught.message)
+    assert len(caught.message + caught.remedy) < 1_000
+    assert (caught.message + caught.remedy).isprintable()
+
+
+def test_as_many_terms_as_there_may_be_are_read_and_asked() -> None:
+    clauses = parse_filter(" OR ".join(f"org:a{n} column:b" for n in range(100)), FIELDS)
+    assert passes(clauses, {"org": "a99", "column": "b"}.get)
+    assert not passes(clauses, {"org": "a100", "column": "b"}.get)
+    assert parsed("NOT " * 101 + "org:a")[0].negated
+    assert len(parsed("(" * 30 + "org:a" + ")" * 30)) == 1
+
+
+_atoms = st.sampled_from(["org:1", "id:1", "column:1", "-org:1", "org:0,1", "org:1,2"])
+_trees = st.recursive(
+    _atoms,
+    lambda inner: st.one_of(
+        st.tuples(st.sampled_from([" ", " AND ", " OR "]), st.lists(inner, min_size=1, max_size=3)).map(
+            lambda p: "(" + p[0].join(p[1]) + ")"
+        ),
+        inner.map("NOT {}".format),
+        inner.filter(lambda text: text.startswith("(")).map("-{}".format),
+    ),
+    max_leaves=8,
+)
+
+
+def _as_python(expression: str) -> str:
+    """The same expression in Python's words, by its tokens alone."""
+    text = re.sub(r"-(?=\()", "NOT ", expression)
+    text = re.sub(r"(-?)(org|id|column):([\d,]+)", r"\1(\2 in '\3')", text)
+    text = re.sub(r"-\((\w)", r"(not \1", text)
+    text = re.sub(r"(?<=\)) +(?=[(]|NOT)", " and ", text)
+    return text.replace("AND", "and").replace("OR", "or").replace("NOT", "not")
+
+
+@given(st.lists(_trees, min_size=1, max_size=3), st.sampled_from([" ", " AND ", " OR "]))
+@example(["org:1", "(id:1 OR column:1)"], " OR ")
+@example(["org:1 id:1", "column:1"], " OR ")
+@example(["NOT (NOT (org:1))"], " ")
+def test_or_and_not_and_parentheses_mean_what_they_do_everywhere(trees: list[str], between: str) -> None:
+    expression = between.join(trees)
+    clauses = parse_filter(expression, FIELDS)
+    simple = simplified(clauses)
+    for number in range(8):
+        row = {"org": str(number & 1), "id": str(number >> 1 & 1), "column": str(number >> 2 & 1)}
+        meant = eval(_as_python(expression), {}, row)
+        assert passes(clauses, row.__getitem__) is meant
+        assert passes(simple, row.__getitem__) is meant
+
+
+@pytest.mark.parametrize(
+    ("expression", "same"),
+    [
+        ("org:a OR org:b", "org:a,b"),
+        ("(org:a) (id:b)", "org:a id:b"),
+        ("NOT org:a", "-org:a"),
+        ("-(-(org:a))", "org:a"),
+        ("NOT (org:a OR org:b)", "-org:a,b"),
+        ("(org:a AND (id:b))", "org:a id:b"),
+    ],
+)
+def test_what_an_index_can_look_up_is_a_term_by_itself(expression: str, same: str) -> None:
+    def bare(clauses: tuple[Clause, ...]) -> list[tuple[object, ...]]:
+        assert all(isinstance(one, Term) for one in clauses)
+        return [(one.field, one.alternatives, one.negated) for one in clauses if isinstance(one, Term)]
+
+    assert bare(simplified(parse_filter(expression, FIELDS))) == bare(parse_filter(same, FIELDS))
+
+
+def test_an_address_is_a_network_or_it_is_refused() -> None:
+    fields = {"ip": Field("ip", ValueKind.ADDRESS)}
+    inside = parse_filter("ip:10.0.0.0/8,2001:db8::/32", fields)
+    assert [passes(inside, {"ip": ip}.get) for ip in ("10.9.9.9", "2001:db8::1", "11.0.0.1", "x", "")] == [
+        *(True, True),
+        *(False, False, False),
+    ]
+    for wrong in ("10.0.0.0/33", "10.0.0/8", "10.0.0.0/", "10.0.0.0/255.0.255.0", "a/b"):
+        with pytest.raises(InvalidFilterError, match="is not a network") as caught:
+            parse_filter(f"x ip:{wrong}", fields)
+        assert caught.value.position == 5
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("22..06", "22 23 00 01 02 03 04 05 06"),
+        ("9", "09"),
+        ("3,04", "03 04"),
+        ("23..0", "23 00"),
+        ("5..5", "05"),
+    ],
+)
+def test_hours_may_run_past_midnight(value: str, found: str) -> None:
+    from crypto_core.lists.filter_language import HOURS
+
+    fields = {"hour": Field("hour", ValueKind.CYCLE, HOURS)}
+    (term,) = terms_of(parse_filter(f"hour:{value}", fields))
+    assert [one.text for one in term.alternatives] == found.split()
+
+
+def test_days_of_the_week_have_two_names() -> None:
+    from crypto_core.lists.filter_language import WEEKDAYS
+
+    fields = {"weekday": Field("weekday", ValueKind.CYCLE, WEEKDAYS)}
+    (term,) = terms_of(parse_filter("weekday:Saturday..mon", fields))
+    assert [one.text for one in term.alternatives] == ["sat", "sun", "mon"]
+    for wrong in ("sa", "saturdays", "1", "mon..", ">sat"):
+        with pytest.raises(InvalidFilterError, match="weekday is never"):
+            parse_filter(f"weekday:{wrong}", fields)
+
+
+def test_a_field_by_a_key_takes_keys_with_colons_and_quotes() -> None:
+    keyed = Field("context", ValueKind.KEYED)
+    fields = {"context": keyed, "requestparameters.encryptioncontext": keyed}
+
+    def key(expression: str) -> tuple[str | None, str]:
+        (term,) = terms_of(parse_filter(expression, fields))
+        return term.field, term.alternatives[0].text
+
+    assert key("context.keydeck:id:gh-1") == ("context.keydeck:id", "gh-1")
+    assert key("context.Tenant:a:b") == ("context.tenant", "a:b")
+    assert key("context.aws:s3:arn:arn:aws:s3:::b") == ("context.aws:s3:arn", "arn:aws:s3:::b")
+    assert key('context."my key:x":y') == ("context.my key:x", "y")
+    assert key("requestParameters.encryptionContext.tenant:*") == ("context.tenant", "*")
+    for wrong in ("context.keydeck:id", "context.tenant", 'context."a b"', "context.", "context:a"):
+        with pytest.raises(InvalidFilterError):
+            parse_filter(wrong, fields)

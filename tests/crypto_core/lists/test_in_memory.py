@@ -84,7 +84,7 @@ def test_a_list_is_a_paged_source() -> None:
         ("lph", [3]),
         ("a*a", [2, 3]),
         ("alias/z", [2]),
-        ("names:alias/?", []),
+        ('names:"alias/?"', []),
         ("names:alias/y", [3]),
         ("-names:*", [1]),
         ("size:>2", [2, 3]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_core.errors import InvalidFilterError
-from crypto_core.lists.filter_language import Term, Value, passes
+from crypto_core.lists.filter_language import Clause, Either, Term, Value, ValueKind, passes
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import FREE
-from crypto_core.trail.query import FIELDS, parse, values
+from crypto_core.trail.query import FIELDS, enclosed, parse, values
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.conftest import ALIASES
@@ -73,51 +72,31 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Any:
     store.close()
 
 
-def _inside(text: str, one: TrailEvent) -> bool:
-    try:
-        return ipaddress.ip_address(one.source_ip) in ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return False
-
-
 def expected(expression: str) -> set[str]:
     """The ids of the events that pass, decided one by one in memory."""
-    return {one.event_id for one in SAMPLE if _lets_through(parse(expression, NOW), one)}
+    clauses = parse(expression, NOW)
+    return {one.event_id for one in SAMPLE if all(_lets_through(clause, one) for clause in clauses)}
 
 
-def _lets_through(terms: tuple[Term, ...], one: TrailEvent) -> bool:
-    def read_field(field: str) -> Value:
-        return values(one, field, ALIASES)
-
-    def free(term: Term) -> bool:
+def _lets_through(clause: Clause, one: TrailEvent) -> bool:
+    if isinstance(clause, Either):
+        return clause.negated is not any(all(_lets_through(c, one) for c in b) for b in clause.branches)
+    if clause.field is None:
         texts = [value for field in FREE for value in _as_texts(values(one, field, {}))]
-        found = any(a.matches(text, anywhere=True) for a in term.alternatives for text in texts)
-        return found or has_id(term)
-
-    def has_id(term: Term) -> bool:
-        # An id is looked up whole: there are as many as events.
-        return any(
-            a.matches(one.event_id) for a in term.alternatives if len(a.parts) == 1 or not any(a.parts)
-        )
-
-    for term in terms:
-        if term.field is None:
-            if free(term) is term.negated:
-                return False
-        elif term.field == "id":
-            if has_id(term) is term.negated:
-                return False
-        elif term.field == "ip" and any("/" in a.text for a in term.alternatives):
-            networks = any(_inside(a.text, one) for a in term.alternatives)
-            if (networks or passes([_positive(term)], read_field)) is term.negated:
-                return False
-        elif not passes([term], read_field):
-            return False
-    return True
+        found = any(a.matches(text, anywhere=True) for a in clause.alternatives for text in texts)
+        return clause.negated is not (found or _has_id(clause, one))
+    if clause.field == "id":
+        return clause.negated is not _has_id(clause, one)
+    return passes([clause], lambda field: values(one, field, ALIASES))
 
 
-def _positive(term: Term) -> Term:
-    return Term(term.field, term.alternatives, negated=False, position=term.position)
+def _has_id(term: Term, one: TrailEvent) -> bool:
+    """An id is looked up whole, never searched: there are as many as events."""
+    return any(
+        a.matches(one.event_id)
+        for a in term.alternatives
+        if a.is_anything or (a.is_text and len(a.parts) == 1)
+    )
 
 
 def _as_texts(value: Value) -> list[str]:
@@ -196,6 +175,20 @@ EXAMPLES = [
     "id:*",
     "reviewed",
     "-reviewed -noted",
+    "name:Decrypt OR error:*",
+    "since:2h OR (failed AND NOT principal:intruder)",
+    "NOT (service OR failed) -(name:Decrypt since:2h)",
+    "(intruder OR ip:10.20.0.0/22) (since:4h OR until:6h)",
+    "id:nothing OR reviewed OR token:gh-4",
+    "name:/^(de|en)crypt$/",
+    r"-principal:/^role\/platform$/",
+    r"agent:/i?stanbul|^aws/ -key:/alias\/tok/",
+    "/not authorized/ OR /^10\\.20\\.[01]\\./",
+    "hour:22..06",
+    "-hour:9..17 weekday:wed,sat",
+    "weekday:tue..wed hour:11,12 since:3d",
+    "eventName:Decrypt errorCode:* sourceIPAddress:10.20.0.0/16 awsRegion:eu-west-1",
+    "userIdentity.arn:*intruder* OR userAgent:*istanbul* OR vpce:*",
 ]
 
 
@@ -209,23 +202,13 @@ def test_the_store_lets_through_what_the_language_means(filled: EventStore, expr
 _FLAGS = ("service", "failed", "denied", "human", "root", "console")
 _WORDS = st.sampled_from(
     [
-        *(
-            "Decrypt",
-            "*crypt",
-            "intruder",
-            "*:iam:*",
-            "AccessDenied",
-            "10.20.*",
-            "10.20.0.0/22",
-            "gh-1",
-            "kms",
-        ),
-        *("*", "**", "%", "_", "\\", "'", "alias/tokens", "api-1", "ẞ", "i̇", "[bold]", "x" * 3_000),
-        *("eu-west-1", "*a*b*", '"a b"'),
+        *("Decrypt", "*crypt", "intruder", "*:iam:*", "AccessDenied", "10.20.*", "gh-1", "kms"),
+        *("*", "**", "%", "_", "\\", '"\'"', "alias/tokens", "api-1", "ẞ", "i̇", "[bold]", "x" * 3_000),
+        *("eu-west-1", "*a*b*", '"a b"', "/^d/", "/crypt$|^gh-\\d$/", r"/[^a-z]\s?1/", "/./", r"/^role\//"),
     ]
 )
 _TEXT_FIELDS = st.sampled_from(
-    [name for name in FIELDS if name not in ("time", "since", "until", "reviewed", "noted", *_FLAGS)]
+    sorted(name for name, field in FIELDS.items() if field.kind is ValueKind.TEXT and not field.values)
 )
 _TERMS = st.one_of(
     _WORDS,
@@ -237,16 +220,31 @@ _TERMS = st.one_of(
         lambda p: f"{p[0]}:{p[1]}{p[2]}"
     ),
     st.sampled_from(["time:2026-11-25", "time:2026-11-24..2026-11-25T03:00", "time:>2026-11-25T11:59:30"]),
+    st.sampled_from(["ip:10.20.0.0/22", "ip:10.20.1.17,2001:db8::/64", "ip:/^10/"]),
+    st.tuples(st.integers(0, 23), st.integers(0, 23)).map(lambda p: f"hour:{p[0]}..{p[1]}"),
+    st.sampled_from(["weekday:wed", "weekday:sun..tue", "weekday:thu,mon"]),
+)
+_SIGNED = st.tuples(st.sampled_from(["", "-", "NOT "]), _TERMS).map("".join)
+_FILTERS = st.recursive(
+    _SIGNED,
+    lambda inner: st.tuples(
+        st.sampled_from(["({})", "NOT ({})", "-({})", "{}"]),
+        st.sampled_from([" ", " OR ", " AND "]),
+        st.lists(inner, min_size=1, max_size=3),
+    ).map(lambda p: p[0].format(p[1].join(p[2]))),
+    max_leaves=5,
 )
 
 
-@given(st.lists(st.tuples(st.sampled_from(["", "-"]), _TERMS).map("".join), max_size=4).map(" ".join))
-@settings(max_examples=examples(300))
+@given(st.just("") | _FILTERS)
+@settings(max_examples=examples(400))
 def test_any_filter_means_the_same_in_the_store_and_in_memory(filled: EventStore, expression: str) -> None:
     rows = filled.page(Query(expression), limit=500).rows
     assert {one.event.event_id for one in rows} == expected(expression)
     assert filled.count(Query(expression)) == len(rows)
+    narrowed = enclosed(expression)
     assert sum(v.events for v in filled.pivot("region", expression).values) == len(rows)
+    assert filled.count(Query(f"{narrowed} failed")) + filled.count(Query(f"-failed {narrowed}")) == len(rows)
     histogram = filled.histogram(expression, bars=30)
     assert (histogram.total if histogram else 0) == len(rows)
 
@@ -272,6 +270,12 @@ def test_any_text_is_a_filter_or_an_error_that_points_at_a_character(filled: Eve
         ("time:..", 5, "beginning or an end"),
         ("since:999999w", 6, "too long ago"),
         ("name:", 5, "value is missing"),
+        ("since:2h eventnam:x", 9, "no field 'eventnam'"),
+        ("name:Decrypt | name:Encrypt", 13, "'|' is not known"),
+        ("ip:10.0.0.0/33", 3, "is not a network"),
+        ("hour:25", 5, "hour is never '25'"),
+        ("principal:*assumed-role/platform/api-1", 0, "not one session"),
+        ("a OR userIdentity.arn:arn:aws:sts::111122223333:assumed-role/a/b", 5, "not one session"),
     ],
 )
 def test_errors_point_at_the_character(filled: EventStore, expression: str, position: int, said: str) -> None:
@@ -288,5 +292,21 @@ def test_words_that_begin_like_a_flag_are_text(filled: EventStore) -> None:
 
 def test_how_long_ago_is_counted_from_now() -> None:
     (term,) = parse("since:90m", NOW)
+    assert isinstance(term, Term)
     assert term.field == "time"
     assert term.alternatives[0].at_least == NOW - timedelta(minutes=90)
+
+
+def test_as_many_values_as_a_filter_may_have_are_asked(filled: EventStore) -> None:
+    many = ",".join(f"x{n}" for n in range(1_900))
+    assert filled.count(Query(f"principal:{many},intruder")) == len(expected("principal:intruder"))
+    words = " OR ".join(f"x{n}" for n in range(299))
+    assert filled.count(Query(f"{words} OR intruder")) == len(expected("intruder"))
+    assert filled.count(Query(" ".join(f"-principal:x{n}" for n in range(300)))) == len(SAMPLE)
+
+
+def test_who_names_a_session_is_told_how(filled: EventStore) -> None:
+    with pytest.raises(InvalidFilterError) as caught:
+        parse("userIdentity.arn:arn:aws:sts::111122223333:assumed-role/Platform/api-2", NOW)
+    assert caught.value.remedy == "Write principal:role/Platform session:api-2."
+    assert filled.count(Query("principal:role/Platform session:api-2")) > 0
