@@ -7,16 +7,18 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, func, literal, select, text
 
 from console.container import Container
 from crypto_core.database.tokens.expressions import edk_prefix_of, table_of
 from crypto_core.database.tokens.inventory import FIELDS, Inventory, InventoryRow, SortKey
 from crypto_core.database.tokens.key_expressions import in_groups
 from crypto_core.errors import InvalidFilterError
-from crypto_core.lists.filter_language import Value, parse_filter, passes
+from crypto_core.lists.filter_language import Value, parse_filter, passes, terms_of
 from crypto_core.lists.paging import Query
+from crypto_core.lists.regular_expression import pattern
 from crypto_core.references import TokenRef
+from tests.crypto_core.lists.test_regular_expression import pieces, texts
 from tests.lanes import examples
 
 FREE = ("reference", "org", "provider", "shown")
@@ -82,7 +84,7 @@ def stored_texts(services: Container) -> dict[TokenRef, tuple[str, ...]]:
 _words = st.sampled_from(
     [
         *(name for name in NAMES if name and " " not in name and '"' not in name and "\n" not in name),
-        "*", "a*", "*e", "ü*", "ÜNÏ*", "%", "_", "\\", ".", "v1", "plain*", "critical", "low", "github",
+        "*", "a*", "*e", "ü*", "ÜNÏ*", "_", "\\", ".", "v1", "plain*", "critical", "low", "github",
         "gh-3", "GH-*", "slack", "*_token", "7", "07", "-7", "unknown", "verified", "inferred",
         "gh_connection.access_token:gh-3", "GH_connection*:gh-5", "slack_connection.bot_token:7",
         "token:gh", "123456789012",
@@ -92,7 +94,10 @@ _words = st.sampled_from(
 _values = (
     _words
     | st.text("aAeEüÜ*%_\\.-:1", min_size=1, max_size=4)
-    | st.sampled_from(['"two words"', '"a*"', '"acme"', '"*"'])
+    | st.sampled_from(['"two words"', '"a*"', '"acme"', '"*"', '"100%"', '"%"'])
+    | st.sampled_from(
+        ["/^A/", "/a.b/", r"/^\w+$/", "/[^a-z]/", "/:gh-[35]$|ü/", "/x?/", r"/o(\s|-)/", "/^$/"]
+    )
 )
 _ranges = st.sampled_from([">50", "<=57", "50..60", "..100,1000..", "0", "460"])
 _moments = st.sampled_from(["2026-01-01..", "..2025-06-01", "<2026-01-01T10:00Z", "2024-01-01..2025-01-01"])
@@ -106,6 +111,16 @@ _terms = st.one_of(
     ),
     st.builds("{}characters:{}".format, st.sampled_from(["", "-"]), _ranges),
     st.builds("{}created:{}".format, st.sampled_from(["", "-"]), _moments),
+)
+
+_filters = st.recursive(
+    _terms,
+    lambda inner: st.tuples(
+        st.sampled_from(["{}", "({})", "NOT ({})"]),
+        st.sampled_from([" ", " OR "]),
+        st.lists(inner, min_size=1, max_size=3),
+    ).map(lambda p: p[0].format(p[1].join(p[2]))),
+    max_leaves=4,
 )
 
 _sorts = st.sampled_from([SortKey.REFERENCE, SortKey.REFERENCE, SortKey.REFERENCE, SortKey.STATE])
@@ -122,11 +137,13 @@ def everything(services: Container, inventory: Inventory) -> dict[TokenRef, dict
 @pytest.mark.long
 @pytest.mark.deep
 @settings(max_examples=examples(250, quick=8), suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(_terms, min_size=1, max_size=3).map(" ".join), _sorts)
+@given(_filters, _sorts)
 @example("key:unknown -leaked:*", SortKey.STATE)
 @example("-evidence:verified id:7,gh-3", SortKey.REFERENCE)
 @example('"a*" -org:"a.b*c"', SortKey.REFERENCE)
 @example("token:gh", SortKey.REFERENCE)
+@example("id:7 OR (format:v1 -org:/^a/) OR NOT created:2026-01-01..", SortKey.STATE)
+@example("NOT (provider:slack OR key:* severity:low)", SortKey.STATE)
 def test_sql_and_memory_let_the_same_rows_through(
     inventory: Inventory, everything: dict[TokenRef, dict[str, Value]], filter_: str, sort: SortKey
 ) -> None:
@@ -134,7 +151,7 @@ def test_sql_and_memory_let_the_same_rows_through(
         terms = parse_filter(filter_, FIELDS)
     except InvalidFilterError:
         return
-    if any(a.text == "unknown" and t.field == "key" for t in terms for a in t.alternatives):
+    if any(a.text == "unknown" and t.field == "key" for t in terms_of(terms) for a in t.alternatives):
         terms = ()  # a word of the inventory's own: the envelopes whose key is not known
     expected = {ref for ref, values in everything.items() if passes(terms, values.__getitem__, free=FREE)}
     found = [row.ref for row in inventory.page(Query(filter_, sort), limit=1000).rows]
@@ -142,6 +159,17 @@ def test_sql_and_memory_let_the_same_rows_through(
         assert set(found) == expected
     assert inventory.count(Query(filter_, sort)) == len(found) == len(set(found))
     assert {r for page in inventory.references(filter_) for r in page} == set(found)
+
+
+@settings(max_examples=examples(300, quick=30), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(pieces, min_size=20, max_size=20), texts)
+@example(["(a*)*b", "()a", "(|b)", "(a|aa)+$", "a{2,5}", "[^\\d]", "(^)*a", "^$", "É", "."], "aab\né")
+def test_postgresql_matches_what_memory_does(platform: Engine, written: list[str], text_: str) -> None:
+    found = [pattern(one) for one in written]
+    matches = [func.lower(literal(text_)).op("~")(one.translated) for one in found]
+    with platform.connect() as connection:
+        row = connection.execute(select(*matches)).one()
+    assert dict(zip(written, row, strict=True)) == {one.written: one.is_in(text_) for one in found}
 
 
 def test_the_same_moment_is_meant(inventory: Inventory) -> None:
