@@ -80,7 +80,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z_-]*(?:\.[A-Za-z0-9_-]+)*(?=:)")
 _WORD = re.compile(r'[^\s,"()]*')
 _FLAG = re.compile(r'[A-Za-z]+(?=[\s()"]|$)')
 _PATTERN = re.compile(r"/((?:[^/\\]|\\.)*)/", re.DOTALL)
-_KEY = re.compile(r'"([^"]+)"|[^\s:,"()]+')
+_KEY = re.compile(r'(?:"[^"]+"|[^\s:,"()])+')
 _SEGMENTS = {"keydeck": 2, "aws": 3}
 """Colons belong to keys that begin so: `keydeck:id`, `aws:s3:arn`. Others have them in quotes."""
 
@@ -258,8 +258,8 @@ class _Parser:
             key = _KEY.match(self._text, end + 1)
             if key is None:
                 raise error(f"The name behind {name}. is missing.", end + 1, f"Write {name}.NAME:VALUE.")
-            words, at = key[1] or key[0], key.end()
-            for _ in range(_SEGMENTS.get(words.lower(), 1) - 1 if key[1] is None else 0):
+            words, at = key[0].replace('"', ""), key.end()
+            for _ in range(_SEGMENTS.get(key[0].lower(), 1) - 1):
                 further = _KEY.match(self._text, at + 1)
                 if not self._text.startswith(":", at) or further is None:
                     break

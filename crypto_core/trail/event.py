@@ -127,6 +127,8 @@ class TrailEvent:
     encryption_context: Mapping[str, CleanText] = field(default_factory=dict)
     token_ref: TokenRef | None = None
     read_only: bool | None = None
+    tls_version: CleanText = NO_TEXT
+    """Such as TLSv1.3; "" where the record doesn't tell."""
     raw: bytes = field(default=b"", repr=False, compare=False)
     """The record as JSON, UTF-8."""
 

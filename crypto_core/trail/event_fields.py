@@ -37,9 +37,13 @@ class EventField:
     pivot: int | None = None
     shortened: str = ""
     """Its values may be given without their beginning, which ends with one of these characters."""
+    ending: str = ""
+    """Its values may be given without this at their end."""
     said: str = ""
     label: str = ""
     """What an event's page calls it, where it has no place of its own there."""
+    only: tuple[str, ...] = ()
+    """The only values that it may be asked for, where there are only some."""
 
     def values(self, event: TrailEvent, aliases: Named) -> Value:
         """Return what an event has in the field, in every way that it may be asked for; empty for nothing."""
@@ -50,6 +54,8 @@ class EventField:
         """Return every way in which a text of the field may be asked for."""
         if self.ways is not None:
             return self.ways(text, aliases)
+        if self.ending:
+            return (text, text.removesuffix(self.ending))
         return suffixes(text, self.shortened) if self.shortened else (text,)
 
 
@@ -67,11 +73,12 @@ def _keys(text: str, aliases: Named) -> Sequence[str]:
     return [name for key in text.split(" ") for name in key_names(key, aliases)]
 
 
-def _services(text: str, _aliases: Named) -> Sequence[str]:
-    return (text, text.removesuffix(_SERVICES))
-
-
 _SERVICES = ".amazonaws.com"
+
+
+def _mfa(event: TrailEvent) -> str:
+    """Empty where the record doesn't tell, as for a user's own access key."""
+    return "" if event.principal.mfa is None else "yes" if event.principal.mfa else "no"
 
 
 def _of(*path: str) -> Callable[[TrailEvent], str]:
@@ -107,7 +114,7 @@ EVENT_FIELDS: dict[str, EventField] = {
         ),
         EventField("region", 9, _of("region"), pivot=8, label="Region"),
         EventField("account", 10, _of("account"), pivot=9, label="account"),
-        EventField("source", 2, _of("source"), _services, pivot=10, label="source"),
+        EventField("source", 2, _of("source"), ending=_SERVICES, pivot=10, label="source"),
         EventField(
             *("access_key", 12, _of("principal", "access_key_id")),
             rolled=False,
@@ -117,6 +124,9 @@ EVENT_FIELDS: dict[str, EventField] = {
         EventField(
             *("endpoint", 15, _of("vpc_endpoint")), rolled=False, said="vpc_endpoint", label="VPC endpoint"
         ),
+        EventField("invoked_by", 16, _of("principal", "invoked_by"), rolled=False, ending=_SERVICES),
+        EventField("mfa", 17, _mfa, rolled=False, only=("yes", "no")),
+        EventField("tls", 18, _of("tls_version"), rolled=False, shortened="v"),
     )
 }
 """All of them by name, in the order in which they are listed."""

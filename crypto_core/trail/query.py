@@ -27,18 +27,23 @@ from crypto_core.text.cleaning import clean
 from crypto_core.trail.columns import FLAGS, marks
 from crypto_core.trail.event import UNDATED, TrailEvent
 from crypto_core.trail.event_fields import EVENT_FIELDS, SAID
+from crypto_core.trail.record_fields import KEYED, is_of_record, record_values
 
 Aliases = Callable[[], Mapping[str, Sequence[str]]]
 """The aliases of key ARNs, as far as they are known by now."""
 
 _FIELDS = (
-    *(Field(name, ValueKind.ADDRESS if name == "ip" else ValueKind.TEXT) for name in EVENT_FIELDS),
+    *(
+        Field(name, ValueKind.ADDRESS if name == "ip" else ValueKind.TEXT, field.only)
+        for name, field in EVENT_FIELDS.items()
+    ),
     Field("id"),
     Field("time", ValueKind.DATE),
     Field("hour", ValueKind.CYCLE, HOURS),
     Field("weekday", ValueKind.CYCLE, WEEKDAYS),
     Field("since", ValueKind.SINCE, of="time"),
     Field("until", ValueKind.UNTIL, of="time"),
+    *(Field(name, ValueKind.KEYED) for name in KEYED),
     *(Field(flag, ValueKind.FLAG) for flag in (*FLAGS, "reviewed", "noted")),
 )
 _OWN = {field.name: field for field in _FIELDS}
@@ -66,6 +71,14 @@ OTHER_NAMES = {
     "username": "principal",
     "resources.arn": "key",
     "additionaleventdata.keymaterialid": "material",
+    "useridentity.invokedby": "invoked_by",
+    "useridentity.sessioncontext.attributes.mfaauthenticated": "mfa",
+    "mfaauthenticated": "mfa",
+    "tlsdetails.tlsversion": "tls",
+    "tlsversion": "tls",
+    "requestparameters": "param",
+    "requestparameters.encryptioncontext": "context",
+    "encryptioncontext": "context",
     # Elastic's Common Schema
     "event.action": "name",
     "event.provider": "source",
@@ -142,6 +155,8 @@ def values(event: TrailEvent, field: str, aliases: Mapping[str, Sequence[str]]) 
         return WEEKDAYS[event.time.weekday()] if _has_hour(event) else ()
     if field in FLAGS:
         return ("yes",) if marks(event) & FLAGS[field] else ()
+    if is_of_record(field):
+        return record_values(event.raw, field)
     found = EVENT_FIELDS.get(field)
     return found.values(event, aliases) if found is not None else ()
 

@@ -137,6 +137,7 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
         encryption_context=pairs,
         token_ref=_token(pairs) if pairs else None,
         read_only=value if isinstance(value := record.get("readOnly"), bool) else None,
+        tls_version=_tls_version(record.get("tlsDetails")),
         raw=raw,
     )
 
@@ -321,6 +322,11 @@ def _principal(
         mfa=mfa,
         from_console=from_console,
     )
+
+
+def _tls_version(details: object) -> CleanText:
+    version = details.get("tlsVersion") if isinstance(details, dict) else None
+    return _text(version, SHORT) if version else NO_TEXT
 
 
 def _resources(resources: object) -> tuple[CleanText, ...]:

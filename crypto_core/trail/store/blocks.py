@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, delete, exists, func, select, update
@@ -41,6 +41,15 @@ def with_records(chosen: Subquery, *further: ColumnElement[Any]) -> Select[Any]:
     ).select_from(
         chosen.join(raw, raw.c.id == _block_of(chosen.c.id)).outerjoin(note, note.c.id == chosen.c.id)
     )
+
+
+def of_record(
+    number: ColumnElement[int], ask: Callable[[ColumnElement[bytes], ColumnElement[int]], ColumnElement[Any]]
+) -> ColumnElement[Any]:
+    """Return what is asked of the record of an event: of its block, and of its place in that."""
+    block = raw.alias("asked")
+    found = select(ask(block.c.body, number - block.c.id)).where(block.c.id <= number)
+    return found.order_by(block.c.id.desc()).limit(1).correlate_except(block).scalar_subquery()
 
 
 def event_of(row: Row) -> TrailEvent:

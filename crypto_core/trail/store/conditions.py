@@ -46,6 +46,8 @@ from crypto_core.trail.columns import FLAGS, HOUR, EventProperty, moment, second
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED
 from crypto_core.trail.query import Aliases
+from crypto_core.trail.record_fields import is_of_record
+from crypto_core.trail.store.record_conditions import in_record
 from crypto_core.trail.store.schema import PARTIAL, event, note, term
 
 MOST_NUMBERS = 2_000
@@ -252,6 +254,9 @@ _UNDATED = seconds(UNDATED) // HOUR
 
 def _others(connection: Connection, one: Term) -> Iterator[ColumnElement[bool]]:
     """The conditions on `event` of which one must hold, for what the store keeps no texts of."""
+    if is_of_record(one.field):
+        yield in_record(one, event.c.id)
+        return
     for value in one.alternatives:
         if one.field == "time":
             yield and_(true(), *_bounds(value).on(event.c.at))
@@ -330,8 +335,8 @@ def _spelt(value: Alternative, column: str) -> Iterator[ColumnElement[bool]]:
     yield _like(value)
     for character in EVENT_FIELDS[column].shortened:
         yield term.c.folded.like("%" + _escape(character) + _pattern(value), escape="\\")
-    if column == "source":
-        yield _like(Alternative(text=f"{value.text}.amazonaws.com", literal=value.literal))
+    if ending := EVENT_FIELDS[column].ending:
+        yield _like(Alternative(text=value.text + ending, literal=value.literal))
 
 
 def _like(value: Alternative) -> ColumnElement[bool]:

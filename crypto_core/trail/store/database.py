@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import EventStoreError, InterruptedRunError
 from crypto_core.text.cleaning import clean
+from crypto_core.trail.store.record_conditions import register
 from crypto_core.trail.store.schema import VERSION
 from crypto_core.trail.store.upgrade import upgrade
 
@@ -125,6 +126,7 @@ class StoreFile:
         @event.listens_for(engine, "connect")
         def prepare(connection: sqlite3.Connection, _record: Any) -> None:
             connection.execute("PRAGMA trusted_schema = OFF")
+            register(connection)
             if self._read_only:
                 connection.execute("PRAGMA query_only = ON")
                 return

@@ -54,7 +54,31 @@ def _sample() -> list[TrailEvent]:
         found.append(read(denied(who=who, ago=ago, key=(KEY, OTHER_KEY)[n % 2])))
         found.append(event(who=who, ago=ago, userAgent="İstanbul ẞ [bold]", sourceIPAddress="2001:db8::7"))
     found.append(event("StopLogging", key=None, eventSource="cloudtrail.amazonaws.com"))
+    for n, name in enumerate(("CreateGrant", "createGrant")):
+        parameters = {
+            "granteePrincipal": f"arn:aws:iam::99990000111{n}:role/other",
+            "operations": ["Decrypt", "DescribeKey"],
+            "constraints": {"encryptionContextSubset": {"keydeck:table": "gh_connection"}},
+            "numberOfBytes": 32,
+            "enabled": n == 0,
+            "hostile": "\x1b[31m[/red]" + "a" * 2_000,
+            "gr\u00fcn": None,
+        }
+        who = role(invokedBy="lambda.amazonaws.com") if n else user()
+        found.append(event(name, who=who, requestParameters=parameters, tlsDetails={"tlsVersion": "TLSv1.2"}))
+    signed = role("admin", "ana")
+    signed["sessionContext"]["attributes"]["mfaAuthenticated"] = "true"
+    found.append(
+        event("PutKeyPolicy", who=signed, tlsDetails={"tlsVersion": "TLSv1.3"}, vpcEndpointId="vpce-1")
+    )
+    moved = {
+        "sourceEncryptionContext": {"Tenant": "a:b"},
+        "destinationEncryptionContext": {"aws:s3:arn": "arn:x"},
+    }
+    found.append(event("ReEncrypt", requestParameters=moved, tlsDetails={"tlsVersion": 3}))
     found.append(event("CreateAlias", key=None, requestParameters={"aliasName": "alias/tokens-old"}))
+    found.append(event(eventTime="1969-12-31T23:10:00Z"))
+    found.append(event(eventTime="never"))
     found.append(event(eventTime="9999-12-31T23:59:59Z"))
     # Ids that are the same in every process: they name the tests.
     return [replace(one, event_id=f"{n:08d}-aaaa-bbbb-cccc-0123456789ab") for n, one in enumerate(found)]
@@ -188,6 +212,23 @@ EXAMPLES = [
     "-hour:9..17 weekday:wed,sat",
     "weekday:tue..wed hour:11,12 since:3d",
     "eventName:Decrypt errorCode:* sourceIPAddress:10.20.0.0/16 awsRegion:eu-west-1",
+    "mfa:yes",
+    "-mfa:yes -mfa:no",
+    "tls:1.2 OR tls:TLSv1.3",
+    "-tls:*",
+    "invoked_by:lambda OR userIdentity.invokedBy:backup.amazonaws.com",
+    "vpce:vpce-1",
+    "param.grantee:*:99990000111*",
+    "-param.granteePrincipal:/^arn:aws:iam::999900001110:/ param.operations:decrypt",
+    "param.constraints.encryptionContextSubset.keydeck:gh",
+    'param.constraints.encryptionContextSubset."keydeck:table":gh_connection',
+    "requestParameters.numberOfBytes:32 param.enabled:true",
+    "param.*:*99990000111* OR param.hostile:/\\[\\/red\\]/",
+    "context.keydeck:id:gh-1,gh-2 -failed",
+    "context.keydeck:table:* NOT context.keydeck:id:/^gh-1/",
+    "encryptionContext.tenant:a:b OR context.aws:s3:arn:arn:x",
+    "context.*:gh_connection since:2h",
+    "param.nothing:* OR context.nothing:*",
     "userIdentity.arn:*intruder* OR userAgent:*istanbul* OR vpce:*",
 ]
 
@@ -222,6 +263,10 @@ _TERMS = st.one_of(
     st.sampled_from(["time:2026-11-25", "time:2026-11-24..2026-11-25T03:00", "time:>2026-11-25T11:59:30"]),
     st.sampled_from(["ip:10.20.0.0/22", "ip:10.20.1.17,2001:db8::/64", "ip:/^10/"]),
     st.tuples(st.integers(0, 23), st.integers(0, 23)).map(lambda p: f"hour:{p[0]}..{p[1]}"),
+    st.tuples(
+        st.sampled_from(["param.*", "param.grantee", "param.operations", "context.keydeck:id", "context.*"]),
+        _WORDS,
+    ).map(":".join),
     st.sampled_from(["weekday:wed", "weekday:sun..tue", "weekday:thu,mon"]),
 )
 _SIGNED = st.tuples(st.sampled_from(["", "-", "NOT "]), _TERMS).map("".join)
@@ -310,3 +355,41 @@ def test_who_names_a_session_is_told_how(filled: EventStore) -> None:
         parse("userIdentity.arn:arn:aws:sts::111122223333:assumed-role/Platform/api-2", NOW)
     assert caught.value.remedy == "Write principal:role/Platform session:api-2."
     assert filled.count(Query("principal:role/Platform session:api-2")) > 0
+
+
+def test_what_is_asked_of_records_is_found(filled: EventStore) -> None:
+    """The two sides agree; here they agree on what is meant."""
+    for expression, number in {
+        "param.grantee:*:99990000111*": 2,
+        "param.operations:decrypt": 2,
+        "param.constraints:gh_connection": 2,
+        'param.constraints.encryptionContextSubset."keydeck:table":gh_connection': 2,
+        "param.enabled:true": 1,
+        "param.numberOfBytes:32": 2,
+        "context.keydeck:id:gh-1": 1,
+        "encryptionContext.tenant:a:b": 1,
+        "context.aws:s3:arn:arn:x": 1,
+        r"param.hostile:/^\[31m\[\/red\]a+$/": 2,
+        "mfa:yes": 1,
+        "tls:1.3": 1,
+        "tls:1.2": 2,
+        "invoked_by:lambda": 1,
+        "hour:23 weekday:wed time:..1970-01-01": 1,
+        "hour:0 time:..1900-01-01": 0,
+    }.items():
+        assert filled.count(Query(expression)) == number, expression
+
+
+def test_a_page_reads_the_records_of_what_passes_the_rest(
+    filled: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cost is bounded by the other terms: SQLite asks for a record last."""
+    from crypto_core.trail.store import record_conditions
+
+    asked: list[bytes] = []
+    whole = record_conditions.record_values
+    monkeypatch.setattr(record_conditions, "record_values", lambda r, f: asked.append(r) or whole(r, f))
+    for narrowed in ("name:CreateGrant,CreateAlias", "since:1m -service error:*", "mfa:yes"):
+        asked.clear()
+        filled.page(Query(f"param.nothing:* {narrowed}"), limit=500)
+        assert len(asked) == filled.count(Query(narrowed)) < len(SAMPLE) / 4
