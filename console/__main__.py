@@ -36,6 +36,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "grants": ("console.commands.grants", "Print the SQL privileges and IAM policy of a role."),
     "guard": ("console.commands.guard", "Have the database refuse what is no envelope."),
     "doctor": ("console.commands.doctor", "Check that everything is in place."),
+    "help": ("console.commands.help", "The manual: the filter language, questions and their answers."),
     "serve": ("console.commands.serve", "Serve the console to a browser."),
 }
 

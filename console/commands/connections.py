@@ -20,7 +20,11 @@ _HEADERS = ("severity", "reference", "org", "provider", "format", "key", "materi
 
 @click.command()
 @click.option(
-    "--filter", "filter_", default="", metavar="EXPR", help="e.g. 'provider:slack format:plaintext'"
+    "--filter",
+    "filter_",
+    default="",
+    metavar="EXPR",
+    help="e.g. 'provider:slack (format:plaintext OR severity:high)': keydeck help filters.",
 )
 @click.option("--sort", type=click.Choice([k.value for k in SortKey]), default="state", show_default=True)
 @click.option("--reverse", is_flag=True, help="Reverse the order.")

@@ -32,7 +32,7 @@ filter_options = together(
         "filter_",
         default="",
         metavar="EXPR",
-        help="e.g. 'name:Decrypt error:* principal:*intruder*'",
+        help="e.g. 'name:Decrypt (error:* OR hour:22..06) -principal:*platform': keydeck help filters.",
     ),
     time_option("--since", "From a date, or how long ago: 2h, 7d."),
     time_option("--until", "Up to a date, or how long ago."),

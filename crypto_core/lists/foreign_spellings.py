@@ -111,7 +111,7 @@ _PARTS = (
         r"(?P<sign>&&)", "{sign!r} is not known here.", f"Terms next to each other must all hold. {_QUOTED}"
     ),
     _spelling(
-        r"(?P<sign>^%(?=.)|(?<=.)%$)",
+        r"^(?=[^*]+$)(?:%.|.+%$)",
         "% stands for nothing but itself.",
         f"* stands for any characters. {_QUOTED}",
     ),

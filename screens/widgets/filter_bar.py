@@ -24,6 +24,12 @@ SAVED = "@"
 """What the name of a saved filter begins with."""
 
 
+_BEHIND = {ValueKind.FLAG: "", ValueKind.KEYED: "."}
+"""What stands behind a field's name, if it is no colon."""
+_LISTED = (ValueKind.TEXT, ValueKind.CYCLE)
+"""Fields whose values are completed, where there are only some."""
+
+
 class FilterBar(Vertical):
     """Shown while the operator edits the filter."""
 
@@ -145,10 +151,10 @@ class FilterBar(Vertical):
         self.query_one(Input).action_cursor_right()
 
     def _help(self) -> Content:
-        names = dict.fromkeys(field.name for field in self._fields.values())
+        names = dict.fromkeys(field.shown for field in self._fields.values())
         return Content(
-            "Enter applies, Esc closes, ↑ recalls, Tab completes. "
-            "-term excludes, a,b matches either, * matches anything.\n"
+            "Enter applies, Esc closes, ↑ recalls, Tab completes. -term excludes, a,b matches either, "
+            "* matches anything, OR and ( ) combine terms, /…/ is a regular expression.\n"
             f"Fields: {' '.join(names)}"
         )
 
@@ -167,16 +173,16 @@ class _FilterSuggester(Suggester):
         lead = head + space
         if value.startswith(SAVED) and callable(self._saved):
             return _first(self._saved(), value, SAVED)
-        negated = "-" if word.startswith("-") else ""
-        word = word.removeprefix("-")
+        rest = word.lstrip("-(")
+        negated, word = word[: len(word) - len(rest)], rest
         if not word:
             return None
         name, colon, typed = word.partition(":")
         if not colon:
             found = _first(self._fields, word)
-            return f"{lead}{negated}{found}:" if found else None
+            return f"{lead}{negated}{found}{_BEHIND.get(self._fields[found].kind, ':')}" if found else None
         field = self._fields.get(name.lower())
-        if field is None or field.kind is not ValueKind.TEXT or not field.values:
+        if field is None or field.kind not in _LISTED or not field.values:
             return None
         before, comma, last = typed.rpartition(",")
         found = _first(field.values, last) if last else None

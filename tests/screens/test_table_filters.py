@@ -89,6 +89,7 @@ async def test_tab_takes_the_suggested_field_value_or_saved_filter() -> None:
             ("org:acme form", "org:acme format:"),
             ("-format:pla", "-format:plaintext"),
             ("format:dev,plain", "format:dev,plaintext"),
+            ("(org:a OR -(form", "(org:a OR -(format:"),
             ("@w", "@worst"),
         ):
             await d.pilot.press("ctrl+u")

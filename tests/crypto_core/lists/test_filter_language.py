@@ -339,7 +339,7 @@ FOREIGN = [
     ("org:'acme'", 4, 'Write "acme".'),
     ("'two words'", 0, 'Write "two".'),
     ("org :acme", 4, "without spaces"),
-    ("org:acme%", 8, "* stands for any"),
+    ("org:acme%", 4, "* stands for any"),
     ("org:ac?e", 6, "* stands for any"),
     ("org:>acme", 4, "is a text"),
     ("where org:acme", 0, "FIELD:*PART*"),

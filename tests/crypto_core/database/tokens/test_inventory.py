@@ -410,10 +410,17 @@ def test_the_operators_words_are_never_part_of_the_sql(
     sent.clear()
     fields = ("", "org:", "key:", "material:", "-provider:", "id:", "ref:", "table:", "column:")
     for field in fields:
-        for value in ("canary", '"canary\' OR 1=1"', "canary'%s", "canary\\%(x)s", "canary*;--"):
+        for value in (
+            "canary",
+            '"canary\' OR 1=1"',
+            "canary'%s",
+            '"canary\\%(x)s"',
+            "canary*;--",
+            "/canary'/",
+        ):
             walk(inventory, field + value)
             inventory.count(Query(field + value))
-    assert len(sent) > 2 * 5 * len(fields)
+    assert len(sent) > 2 * 6 * len(fields)
     assert not [statement for statement in sent if "canary" in statement]
 
 

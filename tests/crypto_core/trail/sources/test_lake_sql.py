@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import table, text
 
+from crypto_core.errors import InvalidFilterError
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engine_rows import record_of
@@ -276,12 +277,14 @@ _FIELDS = st.sampled_from(["name", "error", "ip", "region", "source", "principal
     field=_FIELDS,
     value=_TEXTS.filter(lambda t: '"' not in t),
     plain=st.booleans(),
-    negated=st.booleans(),
+    shape=st.sampled_from(
+        ["{}", "-{}", "({} OR region:b)", "NOT ({} OR region:b)", "(error:* {}) OR name:a"]
+    ),
     texts=st.lists(st.one_of(st.none(), _TEXTS), min_size=7, max_size=7),
 )
-@example("account", ":", False, True, [None, None, None, None, ":", None, None])
+@example("account", ":", False, "-{}", [None, None, None, None, ":", None, None])
 def test_no_filter_leaves_out_what_is_wanted(
-    field: str, value: str, plain: bool, negated: bool, texts: list[str | None]
+    field: str, value: str, plain: bool, shape: str, texts: list[str | None]
 ) -> None:
     name, error, ip, region, account, user_name, access_key = texts
     one = record(
@@ -296,8 +299,23 @@ def test_no_filter_leaves_out_what_is_wanted(
     if plain and not bare:
         return
     written = bare if plain else f'"{value}"'
-    found, wanted = ids(ask(f"{'-' if negated else ''}{field}:{written}"), [one])
+    try:
+        what = ask(shape.format(f"{field}:{written}"))
+    except InvalidFilterError:
+        assert plain  # in quotes every text is one
+        return
+    found, wanted = ids(what, [one])
     assert wanted <= found
+
+
+def test_an_or_is_asked_for_where_all_of_it_can_be() -> None:
+    both = for_athena(ask("name:Decrypt OR error:*")).inlined
+    assert "lower(eventname) = 'decrypt' OR" in both
+    half = for_athena(ask("(name:Decrypt agent:x) OR error:*"))
+    assert "lower(eventname) = 'decrypt' OR" in half.inlined
+    unknown = for_athena(ask("name:Decrypt OR agent:x OR /a/"))
+    assert "eventname) =" not in unknown.inlined
+    assert unknown.left == ("name", "agent", "free text")
 
 
 def test_the_window_the_services_and_the_regions_are_always_asked_for() -> None:

@@ -1,0 +1,32 @@
+"""keydeck help: the parts of the manual that answer a question where it comes up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+
+def _filters() -> str:
+    from console.manual.filters import filters_text
+
+    return filters_text()
+
+
+TOPICS: dict[str, tuple[Callable[[], str], str]] = {
+    "filters": (_filters, "The filter language: terms, fields, words."),
+}
+
+
+@click.command("help")
+@click.argument("topic", type=click.Choice(list(TOPICS)), required=False)
+@click.pass_context
+def help_(ctx: click.Context, *, topic: str | None) -> None:
+    """Print a part of the manual; without TOPIC, what there is."""
+    if topic is not None:
+        click.echo(TOPICS[topic][0]())
+        return
+    click.echo(ctx.find_root().get_help())
+    click.echo("\nTopics (keydeck help TOPIC):")
+    for name, (_, says) in TOPICS.items():
+        click.echo(f"  {name:<12}{says}")
