@@ -31,6 +31,7 @@ LOOKING = {
         "discover",
         "doctor",
         "grants",
+        "help",
         "inspect",
         "status",
     ),

@@ -431,7 +431,7 @@ _trees = st.recursive(
             lambda p: "(" + p[0].join(p[1]) + ")"
         ),
         inner.map("NOT {}".format),
-        inner.filter(lambda text: text.startswith("(")).map("-{}".format),
+        inner.map(lambda text: f"-{text}" if text[0] == "(" else f"-({text})"),
     ),
     max_leaves=8,
 )
