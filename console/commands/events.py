@@ -12,6 +12,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "pivot": ("console.commands.events_list", "Count events by principal, address, key, token, …"),
     "review": ("console.commands.events_list", "Mark events as reviewed, or write a note on one."),
     "import": ("console.commands.events_import", "Read CloudTrail's files and folders into the store."),
+    "export": ("console.commands.events_export", "Write a copy in Parquet, for DuckDB, Athena and pandas."),
     "pull": ("console.commands.events_pull", "Fetch events from CloudTrail, its bucket or a query engine."),
     "watch": ("console.commands.events_watch", "Report every use of a key since a time."),
     "token": ("console.commands.events_use", "Who opened one token, according to CloudTrail."),

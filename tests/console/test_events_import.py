@@ -111,6 +111,25 @@ def test_a_copy_is_validated_with_public_keys_of_a_file(alone: Path, tmp_path: P
     assert "no public keys, so nothing is proved" in ran.stderr
 
 
+def test_a_copy_in_parquet_is_exported_with_a_filter(
+    alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(alone / "a.json.gz", record(), record("Encrypt"))
+    assert keydeck("events", "import", str(alone)).exit_code == 0
+    ran = keydeck("events", "export", "--parquet", str(tmp_path / "copy"), "--filter", "name:Decrypt")
+    assert (ran.exit_code, ran.stdout) == (0, "1 event in 1 partition, 1 day.\n")
+    ran = keydeck("events", "export", "--parquet", str(tmp_path / "other"), "--json")
+    assert ran.json == {"events": 2, "partitions": 1, "days": 1, "complete": True}
+    ran = keydeck("events", "export", "--parquet", str(tmp_path / "copy"))
+    assert ran.exit_code == 3
+    assert "Name another folder." in ran.stderr
+    monkeypatch.setattr("console.extras.util.find_spec", lambda _name: None)
+    ran = keydeck("events", "export", "--parquet", str(tmp_path / "new"))
+    assert ran.exit_code == 2
+    assert "pip install 'keydeck[lake]'" in ran.stderr
+    assert not (tmp_path / "new").exists()
+
+
 def test_import_says_as_text_what_was_left_out_and_how_to_read_again(alone: Path) -> None:
     put(alone / "a.json.gz", record())
     put(alone / "1_CloudTrail-Digest_eu-west-1_x.json.gz", record())

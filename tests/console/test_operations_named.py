@@ -59,7 +59,7 @@ LOOKING = {
 }
 """The commands that change nothing."""
 OWN_MACHINE = {
-    *("demo", "serve", "events import", "events pull"),
+    *("demo", "serve", "events export", "events import", "events pull"),
     *("events review", "events vacuum"),
 }
 """Those that change nothing but what this host keeps for itself: events, a sandbox."""

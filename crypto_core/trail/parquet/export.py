@@ -1,0 +1,198 @@
+"""Writes events of the store as a copy in Parquet: each partition as a whole, or as it was before.
+
+The events come in the order of time, so that no more than one day's lie in files for the time being. DuckDB
+(extra `lake`) makes Parquet of them; nothing of an event becomes SQL, and nothing is fetched from elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import InterruptedRunError, TrailError
+from crypto_core.lists.paging import Query, pages_of
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.parquet.duck import connected
+from crypto_core.trail.parquet.layout import (
+    COLUMNS,
+    MARK,
+    NAME,
+    NoCopyError,
+    Partition,
+    partition_of,
+    read_mark,
+    row_of,
+    write_mark,
+)
+from crypto_core.trail.store import EventStore
+
+if TYPE_CHECKING:
+    import duckdb
+
+_PAGE = 1_000
+_HELD = 1024 * 1024
+"""Bytes of a partition's rows that are held before they are written."""
+_MOST_ROW = 64 * 1024 * 1024
+"""Bytes of one row at most."""
+_WRITE = (
+    "COPY (SELECT *, CASE WHEN epoch >= -62135510400 THEN make_timestamp(epoch * 1000000) END AS time "
+    "FROM read_json($rows, format = 'newline_delimited', columns = $columns, maximum_object_size = $most) "
+    "ORDER BY epoch, event_id) TO '{}' (FORMAT parquet, COMPRESSION zstd)"
+)
+"""The first day that there is stands for no time. The place is a folder of ours, with a name of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export wrote. `interrupted` is True where it ended early: later days are as they were."""
+
+    events: int
+    partitions: int
+    days: int
+    interrupted: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as a JSON document."""
+        return {
+            "events": self.events,
+            "partitions": self.partitions,
+            "days": self.days,
+            "complete": not self.interrupted,
+        }
+
+
+def export_events(
+    store: EventStore,
+    folder: Path,
+    expression: str = "",
+    *,
+    at: datetime,
+    progress: Callable[[int], None] | None = None,
+    cancelled: Event | None = None,
+) -> ExportReport:
+    """Write the events that pass a filter below a folder; `at` is the time it is.
+
+    A folder that has a copy of the same filter gets its days anew. Raises NoCopyError for one that holds
+    anything else, EventStoreError, TrailError where files can't be written, and InvalidFilterError.
+    """
+    counts: Counter[Partition] = Counter()
+    interrupted = False
+    try:
+        _prepare(folder, expression)
+        with _Days(folder) as days:
+            try:
+                for event in _events(store, expression, cancelled):
+                    counts[days.put(event)] += 1
+                    if progress is not None and not counts.total() % _PAGE:
+                        progress(counts.total())
+                days.finish()
+            except InterruptedRunError:
+                interrupted = True
+        write_mark(folder, expression, at)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise TrailError(f"The copy can't be written below {clean(str(folder), 300)}: {reason}") from error
+    written = {one: number for one, number in counts.items() if one in days.written}
+    return ExportReport(
+        sum(written.values()), len(written), len({one.day for one in written}), interrupted=interrupted
+    )
+
+
+def _events(store: EventStore, expression: str, cancelled: Event | None) -> Iterator[TrailEvent]:
+    query = Query(expression, "time", descending=False)
+    for page in pages_of(store, query, size=_PAGE, cancelled=cancelled):
+        stop_if(cancelled)
+        for stored in page:
+            yield stored.event
+
+
+def _prepare(folder: Path, expression: str) -> None:
+    """Make a folder, or see that it is a copy of the same filter. Raises NoCopyError and OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / MARK).exists():
+        if read_mark(folder).filter != expression:
+            raise NoCopyError(
+                f"{clean(str(folder), 300)} is a copy of another filter.", remedy="Name another folder."
+            )
+    elif any(folder.iterdir()):
+        raise NoCopyError(
+            f"{clean(str(folder), 300)} holds other files.", remedy="Name an empty folder, or a new one."
+        )
+    write_mark(folder, expression, datetime.fromtimestamp(0, UTC))
+
+
+class _Days:
+    """Rows of the day that is being read, a file a partition; used as a context. Raises OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self.written: set[Partition] = set()
+        self._folder = folder
+        self._held: dict[Partition, bytearray] = {}
+        self._files: dict[Partition, Path] = {}
+        self._day = ""
+
+    def __enter__(self) -> Self:
+        self._scratch = Path(tempfile.mkdtemp(prefix="_keydeck-", dir=self._folder))
+        self._duck: duckdb.DuckDBPyConnection = connected(self._scratch)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._duck.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def put(self, event: TrailEvent) -> Partition:
+        """Take an event, none of which is of an earlier day than the one before; return where it belongs."""
+        partition = partition_of(event)
+        if partition.day != self._day:
+            self.finish()
+            self._day = partition.day
+        held = self._held.setdefault(partition, bytearray())
+        held += orjson.dumps(row_of(event), option=orjson.OPT_APPEND_NEWLINE)
+        if len(held) > _HELD:
+            self._write(partition)
+        return partition
+
+    def finish(self) -> None:
+        """Make Parquet of the day's rows."""
+        for partition in list(self._held):
+            self._write(partition)
+            rows = self._files.pop(partition)
+            made = self._scratch / NAME
+            place = self._folder / partition.path
+            self._convert(rows, made)
+            place.mkdir(parents=True, exist_ok=True)
+            os.replace(made, place / NAME)  # noqa: PTH105  # at once: whoever reads sees the old one or the new
+            rows.unlink()
+            del self._held[partition]
+            self.written.add(partition)
+
+    def _write(self, partition: Partition) -> None:
+        path = self._files.setdefault(partition, self._scratch / f"{len(self._files)}.jsonl")
+        held = self._held[partition]
+        with path.open("ab") as file:
+            file.write(held)
+        held.clear()
+
+    def _convert(self, rows: Path, made: Path) -> None:
+        import duckdb
+
+        wanted = {"rows": str(rows), "columns": COLUMNS, "most": _MOST_ROW}
+        try:
+            self._duck.execute(_WRITE.format(str(made).replace("'", "''")), wanted)
+        except duckdb.Error as error:
+            raise TrailError(f"DuckDB could not write a partition: {clean(str(error), 300)}") from error
