@@ -89,10 +89,11 @@ def _print_timeline(timeline: TokenTimeline, newest: list[TrailEvent]) -> None:
     for statement in timeline.statements:
         print_line(statement)
     if named.events:
+        rewrapped = f"rewrapped {named.rewrapped:,}×, " if named.rewrapped else ""
         click.echo()
         click.echo(
             f"exact: {counted(named.events, 'event')} with its name: opened {named.opened:,}×, "
-            f"sealed {named.sealed:,}×, failed {named.failed:,}×; "
+            f"{rewrapped}sealed {named.sealed:,}×, failed {named.failed:,}×; "
             f"first {at(named.first)}, last {at(named.last)}"
         )
         _print_tallies(named.rows, ("operation", "principal", "from", "error"))
@@ -133,7 +134,11 @@ def _print_radius(radius: BlastRadius) -> None:
     click.echo()
     click.echo(f"opened (facts, named by their records): {counted(tokens_of(radius.opened), 'token')}")
     _print_tallies(radius.opened, ("token",))
-    for found, word in ((radius.sealed, "sealed"), (radius.tried, "tried, and not opened")):
+    for found, word in (
+        (radius.rewrapped, "rewrapped under another key"),
+        (radius.sealed, "sealed"),
+        (radius.tried, "tried, and not opened"),
+    ):
         if found.rows:
             click.echo(f"{word}: {counted(tokens_of(found), 'token')}")
             _print_tallies(found, ("token",))

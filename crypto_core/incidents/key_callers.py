@@ -18,11 +18,11 @@ from crypto_core.cancelling import stop_if
 from crypto_core.database.state.journal import EntryFilter, Journal
 from crypto_core.errors import DatabaseError, TrailError
 from crypto_core.incidents.event_fetching import begin_of
-from crypto_core.incidents.key_users import OPENING, SEALING
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.suspects import Suspects
 from crypto_core.key_names import homes_of, is_multi_region, same_key
+from crypto_core.key_uses import MAKES, OPENS
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.trail.rules.rule_context import name_of
 from crypto_core.trail.store import EventStore
@@ -157,7 +157,7 @@ class KeyCallerSearch:
         asked = homes_of([key])
         if is_multi_region(key):
             asked = tuple(replace(home, region=region) for home in asked for region in self.regions())
-        about = f"{term('key', asked_as(key))} {term('name', *SEALING, *OPENING)}"
+        about = f"{term('key', asked_as(key))} {term('name', *MAKES, *OPENS)}"
         try:
             reached = self.reaches(begins, asked)
             if reached.until is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Event
 
+from crypto_core.key_uses import MAKES, OPENS
 from crypto_core.keys.policy.least_privilege import is_principal
 from crypto_core.trail.event import KMS
 from crypto_core.trail.store import EventStore
@@ -15,8 +16,6 @@ from crypto_core.trail.use.asking import asked_as, term
 
 SEEN_FOR = timedelta(days=90)
 """How far back events are looked at: as far as LookupEvents reaches."""
-SEALING = ("Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext")
-OPENING = ("Decrypt", "ReEncrypt")
 _MOST = 1_000
 _SESSION = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([^/]+)/.+")
 
@@ -56,14 +55,14 @@ def key_users(
     """Return who used some keys, or any key, in the last 90 days. Raises TrailError, InterruptedRunError."""
     since = (now - SEEN_FOR).replace(microsecond=0)
     about = term("key", *dict.fromkeys(map(asked_as, keys))) if keys else term("source", KMS)
-    asked = f"{about} {term('name', *SEALING, *OPENING)} -failed since:{since.isoformat()}"
+    asked = f"{about} {term('name', *MAKES, *OPENS)} -failed since:{since.isoformat()}"
     found = events.tally(("principal", "name"), asked, limit=_MOST, cancelled=cancelled)
     users: dict[str, KeyUser] = {}
     for row in sorted(found.rows, key=lambda row: row.texts):
         who, name = row.texts
         if not is_principal(who):
             continue
-        sealed = row.events if name in SEALING else 0
+        sealed = row.events if name in MAKES else 0
         one = KeyUser(who, row.events - sealed, sealed, row.first, row.last, row.first if sealed else None)
         users[who] = _together(users[who], one) if who in users else one
     return KeyUsers(users, found.others, bool(found.rows))
@@ -81,7 +80,7 @@ def days_of_use(
     Raises TrailError, InterruptedRunError.
     """
     end = before.replace(microsecond=0)
-    about = f"{term('key', *dict.fromkeys(map(asked_as, keys)))} {term('name', *OPENING)} -failed"
+    about = f"{term('key', *dict.fromkeys(map(asked_as, keys)))} {term('name', *OPENS)} -failed"
     about += f" since:{(end - SEEN_FOR).isoformat()} until:{end.isoformat()}"
     return {
         who: len(events.by_day(f"{about} {term('principal', who)}", cancelled=cancelled)) for who in users

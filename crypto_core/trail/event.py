@@ -11,6 +11,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from crypto_core.key_uses import OPENS
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import NO_TEXT, CleanText
 
@@ -19,11 +20,6 @@ CLOUDTRAIL = "cloudtrail.amazonaws.com"
 
 UNDATED = datetime(1, 1, 1, tzinfo=UTC)
 """The time of a record that tells none, or one that can't be read."""
-
-OPENS = frozenset({"Decrypt", "ReEncrypt"})
-"""What opens something that is sealed under a key."""
-SEALS = frozenset({"Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncrypt"})
-"""What brings something new under a key."""
 
 DENIED = (
     *("AccessDenied", "AccessDeniedException", "VpceAccessDenied"),
@@ -35,15 +31,6 @@ PEOPLE = ("Root", "IAMUser", "IdentityCenterUser", "FederatedUser", "SAMLUser")
 
 OURS = "keydeck:"
 """How the names in a v2 envelope's encryption context begin."""
-
-KEY_USES = frozenset(
-    {
-        *("Decrypt", "Encrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext"),
-        *("GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"),
-        *("Sign", "Verify", "GenerateMac", "VerifyMac", "DeriveSharedSecret"),
-    }
-)
-"""KMS's cryptographic operations: what a key is for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from threading import Event
 
 from crypto_core.errors import InvalidTokenError, RefusedError
 from crypto_core.incidents.organisation_scope import organisation_filter
+from crypto_core.key_uses import OPENS
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.token_search.wanted import hashed_token, leaked_tokens
 from crypto_core.secret import Secret
@@ -24,7 +25,7 @@ from screens.widgets.line_list import Line, line
 SEARCH_SECONDS = 3_600.0
 """How long a search may take. It can be left at any time."""
 _PRINCIPALS = 100
-_OPENING = "name:Decrypt,ReEncrypt -failed"
+_OPENING = f"name:{','.join(OPENS)} -failed"
 
 
 class ScopeBy(StrEnum):

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from crypto_core.keys.changes.blocks import Block
 from crypto_core.text.counting import counted
 from crypto_core.trail.use.blast_radius import BlastRadius, Reachable, tokens_of
-from crypto_core.trail.use.radius import MAKES
-from crypto_core.trail.use.tokens import OPENED, UNNAMED
+from crypto_core.trail.use.radius import HANDED_OUT
+from crypto_core.trail.use.tokens import READ, REWRAPPED, UNNAMED
 from screens.facts import Facts
 from screens.key_changes.block_lines import SIGN, block_words
 from screens.routes import EventsRoute, TokensRoute
@@ -42,8 +42,9 @@ def principal_lines(answer: BlastRadius, blocks: Iterable[Block], width: int, fa
         yield from _could(answer, width, facts)
     by = answer.who.filter
     for title, found, more in (
-        ("Opened, each named by its records", answer.opened, OPENED),
-        ("Sealed: it was handed their data keys", answer.sealed, f"{MAKES} -failed"),
+        ("Opened, each named by its records", answer.opened, READ),
+        ("Rewrapped under another key, not handed out", answer.rewrapped, REWRAPPED),
+        ("Sealed: it had their data keys", answer.sealed, HANDED_OUT),
         ("Tried, and not opened", answer.tried, "failed"),
     ):
         if found.rows:
@@ -75,7 +76,7 @@ def _glance(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
     outcome = f", failed {answer.failed:,}, denied {answer.denied:,}"
     seen = span_words(answer.first, answer.last, facts.clock()) if answer.events else ""
     yield fact("events", f"{answer.events:,}{outcome}   {seen}", width, target=by)
-    route = EventsRoute(f"{named.filter} {OPENED} token:*") if answer.opened.rows else None
+    route = EventsRoute(f"{named.filter} {READ} token:*") if answer.opened.rows else None
     yield fact(
         "opened",
         f"{counted(tokens_of(answer.opened), 'token')}, each named by its records",

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from textual.content import Content
 
+from crypto_core.key_uses import MAKES, READS, REWRAPS
 from crypto_core.text.cleaning import CleanText
 from crypto_core.text.counting import counted
-from crypto_core.trail.event import OPENS, SEALS
 from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.token_timeline import MaterialUse, NamedUse, TokenTimeline
 from crypto_core.trail.use.tokens import joined
@@ -36,6 +36,8 @@ from screens.use.lines import (
 )
 from screens.widgets.line_list import Line
 
+_DONE = {"opened": READS, "rewrapped": REWRAPS, "sealed": MAKES}
+"""What was done with a token, by the calls that do it."""
 EITHER = "Enter: these calls. Each opened this token, or another one."
 
 
@@ -89,7 +91,8 @@ def _exact(named: NamedUse, width: int, facts: Facts) -> Line:
     """The facts at a glance."""
     if not named.events:
         return fact("exact", "no event names this token", width, style="$muted")
-    counts = f"opened {named.opened:,}×, sealed {named.sealed:,}×, failed {named.failed:,}×"
+    rewrapped = f"rewrapped {named.rewrapped:,}×, " if named.rewrapped else ""
+    counts = f"opened {named.opened:,}×, {rewrapped}sealed {named.sealed:,}×, failed {named.failed:,}×"
     seen = span_words(named.first, named.last, facts.clock())
     return fact("exact", f"{counts}   {seen}", width, target=EventsRoute(named.filter))
 
@@ -121,20 +124,19 @@ def _named(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
 
 def _by_principal(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
     together: dict[CleanText, EventTally] = {}
-    opened: dict[str, int] = {}
-    sealed: dict[str, int] = {}
+    done: dict[str, dict[CleanText, int]] = {word: {} for word in _DONE}
     for row in named.rows.rows:
         name, arn = row.texts[0], row.texts[1]
         together[arn] = joined(together.get(arn), replace(row, texts=(arn,)))
-        opened[arn] = opened.get(arn, 0) + (row.done if name in OPENS else 0)
-        sealed[arn] = sealed.get(arn, 0) + (row.done if name in SEALS else 0)
-    yield heading("By principal", width, "opened", "sealed", "failed")
+        for word, names in _DONE.items():
+            done[word][arn] = done[word].get(arn, 0) + (row.done if name in names else 0)
+    shown = [word for word in _DONE if word != "rewrapped" or named.rewrapped]
+    yield heading("By principal", width, *shown, "failed")
     for arn, tally in sorted(together.items(), key=lambda item: (-item[1].events, item[0])):
         yield counted_line(
             who(arn),
             [
-                (f"{opened[arn]:,}", "bold"),
-                (f"{sealed[arn]:,}", "" if sealed[arn] else "$muted"),
+                *((f"{n:,}", _count_style(word, n)) for word in shown for n in [done[word][arn]]),
                 failed_words(tally.failed),
             ],
             (tally.first, tally.last),
@@ -146,6 +148,12 @@ def _by_principal(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
     if named.rows.others:
         words = f"  … of the {len(named.rows.rows):,} most common groups; there are more, below"
         yield Line(Content.assemble((words, "$muted")))
+
+
+def _count_style(word: str, number: int) -> str:
+    if word == "opened":
+        return "bold"
+    return "" if number else "$muted"
 
 
 def _could(use: MaterialUse, width: int, facts: Facts) -> Iterator[Line]:

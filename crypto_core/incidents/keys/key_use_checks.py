@@ -19,12 +19,12 @@ from crypto_core.incidents.keys.subject import JOB, new_key, old_key
 from crypto_core.incidents.model import CheckResult, CheckState, StepState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Situation
+from crypto_core.key_uses import MAKES
 from crypto_core.keys.replacement.guide import Guide, GuideStepState, StepId
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
-from crypto_core.trail.event import SEALS
 from crypto_core.trail.key_watch.sightings import KeyUse, UseKind, WatchStatus
 from crypto_core.trail.key_watch.watch import MOST_SKEW, clocks_differ
 from crypto_core.trail.sources.pull_query import LATE
@@ -56,9 +56,7 @@ class _Watched:
     def seals(self) -> list[KeyUse]:
         """The uses by others than Keydeck that brought something new under the key."""
         return [
-            use
-            for use in self.uses
-            if use.kind is UseKind.USE and not use.own and use.event.name in SEALS - {"ReEncrypt"}
+            use for use in self.uses if use.kind is UseKind.USE and not use.own and use.event.name in MAKES
         ]
 
 

@@ -7,11 +7,11 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import parse_key_name, same_key
+from crypto_core.key_uses import MAKES
 from crypto_core.keys.posture.facts import Estate, KeyFacts
 from crypto_core.keys.posture.rotation import comes_after, marked_earlier
 
 _RETIRED = (PCI_KEY_RETIREMENT,)
-_SEALS = ("Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext")
 STILL_DAYS = 30
 """A use within so many days counts as one of today's platform."""
 
@@ -112,7 +112,7 @@ def old_key_in_use(facts: KeyFacts, estate: Estate) -> Said:
         yield facts.gap("last use", "KMS does not tell", Severity.MEDIUM)
         return
     age = estate.age(key.last_used_at)
-    if key.last_used_for not in _SEALS or age is None or age.days >= STILL_DAYS:
+    if key.last_used_for not in MAKES or age is None or age.days >= STILL_DAYS:
         return
     born = writing.key.created_at
     if born is None or key.last_used_at is None or key.last_used_at <= born:

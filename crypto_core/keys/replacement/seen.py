@@ -46,7 +46,6 @@ from crypto_core.keys.status import Status
 from crypto_core.lists.paging import Query
 from crypto_core.text.cleaning import clean
 
-SEALS = ("Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext")
 """Uses with which something new comes under a key."""
 NEWEST = 100
 """How many of the newest tokens under the new key are looked at for those that the platform sealed."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from crypto_core.key_names import parse_key_name, region_of, same_key
+from crypto_core.key_uses import MAKES
 from crypto_core.keys.replacement.guide import (
     GuideStepState,
     Instruction,
@@ -19,7 +20,7 @@ from crypto_core.keys.replacement.guide import (
     note,
     setting,
 )
-from crypto_core.keys.replacement.seen import SEALS, ResolvedKey, RotationState
+from crypto_core.keys.replacement.seen import ResolvedKey, RotationState
 from crypto_core.keys.state import KeyState
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
@@ -174,7 +175,7 @@ def _still(seen: RotationState, olds: tuple[KeyState, ...], since: datetime | No
             "a rollout ended later, say when: --since"
         )
     for state in olds:
-        if state.last_used_for in SEALS and state.last_used_at and since and state.last_used_at > since:
+        if state.last_used_for in MAKES and state.last_used_at and since and state.last_used_at > since:
             yield (
                 f"{state.last_used_for} under the old key at {in_utc(state.last_used_at)}, after "
                 f"{in_utc(since)}: it is still used to seal. If a rollout ended later, say when: --since"

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 from crypto_core.errors import KmsError, TrailError
 from crypto_core.key_names import short_key
+from crypto_core.key_uses import MAKES
 from crypto_core.keys.inventory import KeyInventory
-from crypto_core.keys.replacement.seen import SEALS
 from crypto_core.keys.replacement.witness import UseWitness
 from crypto_core.text.cleaning import clean
 from crypto_core.text.moments import in_utc
@@ -67,7 +67,7 @@ class Writers:
                 untold.append(error.message)
                 continue
             used, name = state.last_used_at, state.last_used_for
-            if used is not None and used > since and name in SEALS:
+            if used is not None and used > since and name in MAKES:
                 return f"{name} under {short_key(arn)} at {used.astimezone(UTC):%H:%M:%S} UTC", ""
             if "last use" in state.missing:
                 untold.append(f"the last use of {short_key(arn)} is not known")

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from crypto_core.trail.event import KEY_USES, TrailEvent
+from crypto_core.key_uses import USES
+from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store.tallies import moment_json
 
 OWN_AGENT = "app/keydeck"
@@ -116,7 +117,7 @@ def kind_of(event: TrailEvent) -> UseKind:
         return UseKind.DENIED
     if event.failed:
         return UseKind.FAILED
-    return UseKind.USE if event.name in KEY_USES else UseKind.CHANGE
+    return UseKind.USE if event.name in USES else UseKind.CHANGE
 
 
 def made_by(event: TrailEvent, caller: str) -> bool:

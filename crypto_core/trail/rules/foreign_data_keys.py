@@ -6,6 +6,7 @@ from crypto_core.findings.registry import Facts, NoSigma, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS, ENCRYPTED
 from crypto_core.key_names import account_of
+from crypto_core.key_uses import MAKES
 from crypto_core.trail.rules.configured import one_of, patterns
 from crypto_core.trail.rules.rule_context import (
     DID,
@@ -19,8 +20,6 @@ from crypto_core.trail.rules.rule_context import (
     where_from,
 )
 from crypto_core.trail.store.history import Span, has, like
-
-_MAKES = ("GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "Encrypt")
 
 
 @rule(
@@ -41,7 +40,7 @@ def wrong_write_key(context: RuleContext) -> Said:
     keys = context.keys
     if not keys.writing:
         return
-    terms = (OF_KMS, NO_SERVICE, DID, has("name", *_MAKES))
+    terms = (OF_KMS, NO_SERVICE, DID, has("name", *MAKES))
     under = like("key", *patterns(keys.writing, keys.names or {}))
     always = Span(None, context.until)
     writers = {g.values[0] for g in context.history.groups(("principal",), (*terms, under), always)}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from crypto_core.findings.registry import Facts, Said, Sigma, SigmaKeys, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS
-from crypto_core.trail.event import KMS, OPENS, SEALS
+from crypto_core.key_uses import USES
+from crypto_core.trail.event import KMS
 from crypto_core.trail.rules.rule_context import (
     NO_SERVICE,
     OF_KMS,
@@ -17,8 +18,6 @@ from crypto_core.trail.rules.rule_context import (
     where_from,
 )
 from crypto_core.trail.store.history import flag, has
-
-_USES = tuple(sorted(OPENS | SEALS))
 
 
 @rule(
@@ -72,7 +71,7 @@ def _account(principal: str) -> str:
     Facts.EVENTS,
     techniques=(CLOUD_ACCOUNTS,),
     sigma=Sigma(
-        {"eventSource": KMS, "eventName": list(_USES), "sessionCredentialFromConsole": ["true", True]},
+        {"eventSource": KMS, "eventName": list(USES), "sessionCredentialFromConsole": ["true", True]},
         SigmaKeys.GUARDING,
         services=False,
         falsepositives=("CloudShell of an on-call engineer",),
@@ -84,7 +83,7 @@ def console_use(context: RuleContext) -> Said:
     What services open while somebody looks around in the console, such as objects of S3, is left out: it is
     no use of a token's key by that person.
     """
-    terms = (OF_KMS, has("name", *_USES), flag("console"), NO_SERVICE, *context.on_guarded)
+    terms = (OF_KMS, has("name", *USES), flag("console"), NO_SERVICE, *context.on_guarded)
     for principal, mine in context.by_principal(terms, "name", "error").items():
         done = any(not g.values[2] for g in mine)
         events = context.evidence(principal, terms)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from crypto_core.findings.registry import Facts, Said, Sigma, SigmaKeys, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_SECRETS, STEAL_TOKEN
-from crypto_core.trail.event import KMS, OPENS, SEALS
+from crypto_core.key_uses import USES
+from crypto_core.trail.event import KMS
 from crypto_core.trail.rules.configured import patterns
 from crypto_core.trail.rules.rule_context import (
     OF_KMS,
@@ -17,8 +18,6 @@ from crypto_core.trail.rules.rule_context import (
     where_from,
 )
 from crypto_core.trail.store.history import has, like
-
-USES = tuple(sorted(OPENS | SEALS | {"GenerateMac", "VerifyMac", "Sign", "Verify", "DeriveSharedSecret"}))
 
 
 @rule(

@@ -14,7 +14,8 @@ from typing import Any
 from crypto_core.findings.registry import Correlation, Facts, NoSigma, Rule, Sigma, SigmaKeys, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import TECHNIQUES
-from crypto_core.trail.event import OPENS, OURS
+from crypto_core.key_uses import OPENS
+from crypto_core.trail.event import OURS
 from crypto_core.trail.rules.configured import Keys, patterns
 
 _NAMESPACE = uuid.UUID("5e4a3a4e-0c55-5b8e-9d6c-6c2f7f1f5a11")

@@ -29,8 +29,9 @@ from sqlalchemy import (
 from sqlalchemy.engine.default import DefaultDialect
 
 from crypto_core.key_names import is_key_arn
+from crypto_core.key_uses import OPENS
 from crypto_core.lists.filter_language import SET, Alternative, Clause, Term, lower, simplified, terms_of
-from crypto_core.trail.event import DENIED, OPENS
+from crypto_core.trail.event import DENIED
 from crypto_core.trail.sources.engine_rows import DOCUMENTS, IDENTITY, PLAIN, SESSION
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
 

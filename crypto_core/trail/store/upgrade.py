@@ -13,8 +13,9 @@ from contextlib import suppress
 
 from sqlalchemy import Connection, bindparam, inspect, select, update
 
+from crypto_core.key_uses import OPENS
 from crypto_core.trail.columns import EventProperty, marks
-from crypto_core.trail.event import OPENS, TrailEvent
+from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 from crypto_core.trail.packing import unpack
 from crypto_core.trail.record_reader import load, read_record

@@ -54,8 +54,9 @@ class Reachable:
 class BlastRadius:
     """Everything about one principal. `opened` and `sealed` are facts, `could` is what could have been.
 
-    `opened` are the tokens that records name and that it opened, `sealed` those whose data key it was handed
-    as it was made, `tried` those that it did not get. `data_keys` it had made without a record of the row.
+    `opened` are the tokens that records name and whose data key it was handed, `rewrapped` those whose data
+    key it moved under another key, `sealed` those whose data key it had as that was made or wrapped, `tried`
+    those that it did not get. `data_keys` it had so without a record of the row.
     """
 
     who: NamedPrincipals
@@ -65,6 +66,7 @@ class BlastRadius:
     first: datetime | None
     last: datetime | None
     opened: Tallies
+    rewrapped: Tallies
     sealed: Tallies
     tried: Tallies
     opened_filter: str
@@ -109,6 +111,7 @@ class BlastRadius:
             "first": moment_json(self.first),
             "last": moment_json(self.last),
             "opened": _tokens(self.opened),
+            "rewrapped": _tokens(self.rewrapped),
             "sealed": _tokens(self.sealed),
             "tried": _tokens(self.tried),
             "opened_filter": self.opened_filter,
@@ -141,6 +144,11 @@ def _tokens(found: Tallies) -> dict[str, Any]:
 
 def _assumptions(radius: BlastRadius) -> Iterator[str]:
     yield "Opened: records whose encryption context names the token (v2). Each of these is a fact."
+    if radius.rewrapped.rows:
+        yield (
+            "Rewrapped: ReEncrypt hands out no plaintext. With its answer, whoever may decrypt under the new "
+            "key opens the token."
+        )
     if not radius.could:
         yield "It opened nothing without naming a token, according to the stored events."
     else:
@@ -165,7 +173,7 @@ def _assumptions(radius: BlastRadius) -> Iterator[str]:
         yield f"The name means {counted(number, 'principal')}: reported together."
     if radius.data_keys:
         yield (
-            f"It generated {counted(radius.data_keys, 'data key')} without naming a row: it can "
+            f"It had {counted(radius.data_keys, 'data key')} made or wrapped without naming a row: it can "
             "open what was sealed with them; no record says which tokens those are."
         )
     if radius.unknown_key:

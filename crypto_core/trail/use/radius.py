@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError
 from crypto_core.key_names import is_key_arn, same_key
+from crypto_core.key_uses import HANDS_OUT
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query
@@ -20,7 +21,7 @@ from crypto_core.trail.store.tallies import EventTally, Tallies
 from crypto_core.trail.use.asking import NamedPrincipals, named_principals, term
 from crypto_core.trail.use.blast_radius import BlastRadius, Reachable
 from crypto_core.trail.use.reach import Covered, reach
-from crypto_core.trail.use.tokens import ALL, OPENED, UNNAMED, joined, opened_with
+from crypto_core.trail.use.tokens import ALL, READ, REWRAPPED, UNNAMED, joined, opened_with
 
 if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 MOST_TOKENS = 1_000
 MOST = 100
-MAKES = "name:GenerateDataKey,GenerateDataKeyWithoutPlaintext,GenerateDataKeyPair"
-"""What makes a data key."""
+HANDED_OUT = f"name:{','.join(HANDS_OUT)} -failed"
+"""After what the caller has a data key: of one that is made without its plaintext it has none."""
 
 
 @dataclass(slots=True)
@@ -92,15 +93,16 @@ class BlastRadii:
             denied=whole.denied if whole else 0,
             first=whole.first if whole else None,
             last=whole.last if whole else None,
-            opened=self._tokens(f"{who.filter} {OPENED}", cancelled),
-            sealed=self._tokens(f"{who.filter} {MAKES} -failed", cancelled),
+            opened=self._tokens(f"{who.filter} {READ}", cancelled),
+            rewrapped=self._tokens(f"{who.filter} {REWRAPPED}", cancelled),
+            sealed=self._tokens(f"{who.filter} {HANDED_OUT}", cancelled),
             tried=self._tokens(f"{who.filter} failed", cancelled),
             opened_filter=f"{who.filter} token:*",
             could=could,
             calls=sum(t.events for one in used for t in one.by_material.values()),
             tokens_reachable=reachable,
             unknown_key=unknown,
-            data_keys=by(more=f" {MAKES} -failed -token:*").events,
+            data_keys=by(more=f" {HANDED_OUT} -token:*").events,
             operations=by("name", "error"),
             addresses=by("ip"),
             agents=by("agent"),

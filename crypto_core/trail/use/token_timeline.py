@@ -45,12 +45,14 @@ UNSEALED = {
 class NamedUse:
     """Events whose encryption context names a token: facts.
 
-    `rows` is by operation, principal, address and error. `opened` and `sealed` are the calls that succeeded;
-    ReEncrypt is both.
+    `rows` is by operation, principal, address and error. `opened` are the calls that brought its plaintext,
+    `rewrapped` those that moved its data key under another key and brought none, `sealed` those that made it:
+    all of them succeeded.
     """
 
     rows: Tallies
     opened: int
+    rewrapped: int
     sealed: int
     failed: int
     first: datetime | None
@@ -69,6 +71,7 @@ class NamedUse:
         return {
             "events": self.events,
             "opened": self.opened,
+            "rewrapped": self.rewrapped,
             "sealed": self.sealed,
             "failed": self.failed,
             "first": moment_json(self.first),

@@ -11,9 +11,9 @@ from crypto_core.database.tokens.backups import Replaced
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError
 from crypto_core.key_names import same_key
+from crypto_core.key_uses import MAKES, OPENS, READS, REWRAPS
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef
-from crypto_core.trail.event import OPENS, SEALS
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally, Tallies
 from crypto_core.trail.use.asking import asked_as, term
@@ -30,8 +30,12 @@ MOST = 200
 """Groups told of one answer."""
 ALL = 5_000
 """Groups looked at, to tell the source of a ReEncrypt from its destination."""
+READ = f"name:{','.join(READS)} -failed"
+"""What handed out something that was sealed."""
+REWRAPPED = f"name:{','.join(REWRAPS)} -failed"
+"""What moved something under another key: whoever may decrypt there opens it."""
 OPENED = f"name:{','.join(sorted(OPENS))} -failed"
-"""What opened something."""
+"""What opened something, for its caller or under another key."""
 UNNAMED = f"{OPENED} -token:*"
 """What opened something and names no token."""
 
@@ -96,8 +100,9 @@ class TokenTimelines:
         )
         return NamedUse(
             shown,
-            opened=sum(r.done for r in rows if r.texts[0] in OPENS),
-            sealed=sum(r.done for r in rows if r.texts[0] in SEALS),
+            opened=sum(r.done for r in rows if r.texts[0] in READS),
+            rewrapped=sum(r.done for r in rows if r.texts[0] in REWRAPS),
+            sealed=sum(r.done for r in rows if r.texts[0] in MAKES),
             failed=sum(r.failed for r in rows),
             first=min((r.first for r in rows), default=None),
             last=max((r.last for r in rows), default=None),

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from threading import Event
 
 from crypto_core.key_names import homes_of
+from crypto_core.key_uses import SEALS, USES
 from crypto_core.keys.replacement.witness import UseSeen
-from crypto_core.trail.event import KEY_USES, SEALS
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally
@@ -32,7 +32,7 @@ class StoreWitness:
         """Return the successful uses of a key. Raises EventStoreError, InterruptedRunError."""
         ids = dict.fromkeys(map(asked_as, key_arns))
         begin = since.replace(microsecond=0)
-        asked = f"{term('key', *ids)} {term('name', *sorted(KEY_USES))} -failed since:{begin.isoformat()}"
+        asked = f"{term('key', *ids)} {term('name', *USES)} -failed since:{begin.isoformat()}"
         found = self.store.tally(("principal", "name", "key"), asked, limit=_MOST, cancelled=cancelled)
         by: dict[str, EventTally] = {}
         seals: EventTally | None = None
