@@ -236,6 +236,10 @@ class KmsAccessDeniedError(KmsError):
         return f"{self.action} is not allowed"
 
 
+class NotConfiguredError(KmsError):
+    """Nobody has set what was asked for: a bucket without a policy, for one."""
+
+
 class KeyDisabledError(KmsError, remedy="Enable the key (kms:EnableKey) or use another one."):
     """The KMS key is disabled."""
 

@@ -31,6 +31,7 @@ from crypto_core.errors import (
     KmsThrottledError,
     KmsUnreachableError,
     MissingOperationError,
+    NotConfiguredError,
     PageTokenError,
     SettingsError,
 )
@@ -63,6 +64,8 @@ _ERRORS: dict[str, type[KmsError]] = {
     "LimitExceededException": KmsLimitError,
     "MissingAuthenticationToken": CredentialsError,
     "MissingAuthenticationTokenException": CredentialsError,
+    "NoSuchBucketPolicy": NotConfiguredError,
+    "NoSuchPublicAccessBlockConfiguration": NotConfiguredError,
     "NotFoundException": KeyNotFoundError,
     "OptInRequired": CredentialsError,
     "RequestLimitExceeded": KmsThrottledError,
@@ -108,13 +111,21 @@ _SAYS: dict[type[KmsError], str] = {
     KmsLimitError: "A limit of {service} is reached at {operation}{on}",
     KmsThrottledError: "{service} throttles {operation}: the request quota is used up",
     MissingOperationError: "This endpoint does not have {operation}",
+    NotConfiguredError: "{service} has nothing to answer to {operation}: it is not set",
     PageTokenError: "{service} no longer accepts the page token of {operation}",
 }
 
-SERVICES = {"kms": "KMS", "sts": "STS", "cloudtrail": "CloudTrail", "s3": "S3", "athena": "Athena"}
+SERVICES = {
+    "kms": "KMS",
+    "sts": "STS",
+    "cloudtrail": "CloudTrail",
+    "s3": "S3",
+    "athena": "Athena",
+    "iam": "IAM",
+}
 """What AWS calls its services, by the prefix of their IAM actions."""
 
-_ACTIONS = {"ListObjectsV2": "ListBucket"}
+_ACTIONS = {"ListObjectsV2": "ListBucket", "GetPublicAccessBlock": "GetBucketPublicAccessBlock"}
 """IAM actions that are not called like their operation."""
 
 _POLICIES = {"kms": "its IAM policy or in the key policy", "s3": "its IAM policy or in the bucket policy"}

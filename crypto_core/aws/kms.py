@@ -84,7 +84,19 @@ READ_OPERATIONS: Mapping[str, frozenset[str]] = {
             "StartQuery",
         }
     ),
-    "s3": frozenset({"GetObject", "HeadObject", "ListObjectVersions", "ListObjectsV2"}),
+    "s3": frozenset(
+        {
+            "GetBucketAcl",
+            "GetBucketLogging",
+            "GetBucketPolicyStatus",
+            "GetObject",
+            "GetPublicAccessBlock",
+            "HeadObject",
+            "ListObjectVersions",
+            "ListObjectsV2",
+        }
+    ),
+    "iam": frozenset({"GetAccountAuthorizationDetails"}),
     "athena": frozenset(
         {
             "GetQueryExecution",
@@ -95,7 +107,7 @@ READ_OPERATIONS: Mapping[str, frozenset[str]] = {
         }
     ),
 }
-"""All that other services are asked here, each by its name: what CloudTrail recorded, and anchors."""
+"""All that other services are asked here, each by its name: records, trails, access, anchors."""
 
 WRITE_OPERATIONS: Mapping[str, frozenset[str]] = {"s3": frozenset({"PutObject"})}
 """What is written there: anchors of the journal."""

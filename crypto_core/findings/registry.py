@@ -32,6 +32,8 @@ class Facts(StrEnum):
     """All keys together."""
     TRAILS = "trails"
     """How CloudTrail is set up."""
+    IDENTITIES = "identities"
+    """The IAM policies of the account."""
     EVENTS = "events"
     """CloudTrail's events in the store."""
 

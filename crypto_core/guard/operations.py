@@ -28,6 +28,8 @@ _INSPECTED = (
     "kms:ListResourceTags",
     *("cloudtrail:DescribeTrails", "cloudtrail:GetTrailStatus", "cloudtrail:GetEventSelectors"),
     "cloudtrail:LookupEvents",
+    *("s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketPolicyStatus", "s3:GetBucketPublicAccessBlock"),
+    "iam:GetAccountAuthorizationDetails",
 )
 _CRYPTOGRAPHIC = frozenset(
     {"kms:Decrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"}
@@ -40,6 +42,7 @@ _WITHOUT_RESOURCE = frozenset(
         "kms:ListAliases",
         "cloudtrail:DescribeTrails",
         "cloudtrail:LookupEvents",
+        "iam:GetAccountAuthorizationDetails",
     }
 )
 _OF_ALIASES = frozenset({"kms:CreateAlias", "kms:UpdateAlias"})
@@ -540,10 +543,12 @@ def iam_policy(
     trails = {a for a in actions if a.startswith("cloudtrail:")} - _WITHOUT_RESOURCE
     listing = actions & _WITHOUT_RESOURCE
     aliases = actions & _OF_ALIASES
-    rest = actions - cryptographic - trails - listing - aliases
+    buckets = {a for a in actions if a.startswith("s3:")}
+    rest = actions - cryptographic - trails - listing - aliases - buckets
     parts = (
         ("Account", listing, ["*"]),
         ("Trails", trails, [f"arn:{partition}:cloudtrail:*:{account}:trail/*"]),
+        ("Buckets", buckets, [f"arn:{partition}:s3:::*"]),
         ("Keys", rest, [any_key]),
         ("Aliases", aliases, [any_alias, any_key]),
         ("Tokens", cryptographic, named or [any_key]),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from console.sandbox.cloudtrail import create_trail
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 
@@ -22,12 +23,7 @@ def test_nothing_found_is_0_and_nothing_seen_is_3(
         monkeypatch.delenv("KEYDECK_TRUSTED_KEYS")
         assert keydeck("findings", "--json").json["findings"][0]["rule"] == "trail-none"
         assert keydeck("findings").exit_code == 1
-        empty.client("s3").create_bucket(
-            Bucket="trail", CreateBucketConfiguration={"LocationConstraint": empty.region}
-        )
-        cloudtrail = empty.client("cloudtrail")
-        cloudtrail.create_trail(Name="trail", S3BucketName="trail")
-        cloudtrail.start_logging(Name="trail")
+        create_trail(empty.client("s3"), empty.client("cloudtrail"), empty.region)
         ran = keydeck("findings")
         assert (ran.exit_code, ran.stdout) == (0, "No findings.\n")
         assert ran.stderr == (

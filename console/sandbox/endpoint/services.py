@@ -23,6 +23,7 @@ _BUCKET_SUBRESOURCES = {
     "logging": "Logging",
     "notification": "Notification",
     "policy": "Policy",
+    "policyStatus": "PolicyStatus",
     "publicAccessBlock": "PublicAccessBlock",
     "tagging": "Tagging",
     "versioning": "Versioning",

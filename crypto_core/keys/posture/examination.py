@@ -24,6 +24,8 @@ from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.reading import KeyPolicies
 from crypto_core.keys.posture.access import policy_unknown
 from crypto_core.keys.posture.facts import Estate, KeyFacts
+from crypto_core.keys.posture.identities import IdentityPolicy
+from crypto_core.keys.posture.identity_reading import read_identities
 from crypto_core.keys.posture.lifecycle import state_unknown
 from crypto_core.keys.posture.limits import Limits
 from crypto_core.keys.posture.pace import Pace
@@ -107,19 +109,23 @@ class PostureService:
         configured = self._resolved(self.trusted(), gaps)
         writing = self._resolved([self.write_key] if self.write_key else [], gaps)
         with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+            # IAM may be slow to answer, or not be there at all: it is waited for last.
+            reading = pool.submit(read_identities, self.kms, cancelled=cancelled)
             facts = tuple(pool.map(lambda s: self._facts(s, status, writing, configured, cancelled), states))
-        estate = Estate(
-            self.clock(),
-            self.limits,
-            facts,
-            self.write_key,
-            next(iter(writing), None),
-            guards=_guards(status) if status is not None else (),
-            sweep=status.sweep if status is not None else None,
-            strays=status.strays if status is not None else Strays(),
-            copies=self._copies(gaps, cancelled) if status is not None else (),
-        )
-        said: list[Finding | Gap] = [*gaps, *_about_keys(estate), *self._about_trails(estate, cancelled)]
+            estate = Estate(
+                self.clock(),
+                self.limits,
+                facts,
+                self.write_key,
+                next(iter(writing), None),
+                guards=_guards(status) if status is not None else (),
+                sweep=status.sweep if status is not None else None,
+                strays=status.strays if status is not None else Strays(),
+                copies=self._copies(gaps, cancelled) if status is not None else (),
+            )
+            trails = [*self._about_trails(estate, cancelled)]
+            identities = reading.result()
+        said: list[Finding | Gap] = [*gaps, *_about_keys(estate), *trails, *_about_identities(*identities)]
         return Posture(estate.now, *once_each(said))
 
     def _copies(self, gaps: list[Gap], cancelled: Event | None) -> tuple[Copies, ...]:
@@ -207,6 +213,12 @@ def _about_keys(estate: Estate) -> Said:
             yield from rule(facts, estate)
     for rule in rules_about(Facts.KEYS):
         yield from rule(estate)
+
+
+def _about_identities(policies: Sequence[IdentityPolicy], gaps: Iterable[Gap]) -> Said:
+    yield from gaps
+    for rule in rules_about(Facts.IDENTITIES):
+        yield from rule(policies)
 
 
 def _guards(status: Status) -> tuple[ColumnGuard, ...]:

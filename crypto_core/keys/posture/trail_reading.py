@@ -1,9 +1,13 @@
-"""Reads how trails are set up. API reference: DescribeTrails, GetTrailStatus, GetEventSelectors."""
+"""Reads how trails and their buckets are set up.
+
+API reference: DescribeTrails, GetTrailStatus, GetEventSelectors.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from threading import Event
 from typing import Any
 
@@ -12,6 +16,8 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Gap
 from crypto_core.findings.severity import Severity
+from crypto_core.keys.posture.bucket import TrailBucket
+from crypto_core.keys.posture.bucket_reading import read_bucket
 from crypto_core.keys.posture.trails import Trail, recorded
 from crypto_core.text.cleaning import clean
 
@@ -43,12 +49,26 @@ def read_trails(
             if raw.get("IsMultiRegionTrail") or (raw.get("HomeRegion") or region) == region:
                 covering.setdefault(arn, set()).add(region)
     found = []
+    buckets: dict[str, TrailBucket] = {}
     for arn, regions_ in covering.items():
         stop_if(cancelled)
         raw = described[arn]
         home = clean(raw.get("HomeRegion") or min(regions_), 40)
-        trail = Trail(clean(arn, 300), clean(raw.get("Name"), 128), home, frozenset(regions_))
-        found.append(_with_selectors(kms, _with_status(kms, trail, arn), arn))
+        validated = raw.get("LogFileValidationEnabled")
+        trail = Trail(
+            clean(arn, 300),
+            clean(raw.get("Name"), 128),
+            home,
+            frozenset(regions_),
+            multi_region=raw.get("IsMultiRegionTrail") is True,
+            validated=validated if isinstance(validated, bool) else None,
+            key=clean(raw.get("KmsKeyId"), 300),
+        )
+        trail = _with_selectors(kms, _with_status(kms, trail, arn), arn)
+        name = str(raw.get("S3BucketName") or "")
+        if name and name not in buckets:
+            buckets[name] = read_bucket(kms, name, home, cancelled)
+        found.append(replace(trail, bucket=buckets.get(name)))
     return tuple(found), tuple(asked), tuple(gaps)
 
 
@@ -60,7 +80,14 @@ def _with_status(kms: KmsApi, trail: Trail, arn: str) -> Trail:
     logging = answer.get("IsLogging")
     if logging is None:
         return replace(trail, missing={**trail.missing, "status": "CloudTrail does not say"})
-    return replace(trail, logging=bool(logging))
+    delivered = answer.get("LatestDeliveryTime")
+    return replace(
+        trail,
+        logging=bool(logging),
+        delivery_error=clean(answer.get("LatestDeliveryError"), 120),
+        digest_error=clean(answer.get("LatestDigestDeliveryError"), 120),
+        delivered_at=delivered if isinstance(delivered, datetime) else None,
+    )
 
 
 def _with_selectors(kms: KmsApi, trail: Trail, arn: str) -> Trail:

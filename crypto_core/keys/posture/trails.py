@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from crypto_core.findings.controls import AUDIT_RECORDS, CIS_TRAIL, HUB_TRAIL
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.keys.posture.bucket import TrailBucket
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 
 CONTROLS = (CIS_TRAIL, HUB_TRAIL, AUDIT_RECORDS)
 KMS = "kms.amazonaws.com"
@@ -57,6 +59,16 @@ class Trail:
     logging: bool | None = None
     recorded: Recorded | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
+    multi_region: bool = False
+    validated: bool | None = None
+    """True if its files get digests; None where CloudTrail doesn't say."""
+    key: CleanText = NO_TEXT
+    """The KMS key that its files are under."""
+    delivery_error: CleanText = NO_TEXT
+    digest_error: CleanText = NO_TEXT
+    """What S3 answered to the latest file and to the latest digest, "" for no error."""
+    delivered_at: datetime | None = None
+    bucket: TrailBucket | None = None
 
     @property
     def covers(self) -> bool | None:

@@ -14,6 +14,8 @@ from crypto_core.keys.posture.rotation import comes_after, marked_earlier
 _RETIRED = (PCI_KEY_RETIREMENT,)
 STILL_DAYS = 30
 """A use within so many days counts as one of today's platform."""
+UNUSED_DAYS = 90
+"""A key that nobody used for so many days may be forgotten."""
 
 
 @rule(
@@ -125,6 +127,45 @@ def old_key_in_use(facts: KeyFacts, estate: Estate) -> Said:
         "Find out in CloudTrail who calls it; give every instance of the platform the new key, then take "
         "kms:GenerateDataKey away in this key's policy.",
     )
+
+
+@rule(
+    "kms-unused",
+    "KMS key that nobody uses",
+    Severity.LOW,
+    Facts.KEYS,
+    about=f"enabled, no token under it, not used for {UNUSED_DAYS} days: what can be used unseen",
+    controls=_RETIRED,
+)
+def unused(estate: Estate) -> Said:
+    """Yield enabled keys that guard no token and were not used for long, and one gap for a reason.
+
+    KMS tells the last use since it began to track uses, which it says for each key.
+    """
+    unknown: dict[str, list[str]] = {}
+    for facts in estate.keys:
+        key = facts.key
+        if not facts.customer or not key.usable or facts.guards or facts.trusted:
+            continue
+        if "last use" in key.missing:
+            unknown.setdefault(key.missing["last use"], []).append(facts.arn)
+            continue
+        last = key.last_used_at or key.use_tracked_since
+        age = estate.age(last)
+        if age is None or last is None or age.days < UNUSED_DAYS:
+            continue
+        seen = f"{key.last_used_for or 'a use'} at" if key.last_used_at else "no use since tracking began at"
+        yield facts.finding(
+            Severity.LOW,
+            f"{key.name} has not been used for {age.days:,} days",
+            f"GetKeyLastUsage: {seen} {last:%Y-%m-%d %H:%M} UTC; {facts.tokens_in_words()}",
+            f"Disable it (keydeck keys disable {facts.arn}), wait whether anybody misses it, then schedule "
+            "its deletion: what is sealed under it can't be opened afterwards.",
+        )
+    for why, arns in unknown.items():
+        yield Gap(
+            f"{arns[0]}{f' and {len(arns) - 1:,} more' if arns[1:] else ''}: last use: {why}", Severity.LOW
+        )
 
 
 @rule(

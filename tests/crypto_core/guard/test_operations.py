@@ -105,4 +105,4 @@ def test_a_responder_works_with_keys_that_are_yet_to_be_made() -> None:
 def test_in_another_partition_every_arn_is_of_that_partition() -> None:
     text = json.dumps(iam_policy(KeydeckRole.RESPONDER, (KEY.replace("arn:aws:", "arn:aws-cn:"),)))
     assert "arn:aws:" not in text
-    assert text.count("arn:aws-cn:") == 5
+    assert text.count("arn:aws-cn:") == 6

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
+from console.sandbox.cloudtrail import LOG_ARCHIVE_KEY
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.cipher import TokenCipher
@@ -127,7 +128,13 @@ def trail(aws: Endpoint) -> Iterator[Callable[..., str]]:
         bucket = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
         held = f"trail-{uuid4().hex}"
         aws.client("s3").create_bucket(Bucket=held, **bucket)
-        arn = cloudtrail.create_trail(Name=name, S3BucketName=held)["TrailARN"]
+        arn = cloudtrail.create_trail(
+            Name=name,
+            S3BucketName=held,
+            IsMultiRegionTrail=True,
+            EnableLogFileValidation=True,
+            KmsKeyId=LOG_ARCHIVE_KEY.format(region="eu-west-1"),
+        )["TrailARN"]
         made.append(name)
         if logging:
             cloudtrail.start_logging(Name=name)

@@ -120,7 +120,13 @@ def test_selectors_that_leave_kms_out(answer: dict[str, Any], reads: bool, write
 
 def trail(name: str, *regions: str, **fields: Any) -> Trail:
     arn = f"arn:aws:cloudtrail:eu-west-1:{ACCOUNT}:trail/{name}"
-    whole: dict[str, Any] = {"logging": True, "recorded": WHOLE}
+    whole: dict[str, Any] = {
+        "logging": True,
+        "recorded": WHOLE,
+        "multi_region": True,
+        "validated": True,
+        "key": "arn:aws:kms:eu-west-1:210987654321:key/logs",
+    }
     return Trail(arn, name, "eu-west-1", frozenset(regions or ("eu-west-1",)), **(whole | fields))
 
 

@@ -1,0 +1,139 @@
+"""What becomes of a trail's files: are they delivered, from every Region, with digests, under a KMS key?
+
+AWS CloudTrail User Guide, "Validating CloudTrail log file integrity" and "Encrypting CloudTrail log files
+with AWS KMS keys"; API reference, GetTrailStatus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from crypto_core.findings.controls import (
+    AT_REST,
+    AUDIT_FAILURES,
+    AUDIT_PROTECTION,
+    AUDIT_RECORDS,
+    CIS_TRAIL,
+    CIS_TRAIL_ENCRYPTION,
+    CIS_VALIDATION,
+    HUB_TRAIL,
+    HUB_TRAIL_ENCRYPTION,
+    HUB_VALIDATION,
+)
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.registry import Facts, Said, rule
+from crypto_core.findings.severity import Severity
+from crypto_core.keys.posture.trails import Trail
+
+
+@rule(
+    "trail-undelivered",
+    "Trail whose files are not delivered",
+    Severity.HIGH,
+    Facts.TRAILS,
+    about="low where another trail delivers KMS's events of the same Regions, medium where only digests fail",
+    controls=(AUDIT_FAILURES, AUDIT_RECORDS),
+)
+def undelivered(trails: Sequence[Trail], _: Sequence[str]) -> Said:
+    """Yield trails of which CloudTrail says that S3 refused its latest files or digests."""
+    for trail in trails:
+        if not trail.logging:
+            continue
+        others = [
+            t
+            for t in trails
+            if t is not trail and t.covers and not t.delivery_error and trail.regions <= t.regions
+        ]
+        last = (
+            f"; the last file came at {trail.delivered_at:%Y-%m-%d %H:%M} UTC" if trail.delivered_at else ""
+        )
+        where = f" in bucket {trail.bucket.name}" if trail.bucket else ""
+        for what, field, error, severity in (
+            ("files", "LatestDeliveryError", trail.delivery_error, Severity.HIGH),
+            ("digests", "LatestDigestDeliveryError", trail.digest_error, Severity.MEDIUM),
+        ):
+            if error:
+                yield Finding(
+                    "",
+                    Severity.LOW if others else severity,
+                    trail.arn,
+                    f"S3 refuses the {what} of trail {trail.name}",
+                    f"GetTrailStatus: {field} {error}{last if what == 'files' else ''}"
+                    + ("; another trail delivers KMS's events" if others else ""),
+                    f"Let CloudTrail write{where}: the bucket's policy and, where files are encrypted, the "
+                    "key's. For 90 days, CloudTrail's event history has what is missing: keydeck events pull.",
+                )
+
+
+@rule(
+    "trail-unvalidated",
+    "Trail without log file validation",
+    Severity.MEDIUM,
+    Facts.TRAILS,
+    about="no digests: files can be changed or deleted unseen",
+    controls=(CIS_VALIDATION, HUB_VALIDATION, AUDIT_PROTECTION),
+)
+def unvalidated(trails: Sequence[Trail], _: Sequence[str]) -> Said:
+    """Yield trails that make no digests, and gaps for those of which CloudTrail doesn't say."""
+    for trail in trails:
+        if trail.validated is None:
+            yield Gap(f"{trail.arn}: log file validation: CloudTrail does not say", Severity.MEDIUM)
+        elif not trail.validated:
+            yield Finding(
+                "",
+                Severity.MEDIUM,
+                trail.arn,
+                f"Trail {trail.name} makes no digests of its files",
+                "DescribeTrails: LogFileValidationEnabled false; whoever may write to its bucket can change "
+                "what is recorded, and nothing shows it",
+                f"aws cloudtrail update-trail --name {trail.arn} --region {trail.home} "
+                "--enable-log-file-validation; then keydeck events pull --from s3 --validate checks them.",
+            )
+
+
+@rule(
+    "trail-unencrypted",
+    "Trail whose files are not under a KMS key",
+    Severity.LOW,
+    Facts.TRAILS,
+    about="S3 encrypts them with keys of its own: the bucket's policy alone decides who reads them",
+    controls=(CIS_TRAIL_ENCRYPTION, HUB_TRAIL_ENCRYPTION, AT_REST),
+)
+def unencrypted(trails: Sequence[Trail], _: Sequence[str]) -> Said:
+    """Yield trails without a KMS key. Whether a bucket has one by default, the trail doesn't say."""
+    for trail in trails:
+        if not trail.key:
+            yield Finding(
+                "",
+                Severity.LOW,
+                trail.arn,
+                f"The files of trail {trail.name} are under no KMS key of the trail",
+                "DescribeTrails: no KmsKeyId",
+                "Give it a key of its own, none that guards tokens: aws cloudtrail update-trail --name "
+                f"{trail.arn} --region {trail.home} --kms-key-id KEY.",
+            )
+
+
+@rule(
+    "trail-one-region",
+    "No trail that is logging in all Regions",
+    Severity.MEDIUM,
+    Facts.TRAILS,
+    about="each trail records its own Region alone; what is done elsewhere leaves no record that lasts",
+    controls=(CIS_TRAIL, HUB_TRAIL, AUDIT_RECORDS),
+)
+def one_region(trails: Sequence[Trail], _: Sequence[str]) -> Said:
+    """Yield the trails of one Region where none of all Regions is logging, or may be."""
+    if any(trail.multi_region and trail.logging is not False for trail in trails):
+        return
+    for trail in trails:
+        if trail.logging and not trail.multi_region:
+            yield Finding(
+                "",
+                Severity.MEDIUM,
+                trail.arn,
+                f"Trail {trail.name} records {trail.home} alone, and no trail all Regions",
+                "DescribeTrails: IsMultiRegionTrail false; a key elsewhere can be made and used unseen",
+                f"aws cloudtrail update-trail --name {trail.arn} --region {trail.home} "
+                "--is-multi-region-trail",
+            )
