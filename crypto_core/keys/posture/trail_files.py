@@ -60,8 +60,8 @@ def undelivered(trails: Sequence[Trail], _: Sequence[str]) -> Said:
                     f"S3 refuses the {what} of trail {trail.name}",
                     f"GetTrailStatus: {field} {error}{last if what == 'files' else ''}"
                     + ("; another trail delivers KMS's events" if others else ""),
-                    f"Let CloudTrail write{where}: the bucket's policy and, where files are encrypted, the "
-                    "key's. For 90 days, CloudTrail's event history has what is missing: keydeck events pull.",
+                    f"Let CloudTrail write{where}: its policy, and the key's where they are encrypted. "
+                    "For 90 days, CloudTrail's event history has what is missing: keydeck events pull.",
                 )
 
 

@@ -40,6 +40,7 @@ from crypto_core.incidents.views import incident_view
 from crypto_core.keys.grants import parse_grant
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.policy.document import parse_policy
+from crypto_core.keys.posture.identity_reading import read_identities
 from crypto_core.keys.posture.trail_reading import read_trails
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.jobs.views import job_view
@@ -288,10 +289,20 @@ def key(text: str, _: Path) -> Built:
     policy = parse_policy(json.dumps({"Version": short, "Statement": [statement]}))
     yield from (policy, *policy.statements)
 
+    wide = [statement | {"Action": "*", "Resource": "*", "Condition": {"StringLike": {text: text}}}]
+
     class Kms:
         def read(self, _: str, operation: str, **__: Any) -> dict[str, Any]:
             found = {"TrailARN": text, "Name": text, "HomeRegion": text, "IsMultiRegionTrail": True}
-            return {"trailList": [found]} if operation == "DescribeTrails" else {}
+            inline = {"PolicyName": text, "PolicyDocument": {"Statement": wide}}
+            return {
+                "DescribeTrails": {"trailList": [found | {"S3BucketName": text, "KmsKeyId": text}]},
+                "GetTrailStatus": {"IsLogging": True, "LatestDeliveryError": text},
+                "GetBucketLogging": {"LoggingEnabled": {"TargetBucket": text}},
+                "GetAccountAuthorizationDetails": {
+                    "UserDetailList": [{"Arn": text, "UserPolicyList": [inline]}]
+                },
+            }.get(operation, {})
 
         regions = ("eu-west-1",)
 
@@ -300,7 +311,10 @@ def key(text: str, _: Path) -> Built:
 
     aliases = KeyInventory(Kms())._read_aliases().found  # type: ignore[arg-type]
     assert is_clean(tuple(aliases.values()))
-    yield from read_trails(Kms(), ["eu-west-1"])[0]  # type: ignore[arg-type]
+    for trail in read_trails(Kms(), ["eu-west-1"])[0]:  # type: ignore[arg-type]
+        yield from (trail, trail.bucket)
+    for found in read_identities(Kms())[0]:  # type: ignore[arg-type]
+        yield from (found, *found.statements)
 
 
 def identity(text: str, _: Path) -> Built:

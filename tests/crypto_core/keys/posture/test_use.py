@@ -11,7 +11,7 @@ import pytest
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.facts import KeyFacts
-from crypto_core.keys.posture.use import alias_elsewhere, old_key_in_use, old_material
+from crypto_core.keys.posture.use import alias_elsewhere, old_key_in_use, old_material, unused
 from tests.crypto_core.keys.posture.samples import NOW, arn, ask, estate, facts, finding, gap, material
 
 
@@ -217,3 +217,47 @@ def test_material_of_unknown_age_is_a_gap_unless_the_key_itself_is_young() -> No
 def test_a_use_that_kms_does_not_tell_is_a_gap_and_no_silence(untold: dict[str, Any]) -> None:
     old = facts(2, age=400, tokens=3, **untold)
     assert "last use: KMS does not tell" in gap(old_key_in_use, old, writing()).reason
+
+
+def idle(*keys: KeyFacts) -> list[Finding | Gap]:
+    return list(unused(estate(*keys)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "seen"),
+    [
+        ({"last_used_at": NOW - timedelta(days=91), "last_used_for": "Decrypt"}, "Decrypt at 2026-08-26"),
+        ({"use_tracked_since": NOW - timedelta(days=90)}, "no use since tracking began at 2026-08-27"),
+    ],
+)
+def test_a_key_that_nobody_used_for_long_is_told(fields: dict[str, Any], seen: str) -> None:
+    (found,) = idle(facts(age=900, **fields))
+    assert isinstance(found, Finding)
+    assert (found.rule, found.severity, found.subject) == ("kms-unused", Severity.LOW, arn(1))
+    assert seen in found.evidence
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"last_used_at": NOW - timedelta(days=89)},
+        {"use_tracked_since": NOW - timedelta(days=89)},
+        {"tokens": 1},
+        {"tokens": None},
+        {"trusted": True},
+        {"writes": True},
+        {"state": "Disabled"},
+        {"manager": "AWS"},
+    ],
+)
+def test_a_key_that_is_used_or_guards_tokens_or_is_no_longer_enabled_is_not(fields: dict[str, Any]) -> None:
+    assert idle(facts(age=900, **fields)) == []
+
+
+def test_uses_that_kms_does_not_tell_are_one_gap_for_all_keys() -> None:
+    why = {"last use": "This endpoint does not have GetKeyLastUsage"}
+    untold = [replace(one, key=replace(one.key, missing=why)) for one in (facts(1), facts(2))]
+    (found,) = idle(*untold)
+    assert isinstance(found, Gap)
+    assert found.reason == f"{arn(1)} and 1 more: last use: This endpoint does not have GetKeyLastUsage"
+    assert found.hides is Severity.LOW
