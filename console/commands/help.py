@@ -7,6 +7,12 @@ from collections.abc import Callable
 import click
 
 
+def _checks() -> str:
+    from console.manual.checks import checks_text
+
+    return checks_text()
+
+
 def _filters() -> str:
     from console.manual.filters import filters_text
 
@@ -14,6 +20,10 @@ def _filters() -> str:
 
 
 TOPICS: dict[str, tuple[Callable[[], str], str]] = {
+    "checks": (
+        _checks,
+        "The checks of AWS Config, Security Hub, Prowler and CIS, and what Keydeck has for each.",
+    ),
     "filters": (_filters, "The filter language: terms, fields, words."),
 }
 

@@ -54,7 +54,6 @@ HUB_PUBLIC = _control(FSBP, "KMS.5")
 HUB_TRAIL = _control(FSBP, "CloudTrail.1")
 HUB_TRAIL_ENCRYPTION = _control(FSBP, "CloudTrail.2")
 HUB_VALIDATION = _control(FSBP, "CloudTrail.4")
-HUB_DELIVERY = _control(FSBP, "CloudTrail.5")
 HUB_BUCKET_PUBLIC = _control(FSBP, "CloudTrail.6")
 HUB_BUCKET_LOGGING = _control(FSBP, "CloudTrail.7")
 
