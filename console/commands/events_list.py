@@ -8,16 +8,26 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import click
 
-from console.commands.events_options import HEADERS, StreamedTable, cells, expression, filter_options, store
+from console.commands.events_options import (
+    HEADERS,
+    StreamedTable,
+    asked,
+    cells,
+    engine_option,
+    expression,
+    filter_options,
+    store,
+)
 from console.commands.session import json_option, limit_option
 from console.own_folders import user_name
 from console.printed.printing import print_csv, print_facts, print_gaps, print_json, print_table, say
 from crypto_core.errors import EventVanishedError
-from crypto_core.lists.paging import Query, pages_of
+from crypto_core.lists.paging import Query
 from crypto_core.lists.row_files import CsvWriter
 from crypto_core.text.cleaning import CleanText
 from crypto_core.text.counting import counted
@@ -27,7 +37,6 @@ from crypto_core.trail.store import StoredEvent
 from crypto_core.trail.store.tallies import EventTally, Tallies, moment_json
 from crypto_core.trail.use.tokens import joined
 
-_PAGE = 500
 _COUNTED = (*PIVOTS, "session", "access_key")
 _GROUPS = 100_000
 
@@ -38,6 +47,7 @@ csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @filter_options
 @limit_option(200, "Print at most this many; 0 prints all.", least=0)
 @click.option("--oldest-first", is_flag=True, help="The oldest first.")
+@engine_option
 @json_option
 @csv_option
 def list_(
@@ -48,6 +58,7 @@ def list_(
     service: bool,
     limit: int,
     oldest_first: bool,
+    engine: tuple[str, Path] | None,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -60,12 +71,12 @@ def list_(
         raise click.UsageError("Choose --json or --csv.")
     wanted = expression(filter_, since, until, service=service)
     query = Query(wanted, "time", descending=not oldest_first)
-    with store() as opened:
+    with asked(engine) as opened:
         summary = opened.events.summary(wanted)
         total = summary.events
         cut = (f"--limit: {limit:,} of {total:,} events",) if limit and limit < total else ()
         coverage = opened.coverage(since, until, *cut)
-        pages = pages_of(opened.events, query, size=_PAGE, limit=limit)
+        pages = opened.pages(query, limit)
         rows = chain.from_iterable(pages)
         if as_json:
             _print_listed(rows, summary.hidden_service_events, coverage.as_json())
@@ -114,6 +125,7 @@ def show(*, event_id: str, as_json: bool, raw: bool) -> None:
 @click.argument("field", type=click.Choice(_COUNTED))
 @filter_options
 @limit_option(100, "Print at most this many values; 0 prints all.", least=0)
+@engine_option
 @json_option
 @csv_option
 def pivot(
@@ -124,6 +136,7 @@ def pivot(
     until: datetime | None,
     service: bool,
     limit: int,
+    engine: tuple[str, Path] | None,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -131,7 +144,7 @@ def pivot(
     if as_json and as_csv:
         raise click.UsageError("Choose --json or --csv.")
     wanted = expression(filter_, since, until, service=service)
-    with store() as opened:
+    with asked(engine) as opened:
         hidden = opened.events.summary(wanted).hidden_service_events
         split = field in ("key", "material")
         most = _GROUPS if split or not limit else limit

@@ -6,24 +6,31 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from console.commands.moments import time_option
 from console.commands.session import loaded, together
+from console.extras import LAKE, require_extra
 from console.printed.printing import print_padded, widths_of
 from crypto_core.errors import SettingsError
 from crypto_core.key_names import short_key
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.filter_language import terms_of
-from crypto_core.text.cleaning import shortened
+from crypto_core.lists.paging import Query, pages_of
+from crypto_core.text.cleaning import clean, shortened
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import Aliases, enclosed, parse
-from crypto_core.trail.store import EventStore
+from crypto_core.trail.store import EventStore, StoredEvent
 from crypto_core.trail.use.reach import Covered, reach
 
+if TYPE_CHECKING:
+    from crypto_core.trail.parquet.event_copy import EventCopy
+
+_PAGE = 500
 HEADERS = ("time", "event", "principal", "from", "result", "key", "material", "token", "region", "event id")
 
 filter_options = together(
@@ -45,6 +52,16 @@ filter_options = together(
     ),
 )
 """--filter, --since, --until and --all."""
+
+
+engine_option = click.option(
+    "--engine",
+    "engine",
+    type=(click.Choice(["duckdb"]), click.Path(exists=True, file_okay=False, path_type=Path)),
+    default=None,
+    metavar="duckdb DIR",
+    help="Ask a copy in Parquet instead of the store: see events export.",
+)
 
 
 def expression(filter_: str, since: datetime | None, until: datetime | None, *, service: bool = True) -> str:
@@ -69,6 +86,10 @@ class OpenStore:
     covered: Covered
     aliases_missing: bool = False
 
+    def pages(self, query: Query, limit: int) -> Iterator[Sequence[StoredEvent]]:
+        """Yield the events of a query, a page at a time."""
+        return pages_of(self.events, query, size=_PAGE, limit=limit)
+
     def coverage(self, since: datetime | None, until: datetime | None, *more: str) -> Coverage:
         """Return what the answer covers; `more` are further reasons."""
         told = reach(self.events, self.covered, since, until)
@@ -76,6 +97,40 @@ class OpenStore:
         if self.aliases_missing:
             reasons.append("The aliases of keys are not known: name keys by ARN or key id.")
         return Coverage(tuple(dict.fromkeys(reasons)))
+
+
+@dataclass(slots=True)
+class OpenCopy:
+    """A copy of events in Parquet."""
+
+    events: EventCopy
+
+    def pages(self, query: Query, limit: int) -> Iterator[Sequence[StoredEvent]]:
+        """Yield the events of a query, a page at a time."""
+        return self.events.pages(query, limit=limit)
+
+    def coverage(self, _since: datetime | None, _until: datetime | None, *more: str) -> Coverage:
+        """Return what the answer covers; `more` are further reasons."""
+        mark = self.events.mark
+        of = f" of the filter {clean(mark.filter, 200)}" if mark.filter else ""
+        told = f"A copy in Parquet{of}, written {mark.when}: what the store got later is not in it."
+        return Coverage((*more, told))
+
+
+@contextmanager
+def asked(engine: tuple[str, Path] | None) -> Iterator[OpenStore | OpenCopy]:
+    """Give the store, or the copy that is named: without database, and AWS only for the aliases of keys."""
+    if engine is None:
+        with store() as opened:
+            yield opened
+        return
+    require_extra(LAKE, "--engine duckdb")
+    from console.commands.mfa_prompt import code_from_terminal
+    from console.container import aliases_of
+    from crypto_core.trail.parquet.event_copy import EventCopy
+
+    with closing(EventCopy(engine[1], aliases=aliases_of(loaded().settings, code_from_terminal))) as copy:
+        yield OpenCopy(copy)
 
 
 @contextmanager

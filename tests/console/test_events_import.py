@@ -120,6 +120,15 @@ def test_a_copy_in_parquet_is_exported_with_a_filter(
     assert (ran.exit_code, ran.stdout) == (0, "1 event in 1 partition, 1 day.\n")
     ran = keydeck("events", "export", "--parquet", str(tmp_path / "other"), "--json")
     assert ran.json == {"events": 2, "partitions": 1, "days": 1, "complete": True}
+    engine = ("--engine", "duckdb", str(tmp_path / "other"))
+    found = keydeck("events", "list", *engine, "--json", "--filter", "name:Encrypt OR error:*").json
+    assert [one["name"] for one in found["events"]] == ["Encrypt"]
+    assert found["coverage"]["reasons"][0].startswith("A copy in Parquet, written 20")
+    found = keydeck("events", "pivot", "name", *engine, "--json").json
+    assert {one["value"]: one["events"] for one in found["values"]} == {"Decrypt": 1, "Encrypt": 1}
+    ran = keydeck("events", "list", *engine, "--filter", "reviewed")
+    assert ran.exit_code == 2
+    assert "A copy in Parquet can't be asked for reviewed." in ran.stderr
     ran = keydeck("events", "export", "--parquet", str(tmp_path / "copy"))
     assert ran.exit_code == 3
     assert "Name another folder." in ran.stderr

@@ -28,7 +28,7 @@ MARK = "_keydeck.json"
 FILES = "account=*/region=*/day=*/events.parquet"
 NAME = "events.parquet"
 PARTITIONS = ("account", "region", "day")
-_NOTHING = "__HIVE_DEFAULT_PARTITION__"
+NOTHING = "__HIVE_DEFAULT_PARTITION__"
 """Hive's name for no value."""
 _LARGEST_MARK = 1024 * 1024
 
@@ -74,7 +74,7 @@ class Partition:
     @property
     def path(self) -> str:
         """Its folder below the copy's."""
-        account, region = (quote(text, safe="") if text else _NOTHING for text in (self.account, self.region))
+        account, region = (quote(text, safe="") if text else NOTHING for text in (self.account, self.region))
         return f"account={account}/region={region}/day={self.day}"
 
 

@@ -305,7 +305,9 @@ def _numbers(
     if any(value.is_anything for value in alternatives):
         return Numbers(all=True)
     if column in _FEW_TEXTS:
-        return Numbers(frozenset(_matching(connection, column, alternatives, _named(alternatives, aliases))))
+        return Numbers(
+            frozenset(_matching(connection, column, alternatives, named_keys(alternatives, aliases)))
+        )
     conditions: list[ColumnElement[bool]] = []
     found: set[int] = set()
     one_by_one = [value for value in alternatives if not value.is_text]
@@ -362,8 +364,8 @@ def _anywhere(connection: Connection, column: str, value: Alternative) -> Number
     return _looked_up(connection, [term.c.kind == _COLUMNS[column], within])
 
 
-def _named(values: Sequence[Alternative], aliases: Aliases) -> Mapping[str, Sequence[str]]:
-    """The aliases of keys, where a value may be one."""
+def named_keys(values: Sequence[Alternative], aliases: Aliases) -> Mapping[str, Sequence[str]]:
+    """Return the aliases of keys, where a value may be one; they are not asked for where none can be."""
     by_arn = all(is_key_arn(value.text) or _KEY_ID.fullmatch(value.text) for value in values)
     return {} if by_arn else aliases()
 

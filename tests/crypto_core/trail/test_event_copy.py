@@ -1,0 +1,133 @@
+"""A copy in Parquet answers as the store does: the same language, the same counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto_core.errors import InvalidFilterError, TrailError
+from crypto_core.lists.filter_language import terms_of
+from crypto_core.lists.paging import Query
+from crypto_core.trail.event_fields import PIVOTS
+from crypto_core.trail.parquet.event_copy import EventCopy
+from crypto_core.trail.parquet.export import export_events
+from crypto_core.trail.parquet.layout import NoCopyError
+from crypto_core.trail.query import parse
+from crypto_core.trail.record_fields import is_of_record
+from crypto_core.trail.store import EventStore
+from tests.crypto_core.trail.conftest import ALIASES
+from tests.crypto_core.trail.records import NOW
+from tests.crypto_core.trail.test_query import _FILTERS, EXAMPLES, SAMPLE, expected
+from tests.lanes import examples
+
+UNASKED = ("reviewed", "noted")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventStore]:
+    store = EventStore(
+        tmp_path_factory.mktemp("events") / "e.sqlite", aliases=lambda: ALIASES, clock=lambda: NOW
+    )
+    store.add(SAMPLE)
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def folder(filled: EventStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("lake") / "copy"
+    export_events(filled, made, at=NOW)
+    return made
+
+
+@pytest.fixture(scope="module")
+def copy(folder: Path) -> Iterator[EventCopy]:
+    made = EventCopy(folder, aliases=lambda: ALIASES, clock=lambda: NOW)
+    yield made
+    made.close()
+
+
+def ids(copy: EventCopy, query: Query, limit: int = 0) -> list[str]:
+    return [stored.event.event_id for page in copy.pages(query, limit=limit) for stored in page]
+
+
+def agrees(copy: EventCopy, expression: str) -> None:
+    """It lets through what memory does, or refuses what it can't be asked."""
+    named = {term.field or "" for term in terms_of(parse(expression, NOW))}
+    if any(name in UNASKED or is_of_record(name) for name in named):
+        with pytest.raises(InvalidFilterError, match="A copy in Parquet can't be asked for"):
+            ids(copy, Query(expression))
+        return
+    found = ids(copy, Query(expression))
+    assert set(found) == expected(expression)
+    assert len(found) == copy.summary(expression).events
+    assert sum(row.events for row in copy.tally(("region",), expression).rows) == len(found)
+
+
+@pytest.mark.parametrize("expression", EXAMPLES)
+def test_the_copy_lets_through_what_the_language_means(copy: EventCopy, expression: str) -> None:
+    agrees(copy, expression)
+
+
+@given(st.just("") | _FILTERS)
+@settings(max_examples=examples(100))
+def test_any_filter_means_the_same_in_the_copy_and_in_memory(copy: EventCopy, expression: str) -> None:
+    agrees(copy, expression)
+
+
+@pytest.mark.parametrize("field", PIVOTS)
+def test_counts_are_those_of_the_store(copy: EventCopy, filled: EventStore, field: str) -> None:
+    for expression in ("", "failed OR name:ReEncrypt", "name:Nothing"):
+        mine, its = (one.tally((field, "region"), expression, limit=1_000) for one in (copy, filled))
+        assert set(mine.rows) == set(its.rows)
+        assert (mine.others, mine.rest) == (0, 0)
+        few = copy.tally((field, "region"), expression, limit=2)
+        assert (len(few.rows) + few.others, few.events) == (len(its.rows), its.events)
+    assert copy.tally((), "").rows == filled.tally((), "").rows
+
+
+def test_hidden_events_of_services_are_counted(copy: EventCopy, filled: EventStore) -> None:
+    for expression in ("-service", "name:Decrypt -service", "service", "name:Nothing -service"):
+        assert copy.summary(expression) == filled.summary(expression)
+
+
+def test_pages_come_in_the_order_of_time_and_end_at_the_limit(copy: EventCopy, filled: EventStore) -> None:
+    times = [one.event.time for page in copy.pages(Query("", "time", descending=True)) for one in page]
+    assert times == sorted(times, reverse=True)
+    few = [one for page in copy.pages(Query("", "time", descending=True), limit=5) for one in page]
+    assert [one.event.time for one in few] == times[:5]
+    assert filled.event(few[0].event.event_id).event == few[0].event
+
+
+def test_what_is_no_copy_or_damaged_is_told(tmp_path: Path, folder: Path, filled: EventStore) -> None:
+    with pytest.raises(NoCopyError, match="no copy of events"):
+        EventCopy(tmp_path)
+    export_events(filled, tmp_path / "none", "name:Nothing", at=NOW)
+    with pytest.raises(NoCopyError, match="no events"):
+        EventCopy(tmp_path / "none").summary("")
+    export_events(filled, tmp_path / "bad", at=NOW)
+    next((tmp_path / "bad").rglob("*.parquet")).write_bytes(b"\x1b[31m[/red]")
+    with pytest.raises(TrailError, match="DuckDB can't read the copy") as caught:
+        EventCopy(tmp_path / "bad").summary("")
+    assert "\x1b" not in caught.value.message
+
+
+def test_what_a_copy_holds_is_clean_whoever_wrote_it(tmp_path: Path, filled: EventStore) -> None:
+    import duckdb
+
+    made = tmp_path / "copy"
+    export_events(filled, made, "name:StopLogging", at=NOW)
+    (path,) = made.rglob("*.parquet")
+    hostile = "\x1b[31m[/red]\u202e"
+    rows: Any = duckdb.sql(f"SELECT * REPLACE ('{hostile}' AS name, 'no record' AS raw) FROM '{path}'")
+    rows.write_parquet(str(tmp_path / "new.parquet"))
+    (tmp_path / "new.parquet").replace(path)
+    copy = EventCopy(made)
+    assert copy.tally(("name",)).rows[0].texts == ("[31m[/red]",)
+    with pytest.raises(TrailError, match="is no event"):
+        ids(copy, Query())
