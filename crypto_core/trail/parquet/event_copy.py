@@ -109,20 +109,35 @@ class EventCopy:
         order = f" ORDER BY epoch {way}, event_id {way}"
         more, bound = "", {}
         if limit:
-            # Records are read for those alone that are wanted.
-            ends = self._ask("SELECT epoch, event_id", clauses, f"{order} LIMIT {int(limit)}")
+            # Only so many days are put in order, and records read for those alone that are wanted.
+            day = self._day_of(clauses, limit, way)
+            days = f" AND day {'>=' if query.descending else '<='} $day"
+            ends = self._ask("SELECT epoch, event_id", clauses, f"{days}{order} LIMIT {int(limit)}", day=day)
             more = " AND epoch BETWEEN $first AND $last AND event_id IN (SELECT unnest($ids::VARCHAR[]))"
             at = [epoch for epoch, _ in ends] or [0]
-            bound = {"first": min(at), "last": max(at), "ids": [event_id for _, event_id in ends]}
+            ids = [event_id for _, event_id in ends]
+            more, bound = f"{days}{more}", {"day": day, "first": min(at), "last": max(at), "ids": ids}
         with self._asking("SELECT raw", clauses, f"{more}{order}", bound) as found:
             while some := found.fetchmany(_PAGE):
                 yield [StoredEvent(_event(raw), 0) for (raw,) in some]
 
+    def _day_of(self, clauses: Sequence[Clause], limit: int, way: str) -> str:
+        """The day up to which there are so many events, counted from the first or the last one."""
+        days = self._ask("SELECT day, count(*)", clauses, f" GROUP BY day ORDER BY day {way}")
+        left = limit
+        for day, events in days:
+            left -= events
+            if left <= 0:
+                return str(day)
+        return str(days[-1][0]) if days else ""
+
     def _parsed(self, expression: str) -> tuple[Clause, ...]:
         return parse(expression, self._clock())
 
-    def _ask(self, wanted: str, clauses: Sequence[Clause], after: str = "") -> list[tuple[Any, ...]]:
-        with self._asking(wanted, clauses, after, {}) as found:
+    def _ask(
+        self, wanted: str, clauses: Sequence[Clause], after: str = "", **bound: Any
+    ) -> list[tuple[Any, ...]]:
+        with self._asking(wanted, clauses, after, bound) as found:
             return [tuple(row) for row in found.fetchall()]
 
     @contextmanager
@@ -151,11 +166,12 @@ class EventCopy:
         if name in self._texts or self._empty:
             return self._texts.get(name, [])
         column = f'"{name}"'
+        bound = {"files": self._files, **{f"part{n}": part for n, part in enumerate(parts)}}
         # Small letters are another matter outside of ASCII, so that such texts are looked at here.
-        may = f"strlen({column}) <> length({column}) OR list_contains(list_transform($parts::VARCHAR[], "
-        may += f"lambda part: contains(lower({column}), part)), true)"
-        wanted = f"SELECT DISTINCT {column} FROM {_EVENTS}" + (f" WHERE {may}" if parts else "")  # noqa: S608
-        bound = {"files": self._files, **({"parts": list(parts)} if parts else {})}
+        may = [f"contains(lower({column}), $part{n})" for n in range(len(parts))]
+        may += [f"strlen({column}) <> length({column})"] if parts else []
+        where = f" WHERE {' OR '.join(may)}" if may else ""
+        wanted = f"SELECT DISTINCT {column} FROM {_EVENTS}{where}"  # noqa: S608  # names that are ours
         try:
             found = [row[0] for row in self._duck.execute(wanted, bound).fetchall()]
         except duckdb.Error as error:
