@@ -10,6 +10,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("console.commands.events_list", "List events that pass a filter, the newest first."),
     "show": ("console.commands.events_list", "Show one event, the record as it came included."),
     "pivot": ("console.commands.events_list", "Count events by principal, address, key, token, …"),
+    "stats": ("console.commands.events_stats", "Count events by fields and hours, with thresholds."),
     "review": ("console.commands.events_list", "Mark events as reviewed, or write a note on one."),
     "import": ("console.commands.events_import", "Read CloudTrail's files and folders into the store."),
     "export": ("console.commands.events_export", "Write a copy in Parquet, for DuckDB, Athena and pandas."),

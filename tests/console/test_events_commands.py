@@ -309,3 +309,57 @@ def test_watch_refuses_what_it_cannot_read(services: object, keydeck: Keydeck) -
     for wrong in (("--quiet", "soon"), ("--quiet", "0h"), ("--every", "1"), ("--since", "x y")):
         assert keydeck("events", "watch", "--key", KEY, "--once", *wrong).exit_code == 2
     assert keydeck("events", "watch", "--key", "not a key", "--once").exit_code == 2
+
+
+def test_stats_counts_by_fields_and_the_clock(alone: None, store: EventStore, keydeck: Keydeck) -> None:
+    by_ana = {"who": user("ana"), "context": context("gh-1")}
+    store.add([made(n, **by_ana) for n in range(3)] + [made(n, who=user("\x1b[31m[/red]")) for n in range(2)])
+    store.add([made(9, context=context("gh-2"), who=user("ana")), made(7, **SERVICE)])
+    asked = ("events", "stats", "--by", "principal,day", "--distinct", "token", "--since", "2d")
+    document = keydeck(*asked, "--json").json
+    assert [
+        (row["principal"].rsplit("/")[-1], row["count"], row["distinct"]) for row in document["rows"]
+    ] == [("ana", 4, 2), ("red]", 2, 0)]
+    assert document["by"] == ["principal", "day"]
+    assert document["hidden_service_events"] == 1
+    assert document["rows"][0]["last"] == BASE.isoformat()
+    assert "\x1b" not in keydeck(*asked).stdout
+    cut = keydeck(*asked, "--limit", "1")
+    assert "--limit: 1 group more, with 2 events" in cut.stderr
+    assert keydeck(*asked, "--limit", "1", "--json").json["others"] == 1
+    few = keydeck(*asked, "--having", "count>3", "--having", "distinct=2", "--csv")
+    assert few.exit_code == 0
+    (row,) = csv.DictReader(io.StringIO(few.stdout))
+    assert (row["count"], row["tokens"], row["failed"]) == ("4", "2", "0")
+    for wrong, said in (
+        (("--by", "principal,when"), "There is no field 'when'"),
+        (("--by", "hour,hour"), "each field once"),
+        (("--by", "hour", "--having", "count>many"), "write count>100"),
+        (("--by", "hour", "--having", "distinct>1"), "--distinct"),
+        (("--by", "hour", "--filter", "name=Decrypt"), "Write name:Decrypt."),
+        (("--by", "hour", "--json", "--csv"), "--json or --csv"),
+    ):
+        refused = keydeck("events", "stats", *wrong)
+        assert refused.exit_code == 2
+        assert said in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["list", "stats --by name", "pivot name"])
+def test_a_filter_with_an_or_is_taken_as_a_whole(
+    alone: None, store: EventStore, keydeck: Keydeck, command: str
+) -> None:
+    """What options add holds for all of it, not for its last part alone."""
+    store.add([made(5), made(90_000), made(6, **SERVICE), made(7, name="Encrypt"), made(8, name="Sign")])
+    wanted = ("--filter", "name:Decrypt OR name:Encrypt OR service", "--since", "1h", "--json")
+    document = keydeck("events", *command.split(), *wanted).json
+    rows = document.get("events") or document.get("rows") or document["values"]
+    assert sum(row.get("count", row.get("events", 1)) for row in rows) == 3
+
+
+@pytest.mark.parametrize("expression", ["name:Decrypt or name:Encrypt", "ip:10.0.0.0/33", "a | b", "(a"])
+def test_what_is_misunderstood_is_no_empty_list(
+    alone: None, store: EventStore, keydeck: Keydeck, expression: str
+) -> None:
+    refused = keydeck("events", "list", "--filter", expression)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "Filter, character" in refused.stderr

@@ -35,7 +35,8 @@ LOOKING = {
         "inspect",
         "status",
     ),
-    *("events list", "events pivot", "events principal", "events show", "events token"),
+    *("events list", "events pivot", "events principal", "events show"),
+    *("events stats", "events token"),
     *(
         "events watch",
         "findings",

@@ -185,7 +185,7 @@ def pivot(connection: Connection, found: Conditions, field: str, limit: int) -> 
         return _split(connection, found, totals, field, limit)
     ordered = sorted(totals.items(), key=lambda item: (-item[1].events, item[0]))
     shown = ordered[:limit]
-    find_ends(connection, found, (field,), {(number,): total for number, total in shown})
+    find_ends(connection, found, [event.c[field]], {(number,): total for number, total in shown})
     named = texts_of(connection, [number for number, _ in shown])
     rest = ordered[limit:]
     chosen = tuple(total.value(named[number]) for number, total in shown)
@@ -230,7 +230,7 @@ def _split(
     events = {text: sum(totals[number].events for number in those) for text, those in numbers.items()}
     ordered = sorted(numbers, key=lambda text: (-events[text], text))
     shown = {number for text in ordered[:limit] for number in numbers[text]}
-    find_ends(connection, found, (field,), {(number,): totals[number] for number in shown})
+    find_ends(connection, found, [event.c[field]], {(number,): totals[number] for number in shown})
     chosen: list[Value] = []
     for text in ordered[:limit]:
         all_ = _Total(events=events[text])

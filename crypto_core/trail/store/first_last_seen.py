@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from crypto_core.trail.columns import HOUR
 from crypto_core.trail.store.conditions import Conditions
@@ -35,14 +35,13 @@ class Ends:
 def find_ends(
     connection: Connection,
     found: Conditions,
-    fields: Sequence[str],
+    columns: Sequence[ColumnElement[Any]],
     groups: Mapping[tuple[int, ...], Ends],
 ) -> None:
     """Replace the beginnings of hours by the seconds of the first and last event in them.
 
-    `groups` are by the numbers of their texts in `fields`.
+    `groups` are by what they have in `columns`, such as the numbers of their texts in these.
     """
-    columns = [event.c[name] for name in fields]
     hours = {hour for group in groups.values() for hour in group.hours & {group.first, group.last}}
     # What the first loop writes must not hide from it what is left to be found.
     ends = {key: (group.first, group.last) for key, group in groups.items()}
@@ -53,7 +52,7 @@ def find_ends(
         )
         statement = statement.with_hint(event, "INDEXED BY ix_event_at", "sqlite")
         for row in connection.execute(statement.group_by(*columns) if columns else statement):
-            key = tuple(int(number) for number in row[: len(fields)])
+            key = tuple(int(number) for number in row[: len(columns)])
             group = groups.get(key)
             if group is None or row[-1] is None:
                 continue

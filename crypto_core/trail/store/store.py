@@ -22,7 +22,7 @@ from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.prepared import Prepared, prepare
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.seen_file import FileName, SeenFile
-from crypto_core.trail.store import counts, new_since, tallies
+from crypto_core.trail.store import counts, new_since, statistics, tallies
 from crypto_core.trail.store.blocks import Row, event_of, with_records
 from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counts import Histogram, Pivot
@@ -33,6 +33,7 @@ from crypto_core.trail.store.new_since import BEGINNING, Anchor
 from crypto_core.trail.store.pages import read_page
 from crypto_core.trail.store.retention import Vacuumed, forget_before
 from crypto_core.trail.store.schema import event, keeping, note
+from crypto_core.trail.store.statistics import EventGroups, Threshold
 from crypto_core.trail.store.tallies import Day, Tallies
 from crypto_core.trail.store.vocabulary import Vocabulary, changed
 
@@ -235,6 +236,25 @@ class EventStore:
                 raise unknown_sort(field, tallies.FIELDS)
         with self._asking(expression, cancelled) as asked:
             return tallies.tally(*asked, fields, limit)
+
+    def groups(
+        self,
+        fields: Sequence[str],
+        expression: str = "",
+        *,
+        distinct: str = "",
+        thresholds: Sequence[Threshold] = (),
+        limit: int = 100,
+        cancelled: Event | None = None,
+    ) -> EventGroups:
+        """Return a filter's events by some of statistics.FIELDS together; see statistics.py."""
+        for field in (*fields, *([distinct] if distinct else ())):
+            if field not in statistics.FIELDS:
+                raise unknown_sort(field, statistics.FIELDS)
+        with self._asking(expression, cancelled) as asked:
+            return statistics.count_groups(
+                *asked, fields, distinct=distinct, thresholds=thresholds, limit=limit
+            )
 
     def by_day(self, expression: str = "", *, cancelled: Event | None = None) -> tuple[Day, ...]:
         """Return the days that have events of a filter, in order."""

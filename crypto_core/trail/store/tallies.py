@@ -124,7 +124,7 @@ def tally(connection: Connection, found: Conditions, fields: Sequence[str], limi
         numbers = [func.sum(number) for number in _numbers(part.number, marks)]
         statement = select(*columns, *numbers, func.min(at), func.max(at)).where(part.condition)
         if not part.hourly:
-            statement = _by_way(statement, _way(connection, found, fields))
+            statement = by_way(statement, way(connection, found, fields))
         for row in connection.execute(statement.group_by(*columns) if columns else statement):
             if row[-1] is None:
                 continue  # a sum over nothing
@@ -135,7 +135,7 @@ def tally(connection: Connection, found: Conditions, fields: Sequence[str], limi
             group.widen(first, last, hourly=part.hourly)
     ordered = sorted(groups.items(), key=lambda item: (-item[1].events, item[0]))
     chosen = dict(ordered[:limit])
-    find_ends(connection, found, fields, chosen)
+    find_ends(connection, found, [event.c[name] for name in fields], chosen)
     named = texts_of(connection, sorted({number for key in chosen for number in key}))
     rows = tuple(
         EventTally(
@@ -161,7 +161,7 @@ def by_day(connection: Connection, found: Conditions) -> tuple[Day, ...]:
         numbers = [func.sum(number) for number in _numbers(part.number, part.columns["marks"])[:2]]
         statement = select(day, *numbers).where(part.condition).group_by(day)
         if not part.hourly:
-            statement = _by_way(statement, _way(connection, found, ()))
+            statement = by_way(statement, way(connection, found, ()))
         for number, events, failed in connection.execute(statement):
             known = days.setdefault(int(number), [0, 0])
             known[0] += int(events)
@@ -174,8 +174,8 @@ def moment_json(at: datetime | None) -> str | None:
     return None if at is None or at == UNDATED else at.isoformat()
 
 
-def _way(connection: Connection, found: Conditions, fields: Sequence[str]) -> str:
-    """The index by which events are read: one that finds few of them; "" for all in a row.
+def way(connection: Connection, found: Conditions, fields: Sequence[str]) -> str:
+    """Return the index by which events are read: one that finds few of them; "" for all in a row.
 
     SQLite would follow an index to most of the table for the sake of an order, a place at a time.
     """
@@ -194,7 +194,8 @@ def _way(connection: Connection, found: Conditions, fields: Sequence[str]) -> st
     return ""
 
 
-def _by_way(statement: Select[Any], index: str) -> Select[Any]:
+def by_way(statement: Select[Any], index: str) -> Select[Any]:
+    """Return a query of events that is answered in a way, see `way`."""
     return by_index(statement, index) if index else statement.with_hint(event, "NOT INDEXED", "sqlite")
 
 

@@ -1,0 +1,117 @@
+"""keydeck events stats: events counted by some fields and by the clock, with thresholds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from console.commands.events_list import csv_option
+from console.commands.events_options import expression, filter_options, store
+from console.commands.session import json_option, limit_option
+from console.printed.printing import print_csv, print_gaps, print_json, print_table, say
+from crypto_core.text.counting import counted
+from crypto_core.trail.store.statistics import FIELDS, MEASURES, Threshold, threshold
+from crypto_core.trail.store.tallies import moment_json
+
+_MOST_FIELDS = 4
+_ALL = 1_000_000
+
+
+def _fields(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
+    fields = tuple(name.strip() for name in value.split(","))
+    unknown = [name for name in fields if name not in FIELDS]
+    if unknown:
+        raise click.BadParameter(f"There is no field {unknown[0]!r}. Fields: {', '.join(FIELDS)}.")
+    if len(fields) > _MOST_FIELDS or len(set(fields)) < len(fields):
+        raise click.BadParameter(f"Name each field once, at most {_MOST_FIELDS}.")
+    return fields
+
+
+def _thresholds(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> list[Threshold]:
+    found = []
+    for text in value:
+        one = threshold(text)
+        if one is None:
+            raise click.BadParameter(f"{text!r} is no condition: write count>100 ({', '.join(MEASURES)}).")
+        found.append(one)
+    return found
+
+
+@click.command()
+@click.option(
+    "--by",
+    "fields",
+    required=True,
+    callback=_fields,
+    metavar="FIELD,…",
+    help="What to count by: fields of events, hour (of the day), day, weekday, in UTC.",
+)
+@click.option("--distinct", type=click.Choice(FIELDS), help="Count the different values of this field, too.")
+@click.option(
+    "--having",
+    "thresholds",
+    multiple=True,
+    callback=_thresholds,
+    metavar="'count>100'",
+    help="Only groups with so many; also failed, denied and distinct. May be repeated.",
+)
+@filter_options
+@limit_option(100, "Print at most this many groups; 0 prints all.", least=0)
+@json_option
+@csv_option
+def stats(
+    *,
+    fields: tuple[str, ...],
+    distinct: str | None,
+    thresholds: list[Threshold],
+    filter_: str,
+    since: datetime | None,
+    until: datetime | None,
+    service: bool,
+    limit: int,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Count events by some fields together: --by principal,hour --having 'count>100'.
+
+    Each group with how many events it has, how many failed and were denied, the first and the last. An event
+    about two keys has both in one value.
+    """
+    if as_json and as_csv:
+        raise click.UsageError("Choose --json or --csv.")
+    if not distinct and any(one.measure == "distinct" for one in thresholds):
+        raise click.UsageError("--having distinct: name the field with --distinct.")
+    wanted = expression(filter_, since, until, service=service)
+    with store() as opened:
+        hidden = opened.events.summary(wanted).hidden_service_events
+        found = opened.events.groups(
+            fields, wanted, distinct=distinct or "", thresholds=thresholds, limit=limit or _ALL
+        )
+        cut = []
+        if found.others:
+            others = counted(found.others, "group")
+            cut.append(f"--limit: {others} more, with {counted(found.rest, 'event')}")
+        coverage = opened.coverage(since, until, *cut)
+    if as_json:
+        print_json(found.as_json() | {"hidden_service_events": hidden, "coverage": coverage.as_json()})
+        return
+    headers = (*fields, "count", "failed", "denied", *([f"{distinct}s"] if distinct else ()), "first", "last")
+    rows = [
+        (
+            *row.values,
+            *(row.events, row.failed, row.denied),
+            *([row.distinct or 0] if distinct else ()),
+            *(moment_json(row.first) or "?", moment_json(row.last) or "?"),
+        )
+        for row in found.rows
+    ]
+    if as_csv:
+        print_csv(headers, rows)
+    else:
+        print_table(headers, rows)
+    for reason in cut:
+        say(reason)
+    if hidden:
+        say(f"{counted(hidden, 'event')} of AWS services not counted: --all counts them.")
+    print_gaps(coverage.reasons[len(cut) :])

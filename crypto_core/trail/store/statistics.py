@@ -1,0 +1,232 @@
+"""Counts events by some fields and by the clock together: how many, how many failed, how many different.
+
+All in one statement, so that only the groups that are shown leave the database. The hours' counts are used
+where they know the answer; the hours in which a shown group begins and ends are then looked at by event.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, true, union_all
+
+from crypto_core.lists.filter_language import HOURS, WEEKDAYS
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.trail.columns import HOUR, EventProperty, moment, seconds
+from crypto_core.trail.event import UNDATED
+from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS
+from crypto_core.trail.store.conditions import Conditions, hour_of_day, weekday, whole
+from crypto_core.trail.store.counts import parts, texts_of
+from crypto_core.trail.store.first_last_seen import Ends, find_ends
+from crypto_core.trail.store.schema import event
+from crypto_core.trail.store.tallies import by_way, moment_json, way
+
+CLOCK = ("hour", "day", "weekday")
+"""What events can be counted by besides their fields, all in UTC."""
+FIELDS = (*EVENT_FIELDS, *CLOCK)
+"""What events can be counted by."""
+MEASURES = ("count", "failed", "denied", "distinct")
+"""What groups can be chosen by."""
+
+_UNDATED = seconds(UNDATED) // HOUR
+_NO_TIME = seconds(UNDATED) // 86_400
+"""Stands for the hour, day and weekday of events that tell no time."""
+_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "=": operator.eq,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A condition on groups, such as count>100."""
+
+    measure: str
+    sign: str
+    number: int
+
+
+def threshold(text: str) -> Threshold | None:
+    """Return the condition that a text such as `count>100` means; None for what is none."""
+    found = re.fullmatch(rf"({'|'.join(MEASURES)})\s*(>=|<=|>|<|=)\s*(\d{{1,15}})", text.strip())
+    return Threshold(found[1], found[2], int(found[3])) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class EventGroup:
+    """Events that are alike. `values` are what they have in the fields asked for, "" for nothing.
+
+    `denied` are among the `failed`. `distinct` is how many different values they have in the field that was
+    asked for, those that have none left out; None where none was.
+    """
+
+    values: tuple[CleanText, ...]
+    events: int
+    failed: int
+    denied: int
+    distinct: int | None
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EventGroups:
+    """Groups, the largest first. `others` are further ones that pass the thresholds, with `rest` events."""
+
+    fields: tuple[str, ...]
+    distinct: str
+    rows: tuple[EventGroup, ...] = ()
+    others: int = 0
+    rest: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The counts as a JSON document's part."""
+        return {
+            "by": list(self.fields),
+            "distinct": self.distinct or None,
+            "rows": [
+                dict(zip(self.fields, row.values, strict=True))
+                | {"count": row.events, "failed": row.failed, "denied": row.denied}
+                | ({"distinct": row.distinct} if self.distinct else {})
+                | {"first": moment_json(row.first), "last": moment_json(row.last)}
+                for row in self.rows
+            ],
+            "others": self.others,
+            "rest": self.rest,
+        }
+
+
+def count_groups(
+    connection: Connection,
+    found: Conditions,
+    fields: Sequence[str],
+    *,
+    distinct: str = "",
+    thresholds: Sequence[Threshold] = (),
+    limit: int = 100,
+) -> EventGroups:
+    """Return the groups of events that are alike in `fields`, the `limit` largest ones in detail."""
+    asked = {*fields, *([distinct] if distinct else ())}
+    every = []
+    for part in parts(found, exact=bool(asked & DETAILS.keys())):
+        columns = part.columns
+        keys = [_key(columns, name).label(f"key_{n}") for n, name in enumerate(fields)]
+        value = [_key(columns, distinct).label("value")] if distinct else []
+        at: ColumnElement[int] = columns["at"] * 2 + (1 if part.hourly else 0)
+        numbers: list[ColumnElement[Any]] = [
+            func.sum(part.number).label("events"),
+            func.sum(_of(EventProperty.FAILED, columns, part.number)).label("failed"),
+            func.sum(_of(EventProperty.DENIED, columns, part.number)).label("denied"),
+            func.min(at).label("first"),
+            func.max(at).label("last"),
+        ]
+        columns_: list[ColumnElement[Any]] = [*keys, *value, *numbers]
+        statement: Select[Any] = select(*columns_).where(part.condition)
+        if not part.hourly:
+            statement = by_way(statement, way(connection, found, [f for f in asked if f in EVENT_FIELDS]))
+        every.append(statement.group_by(*keys, *value))
+    if not every:
+        return EventGroups(tuple(fields), distinct)
+    rows = connection.execute(_chosen(every, len(fields), distinct, thresholds).limit(limit)).all()
+    if not rows:
+        return EventGroups(tuple(fields), distinct)
+    all_, events = int(rows[0].groups), int(rows[0].total)
+    shown = _shown(connection, found, fields, rows, distinct=bool(distinct))
+    rest = events - sum(row.events for row in shown)
+    return EventGroups(tuple(fields), distinct, shown, all_ - len(shown), rest)
+
+
+def _chosen(every: Sequence[Any], keys: int, distinct: str, thresholds: Sequence[Threshold]) -> Any:
+    """The groups of all parts together that pass, the largest first, each row with how many there are."""
+    parts_ = union_all(*every).subquery()
+    names = [parts_.c[f"key_{n}"] for n in range(keys)]
+    no_value = _NO_TIME if distinct in CLOCK else 0
+    measures: dict[str, ColumnElement[int]] = {
+        "count": func.sum(parts_.c.events),
+        "failed": func.sum(parts_.c.failed),
+        "denied": func.sum(parts_.c.denied),
+        "distinct": func.count(func.nullif(parts_.c.value, no_value).distinct())
+        if distinct
+        else func.count() * 0,
+    }
+    groups = select(
+        *names,
+        *(measure.label(name) for name, measure in measures.items()),
+        func.min(parts_.c.first).label("first"),
+        func.max(parts_.c.last).label("last"),
+    )
+    groups = groups.group_by(*names) if names else groups.having(func.count() > 0)
+    passing = [_OPERATORS[one.sign](measures[one.measure], one.number) for one in thresholds]
+    chosen = groups.having(and_(true(), *passing)).subquery()
+    columns = list(chosen.c)
+    counted = select(
+        *columns, func.count().over().label("groups"), func.sum(chosen.c["count"]).over().label("total")
+    )
+    return counted.order_by(chosen.c["count"].desc(), *columns[:keys])
+
+
+def _shown(
+    connection: Connection, found: Conditions, fields: Sequence[str], rows: Sequence[Any], *, distinct: bool
+) -> tuple[EventGroup, ...]:
+    ends: dict[tuple[int, ...], Ends] = {}
+    for row in rows:
+        one = ends[tuple(row[: len(fields)])] = Ends()
+        for end in (int(row.first), int(row.last)):
+            one.widen(end // 2, end // 2, hourly=bool(end % 2))
+    find_ends(connection, found, [_key({**event.c}, name) for name in fields], ends)
+    texts = [[int(row[n]) for row in rows] for n, name in enumerate(fields) if name not in CLOCK]
+    named = texts_of(connection, sorted({number for column in texts for number in column}))
+    return tuple(
+        EventGroup(
+            tuple(_value(name, int(row[n]), named) for n, name in enumerate(fields)),
+            row[len(fields)],
+            row.failed,
+            row.denied,
+            row.distinct if distinct else None,
+            moment(one.first or 0),
+            moment(one.last or 0),
+        )
+        for row, one in zip(rows, ends.values(), strict=True)
+    )
+
+
+def _key(columns: Mapping[str, Any], name: str) -> ColumnElement[int]:
+    """What a table's rows are grouped by for a field."""
+    if name not in CLOCK:
+        column: ColumnElement[int] = columns[name]
+        return column
+    hours = columns["hour"] if "hour" in columns else whole(columns["at"], HOUR)
+    return func.iif(hours == _UNDATED, _NO_TIME, _FROM_HOURS[name](hours))
+
+
+def _day(hours: ColumnElement[int]) -> ColumnElement[int]:
+    return whole(hours, 24)
+
+
+_FROM_HOURS = {"hour": hour_of_day, "weekday": weekday, "day": _day}
+
+
+def _value(name: str, number: int, named: Mapping[int, CleanText]) -> CleanText:
+    if name not in CLOCK:
+        return named[number]
+    if number == _NO_TIME:
+        return NO_TEXT
+    match name:
+        case "hour":
+            return clean(HOURS[number])
+        case "weekday":
+            return clean(WEEKDAYS[number])
+        case _:
+            return clean(moment(number * 86_400).date().isoformat())
+
+
+def _of(mark: EventProperty, columns: Mapping[str, Any], number: ColumnElement[int]) -> ColumnElement[int]:
+    return func.iif(columns["marks"].bitwise_and(int(mark)) != 0, number, 0)
