@@ -19,12 +19,19 @@ def _filters() -> str:
     return filters_text()
 
 
+def _questions() -> str:
+    from console.manual.questions import questions_text
+
+    return questions_text()
+
+
 TOPICS: dict[str, tuple[Callable[[], str], str]] = {
     "checks": (
         _checks,
         "The checks of AWS Config, Security Hub, Prowler and CIS, and what Keydeck has for each.",
     ),
     "filters": (_filters, "The filter language: terms, fields, words."),
+    "questions": (_questions, "Sixty questions about events, each with the line that answers it."),
 }
 
 

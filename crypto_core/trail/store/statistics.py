@@ -128,8 +128,8 @@ def count_groups(
             func.min(at).label("first"),
             func.max(at).label("last"),
         ]
-        columns_: list[ColumnElement[Any]] = [*keys, *value, *numbers]
-        statement: Select[Any] = select(*columns_).where(part.condition)
+        wanted: list[ColumnElement[Any]] = [*keys, *value, *numbers]
+        statement: Select[Any] = select(*wanted).where(part.condition)
         if not part.hourly:
             statement = by_way(statement, way(connection, found, [f for f in asked if f in EVENT_FIELDS]))
         every.append(statement.group_by(*keys, *value))
