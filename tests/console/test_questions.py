@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from console.manual.questions import KEY, QUESTIONS, questions_text
+from crypto_core.database.tokens.inventory import FIELDS as OF_TOKENS
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.query import FIELDS as OF_EVENTS
 from crypto_core.trail.store import EventStore
 from tests.conftest import Ran
 from tests.crypto_core.trail import records
@@ -188,3 +190,16 @@ def test_sixty_questions_are_asked_and_those_without_a_line_say_what_helps() -> 
     printed = questions_text()
     assert all(question.asked in printed and question.line in printed for question in QUESTIONS)
     assert KEY in records.KEY
+
+
+def test_help_names_its_topics_and_every_field_and_word(keydeck: Callable[..., Ran]) -> None:
+    overview = keydeck("help")
+    assert overview.exit_code == 0
+    assert all(topic in overview.stdout for topic in ("filters", "questions", "Commands:"))
+    printed = keydeck("help", "filters").stdout
+    for field in (*OF_EVENTS.values(), *OF_TOKENS.values()):
+        assert field.shown in printed, field.name
+    assert "eventname → name" in printed
+    assert max(map(len, printed.splitlines())) <= 110
+    assert keydeck("help", "questions").stdout.rstrip() == questions_text()
+    assert keydeck("help", "nothing").exit_code == 2
