@@ -291,11 +291,14 @@ class _Parser:
         quoted = self._take('"')
         value = self._quoted(start) if quoted else self._unquoted()
         if not value:
-            raise error("A value is missing here.", start)
+            anything = f"Write it right behind the colon: {field.name}:VALUE, or * for any." if field else ""
+            raise error("A value is missing here.", start, anything)
         if texts and not quoted:
             foreign = foreign_value(value, field.name) if field else foreign_word(value, before, self._fields)
             if foreign is not None:
                 raise _foreign(foreign, start)
+            if field is None:
+                self._refuse_name(value, start)
         begin = start + quoted
         if field is not None and field.kind is ValueKind.CYCLE:
             return cycle(field, value, begin)
@@ -304,6 +307,17 @@ class _Parser:
         if field is not None and field.kind is ValueKind.ADDRESS and "/" in value:
             return (network(value, begin, exact=quoted),)
         return (known(field, Alternative(text=value, literal=quoted), start),)
+
+    def _refuse_name(self, word: str, start: int) -> None:
+        """A field with few values, named without one, is no text to look for."""
+        meant = self._fields.get(word.lower())
+        if meant is not None and meant.values:
+            first = meant.values[0]
+            raise error(
+                f"A value for {meant.name} is missing.",
+                start,
+                f'Write {meant.name}:{first}. As a text to search for, put it in quotes: "{word}".',
+            )
 
     def _unquoted(self) -> str:
         word = _WORD.match(self._text, self._at)

@@ -67,7 +67,7 @@ _WORDS = (
         "Leave it out: terms next to each other must all hold. Or write AND.",
     ),
     _spelling(
-        r"^(?i:like|ilike|rlike|regexp|where)$",
+        r"^(?i:like|ilike|rlike|regexp|where|select)$",
         "{text!r} is SQL, not a word of this language.",
         f"Write FIELD:*PART* for a part of a text, FIELD:/…/ for a regular expression. {_QUOTED}",
     ),
@@ -104,6 +104,23 @@ _WORDS = (
 )
 """Of words without a field."""
 
+_WITH_A_FIELD = {
+    "ip": _spelling(
+        r"^(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f:]*::?[0-9A-Fa-f:]*)/\d{1,3}$",
+        "A network is looked for in no text.",
+        f"Write ip:{{text}}. {_QUOTED}",
+    ),
+    "since": _spelling(
+        r"^\d{1,6}[smhdwSMHDW]$", "How long ago is a field's value.", f"Write since:{{text}}. {_QUOTED}"
+    ),
+    "time": _spelling(
+        r"^\d{4}-\d\d-\d\d(?:T[\d:.Z+-]*)?(?:\.\.\S*)?$",
+        "A time is looked for in no text.",
+        f"Write time:{{text}}, or since: and until:. {_QUOTED}",
+    ),
+}
+"""Of words that are values of a field, where there is such a field."""
+
 _PARTS = (
     _spelling(r"^['`‘’“”](?P<rest>[^'`‘’“”]*)", "Quotes are double here.", 'Write "{rest}".'),
     _spelling(r"(?P<sign>\|)", "{sign!r} is not known here.", f"{_EITHER} {_QUOTED}"),
@@ -115,6 +132,7 @@ _PARTS = (
         "% stands for nothing but itself.",
         f"* stands for any characters. {_QUOTED}",
     ),
+    _spelling(r"^.+(?P<sign>;)$", "; ends nothing here.", f"Leave it out. {_QUOTED}"),
     _spelling(r"(?P<sign>\?)", "? stands for nothing but itself.", f"* stands for any characters. {_QUOTED}"),
 )
 """Of words and of values."""
@@ -127,6 +145,17 @@ _VALUES = (
     _spelling(r"^(?:!=?|<>)(?P<rest>.*)$", "A value is excluded in another way.", "Write -{name}:{rest}."),
     _spelling(
         r"^=?~(?P<rest>.*)$", "A regular expression is written in another way.", "Write {name}:/{rest}/."
+    ),
+    _spelling(r"^:+(?P<rest>.*)$", "One colon is enough.", f"Write {{name}}:{{rest}}. {_QUOTED}"),
+    _spelling(
+        r"^(?:\^|\.\*).*$|^.*\$$",
+        "A regular expression stands between slashes.",
+        f"Write {{name}}:/{{text}}/. {_QUOTED}",
+    ),
+    _spelling(
+        r"^\[[^\]]*$|^[^\[]*\]$",
+        "Several values have commas between them, and no brackets.",
+        f"Write {{name}}:a,b. {_QUOTED}",
     ),
     _spelling(r"^[<>]", "{name} is a text: it is not greater or less.", f"Write {{name}}:*. {_QUOTED}"),
 )
@@ -157,7 +186,8 @@ def foreign_word(word: str, before: str, names: Container[str]) -> Foreign | Non
             f"{word!r} compares nothing here.",
             f"Write {before}:VALUE, {before}:a,b for one of several, {before}:*PART* for a part.",
         )
-    return next((found for one in (*_WORDS, _EQUALS, *_PARTS) if (found := one.found(word))), None)
+    own = (one for name, one in _WITH_A_FIELD.items() if name in names)
+    return next((found for one in (*own, *_WORDS, _EQUALS, *_PARTS) if (found := one.found(word))), None)
 
 
 def foreign_value(word: str, name: str) -> Foreign | None:
