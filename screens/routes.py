@@ -110,6 +110,14 @@ class PivotsRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupsRoute:
+    """The events of a filter, counted by several fields and the clock together."""
+
+    filter: str
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PrincipalRoute:
     """What one principal opened and could have opened, by its ARN without the session."""
 

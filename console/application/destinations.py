@@ -28,6 +28,7 @@ SCREENS: dict[type, str] = {
     routes.EventsRoute: "events.screen.EventsScreen",
     routes.EventRoute: "events.event_screen.EventScreen",
     routes.PivotsRoute: "events.pivot_screen.PivotScreen",
+    routes.GroupsRoute: "events.groups_screen.GroupsScreen",
     routes.PrincipalRoute: "principals.screen.PrincipalScreen",
     routes.TimelineRoute: "use.token_screen.TokenScreen",
     routes.IncidentRoute: "incidents.incident_screen.IncidentScreen",

@@ -11,10 +11,9 @@ from console.commands.events_options import expression, filter_options, store
 from console.commands.session import json_option, limit_option
 from console.printed.printing import print_csv, print_gaps, print_json, print_table, say
 from crypto_core.text.counting import counted
-from crypto_core.trail.store.statistics import FIELDS, MEASURES, Threshold, threshold
+from crypto_core.trail.store.statistics import FIELDS, MEASURES, MOST_FIELDS, Threshold, threshold
 from crypto_core.trail.store.tallies import moment_json
 
-_MOST_FIELDS = 4
 _ALL = 1_000_000
 
 
@@ -23,8 +22,8 @@ def _fields(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[s
     unknown = [name for name in fields if name not in FIELDS]
     if unknown:
         raise click.BadParameter(f"There is no field {unknown[0]!r}. Fields: {', '.join(FIELDS)}.")
-    if len(fields) > _MOST_FIELDS or len(set(fields)) < len(fields):
-        raise click.BadParameter(f"Name each field once, at most {_MOST_FIELDS}.")
+    if len(fields) > MOST_FIELDS or len(set(fields)) < len(fields):
+        raise click.BadParameter(f"Name each field once, at most {MOST_FIELDS}.")
     return fields
 
 

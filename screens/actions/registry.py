@@ -425,10 +425,14 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "events.pivots",
         "pivots",
-        "Count the events by principal, address, key, token, error, …; Enter on a value leads to its events",
+        (
+            "Count the events by principal, address, key, token, error, …, or by what is named together, "
+            "such as principal,hour; Enter leads to the events"
+        ),
         "v",
         calls="events.pivot",
         shown=True,
+        argument="FIELD,…",
     ),
     Action(
         "events.principal",

@@ -20,6 +20,7 @@ from crypto_core.text.cleaning import shortened
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram
+from crypto_core.trail.store.statistics import FIELDS, MOST_FIELDS
 from screens.actions.action import Action, ActionScope
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
@@ -36,7 +37,14 @@ from screens.key_changes.block_actor import BlockActor
 from screens.key_changes.block_lines import Named
 from screens.list_screen import ListScreen
 from screens.moments import moment, seconds
-from screens.routes import EventRoute, FindingsRoute, Followed, PivotsRoute, PrincipalRoute
+from screens.routes import (
+    EventRoute,
+    FindingsRoute,
+    Followed,
+    GroupsRoute,
+    PivotsRoute,
+    PrincipalRoute,
+)
 from screens.widgets.notice import Notice
 from screens.widgets.table.pane import TablePane
 
@@ -230,9 +238,20 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
         """To what the rules found in CloudTrail's events."""
         self.post_message(Followed(FindingsRoute("technique:*")))
 
-    def do_pivots(self) -> None:
-        """To the values of the events that are shown, with their counts."""
-        self.post_message(Followed(PivotsRoute(self.pane.feed.shown.filter)))
+    def do_pivots(self, fields: str) -> None:
+        """To the values of the events that are shown, with their counts; of several fields, if named."""
+        named = tuple(dict.fromkeys(name.strip() for name in fields.split(",") if name.strip()))
+        unknown = [name for name in named if name not in FIELDS]
+        if unknown or len(named) > MOST_FIELDS:
+            wrong = (
+                f"There is no field {shortened(unknown[0], 40)!r}."
+                if unknown
+                else "These are too many fields."
+            )
+            self.say(f"{wrong} Fields: {', '.join(FIELDS)}; up to {MOST_FIELDS} together.", trouble=True)
+            return
+        route = GroupsRoute(self._shown(), named) if named else PivotsRoute(self._shown())
+        self.post_message(Followed(route))
 
     # Filters from what is shown
 

@@ -15,6 +15,7 @@ from crypto_core.lists.paging import Cursor, Page, Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore, StoredEvent, Summary
 from crypto_core.trail.store.counts import Histogram, Pivot
+from crypto_core.trail.store.statistics import EventGroups
 from crypto_core.trail.store.tallies import Tallies
 
 
@@ -66,6 +67,11 @@ class StageEvents:
         """By a field."""
         self._enter("events.pivot", cancelled)
         return self.store.pivot(field, expression, limit=limit, cancelled=cancelled)
+
+    def groups(self, fields: Sequence[str], expression: str = "", **more: Any) -> EventGroups:
+        """By several fields."""
+        self._enter("events.groups", more.get("cancelled"))
+        return self.store.groups(fields, expression, **more)
 
     def tally(
         self,

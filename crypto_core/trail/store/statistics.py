@@ -30,6 +30,8 @@ CLOCK = ("hour", "day", "weekday")
 """What events can be counted by besides their fields, all in UTC."""
 FIELDS = (*EVENT_FIELDS, *CLOCK)
 """What events can be counted by."""
+MOST_FIELDS = 4
+"""So many fields are counted by together."""
 MEASURES = ("count", "failed", "denied", "distinct")
 """What groups can be chosen by."""
 
@@ -132,7 +134,8 @@ def count_groups(
         statement: Select[Any] = select(*wanted).where(part.condition)
         if not part.hourly:
             statement = by_way(statement, way(connection, found, [f for f in asked if f in EVENT_FIELDS]))
-        every.append(statement.group_by(*keys, *value))
+        # A sum over nothing is no group.
+        every.append(statement.group_by(*keys, *value).having(func.count() > 0))
     if not every:
         return EventGroups(tuple(fields), distinct)
     rows = connection.execute(_chosen(every, len(fields), distinct, thresholds).limit(limit)).all()
