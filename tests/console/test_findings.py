@@ -85,6 +85,8 @@ def test_check_fails_on_a_finding_of_high_or_worse_and_shows_no_other(
         ("kms:ListGrants", False),
         ("cloudtrail:DescribeTrails", False),
         ("kms:GetKeyRotationStatus", True),
+        ("iam:GetAccountAuthorizationDetails", True),
+        ("s3:GetBucketPolicyStatus", True),
     ],
 )
 def test_check_is_well_only_if_nothing_grave_can_be_unseen(
@@ -101,6 +103,13 @@ def test_check_is_well_only_if_nothing_grave_can_be_unseen(
     sandbox.control.clear()
     assert ran.stdout == ("well\n" if well else "not well\n")
     assert f"{action} is not allowed" in ran.stderr
+
+
+def test_the_manual_has_the_matrix_of_public_checks(keydeck: Keydeck) -> None:
+    ran = keydeck("help", "checks")
+    assert ran.exit_code == 0
+    assert "  covered  KMS.1\n           kms-decrypt-all-managed\n" in ran.stdout
+    assert "  missing  kms-key-tagged" in ran.stdout
 
 
 def test_what_is_not_covered_is_told_on_stderr_and_in_the_document(
