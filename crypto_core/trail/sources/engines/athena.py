@@ -19,6 +19,8 @@ from sqlalchemy.sql import quoted_name
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError, SettingsError
+from crypto_core.lists.filter_language import Term
+from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.answers import pages_of, why
 from crypto_core.trail.sources.bucket.objects import Bucket
 from crypto_core.trail.sources.bucket.places import FILES, delivered, folders, place_at
@@ -40,6 +42,8 @@ _YEAR_MONTH_DAY = (
     "concat(CAST(year AS VARCHAR), lpad(CAST(month AS VARCHAR), 2, '0'), lpad(CAST(day AS VARCHAR), 2, '0'))"
 )
 """Of partitions that are texts or numbers."""
+_REGION_KEYS, _ACCOUNT_KEYS = ("region", "awsregion", "aws_region"), ("account", "accountid", "account_id")
+_ACCOUNT = re.compile(r"[0-9]{12}")
 _DAY_KEYS = ("timestamp", "date", "day", "dt", "event_date", "datehour")
 
 
@@ -85,11 +89,15 @@ class Athena:
         *,
         estimate: bool = True,
     ) -> tuple[LakeStatement, int | None, list[str]]:
-        """Return the query, the bytes that it is expected to scan (None: not known), and remarks."""
+        """Return the query, the bytes that it is expected to scan (None: not known), and remarks.
+
+        Raises SettingsError where the table needs a value that is not asked for.
+        """
         database, _, name = self._settings.table.partition(".")
         metadata, remarks = self._metadata(database, name)
-        partition = _partition(metadata, asked)
-        if metadata and partition is None:
+        by_day = _by_day(metadata, asked)
+        partitions = [*([] if by_day is None else [by_day]), *_by_place(metadata, asked, regions)]
+        if metadata and by_day is None:
             remarks.append("The table has no partition by day that is known here: all of it is scanned.")
         columns = frozenset(
             str(c.get("Name")).lower() for c in metadata.get("Columns") or () if isinstance(c, Mapping)
@@ -101,14 +109,14 @@ class Athena:
             regions=regions,
             as_json=False,
             columns=columns or None,
-            more=() if partition is None else (partition,),
+            more=partitions,
             limit=most_rows,
         )
         if not estimate or not metadata:
             return query, None, remarks
         location = str((metadata.get("Parameters") or {}).get("location") or "")
         try:
-            scanned = self._scanned(location, asked if partition is not None else None, cancelled)
+            scanned = self._scanned(location, asked if by_day is not None else None, cancelled)
         except (KmsError, SettingsError) as error:
             remarks.append(f"The table's files can't be listed: {why(error)}")
             scanned = None
@@ -186,10 +194,50 @@ class Athena:
         return self._kms.read("athena", operation, region=self._region, **parameters)
 
 
-def _partition(metadata: Mapping[str, Any], asked: PullQuery) -> ColumnElement[bool] | None:
-    """The condition on the table's partitions by day; None where it has none that is known."""
-    keys = [str(k.get("Name")).lower() for k in metadata.get("PartitionKeys") or () if isinstance(k, Mapping)]
+def _keys(metadata: Mapping[str, Any]) -> list[str]:
+    """The table's partition keys."""
+    return [str(k.get("Name")).lower() for k in metadata.get("PartitionKeys") or () if isinstance(k, Mapping)]
+
+
+def _by_place(
+    metadata: Mapping[str, Any], asked: PullQuery, regions: Sequence[str]
+) -> Iterator[ColumnElement[bool]]:
+    """The conditions on the table's partitions by Region and by account.
+
+    Athena User Guide, "Set up partition projection": of a key that is injected, queries must name values. An
+    account is named in no other case: a record without one has its caller's.
+    """
     parameters = metadata.get("Parameters") or {}
+    for key in _keys(metadata):
+        injected = str(parameters.get(f"projection.{key}.type") or "").lower() == "injected"
+        values = list(regions) if key in _REGION_KEYS else []
+        if key in _ACCOUNT_KEYS and injected:
+            values = _accounts(asked)
+        if values:
+            column: ColumnElement[str] = literal_column(f'"{key}"')
+            yield column.in_(values)
+        elif injected:
+            wanted = "--region NAME" if key in _REGION_KEYS else "--filter account:NUMBER"
+            known = key in (*_REGION_KEYS, *_ACCOUNT_KEYS)
+            raise SettingsError(
+                f"The table's partition key {clean(key, 100)} is injected: a query must name its values.",
+                remedy=f"Name them: {wanted}." if known else "Name another table: KEYDECK_ATHENA_TABLE.",
+            )
+
+
+def _accounts(asked: PullQuery) -> list[str]:
+    """The accounts one of which a filter demands, in so many words."""
+    for term in asked.terms:
+        if isinstance(term, Term) and term.field == "account" and not term.negated:
+            texts = [value.text for value in term.alternatives if value.is_text]
+            if len(texts) == len(term.alternatives) and all(map(_ACCOUNT.fullmatch, texts)):
+                return texts
+    return []
+
+
+def _by_day(metadata: Mapping[str, Any], asked: PullQuery) -> ColumnElement[bool] | None:
+    """The condition on the table's partitions by day; None where it has none that is known."""
+    keys, parameters = _keys(metadata), metadata.get("Parameters") or {}
     # Files lie in the day of their delivery, which may be the next.
     first, last = asked.since.date(), asked.until.date() + timedelta(days=1)
     for key in keys:

@@ -173,6 +173,56 @@ def test_partitions_by_day_are_known_in_several_forms(
     assert unknown is (said is None)
 
 
+@pytest.mark.parametrize("kind", ["enum", "injected", ""])
+def test_partitions_by_region_and_account_are_named_where_they_are_asked_for(
+    pull: EventPuller, athena: AthenaServer, kind: str
+) -> None:
+    projected = {f"projection.{key}.type": kind for key in ("region", "account") if kind}
+    athena.metadata = {
+        "PartitionKeys": [{"Name": k, "Type": "string"} for k in ("account", "region", "day")],
+        "Parameters": {"projection.day.format": "yyyy/MM/dd", **projected},
+    }
+    since = NOW - timedelta(days=1)
+    plan = pull.plan_pull(
+        "athena", since=since, regions=[HERE], expression="account:111122223333,444455556666"
+    )
+    assert f"\"region\" IN ('{HERE}')" in plan.statement
+    assert "\"day\" >= '2026/11/24'" in plan.statement
+    # A record without an account has its caller's: only where values must be named, they are.
+    named = "\"account\" IN ('111122223333', '444455556666')" in plan.statement
+    assert named is (kind == "injected")
+
+
+@pytest.mark.parametrize(
+    ("key", "regions", "expression", "remedy"),
+    [
+        ("region", (), "account:111122223333", "Name them: --region NAME."),
+        ("account", (HERE,), "", "Name them: --filter account:NUMBER."),
+        ("account", (HERE,), "-account:111122223333", "Name them: --filter account:NUMBER."),
+        ("account", (HERE,), "account:1111*", "Name them: --filter account:NUMBER."),
+        ("account", (HERE,), "account:111122223333 OR failed", "Name them: --filter account:NUMBER."),
+        ('x\x1b[31m"; --', (HERE,), "", "Name another table: KEYDECK_ATHENA_TABLE."),
+    ],
+)
+def test_a_partition_that_must_be_named_and_is_not_is_refused(
+    pull: EventPuller,
+    athena: AthenaServer,
+    key: str,
+    regions: tuple[str, ...],
+    expression: str,
+    remedy: str,
+) -> None:
+    athena.metadata = {
+        "PartitionKeys": [{"Name": key, "Type": "string"}],
+        "Parameters": {f"projection.{key}.type": "injected"},
+    }
+    with pytest.raises(SettingsError, match="is injected: a query must name its values") as caught:
+        pull.plan_pull("athena", since=NOW - timedelta(days=1), regions=regions, expression=expression)
+    assert caught.value.remedy == remedy
+    assert "\x1b" not in caught.value.message
+    assert not athena.named("StartQueryExecution")
+
+
 def test_what_it_costs_is_told_before(
     pull: EventPuller,
     athena: AthenaServer,
