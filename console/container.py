@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache, cached_property, partial
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -30,7 +31,7 @@ from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.store import TokenStore
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.envelope import Format
-from crypto_core.errors import AnchorError, KeydeckError
+from crypto_core.errors import AnchorError, KeydeckError, SettingsError
 from crypto_core.key_names import homes_of, is_key_arn, region_of, same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
@@ -565,27 +566,12 @@ class Container:
         """The rules about CloudTrail's events."""
         from crypto_core.database.state.installation import require_schemas
         from crypto_core.guard.guard import Guard
-        from crypto_core.trail.rules.configured import Configured
-        from crypto_core.trail.rules.service import TrailRules
 
-        settings = self.settings
-        return TrailRules(
-            self.events,
-            Configured(
-                settings.write_key,
-                self.trusted_keys,
-                settings.retired_keys,
-                settings.write_alias,
-                frozenset(settings.trusted_accounts),
-            ),
-            aliases=self.keys.known_aliases,
-            describe=lambda name: self.keys.describe(name).key_arn,
-            guard=Guard(
-                self.journal,
-                read_only=settings.read_only,
-                ready=require_schemas(self.journal.engine),
-            ),
+        guard = Guard(
+            self.journal, read_only=self.settings.read_only, ready=require_schemas(self.journal.engine)
         )
+        rules = rules_about_events(self.settings, self.events, self.keys, self.trusted_keys)
+        return replace(rules, guard=guard)
 
     # Providers and incidents.
 
@@ -883,12 +869,46 @@ def cloudtrail_keys_of(settings: Settings, ask_code: AskCode = nobody_to_ask) ->
     return ask
 
 
+def rules_about_events(
+    settings: Settings, events: EventStore, keys: KeyInventory, trusted: Sequence[str]
+) -> TrailRules:
+    """Return the rules about a store's events. KMS is asked for names of keys; no database is needed."""
+    from crypto_core.trail.rules.configured import Configured
+    from crypto_core.trail.rules.service import TrailRules
+
+    configured = Configured(
+        settings.write_key,
+        tuple(trusted),
+        settings.retired_keys,
+        settings.write_alias,
+        frozenset(settings.trusted_accounts),
+    )
+    return TrailRules(
+        events,
+        configured,
+        aliases=partial(aliases_where_known, keys),
+        describe=lambda name: keys.describe(name).key_arn,
+    )
+
+
+def key_inventory_of(settings: Settings, ask_code: AskCode = nobody_to_ask) -> KeyInventory:
+    """Return what reads keys from KMS, without a database: nothing is connected before it is asked."""
+    return KeyInventory(KmsApi(settings.regions, profile=settings.profile, read_only=True, ask_code=ask_code))
+
+
+def aliases_where_known(keys: KeyInventory) -> Mapping[str, Sequence[str]]:
+    """Return the aliases of keys; none where no Region is set in which KMS could be asked."""
+    try:
+        return keys.known_aliases()
+    except SettingsError:
+        return {}
+
+
 def aliases_of(settings: Settings, ask_code: AskCode = nobody_to_ask) -> Aliases:
     """Return what reads the aliases of keys from KMS, once it is asked: nothing is connected before."""
 
     @cache
     def read() -> Mapping[str, Sequence[str]]:
-        kms = KmsApi(settings.regions, profile=settings.profile, read_only=True, ask_code=ask_code)
-        return KeyInventory(kms).known_aliases()
+        return aliases_where_known(key_inventory_of(settings, ask_code))
 
     return read

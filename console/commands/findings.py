@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from importlib import metadata
 from typing import Any
 
 import click
 
+from console.commands.mfa_prompt import code_from_terminal
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
-from console.commands.session import json_option, services_of
-from console.container import Container
+from console.commands.session import json_option, loaded, services_of
+from console.container import Container, aliases_where_known, key_inventory_of, rules_about_events
+from console.event_file import open_events
 from console.own_folders import user_name
 from console.printed.printing import print_gaps, print_json, print_marked, print_table, say
-from crypto_core.errors import EventStoreError, EventVanishedError
+from crypto_core.errors import EventStoreError, EventVanishedError, KmsError, SettingsError
 from crypto_core.findings.finding import Finding, Gap, once_each
 from crypto_core.findings.registry import Sigma, rule_by_id, rules_about
 from crypto_core.findings.severity import Severity
@@ -25,11 +29,13 @@ from crypto_core.keys.posture.examination import Posture
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.ocsf import ocsf_finding
-from crypto_core.trail.rules.service import WINDOW, Examined
+from crypto_core.trail.rules.service import WINDOW, Examined, TrailRules
 from crypto_core.trail.rules.sigma import export_sigma, sigma_id
+from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, sift
 from screens.findings.words import finding_facts
 
+_NO_DATABASE = "Tokens, keys, access and trails are not examined: no database is configured (DATABASE_URL)"
 SHOWN_EVENTS = 3
 """Events of a finding that are named as text; --json names all."""
 
@@ -40,6 +46,12 @@ SHOWN_EVENTS = 3
     "--since", "Examine CloudTrail's events from then on: a date, or 90s, 30m, 24h, 7d, 2w. By default 24h."
 )
 @time_option("--until", "Up to then; by default now.")
+@click.option(
+    "--new",
+    is_flag=True,
+    help="Only what events show that have come to the store since the last --new, whatever their date, each "
+    "finding once.",
+)
 @click.option("--suppressed", "hidden", is_flag=True, help="List the suppressed findings too.")
 @click.option("--ocsf", is_flag=True, help="Print OCSF findings (classes 2004 and 2003), one JSON line each.")
 @click.option(
@@ -50,6 +62,7 @@ def findings(
     as_json: bool,
     since: datetime | None,
     until: datetime | None,
+    new: bool,
     hidden: bool,
     ocsf: bool,
     sigma: bool,
@@ -57,42 +70,99 @@ def findings(
     """List what is wrong with keys, access and trails, and what CloudTrail shows, the worst first.
 
     Exit code 1 if there is anything; 3 if there is nothing, but what could not be examined may hide a
-    finding of severity high or worse; else 0. Suppressed findings are counted, and don't count.
+    finding of severity high or worse; else 0. Suppressed findings are counted, and don't count. Without a
+    database or AWS what the stored events show is listed all the same.
     """
     if click.get_current_context().invoked_subcommand is not None:
         return 0
     if sum((as_json, ocsf, sigma)) > 1:
         raise click.UsageError("One of --json, --ocsf and --sigma.")
+    if new and (since or until or sigma):
+        raise click.UsageError("--new takes no window: it goes on from the last --new.")
+    form = _Form(as_json=as_json, ocsf=ocsf, hidden=hidden)
+    if new:
+        with _stored_events() as rules:
+            found = rules.examine_arrivals()
+            posture = Posture(rules.clock(), found.examined.findings, found.examined.gaps)
+            if found.first:
+                say("The first --new: the last day. What is older: keydeck findings --since DATE.")
+            code = _print_all(posture, found.examined.suppressed, rules.store, form)
+            rules.note_told(found)
+            return code
+    if loaded().settings.database_url is None:
+        with _stored_events() as rules:
+            if sigma:
+                return _print_sigma(rules)
+            none = Posture(rules.clock(), (), (Gap(_NO_DATABASE, Severity.CRITICAL),))
+            return _print_all(*_together(none, rules, since, until), rules.store, form)
     with services_of() as services:
+        rules = services.services.trail_rules
         if sigma:
-            return _print_sigma(services)
-        posture, suppressed = examine(services, since, until)
-        if ocsf:
-            _print_ocsf(services, posture, suppressed if hidden else ())
-    if as_json:
-        print_json(_document(posture, suppressed, hidden=hidden))
-    elif not ocsf:
+            return _print_sigma(rules)
+        return _print_all(*examine(services, since, until), rules.store, form)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How findings are printed; `hidden` ones too."""
+
+    as_json: bool
+    ocsf: bool
+    hidden: bool
+
+
+def _print_all(posture: Posture, suppressed: Sequence[Suppressed], store: EventStore, form: _Form) -> int:
+    """Print findings and gaps; return the exit code."""
+    if form.as_json:
+        print_json(_document(posture, suppressed, hidden=form.hidden))
+    elif form.ocsf:
+        _print_ocsf(store, posture, suppressed if form.hidden else ())
+    else:
         print_findings(posture)
         if not posture.findings:
             click.echo("No findings.")
-        if hidden:
+        if form.hidden:
             for one in suppressed:
                 _print_suppressed(one)
     print_gaps(posture.coverage.reasons)
-    if suppressed and not (hidden or as_json):
+    if suppressed and not (form.hidden or form.as_json):
         say(f"Suppressed: {len(suppressed):,}. keydeck findings --suppressed lists them.")
     if posture.findings:
         return 1
     return 0 if posture.examined else 3
 
 
+@contextmanager
+def _stored_events() -> Iterator[TrailRules]:
+    """Give the rules about the stored events: no database, and KMS only for the names of keys."""
+    settings = loaded().settings
+    keys = key_inventory_of(settings, code_from_terminal)
+    events = open_events(settings, partial(aliases_where_known, keys))
+    with closing(events):
+        yield rules_about_events(settings, events, keys, settings.trusted_keys)
+
+
 def examine(
     services: Container, since: datetime | None, until: datetime | None
 ) -> tuple[Posture, tuple[Suppressed, ...]]:
-    """What the keys and what the events show, together; and what of it is suppressed."""
-    posture = services.services.posture.examine_keys()
+    """What the keys and what the events show, together; and what of it is suppressed.
+
+    Where AWS can't be asked for the keys, that is a gap.
+    """
+    rules = services.services.trail_rules
     try:
-        examined = services.services.trail_rules.examine_events(since, until)
+        posture = services.services.posture.examine_keys()
+    except (KmsError, SettingsError) as error:
+        reason = f"Keys, access and trails are not examined: {error}"
+        posture = Posture(rules.clock(), (), (Gap(reason, Severity.CRITICAL),))
+    return _together(posture, rules, since, until)
+
+
+def _together(
+    posture: Posture, rules: TrailRules, since: datetime | None, until: datetime | None
+) -> tuple[Posture, tuple[Suppressed, ...]]:
+    try:
+        examined = rules.examine_events(since, until)
     except EventStoreError as error:
         now = posture.taken_at
         gap = Gap(f"CloudTrail events: {error.message}", Severity.HIGH)
@@ -122,7 +192,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     )
 
 
-def _print_ocsf(services: Container, posture: Posture, suppressed: Iterable[Suppressed]) -> None:
+def _print_ocsf(store: EventStore, posture: Posture, suppressed: Iterable[Suppressed]) -> None:
     version = metadata.version("keydeck")
     told = [(finding, "") for finding in posture.findings]
     told += [(one.finding, f"{one.by.reason} ({one.by.by})") for one in suppressed]
@@ -130,16 +200,16 @@ def _print_ocsf(services: Container, posture: Posture, suppressed: Iterable[Supp
         document = ocsf_finding(
             finding,
             posture.taken_at,
-            _events(services, finding),
+            _events(store, finding),
             product_version=version,
             suppressed=reason,
         )
         click.echo(json.dumps(document, ensure_ascii=True))
 
 
-def _print_sigma(services: Container) -> int:
+def _print_sigma(rules: TrailRules) -> int:
     """Print a YAML document for each rule that Sigma can state; the others are named on stderr."""
-    keys, gaps = services.services.trail_rules.configured_keys()
+    keys, gaps = rules.configured_keys()
     export = export_sigma(keys)
     for document in export.documents:
         click.echo(f"---\n{json.dumps(document, indent=2, ensure_ascii=True)}")
@@ -149,12 +219,12 @@ def _print_sigma(services: Container) -> int:
     return 0
 
 
-def _events(services: Container, finding: Finding) -> list[TrailEvent]:
+def _events(store: EventStore, finding: Finding) -> list[TrailEvent]:
     """The events that a finding names, as far as they are still in the store."""
     events: list[TrailEvent] = []
     for event_id in finding.events:
         try:
-            events.append(services.services.events.event(event_id).event)
+            events.append(store.event(event_id).event)
         except EventVanishedError:
             continue
     return events

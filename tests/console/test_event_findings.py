@@ -189,3 +189,33 @@ def test_a_damaged_store_hides_no_finding_about_keys(keydeck: Keydeck, environme
     assert ran.exit_code == 1
     assert ran.json["findings"]
     assert any("CloudTrail events: The event store" in reason for reason in ran.json["coverage"]["reasons"])
+
+
+def test_new_findings_are_told_once_and_need_neither_database_nor_aws(
+    keydeck: Keydeck, disabled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DATABASE_URL", "KEYDECK_STATE_URL", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    first = keydeck("findings", "--new", "--json")
+    assert first.exit_code == 1, first.stderr
+    (found,) = mine(first.json)
+    assert found["events"] == [disabled]
+    again = keydeck("findings", "--new", "--json")
+    assert (again.exit_code, mine(again.json)) == (3, [])
+    assert any("none has come" in reason for reason in again.json["coverage"]["reasons"])
+    # What was told stands: only --new leaves it out.
+    stands = keydeck("findings", "--json")
+    assert len(mine(stands.json)) == 1
+    assert any("no database is configured" in reason for reason in stands.json["coverage"]["reasons"])
+    assert keydeck("findings", "--sigma").exit_code == 0
+    assert keydeck("findings", "--new", "--since", "2h").exit_code == 2
+
+
+def test_where_aws_does_not_answer_the_stored_events_are_examined_all_the_same(
+    keydeck: Keydeck, disabled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    ran = keydeck("findings", "--json")
+    assert ran.exit_code == 1
+    assert [one["events"] for one in mine(ran.json)] == [[disabled]]
+    assert any("Keys, access and trails are not examined" in r for r in ran.json["coverage"]["reasons"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from crypto_core.errors import KmsError
+from crypto_core.errors import KmsError, SettingsError
 from crypto_core.findings.finding import Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import account_of, is_key_arn, parse_key_name, same_key
@@ -79,7 +79,8 @@ def resolve(
 ) -> tuple[Keys, tuple[Gap, ...]]:
     """Return the keys, and a gap for each name of which nobody says which key it means.
 
-    `describe` returns the ARN of a key by name; it raises KmsError.
+    `describe` returns the ARN of a key by name; it raises KmsError, or SettingsError
+    where no Region is set.
     """
     gaps: list[Gap] = []
 
@@ -96,7 +97,7 @@ def resolve(
                 continue
             try:
                 found.add(describe(name))
-            except KmsError as error:
+            except (KmsError, SettingsError) as error:
                 # An event may call the key by the same name.
                 found.add(parsed.alias or parsed.key_id or name)
                 gaps.append(Gap(f"CloudTrail events: which key {name} is: {error.message}", Severity.LOW))

@@ -17,7 +17,7 @@ from crypto_core.trail.rules.rule_context import (
     name_of,
     where_from,
 )
-from crypto_core.trail.store.history import Span, has
+from crypto_core.trail.store.history import has
 
 MANY = 10
 """So many refused envelopes of one principal are no slip."""
@@ -86,7 +86,7 @@ def context_missing(context: RuleContext) -> Said:
     """
     if not context.has_baseline:
         return
-    before = context.history.split_by_token(context.openings, Span(None, context.since))
+    before = context.history.split_by_token(context.openings, context.before)
     by_key: dict[str, list[int]] = {}
     for (key, _), (named, unnamed) in before.items():
         known = by_key.setdefault(key, [0, 0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,8 @@ from crypto_core.trail.record_reader import load
 from crypto_core.trail.rules.configured import Keys, patterns
 from crypto_core.trail.store.history import Group, History, Span, flag, has, like
 
+_BEGAN = datetime(2013, 11, 1, tzinfo=UTC)
+"""CloudTrail records nothing of before: what has no date, or an older one, makes nothing normal."""
 BASELINE_DAYS = 3
 """A baseline needs so many days of events before the window."""
 MOST_EVENTS = 20
@@ -51,7 +53,7 @@ class RuleContext:
     @cached_property
     def before(self) -> Span:
         """What came before it: what is normal."""
-        return Span(None, self.since)
+        return Span(_BEGAN, self.since)
 
     @cached_property
     def days_before(self) -> int:

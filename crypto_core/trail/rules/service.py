@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -19,15 +19,22 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.rules.configured import Configured, Keys, resolve
-from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_FINDINGS, RuleContext
+from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_EVENTS, MOST_FINDINGS, RuleContext
 from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.examined import ExaminedArrivals
 from crypto_core.trail.store.history import History, Span
+from crypto_core.trail.store.new_since import BEGINNING, Anchor
 from crypto_core.trail.store.suppressions import Suppressed, Suppression, Suppressions, sift
 
 SUPPRESS, UNSUPPRESS = BY_NAME["findings suppress"].name, BY_NAME["findings unsuppress"].name
 
 WINDOW = timedelta(hours=24)
 """How far back events are examined by default."""
+MOST_DAYS = 62
+"""So many days that events have come of are examined at once; of more, the newest."""
+_DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
+_OVERLAP = timedelta(hours=1)
+"""A day is examined with so much of the one before: what is many within an hour may be so across midnight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,15 @@ class Examined:
     def coverage(self) -> Coverage:
         """What was not examined."""
         return coverage_of(self.gaps)
+
+
+@dataclass(frozen=True, slots=True)
+class NewFindings:
+    """What the rules say of what came to the store, and how far that goes; `first` of the first time."""
+
+    examined: Examined
+    reached: Anchor
+    first: bool
 
 
 @dataclass(eq=False)
@@ -100,6 +116,52 @@ class TrailRules:
         """Return the keys that rules are about, and a gap for each name that nobody can resolve."""
         return resolve(self.configured, self.aliases(), self.describe)
 
+    def examine_arrivals(self, cancelled: Event | None = None) -> NewFindings:
+        """Return what the rules say, and did not say before, of the days that events have come of.
+
+        Counted is what came since `note_told`; before the first time it is the last day. Each day is examined
+        as if on its evening: what is delivered late is not missed, and normal is what came before that day.
+        Raises EventStoreError, InterruptedRunError.
+        """
+        now, record = self.clock(), ExaminedArrivals(self.store.file)
+        before = record.reached()
+        arrived = record.arrived(before)
+        gaps: list[Gap] = []
+        if before == BEGINNING:
+            spans = [(now - WINDOW, now)]
+        else:
+            days = arrived.days[-MOST_DAYS:]
+            # A day that is not over yet ends now; one that is still to come was made up, or a clock is wrong.
+            spans = [(day, day + _DAY if day + _DAY <= now or day > now else now + _SECOND) for day in days]
+            if len(days) < len(arrived.days):
+                gaps.append(_not_examined(arrived.days[:-MOST_DAYS]))
+        if arrived.reached == before:
+            gaps.append(Gap("CloudTrail events: none has come since the last examination", Severity.HIGH))
+        if arrived.undated:
+            number = counted(arrived.undated, "event")
+            reason = f"CloudTrail events: {number} without a date: no rule examines them"
+            gaps.append(Gap(reason, Severity.HIGH))
+        every: list[Finding] = []
+        hidden: list[Suppressed] = []
+        suppressions: tuple[Suppression, ...] = self._suppressions.list()
+        for since, until in spans:
+            found = self.examine_events(since - _OVERLAP, until, cancelled)
+            every += (one for one in found.findings if not _before(one, since))
+            hidden += found.suppressed
+            gaps += found.gaps
+        untold = record.untold(tuple(dict.fromkeys(every)))
+        ordered = sorted(untold, key=lambda f: (f.severity.rank, f.rule, f.subject, f.title))
+        begin, end = (spans[0][0], spans[-1][1]) if spans else (now, now)
+        return NewFindings(
+            Examined(begin, end, tuple(ordered), tuple(dict.fromkeys(gaps)), tuple(hidden), suppressions),
+            arrived.reached,
+            first=before == BEGINNING,
+        )
+
+    def note_told(self, new: NewFindings) -> None:
+        """Note that these were told: the next examination begins after them. Raises EventStoreError."""
+        ExaminedArrivals(self.store.file).note(new.reached, new.examined.findings, self.clock())
+
     def suppress(self, rule: str, subject: str, reason: str, days: int, by: str) -> Suppression:
         """Don't tell a rule's findings about a subject, or a pattern of subjects, for so many days.
 
@@ -143,6 +205,19 @@ def _empty(since: datetime, first: datetime | None) -> Gap:
         f"CloudTrail events: the store has {nothing}; fill it with keydeck events pull or keydeck events "
         "import PATH",
         Severity.LOW,
+    )
+
+
+def _before(finding: Finding, day: datetime) -> bool:
+    """True for what happened before a day as a whole: it belongs to the day before. Some events tell that."""
+    return len(finding.events) < MOST_EVENTS and finding.last_at is not None and finding.last_at < day
+
+
+def _not_examined(days: Sequence[datetime]) -> Gap:
+    return Gap(
+        f"CloudTrail events: {counted(len(days), 'day')} from {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d} that "
+        f"events have come of were not examined: keydeck findings --since {days[0]:%Y-%m-%d} does it",
+        Severity.HIGH,
     )
 
 

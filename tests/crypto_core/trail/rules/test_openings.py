@@ -215,3 +215,9 @@ def test_who_has_a_service_open_tokens_is_found_all_the_same(watch: Watch, servi
     (found,) = of(watch([*normal(), *stolen]), NEW)
     assert found.severity is Severity.HIGH
     assert len(found.events) == 3
+
+
+def test_what_has_no_date_makes_nobody_known(watch: Watch) -> None:
+    forged = [{**record(who=STRANGER), "eventTime": when} for when in (None, "never", "0001-01-01T00:00:00Z")]
+    (found,) = of(watch([*normal(), *forged, record(ago=60, who=STRANGER)]), NEW)
+    assert found.severity is Severity.HIGH
