@@ -97,7 +97,7 @@ class Workers:
     def steady_user(self, working: Collection[str]) -> str:
         """Return who opened data keys day by day before the incident, while hardly anybody else did.
 
-        On three days at least, three times as many as all others but suspects and who is `working` with
+        On three days at least, three times as many as anybody else but suspects and who is `working` with
         Keydeck, and twice as many as any suspect: the platform may be one. "" for nobody.
         """
         others = {
@@ -105,7 +105,8 @@ class Workers:
         }
         steady = max(others, key=lambda arn: others[arn], default="")
         suspected = max((n for arn, n in self.days.items() if self.suspects.named(arn)), default=0)
-        least = max(3, 3 * (sum(others.values()) - others.get(steady, 0)), 2 * suspected)
+        second = max((days for arn, days in others.items() if arn != steady), default=0)
+        least = max(3, 3 * second, 2 * suspected)
         return steady if others.get(steady, 0) >= least else ""
 
     def way_out(self) -> str:

@@ -176,6 +176,8 @@ def test_where_nobody_made_data_keys_who_opened_them_day_by_day_is_the_platform(
         for night in range(nights)
         for n in range(20)
     ]
+    # Others who looked in now and then are each held against it, not all together.
+    calls.append(PastCall(now - timedelta(days=4), access_keys.ANALYST, "Decrypt", scene.key))
     # Who works with Keydeck makes data keys too, and is not the platform.
     calls.append(PastCall(now - timedelta(hours=3), access_keys.ON_CALL, "GenerateDataKey", scene.key))
     scene.sandbox.control.history(calls)
