@@ -67,7 +67,7 @@ def change_rule(
     """Declare a rule about calls of these names; the function below it judges each of them.
 
     A finding is made for each principal, subject and thing done, with all the calls that did it. Its severity
-    is at most medium where the calls are about keys that guard no tokens. `services` is False where the
+    is two degrees less where the calls are about keys that guard no tokens. `services` is False where the
     judge leaves services' calls out, `no_sigma` says what it looks at that Sigma can't.
     """
     sigma = (

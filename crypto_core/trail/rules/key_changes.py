@@ -1,7 +1,7 @@
 """Changes that make keys useless, or not what they were: disabled, to be deleted, material, rotation, alias.
 
-Each is told whoever did it: that it was meant is for an operator to say, and to suppress. A key that guards
-no tokens is medium at most.
+Each is told whoever did it: that it was meant is for an operator to say, and to suppress. What is done to a
+key that guards no tokens is two degrees less: critical becomes medium, all else low.
 """
 
 from __future__ import annotations

@@ -140,8 +140,8 @@ class RuleContext:
         return found[:MOST_CHANGES], (Gap(reason, Severity.MEDIUM),)
 
     def weighed(self, severity: Severity, arns: Sequence[str]) -> Severity:
-        """Return a severity for keys: at most medium where they guard no tokens."""
-        return severity if self.keys.guards(arns) else severity.at_most(Severity.MEDIUM)
+        """Return a severity for keys: two degrees less where they guard no tokens."""
+        return severity if self.keys.guards(arns) else severity.lowered(2)
 
     def key(self, arn: str) -> str:
         """A key in a title."""

@@ -60,12 +60,11 @@ def test_an_attempt_is_told_two_degrees_less(
 
 
 @pytest.mark.parametrize(("name", "request_", "rule", "severity"), CHANGES)
-def test_a_key_that_guards_no_tokens_is_medium_at_most(
+def test_a_key_that_guards_no_tokens_is_two_degrees_less(
     watch: Watch, name: str, request_: dict[str, Any], rule: str, severity: Severity
 ) -> None:
-    del severity
     (found,) = of(watch([change(name, request_, ago=60, key=UNGUARDED)]), rule)
-    assert found.severity is Severity.MEDIUM
+    assert found.severity is severity.lowered(2)
 
 
 def test_reads_and_what_turns_things_on_are_no_changes(watch: Watch) -> None:
