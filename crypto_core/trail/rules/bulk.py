@@ -54,13 +54,16 @@ _FAILURES = (OF_KMS, NO_SERVICE, FAILED, has("error", *_NOT_FAILED, negated=True
     sigma=_NO_SIGMA,
 )
 def bulk_tokens(context: RuleContext) -> Said:
-    """Yield who opened many different tokens within minutes; only v2 names them in CloudTrail."""
+    """Yield who opened many different tokens within minutes; only v2 names them in CloudTrail.
+
+    A rewrap under a trusted key opens none.
+    """
     count = partial(context.history.bursts, minutes=MINUTES, distinct="token", present="token")
-    now = count(context.openings, context.window)
+    now = count(context.read_out, context.window)
     for principal, burst, before in _unusual(
-        now, TOKENS, lambda by: count((*context.openings, by), _lately(context))
+        now, TOKENS, lambda by: count((*context.read_out, by), _lately(context))
     ):
-        events = context.evidence(principal, context.openings, _stretch(burst, MINUTES))
+        events = context.evidence(principal, context.read_out, _stretch(burst, MINUTES))
         yield found(
             Severity.HIGH,
             principal,
@@ -89,11 +92,11 @@ def bulk_decrypt(context: RuleContext) -> Said:
     """
     if not context.has_baseline:
         return
-    now = context.history.hourly(context.openings, context.window)
+    now = context.history.hourly(context.read_out, context.window)
     for principal, burst, before in _unusual(
-        now, DECRYPTS, lambda by: context.history.hourly((*context.openings, by), context.before)
+        now, DECRYPTS, lambda by: context.history.hourly((*context.read_out, by), context.before)
     ):
-        events = context.evidence(principal, context.openings, _stretch(burst, 60))
+        events = context.evidence(principal, context.read_out, _stretch(burst, 60))
         yield found(
             Severity.HIGH,
             principal,

@@ -82,6 +82,15 @@ class RuleContext:
         return (OF_KMS, has("name", "Decrypt", "ReEncrypt"), DID, NO_SERVICE, *self.on_guarded)
 
     @cached_property
+    def read_out(self) -> tuple[Term, ...]:
+        """The terms for what let the caller have a data key.
+
+        ReEncrypt returns none. Where keys are configured, those that it may wrap under are known, and others
+        are told apart; where none is, whoever wraps anew may be taking tokens to a key of its own.
+        """
+        return (*self.openings, has("name", "Decrypt")) if self.keys.guarding else self.openings
+
+    @cached_property
     def opened(self) -> tuple[Group, ...]:
         """Who opened something in the window, each with how often."""
         return self.history.groups(("principal",), self.openings, self.window)

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from crypto_core.findings.severity import Severity
-from tests.crypto_core.trail.records import KEY, OTHER_KEY, S3_CONTEXT, context, denied, record, role, user
+from crypto_core.trail.rules.configured import Configured
+from tests.crypto_core.trail.records import (
+    ACCOUNT,
+    KEY,
+    OTHER_KEY,
+    S3_CONTEXT,
+    context,
+    denied,
+    record,
+    role,
+    user,
+)
 from tests.crypto_core.trail.rules.watching import DAY, FOREIGN, HOUR, Watch, normal, of
 
 TOKENS, DECRYPTS, FAILURES = "event-bulk-tokens", "event-bulk-decrypt", "event-failed-burst"
@@ -60,6 +71,16 @@ def test_services_may_decrypt_as_much_as_they_like(watch: Watch) -> None:
         )
         == []
     )
+
+
+def test_a_rewrap_under_a_trusted_key_opens_nothing(watch: Watch) -> None:
+    pair = [{"accountId": ACCOUNT, "type": "AWS::KMS::Key", "ARN": arn} for arn in (KEY, OTHER_KEY)]
+    rewrapped = [one | {"eventName": "ReEncrypt", "resources": pair} for one in rows(250)]
+    examined = watch([*normal(), *rewrapped])
+    assert of(examined, TOKENS) == of(examined, DECRYPTS) == []
+    # Which keys are trusted is known from settings alone.
+    examined = watch([], Configured())
+    assert len(of(examined, TOKENS)) == len(of(examined, DECRYPTS)) == 1
 
 
 def at(ago: float) -> dict[str, str]:
