@@ -68,8 +68,7 @@ def disabled(context: RuleContext, event: TrailEvent) -> Judgement:
     "that nothing under it can ever be opened.",
 )
 def deletion(context: RuleContext, event: TrailEvent) -> Judgement:
-    given = request(event).get("pendingWindowInDays")
-    days = given if isinstance(given, int) and not isinstance(given, bool) else DEFAULT_DAYS
+    days = _waiting_days(event)
     retired = context.keys.is_retired(event.key_arns)
     severity = Severity.CRITICAL if days < SHORT_DAYS else Severity.HIGH
     return (
@@ -77,6 +76,11 @@ def deletion(context: RuleContext, event: TrailEvent) -> Judgement:
         f"scheduled the deletion of {_name(context, event)}",
         f"pendingWindowInDays {days}" + ("; the key is retired, as expected" if retired else ""),
     )
+
+
+def _waiting_days(event: TrailEvent) -> int:
+    given = request(event).get("pendingWindowInDays")
+    return given if isinstance(given, int) and not isinstance(given, bool) else DEFAULT_DAYS
 
 
 @change_rule(
@@ -321,7 +325,10 @@ def ransom(context: RuleContext) -> Said:
         if not done:
             continue
         retired = context.keys.is_retired(event.key_arns)
-        severity = Severity.MEDIUM if retired else context.weighed(Severity.CRITICAL, event.key_arns)
+        # A key of another application that has its whole waiting time left is retired, as keys are.
+        unhurried = _waiting_days(event) >= SHORT_DAYS and not context.keys.guards(event.key_arns)
+        worst = Severity.HIGH if unhurried else Severity.CRITICAL
+        severity = Severity.MEDIUM if retired else context.weighed(worst, event.key_arns)
         name = _name(context, event)
         apart = event.time - done[0].time
         yield found(

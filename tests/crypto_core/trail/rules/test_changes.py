@@ -141,6 +141,19 @@ def test_a_retired_key_may_be_disabled_and_deleted(watch: Watch) -> None:
     }
 
 
+@pytest.mark.parametrize(("days", "severity"), [(30, Severity.LOW), (7, Severity.MEDIUM)])
+def test_another_applications_key_may_be_retired_with_all_its_waiting_time(
+    watch: Watch, days: int, severity: Severity
+) -> None:
+    waiting = change("ScheduleKeyDeletion", {"pendingWindowInDays": days}, ago=40, key=UNGUARDED)
+    (found,) = of(watch([change("DisableKey", ago=100, key=UNGUARDED), waiting]), RANSOM)
+    assert found.severity is severity
+    (found,) = of(
+        watch([change("DisableKey", ago=99), waiting | change("ScheduleKeyDeletion", ago=40)]), RANSOM
+    )[:1]
+    assert (found.severity, found.subject) == (Severity.CRITICAL, KEY)
+
+
 ALIAS = "event-alias-changed"
 
 
