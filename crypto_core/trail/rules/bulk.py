@@ -34,6 +34,8 @@ FAILURES = 10
 """So many failed calls in so many minutes are many."""
 OPERATIONS = 3
 """So many different denied operations in so many minutes count as probing."""
+PROBES = 5
+"""So do so many within a day that the principal was never denied before."""
 TIMES = 3
 """A principal does much if it does so many times what it did at its busiest before."""
 DAYS = 14
@@ -42,7 +44,9 @@ DAYS = 14
 _NOT_FAILED = ("ThrottlingException", "DryRunOperationException")
 """KMS asked to wait, or reported that a call would have passed: not a refusal."""
 _NO_SIGMA = NoSigma("many is what is far more than the same principal ever did before")
+_DAY = 24 * 60
 _FAILURES = (OF_KMS, NO_SERVICE, FAILED, has("error", *_NOT_FAILED, negated=True))
+_DENIALS = (*_FAILURES, has("error", *DENIED))
 
 
 @rule(
@@ -137,24 +141,59 @@ def failed_burst(context: RuleContext) -> Said:
         now, FAILURES, lambda by: count((*_FAILURES, by), _lately(context))
     ):
         told.add(principal)
-        what = f"{burst.number:,} failed calls"
-        yield _failed(context, principal, burst, Severity.HIGH, what, f", before at most {before:,}")
-    tries = count((*_FAILURES, has("error", *DENIED)), context.window, distinct="name")
-    for principal, burst in tries.items():
+        what = f"{burst.number:,} failed calls within {MINUTES} minutes"
+        yield _failed(context, principal, burst, MINUTES, Severity.HIGH, what, f", before at most {before:,}")
+    for principal, burst in count(_DENIALS, context.window, distinct="name").items():
         if burst.number >= OPERATIONS and principal not in told:
-            what = f"{burst.number:,} different operations denied"
-            yield _failed(context, principal, burst, Severity.MEDIUM, what, "")
+            what = f"{burst.number:,} different operations denied within {MINUTES} minutes"
+            yield _failed(context, principal, burst, MINUTES, Severity.MEDIUM, what, "")
+
+
+@rule(
+    "event-denied-slowly",
+    "One operation after another denied over a day",
+    Severity.MEDIUM,
+    Facts.EVENTS,
+    about="operations that the principal was never denied before",
+    techniques=(DISCOVERY, CLOUD_ACCOUNTS),
+    sigma=NoSigma("what a principal was denied before is known from the weeks before"),
+)
+def denied_slowly(context: RuleContext) -> Said:
+    """Yield who was denied one new operation after another, too slowly for `failed_burst`."""
+    count = partial(context.history.bursts, _DENIALS, context.window, distinct="name")
+    daily = {who: burst for who, burst in count(minutes=_DAY).items() if burst.number >= PROBES}
+    at_once = count(minutes=MINUTES) if daily else {}
+    for principal, burst in daily.items():
+        new = _newly_denied(context, principal, _stretch(burst, _DAY))
+        if new >= PROBES and at_once[principal].number < OPERATIONS:
+            what = f"{new:,} different operations denied within a day"
+            yield _failed(context, principal, burst, _DAY, Severity.MEDIUM, what, ", before never")
+
+
+def _newly_denied(context: RuleContext, principal: str, day: Span) -> int:
+    """How many operations a principal was denied on a day, and not on the days before the window."""
+    terms = context.of(principal, _DENIALS)
+    now, before = (
+        {g.values for g in context.history.groups(("name",), terms, span)} for span in (day, _lately(context))
+    )
+    return len(now - before)
 
 
 def _failed(
-    context: RuleContext, principal: str, burst: Burst, severity: Severity, what: str, usual: str
+    context: RuleContext,
+    principal: str,
+    burst: Burst,
+    minutes: int,
+    severity: Severity,
+    what: str,
+    usual: str,
 ) -> Finding:
-    events = context.evidence(principal, _FAILURES, _stretch(burst, MINUTES))
+    events = context.evidence(principal, _FAILURES, _stretch(burst, minutes))
     return found(
         severity,
         principal,
         f"{name_of(principal)} was denied again and again",
-        f"{what} within {MINUTES} minutes from {burst.since:%Y-%m-%d %H:%M} UTC on{usual}: "
+        f"{what} from {burst.since:%Y-%m-%d %H:%M} UTC on{usual}: "
         f"{listed(dict.fromkeys(f'{e.name} {e.error_code}' for e in events))}; from {where_from(events)}; "
         f"by {principal}",
         "Whatever probes its permissions is not one of your programs, or was deployed wrongly. See what "

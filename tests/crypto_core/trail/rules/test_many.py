@@ -20,6 +20,7 @@ from tests.crypto_core.trail.records import (
 from tests.crypto_core.trail.rules.watching import DAY, FOREIGN, HOUR, Watch, normal, of
 
 TOKENS, DECRYPTS, FAILURES = "event-bulk-tokens", "event-bulk-decrypt", "event-failed-burst"
+SLOWLY = "event-denied-slowly"
 WRONG, MISSING = "event-context-wrong", "event-context-missing"
 
 
@@ -119,6 +120,24 @@ def test_who_tries_out_what_it_may_do_is_told_after_three_operations(watch: Watc
     assert found.severity is Severity.MEDIUM
     assert "3 different operations denied" in found.evidence
     assert "GetKeyPolicy AccessDenied" in found.evidence
+
+
+def test_who_is_denied_one_operation_an_hour_is_told_after_five(watch: Watch) -> None:
+    names = ("ListKeys", "GetKeyPolicy", "Decrypt", "CreateGrant", "ReEncrypt")
+    tried = [denied(name, **at(HOUR * n + 60)) for n, name in enumerate(names)]
+    assert of(watch(tried[:4]), SLOWLY) == []
+    (found,) = of(watch(tried), SLOWLY)
+    assert found.severity is Severity.MEDIUM
+    assert "5 different operations denied within a day" in found.evidence
+    assert of(watch([]), FAILURES) == []
+    # It lacked one of these permissions a week ago as well.
+    assert of(watch([denied("Decrypt", **at(7 * DAY))]), SLOWLY) == []
+
+
+def test_who_is_denied_much_at_once_is_told_once(watch: Watch) -> None:
+    names = ("ListKeys", "GetKeyPolicy", "Decrypt", "CreateGrant", "ReEncrypt")
+    examined = watch([denied(name, **at(300)) for name in names])
+    assert (len(of(examined, FAILURES)), of(examined, SLOWLY)) == (1, [])
 
 
 def invalid(number: int, **more: object) -> list[dict[str, object]]:
