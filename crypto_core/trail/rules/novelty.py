@@ -14,8 +14,17 @@ from crypto_core.findings.registry import Facts, NoSigma, Said, Sigma, SigmaKeys
 from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS, CLOUD_SECRETS, STEAL_TOKEN
 from crypto_core.trail.event import KMS, PEOPLE
-from crypto_core.trail.rules.rule_context import RuleContext, found, listed, name_of, times, where_from
-from crypto_core.trail.store.history import Group, flag, has
+from crypto_core.trail.rules.rule_context import (
+    RuleContext,
+    found,
+    listed,
+    name_of,
+    recorded,
+    text,
+    times,
+    where_from,
+)
+from crypto_core.trail.store.history import Group, flag, has, like
 
 _PRIVATE = tuple(
     ipaddress.ip_network(own)
@@ -123,6 +132,67 @@ def new_network(context: RuleContext) -> Said:
             + _ASK
             + f"keydeck events principal {principal}.",
             context.evidence(principal, (*context.openings, has("ip", *addresses))),
+        )
+
+
+@rule(
+    "event-decrypt-new-endpoint",
+    "Decrypt through a VPC endpoint that the principal never used",
+    Severity.HIGH,
+    Facts.EVENTS,
+    about="low through an endpoint of one's own account",
+    techniques=(CLOUD_ACCOUNTS, STEAL_TOKEN),
+    sigma=_NO_SIGMA,
+)
+def new_endpoint(context: RuleContext) -> Said:
+    """Yield known principals that come through a new endpoint: addresses behind it are its owner's choice."""
+    if not context.has_baseline:
+        return
+    through = (*context.openings, like("endpoint", "*"))
+    for group in context.history.groups(("principal", "endpoint"), through, context.window):
+        principal, endpoint = group.values
+        mine = (*context.openings, has("endpoint", endpoint))
+        known = principal in context.opened_before
+        if not known or context.history.events(context.of(principal, mine), context.before, limit=1):
+            continue
+        events = context.evidence(principal, mine)
+        owners = dict.fromkeys(text(recorded(e).get("vpcEndpointAccountId"), 12) for e in events)
+        foreign = [a for a in owners if a and a not in context.keys.accounts | {e.account for e in events}]
+        unknown = Severity.LOW if all(owners) else Severity.MEDIUM
+        yield found(
+            Severity.HIGH if foreign else unknown,
+            principal,
+            f"{name_of(principal)} decrypted through a new VPC endpoint",
+            f"{times(group.events).capitalize()} through {endpoint}, "
+            + (f"which is account {listed(foreign)}'s" if foreign else "which it never used before")
+            + f"; from {where_from(events)}; by {principal}",
+            "If the endpoint is none of yours, the principal's credentials are used elsewhere: rotate them. "
+            f"{_ASK}keydeck events principal {principal}.",
+            events,
+        )
+
+
+@rule(
+    "event-decrypt-new-region",
+    "Decrypt in a Region where the principal never decrypted",
+    Severity.MEDIUM,
+    Facts.EVENTS,
+    techniques=(CLOUD_ACCOUNTS, STEAL_TOKEN),
+    sigma=_NO_SIGMA,
+)
+def new_region(context: RuleContext) -> Said:
+    """Yield known principals that open tokens in a new Region: with a replica of a multi-Region key."""
+    for principal, new, before, groups in _news(context, "region", str):
+        events = context.evidence(principal, (*context.openings, has("region", *new)))
+        yield found(
+            Severity.MEDIUM,
+            principal,
+            f"{name_of(principal)} decrypted in a new Region",
+            f"{times(sum(g.events for g in groups)).capitalize()} in {listed(new)}; before in "
+            f"{listed(sorted(before))}; from {where_from(events)}; by {principal}",
+            "If the platform doesn't work there, find out who made a replica of the key there, and for whom. "
+            f"{_ASK}keydeck events principal {principal}.",
+            events,
         )
 
 

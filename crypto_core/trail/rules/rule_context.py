@@ -225,13 +225,18 @@ def calls(number: int) -> str:
     return counted(number, "call")
 
 
-def request(event: TrailEvent) -> Mapping[str, Any]:
-    """The parameters of a call as they were recorded: neither clean nor sure to be of the right type."""
+def recorded(event: TrailEvent) -> Mapping[str, Any]:
+    """The record of a call: neither clean nor sure to be of the right types."""
     try:
         record = load(event.raw) if event.raw else {}
     except ValueError:
         return {}
-    parameters = record.get("requestParameters") if isinstance(record, dict) else None
+    return record if isinstance(record, dict) else {}
+
+
+def request(event: TrailEvent) -> Mapping[str, Any]:
+    """The parameters of a call as they were recorded: neither clean nor sure to be of the right type."""
+    parameters = recorded(event).get("requestParameters")
     return parameters if isinstance(parameters, dict) else {}
 
 

@@ -18,6 +18,7 @@ from crypto_core.lists.filter_language import SET, Alternative, Clause, Term
 from crypto_core.text.cleaning import NO_TEXT, CleanText
 from crypto_core.trail.columns import HOUR, moment, seconds
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.event_fields import ROLLED
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store.blocks import event_of
 from crypto_core.trail.store.conditions import Bounds, Conditions, resolve
@@ -108,8 +109,9 @@ class History:
     def groups(self, fields: Sequence[str], terms: Iterable[Clause], span: Span) -> tuple[Group, ...]:
         """Return the events of a span counted by some fields, the most common first."""
         totals: dict[tuple[int, ...], list[int]] = {}
+        exact = not ROLLED.keys() >= set(fields)
         with self._asking(terms, span) as (connection, found):
-            for part in parts(found):
+            for part in parts(found, exact=exact):
                 columns = [part.columns[field] for field in fields]
                 at = part.columns["at"]
                 number = func.sum(part.number) if part.hourly else func.count()

@@ -8,10 +8,11 @@ from crypto_core.findings.severity import Severity
 from crypto_core.trail.rules.configured import Configured
 from crypto_core.trail.rules.novelty import family, network
 from tests.crypto_core.trail.records import ACCOUNT, KEY, OTHER_KEY, S3_CONTEXT, denied, record, role, user
-from tests.crypto_core.trail.rules.watching import CONFIGURED, HOUR, Watch, normal, of
+from tests.crypto_core.trail.rules.watching import CONFIGURED, FOREIGN, HOUR, Watch, normal, of
 
 NEW, NETWORK = "event-decrypt-new-principal", "event-decrypt-new-network"
 AGENT, HUMAN = "event-decrypt-new-agent", "event-decrypt-human"
+ENDPOINT, REGIONS = "event-decrypt-new-endpoint", "event-decrypt-new-region"
 STRANGER = role("stranger")
 MRK = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/mrk-1234abcd12ab34cd56ef1234567890ab"
 
@@ -221,3 +222,38 @@ def test_what_has_no_date_makes_nobody_known(watch: Watch) -> None:
     forged = [{**record(who=STRANGER), "eventTime": when} for when in (None, "never", "0001-01-01T00:00:00Z")]
     (found,) = of(watch([*normal(), *forged, record(ago=60, who=STRANGER)]), NEW)
     assert found.severity is Severity.HIGH
+
+
+def via(endpoint: str, owner: str | None = ACCOUNT) -> dict[str, str]:
+    """Through a VPC endpoint; its owner isn't in every record."""
+    return {"vpcEndpointId": endpoint, **({"vpcEndpointAccountId": owner} if owner else {})}
+
+
+@pytest.mark.parametrize(
+    ("owner", "severity"),
+    [(FOREIGN, Severity.HIGH), (ACCOUNT, Severity.LOW), (None, Severity.MEDIUM), ("\x1b[31m", Severity.HIGH)],
+)
+def test_a_known_principal_through_a_new_vpc_endpoint(
+    watch: Watch, owner: str | None, severity: Severity
+) -> None:
+    mine = [record(ago=60 + n, **via("vpce-0b", owner)) for n in range(2)]
+    (found,) = of(watch([*normal(**via("vpce-0a")), *mine]), ENDPOINT)
+    assert (found.severity, found.subject) == (severity, f"arn:aws:iam::{ACCOUNT}:role/platform")
+    assert "2 times through vpce-0b, which" in found.evidence
+    assert (FOREIGN in found.evidence) == (owner == FOREIGN)
+    assert "\x1b" not in found.evidence
+
+
+def test_a_usual_endpoint_and_none_are_no_news(watch: Watch) -> None:
+    usual = [*normal(**via("vpce-0a")), *normal()]
+    new = record(ago=59, who=STRANGER, **via("vpce-0b"))
+    assert of(watch([*usual, record(ago=60, **via("vpce-0a")), record(ago=61), new]), ENDPOINT) == []
+
+
+def test_a_known_principal_in_a_new_region(watch: Watch) -> None:
+    replica = MRK.replace("eu-west-1", "ap-southeast-2")
+    there = record(ago=60, key=replica, awsRegion="ap-southeast-2")
+    (found,) = of(watch([*normal(key=MRK), there], Configured(MRK)), REGIONS)
+    assert found.severity is Severity.MEDIUM
+    assert "once in ap-southeast-2; before in eu-west-1" in found.evidence.lower()
+    assert of(watch([record(ago=50, key=MRK)], Configured(MRK)), REGIONS) == [found]
