@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from datetime import timedelta
 from functools import partial
 
@@ -143,6 +143,13 @@ def failed_burst(context: RuleContext) -> Said:
         told.add(principal)
         what = f"{burst.number:,} failed calls within {MINUTES} minutes"
         yield _failed(context, principal, burst, MINUTES, Severity.HIGH, what, f", before at most {before:,}")
+    as_ever = {who for who, burst in now.items() if burst.number >= FAILURES} - told
+    for name, principal, burst, before in _unusual_by_operation(context, as_ever):
+        if principal not in told:
+            told.add(principal)
+            what = f"{burst.number:,} failed calls of {name} within {MINUTES} minutes"
+            usual = f", before at most {before:,}"
+            yield _failed(context, principal, burst, MINUTES, Severity.HIGH, what, usual)
     for principal, burst in count(_DENIALS, context.window, distinct="name").items():
         if burst.number >= OPERATIONS and principal not in told:
             what = f"{burst.number:,} different operations denied within {MINUTES} minutes"
@@ -177,6 +184,23 @@ def _newly_denied(context: RuleContext, principal: str, day: Span) -> int:
         {g.values for g in context.history.groups(("name",), terms, span)} for span in (day, _lately(context))
     )
     return len(now - before)
+
+
+def _unusual_by_operation(
+    context: RuleContext, principals: Set[str]
+) -> Iterator[tuple[str, str, Burst, int]]:
+    """Yield which of these principals, that fail much as ever, fail at an operation as never before."""
+    if not principals:
+        return
+    terms = (*_FAILURES, has("principal", *principals))
+    count = partial(context.history.bursts, minutes=MINUTES)
+    for group in context.history.groups(("name",), terms, context.window):
+        mine = (*terms, has("name", *group.values))
+        before = count(mine, _lately(context))
+        for principal, burst in count(mine, context.window).items():
+            usual = before[principal].number if principal in before else 0
+            if burst.number >= max(FAILURES, TIMES * usual):
+                yield group.values[0], principal, burst, usual
 
 
 def _failed(

@@ -113,6 +113,15 @@ def test_few_failures_are_not_told_and_neither_is_who_always_fails(watch: Watch)
     assert of(watch([*before, *now]), FAILURES) == []
 
 
+def test_who_always_fails_at_one_operation_is_told_when_it_fails_at_another(watch: Watch) -> None:
+    before = [denied("GenerateDataKey", who=user("broken"), **at(2 * DAY + n)) for n in range(12)]
+    now = [denied("Decrypt", who=user("broken"), **at(300 + n)) for n in range(12)]
+    (found,) = of(watch([*before, *now]), FAILURES)
+    assert found.severity is Severity.HIGH
+    assert "12 failed calls of Decrypt within 10 minutes" in found.evidence
+    assert "before at most 0" in found.evidence
+
+
 def test_who_tries_out_what_it_may_do_is_told_after_three_operations(watch: Watch) -> None:
     tried = [denied(name, **at(300)) for name in ("ListKeys", "GetKeyPolicy")]
     assert of(watch(tried), FAILURES) == []
