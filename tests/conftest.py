@@ -20,6 +20,7 @@ import botocore.session
 import pytest
 from sqlalchemy import Connection, Engine, event, make_url, text
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.util import LRUCache
 
 from console.__main__ import run
@@ -42,15 +43,19 @@ botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 def _share_compiled_statements() -> None:
-    """Each test has engines of its own, all for the same PostgreSQL: one compiles a statement for all."""
+    """Each test has engines of its own, for the same PostgreSQL and like stores: one compiles for all."""
     shared: Any = LRUCache(1_000)
 
     @event.listens_for(Engine, "engine_connect")
     def connected(connection: Connection) -> None:
         connection.execution_options(compiled_cache=shared)
 
-    PGDialect_psycopg2.__eq__ = lambda one, other: type(one) is type(other)  # type: ignore[method-assign]
-    PGDialect_psycopg2.__hash__ = lambda one: hash(type(one))  # type: ignore[method-assign]
+    def same(one: Any, other: object) -> bool:
+        return type(one) is type(other) and one.statement_compiler is other.statement_compiler
+
+    for dialect in (PGDialect_psycopg2, SQLiteDialect_pysqlite):
+        dialect.__eq__ = same  # type: ignore[method-assign]
+        dialect.__hash__ = lambda one: hash(one.statement_compiler)  # type: ignore[method-assign]
 
 
 _share_compiled_statements()
