@@ -83,9 +83,8 @@ def _share(part: int, whole: int) -> str:
 def judge(seed: int, techniques: Iterable[Technique], folder: Path, tally: Tally) -> None:
     """Play one world: its background alone, then each technique in a copy of it."""
     world = World(seed)
-    kept = folder / f"{seed}.sqlite"
+    kept = populated(world, folder)
     store = EventStore(kept)
-    _fill(store, background(world))
     for since, until in world.windows():
         for finding in _examine(world, store, since, until):
             if finding.severity.rank > ALARM.rank:
@@ -95,9 +94,23 @@ def judge(seed: int, techniques: Iterable[Technique], folder: Path, tally: Tally
             tally.imagined.append(f"{seed}: {finding.rule} {finding.severity}: {finding.title}")
     store.close()
     tally.worlds += 1
+    play(world, techniques, kept, tally)
+
+
+def play(world: World, techniques: Iterable[Technique], kept: Path, tally: Tally) -> None:
+    """Play techniques in a world, each in a copy of its store `kept`, which is gone then."""
     for technique in techniques:
         _play(world, technique, kept, tally)
     kept.unlink()
+
+
+def populated(world: World, folder: Path) -> Path:
+    """Return a store with a world's background."""
+    path = folder / f"{world.seed}.sqlite"
+    store = EventStore(path)
+    _fill(store, background(world))
+    store.close()
+    return path
 
 
 def _play(world: World, technique: Technique, kept: Path, tally: Tally) -> None:

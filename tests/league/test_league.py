@@ -18,7 +18,7 @@ from crypto_core.findings.registry import Facts, rules_about
 from crypto_core.findings.techniques import TECHNIQUES
 from tests.league.background import background
 from tests.league.changes import KEY_CHANGES, TRAIL_CHANGES
-from tests.league.judging import Tally, judge
+from tests.league.judging import Tally, judge, play, populated
 from tests.league.openings import OPENINGS
 from tests.league.out_of_scope import OUT_OF_SCOPE
 from tests.league.technique import Technique
@@ -34,11 +34,11 @@ UNTOLD = {"event-grant-withdrawn", "event-trail-made"}
 """Rules whose findings are notes: no technique is found by them alone."""
 
 
-def played(seeds: Sequence[int], folder: Path, techniques: Sequence[Technique] = IN_SCOPE) -> Tally:
+def played(seeds: Sequence[int], folder: Path) -> Tally:
     """Play worlds."""
     tally = Tally()
     for seed in seeds:
-        judge(seed, techniques, folder, tally)
+        judge(seed, IN_SCOPE, folder, tally)
     return tally
 
 
@@ -71,7 +71,8 @@ def test_the_whole_league(tmp_path: Path) -> None:
 
 
 def test_what_is_out_of_scope_is_found_by_no_rule(tmp_path: Path) -> None:
-    tally = played([0], tmp_path, OUT_OF_SCOPE)
+    world, tally = World(0), Tally()
+    play(world, OUT_OF_SCOPE, populated(world, tmp_path), tally)
     assert len(tally.missed) == tally.played.total() == len(OUT_OF_SCOPE)
 
 
