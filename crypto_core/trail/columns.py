@@ -21,6 +21,8 @@ class EventProperty(IntFlag):
     ROOT = 16
     CONSOLE = 32
     READ = 64
+    TWIN = 128
+    """Another record of the same call tells more, and counts; the store knows."""
 
 
 FLAGS = {one.name.lower(): one for one in EventProperty if one.name and one is not EventProperty.READ}

@@ -103,6 +103,8 @@ class TrailEvent:
     request_id: CleanText = field(metadata=_of_record("requestID"))
     vpc_endpoint: CleanText = field(metadata=_of_record("vpcEndpointId"))
     """Through which VPC endpoint it came, "" for none."""
+    shared_id: CleanText = field(metadata=_of_record("sharedEventID"))
+    """What all accounts' records of one call have, "" where only one has a record."""
     _: KW_ONLY
     time: datetime
     account: CleanText = NO_TEXT

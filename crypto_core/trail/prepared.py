@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import accumulate, compress
 
 from crypto_core.trail.columns import marks, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 from crypto_core.trail.packing import Block, pack, unpack
+from crypto_core.trail.recorded_twice import detail, twin_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Prepared:
     """Events, each once, and how many were given: of the same, the first stays.
 
     `kms_given` and `kms` are those of KMS, as often as they were given and each once. `marks` are the
-    properties, `blocks` the records.
+    properties, `blocks` the records. `twins` are those that may be recorded twice, each by its place, what
+    its records have in common, and how much this one tells.
     """
 
     given: int
@@ -40,6 +42,7 @@ class Prepared:
     marks: list[int]
     columns: dict[str, Texts]
     blocks: list[Block]
+    twins: list[tuple[int, bytes, int]]
 
     @property
     def size(self) -> int:
@@ -52,6 +55,7 @@ class Prepared:
         if not gone:
             return self
         kept = [one not in gone for one in self.ids]
+        places = list(accumulate(kept, initial=0))
         # What all are without needs no records: nothing is written of it.
         records = [record for _, block in self.blocks for record in unpack(block)] if any(kept) else []
         return Prepared(
@@ -63,6 +67,7 @@ class Prepared:
             list(compress(self.marks, kept)),
             {name: column.of(kept) for name, column in self.columns.items()},
             pack(list(compress(records, kept))),
+            [(places[place], key, told) for place, key, told in self.twins if kept[place]],
         )
 
 
@@ -81,6 +86,7 @@ def prepare(events: Sequence[TrailEvent]) -> Prepared:
         list(map(marks, once)),
         {name: texts_of(list(map(EVENT_FIELDS[name].text, once))) for name in (*ROLLED, *DETAILS)},
         pack([event.raw for event in once]),
+        [(place, key, detail(event)) for place, event in enumerate(once) for key in twin_keys(event)],
     )
 
 

@@ -40,6 +40,7 @@ from crypto_core.lists.filter_language import (
     Term,
     lower,
     simplified,
+    terms_of,
 )
 from crypto_core.text.cleaning import DEFAULT_LIMIT
 from crypto_core.trail.columns import FLAGS, HOUR, EventProperty, moment, seconds, stored_id
@@ -190,10 +191,16 @@ def whole(at: ColumnElement[int], width: int) -> ColumnElement[int]:
 
 
 def resolve(connection: Connection, clauses: Iterable[Clause], aliases: Aliases) -> Conditions:
-    """Return what a filter means. Aliases are asked for only where a key isn't named by ARN or id."""
+    """Return what a filter means. Aliases are asked for only where a key isn't named by ARN or id.
+
+    One call that is recorded twice is let through once, unless the filter asks for twins or for ids.
+    """
+    wanted = tuple(simplified(clauses))
     resolved: list[ResolvedTerm] = []
+    if not any(one.field in ("twin", "id") for one in terms_of(wanted)):
+        resolved.append(ResolvedTerm(negated=True, mark=EventProperty.TWIN))
     bounds, rolled = Bounds(), True
-    for one in simplified(clauses):
+    for one in wanted:
         if _is_bound(one):
             bounds = bounds.narrowed(_bounds(one.alternatives[0]))
             continue

@@ -16,6 +16,7 @@ from crypto_core.trail.store.blocks import write_blocks
 from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
 from crypto_core.trail.store.conditions import whole
 from crypto_core.trail.store.schema import event, rollup
+from crypto_core.trail.store.twins import mark_twins
 from crypto_core.trail.store.vocabulary import Vocabulary, changed
 
 _EVENT = ("id", "event_id", "at", *ROLLED, "marks", *DETAILS)
@@ -53,10 +54,11 @@ def _write(connection: Connection, events: Prepared, vocabulary: Vocabulary) -> 
     }
     rolled = [columns[name] for name in ROLLED]
     details = [columns[name] for name in DETAILS]
-    rows = zip(numbers, events.ids, events.at, *rolled, events.marks, *details, strict=True)
+    marks = mark_twins(connection, top + 1, events, columns["name"])
+    rows = zip(numbers, events.ids, events.at, *rolled, marks, *details, strict=True)
     insert(connection, "event", _EVENT, list(rows))
     write_blocks(connection, top + 1, events.blocks)
-    hours = Counter(zip((second // HOUR for second in events.at), *rolled, events.marks, strict=True))
+    hours = Counter(zip((second // HOUR for second in events.at), *rolled, marks, strict=True))
     insert(
         connection,
         "rollup",

@@ -12,6 +12,7 @@ from crypto_core.trail.store.blocks import blocks_of, forget_records
 from crypto_core.trail.store.event_writer import count_hours
 from crypto_core.trail.store.pulls import forget_pulls_before
 from crypto_core.trail.store.schema import event, note, rollup, term
+from crypto_core.trail.store.twins import forget_twins
 from crypto_core.trail.store.vocabulary import changed
 
 
@@ -30,6 +31,7 @@ def forget_before(connection: Connection, at: int) -> int:
     blocks = blocks_of(connection, *old)
     gone = connection.execute(delete(event).where(*old)).rowcount
     forget_records(connection, blocks)
+    forget_twins(connection)
     forget_pulls_before(connection, at)
     connection.execute(delete(rollup).where(rollup.c.hour <= at // HOUR))
     # Both halves of the hour that is cut are counted anew.

@@ -1,0 +1,118 @@
+"""Calls that are recorded twice count once: of their records, the one that tells less is marked as a twin.
+
+Both stay in the store. Only records of the same operation within a minute are held to be of one call, so that
+none hides another one by an id that it took over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, and_, delete, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from crypto_core.trail.columns import HOUR, EventProperty
+from crypto_core.trail.event_fields import ROLLED
+from crypto_core.trail.prepared import Prepared
+from crypto_core.trail.store.bulk_insert import PARAMETERS
+from crypto_core.trail.store.conditions import whole
+from crypto_core.trail.store.schema import event, metadata, rollup
+
+TWIN = int(EventProperty.TWIN)
+_APART = 60
+"""Seconds that two records of one call are apart at most."""
+
+twin = Table(
+    "twin",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("id", Integer, nullable=False),
+    Column("detail", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""By what records of one call have in common, the event that counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    id: int
+    detail: int
+    at: int
+    name: int
+
+    def same_call(self, other: _Counted) -> bool:
+        return self.name == other.name and abs(self.at - other.at) <= _APART
+
+
+def mark_twins(connection: Connection, first: int, events: Prepared, names: Sequence[int]) -> list[int]:
+    """Return the marks of events that are about to be stored from number `first` on; `names` are numbers.
+
+    Stored events that tell less than a new one of the same call are marked where they are.
+    """
+    marks = list(events.marks)
+    if not events.twins:
+        return marks
+    known = _known(connection, {key for _, key, _ in events.twins})
+    new: dict[bytes, _Counted] = {}
+    fewer: set[int] = set()
+    for place, key, detail in events.twins:
+        mine = _Counted(first + place, detail, events.at[place], names[place])
+        other = known.get(key)
+        if other is None or (mine.detail > other.detail and mine.same_call(other)):
+            known[key] = new[key] = mine
+            if other is not None and other.id >= first:
+                marks[other.id - first] |= TWIN
+            elif other is not None:
+                fewer.add(other.id)
+        elif other.id != mine.id and mine.same_call(other):
+            marks[place] |= TWIN
+    if new:
+        rows = [{"key": key, "id": one.id, "detail": one.detail} for key, one in new.items()]
+        added = upsert(twin)
+        connection.execute(
+            added.on_conflict_do_update(
+                index_elements=["key"], set_={"id": added.excluded.id, "detail": added.excluded.detail}
+            ),
+            rows,
+        )
+    _mark_stored(connection, sorted(fewer))
+    return marks
+
+
+def forget_twins(connection: Connection) -> None:
+    """Forget what is known of events that are gone."""
+    connection.execute(delete(twin).where(twin.c.id.not_in(select(event.c.id))))
+
+
+def _known(connection: Connection, keys: Iterable[bytes]) -> dict[bytes, _Counted]:
+    wanted = sorted(keys)
+    found: dict[bytes, _Counted] = {}
+    for start in range(0, len(wanted), PARAMETERS):
+        rows = connection.execute(
+            select(twin.c.key, twin.c.id, twin.c.detail, event.c.at, event.c.name)
+            .join(event, event.c.id == twin.c.id)
+            .where(twin.c.key.in_(wanted[start : start + PARAMETERS]))
+        )
+        found |= {row.key: _Counted(row.id, row.detail, row.at, row.name) for row in rows}
+    return found
+
+
+def _mark_stored(connection: Connection, numbers: Sequence[int]) -> None:
+    columns = [event.c[name] for name in (*ROLLED, "marks")]
+    for number in numbers:
+        hour = whole(event.c.at, HOUR).label("hour")
+        row = connection.execute(select(hour, *columns).where(event.c.id == number)).mappings().one()
+        marked = row["marks"] | TWIN
+        if row["marks"] == marked:
+            continue
+        connection.execute(update(event).where(event.c.id == number).values(marks=marked))
+        counted = and_(*(rollup.c[name] == value for name, value in row.items()))
+        connection.execute(update(rollup).where(counted).values(events=rollup.c.events - 1))
+        connection.execute(delete(rollup).where(counted, rollup.c.events <= 0))
+        added = upsert(rollup).values(**{**row, "marks": marked, "events": 1})
+        connection.execute(
+            added.on_conflict_do_update(
+                index_elements=["hour", *ROLLED, "marks"], set_={"events": rollup.c.events + 1}
+            )
+        )
