@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from crypto_core.key_uses import OPENS
@@ -18,6 +18,8 @@ from crypto_core.text.cleaning import NO_TEXT, CleanText
 KMS = "kms.amazonaws.com"
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
 
+MOST_SKEW = timedelta(minutes=5)
+"""As far as a clock may differ from AWS's: AWS takes no signature that is further off."""
 UNDATED = datetime(1, 1, 1, tzinfo=UTC)
 """The time of a record that tells none, or one that can't be read."""
 
@@ -125,6 +127,10 @@ class TrailEvent:
     def dated(self) -> bool:
         """True if the record tells when it happened."""
         return self.time != UNDATED
+
+    def is_future(self, now: datetime) -> bool:
+        """True if it is dated so far ahead that no clock's error explains it."""
+        return self.time > now + MOST_SKEW
 
     @property
     def is_kms(self) -> bool:

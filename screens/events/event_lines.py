@@ -112,6 +112,8 @@ def field_lines(row: StoredEvent, facts: Facts, width: int) -> Iterator[Line]:
 
 def _about_call(event: TrailEvent, facts: Facts, width: int) -> Iterator[Line]:
     when = whole(event.time, facts.clock()) if event.dated else "undated: the record has no time"
+    if event.is_future(facts.clock()):
+        when = f"{when}, in the future: a clock is wrong, or it was made up"
     yield from _field("time", when, width)
     yield from _field("event", event.name, width, field="name")
     yield from _field("error", event.error_code, width, field="error", style="$error")

@@ -53,7 +53,9 @@ def key_words(event: TrailEvent, facts: Facts) -> str:
 
 
 def _time(row: StoredEvent, facts: Facts) -> Cell:
-    return (clock_time(row.event.time, facts.moment), "") if row.event.dated else ("undated", "$warning")
+    if not row.event.dated:
+        return "undated", "$warning"
+    return clock_time(row.event.time, facts.moment), "$warning" if row.event.is_future(facts.clock()) else ""
 
 
 def _principal(row: StoredEvent, _facts: Facts) -> Cell:

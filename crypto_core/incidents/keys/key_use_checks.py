@@ -25,8 +25,9 @@ from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.text.counting import counted
 from crypto_core.text.moments import in_utc
+from crypto_core.trail.event import MOST_SKEW
 from crypto_core.trail.key_watch.sightings import KeyUse, UseKind, WatchStatus
-from crypto_core.trail.key_watch.watch import MOST_SKEW, clocks_differ
+from crypto_core.trail.key_watch.watch import clocks_differ
 from crypto_core.trail.sources.pull_query import LATE
 
 DEFAULT_MINUTES = 60

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from crypto_core.errors import KmsError, TrailError
 from crypto_core.key_names import AccountRegion, homes_of
 from crypto_core.text.cleaning import clean
+from crypto_core.trail.event import MOST_SKEW
 from crypto_core.trail.key_watch.sightings import KeyUse, UseKind, WatchStatus, kind_of, made_by
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.sources.report import PullReport
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 500
 """Uses of one look at most; further ones come with the next one, at once."""
-MOST_SKEW = timedelta(minutes=5)
-"""As far as this machine's clock may differ from AWS's: AWS takes no signature that is further off."""
 _REMEMBERED = 100_000
 """Uses that are known again where the store was vacuumed meanwhile; of earlier ones one may be told twice."""
 _READS = "-name:Describe*,Get*,List*"

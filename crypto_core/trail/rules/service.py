@@ -17,6 +17,7 @@ from crypto_core.guard.operations import BY_NAME
 from crypto_core.guard.outcome import Outcome
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
+from crypto_core.trail.event import MOST_SKEW
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.rules.configured import Configured, Keys, resolve
 from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_EVENTS, MOST_FINDINGS, RuleContext
@@ -104,13 +105,26 @@ class TrailRules:
             return Examined(since, until, gaps=(_empty(since, history.first()),), suppressions=active)
         keys, gaps = self.configured_keys()
         context = RuleContext(history, since, until, keys)
-        said: list[Finding | Gap] = [*gaps, *_baseline(context)]
+        said: list[Finding | Gap] = [*gaps, *_baseline(context), *self._to_come(history, until)]
         for rule in rules_about(Facts.EVENTS):
             stop_if(cancelled)
             said += _bounded(rule.id, rule(context))
         findings, missing = once_each(said)
         told, hidden = sift(findings, active)
         return Examined(since, until, told, missing, hidden, active)
+
+    def _to_come(self, history: History, until: datetime) -> Iterable[Gap]:
+        """What is dated after now is in no window that ends now."""
+        now = self.clock()
+        begin = now + MOST_SKEW
+        first = history.events((), Span(begin, None), limit=1, newest_first=False) if until <= begin else ()
+        for event in first:
+            yield Gap(
+                f"CloudTrail events: some are dated in the future, the first {event.time:%Y-%m-%d %H:%M} UTC "
+                f"(event {event.event_id}): a clock is wrong, or they were made up. They are not examined: "
+                f"keydeck findings --until {event.time + timedelta(days=1):%Y-%m-%d} does it",
+                Severity.HIGH,
+            )
 
     def configured_keys(self) -> tuple[Keys, tuple[Gap, ...]]:
         """Return the keys that rules are about, and a gap for each name that nobody can resolve."""

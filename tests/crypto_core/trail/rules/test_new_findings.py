@@ -134,3 +134,17 @@ def test_where_what_was_examined_is_forgotten_all_that_is_left_is_examined(
     assert store.summary("").events == 0
     comes(change("DisableKey", ago=5 * DAY))
     assert rules_of(told.examine_arrivals()) == ["event-key-disabled"]
+
+
+def test_what_is_dated_in_the_future_is_a_gap_until_a_window_holds_it(
+    rules: TrailRules, comes: Comes
+) -> None:
+    comes(*normal(), record(ago=60), record(who=STRANGER, **at(NOW + timedelta(minutes=4))))
+    assert not any("in the future" in gap.reason for gap in rules.examine_events().gaps)
+    comes(record(who=STRANGER, **at(NOW + timedelta(days=3))))
+    (gap,) = [gap for gap in rules.examine_events().gaps if "in the future" in gap.reason]
+    assert "2026-11-28" in gap.reason
+    assert gap.hides.grave
+    later = rules.examine_events(NOW, NOW + timedelta(days=4))
+    assert not any("in the future" in gap.reason for gap in later.gaps)
+    assert NEW in [one.rule for one in later.findings]
