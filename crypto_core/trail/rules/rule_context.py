@@ -10,6 +10,7 @@ from typing import Any
 
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
+from crypto_core.key_uses import READS
 from crypto_core.lists.filter_language import Alternative, Term
 from crypto_core.text import counting
 from crypto_core.text.cleaning import clean
@@ -88,7 +89,7 @@ class RuleContext:
         ReEncrypt returns none. Where keys are configured, those that it may wrap under are known, and others
         are told apart; where none is, whoever wraps anew may be taking tokens to a key of its own.
         """
-        return (*self.openings, has("name", "Decrypt")) if self.keys.guarding else self.openings
+        return (*self.openings, has("name", *READS)) if self.keys.guarding else self.openings
 
     @cached_property
     def opened(self) -> tuple[Group, ...]:
