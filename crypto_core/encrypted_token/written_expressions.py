@@ -91,7 +91,8 @@ def _is_proposed(expression: Any, column: ColumnElement[Any]) -> bool:
 
 def _is_on_primary_key(clause: Any, statement: Insert) -> bool:
     key: Any = statement.table.primary_key
-    if clause.constraint_target is not None:
-        return bool(clause.constraint_target == key.name)
-    target = {getattr(element, "name", element) for element in clause.inferred_target_elements}
+    constraint = getattr(clause, "constraint_target", None)  # PostgreSQL's alone
+    if constraint is not None:
+        return bool(constraint == key.name)
+    target = {getattr(element, "name", element) for element in clause.inferred_target_elements or ()}
     return target == {column.name for column in key}

@@ -18,6 +18,8 @@ MOST_ENTRIES = 1_000
 """Tokens of one file."""
 
 _HEADINGS = {"token", "new token", "new_token"}
+_LONGEST_CELL = 128 * 1024
+"""Characters of a cell. What `csv` takes itself is one limit for the whole process, which others raise."""
 _FAULTS = 5
 
 
@@ -62,6 +64,8 @@ def _read(content: Secret) -> tuple[tuple[TokenEntry, ...], list[str]]:
         except StopIteration:
             break
         except csv.Error:
+            return (), [f"Line {begun} is no CSV"]
+        if max(map(len, cells), default=0) > _LONGEST_CELL:
             return (), [f"Line {begun} is no CSV"]
         if not any(cells):
             continue

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import (
     Column,
     Engine,
+    Integer,
     MetaData,
     Table,
     Text,
     bindparam,
     case,
     cast,
+    create_engine,
     func,
     insert,
     literal,
@@ -27,6 +30,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session, aliased
 
 from crypto_core import EncryptedToken, StoredEnvelope
@@ -204,3 +208,19 @@ def test_sealed_parameters_null_and_the_proposed_row_are_written(
     session.execute(update(GitHubConnection).values(refresh_token=None))
     session.execute(update(GitHubConnection).values(org_id=func.upper(GitHubConnection.org_id)))
     assert session.scalars(select(GitHubConnection.refresh_token).distinct()).all() == [None]
+
+
+def test_upserts_into_other_databases_go_through(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'own.sqlite'}")
+    own = Table("own", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer, unique=True))
+    own.create(engine)
+    added = sqlite_insert(own)
+    with engine.begin() as connection:
+        for n in (1, 2):
+            connection.execute(
+                added.on_conflict_do_update(index_elements=["id"], set_={"n": added.excluded.n}),
+                {"id": 1, "n": n},
+            )
+            connection.execute(added.on_conflict_do_nothing(), {"id": 2, "n": n})
+        assert connection.execute(select(own.c.n).where(own.c.id == 1)).scalar_one() == 2
+    engine.dispose()
