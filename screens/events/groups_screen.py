@@ -15,7 +15,7 @@ from screens.event_filters import term, with_term
 from screens.events.pivot_screen import shown_value, word_of
 from screens.facts import Facts
 from screens.routes import NarrowedEventsRoute
-from screens.use.lines import span_words
+from screens.use.lines import span_words, who
 from screens.use.use_screen import UseScreen
 from screens.widgets.cells import bar, fit, fit_middle
 from screens.widgets.line_list import Line
@@ -72,7 +72,9 @@ class GroupsScreen(UseScreen[EventGroups]):
         wanted = max((room - clock * (_CLOCK_ROOM + 1)) // others - 1, 8)
         parts: list[str | tuple[str, str]] = []
         for field, value in zip(self._fields, row.values, strict=True):
-            words = shown_value(field, value, self.facts) if value else "-"
+            words = "-"
+            if value:
+                words = who(value) if field == "principal" else shown_value(field, value, self.facts)
             parts.append(fit_middle(words, _CLOCK_ROOM if field in CLOCK else min(wanted, 60)) + " ")
         parts.append((fit(f"{row.events:,}", 9, right=True), "bold"))
         parts.append((fit(f"✖ {row.failed:,}" if row.failed else "", 9, right=True), "$error"))
@@ -82,7 +84,7 @@ class GroupsScreen(UseScreen[EventGroups]):
             parts.append((f"  {seen}", "$muted"))
         principal = dict(zip(self._fields, row.values, strict=True)).get("principal", "")
         narrowed = narrowed_to(self.expression, self._fields, row.values)
-        hint = f"Enter: only these events. {'' if wide else seen}"
+        hint = f"Enter: only these events. {'' if wide else f'{seen}  '}{principal}"
         return Line(Content.assemble(*parts), NarrowedEventsRoute(narrowed, principal), hint)
 
 
