@@ -36,7 +36,7 @@ from screens.use.lines import (
 )
 from screens.widgets.line_list import Line
 
-_DONE = {"opened": READS, "rewrapped": REWRAPS, "sealed": MAKES}
+_DONE = {"opened": READS, "rewraps": REWRAPS, "sealed": MAKES}
 """What was done with a token, by the calls that do it."""
 EITHER = "Enter: these calls. Each opened this token, or another one."
 
@@ -130,7 +130,7 @@ def _by_principal(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
         together[arn] = joined(together.get(arn), replace(row, texts=(arn,)))
         for word, names in _DONE.items():
             done[word][arn] = done[word].get(arn, 0) + (row.done if name in names else 0)
-    shown = [word for word in _DONE if word != "rewrapped" or named.rewrapped]
+    shown = [word for word in _DONE if word != "rewraps" or named.rewrapped]
     yield heading("By principal", width, *shown, "failed")
     for arn, tally in sorted(together.items(), key=lambda item: (-item[1].events, item[0])):
         yield counted_line(

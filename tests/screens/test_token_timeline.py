@@ -15,7 +15,7 @@ from screens.events.event_screen import EventScreen
 from screens.events.screen import EventsScreen
 from screens.use.token_screen import TokenScreen
 from tests.crypto_core.trail import records
-from tests.screens.deck import LARGE, Deck, deck
+from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT
 from tests.screens.sample_events import a_day, event
 from tests.screens.samples import CURRENT, MATERIALS, OLD
@@ -200,3 +200,16 @@ async def test_calls_under_another_key_are_not_told() -> None:
     async with deck(stage, start="connections", size=LARGE) as d:
         await timeline_of(d, V1)
         assert "1 call could have opened it" in d.text()
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_a_rewrap_is_told_apart_from_an_opening(size: tuple[int, int]) -> None:
+    stage = there()
+    context = records.context("gh-2")
+    rewraps = [event(9_000 + n, "ReEncrypt", ago=60 * n, context=context) for n in range(3)]
+    stage.events.add(rewraps)
+    async with deck(stage, start="connections", size=size) as d:
+        await timeline_of(d, V2)
+        assert "opened 9×, rewrapped 3×, sealed 0×, failed 0×" in d.line_with("exact   ")
+        heading = d.line_with("By principal")
+        assert heading.split()[2:6] == ["opened", "rewraps", "sealed", "failed"]
