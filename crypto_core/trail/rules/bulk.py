@@ -100,7 +100,7 @@ def bulk_decrypt(context: RuleContext) -> Said:
     for principal, burst, before in _unusual(
         now, DECRYPTS, lambda by: context.history.hourly((*context.read_out, by), context.before)
     ):
-        events = context.evidence(principal, context.read_out, _stretch(burst, 60))
+        events = context.evidence(principal, context.read_out, _peak(context, principal, burst))
         yield found(
             Severity.HIGH,
             principal,
@@ -243,6 +243,13 @@ def _unusual(
 
 def _lately(context: RuleContext) -> Span:
     return Span(context.since - timedelta(days=DAYS), context.since)
+
+
+def _peak(context: RuleContext, principal: str, hour: Burst) -> Span:
+    """The busiest minutes of an hour: what a principal does as ever in that hour says nothing of the rest."""
+    within = _stretch(hour, 60)
+    busiest = context.history.bursts(context.of(principal, context.read_out), within, minutes=MINUTES)
+    return _stretch(busiest[principal], MINUTES) if principal in busiest else within
 
 
 def _stretch(burst: Burst, minutes: int) -> Span:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from crypto_core.findings.severity import Severity
@@ -9,6 +11,7 @@ from crypto_core.trail.rules.configured import Configured
 from tests.crypto_core.trail.records import (
     ACCOUNT,
     KEY,
+    NOW,
     OTHER_KEY,
     S3_CONTEXT,
     context,
@@ -221,3 +224,16 @@ def test_data_keys_under_another_accounts_key_are_worse(watch: Watch) -> None:
 )
 def test_what_is_no_wrong_write_key(watch: Watch, mine: dict[str, object]) -> None:
     assert of(watch([record("GenerateDataKey", ago=2 * HOUR), mine]), WRITE) == []
+
+
+def test_many_decrypts_are_shown_by_the_minutes_in_which_they_were_made(watch: Watch) -> None:
+    begin = NOW.replace(minute=0, second=0) - timedelta(hours=2)
+    usual = [record(eventTime=f"{begin + timedelta(minutes=n):%Y-%m-%dT%H:%M:%SZ}") for n in range(60)]
+    peak = begin + timedelta(minutes=43)
+    stolen = [
+        record(eventID=f"stolen-{n}", eventTime=f"{peak + timedelta(seconds=n):%Y-%m-%dT%H:%M:%SZ}")
+        for n in range(250)
+    ]
+    (found,) = of(watch([*normal(), *usual, *stolen]), DECRYPTS)
+    assert sum(one.startswith("stolen") for one in found.events) > len(found.events) // 2
+    assert "310 calls" in found.evidence
