@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from console.environment_probe import EnvironmentProbe
 from console.event_file import open_events
+from console.event_services import coverage_record, regions_of, rules_about_events
 from console.lazy_services import deferred_property, if_made
 from console.settings import Settings
 from crypto_core.aws import clock as aws_clock
@@ -32,7 +33,7 @@ from crypto_core.database.tokens.store import TokenStore
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.envelope import Format
 from crypto_core.errors import AnchorError, KeydeckError, SettingsError
-from crypto_core.key_names import homes_of, is_key_arn, region_of, same_key
+from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.service import StatusService, trusted_keys_line
@@ -42,10 +43,6 @@ from crypto_core.text.file_paths import expanded
 from screens.services import Services
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
     from console.host.host_processes import HostProcesses
     from crypto_core.database.column_guards.service import ColumnGuardService
     from crypto_core.database.state.anchors.anchor import AnchorStore
@@ -82,9 +79,7 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.verification import Verifier
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.key_watch.monitor import KeyMonitor
-    from crypto_core.trail.query import Aliases
     from crypto_core.trail.rules.service import TrailRules
-    from crypto_core.trail.sources.files.copied_digests import PublicKeys
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
@@ -771,7 +766,6 @@ class Container:
 
     @contextmanager
     def _restored(self, name: str) -> Iterator[RestoredTokens]:
-        from crypto_core.errors import SettingsError
         from crypto_core.incidents.tokens.restored_tokens import restored_at
         from crypto_core.text.cleaning import clean
 
@@ -789,12 +783,6 @@ class Container:
             token_source=self.kms.database_token,
         ) as database:
             yield database
-
-
-def regions_of(kms: KmsApi, trusted: Iterable[str], settings: Settings) -> tuple[str, ...]:
-    """Return the Regions in which keys are used that matter: those configured, and those of such keys."""
-    arns = [key for key in (*trusted, *settings.retired_keys) if is_key_arn(key)]
-    return tuple(dict.fromkeys([*kms.regions, *(region for arn in arns if (region := region_of(arn)))]))
 
 
 def anchoring_of(settings: Settings, kms: KmsApi) -> Anchoring:
@@ -832,83 +820,3 @@ def anchoring_of(settings: Settings, kms: KmsApi) -> Anchoring:
         why = clean("Without KEYDECK_TSA_CERTIFICATES its time stamps can't be verified.")
         unusable.append(AnchorOutcome(clean(settings.tsa_url), why))
     return Anchoring(authority, stores, roots, unusable)
-
-
-def coverage_of(settings: Settings, events: EventStore) -> CoverageRecord:
-    """Return what tells which periods a store covers, of the settings' Regions. It asks nobody."""
-    kms = KmsApi(settings.regions, profile=settings.profile)
-    named = [key for key in (settings.write_key, *settings.trusted_keys) if key]
-    return coverage_record(events, kms, named, settings)
-
-
-def coverage_record(
-    events: EventStore, kms: KmsApi, trusted: Iterable[str], settings: Settings
-) -> CoverageRecord:
-    """Return what tells which periods a store covers, of the accounts and Regions of keys that matter."""
-    from crypto_core.trail.coverage_record import CoverageRecord
-
-    arns = [key for key in (*trusted, *settings.retired_keys) if is_key_arn(key)]
-    return CoverageRecord(
-        events,
-        partial(regions_of, kms, trusted, settings),
-        accounts=lambda: [home.account for home in homes_of(arns)],
-    )
-
-
-def cloudtrail_keys_of(settings: Settings, ask_code: AskCode = nobody_to_ask) -> PublicKeys:
-    """Return what asks AWS for CloudTrail's public keys of a Region and a time, once it is asked."""
-    from crypto_core.trail.sources.digest_files import public_keys
-
-    def ask(region: str, since: datetime, until: datetime) -> dict[str, RSAPublicKey] | str:
-        kms = KmsApi((region,), profile=settings.profile, read_only=True, ask_code=ask_code)
-        try:
-            return public_keys(kms, region, since, until, None)
-        except KeydeckError as error:
-            return error.message
-
-    return ask
-
-
-def rules_about_events(
-    settings: Settings, events: EventStore, keys: KeyInventory, trusted: Sequence[str]
-) -> TrailRules:
-    """Return the rules about a store's events. KMS is asked for names of keys; no database is needed."""
-    from crypto_core.trail.rules.configured import Configured
-    from crypto_core.trail.rules.service import TrailRules
-
-    configured = Configured(
-        settings.write_key,
-        tuple(trusted),
-        settings.retired_keys,
-        settings.write_alias,
-        frozenset(settings.trusted_accounts),
-    )
-    return TrailRules(
-        events,
-        configured,
-        aliases=partial(aliases_where_known, keys),
-        describe=lambda name: keys.describe(name).key_arn,
-    )
-
-
-def key_inventory_of(settings: Settings, ask_code: AskCode = nobody_to_ask) -> KeyInventory:
-    """Return what reads keys from KMS, without a database: nothing is connected before it is asked."""
-    return KeyInventory(KmsApi(settings.regions, profile=settings.profile, read_only=True, ask_code=ask_code))
-
-
-def aliases_where_known(keys: KeyInventory) -> Mapping[str, Sequence[str]]:
-    """Return the aliases of keys; none where no Region is set in which KMS could be asked."""
-    try:
-        return keys.known_aliases()
-    except SettingsError:
-        return {}
-
-
-def aliases_of(settings: Settings, ask_code: AskCode = nobody_to_ask) -> Aliases:
-    """Return what reads the aliases of keys from KMS, once it is asked: nothing is connected before."""
-
-    @cache
-    def read() -> Mapping[str, Sequence[str]]:
-        return aliases_where_known(key_inventory_of(settings, ask_code))
-
-    return read

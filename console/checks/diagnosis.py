@@ -105,8 +105,8 @@ def _aws(loaded: LoadedSettings, ask_code: AskCode) -> Iterator[Area]:
 
 def _events(loaded: LoadedSettings) -> Area:
     def look(stop: Event) -> Iterator[Check]:
-        from console.container import regions_of
         from console.event_file import events_file
+        from console.event_services import regions_of
         from crypto_core.aws.kms import KmsApi
         from crypto_core.diagnosis.event_store import EventStorePlace, look_at_event_store
 

@@ -139,7 +139,7 @@ def vacuum(*, days: int | None, yes: bool, as_json: bool) -> int:
 def _validated(paths: tuple[str, ...], public_keys: str | None, cancelled: Event) -> CopyValidation:
     """Validate the files that are named or below folders. CloudTrail's keys are a file's, or AWS's."""
     from console.commands.mfa_prompt import code_from_terminal
-    from console.container import cloudtrail_keys_of
+    from console.event_services import cloudtrail_keys_of
     from crypto_core.trail.sources.digest_files import keys_in_file
     from crypto_core.trail.sources.files.copied_digests import validate_copies
 

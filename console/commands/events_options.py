@@ -126,7 +126,7 @@ def asked(engine: tuple[str, Path] | None) -> Iterator[OpenStore | OpenCopy]:
         return
     require_extra(LAKE, "--engine duckdb")
     from console.commands.mfa_prompt import code_from_terminal
-    from console.container import aliases_of
+    from console.event_services import aliases_of
     from crypto_core.trail.parquet.event_copy import EventCopy
 
     with closing(EventCopy(engine[1], aliases=aliases_of(loaded().settings, code_from_terminal))) as copy:
@@ -137,8 +137,8 @@ def asked(engine: tuple[str, Path] | None) -> Iterator[OpenStore | OpenCopy]:
 def store() -> Iterator[OpenStore]:
     """Give the store alone: no database, and AWS only where a filter names a key by its alias."""
     from console.commands.mfa_prompt import code_from_terminal
-    from console.container import aliases_of, coverage_of
     from console.event_file import open_events
+    from console.event_services import aliases_of, coverage_of
 
     settings = loaded().settings
     read = aliases_of(settings, code_from_terminal)

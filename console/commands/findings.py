@@ -17,8 +17,9 @@ from console.commands.mfa_prompt import code_from_terminal
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.session import json_option, loaded, services_of
-from console.container import Container, aliases_where_known, key_inventory_of, rules_about_events
+from console.container import Container
 from console.event_file import open_events
+from console.event_services import aliases_where_known, key_inventory_of, rules_about_events
 from console.own_folders import user_name
 from console.printed.printing import print_gaps, print_json, print_marked, print_table, say
 from crypto_core.errors import EventStoreError, EventVanishedError, KmsError, SettingsError
