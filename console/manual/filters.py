@@ -34,7 +34,7 @@ Dates are 2026-11-24 (the whole day, UTC) or 2026-11-24T12:00. since: and until:
 _EVENTS = """\
 ip: takes networks: 10.20.0.0/16. hour:22..06 and weekday:sat,sun are in UTC; both ends belong to a range.
 key: takes an ARN, an id or an alias. principal: is a role without its session; that is session:.
-mfa:no is said by records of sessions alone; -mfa:yes is all that had none, as far as is known.
+mfa:no matches only sessions whose record says so; -mfa:yes is every call not known to have had MFA.
 param.NAME: is a request parameter, context.NAME: a pair of the encryption context; NAME may be *, and names
 with colons stand in quotes, but for context.keydeck:id: and the like. Both are read from the records of those
 events that pass the rest: narrow that, by name: or since:, where there are millions."""

@@ -46,7 +46,7 @@ _OPENED = "Reads conditions and grants as well, other accounts, and each change 
 _DECRYPTS = "Every action and resource pattern, NotAction, NotResource and Deny; a condition makes it low"
 _TRAILS = ("trail-none", "trail-stopped", "trail-one-region", "trail-excludes-kms")
 _RECORDED = (
-    "Held against KMS's events: a trail that leaves them out, or only reads or writes, is told by Region"
+    "By KMS's events: a trail that leaves them out, or has only reads or writes, is a finding by Region"
 )
 _DIGESTS = "keydeck events pull --validate checks the digests that this makes"
 _WATCHED = (
@@ -72,7 +72,7 @@ _TABLE: tuple[tuple[str, str, Verdict, tuple[str, ...], str], ...] = (
     (FSBP, "CloudTrail.6", _C, ("trail-bucket-public",), "The block of the whole account is not read"),
     (FSBP, "CloudTrail.7", _C, ("trail-bucket-unlogged",), ""),
     (FSBP, "CloudTrail.9", _M, (), _TAGS),
-    (FSBP, "CloudTrail.10", _M, (), "How event data stores are set up is not read; that one stops is told"),
+    (FSBP, "CloudTrail.10", _M, (), "Event data stores are not read; stopping one is a finding"),
     (_CONFIG, "cmk-backing-key-rotation-enabled", _B, _ROTATION, _ROTATES),
     (_CONFIG, "kms-cmk-not-scheduled-for-deletion", _B, _DELETION, _DELETED),
     (_CONFIG, "kms-key-policy-no-public-access", _B, _PUBLIC, _OPENED),
@@ -107,7 +107,7 @@ _TABLE: tuple[tuple[str, str, Verdict, tuple[str, ...], str], ...] = (
         "kms_cmk_not_multi_region",
         _D,
         ("kms-single-region", "event-key-replicated"),
-        "The other way round: without a replica, no token opens while its Region is down; new ones are told",
+        "The other way round: no replica, no token while the Region is down; a new one is a finding",
     ),
     (_PROWLER, "kms_cmk_rotation_enabled", _B, _ROTATION, _ROTATES),
     (_PROWLER, "kms_key_not_publicly_accessible", _B, _PUBLIC, _OPENED),
@@ -176,7 +176,7 @@ _TABLE: tuple[tuple[str, str, Verdict, tuple[str, ...], str], ...] = (
         ("event-key-policy", "event-key-grant", "event-key-made-open"),
         "Rights on keys alone, and what each change lets through",
     ),
-    (CIS, "2.14", _D, ("kms-decrypt-all-managed",), "Administrators are told for what they can decrypt"),
+    (CIS, "2.14", _D, ("kms-decrypt-all-managed",), "Administrators are reported for what they can decrypt"),
     (CIS, "2.21", _D, ("kms-key-public", "trail-bucket-public"), "Of keys and of trails' buckets alone"),
     (CIS, "4.1", _B, _TRAILS, _RECORDED),
     (CIS, "4.2", _B, ("trail-unvalidated", "trail-undelivered"), _DIGESTS),
