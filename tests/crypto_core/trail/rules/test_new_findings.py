@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from crypto_core.trail.rules.service import MOST_DAYS, NewFindings, TrailRules
+from crypto_core.trail.rules import service
+from crypto_core.trail.rules.service import NewFindings, TrailRules
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import NOW, context, read, record, role
 from tests.crypto_core.trail.rules.watching import ALIASES, CONFIGURED, DAY, HOUR, change, normal
@@ -110,9 +111,14 @@ def test_what_is_many_within_an_hour_is_so_across_midnight(told: TrailRules, com
     assert rules_of(told.examine_arrivals()) == []
 
 
-def test_more_days_than_are_examined_at_once_are_a_gap(told: TrailRules, comes: Comes) -> None:
-    comes(*(record(ago=DAY * (day + 10), who=STRANGER) for day in range(MOST_DAYS + 3)))
-    assert "3 days from 2026-09-1" in reasons(told.examine_arrivals())
+def test_more_days_than_are_examined_at_once_are_a_gap(
+    told: TrailRules, comes: Comes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MOST_DAYS", 4)
+    comes(*(record(ago=DAY * (day + 10), who=STRANGER) for day in range(7)))
+    new = told.examine_arrivals()
+    assert "3 days from 2026-11-09 to 2026-11-11" in reasons(new)
+    assert new.examined.since.date().isoformat() == "2026-11-12"
 
 
 def test_what_has_no_date_or_one_that_is_still_to_come_is_not_overlooked(
