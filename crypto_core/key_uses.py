@@ -24,18 +24,18 @@ class CryptographicOperation:
 
 
 OPERATIONS = (
-    CryptographicOperation("Decrypt", opens=True, reveals=True),
-    CryptographicOperation("ReEncrypt", opens=True, seals=True),
-    CryptographicOperation("Encrypt", seals=True, reveals=True),
-    CryptographicOperation("GenerateDataKey", seals=True, reveals=True),
-    CryptographicOperation("GenerateDataKeyWithoutPlaintext", seals=True),
-    CryptographicOperation("GenerateDataKeyPair", seals=True, reveals=True),
-    CryptographicOperation("GenerateDataKeyPairWithoutPlaintext", seals=True),
-    CryptographicOperation("Sign"),
-    CryptographicOperation("Verify"),
-    CryptographicOperation("GenerateMac"),
-    CryptographicOperation("VerifyMac"),
-    CryptographicOperation("DeriveSharedSecret"),
+    CryptographicOperation(name="Decrypt", opens=True, reveals=True),
+    CryptographicOperation(name="ReEncrypt", opens=True, seals=True),
+    CryptographicOperation(name="Encrypt", seals=True, reveals=True),
+    CryptographicOperation(name="GenerateDataKey", seals=True, reveals=True),
+    CryptographicOperation(name="GenerateDataKeyWithoutPlaintext", seals=True),
+    CryptographicOperation(name="GenerateDataKeyPair", seals=True, reveals=True),
+    CryptographicOperation(name="GenerateDataKeyPairWithoutPlaintext", seals=True),
+    CryptographicOperation(name="Sign"),
+    CryptographicOperation(name="Verify"),
+    CryptographicOperation(name="GenerateMac"),
+    CryptographicOperation(name="VerifyMac"),
+    CryptographicOperation(name="DeriveSharedSecret"),
 )
 
 USES = tuple(one.name for one in OPERATIONS)

@@ -143,7 +143,8 @@ def test_every_command_works_on_plain_moto(plain: tuple[str, str], keydeck: Call
     assert checked["well"] is True
     assert any("GetKeyLastUsage" in reason for reason in checked["coverage"]["reasons"])
     found = {f["rule"] for f in keydeck("findings", "--json").json["findings"]}
-    assert found == {"kms-rotation-off", "kms-single-region", "columns-unguarded"}
+    trail = {"trail-one-region", "trail-unvalidated", "trail-unencrypted", "trail-bucket-unlogged"}
+    assert found == {"kms-rotation-off", "kms-single-region", "columns-unguarded", *trail}
     boto3.client("cloudtrail").stop_logging(Name="trail")
     stopped = keydeck("check", "--json")
     assert (stopped.exit_code, [f["rule"] for f in stopped.json["findings"]]) == (1, ["trail-stopped"])

@@ -18,7 +18,13 @@ from crypto_core.trail.record_reader import OversizeDocumentError, load_foreign
 from crypto_core.trail.sources.files.ocsf_records import of_ocsf
 from crypto_core.trail.sources.files.refused import Refused
 from crypto_core.trail.sources.files.table_rows import of_row
-from crypto_core.trail.sources.files.unpacking import LARGEST, UnreadableError, unpacked
+from crypto_core.trail.sources.files.unpacking import (
+    LARGEST,
+    MOST_TIMES,
+    BombError,
+    UnreadableError,
+    unpacked,
+)
 
 MOST_RECORDS = 50_000
 """Records of one document: CloudTrail's own of the largest size that is read have fewer."""
@@ -94,6 +100,10 @@ class _Unwrapping:
             found = load_foreign(written)
         except OversizeDocumentError:
             raise
+        except BombError as error:
+            # One is enough: nothing says how many more there are, and each takes its time.
+            words = f"what is packed within it unpacks to more than {MOST_TIMES} times its size"
+            raise OversizeDocumentError(words) from error
         except (UnreadableError, ValueError):
             return one
         return found if isinstance(found, dict | list) else one
