@@ -145,10 +145,8 @@ def pivot(
         raise click.UsageError("Choose --json or --csv.")
     wanted = expression(filter_, since, until, service=service)
     with asked(engine) as opened:
-        hidden = opened.events.summary(wanted).hidden_service_events
         split = field in ("key", "material")
-        most = _GROUPS if split or not limit else limit
-        found = opened.events.tally((field,), f"{wanted} {field}:*", limit=most)
+        found, hidden = opened.values(field, wanted, _GROUPS if split or not limit else limit)
         found = _split(found, limit or _GROUPS) if split else found
         cut = []
         if found.others:

@@ -23,8 +23,11 @@ from crypto_core.lists.paging import Query, pages_of
 from crypto_core.text.cleaning import clean, shortened
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.event_sql.groups import as_tallies
 from crypto_core.trail.query import Aliases, enclosed, parse
 from crypto_core.trail.store import EventStore, StoredEvent
+from crypto_core.trail.store.statistics import EventGroups, Threshold
+from crypto_core.trail.store.tallies import Tallies
 from crypto_core.trail.use.reach import Covered, reach
 
 if TYPE_CHECKING:
@@ -78,6 +81,16 @@ def expression(filter_: str, since: datetime | None, until: datetime | None, *, 
     return " ".join(parts)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """What groups of events are asked for, but for the filter."""
+
+    fields: tuple[str, ...]
+    distinct: str = ""
+    thresholds: tuple[Threshold, ...] = ()
+    limit: int
+
+
 @dataclass(slots=True)
 class OpenStore:
     """The store of events, and what it lacks for want of AWS. `aliases_missing` is set once that shows."""
@@ -89,6 +102,22 @@ class OpenStore:
     def pages(self, query: Query, limit: int) -> Iterator[Sequence[StoredEvent]]:
         """Yield the events of a query, a page at a time."""
         return pages_of(self.events, query, size=_PAGE, limit=limit)
+
+    def groups(self, wanted: str, counting: Groups) -> tuple[EventGroups, int]:
+        """Return groups of events, and how many events of AWS services the filter hides."""
+        found = self.events.groups(
+            counting.fields,
+            wanted,
+            distinct=counting.distinct,
+            thresholds=counting.thresholds,
+            limit=counting.limit,
+        )
+        return found, self.events.summary(wanted).hidden_service_events
+
+    def values(self, field: str, wanted: str, limit: int) -> tuple[Tallies, int]:
+        """Return the values of a field, and how many events of AWS services the filter hides."""
+        found = self.events.tally((field,), f"{wanted} {field}:*", limit=limit)
+        return found, self.events.summary(wanted).hidden_service_events
 
     def coverage(self, since: datetime | None, until: datetime | None, *more: str) -> Coverage:
         """Return what the answer covers; `more` are further reasons."""
@@ -108,6 +137,21 @@ class OpenCopy:
     def pages(self, query: Query, limit: int) -> Iterator[Sequence[StoredEvent]]:
         """Yield the events of a query, a page at a time."""
         return self.events.pages(query, limit=limit)
+
+    def groups(self, wanted: str, counting: Groups) -> tuple[EventGroups, int]:
+        """Return groups of events, and how many events of AWS services the filter hides."""
+        return self.events.groups(
+            counting.fields,
+            wanted,
+            distinct=counting.distinct,
+            thresholds=counting.thresholds,
+            limit=counting.limit,
+        )
+
+    def values(self, field: str, wanted: str, limit: int) -> tuple[Tallies, int]:
+        """Return the values of a field, and how many events of AWS services the filter hides."""
+        found, hidden = self.events.groups((field,), wanted, limit=limit, valued=True)
+        return as_tallies(found), hidden
 
     def coverage(self, _since: datetime | None, _until: datetime | None, *more: str) -> Coverage:
         """Return what the answer covers; `more` are further reasons."""

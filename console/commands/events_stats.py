@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 import click
 
 from console.commands.events_list import csv_option
-from console.commands.events_options import expression, filter_options, store
+from console.commands.events_options import Groups, asked, engine_option, expression, filter_options
 from console.commands.session import json_option, limit_option
 from console.printed.printing import print_csv, print_gaps, print_json, print_table, say
 from crypto_core.text.counting import counted
@@ -57,6 +58,7 @@ def _thresholds(_ctx: click.Context, _param: click.Parameter, value: tuple[str, 
 )
 @filter_options
 @limit_option(100, "Print at most this many groups; 0 prints all.", least=0)
+@engine_option
 @json_option
 @csv_option
 def stats(
@@ -69,6 +71,7 @@ def stats(
     until: datetime | None,
     service: bool,
     limit: int,
+    engine: tuple[str, Path] | None,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -82,11 +85,11 @@ def stats(
     if not distinct and any(one.measure == "distinct" for one in thresholds):
         raise click.UsageError("--having distinct: name the field with --distinct.")
     wanted = expression(filter_, since, until, service=service)
-    with store() as opened:
-        hidden = opened.events.summary(wanted).hidden_service_events
-        found = opened.events.groups(
-            fields, wanted, distinct=distinct or "", thresholds=thresholds, limit=limit or _ALL
-        )
+    counting = Groups(
+        fields=fields, distinct=distinct or "", thresholds=tuple(thresholds), limit=limit or _ALL
+    )
+    with asked(engine) as opened:
+        found, hidden = opened.groups(wanted, counting)
         cut = []
         if found.others:
             others = counted(found.others, "group")

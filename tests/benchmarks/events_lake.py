@@ -1,6 +1,7 @@
 """Questions to a copy of many events in Parquet, answered by DuckDB: python -m tests.benchmarks.events_lake.
 
-The events are made by DuckDB itself, so many a day, in the columns and the layout that an export has.
+The events are made by DuckDB itself, so many a day, in the columns and the layout that an export has. With
+--store FILE a store is asked the same statistics as its own export: what the two take of the same events.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -19,11 +21,23 @@ import duckdb
 from crypto_core.lists.paging import Query
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.parquet.event_copy import EventCopy
+from crypto_core.trail.parquet.export import export_events
 from crypto_core.trail.parquet.layout import NAME, TEXTS, Partition, write_mark
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.statistics import EventGroups, Threshold
 from tests.crypto_core.trail.records import ACCOUNT, KEY, MATERIAL, NOW
 
 DAYS = 30
 REGION = "eu-west-1"
+STATISTICS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("principal", "hour"), "", ""),
+    (("day", "hour"), "", ""),
+    (("name", "error"), "failed", "principal"),
+    (("principal", "name"), "", "token"),
+    (("ip", "agent"), "-service", ""),
+    (("session", "day"), "-failed", ""),
+)
+"""Fields, filter and what is counted differently, of which several a store has no hours' counts of."""
 _COLUMNS = {
     "name": "['Decrypt', 'Decrypt', 'Decrypt', 'GenerateDataKey', 'Encrypt', 'DescribeKey'][1 + n % 6]",
     "principal": f"'arn:aws:iam::{ACCOUNT}:role/service-' || (n * 7919 % 400)",
@@ -73,12 +87,43 @@ def timed(what: str, ask: Callable[[], object]) -> None:
     print(f"{time.perf_counter() - began:8.2f} s  {what}: {found}")
 
 
+def count_groups(of: EventCopy | EventStore, fields: tuple[str, ...], expression: str, distinct: str) -> str:
+    """Ask for groups of more than ten events; return how many there are."""
+    found = of.groups(fields, expression, distinct=distinct, thresholds=[Threshold("count", ">", 10)])
+    counted = found if isinstance(found, EventGroups) else found[0]
+    return f"{len(counted.rows) + counted.others:,} groups"
+
+
+def ask_statistics(of: EventCopy | EventStore) -> None:
+    """Print how long each of STATISTICS takes."""
+    for fields, expression, distinct in STATISTICS:
+        words = (*fields, expression or "all events", *(("distinct", distinct) if distinct else ()))
+        timed(
+            f"{type(of).__name__}: {' '.join(words)}", partial(count_groups, of, fields, expression, distinct)
+        )
+
+
+def compare(path: Path) -> None:
+    """Ask a store, and its own copy, the same."""
+    store = EventStore(path)
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made) / "copy"
+        timed("exported", lambda: f"{export_events(store, folder, at=datetime.now(UTC)).events:,} events")
+        ask_statistics(store)
+        ask_statistics(EventCopy(folder))
+    store.close()
+
+
 def main() -> None:
     """Make the events, ask, and print the times."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--events", type=int, default=20_000_000)
     options.add_argument("--folder", type=Path, default=None, help="where to make them; kept if it is named")
+    options.add_argument("--store", type=Path, help="a store; see tests.benchmarks.events_store")
     given = options.parse_args()
+    if given.store is not None:
+        compare(given.store)
+        return
     folder = given.folder or Path(tempfile.mkdtemp(prefix="keydeck-lake-"))
     try:
         if not any(folder.glob("account=*")):
@@ -95,15 +140,16 @@ def main() -> None:
             return sum(map(len, new().pages(Query(expression, "time", descending=True), limit=200)))
 
         timed("all events", lambda: new().summary("").events)
-        timed("pivot principal", lambda: len(new().tally(("principal",), limit=100).rows))
-        timed("principal and name", lambda: len(new().tally(("principal", "name"), limit=1_000).rows))
+        timed("pivot principal", lambda: len(new().groups(("principal",), limit=100)[0].rows))
+        timed("principal and name", lambda: len(new().groups(("principal", "name"), limit=1_000)[0].rows))
         timed("a day's denied", lambda: new().summary("denied since:1d").events)
         timed("principal by wildcard", lambda: new().summary("principal:*service-3* error:*").events)
         timed("networks, or at night", lambda: new().summary("ip:10.3.0.0/16 OR hour:22..04").events)
         timed("one token", lambda: new().summary("token:gh-12345").events)
-        timed("tokens, most used", lambda: new().tally(("token",), "token:*", limit=10).others)
+        timed("tokens, most used", lambda: new().groups(("token",), limit=10, valued=True)[0].others)
         timed("the newest 200", lambda: newest(""))
         timed("the newest 200 denied", lambda: newest("denied"))
+        ask_statistics(new())
         print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
     finally:
         if given.folder is None:

@@ -126,6 +126,10 @@ def test_a_copy_in_parquet_is_exported_with_a_filter(
     assert found["coverage"]["reasons"][0].startswith("A copy in Parquet, written 20")
     found = keydeck("events", "pivot", "name", *engine, "--json").json
     assert {one["value"]: one["events"] for one in found["values"]} == {"Decrypt": 1, "Encrypt": 1}
+    counting = ("--by", "name,day", "--distinct", "ip", "--having", "count=1", "--filter", "-name:Encrypt")
+    mine, its = (keydeck("events", "stats", *counting, *e, "--json").json for e in (engine, ()))
+    assert (mine["rows"], mine["rows"][0]["distinct"]) == (its["rows"], 1)
+    assert mine["coverage"]["reasons"][0].startswith("A copy in Parquet, written 20")
     ran = keydeck("events", "list", *engine, "--filter", "reviewed")
     assert ran.exit_code == 2
     assert "A copy in Parquet can't be asked for reviewed." in ran.stderr

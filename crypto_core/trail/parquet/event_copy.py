@@ -9,22 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from crypto_core.errors import TrailError
-from crypto_core.lists.filter_language import Clause, Term
+from crypto_core.lists.filter_language import Clause
 from crypto_core.lists.paging import Query, unknown_sort
-from crypto_core.text.cleaning import CleanText, clean
-from crypto_core.trail.columns import EventProperty, moment
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.columns import EventProperty
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_fields import EVENT_FIELDS
-from crypto_core.trail.parquet.conditions import CopyConditions
+from crypto_core.trail.event_sql.conditions import EventConditions, flag, hides_services
+from crypto_core.trail.event_sql.groups import GroupsQuestion
+from crypto_core.trail.parquet.conditions import AmongTexts
 from crypto_core.trail.parquet.duck import connected
 from crypto_core.trail.parquet.layout import FILES, NOTHING, PARTITIONS, CopyMark, NoCopyError, read_mark
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store import StoredEvent, Summary
-from crypto_core.trail.store.tallies import EventTally, Tallies
+from crypto_core.trail.store.statistics import FIELDS, EventGroups, Threshold
 
 _PAGE = 500
-_LONGEST = 16_000
+_NAME = "A copy in Parquet"
 _EMPTY = ", ".join(f"coalesce(nullif({name}, '{NOTHING}'), '') AS {name}" for name in PARTITIONS[:2])
 _TYPES = ", ".join(f"'{name}': VARCHAR" for name in PARTITIONS)
 _EVENTS = (
@@ -61,44 +62,35 @@ class EventCopy:
 
     def summary(self, expression: str) -> Summary:
         """Return how many events a filter lets through, and how many more its `-service` hides."""
-        clauses = self._parsed(expression)
-        kept = tuple(one for one in clauses if not _hides_services(one))
-        [(events, first, last)] = self._ask("SELECT count(*), min(epoch), max(epoch)", clauses)
-        hidden = 0
-        if len(kept) != len(clauses):
-            [(every,)] = self._ask("SELECT count(*)", kept)
-            hidden = every - events
-        ends = (None, None) if first is None else (moment(first), moment(last))
-        return Summary(events, hidden, *ends)
+        found, hidden = self.groups((), expression)
+        if not found.rows:
+            return Summary(0, hidden, None, None)
+        (row,) = found.rows
+        return Summary(row.events, hidden, row.first, row.last)
 
-    def tally(self, fields: Sequence[str], expression: str = "", *, limit: int = 100) -> Tallies:
-        """Return a filter's events by what they have in several columns together."""
-        for name in fields:
-            if name not in EVENT_FIELDS:
-                raise unknown_sort(name, EVENT_FIELDS)
-        columns = [f'"{name}"' for name in fields]
-        counted = ", ".join(
-            [
-                *columns,
-                "count(*) AS events",
-                *(f"count(*) FILTER (WHERE marks & {int(mark)} <> 0)" for mark in _FAILURES),
-                "min(epoch)",
-                "max(epoch)",
-            ]
-        )
-        order = ", ".join(["events DESC", *columns])
-        grouped = f" GROUP BY {', '.join(columns)}" if columns else " HAVING count(*) > 0"
-        found = self._ask(
-            f"SELECT {counted}, count(*) OVER (), sum(count(*)) OVER ()",
-            self._parsed(expression),
-            f"{grouped} ORDER BY {order} LIMIT {int(limit)}",
-        )
-        width = len(fields)
-        rows = tuple(_tallied(row[:width], row[width : width + 5]) for row in found)
-        if not found:
-            return Tallies(tuple(fields))
-        groups, events = found[0][-2:]
-        return Tallies(tuple(fields), rows, groups - len(rows), int(events) - sum(r.events for r in rows))
+    def groups(
+        self,
+        fields: Sequence[str],
+        expression: str = "",
+        *,
+        distinct: str = "",
+        thresholds: Sequence[Threshold] = (),
+        limit: int = 100,
+        valued: bool = False,
+    ) -> tuple[EventGroups, int]:
+        """Return a filter's events by some of statistics.FIELDS together, and how many `-service` hides.
+
+        With `valued` only groups count that have a value in each field.
+        """
+        for name in (*fields, *([distinct] if distinct else ())):
+            if name not in FIELDS:
+                raise unknown_sort(name, FIELDS)
+        question = GroupsQuestion(tuple(fields), distinct, tuple(thresholds), limit, valued)
+        clauses = self._parsed(expression)
+        kept = tuple(one for one in clauses if not hides_services(one))
+        shown = f"NOT {flag(EventProperty.SERVICE)}" if len(kept) < len(clauses) else "true"
+        with self._asking(lambda where: question.statement(_EVENTS, where, shown=shown), kept, {}) as found:
+            return question.read(found.fetchall())
 
     def pages(self, query: Query, *, limit: int = 0) -> Iterator[Sequence[StoredEvent]]:
         """Yield what a query lets through, in the order of time, at most `limit`; 0 for all of them."""
@@ -112,18 +104,18 @@ class EventCopy:
             # Only so many days are put in order, and records read for those alone that are wanted.
             day = self._day_of(clauses, limit, way)
             days = f" AND day {'>=' if query.descending else '<='} $day"
-            ends = self._ask("SELECT epoch, event_id", clauses, f"{days}{order} LIMIT {int(limit)}", day=day)
+            ends = self._ask("epoch, event_id", clauses, f"{days}{order} LIMIT {int(limit)}", day=day)
             more = " AND epoch BETWEEN $first AND $last AND event_id IN (SELECT unnest($ids::VARCHAR[]))"
             at = [epoch for epoch, _ in ends] or [0]
             ids = [event_id for _, event_id in ends]
             more, bound = f"{days}{more}", {"day": day, "first": min(at), "last": max(at), "ids": ids}
-        with self._asking("SELECT raw", clauses, f"{more}{order}", bound) as found:
+        with self._asking(_selected("raw", f"{more}{order}"), clauses, bound) as found:
             while some := found.fetchmany(_PAGE):
                 yield [StoredEvent(_event(raw), 0) for (raw,) in some]
 
     def _day_of(self, clauses: Sequence[Clause], limit: int, way: str) -> str:
         """The day up to which there are so many events, counted from the first or the last one."""
-        days = self._ask("SELECT day, count(*)", clauses, f" GROUP BY day ORDER BY day {way}")
+        days = self._ask("day, count(*)", clauses, f" GROUP BY day ORDER BY day {way}")
         left = limit
         for day, events in days:
             left -= events
@@ -137,24 +129,23 @@ class EventCopy:
     def _ask(
         self, wanted: str, clauses: Sequence[Clause], after: str = "", **bound: Any
     ) -> list[tuple[Any, ...]]:
-        with self._asking(wanted, clauses, after, bound) as found:
+        with self._asking(_selected(wanted, after), clauses, bound) as found:
             return [tuple(row) for row in found.fetchall()]
 
     @contextmanager
     def _asking(
-        self, wanted: str, clauses: Sequence[Clause], after: str, bound: Mapping[str, Any]
+        self, statement: Callable[[str], str], clauses: Sequence[Clause], bound: Mapping[str, Any]
     ) -> Iterator[Any]:
-        """Run a query of columns that are ours; all that comes from elsewhere is bound."""
+        """Run a statement of columns that are ours over the events that pass; all else is bound."""
         import duckdb
 
-        conditions = CopyConditions(self._column, self._aliases)
+        conditions = EventConditions(_NAME, AmongTexts(self._column), self._aliases, by_day=True)
         where = conditions.every(clauses)
         if self._empty:
             raise NoCopyError("The copy has no events.", remedy="Export some to it.")
         try:
             yield self._duck.execute(
-                f"{wanted} FROM {_EVENTS} WHERE {where}{after}",
-                {"files": self._files, **conditions.bound, **bound},
+                statement(where), {"files": self._files, **conditions.bound.values, **bound}
             )
         except duckdb.Error as error:
             raise TrailError(f"DuckDB can't read the copy: {clean(str(error), 300)}") from error
@@ -181,20 +172,8 @@ class EventCopy:
         return found
 
 
-_FAILURES = (EventProperty.FAILED, EventProperty.DENIED)
-
-
-def _hides_services(one: Clause) -> bool:
-    return isinstance(one, Term) and one.field == "service" and one.negated
-
-
-def _tallied(texts: Sequence[Any], numbers: Sequence[int]) -> EventTally:
-    events, failed, denied, first, last = numbers
-    return EventTally(tuple(map(_clean, texts)), events, failed, denied, moment(first), moment(last))
-
-
-def _clean(text: object) -> CleanText:
-    return clean(str(text or ""), _LONGEST)
+def _selected(columns: str, after: str) -> Callable[[str], str]:
+    return lambda where: f"SELECT {columns} FROM {_EVENTS} WHERE {where}{after}"  # noqa: S608
 
 
 def _event(raw: str) -> TrailEvent:

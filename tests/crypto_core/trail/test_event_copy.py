@@ -10,16 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_core.errors import InvalidFilterError, TrailError
+from crypto_core.errors import InvalidFilterError, KeydeckError, TrailError
 from crypto_core.lists.filter_language import terms_of
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event_fields import PIVOTS
+from crypto_core.trail.event_sql.groups import as_tallies
 from crypto_core.trail.parquet.event_copy import EventCopy
 from crypto_core.trail.parquet.export import export_events
 from crypto_core.trail.parquet.layout import NoCopyError
 from crypto_core.trail.query import parse
 from crypto_core.trail.record_fields import is_of_record
 from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.statistics import FIELDS as STATISTICS
+from crypto_core.trail.store.statistics import Threshold
 from tests.crypto_core.trail.conftest import ALIASES
 from tests.crypto_core.trail.records import NOW
 from tests.crypto_core.trail.test_query import _FILTERS, EXAMPLES, SAMPLE, expected
@@ -66,7 +69,7 @@ def agrees(copy: EventCopy, expression: str) -> None:
     found = ids(copy, Query(expression))
     assert set(found) == expected(expression)
     assert len(found) == copy.summary(expression).events
-    assert sum(row.events for row in copy.tally(("region",), expression).rows) == len(found)
+    assert sum(row.events for row in copy.groups(("region",), expression)[0].rows) == len(found)
 
 
 @pytest.mark.parametrize("expression", EXAMPLES)
@@ -81,14 +84,55 @@ def test_any_filter_means_the_same_in_the_copy_and_in_memory(copy: EventCopy, ex
 
 
 @pytest.mark.parametrize("field", PIVOTS)
-def test_counts_are_those_of_the_store(copy: EventCopy, filled: EventStore, field: str) -> None:
+def test_values_are_those_of_the_store(copy: EventCopy, filled: EventStore, field: str) -> None:
     for expression in ("", "failed OR name:ReEncrypt", "name:Nothing"):
-        mine, its = (one.tally((field, "region"), expression, limit=1_000) for one in (copy, filled))
-        assert set(mine.rows) == set(its.rows)
+        mine, _ = copy.groups((field, "region"), expression, limit=1_000, valued=True)
+        its = filled.tally((field, "region"), f"({expression or 'id:*'}) {field}:* region:*", limit=1_000)
+        assert set(as_tallies(mine).rows) == set(its.rows)
         assert (mine.others, mine.rest) == (0, 0)
-        few = copy.tally((field, "region"), expression, limit=2)
+        few = as_tallies(copy.groups((field, "region"), expression, limit=2, valued=True)[0])
         assert (len(few.rows) + few.others, few.events) == (len(its.rows), its.events)
-    assert copy.tally((), "").rows == filled.tally((), "").rows
+
+
+_THRESHOLDS = st.builds(
+    Threshold,
+    st.sampled_from(["count", "failed", "denied", "distinct"]),
+    st.sampled_from([">", ">=", "<", "<=", "="]),
+    st.integers(0, 6),
+)
+
+
+@given(
+    st.lists(st.sampled_from(STATISTICS), unique=True, min_size=1, max_size=3),
+    st.sampled_from(
+        ["", "-service", "failed", "since:7h -service", "hour:22..06", "token:*", "name:Nothing"]
+    ),
+    st.sampled_from(["token", "ip", "day", "hour", "key"]),
+    st.lists(_THRESHOLDS, max_size=2),
+)
+@settings(max_examples=examples(100, quick=30))
+def test_statistics_are_those_of_the_store(
+    copy: EventCopy,
+    filled: EventStore,
+    fields: list[str],
+    expression: str,
+    distinct: str,
+    thresholds: list[Threshold],
+) -> None:
+    asked: dict[str, Any] = {"distinct": distinct, "thresholds": thresholds}
+    mine, hidden = copy.groups(fields, expression, limit=1_000, **asked)
+    its = filled.groups(fields, expression, limit=1_000, **asked)
+    assert set(mine.rows) == set(its.rows)
+    assert (mine.others, mine.rest, hidden) == (0, 0, filled.summary(expression).hidden_service_events)
+    few, same = copy.groups(fields, expression, limit=2, **asked)
+    assert (few.rows, same) == (mine.rows[:2], hidden)
+    assert (few.others, few.rest) == (max(len(its.rows) - 2, 0), sum(r.events for r in mine.rows[2:]))
+
+
+def test_a_field_that_there_is_not_is_named(copy: EventCopy) -> None:
+    for wrong in (("nme\x1b[31m",), ("name", '"; DROP')):
+        with pytest.raises(KeydeckError, match=r"nme|DROP"):
+            copy.groups(wrong)
 
 
 def test_hidden_events_of_services_are_counted(copy: EventCopy, filled: EventStore) -> None:
@@ -128,6 +172,6 @@ def test_what_a_copy_holds_is_clean_whoever_wrote_it(tmp_path: Path, filled: Eve
     rows.write_parquet(str(tmp_path / "new.parquet"))
     (tmp_path / "new.parquet").replace(path)
     copy = EventCopy(made)
-    assert copy.tally(("name",)).rows[0].texts == ("[31m[/red]",)
+    assert copy.groups(("name",))[0].rows[0].values == ("[31m[/red]",)
     with pytest.raises(TrailError, match="is no event"):
         ids(copy, Query())

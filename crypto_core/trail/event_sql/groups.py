@@ -1,0 +1,121 @@
+"""Events counted by some fields and by the clock together, in one statement that scans them once.
+
+Only the groups that are shown leave the engine; how many others pass, and how many events of AWS services
+were hidden, comes with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crypto_core.lists.filter_language import HOURS, WEEKDAYS
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.trail.columns import EventProperty, moment
+from crypto_core.trail.event_sql.conditions import CLOCK, DATED, DAY, flag
+from crypto_core.trail.store.statistics import EventGroup, EventGroups, Threshold
+from crypto_core.trail.store.tallies import EventTally, Tallies
+
+_LONGEST = 16_000
+_SIGNS = {">=": ">=", "<=": "<=", ">": ">", "<": "<", "=": "="}
+_MEASURES = {"count": "events", "failed": "failed", "denied": "denied", "distinct": "differing"}
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsQuestion:
+    """What is counted. `fields` and `distinct` are of statistics.FIELDS, which the caller has checked.
+
+    With `valued` only groups count that have a value in each field.
+    """
+
+    fields: tuple[str, ...]
+    distinct: str = ""
+    thresholds: tuple[Threshold, ...] = ()
+    limit: int = 100
+    valued: bool = False
+
+    def statement(self, source: str, where: str, *, shown: str = "true", number: str = "*") -> str:
+        """Return the statement over a source of events, of which `where` holds.
+
+        Those that are not `shown` are only counted. `number` is what is counted of an event: its id, marked
+        DISTINCT, where a source may hold an event twice.
+        """
+        keys = [f"{_column(name)} AS k{n}" for n, name in enumerate(self.fields)]
+        failed, denied = flag(EventProperty.FAILED), flag(EventProperty.DENIED)
+        differing = "0"
+        if self.distinct:
+            none = _column(self.distinct) if self.distinct in CLOCK else f"nullif(\"{self.distinct}\", '')"
+            differing = f"count(DISTINCT {none}) FILTER (WHERE {shown})"
+        measures = [
+            f"count({number}) FILTER (WHERE {shown}) AS events",
+            f"count({number}) FILTER (WHERE {shown} AND {failed}) AS failed",
+            f"count({number}) FILTER (WHERE {shown} AND {denied}) AS denied",
+            f"{differing} AS differing",
+            f"min(epoch) FILTER (WHERE {shown}) AS earliest",
+            f"max(epoch) FILTER (WHERE {shown}) AS latest",
+            f"count({number}) FILTER (WHERE NOT ({shown})) AS hidden",
+        ]
+        places = [str(n + 1) for n in range(len(keys))]
+        grouped = f"SELECT {', '.join([*keys, *measures])} FROM {source} WHERE {where}"  # noqa: S608
+        grouped += f" GROUP BY {', '.join(places)}" if places else ""
+        order = ", ".join(["passes DESC", "events DESC", *places])
+        return (
+            f"SELECT *, sum(CASE WHEN passes THEN 1 ELSE 0 END) OVER () AS all_groups, "  # noqa: S608
+            f"sum(CASE WHEN passes THEN events ELSE 0 END) OVER () AS all_events, "
+            f"sum(hidden) OVER () AS all_hidden "
+            f"FROM (SELECT *, ({' AND '.join(self._passing())}) AS passes "
+            f"FROM ({grouped}) AS counted) AS chosen "
+            f"ORDER BY {order} LIMIT {int(self.limit)}"
+        )
+
+    def _passing(self) -> list[str]:
+        chosen = [f"{_MEASURES[t.measure]} {_SIGNS[t.sign]} {int(t.number)}" for t in self.thresholds]
+        texts = [n for n, name in enumerate(self.fields) if name not in CLOCK]
+        return ["events > 0", *chosen, *(f"k{n} <> ''" for n in texts if self.valued)]
+
+    def read(self, rows: Sequence[Sequence[Any]]) -> tuple[EventGroups, int]:
+        """Return the groups in a statement's rows, and how many events were hidden."""
+        width = len(self.fields)
+        found = [self._group(row[:width], row[width:]) for row in rows if row[-4] in (True, "true")]
+        if not rows:
+            return EventGroups(self.fields, self.distinct), 0
+        groups, events, hidden = map(int, rows[0][-3:])
+        left = groups - len(found), events - sum(one.events for one in found)
+        return EventGroups(self.fields, self.distinct, tuple(found), *left), hidden
+
+    def _group(self, keys: Sequence[Any], measures: Sequence[Any]) -> EventGroup:
+        events, failed, denied, differing, first, last = map(int, measures[:6])
+        return EventGroup(
+            tuple(map(_value, self.fields, keys)),
+            events,
+            failed,
+            denied,
+            differing if self.distinct else None,
+            moment(first),
+            moment(last),
+        )
+
+
+def as_tallies(found: EventGroups) -> Tallies:
+    """Return groups as tallies, which know nothing of what is different."""
+    rows = (EventTally(r.values, r.events, r.failed, r.denied, r.first, r.last) for r in found.rows)
+    return Tallies(found.fields, tuple(rows), found.others, found.rest)
+
+
+def _column(name: str) -> str:
+    return f"CASE WHEN epoch >= {DATED} THEN {CLOCK[name]} END" if name in CLOCK else f'"{name}"'
+
+
+def _value(name: str, key: Any) -> CleanText:
+    if key is None:
+        return NO_TEXT
+    match name:
+        case "hour":
+            return clean(HOURS[int(key)])
+        case "weekday":
+            return clean(WEEKDAYS[int(key)])
+        case "day":
+            return clean(moment(int(key) * DAY).date().isoformat())
+        case _:
+            return clean(str(key), _LONGEST)
