@@ -6,6 +6,7 @@ AWS is asked for names of keys, and for CloudTrail's public keys, when these are
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,12 @@ from crypto_core.key_names import homes_of, is_key_arn, region_of
 from crypto_core.keys.inventory import KeyInventory
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.query import Aliases
     from crypto_core.trail.rules.service import TrailRules
+    from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
     from crypto_core.trail.sources.files.copied_digests import PublicKeys
     from crypto_core.trail.store import EventStore
 
@@ -67,6 +67,20 @@ def cloudtrail_keys_of(settings: Settings, ask_code: AskCode = nobody_to_ask) ->
             return error.message
 
     return ask
+
+
+def statistics_of(settings: Settings, table: str, ask_code: AskCode = nobody_to_ask) -> AthenaStatistics:
+    """Return what counts the events in a table of Athena's, as database.table. It asks nobody before."""
+    from crypto_core.trail.sources.engines.athena import AthenaSettings
+    from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
+
+    kms = KmsApi(settings.regions, profile=settings.profile, read_only=settings.read_only, ask_code=ask_code)
+    return AthenaStatistics(
+        kms,
+        AthenaSettings(table, settings.athena_output, settings.athena_workgroup),
+        lambda: datetime.now(UTC),
+        aliases_of(settings, ask_code),
+    )
 
 
 def rules_about_events(

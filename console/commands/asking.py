@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import click
 
+from console.printed.printing import say
+from crypto_core.errors import NotConfirmedError
 from crypto_core.guard.consent import Consent, Danger, Subject, agrees
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Plan
@@ -74,6 +76,16 @@ def writing_consent(subject: Subject, plan: Plan, *, yes: bool) -> Consent:
     """Ask before tokens are written anew: `subject` is the plan or its job. Raises Abort, UsageError."""
     question = f"{plan.verb.words.capitalize()} {plan.selection}?"
     return consent_to(subject, question, yes=yes, about="This changes tokens.", typed="the number of tokens")
+
+
+def query_consent(subject: Subject, statement: str, *, yes: bool) -> Consent:
+    """Ask before a query that costs money, which is shown. Raises NotConfirmedError, Abort, UsageError."""
+    if not yes:
+        say(statement)
+    try:
+        return consent_to(subject, "Run this query?", yes=yes, about="A query costs money.", otherwise="")
+    except Declined as declined:
+        raise NotConfirmedError("Nothing was run.") from declined
 
 
 def confirm(question: str, *, about: str, otherwise: str = "") -> None:

@@ -8,16 +8,19 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import click
 
 from console.commands.events_options import (
     HEADERS,
+    EngineChoice,
     StreamedTable,
     asked,
     cells,
+    counted_by,
+    counting_engine,
+    counting_engine_options,
     engine_option,
     expression,
     filter_options,
@@ -58,7 +61,7 @@ def list_(
     service: bool,
     limit: int,
     oldest_first: bool,
-    engine: tuple[str, Path] | None,
+    engine: EngineChoice | None,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -125,7 +128,7 @@ def show(*, event_id: str, as_json: bool, raw: bool) -> None:
 @click.argument("field", type=click.Choice(_COUNTED))
 @filter_options
 @limit_option(100, "Print at most this many values; 0 prints all.", least=0)
-@engine_option
+@counting_engine_options
 @json_option
 @csv_option
 def pivot(
@@ -136,7 +139,9 @@ def pivot(
     until: datetime | None,
     service: bool,
     limit: int,
-    engine: tuple[str, Path] | None,
+    engine: EngineChoice | None,
+    most: int | None,
+    yes: bool,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -144,7 +149,7 @@ def pivot(
     if as_json and as_csv:
         raise click.UsageError("Choose --json or --csv.")
     wanted = expression(filter_, since, until, service=service)
-    with asked(engine) as opened:
+    with counted_by(counting_engine(engine, most, yes=yes)) as opened:
         split = field in ("key", "material")
         found, hidden = opened.values(field, wanted, _GROUPS if split or not limit else limit)
         found = _split(found, limit or _GROUPS) if split else found

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.commands.asking import query_consent
 from console.commands.moments import time_option
 from console.commands.session import loaded, together
 from console.extras import LAKE, require_extra
-from console.printed.printing import print_padded, widths_of
+from console.host.interrupts import cancelled_by_interrupt
+from console.printed.printing import print_padded, say, widths_of
 from crypto_core.errors import SettingsError
 from crypto_core.key_names import short_key
 from crypto_core.lists.coverage import Coverage
@@ -23,7 +25,7 @@ from crypto_core.lists.paging import Query, pages_of
 from crypto_core.text.cleaning import clean, shortened
 from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_sql.groups import as_tallies
+from crypto_core.trail.event_sql.groups import GroupsQuestion, as_tallies
 from crypto_core.trail.query import Aliases, enclosed, parse
 from crypto_core.trail.store import EventStore, StoredEvent
 from crypto_core.trail.store.statistics import EventGroups, Threshold
@@ -32,6 +34,7 @@ from crypto_core.trail.use.reach import Covered, reach
 
 if TYPE_CHECKING:
     from crypto_core.trail.parquet.event_copy import EventCopy
+    from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
 
 _PAGE = 500
 HEADERS = ("time", "event", "principal", "from", "result", "key", "material", "token", "region", "event id")
@@ -57,14 +60,64 @@ filter_options = together(
 """--filter, --since, --until and --all."""
 
 
-engine_option = click.option(
-    "--engine",
-    "engine",
-    type=(click.Choice(["duckdb"]), click.Path(exists=True, file_okay=False, path_type=Path)),
-    default=None,
-    metavar="duckdb DIR",
-    help="Ask a copy in Parquet instead of the store: see events export.",
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """What is asked instead of the store: duckdb and a folder, or athena and a table."""
+
+    name: str
+    place: str
+    most: int | None = None
+    """Bytes that a query may scan, None for the default."""
+    yes: bool = False
+
+
+class _EngineType(click.Tuple):
+    """duckdb and a folder that is there, or athena and a table."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        name, place = super().convert(value, param, ctx)
+        if name == "duckdb":
+            place = str(_FOLDER.convert(place, param, ctx))
+        return EngineChoice(name, place)
+
+
+_FOLDER = click.Path(exists=True, file_okay=False)
+
+
+def _engine_option(*names: str, metavar: str, text: str) -> Callable[[Any], Any]:
+    types = [click.Choice(names), click.STRING]
+    return click.option("--engine", type=_EngineType(types), default=None, metavar=metavar, help=text)
+
+
+engine_option = _engine_option(
+    "duckdb", metavar="duckdb DIR", text="Ask a copy in Parquet instead of the store: see events export."
 )
+counting_engine_options = together(
+    _engine_option(
+        "duckdb",
+        "athena",
+        metavar="duckdb DIR | athena TABLE",
+        text="Ask a copy in Parquet (see events export), or database.table of Athena's, not the store.",
+    ),
+    click.option(
+        "--max-bytes",
+        "most",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="What a query of Athena's may scan [100,000,000,000].",
+    ),
+    click.option("--yes", is_flag=True, help="Do not ask before a query that costs money."),
+)
+"""--engine, --max-bytes and --yes, of commands that count."""
+
+
+def counting_engine(engine: EngineChoice | None, most: int | None, *, yes: bool) -> EngineChoice | None:
+    """Return the engine with what its queries may cost. Raises UsageError for one that costs nothing."""
+    if engine is not None and engine.name == "athena":
+        return replace(engine, most=most, yes=yes)
+    if most is not None or yes:
+        raise click.UsageError("--max-bytes and --yes are for --engine athena.")
+    return engine
 
 
 def expression(filter_: str, since: datetime | None, until: datetime | None, *, service: bool = True) -> str:
@@ -161,8 +214,44 @@ class OpenCopy:
         return Coverage((*more, told))
 
 
+@dataclass(slots=True)
+class OpenTable:
+    """A table of Athena's, which is asked for counts alone. A query is shown, costs money, takes a yes."""
+
+    statistics: AthenaStatistics
+    table: str
+    most: int | None
+    yes: bool
+
+    def groups(self, wanted: str, counting: Groups) -> tuple[EventGroups, int]:
+        """Return groups of events, and how many events of AWS services the filter hides."""
+        asked = GroupsQuestion(counting.fields, counting.distinct, counting.thresholds, counting.limit)
+        return self._run(asked, wanted)
+
+    def values(self, field: str, wanted: str, limit: int) -> tuple[Tallies, int]:
+        """Return the values of a field, and how many events of AWS services the filter hides."""
+        found, hidden = self._run(GroupsQuestion((field,), limit=limit, valued=True), wanted)
+        return as_tallies(found), hidden
+
+    def coverage(self, _since: datetime | None, _until: datetime | None, *more: str) -> Coverage:
+        """Return what the answer covers; `more` are further reasons."""
+        kept = "events of KMS and CloudTrail, as far as its files hold them: which periods is not known"
+        return Coverage((*more, f"Athena's table {clean(self.table, 300)}: {kept}."))
+
+    def _run(self, question: GroupsQuestion, wanted: str) -> tuple[EventGroups, int]:
+        with cancelled_by_interrupt("Stopping the query. Press again to stop at once.") as cancelled:
+            plan = self.statistics.plan_statistics(question, wanted, most=self.most, cancelled=cancelled)
+            for remark in plan.remarks:
+                say(remark)
+            consent = query_consent(plan, f"Counted are rows {plan.scans}", yes=self.yes)
+            found = self.statistics.run_statistics(plan, consent, cancelled=cancelled)
+        for note in found.notes:
+            say(note)
+        return found.groups, found.hidden
+
+
 @contextmanager
-def asked(engine: tuple[str, Path] | None) -> Iterator[OpenStore | OpenCopy]:
+def asked(engine: EngineChoice | None) -> Iterator[OpenStore | OpenCopy]:
     """Give the store, or the copy that is named: without database, and AWS only for the aliases of keys."""
     if engine is None:
         with store() as opened:
@@ -173,8 +262,23 @@ def asked(engine: tuple[str, Path] | None) -> Iterator[OpenStore | OpenCopy]:
     from console.event_services import aliases_of
     from crypto_core.trail.parquet.event_copy import EventCopy
 
-    with closing(EventCopy(engine[1], aliases=aliases_of(loaded().settings, code_from_terminal))) as copy:
+    aliases = aliases_of(loaded().settings, code_from_terminal)
+    with closing(EventCopy(Path(engine.place), aliases=aliases)) as copy:
         yield OpenCopy(copy)
+
+
+@contextmanager
+def counted_by(engine: EngineChoice | None) -> Iterator[OpenStore | OpenCopy | OpenTable]:
+    """Give what counts events: the store, a copy of it, or a table of Athena's."""
+    if engine is None or engine.name != "athena":
+        with asked(engine) as opened:
+            yield opened
+        return
+    from console.commands.mfa_prompt import code_from_terminal
+    from console.event_services import statistics_of
+
+    statistics = statistics_of(loaded().settings, engine.place, code_from_terminal)
+    yield OpenTable(statistics, engine.place, engine.most, engine.yes)
 
 
 @contextmanager

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.commands.asking import Declined, consent_to
+from console.commands.asking import query_consent
 from console.commands.moments import time_option
 from console.commands.session import json_option, services_of
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_gaps, print_json, say
-from crypto_core.errors import NotConfirmedError, SettingsError
-from crypto_core.guard.consent import Consent, Danger
+from crypto_core.errors import SettingsError
+from crypto_core.guard.consent import Danger
 from crypto_core.text.counting import counted
 from screens.ages import span
 
 if TYPE_CHECKING:
     from crypto_core.trail.sources.bucket.digests import Validation
-    from crypto_core.trail.sources.plan import PullPlan
     from crypto_core.trail.sources.report import PullProgress, PullReport
 
 _STOPPING = "Stopping; what came is stored, and the next pull continues there. Press again to stop at once."
@@ -85,7 +84,8 @@ def pull(
         )
         for remark in plan.remarks:
             say(remark)
-        consent = _consent(plan, yes=yes)
+        costs = plan.danger is not Danger.NONE
+        consent = query_consent(plan, plan.statement, yes=yes) if costs else None
         where = f" in {', '.join(plan.regions)}" if plan.regions else ""
         say(
             f"Fetching from {plan.asked.since:%Y-%m-%d %H:%M} to {plan.asked.until:%Y-%m-%d %H:%M} UTC "
@@ -116,17 +116,6 @@ def _tell(report: PullReport, validation: Validation | None, *, as_json: bool) -
     for problem in validation.problems if validation is not None else ():
         say(f"Validation: {problem}")
     print_gaps(report.gaps)
-
-
-def _consent(plan: PullPlan, *, yes: bool) -> Consent | None:
-    if plan.danger is Danger.NONE:
-        return None
-    if not yes:
-        say(plan.statement)
-    try:
-        return consent_to(plan, "Run this query?", yes=yes, about="A query costs money.", otherwise="")
-    except Declined as declined:
-        raise NotConfirmedError("Nothing was run.") from declined
 
 
 def _attribute(text: str | None) -> tuple[str, str] | None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 
 import click
 
 from console.commands.events_list import csv_option
-from console.commands.events_options import Groups, asked, engine_option, expression, filter_options
+from console.commands.events_options import (
+    EngineChoice,
+    Groups,
+    counted_by,
+    counting_engine,
+    counting_engine_options,
+    expression,
+    filter_options,
+)
 from console.commands.session import json_option, limit_option
 from console.printed.printing import print_csv, print_gaps, print_json, print_table, say
 from crypto_core.text.counting import counted
@@ -58,7 +65,7 @@ def _thresholds(_ctx: click.Context, _param: click.Parameter, value: tuple[str, 
 )
 @filter_options
 @limit_option(100, "Print at most this many groups; 0 prints all.", least=0)
-@engine_option
+@counting_engine_options
 @json_option
 @csv_option
 def stats(
@@ -71,7 +78,9 @@ def stats(
     until: datetime | None,
     service: bool,
     limit: int,
-    engine: tuple[str, Path] | None,
+    engine: EngineChoice | None,
+    most: int | None,
+    yes: bool,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -88,7 +97,7 @@ def stats(
     counting = Groups(
         fields=fields, distinct=distinct or "", thresholds=tuple(thresholds), limit=limit or _ALL
     )
-    with asked(engine) as opened:
+    with counted_by(counting_engine(engine, most, yes=yes)) as opened:
         found, hidden = opened.groups(wanted, counting)
         cut = []
         if found.others:

@@ -23,7 +23,7 @@ from crypto_core.references import TokenRef, table_name
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.trail.event import KMS, LONG, SHORT, UNDATED, Principal, TrailEvent
 
-_ARN = 512
+ARN_CHARACTERS = 512
 """Characters kept of an ARN."""
 _FIELDS: dict[str, int] = {
     one.metadata["name"]: one.metadata["most"] for one in fields(TrailEvent) if one.metadata
@@ -32,39 +32,39 @@ _FIELDS: dict[str, int] = {
 _OWN = len(_FIELDS)
 _IDENTITY = {
     "type": SHORT,
-    "arn": _ARN,
+    "arn": ARN_CHARACTERS,
     "accountId": SHORT,
     "accessKeyId": SHORT,
     "invokedBy": SHORT,
     "userName": SHORT,
     "principalId": SHORT,
 }
-_LIMITS = (*_FIELDS.values(), *_IDENTITY.values(), _ARN)
+_LIMITS = (*_FIELDS.values(), *_IDENTITY.values(), ARN_CHARACTERS)
 """Characters kept of _FIELDS, _IDENTITY and the session issuer's ARN."""
 _NOTHING = repeat("")
 """What fields have that are missing."""
-_MOST_KEYS = 8
+MOST_KEYS = 8
 _MOST_CONTEXT = 8
 """KMS allows more pairs; Keydeck needs three, and shows the others from the raw record."""
 
-_KEY_ARN = re.compile(
+KEY_ARN = re.compile(
     r"arn:[a-z0-9-]{1,20}:kms:[a-z0-9-]{1,30}:[0-9]{12}:key/"
     r"(?:mrk-[0-9a-f]{32}|(?:mrk-)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})"
 )
-_KEY_ID = re.compile(r"mrk-[0-9a-f]{32}|(?:mrk-)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
-_ALIAS = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
-_MATERIAL = re.compile(r"[0-9a-f]{64}")
-_ASSUMED = re.compile(
+KEY_ID = re.compile(r"mrk-[0-9a-f]{32}|(?:mrk-)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+ALIAS = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
+MATERIAL = re.compile(r"[0-9a-f]{64}")
+ASSUMED = re.compile(
     r"arn:(?P<partition>[a-z0-9-]+):sts::(?P<account>[0-9]{12}):assumed-role/(?P<role>[^/]+)"
 )
-_CONTEXT = (
+CONTEXT = (
     *("keydeck:table", "keydeck:column", "keydeck:id", "keydeck:member", "keydeck:schema"),
     "keydeck:database",
 )
 
-_REQUEST_KEYS = ("sourceKeyId", "keyId", "targetKeyId", "destinationKeyId", "primaryKeyId", "replicaKeyId")
-_RESPONSE_KEYS = ("keyId", "keyArn")
-_MATERIALS = (
+REQUEST_KEYS = ("sourceKeyId", "keyId", "targetKeyId", "destinationKeyId", "primaryKeyId", "replicaKeyId")
+RESPONSE_KEYS = ("keyId", "keyArn")
+MATERIALS = (
     "sourceKeyMaterialId",
     "keyMaterialId",
     "destinationKeyMaterialId",
@@ -305,7 +305,7 @@ def _principal(
 ) -> Principal:
     """The principal of an identity; one makes thousands of calls."""
     session = NO_TEXT
-    assumed = _ASSUMED.match(arn)
+    assumed = ASSUMED.match(arn)
     if assumed:
         session = CleanText(arn[assumed.end() + 1 :])
         # The issuer has the role's path; it is believed only where it is the same role.
@@ -336,9 +336,9 @@ def _resources(resources: object) -> tuple[CleanText, ...]:
     found: dict[CleanText, None] = {}
     for resource in resources:
         value = resource.get("ARN") if isinstance(resource, dict) else None
-        if isinstance(value, str) and _KEY_ARN.fullmatch(value):
+        if isinstance(value, str) and KEY_ARN.fullmatch(value):
             found[CleanText(value)] = None
-    return tuple(found)[:_MOST_KEYS]
+    return tuple(found)[:MOST_KEYS]
 
 
 def _keys(
@@ -352,26 +352,26 @@ def _keys(
     """The ARNs of the keys of a call of KMS, in CloudTrail's order, and the alias that is named."""
     found = dict.fromkeys(resources)
     alias = NO_TEXT
-    named = [request[name] for name in _REQUEST_KEYS if name in request] if request else []
+    named = [request[name] for name in REQUEST_KEYS if name in request] if request else []
     if response:
-        named += [response.get(name) for name in _RESPONSE_KEYS]
+        named += [response.get(name) for name in RESPONSE_KEYS]
         named.append(_mapping(response.get("keyMetadata")).get("arn"))
     named += [_mapping(record.get("serviceEventDetails")).get("keyId"), request.get("aliasName")]
     for value in filter(None, named):
         if not isinstance(value, str) or len(value) > 512:
             continue
         rest = value.rsplit(":", 1)[-1]
-        if _ALIAS.fullmatch(rest):
+        if ALIAS.fullmatch(rest):
             alias = alias or CleanText(rest)
-        elif _KEY_ARN.fullmatch(value):
+        elif KEY_ARN.fullmatch(value):
             found[CleanText(value)] = None
-        elif _KEY_ID.fullmatch(value) and region and account and not any(a.endswith(value) for a in found):
+        elif KEY_ID.fullmatch(value) and region and account and not any(a.endswith(value) for a in found):
             # A bare id means a key of the caller's own account and Region.
             found[CleanText(f"arn:{_partition(region)}:kms:{region}:{account}:key/{value}")] = None
     message = record.get("errorMessage")
     if not found and isinstance(message, str):
-        found |= dict.fromkeys(map(CleanText, _KEY_ARN.findall(message[:4_096])))
-    return tuple(found)[:_MOST_KEYS], alias
+        found |= dict.fromkeys(map(CleanText, KEY_ARN.findall(message[:4_096])))
+    return tuple(found)[:MOST_KEYS], alias
 
 
 def _partition(region: str) -> str:
@@ -386,9 +386,9 @@ def _materials(record: dict[str, Any]) -> tuple[CleanText, ...]:
         values = record.get(part)
         if not isinstance(values, dict):
             continue
-        for name in _MATERIALS:
+        for name in MATERIALS:
             value = values.get(name)
-            if isinstance(value, str) and _MATERIAL.fullmatch(value):
+            if isinstance(value, str) and MATERIAL.fullmatch(value):
                 found[CleanText(value)] = None
     return tuple(found)
 
@@ -399,7 +399,7 @@ def _context(request: dict[str, Any]) -> dict[str, CleanText]:
         pairs = request.get(name)
         if not isinstance(pairs, dict):
             continue
-        chosen = [*(k for k in _CONTEXT if k in pairs), *(k for k in pairs if k not in _CONTEXT)]
+        chosen = [*(k for k in CONTEXT if k in pairs), *(k for k in pairs if k not in CONTEXT)]
         for key in chosen[:_MOST_CONTEXT]:
             if isinstance(key, str) and isinstance(pairs[key], str):
                 found.setdefault(clean(key, 128), clean(pairs[key], LONG))
@@ -407,7 +407,7 @@ def _context(request: dict[str, Any]) -> dict[str, CleanText]:
 
 
 def _token(context: Mapping[str, str]) -> TokenRef | None:
-    table, column, row, member, schema, _ = map(context.get, _CONTEXT)
+    table, column, row, member, schema, _ = map(context.get, CONTEXT)
     # A dot in a table's name would make it another schema's.
     if not (table and column and row) or "." in table or schema == "":
         return None

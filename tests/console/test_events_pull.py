@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from console.commands import events_pull
+from console.commands.asking import query_consent
 from console.sandbox.endpoint import ON_CALL, Denial, Fault, PastCall
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
@@ -24,6 +24,7 @@ from crypto_core.trail.store import EventStore
 from tests.conftest import Ran
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.engine_server import STORE_ARN, AthenaServer, LakeServer, row_of, serving
+from tests.crypto_core.trail.sources.trino import TrinoServer, table_metadata
 
 Keydeck = Callable[..., Ran]
 ROOT = Path(__file__).parents[2]
@@ -240,7 +241,7 @@ def test_a_query_that_somebody_declines_is_wrong_usage(monkeypatch: pytest.Monke
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr("click.confirm", lambda *_, **__: False)
     with pytest.raises(NotConfirmedError, match="Nothing was run"):
-        events_pull._consent(plan, yes=False)
+        query_consent(plan, plan.statement, yes=False)
 
 
 @pytest.mark.deep
@@ -257,6 +258,48 @@ def test_a_query_that_costs_money_takes_a_yes(keydeck: Keydeck, athena: AthenaSe
     assert any("scanned 123,456 bytes" in note for note in found.json["notes"])
     (started,) = athena.named("StartQueryExecution")
     assert started["ResultConfiguration"] == {"OutputLocation": "s3://results/"}
+
+
+def test_events_are_counted_by_athena_after_a_yes(
+    keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    at = datetime.now(UTC) - timedelta(minutes=5)
+    told = [
+        record(name, eventTime=at.strftime("%Y-%m-%dT%H:%M:%SZ"), userAgent=HOSTILE)
+        for name in ("Decrypt", "Decrypt", "Encrypt")
+    ]
+    service = {"type": "AWSService", "invokedBy": "rds.amazonaws.com"}
+    told.append(record("DescribeKey", eventTime=told[0]["eventTime"], who=service))
+    table = ("--engine", "athena", "audit.logs", "--since", "1d")
+    with serving(TrinoServer(told, table_metadata())) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_ATHENA", server.url)
+        monkeypatch.setenv("KEYDECK_ATHENA_OUTPUT", "s3://results/")
+        asked = keydeck("events", "stats", "--by", "name,agent", *table)
+        assert (asked.exit_code, asked.stdout) == (2, "")
+        assert "how much it scans is not known before" in asked.stderr
+        assert 'Counted are rows FROM "audit"."logs" WHERE "timestamp" >= ' in asked.stderr
+        assert "it needs --yes" in asked.stderr
+        refused = keydeck("--read-only", "events", "pivot", "name", *table, "--yes")
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert server.named("StartQueryExecution") == []
+        found = keydeck("events", "stats", "--by", "name,agent", *table, "--yes", "--json")
+        assert [(r["name"], r["count"]) for r in found.json["rows"]] == [("Decrypt", 2), ("Encrypt", 1)]
+        assert found.json["rows"][0]["agent"] == "]0;owned[bold]OK[/] because nobody may"
+        assert found.json["hidden_service_events"] == 1
+        assert "scanned 123,456 bytes" in found.stderr
+        values = keydeck("events", "pivot", "name", *table, "--yes", "--max-bytes", "200000", "--json")
+        assert [(v["value"], v["events"]) for v in values.json["values"]] == [("Decrypt", 2), ("Encrypt", 1)]
+        assert "which periods is not known" in values.json["coverage"]["reasons"][0]
+    assert stored(environment) == 0
+    for wrong, said in (
+        (("stats", "--by", "name", "--yes"), "--max-bytes and --yes are for --engine athena"),
+        (("stats", "--by", "name", "--engine", "athena", "a;b"), "'a;b' is not an Athena table"),
+        (("pivot", "name", "--engine", "duckdb", "/nowhere"), "does not exist"),
+        (("list", "--engine", "athena", "audit.logs"), "'athena' is not 'duckdb'"),
+    ):
+        found = keydeck("events", *wrong)
+        assert found.exit_code == 2
+        assert said in found.stderr
 
 
 def test_a_query_that_fails_is_exit_code_3_and_its_text_is_harmless(

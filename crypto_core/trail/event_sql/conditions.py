@@ -6,7 +6,8 @@ so that no engine's functions for time or bits are needed. What only the store k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -33,6 +34,7 @@ CLOCK = {
 """What events can be counted by besides their fields, as whole numbers; divided is only what has no rest."""
 _CYCLES = {"hour": HOURS, "weekday": WEEKDAYS}
 _NAMED_BY_ALIAS = "key"
+_PLACE = re.compile(r"\$(v[0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,18 @@ class BoundValues:
         self.values[name] = value
         return f"${name}"
 
+    def written(self, statement: str, write: Callable[[Any], str]) -> str:
+        """Return a statement with what `write` makes of each value in its place, in order."""
+        return _PLACE.sub(lambda found: write(self.values[found[1]]), statement)
+
 
 class Among(Protocol):
-    """Says in SQL that a column has one of the texts that values mean. Raises InvalidFilterError."""
+    """Says in SQL that a column has one of the texts that a term means. Raises InvalidFilterError."""
 
     def __call__(
         self,
         column: str,
-        values: Sequence[Alternative],
+        term: Term,
         aliases: Mapping[str, Sequence[str]],
         bound: BoundValues,
         *,
@@ -105,11 +111,11 @@ class EventConditions:
             return f"epoch >= {DATED} AND {within}"
         if name in EVENT_FIELDS:
             known = named_keys(one.alternatives, self.aliases) if name == _NAMED_BY_ALIAS else {}
-            return self.among(name, one.alternatives, known, self.bound)
+            return self.among(name, one, known, self.bound)
         if name == "id":
             return any_of(self._has_id(value) for value in one.alternatives)
         if not name:
-            found = [self.among(column, one.alternatives, {}, self.bound, anywhere=True) for column in FREE]
+            found = [self.among(column, one, {}, self.bound, anywhere=True) for column in FREE]
             return any_of((*found, *(self._has_id(value) for value in one.alternatives)))
         raise InvalidFilterError(
             f"Filter, character {one.position + 1}: {self.engine} can't be asked for {name}.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from crypto_core.lists.filter_language import Alternative
+from crypto_core.lists.filter_language import Alternative, Term
 from crypto_core.trail.event_fields import EVENT_FIELDS
 from crypto_core.trail.event_sql.conditions import BoundValues
 
@@ -26,14 +26,14 @@ class AmongTexts:
     def __call__(
         self,
         column: str,
-        values: Sequence[Alternative],
+        term: Term,
         aliases: Mapping[str, Sequence[str]],
         bound: BoundValues,
         *,
         anywhere: bool = False,
     ) -> str:
-        """Return the condition that a column has one of the texts that values mean."""
-        spellings = EVENT_FIELDS[column].spellings
+        """Return the condition that a column has one of the texts that a term means."""
+        values, spellings = term.alternatives, EVENT_FIELDS[column].spellings
 
         def meant(text: str) -> bool:
             ways = spellings(text, aliases)

@@ -8,22 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import islice
 from threading import Event
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, literal_column, table
+from sqlalchemy import table
 from sqlalchemy.sql import quoted_name
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.errors import KmsError, SettingsError
-from crypto_core.lists.filter_language import Term
-from crypto_core.text.cleaning import clean
 from crypto_core.trail.sources.answers import pages_of, why
 from crypto_core.trail.sources.bucket.objects import Bucket
 from crypto_core.trail.sources.bucket.places import FILES, delivered, folders, place_at
+from crypto_core.trail.sources.engines.table_definition import TableDefinition
 from crypto_core.trail.sources.lake_sql import LakeStatement, iso, question
 from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.query_run import QueryStatus
@@ -37,14 +36,7 @@ _PAGE = 1_000
 
 _SET_TABLE = "Set KEYDECK_ATHENA_TABLE to database.table."
 _TABLE = re.compile(r"[A-Za-z0-9_]{1,128}\.[A-Za-z0-9_]{1,128}")
-_DAY_FORMATS = {"yyyy/MM/dd": "%Y/%m/%d", "yyyy-MM-dd": "%Y-%m-%d", "yyyyMMdd": "%Y%m%d"}
-_YEAR_MONTH_DAY = (
-    "concat(CAST(year AS VARCHAR), lpad(CAST(month AS VARCHAR), 2, '0'), lpad(CAST(day AS VARCHAR), 2, '0'))"
-)
-"""Of partitions that are texts or numbers."""
-_REGION_KEYS, _ACCOUNT_KEYS = ("region", "awsregion", "aws_region"), ("account", "accountid", "account_id")
-_ACCOUNT = re.compile(r"[0-9]{12}")
-_DAY_KEYS = ("timestamp", "date", "day", "dt", "event_date", "datehour")
+NO_DAYS = "The table has no partition by day that is known here: all of it is scanned."
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +67,12 @@ class Athena:
         self._kms = kms
         self._settings = settings
         self._region = region
+        self._database, _, self._name = settings.table.partition(".")
+
+    @property
+    def table(self) -> str:
+        """The table's name in SQL."""
+        return f'"{self._database}"."{self._name}"'
 
     def price(self, count: int) -> str:
         """What scanning so many bytes costs."""
@@ -93,41 +91,45 @@ class Athena:
 
         Raises SettingsError where the table needs a value that is not asked for.
         """
-        database, _, name = self._settings.table.partition(".")
-        metadata, remarks = self._metadata(database, name)
-        by_day = _by_day(metadata, asked)
-        partitions = [*([] if by_day is None else [by_day]), *_by_place(metadata, asked, regions)]
-        if metadata and by_day is None:
-            remarks.append("The table has no partition by day that is known here: all of it is scanned.")
-        columns = frozenset(
-            str(c.get("Name")).lower() for c in metadata.get("Columns") or () if isinstance(c, Mapping)
-        )
+        definition, remarks = self.definition()
+        by_day = definition.by_day(*delivery_days(asked.since, asked.until))
+        partitions = [*([] if by_day is None else [by_day]), *definition.by_place(asked.terms, regions)]
+        if definition.known and by_day is None:
+            remarks.append(NO_DAYS)
         query = question(
             asked,
-            table(quoted_name(name, quote=True), schema=quoted_name(database, quote=True)),
+            table(quoted_name(self._name, quote=True), schema=quoted_name(self._database, quote=True)),
             written=iso,
             regions=regions,
             as_json=False,
-            columns=columns or None,
-            more=partitions,
+            columns=definition.columns or None,
+            more=[one.clause() for one in partitions],
             limit=most_rows,
         )
-        if not estimate or not metadata:
+        if not estimate or not definition.known:
             return query, None, remarks
-        location = str((metadata.get("Parameters") or {}).get("location") or "")
+        scanned, more = self.estimate(definition, asked if by_day is not None else None, cancelled)
+        return query, scanned, [*remarks, *more]
+
+    def estimate(
+        self, definition: TableDefinition, asked: PullQuery | None, cancelled: Event | None
+    ) -> tuple[int | None, list[str]]:
+        """Return the bytes of the files of a window's days, None for all; and remarks.
+
+        The bytes are None where they are not known.
+        """
         try:
-            scanned = self._scanned(location, asked if by_day is not None else None, cancelled)
+            return self._scanned(definition.location, asked, cancelled), []
         except (KmsError, SettingsError) as error:
-            remarks.append(f"The table's files can't be listed: {why(error)}")
-            scanned = None
-        return query, scanned, remarks
+            return None, [f"The table's files can't be listed: {why(error)}"]
 
     def start_query(self, query: LakeStatement) -> str:
         """Start the query; return the name of this run of it."""
-        wanted: dict[str, Any] = {
-            "QueryString": query.statement,
-            "ExecutionParameters": list(query.literals),
-        }
+        return self.start_statement(query.statement, query.literals)
+
+    def start_statement(self, statement: str, literals: Sequence[str]) -> str:
+        """Start a statement with a ? for each of some literals, at least one; return the run's name."""
+        wanted: dict[str, Any] = {"QueryString": statement, "ExecutionParameters": list(literals)}
         if self._settings.workgroup:
             wanted["WorkGroup"] = self._settings.workgroup
         if self._settings.output:
@@ -161,14 +163,19 @@ class Athena:
                 else:
                     yield dict(zip(header, values, strict=False))
 
-    def _metadata(self, database: str, name: str) -> tuple[Mapping[str, Any], list[str]]:
+    def definition(self) -> tuple[TableDefinition, list[str]]:
+        """Return what Athena says of the table, and a remark where it says nothing."""
         try:
             answer = self._ask(
-                "GetTableMetadata", CatalogName="AwsDataCatalog", DatabaseName=database, TableName=name
+                "GetTableMetadata",
+                CatalogName="AwsDataCatalog",
+                DatabaseName=self._database,
+                TableName=self._name,
             )
         except KmsError as error:
-            return {}, [f"How the table is partitioned is not known, so all of it is scanned: {why(error)}"]
-        return answer.get("TableMetadata") or {}, []
+            remark = f"How the table is partitioned is not known, so all of it is scanned: {why(error)}"
+            return TableDefinition({}), [remark]
+        return TableDefinition(answer.get("TableMetadata") or {}), []
 
     def _scanned(self, location: str, asked: PullQuery | None, cancelled: Event | None) -> int | None:
         """The size of the files of the window's days, or of all; None where they lie otherwise."""
@@ -194,58 +201,6 @@ class Athena:
         return self._kms.read("athena", operation, region=self._region, **parameters)
 
 
-def _keys(metadata: Mapping[str, Any]) -> list[str]:
-    """The table's partition keys."""
-    return [str(k.get("Name")).lower() for k in metadata.get("PartitionKeys") or () if isinstance(k, Mapping)]
-
-
-def _by_place(
-    metadata: Mapping[str, Any], asked: PullQuery, regions: Sequence[str]
-) -> Iterator[ColumnElement[bool]]:
-    """The conditions on the table's partitions by Region and by account.
-
-    Athena User Guide, "Set up partition projection": of a key that is injected, queries must name values. An
-    account is named in no other case: a record without one has its caller's.
-    """
-    parameters = metadata.get("Parameters") or {}
-    for key in _keys(metadata):
-        injected = str(parameters.get(f"projection.{key}.type") or "").lower() == "injected"
-        values = list(regions) if key in _REGION_KEYS else []
-        if key in _ACCOUNT_KEYS and injected:
-            values = _accounts(asked)
-        if values:
-            column: ColumnElement[str] = literal_column(f'"{key}"')
-            yield column.in_(values)
-        elif injected:
-            wanted = "--region NAME" if key in _REGION_KEYS else "--filter account:NUMBER"
-            known = key in (*_REGION_KEYS, *_ACCOUNT_KEYS)
-            raise SettingsError(
-                f"The table's partition key {clean(key, 100)} is injected: a query must name its values.",
-                remedy=f"Name them: {wanted}." if known else "Name another table: KEYDECK_ATHENA_TABLE.",
-            )
-
-
-def _accounts(asked: PullQuery) -> list[str]:
-    """The accounts one of which a filter demands, in so many words."""
-    for term in asked.terms:
-        if isinstance(term, Term) and term.field == "account" and not term.negated:
-            texts = [value.text for value in term.alternatives if value.is_text]
-            if len(texts) == len(term.alternatives) and all(map(_ACCOUNT.fullmatch, texts)):
-                return texts
-    return []
-
-
-def _by_day(metadata: Mapping[str, Any], asked: PullQuery) -> ColumnElement[bool] | None:
-    """The condition on the table's partitions by day; None where it has none that is known."""
-    keys, parameters = _keys(metadata), metadata.get("Parameters") or {}
-    # Files lie in the day of their delivery, which may be the next.
-    first, last = asked.since.date(), asked.until.date() + timedelta(days=1)
-    for key in keys:
-        written = _DAY_FORMATS.get(str(parameters.get(f"projection.{key}.format") or ""))
-        if key in _DAY_KEYS and written:
-            column: ColumnElement[str] = literal_column(f'"{key}"')
-            return and_(column >= first.strftime(written), column <= last.strftime(written))
-    if {"year", "month", "day"} <= set(keys):
-        joined: ColumnElement[str] = literal_column(_YEAR_MONTH_DAY)
-        return and_(joined >= f"{first:%Y%m%d}", joined <= f"{last:%Y%m%d}")
-    return None
+def delivery_days(since: datetime | None, until: datetime | None) -> tuple[date | None, date | None]:
+    """Return the days of a window's files, which lie in the day of their delivery: it may be the next."""
+    return since.date() if since else None, until.date() + timedelta(days=1) if until else None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -15,20 +14,14 @@ from threading import Event
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
-from crypto_core.errors import (
-    InterruptedRunError,
-    KmsError,
-    NotConfirmedError,
-    RefusedError,
-    SettingsError,
-    TrailError,
-)
+from crypto_core.errors import NotConfirmedError, SettingsError
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engine_rows import MISSING, record_of
 from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings
 from crypto_core.trail.sources.engines.lake import Lake
+from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, expected_cost, run_to_end
 from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.pull_query import PullQuery, settled
 from crypto_core.trail.sources.query_run import Rest
@@ -36,11 +29,8 @@ from crypto_core.trail.sources.tally import PullRun
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook, PullScope
 
-MOST_SCANNED = 100 * 10**9
-"""Bytes that a query may scan unless the operator says otherwise."""
 MOST_ROWS = 1_000_000
 _AT_ONCE = 1_000
-_LOOK_SECONDS = 1.0
 
 _SET_STORE = "Set KEYDECK_LAKE_STORE to the ARN of an event data store."
 _STORE = re.compile(
@@ -84,21 +74,8 @@ class Engines:
         most = MOST_SCANNED if most is None else most
         engine = self._engine(kind)
         query, scanned, remarks = engine.prepare_query(asked, regions, MOST_ROWS + 1, cancelled)
-        if scanned is not None and scanned > most:
-            raise RefusedError(
-                f"The query would scan about {size(scanned)}; {size(most)} are allowed.",
-                remedy="Ask for a shorter window, or allow more with --max-bytes.",
-            )
-        expected = (
-            f"expected to scan about {size(scanned)}, {engine.price(scanned)}"
-            if scanned is not None
-            else "how much it scans is not known before"
-        )
         told = [
-            (
-                f"{engine.name}: {expected}; it is stopped beyond {size(most)}, {engine.price(most)}. "
-                "List prices; they vary by Region."
-            ),
+            expected_cost(engine, scanned, most),
             f"Rows don't bring: {', '.join(MISSING)}.",
             *remarks,
         ]
@@ -134,7 +111,7 @@ class Engines:
         for remark in remarks:
             tally.note(remark)
         execution = engine.start_query(query)
-        self._run_to_end(engine, execution, plan.most or MOST_SCANNED, pull)
+        tally.note(run_to_end(engine, execution, plan.most or MOST_SCANNED, pull.cancelled, self.rest))
         rows = engine.query_rows(execution, pull.cancelled)
         regions: dict[str, None] = {}
         total, whole = 0, True
@@ -158,28 +135,6 @@ class Engines:
             )
         return plan.regions or tuple(sorted(regions))
 
-    def _run_to_end(self, engine: Athena | Lake, execution: str, most: int, pull: PullRun) -> None:
-        """Wait for a query, and stop it if it scans too much or nobody waits any more.
-
-        Raises TrailError, InterruptedRunError, KmsError.
-        """
-        ended = False
-        try:
-            while not ended:
-                stop_if(pull.cancelled)
-                now = engine.query_status(execution)
-                ended = now.done or bool(now.failure)
-                now.check(engine.name, most)
-                if not ended:
-                    self.rest(pull.cancelled or Event(), _LOOK_SECONDS)
-        except (InterruptedRunError, KmsError, TrailError):
-            if not ended:
-                with suppress(KmsError):
-                    engine.stop_query(execution)
-            raise
-        price = engine.price(now.scanned)
-        pull.tally.note(f"{engine.name} scanned {now.scanned:,} bytes, {price} at list price.")
-
     def _run(self, kind: str, scope: str) -> PullScope:
         place = self.settings.athena.table if kind == "athena" else self.settings.lake_store
         return PullScope(kind, "", scope, place)
@@ -198,13 +153,3 @@ class Engines:
 
 def _wanted(event: TrailEvent, asked: PullQuery, regions: tuple[str, ...]) -> bool:
     return asked.wants(event) and (not regions or event.region in regions)
-
-
-def size(count: int) -> str:
-    """Bytes as an operator reads them, in powers of ten."""
-    number = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number < 1_000:
-            return f"{number:,.0f} {unit}" if unit == "bytes" else f"{number:,.1f} {unit}"
-        number /= 1_000
-    return f"{number:,.1f} TB"
