@@ -128,3 +128,10 @@ def short_key(name: str) -> CleanText:
 def short_material(key_material_id: str) -> CleanText:
     """The beginning of a key material's id as "96083e…": enough to tell a key's materials apart."""
     return clean(f"{key_material_id[:6]}…")
+
+
+def partition_of(region: str) -> str:
+    """Return how ARNs of a Region begin: aws, aws-cn, aws-us-gov."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"

@@ -65,8 +65,9 @@ def pull(
 ) -> int:
     """Fetch CloudTrail's events into the local store, from where the last pull ended.
 
-    Kept are events of KMS and of CloudTrail itself. Exit code 1 if something of the window is missing, or if
-    --validate found something wrong; 130 if interrupted: the next pull goes on from there.
+    Kept are events of KMS and of CloudTrail itself, and changes of the buckets that trails deliver to. Exit
+    code 1 if something of the window is missing, or if --validate found something wrong; 130 if interrupted:
+    the next pull goes on from there.
     """
     if validate and not source.startswith("s3"):
         raise click.UsageError("--validate checks the files of a bucket: use it with --from s3.")

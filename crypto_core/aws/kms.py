@@ -87,6 +87,7 @@ READ_OPERATIONS: Mapping[str, frozenset[str]] = {
     "s3": frozenset(
         {
             "GetBucketAcl",
+            "GetBucketLocation",
             "GetBucketLogging",
             "GetBucketPolicyStatus",
             "GetObject",

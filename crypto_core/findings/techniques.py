@@ -63,6 +63,9 @@ CLOUD_ACCOUNTS = _technique(
 DISCOVERY = _technique("T1580", "Cloud Infrastructure Discovery", _DISCOVERY)
 DATABASES = _technique("T1213.006", "Databases", _COLLECTION, parent="Data from Information Repositories")
 DESTRUCTION = _technique("T1485", "Data Destruction", _IMPACT)
+LIFECYCLE_DELETION = _technique(
+    "T1485.001", "Lifecycle-Triggered Deletion", _IMPACT, parent="Data Destruction"
+)
 ENCRYPTED = _technique("T1486", "Data Encrypted for Impact", _IMPACT)
 NO_RECOVERY = _technique("T1490", "Inhibit System Recovery", _IMPACT)
 CLOUD_LOGS = _technique(

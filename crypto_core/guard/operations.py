@@ -28,7 +28,8 @@ _INSPECTED = (
     "kms:ListResourceTags",
     *("cloudtrail:DescribeTrails", "cloudtrail:GetTrailStatus", "cloudtrail:GetEventSelectors"),
     "cloudtrail:LookupEvents",
-    *("s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketPolicyStatus", "s3:GetBucketPublicAccessBlock"),
+    *("s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketLogging", "s3:GetBucketPolicyStatus"),
+    "s3:GetBucketPublicAccessBlock",
     "iam:GetAccountAuthorizationDetails",
 )
 _CRYPTOGRAPHIC = frozenset(

@@ -16,7 +16,7 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import BY_FILE_NAMES, PullBook, TimeWindow
+from crypto_core.trail.store.pulls import BY_FILE_NAMES, PullBook, TimeWindow, unfetched
 from crypto_core.trail.use.reach import Reached
 
 _FOREVER = 2**62
@@ -76,7 +76,7 @@ class CoverageRecord:
             windows = covered.get(place, [])
             newest = max((window.until for window in windows), default=0)
             last = min(seconds(until), newest) if newest >= fresh else seconds(until)
-            missing = _gaps(windows, seconds(since), last)
+            missing = unfetched(windows, seconds(since), last)
             if missing:
                 first = f"{moment(missing[0].since):%Y-%m-%d %H:%M}"
                 until_ = f"{moment(missing[-1].until):%Y-%m-%d %H:%M}"
@@ -90,7 +90,7 @@ class CoverageRecord:
         ends: list[int] = []
         gaps = []
         for place in dict.fromkeys(places):
-            gap = _gaps(covered.get(place, []), seconds(since), _FOREVER)[0]
+            gap = unfetched(covered.get(place, []), seconds(since), _FOREVER)[0]
             first = f"{moment(gap.since):%Y-%m-%d %H:%M}"
             if gap.until < _FOREVER:
                 last = f"{moment(gap.until + 1):%Y-%m-%d %H:%M}"
@@ -123,14 +123,3 @@ def _beside(named: Iterable[TimeWindow], missing: Sequence[TimeWindow]) -> str:
         if w.since < w.until
     ]
     return f"; imported, by file names, from {', '.join(spans[:_MOST_SPANS])}" if spans else ""
-
-
-def _gaps(windows: Sequence[TimeWindow], since: int, until: int) -> list[TimeWindow]:
-    """What of a span no window holds, in order."""
-    gaps: list[TimeWindow] = []
-    at = since
-    for window in sorted(windows, key=lambda w: w.since):
-        gaps.append(TimeWindow(at, min(window.since - 1, until)))
-        at = max(at, window.until + 1)
-    gaps.append(TimeWindow(at, until))
-    return [gap for gap in gaps if gap.since <= gap.until]

@@ -17,6 +17,7 @@ from crypto_core.text.cleaning import NO_TEXT, CleanText
 
 KMS = "kms.amazonaws.com"
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
+S3 = "s3.amazonaws.com"
 
 MOST_SKEW = timedelta(minutes=5)
 """As far as a clock may differ from AWS's: AWS takes no signature that is further off."""

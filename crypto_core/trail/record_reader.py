@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from crypto_core.key_names import partition_of
 from crypto_core.references import TokenRef, table_name
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.trail.event import KMS, LONG, SHORT, UNDATED, Principal, TrailEvent
@@ -367,17 +368,11 @@ def _keys(
             found[CleanText(value)] = None
         elif KEY_ID.fullmatch(value) and region and account and not any(a.endswith(value) for a in found):
             # A bare id means a key of the caller's own account and Region.
-            found[CleanText(f"arn:{_partition(region)}:kms:{region}:{account}:key/{value}")] = None
+            found[CleanText(f"arn:{partition_of(region)}:kms:{region}:{account}:key/{value}")] = None
     message = record.get("errorMessage")
     if not found and isinstance(message, str):
         found |= dict.fromkeys(map(CleanText, KEY_ARN.findall(message[:4_096])))
     return tuple(found)[:MOST_KEYS], alias
-
-
-def _partition(region: str) -> str:
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
 def _materials(record: dict[str, Any]) -> tuple[CleanText, ...]:

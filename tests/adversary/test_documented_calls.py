@@ -14,6 +14,7 @@ import botocore.session
 import pytest
 
 import crypto_core
+from crypto_core.trail.bucket_calls import BUCKET_CALLS
 from tests.crypto_core.trail.records import record, role
 from tests.crypto_core.trail.rules.watching import DAY, Watch, change, normal, trail_call
 
@@ -24,19 +25,51 @@ STRANGER = role("stranger", "s-1")
 REQUESTS: dict[str, dict[str, Any]] = {
     "PutEventSelectors": {"eventSelectors": [{"readWriteType": "All", "includeManagementEvents": False}]},
     "CreateGrant": {"granteePrincipal": "arn:aws:iam::111122223333:role/stranger", "operations": ["Decrypt"]},
+    "PutBucketOwnershipControls": {"OwnershipControls": {"Rule": {"ObjectOwnership": "BucketOwnerEnforced"}}},
+    "PutBucketEncryption": {
+        "ServerSideEncryptionConfiguration": {
+            "Rule": {
+                "ApplyServerSideEncryptionByDefault": {
+                    "KMSMasterKeyID": "arn:aws:kms:eu-west-1:999999999999:key/"
+                    "1234abcd-12ab-34cd-56ef-1234567890ab"
+                }
+            }
+        }
+    },
+    "PutBucketAcl": {"x-amz-acl": "public-read"},
 }
 """What makes a call harmful, where it is its parameters."""
 
+BUCKET = {"bucketName": "trail-files"}
+
+
+def bucket_call(name: str, request: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """A call of S3 about the bucket that the trail delivers to."""
+    given = {**BUCKET, **(request or {})}
+    return change(name, given, **{"key": None, "eventSource": "s3.amazonaws.com", **more})
+
+
+ASKED = bucket_call(
+    "GetBucketAcl",
+    who={"type": "AWSService", "invokedBy": "cloudtrail.amazonaws.com"},
+    ago=3_600,
+    eventID="asked",
+)
+"""CloudTrail asks for its bucket's access list."""
+
 
 def calls() -> list[str]:
-    """Return every call of KMS and CloudTrail that doesn't only read, as service:Operation."""
+    """Return every call of KMS and CloudTrail that doesn't only read, as service:Operation.
+
+    Of S3's those that are fetched, as CloudTrail calls them.
+    """
     session = botocore.session.get_session()
     return [
         f"{service}:{name}"
         for service in ("kms", "cloudtrail")
         for name in session.get_service_model(service).operation_names
         if not name.startswith(READING)
-    ]
+    ] + [f"s3:{name}" for name in sorted(BUCKET_CALLS)]
 
 
 def documented() -> dict[str, tuple[frozenset[str], str]]:
@@ -65,9 +98,9 @@ def test_what_nothing_tells_of_has_a_reason_and_no_call_is_left_out() -> None:
 @pytest.mark.parametrize("call", sorted(set(calls()) & set(documented())))
 def test_what_tells_of_a_call_is_what_is_documented(watch: Watch, call: str) -> None:
     service, _, name = call.partition(":")
-    make = change if service == "kms" else trail_call
+    make = {"kms": change, "cloudtrail": trail_call, "s3": bucket_call}[service]
     mine = make(name, REQUESTS.get(name), ago=60, who=STRANGER)
-    before = [*normal(14), record("GenerateDataKey", ago=DAY * 3)]
+    before = [*normal(14), record("GenerateDataKey", ago=DAY * 3), ASKED]
     known = {finding.rule for finding in watch(before).findings}
     told = {
         f.rule for f in watch([*before, mine]).findings if mine["eventID"] in f.events or f.rule not in known

@@ -76,7 +76,7 @@ def test_it_says_what_it_fetches_and_what_came(
 ) -> None:
     found = keydeck("events", "pull", *window(since))
     assert found.exit_code == 0, found.stderr
-    assert found.stdout == "3 new events, 0 there already, 3 of KMS; 3 records in 2 pages.\n"
+    assert found.stdout == "3 new events, 0 there already, 3 of KMS; 3 records in 4 pages.\n"
     begin, end = (m.replace("T", " ")[:16] for m in (since, later(since, minutes=30)))
     assert f"Fetching from {begin} to {end} UTC by lookup in eu-west-1." in found.stderr
     assert "eu-west-1: 1 page, " in found.stderr
@@ -94,7 +94,7 @@ def test_json_is_one_document_with_the_coverage_record(keydeck: Keydeck, since: 
         "accounts": ["123456789012"],
         "since": since.replace("Z", "+00:00"),
         "until": later(since, minutes=30).replace("Z", "+00:00"),
-        "pages": 2,
+        "pages": 4,
         "records": 3,
         "new": 3,
         "duplicates": 0,

@@ -206,6 +206,18 @@ def recorders(world: World) -> Iterator[Record]:
                     yield world.refused(name, by, world.at(day, 7, n + 1), key)
 
 
+def buckets(world: World) -> Iterator[Record]:
+    """CloudTrail asks for its bucket's access list before it delivers; other buckets are set up as they are."""
+    service = {"type": "AWSService", "invokedBy": "cloudtrail.amazonaws.com"}
+    by = Caller(service, *("cloudtrail.amazonaws.com", "cloudtrail.amazonaws.com"))
+    for day in range(DAYS):
+        for hour in range(0, 24, 4):
+            yield world.bucket("GetBucketAcl", by, world.at(day, hour))
+    soon = {"LifecycleConfiguration": {"Rule": {"Status": "Enabled", "Expiration": {"Days": 7}}}}
+    for day in world.deploys:
+        yield world.bucket("PutBucketLifecycle", world.pipeline(), world.at(day, 12), soon, "app-uploads")
+
+
 def deploys(world: World) -> Iterator[Record]:
     """Each deploy reads the state of all keys; few change anything."""
     for day in world.deploys:
@@ -299,5 +311,5 @@ def errors(world: World) -> Iterator[Record]:
 BACKGROUND: Sequence[Callable[[World], Iterator[Record]]] = (
     *(requests, nightly, onboarding, keydecks_timer, keydecks_verification, keydecks_rewrap),
     *(keydecks_attribution, move, rotation, oncall, services, recorders, deploys, planned_changes),
-    *(other_applications, errors),
+    *(other_applications, errors, buckets),
 )

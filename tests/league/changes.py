@@ -8,7 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from crypto_core.findings.severity import Severity
-from crypto_core.findings.techniques import CLOUD_LOGS, CLOUD_ROLES, DESTRUCTION, ENCRYPTED, NO_RECOVERY
+from crypto_core.findings.techniques import (
+    CLOUD_LOGS,
+    CLOUD_ROLES,
+    DESTRUCTION,
+    ENCRYPTED,
+    LIFECYCLE_DELETION,
+    NO_RECOVERY,
+)
 from tests.crypto_core.trail.records import ACCOUNT, REGION, role
 from tests.league.background import own_policy
 from tests.league.technique import Play, Technique
@@ -318,7 +325,71 @@ KEY_CHANGES = (
     ),
 )
 
+
+def _bucket(*names: str, request: Request | None = None, apart: float = 60, by: str = "") -> Play:
+    """Calls about the bucket that the trail delivers to."""
+
+    def play(world: World, when: datetime) -> Iterator[Record]:
+        for n, name in enumerate(names):
+            yield world.bucket(name, _caller(world, by), when + timedelta(seconds=apart * n), request)
+
+    return play
+
+
+_NEXT_DAY = {"LifecycleConfiguration": {"Rule": {"Status": "Enabled", "Expiration": {"Days": 1}}}}
+_COPIED = {
+    "ReplicationConfiguration": {"Rule": {"Destination": {"Bucket": "arn:aws:s3:::x", "Account": FOREIGN}}}
+}
+
 TRAIL_CHANGES = (
+    Technique(
+        "bucket-deleted",
+        "The trail's files deleted, and their bucket",
+        (CLOUD_LOGS, DESTRUCTION),
+        _bucket("DeleteObjects", "DeleteBucket"),
+        ("event-trail-bucket-deleted",),
+        CRITICAL,
+    ),
+    Technique(
+        "files-deleted",
+        "Some of the trail's files deleted",
+        (CLOUD_LOGS, DESTRUCTION),
+        _bucket("DeleteObject", "DeleteObject", request={"key": "AWSLogs/1.json.gz", "versionId": "v"}),
+        ("event-trail-files-deleted",),
+        CRITICAL,
+    ),
+    Technique(
+        "files-expire",
+        "The trail's files expire after a day",
+        (CLOUD_LOGS, LIFECYCLE_DELETION),
+        _bucket("PutBucketLifecycle", request=_NEXT_DAY, by="pipeline"),
+        ("event-trail-bucket-expiry",),
+        CRITICAL,
+    ),
+    Technique(
+        "bucket-policy-deleted",
+        "CloudTrail may not write to its bucket any more",
+        (CLOUD_LOGS,),
+        _bucket("DeleteBucketPolicy"),
+        ("event-trail-bucket-policy",),
+        CRITICAL,
+    ),
+    Technique(
+        "bucket-opened",
+        "The trail's bucket opened by its access list",
+        (CLOUD_LOGS,),
+        _bucket("DeleteBucketPublicAccessBlock", "PutBucketAcl", request={"x-amz-acl": "public-read"}),
+        ("event-trail-bucket-opened",),
+        HIGH,
+    ),
+    Technique(
+        "bucket-copied",
+        "All that the trail delivers copied to another account",
+        (CLOUD_LOGS,),
+        _bucket("PutBucketReplication", request=_COPIED),
+        ("event-trail-bucket-unprotected",),
+        HIGH,
+    ),
     Technique(
         "trail-stopped",
         "The trail stopped",

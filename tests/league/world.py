@@ -31,6 +31,7 @@ KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/mrk-1234abcd12ab34cd56ef1234567890ab"
 """What tokens are sealed under: a multi-Region key."""
 OLD, NEXT, RETIRED = _key("a"), _key("b"), _key("c")
 """Trusted and still read; trusted for a planned move; retired."""
+TRAIL_BUCKET = "management-trail"
 APPS = (_key("d"), _key("e"), _key("f"))
 """Keys of other applications."""
 THEIRS = _key("9", FOREIGN)
@@ -254,6 +255,18 @@ class World:
         return self.change(
             name, by, when, trail, **{"key": None, "eventSource": "cloudtrail.amazonaws.com", **more}
         )
+
+    def bucket(
+        self,
+        name: str,
+        by: Caller,
+        when: datetime,
+        request: Mapping[str, Any] | None = None,
+        bucket: str = TRAIL_BUCKET,
+    ) -> Record:
+        """The record of a call of S3, about the trail's bucket or another one."""
+        given = {"bucketName": bucket, **(request or {})}
+        return self.change(name, by, when, given, key=None, eventSource="s3.amazonaws.com")
 
     def refused(self, name: str, by: Caller, when: datetime, key: str = KEY, **more: Any) -> Record:
         """The record of a denied call: it names the key in its message alone."""

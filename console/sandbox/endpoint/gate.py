@@ -44,6 +44,7 @@ from console.sandbox.endpoint.services import (
     read_credential,
     read_error,
     read_s3_call,
+    s3_parameters,
 )
 from console.sandbox.endpoint.signatures import require_time
 from console.sandbox.endpoint.signing import SigningOperations
@@ -201,7 +202,7 @@ class EndpointGate:
             )
         if call.s3 is not None:
             self.faults.authorise(record, call.s3.action, resource=call.s3.resource)
-            record.request = {"bucketName": call.s3.bucket, "Host": call.request.headers.get("Host", "")}
+            record.request = s3_parameters(call.s3, call.request)
         else:
             self.faults.authorise(record, record.action)
             if call.form is not None and call.service in ("sts", "iam"):

@@ -9,11 +9,11 @@ import binascii
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from console.sandbox.endpoint.errors import ServiceError
-from console.sandbox.endpoint.records import Record, as_uuid
+from console.sandbox.endpoint.records import S3, Record, as_uuid
 from console.sandbox.endpoint.trail import Position, SandboxTrail
 
 PAGE = 50
@@ -24,8 +24,8 @@ _MATCHERS: dict[str, Callable[[Record, str], bool]] = {
     "EventName": lambda record, value: record.name == value,
     "ReadOnly": lambda record, value: ("true" if record.read_only else "false") == value,
     "Username": lambda record, value: record.identity is not None and record.identity.user_name == value,
-    "ResourceType": lambda record, value: value == "AWS::KMS::Key" and bool(record.resources),
-    "ResourceName": lambda record, value: value in record.resources,
+    "ResourceType": lambda record, value: any(kind == value for kind, _ in _resources(record)),
+    "ResourceName": lambda record, value: any(name == value for _, name in _resources(record)),
     "EventSource": lambda record, value: record.source == value,
     "AccessKeyId": lambda record, value: record.identity is not None and record.access_key_id == value,
 }
@@ -67,6 +67,14 @@ def lookup_events(trail: SandboxTrail, region: str, request: Mapping[str, Any]) 
     return {"Events": [_event(one) for one in events]}
 
 
+def _resources(record: Record) -> Iterator[tuple[str, str]]:
+    """Type and name of what a call is about; a bucket by its name."""
+    for arn in record.resources:
+        yield "AWS::KMS::Key", arn
+    if record.source == S3 and record.request and record.request.get("bucketName"):
+        yield "AWS::S3::Bucket", str(record.request["bucketName"])
+
+
 def _event(record: Record) -> dict[str, Any]:
     event: dict[str, Any] = {
         "EventId": as_uuid(record.event_id),
@@ -75,7 +83,7 @@ def _event(record: Record) -> dict[str, Any]:
         "EventTime": int(record.time),
         "EventSource": record.source,
         "Resources": [
-            {"ResourceType": "AWS::KMS::Key", "ResourceName": resource} for resource in record.resources
+            {"ResourceType": kind, "ResourceName": resource} for kind, resource in _resources(record)
         ],
         "CloudTrailEvent": json.dumps(record.as_cloudtrail(), separators=(",", ":")),
     }

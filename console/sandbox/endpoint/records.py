@@ -17,6 +17,7 @@ from console.sandbox.endpoint.principals import ACCOUNT, SandboxPrincipal, vpc_e
 KMS = "kms.amazonaws.com"
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
 STS = "sts.amazonaws.com"
+S3 = "s3.amazonaws.com"
 
 _SECRET_PARAMETERS = frozenset(
     {

@@ -5,11 +5,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 from urllib.parse import parse_qsl, unquote
+from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import escape
 
 from console.sandbox.endpoint.errors import ServiceError
 from console.sandbox.endpoint.principals import ACCOUNT, SandboxPrincipal
+from console.sandbox.http_message import HttpRequest
 
 JSON = "application/x-amz-json-1.1"
 XML = "text/xml"
@@ -22,9 +25,12 @@ _BUCKET_SUBRESOURCES = {
     "location": "Location",
     "logging": "Logging",
     "notification": "Notification",
+    "object-lock": "ObjectLockConfiguration",
+    "ownershipControls": "OwnershipControls",
     "policy": "Policy",
     "policyStatus": "PolicyStatus",
     "publicAccessBlock": "PublicAccessBlock",
+    "replication": "Replication",
     "tagging": "Tagging",
     "versioning": "Versioning",
 }
@@ -91,6 +97,39 @@ def read_s3_call(method: str, target: str) -> S3Call:
     if method in names:
         return S3Call(f"s3:{names[method]}", resource, names[method], bucket)
     return S3Call("s3:ListBucket", resource, "HeadBucket" if method == "HEAD" else None, bucket)
+
+
+def s3_parameters(call: S3Call, request: HttpRequest) -> dict[str, Any]:
+    """Return what CloudTrail records of an S3 request: the bucket, and the document that is put there."""
+    parameters: dict[str, Any] = {"bucketName": call.bucket, "Host": request.headers.get("Host", "")}
+    if call.event is not None and request.method == "PUT" and request.body:
+        parameters |= _document(request.body)
+    if "x-amz-acl" in request.headers:
+        parameters["x-amz-acl"] = request.headers["x-amz-acl"]
+    return parameters
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    """A policy is JSON, all else XML; what is neither is S3's to refuse."""
+    import xmltodict  # comes with moto
+
+    try:
+        if body.startswith(b"{"):
+            return {"bucketPolicy": json.loads(body)}
+        return dict(_as_json(xmltodict.parse(body)))  # type: ignore[no-untyped-call]
+    except (ExpatError, ValueError):
+        return {}
+
+
+def _as_json(value: Any) -> Any:
+    """XML as CloudTrail writes it: numbers and truths as such, attributes among the elements."""
+    if isinstance(value, dict):
+        return {name.removeprefix("@"): _as_json(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_json(inner) for inner in value]
+    if value in ("true", "false"):
+        return value == "true"
+    return int(value) if isinstance(value, str) and value.isdecimal() else value or ""
 
 
 def error_body(service: str, error: ServiceError, request_id: str) -> tuple[str, bytes]:

@@ -5,8 +5,8 @@ API reference: DescribeTrails, GetTrailStatus, GetEventSelectors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event
 from typing import Any
@@ -22,6 +22,46 @@ from crypto_core.keys.posture.trails import Trail, recorded
 from crypto_core.text.cleaning import clean
 
 
+@dataclass(frozen=True, slots=True)
+class DescribedTrails:
+    """Trails by ARN: what DescribeTrails says of each, and which of the Regions that were asked it covers.
+
+    `asked` are the Regions that answered, `failures` why others did not.
+    """
+
+    trails: Mapping[str, tuple[Mapping[str, Any], frozenset[str]]]
+    asked: tuple[str, ...]
+    failures: Mapping[str, KmsError]
+
+
+def describe_trails(
+    kms: KmsApi, regions: Iterable[str], *, cancelled: Event | None = None
+) -> DescribedTrails:
+    """Return the trails that cover these Regions, those of other Regions among them.
+
+    Raises InterruptedRunError.
+    """
+    described: dict[str, Mapping[str, Any]] = {}
+    covering: dict[str, set[str]] = {}
+    asked: list[str] = []
+    failures: dict[str, KmsError] = {}
+    for region in regions:
+        stop_if(cancelled)
+        try:
+            answer = kms.read("cloudtrail", "DescribeTrails", region=region, includeShadowTrails=True)
+        except KmsError as error:
+            failures[region] = error
+            continue
+        asked.append(region)
+        for raw in answer.get("trailList") or ():
+            arn = str(raw.get("TrailARN") or "")
+            if arn and (raw.get("IsMultiRegionTrail") or (raw.get("HomeRegion") or region) == region):
+                described.setdefault(arn, raw)
+                covering.setdefault(arn, set()).add(region)
+    trails = {arn: (raw, frozenset(covering[arn])) for arn, raw in described.items()}
+    return DescribedTrails(trails, tuple(asked), failures)
+
+
 def read_trails(
     kms: KmsApi, regions: Iterable[str], *, cancelled: Event | None = None
 ) -> tuple[tuple[Trail, ...], tuple[str, ...], tuple[Gap, ...]]:
@@ -29,37 +69,21 @@ def read_trails(
 
     Trails of other Regions that cover one of these are among them. Raises InterruptedRunError.
     """
-    described: dict[str, dict[str, Any]] = {}
-    covering: dict[str, set[str]] = {}
-    asked: list[str] = []
-    gaps: list[Gap] = []
-    for region in regions:
-        stop_if(cancelled)
-        try:
-            answer = kms.read("cloudtrail", "DescribeTrails", region=region, includeShadowTrails=True)
-        except KmsError as error:
-            gaps.append(Gap(f"{region}: trails: {error.why}", Severity.HIGH))
-            continue
-        asked.append(region)
-        for raw in answer.get("trailList") or ():
-            arn = str(raw.get("TrailARN") or "")
-            if not arn:
-                continue
-            described.setdefault(arn, raw)
-            if raw.get("IsMultiRegionTrail") or (raw.get("HomeRegion") or region) == region:
-                covering.setdefault(arn, set()).add(region)
+    described = describe_trails(kms, regions, cancelled=cancelled)
+    gaps = [
+        Gap(f"{region}: trails: {error.why}", Severity.HIGH) for region, error in described.failures.items()
+    ]
     found = []
     buckets: dict[str, TrailBucket] = {}
-    for arn, regions_ in covering.items():
+    for arn, (raw, regions_) in described.trails.items():
         stop_if(cancelled)
-        raw = described[arn]
         home = clean(raw.get("HomeRegion") or min(regions_), 40)
         validated = raw.get("LogFileValidationEnabled")
         trail = Trail(
             clean(arn, 300),
             clean(raw.get("Name"), 128),
             home,
-            frozenset(regions_),
+            regions_,
             multi_region=raw.get("IsMultiRegionTrail") is True,
             validated=validated if isinstance(validated, bool) else None,
             key=clean(raw.get("KmsKeyId"), 300),
@@ -69,7 +93,7 @@ def read_trails(
         if name and name not in buckets:
             buckets[name] = read_bucket(kms, name, home, cancelled)
         found.append(replace(trail, bucket=buckets.get(name)))
-    return tuple(found), tuple(asked), tuple(gaps)
+    return tuple(found), described.asked, tuple(gaps)
 
 
 def _with_status(kms: KmsApi, trail: Trail, arn: str) -> Trail:

@@ -78,18 +78,18 @@ class Trail:
         return True if self.logging and self.recorded is not None else None
 
 
-def recorded(answer: Mapping[str, Any]) -> Recorded:
-    """Return what an answer of GetEventSelectors means for KMS's events.
+def recorded(answer: Mapping[str, Any], source: str = KMS) -> Recorded:
+    """Return what an answer of GetEventSelectors means for a service's management events, by default KMS's.
 
     No selectors at all are CloudTrail's default: all management events.
     """
     advanced = answer.get("AdvancedEventSelectors") or ()
     if advanced:
-        return _by_advanced([s.get("FieldSelectors") or () for s in advanced])
+        return _by_advanced([s.get("FieldSelectors") or () for s in advanced], source)
     selectors = answer.get("EventSelectors") or ()
     if not selectors:
         return Recorded(True, True)
-    return _by_classic(selectors)
+    return _by_classic(selectors, source)
 
 
 @rule(
@@ -188,15 +188,15 @@ def _lacking(
             yield trail, worst, alone
 
 
-def _by_classic(selectors: Iterable[Mapping[str, Any]]) -> Recorded:
+def _by_classic(selectors: Iterable[Mapping[str, Any]], source: str) -> Recorded:
     reads = writes = False
     limits: list[str] = []
     for selector in selectors:
         if selector.get("IncludeManagementEvents") is False:
             limits.append("IncludeManagementEvents false")
             continue
-        if KMS in (selector.get("ExcludeManagementEventSources") or ()):
-            limits.append(f"ExcludeManagementEventSources {KMS}")
+        if source in (selector.get("ExcludeManagementEventSources") or ()):
+            limits.append(f"ExcludeManagementEventSources {source}")
             continue
         kind = selector.get("ReadWriteType") or "All"
         reads |= kind in ("All", "ReadOnly")
@@ -206,12 +206,12 @@ def _by_classic(selectors: Iterable[Mapping[str, Any]]) -> Recorded:
     return Recorded(reads, writes, "" if reads and writes else ", ".join(dict.fromkeys(limits)))
 
 
-def _by_advanced(selectors: Iterable[Sequence[Mapping[str, Any]]]) -> Recorded:
+def _by_advanced(selectors: Iterable[Sequence[Mapping[str, Any]]], source: str) -> Recorded:
     taken = {"true": False, "false": False}
     limits: list[str] = []
     for fields in selectors:
         for read_only in taken:
-            known = {"eventCategory": "Management", "eventSource": KMS, "readOnly": read_only}
+            known = {"eventCategory": "Management", "eventSource": source, "readOnly": read_only}
             failed = [f for f in fields if not _passes(f, known)]
             taken[read_only] |= not failed
             limits += [_in_words(f) for f in failed]

@@ -6,13 +6,14 @@ degree less. What services do in somebody's name counts: CloudFormation changes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from crypto_core.findings.registry import Facts, NoSigma, Rule, Said, Sigma, SigmaKeys, rule
 from crypto_core.findings.severity import Severity
-from crypto_core.trail.event import KMS, TrailEvent
+from crypto_core.lists.filter_language import Term
+from crypto_core.trail.event import KMS, UNDATED, TrailEvent
 from crypto_core.trail.rules.rule_context import (
     RuleContext,
     calls,
@@ -31,18 +32,22 @@ Judgement = tuple[Severity, str, str]
 Judge = Callable[[RuleContext, TrailEvent], Judgement | None]
 """Judges a call; None leaves it out."""
 
+Terms = Callable[[RuleContext], Sequence[Term]]
+"""Of which calls of these names a rule is, besides."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """The calls that a rule is about. `undo` is the call that undoes them."""
+    """The calls that a rule is about. `undo` maps each to those that undo it, `terms` says which count."""
 
     judge: Judge
     source: str
     names: tuple[str, ...]
     remedy: str
-    undo: str
+    undo: Mapping[str, tuple[str, ...]]
     subject: Callable[[TrailEvent], str]
     about_keys: bool
+    terms: Terms
 
 
 def change_rule(
@@ -54,7 +59,7 @@ def change_rule(
     names: tuple[str, ...],
     remedy: str,
     source: str = KMS,
-    undo: str = "",
+    undo: str | Mapping[str, tuple[str, ...]] = "",
     subject: Callable[[TrailEvent], str] = subject_of,
     about_keys: bool = True,
     about: str = "",
@@ -63,12 +68,14 @@ def change_rule(
     services: bool = True,
     limits: str = "",
     no_sigma: str = "",
+    terms: Terms = lambda _: (),
 ) -> Callable[[Judge], Rule[[RuleContext]]]:
     """Declare a rule about calls of these names; the function below it judges each of them.
 
     A finding is made for each principal, subject and thing done, with all the calls that did it. Its severity
     is two degrees less where the calls are about keys that guard no tokens. `services` is False where the
-    judge leaves services' calls out, `no_sigma` says what it looks at that Sigma can't.
+    judge leaves services' calls out, `no_sigma` says what it looks at that Sigma can't. `undo` is the call
+    that undoes them, or which calls undo which.
     """
     sigma = (
         NoSigma(no_sigma)
@@ -83,11 +90,12 @@ def change_rule(
     )
 
     def declare(judge: Judge) -> Rule[[RuleContext]]:
-        change = _Change(judge, source, names, remedy, undo, subject, about_keys)
+        undone_by = {name: (undo,) for name in names if undo} if isinstance(undo, str) else undo
+        change = _Change(judge, source, names, remedy, undone_by, subject, about_keys, terms)
 
         @rule(id_, title, severity, Facts.EVENTS, about=about, techniques=techniques, sigma=sigma)
         def examine(context: RuleContext) -> Said:
-            events, gaps = context.changes(source, *names)
+            events, gaps = context.changes(source, *names, terms=terms(context))
             yield from gaps
             yield from _findings(context, events, change)
 
@@ -106,10 +114,12 @@ def _findings(context: RuleContext, events: Sequence[TrailEvent], change: _Chang
             groups.setdefault(key, []).append((event, judged))
     for (principal, subject, did, failed), members in groups.items():
         calls_ = [event for event, _ in members]
+        undoing = {undo for event in calls_ for undo in change.undo.get(event.name, ())}
         severity = min((judged[0] for _, judged in members), key=lambda s: s.rank)
         if change.about_keys:
             severity = context.weighed(severity, calls_[0].key_arns or (calls_[0].alias,))
-        back = subject in undone and max(e.time for e in calls_) <= undone[subject]
+        last = max(e.time for e in calls_)
+        back = [name for name in undoing if undone.get((subject, name), UNDATED) >= last]
         if failed:
             severity = severity.lowered(2)
         elif back:
@@ -124,7 +134,7 @@ def _findings(context: RuleContext, events: Sequence[TrailEvent], change: _Chang
             f"from {where_from(calls_)}",
             f"by {principal or 'nobody named'}",
             f"through {via}" if via else "",
-            f"undone since by {change.undo}" if back and not failed else "",
+            f"undone since by {listed(sorted(back))}" if back and not failed else "",
         ]
         yield found(
             severity,
@@ -136,11 +146,19 @@ def _findings(context: RuleContext, events: Sequence[TrailEvent], change: _Chang
         )
 
 
-def _undone(context: RuleContext, change: _Change) -> dict[str, datetime]:
-    """When what a change did was last undone, by subject."""
-    if not change.undo:
+def _undone(context: RuleContext, change: _Change) -> dict[tuple[str, str], datetime]:
+    """When what a change did was last undone, by subject and the call that did."""
+    names = dict.fromkeys(name for undo in change.undo.values() for name in undo)
+    if not names:
         return {}
-    later, _ = context.changes(change.source, change.undo)
-    # The same call can do it and undo it: then it undoes where it is not judged.
-    judged = change.judge if change.undo in change.names else lambda *_: None
-    return {change.subject(e): e.time for e in later if not e.failed and judged(context, e) is None}
+    later, _ = context.changes(change.source, *names, terms=change.terms(context))
+    return {
+        (change.subject(e), e.name): e.time for e in later if not e.failed and _undoes(context, change, e)
+    }
+
+
+def _undoes(context: RuleContext, change: _Change, event: TrailEvent) -> bool:
+    """The same call can do it and undo it: then it undoes where nothing, or little, is wrong with it."""
+    both = event.name in change.undo.get(event.name, ())
+    judged = change.judge(context, event) if both else None
+    return judged is None or judged[0].rank >= Severity.LOW.rank

@@ -15,10 +15,12 @@ from crypto_core.lists.filter_language import Alternative, Term
 from crypto_core.text import counting
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from crypto_core.trail.event import KMS, TrailEvent
+from crypto_core.trail.bucket_calls import bucket_of
+from crypto_core.trail.event import CLOUDTRAIL, KMS, S3, TrailEvent
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.rules.configured import Keys, patterns
 from crypto_core.trail.store.history import Group, History, Span, flag, has, like
+from crypto_core.trail.store.pulls import DeliveryBucket, TimeWindow
 
 _BEGAN = datetime(2013, 11, 1, tzinfo=UTC)
 """CloudTrail records nothing of before: what has no date, or an older one, makes nothing normal."""
@@ -28,6 +30,8 @@ MOST_EVENTS = 20
 """So many events are named as a finding's evidence; its text says how many there are."""
 MOST_CHANGES = 2_000
 """So many changes of keys or trails are looked at one by one."""
+_MOST_ASKED = 200
+"""So many of CloudTrail's own calls tell which buckets it delivers to."""
 MOST_FINDINGS = 50
 """How many findings of one rule are listed; a gap gives the number of the rest."""
 
@@ -45,6 +49,8 @@ class RuleContext:
     since: datetime
     until: datetime
     keys: Keys = field(default_factory=Keys)
+    followed: Mapping[DeliveryBucket, Mapping[str, Sequence[TimeWindow]]] = field(default_factory=dict)
+    """The buckets of trails that pulls follow, and what was fetched of each under its names."""
 
     @cached_property
     def window(self) -> Span:
@@ -107,6 +113,24 @@ class RuleContext:
         groups = self.history.groups(("principal",), (DID,), self.before)
         return frozenset(g.values[0] for g in groups)
 
+    @cached_property
+    def trail_buckets(self) -> tuple[str, ...]:
+        """The buckets of trails, by name: those that pulls follow, and those that the window's events name.
+
+        In files that were imported these are calls that set up a trail, and CloudTrail's own, which asks for
+        a bucket's access list before it delivers.
+        """
+        set_up, _ = self.changes(CLOUDTRAIL, "CreateTrail", "UpdateTrail")
+        asked = self.history.events(
+            (has("source", S3), has("name", "GetBucketAcl"), has("invoked_by", CLOUDTRAIL)),
+            self.window,
+            limit=_MOST_ASKED,
+        )
+        names = [bucket.name for bucket in self.followed]
+        names += [text(request(event).get("s3BucketName"), 63) for event in set_up if not event.failed]
+        names += map(bucket_of, asked)
+        return tuple(dict.fromkeys(name for name in names if name))
+
     def of(self, principal: str, terms: Iterable[Term] = ()) -> tuple[Term, ...]:
         """The terms for one principal's events."""
         named = (
@@ -133,13 +157,15 @@ class RuleContext:
             self.of(principal, terms), span or self.window, limit=MOST_EVENTS, newest_first=False
         )
 
-    def changes(self, source: str, *names: str) -> tuple[tuple[TrailEvent, ...], tuple[Gap, ...]]:
+    def changes(
+        self, source: str, *names: str, terms: Sequence[Term] = ()
+    ) -> tuple[tuple[TrailEvent, ...], tuple[Gap, ...]]:
         """Return the window's calls of these names, the oldest first, and a gap where they are too many.
 
         Services' doings are among them: CloudFormation deletes keys for whoever tells it to.
         """
         found = self.history.events(
-            (has("source", source), has("name", *names)),
+            (has("source", source), has("name", *names), *terms),
             self.window,
             limit=MOST_CHANGES + 1,
             newest_first=False,

@@ -19,12 +19,14 @@ from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import MOST_SKEW
 from crypto_core.trail.query import Aliases
+from crypto_core.trail.rules.bucket_coverage import unseen_changes
 from crypto_core.trail.rules.configured import Configured, Keys, resolve
 from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_EVENTS, MOST_FINDINGS, RuleContext
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.examined import ExaminedArrivals
 from crypto_core.trail.store.history import History, Span
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
+from crypto_core.trail.store.pulls import PullBook
 from crypto_core.trail.store.suppressions import Suppressed, Suppression, Suppressions, sift
 
 SUPPRESS, UNSUPPRESS = BY_NAME["findings suppress"].name, BY_NAME["findings unsuppress"].name
@@ -104,8 +106,9 @@ class TrailRules:
         if not history.any(Span(since, until)):
             return Examined(since, until, gaps=(_empty(since, history.first()),), suppressions=active)
         keys, gaps = self.configured_keys()
-        context = RuleContext(history, since, until, keys)
+        context = RuleContext(history, since, until, keys, PullBook(self.store.file).followed())
         said: list[Finding | Gap] = [*gaps, *_baseline(context), *self._to_come(history, until)]
+        said += unseen_changes(context, self.clock())
         for rule in rules_about(Facts.EVENTS):
             stop_if(cancelled)
             said += _bounded(rule.id, rule(context))

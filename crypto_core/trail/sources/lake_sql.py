@@ -31,7 +31,8 @@ from sqlalchemy.engine.default import DefaultDialect
 from crypto_core.key_names import is_key_arn
 from crypto_core.key_uses import OPENS
 from crypto_core.lists.filter_language import SET, Alternative, Clause, Term, lower, simplified, terms_of
-from crypto_core.trail.event import DENIED
+from crypto_core.trail.bucket_calls import BUCKET_CALLS
+from crypto_core.trail.event import DENIED, S3
 from crypto_core.trail.sources.engine_rows import DOCUMENTS, IDENTITY, PLAIN, SESSION
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
 
@@ -114,7 +115,7 @@ def question(
     there = [*_selected(as_json=as_json, columns=columns)]
     window = _between(written(asked.since), written(asked.until))
     conditions: list[ColumnElement[bool]] = [window, *more]
-    conditions.append(literal_column("eventsource").in_(KEPT_SOURCES))
+    conditions.append(_kept(asked, as_json=as_json, columns=columns))
     if regions:
         conditions.append(literal_column("awsregion").in_(list(regions)))
     left: dict[str, None] = {}
@@ -133,6 +134,18 @@ def question(
     names = compiled.positiontup or []
     statement = " ".join(str(compiled).split())
     return LakeStatement(statement, tuple(str(compiled.params[name]) for name in names), tuple(left))
+
+
+def _kept(asked: PullQuery, *, as_json: bool, columns: frozenset[str] | None) -> ColumnElement[bool]:
+    """Whose events are kept; of S3's, calls that name one of the trails' buckets."""
+    source: ColumnElement[str] = literal_column("eventsource")
+    request = "requestparameters"
+    kept = source.in_(KEPT_SOURCES)
+    if not asked.buckets or (columns is not None and request not in columns):
+        return kept
+    named = func.lower(_document_column(request, as_json=as_json))
+    about = or_(*(_like(named, ("", bucket.name, "")) for bucket in asked.buckets))
+    return or_(kept, and_(source == S3, literal_column("eventname").in_(sorted(BUCKET_CALLS)), about))
 
 
 def _selected(*, as_json: bool, columns: frozenset[str] | None) -> Iterator[ColumnElement[Any]]:

@@ -30,7 +30,7 @@ from crypto_core.trail.sources.query_run import Rest
 from crypto_core.trail.sources.tally import PullRun, PullTally
 from crypto_core.trail.sources.threads import side_by_side
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, Unfinished
+from crypto_core.trail.store.pulls import DeliveryBucket, PullBook, PullScope, TimeWindow, Unfinished
 
 PER_SECOND = 2.0
 PAGE = 50
@@ -59,15 +59,18 @@ ATTRIBUTE_NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class _Errand:
-    """One Region and one attribute, asked for in the caller's account."""
+    """One Region and one attribute, asked for in the caller's account; `bucket` is that of a trail."""
 
     region: str
     attribute: Attribute
-
     account: str
+    bucket: DeliveryBucket | None = None
 
     def scope(self, asked: PullQuery) -> PullScope:
         """How the book knows it. The events of KMS are what coverage is about."""
+        if self.bucket is not None:
+            of_bucket = self.bucket.scope(self.attribute[1], asked.scope)
+            return PullScope("lookup", self.region, of_bucket, account=self.account)
         others = "" if self.attribute == ATTRIBUTES[0] else f"{self.attribute[0]}={self.attribute[1]} "
         return PullScope("lookup", self.region, others + asked.scope, account=self.account)
 
@@ -103,7 +106,7 @@ class LookupSource:
 
         It is where an interrupted pull begins, else where the last complete one ended.
         """
-        run = _Errand(region, attribute, self._account()).scope(asked)
+        run = _Errand(region, attribute, self.account()).scope(asked)
         state = self.book.unfinished(run)
         return state.window.since if state else self.book.covered_until(run)
 
@@ -114,7 +117,7 @@ class LookupSource:
 
         What one can't give is a gap. Raises KmsError if none can.
         """
-        account = self._account(pull.tally)
+        account = self.account(pull.tally)
         places = tuple(AccountRegion(account, region) for region in dict.fromkeys(regions))
         oldest = self._oldest()
         if pull.asked.since < oldest:
@@ -126,6 +129,11 @@ class LookupSource:
                 return places
             pull = replace(pull, asked=replace(pull.asked, since=oldest))
         errands = [_Errand(place.region, one, account) for place in places for one in attributes]
+        errands += [
+            _Errand(bucket.region, ("ResourceName", name), account, bucket)
+            for bucket in pull.asked.buckets
+            for name in bucket.names
+        ]
         failures: list[KmsError] = []
         threads = min(8, len(errands) or 1)
         for errand, failure in side_by_side(
@@ -138,7 +146,7 @@ class LookupSource:
             raise failures[0]
         return places
 
-    def _account(self, tally: PullTally | None = None) -> str:
+    def account(self, tally: PullTally | None = None) -> str:
         """The account whose events LookupEvents gives, "" where AWS doesn't say: then nothing is covered."""
         session = self.kms.session
         if session not in self._accounts:
@@ -239,7 +247,8 @@ class LookupSource:
                 seconds_left=_left(monotonic() - begun, began_at - reached, reached - frozen.since),
             )
             if not token:
-                whole = settled(window, latest) if readable else _NOTHING
+                sure = readable and (errand.bucket is None or errand.bucket.located)
+                whole = settled(window, latest) if sure else _NOTHING
                 self.book.cover(run, whole, seconds(self.clock()), going_on=part.aside)
                 return
 

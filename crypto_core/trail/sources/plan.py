@@ -14,12 +14,12 @@ from crypto_core.trail.sources.pull_query import PullQuery
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(remarks=500)
+@cleans(remarks=500, gaps=500)
 class PullPlan:
     """A Subject of consent. `source` is lookup, s3, athena or lake.
 
     `scanned` are the bytes that a query is expected to scan, None where that isn't known; `most` is the
-    limit.
+    limit. `gaps` is what will be missing whatever comes.
     """
 
     source: str
@@ -33,6 +33,7 @@ class PullPlan:
     scanned: int | None = None
     most: int | None = None
     costs: bool = False
+    gaps: tuple[str, ...] = ()
 
     @property
     def danger(self) -> Danger:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from crypto_core.lists.filter_language import Clause, passes, terms_of
+from crypto_core.trail.bucket_calls import BUCKET_CALLS, bucket_of
 from crypto_core.trail.columns import seconds
 from crypto_core.trail.event import CLOUDTRAIL, KMS, TrailEvent
 from crypto_core.trail.event_fields import FREE
 from crypto_core.trail.query import Aliases, parse, values
 from crypto_core.trail.record_reader import load, read_record
-from crypto_core.trail.store.pulls import KMS_EVENTS, TimeWindow
+from crypto_core.trail.store.pulls import KMS_EVENTS, DeliveryBucket, TimeWindow
 
 LATE = timedelta(minutes=15)
 """How long CloudTrail takes to deliver an event, as its User Guide has it: about five to fifteen minutes."""
@@ -22,18 +23,25 @@ FILTERED = "filter"
 """How the scope of what a filter leaves begins: no filter may be taken for KMS_EVENTS."""
 
 KEPT_SOURCES = (KMS, CLOUDTRAIL)
-"""Whose events are kept: KMS's, and those that change what CloudTrail records."""
+"""Whose events are kept: KMS's, and those that change what CloudTrail records.
+
+Of S3's events those of BUCKET_CALLS are, about the buckets of trails.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class PullQuery:
-    """A window and a filter. Both ends are whole seconds and belong to the window."""
+    """A window and a filter. Both ends are whole seconds and belong to the window.
+
+    `buckets` are those of trails, whose changes are kept as well.
+    """
 
     since: datetime
     until: datetime
     expression: str = ""
     terms: tuple[Clause, ...] = ()
     aliases: Aliases = dict
+    buckets: tuple[DeliveryBucket, ...] = ()
 
     @property
     def window(self) -> TimeWindow:
@@ -55,12 +63,27 @@ class PullQuery:
         moments = [end.isoformat() for two in ends for end in two if isinstance(end, datetime)]
         return " ".join((FILTERED, expression, *moments))
 
+    @property
+    def scope_of_files(self) -> str:
+        """What is taken out of a file: one that was read for other buckets is read again."""
+        return " ".join((self.scope, *sorted(bucket.name for bucket in self.buckets)))
+
+    def about(self, buckets: Iterable[DeliveryBucket]) -> PullQuery:
+        """Return the query that also keeps changes of these buckets."""
+        return replace(self, buckets=tuple(buckets))
+
     def wants(self, event: TrailEvent) -> bool:
         """True for an event that is to be kept, whenever it happened."""
-        if event.source not in KEPT_SOURCES:
+        if event.source not in KEPT_SOURCES and not self._of_bucket(event):
             return False
         known = self.aliases() if self.terms else {}
         return passes(self.terms, partial(values, event, aliases=known), free=FREE)
+
+    def _of_bucket(self, event: TrailEvent) -> bool:
+        if not self.buckets or event.name not in BUCKET_CALLS:
+            return False
+        name = bucket_of(event)
+        return any(bucket.name == name for bucket in self.buckets)
 
 
 def asked(

@@ -6,6 +6,7 @@ A pull is planned first, so that what it costs is known before it begins; `run_p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
@@ -14,7 +15,7 @@ from crypto_core.errors import KmsError, SettingsError
 from crypto_core.guard.consent import Consent, Danger, require
 from crypto_core.key_names import AccountRegion
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.columns import moment
+from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.digests import DigestValidator, Validation
@@ -35,6 +36,7 @@ from crypto_core.trail.sources.pull_query import PullQuery, asked
 from crypto_core.trail.sources.query_run import Rest
 from crypto_core.trail.sources.report import Progress, PullReport
 from crypto_core.trail.sources.tally import PullRun, PullTally
+from crypto_core.trail.sources.trail_buckets import DeliveryBuckets, find_buckets
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pulls import PullBook
 
@@ -73,7 +75,7 @@ class EventPuller:
         self._regions = regions
         self._aliases = aliases
         self._clock = clock
-        book = PullBook(store.file)
+        self._book = book = PullBook(store.file)
         self._lookup = LookupSource(kms, store, book, clock, per_second, rest)
         self._bucket = BucketSource(kms, store, book, clock)
         self._engines = Engines(kms, store, book, engines or EngineSettings(), clock, rest)
@@ -125,9 +127,11 @@ class EventPuller:
         since, until = max(since, BEGINNING), min(until or now, now)
         if since > until:
             raise SettingsError("The window ends before it begins.", remedy="Give --since before --until.")
-        wanted = asked(since, until, expression, aliases=self._aliases, now=now)
+        buckets = DeliveryBuckets() if attribute else self._buckets(only, cancelled)
+        wanted = asked(since, until, expression, aliases=self._aliases, now=now).about(buckets.known)
         if kind in ENGINES:
-            return self._engines.plan_query(kind, wanted, only, most=max_bytes, cancelled=cancelled)
+            plan = self._engines.plan_query(kind, wanted, only, most=max_bytes, cancelled=cancelled)
+            return replace(plan, gaps=buckets.gaps)
         return PullPlan(
             kind,
             wanted,
@@ -135,6 +139,7 @@ class EventPuller:
             place=place,
             attributes=attributes,
             remarks=tuple(_remarks(wanted, now)) if kind == "lookup" else (),
+            gaps=buckets.gaps,
         )
 
     def run_pull(
@@ -152,6 +157,9 @@ class EventPuller:
         if plan.danger is not Danger.NONE:
             require(consent, plan)
         pull = PullRun(plan.asked, PullTally(plan.source, progress), cancelled)
+        for gap in plan.gaps:
+            pull.tally.gap(gap)
+        self._book.follow(plan.asked.buckets, seconds(self._clock()))
         if plan.source == "lookup":
             places = self._lookup.pull_events(pull, plan.regions, plan.attributes)
         elif plan.source == "s3":
@@ -189,6 +197,11 @@ class EventPuller:
             except KmsError as error:
                 result = result.but(f"{place}: {why(error)}")
         return result
+
+    def _buckets(self, only: Sequence[str], cancelled: Event | None) -> DeliveryBuckets:
+        """The buckets whose changes are fetched."""
+        regions = dict.fromkeys((*self._regions(), *only))
+        return find_buckets(self._kms, self._book, regions, self._lookup.account(), cancelled)
 
     def _places(self, plan: PullPlan, pull: PullRun) -> Sequence[TrailBucket]:
         """The buckets that a plan reads: the one that was named, or those of the trails."""

@@ -26,12 +26,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from crypto_core.key_names import AccountRegion
+from crypto_core.key_names import AccountRegion, partition_of
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.schema import metadata
 
 KMS_EVENTS, ALL_EVENTS = "kms", ""
 """The scopes that hold all that KMS recorded; any other is a filter's expression."""
+_OF_BUCKET = "bucket of a trail"
+_FOLLOWED = 0
+"""The second that a bucket counts as covered for, so that it is known before anything of it was fetched."""
 BY_FILE_NAMES = "import: by file names"
 """The scope of files that were imported and whose names alone tell the time that they are of."""
 
@@ -113,6 +116,28 @@ class Unfinished:
     began: int
 
 
+@dataclass(frozen=True, slots=True)
+class DeliveryBucket:
+    """A bucket that a trail delivers to or did; its changes are recorded in its own account and Region.
+
+    `located` is False where its Region is only the trail's: S3 doesn't say where the bucket is.
+    """
+
+    name: str
+    region: str
+    account: str
+    located: bool = True
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What CloudTrail may call it as a resource."""
+        return self.name, f"arn:{partition_of(self.region)}:s3:::{self.name}"
+
+    def scope(self, name: str, of: str = KMS_EVENTS) -> str:
+        """How the book calls its changes under one of its names, within another scope."""
+        return f"{_OF_BUCKET} {name} {of}"
+
+
 class PullBook:
     """What was fetched so far. Thread-safe; every call may block. Raises EventStoreError."""
 
@@ -155,6 +180,29 @@ class PullBook:
         with self._file.reading() as connection:
             for account, region, since, until in connection.execute(wanted.order_by(pulled.c.since)):
                 found.setdefault(AccountRegion(account, region), []).append(TimeWindow(since, until))
+        return found
+
+    def follow(self, buckets: Iterable[DeliveryBucket], at: int) -> None:
+        """Note buckets of trails: their changes are followed from now on, whatever becomes of the trails."""
+        for bucket in buckets:
+            run = PullScope("lookup", bucket.region, bucket.scope(bucket.name), account=bucket.account)
+            self.cover(run, TimeWindow(_FOLLOWED, _FOLLOWED), at, going_on=True)
+
+    def followed(self) -> dict[DeliveryBucket, dict[str, list[TimeWindow]]]:
+        """Return the buckets that are followed, and the windows of their changes by each of their names."""
+        found: dict[DeliveryBucket, dict[str, list[TimeWindow]]] = {}
+        columns = (pulled.c.scope, pulled.c.account, pulled.c.region, pulled.c.since, pulled.c.until)
+        of_buckets = pulled.c.scope.startswith(f"{_OF_BUCKET} ", autoescape=True)
+        with self._file.reading() as connection:
+            for scope, account, region, since, until in connection.execute(
+                select(*columns).where(of_buckets).order_by(pulled.c.since)
+            ):
+                name, _, of = scope.removeprefix(f"{_OF_BUCKET} ").partition(" ")
+                if of == KMS_EVENTS:
+                    bucket = DeliveryBucket(name.rsplit(":", 1)[-1], region, account)
+                    windows = found.setdefault(bucket, {one: [] for one in bucket.names})
+                    if until > _FOLLOWED and name in windows:
+                        windows[name].append(TimeWindow(since, until))
         return found
 
     def covered_until(self, run: PullScope, *, whichever: Sequence[str] = ()) -> int | None:
@@ -215,6 +263,17 @@ def forget_pulls_before(connection: Connection, at: int) -> None:
     connection.execute(delete(pulled).where(pulled.c.until < at))
     connection.execute(update(pulled).where(pulled.c.since < at).values(since=at))
     connection.execute(delete(read_object).where(read_object.c.at < at))
+
+
+def unfetched(windows: Sequence[TimeWindow], since: int, until: int) -> list[TimeWindow]:
+    """Return what of a span no window holds, in order."""
+    gaps: list[TimeWindow] = []
+    at = since
+    for window in sorted(windows, key=lambda w: w.since):
+        gaps.append(TimeWindow(at, min(window.since - 1, until)))
+        at = max(at, window.until + 1)
+    gaps.append(TimeWindow(at, until))
+    return [gap for gap in gaps if gap.since <= gap.until]
 
 
 def _of(table: Table, run: PullScope) -> ColumnElement[bool]:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from crypto_core.key_names import AccountRegion
 from crypto_core.trail.columns import moment, seconds
-from crypto_core.trail.coverage_record import CoverageRecord, _gaps
+from crypto_core.trail.coverage_record import CoverageRecord
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
+from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow, unfetched
 from tests.crypto_core.trail.records import NOW
 
 HERE, THERE = "eu-west-1", "us-east-1"
@@ -151,7 +151,7 @@ WINDOWS = st.lists(
 def test_what_is_missing_is_what_no_window_holds(windows: list[TimeWindow], since: int, until: int) -> None:
     held = {second for w in windows for second in range(w.since, w.until + 1)}
     absent = [second for second in range(since, until + 1) if second not in held]
-    gaps = _gaps(windows, since, until)
+    gaps = unfetched(windows, since, until)
     assert [second for gap in gaps for second in range(gap.since, gap.until + 1)] == absent
 
 

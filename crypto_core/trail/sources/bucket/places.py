@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from threading import Event
-from typing import Any
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import KmsError, SettingsError
 from crypto_core.key_names import AccountRegion
+from crypto_core.keys.posture.trail_reading import describe_trails
 from crypto_core.keys.posture.trails import recorded
 from crypto_core.text.cleaning import clean
+from crypto_core.trail.event import S3
 from crypto_core.trail.sources.answers import why
 from crypto_core.trail.sources.bucket.objects import Bucket, Listed
 from crypto_core.trail.sources.pull_query import PullQuery
@@ -44,8 +45,8 @@ class TrailBucket:
     `regions` are those that a trail is known to record there; empty where that isn't known. `trail` is the
     trail's name, "" if a bucket was named without one. `account` is the trail's, "" if that isn't known;
     `organisation` is True where it records all accounts of its organisation. `whole` is False where not all
-    events of KMS come to it, or that isn't known. `begins` is from when on they do, None where that was
-    always so.
+    events of KMS come to it, or that isn't known; `whole_of_buckets` is True where a trail is known to record
+    changes of buckets there. `begins` is from when on they do, None where that was always so.
     """
 
     bucket: str
@@ -56,6 +57,7 @@ class TrailBucket:
     account: str = ""
     organisation: bool = False
     whole: bool = True
+    whole_of_buckets: bool = False
     begins: datetime | None = None
 
     def __str__(self) -> str:
@@ -100,43 +102,35 @@ def places_of_trails(kms: KmsApi, regions: Iterable[str], pull: PullRun) -> list
     KmsError if no Region can be asked.
     """
     tally, cancelled = pull.tally, pull.cancelled
-    described: dict[str, tuple[dict[str, Any], set[str]]] = {}
-    failures: list[KmsError] = []
-    wanted = list(regions)
-    for region in wanted:
-        stop_if(cancelled)
-        try:
-            answer = kms.read("cloudtrail", "DescribeTrails", region=region, includeShadowTrails=True)
-        except KmsError as error:
-            failures.append(error)
-            tally.gap(f"{region}: trails: {why(error)}")
-            continue
-        for trail in answer.get("trailList") or ():
-            home = trail.get("HomeRegion") or region
-            if trail.get("S3BucketName") and (trail.get("IsMultiRegionTrail") or home == region):
-                described.setdefault(str(trail.get("TrailARN")), (trail, set()))[1].add(region)
-    if wanted and len(failures) == len(wanted):
-        raise failures[0]
+    described = describe_trails(kms, regions, cancelled=cancelled)
+    for region, error in described.failures.items():
+        tally.gap(f"{region}: trails: {why(error)}")
+        if not described.asked:
+            raise error
     places, told = [], []
-    for arn, (trail, covered) in described.items():
+    for arn, (trail, covered) in described.trails.items():
+        if not trail.get("S3BucketName"):
+            continue
         stop_if(cancelled)
         home = str(trail.get("HomeRegion") or min(covered))
         off, begins = _off(kms, arn, home)
-        missing = [*_left_out(kms, arn, home), *off]
+        left_out, files_told = _taken(kms, arn, home)
+        missing = [*left_out, *off]
         late = begins if begins and begins > pull.asked.since else None
         sentences = [*missing, *([_BEGINS.format(late.astimezone(UTC))] if late else [])]
-        told.append((frozenset(covered), [f"{clean(arn, 200)} {sentence}" for sentence in sentences]))
+        told.append((covered, [f"{clean(arn, 200)} {sentence}" for sentence in sentences]))
         prefix = str(trail.get("S3KeyPrefix") or "")
         places.append(
             TrailBucket(
                 str(trail["S3BucketName"]),
                 f"{prefix}/" if prefix and not prefix.endswith("/") else prefix,
                 home,
-                frozenset(covered),
+                covered,
                 str(trail.get("Name") or ""),
                 account=found[0] if (found := _ACCOUNT.findall(arn)) else "",
                 organisation=trail.get("IsOrganizationTrail") is True,
                 whole=not missing,
+                whole_of_buckets=files_told and not off,
                 begins=late,
             )
         )
@@ -147,15 +141,15 @@ def places_of_trails(kms: KmsApi, regions: Iterable[str], pull: PullRun) -> list
     return places
 
 
-def _left_out(kms: KmsApi, arn: str, home: str) -> Iterator[str]:
-    """Say whether a trail leaves out events of KMS."""
+def _taken(kms: KmsApi, arn: str, home: str) -> tuple[list[str], bool]:
+    """Say what a trail leaves out of KMS's events, and return whether it takes changes of buckets."""
     try:
-        found = recorded(kms.read("cloudtrail", "GetEventSelectors", region=home, TrailName=arn))
+        answer = kms.read("cloudtrail", "GetEventSelectors", region=home, TrailName=arn)
     except KmsError as error:
-        yield f"may leave out events of KMS: {why(error)}"
-        return
-    if not found.whole:
-        yield f"leaves out events of KMS{f' ({found.limits})' if found.limits else ''}."
+        return [f"may leave out events of KMS: {why(error)}"], False
+    found = recorded(answer)
+    limits = f" ({found.limits})" if found.limits else ""
+    return [] if found.whole else [f"leaves out events of KMS{limits}."], recorded(answer, S3).writes
 
 
 def _off(kms: KmsApi, arn: str, home: str) -> tuple[list[str], datetime | None]:

@@ -8,7 +8,7 @@ names. A file that can't be read, or not all of it, is tried again by every pull
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from threading import Lock
@@ -94,7 +94,17 @@ class BucketSource:
         for one in sorted(whole - trouble):
             scope = PullScope("s3", one.region, pull.asked.scope, str(place), one.account)
             self.book.cover(scope, window, seconds(self.clock()))
+            if place.whole_of_buckets:
+                self._cover_buckets(pull, scope, window)
         return tuple(sorted(there))
+
+    def _cover_buckets(self, pull: PullRun, run: PullScope, window: TimeWindow) -> None:
+        """Changes of a bucket are in the files of its own account's Region."""
+        for bucket in pull.asked.buckets:
+            if bucket.located and (bucket.account, bucket.region) == (run.account, run.region):
+                for name in bucket.names:
+                    scope = bucket.scope(name, run.scope)
+                    self.book.cover(replace(run, scope=scope), window, seconds(self.clock()))
 
     def _folder(self, bucket: Bucket, place: TrailBucket, folder: Folder, pull: PullRun) -> bool:
         """Read what an account delivered of one Region; True if nothing is missing."""
@@ -151,7 +161,7 @@ class BucketSource:
         # What was written before the window began can't hold its events.
         listed = (one for one in found if one.written >= oldest and not one.key.endswith("/"))
         while some := list(islice(listed, 1_000)):
-            names = [object_name(pull.asked.scope, one.bucket, one.key, one.etag) for one in some]
+            names = [object_name(pull.asked.scope_of_files, one.bucket, one.key, one.etag) for one in some]
             there = self.book.known(names)
             yield from (wanted for wanted in zip(some, names, strict=True) if wanted[1] not in there)
 

@@ -239,6 +239,10 @@ def test_a_real_attack_is_examined_and_its_steps_against_the_trail_are_told(tmp_
     first, last = min(e.time for e in events), max(e.time for e in events)
     examined = TrailRules(store).examine_events(first, last + timedelta(seconds=1))
     assert Counter((f.rule, f.severity.value) for f in examined.findings) == {
+        ("event-trail-bucket-deleted", "critical"): 2,
+        ("event-trail-bucket-deleted", "medium"): 2,
+        ("event-trail-bucket-expiry", "high"): 1,  # after one day; taken back as it cleaned up
+        ("event-trail-bucket-policy", "low"): 2,
         ("event-trail-deleted", "critical"): 2,
         ("event-trail-deleted", "medium"): 1,
         ("event-trail-hides-kms", "high"): 1,  # it let the trail take all again, days later

@@ -145,8 +145,8 @@ def test_what_was_under_way_when_a_pull_was_interrupted_counts_as_missing(
     book.save(run, Unfinished(window, answer["NextToken"], reached, began=window.until))
 
     def instead(_operation: str, _region: str, parameters: dict[str, Any]) -> None:
-        source = parameters["LookupAttributes"][0]["AttributeValue"]
-        if source == "kms.amazonaws.com" and "NextToken" not in parameters:
+        asked = parameters.get("LookupAttributes") or [{}]
+        if asked[0].get("AttributeValue") == "kms.amazonaws.com" and "NextToken" not in parameters:
             raise KmsThrottledError("not available here")
 
     aws.instead.append(instead)
