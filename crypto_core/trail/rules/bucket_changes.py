@@ -29,6 +29,8 @@ SHORT_DAYS = 90
 """So long CloudTrail's own event history has what is gone from the bucket."""
 YEAR = 365
 
+_BLOCK = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+"""What blocks public access, each off where a request doesn't name it."""
 _EVERYBODY = "groups/global/"
 """In the address of the groups that are everybody, or everybody with an AWS account."""
 
@@ -194,21 +196,21 @@ def opened(_: RuleContext, event: TrailEvent) -> Judgement | None:
     """None where nothing is let in."""
     name, given = s3.bucket_of(event), request(event)
     if event.name in (*s3.BLOCK, *s3.NO_BLOCK):
-        block = given.get("PublicAccessBlockConfiguration")
-        off = [text(key, 40) for key, value in _of(block).items() if value in (False, "false")]
+        block = _of(given.get("PublicAccessBlockConfiguration"))
+        off = [part for part in _BLOCK if block.get(part) not in (True, "true")]
         if event.name in s3.BLOCK and not off:
             return None
         return (
             Severity.MEDIUM,
             f"took the block of public access off bucket {name} of a trail",
-            f"without {listed(off)}" if off else "",
+            f"without {listed(off)}",
         )
     if event.name in s3.ACCESS_LIST:
         if _EVERYBODY not in json.dumps(given) and "public-" not in text(_first(given.get("x-amz-acl"))):
             return None
         return Severity.HIGH, f"opened bucket {name} of a trail to everybody by its access list", ""
     rules = _objects(_of(given.get("OwnershipControls")).get("Rule"))
-    if event.name in s3.OWNERSHIP and all(r.get("ObjectOwnership") == "BucketOwnerEnforced" for r in rules):
+    if rules and all(r.get("ObjectOwnership") == "BucketOwnerEnforced" for r in rules):
         return None
     return Severity.LOW, f"let access lists count in bucket {name} of a trail", ""
 
