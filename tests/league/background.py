@@ -207,7 +207,7 @@ def recorders(world: World) -> Iterator[Record]:
 
 
 def buckets(world: World) -> Iterator[Record]:
-    """CloudTrail asks for its bucket's access list before it delivers; other buckets are nobody's business."""
+    """CloudTrail asks for its bucket's access list before it delivers; other buckets are no trail's."""
     service = {"type": "AWSService", "invokedBy": "cloudtrail.amazonaws.com"}
     by = Caller(service, *("cloudtrail.amazonaws.com", "cloudtrail.amazonaws.com"))
     for day in range(DAYS):
