@@ -9,6 +9,7 @@ import click
 
 from console.exit_codes import exit_code
 from console.lazy_commands import LazyGroup
+from console.printed.pager import no_pager_option
 from console.secrecy import guard_process
 
 _COMMANDS: dict[str, tuple[str, str]] = {
@@ -55,6 +56,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     show_default=True,
     help="The console's first screen.",
 )
+@no_pager_option
 @click.version_option(package_name="keydeck")
 @click.pass_context
 def keydeck(ctx: click.Context, *, read_only: bool | None, screen: str) -> None:

@@ -12,8 +12,11 @@ import click
 
 from console.commands.asking import type_in, yes_option
 from console.commands.operation_command import OperationCommand
-from console.commands.session import json_option, services_of
-from console.printed.printing import print_json, print_line, print_table, say, utc
+from console.commands.output_options import json_option, rows_option
+from console.commands.session import services_of
+from console.printed.forms import Form
+from console.printed.listing import Listing, print_listing
+from console.printed.printing import print_json, print_line, say, utc
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.text.cleaning import clean
 
@@ -31,19 +34,27 @@ def approvals() -> None:
 @approvals.command("list")
 @click.option("--all", "all_", is_flag=True, help="Also decided, used and expired requests.")
 @click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, metavar="N")
-@json_option
-def list_(*, all_: bool, limit: int, as_json: bool) -> None:
+@rows_option
+def list_(*, all_: bool, limit: int, form: Form) -> None:
     """List what waits for approval, the newest first."""
     with services_of() as services:
         found = services.approvals.requests(pending=not all_, limit=limit)
-    if as_json:
-        print_json({"approvals": [_document(one) for one in found]})
-    elif found:
-        rows = [
-            (str(a.id), a.action, a.decision.value, a.requested_by, utc(a.expires_at), a.summary)
-            for a in found
-        ]
-        print_table(("id", "action", "decision", "asked by", "until (UTC)", "what"), rows)
+    if found or form is not Form.TABLE:
+        listing = Listing(
+            name="approvals",
+            rows=found,
+            record=_document,
+            headers=("id", "action", "decision", "asked by", "until (UTC)", "what"),
+            cells=lambda a: (
+                str(a.id),
+                a.action,
+                a.decision.value,
+                a.requested_by,
+                utc(a.expires_at),
+                a.summary,
+            ),
+        )
+        print_listing(listing, form)
     else:
         say("No approvals yet." if all_ else "No pending approvals.")
 

@@ -9,7 +9,8 @@ import click
 from console.commands.asking import consent_to
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
-from console.commands.session import json_option, services_of, trust_option
+from console.commands.output_options import json_option
+from console.commands.session import services_of, trust_option
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_json, print_line, say
 from crypto_core.reencryption.backup_restore import BackupRestoreResult, BackupSelection

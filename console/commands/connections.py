@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from itertools import chain
+from typing import Any
 
 import click
 
-from console.commands.session import json_option, services_of, trust_option
-from console.printed.printing import print_csv, print_facts, print_json, print_table, say
+from console.commands.output_options import json_option, rows_option
+from console.commands.session import services_of, trust_option
+from console.printed.forms import Form
+from console.printed.listing import Listing, print_listing
+from console.printed.printing import print_facts, print_json, say
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow, SortKey
 from crypto_core.errors import RowVanishedError
 from crypto_core.key_names import short_key
+from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query, pages_of
 from crypto_core.references import TokenRef, parse_reference
 
@@ -31,37 +36,42 @@ _HEADERS = ("severity", "reference", "org", "provider", "format", "key", "materi
 @click.option(
     "--limit", type=click.IntRange(min=1), help="Print at most this many rows; the total is printed too."
 )
-@json_option
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@rows_option
 def connections(
     *,
     filter_: str,
     sort: str,
     reverse: bool,
     limit: int | None,
-    as_json: bool,
-    as_csv: bool,
+    form: Form,
 ) -> None:
     """List tokens: how each is stored and under which key. Values are never shown."""
-    if as_json and as_csv:
-        raise click.UsageError("Choose --json or --csv.")
     query = Query(filter_, sort, reverse)
     with services_of() as services:
         total = services.services.inventory.count(query)
         rows = chain.from_iterable(pages_of(services.services.inventory, query, size=1000, limit=limit or 0))
-        if as_json:
-            listed = [row.as_json() for row in rows]
-            reasons = list(services.catalogue().gaps)
-            if len(listed) < total:
-                reasons.append(f"--limit: {len(listed):,} of {total:,} rows")
-            coverage = {"complete": not reasons, "reasons": reasons}
-            print_json({"connections": listed, "total": total, "coverage": coverage})
+        cut = limit is not None and limit < total
+
+        def rest() -> dict[str, Any]:
+            reasons = (
+                *services.catalogue().gaps,
+                *([f"--limit: {limit:,} of {total:,} rows"] if cut else ()),
+            )
+            return {"total": total, "coverage": Coverage(reasons).as_json()}
+
+        listing = Listing(
+            name="connections",
+            rows=rows,
+            record=InventoryRow.as_json,
+            headers=_HEADERS,
+            cells=_cells,
+            spare=("created", "evidence", "material"),
+            rest=rest,
+        )
+        print_listing(listing, form)
+        if form.is_document:
             return
-        if as_csv:
-            print_csv(_HEADERS, (_cells(row) for row in rows))
-        else:
-            print_table(_HEADERS, [_cells(row) for row in rows])
-        if limit is not None and limit < total:
+        if cut:
             say(f"{limit:,} of {total:,} rows.")
         for gap in services.catalogue().gaps:
             say(gap)

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from console.commands.session import json_option, services_of
+from console.commands.output_options import json_option
+from console.commands.session import services_of
 from console.printed.printing import print_gaps, print_json, print_line, print_table, utc
 from console.printed.table_entries import is_printable, table_entry
 from crypto_core.database.tokens.sweep.candidates import NAMED

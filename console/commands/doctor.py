@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from console.commands.session import json_option, loaded
+from console.commands.output_options import json_option
+from console.commands.session import loaded
 from console.printed.printing import print_json
 from crypto_core.diagnosis import Check, CheckOutcome, examine
 from crypto_core.text.counting import counted

@@ -9,7 +9,8 @@ import click
 
 from console.commands.events_options import expression
 from console.commands.moments import time_option
-from console.commands.session import json_option, loaded
+from console.commands.output_options import json_option
+from console.commands.session import loaded
 from console.extras import LAKE, require_extra
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_json, say

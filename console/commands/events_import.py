@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from console.commands.asking import confirm, yes_option
-from console.commands.session import json_option, loaded
+from console.commands.output_options import json_option
+from console.commands.session import loaded
 from console.event_file import open_events
 from console.garbage import uncollected
 from console.host.interrupts import cancelled_by_interrupt

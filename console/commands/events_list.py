@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Iterator
 from datetime import datetime
 from itertools import chain
-from typing import Any
 
 import click
 
 from console.commands.events_options import (
     HEADERS,
     EngineChoice,
-    StreamedTable,
     asked,
     cells,
     counted_by,
@@ -26,12 +22,14 @@ from console.commands.events_options import (
     filter_options,
     store,
 )
-from console.commands.session import json_option, limit_option
+from console.commands.output_options import json_option, rows_option
+from console.commands.session import limit_option
 from console.own_folders import user_name
-from console.printed.printing import print_csv, print_facts, print_gaps, print_json, print_table, say
+from console.printed.forms import Form
+from console.printed.listing import Listing, print_listing
+from console.printed.printing import print_facts, print_gaps, print_json, say
 from crypto_core.errors import EventVanishedError
 from crypto_core.lists.paging import Query
-from crypto_core.lists.row_files import CsvWriter
 from crypto_core.text.cleaning import CleanText
 from crypto_core.text.counting import counted
 from crypto_core.trail.event_fields import PIVOTS
@@ -43,16 +41,13 @@ from crypto_core.trail.use.tokens import joined
 _COUNTED = (*PIVOTS, "session", "access_key")
 _GROUPS = 100_000
 
-csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
-
 
 @click.command("list")
 @filter_options
 @limit_option(200, "Print at most this many; 0 prints all.", least=0)
 @click.option("--oldest-first", is_flag=True, help="The oldest first.")
 @engine_option
-@json_option
-@csv_option
+@rows_option
 def list_(
     *,
     filter_: str,
@@ -62,16 +57,13 @@ def list_(
     limit: int,
     oldest_first: bool,
     engine: EngineChoice | None,
-    as_json: bool,
-    as_csv: bool,
+    form: Form,
 ) -> None:
     """List events that pass a filter, the newest first.
 
     What AWS services do by themselves is hidden unless --all is given or the filter is about `service`;
     the number hidden is printed.
     """
-    if as_json and as_csv:
-        raise click.UsageError("Choose --json or --csv.")
     wanted = expression(filter_, since, until, service=service)
     query = Query(wanted, "time", descending=not oldest_first)
     with asked(engine) as opened:
@@ -79,17 +71,21 @@ def list_(
         total = summary.events
         cut = (f"--limit: {limit:,} of {total:,} events",) if limit and limit < total else ()
         coverage = opened.coverage(since, until, *cut)
-        pages = opened.pages(query, limit)
-        rows = chain.from_iterable(pages)
-        if as_json:
-            _print_listed(rows, summary.hidden_service_events, coverage.as_json())
-            return
-        if as_csv:
-            _print_csv(rows)
-        else:
-            table = StreamedTable(HEADERS)
-            for page in pages:
-                table.write(cells(stored.event) for stored in page)
+        listing = Listing(
+            name="events",
+            rows=chain.from_iterable(opened.pages(query, limit)),
+            record=StoredEvent.as_json,
+            headers=HEADERS,
+            cells=lambda stored: cells(stored.event),
+            spare=("material", "region", "event id"),
+            rest=lambda: {
+                "hidden_service_events": summary.hidden_service_events,
+                "coverage": coverage.as_json(),
+            },
+        )
+        print_listing(listing, form)
+    if form.is_document:
+        return
     if cut:
         say(f"{limit:,} of {total:,} events.")
     if summary.hidden_service_events:
@@ -129,8 +125,7 @@ def show(*, event_id: str, as_json: bool, raw: bool) -> None:
 @filter_options
 @limit_option(100, "Print at most this many values; 0 prints all.", least=0)
 @counting_engine_options
-@json_option
-@csv_option
+@rows_option
 def pivot(
     *,
     field: str,
@@ -142,12 +137,9 @@ def pivot(
     engine: EngineChoice | None,
     most: int | None,
     yes: bool,
-    as_json: bool,
-    as_csv: bool,
+    form: Form,
 ) -> None:
     """Count events by principal, address, key, token, … An event about two keys counts for both."""
-    if as_json and as_csv:
-        raise click.UsageError("Choose --json or --csv.")
     wanted = expression(filter_, since, until, service=service)
     with counted_by(counting_engine(engine, most, yes=yes)) as opened:
         split = field in ("key", "material")
@@ -158,27 +150,25 @@ def pivot(
             others = counted(found.others, "value")
             cut.append(f"--limit: {others} more, with {counted(found.rest, 'event')}")
         coverage = opened.coverage(since, until, *cut)
-    rows = [
-        (r.texts[0], r.events, r.failed, r.denied, moment_json(r.first) or "?", moment_json(r.last) or "?")
-        for r in found.rows
-    ]
     headers = (field, "events", "failed", "denied", "first", "last")
-    if as_json:
-        print_json(
-            {
-                "field": field,
-                "values": [dict(zip(("value", *headers[1:]), row, strict=True)) for row in rows],
-                "others": found.others,
-                "rest": found.rest,
-                "hidden_service_events": hidden,
-                "coverage": coverage.as_json(),
-            }
-        )
+    listing = Listing(
+        name="values",
+        rows=found.rows,
+        record=lambda row: dict(zip(("value", *headers[1:]), _counts(row), strict=True)),
+        headers=headers,
+        cells=_counts,
+        spare=("first",),
+        rest=lambda: {
+            "field": field,
+            "others": found.others,
+            "rest": found.rest,
+            "hidden_service_events": hidden,
+            "coverage": coverage.as_json(),
+        },
+    )
+    print_listing(listing, form)
+    if form.is_document:
         return
-    if as_csv:
-        print_csv(headers, rows)
-    else:
-        print_table(headers, rows)
     for reason in cut:
         say(reason)
     if hidden:
@@ -208,25 +198,9 @@ def review(*, event_ids: tuple[str, ...], note: str | None, undo: bool) -> None:
     say(f"{counted(done, 'event')} {'no longer reviewed' if undo else 'reviewed'}.")
 
 
-def _print_listed(rows: Iterator[StoredEvent], hidden: int, coverage: dict[str, Any]) -> None:
-    """Print the document, its events one by one: all of them may be too many to hold."""
-    click.echo('{"events": [', nl=False)
-    before = "\n"
-    for stored in rows:
-        click.echo(f"{before}{json.dumps(stored.as_json(), ensure_ascii=True)}", nl=False)
-        before = ",\n"
-    rest = json.dumps({"hidden_service_events": hidden, "coverage": coverage}, ensure_ascii=True)
-    click.echo(f"\n], {rest[1:]}")
-
-
-def _print_csv(rows: Iterator[StoredEvent]) -> None:
-    writer = CsvWriter(sys.stdout)
-    headed = False
-    for stored in rows:
-        writer.write(stored.as_json())
-        headed = True
-    if not headed:
-        writer.row(HEADERS)
+def _counts(row: EventTally) -> tuple[str | int, ...]:
+    ends = (moment_json(row.first) or "?", moment_json(row.last) or "?")
+    return (row.texts[0], row.events, row.failed, row.denied, *ends)
 
 
 def _split(found: Tallies, limit: int) -> Tallies:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from console.commands.moments import time_option
 from console.commands.session import loaded, together
 from console.extras import LAKE, require_extra
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import print_padded, say, widths_of
+from console.printed.printing import say
 from crypto_core.errors import SettingsError
 from crypto_core.key_names import short_key
 from crypto_core.lists.coverage import Coverage
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
 
 _PAGE = 500
+_CELL = 200
+"""Characters of an event's cell."""
 HEADERS = ("time", "event", "principal", "from", "result", "key", "material", "token", "region", "event id")
 
 filter_options = together(
@@ -318,7 +320,7 @@ def _told(record: CoverageRecord) -> Covered:
 def cells(event: TrailEvent) -> tuple[str, ...]:
     """Return an event as a row of HEADERS."""
     session = f"/{event.principal.session}" if event.principal.session else ""
-    return (
+    shown = (
         event.time.strftime("%Y-%m-%d %H:%M:%S") if event.dated else "?",
         event.name,
         f"{event.principal.name}{session}",
@@ -330,19 +332,4 @@ def cells(event: TrailEvent) -> tuple[str, ...]:
         event.region,
         event.event_id,
     )
-
-
-class StreamedTable:
-    """Columns that are as wide as the first rows need: later ones follow without all being held."""
-
-    def __init__(self, headers: Sequence[str]) -> None:
-        self._headers = headers
-        self._widths: list[int] = []
-
-    def write(self, rows: Iterable[Sequence[str]]) -> None:
-        """Print rows; before the first ones the headings."""
-        lines: list[list[str]] = [[shortened(cell, 200) for cell in row] for row in rows]
-        if not self._widths:
-            lines.insert(0, list(self._headers))
-            self._widths = widths_of(lines)
-        print_padded(lines, self._widths)
+    return tuple(shortened(text, _CELL) for text in shown)

@@ -9,7 +9,8 @@ import click
 
 from console.commands.asking import query_consent
 from console.commands.moments import time_option
-from console.commands.session import json_option, services_of
+from console.commands.output_options import json_option
+from console.commands.session import services_of
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_gaps, print_json, say
 from crypto_core.errors import SettingsError

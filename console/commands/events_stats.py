@@ -6,7 +6,6 @@ from datetime import datetime
 
 import click
 
-from console.commands.events_list import csv_option
 from console.commands.events_options import (
     EngineChoice,
     Groups,
@@ -16,13 +15,17 @@ from console.commands.events_options import (
     expression,
     filter_options,
 )
-from console.commands.session import json_option, limit_option
-from console.printed.printing import print_csv, print_gaps, print_json, print_table, say
+from console.commands.output_options import rows_option
+from console.commands.session import limit_option
+from console.printed.forms import Form
+from console.printed.listing import Listing, print_listing
+from console.printed.printing import print_gaps, say
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.statistics import FIELDS, MEASURES, MOST_FIELDS, Threshold, threshold
-from crypto_core.trail.store.tallies import moment_json
 
 _ALL = 1_000_000
+MEASURED = ("count", "failed", "denied")
+"""What is counted of each group."""
 
 
 def _fields(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -66,8 +69,7 @@ def _thresholds(_ctx: click.Context, _param: click.Parameter, value: tuple[str, 
 @filter_options
 @limit_option(100, "Print at most this many groups; 0 prints all.", least=0)
 @counting_engine_options
-@json_option
-@csv_option
+@rows_option
 def stats(
     *,
     fields: tuple[str, ...],
@@ -81,16 +83,13 @@ def stats(
     engine: EngineChoice | None,
     most: int | None,
     yes: bool,
-    as_json: bool,
-    as_csv: bool,
+    form: Form,
 ) -> None:
     """Count events by some fields together: --by principal,hour --having 'count>100'.
 
     Each group with how many events it has, how many failed and were denied, the first and the last. An event
     about two keys has both in one value.
     """
-    if as_json and as_csv:
-        raise click.UsageError("Choose --json or --csv.")
     if not distinct and any(one.measure == "distinct" for one in thresholds):
         raise click.UsageError("--having distinct: name the field with --distinct.")
     wanted = expression(filter_, since, until, service=service)
@@ -104,23 +103,18 @@ def stats(
             others = counted(found.others, "group")
             cut.append(f"--limit: {others} more, with {counted(found.rest, 'event')}")
         coverage = opened.coverage(since, until, *cut)
-    if as_json:
-        print_json(found.as_json() | {"hidden_service_events": hidden, "coverage": coverage.as_json()})
+    document = found.as_json()
+    listing = Listing(
+        name="rows",
+        rows=document.pop("rows"),
+        record=dict,
+        headers=(*fields, *MEASURED, *([f"{distinct}s"] if distinct else ()), "first", "last"),
+        cells=lambda row: [value if value is not None else "?" for value in row.values()],
+        rest=lambda: document | {"hidden_service_events": hidden, "coverage": coverage.as_json()},
+    )
+    print_listing(listing, form)
+    if form.is_document:
         return
-    headers = (*fields, "count", "failed", "denied", *([f"{distinct}s"] if distinct else ()), "first", "last")
-    rows = [
-        (
-            *row.values,
-            *(row.events, row.failed, row.denied),
-            *([row.distinct or 0] if distinct else ()),
-            *(moment_json(row.first) or "?", moment_json(row.last) or "?"),
-        )
-        for row in found.rows
-    ]
-    if as_csv:
-        print_csv(headers, rows)
-    else:
-        print_table(headers, rows)
     for reason in cut:
         say(reason)
     if hidden:

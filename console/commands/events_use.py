@@ -7,7 +7,8 @@ import shlex
 import click
 
 from console.commands.events_options import HEADERS, cells
-from console.commands.session import json_option, services_of
+from console.commands.output_options import json_option
+from console.commands.session import services_of
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_facts, print_gaps, print_json, print_line, print_table, say
 from crypto_core.key_names import short_key

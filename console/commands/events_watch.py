@@ -10,7 +10,8 @@ import click
 
 from console.commands.events_options import cells
 from console.commands.moments import time_option
-from console.commands.session import json_option, services_of
+from console.commands.output_options import json_lines_option
+from console.commands.session import services_of
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_gaps, print_line, say
 from crypto_core.cancelling import stop_if
@@ -47,7 +48,7 @@ def _period(ctx: click.Context, param: click.Parameter, value: str | None) -> ti
 )
 @click.option("--once", is_flag=True, help="Look once.")
 @click.option("--no-pull", is_flag=True, help="Fetch nothing; use only what the store holds.")
-@json_option
+@json_lines_option
 def watch(
     *,
     keys: tuple[str, ...],

@@ -16,12 +16,15 @@ import click
 from console.commands.mfa_prompt import code_from_terminal
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
-from console.commands.session import json_option, loaded, services_of
+from console.commands.output_options import rows_option
+from console.commands.session import loaded, services_of
 from console.container import Container
 from console.event_file import open_events
 from console.event_services import aliases_where_known, key_inventory_of, rules_about_events
 from console.own_folders import user_name
-from console.printed.printing import print_gaps, print_json, print_marked, print_table, say
+from console.printed.forms import Form
+from console.printed.listing import Listing, print_listing
+from console.printed.printing import marked, print_gaps, say
 from crypto_core.errors import EventStoreError, EventVanishedError, KmsError, SettingsError
 from crypto_core.findings.finding import Finding, Gap, once_each
 from crypto_core.findings.registry import Sigma, rule_by_id, rules_about
@@ -42,7 +45,7 @@ SHOWN_EVENTS = 3
 
 
 @click.group(invoke_without_command=True)
-@json_option
+@rows_option
 @time_option(
     "--since", "Examine CloudTrail's events from then on: a date, or 90s, 30m, 24h, 7d, 2w. By default 24h."
 )
@@ -60,7 +63,7 @@ SHOWN_EVENTS = 3
 )
 def findings(
     *,
-    as_json: bool,
+    form: Form,
     since: datetime | None,
     until: datetime | None,
     new: bool,
@@ -76,18 +79,18 @@ def findings(
     """
     if click.get_current_context().invoked_subcommand is not None:
         return 0
-    if sum((as_json, ocsf, sigma)) > 1:
-        raise click.UsageError("One of --json, --ocsf and --sigma.")
+    if sum((form is not Form.TABLE, ocsf, sigma)) > 1:
+        raise click.UsageError("One of --output, --ocsf and --sigma.")
     if new and (since or until or sigma):
         raise click.UsageError("--new takes no window: it goes on from the last --new.")
-    form = _Form(as_json=as_json, ocsf=ocsf, hidden=hidden)
+    printed = _Printed(form, ocsf=ocsf, hidden=hidden)
     if new:
         with _stored_events() as rules:
             found = rules.examine_arrivals()
             posture = Posture(rules.clock(), found.examined.findings, found.examined.gaps)
             if found.first:
                 say("The first --new: the last day. What is older: keydeck findings --since DATE.")
-            code = _print_all(posture, found.examined.suppressed, rules.store, form)
+            code = _print_all(posture, found.examined.suppressed, rules.store, printed)
             rules.note_told(found)
             return code
     if loaded().settings.database_url is None:
@@ -95,38 +98,34 @@ def findings(
             if sigma:
                 return _print_sigma(rules)
             none = Posture(rules.clock(), (), (Gap(_NO_DATABASE, Severity.CRITICAL),))
-            return _print_all(*_together(none, rules, since, until), rules.store, form)
+            return _print_all(*_together(none, rules, since, until), rules.store, printed)
     with services_of() as services:
         rules = services.services.trail_rules
         if sigma:
             return _print_sigma(rules)
-        return _print_all(*examine(services, since, until), rules.store, form)
+        return _print_all(*examine(services, since, until), rules.store, printed)
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
-    """How findings are printed; `hidden` ones too."""
+class _Printed:
+    """How findings are printed; with `hidden` the suppressed ones too."""
 
-    as_json: bool
+    form: Form
     ocsf: bool
     hidden: bool
 
 
-def _print_all(posture: Posture, suppressed: Sequence[Suppressed], store: EventStore, form: _Form) -> int:
+def _print_all(
+    posture: Posture, suppressed: Sequence[Suppressed], store: EventStore, printed: _Printed
+) -> int:
     """Print findings and gaps; return the exit code."""
-    if form.as_json:
-        print_json(_document(posture, suppressed, hidden=form.hidden))
-    elif form.ocsf:
-        _print_ocsf(store, posture, suppressed if form.hidden else ())
+    listed = suppressed if printed.hidden else ()
+    if printed.ocsf:
+        _print_ocsf(store, posture, listed)
     else:
-        print_findings(posture)
-        if not posture.findings:
-            click.echo("No findings.")
-        if form.hidden:
-            for one in suppressed:
-                _print_suppressed(one)
+        print_listing(_listing(posture, suppressed, hidden=printed.hidden), printed.form)
     print_gaps(posture.coverage.reasons)
-    if suppressed and not (form.hidden or form.as_json):
+    if suppressed and not (printed.hidden or printed.form.is_document):
         say(f"Suppressed: {len(suppressed):,}. keydeck findings --suppressed lists them.")
     if posture.findings:
         return 1
@@ -174,16 +173,27 @@ def _together(
     return together, (*hidden, *examined.suppressed)
 
 
-def _document(posture: Posture, suppressed: Sequence[Suppressed], *, hidden: bool) -> dict[str, Any]:
+def _listing(posture: Posture, suppressed: Sequence[Suppressed], *, hidden: bool) -> Listing[Finding]:
     coverage: Coverage = posture.coverage
-    document: dict[str, Any] = {
-        "findings": [_finding(finding) for finding in posture.findings],
-        "coverage": coverage.as_json(),
-        "suppressed": len(suppressed),
-    }
+    document: dict[str, Any] = {"coverage": coverage.as_json(), "suppressed": len(suppressed)}
     if hidden:
         document["suppressed_findings"] = [one.as_json() for one in suppressed]
-    return document
+    return Listing(
+        name="findings",
+        rows=posture.findings,
+        record=_finding,
+        headers=("severity", "rule", "title", "subject"),
+        text=lambda found: _text(tuple(found), suppressed if hidden else ()),
+        rest=lambda: document,
+    )
+
+
+def _text(found: Sequence[Finding], suppressed: Sequence[Suppressed]) -> Iterator[str]:
+    yield from finding_lines(found)
+    if not found:
+        yield "No findings."
+    for one in suppressed:
+        yield from _suppressed_lines(one)
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -231,43 +241,39 @@ def _events(store: EventStore, finding: Finding) -> list[TrailEvent]:
     return events
 
 
-def print_findings(posture: Posture) -> None:
-    """Print findings as text, the worst first."""
-    for finding in posture.findings:
-        _print(finding)
-    if posture.findings:
-        click.echo()
+def finding_lines(found: Sequence[Finding]) -> Iterator[str]:
+    """Yield findings as text, the worst first, an empty line behind them."""
+    for finding in found:
+        yield marked(finding.severity, finding.title)
+        for name, text in finding_facts(finding, SHOWN_EVENTS):
+            yield f"             {name:8}  {text}"
+    if found:
+        yield ""
 
 
-def _print(finding: Finding) -> None:
-    print_marked(finding.severity, finding.title)
-    for name, text in finding_facts(finding, SHOWN_EVENTS):
-        click.echo(f"             {name:8}  {text}")
-
-
-def _print_suppressed(one: Suppressed) -> None:
+def _suppressed_lines(one: Suppressed) -> Iterator[str]:
     finding, by = one.finding, one.by
-    click.echo(f"- suppressed {finding.severity.value:8} {finding.title}")
+    yield f"- suppressed {finding.severity.value:8} {finding.title}"
     for name, text in (
         ("about", finding.subject),
         ("rule", finding.rule),
         ("reason", f"{by.reason} (by {by.by}, until {by.until:%Y-%m-%d})"),
     ):
-        click.echo(f"             {name:8}  {text}")
+        yield f"             {name:8}  {text}"
 
 
 @findings.command()
-@json_option
-def rules(*, as_json: bool) -> None:
+@rows_option
+def rules(*, form: Form) -> None:
     """List every rule: how bad its findings are at worst, and what they are about."""
-    every = sorted(rules_about(), key=lambda rule: (rule.severity.rank, rule.id))
-    if as_json:
-        print_json({"rules": [rule.as_json() for rule in every]})
-        return
-    print_table(
-        ("rule", "severity", "about"),
-        [(r.id, r.severity.value, f"{r.title}{': ' if r.about else ''}{r.about}") for r in every],
+    listing = Listing(
+        name="rules",
+        rows=sorted(rules_about(), key=lambda rule: (rule.severity.rank, rule.id)),
+        record=lambda rule: rule.as_json(),
+        headers=("rule", "severity", "about"),
+        cells=lambda r: (r.id, r.severity.value, f"{r.title}{': ' if r.about else ''}{r.about}"),
     )
+    print_listing(listing, form)
 
 
 @findings.command(cls=OperationCommand, operation="findings suppress")
@@ -295,22 +301,22 @@ def unsuppress(number: int) -> None:
 
 @findings.command()
 @click.option("--expired", is_flag=True, help="Those that are over too.")
-@json_option
-def suppressions(*, expired: bool, as_json: bool) -> None:
+@rows_option
+def suppressions(*, expired: bool, form: Form) -> None:
     """List the suppressions that hold now."""
     with services_of() as services:
         found = services.services.trail_rules.suppressions(expired=expired)
-    if as_json:
-        print_json({"suppressions": [one.as_json() for one in found]})
-        return
-    if not found:
+    if not found and form is Form.TABLE:
         click.echo("No suppressions.")
         return
-    headers = ("number", "rule", "subject", "until", "by", "reason")
-    print_table(
-        headers,
-        [(str(s.number), s.rule, s.subject, f"{s.until:%Y-%m-%d}", s.by, s.reason) for s in found],
+    listing = Listing(
+        name="suppressions",
+        rows=found,
+        record=lambda one: one.as_json(),
+        headers=("number", "rule", "subject", "until", "by", "reason"),
+        cells=lambda s: (str(s.number), s.rule, s.subject, f"{s.until:%Y-%m-%d}", s.by, s.reason),
     )
+    print_listing(listing, form)
 
 
 def _by(services: Container) -> str:

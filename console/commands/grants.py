@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import click
 
-from console.commands.session import json_option, services_of
+from console.commands.output_options import json_option
+from console.commands.session import services_of
 from console.printed.printing import print_json
 from crypto_core.database.role_grants import role_grants
 from crypto_core.guard.operations import KeydeckRole, iam_policy

@@ -8,7 +8,8 @@ import click
 
 from console.commands.asking import consent_to
 from console.commands.operation_command import OperationCommand
-from console.commands.session import json_option, services_of
+from console.commands.output_options import json_option
+from console.commands.session import services_of
 from console.printed.printing import print_answer, print_gaps, print_json, print_line, print_table, say
 from crypto_core.database.column_guards.model import GuardState
 from crypto_core.database.column_guards.plan import GuardPlan, GuardRequest, GuardResult

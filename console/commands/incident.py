@@ -19,17 +19,19 @@ from console.commands.incident_scope import (
 )
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
-from console.commands.session import json_option, services_of, trust_option
+from console.commands.output_options import json_option, rows_option
+from console.commands.session import services_of, trust_option
+from console.printed.forms import Form
 from console.printed.incident_words import (
     accepted_document,
     document_of,
-    evidence_document,
+    evidence_listing,
+    incident_listing,
     print_incident,
-    print_list,
-    print_runbooks,
-    runbook_document,
+    runbook_listing,
 )
-from console.printed.printing import print_json, print_table, say
+from console.printed.listing import print_listing
+from console.printed.printing import print_json, say
 from crypto_core.errors import EvidenceError
 from crypto_core.incidents.model import IncidentScope, IncidentState
 from crypto_core.incidents.organisation_scope import organisation_filter
@@ -55,16 +57,13 @@ for _command in (next_, check, accept_lost, skip, reopen, report, verify_report)
 
 
 @incident.command()
-@json_option
-def runbooks(*, as_json: bool) -> int:
+@rows_option
+def runbooks(*, form: Form) -> int:
     """List the runbooks: those built in, and the team's own. Exit 1 if one can't be read."""
     with services_of() as services:
         work = incident_work(services)
         found, troubles = work.runbooks(), work.runbook_troubles()
-    if as_json:
-        print_json({"runbooks": [runbook_document(runbook) for runbook in found], "not_read": list(troubles)})
-    else:
-        print_runbooks(found)
+    print_listing(runbook_listing(found, troubles), form)
     for trouble in troubles:
         say(trouble)
     return 1 if troubles else 0
@@ -149,17 +148,15 @@ def start(
 
 @incident.command("list")
 @click.option("--open", "open_only", is_flag=True, help="Only those that are not closed.")
-@json_option
-def list_(*, open_only: bool, as_json: bool) -> int:
+@rows_option
+def list_(*, open_only: bool, form: Form) -> int:
     """List incidents, open ones first."""
     with services_of() as services:
         work = incident_work(services)
         found = work.incidents(closed=not open_only)
         due = work.drill_due()
-    if as_json:
-        print_json({"incidents": [document_of(view) for view in found], "drill_due": due or None})
-    elif found:
-        print_list(found)
+    if found or form is not Form.TABLE:
+        print_listing(incident_listing(found, due), form)
     else:
         say("No incidents. One is declared with: keydeck incident start RUNBOOK")
     if due:
@@ -215,8 +212,8 @@ def note(*, incident: int, text: str, step: str, as_json: bool) -> int:
 @incident.command()
 @number
 @click.argument("piece", type=click.IntRange(min=1), metavar="[ID]", required=False)
-@json_option
-def evidence(*, incident: int, piece: int | None, as_json: bool) -> int:
+@rows_option
+def evidence(*, incident: int, piece: int | None, form: Form) -> int:
     """List the evidence of an incident, or print one piece, whose hash is compared before."""
     with services_of() as services:
         work = incident_work(services)
@@ -224,16 +221,7 @@ def evidence(*, incident: int, piece: int | None, as_json: bool) -> int:
             click.echo(work.evidence(incident, piece))
             return 0
         found = work.show(incident).evidence
-    if as_json:
-        print_json({"evidence": [evidence_document(one) for one in found]})
-    else:
-        print_table(
-            ("id", "step", "kind", "captured", "sha256", "title"),
-            [
-                (e.id, e.step_id, e.kind, f"{e.captured_at:%Y-%m-%d %H:%M:%S}", e.sha256, e.title)
-                for e in found
-            ],
-        )
+    print_listing(evidence_listing(found), form)
     return 0
 
 

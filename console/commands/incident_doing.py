@@ -11,7 +11,8 @@ import click
 
 from console.commands.asking import consent_to
 from console.commands.operation_command import OperationCommand
-from console.commands.session import json_option, services_of, trust_option
+from console.commands.output_options import json_option
+from console.commands.session import services_of, trust_option
 from console.host.interrupts import IN_HAND, cancelled_by_interrupt
 from console.host.job_progress import work_on
 from console.host.runners import environment_of

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from console.commands.incident_doing import number
-from console.commands.session import json_option, services_of
+from console.commands.output_options import json_option
+from console.commands.session import services_of
 from console.printed.printing import print_answer, print_line, say
 from crypto_core.errors import SettingsError
 from crypto_core.incidents.report.signing import ReportCheck

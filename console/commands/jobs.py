@@ -6,21 +6,24 @@ import click
 
 from console.commands.asking import consent_to, type_in, yes_option
 from console.commands.operation_command import OperationCommand
-from console.commands.session import json_option, limit_option, services_of, trust_option
+from console.commands.output_options import json_option, rows_option
+from console.commands.session import limit_option, services_of, trust_option
 from console.garbage import settle
 from console.host.children import when_parent_ends
 from console.host.interrupts import IN_HAND, cancelled_by_interrupt
 from console.host.job_progress import follow, work_on
 from console.host.runners import MOST_PROCESSES, environment_of
+from console.printed.forms import Form
 from console.printed.job_words import (
     code_of,
     describe,
     document_of,
-    print_list,
+    listing_of,
     print_unwritten,
     say_end,
     unwritten_of,
 )
+from console.printed.listing import print_listing
 from console.printed.printing import print_json, print_line, say
 from crypto_core.errors import ReadOnlyError
 from crypto_core.text.counting import counted
@@ -40,15 +43,13 @@ def jobs() -> None:
 
 @jobs.command("list")
 @click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, metavar="N")
-@json_option
-def list_(*, limit: int, as_json: bool) -> int:
+@rows_option
+def list_(*, limit: int, form: Form) -> int:
     """List jobs, the newest first."""
     with services_of() as services:
         found = job_work(services).jobs(limit)
-    if as_json:
-        print_json({"jobs": [document_of(view) for view in found]})
-    elif found:
-        print_list(found)
+    if found or form is not Form.TABLE:
+        print_listing(listing_of(found), form)
     else:
         say("No jobs. Start one with: keydeck reencrypt --from OLD --to NEW")
     return 0

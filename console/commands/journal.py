@@ -13,8 +13,11 @@ import click
 from console.commands.asking import consent_to
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
-from console.commands.session import json_option, services_of
-from console.printed.printing import print_answer, print_json, print_line, print_table, say, utc
+from console.commands.output_options import json_option, rows_option
+from console.commands.session import services_of
+from console.printed.forms import Form
+from console.printed.listing import Listing, print_listing
+from console.printed.printing import print_answer, print_json, print_line, say, utc
 from crypto_core.aws.public_keys import PublicKeys, public_key
 from crypto_core.database.state.anchors.anchor import Anchor
 from crypto_core.database.state.anchors.append_file import read_anchors
@@ -55,7 +58,7 @@ def journal() -> None:
     show_default=True,
     help="At most this many, the newest.",
 )
-@json_option
+@rows_option
 def list_(
     *,
     since: datetime | None,
@@ -65,7 +68,7 @@ def list_(
     subject: str,
     outcome: str | None,
     limit: int,
-    as_json: bool,
+    form: Form,
 ) -> None:
     """List the newest entries, oldest first."""
     which = EntryFilter(since, until, actor, action, subject, outcome or "")
@@ -73,12 +76,16 @@ def list_(
         # One more than is shown tells whether there are more.
         entries = services.journal.entries(limit=limit + 1, which=which)
     more, entries = len(entries) > limit, entries[-limit:]
-    if as_json:
-        print_json({"entries": [entry.as_json() for entry in entries], "more": more})
-        return
-    rows = [(e.seq, utc(e.at), e.action, e.outcome, e.subject, e.who) for e in entries]
-    print_table(("seq", "at (UTC)", "action", "outcome", "subject", "actor"), rows)
-    if more:
+    listing = Listing(
+        name="entries",
+        rows=entries,
+        record=lambda e: e.as_json(),
+        headers=("seq", "at (UTC)", "action", "outcome", "subject", "actor"),
+        cells=lambda e: (e.seq, utc(e.at), e.action, e.outcome, e.subject, e.who),
+        rest=lambda: {"more": more},
+    )
+    print_listing(listing, form)
+    if more and not form.is_document:
         say(f"The newest {limit:,} only; there are more: --limit N.")
 
 

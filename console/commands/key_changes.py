@@ -10,8 +10,11 @@ import click
 from console.commands.asking import consent_to
 from console.commands.key_policy import policy_text
 from console.commands.operation_command import OperationCommand
-from console.commands.session import json_option, services_of
-from console.printed.printing import print_answer, print_json, print_line, print_table, say
+from console.commands.output_options import json_option, rows_option
+from console.commands.session import services_of
+from console.printed.forms import Form
+from console.printed.listing import Listing, print_listing
+from console.printed.printing import print_answer, print_line, say
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import ARGUMENTS, DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
@@ -21,7 +24,6 @@ from crypto_core.keys.policy.least_privilege import Role
 from screens.key_changes.change_words import effect_facts, outcome_lines, plan_lines
 from screens.styled import plain
 
-_JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document.")
 _KEY = click.Argument(["key"])
 _LOSE_TOKENS = click.Option(
     ["--lose-tokens"],
@@ -125,36 +127,39 @@ def _command(kind: ChangeKind) -> click.Command:
         change = KeyChange(kind, **taken)
         return _change(change, dry_run=dry_run, yes=yes, as_json=as_json, lose_tokens=lose_tokens)
 
-    parameters = [*_takes(kind), _JSON]
-    return OperationCommand(kind.value, operation=kind.operation.name, params=parameters, callback=run)
+    parameters = list(_takes(kind))
+    return json_option(
+        OperationCommand(kind.value, operation=kind.operation.name, params=parameters, callback=run)
+    )
 
 
 @click.command()
 @click.argument("key")
-@json_option
-def grants(*, key: str, as_json: bool) -> None:
+@rows_option
+def grants(*, key: str, form: Form) -> None:
     """List the grants on KEY."""
     with services_of() as services:
         state = services.services.keys.show(key)
         found = read_grants(services.kms, state.region, state.key_arn)
-    if as_json:
-        print_json({"key_arn": state.key_arn, "grants": [grant.as_json() for grant in found]})
-        return
-    if not found:
+    if not found and form is Form.TABLE:
         click.echo(f"{state.name} has no grants.")
         return
-    rows = [
-        (
+    listing = Listing(
+        name="grants",
+        rows=found,
+        record=lambda grant: grant.as_json(),
+        headers=("grant", "name", "grantee", "may", "retired by", "created"),
+        cells=lambda grant: (
             grant.grant_id,
             grant.name or "-",
             grant.grantee.name,
             in_words(grant.operations),
             grant.retiring.name if grant.retiring else "-",
             f"{grant.created_at:%Y-%m-%d}" if grant.created_at else "-",
-        )
-        for grant in found
-    ]
-    print_table(("grant", "name", "grantee", "may", "retired by", "created"), rows)
+        ),
+        rest=lambda: {"key_arn": state.key_arn},
+    )
+    print_listing(listing, form)
 
 
 COMMANDS: tuple[click.Command, ...] = (*map(_command, ChangeKind), grants)

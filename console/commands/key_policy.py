@@ -6,7 +6,8 @@ from typing import IO, Any
 
 import click
 
-from console.commands.session import json_option, services_of, together
+from console.commands.output_options import json_option
+from console.commands.session import services_of, together
 from console.printed.printing import print_json, say
 from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.comparison import PolicyComparison, compare, written

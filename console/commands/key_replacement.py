@@ -7,7 +7,8 @@ from datetime import datetime
 import click
 
 from console.commands.moments import time_option
-from console.commands.session import json_option, services_of
+from console.commands.output_options import json_option
+from console.commands.session import services_of
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import meter, print_answer, print_gaps, print_json, print_line, print_table, say
 from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Step, StepId

@@ -11,9 +11,12 @@ import click
 from console.commands.key_changes import COMMANDS
 from console.commands.key_policy import policy
 from console.commands.key_replacement import materials, replace
-from console.commands.session import json_option, services_of
+from console.commands.output_options import json_option, rows_option
+from console.commands.session import services_of
 from console.container import Container
-from console.printed.printing import print_facts, print_gaps, print_json, print_table
+from console.printed.forms import Form
+from console.printed.listing import Listing, print_listing
+from console.printed.printing import print_facts, print_gaps, print_json
 from crypto_core.errors import DatabaseError
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
@@ -43,32 +46,32 @@ for changing in COMMANDS:
 
 
 @keys.command("list")
-@json_option
-def list_(*, as_json: bool) -> None:
+@rows_option
+def list_(*, form: Form) -> None:
     """List the keys that guard tokens and all that can be listed."""
     with services_of() as services:
         taken, reason = _status(services)
         states = list(services.services.keys.list())
     coverage = _coverage(states, taken, reason)
-    if as_json:
-        print_json(
-            {"keys": [s.as_json() | _tokens(s, taken) for s in states], "coverage": coverage.as_json()}
-        )
-        return
     now = system_clock()
-    rows = [
-        (
+    listing = Listing(
+        name="keys",
+        rows=states,
+        record=lambda s: s.as_json() | _tokens(s, taken),
+        headers=("name", "key", "state", "rotation", "tokens", "last used"),
+        cells=lambda s: (
             s.name,
             s.key_arn,
             s.state or "not known",
             schedule_words(s, now)[0],
             f"{taken.tokens_under(s.key_arn):,}" if taken else "?",
             s.last_used_at.strftime("%Y-%m-%d %H:%M") if s.last_used_at else unused(s, now),
-        )
-        for s in states
-    ]
-    print_table(("name", "key", "state", "rotation", "tokens", "last used"), rows)
-    print_gaps(coverage.reasons)
+        ),
+        rest=lambda: {"coverage": coverage.as_json()},
+    )
+    print_listing(listing, form)
+    if not form.is_document:
+        print_gaps(coverage.reasons)
 
 
 @keys.command()

@@ -9,7 +9,8 @@ import click
 from console.commands.asking import WritingOptions, writing_consent
 from console.commands.job_command import run_as_job
 from console.commands.operation_command import OperationCommand
-from console.commands.session import json_option, services_of, together, trust_option
+from console.commands.output_options import json_option
+from console.commands.session import services_of, together, trust_option
 from console.container import Container
 from console.host.interrupts import cancelled_by_interrupt
 from console.host.runners import MOST_PROCESSES

@@ -18,7 +18,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 trust_option = click.option(
     "--trust", "trust", multiple=True, metavar="KEY", help="Also trust this KMS key, for this command."
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 def together(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import click
 
-from console.commands.session import json_option, loaded
-from console.printed.printing import print_json, print_table
+from console.commands.output_options import rows_option
+from console.commands.session import loaded
+from console.printed.forms import Form
+from console.printed.listing import Listing, print_listing
 
 
 @click.command()
-@json_option
-def settings(*, as_json: bool) -> None:
+@rows_option
+def settings(*, form: Form) -> None:
     """Show each setting and where it came from; secrets are masked."""
-    rows = loaded().shown()
-    if as_json:
-        print_json({"settings": [{"name": n, "value": v, "origin": o} for n, v, o in rows]})
-    else:
-        print_table(("setting", "value", "from"), rows)
+    listing = Listing(
+        name="settings",
+        rows=loaded().shown(),
+        record=lambda row: dict(zip(("name", "value", "origin"), row, strict=True)),
+        headers=("setting", "value", "from"),
+        cells=tuple,
+    )
+    print_listing(listing, form)

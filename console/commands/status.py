@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import click
 
-from console.commands.session import json_option, services_of
+from console.commands.output_options import json_option
+from console.commands.session import services_of
 from console.container import Container
 from console.printed.printing import (
     print_answer,
@@ -66,9 +66,10 @@ def check(*, as_json: bool) -> int:
         )
     else:
         _print_problems(taken)
-        from console.commands.findings import print_findings
+        from console.commands.findings import finding_lines
 
-        print_findings(replace(posture, findings=grave))
+        for line in finding_lines(grave):
+            click.echo(line)
         click.echo("well" if well else "not well")
         print_gaps(coverage.reasons)
     return 0 if well else 1

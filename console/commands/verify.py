@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from console.commands.session import json_option, services_of, trust_option
+from console.commands.output_options import json_option
+from console.commands.session import services_of, trust_option
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import meter, print_json, print_table
 from crypto_core.reencryption.plan import Selection

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from console.printed.printing import print_line, print_table, say, utc
+from console.printed.listing import Listing
+from console.printed.printing import print_line, say, utc
 from crypto_core.incidents.keys.accepted_losses import Acceptance
 from crypto_core.incidents.model import (
     CheckResult,
@@ -147,19 +148,38 @@ def runbook_document(runbook: Runbook) -> dict[str, Any]:
     }
 
 
-def print_runbooks(runbooks: Iterable[Runbook]) -> None:
-    """Print runbooks, a line each."""
-    print_table(
-        ("runbook", "about", "steps", "from", "title"),
-        [(r.id, r.subject.value, len(r.steps), r.source, r.title) for r in runbooks],
+def runbook_listing(runbooks: Iterable[Runbook], troubles: Iterable[str]) -> Listing[Runbook]:
+    """Return runbooks as a list to be printed; `troubles` are why others could not be read."""
+    return Listing(
+        name="runbooks",
+        rows=runbooks,
+        record=runbook_document,
+        headers=("runbook", "about", "steps", "from", "title"),
+        cells=lambda r: (r.id, r.subject.value, len(r.steps), r.source, r.title),
+        rest=lambda: {"not_read": list(troubles)},
     )
 
 
-def print_list(views: Iterable[IncidentView]) -> None:
-    """Print incidents, a line each."""
-    print_table(
-        ("incident", "state", "title", "step"),
-        [(v.incident.name, v.incident.state.value, v.incident.title, at_step(v)) for v in views],
+def incident_listing(views: Iterable[IncidentView], drill_due: str) -> Listing[IncidentView]:
+    """Return incidents as a list to be printed; `drill_due` is a reminder, or ""."""
+    return Listing(
+        name="incidents",
+        rows=views,
+        record=document_of,
+        headers=("incident", "state", "title", "step"),
+        cells=lambda v: (v.incident.name, v.incident.state.value, v.incident.title, at_step(v)),
+        rest=lambda: {"drill_due": drill_due or None},
+    )
+
+
+def evidence_listing(found: Iterable[EvidencePiece]) -> Listing[EvidencePiece]:
+    """Return pieces of evidence, without their content, as a list to be printed."""
+    return Listing(
+        name="evidence",
+        rows=found,
+        record=evidence_document,
+        headers=("id", "step", "kind", "captured", "sha256", "title"),
+        cells=lambda e: (e.id, e.step_id, e.kind, f"{e.captured_at:%Y-%m-%d %H:%M:%S}", e.sha256, e.title),
     )
 
 

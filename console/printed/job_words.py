@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from console.printed.printing import print_json, print_line, print_table, say, utc
+from console.printed.listing import Listing
+from console.printed.printing import print_json, print_line, say, utc
 from crypto_core.reencryption.jobs.model import JobPlan, JobState, JobView
 from crypto_core.text.counting import counted
 from screens.ages import span
@@ -15,6 +16,10 @@ from screens.styled import plain
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.service import JobService
+
+_HEADERS = (
+    *("job", "state", "what", "planned", "written", "not written", "remaining", "tokens/s", "begun", "by"),
+)
 
 
 def document_of(view: JobView, *, whole: bool = False) -> dict[str, Any]:
@@ -50,25 +55,26 @@ def document_of(view: JobView, *, whole: bool = False) -> dict[str, Any]:
     return document
 
 
-def print_list(found: Sequence[JobView]) -> None:
-    """Print jobs as a table."""
-    print_table(
-        ("job", "state", "what", "planned", "written", "not written", "remaining", "tokens/s", "begun", "by"),
-        [
-            (
-                view.job.id,
-                view.state.value,
-                f"{view.job.verb.words}: {view.job.selection}",
-                view.job.planned,
-                view.done,
-                view.poisoned,
-                view.remaining,
-                round(view.tokens_per_second),
-                utc(view.job.created_at, "%Y-%m-%d %H:%M"),
-                view.job.created_by,
-            )
-            for view in found
-        ],
+def listing_of(found: Sequence[JobView]) -> Listing[JobView]:
+    """Return jobs as a list to be printed."""
+    return Listing(
+        name="jobs",
+        rows=found,
+        record=document_of,
+        headers=_HEADERS,
+        cells=lambda view: (
+            view.job.id,
+            view.state.value,
+            f"{view.job.verb.words}: {view.job.selection}",
+            view.job.planned,
+            view.done,
+            view.poisoned,
+            view.remaining,
+            round(view.tokens_per_second),
+            utc(view.job.created_at, "%Y-%m-%d %H:%M"),
+            view.job.created_by,
+        ),
+        spare=("by", "tokens/s", "begun"),
     )
 
 

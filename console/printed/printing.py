@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,8 +11,11 @@ from typing import Any, TypeVar
 
 import click
 
+from console.printed.documents import json_text, yaml_text
+from console.printed.forms import Form, chosen_form
+from console.printed.tables import Table
+from console.printed.terminal import styled, width_of_terminal
 from crypto_core.findings.severity import Severity
-from crypto_core.lists.row_files import CsvWriter
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.text.cleaning import clean
 from screens.signs import SIGNS
@@ -22,8 +24,11 @@ Answer = TypeVar("Answer")
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document, ASCII only, so that no foreign character acts on a terminal."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=True))
+    """Print one document: JSON, or YAML where the running command was asked for it."""
+    if chosen_form() is Form.YAML:
+        click.echo(yaml_text(document), nl=False)
+    else:
+        click.echo(json_text(document, indent=2))
 
 
 def print_answer(
@@ -56,9 +61,15 @@ def print_gaps(reasons: Iterable[str]) -> None:
         say(f"Not covered: {reason}")
 
 
+def marked(severity: Severity, text: str) -> str:
+    """Return a text behind its severity, as a sign and as a word."""
+    sign, style = SIGNS[severity]
+    return f"{styled(f'{sign} {severity.value:8}', style)} {text}"
+
+
 def print_marked(severity: Severity, text: str) -> None:
-    """Print a text behind its severity, as a sign and as a word."""
-    click.echo(f"{SIGNS[severity].text} {severity.value:8} {text}")
+    """Print a text behind its severity."""
+    click.echo(marked(severity, text))
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
@@ -75,43 +86,9 @@ def utc(moment: datetime, form: str = "%Y-%m-%d %H:%M:%S") -> str:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print aligned columns; those with a number in them stand to the right."""
-    rows = [*rows]
-    numbers = [any(isinstance(row[i], int) for row in rows) for i in range(len(headers))]
-    lines = [
-        [*headers],
-        *([f"{cell:,}" if isinstance(cell, int) else clean(cell) for cell in row] for row in rows),
-    ]
-    print_padded(lines, widths_of(lines), numbers)
-
-
-def widths_of(lines: Sequence[Sequence[str]]) -> list[int]:
-    """Return how many cells the widest text of each column takes."""
-    from rich.cells import cell_len
-
-    return [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-
-
-def print_padded(
-    lines: Iterable[Sequence[str]], widths: Sequence[int], numbers: Sequence[bool] | None = None
-) -> None:
-    """Print rows in columns of these widths; columns of `numbers` stand to the right."""
-    from rich.cells import cell_len
-
-    for line in lines:
-        padded = []
-        for text, width, right in zip(line, widths, numbers or [False] * len(widths), strict=True):
-            space = " " * (width - cell_len(text))
-            padded.append(space + text if right else text + space)
-        click.echo("  ".join(padded).rstrip())
-
-
-def print_csv(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print CSV, with nothing in it that a spreadsheet takes for a formula."""
-    writer = CsvWriter(sys.stdout)
-    writer.row(headers)
-    for row in rows:
-        writer.row(row)
+    """Print aligned columns, as wide as the terminal, where stdout is one."""
+    for line in Table(headers, rows).lines(width_of_terminal()):
+        click.echo(line)
 
 
 class Meter:

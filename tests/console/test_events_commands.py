@@ -180,7 +180,10 @@ def test_pivot_counts_values_and_says_what_it_left_out(
     cut = keydeck("events", "pivot", "principal", "--json", "--limit", "1").json
     assert (len(cut["values"]), cut["others"], cut["rest"]) == (1, 2, 4)
     assert not cut["coverage"]["complete"]
-    assert "principal" in keydeck("events", "pivot", "principal", "--csv").stdout
+    rows = csv.DictReader(io.StringIO(keydeck("events", "pivot", "principal", "--csv").stdout))
+    assert [(row["value"], row["events"]) for row in rows] == [
+        (value["value"], str(value["events"])) for value in found["values"]
+    ]
     assert keydeck("events", "pivot", "raw").exit_code == 2
 
 
@@ -330,7 +333,7 @@ def test_stats_counts_by_fields_and_the_clock(alone: None, store: EventStore, ke
     few = keydeck(*asked, "--having", "count>3", "--having", "distinct=2", "--csv")
     assert few.exit_code == 0
     (row,) = csv.DictReader(io.StringIO(few.stdout))
-    assert (row["count"], row["tokens"], row["failed"]) == ("4", "2", "0")
+    assert (row["count"], row["distinct"], row["failed"]) == ("4", "2", "0")
     for wrong, said in (
         (("--by", "principal,when"), "There is no field 'when'"),
         (("--by", "hour,hour"), "each field once"),

@@ -17,6 +17,7 @@ from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import KEY, context, denied, event, read, role, user
 
 ROOT = Path(__file__).parents[2]
+TERMINAL = {"TERM": "xterm-256color", "NO_COLOR": "1", "PAGER": "cat"}
 EVIL = "[/red][bold]OK[/]\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp\u2066\x00\x7f\r\nspoofed  line"
 
 
@@ -57,7 +58,7 @@ def on_terminal(*arguments: str) -> tuple[int, bytes]:
     child, end = pty.fork()
     if child == 0:
         os.chdir(ROOT)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "PYTHONUTF8": "1"}
+        environment = {**os.environ, **TERMINAL, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
         os.execve(sys.executable, [sys.executable, "-m", "console", *arguments], environment)
     written = b""
     while True:
@@ -76,6 +77,7 @@ COMMANDS = [
     ("list", "--limit", "0"),
     ("list", "--json"),
     ("list", "--csv"),
+    ("list", "--output", "yaml"),
     ("show", "hostile"),
     ("show", "hostile", "--raw"),
     ("show", "hostile", "--json"),

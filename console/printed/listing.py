@@ -1,0 +1,110 @@
+"""The one way out for lists: the same rows as a table, JSON, JSON lines, CSV or YAML."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import click
+
+from console.printed.documents import json_text, yaml_text
+from console.printed.forms import Form
+from console.printed.pager import print_lines
+from console.printed.printing import say
+from console.printed.tables import Table
+from console.printed.terminal import width_of_terminal
+from crypto_core.lists.row_files import CsvWriter
+
+Row = TypeVar("Row")
+
+
+def _nothing() -> Mapping[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing(Generic[Row]):
+    """Rows, and how each is shown. They are read once, one by one.
+
+    For programs each row is its `record`, in the document's member `name`; `rest` are the document's other
+    members, asked for after the last row. For a person it is its `cells` below `headers`, of which a narrow
+    terminal may leave out `spare` ones; or, where there is `text`, the lines that this yields of all rows.
+    """
+
+    name: str
+    rows: Iterable[Row]
+    record: Callable[[Row], Mapping[str, Any]]
+    headers: Sequence[str] = ()
+    cells: Callable[[Row], Sequence[object]] = lambda _row: ()
+    spare: Sequence[str] = ()
+    text: Callable[[Iterable[Row]], Iterable[str]] | None = None
+    rest: Callable[[], Mapping[str, Any]] = _nothing
+
+
+def print_listing(listing: Listing[Any], form: Form) -> None:
+    """Print a list in a form. JSON lines, CSV and tables are the rows alone: say what else there is."""
+    _PRINTERS[form](listing)
+
+
+def _print_table(listing: Listing[Any]) -> None:
+    if listing.text is not None:
+        print_lines(listing.text(listing.rows))
+        return
+    table = Table(listing.headers, map(listing.cells, listing.rows), listing.spare)
+    print_lines(table.lines(width_of_terminal()))
+    if table.left_out:
+        say(f"No room for: {', '.join(table.left_out)}. --output csv has every column.")
+
+
+def _print_json(listing: Listing[Any]) -> None:
+    """A row a line: all of them may be too many to hold."""
+    click.echo(f"{{{json_text(listing.name)}: [", nl=False)
+    before = "\n"
+    for record in _records(listing):
+        click.echo(f"{before}{json_text(record)}", nl=False)
+        before = ",\n"
+    rest = json_text(listing.rest())[1:]
+    click.echo(f"\n]{', ' if rest != '}' else ''}{rest}")
+
+
+def _print_json_lines(listing: Listing[Any]) -> None:
+    for record in _records(listing):
+        click.echo(json_text(record))
+
+
+def _print_csv(listing: Listing[Any]) -> None:
+    writer = CsvWriter(sys.stdout)
+    empty = True
+    for record in _records(listing):
+        writer.write(record)
+        empty = False
+    if empty:
+        writer.row(listing.headers)
+
+
+def _print_yaml(listing: Listing[Any]) -> None:
+    empty = True
+    for record in _records(listing):
+        if empty:
+            click.echo(f"{listing.name}:")
+            empty = False
+        click.echo(yaml_text([record]), nl=False)
+    if empty:
+        click.echo(f"{listing.name}: []")
+    if rest := listing.rest():
+        click.echo(yaml_text(rest), nl=False)
+
+
+def _records(listing: Listing[Any]) -> Iterator[Mapping[str, Any]]:
+    return map(listing.record, listing.rows)
+
+
+_PRINTERS: Mapping[Form, Callable[[Listing[Any]], None]] = {
+    Form.TABLE: _print_table,
+    Form.JSON: _print_json,
+    Form.JSONL: _print_json_lines,
+    Form.CSV: _print_csv,
+    Form.YAML: _print_yaml,
+}

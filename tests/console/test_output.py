@@ -1,0 +1,106 @@
+"""--output: the same rows in every form, the forms that make sense, what stands on a terminal and what elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from console.__main__ import keydeck as command
+from console.printed.forms import Form
+from console.printed.listing import Listing, print_listing
+from tests.conftest import Ran
+from tests.console.command_types import Keydeck
+
+EVIL = "=1+1;[/red]\x1b[31m\u202eno: yes"
+RECORDS: list[dict[str, Any]] = [
+    {"name": EVIL, "tokens": 3, "ratio": 0.5, "keys": ["a", "on"], "at": None},
+    {"name": "no", "tokens": 12_000, "ratio": 1.0, "keys": [], "at": "2026-11-29T12:00:00+00:00"},
+]
+
+
+def listed(form: Form, capsys: pytest.CaptureFixture[str], rows: list[dict[str, Any]]) -> str:
+    """What is printed of rows."""
+    listing = Listing(
+        name="things",
+        rows=rows,
+        record=lambda row: row,
+        headers=("name", "tokens"),
+        cells=lambda row: (row["name"], row["tokens"]),
+        rest=lambda: {"more": False},
+    )
+    print_listing(listing, form)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("rows", [RECORDS, []])
+def test_every_form_says_the_same_and_nothing_acts_on_a_terminal(
+    rows: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = {form: listed(form, capsys, rows) for form in Form}
+    document = {"things": rows, "more": False}
+    assert json.loads(printed[Form.JSON]) == document
+    assert yaml.safe_load(printed[Form.YAML]) == document
+    assert [json.loads(line) for line in printed[Form.JSONL].splitlines()] == rows
+    read = list(csv.DictReader(io.StringIO(printed[Form.CSV])))
+    assert [row["tokens"] for row in read] == [str(row["tokens"]) for row in rows]
+    if rows:
+        assert read[0]["name"] == "'=1+1;[/red][31mno: yes"
+        assert json.loads(read[0]["keys"]) == ["a", "on"]
+    assert len(printed[Form.TABLE].splitlines()) == 1 + len(rows)
+    for form, text in printed.items():
+        assert not {"\x1b", "\u202e"} & set(text), form
+
+
+def every_command(group: click.Group, ctx: click.Context) -> list[tuple[str, click.Command]]:
+    """All commands below a group, by the words that call them."""
+    found: list[tuple[str, click.Command]] = []
+    for name in group.list_commands(ctx):
+        one = group.get_command(ctx, name)
+        assert one is not None
+        found.append((name, one))
+        if isinstance(one, click.Group):
+            found += [(f"{name} {below}", its) for below, its in every_command(one, click.Context(one))]
+    return found
+
+
+def test_what_prints_json_has_output_and_both_choose_the_same() -> None:
+    ctx = click.Context(command)
+    lists = []
+    for name, one in every_command(command, ctx):
+        options = {flag for param in one.params for flag in param.opts}
+        if "--json" in options and name != "demo":
+            assert "--output" in options, name
+        if "--csv" in options:
+            lists.append(name)
+    assert {"connections", "events list", "jobs list", "keys list", "findings", "journal list"} <= set(lists)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("connections", "--output", "jsno"), "Did you mean json?"),
+        (("inspect", "gh_connection.access_token:gh-1", "--output", "csv"), "prints one document, not rows"),
+        (("events", "watch", "--key", "alias/k", "--output", "yaml"), "uses as they come"),
+        (("connections", "--output", "yaml", "--json"), "Choose --yaml or --json"),
+        (("settings", "--csv", "--output", "json"), "Choose --csv or --json"),
+    ],
+)
+def test_a_form_that_makes_no_sense_is_refused_by_name(
+    keydeck: Keydeck, arguments: tuple[str, ...], says: str
+) -> None:
+    ran = keydeck(*arguments)
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert says in ran.stderr
+
+
+def test_documents_are_yaml_too(keydeck: Keydeck) -> None:
+    status: Ran = keydeck("status", "--output", "yaml")
+    assert yaml.safe_load(status.stdout)["tokens"] == keydeck("status", "--json").json["tokens"]
+    rows = yaml.safe_load(keydeck("connections", "--limit", "2", "--output", "yaml").stdout)
+    assert rows == keydeck("connections", "--limit", "2", "--output", "json").json
