@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
-from console.exit_codes import exit_code
+from console.exit_codes import exit_code, exit_codes_text
 from console.lazy_commands import LazyGroup
+from console.printed.broken_pipe import UNREAD, is_unread
+from console.printed.encodings import write_plain_where_needed
 from console.printed.pager import no_pager_option
 from console.secrecy import guard_process
 
@@ -42,11 +44,24 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+class _Keydeck(LazyGroup):
+    """All commands. Where nobody reads what one prints, it ends without a word."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            if not is_unread():
+                raise
+            ctx.exit(UNREAD)
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=_Keydeck,
     table=_COMMANDS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=exit_codes_text(),
 )
 @click.option("--read-only", is_flag=True, default=None, help="Refuse every change.")
 @click.option(
@@ -76,8 +91,13 @@ def keydeck(ctx: click.Context, *, read_only: bool | None, screen: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 not well, 2 usage or settings, 3 outside, 130 interrupted."""
     guard_process()
+    write_plain_where_needed()
     try:
         code = run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        is_unread()
+        code = UNREAD
     except Exception as error:  # noqa: BLE001  # the last resort: whatever it is, it must not print values
         from crypto_core.log.tracebacks import crash_lines
 

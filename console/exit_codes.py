@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+EXIT_CODES: Mapping[int, str] = {
+    0: "done",
+    1: "the answer is not well",
+    2: "wrong usage or settings",
+    3: "something outside failed (database, AWS, provider)",
+    130: "interrupted",
+}
+"""What each means; whatever a signal ends has 128 and the signal's number."""
+
+
+def exit_codes_text() -> str:
+    """Return all of them as one line of help."""
+    return f"Exit codes: {', '.join(f'{code} {words}' for code, words in EXIT_CODES.items())}."
+
 
 def exit_code(error: Exception) -> int:
     """Return the exit code for an error of ours."""

@@ -8,6 +8,10 @@ from typing import Any
 
 import click
 
+from console.exit_codes import exit_codes_text
+from crypto_core.text.cleaning import clean
+from crypto_core.text.likeness import meant
+
 
 class LazyGroup(click.Group):
     """A group over a table: each command's name, its module and, for the list of commands, what it does.
@@ -29,9 +33,26 @@ class LazyGroup(click.Group):
             return None
         module = import_module(self._table[cmd_name][0])
         command: click.Command = getattr(module, f"{cmd_name}_", None) or getattr(module, cmd_name)
+        _tell_exit_codes(command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return what the first argument names. Raises UsageError with what may have been meant."""
+        if args and args[0] not in self._table and not args[0].startswith("-"):
+            ctx.fail(f"No such command {clean(args[0], 60)!r}. {meant(args[0], self._table)}".rstrip())
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, does) for name, (_, does) in self._table.items()])
+
+
+def _tell_exit_codes(command: click.Command) -> None:
+    """Have a command's help, and that of those below it, end with the exit codes."""
+    command.epilog = exit_codes_text()
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            _tell_exit_codes(below)

@@ -41,6 +41,7 @@ from crypto_core.key_names import parse_key_name
 from crypto_core.keys.posture.limits import Limits
 from crypto_core.providers.endpoints import GITHUB, SLACK, Endpoints, base_url
 from crypto_core.text.cleaning import clean
+from crypto_core.text.likeness import meant
 from crypto_core.text.toml_reading import SIZE_LIMIT, read_toml
 
 FILE_VARIABLE = "KEYDECK_SETTINGS"
@@ -561,7 +562,7 @@ def _from_file(path: Path) -> dict[str, Any]:
     if unknown:
         raise SettingsError(
             f"The settings file {path} has an unknown setting {clean(unknown[0], 60)!r}.",
-            remedy=f"Settings: {', '.join(Settings.model_fields)}.",
+            remedy=f"{meant(unknown[0], Settings.model_fields)}Settings: {', '.join(Settings.model_fields)}.",
         )
     return content
 

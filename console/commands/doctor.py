@@ -13,15 +13,17 @@ import click
 from console.commands.output_options import json_option
 from console.commands.session import loaded
 from console.printed.printing import print_json
+from console.printed.terminal import styled
 from crypto_core.diagnosis import Check, CheckOutcome, examine
 from crypto_core.text.counting import counted
+from screens.signs import Sign
 
 _SIGNS = {
-    CheckOutcome.OK: "●",
-    CheckOutcome.WARNING: "▲",
-    CheckOutcome.FAILED: "✖",
-    CheckOutcome.UNKNOWN: "?",
-    CheckOutcome.SKIPPED: "·",
+    CheckOutcome.OK: Sign("●", "$success"),
+    CheckOutcome.WARNING: Sign("▲", "$warning"),
+    CheckOutcome.FAILED: Sign("✖", "$error"),
+    CheckOutcome.UNKNOWN: Sign("?", "$warning"),
+    CheckOutcome.SKIPPED: Sign("·", ""),
 }
 _NAME_WIDTH = 30
 _INDENT = " " * 13
@@ -77,9 +79,12 @@ def lines(check: Check, width: int = 0) -> list[str]:
 
     With a `width` in characters longer texts are folded; 0 leaves them on their line, for grep.
     """
-    lead = f"  {_SIGNS[check.outcome]} {check.outcome.value:8} {check.name:{_NAME_WIDTH}}"
+    sign = _SIGNS[check.outcome]
+    lead = f"  {sign.text} {check.outcome.value:8} {check.name:{_NAME_WIDTH}}"
     indent = " " * (len(_INDENT) + _NAME_WIDTH + 1)
     shown = _folded(f"{lead} {check.said}".rstrip(), indent if width > 100 else _INDENT, width)
+    mark = f"{sign.text} {check.outcome.value}"
+    shown[0] = shown[0].replace(mark, styled(mark, sign.style), 1)
     if check.remedy:
         shown += _folded(f"{_INDENT}→ {check.remedy}", f"{_INDENT}  ", width)
     return shown

@@ -14,7 +14,7 @@ from console.commands.output_options import json_option, rows_option
 from console.commands.session import services_of
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
-from console.printed.printing import print_answer, print_line, say
+from console.printed.printing import print_answer, print_line, print_styled, say
 from crypto_core.guard.consent import Consent
 from crypto_core.keys.changes.change import ARGUMENTS, DEFAULT_WINDOW_DAYS, ChangeKind, KeyChange
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
@@ -22,7 +22,6 @@ from crypto_core.keys.grants import read_grants
 from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.policy.least_privilege import Role
 from screens.key_changes.change_words import effect_facts, outcome_lines, plan_lines
-from screens.styled import plain
 
 _KEY = click.Argument(["key"])
 _LOSE_TOKENS = click.Option(
@@ -193,7 +192,7 @@ def print_plan(plan: ChangePlan, *, err: bool = False) -> None:
     """Print what a change would do."""
     print_line(plan.title, err=err)
     for line in plan_lines(plan):
-        print_line(plain(line), err=err)
+        print_styled(line, err=err)
 
 
 def print_result(result: ChangeResult) -> None:
@@ -203,7 +202,7 @@ def print_result(result: ChangeResult) -> None:
     if result.stopped_by:
         say(f"{'Note' if result.verified else 'Stopped'}: {result.stopped_by}")
     for line in (*outcome_lines(result), *effect_facts(result)):
-        print_line(plain(line))
+        print_styled(line)
     for step in result.next_steps:
         say(step)
     if result.unjournaled:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 
 import click
 
@@ -11,6 +10,7 @@ from console.commands.session import Command, together
 from console.printed.forms import DOCUMENT, ROWS, STREAM, Form, choose_form, form_of
 from console.printed.pager import no_pager_option
 from crypto_core.text.cleaning import clean
+from crypto_core.text.likeness import meant
 
 
 def _output(forms: Sequence[Form], *, expose: bool) -> Callable[[Command], Command]:
@@ -58,9 +58,8 @@ def _named(value: str, forms: Sequence[Form], ctx: click.Context) -> Form:
     if name in {form.value for form in Form}:
         what = "uses as they come" if forms is STREAM else "one document, not rows"
         raise click.BadParameter(f"{ctx.command_path} prints {what}: no {name}. Forms: {known}.", ctx)
-    close = get_close_matches(name, forms, n=1)
-    meant = f"Did you mean {close[0]}? " if close else ""
-    raise click.BadParameter(f"There is no form {clean(value, 60)!r}. {meant}Forms: {known}.", ctx)
+    told = f"There is no form {clean(value, 60)!r}. {meant(name, forms)}Forms: {known}."
+    raise click.BadParameter(told, ctx)
 
 
 _PRINT_JSON = "Print one JSON document: --output json."

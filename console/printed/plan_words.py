@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.printed.printing import print_json, print_line, say
+from console.printed.printing import print_json, print_line, print_styled, say
 from crypto_core.reencryption.plan import Plan, RunResult
 from screens.plan_words import plan_lines, result_lines, stop_lines
 from screens.styled import plain
@@ -22,7 +22,7 @@ def print_plan(plan: Plan, *, kms_calls: int | None = None, err: bool = False) -
     print_line(f"{plan.verb.words}: {plan.selection}", err=err)
     print_line(f"to {plan.target_name}  {plan.target_key_arn}", err=err)
     for line in plan_lines(plan, kms_calls, most=None):
-        print_line(plain(line), err=err)
+        print_styled(line, err=err)
 
 
 def print_result(result: RunResult) -> None:
@@ -30,4 +30,4 @@ def print_result(result: RunResult) -> None:
     for line in stop_lines(result):
         say(plain(line))
     for line in result_lines(result, most=None):
-        print_line(plain(line))
+        print_styled(line)

@@ -19,6 +19,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.reencryption.plan import RunProgress
 from crypto_core.text.cleaning import clean
 from screens.signs import SIGNS
+from screens.styled import StyledLine
 
 Answer = TypeVar("Answer")
 
@@ -48,6 +49,13 @@ def print_answer(
 def print_line(text: str, *, err: bool = False) -> None:
     """Print a line of text, in which nothing acts on a terminal."""
     click.echo(clean(text, 5_000), err=err)
+
+
+def print_styled(line: StyledLine, *, err: bool = False) -> None:
+    """Print a styled line: on a terminal that can, what says how bad it is has its colour."""
+    parts = ((part, "") if isinstance(part, str) else part for part in line)
+    shown = (styled(clean(text, 5_000), "" if err else style) for text, style in parts)
+    click.echo("".join(shown), err=err)
 
 
 def say(message: str) -> None:

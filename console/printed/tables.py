@@ -20,6 +20,8 @@ _FIRST = 500
 _NARROWEST = 10
 """Characters that a column keeps, however narrow the terminal is."""
 _GAP = "  "
+_INDENT = "  "
+"""Before what of a first column goes on below."""
 _STYLES = {severity.value: sign.style for severity, sign in SIGNS.items() if severity is not Severity.NONE}
 """Cells that say how bad something is, and their style."""
 
@@ -109,12 +111,13 @@ def _line(texts: Sequence[str], columns: Sequence[_Column]) -> str:
 
 def _folded(texts: Sequence[str], columns: Sequence[_Column]) -> Iterator[str]:
     """A row's lines: what is too long for its column goes on below."""
-    parts = [_parts(texts[c.place], c.width) for c in columns]
+    parts = [_parts(texts[c.place], c.width, "" if number else _INDENT) for number, c in enumerate(columns)]
     for line in zip_longest(*parts, fillvalue=""):
         yield _GAP.join(c.padded(text) for c, text in zip(columns, line, strict=True)).rstrip()
 
 
-def _parts(text: str, width: int) -> list[str]:
+def _parts(text: str, width: int, indent: str) -> list[str]:
+    """A text in lines of a width, all but the first behind an indent: none of them looks like another row."""
     from rich.cells import cell_len
 
     if cell_len(text) <= width:
@@ -122,5 +125,6 @@ def _parts(text: str, width: int) -> list[str]:
     from rich.console import Console
     from rich.text import Text
 
-    lines = Text(text).wrap(Console(width=width), width, overflow="fold")
-    return [line.plain.rstrip() for line in lines]
+    room = width - len(indent)
+    lines = Text(text).wrap(Console(width=room), room, overflow="fold")
+    return [f"{indent if number else ''}{line.plain.rstrip()}" for number, line in enumerate(lines)]

@@ -19,6 +19,7 @@ from crypto_core.key_names import parse_key_name, region_of
 from crypto_core.keys.parts import KeyParts, described
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.likeness import meant
 
 DETAILED = 60
 """How many keys of a list are asked about materials and grants: KMS answers 100 such questions a second, for
@@ -119,13 +120,13 @@ class KeyInventory:
 
         Raises SettingsError for what is no key name, KeyNotFoundError, KmsError.
         """
-        state = self._describe(name)
+        state = self._named(name)
         whole = self._parts.with_details(self._in_short(state, self._read_aliases()))
         return self._parts.with_stores([whole])[0]
 
     def describe(self, name: str) -> KeyState:
         """Return a key's state alone (one call). Raises as `show`."""
-        state = self._describe(name)
+        state = self._named(name)
         return self._with_aliases(state, _Aliases(self.known_aliases()))
 
     def replicas(self, name: str) -> tuple[str, ...]:
@@ -178,6 +179,15 @@ class KeyInventory:
     def _in_short(self, state: KeyState, aliases: _Aliases) -> KeyState:
         """A key with its aliases, its last use and its rotation."""
         return self._parts.with_rotation(self._parts.with_use(self._with_aliases(state, aliases)))
+
+    def _named(self, name: str) -> KeyState:
+        """A key's state by a name that somebody typed: the error has the alias that may be meant."""
+        try:
+            return self._describe(name)
+        except KeyNotFoundError as error:
+            known = (alias for aliases in self.known_aliases().values() for alias in aliases)
+            error.remedy = clean(f"{meant(name, known)}{error.remedy}", 2_000)
+            raise
 
     def _describe(self, name: str) -> KeyState:
         parse_key_name(name)

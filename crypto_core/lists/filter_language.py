@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from difflib import get_close_matches
 
 from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_fields import Field, ValueKind
@@ -44,6 +43,7 @@ from crypto_core.lists.folding import lower
 from crypto_core.lists.foreign_spellings import OBJECTS, Foreign, foreign_value, foreign_word
 from crypto_core.lists.regular_expression import PatternError, pattern
 from crypto_core.text.cleaning import clean
+from crypto_core.text.likeness import meant
 
 __all__ = [
     "HOURS",
@@ -243,10 +243,9 @@ class _Parser:
 
     def _unknown(self, name: str) -> InvalidFilterError:
         known = ", ".join(dict.fromkeys(field.shown for field in self._fields.values()))
-        close = get_close_matches(name.lower(), self._fields, n=1)
-        meant = f"Did you mean {close[0]}? " if close else ""
         quotes = "A text with a colon in it is written in quotes."
-        return error(f"There is no field {clean(name, 60)!r}.", self._at, f"{meant}Fields: {known}. {quotes}")
+        remedy = f"{meant(name, self._fields)}Fields: {known}. {quotes}"
+        return error(f"There is no field {clean(name, 60)!r}.", self._at, remedy)
 
     def _keyed(self) -> Field | None:
         """A field by a key, such as context.keydeck:id: or requestParameters.keyId:."""

@@ -1,4 +1,4 @@
-"""--output: the same rows in every form, the forms that make sense, what stands on a terminal and what elsewhere."""
+"""--output: the same rows in every form, and the forms that make sense of what a command prints."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from crypto_core.database.tokens.view_columns import view_columns
 from crypto_core.errors import InvalidReferenceError
 from crypto_core.references import RowRef, TokenRef, composite_id
 from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.likeness import meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ class Catalogue:
         more = f" and {len(self.tables) - NAMED:,} more" if len(self.tables) > NAMED else ""
         names = ", ".join(t.name for t in self.tables[:NAMED]) + more or "none"
         raise InvalidReferenceError(
-            f"There is no token table {name!r}.", remedy=f"Token tables here: {names}."
+            f"There is no token table {name!r}.",
+            remedy=f"{meant(name, (t.name for t in self.tables))}Token tables here: {names}.",
         )
 
     def references(self, reference: TokenRef | RowRef) -> tuple[TokenRef, ...]:

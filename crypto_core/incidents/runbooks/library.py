@@ -12,6 +12,7 @@ from crypto_core.errors import RunbookError
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
 from crypto_core.text.cleaning import clean
+from crypto_core.text.likeness import meant
 from crypto_core.text.toml_reading import SIZE_LIMIT
 
 _BUILT_IN = "builtin"
@@ -57,9 +58,10 @@ class RunbookLibrary:
         for found in shelf.runbooks:
             if found.id == runbook:
                 return found
-        known = ", ".join(found.id for found in shelf.runbooks) or "none"
+        ids = [found.id for found in shelf.runbooks]
         raise RunbookError(
-            f"There is no runbook {clean(runbook, 60)!r}; there is: {known}.", remedy=" ".join(shelf.troubles)
+            f"There is no runbook {clean(runbook, 60)!r}; there is: {', '.join(ids) or 'none'}.",
+            remedy=f"{meant(runbook, ids)}{' '.join(shelf.troubles)}",
         )
 
     def _built_in(self) -> Iterator[Runbook | str]:

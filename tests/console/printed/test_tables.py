@@ -32,8 +32,16 @@ def test_on_a_terminal_no_line_is_wider_and_every_word_is_there(width: int) -> N
     for row in ROWS:
         for cell in map(str, row[:2]):
             assert set(cell) <= set("".join(lines))
-    assert "".join(lines).count("gh-42") == 1 or width < 80
     assert table.left_out == []
+
+
+def test_what_is_too_long_goes_on_below_in_full() -> None:
+    text = "A sentence of words, and one that is longerthananycolumnhereisallowedtobe."
+    head, *lines = Table(("note",), [(text,)]).lines(20)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert lines[:2] == ["A sentence of", "  words, and one"]
+    assert all(line.startswith("  ") for line in lines[1:])  # a row that somebody made up begins no line
+    assert head == "note"
 
 
 def test_columns_that_can_be_spared_are_left_out_by_name_and_only_where_there_is_no_room() -> None:

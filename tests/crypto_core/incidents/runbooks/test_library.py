@@ -88,6 +88,8 @@ def test_a_broken_file_is_told_and_hides_no_other(tmp_path: Path) -> None:
         assert trouble.isprintable()
     with pytest.raises(RunbookError, match=r"no runbook 'second'; there is: .*first, last\..*2\.toml"):
         books.get("second")
+    with pytest.raises(RunbookError, match="Did you mean first"):
+        books.get("frist")
     (tmp_path / "3.toml").write_text(ONE.format("second"))
     assert books.get("second").id == "second", "a corrected file counts at once"
 
