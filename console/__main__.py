@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 import click
 
+from console.completion import COMPLETING
 from console.exit_codes import exit_code, exit_codes_text
 from console.lazy_commands import LazyGroup
 from console.printed.broken_pipe import UNREAD, is_unread
@@ -40,6 +43,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "guard": ("console.commands.guard", "Have the database refuse what is no envelope."),
     "doctor": ("console.commands.doctor", "Check that everything is in place."),
     "help": ("console.commands.help", "The manual: the filter language, questions and their answers."),
+    "completion": ("console.commands.completion", "Print the script that completes commands in a shell."),
     "serve": ("console.commands.serve", "Serve the console to a browser."),
 }
 
@@ -91,6 +95,8 @@ def keydeck(ctx: click.Context, *, read_only: bool | None, screen: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 not well, 2 usage or settings, 3 outside, 130 interrupted."""
     guard_process()
+    if COMPLETING in os.environ:
+        _answer_shell()
     write_plain_where_needed()
     try:
         code = run(arguments)
@@ -104,6 +110,19 @@ def main(arguments: list[str] | None = None) -> None:
         print("\n".join(crash_lines(error)), file=sys.stderr)
         code = 3
     sys.exit(code)
+
+
+def _answer_shell() -> NoReturn:
+    """Answer a shell that completes a word, silently, and end at once whatever is still being asked."""
+    from console.completion.shells import answer
+
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    os.dup2(nowhere, 2)
+    with suppress(Exception):
+        answer(keydeck)
+        sys.stdout.flush()
+    os._exit(0)
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from console.exit_codes import exit_codes_text
 from crypto_core.text.cleaning import clean
 from crypto_core.text.likeness import meant
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class LazyGroup(click.Group):
@@ -43,6 +46,14 @@ class LazyGroup(click.Group):
         if args and args[0] not in self._table and not args[0].startswith("-"):
             ctx.fail(f"No such command {clean(args[0], 60)!r}. {meant(args[0], self._table)}".rstrip())
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """Return the commands and options that begin as typed, without importing any command."""
+        from click.shell_completion import CompletionItem
+
+        fitting = [(name, does) for name, (_, does) in self._table.items() if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=does) for name, does in fitting]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any."""

@@ -11,6 +11,7 @@ from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
 from console.commands.session import services_of, trust_option
+from console.completion.offers import job_numbers, token_references
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_json, print_line, say
 from crypto_core.reencryption.backup_restore import BackupRestoreResult, BackupSelection
@@ -24,8 +25,14 @@ def backups() -> None:
 
 
 @backups.command(cls=OperationCommand, operation="backups restore")
-@click.argument("references", nargs=-1, metavar="[REF]...")
-@click.option("--job", type=click.IntRange(min=1), metavar="JOB", help="Every token that this job wrote.")
+@click.argument("references", nargs=-1, shell_complete=token_references, metavar="[REF]...")
+@click.option(
+    "--job",
+    type=click.IntRange(min=1),
+    shell_complete=job_numbers,
+    metavar="JOB",
+    help="Every token that this job wrote.",
+)
 @time_option("--since", "Every token that was written since.")
 @trust_option
 @json_option
@@ -80,7 +87,13 @@ def restore(
 
 
 @backups.command(cls=OperationCommand, operation="backups purge")
-@click.option("--job", type=click.IntRange(min=1), metavar="JOB", help="Only those that this job replaced.")
+@click.option(
+    "--job",
+    type=click.IntRange(min=1),
+    shell_complete=job_numbers,
+    metavar="JOB",
+    help="Only those that this job replaced.",
+)
 @time_option("--before", "Only those that were replaced before.")
 @json_option
 def purge(*, job: int | None, before: datetime | None, dry_run: bool, yes: bool, as_json: bool) -> int:

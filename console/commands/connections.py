@@ -9,6 +9,7 @@ import click
 
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import services_of, trust_option
+from console.completion.offers import token_references
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
 from console.printed.printing import print_facts, print_json, say
@@ -78,7 +79,7 @@ def connections(
 
 
 @click.command()
-@click.argument("reference")
+@click.argument("reference", shell_complete=token_references)
 @trust_option
 @json_option
 def inspect(*, reference: str, trust: tuple[str, ...], as_json: bool) -> int:

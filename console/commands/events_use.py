@@ -9,6 +9,7 @@ import click
 from console.commands.events_options import HEADERS, cells
 from console.commands.output_options import json_option
 from console.commands.session import services_of
+from console.completion.offers import token_references
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_facts, print_gaps, print_json, print_line, print_table, say
 from crypto_core.key_names import short_key
@@ -28,7 +29,7 @@ _STOP = "Stopping."
 
 
 @click.command()
-@click.argument("reference")
+@click.argument("reference", shell_complete=token_references)
 @json_option
 def token(*, reference: str, as_json: bool) -> None:
     """Who opened one token, according to CloudTrail.

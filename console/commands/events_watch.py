@@ -12,6 +12,7 @@ from console.commands.events_options import cells
 from console.commands.moments import time_option
 from console.commands.output_options import json_lines_option
 from console.commands.session import services_of
+from console.completion.offers import key_names
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import print_gaps, print_line, say
 from crypto_core.cancelling import stop_if
@@ -33,7 +34,15 @@ def _period(ctx: click.Context, param: click.Parameter, value: str | None) -> ti
 
 
 @click.command()
-@click.option("--key", "keys", multiple=True, required=True, metavar="KEY", help="ARN, key id or alias.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    required=True,
+    shell_complete=key_names,
+    metavar="KEY",
+    help="ARN, key id or alias.",
+)
 @time_option("--since", "From a date, or how long ago: 2h, 7d [24h ago; with --quiet, now].")
 @click.option(
     "--every",

@@ -21,6 +21,7 @@ from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import services_of, trust_option
+from console.completion.offers import key_names, runbook_ids, token_references
 from console.printed.forms import Form
 from console.printed.incident_words import (
     accepted_document,
@@ -70,9 +71,18 @@ def runbooks(*, form: Form) -> int:
 
 
 @incident.command(cls=OperationCommand, operation="incident declare")
-@click.argument("runbook")
-@click.option("--key", metavar="KEY", help="The KMS key that it is about: ARN, id or alias.")
-@click.option("--token", "references", multiple=True, metavar="REF", help="A token that it is about.")
+@click.argument("runbook", shell_complete=runbook_ids)
+@click.option(
+    "--key", shell_complete=key_names, metavar="KEY", help="The KMS key that it is about: ARN, id or alias."
+)
+@click.option(
+    "--token",
+    "references",
+    multiple=True,
+    shell_complete=token_references,
+    metavar="REF",
+    help="A token that it is about.",
+)
 @click.option("--filter", "expression", default="", metavar="EXPR", help="The tokens that it is about.")
 @found_options
 @click.option("--database", default="", metavar="NAME", help="The restored database, as in the settings.")

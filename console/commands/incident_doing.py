@@ -13,6 +13,7 @@ from console.commands.asking import consent_to
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
 from console.commands.session import services_of, trust_option
+from console.completion.offers import incident_numbers
 from console.host.interrupts import IN_HAND, cancelled_by_interrupt
 from console.host.job_progress import work_on
 from console.host.runners import environment_of
@@ -44,7 +45,9 @@ MOST_SECRET_CHARACTERS = 16_384
 LEAVE_SECONDS = 10.0
 """How long processes that an action started have to write what they hold."""
 
-number = click.argument("incident", type=click.IntRange(min=1), metavar="INCIDENT")
+number = click.argument(
+    "incident", type=click.IntRange(min=1), shell_complete=incident_numbers, metavar="INCIDENT"
+)
 _step = click.argument("step", metavar="STEP")
 _reason = click.option("--reason", required=True, metavar="TEXT", help="Kept in the timeline and the report.")
 _set = click.option(

@@ -8,6 +8,7 @@ from console.commands.asking import consent_to, type_in, yes_option
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import limit_option, services_of, trust_option
+from console.completion.offers import job_numbers
 from console.garbage import settle
 from console.host.children import when_parent_ends
 from console.host.interrupts import IN_HAND, cancelled_by_interrupt
@@ -29,7 +30,7 @@ from crypto_core.errors import ReadOnlyError
 from crypto_core.text.counting import counted
 from screens.jobs.work import job_work
 
-_job = click.argument("job", type=click.IntRange(min=1), metavar="JOB")
+_job = click.argument("job", type=click.IntRange(min=1), shell_complete=job_numbers, metavar="JOB")
 
 
 @click.group()

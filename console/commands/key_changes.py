@@ -12,6 +12,7 @@ from console.commands.key_policy import policy_text
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import services_of
+from console.completion.offers import key_names
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
 from console.printed.printing import print_answer, print_line, print_styled, say
@@ -23,7 +24,7 @@ from crypto_core.keys.policy.actions import in_words
 from crypto_core.keys.policy.least_privilege import Role
 from screens.key_changes.change_words import effect_facts, outcome_lines, plan_lines
 
-_KEY = click.Argument(["key"])
+_KEY = click.Argument(["key"], shell_complete=key_names)
 _LOSE_TOKENS = click.Option(
     ["--lose-tokens"],
     metavar="N",
@@ -133,7 +134,7 @@ def _command(kind: ChangeKind) -> click.Command:
 
 
 @click.command()
-@click.argument("key")
+@click.argument("key", shell_complete=key_names)
 @rows_option
 def grants(*, key: str, form: Form) -> None:
     """List the grants on KEY."""

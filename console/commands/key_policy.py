@@ -8,6 +8,7 @@ import click
 
 from console.commands.output_options import json_option
 from console.commands.session import services_of, together
+from console.completion.offers import key_names
 from console.printed.printing import print_json, say
 from crypto_core.errors import PolicyError
 from crypto_core.keys.policy.comparison import PolicyComparison, compare, written
@@ -20,7 +21,7 @@ _WHO = "With --generate: an IAM role, user or account that is {role}."
 
 
 @click.command()
-@click.argument("key")
+@click.argument("key", shell_complete=key_names)
 @click.option("--explain", "explained", is_flag=True, help="Say in words who may do what, grants included.")
 @click.option("--generate", is_flag=True, help="Print the policy that gives each role the least it needs.")
 @click.option(

@@ -9,6 +9,7 @@ import click
 from console.commands.moments import time_option
 from console.commands.output_options import json_option
 from console.commands.session import services_of
+from console.completion.offers import key_names
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import meter, print_answer, print_gaps, print_json, print_line, print_table, say
 from crypto_core.keys.replacement.guide import DoKind, Guide, GuideStepState, Step, StepId
@@ -19,8 +20,14 @@ from screens.keys.words import STEPS
 
 
 @click.command()
-@click.argument("old", metavar="OLD")
-@click.option("--by", "new", metavar="NEW", help="The key that takes its place [the configured one].")
+@click.argument("old", shell_complete=key_names, metavar="OLD")
+@click.option(
+    "--by",
+    "new",
+    shell_complete=key_names,
+    metavar="NEW",
+    help="The key that takes its place [the configured one].",
+)
 @click.option("--wait", is_flag=True, help="Repeat until the platform uses NEW.")
 @click.option(
     "--interval",
@@ -87,7 +94,7 @@ def replace(
 
 
 @click.command()
-@click.argument("key")
+@click.argument("key", shell_complete=key_names)
 @click.option(
     "--verify",
     type=click.IntRange(min=1, max=100_000),

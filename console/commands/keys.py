@@ -13,6 +13,7 @@ from console.commands.key_policy import policy
 from console.commands.key_replacement import materials, replace
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import services_of
+from console.completion.offers import key_names
 from console.container import Container
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
@@ -75,7 +76,7 @@ def list_(*, form: Form) -> None:
 
 
 @keys.command()
-@click.argument("key")
+@click.argument("key", shell_complete=key_names)
 @json_option
 def show(*, key: str, as_json: bool) -> None:
     """Show one key. KEY is a key ARN, key id, alias or alias ARN."""

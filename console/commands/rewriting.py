@@ -11,6 +11,7 @@ from console.commands.job_command import run_as_job
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
 from console.commands.session import services_of, together, trust_option
+from console.completion.offers import key_names, token_references
 from console.container import Container
 from console.host.interrupts import cancelled_by_interrupt
 from console.host.runners import MOST_PROCESSES
@@ -25,7 +26,11 @@ from screens.jobs.work import job_work
 
 _how = together(
     click.option(
-        "--to", "target", metavar="KEY", help="The KMS key to write under [TOKEN_ENCRYPTION_KEY_ID]."
+        "--to",
+        "target",
+        shell_complete=key_names,
+        metavar="KEY",
+        help="The KMS key to write under [TOKEN_ENCRYPTION_KEY_ID].",
     ),
     click.option("--job", is_flag=True, help=f"Use a job even for {FEW} tokens or fewer."),
     click.option(
@@ -56,13 +61,15 @@ _how = together(
     json_option,
 )
 """The options that all three have."""
-_references = click.argument("references", nargs=-1, metavar="[REF]...")
+_references = click.argument("references", nargs=-1, shell_complete=token_references, metavar="[REF]...")
 _filter = click.option(
     "--filter", "expression", metavar="EXPR", help="Every token that the filter lets through."
 )
 _envelopes = together(
     _references,
-    click.option("--from", "source", metavar="KEY", help="Every token under this KMS key."),
+    click.option(
+        "--from", "source", shell_complete=key_names, metavar="KEY", help="Every token under this KMS key."
+    ),
     click.option("--all", "everything", is_flag=True, help="Every envelope."),
     _filter,
 )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from console.completion.offers import key_names
+
 if TYPE_CHECKING:
     from console.container import Container
     from console.settings import LoadedSettings
@@ -16,7 +18,12 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 trust_option = click.option(
-    "--trust", "trust", multiple=True, metavar="KEY", help="Also trust this KMS key, for this command."
+    "--trust",
+    "trust",
+    multiple=True,
+    shell_complete=key_names,
+    metavar="KEY",
+    help="Also trust this KMS key, for this command.",
 )
 
 

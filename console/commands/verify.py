@@ -6,6 +6,7 @@ import click
 
 from console.commands.output_options import json_option
 from console.commands.session import services_of, trust_option
+from console.completion.offers import token_references
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.printing import meter, print_json, print_table
 from crypto_core.reencryption.plan import Selection
@@ -13,7 +14,7 @@ from crypto_core.references import parse_reference
 
 
 @click.command()
-@click.argument("references", nargs=-1, metavar="[REF]...")
+@click.argument("references", nargs=-1, shell_complete=token_references, metavar="[REF]...")
 @click.option("--all", "everything", is_flag=True, help="Every token.")
 @trust_option
 @json_option
