@@ -177,11 +177,13 @@ def _listing(posture: Posture, suppressed: Sequence[Suppressed], *, hidden: bool
     coverage: Coverage = posture.coverage
     document: dict[str, Any] = {"coverage": coverage.as_json(), "suppressed": len(suppressed)}
     if hidden:
-        document["suppressed_findings"] = [one.as_json() for one in suppressed]
+        document["suppressed_findings"] = [
+            one.as_json() | {"finding": finding_document(one.finding)} for one in suppressed
+        ]
     return Listing(
         name="findings",
         rows=posture.findings,
-        record=_finding,
+        record=finding_document,
         headers=("severity", "rule", "title", "subject"),
         text=lambda found: _text(tuple(found), suppressed if hidden else ()),
         rest=lambda: document,
@@ -196,11 +198,11 @@ def _text(found: Sequence[Finding], suppressed: Sequence[Suppressed]) -> Iterato
         yield from _suppressed_lines(one)
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_document(finding: Finding) -> dict[str, Any]:
+    """Return a finding as a JSON document's part."""
     rule = rule_by_id(finding.rule)
-    return finding.as_json() | (
-        {"sigma_id": sigma_id(rule)} if rule and isinstance(rule.sigma, Sigma) else {}
-    )
+    stated = rule is not None and isinstance(rule.sigma, Sigma)
+    return finding.as_json() | {"sigma_id": sigma_id(rule) if rule is not None and stated else None}
 
 
 def _print_ocsf(store: EventStore, posture: Posture, suppressed: Iterable[Suppressed]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from console.commands.output_options import json_option
@@ -23,7 +21,7 @@ from crypto_core.findings.finding import Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.key_names import short_key
 from crypto_core.keys.posture.examination import Posture
-from crypto_core.keys.status import Problem, Status
+from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
 from screens.key_shares import evidence_words
@@ -53,21 +51,21 @@ def check(*, as_json: bool) -> int:
     well = taken.well and posture.well
     grave = tuple(f for f in posture.findings if f.severity in (Severity.CRITICAL, Severity.HIGH))
     coverage = Coverage(tuple(dict.fromkeys((*taken.coverage.reasons, *posture.coverage.reasons))))
+    from console.commands.findings import finding_document, finding_lines
+
     if as_json:
         print_json(
             {
                 "well": well,
                 "tokens": taken.tokens,
-                "protected": taken.protected,
-                "problems": [_problem_json(p) for p in taken.problems],
-                "findings": [f.as_json() for f in grave],
+                "protected": taken.protected_json(),
+                "problems": [problem.as_json() for problem in taken.problems],
+                "findings": [finding_document(f) for f in grave],
                 "coverage": coverage.as_json(),
             }
         )
     else:
         _print_problems(taken)
-        from console.commands.findings import finding_lines
-
         for line in finding_lines(grave):
             click.echo(line)
         click.echo("well" if well else "not well")
@@ -128,15 +126,3 @@ def _posture(services: Container, taken: Status) -> Posture:
         return services.services.posture.examine_keys(status=taken)
     except KmsError as error:
         return Posture(taken.taken_at, (), (Gap(f"Keys and trails: {error.message}", Severity.CRITICAL),))
-
-
-def _problem_json(problem: Problem) -> dict[str, Any]:
-    return {
-        "severity": problem.severity.value,
-        "title": problem.title,
-        "where": problem.where,
-        "remedy": problem.remedy,
-        "tokens": problem.tokens,
-        "filter": problem.filter,
-        "key_arn": problem.key_arn,
-    }

@@ -36,8 +36,8 @@ class Finding:
     last_at: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The finding as a JSON document's part; what only CloudTrail's have is left out of others."""
-        told: dict[str, Any] = {
+        """The finding as a JSON document's part."""
+        return {
             "rule": self.rule,
             "severity": self.severity.value,
             "subject": self.subject,
@@ -45,15 +45,11 @@ class Finding:
             "evidence": self.evidence,
             "remedy": self.remedy,
             "controls": list(self.controls),
+            "techniques": list(self.techniques),
+            "events": list(self.events),
+            "first_at": self.first_at.isoformat() if self.first_at else None,
+            "last_at": self.last_at.isoformat() if self.last_at else None,
         }
-        if self.techniques:
-            told["techniques"] = list(self.techniques)
-        if self.events:
-            told["events"] = list(self.events)
-        for name, moment in (("first_at", self.first_at), ("last_at", self.last_at)):
-            if moment is not None:
-                told[name] = moment.isoformat()
-        return told
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,18 @@ class Problem:
     filter: str | None = None
     key_arn: str | None = None
 
+    def as_json(self) -> dict[str, Any]:
+        """The problem as a JSON document's part."""
+        return {
+            "severity": self.severity.value,
+            "title": self.title,
+            "where": self.where,
+            "remedy": self.remedy,
+            "tokens": self.tokens,
+            "filter": self.filter,
+            "key_arn": self.key_arn,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -98,6 +110,11 @@ class Status:
             p.severity in (Severity.CRITICAL, Severity.HIGH) for p in self.problems
         )
 
+    def protected_json(self) -> dict[str, Any]:
+        """How many tokens are protected, and their share of all, null without any: a JSON document's part."""
+        share = round(self.protected / self.tokens, 6) if self.tokens else None
+        return {"count": self.protected, "share": share}
+
     def tokens_under(self, key_arn: str) -> int:
         """How many tokens are under a key, over all its materials and replicas."""
         return sum(share.tokens for share in self.keys if share.key_arn and same_key(share.key_arn, key_arn))
@@ -106,6 +123,8 @@ class Status:
         """The document that `keydeck status --json` prints."""
         return {
             "tokens": self.tokens,
+            "protected": self.protected_json(),
+            "problems": [problem.as_json() for problem in self.problems],
             "by_format": {f.value: self.by_format.get(f, 0) for f in Format},
             "by_column": [
                 {

@@ -14,6 +14,7 @@ from console.container import Container
 from console.sandbox.world import World
 from crypto_core.findings.severity import Severity
 from crypto_core.trail.store import EventStore
+from tests.console.shapes import assert_shape
 from tests.crypto_core.trail.records import read
 from tests.crypto_core.trail.records import record as shaped
 
@@ -56,6 +57,11 @@ def test_findings_about_events_are_listed_beside_those_of_keys(
     assert found["events"] == [disabled]
     assert found["techniques"] == ["T1490"]
     assert found["sigma_id"]
+    for one in ran.json["findings"]:
+        assert_shape("finding", one)
+    (row,) = keydeck("events", "list", "--json", "--filter", f"id:{disabled}").json["events"]
+    for event in (row, keydeck("events", "show", disabled, "--json").json):
+        assert_shape("event", event)
     assert len(ran.json["findings"]) > 1
     assert ran.json["suppressed"] == 0
     assert any("no baseline yet" in reason for reason in ran.json["coverage"]["reasons"])

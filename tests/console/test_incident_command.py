@@ -21,6 +21,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, commands_in
 from crypto_core.references import TokenRef, parse_reference
+from tests.console.shapes import assert_shape
 from tests.crypto_core.trail import records
 
 Keydeck = Callable[..., Any]
@@ -123,6 +124,13 @@ def test_an_incident_is_worked_through_and_every_ending_has_its_exit_code(
 
     whole = keydeck("incident", "show", "1", "--json")
     assert whole.exit_code == 0
+    for shaped in (
+        noted.json,
+        closed.json,
+        whole.json,
+        *keydeck("incident", "list", "--json").json["incidents"],
+    ):
+        assert_shape("incident", shaped)
     assert whole.json["scope"]["principal"] == bot
     assert [one["principal"] for one in whole.json["suspects"]] == [bot]
     assert not whole.json["suspects_coverage"]["complete"]

@@ -12,6 +12,7 @@ from console.container import Container
 from crypto_core.guard.consent import Origin
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Verb
+from tests.console.shapes import assert_shape
 from tests.screens.samples import CURRENT, HOSTILE
 from tests.screens.stage_jobs import DONE, StageJobs, job_view
 
@@ -33,6 +34,8 @@ def done(view: JobView) -> JobView:
 def test_jobs_are_listed_the_newest_first(keydeck: Keydeck, jobs: StageJobs) -> None:
     document = keydeck("jobs", "list", "--json").json
     assert [job["job"] for job in document["jobs"]] == [31, 30]
+    for job in (*document["jobs"], keydeck("jobs", "show", "31", "--errors", "--json").json):
+        assert_shape("job", job)
     lines = keydeck("jobs", "list").stdout.splitlines()
     assert lines[1].startswith(" 31  running  re-encrypt: every token under alias/tokens-old  1,000,000")
     assert lines[2].split()[:2] == ["30", "done"]

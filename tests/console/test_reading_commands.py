@@ -13,6 +13,7 @@ from sqlalchemy import Engine, make_url, text
 from console.sandbox.world import World
 from crypto_core.envelope import Format
 from tests.console.command_types import Keydeck
+from tests.console.shapes import assert_shape
 
 
 def test_status_json_is_the_documented_document_and_adds_up(keydeck: Keydeck, world: World) -> None:
@@ -118,6 +119,10 @@ def test_inspect_shows_an_envelope_field_by_field(keydeck: Keydeck, world: World
     ref = world.sealed_under(world.current_key)[0]
     ran = keydeck("inspect", str(ref), "--json")
     document = ran.json
+    (row,) = keydeck("connections", "--filter", f'reference:"{ref}"', "--json").json["connections"]
+    for token in (document, row):
+        assert_shape("token", token)
+    assert {name: document[name] for name in row} == row | {"evidence": "verified"}
     assert (ran.exit_code, document["reference"], document["format"]) == (0, str(ref), "v1")
     assert document["key_arn"] == world.current_key.arn
     assert document["key_material_id"] in world.current_key.material_ids

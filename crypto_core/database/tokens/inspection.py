@@ -33,20 +33,13 @@ class Inspection:
 
     def as_json(self) -> dict[str, Any]:
         """The document that `keydeck inspect --json` prints."""
-        return {
-            "reference": str(self.row.ref),
-            "provider": self.row.provider,
-            "organisation": self.row.organisation,
-            "format": self.row.format.value,
-            "severity": self.row.severity.value,
-            "characters": self.row.characters,
+        return self.row.as_json() | {
             "fields": [{"name": name, "value": value} for name, value in self.fields],
             "key_arn": self.wrapped_by.key_arn if self.wrapped_by else None,
             "key_material_id": self.wrapped_by.key_material_id if self.wrapped_by else None,
             "evidence": self.evidence.value,
             "broken": self.broken or None,
             "key_unknown": self.key_unknown or None,
-            "shown": dict(self.row.shown),
         }
 
 
