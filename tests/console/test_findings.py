@@ -12,9 +12,9 @@ from sqlalchemy import Engine, text
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
+from tests.console.shapes import assert_shape
 
 Keydeck = Callable[..., Any]
-FIELDS = {"rule", "severity", "subject", "title", "evidence", "remedy", "controls"}
 
 
 @pytest.fixture
@@ -44,7 +44,8 @@ def test_findings_json_is_the_documented_document(keydeck: Keydeck, world: World
     ran = keydeck("findings", "--json")
     assert ran.exit_code == 1
     assert set(ran.json) == {"findings", "coverage", "suppressed"}
-    assert all(set(f) == FIELDS for f in ran.json["findings"])
+    for finding in ran.json["findings"]:
+        assert_shape("finding", finding)
     assert {f["severity"] for f in ran.json["findings"]} <= {"critical", "high", "medium", "low"}
     mine = [f for f in ran.json["findings"] if f["subject"] == world.old_key.arn]
     assert {f["rule"] for f in mine} == {"kms-material-old", "kms-single-region"}

@@ -27,6 +27,7 @@ LOOKING = {
         "approvals list",
         "approvals show",
         "check",
+        "completion",
         "connections",
         "discover",
         "doctor",
