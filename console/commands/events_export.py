@@ -13,12 +13,11 @@ from console.commands.output_options import json_option
 from console.commands.session import loaded
 from console.extras import LAKE, require_extra
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import print_json, say
+from console.printed.printing import meter, print_json, say
+from crypto_core.lists.paging import Query
 from crypto_core.text.counting import counted
 
 _STOPPING = "Stopping; days that are written are whole. Press again to stop at once."
-_SAID_EVERY = 100_000
-"""Events between two lines of progress."""
 
 
 @click.command()
@@ -53,9 +52,16 @@ def export(
     with (
         closing(open_events(loaded().settings)) as store,
         cancelled_by_interrupt(_STOPPING) as cancelled,
+        meter("export", "events") as shown,
     ):
+        total = store.count(Query(wanted))
         report = export_events(
-            store, folder, wanted, at=datetime.now(UTC), progress=_progress, cancelled=cancelled
+            store,
+            folder,
+            wanted,
+            at=datetime.now(UTC),
+            progress=lambda events: shown.show(events, total),
+            cancelled=cancelled,
         )
     if as_json:
         print_json(report.as_json())
@@ -66,8 +72,3 @@ def export(
         say("Interrupted: the days that were written are whole, later ones are as they were.")
         return 130
     return 0
-
-
-def _progress(events: int) -> None:
-    if not events % _SAID_EVERY:
-        say(f"export: {counted(events, 'event')}")

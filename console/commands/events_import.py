@@ -20,6 +20,7 @@ from console.commands.session import loaded
 from console.event_file import open_events
 from console.garbage import uncollected
 from console.host.interrupts import cancelled_by_interrupt
+from console.printed.pace import Pace, pace_words
 from console.printed.printing import bar, print_json, say
 from crypto_core.errors import ReadOnlyError
 from crypto_core.lists.paging import Query
@@ -197,8 +198,14 @@ def _progress() -> Iterator[Callable[[ImportProgress], None]]:
     if not sys.stderr.isatty():
         yield _Lines().update
         return
+    pace = Pace()
+
+    def words(progress: ImportProgress) -> str:
+        files = pace_words(progress.files, progress.of, pace.per_second(progress.files), "files")
+        return f"{counted(progress.records, 'event')}{f', {files}' if files else ''}"
+
     with bar("import") as draw:
-        yield lambda progress: draw(progress.files, progress.of, f"{progress.records:,} events")
+        yield lambda progress: draw(progress.files, progress.of, words(progress))
 
 
 class _Lines:

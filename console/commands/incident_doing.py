@@ -248,7 +248,7 @@ def next_(
                     plan,
                     consent,
                     asked_for,
-                    progress=lambda done, total: shown.show(done, total, 0.0),
+                    progress=shown.show,
                     cancelled=cancelled,
                 )
             say_result(result)

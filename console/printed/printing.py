@@ -13,6 +13,7 @@ import click
 
 from console.printed.documents import json_text, yaml_text
 from console.printed.forms import Form, chosen_form
+from console.printed.pace import Pace, pace_words
 from console.printed.tables import Table
 from console.printed.terminal import styled, width_of_terminal
 from crypto_core.findings.severity import Severity
@@ -102,48 +103,52 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 class Meter:
     """Progress of a run on stderr: a bar on a terminal, else a line for each tenth."""
 
-    def __init__(self, label: str, draw: Callable[[int, int, str], None] | None = None) -> None:
-        self._label = label
+    def __init__(
+        self, label: str, draw: Callable[[int, int, str], None] | None = None, unit: str = "tokens"
+    ) -> None:
+        self._label, self._unit = label, unit
         self._draw = draw
         self._tenth = 0
+        self._pace = Pace()
 
     def update(self, progress: RunProgress) -> None:
         """Show where the run stands."""
         self.show(progress.done + progress.poisoned, progress.total, progress.per_second)
 
-    def show(self, through: int, total: int, per_second: float) -> None:
-        """Show how many tokens of how many are through, and how many a second."""
+    def show(self, through: int, total: int, per_second: float | None = None) -> None:
+        """Show how many of how many are through, and how many a second: where nobody measured it, as seen."""
+        per_second = per_second or self._pace.per_second(through)
         if self._draw is not None:
-            self._draw(through, total, f"{per_second:,.0f}/s")
+            self._draw(through, total, pace_words(through, total, per_second))
             return
         tenth = through * 10 // total if total else 0
         if tenth > self._tenth:
             self._tenth = tenth
-            say(f"{self._label}: {through:,} of {total:,}, {per_second:,.0f} tokens/s")
+            pace = pace_words(through, through, per_second, self._unit)
+            say(f"{self._label}: {through:,} of {total:,}{f', {pace}' if pace else ''}")
 
 
 @contextmanager
-def meter(label: str) -> Iterator[Meter]:
+def meter(label: str, unit: str = "tokens") -> Iterator[Meter]:
     """Give a meter that is drawn while the block runs."""
     if not sys.stderr.isatty():
-        yield Meter(label)
+        yield Meter(label, unit=unit)
         return
     with bar(label) as update:
-        yield Meter(label, update)
+        yield Meter(label, update, unit)
 
 
 @contextmanager
 def bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
     """Give what draws a bar on a terminal: how many are done, of how many, and a word on them."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[word]}", markup=False),
-        TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
         task = drawn.add_task(label, total=None, word="")
