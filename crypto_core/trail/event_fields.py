@@ -121,12 +121,10 @@ EVENT_FIELDS: dict[str, EventField] = {
             free=True,
             said="access_key_id",
         ),
-        EventField(
-            *("endpoint", 15, _of("vpc_endpoint")), rolled=False, said="vpc_endpoint", label="VPC endpoint"
-        ),
-        EventField("invoked_by", 16, _of("principal", "invoked_by"), rolled=False, ending=_SERVICES),
-        EventField("mfa", 17, _mfa, rolled=False, only=("yes", "no")),
-        EventField("tls", 18, _of("tls_version"), rolled=False, shortened="v"),
+        EventField(*("endpoint", 15, _of("vpc_endpoint")), said="vpc_endpoint", label="VPC endpoint"),
+        EventField("invoked_by", 16, _of("principal", "invoked_by"), ending=_SERVICES),
+        EventField("mfa", 17, _mfa, only=("yes", "no")),
+        EventField("tls", 18, _of("tls_version"), shortened="v"),
     )
 }
 """All of them by name, in the order in which they are listed."""

@@ -21,7 +21,7 @@ Block = tuple[int, bytes]
 
 _ONE, _LINES = b"\x01", b"\x02"
 """A block of one record, whatever is in it, and one of a record a line."""
-_TOGETHER = 8
+_TOGETHER = 32
 """Records of a block. To read one of them, all are unpacked, though only the one is parsed."""
 _LARGEST = 64 * 1024
 """Bytes, unpacked, of a block of several records; larger ones stand by themselves."""

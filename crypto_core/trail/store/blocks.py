@@ -68,9 +68,9 @@ def event_of(row: Row) -> TrailEvent:
     return found
 
 
-def blocks_of(connection: Connection, *events: ColumnElement[bool]) -> list[int]:
-    """Return the numbers of the blocks with the records of some events."""
-    return list(connection.scalars(select(_block_of(event.c.id)).where(*events).distinct()))
+def blocks_of(connection: Connection, number: ColumnElement[int], *events: ColumnElement[bool]) -> list[int]:
+    """Return the numbers of the blocks with the records of events, whose column of numbers is `number`."""
+    return list(connection.scalars(select(_block_of(number)).where(*events).distinct()))
 
 
 def forget_records(connection: Connection, blocks: Sequence[int]) -> None:

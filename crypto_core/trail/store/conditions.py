@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeGuard
@@ -49,7 +49,7 @@ from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.record_fields import is_of_record
 from crypto_core.trail.store.record_conditions import in_record
-from crypto_core.trail.store.schema import PARTIAL, event, note, term
+from crypto_core.trail.store.schema import PRESENT, event, note, presence, profile, term
 
 MOST_NUMBERS = 2_000
 """As many numbers of texts are named one by one; of more, SQLite looks them up itself."""
@@ -120,20 +120,42 @@ class Bounds:
         return Bounds(*(None if end is None else end // HOUR for end in (self.first, self.last)))
 
 
+NOWHERE = Bounds(1, 0)
+"""Bounds that nothing lies in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """One filter, ready for either table.
 
     `rolled` is True if `rollup` knows all that is asked, but for the bounds in time. `terms` must all hold.
+    `reach` is where events can be at all, by the hours of the texts that are asked for.
     """
 
     terms: tuple[ResolvedTerm, ...] = ()
     bounds: Bounds = field(default_factory=Bounds)
     rolled: bool = True
+    reach: Bounds = field(default_factory=Bounds)
 
     def on(self, table: Table) -> ColumnElement[bool]:
         """The condition for a row of `event` or `rollup`, the bounds in time not among them."""
-        return and_(true(), *(t.on(table) for t in self.terms))
+        own = (t.on(table) for t in self.terms if not t.of_profile)
+        return and_(true(), self.profiles(table), *own)
+
+    def profiles(self, table: Table) -> ColumnElement[bool]:
+        """The part of the condition that is about profiles."""
+        return _has_profile(table, *(t.condition(profile) for t in self.terms if t.of_profile))
+
+    @property
+    def within(self) -> Bounds:
+        """Where events are looked for."""
+        return self.bounds.narrowed(self.reach)
+
+    def present(self) -> Iterator[ColumnElement[bool]]:
+        """The conditions on `presence`: one for each text of PRESENT that all events must have."""
+        for one in self.terms:
+            if one.column in PRESENT and not one.negated and not one.numbers.all:
+                yield one.numbers.among(presence.c.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,24 +174,53 @@ class ResolvedTerm:
     cycle: Callable[[ColumnElement[int]], ColumnElement[bool]] | None = None
     branches: tuple[tuple[ResolvedTerm, ...], ...] = ()
 
+    @property
+    def of_profile(self) -> bool:
+        """True if an event's profile alone tells whether it holds."""
+        if self.branches:
+            return all(one.of_profile for branch in self.branches for one in branch)
+        return self.mark is not None or self.column in ROLLED
+
     def on(self, table: Table) -> ColumnElement[bool]:
-        """The condition for a row."""
+        """The condition for a row of `event` or `rollup`."""
+        return _has_profile(table, self.condition(profile)) if self.of_profile else self.condition(table)
+
+    def condition(self, table: Table) -> ColumnElement[bool]:
+        """The condition for a row of `profile`, where `of_profile`; of another table where not."""
         found: ColumnElement[bool]
         if self.branches:
-            found = any_of(and_(true(), *(one.on(table) for one in branch)) for branch in self.branches)
+            each = ResolvedTerm.condition if self.of_profile else ResolvedTerm.on
+            found = any_of(and_(true(), *(each(one, table) for one in branch)) for branch in self.branches)
         elif self.mark is not None:
-            found = table.c.marks.bitwise_and(int(self.mark)) != 0
+            found = marked(table.c.marks, self.mark)
         elif self.cycle is not None:
             found = self.cycle(table.c.hour if "hour" in table.c else whole(table.c.at, HOUR))
         elif self.column:
             column = table.c[self.column]
             found = self.numbers.among(column)
-            if self.column in PARTIAL and not self.negated:
+            if self.column == "token" and not self.negated:
                 # What a partial index leaves out must be left out by the question too, in so many words.
                 found = and_(column != literal_column("0"), found)
         else:
             found = any_of(self.others)
         return not_(found) if self.negated else found
+
+
+def marked(marks: ColumnElement[int], mark: EventProperty) -> ColumnElement[bool]:
+    """The condition that some of the properties have one."""
+    return marks.bitwise_and(int(mark)) != 0
+
+
+def having(table: Table, mark: EventProperty) -> ColumnElement[bool]:
+    """The condition that a row's events have a property."""
+    return _has_profile(table, marked(profile.c.marks, mark))
+
+
+def _has_profile(table: Table, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    if not conditions:
+        return true()
+    # Of its own, also within a query that has each row's profile beside it.
+    return table.c.profile.in_(select(profile.c.id).where(*conditions).correlate(None))
 
 
 _TOGETHER = 100
@@ -207,7 +258,18 @@ def resolve(connection: Connection, clauses: Iterable[Clause], aliases: Aliases)
         term_, by_hour = _resolved(connection, one, aliases)
         resolved.append(term_)
         rolled = rolled and by_hour
-    return Conditions(tuple(resolved), bounds, rolled)
+    found = Conditions(tuple(resolved), bounds, rolled)
+    return replace(found, reach=_reach(connection, found))
+
+
+def _reach(connection: Connection, found: Conditions) -> Bounds:
+    """The hours that all texts of PRESENT which are asked for have together, from the first to the last."""
+    reach = Bounds()
+    ends = select(func.min(presence.c.hour), func.max(presence.c.hour))
+    for condition in found.present():
+        first, last = connection.execute(ends.where(condition)).one()
+        reach = reach.narrowed(NOWHERE if first is None else Bounds(first * HOUR, (last + 1) * HOUR - 1))
+    return reach
 
 
 def _is_bound(one: Clause) -> TypeGuard[Term]:

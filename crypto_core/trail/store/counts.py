@@ -5,17 +5,17 @@ The hours at both ends of a span in time are counted event by event.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Integer, Select, Table, and_, func, literal_column, select
 
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.trail.columns import HOUR, EventProperty
-from crypto_core.trail.store.conditions import Bounds, Conditions
+from crypto_core.trail.store.conditions import Bounds, Conditions, having
 from crypto_core.trail.store.first_last_seen import Ends, find_ends
-from crypto_core.trail.store.schema import event, rollup, term
+from crypto_core.trail.store.schema import COLUMNS, event, profile, rollup, term, with_profiles
 
 MOST_BARS = 2_000
 _FEW = 200_000
@@ -82,18 +82,33 @@ class _Total(Ends):
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """Rows of one table that together with other parts are all that is asked for."""
 
+    table: Table
     columns: Mapping[str, ColumnElement[Any]]
+    """Of the table and of its profiles."""
     number: ColumnElement[int]
     condition: ColumnElement[bool]
     hourly: bool
 
+    def counted(self, *wanted: ColumnElement[Any], by: Iterable[str] = ()) -> Select[Any]:
+        """Return a query of the part's rows, with what it needs to group them by some fields."""
+        shared = any(name in profile.c for name in by)
+        return (
+            select(*wanted)
+            .select_from(with_profiles(self.table) if shared else self.table)
+            .where(self.condition)
+        )
 
-def parts(found: Conditions, *, exact: bool = False) -> Iterator[_Part]:
+    def of(self, mark: EventProperty) -> ColumnElement[int]:
+        """The number of a row's events that have a property."""
+        return func.iif(having(self.table, mark), self.number, 0)
+
+
+def parts(found: Conditions, *, exact: bool = False) -> Iterator[Part]:
     """Yield where the events of a filter are counted. `exact` asks for events throughout."""
-    bounds = found.bounds
+    bounds = found.within
     if bounds.empty:
         return
     if exact or not found.rolled:
@@ -113,13 +128,13 @@ def parts(found: Conditions, *, exact: bool = False) -> Iterator[_Part]:
         conditions.append(rollup.c.hour <= last)
         if bounds.last is not None and bounds.last >= (last + 1) * HOUR:
             yield _events(found, Bounds((last + 1) * HOUR, bounds.last))
-    columns = {**rollup.c, "at": rollup.c.hour * HOUR}
-    yield _Part(columns, rollup.c.events, and_(*conditions), hourly=True)
+    columns = {**profile.c, **rollup.c, "at": rollup.c.hour * HOUR}
+    yield Part(rollup, columns, rollup.c.events, and_(*conditions), hourly=True)
 
 
-def _events(found: Conditions, bounds: Bounds) -> _Part:
-    one: ColumnElement[int] = func.iif(event.c.id.is_not(None), 1, 1)
-    return _Part({**event.c}, one, and_(found.on(event), *bounds.on(event.c.at)), hourly=False)
+def _events(found: Conditions, bounds: Bounds) -> Part:
+    one: ColumnElement[int] = literal_column("1", Integer)
+    return Part(event, COLUMNS, one, and_(found.on(event), *bounds.on(event.c.at)), hourly=False)
 
 
 def count(connection: Connection, found: Conditions) -> int:
@@ -127,7 +142,7 @@ def count(connection: Connection, found: Conditions) -> int:
     total = 0
     for part in parts(found):
         number = func.sum(part.number) if part.hourly else func.count(part.columns["at"])
-        total += int(connection.scalar(select(number).where(part.condition)) or 0)
+        total += int(connection.scalar(part.counted(number)) or 0)
     return total
 
 
@@ -136,7 +151,7 @@ def span(connection: Connection, found: Conditions) -> tuple[int, int] | None:
     ends = Ends()
     for part in parts(found):
         at = part.columns["at"]
-        first, last = connection.execute(select(func.min(at), func.max(at)).where(part.condition)).one()
+        first, last = connection.execute(part.counted(func.min(at), func.max(at))).one()
         if first is not None:
             ends.widen(int(first), int(last), hourly=part.hourly)
     find_ends(connection, found, (), {(): ends})
@@ -159,11 +174,8 @@ def histogram(connection: Connection, found: Conditions, bars: int) -> Histogram
     totals: dict[int, list[int]] = {}
     for part in parts(found, exact=exact):
         slot = (part.columns["at"] - first) // width
-        failed = func.iif(part.columns["marks"].bitwise_and(int(EventProperty.FAILED)) != 0, part.number, 0)
-        rows = connection.execute(
-            select(slot, func.sum(part.number), func.sum(failed)).where(part.condition).group_by(slot)
-        )
-        for place, events, failures in rows:
+        numbers = func.sum(part.number), func.sum(part.of(EventProperty.FAILED))
+        for place, events, failures in connection.execute(part.counted(slot, *numbers).group_by(slot)):
             bar = totals.setdefault(int(place), [0, 0])
             bar[0] += int(events)
             bar[1] += int(failures)
@@ -172,12 +184,11 @@ def histogram(connection: Connection, found: Conditions, bars: int) -> Histogram
 
 def pivot(connection: Connection, found: Conditions, field: str, limit: int) -> Pivot:
     """Return the values of a field with their events; those without a value are not counted."""
-    if field not in rollup.c:
+    if field not in profile.c:
         return _most_common(connection, found, field, limit)
     totals: dict[int, _Total] = {}
     for part in parts(found):
-        column, at = part.columns[field], part.columns["at"]
-        for number, events, first, last in connection.execute(_by(column, part, at)):
+        for number, events, first, last in connection.execute(_by(field, part)):
             total = totals.setdefault(int(number), _Total())
             total.events += int(events)
             total.widen(int(first), int(last), hourly=part.hourly)
@@ -185,7 +196,7 @@ def pivot(connection: Connection, found: Conditions, field: str, limit: int) -> 
         return _split(connection, found, totals, field, limit)
     ordered = sorted(totals.items(), key=lambda item: (-item[1].events, item[0]))
     shown = ordered[:limit]
-    find_ends(connection, found, [event.c[field]], {(number,): total for number, total in shown})
+    find_ends(connection, found, [field], {(number,): total for number, total in shown})
     named = texts_of(connection, [number for number, _ in shown])
     rest = ordered[limit:]
     chosen = tuple(total.value(named[number]) for number, total in shown)
@@ -195,7 +206,7 @@ def pivot(connection: Connection, found: Conditions, field: str, limit: int) -> 
 def _most_common(connection: Connection, found: Conditions, field: str, limit: int) -> Pivot:
     """What differs with nearly every event is put in order by SQLite: only the most common values come."""
     for part in parts(found, exact=True):
-        each = _by(part.columns[field], part, part.columns["at"]).subquery()
+        each = _by(field, part).subquery()
         number, events, first, last = each.c
         rows = connection.execute(
             select(number, events, first, last, func.count().over(), func.sum(events).over())
@@ -211,11 +222,11 @@ def _most_common(connection: Connection, found: Conditions, field: str, limit: i
     return Pivot(field, ())
 
 
-def _by(column: ColumnElement[Any], part: _Part, at: ColumnElement[Any]) -> Select[Any]:
+def _by(field: str, part: Part) -> Select[Any]:
+    column, at = part.columns[field], part.columns["at"]
     number = func.sum(part.number) if part.hourly else func.count()
-    return (
-        select(column, number, func.min(at), func.max(at)).where(part.condition, column != 0).group_by(column)
-    )
+    counted = part.counted(column, number, func.min(at), func.max(at), by=(field,))
+    return counted.where(column != 0).group_by(column)
 
 
 def _split(
@@ -230,7 +241,7 @@ def _split(
     events = {text: sum(totals[number].events for number in those) for text, those in numbers.items()}
     ordered = sorted(numbers, key=lambda text: (-events[text], text))
     shown = {number for text in ordered[:limit] for number in numbers[text]}
-    find_ends(connection, found, [event.c[field]], {(number,): totals[number] for number in shown})
+    find_ends(connection, found, [field], {(number,): totals[number] for number in shown})
     chosen: list[Value] = []
     for text in ordered[:limit]:
         all_ = _Total(events=events[text])

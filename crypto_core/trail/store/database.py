@@ -187,9 +187,9 @@ class StoreFile:
                 ) from error
             if code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
                 raise _not_permitted(self.path) from error
-            if self._read_only and "no such column" in str(cause):
+            if self._read_only and str(cause).startswith("no such "):
                 raise EventStoreError(
-                    f"The event store {self.path} was written by an older Keydeck, without this field.",
+                    f"The event store {self.path} was written by an older Keydeck, in another layout.",
                     remedy="Open it once without --read-only.",
                 ) from error
             raise EventStoreError(f"The event store {self.path}: {clean(cause, 200)}.") from error

@@ -15,12 +15,13 @@ from crypto_core.trail.prepared import Prepared, Texts
 from crypto_core.trail.store.blocks import write_blocks
 from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
 from crypto_core.trail.store.conditions import whole
-from crypto_core.trail.store.schema import event, rollup
+from crypto_core.trail.store.profiles import Profiles
+from crypto_core.trail.store.schema import PRESENT, event, presence, rollup
 from crypto_core.trail.store.twins import mark_twins
 from crypto_core.trail.store.vocabulary import Vocabulary, changed
 
-_EVENT = ("id", "event_id", "at", *ROLLED, "marks", *DETAILS)
-_ROLLUP = ("hour", *ROLLED, "marks", "events")
+_EVENT = ("id", "event_id", "at", "profile", *DETAILS)
+_ROLLUP = ("hour", "profile", "events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,50 +37,69 @@ class Added:
         return Added(self.new + other.new, self.duplicates + other.duplicates, self.kms + other.kms)
 
 
-def add(connection: Connection, prepared: Prepared, vocabulary: Vocabulary) -> Added:
-    """Store those of the events that are not stored yet; the first of a kind stays."""
-    new = prepared.without(_stored(connection, prepared.ids))
-    if new.ids:
-        _write(connection, new, vocabulary)
-    return Added(len(new.ids), prepared.given - len(new.ids), prepared.kms)
+class EventWriter:
+    """Puts prepared events into a store. Used by one writer at a time, within its transaction."""
+
+    def __init__(self) -> None:
+        self._vocabulary = Vocabulary()
+        self._profiles = Profiles()
+
+    def forget(self) -> None:
+        """Forget what was numbered: the transaction came to nothing."""
+        self._vocabulary.forget()
+        self._profiles.forget()
+
+    def add(self, connection: Connection, prepared: Prepared) -> Added:
+        """Store those of the events that are not stored yet; the first of a kind stays."""
+        new = prepared.without(_stored(connection, prepared.ids))
+        if new.ids:
+            self._write(connection, new)
+        return Added(len(new.ids), prepared.given - len(new.ids), prepared.kms)
+
+    def _write(self, connection: Connection, events: Prepared) -> None:
+        if self._vocabulary.begin(connection):
+            self._profiles.forget()
+        top = int(connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM event").scalar_one())
+        numbers = range(top + 1, top + 1 + len(events.ids))
+        columns = {
+            name: self._numbered(connection, kind, events.columns[name])
+            for name, kind in (ROLLED | DETAILS).items()
+        }
+        marks = mark_twins(connection, top + 1, events, columns["name"], self._profiles)
+        rolled = list(zip(*(columns[name] for name in ROLLED), marks, strict=True))
+        profiles = self._profiles.numbers(connection, rolled)
+        details = [columns[name] for name in DETAILS]
+        rows = zip(numbers, events.ids, events.at, profiles, *details, strict=True)
+        insert(connection, "event", _EVENT, list(rows))
+        write_blocks(connection, top + 1, events.blocks)
+        hours = [second // HOUR for second in events.at]
+        counted = Counter(zip(hours, profiles, strict=True))
+        add_to_hours(connection, [(*hour, number) for hour, number in counted.items()])
+        present = {pair for name in PRESENT for pair in zip(columns[name], hours, strict=True) if pair[0]}
+        insert(connection, "presence", ("text", "hour"), sorted(present), "ON CONFLICT DO NOTHING")
+        changed(connection)
+
+    def _numbered(self, connection: Connection, kind: int, column: Texts) -> list[int]:
+        numbers = self._vocabulary.numbers(connection, kind, column.texts)
+        return list(map(numbers.__getitem__, column.places))
 
 
-def _write(connection: Connection, events: Prepared, vocabulary: Vocabulary) -> None:
-    vocabulary.begin(connection)
-    top = int(connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM event").scalar_one())
-    numbers = range(top + 1, top + 1 + len(events.ids))
-    columns = {
-        name: _numbered(connection, kind, events.columns[name], vocabulary)
-        for name, kind in (ROLLED | DETAILS).items()
-    }
-    rolled = [columns[name] for name in ROLLED]
-    details = [columns[name] for name in DETAILS]
-    marks = mark_twins(connection, top + 1, events, columns["name"])
-    rows = zip(numbers, events.ids, events.at, *rolled, marks, *details, strict=True)
-    insert(connection, "event", _EVENT, list(rows))
-    write_blocks(connection, top + 1, events.blocks)
-    hours = Counter(zip((second // HOUR for second in events.at), *rolled, marks, strict=True))
-    insert(
-        connection,
-        "rollup",
-        _ROLLUP,
-        [(*hour, number) for hour, number in hours.items()],
-        "ON CONFLICT DO UPDATE SET events = events + excluded.events",
-    )
-    changed(connection)
+def add_to_hours(connection: Connection, counted: Sequence[tuple[int, ...]]) -> None:
+    """Add numbers of events to those of an hour and a profile; each is hour, profile and number."""
+    added = "ON CONFLICT DO UPDATE SET events = events + excluded.events"
+    insert(connection, "rollup", _ROLLUP, sorted(counted), added)
 
 
 def count_hours(connection: Connection, *events: ColumnElement[bool]) -> None:
     """Count some of the stored events by the hour; what there was of these hours has to be gone."""
     hour = whole(event.c.at, HOUR)
-    columns = [event.c[name] for name in (*ROLLED, "marks")]
-    counted = select(hour, *columns, func.count()).where(*events).group_by(hour, *columns)
+    counted = select(hour, event.c.profile, func.count()).where(*events).group_by(hour, event.c.profile)
     connection.execute(insert_into(rollup).from_select(_ROLLUP, counted))
-
-
-def _numbered(connection: Connection, kind: int, column: Texts, vocabulary: Vocabulary) -> list[int]:
-    numbers = vocabulary.numbers(connection, kind, column.texts)
-    return list(map(numbers.__getitem__, column.places))
+    for name in PRESENT:
+        present = select(event.c[name], hour).where(*events, event.c[name] != 0).distinct()
+        connection.execute(
+            insert_into(presence).prefix_with("OR IGNORE").from_select(("text", "hour"), present)
+        )
 
 
 def _stored(connection: Connection, ids: Sequence[bytes]) -> Iterator[bytes]:

@@ -25,7 +25,7 @@ from crypto_core.trail.store.conditions import Bounds, Conditions, resolve
 from crypto_core.trail.store.counts import parts, texts_of
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.pages import read_page
-from crypto_core.trail.store.schema import event, rollup
+from crypto_core.trail.store.schema import COLUMNS, event, rollup
 
 
 def has(field: str, *values: str, negated: bool = False) -> Term:
@@ -115,12 +115,8 @@ class History:
                 columns = [part.columns[field] for field in fields]
                 at = part.columns["at"]
                 number = func.sum(part.number) if part.hourly else func.count()
-                rows = connection.execute(
-                    select(number, func.min(at), func.max(at), *columns)
-                    .where(part.condition)
-                    .group_by(*columns)
-                )
-                for events, first, last, *numbers in rows:
+                counted = part.counted(number, func.min(at), func.max(at), *columns, by=fields)
+                for events, first, last, *numbers in connection.execute(counted.group_by(*columns)):
                     known = totals.setdefault(tuple(map(int, numbers)), [0, int(first), int(last)])
                     known[0] += int(events)
                     known[1], known[2] = min(known[1], int(first)), max(known[2], int(last))
@@ -138,10 +134,8 @@ class History:
             for part in parts(found):
                 principal, hour = part.columns["principal"], part.columns["at"] // HOUR
                 number = func.sum(part.number) if part.hourly else func.count()
-                rows = connection.execute(
-                    select(number, principal, hour).where(part.condition).group_by(principal, hour)
-                )
-                for events, who, at in rows:
+                counted = part.counted(number, principal, hour, by=("principal",))
+                for events, who, at in connection.execute(counted.group_by(principal, hour)):
                     totals[int(who), int(at)] = totals.get((int(who), int(at)), 0) + int(events)
             return self._busiest(connection, ((who, n, at * HOUR) for (who, at), n in totals.items()))
 
@@ -156,16 +150,17 @@ class History:
         width = minutes * 60
         with self._asking(terms, span) as (connection, found):
             rows: list[tuple[int, int, int]] = []
-            number = func.count(event.c[distinct].distinct()) if distinct else func.count()
+            number = func.count(COLUMNS[distinct].distinct()) if distinct else func.count()
+            principal = COLUMNS["principal"]
             for part in parts(found, exact=True):
                 for offset in (0, width // 2):
                     slot = (event.c.at + offset) // width
-                    counted = select(event.c.principal, number, slot).where(part.condition)
+                    counted = part.counted(principal, number, slot, by=("principal",))
                     if present:
-                        counted = counted.where(event.c[present] != 0)
+                        counted = counted.where(COLUMNS[present] != 0)
                     rows += [
                         (int(who), int(n), int(at) * width - offset)
-                        for who, n, at in connection.execute(counted.group_by(event.c.principal, slot))
+                        for who, n, at in connection.execute(counted.group_by(principal, slot))
                     ]
             return self._busiest(connection, rows)
 
@@ -177,12 +172,9 @@ class History:
                 return {}
             for part in parts(found, exact=True):
                 named = func.sum(func.iif(event.c.token != 0, 1, 0))
-                rows = connection.execute(
-                    select(event.c.key, event.c.principal, named, func.count())
-                    .where(part.condition)
-                    .group_by(event.c.key, event.c.principal)
-                )
-                for key, who, with_token, all_ in rows:
+                by = [COLUMNS["key"], COLUMNS["principal"]]
+                counted = part.counted(*by, named, func.count(), by=("key", "principal"))
+                for key, who, with_token, all_ in connection.execute(counted.group_by(*by)):
                     known = totals.setdefault((int(key), int(who)), [0, 0])
                     known[0] += int(with_token)
                     known[1] += int(all_) - int(with_token)

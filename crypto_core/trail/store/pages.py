@@ -15,12 +15,14 @@ from crypto_core.lists.paging import Cursor
 from crypto_core.trail.columns import HOUR
 from crypto_core.trail.store.blocks import Row, with_records
 from crypto_core.trail.store.conditions import Bounds, Conditions
-from crypto_core.trail.store.schema import INDEXED, PARTIAL, event, rollup
+from crypto_core.trail.store.schema import event, presence, rollup
 
 _FEW = 5_000
 """So many events are put in order by themselves."""
 _SLICE = 64
 """So many hours are read at once at most, twice as many each time."""
+TOKENS = "ix_event_token"
+"""The index of tokens: it has all that is counted of their events."""
 
 
 def read_page(
@@ -33,11 +35,11 @@ def read_page(
     limit: int,
 ) -> list[Row]:
     """Return up to `limit` events behind `start`, in the order of time."""
-    narrowed = found.bounds.narrowed(_behind(start, newest_first=newest_first))
+    narrowed = found.within.narrowed(_behind(start, newest_first=newest_first))
     if narrowed.empty:
         return []
     conditions = [found.on(event), *_passed(start, newest_first=newest_first, inclusive=inclusive)]
-    index = few(connection, found) or ("" if found.rolled else "ix_event_at")
+    index = few(connection, found)
     if index:
         return _rows(connection, conditions, narrowed, index, newest_first=newest_first, limit=limit)
     rows: list[Row] = []
@@ -75,23 +77,19 @@ def _passed(start: Cursor | None, *, newest_first: bool, inclusive: bool) -> Ite
 
 def by_index(chosen: Select[Any], index: str) -> Select[Any]:
     """Return a query of events that is answered by an index."""
-    column = index.removeprefix("ix_event_")
-    if column in PARTIAL:
+    if index == TOKENS:
         # In the index's own words, by which SQLite sees that it has all that is wanted.
-        chosen = chosen.where(event.c[column] != literal_column("0"))
+        chosen = chosen.where(event.c.token != literal_column("0"))
     return chosen.with_hint(event, f"INDEXED BY {index}", "sqlite")
 
 
 def few(connection: Connection, found: Conditions) -> str:
     """Return the index by which there are so few events that they are put in order in no time; "" if none."""
     for one in found.terms:
-        if one.column not in INDEXED or one.negated or one.numbers.lookup is not None:
-            continue
-        if one.numbers.all and one.column in ("ip", "principal"):  # nearly every event has one
-            continue
-        there = select(event.c.id).where(one.on(event)).limit(_FEW + 1)
-        if int(connection.scalar(select(func.count()).select_from(there.subquery())) or 0) <= _FEW:
-            return f"ix_event_{one.column}"
+        if one.column == "token" and not one.negated and one.numbers.lookup is None:
+            there = select(event.c.id).where(one.on(event)).limit(_FEW + 1)
+            if int(connection.scalar(select(func.count()).select_from(there.subquery())) or 0) <= _FEW:
+                return TOKENS
     return ""
 
 
@@ -118,7 +116,8 @@ def _hours(
     connection: Connection, found: Conditions, bounds: Bounds, *, newest_first: bool
 ) -> Iterator[Bounds]:
     """Yield the hours with events of the filter, in order; such as follow each other together."""
-    conditions = [found.on(rollup), *bounds.hours.on(rollup.c.hour)]
+    present = (rollup.c.hour.in_(select(presence.c.hour).where(one)) for one in found.present())
+    conditions = [found.profiles(rollup), *present, *bounds.hours.on(rollup.c.hour)]
     order = rollup.c.hour.desc() if newest_first else rollup.c.hour
     rows = connection.scalars(select(rollup.c.hour).where(*conditions).distinct().order_by(order))
     together: list[int] = []

@@ -11,7 +11,7 @@ from crypto_core.trail.event_fields import DETAILS, ROLLED
 from crypto_core.trail.store.blocks import blocks_of, forget_records
 from crypto_core.trail.store.event_writer import count_hours
 from crypto_core.trail.store.pulls import forget_pulls_before
-from crypto_core.trail.store.schema import event, note, rollup, term
+from crypto_core.trail.store.schema import COLUMNS, event, note, presence, profile, rollup, term
 from crypto_core.trail.store.twins import forget_twins
 from crypto_core.trail.store.vocabulary import changed
 
@@ -28,16 +28,18 @@ class Vacuumed:
 def forget_before(connection: Connection, at: int) -> int:
     """Forget the events before a second, but those with a note or a review; return how many."""
     old = (event.c.at < at, event.c.id.not_in(select(note.c.id)))
-    blocks = blocks_of(connection, *old)
+    blocks = blocks_of(connection, event.c.id, *old)
     gone = connection.execute(delete(event).where(*old)).rowcount
     forget_records(connection, blocks)
     forget_twins(connection)
     forget_pulls_before(connection, at)
     connection.execute(delete(rollup).where(rollup.c.hour <= at // HOUR))
+    connection.execute(delete(presence).where(presence.c.hour <= at // HOUR))
     # Both halves of the hour that is cut are counted anew.
     count_hours(connection, event.c.at < (at // HOUR + 1) * HOUR)
+    connection.execute(delete(profile).where(profile.c.id.not_in(select(rollup.c.profile))))
     for name, kind in (ROLLED | DETAILS).items():
-        used = select(event.c[name]).distinct()
+        used = select(COLUMNS[name]).distinct()
         connection.execute(delete(term).where(term.c.kind == kind, not_(term.c.id.in_(used))))
     changed(connection, forgotten=True)
     return int(gone)

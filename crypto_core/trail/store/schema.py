@@ -1,21 +1,23 @@
 """The tables of the event store.
 
-A text stands once, in `term`; events refer to it by number, 0 being none. `rollup` counts the events of each
-hour by all that is worth grouping by, so that counts, histograms and pivots don't read the events.
+A text stands once, in `term`; what refers to it has its number, 0 being none. What many events have in
+common stands once too, as a `profile`. `rollup` counts the events of each hour by profile, so that counts,
+histograms and pivots don't read the events; `presence` has the hours of the texts that are no profile's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy import Column, Index, Integer, Join, LargeBinary, MetaData, Table, Text, text
 
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 
-VERSION = 3 + len(EVENT_FIELDS) - 14
+VERSION = 8 + len(EVENT_FIELDS) - 18
 """Written to the file as `user_version`; a file with a higher one is not opened.
 
-With version 3 there are 14 fields of events; each one more is a version, see upgrade.py.
+With version 8 there are profiles and 18 fields of events; each field more is a version, see upgrade.py.
 """
 
 metadata = MetaData()
@@ -30,9 +32,18 @@ event = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("event_id", LargeBinary, nullable=False, unique=True),
-    *_numbers("at", *ROLLED, "marks", *DETAILS),
+    *_numbers("at", "profile", *DETAILS),
 )
 """`at` is in seconds since 1970, UTC."""
+
+profile = Table("profile", metadata, Column("id", Integer, primary_key=True), *_numbers(*ROLLED, "marks"))
+"""What events have in common, each combination once; `marks` are the properties."""
+
+PRESENT = tuple(name for name in DETAILS if name != "token")
+"""The details whose hours are kept: few in an hour. Tokens have an index instead."""
+
+presence = Table("presence", metadata, *_numbers("text", "hour", key=True), sqlite_with_rowid=False)
+"""In which hours since 1970 the texts of PRESENT are some event's."""
 
 raw = Table(
     "raw",
@@ -45,7 +56,7 @@ raw = Table(
 rollup = Table(
     "rollup",
     metadata,
-    *_numbers("hour", *ROLLED, "marks", key=True),
+    *_numbers("hour", "profile", key=True),
     *_numbers("events"),
     sqlite_with_rowid=False,
 )
@@ -81,22 +92,14 @@ keeping = Table(
 """One row: how often something was written, and how often texts were forgotten, by any process."""
 
 Index("ix_event_at", event.c.at)
-Index("ix_event_principal", event.c.principal, event.c.at)
-Index("ix_event_ip", event.c.ip, event.c.at)
-Index("ix_event_error", event.c.error, event.c.at, sqlite_where=text("error <> 0"))
-Index("ix_event_session", event.c.session, event.c.at, sqlite_where=text("session <> 0"))
-Index("ix_event_access_key", event.c.access_key, event.c.at, sqlite_where=text("access_key <> 0"))
-Index(
-    "ix_event_token",
-    event.c.token,
-    event.c.at,
-    *(event.c[name] for name in (*ROLLED, "marks")),
-    sqlite_where=text("token <> 0"),
-)
+Index("ix_event_token", event.c.token, event.c.at, event.c.profile, sqlite_where=text("token <> 0"))
+Index("ix_profile", *(profile.c[name] for name in (*ROLLED, "marks")), unique=True)
 Index("ix_term", term.c.kind, term.c.folded)
 
-PARTIAL = ("token", "access_key", "session", "error")
-"""Columns whose indexes leave out the events that have nothing there."""
+COLUMNS: Mapping[str, Column[Any]] = {**profile.c, **event.c}
+"""Of an event and its profile, by name."""
 
-INDEXED = ("token", "access_key", "session", "error", "ip", "principal")
-"""The columns by which single events are found, the most telling first."""
+
+def with_profiles(table: Table) -> Join:
+    """Return `event` or `rollup`, each row with its profile."""
+    return table.join(profile, profile.c.id == table.c.profile)

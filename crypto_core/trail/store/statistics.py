@@ -13,21 +13,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, true, union_all
+from sqlalchemy import ColumnElement, Connection, and_, func, select, true, union_all
 
 from crypto_core.lists.filter_language import HOURS, WEEKDAYS
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
-from crypto_core.trail.columns import HOUR, EventProperty, moment, seconds
-from crypto_core.trail.event import UNDATED
+from crypto_core.trail.columns import EventProperty, moment
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS
-from crypto_core.trail.store.conditions import Conditions, hour_of_day, weekday, whole
+from crypto_core.trail.store.clock import CLOCK, NO_TIME, key_of
+from crypto_core.trail.store.conditions import Conditions
 from crypto_core.trail.store.counts import parts, texts_of
 from crypto_core.trail.store.first_last_seen import Ends, find_ends
-from crypto_core.trail.store.schema import event
 from crypto_core.trail.store.tallies import by_way, moment_json, way
 
-CLOCK = ("hour", "day", "weekday")
-"""What events can be counted by besides their fields, all in UTC."""
 FIELDS = (*EVENT_FIELDS, *CLOCK)
 """What events can be counted by."""
 MOST_FIELDS = 4
@@ -35,9 +32,6 @@ MOST_FIELDS = 4
 MEASURES = ("count", "failed", "denied", "distinct")
 """What groups can be chosen by."""
 
-_UNDATED = seconds(UNDATED) // HOUR
-_NO_TIME = seconds(UNDATED) // 86_400
-"""Stands for the hour, day and weekday of events that tell no time."""
 _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -120,18 +114,18 @@ def count_groups(
     every = []
     for part in parts(found, exact=bool(asked & DETAILS.keys())):
         columns = part.columns
-        keys = [_key(columns, name).label(f"key_{n}") for n, name in enumerate(fields)]
-        value = [_key(columns, distinct).label("value")] if distinct else []
+        keys = [key_of(columns, name).label(f"key_{n}") for n, name in enumerate(fields)]
+        value = [key_of(columns, distinct).label("value")] if distinct else []
         at: ColumnElement[int] = columns["at"] * 2 + (1 if part.hourly else 0)
         numbers: list[ColumnElement[Any]] = [
             func.sum(part.number).label("events"),
-            func.sum(_of(EventProperty.FAILED, columns, part.number)).label("failed"),
-            func.sum(_of(EventProperty.DENIED, columns, part.number)).label("denied"),
+            func.sum(part.of(EventProperty.FAILED)).label("failed"),
+            func.sum(part.of(EventProperty.DENIED)).label("denied"),
             func.min(at).label("first"),
             func.max(at).label("last"),
         ]
         wanted: list[ColumnElement[Any]] = [*keys, *value, *numbers]
-        statement: Select[Any] = select(*wanted).where(part.condition)
+        statement = part.counted(*wanted, by=asked)
         if not part.hourly:
             statement = by_way(statement, way(connection, found, [f for f in asked if f in EVENT_FIELDS]))
         # A sum over nothing is no group.
@@ -151,7 +145,7 @@ def _chosen(every: Sequence[Any], keys: int, distinct: str, thresholds: Sequence
     """The groups of all parts together that pass, the largest first, each row with how many there are."""
     parts_ = union_all(*every).subquery()
     names = [parts_.c[f"key_{n}"] for n in range(keys)]
-    no_value = _NO_TIME if distinct in CLOCK else 0
+    no_value = NO_TIME if distinct in CLOCK else 0
     measures: dict[str, ColumnElement[int]] = {
         "count": func.sum(parts_.c.events),
         "failed": func.sum(parts_.c.failed),
@@ -184,7 +178,7 @@ def _shown(
         one = ends[tuple(row[: len(fields)])] = Ends()
         for end in (int(row.first), int(row.last)):
             one.widen(end // 2, end // 2, hourly=bool(end % 2))
-    find_ends(connection, found, [_key({**event.c}, name) for name in fields], ends)
+    find_ends(connection, found, fields, ends)
     texts = [[int(row[n]) for row in rows] for n, name in enumerate(fields) if name not in CLOCK]
     named = texts_of(connection, sorted({number for column in texts for number in column}))
     return tuple(
@@ -201,26 +195,10 @@ def _shown(
     )
 
 
-def _key(columns: Mapping[str, Any], name: str) -> ColumnElement[int]:
-    """What a table's rows are grouped by for a field."""
-    if name not in CLOCK:
-        column: ColumnElement[int] = columns[name]
-        return column
-    hours = columns["hour"] if "hour" in columns else whole(columns["at"], HOUR)
-    return func.iif(hours == _UNDATED, _NO_TIME, _FROM_HOURS[name](hours))
-
-
-def _day(hours: ColumnElement[int]) -> ColumnElement[int]:
-    return whole(hours, 24)
-
-
-_FROM_HOURS = {"hour": hour_of_day, "weekday": weekday, "day": _day}
-
-
 def _value(name: str, number: int, named: Mapping[int, CleanText]) -> CleanText:
     if name not in CLOCK:
         return named[number]
-    if number == _NO_TIME:
+    if number == NO_TIME:
         return NO_TEXT
     match name:
         case "hour":
@@ -229,7 +207,3 @@ def _value(name: str, number: int, named: Mapping[int, CleanText]) -> CleanText:
             return clean(WEEKDAYS[number])
         case _:
             return clean(moment(number * 86_400).date().isoformat())
-
-
-def _of(mark: EventProperty, columns: Mapping[str, Any], number: ColumnElement[int]) -> ColumnElement[int]:
-    return func.iif(columns["marks"].bitwise_and(int(mark)) != 0, number, 0)

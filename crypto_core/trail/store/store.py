@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Lock
@@ -27,7 +27,7 @@ from crypto_core.trail.store.blocks import Row, event_of, with_records
 from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counts import Histogram, Pivot
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.event_writer import Added, add
+from crypto_core.trail.store.event_writer import Added, EventWriter
 from crypto_core.trail.store.files_seen import recall, remember
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
 from crypto_core.trail.store.pages import read_page
@@ -35,7 +35,7 @@ from crypto_core.trail.store.retention import Vacuumed, forget_before
 from crypto_core.trail.store.schema import event, keeping, note
 from crypto_core.trail.store.statistics import EventGroups, Threshold
 from crypto_core.trail.store.tallies import Day, Tallies
-from crypto_core.trail.store.vocabulary import Vocabulary, changed
+from crypto_core.trail.store.vocabulary import changed
 
 AT_ONCE = 10_000
 """Events of one transaction."""
@@ -107,7 +107,7 @@ class EventStore:
         """Where also what is kept beside the events is."""
         self._aliases = aliases
         self._clock = clock
-        self._vocabulary = Vocabulary()
+        self._writer = EventWriter()
         self._adding = Lock()
 
     def close(self) -> None:
@@ -134,10 +134,10 @@ class EventStore:
             try:
                 with self.file.writing() as connection:
                     for prepared in batches:
-                        total += add(connection, prepared, self._vocabulary)
+                        total += self._writer.add(connection, prepared)
                     remember(connection, files)
             except BaseException:  # raised again: the numbers were undone with the transaction
-                self._vocabulary.forget()
+                self._writer.forget()
                 raise
         return total
 
@@ -201,7 +201,7 @@ class EventStore:
             terms = tuple(t for t in found.terms if not (t.mark is EventProperty.SERVICE and t.negated))
             hidden = 0
             if len(terms) != len(found.terms):
-                hidden = counts.count(connection, Conditions(terms, found.bounds, found.rolled)) - shown
+                hidden = counts.count(connection, replace(found, terms=terms)) - shown
             ends = counts.span(connection, found)
         first, last = map(moment, ends) if ends else (None, None)
         return Summary(shown, hidden, first, last)

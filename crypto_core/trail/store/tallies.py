@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func
 
 from crypto_core.text.cleaning import CleanText
 from crypto_core.trail.columns import EventProperty, moment
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import DETAILS, ROLLED
 from crypto_core.trail.store.conditions import Bounds, Conditions, whole
-from crypto_core.trail.store.counts import count, parts, texts_of
+from crypto_core.trail.store.counts import Part, count, parts, texts_of
 from crypto_core.trail.store.first_last_seen import Ends, find_ends
-from crypto_core.trail.store.pages import by_index, few
+from crypto_core.trail.store.pages import TOKENS, by_index, few
 from crypto_core.trail.store.schema import event
 
 FIELDS = (*ROLLED, *DETAILS)
@@ -120,9 +120,9 @@ def tally(connection: Connection, found: Conditions, fields: Sequence[str], limi
     groups: dict[tuple[int, ...], _Group] = {}
     for part in parts(found, exact=exact):
         columns = [part.columns[name] for name in fields]
-        at, marks = part.columns["at"], part.columns["marks"]
-        numbers = [func.sum(number) for number in _numbers(part.number, marks)]
-        statement = select(*columns, *numbers, func.min(at), func.max(at)).where(part.condition)
+        at = part.columns["at"]
+        numbers = [func.sum(number) for number in _numbers(part)]
+        statement = part.counted(*columns, *numbers, func.min(at), func.max(at), by=fields)
         if not part.hourly:
             statement = by_way(statement, way(connection, found, fields))
         for row in connection.execute(statement.group_by(*columns) if columns else statement):
@@ -135,7 +135,7 @@ def tally(connection: Connection, found: Conditions, fields: Sequence[str], limi
             group.widen(first, last, hourly=part.hourly)
     ordered = sorted(groups.items(), key=lambda item: (-item[1].events, item[0]))
     chosen = dict(ordered[:limit])
-    find_ends(connection, found, [event.c[name] for name in fields], chosen)
+    find_ends(connection, found, fields, chosen)
     named = texts_of(connection, sorted({number for key in chosen for number in key}))
     rows = tuple(
         EventTally(
@@ -158,8 +158,8 @@ def by_day(connection: Connection, found: Conditions) -> tuple[Day, ...]:
     for part in parts(found):
         at = part.columns["at"]
         day: Any = whole(at, _DAY)
-        numbers = [func.sum(number) for number in _numbers(part.number, part.columns["marks"])[:2]]
-        statement = select(day, *numbers).where(part.condition).group_by(day)
+        numbers = [func.sum(number) for number in _numbers(part)[:2]]
+        statement = part.counted(day, *numbers).group_by(day)
         if not part.hourly:
             statement = by_way(statement, way(connection, found, ()))
         for number, events, failed in connection.execute(statement):
@@ -187,9 +187,9 @@ def way(connection: Connection, found: Conditions, fields: Sequence[str]) -> str
     token = any(one.column == "token" and not one.negated for one in found.terms)
     known = {"token", "", *ROLLED}
     if token and {*fields, *(term.column for term in found.terms)} <= known:
-        return "ix_event_token"  # which has all that is asked for
-    within = Conditions(bounds=found.bounds)
-    if found.bounds != Bounds() and count(connection, within) <= _SOME:
+        return TOKENS  # which has all that is asked for
+    within = Conditions(bounds=found.within)
+    if found.within != Bounds() and count(connection, within) <= _SOME:
         return "ix_event_at"
     return ""
 
@@ -199,8 +199,5 @@ def by_way(statement: Select[Any], index: str) -> Select[Any]:
     return by_index(statement, index) if index else statement.with_hint(event, "NOT INDEXED", "sqlite")
 
 
-def _numbers(number: ColumnElement[int], marks: ColumnElement[Any]) -> list[ColumnElement[int]]:
-    def of(mark: EventProperty) -> ColumnElement[int]:
-        return func.iif(marks.bitwise_and(int(mark)) != 0, number, 0)
-
-    return [number, of(EventProperty.FAILED), of(EventProperty.DENIED)]
+def _numbers(part: Part) -> list[ColumnElement[int]]:
+    return [part.number, part.of(EventProperty.FAILED), part.of(EventProperty.DENIED)]

@@ -13,11 +13,10 @@ from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, and_, de
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from crypto_core.trail.columns import HOUR, EventProperty
-from crypto_core.trail.event_fields import ROLLED
 from crypto_core.trail.prepared import Prepared
 from crypto_core.trail.store.bulk_insert import PARAMETERS
-from crypto_core.trail.store.conditions import whole
-from crypto_core.trail.store.schema import event, metadata, rollup
+from crypto_core.trail.store.profiles import Profiles, profile_of
+from crypto_core.trail.store.schema import event, metadata, profile, rollup
 
 TWIN = int(EventProperty.TWIN)
 _APART = 60
@@ -45,7 +44,9 @@ class _Counted:
         return self.name == other.name and abs(self.at - other.at) <= _APART
 
 
-def mark_twins(connection: Connection, first: int, events: Prepared, names: Sequence[int]) -> list[int]:
+def mark_twins(
+    connection: Connection, first: int, events: Prepared, names: Sequence[int], profiles: Profiles
+) -> list[int]:
     """Return the marks of events that are about to be stored from number `first` on; `names` are numbers.
 
     Stored events that tell less than a new one of the same call are marked where they are.
@@ -76,7 +77,8 @@ def mark_twins(connection: Connection, first: int, events: Prepared, names: Sequ
             ),
             rows,
         )
-    _mark_stored(connection, sorted(fewer))
+    for number in sorted(fewer):
+        _mark_stored(connection, number, profiles)
     return marks
 
 
@@ -90,29 +92,26 @@ def _known(connection: Connection, keys: Iterable[bytes]) -> dict[bytes, _Counte
     found: dict[bytes, _Counted] = {}
     for start in range(0, len(wanted), PARAMETERS):
         rows = connection.execute(
-            select(twin.c.key, twin.c.id, twin.c.detail, event.c.at, event.c.name)
+            select(twin.c.key, twin.c.id, twin.c.detail, event.c.at, profile.c.name)
             .join(event, event.c.id == twin.c.id)
+            .join(profile, profile.c.id == event.c.profile)
             .where(twin.c.key.in_(wanted[start : start + PARAMETERS]))
         )
         found |= {row.key: _Counted(row.id, row.detail, row.at, row.name) for row in rows}
     return found
 
 
-def _mark_stored(connection: Connection, numbers: Sequence[int]) -> None:
-    columns = [event.c[name] for name in (*ROLLED, "marks")]
-    for number in numbers:
-        hour = whole(event.c.at, HOUR).label("hour")
-        row = connection.execute(select(hour, *columns).where(event.c.id == number)).mappings().one()
-        marked = row["marks"] | TWIN
-        if row["marks"] == marked:
-            continue
-        connection.execute(update(event).where(event.c.id == number).values(marks=marked))
-        counted = and_(*(rollup.c[name] == value for name, value in row.items()))
-        connection.execute(update(rollup).where(counted).values(events=rollup.c.events - 1))
-        connection.execute(delete(rollup).where(counted, rollup.c.events <= 0))
-        added = upsert(rollup).values(**{**row, "marks": marked, "events": 1})
-        connection.execute(
-            added.on_conflict_do_update(
-                index_elements=["hour", *ROLLED, "marks"], set_={"events": rollup.c.events + 1}
-            )
-        )
+def _mark_stored(connection: Connection, number: int, profiles: Profiles) -> None:
+    at, before = connection.execute(select(event.c.at, event.c.profile).where(event.c.id == number)).one()
+    *texts, marks = profile_of(connection, before)
+    if marks & TWIN:
+        return
+    (after,) = profiles.numbers(connection, [(*texts, marks | TWIN)])
+    connection.execute(update(event).where(event.c.id == number).values(profile=after))
+    counted = and_(rollup.c.hour == at // HOUR, rollup.c.profile == before)
+    connection.execute(update(rollup).where(counted).values(events=rollup.c.events - 1))
+    connection.execute(delete(rollup).where(counted, rollup.c.events <= 0))
+    added = upsert(rollup).values(hour=at // HOUR, profile=after, events=1)
+    connection.execute(
+        added.on_conflict_do_update(index_elements=["hour", "profile"], set_={"events": rollup.c.events + 1})
+    )

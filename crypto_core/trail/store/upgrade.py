@@ -1,9 +1,10 @@
 """Makes the tables of a store, and brings those of an older Keydeck up to date.
 
-Fields of events that are younger than a store get their columns, and in them what the stored records hold: a
-filter that asks for such a field finds events of before, too. A record of pulls that doesn't say of which
-account they were is dropped: it would vouch for events that nobody fetched; such a store's marks of what is
-services' noise are made anew, too.
+The events of an older store are laid out in one wide table, filled in, and put into today's tables: fields
+of events that are younger than the store get what the stored records hold of them, so that a filter that asks
+for such a field finds events of before, too. A record of pulls that doesn't say of which account they were is
+dropped: it would vouch for events that nobody fetched; such a store's marks of what is services' noise are
+made anew, too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from sqlalchemy import Connection, bindparam, inspect, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    and_,
+    bindparam,
+    insert,
+    inspect,
+    select,
+    update,
+)
 
 from crypto_core.key_uses import OPENS
 from crypto_core.trail.columns import EventProperty, marks
@@ -21,25 +35,74 @@ from crypto_core.trail.packing import unpack
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store.blocks import blocks_of
 from crypto_core.trail.store.event_writer import count_hours
-from crypto_core.trail.store.schema import VERSION, event, metadata, raw, rollup, term
+from crypto_core.trail.store.schema import VERSION, event, metadata, profile, raw, rollup, term
 from crypto_core.trail.store.vocabulary import Vocabulary, changed
 
 _AT_ONCE = 1_000
 """Blocks whose events are filled in together."""
 
+_wide = Table(
+    "wide",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("event_id", LargeBinary),
+    *(Column(name, Integer) for name in ("at", *ROLLED, "marks", *DETAILS)),
+)
+"""Events with all that is told of them, while a store is upgraded."""
+
 
 def upgrade(connection: Connection) -> None:
     """Make the tables and columns that a store lacks, within the caller's transaction."""
     older = _drop_pulls_of_no_account(connection)
+    there = _lay_out(connection)
     metadata.create_all(connection)
     connection.exec_driver_sql("INSERT OR IGNORE INTO keeping (id, changes, forgotten) VALUES (1, 0, 0)")
-    there = {column["name"] for column in inspect(connection).get_columns(event.name)}
-    younger = [name for name in (*ROLLED, *DETAILS) if name not in there]
-    if younger:
-        _add_columns(connection, younger)
-    if older:
-        _mark_services_anew(connection)
+    if there:
+        younger = [name for name in (*ROLLED, *DETAILS) if name not in there]
+        if younger:
+            _fill_in(connection, younger)
+        if older:
+            _mark_services_anew(connection)
+        _put_in_place(connection)
     connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+
+
+def _lay_out(connection: Connection) -> set[str]:
+    """Put the events of an older store into one table, and return what is told of them."""
+    found = inspect(connection)
+    if not found.has_table(event.name):
+        return set()
+    there = {column["name"] for column in found.get_columns(event.name)}
+    if found.has_table(profile.name):
+        shared = [c["name"] for c in found.get_columns(profile.name) if c["name"] != "id"]
+        own = [name for name in there if name != "profile"]
+        columns = ", ".join([f"event.{name}" for name in own] + [f"profile.{name}" for name in shared])
+        # Names are the schema's own.
+        joined = f"SELECT {columns} FROM event JOIN profile ON profile.id = event.profile"  # noqa: S608
+        connection.exec_driver_sql(f"CREATE TABLE wide AS {joined}")
+        for table in (event, profile):
+            connection.exec_driver_sql(f"DROP TABLE {table.name}")
+        connection.exec_driver_sql("CREATE UNIQUE INDEX ix_wide ON wide (id)")
+        there = {*own, *shared}
+    else:
+        for index in found.get_indexes(event.name):
+            connection.exec_driver_sql(f"DROP INDEX {index['name']}")
+        connection.exec_driver_sql("ALTER TABLE event RENAME TO wide")
+    rollup.drop(connection)
+    return there
+
+
+def _put_in_place(connection: Connection) -> None:
+    shared = [_wide.c[name] for name in (*ROLLED, "marks")]
+    names = [column.name for column in shared]
+    connection.execute(insert(profile).from_select(names, select(*shared).distinct()))
+    same = and_(*(profile.c[name] == _wide.c[name] for name in names))
+    own = [_wide.c.id, _wide.c.event_id, _wide.c.at, profile.c.id, *(_wide.c[name] for name in DETAILS)]
+    moved = select(*own).select_from(_wide.join(profile, same)).order_by(_wide.c.id)
+    connection.execute(insert(event).from_select([c.name for c in event.c], moved))
+    _wide.drop(connection)
+    count_hours(connection)
+    changed(connection, forgotten=True)
 
 
 def _drop_pulls_of_no_account(connection: Connection) -> bool:
@@ -58,29 +121,21 @@ def _drop_pulls_of_no_account(connection: Connection) -> bool:
 def _mark_services_anew(connection: Connection) -> None:
     """What somebody opened through a service is none of its noise where it can have been a token."""
     opened = select(term.c.id).where(term.c.kind == ROLLED["name"], term.c.text.in_(sorted(OPENS)))
-    suspected = event.c.marks.bitwise_and(int(EventProperty.SERVICE | EventProperty.FAILED))
-    where = (event.c.name.in_(opened), suspected == int(EventProperty.SERVICE))
-    blocks = blocks_of(connection, *where)
+    suspected = _wide.c.marks.bitwise_and(int(EventProperty.SERVICE | EventProperty.FAILED))
+    where = (_wide.c.name.in_(opened), suspected == int(EventProperty.SERVICE))
+    blocks = blocks_of(connection, _wide.c.id, *where)
     for start in range(0, len(blocks), _AT_ONCE):
         some = select(raw.c.id, raw.c.body).where(raw.c.id.in_(blocks[start : start + _AT_ONCE]))
         found = [one for first, block in connection.execute(some) for one in _events(first, block)]
         values = [{"number": number, "marked": marks(one)} for number, one in found if one.may_open_token]
         if values:
-            one = update(event).where(event.c.id == bindparam("number"))
+            one = update(_wide).where(_wide.c.id == bindparam("number"))
             connection.execute(one.values(marks=bindparam("marked")), values)
-    _count_hours_anew(connection)
 
 
-def _count_hours_anew(connection: Connection) -> None:
-    rollup.drop(connection)
-    rollup.create(connection)
-    count_hours(connection)
-    changed(connection)
-
-
-def _add_columns(connection: Connection, younger: Sequence[str]) -> None:
+def _fill_in(connection: Connection, younger: Sequence[str]) -> None:
     for name in younger:
-        connection.exec_driver_sql(f"ALTER TABLE event ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
+        connection.exec_driver_sql(f"ALTER TABLE wide ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
     vocabulary = Vocabulary()
     vocabulary.begin(connection)
     for blocks in connection.execute(select(raw.c.id, raw.c.body)).partitions(_AT_ONCE):
@@ -90,12 +145,8 @@ def _add_columns(connection: Connection, younger: Sequence[str]) -> None:
             numbers = vocabulary.numbers(connection, field.kind, list(map(field.text, events.values())))
             values = [{"number": n, "text": t} for n, t in zip(events, numbers, strict=True) if t]
             if values:
-                one = update(event).where(event.c.id == bindparam("number"))
+                one = update(_wide).where(_wide.c.id == bindparam("number"))
                 connection.execute(one.values({name: bindparam("text")}), values)
-    for index in event.indexes:
-        index.drop(connection, checkfirst=True)
-        index.create(connection)
-    _count_hours_anew(connection)
 
 
 def _events(first: int, block: bytes) -> Iterator[tuple[int, TrailEvent]]:

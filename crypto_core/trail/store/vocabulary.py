@@ -27,12 +27,14 @@ class Vocabulary:
         """Forget what was numbered: the transaction came to nothing."""
         self._known.clear()
 
-    def begin(self, connection: Connection) -> None:
-        """Begin a transaction: where texts were forgotten, others may have their numbers by now."""
+    def begin(self, connection: Connection) -> bool:
+        """Begin a transaction. Returns whether anything was forgotten: others may have its numbers by now."""
         forgotten = int(connection.scalar(select(keeping.c.forgotten)) or 0)
-        if forgotten != self._forgotten:
+        anew = forgotten != self._forgotten
+        if anew:
             self._known.clear()
             self._forgotten = forgotten
+        return anew
 
     def numbers(self, connection: Connection, kind: int, texts: Sequence[str]) -> list[int]:
         """Return the number of each text, which is 0 for ""."""

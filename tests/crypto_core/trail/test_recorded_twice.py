@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from crypto_core.lists.paging import Query
-from crypto_core.trail.event_fields import ROLLED
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import ACCOUNT, NOW, denied, read, record, role
 
@@ -49,10 +48,9 @@ def ids(store: EventStore, expression: str = "") -> set[str]:
 
 def by_hour(store: EventStore) -> tuple[list[Any], list[Any]]:
     """The hours' counts, as they are kept and as they are counted anew."""
-    columns = ", ".join((*ROLLED, "marks"))
-    anew = f"SELECT at / 3600 AS hour, {columns}, count(*) FROM event GROUP BY hour, {columns}"
+    anew = "SELECT at / 3600 AS hour, profile, count(*) FROM event GROUP BY hour, profile"
     with closing(sqlite3.connect(store.file.path)) as file:
-        kept = file.execute(f"SELECT hour, {columns}, events FROM rollup").fetchall()
+        kept = file.execute("SELECT hour, profile, events FROM rollup").fetchall()
         return sorted(kept), sorted(file.execute(anew).fetchall())
 
 

@@ -12,7 +12,6 @@ from crypto_core.lists.paging import Query
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.pages import by_index
-from crypto_core.trail.store.schema import INDEXED
 from crypto_core.trail.store.schema import event as table
 from tests.crypto_core.trail.records import NOW, context, denied, event, read, user
 
@@ -71,7 +70,7 @@ def test_pages_counts_and_tallies_agree(
     assert {s.event.event_id for s in store.arrivals(filter_).events} == ids
 
 
-@pytest.mark.parametrize("column", [*INDEXED, "at"])
+@pytest.mark.parametrize("column", ["token", "at"])
 def test_the_index_that_was_chosen_is_the_one_that_is_used(store: EventStore, column: str) -> None:
     chosen = by_index(select(table.c.at).where(table.c[column].in_([1, 2])), f"ix_event_{column}")
     with store.file.reading() as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from tests.crypto_core.trail.records import (
 )
 
 YOUNGER = ("agent", "token", "message")
-"""Counted by the hour, in an index of its own, in neither."""
+"""Of a profile, in an index of its own, in neither."""
 OLDER = 1
 """The version of a store without them."""
 EXPRESSIONS = ("", *(f"{name}:*" for name in EVENT_FIELDS), "token:*gh-1", "agent:*boto*", "denied")
@@ -60,18 +60,28 @@ def store(tmp_path: Path) -> Iterator[EventStore]:
     opened.close()
 
 
-def make_older(store: EventStore) -> None:
-    """Take the younger fields out of a store."""
+WIDE = """
+CREATE TABLE wide (id INTEGER PRIMARY KEY, event_id BLOB NOT NULL UNIQUE, at INTEGER NOT NULL, {columns});
+INSERT INTO wide SELECT event.id, event_id, at, {kept} FROM event JOIN profile ON profile.id = profile;
+CREATE TABLE counted AS SELECT at / 3600 AS hour, {kept}, count(*) events FROM wide GROUP BY hour, {kept};
+DROP TABLE event; DROP TABLE profile; DROP TABLE rollup; DROP TABLE presence;
+ALTER TABLE wide RENAME TO event; ALTER TABLE counted RENAME TO rollup;
+CREATE INDEX ix_event_at ON event (at);
+CREATE INDEX ix_event_principal ON event (principal, at);
+"""
+"""All of an event in one table, as the versions before 8 had it."""
+
+
+def make_older(store: EventStore, without: Sequence[str] = YOUNGER, version: int = OLDER) -> None:
+    """Lay a store out as it was before there were profiles, and take the younger fields out of it."""
     store.close()
-    kept = ", ".join(name for name in ("hour", *ROLLED, "marks") if name not in YOUNGER)
+    kept = [name for name in (*ROLLED, "marks", *DETAILS) if name not in without]
+    columns = ", ".join(f"{name} INTEGER NOT NULL" for name in kept)
+    kinds = ", ".join(str(EVENT_FIELDS[name].kind) for name in without)
     with closing(sqlite3.connect(store.file.path)) as file:
         file.executescript(
-            "DROP INDEX ix_event_token;"
-            + "".join(f"ALTER TABLE event DROP COLUMN {name};" for name in YOUNGER)
-            + f"CREATE TABLE older AS SELECT {kept}, sum(events) events FROM rollup GROUP BY {kept};"
-            "DROP TABLE rollup; ALTER TABLE older RENAME TO rollup;"
-            f"DELETE FROM term WHERE kind IN ({', '.join(str(EVENT_FIELDS[name].kind) for name in YOUNGER)});"
-            f"PRAGMA user_version = {OLDER};"
+            WIDE.format(columns=columns, kept=", ".join(kept))
+            + f"DELETE FROM term WHERE kind IN ({kinds}); PRAGMA user_version = {version};"
         )
 
 
@@ -96,13 +106,28 @@ def test_the_fields_of_an_older_stores_events_are_found_as_if_they_had_always_be
     assert store.count(Query(filter="agent:*")) == 21
 
 
+def test_a_field_that_is_younger_than_profiles_is_found_as_well(store: EventStore) -> None:
+    before, columns = answers(store), tables(store)
+    store.close()
+    kinds = ", ".join(str(EVENT_FIELDS[name].kind) for name in YOUNGER)
+    with closing(sqlite3.connect(store.file.path)) as file:
+        file.executescript(
+            "DROP INDEX ix_event_token; DROP INDEX ix_profile;"
+            "ALTER TABLE event DROP COLUMN token; ALTER TABLE event DROP COLUMN message;"
+            "ALTER TABLE profile DROP COLUMN agent;"
+            f"DELETE FROM term WHERE kind IN ({kinds}); PRAGMA user_version = {VERSION - 1};"
+        )
+    assert answers(store) == before
+    assert {name: set(of) for name, of in tables(store).items()} == {n: set(of) for n, of in columns.items()}
+
+
 def test_an_older_record_of_pulls_is_dropped_and_services_are_marked_anew(store: EventStore) -> None:
     book, run = PullBook(store.file), PullScope("lookup", REGION, account=ACCOUNT)
     book.cover(run, TimeWindow(1, 9), 9)
     book.save(run, Unfinished(TimeWindow(1, 9), "token", 5, began=9))
     through = user("eve", invokedBy="states.amazonaws.com")
     store.add([event(ago=40, who=through), event(ago=41, who=through, context=S3_CONTEXT)])
-    store.close()
+    make_older(store, (), VERSION - 1)
     with closing(sqlite3.connect(store.file.path)) as file:
         for table in ("pulled", "unfinished_pull"):
             kept = [c for _, c, *_ in file.execute(f"PRAGMA table_info({table})") if c != "account"]
@@ -112,11 +137,7 @@ def test_an_older_record_of_pulls_is_dropped_and_services_are_marked_anew(store:
             )
         # It took whatever a service did for its noise.
         name = "SELECT id FROM term WHERE text LIKE '%eve'"
-        file.executescript(
-            f"UPDATE event SET marks = marks | 1 WHERE principal IN ({name});"
-            "DELETE FROM rollup;"
-            f"PRAGMA user_version = {VERSION - 1};"
-        )
+        file.executescript(f"UPDATE event SET marks = marks | 1 WHERE principal IN ({name});")
     assert book.covered() == {}
     assert store.count(Query(filter="service")) == 1
     assert store.summary("principal:*eve -service").events == 1
@@ -160,16 +181,13 @@ def test_a_damaged_block_does_not_keep_a_store_from_its_new_fields(store: EventS
     assert store.count(Query()) == 21
 
 
-def test_an_older_store_that_may_not_be_written_tells_which_question_it_cannot_answer(
-    store: EventStore,
-) -> None:
+def test_an_older_store_that_may_not_be_written_tells_how_it_can_be_read(store: EventStore) -> None:
     make_older(store)
     with closing(EventStore(store.file.path, read_only=True)) as reader:
-        assert reader.count(Query(filter="error:*")) == 1
-        assert len(reader.page(Query()).rows) == 21
-        with pytest.raises(EventStoreError, match="older Keydeck") as told:
-            reader.count(Query(filter="agent:*"))
-        assert "--read-only" in told.value.remedy
+        for ask in (reader.count, reader.page):
+            with pytest.raises(EventStoreError, match="older Keydeck") as told:
+                ask(Query(filter="agent:*"))
+            assert "--read-only" in told.value.remedy
     with closing(sqlite3.connect(store.file.path)) as file:
         assert file.execute("PRAGMA user_version").fetchone() == (OLDER,)
 

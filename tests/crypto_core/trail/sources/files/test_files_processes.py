@@ -115,7 +115,8 @@ def content(store: EventStore) -> tuple[list[Any], ...]:
         files = connection.execute("SELECT * FROM file_seen ORDER BY path").fetchall()
         texts = connection.execute("SELECT kind, folded, text FROM term ORDER BY kind, text").fetchall()
         hours = connection.execute(
-            "SELECT hour, marks, sum(events) FROM rollup GROUP BY hour, marks ORDER BY hour, marks"
+            "SELECT hour, marks, sum(events) FROM rollup JOIN profile ON profile.id = profile "
+            "GROUP BY hour, marks ORDER BY hour, marks"
         ).fetchall()
     connection.close()
     return [(row.number, row.event, row.event.raw) for row in rows], files, texts, hours
