@@ -23,9 +23,12 @@ class EventProperty(IntFlag):
     READ = 64
     TWIN = 128
     """Another record of the same call tells more, and counts; the store knows."""
+    NAMED = 256
+    """It names a token."""
 
 
-FLAGS = {one.name.lower(): one for one in EventProperty if one.name and one is not EventProperty.READ}
+_UNASKED = (EventProperty.READ, EventProperty.NAMED)
+FLAGS = {one.name.lower(): one for one in EventProperty if one.name and one not in _UNASKED}
 """The properties that can be asked for, by what filters call them."""
 
 HOUR = 3_600
@@ -43,6 +46,7 @@ def marks(found: TrailEvent) -> int:
         | principal.is_root << 4
         | principal.from_console << 5
         | (found.read_only is True) << 6
+        | (found.token_ref is not None) << 8
     )
 
 

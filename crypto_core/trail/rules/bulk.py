@@ -23,7 +23,8 @@ from crypto_core.trail.rules.rule_context import (
     name_of,
     where_from,
 )
-from crypto_core.trail.store.history import Burst, Span, has
+from crypto_core.trail.store.bursts import Burst
+from crypto_core.trail.store.history import Span, has
 
 MINUTES = 10
 TOKENS = 50
@@ -62,7 +63,7 @@ def bulk_tokens(context: RuleContext) -> Said:
 
     A rewrap under a trusted key opens none.
     """
-    count = partial(context.history.bursts, minutes=MINUTES, distinct="token", present="token")
+    count = partial(context.history.bursts, minutes=MINUTES, distinct="token")
     now = count(context.read_out, context.window)
     for principal, burst, before in _unusual(
         now, TOKENS, lambda by: count((*context.read_out, by), _lately(context))

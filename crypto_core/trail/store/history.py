@@ -6,26 +6,30 @@ never as text: a principal's name may hold anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from threading import Event
 
 from sqlalchemy import Connection, func, select
 
 from crypto_core.lists.filter_language import SET, Alternative, Clause, Term
 from crypto_core.text.cleaning import NO_TEXT, CleanText
-from crypto_core.trail.columns import HOUR, moment, seconds
+from crypto_core.trail.columns import HOUR, EventProperty, moment, seconds
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import ROLLED
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.store.blocks import event_of
-from crypto_core.trail.store.conditions import Bounds, Conditions, resolve
+from crypto_core.trail.store.bursts import Burst, busiest, most_different, stretches
+from crypto_core.trail.store.conditions import Bounds, Conditions, resolve, whole
 from crypto_core.trail.store.counts import parts, texts_of
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.pages import read_page
 from crypto_core.trail.store.schema import COLUMNS, event, rollup
+from crypto_core.trail.store.tallies import by_way, way
 
 
 def has(field: str, *values: str, negated: bool = False) -> Term:
@@ -70,15 +74,6 @@ class Group:
     events: int
     first: datetime
     last: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Burst:
-    """The most that one principal did within one stretch of time, from `since` on."""
-
-    principal: CleanText
-    number: int
-    since: datetime
 
 
 class History:
@@ -133,48 +128,61 @@ class History:
         with self._asking(terms, span) as (connection, found):
             for part in parts(found):
                 principal, hour = part.columns["principal"], part.columns["at"] // HOUR
-                number = func.sum(part.number) if part.hourly else func.count()
-                counted = part.counted(number, principal, hour, by=("principal",))
+                counted = part.counted(func.sum(part.number), principal, hour, by=("principal",))
                 for events, who, at in connection.execute(counted.group_by(principal, hour)):
                     totals[int(who), int(at)] = totals.get((int(who), int(at)), 0) + int(events)
-            return self._busiest(connection, ((who, n, at * HOUR) for (who, at), n in totals.items()))
+            best: dict[int, tuple[int, int]] = {}
+            for (who, at), number in sorted(totals.items()):
+                if who not in best or number > best[who][0]:
+                    best[who] = number, at * HOUR
+            return self._named(connection, best)
 
     def bursts(
-        self, terms: Iterable[Clause], span: Span, *, minutes: int, distinct: str = "", present: str = ""
+        self, terms: Iterable[Clause], span: Span, *, minutes: int, distinct: str = ""
     ) -> dict[str, Burst]:
         """Return every principal's busiest stretch of so many minutes, by principal.
 
-        Events count, or the different values that they have in a field. `present` is a field that they must
-        have anything in. Stretches begin every half of their length.
+        Events count, or the different values that they have in a field. Stretches begin every half of their
+        length.
         """
-        width = minutes * 60
-        with self._asking(terms, span) as (connection, found):
-            rows: list[tuple[int, int, int]] = []
-            number = func.count(COLUMNS[distinct].distinct()) if distinct else func.count()
-            principal = COLUMNS["principal"]
+        half = minutes * 30
+        principal = COLUMNS["principal"]
+        halves: dict[int, Counter[int]] = {}
+        with self._asking(terms, span, having=distinct) as (connection, found):
             for part in parts(found, exact=True):
-                for offset in (0, width // 2):
-                    slot = (event.c.at + offset) // width
-                    counted = part.counted(principal, number, slot, by=("principal",))
-                    if present:
-                        counted = counted.where(COLUMNS[present] != 0)
-                    rows += [
-                        (int(who), int(n), int(at) * width - offset)
-                        for who, n, at in connection.execute(counted.group_by(principal, slot))
-                    ]
-            return self._busiest(connection, rows)
+                slot = whole(event.c.at, half)
+                counted = part.counted(principal, func.count(), slot, by=("principal",))
+                counted = by_way(counted, way(connection, found, ("principal",), exact=True))
+                for who, number, at in connection.execute(counted.group_by(principal, slot)):
+                    halves.setdefault(int(who), Counter())[int(at)] += int(number)
+            ask = partial(self._different, connection, found, distinct, 2 * half)
+            best = {
+                who: most_different(stretches(counts), partial(ask, who, half))
+                if distinct
+                else busiest(stretches(counts))
+                for who, counts in halves.items()
+            }
+            return self._named(connection, {who: (n, at * half) for who, (n, at) in best.items()})
+
+    def _different(
+        self, connection: Connection, found: Conditions, field: str, width: int, who: int, half: int, at: int
+    ) -> int:
+        """How many different values one principal's events of a stretch have in a field."""
+        within = replace(found, bounds=found.bounds.narrowed(Bounds(at * half, at * half + width - 1)))
+        number = func.count(COLUMNS[field].distinct())
+        asked = (part.counted(number, by=("principal", field)) for part in parts(within, exact=True))
+        mine = (one.where(COLUMNS["principal"] == who) for one in asked)
+        return sum(int(connection.scalar(by_way(one, "ix_event_at")) or 0) for one in mine)
 
     def split_by_token(self, terms: Iterable[Clause], span: Span) -> dict[tuple[str, str], tuple[int, int]]:
         """Return how many events named a token and how many did not, by keys and principal."""
         totals: dict[tuple[int, int], list[int]] = {}
         with self._asking(terms, span) as (connection, found):
-            if connection.scalar(select(event.c.id).where(event.c.token != 0).limit(1)) is None:
-                return {}
-            for part in parts(found, exact=True):
-                named = func.sum(func.iif(event.c.token != 0, 1, 0))
+            for part in parts(found):
+                numbers = func.sum(part.of(EventProperty.NAMED)), func.sum(part.number)
                 by = [COLUMNS["key"], COLUMNS["principal"]]
-                counted = part.counted(*by, named, func.count(), by=("key", "principal"))
-                for key, who, with_token, all_ in connection.execute(counted.group_by(*by)):
+                counted = part.counted(*by, *numbers, by=("key", "principal")).group_by(*by)
+                for key, who, with_token, all_ in connection.execute(counted):
                     known = totals.setdefault((int(key), int(who)), [0, 0])
                     known[0] += int(with_token)
                     known[1] += int(all_) - int(with_token)
@@ -193,16 +201,16 @@ class History:
         return tuple(map(event_of, rows))
 
     @contextmanager
-    def _asking(self, terms: Iterable[Clause], span: Span) -> Iterator[tuple[Connection, Conditions]]:
-        """Give a connection for queries, and what is asked there."""
+    def _asking(
+        self, terms: Iterable[Clause], span: Span, having: str = ""
+    ) -> Iterator[tuple[Connection, Conditions]]:
+        """Give a connection for queries, and what is asked there: of events that have anything in a field."""
         with self._file.reading(self._cancelled) as connection:
-            found = resolve(connection, terms, self._aliases)
+            found = resolve(connection, [*terms, *([like(having, "*")] if having else [])], self._aliases)
             yield connection, replace(found, bounds=found.bounds.narrowed(span.bounds))
 
-    def _busiest(self, connection: Connection, rows: Iterable[tuple[int, int, int]]) -> dict[str, Burst]:
-        best: dict[int, tuple[int, int]] = {}
-        for who, number, at in rows:
-            if who and (who not in best or number > best[who][0]):
-                best[who] = number, at
+    def _named(self, connection: Connection, best: Mapping[int, tuple[int, int]]) -> dict[str, Burst]:
         names = texts_of(connection, sorted(best))
-        return {names[who]: Burst(names[who], number, moment(at)) for who, (number, at) in best.items()}
+        return {
+            names[who]: Burst(names[who], number, moment(at)) for who, (number, at) in best.items() if who
+        }

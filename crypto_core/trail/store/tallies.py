@@ -174,12 +174,13 @@ def moment_json(at: datetime | None) -> str | None:
     return None if at is None or at == UNDATED else at.isoformat()
 
 
-def way(connection: Connection, found: Conditions, fields: Sequence[str]) -> str:
+def way(connection: Connection, found: Conditions, fields: Sequence[str], *, exact: bool = False) -> str:
     """Return the index by which events are read: one that finds few of them; "" for all in a row.
 
-    SQLite would follow an index to most of the table for the sake of an order, a place at a time.
+    SQLite would follow an index to most of the table for the sake of an order, a place at a time. `exact` is
+    True where all are counted event by event.
     """
-    if found.rolled and not set(fields) & set(DETAILS):
+    if not exact and found.rolled and not set(fields) & set(DETAILS):
         return "ix_event_at"  # the hours at the ends alone
     index = few(connection, found)
     if index:

@@ -93,6 +93,8 @@ def _lay_out(connection: Connection) -> set[str]:
 
 
 def _put_in_place(connection: Connection) -> None:
+    named = update(_wide).where(_wide.c.token != 0)
+    connection.execute(named.values(marks=_wide.c.marks.bitwise_or(int(EventProperty.NAMED))))
     shared = [_wide.c[name] for name in (*ROLLED, "marks")]
     names = [column.name for column in shared]
     connection.execute(insert(profile).from_select(names, select(*shared).distinct()))
