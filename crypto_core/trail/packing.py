@@ -92,11 +92,8 @@ def pack(records: Sequence[bytes]) -> list[Block]:
     return list(zip(places, map(bytes.__add__, kinds, map(_PACKER.packed, texts)), strict=True))
 
 
-def unpack(block: bytes, upto: int = -1) -> list[bytes]:
-    """Return the records of a block, b"" for one that was left out. Raises ValueError.
-
-    With `upto` only those up to that place are told apart; the rest is one more, as it stands.
-    """
+def unpack(block: bytes) -> list[bytes]:
+    """Return the records of a block, b"" for one that was left out. Raises ValueError."""
     kind = block[:1]
     if kind not in (_ONE, _LINES):
         raise ValueError("not a block of records")
@@ -104,7 +101,7 @@ def unpack(block: bytes, upto: int = -1) -> list[bytes]:
         text = zstd.decompress(block[1:], zstd_dict=_DICTIONARY.as_digested_dict)
     except (zstd.ZstdError, EOFError) as error:
         raise ValueError("not a block of records") from error
-    return [text] if kind == _ONE else text.split(b"\n", upto + 1 if upto >= 0 else -1)
+    return [text] if kind == _ONE else text.split(b"\n")
 
 
 def without(block: bytes, kept: Container[int]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, delete, exists, func, select, update
@@ -52,11 +53,17 @@ def of_record(
     return found.order_by(block.c.id.desc()).limit(1).correlate_except(block).scalar_subquery()
 
 
+@lru_cache(maxsize=16)
+def records_of(block: bytes) -> Sequence[bytes]:
+    """Return the records of a block, unpacked once for neighbours. Raises ValueError."""
+    return unpack(block)
+
+
 def event_of(row: Row) -> TrailEvent:
     """Return the event of a Row. Raises EventStoreError for a damaged one."""
     try:
         place, block = row[2:4]
-        record = unpack(block, place)[place]
+        record = records_of(block)[place]
         found = read_record(load(record), record)
     except (IndexError, ValueError) as error:
         raise EventStoreError(

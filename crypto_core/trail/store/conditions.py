@@ -336,8 +336,10 @@ def _others(connection: Connection, one: Term) -> Iterator[ColumnElement[bool]]:
         elif one.field == "noted":
             yield event.c.id.in_(select(note.c.id).where(note.c.text != ""))
         else:
-            for column in FREE:
-                yield _anywhere(connection, column, value).among(event.c[column])
+            meant = {column: _anywhere(connection, column, value) for column in FREE}
+            shared = (n.among(profile.c[column]) for column, n in meant.items() if column in ROLLED)
+            yield _has_profile(event, any_of(shared))
+            yield from (n.among(event.c[column]) for column, n in meant.items() if column in DETAILS)
             yield _has_id(value)
 
 

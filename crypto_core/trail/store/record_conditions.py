@@ -14,9 +14,8 @@ from sqlalchemy import ColumnElement, func
 
 from crypto_core.lists.filter_language import Alternative, Term
 from crypto_core.lists.regular_expression import pattern
-from crypto_core.trail.packing import unpack
 from crypto_core.trail.record_fields import record_values
-from crypto_core.trail.store.blocks import of_record
+from crypto_core.trail.store.blocks import of_record, records_of
 
 _NAME = "keydeck_record"
 
@@ -42,15 +41,10 @@ def _read(wanted: str) -> tuple[str, Sequence[Alternative]]:
     ]
 
 
-@lru_cache(maxsize=8)
-def _records(block: bytes) -> Sequence[bytes]:
-    return unpack(block)
-
-
 def _holds(wanted: str, block: bytes, place: int) -> bool:
     field, alternatives = _read(wanted)
     try:
-        record = _records(block)[place]
+        record = records_of(block)[place]
     except (IndexError, ValueError):
         return False  # it is damaged, and told when it is read
     return any(one.matches(value) for value in record_values(record, field) for one in alternatives)
