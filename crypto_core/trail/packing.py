@@ -8,7 +8,7 @@ another way can be brought in beside it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from threading import local
 
 if sys.version_info >= (3, 14):
@@ -21,10 +21,13 @@ Block = tuple[int, bytes]
 
 _ONE, _LINES = b"\x01", b"\x02"
 """A block of one record, whatever is in it, and one of a record a line."""
-_TOGETHER = 32
-"""Records of a block. To read one of them, all are unpacked, though only the one is parsed."""
-_LARGEST = 64 * 1024
-"""Bytes, unpacked, of a block of several records; larger ones stand by themselves."""
+_TOGETHER = 56
+"""Records of a block: packed, they take a little more than a page of SQLite's, and hardly waste any of it.
+
+To read one of them, all are unpacked, though only the one is parsed.
+"""
+_LARGEST = 96 * 1024
+"""Bytes, unpacked, of a block of several records."""
 
 _COMMON = (
     b'"invokedBy":"AWS Internal"},"sourceIPAddress":"AWS Internal","userAgent":"AWS Internal",'
@@ -75,21 +78,28 @@ _PACKER = _Packer()
 
 def pack(records: Sequence[bytes]) -> list[Block]:
     """Return blocks of the records in their order, each with the place of its first record among all."""
-    places: list[int] = []
-    kinds: list[bytes] = []
-    texts: list[bytes] = []
-    for start in range(0, len(records), _TOGETHER):
-        some = records[start : start + _TOGETHER]
-        lines = b"\n".join(some)
-        if len(lines) <= _LARGEST and lines.count(b"\n") == len(some) - 1:
-            places.append(start)
-            kinds.append(_LINES)
-            texts.append(lines)
-        else:
-            places += range(start, start + len(some))
-            kinds += [_ONE] * len(some)
-            texts += some
-    return list(zip(places, map(bytes.__add__, kinds, map(_PACKER.packed, texts)), strict=True))
+    return [
+        (place, (_LINES if len(some) > 1 else _ONE) + _PACKER.packed(b"\n".join(some)))
+        for place, some in _together(records)
+    ]
+
+
+def _together(records: Sequence[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield the records of each block with the place of the first; one of several lines stands alone."""
+    some: list[bytes] = []
+    size = 0
+    for place, record in enumerate(records):
+        lines = b"\n" in record
+        if some and (lines or len(some) == _TOGETHER or size + len(record) > _LARGEST):
+            yield place - len(some), some
+            some, size = [], 0
+        some.append(record)
+        size += len(record)
+        if lines:
+            yield place, some
+            some, size = [], 0
+    if some:
+        yield len(records) - len(some), some
 
 
 def unpack(block: bytes) -> list[bytes]:

@@ -1,10 +1,10 @@
-"""How fast a store of 1,000,000 events answers: pages, counts, histogram, every pivot; and its memory.
+"""How fast a store of 1,000,000 events answers: pages, counts, histogram, pivots, the rules; and its size.
 
     python -m tests.benchmarks.events_store [--events N] [--store FILE] [--json] [--rounds N]
 
 Fills a store with records of 30 days, unless FILE is one already, and asks it in a fresh process, so that the
 peak of memory is that of asking. Times are what passes, the median of some rounds; of the pivots and of the
-pages the slowest counts. Exit status 1 if a target is missed.
+pages the slowest counts. The rules examine the last day and all 30. Exit status 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -22,6 +23,8 @@ from statistics import median
 from crypto_core.lists.paging import Query
 from crypto_core.trail.event_fields import PIVOTS
 from crypto_core.trail.record_reader import read_record
+from crypto_core.trail.rules.configured import Configured
+from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.store import EventStore
 from tests.benchmarks.measuring import (
     Target,
@@ -33,11 +36,25 @@ from tests.benchmarks.measuring import (
     print_table,
     print_targets,
 )
-from tests.benchmarks.trail_records import recent, records
+from tests.benchmarks.trail_records import DAYS, PLATFORM_KEYS, REGIONS, key_arn, recent, records
 
-FILTERS = ("-service since:24h", "-service", "", "principal:*intruder* error:*", "human", "198.51.100")
-"""What the screen opens with, and what an operator asks next."""
-PIVOT_MS, PAGE_MS, MEGABYTES = 300.0, 20.0, 150.0
+FILTERS = (
+    "-service since:24h",
+    "-service",
+    "",
+    "principal:*intruder* error:*",
+    "human",
+    "198.51.100",
+    "token:*gh-4242",
+    "session:api-7-3",
+    "message:*identity-based*",
+    "hour:22..06 (human OR principal:*intruder*)",
+    "agent:/kali/ -error:*",
+    "endpoint:vpce-*",
+)
+"""What the screen opens with, and what an operator asks next: much, little and nothing."""
+PIVOT_MS, PAGE_MS, LIST_MS, MEGABYTES = 300.0, 20.0, 1_000.0, 150.0
+DAY_S, MONTH_S, BYTES = 5.0, 30.0, 200.0
 PAGES = 5
 
 
@@ -92,7 +109,15 @@ def ask(path: Path, rounds: int) -> dict[str, dict[str, float]]:
     store = EventStore(path)
     found = {expression: _about(store, expression, rounds) for expression in FILTERS}
     found[""]["megabytes"] = peak_megabytes()
+    for days in (1, DAYS):
+        found[""][f"{days} days"] = _milliseconds(partial(_examine, store, days), 1)
     return found
+
+
+def _examine(store: EventStore, days: int) -> None:
+    keys = tuple(key_arn(number, region) for number in range(PLATFORM_KEYS) for region in REGIONS)
+    newest = store.summary("").last or recent()
+    TrailRules(store, Configured(trusted=keys)).examine_events(newest - timedelta(days=days), newest)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,12 +139,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             [*command, "--rounds", str(given.rounds)], check=True, capture_output=True, text=True
         )
     found: dict[str, dict[str, float]] = json.loads(answer.stdout)
+    slowest = max(f["first page"] for f in found.values())
     targets = [
         Target("slowest pivot", max(f["pivot"] for f in found.values()), PIVOT_MS, "ms"),
         Target("slowest histogram", max(f["histogram"] for f in found.values()), PIVOT_MS, "ms"),
         Target("next page of what the screen opens with", found[FILTERS[0]]["next page"], PAGE_MS, "ms"),
         Target("next page of all events", found[""]["next page"], PAGE_MS, "ms"),
+        Target("first page of the slowest filter", slowest, LIST_MS, "ms"),
         Target("memory", found[""]["megabytes"], MEGABYTES, "MB"),
+        Target("the rules over a day", found[""]["1 days"] / 1000, DAY_S, "s"),
+        Target("the rules over 30 days", found[""]["30 days"] / 1000, MONTH_S, "s"),
+        Target("on disk", size * 1e6 / found[""]["events"], BYTES, "bytes an event"),
     ]
     if given.json:
         print_json(

@@ -10,8 +10,13 @@ from typing import Any
 ACCOUNT = "111122223333"
 REGIONS = ("eu-west-1", "us-east-1")
 DAYS = 30
+PLATFORM_KEYS = 3
+"""The first keys are the platform's."""
 TOKENS = 200_000
 """Connections whose tokens are v2: half of the platform's calls name one of them."""
+
+_LATE = 900
+"""Seconds within which records come in no order."""
 
 _AGENT = "Boto3/1.40.{} md/Botocore#1.40.{} ua/2.1 os/linux#6.8 lang/python#3.12.6 app/platform-api"
 _SERVICES = ("backup", "rds", "s3", "ebs", "secretsmanager", "lambda", "logs", "sns")
@@ -19,10 +24,10 @@ _HUMANS = ("ana", "ben", "carla", "dmitri", "elif")
 
 
 def records(count: int, *, now: datetime, seed: int = 7) -> Iterator[dict[str, Any]]:
-    """Yield so many records of the last 30 days, in no order of time: as files come."""
+    """Yield so many records of the last 30 days, as files come: a quarter of an hour is in no order."""
     draw = random.Random(seed)
-    for _ in range(count):
-        age = timedelta(seconds=draw.random() * DAYS * 86_400)
+    for number in range(count):
+        age = timedelta(seconds=DAYS * 86_400 * (1 - number / count) + draw.random() * _LATE)
         kind = draw.random()
         if kind < 0.55:
             yield _platform(draw, now - age)
@@ -34,7 +39,8 @@ def records(count: int, *, now: datetime, seed: int = 7) -> Iterator[dict[str, A
             yield _intruder(draw, now - timedelta(days=2, seconds=draw.random() * 600))
 
 
-def _key(number: int, region: str) -> str:
+def key_arn(number: int, region: str) -> str:
+    """A key of the account."""
     return f"arn:aws:kms:{region}:{ACCOUNT}:key/{number:08d}-12ab-34cd-56ef-1234567890ab"
 
 
@@ -69,7 +75,7 @@ def _record(
         "requestID": _uuid(draw),
         "eventID": _uuid(draw),
         "readOnly": True,
-        "resources": [{"accountId": ACCOUNT, "type": "AWS::KMS::Key", "ARN": _key(key, region)}],
+        "resources": [{"accountId": ACCOUNT, "type": "AWS::KMS::Key", "ARN": key_arn(key, region)}],
         "eventType": "AwsApiCall",
         "managementEvent": True,
         "recipientAccountId": ACCOUNT,
@@ -123,9 +129,8 @@ def _platform(draw: random.Random, at: datetime) -> dict[str, Any]:
         more["requestParameters"] = {"encryptionAlgorithm": "SYMMETRIC_DEFAULT", "encryptionContext": row}
     agent = _AGENT.format(*[20 + draw.randrange(3)] * 2)
     ip = f"10.20.{draw.randrange(3)}.{17 + draw.randrange(4)}"
-    return _record(
-        draw, at, name, _role("platform", session), ip, agent, draw.randrange(3), draw.choice(REGIONS), **more
-    )
+    key, region = draw.randrange(PLATFORM_KEYS), draw.choice(REGIONS)
+    return _record(draw, at, name, _role("platform", session), ip, agent, key, region, **more)
 
 
 def _service(draw: random.Random, at: datetime) -> dict[str, Any]:
@@ -149,7 +154,7 @@ def _intruder(draw: random.Random, at: datetime) -> dict[str, Any]:
     if draw.random() < 0.7:
         return _record(draw, at, "Decrypt", who, ip, agent, 0, REGIONS[0])
     message = (
-        f"User: {who['arn']} is not authorized to perform: kms:Decrypt on resource: {_key(1, REGIONS[0])}"
+        f"User: {who['arn']} is not authorized to perform: kms:Decrypt on resource: {key_arn(1, REGIONS[0])}"
     )
     return _record(draw, at, "Decrypt", who, ip, agent, 1, REGIONS[0]) | {
         "errorCode": "AccessDenied",
