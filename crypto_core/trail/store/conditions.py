@@ -73,6 +73,11 @@ class Numbers:
     all: bool = False
     """True if every text is meant, so that it need not be looked up."""
 
+    @property
+    def any(self) -> bool:
+        """True if a text may be meant."""
+        return self.all or bool(self.found) or self.lookup is not None
+
     def among(self, column: ColumnElement[int]) -> ColumnElement[bool]:
         """The condition that a column holds one of them."""
         if self.all:
@@ -206,6 +211,10 @@ class ResolvedTerm:
         return not_(found) if self.negated else found
 
 
+_NEVER = ResolvedTerm(negated=False, column=next(iter(ROLLED)))
+"""What no event has."""
+
+
 def marked(marks: ColumnElement[int], mark: EventProperty) -> ColumnElement[bool]:
     """The condition that some of the properties have one."""
     return marks.bitwise_and(int(mark)) != 0
@@ -289,7 +298,20 @@ def _resolved(connection: Connection, one: Clause, aliases: Aliases) -> tuple[Re
     if one.field in _COLUMNS:
         numbers = _numbers(connection, one.field, one.alternatives, aliases)
         return ResolvedTerm(one.negated, one.field, numbers), one.field in ROLLED
+    if one.field is None:
+        found_anywhere = _found_anywhere(connection, one)
+        return found_anywhere, found_anywhere.of_profile
     return ResolvedTerm(one.negated, others=tuple(_others(connection, one))), False
+
+
+def _found_anywhere(connection: Connection, one: Term) -> ResolvedTerm:
+    """What free text means: where nothing has it but profiles, the hours' counts know the answer."""
+    meant = [(column, _anywhere(connection, column, value)) for column in FREE for value in one.alternatives]
+    branches = [(ResolvedTerm(negated=False, column=column, numbers=n),) for column, n in meant if n.any]
+    ids = any_of(map(_has_id, one.alternatives))
+    if connection.scalar(select(event.c.id).where(ids).limit(1)) is not None:
+        branches.append((ResolvedTerm(negated=False, others=(ids,)),))
+    return ResolvedTerm(one.negated, branches=tuple(branches) or ((_NEVER,),))
 
 
 def _at_hour(values: Sequence[Alternative], hours: ColumnElement[int]) -> ColumnElement[bool]:
@@ -333,14 +355,8 @@ def _others(connection: Connection, one: Term) -> Iterator[ColumnElement[bool]]:
             yield _has_id(value)
         elif one.field == "reviewed":
             yield event.c.id.in_(select(note.c.id).where(note.c.reviewed_at != 0))
-        elif one.field == "noted":
+        else:  # noted
             yield event.c.id.in_(select(note.c.id).where(note.c.text != ""))
-        else:
-            meant = {column: _anywhere(connection, column, value) for column in FREE}
-            shared = (n.among(profile.c[column]) for column, n in meant.items() if column in ROLLED)
-            yield _has_profile(event, any_of(shared))
-            yield from (n.among(event.c[column]) for column, n in meant.items() if column in DETAILS)
-            yield _has_id(value)
 
 
 def _bounds(value: Alternative) -> Bounds:
