@@ -288,6 +288,7 @@ class Container:
             write_key=self.settings.write_key,
             trusted=lambda: self.keyring.trusted,
             limits=self.settings.limits,
+            lake_store=self.settings.lake_store,
         )
 
     @deferred_property

@@ -43,7 +43,10 @@ _DELETION = ("kms-key-pending-deletion", "event-key-deletion", "event-key-ransom
 _DELETED = "Says how many tokens are lost with the key, and who scheduled it"
 _PUBLIC = ("kms-key-public", "kms-key-cross-account", "kms-grant-wide", "event-key-policy")
 _OPENED = "Reads conditions and grants as well, other accounts, and each change of a policy"
-_DECRYPTS = "Every action and resource pattern, NotAction, NotResource and Deny; a condition makes it low"
+_DECRYPTS = (
+    "Every action and resource pattern, NotAction, NotResource and Deny; low where a condition or "
+    "permissions boundaries narrow it"
+)
 _TRAILS = ("trail-none", "trail-stopped", "trail-one-region", "trail-excludes-kms")
 _RECORDED = (
     "By KMS's events: a trail that leaves them out, or has only reads or writes, is a finding by Region"
@@ -52,6 +55,10 @@ _DIGESTS = "keydeck events pull --validate checks the digests that this makes"
 _WATCHED = (
     *("event-trail-stopped", "event-trail-deleted", "event-trail-changed"),
     *("event-trail-hides-kms", "event-trail-made", "event-data-store-stopped"),
+)
+_OF_BUCKET = (
+    *("event-trail-bucket-policy", "event-trail-bucket-expiry", "event-trail-bucket-opened"),
+    *("event-trail-bucket-unprotected", "event-trail-bucket-deleted"),
 )
 _NO_LOGS = "Keydeck reads trails itself; alarms elsewhere are not looked at"
 _DATA = "What is done with keys are management events; objects of S3 are none of Keydeck's business"
@@ -72,7 +79,18 @@ _TABLE: tuple[tuple[str, str, Verdict, tuple[str, ...], str], ...] = (
     (FSBP, "CloudTrail.6", _C, ("trail-bucket-public",), "The block of the whole account is not read"),
     (FSBP, "CloudTrail.7", _C, ("trail-bucket-unlogged",), ""),
     (FSBP, "CloudTrail.9", _M, (), _TAGS),
-    (FSBP, "CloudTrail.10", _M, (), "Event data stores are not read; stopping one is a finding"),
+    (
+        FSBP,
+        "CloudTrail.10",
+        _D,
+        (
+            "trail-store-unencrypted",
+            "trail-store-incomplete",
+            "trail-store-fleeting",
+            "event-data-store-stopped",
+        ),
+        "Of the store that KEYDECK_LAKE_STORE names alone, but also what it leaves out and how long it lasts",
+    ),
     (_CONFIG, "cmk-backing-key-rotation-enabled", _B, _ROTATION, _ROTATES),
     (_CONFIG, "kms-cmk-not-scheduled-for-deletion", _B, _DELETION, _DELETED),
     (_CONFIG, "kms-key-policy-no-public-access", _B, _PUBLIC, _OPENED),
@@ -148,8 +166,8 @@ _TABLE: tuple[tuple[str, str, Verdict, tuple[str, ...], str], ...] = (
         _PROWLER,
         "cloudtrail_bucket_requires_mfa_delete",
         _D,
-        ("trail-unvalidated",),
-        "Digests show what was deleted or changed; MFA delete is not read",
+        ("trail-unvalidated", "event-trail-files-deleted", "event-trail-bucket-unprotected"),
+        "Digests show what was deleted or changed, events who did it; MFA delete is not read",
     ),
     (_PROWLER, "cloudtrail_cloudwatch_logging_enabled", _D, _WATCHED, _NO_LOGS),
     (_PROWLER, "cloudtrail_insights_exist", _M, (), "Keydeck's own baselines look at what keys are used for"),
@@ -194,6 +212,7 @@ _TABLE: tuple[tuple[str, str, Verdict, tuple[str, ...], str], ...] = (
         ("event-key-disabled", "event-key-deletion", "event-key-ransom", "event-material-deleted"),
         "By the tokens that depend on the key; imported material and both together count as well",
     ),
+    (CIS, "5.8", _D, _OF_BUCKET, "Of the buckets that trails deliver to alone"),
 )
 
 PUBLIC_CHECKS: tuple[PublicCheck, ...] = tuple(PublicCheck(*row) for row in _TABLE)

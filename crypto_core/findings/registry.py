@@ -32,6 +32,8 @@ class Facts(StrEnum):
     """All keys together."""
     TRAILS = "trails"
     """How CloudTrail is set up."""
+    DATA_STORE = "event data store"
+    """How the event data store is set up that Keydeck may read."""
     IDENTITIES = "identities"
     """The IAM policies of the account."""
     EVENTS = "events"

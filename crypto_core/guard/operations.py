@@ -27,7 +27,7 @@ _INSPECTED = (
     *("kms:ListKeyRotations", "kms:GetKeyLastUsage", "kms:GetKeyPolicy", "kms:ListGrants"),
     "kms:ListResourceTags",
     *("cloudtrail:DescribeTrails", "cloudtrail:GetTrailStatus", "cloudtrail:GetEventSelectors"),
-    "cloudtrail:LookupEvents",
+    *("cloudtrail:GetEventDataStore", "cloudtrail:LookupEvents"),
     *("s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketLogging", "s3:GetBucketPolicyStatus"),
     "s3:GetBucketPublicAccessBlock",
     "iam:GetAccountAuthorizationDetails",

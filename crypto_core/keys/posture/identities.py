@@ -1,14 +1,15 @@
 """Who may decrypt under every key by IAM: what AWS Security Hub calls KMS.1 and KMS.2.
 
 Where a key's policy leaves it to its account, as the default one does, these policies open what is under it.
-Policies that AWS manages are not looked at, nor what a permissions boundary or an organisation's policy takes
-away.
+What permissions boundaries take away makes a finding low, and is named; it hides none. Policies that AWS
+manages are not looked at, nor an organisation's service control policies: the accounts that these bind can't
+read them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from crypto_core.findings.controls import (
     CIS_ADMINISTRATION,
@@ -21,6 +22,7 @@ from crypto_core.findings.finding import Finding
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.policy.identity import WideStatement
+from crypto_core.keys.posture.boundaries import Bounds
 from crypto_core.text.cleaning import CleanText
 from crypto_core.text.counting import counted
 
@@ -35,7 +37,7 @@ class IdentityPolicy:
     """A policy of IAM that lets whoever has it decrypt under all keys.
 
     `arn` is the policy's own; of an inline one, that of the user, group or role that it is embedded in.
-    `attached` is to how many a managed one is attached.
+    `attached` is to how many a managed one is attached. `bounds` is what boundaries leave of it.
     """
 
     arn: CleanText
@@ -43,21 +45,29 @@ class IdentityPolicy:
     inline: bool
     statements: tuple[WideStatement, ...]
     attached: int = 0
+    bounds: Bounds = field(default_factory=Bounds)
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """What it allows under every key."""
+        return frozenset(action for statement in self.statements for action in statement.actions)
 
     @property
     def severity(self) -> Severity:
-        """Low where nobody has it, or where each statement has a condition."""
+        """Low where nobody has it, each statement has a condition, or boundaries leave nothing of it."""
         idle = not self.inline and not self.attached
-        return Severity.LOW if idle or all(s.conditions for s in self.statements) else Severity.MEDIUM
+        narrow = all(s.conditions for s in self.statements)
+        return Severity.LOW if idle or narrow or self.bounds.whole else Severity.MEDIUM
 
     @property
     def evidence(self) -> str:
-        """What each of the statements says."""
-        return "; ".join(
+        """What each of the statements says, and what boundaries leave of it."""
+        said = "; ".join(
             f"{s.name} allows {', '.join(f'kms:{action}' for action in s.actions)} on {s.resource}"
             + (f", with a condition on {', '.join(s.conditions)}" if s.conditions else "")
             for s in self.statements
         )
+        return "; ".join(filter(None, (said, str(self.bounds))))
 
 
 @rule(
@@ -65,7 +75,7 @@ class IdentityPolicy:
     "IAM policy that allows decryption under every KMS key",
     Severity.MEDIUM,
     Facts.IDENTITIES,
-    about="customer managed; low where it is attached to nobody, or a condition narrows it",
+    about="customer managed; low where it is attached to nobody, a condition narrows it, or boundaries do",
     controls=(HUB_MANAGED_DECRYPT, CIS_ADMINISTRATION, LEAST_PRIVILEGE, PCI_LEAST_PRIVILEGE),
 )
 def managed(policies: Sequence[IdentityPolicy]) -> Said:
@@ -88,7 +98,7 @@ def managed(policies: Sequence[IdentityPolicy]) -> Said:
     "Inline policy that allows decryption under every KMS key",
     Severity.MEDIUM,
     Facts.IDENTITIES,
-    about="embedded in a user, group or role; low where a condition narrows it",
+    about="embedded in a user, group or role; low where a condition or boundaries narrow it",
     controls=(HUB_INLINE_DECRYPT, LEAST_PRIVILEGE, PCI_LEAST_PRIVILEGE),
 )
 def inline(policies: Sequence[IdentityPolicy]) -> Said:
