@@ -120,6 +120,7 @@ SERVICES = {
     "sts": "STS",
     "cloudtrail": "CloudTrail",
     "s3": "S3",
+    "s3control": "S3",
     "athena": "Athena",
     "iam": "IAM",
 }
@@ -222,6 +223,8 @@ def _denied_action(operation: str, message: str, service: str) -> str:
     named = _ACTION.search(message)
     if named:
         return named[1]
+    if service == "s3control":
+        return f"s3:{operation.replace('Get', 'GetAccount', 1)}"
     if operation == "ReEncrypt" and _CIPHERTEXTS_KEY in message:
         return "kms:ReEncryptFrom"
     return "kms:ReEncrypt*" if operation == "ReEncrypt" else f"{service}:{_ACTIONS.get(operation, operation)}"

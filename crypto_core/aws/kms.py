@@ -97,6 +97,7 @@ READ_OPERATIONS: Mapping[str, frozenset[str]] = {
             "ListObjectsV2",
         }
     ),
+    "s3control": frozenset({"GetPublicAccessBlock"}),
     "iam": frozenset({"GetAccountAuthorizationDetails"}),
     "athena": frozenset(
         {

@@ -76,7 +76,7 @@ _TABLE: tuple[tuple[str, str, Verdict, tuple[str, ...], str], ...] = (
     (FSBP, "CloudTrail.3", _B, _TRAILS, _RECORDED),
     (FSBP, "CloudTrail.4", _B, ("trail-unvalidated", "trail-undelivered"), _DIGESTS),
     (FSBP, "CloudTrail.5", _D, _WATCHED, _NO_LOGS),
-    (FSBP, "CloudTrail.6", _C, ("trail-bucket-public",), "The block of the whole account is not read"),
+    (FSBP, "CloudTrail.6", _C, ("trail-bucket-public",), "The block of the whole account counts, too"),
     (FSBP, "CloudTrail.7", _C, ("trail-bucket-unlogged",), ""),
     (FSBP, "CloudTrail.9", _M, (), _TAGS),
     (

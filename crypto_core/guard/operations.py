@@ -29,7 +29,7 @@ _INSPECTED = (
     *("cloudtrail:DescribeTrails", "cloudtrail:GetTrailStatus", "cloudtrail:GetEventSelectors"),
     *("cloudtrail:GetEventDataStore", "cloudtrail:LookupEvents"),
     *("s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketLogging", "s3:GetBucketPolicyStatus"),
-    "s3:GetBucketPublicAccessBlock",
+    *("s3:GetAccountPublicAccessBlock", "s3:GetBucketPublicAccessBlock"),
     "iam:GetAccountAuthorizationDetails",
 )
 _CRYPTOGRAPHIC = frozenset(
@@ -44,6 +44,7 @@ _WITHOUT_RESOURCE = frozenset(
         "cloudtrail:DescribeTrails",
         "cloudtrail:LookupEvents",
         "iam:GetAccountAuthorizationDetails",
+        "s3:GetAccountPublicAccessBlock",
     }
 )
 _OF_ALIASES = frozenset({"kms:CreateAlias", "kms:UpdateAlias"})

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from crypto_core.text.cleaning import CleanText
 
 POLICY, BLOCK, ACL, LOGGING = "policy status", "public access block", "access list", "access logging"
+ACCOUNT_BLOCK = "public access block of the account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +18,9 @@ class TrailBucket:
     name: CleanText
     policy_public: bool | None = None
     policy_restricted: bool | None = None
-    """True if the bucket's block restricts a public policy to the account."""
+    """True if the bucket's block, or its account's, restricts a public policy to the account."""
     acl_public: bool | None = None
-    """True if its access list has everybody; False too where the block ignores it."""
+    """True if its access list has everybody; False too where a block ignores it."""
     logged_to: CleanText | None = None
     """The bucket that its accesses are logged in; "" for none."""
     missing: Mapping[str, str] = field(default_factory=dict)

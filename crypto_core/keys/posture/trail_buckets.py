@@ -2,7 +2,7 @@
 
 Amazon S3 User Guide, "Blocking public access to your Amazon S3 storage" and "Logging requests with server
 access logging". A trail's files tell who opens what and when; they open nothing, so that a public bucket is
-medium. The block of the whole account is not looked at.
+medium. The block of the account counts as the bucket's own; it is asked for where that one doesn't restrict.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from crypto_core.findings.controls import (
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
-from crypto_core.keys.posture.bucket import ACL, BLOCK, LOGGING, POLICY, TrailBucket
+from crypto_core.keys.posture.bucket import ACCOUNT_BLOCK, ACL, BLOCK, LOGGING, POLICY, TrailBucket
 from crypto_core.keys.posture.trails import Trail
 from crypto_core.text.cleaning import NO_TEXT
+
+_LETS = "does not restrict it"
 
 
 def _buckets(trails: Sequence[Trail]) -> Iterator[tuple[TrailBucket, str, str]]:
@@ -40,21 +42,20 @@ def _buckets(trails: Sequence[Trail]) -> Iterator[tuple[TrailBucket, str, str]]:
     "Bucket of a trail open to everybody",
     Severity.MEDIUM,
     Facts.TRAILS,
-    about="by its policy or its access list, unless its public access block restricts them",
+    about="by its policy or its access list, unless its public access block or the account's restricts them",
     controls=(HUB_BUCKET_PUBLIC, CIS_PUBLIC, AUDIT_PROTECTION),
 )
 def public(trails: Sequence[Trail], _: Sequence[str]) -> Said:
     """Yield buckets that everybody may use, and gaps where that could not be seen."""
     for bucket, arn, of_trails in _buckets(trails):
         if bucket.public_by:
+            blocks = [f"{part}: {bucket.missing.get(part, _LETS)}" for part in (BLOCK, ACCOUNT_BLOCK)]
             yield Finding(
                 "",
                 Severity.MEDIUM,
                 arn,
                 f"Bucket {bucket.name} of {of_trails} is open to everybody",
-                "; ".join(
-                    [*bucket.public_by, f"{BLOCK}: {bucket.missing.get(BLOCK, 'does not restrict it')}"]
-                ),
+                "; ".join([*bucket.public_by, *blocks]),
                 f"aws s3api put-public-access-block --bucket {bucket.name} "
                 "--public-access-block-configuration "
                 "BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true",

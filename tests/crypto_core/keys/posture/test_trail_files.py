@@ -15,12 +15,14 @@ from console.container import Container
 from console.sandbox.cloudtrail import secure_bucket
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
+from crypto_core.aws.kms import Identity
 from crypto_core.errors import InterruptedRunError, KmsAccessDeniedError, NotConfiguredError
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.bucket_reading import read_bucket
 from crypto_core.keys.posture.trail_reading import read_trails
+from crypto_core.text.cleaning import clean
 from tests.crypto_core.keys.posture.samples import ACCOUNT, HOSTILE
 
 HOME = "eu-west-1"
@@ -48,6 +50,8 @@ IN_ORDER: dict[str, Any] = {
     "GetPublicAccessBlock": BLOCKED,
     "GetBucketAcl": {"Grants": [{"Grantee": {"ID": "owner"}, "Permission": "FULL_CONTROL"}]},
     "GetBucketLogging": {"LoggingEnabled": {"TargetBucket": "access", "TargetPrefix": ""}},
+    "GetBucketLocation": {"LocationConstraint": HOME},
+    "s3control": NotConfiguredError("not set"),
 }
 
 
@@ -60,10 +64,14 @@ class Answers:
         self.answers = {**IN_ORDER, **answers}
         self.asked: list[str] = []
 
-    def read(self, _service: str, operation: str, **_: Any) -> Any:
+    def identity(self) -> Identity:
+        """The account's."""
+        return Identity(clean("123456789012"), clean("arn:aws:iam::123456789012:user/u"))
+
+    def read(self, service: str, operation: str, **_: Any) -> Any:
         """Answer as KmsApi does."""
         self.asked.append(operation)
-        answer = self.answers[operation]
+        answer = self.answers.get(service, self.answers.get(operation))
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -155,13 +163,28 @@ def test_a_public_policy_that_the_block_restricts_is_none() -> None:
     assert "GetBucketAcl" not in answers.asked
 
 
+def test_a_public_bucket_that_the_accounts_block_closes_is_none() -> None:
+    public = {"GetBucketPolicyStatus": PUBLIC, "GetPublicAccessBlock": NotConfiguredError("not set")}
+    listed = {"GetBucketAcl": {"Grants": [EVERYBODY]}}
+    assert told(**public, s3control=BLOCKED) == told(**public, **listed, s3control=BLOCKED) == []
+    only_lists = {"PublicAccessBlockConfiguration": {"IgnorePublicAcls": True}}
+    (found,) = told(**public, **listed, s3control=only_lists)
+    assert isinstance(found, Finding)
+    assert "GetBucketAcl" not in found.evidence
+    # Of a bucket of another account, and where it can't be asked, the finding stays and says so.
+    for part in ("GetBucketLocation", "s3control"):
+        (found,) = told(**public, **{part: KmsAccessDeniedError("no", action="s3:x")})
+        assert isinstance(found, Finding)
+        assert "public access block of the account: s3:x is not allowed" in found.evidence
+
+
 def test_files_that_another_trail_delivers_are_low() -> None:
     other = IN_ORDER["DescribeTrails"]["trailList"][0] | {"Name": "b", "TrailARN": f"{ARN}b"}
     both = {"trailList": [*IN_ORDER["DescribeTrails"]["trailList"], other]}
 
     class Two(Answers):
-        def read(self, _service: str, operation: str, **parameters: Any) -> Any:
-            answer = super().read(_service, operation)
+        def read(self, service: str, operation: str, **parameters: Any) -> Any:
+            answer = super().read(service, operation)
             failing = operation == "GetTrailStatus" and parameters["Name"] == ARN
             return answer | {"LatestDeliveryError": "AccessDenied"} if failing else answer
 
