@@ -230,7 +230,7 @@ class Settings(BaseSettings):
     """Retired or compromised KMS keys; any use is a finding."""
 
     athena_table: str = Field("", validation_alias="KEYDECK_ATHENA_TABLE", pattern=r"^(\w+\.\w+)?$")
-    """Athena's table over the trail's files, as database.table."""
+    """Athena's table over the trail's files, or Security Lake's, as database.table."""
 
     athena_output: str = Field("", validation_alias="KEYDECK_ATHENA_OUTPUT", pattern="^(s3://.+)?$")
     """Where Athena writes its results: s3://bucket/prefix/."""

@@ -14,7 +14,7 @@ from itertools import islice
 from threading import Event
 from typing import Any
 
-from sqlalchemy import table
+from sqlalchemy import ColumnElement, FromClause, TextClause, table, text
 from sqlalchemy.sql import quoted_name
 
 from crypto_core.aws.kms import KmsApi
@@ -22,6 +22,7 @@ from crypto_core.errors import KmsError, SettingsError
 from crypto_core.trail.sources.answers import pages_of, why
 from crypto_core.trail.sources.bucket.objects import Bucket
 from crypto_core.trail.sources.bucket.places import FILES, delivered, folders, place_at
+from crypto_core.trail.sources.engines.security_lake import as_cloudtrail, is_ocsf, provided
 from crypto_core.trail.sources.engines.table_definition import TableDefinition
 from crypto_core.trail.sources.lake_sql import LakeStatement, iso, question
 from crypto_core.trail.sources.pull_query import PullQuery
@@ -36,6 +37,7 @@ _PAGE = 1_000
 
 _SET_TABLE = "Set KEYDECK_ATHENA_TABLE to database.table."
 _TABLE = re.compile(r"[A-Za-z0-9_]{1,128}\.[A-Za-z0-9_]{1,128}")
+OCSF = "The table is one of OCSF's, such as Security Lake's: records lack what its mapping leaves out."
 NO_DAYS = "The table has no partition by day that is known here: all of it is scanned."
 
 
@@ -92,24 +94,51 @@ class Athena:
         Raises SettingsError where the table needs a value that is not asked for.
         """
         definition, remarks = self.definition()
+        if is_ocsf(definition):
+            relation = text(self.security_lake(definition, (asked.since, asked.until), regions))
+            query = self._question(asked, relation, regions, provided(definition), (), most_rows)
+            return query, None, [*remarks, OCSF]
         by_day = definition.by_day(*delivery_days(asked.since, asked.until))
         partitions = [*([] if by_day is None else [by_day]), *definition.by_place(asked.terms, regions)]
         if definition.known and by_day is None:
             remarks.append(NO_DAYS)
-        query = question(
-            asked,
-            table(quoted_name(self._name, quote=True), schema=quoted_name(self._database, quote=True)),
-            written=iso,
-            regions=regions,
-            as_json=False,
-            columns=definition.columns or None,
-            more=[one.clause() for one in partitions],
-            limit=most_rows,
+        named = table(quoted_name(self._name, quote=True), schema=quoted_name(self._database, quote=True))
+        query = self._question(
+            asked, named, regions, definition.columns or None, [one.clause() for one in partitions], most_rows
         )
         if not estimate or not definition.known:
             return query, None, remarks
         scanned, more = self.estimate(definition, asked if by_day is not None else None, cancelled)
         return query, scanned, [*remarks, *more]
+
+    def security_lake(
+        self,
+        definition: TableDefinition,
+        window: tuple[datetime | None, datetime | None],
+        regions: Sequence[str],
+    ) -> str:
+        """Return a window of a table of OCSF's as a relation with CloudTrail's columns."""
+        return as_cloudtrail(self.table, definition, window, delivery_days(*window), regions)
+
+    @staticmethod
+    def _question(
+        asked: PullQuery,
+        source: FromClause | TextClause,
+        regions: Sequence[str],
+        columns: frozenset[str] | None,
+        more: Sequence[ColumnElement[bool]],
+        limit: int,
+    ) -> LakeStatement:
+        return question(
+            asked,
+            source,
+            written=iso,
+            regions=regions,
+            as_json=False,
+            columns=columns,
+            more=more,
+            limit=limit,
+        )
 
     def estimate(
         self, definition: TableDefinition, asked: PullQuery | None, cancelled: Event | None

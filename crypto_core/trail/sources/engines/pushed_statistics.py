@@ -23,10 +23,11 @@ from crypto_core.trail.columns import EventProperty
 from crypto_core.trail.event_sql.conditions import BoundValues, EventConditions, flag, hides_services
 from crypto_core.trail.event_sql.groups import GroupsQuestion
 from crypto_core.trail.query import Aliases, parse
-from crypto_core.trail.sources.engines.athena import NO_DAYS, Athena, AthenaSettings, delivery_days
-from crypto_core.trail.sources.engines.event_columns import event_columns
+from crypto_core.trail.sources.engines.athena import NO_DAYS, OCSF, Athena, AthenaSettings, delivery_days
+from crypto_core.trail.sources.engines.event_columns import Has, event_columns
 from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, expected_cost, run_to_end
-from crypto_core.trail.sources.engines.table_definition import TableDefinition
+from crypto_core.trail.sources.engines.security_lake import is_ocsf, provided
+from crypto_core.trail.sources.engines.table_definition import demanded
 from crypto_core.trail.sources.engines.text_patterns import AmongPatterns
 from crypto_core.trail.sources.lake_sql import LONGEST, can_be_literal, iso, quoted
 from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
@@ -37,6 +38,7 @@ _TWICE = (
     "A call that the trails of two accounts recorded, or a network endpoint besides, counts twice; a record "
     "that was delivered twice counts once."
 )
+_ALL = "No --since is given: all of the table is scanned."
 _YEARS = range(1_000, 9_000)
 """Those that are compared as texts."""
 
@@ -115,23 +117,29 @@ class AthenaStatistics:
         clauses = parse(expression, self.clock())
         definition, remarks = engine.definition()
         window = _window(clauses)
-        by_day = definition.by_day(*delivery_days(*window))
+        if not any(window):
+            remarks.append(_ALL)
         bound = BoundValues()
-        rows = [one.written(bound) for one in definition.by_place(clauses, ())]
-        if by_day is not None:
-            rows.append(by_day.written(bound))
-        elif definition.known:
-            remarks.append(NO_DAYS if any(window) else "No --since is given: all of the table is scanned.")
-        rows += _rows(window, bound)
-        statement = self._statement(
-            asked, clauses, f"{engine.table} WHERE {' AND '.join(rows)}", definition, bound
-        )
         scanned: int | None = None
-        more: list[str] = []
-        if definition.known:
-            since, until = window
-            files = PullQuery(since, until or self.clock()) if by_day is not None and since else None
-            scanned, more = engine.estimate(definition, files, cancelled)
+        has: Has
+        if is_ocsf(definition):
+            has = _within(provided(definition))
+            source = engine.security_lake(definition, window, demanded(clauses, "region"))
+            rows, more = [*_rows(window, bound)], [OCSF]
+        else:
+            has = definition.has
+            source = engine.table
+            by_day = definition.by_day(*delivery_days(*window))
+            limits = [*definition.by_place(clauses, ()), *([] if by_day is None else [by_day])]
+            rows = [*(one.written(bound) for one in limits), *_rows(window, bound)]
+            more = [NO_DAYS] if definition.known and any(window) and by_day is None else []
+            if definition.known:
+                since, until = window
+                files = PullQuery(since, until or self.clock()) if by_day is not None and since else None
+                scanned, unlisted = engine.estimate(definition, files, cancelled)
+                more += unlisted
+        source = f"{source} WHERE {' AND '.join(rows)}"
+        statement = self._statement(asked, clauses, event_columns(source, has), bound)
         told = (expected_cost(engine, scanned, most), *remarks, *more, _TWICE)
         literals: list[str] = []
 
@@ -144,7 +152,7 @@ class AthenaStatistics:
             self.settings.table,
             asked,
             bound.written(statement, quoted),
-            bound.written(f"FROM {engine.table} WHERE {' AND '.join(rows)}", quoted),
+            bound.written(f"FROM {source}", quoted),
             told,
             scanned,
             most,
@@ -171,8 +179,7 @@ class AthenaStatistics:
         self,
         asked: GroupsQuestion,
         clauses: Sequence[Clause],
-        source: str,
-        definition: TableDefinition,
+        events: str,
         bound: BoundValues,
     ) -> str:
         kept = [one for one in clauses if not hides_services(one)]
@@ -180,11 +187,14 @@ class AthenaStatistics:
         found = conditions.every(kept)
         _require_literals(bound.values, clauses)
         shown = f"NOT ({flag(EventProperty.SERVICE)})" if len(kept) < len(clauses) else "true"
-        events = f"({event_columns(source, definition.has)}) AS event"
-        return asked.statement(events, found, shown=shown, number="DISTINCT event_id")
+        return asked.statement(f"({events}) AS event", found, shown=shown, number="DISTINCT event_id")
 
     def _athena(self) -> Athena:
         return Athena(self.kms, self.settings, self.kms.regions[0])
+
+
+def _within(columns: frozenset[str]) -> Has:
+    return lambda path: path.partition(".")[0] in columns
 
 
 def _rows(window: tuple[datetime | None, datetime | None], bound: BoundValues) -> Iterator[str]:

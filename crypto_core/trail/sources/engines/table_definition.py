@@ -92,6 +92,10 @@ class TableDefinition:
             return path.partition(".")[0] in _DOCUMENTED
         return path in self._paths
 
+    def partitioned_by(self, key: str) -> bool:
+        """True for one of the table's partition keys."""
+        return key in self._keys
+
     def by_day(self, first: date | None, last: date | None) -> PartitionLimit | None:
         """Return the condition on partitions by day; None where there is none that is known, or no end."""
         if first is None and last is None:

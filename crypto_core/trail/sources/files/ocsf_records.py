@@ -14,7 +14,7 @@ from crypto_core.trail.record_reader import load
 from crypto_core.trail.sources.files.refused import Refused
 
 API_ACTIVITY = 6003
-_FIELDS = {
+FIELDS = {
     "eventID": ("metadata", "uid"),
     "eventType": ("metadata", "event_code"),
     "eventName": ("api", "operation"),
@@ -26,7 +26,7 @@ _FIELDS = {
     "userAgent": ("http_request", "user_agent"),
     "vpcEndpointId": ("src_endpoint", "uid"),
 }
-_IDENTITY = {
+IDENTITY = {
     "type": ("actor", "user", "type"),
     "arn": ("actor", "user", "uid"),
     "principalId": ("actor", "user", "uid_alt"),
@@ -35,7 +35,7 @@ _IDENTITY = {
     "accessKeyId": ("actor", "user", "credential_uid"),
     "invokedBy": ("actor", "invoked_by"),
 }
-_DOCUMENTS = {
+DOCUMENTS = {
     "requestParameters": ("api", "request", "data"),
     "responseElements": ("api", "response", "data"),
 }
@@ -47,7 +47,7 @@ def of_ocsf(document: dict[str, Any]) -> Iterable[object]:
     if isinstance(raw, str) and raw.lstrip().startswith("{"):
         return (raw,)
     product = _at(document, ("metadata", "product", "name"))
-    needed = all(_at(document, _FIELDS[name]) for name in ("eventID", "eventName", "eventSource"))
+    needed = all(_at(document, FIELDS[name]) for name in ("eventID", "eventName", "eventSource"))
     if document.get("class_uid") != API_ACTIVITY or product != "CloudTrail" or not needed:
         return (
             Refused(
@@ -60,14 +60,14 @@ def of_ocsf(document: dict[str, Any]) -> Iterable[object]:
 
 def _record(document: Mapping[str, Any]) -> dict[str, Any]:
     record: dict[str, Any] = _unmapped(document.get("unmapped"))
-    record |= {name: _at(document, path) for name, path in _FIELDS.items()}
-    record |= {name: _document(_at(document, path)) for name, path in _DOCUMENTS.items()}
+    record |= {name: _at(document, path) for name, path in FIELDS.items()}
+    record |= {name: _document(_at(document, path)) for name, path in DOCUMENTS.items()}
     record["eventTime"] = _time(document.get("time"))
     record["sourceIPAddress"] = next(
         filter(None, (_at(document, ("src_endpoint", name)) for name in ("ip", "domain"))), None
     )
     mfa = _at(document, ("actor", "session", "is_mfa"))
-    record["userIdentity"] = {name: _at(document, path) for name, path in _IDENTITY.items()} | {
+    record["userIdentity"] = {name: _at(document, path) for name, path in IDENTITY.items()} | {
         "sessionContext": {
             "attributes": {} if mfa is None else {"mfaAuthenticated": mfa},
             "sessionIssuer": {"arn": _at(document, ("actor", "session", "issuer"))},

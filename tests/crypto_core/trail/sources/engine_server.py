@@ -124,7 +124,7 @@ def serving(server: Server) -> Iterator[Server]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handling) as listening:
         server.url = f"http://127.0.0.1:{listening.server_port}"
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
+        thread = threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
             yield server

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import duckdb
 
 from crypto_core.trail.sources.engine_rows import DOCUMENTS
 from crypto_core.trail.sources.engines.event_columns import event_columns
+from crypto_core.trail.sources.files.ocsf_records import API_ACTIVITY
 from tests.crypto_core.trail.sources.engine_server import QUERY, AthenaServer
 
 COLUMNS = {
@@ -35,12 +37,36 @@ COLUMNS = {
     "timestamp": "string",
 }
 """The table's columns with their types as Glue has them, and its partition by day."""
+_NAMED = "struct<name:string,uid:string>"
+OCSF_COLUMNS = {
+    "metadata": "struct<product:struct<name:string,vendor_name:string,version:string>,event_code:string,"
+    "uid:string,version:string>",
+    "time": "bigint",
+    "time_dt": "timestamp",
+    "cloud": "struct<region:string,account:struct<uid:string>,provider:string>",
+    "api": "struct<response:struct<error:string,message:string,data:string>,operation:string,version:string,"
+    f"service:{_NAMED},request:struct<data:string,uid:string>>",
+    "actor": "struct<user:struct<type:string,name:string,uid_alt:string,uid:string,"
+    "account:struct<uid:string>,credential_uid:string>,session:struct<created_time_dt:timestamp,is_mfa:boolean,issuer:string>,"
+    "invoked_by:string>",
+    "http_request": "struct<user_agent:string>",
+    "src_endpoint": "struct<uid:string,ip:string,domain:string>",
+    "resources": "array<struct<uid:string,owner:struct<account:struct<uid:string>>,type:string>>",
+    "class_uid": "int",
+    "accountid": "string",
+    "region": "string",
+    "unmapped": "map<string,string>",
+}
+"""Columns of Security Lake's table of source version 2, as its example queries and the mapping name them."""
 _SCALAR = "json_type(j, path_of(p)) NOT IN ('OBJECT', 'ARRAY', 'NULL')"
 _MACROS = (
     "array_join(items, sign) AS coalesce(array_to_string(items, sign), '')",
     "array_distinct(items) AS list_filter(items, lambda x, i: x IS NULL OR list_position(items, x) = i)",
     "regexp_like(t, p) AS regexp_matches(t, p)",
     "regexp_replace(t, p, r) AS system.main.regexp_replace(t, p, r, 'g')",
+    "transform(items, f) AS list_transform(items, f)",
+    "element_at(m, k) AS list_extract(system.main.map_extract(m, k), 1)",
+    "from_unixtime(s) AS make_timestamp(CAST(floor(s) AS BIGINT) * 1000000)",
     "json_format(j) AS CAST(j AS VARCHAR)",
     "path_of(p) AS system.main.regexp_replace(p, '\\[\"([^\"]+)\"\\]', '.\"\\1\"', 'g')",
     "json_extract(j, p) AS CASE WHEN json_valid(j) THEN system.main.json_extract(j, path_of(p)) END",
@@ -50,33 +76,45 @@ _MACROS = (
 
 
 def table_metadata(**parameters: str) -> dict[str, Any]:
-    """What GetTableMetadata answers of it."""
-    columns = [{"Name": name, "Type": kind} for name, kind in COLUMNS.items() if name != "timestamp"]
+    """What GetTableMetadata answers of CloudTrail's table."""
+    return _metadata(
+        {name: kind for name, kind in COLUMNS.items() if name != "timestamp"},
+        ["timestamp"],
+        {"projection.enabled": "true", "projection.timestamp.format": "yyyy/MM/dd", **parameters},
+    )
+
+
+def ocsf_metadata(*without: str, partitions: Iterable[str] = ()) -> dict[str, Any]:
+    """What it answers of a table of Security Lake's, some columns aside."""
+    columns = {name: kind for name, kind in OCSF_COLUMNS.items() if name not in without}
+    return _metadata(columns, partitions, {"table_type": "ICEBERG"})
+
+
+def _metadata(
+    columns: Mapping[str, str], partitions: Iterable[str], parameters: Mapping[str, str]
+) -> dict[str, Any]:
     return {
-        "Columns": columns,
-        "PartitionKeys": [{"Name": "timestamp", "Type": "string"}],
-        "Parameters": {
-            "projection.enabled": "true",
-            "projection.timestamp.format": "yyyy/MM/dd",
-            "location": "s3://nowhere/",
-            **parameters,
-        },
+        "Columns": [{"Name": name, "Type": kind} for name, kind in columns.items()],
+        "PartitionKeys": [{"Name": name, "Type": "string"} for name in partitions],
+        "Parameters": {"location": "s3://nowhere/", **parameters},
     }
 
 
-def trino(records: Iterable[Mapping[str, Any]], name: str = "audit.logs") -> duckdb.DuckDBPyConnection:
-    """A database with a table of records."""
+def trino(
+    rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], name: str = "audit.logs"
+) -> duckdb.DuckDBPyConnection:
+    """A database with a table of such rows."""
     connection = duckdb.connect(":memory:")
+    connection.execute("SET lambda_syntax = 'ENABLE_SINGLE_ARROW'")
     for macro in _MACROS:
         connection.execute(f"CREATE MACRO {macro}")
-    rows = [_row(record) for record in records]
     database, _, table = name.partition(".")
     connection.execute(f'CREATE SCHEMA "{database}"')
-    structure = json.dumps([{column: _structure(kind) for column, kind in COLUMNS.items()}])
+    structure = json.dumps([{column: _structure(kind) for column, kind in columns.items()}])
     connection.execute(
         f'CREATE TABLE "{database}"."{table}" AS '
         f"SELECT unnest(json_transform($rows::JSON, '{structure}'), max_depth := 2)",
-        {"rows": json.dumps(rows)},
+        {"rows": json.dumps(list(rows))},
     )
     return connection
 
@@ -85,6 +123,8 @@ def _structure(kind: str) -> object:
     """A type of Hive's as json_transform takes it."""
     if kind.startswith("array<"):
         return [_structure(kind[6:-1])]
+    if kind == "map<string,string>":
+        return "MAP(VARCHAR, VARCHAR)"
     if not kind.startswith("struct<"):
         return {"string": "VARCHAR"}.get(kind, kind.upper())
     fields: dict[str, object] = {}
@@ -98,18 +138,86 @@ def _structure(kind: str) -> object:
     return fields
 
 
-def _row(record: Mapping[str, Any]) -> dict[str, Any]:
+def cloudtrail_row(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record as CloudTrail's SerDe has it: names in lower case, documents as JSON, numbers as texts."""
     row = {}
     for name, value in record.items():
         if name in DOCUMENTS:
-            row[name.lower()] = None if value is None else json.dumps(value, separators=(",", ":"))
+            row[name.lower()] = _document(value)
         elif isinstance(value, Mapping | list):
             row[name.lower()] = _lowered(value)
         else:
             row[name.lower()] = _text(value)
     day = str(record.get("eventTime") or "")[:10].replace("-", "/")
     return {name: row.get(name) for name in COLUMNS} | {"timestamp": day}
+
+
+def ocsf_row(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as Security Lake maps it."""
+    who = record.get("userIdentity") or {}
+    session = who.get("sessionContext") or {}
+    more = record.get("additionalEventData") or {}
+    kept = {
+        **{name: record.get(name) for name in ("recipientAccountId", "readOnly", "sharedEventID")},
+        "sessionCredentialFromConsole": record.get("sessionCredentialFromConsole"),
+        "tlsDetails.tlsVersion": (record.get("tlsDetails") or {}).get("tlsVersion"),
+        **{f"additionalEventData.{name}": value for name, value in more.items()},
+        "serviceEventDetails.keyId": (record.get("serviceEventDetails") or {}).get("keyId"),
+    }
+    at = datetime.fromisoformat(record["eventTime"])
+    mfa = (session.get("attributes") or {}).get("mfaAuthenticated")
+    account = record.get("recipientAccountId")
+    address = str(record.get("sourceIPAddress") or "")
+    place = "ip" if address[:1].isdigit() else "domain"
+    return {
+        "metadata": {
+            "product": {"name": "CloudTrail", "vendor_name": "AWS"},
+            "event_code": record.get("eventType"),
+            "uid": record["eventID"],
+            "version": "1.1.0",
+        },
+        "time": int(at.timestamp()) * 1_000,
+        "time_dt": f"{at:%Y-%m-%d %H:%M:%S}",
+        "cloud": {"region": record["awsRegion"], "account": {"uid": account}, "provider": "AWS"},
+        "api": {
+            "response": {
+                "error": record.get("errorCode"),
+                "message": record.get("errorMessage"),
+                "data": _document(record.get("responseElements")),
+            },
+            "operation": record["eventName"],
+            "service": {"name": record["eventSource"]},
+            "request": {"data": _document(record.get("requestParameters")), "uid": record.get("requestID")},
+        },
+        "actor": {
+            "user": {
+                "type": who.get("type"),
+                "name": who.get("userName"),
+                "uid_alt": who.get("principalId"),
+                "uid": who.get("arn"),
+                "account": {"uid": who.get("accountId")},
+                "credential_uid": who.get("accessKeyId"),
+            },
+            "session": {
+                "is_mfa": None if mfa is None else mfa == "true",
+                "issuer": (session.get("sessionIssuer") or {}).get("arn"),
+            },
+            "invoked_by": who.get("invokedBy"),
+        },
+        "http_request": {"user_agent": record.get("userAgent")},
+        "src_endpoint": {"uid": record.get("vpcEndpointId"), place: address or None},
+        "resources": [
+            {"uid": one.get("ARN"), "type": one.get("type")} for one in record.get("resources") or ()
+        ],
+        "class_uid": API_ACTIVITY,
+        "accountid": account,
+        "region": record["awsRegion"],
+        "unmapped": {name: _text(value) for name, value in kept.items() if value is not None},
+    }
+
+
+def _document(value: object) -> str | None:
+    return None if value is None else json.dumps(value, separators=(",", ":"))
 
 
 def _lowered(value: object) -> object:
@@ -129,10 +237,16 @@ class TrinoServer(AthenaServer):
     """
 
     def __init__(
-        self, records: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any] | None = None
+        self,
+        records: Iterable[Mapping[str, Any]],
+        metadata: Mapping[str, Any],
+        *,
+        ocsf: bool = False,
+        name: str = "audit.logs",
     ) -> None:
         super().__init__((), metadata)
-        self.database = trino(records)
+        row, columns = (ocsf_row, OCSF_COLUMNS) if ocsf else (cloudtrail_row, COLUMNS)
+        self.database = trino(map(row, records), columns, name)
         self.prepared = ""
         self.handlers["StartQueryExecution"] = self._run
 

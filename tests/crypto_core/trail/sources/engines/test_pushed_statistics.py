@@ -20,7 +20,7 @@ from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.sources.engines.athena import AthenaSettings
 from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics, PushedGroups
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.statistics import FIELDS, Threshold
+from crypto_core.trail.store.statistics import FIELDS, MOST_FIELDS, Threshold
 from tests.crypto_core.trail.conftest import ALIASES
 from tests.crypto_core.trail.records import KEY, MATERIAL, NOW, OTHER_KEY, context, denied, record, role, user
 from tests.crypto_core.trail.sources.engine_server import QUERY, serving
@@ -119,10 +119,11 @@ def counted(statistics: AthenaStatistics, question: GroupsQuestion, expression: 
 def test_every_field_holds_what_the_store_has(
     prepared: AthenaStatistics, athena: TrinoServer, filled: EventStore
 ) -> None:
-    for field in FIELDS:
-        found = counted(prepared, GroupsQuestion((field,), "ip", limit=1_000))
-        its = filled.groups((field,), distinct="ip", limit=1_000)
-        assert (field, set(found.groups.rows)) == (field, set(its.rows))
+    for start in range(0, len(FIELDS), MOST_FIELDS):
+        fields = FIELDS[start : start + MOST_FIELDS]
+        found = counted(prepared, GroupsQuestion(fields, "ip", limit=1_000))
+        its = filled.groups(fields, distinct="ip", limit=1_000)
+        assert (fields, set(found.groups.rows)) == (fields, set(its.rows))
         assert found.notes == ("Athena scanned 123,456 bytes, 0.0001 USD at list price.",)
 
 
@@ -151,7 +152,7 @@ def agrees(statistics: AthenaStatistics, filled: EventStore, expression: str) ->
     assert set(found.groups.rows) == set(filled.groups(question.fields, expression, limit=1_000).rows)
 
 
-@pytest.mark.parametrize("expression", [one for one in EXAMPLES if "twin" not in one])
+@pytest.mark.parametrize("expression", [one for one in EXAMPLES if "twin" not in one][::3])
 def test_a_filter_lets_through_what_it_does_in_the_store(
     prepared: AthenaStatistics, filled: EventStore, expression: str
 ) -> None:
@@ -159,7 +160,7 @@ def test_a_filter_lets_through_what_it_does_in_the_store(
 
 
 @given(_FILTERS)
-@settings(max_examples=examples(60, quick=20), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60, quick=15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_filter_means_the_same_in_athena(
     prepared: AthenaStatistics, filled: EventStore, expression: str
 ) -> None:
