@@ -43,31 +43,41 @@ class GroupsQuestion:
         """
         keys = [f"{_column(name)} AS k{n}" for n, name in enumerate(self.fields)]
         failed, denied = flag(EventProperty.FAILED), flag(EventProperty.DENIED)
-        differing = "0"
-        if self.distinct:
-            none = _column(self.distinct) if self.distinct in CLOCK else f"nullif(\"{self.distinct}\", '')"
-            differing = f"count(DISTINCT {none}) FILTER (WHERE {shown})"
         measures = [
             f"count({number}) FILTER (WHERE {shown}) AS events",
             f"count({number}) FILTER (WHERE {shown} AND {failed}) AS failed",
             f"count({number}) FILTER (WHERE {shown} AND {denied}) AS denied",
-            f"{differing} AS differing",
             f"min(epoch) FILTER (WHERE {shown}) AS earliest",
             f"max(epoch) FILTER (WHERE {shown}) AS latest",
             f"count({number}) FILTER (WHERE NOT ({shown})) AS hidden",
         ]
         places = [str(n + 1) for n in range(len(keys))]
-        grouped = f"SELECT {', '.join([*keys, *measures])} FROM {source} WHERE {where}"  # noqa: S608
-        grouped += f" GROUP BY {', '.join(places)}" if places else ""
+        if self.distinct:
+            grouped = self._by_value(keys, measures, f"{source} WHERE {where}")
+        else:
+            grouped = _grouped([*keys, *measures, "0 AS differing"], f"{source} WHERE {where}", places)
         order = ", ".join(["passes DESC", "events DESC", *places])
         return (
             f"SELECT *, sum(CASE WHEN passes THEN 1 ELSE 0 END) OVER () AS all_groups, "  # noqa: S608
             f"sum(CASE WHEN passes THEN events ELSE 0 END) OVER () AS all_events, "
-            f"sum(hidden) OVER () AS all_hidden "
+            f"coalesce(sum(hidden) OVER (), 0) AS all_hidden "
             f"FROM (SELECT *, ({' AND '.join(self._passing())}) AS passes "
             f"FROM ({grouped}) AS counted) AS chosen "
             f"ORDER BY {order} LIMIT {int(self.limit)}"
         )
+
+    def _by_value(self, keys: Sequence[str], measures: Sequence[str], source: str) -> str:
+        """Groups by what is different, together again: some versions of DuckDB count DISTINCT wrong."""
+        places = [str(n + 1) for n in range(len(keys) + 1)]
+        value = f"{_value_of(self.distinct)} AS k{len(keys)}"
+        parts = _grouped([*keys, value, *measures], source, places)
+        together = [
+            *(f"k{n}" for n in range(len(keys))),
+            *(f"sum({name}) AS {name}" for name in ("events", "failed", "denied")),
+            *("min(earliest) AS earliest", "max(latest) AS latest", "sum(hidden) AS hidden"),
+            f"count(CASE WHEN events > 0 THEN k{len(keys)} END) AS differing",
+        ]
+        return _grouped(together, f"({parts}) AS parts", places[:-1])
 
     def _passing(self) -> list[str]:
         chosen = [f"{_MEASURES[t.measure]} {_SIGNS[t.sign]} {int(t.number)}" for t in self.thresholds]
@@ -85,7 +95,7 @@ class GroupsQuestion:
         return EventGroups(self.fields, self.distinct, tuple(found), *left), hidden
 
     def _group(self, keys: Sequence[Any], measures: Sequence[Any]) -> EventGroup:
-        events, failed, denied, differing, first, last = map(int, measures[:6])
+        events, failed, denied, first, last, _, differing = map(int, measures[:7])
         return EventGroup(
             tuple(map(_value, self.fields, keys)),
             events,
@@ -101,6 +111,15 @@ def as_tallies(found: EventGroups) -> Tallies:
     """Return groups as tallies, which know nothing of what is different."""
     rows = (EventTally(r.values, r.events, r.failed, r.denied, r.first, r.last) for r in found.rows)
     return Tallies(found.fields, tuple(rows), found.others, found.rest)
+
+
+def _grouped(columns: Sequence[str], source: str, places: Sequence[str]) -> str:
+    by = f" GROUP BY {', '.join(places)}" if places else ""
+    return f"SELECT {', '.join(columns)} FROM {source}{by}"  # noqa: S608  # columns are ours
+
+
+def _value_of(name: str) -> str:
+    return _column(name) if name in CLOCK else f"nullif(\"{name}\", '')"
 
 
 def _column(name: str) -> str:

@@ -129,6 +129,13 @@ def test_statistics_are_those_of_the_store(
     assert (few.others, few.rest) == (max(len(its.rows) - 2, 0), sum(r.events for r in mine.rows[2:]))
 
 
+def test_all_events_together_are_a_group_and_none_are_no_group(copy: EventCopy, filled: EventStore) -> None:
+    for expression in ("", "name:Nothing", "name:Nothing -service"):
+        assert copy.groups((), expression, distinct="token")[0] == filled.groups(
+            (), expression, distinct="token"
+        )
+
+
 def test_a_field_that_there_is_not_is_named(copy: EventCopy) -> None:
     for wrong in (("nme\x1b[31m",), ("name", '"; DROP')):
         with pytest.raises(KeydeckError, match=r"nme|DROP"):

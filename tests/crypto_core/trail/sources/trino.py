@@ -60,11 +60,10 @@ OCSF_COLUMNS = {
 """Columns of Security Lake's table of source version 2, as its example queries and the mapping name them."""
 _SCALAR = "json_type(j, path_of(p)) NOT IN ('OBJECT', 'ARRAY', 'NULL')"
 _MACROS = (
-    "array_join(items, sign) AS coalesce(array_to_string(items, sign), '')",
+    "array_join(items, space) AS coalesce(array_to_string(items, ' '), '')",
     "array_distinct(items) AS list_filter(items, lambda x, i: x IS NULL OR list_position(items, x) = i)",
     "regexp_like(t, p) AS regexp_matches(t, p)",
     "regexp_replace(t, p, r) AS system.main.regexp_replace(t, p, r, 'g')",
-    "transform(items, f) AS list_transform(items, f)",
     "element_at(m, k) AS list_extract(system.main.map_extract(m, k), 1)",
     "from_unixtime(s) AS make_timestamp(CAST(floor(s) AS BIGINT) * 1000000)",
     "json_format(j) AS CAST(j AS VARCHAR)",
@@ -259,7 +258,7 @@ class TrinoServer(AthenaServer):
 
     def _run(self, parameters: dict[str, Any]) -> Mapping[str, Any]:
         values = [value[1:-1].replace("''", "'") for value in parameters["ExecutionParameters"]]
-        statement = parameters["QueryString"]
+        statement = parameters["QueryString"].replace("transform(", "list_transform(")
         if self.prepared:
             before, begin, rest = statement.partition("(SELECT event_id AS")
             _, end, after = rest.partition(") AS event WHERE")
