@@ -194,6 +194,7 @@ class LakeServer(EngineServer):
         self._results: list[Row] = []
         self.handlers = {
             "GetEventDataStore": lambda _parameters: {"EventDataStoreArn": STORE_ARN, "Status": "ENABLED"},
+            "DescribeTrails": lambda _parameters: {"trailList": []},
             "StartQuery": self._start,
             "DescribeQuery": self._look,
             "GetQueryResults": self._page,

@@ -145,8 +145,7 @@ def agrees(statistics: AthenaStatistics, filled: EventStore, expression: str) ->
     try:
         found = counted(statistics, question, expression)
     except InvalidFilterError as refused:
-        unsaid = "regular expression" in refused.message or "IPv6" in refused.message
-        if not unsaid:
+        if not any(said in refused.message for said in ("regular expression", "IPv6", "more than 400")):
             raise
         return
     assert set(found.groups.rows) == set(filled.groups(question.fields, expression, limit=1_000).rows)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from console.sandbox.endpoint import PLATFORM, EndpointProcess
 from crypto_core.guard.consent import Consent
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_sql.groups import GroupsQuestion
@@ -54,8 +55,9 @@ def events() -> list[TrailEvent]:
 
 
 @pytest.fixture
-def athena(monkeypatch: pytest.MonkeyPatch) -> Iterator[TrinoServer]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+def athena(endpoint: EndpointProcess, monkeypatch: pytest.MonkeyPatch) -> Iterator[TrinoServer]:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", PLATFORM)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "unchecked")
     with serving(TrinoServer(RECORDS, ocsf_metadata(), ocsf=True, name=TABLE)) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_ATHENA", server.url)
