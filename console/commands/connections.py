@@ -62,6 +62,7 @@ def connections(
 
         listing = Listing(
             name="connections",
+            schema="token",
             rows=rows,
             record=InventoryRow.as_json,
             headers=_HEADERS,

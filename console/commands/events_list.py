@@ -73,6 +73,7 @@ def list_(
         coverage = opened.coverage(since, until, *cut)
         listing = Listing(
             name="events",
+            schema="event",
             rows=chain.from_iterable(opened.pages(query, limit)),
             record=StoredEvent.as_json,
             headers=HEADERS,

@@ -182,6 +182,7 @@ def _listing(posture: Posture, suppressed: Sequence[Suppressed], *, hidden: bool
         ]
     return Listing(
         name="findings",
+        schema="finding",
         rows=posture.findings,
         record=finding_document,
         headers=("severity", "rule", "title", "subject"),

@@ -57,6 +57,7 @@ def list_(*, form: Form) -> None:
     now = system_clock()
     listing = Listing(
         name="keys",
+        schema="key",
         rows=states,
         record=lambda s: s.as_json() | _tokens(s, taken),
         headers=("name", "key", "state", "rotation", "tokens", "last used"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
-from console.commands.output_options import json_option
+from console.commands.output_options import rows_option
 from console.commands.session import services_of, trust_option
 from console.completion.offers import token_references
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import meter, print_json, print_table
+from console.printed.forms import Form
+from console.printed.listing import Listing, print_listing
+from console.printed.printing import meter, print_line
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import parse_reference
 
@@ -17,13 +19,13 @@ from crypto_core.references import parse_reference
 @click.argument("references", nargs=-1, shell_complete=token_references, metavar="[REF]...")
 @click.option("--all", "everything", is_flag=True, help="Every token.")
 @trust_option
-@json_option
+@rows_option
 def verify(
     *,
     references: tuple[str, ...],
     everything: bool,
     trust: tuple[str, ...],
-    as_json: bool,
+    form: Form,
 ) -> int:
     """Open each token and say only whether it opened. Exit 1 if any did not."""
     if bool(references) == everything:
@@ -37,25 +39,24 @@ def verify(
         results = services.services.work.verify_tokens(selection, progress=shown.update, cancelled=cancelled)
         interrupted = cancelled.is_set()
     failed = [v for v in results if not v.opened]
-    if as_json:
-        print_json(
-            {
-                "tokens": len(results),
-                "opened": len(results) - len(failed),
-                "failed": [v.as_json() for v in failed],
-                "results": [v.as_json() for v in results],
-                "interrupted": interrupted,
-            }
-        )
-    else:
-        listed = failed if everything else results
-        if listed:
-            rows = [
-                (str(v.ref), "opened" if v.opened else "not opened", v.key_arn or "", v.reason)
-                for v in listed
-            ]
-            print_table(("reference", "", "key", "reason"), rows)
-        click.echo(f"{len(results) - len(failed):,} of {len(results):,} tokens opened")
+    opened = f"{len(results) - len(failed):,} of {len(results):,} tokens opened"
+    listing = Listing(
+        name="results",
+        rows=failed if everything and form is Form.TABLE else results,
+        record=lambda v: v.as_json(),
+        headers=("reference", "", "key", "reason"),
+        cells=lambda v: (str(v.ref), "opened" if v.opened else "not opened", v.key_arn or "", v.reason),
+        rest=lambda: {
+            "tokens": len(results),
+            "opened": len(results) - len(failed),
+            "failed": [v.as_json() for v in failed],
+            "interrupted": interrupted,
+        },
+    )
+    if listing.rows or form is not Form.TABLE:
+        print_listing(listing, form)
+    if not form.is_document:
+        print_line(opened, err=form is not Form.TABLE)
     if interrupted:
         return 130
     return 1 if failed else 0

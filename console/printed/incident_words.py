@@ -164,6 +164,7 @@ def incident_listing(views: Iterable[IncidentView], drill_due: str) -> Listing[I
     """Return incidents as a list to be printed; `drill_due` is a reminder, or ""."""
     return Listing(
         name="incidents",
+        schema="incident",
         rows=views,
         record=document_of,
         headers=("incident", "state", "title", "step"),

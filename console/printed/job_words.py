@@ -59,6 +59,7 @@ def listing_of(found: Sequence[JobView]) -> Listing[JobView]:
     """Return jobs as a list to be printed."""
     return Listing(
         name="jobs",
+        schema="job",
         rows=found,
         record=document_of,
         headers=_HEADERS,

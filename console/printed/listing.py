@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import click
 
+from console.manual.schemas import fields_of
 from console.printed.documents import json_text, yaml_text
 from console.printed.forms import Form
 from console.printed.pager import print_lines
@@ -40,6 +41,8 @@ class Listing(Generic[Row]):
     cells: Callable[[Row], Sequence[object]] = lambda _row: ()
     spare: Sequence[str] = ()
     text: Callable[[Iterable[Row]], Iterable[str]] | None = None
+    schema: str = ""
+    """The published schema of a record, where there is one: CSV without rows has its names as headings."""
     rest: Callable[[], Mapping[str, Any]] = _nothing
 
 
@@ -81,7 +84,7 @@ def _print_csv(listing: Listing[Any]) -> None:
         writer.write(record)
         empty = False
     if empty:
-        writer.row(listing.headers)
+        writer.row(fields_of(listing.schema) if listing.schema else listing.headers)
 
 
 def _print_yaml(listing: Listing[Any]) -> None:

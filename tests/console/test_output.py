@@ -14,6 +14,7 @@ import yaml
 from console.__main__ import keydeck as command
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
+from console.sandbox.world import World
 from tests.conftest import Ran
 from tests.console.command_types import Keydeck
 
@@ -104,3 +105,21 @@ def test_documents_are_yaml_too(keydeck: Keydeck) -> None:
     assert yaml.safe_load(status.stdout)["tokens"] == keydeck("status", "--json").json["tokens"]
     rows = yaml.safe_load(keydeck("connections", "--limit", "2", "--output", "yaml").stdout)
     assert rows == keydeck("connections", "--limit", "2", "--output", "json").json
+
+
+def test_csv_has_the_same_headings_with_and_without_rows(keydeck: Keydeck) -> None:
+    some, none = (
+        keydeck("connections", "--filter", expression, "--csv").stdout.splitlines()
+        for expression in ("provider:slack", "org:no-such-organisation")
+    )
+    assert len(none) == 1
+    assert some[0] == none[0]
+    assert some[0].startswith("reference,provider,")
+
+
+def test_verified_tokens_are_rows_and_their_sum_is_no_row(keydeck: Keydeck, world: World) -> None:
+    refs = [str(ref) for ref in world.sealed_under(world.current_key)[:2]]
+    ran = keydeck("verify", *refs, "--output", "csv")
+    assert [row["reference"] for row in csv.DictReader(io.StringIO(ran.stdout))] == refs
+    assert (ran.exit_code, ran.stderr.splitlines()[-1]) == (0, "2 of 2 tokens opened")
+    assert keydeck("verify", *refs).stdout.splitlines()[-1] == "2 of 2 tokens opened"

@@ -23,6 +23,11 @@ def schema_text(name: str) -> str:
     return resources.files(__package__).joinpath(f"{name}.json").read_text(encoding="utf-8")
 
 
+def fields_of(name: str) -> tuple[str, ...]:
+    """Return what every record of a schema has. Raises as `schema_text`."""
+    return tuple(json.loads(schema_text(name))["required"])
+
+
 def schemas_text() -> str:
     """Return the topic: each schema with what it describes."""
     lines = [f"  {name:<10}{json.loads(schema_text(name))['description']}" for name in SCHEMAS]
