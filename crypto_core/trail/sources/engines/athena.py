@@ -95,8 +95,9 @@ class Athena:
         """
         definition, remarks = self.definition()
         if is_ocsf(definition):
-            relation = text(self.security_lake(definition, (asked.since, asked.until), regions))
-            query = self._question(asked, relation, regions, provided(definition), (), most_rows)
+            relation = self.security_lake(definition, (asked.since, asked.until), regions)
+            written = text(relation.replace(":", r"\:"))  # a colon begins no name here
+            query = self._question(asked, written, regions, provided(definition), (), most_rows)
             return query, None, [*remarks, OCSF]
         by_day = definition.by_day(*delivery_days(asked.since, asked.until))
         partitions = [*([] if by_day is None else [by_day]), *definition.by_place(asked.terms, regions)]

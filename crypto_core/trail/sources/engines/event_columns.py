@@ -68,6 +68,8 @@ _RESOURCES = "json_format(CAST(resources AS JSON))"
 _BREAKS, _UNSEEN = r"[\x09-\x0D\p{Zl}\p{Zp}]+", r"[\p{Cc}\p{Cf}]"
 _ASSUMED = "arn:([a-z0-9-]+):sts::([0-9]{12}):assumed-role/([^/]+)"
 _CONTEXTS = ("encryptionContext", "sourceEncryptionContext", "destinationEncryptionContext")
+_PAIRS, _OURS = '{"', f'[{{,]"{OURS}'
+"""What stands in the JSON of a context with pairs, and in that of a v2 envelope's."""
 _MOMENT = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
 _SCANNED = 4_096
 """Characters of an error message in which keys are looked for."""
@@ -250,14 +252,15 @@ def _token() -> str:
 
 
 def _marks(principal: str) -> str:
-    """The properties of an event as `marks` of columns.py has them."""
+    """The properties of an event that filters ask for, as `marks` of columns.py has them."""
 
     def among(column: str, values: Iterable[str]) -> str:
         return "{} IN ('{}')".format(column, "', '".join(values))
 
     service = ["ip = 'AWS Internal'", "invoked_by = 'AWS Internal'"]
     service += [f"{column} LIKE '%.amazonaws.com'" for column in ("ip", "invoked_by")]
-    no_context = rf"(NOT ({_KMS}) OR strpos(contexts, '{{\"') = 0 OR regexp_like(contexts, '[{{,]\"{OURS}'))"
+    ours = f"regexp_like(contexts, '{_OURS}')"
+    no_context = f"(NOT ({_KMS}) OR strpos(contexts, '{_PAIRS}') = 0 OR {ours})"
     may_open = f"{among('name', OPENS)} AND error = '' AND {no_context}"
     holds = {
         EventProperty.SERVICE: f"(event_type = 'AwsServiceEvent' OR kind = 'AWSService' OR "

@@ -9,6 +9,7 @@ Security Lake User Guide, "Open Cybersecurity Schema Framework" and its example 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 
@@ -16,7 +17,6 @@ from crypto_core.trail.event import UNDATED
 from crypto_core.trail.record_reader import MATERIALS
 from crypto_core.trail.sources.engines.table_definition import TableDefinition
 from crypto_core.trail.sources.files.ocsf_records import API_ACTIVITY, DOCUMENTS, FIELDS, IDENTITY
-from crypto_core.trail.sources.lake_sql import quoted
 
 _NEEDED = ("class_uid", "metadata.uid", "api.operation", "api.service.name")
 _ADDRESSES = ("src_endpoint.ip", "src_endpoint.domain")
@@ -31,6 +31,7 @@ _WITHIN = {
     "additionaleventdata": ("additionalEventData", MATERIALS),
     "serviceeventdetails": ("serviceEventDetails", ("keyId",)),
 }
+_REGION = re.compile(r"[a-z0-9-]{1,40}")
 _NOTHING = "CAST(NULL AS VARCHAR)"
 
 
@@ -51,7 +52,10 @@ def as_cloudtrail(
     days: tuple[date | None, date | None],
     regions: Sequence[str],
 ) -> str:
-    """Return the events of a window, in some Regions or all, as a relation with CloudTrail's columns."""
+    """Return the events of a window, in some Regions or all, as a relation with CloudTrail's columns.
+
+    Texts that are no name of a Region leave out no files.
+    """
     selected = dict(_columns(definition))
     columns = ", ".join(f"{written} AS {name}" for name, written in selected.items())
     where = " AND ".join(_conditions(definition, window, days, regions))
@@ -129,5 +133,6 @@ def _conditions(
             yield f"time_dt {sign} TIMESTAMP '{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}'"
         if day is not None and definition.partitioned_by("eventday"):
             yield f"eventday {sign} '{day:%Y%m%d}'"
-    if regions and (definition.has("region") or definition.partitioned_by("region")):
-        yield f"region IN ({', '.join(map(quoted, regions))})"
+    there = definition.has("region") or definition.partitioned_by("region")
+    if there and regions and all(map(_REGION.fullmatch, regions)):
+        yield "region IN ('{}')".format("', '".join(regions))

@@ -22,7 +22,18 @@ from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.statistics import FIELDS, MOST_FIELDS, Threshold
 from tests.crypto_core.trail.conftest import ALIASES
-from tests.crypto_core.trail.records import KEY, MATERIAL, NOW, OTHER_KEY, context, denied, record, role, user
+from tests.crypto_core.trail.records import (
+    KEY,
+    MATERIAL,
+    NOW,
+    OTHER_KEY,
+    S3_CONTEXT,
+    context,
+    denied,
+    record,
+    role,
+    user,
+)
 from tests.crypto_core.trail.sources.engine_server import QUERY, serving
 from tests.crypto_core.trail.sources.trino import TrinoServer, table_metadata
 from tests.crypto_core.trail.test_query import _FILTERS, EXAMPLES, SAMPLE
@@ -64,7 +75,9 @@ def _records() -> Iterator[dict[str, Any]]:
     yield record(
         who={"type": "AWSService", "invokedBy": "rds.amazonaws.com"}, context={"aws:rds": '",{"keydeck:x'}
     )
-    yield record(who={"type": "AWSService", "invokedBy": "rds.amazonaws.com"}, context=context("1"))
+    for pairs in (context("1"), S3_CONTEXT, {"a": "b", "keydeck:id": "1"}):
+        yield record(who={"type": "AWSService", "invokedBy": "rds.amazonaws.com"}, context=pairs)
+        yield record(who=role(invokedBy="s3.amazonaws.com"), context=pairs)
     yield record(who=role("AWSReservedSSO_admin_1", "ana\u2028b\x1b"), sourceIPAddress="10.20.255.0")
     yield record(who=role("a", "b") | {"arn": "arn:aws-cn:sts::1234:assumed-role/x/y"})
     issued = role("path", "s")
@@ -121,9 +134,10 @@ def test_every_field_holds_what_the_store_has(
 ) -> None:
     for start in range(0, len(FIELDS), MOST_FIELDS):
         fields = FIELDS[start : start + MOST_FIELDS]
-        found = counted(prepared, GroupsQuestion(fields, "ip", limit=1_000))
-        its = filled.groups(fields, distinct="ip", limit=1_000)
-        assert (fields, set(found.groups.rows)) == (fields, set(its.rows))
+        for expression in ("", "service", "human OR root OR console"):
+            found = counted(prepared, GroupsQuestion(fields, "ip", limit=1_000), expression)
+            its = filled.groups(fields, expression, distinct="ip", limit=1_000)
+            assert (fields, expression, set(found.groups.rows)) == (fields, expression, set(its.rows))
         assert found.notes == ("Athena scanned 123,456 bytes, 0.0001 USD at list price.",)
 
 

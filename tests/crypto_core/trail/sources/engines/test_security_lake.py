@@ -18,6 +18,7 @@ from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engines.athena import AthenaSettings
 from crypto_core.trail.sources.engines.engines import EngineSettings
 from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
+from crypto_core.trail.sources.engines.security_lake import as_cloudtrail
 from crypto_core.trail.sources.engines.table_definition import TableDefinition
 from crypto_core.trail.sources.files.ocsf_records import of_ocsf
 from crypto_core.trail.store import EventStore
@@ -92,6 +93,8 @@ def test_rows_become_the_events_that_their_documents_are(
     )
     assert "region IN ('us-east-1')" in only.statement
     assert pull.run_pull(only, Consent.pressed(only)).records == 1
+    hostile = as_cloudtrail("t", TableDefinition(ocsf_metadata()), (NOW, None), (None, None), ["x'; --"])
+    assert "--" not in hostile
 
 
 def test_counts_are_those_of_the_events(aws: WatchedAws, athena: TrinoServer, tmp_path: Path) -> None:
