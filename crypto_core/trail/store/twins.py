@@ -19,7 +19,7 @@ from crypto_core.trail.store.profiles import Profiles, profile_of
 from crypto_core.trail.store.schema import event, metadata, profile, rollup
 
 TWIN = int(EventProperty.TWIN)
-_APART = 60
+APART = 60
 """Seconds that two records of one call are apart at most."""
 
 twin = Table(
@@ -41,7 +41,7 @@ class _Counted:
     name: int
 
     def same_call(self, other: _Counted) -> bool:
-        return self.name == other.name and abs(self.at - other.at) <= _APART
+        return self.name == other.name and abs(self.at - other.at) <= APART
 
 
 def mark_twins(

@@ -4,7 +4,7 @@ The events of an older store are laid out in one wide table, filled in, and put 
 of events that are younger than the store get what the stored records hold of them, so that a filter that asks
 for such a field finds events of before, too. A record of pulls that doesn't say of which account they were is
 dropped: it would vouch for events that nobody fetched; such a store's marks of what is services' noise are
-made anew, too.
+made anew, too. A store that told no twins has them marked.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ from crypto_core.trail.packing import unpack
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store.blocks import blocks_of
 from crypto_core.trail.store.event_writer import count_hours
+from crypto_core.trail.store.older_twins import mark_older_twins
 from crypto_core.trail.store.schema import VERSION, event, metadata, profile, raw, rollup, term
+from crypto_core.trail.store.twins import twin
 from crypto_core.trail.store.vocabulary import Vocabulary, changed
 
 _AT_ONCE = 1_000
@@ -54,6 +56,7 @@ _wide = Table(
 def upgrade(connection: Connection) -> None:
     """Make the tables and columns that a store lacks, within the caller's transaction."""
     older = _drop_pulls_of_no_account(connection)
+    knows_twins = inspect(connection).has_table(twin.name)
     there = _lay_out(connection)
     metadata.create_all(connection)
     connection.exec_driver_sql("INSERT OR IGNORE INTO keeping (id, changes, forgotten) VALUES (1, 0, 0)")
@@ -63,6 +66,8 @@ def upgrade(connection: Connection) -> None:
             _fill_in(connection, younger)
         if older:
             _mark_services_anew(connection)
+        if not knows_twins:
+            mark_older_twins(connection, _wide)
         _put_in_place(connection)
     connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
 

@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from crypto_core.lists.paging import Query
+from crypto_core.trail.columns import EventProperty
 from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.schema import VERSION
 from tests.crypto_core.trail.records import ACCOUNT, NOW, denied, read, record, role
+from tests.crypto_core.trail.test_store_upgrade import make_older
 
 SHARED, REQUEST = "0ed5a7cc-8b6c-4b0f-9a5c-5f1f6a1b7c11", "7d9f2f2e-1d7f-4a55-8f7c-2d6f0f6b9f10"
 OTHER_ACCOUNT = "999988887777"
@@ -74,6 +77,27 @@ def test_in_whatever_order_the_records_come_each_call_counts_once(
         assert ids(store, f"id:{one}") == {one}
     add(store, order, together=together)
     assert store.count(Query()) == 3
+
+
+def test_a_store_of_before_twins_tells_them_as_if_it_always_had(store: EventStore) -> None:
+    forged = {**CALLERS, "eventID": "forged", "eventName": "ScheduleKeyDeletion"}
+    late = {**CALLERS, "eventID": "late", "eventTime": record(ago=3_600)["eventTime"]}
+    every = [WAY, forged, OWNERS, ALONE, CALL, late, CALLERS]
+    add(store, every, together=False)
+    with closing(sqlite3.connect(store.file.path)) as file:
+        before = sorted(file.execute("SELECT key, id, detail FROM twin"))
+    make_older(store, (), VERSION - 1)
+    with closing(sqlite3.connect(store.file.path)) as file:
+        file.executescript(f"UPDATE event SET marks = marks & ~{int(EventProperty.TWIN)}; DROP TABLE twin;")
+    assert ids(store) == {"callers", "call", "alone", "forged", "late"}
+    assert ids(store, "twin") == {"owners", "way"}
+    assert sum(v.events for v in store.pivot("principal").values) == 5
+    with closing(sqlite3.connect(store.file.path)) as file:
+        after = sorted(file.execute("SELECT key, id, detail FROM twin"))
+    assert {key for key, *_ in after} == {key for key, *_ in before}
+    # A record that comes later still finds its call.
+    add(store, [{**WAY, "eventID": "third"}], together=True)
+    assert ids(store, "twin") == {"owners", "way", "third"}
 
 
 def test_a_way_without_a_call_counts(store: EventStore) -> None:
