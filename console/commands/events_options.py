@@ -74,9 +74,17 @@ class EngineChoice:
 
 
 class _EngineType(click.Tuple):
-    """duckdb and a folder that is there, or athena and a table."""
+    """duckdb and a folder that is there, or athena and a table, of these names alone."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__([click.Choice(names), click.STRING])
+        self._names = names
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value[0] == "athena" and len(self._names) == 1:
+            self.fail(
+                "Athena counts events, by stats and pivot; rows: events pull --from athena.", param, ctx
+            )
         name, place = super().convert(value, param, ctx)
         if name == "duckdb":
             place = str(_FOLDER.convert(place, param, ctx))
@@ -87,8 +95,7 @@ _FOLDER = click.Path(exists=True, file_okay=False)
 
 
 def _engine_option(*names: str, metavar: str, text: str) -> Callable[[Any], Any]:
-    types = [click.Choice(names), click.STRING]
-    return click.option("--engine", type=_EngineType(types), default=None, metavar=metavar, help=text)
+    return click.option("--engine", type=_EngineType(names), default=None, metavar=metavar, help=text)
 
 
 engine_option = _engine_option(

@@ -295,7 +295,8 @@ def test_events_are_counted_by_athena_after_a_yes(
         (("stats", "--by", "name", "--yes"), "--max-bytes and --yes are for --engine athena"),
         (("stats", "--by", "name", "--engine", "athena", "a;b"), "'a;b' is not an Athena table"),
         (("pivot", "name", "--engine", "duckdb", "/nowhere"), "does not exist"),
-        (("list", "--engine", "athena", "audit.logs"), "'athena' is not 'duckdb'"),
+        (("list", "--engine", "athena", "audit.logs"), "rows: events pull --from athena"),
+        (("list", "--engine", "sqlite", "x"), "'sqlite' is not 'duckdb'"),
     ):
         found = keydeck("events", *wrong)
         assert found.exit_code == 2

@@ -35,7 +35,7 @@ from crypto_core.trail.sources.query_run import Rest
 from crypto_core.trail.store.statistics import EventGroups
 
 _TWICE = (
-    "A call that the trails of two accounts recorded, or a network endpoint besides, counts twice; a record "
+    "A call with two records, of two accounts' trails or of a VPC endpoint besides, counts twice; a record "
     "that was delivered twice counts once."
 )
 _ALL = "No --since is given: all of the table is scanned."

@@ -243,7 +243,7 @@ def test_what_it_costs_is_said_before_and_nothing_runs_without_consent(
     plan = statistics.plan_statistics(question, "since:1d", most=10**9)
     assert (plan.danger, plan.scanned, plan.most) == (Danger.CONFIRM, None, 10**9)
     assert "how much it scans is not known before; it is stopped beyond 1.0 GB" in plan.remarks[0]
-    assert any("recorded, or a network endpoint besides, counts twice" in one for one in plan.remarks)
+    assert any("A call with two records" in one for one in plan.remarks)
     whole = statistics.plan_statistics(question, "")
     assert "No --since is given: all of the table is scanned." in whole.remarks
     athena.asked.clear()
