@@ -7,6 +7,7 @@ them that a shell takes for more than letters.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from console.completion import WAITING
+
 if TYPE_CHECKING:
     from console.container import Container
 
 _SECONDS = 1.5
-"""How long is asked."""
+"""How long is asked, unless the environment says otherwise: for links and machines that are slow."""
 _MOST = 200
 """Names that are offered."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@=+,#-]+")
@@ -42,7 +45,7 @@ def _offer(read: Callable[[str], Iterator[str]]) -> Offer:
 
         asking = Thread(target=collect, daemon=True)
         asking.start()
-        asking.join(_SECONDS)
+        asking.join(float(os.environ.get(WAITING, _SECONDS)))
         return list(dict.fromkeys(found))
 
     return names

@@ -53,6 +53,10 @@ def test_check_fails_while_anything_is_unprotected_and_says_what(keydeck: Keydec
     assert ran.exit_code == 1
     assert ran.json["well"] is False
     assert {"critical", "high"} <= {p["severity"] for p in ran.json["problems"]}
+    status = keydeck("status", "--json").json
+    assert {name: status[name] for name in ("protected", "problems")} == {
+        name: ran.json[name] for name in ("protected", "problems")
+    }
 
 
 def test_check_passes_once_every_token_is_protected(
