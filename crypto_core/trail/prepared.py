@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, compress
 
@@ -27,7 +27,7 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Events, each once, and how many were given: of the same, the first stays.
+    """Events, each once, and how many were given: of the same, the first stays. The same have id and time.
 
     `kms_given` and `kms` are those of KMS, as often as they were given and each once. `marks` are the
     properties, `blocks` the records. `twins` are those that may be recorded twice, each by its place, what
@@ -49,12 +49,10 @@ class Prepared:
         """Bytes that the packed records take."""
         return sum(len(block) for _, block in self.blocks)
 
-    def without(self, ids: Iterable[bytes]) -> Prepared:
-        """Return the events but those with these ids."""
-        gone = set(ids)
-        if not gone:
+    def of(self, kept: Sequence[bool]) -> Prepared:
+        """Return those of the events that are kept."""
+        if all(kept):
             return self
-        kept = [one not in gone for one in self.ids]
         places = list(accumulate(kept, initial=0))
         # What all are without needs no records: nothing is written of it.
         records = [record for _, block in self.blocks for record in unpack(block)] if any(kept) else []
@@ -73,16 +71,16 @@ class Prepared:
 
 def prepare(events: Sequence[TrailEvent]) -> Prepared:
     """Return events as they are stored."""
-    by_id: dict[bytes, TrailEvent] = {}
+    by_id: dict[tuple[bytes, int], TrailEvent] = {}
     for event in events:
-        by_id.setdefault(stored_id(event.event_id), event)
+        by_id.setdefault((stored_id(event.event_id), seconds(event.time)), event)
     once = list(by_id.values())
     return Prepared(
         len(events),
         sum(event.is_kms for event in events),
         sum(event.is_kms for event in once),
-        list(by_id),
-        [seconds(event.time) for event in once],
+        [one for one, _ in by_id],
+        [at for _, at in by_id],
         list(map(marks, once)),
         {name: texts_of(list(map(EVENT_FIELDS[name].text, once))) for name in (*ROLLED, *DETAILS)},
         pack([event.raw for event in once]),

@@ -48,6 +48,7 @@ from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.record_fields import is_of_record
+from crypto_core.trail.store.event_ids import numbers_of
 from crypto_core.trail.store.record_conditions import in_record
 from crypto_core.trail.store.schema import PRESENT, event, note, presence, profile, term
 
@@ -308,9 +309,8 @@ def _found_anywhere(connection: Connection, one: Term) -> ResolvedTerm:
     """What free text means: where nothing has it but profiles, the hours' counts know the answer."""
     meant = [(column, _anywhere(connection, column, value)) for column in FREE for value in one.alternatives]
     branches = [(ResolvedTerm(negated=False, column=column, numbers=n),) for column, n in meant if n.any]
-    ids = any_of(map(_has_id, one.alternatives))
-    if connection.scalar(select(event.c.id).where(ids).limit(1)) is not None:
-        branches.append((ResolvedTerm(negated=False, others=(ids,)),))
+    ids = [_has_id(connection, value) for value in one.alternatives]
+    branches += [(ResolvedTerm(negated=False, others=(one,)),) for one in ids if one is not None]
     return ResolvedTerm(one.negated, branches=tuple(branches) or ((_NEVER,),))
 
 
@@ -352,7 +352,8 @@ def _others(connection: Connection, one: Term) -> Iterator[ColumnElement[bool]]:
         if one.field == "time":
             yield and_(true(), *_bounds(value).on(event.c.at))
         elif one.field == "id":
-            yield _has_id(value)
+            found = _has_id(connection, value)
+            yield false() if found is None else found
         elif one.field == "reviewed":
             yield event.c.id.in_(select(note.c.id).where(note.c.reviewed_at != 0))
         else:  # noted
@@ -373,14 +374,14 @@ def _bounds(value: Alternative) -> Bounds:
     return Bounds(first, last)
 
 
-def _has_id(value: Alternative) -> ColumnElement[bool]:
-    """Ids are looked up, never searched: there are as many as events."""
+def _has_id(connection: Connection, value: Alternative) -> ColumnElement[bool] | None:
+    """Ids are looked up, never searched: there are as many as events. None where no event has it."""
     if value.is_anything:
         return event.c.id.is_not(None)
     if not value.is_text or len(value.parts) != 1:
-        return false()
-    spellings = {value.text, value.text.lower()}
-    return event.c.event_id.in_([stored_id(text) for text in spellings])
+        return None
+    found = numbers_of(connection, [stored_id(text) for text in {value.text, value.text.lower()}])
+    return event.c.id.in_(found) if found else None
 
 
 def _numbers(

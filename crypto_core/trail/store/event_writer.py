@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, func, select
@@ -13,8 +13,9 @@ from crypto_core.trail.columns import HOUR
 from crypto_core.trail.event_fields import DETAILS, ROLLED
 from crypto_core.trail.prepared import Prepared, Texts
 from crypto_core.trail.store.blocks import write_blocks
-from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
+from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.conditions import whole
+from crypto_core.trail.store.event_ids import stored
 from crypto_core.trail.store.profiles import Profiles
 from crypto_core.trail.store.schema import PRESENT, event, presence, rollup
 from crypto_core.trail.store.twins import mark_twins
@@ -51,7 +52,9 @@ class EventWriter:
 
     def add(self, connection: Connection, prepared: Prepared) -> Added:
         """Store those of the events that are not stored yet; the first of a kind stays."""
-        new = prepared.without(_stored(connection, prepared.ids))
+        ids = list(zip(prepared.at, prepared.ids, strict=True))
+        there = stored(connection, ids)
+        new = prepared.of([one not in there for one in ids])
         if new.ids:
             self._write(connection, new)
         return Added(len(new.ids), prepared.given - len(new.ids), prepared.kms)
@@ -100,11 +103,3 @@ def count_hours(connection: Connection, *events: ColumnElement[bool]) -> None:
         connection.execute(
             insert_into(presence).prefix_with("OR IGNORE").from_select(("text", "hour"), present)
         )
-
-
-def _stored(connection: Connection, ids: Sequence[bytes]) -> Iterator[bytes]:
-    for start in range(0, len(ids), PARAMETERS):
-        some = tuple(ids[start : start + PARAMETERS])
-        marks_ = ", ".join("?" * len(some))
-        found = f"SELECT event_id FROM event WHERE event_id IN ({marks_})"  # noqa: S608
-        yield from connection.exec_driver_sql(found, some).scalars()

@@ -31,7 +31,7 @@ event = Table(
     "event",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("event_id", LargeBinary, nullable=False, unique=True),
+    Column("event_id", LargeBinary, nullable=False),
     *_numbers("at", "profile", *DETAILS),
 )
 """`at` is in seconds since 1970, UTC."""
@@ -92,6 +92,7 @@ keeping = Table(
 """One row: how often something was written, and how often texts were forgotten, by any process."""
 
 Index("ix_event_at", event.c.at)
+Index("ix_event_id", text("at / 86400"), event.c.event_id, event.c.at, unique=True)
 Index("ix_event_token", event.c.token, event.c.at, event.c.profile, sqlite_where=text("token <> 0"))
 Index("ix_profile", *(profile.c[name] for name in (*ROLLED, "marks")), unique=True)
 Index("ix_term", term.c.kind, term.c.folded)

@@ -27,6 +27,7 @@ from crypto_core.trail.store.blocks import Row, event_of, with_records
 from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counts import Histogram, Pivot
 from crypto_core.trail.store.database import StoreFile
+from crypto_core.trail.store.event_ids import numbers_of
 from crypto_core.trail.store.event_writer import Added, EventWriter
 from crypto_core.trail.store.files_seen import recall, remember
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
@@ -277,7 +278,8 @@ class EventStore:
     def event(self, event_id: str) -> StoredEvent:
         """Return one event. Raises EventVanishedError."""
         with self.file.reading() as connection:
-            named = select(event.c.id, event.c.at).where(event.c.event_id == stored_id(event_id))
+            numbers = numbers_of(connection, [stored_id(event_id)])[:1]
+            named = select(event.c.id, event.c.at).where(event.c.id.in_(numbers))
             row = connection.execute(with_records(named.subquery())).one_or_none()
         if row is None:
             raise EventVanishedError(f"There is no event {clean(event_id, 80)!r} in the store.")
@@ -305,12 +307,10 @@ class EventStore:
     def _note(self, event_ids: Sequence[str], values: Mapping[str, Any]) -> int:
         done = 0
         with self.file.writing() as connection:
-            for start in range(0, len(event_ids), 900):
-                ids = [stored_id(one) for one in event_ids[start : start + 900]]
-                for number in connection.scalars(select(event.c.id).where(event.c.event_id.in_(ids))).all():
-                    statement = insert(note).values(id=number, **values)
-                    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
-                    done += 1
+            for number in numbers_of(connection, list(map(stored_id, event_ids))):
+                statement = insert(note).values(id=number, **values)
+                connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+                done += 1
             connection.execute(delete(note).where(note.c.reviewed_at == 0, note.c.text == ""))
             changed(connection)
         return done

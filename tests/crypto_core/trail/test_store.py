@@ -46,6 +46,20 @@ def test_an_event_is_stored_once_however_often_it_comes(store: EventStore) -> No
     assert store.pivot("name").values[0].events == 2
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_a_record_with_the_id_of_another_hides_it_only_at_its_own_time(
+    store: EventStore, together: bool
+) -> None:
+    one, forged = event(eventID="same"), event(ago=90_000, who=user("intruder"), eventID="same")
+    same_day = event(ago=1, who=user("intruder"), eventID="same")
+    for batch in [[one, forged, same_day, one]] if together else [[one], [forged], [same_day], [one]]:
+        store.add(batch)
+    assert store.count(Query()) == store.count(Query("id:same")) == 3
+    assert store.count(Query("same principal:*intruder")) == 2
+    assert store.event("same").event == one
+    assert store.review(["same"], "ana") == 3
+
+
 def test_an_event_comes_back_as_it_was_read(store: EventStore) -> None:
     one = event(context=context("gh-42"), who=user("ana"))
     store.add([one])
