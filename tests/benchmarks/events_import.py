@@ -1,6 +1,6 @@
 """How fast CloudTrail's files are imported, beside merely unpacking them, and beside TrailScraper.
 
-    python -m tests.benchmarks.events_import [--trailscraper PYTHON] [--files N] [--events N] [--json]
+    python -m tests.benchmarks.events_import [--into STORE] [--trailscraper PYTHON] [--files N] [--json]
 
 Writes gzip files into a temporary folder, the same each time. A round does all of these once, so that a slow
 moment meets all alike. The time is what passes, the median of some rounds; beside it is the processors',
@@ -9,6 +9,8 @@ several cores at once:
 - bare: every file is unpacked by zlib and parsed by orjson, and nothing is done with it;
 - import: into a store that there was not before, opened and closed; processes on all cores read for it;
 - again: the same files once more into that store;
+- into STORE: other files with as many events into a store that has many already, such as
+  `python -m tests.benchmarks.events_store --events 5000000 --store STORE` makes; it keeps them;
 - TrailScraper: its LocalDirectoryRecordSource reads the folder, as its command `select` does. It insists on
   versions of boto3 and click that Keydeck can't use, so it lives in an environment of its own (python -m venv
   scraper; scraper/bin/pip install trailscraper==0.10.0), whose interpreter --trailscraper names. Its imports
@@ -47,8 +49,9 @@ from tests.benchmarks.measuring import (
 )
 from tests.benchmarks.trail_files import write
 
-TIMES, AGAIN_SECONDS = 6.0, 0.3
-"""Targets: an import takes so many times as long as merely unpacking; the same files again, in seconds."""
+TIMES, AGAIN_SECONDS, PROCESSOR = 6.0, 0.3, 1e6 / 15_000
+"""Targets: an import takes so many times as long as merely unpacking; the same files again, in seconds; an
+event into a large store, in microseconds of one core."""
 
 COMMAND, SELECT = "keydeck events import", "trailscraper select"
 
@@ -94,6 +97,23 @@ def used_by_children() -> float:
     """Return the seconds of processors that processes took which this one started, and which have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def into(store: Path, files: int, events: int) -> list[Sample]:
+    """Time three imports of new files into a store that is there."""
+    taken = []
+    for number in range(3):
+        with tempfile.TemporaryDirectory() as name:
+            write(Path(name), files=files, events=events, seed=time.time_ns() + number)
+            bare(Path(name))
+            began, used = time.perf_counter(), time.process_time() + used_by_children()
+            large = EventStore(store)
+            report = FileImport(large).import_files([Path(name)])
+            large.close()
+            if report.new != events:
+                sys.exit(f"into {store}: {report.new:,} of {events:,} events were new")
+            taken.append((time.perf_counter() - began, time.process_time() + used_by_children() - used))
+    return taken
 
 
 def measure(folder: Path, events: int, rounds: int, trailscraper: str | None) -> dict[str, list[Sample]]:
@@ -142,12 +162,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = options(__doc__.splitlines()[0], rounds=7)
     parser.add_argument("--files", type=int, default=3_872, help="files (%(default)s)")
     parser.add_argument("--events", type=int, default=30_000, help="events in all of them (%(default)s)")
+    parser.add_argument("--into", type=Path, metavar="STORE", help="a store of many events, which grows")
     parser.add_argument("--trailscraper", metavar="PYTHON", help="an interpreter that has TrailScraper")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         size = write(Path(name), files=given.files, events=given.events)
         bare(Path(name))  # into the page cache, for all alike
         taken = measure(Path(name), given.events, given.rounds, given.trailscraper)
+    if given.into:
+        taken["into"] = into(given.into, given.files, given.events)
     found = {name: Timing(tuple(passed for passed, _ in samples)) for name, samples in taken.items()}
     used = {name: Timing(tuple(cpu for _, cpu in samples)) for name, samples in taken.items()}
     unit = found["bare"].median
@@ -163,6 +186,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Target("an import beside bare unpacking", found["import"].median / unit, TIMES, "times"),
         Target("the same files again", found["again"].median, AGAIN_SECONDS, "s"),
     ]
+    if given.into:
+        each = used["into"].median / given.events * 1e6
+        targets.append(Target("an event into a large store", each, PROCESSOR, "µs of one core"))
     if "TrailScraper" in found:
         limit = found["TrailScraper"].median
         targets.append(Target("an import beside TrailScraper's reading", found["import"].median, limit, "s"))
