@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.commands.asking import WritingOptions, writing_consent
+from console.commands.writing_options import WritingOptions, writing_consent
 from console.container import Container
 from console.host.interrupts import cancelled_by_interrupt
 from console.host.job_progress import work_on

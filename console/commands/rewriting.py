@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from console.commands.asking import WritingOptions, writing_consent
 from console.commands.job_command import run_as_job
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
 from console.commands.session import services_of, together, trust_option
+from console.commands.writing_options import WritingOptions, writing_consent
 from console.completion.offers import key_names, token_references
 from console.container import Container
 from console.host.interrupts import cancelled_by_interrupt

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from operator import methodcaller
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,10 +17,12 @@ from console.printed.pace import Pace, pace_words
 from console.printed.tables import Table
 from console.printed.terminal import styled, width_of_terminal
 from crypto_core.findings.severity import Severity
-from crypto_core.reencryption.plan import RunProgress
 from crypto_core.text.cleaning import clean
 from screens.signs import SIGNS
 from screens.styled import StyledLine
+
+if TYPE_CHECKING:  # the plan of tokens brings the database's modules, which most commands do without
+    from crypto_core.reencryption.plan import RunProgress
 
 Answer = TypeVar("Answer")
 

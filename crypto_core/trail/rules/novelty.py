@@ -270,7 +270,7 @@ def human(context: RuleContext) -> Said:
             principal,
             f"{name_of(principal)} decrypted (a person's identity, not a service role)",
             f"Decrypt or ReEncrypt {times(sum(g.events for g in groups))} from {where_from(events)} with "
-            f"{listed((family(g.values[1]) for g in groups), 3)}; by {principal}"
+            f"{listed(dict.fromkeys(family(g.values[1]) for g in groups), 3)}; by {principal}"
             + ("; as before" if usual else "")
             + ("; the software is an SDK: perhaps a program with a user's access key" if program else ""),
             "People don't need data keys: the platform opens tokens. Ask why; take kms:Decrypt away.",
