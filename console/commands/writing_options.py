@@ -1,0 +1,43 @@
+"""What commands that write tokens anew are given, and what they ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from console.commands.asking import consent_to
+from crypto_core.guard.consent import Consent, Subject
+from crypto_core.reencryption.jobs.model import JobOptions
+from crypto_core.reencryption.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WritingOptions:
+    """The options that rewrap, reencrypt and encrypt have in common."""
+
+    target: str | None
+    dry_run: bool
+    yes: bool
+    job: bool
+    processes: int | None
+    rate: float | None
+    verify: str | None
+    accepted: tuple[str, ...]
+    trust: tuple[str, ...]
+    as_json: bool
+    allow_downgrade: bool = False
+
+    @property
+    def as_job(self) -> bool:
+        """True if it is to be a job however few tokens there are."""
+        return self.job or bool(self.processes or self.rate or self.verify or self.accepted)
+
+    @property
+    def job_options(self) -> JobOptions:
+        """How the job is to be run."""
+        return JobOptions(self.rate or 0.0, self.verify == "kms", self.allow_downgrade, self.accepted)
+
+
+def writing_consent(subject: Subject, plan: Plan, *, yes: bool) -> Consent:
+    """Ask before tokens are written anew: `subject` is the plan or its job. Raises Abort, UsageError."""
+    question = f"{plan.verb.words.capitalize()} {plan.selection}?"
+    return consent_to(subject, question, yes=yes, about="This changes tokens.", typed="the number of tokens")
