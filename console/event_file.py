@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,16 @@ if TYPE_CHECKING:
     from crypto_core.trail.store import EventStore
 
 
-def open_events(settings: Settings, aliases: Aliases = dict) -> EventStore:
-    """Return the store of events. Its file is made when it is first needed."""
+def open_events(
+    settings: Settings, aliases: Aliases = dict, *, told: Callable[[str], None] | None = None
+) -> EventStore:
+    """Return the store of events. Its file is made when it is first needed.
+
+    `told` is called before something that takes long: an older store is brought up to date.
+    """
     from crypto_core.trail.store import EventStore
 
-    return EventStore(events_file(settings), aliases=aliases)
+    return EventStore(events_file(settings), aliases=aliases, told=told)
 
 
 def events_file(settings: Settings) -> Path:

@@ -50,7 +50,7 @@ def export(
 
     wanted = expression(filter_, since, until)
     with (
-        closing(open_events(loaded().settings)) as store,
+        closing(open_events(loaded().settings, told=say)) as store,
         cancelled_by_interrupt(_STOPPING) as cancelled,
         meter("export", "events") as shown,
     ):

@@ -73,7 +73,7 @@ def import_(
         if path != STDIN and not os.path.lexists(path):
             raise click.UsageError(f"There is no {clean(path, 300)}.")
     with (
-        closing(open_events(loaded().settings)) as store,
+        closing(open_events(loaded().settings, told=say)) as store,
         cancelled_by_interrupt(_STOPPING) as cancelled,
         _progress() as shown,
         uncollected(),
@@ -115,7 +115,7 @@ def vacuum(*, days: int | None, yes: bool, as_json: bool) -> int:
     if settings.read_only:
         raise ReadOnlyError("Events are not forgotten while read-only is set.")
     kept = settings.events_days if days is None else days
-    with closing(open_events(settings)) as store:
+    with closing(open_events(settings, told=say)) as store:
         old = store.count(Query(f"until:{kept}d -reviewed -noted")) if kept else 0
         if old and not yes:
             events = counted(old, "event")

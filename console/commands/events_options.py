@@ -306,7 +306,7 @@ def store() -> Iterator[OpenStore]:
         return known
 
     typed: Aliases = aliases
-    events = open_events(settings, typed)
+    events = open_events(settings, typed, told=say)
     opened = OpenStore(events, _told(coverage_of(settings, events)))
     with closing(events):
         yield opened

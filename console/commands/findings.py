@@ -137,7 +137,7 @@ def _stored_events() -> Iterator[TrailRules]:
     """Give the rules about the stored events: no database, and KMS only for the names of keys."""
     settings = loaded().settings
     keys = key_inventory_of(settings, code_from_terminal)
-    events = open_events(settings, partial(aliases_where_known, keys))
+    events = open_events(settings, partial(aliases_where_known, keys), told=say)
     with closing(events):
         yield rules_about_events(settings, events, keys, settings.trusted_keys)
 

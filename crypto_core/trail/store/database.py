@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock
@@ -43,12 +43,16 @@ class _Hinted(SQLiteCompiler):
 class StoreFile:
     """Connections to one store. Thread-safe; the file is made when it is first needed.
 
-    `read_only` it is neither made nor changed, not even brought up to date.
+    `read_only` it is neither made nor changed, not even brought up to date. `told` is called before it is
+    brought up to date, which takes long.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool = False, told: Callable[[str], None] | None = None
+    ) -> None:
         self.path = path
         self._read_only = read_only
+        self._tell = told
         self._engine: Engine | None = None
         self._lock = Lock()
         self._writing = Lock()
@@ -148,6 +152,11 @@ class StoreFile:
                     remedy="Fill it: keydeck events pull, or keydeck events import PATH.",
                 )
             if version < VERSION and not self._read_only:
+                if version and self._tell:
+                    self._tell(
+                        f"The event store {self.path} is brought up to date, once: a million events take "
+                        "about 20 seconds."
+                    )
                 if self._begin(connection) < VERSION:
                     upgrade(connection)
                 connection.commit()

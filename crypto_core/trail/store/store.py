@@ -102,9 +102,10 @@ class EventStore:
         aliases: Aliases = dict,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         read_only: bool = False,
+        told: Callable[[str], None] | None = None,
     ) -> None:
-        """`aliases` are those of KMS keys, as far as they are known by now. See StoreFile for `read_only`."""
-        self.file = StoreFile(path, read_only=read_only)
+        """`aliases` are those of KMS keys, as far as they are known by now. See StoreFile for the rest."""
+        self.file = StoreFile(path, read_only=read_only, told=told)
         """Where also what is kept beside the events is."""
         self._aliases = aliases
         self._clock = clock

@@ -99,7 +99,11 @@ def test_the_fields_of_an_older_stores_events_are_found_as_if_they_had_always_be
 ) -> None:
     before, columns = answers(store), tables(store)
     make_older(store)
-    assert answers(store) == before
+    told: list[str] = []
+    with closing(EventStore(store.file.path, clock=lambda: NOW, told=told.append)) as opened:
+        assert answers(opened) == before
+        assert len(told) == 1
+        assert str(store.file.path) in told[0]
     assert {name: set(of) for name, of in tables(store).items()} == {n: set(of) for n, of in columns.items()}
     store.add([event(eventID="later", userAgent="curl/8")])
     assert store.count(Query(filter="agent:curl*")) == 1
