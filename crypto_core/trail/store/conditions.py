@@ -308,10 +308,13 @@ def _resolved(connection: Connection, one: Clause, aliases: Aliases) -> tuple[Re
 def _found_anywhere(connection: Connection, one: Term) -> ResolvedTerm:
     """What free text means: where nothing has it but profiles, the hours' counts know the answer."""
     meant = [(column, _anywhere(connection, column, value)) for column in FREE for value in one.alternatives]
-    branches = [(ResolvedTerm(negated=False, column=column, numbers=n),) for column, n in meant if n.any]
+    terms = [ResolvedTerm(negated=False, column=column, numbers=n) for column, n in meant if n.any]
     ids = [_has_id(connection, value) for value in one.alternatives]
-    branches += [(ResolvedTerm(negated=False, others=(one,)),) for one in ids if one is not None]
-    return ResolvedTerm(one.negated, branches=tuple(branches) or ((_NEVER,),))
+    # What profiles tell is one question to them, however much it is.
+    shared = ResolvedTerm(negated=False, branches=tuple((t,) for t in terms if t.of_profile) or ((_NEVER,),))
+    own = [t for t in terms if not t.of_profile]
+    own += [ResolvedTerm(negated=False, others=(has_id,)) for has_id in ids if has_id is not None]
+    return ResolvedTerm(one.negated, branches=((shared,), *((t,) for t in own)))
 
 
 def _at_hour(values: Sequence[Alternative], hours: ColumnElement[int]) -> ColumnElement[bool]:
