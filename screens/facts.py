@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.state import KeyState
     from crypto_core.keys.status import Status
     from crypto_core.log.logbook import LogBook
-    from crypto_core.trail.rules.service import Examined
+    from crypto_core.trail.rules.examination import Examined
 
 T = TypeVar("T")
 

@@ -32,8 +32,9 @@ from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.rules.examination import WINDOW, Examined
 from crypto_core.trail.rules.ocsf import ocsf_finding
-from crypto_core.trail.rules.service import WINDOW, Examined, TrailRules
+from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.rules.sigma import export_sigma, sigma_id
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, sift

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from crypto_core.guard.guard import Guard
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.keys.status import Status
-from crypto_core.trail.rules.service import WINDOW, Examined, TrailRules
+from crypto_core.trail.rules.examination import WINDOW, Examined
+from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.store.suppressions import Suppression, sift
 from tests.crypto_core.paper_journal import Paper
 from tests.screens.samples import NOW

@@ -17,7 +17,8 @@ from crypto_core.trail.event_sql.conditions import CLOCK, DATED, DAY, flag
 from crypto_core.trail.store.statistics import EventGroup, EventGroups, Threshold
 from crypto_core.trail.store.tallies import EventTally, Tallies
 
-_LONGEST = 16_000
+LONGEST = 16_000
+"""Characters of a value."""
 _SIGNS = {">=": ">=", "<=": "<=", ">": ">", "<": "<", "=": "="}
 _MEASURES = {"count": "events", "failed": "failed", "denied": "denied", "distinct": "differing"}
 
@@ -137,4 +138,4 @@ def _value(name: str, key: Any) -> CleanText:
         case "day":
             return clean(moment(int(key) * DAY).date().isoformat())
         case _:
-            return clean(str(key), _LONGEST)
+            return clean(str(key), LONGEST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from crypto_core.trail.columns import EventProperty
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_sql.conditions import EventConditions, flag, hides_services
 from crypto_core.trail.event_sql.groups import GroupsQuestion
+from crypto_core.trail.event_sql.questions import Question
 from crypto_core.trail.parquet.conditions import AmongTexts
 from crypto_core.trail.parquet.duck import connected
 from crypto_core.trail.parquet.layout import FILES, NOTHING, PARTITIONS, CopyMark, NoCopyError, read_mark
@@ -53,7 +55,7 @@ class EventCopy:
         self._aliases = aliases
         self._clock = clock
         self._duck = connected()
-        self._texts: dict[str, list[str]] = {}
+        self._texts: dict[tuple[str, ...], list[str]] = {}
         self._empty = next(folder.glob(FILES), None) is None
 
     def close(self) -> None:
@@ -96,22 +98,41 @@ class EventCopy:
         """Yield what a query lets through, in the order of time, at most `limit`; 0 for all of them."""
         if query.sort not in ("", "time"):
             raise unknown_sort(query.sort, ("time",))
-        clauses = self._parsed(query.filter)
-        way = "DESC" if query.descending else "ASC"
+        with self._in_order(self._parsed(query.filter), descending=query.descending, limit=limit) as found:
+            while some := found.fetchmany(_PAGE):
+                yield [StoredEvent(_event(raw), 0) for (raw,) in some]
+
+    @property
+    def number(self) -> str:
+        """What is counted of an event: a copy has each once."""
+        return "*"
+
+    def rows(self, question: Question, clauses: Sequence[Clause]) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement over the events of which clauses hold."""
+        with self._asking(partial(question, _EVENTS), clauses, {}) as found:
+            return [tuple(row) for row in found.fetchall()]
+
+    def records(self, clauses: Sequence[Clause], *, newest_first: bool, limit: int) -> tuple[TrailEvent, ...]:
+        """Return up to `limit` of the events of which clauses hold, in the order of time."""
+        with self._in_order(clauses, descending=newest_first, limit=limit) as found:
+            return tuple(_event(raw) for (raw,) in found.fetchall())
+
+    @contextmanager
+    def _in_order(self, clauses: Sequence[Clause], *, descending: bool, limit: int) -> Iterator[Any]:
+        way = "DESC" if descending else "ASC"
         order = f" ORDER BY epoch {way}, event_id {way}"
         more, bound = "", {}
         if limit:
             # Only so many days are put in order, and records read for those alone that are wanted.
             day = self._day_of(clauses, limit, way)
-            days = f" AND day {'>=' if query.descending else '<='} $day"
+            days = f" AND day {'>=' if descending else '<='} $day"
             ends = self._ask("epoch, event_id", clauses, f"{days}{order} LIMIT {int(limit)}", day=day)
             more = " AND epoch BETWEEN $first AND $last AND event_id IN (SELECT unnest($ids::VARCHAR[]))"
             at = [epoch for epoch, _ in ends] or [0]
             ids = [event_id for _, event_id in ends]
             more, bound = f"{days}{more}", {"day": day, "first": min(at), "last": max(at), "ids": ids}
         with self._asking(_selected("raw", f"{more}{order}"), clauses, bound) as found:
-            while some := found.fetchmany(_PAGE):
-                yield [StoredEvent(_event(raw), 0) for (raw,) in some]
+            yield found
 
     def _day_of(self, clauses: Sequence[Clause], limit: int, way: str) -> str:
         """The day up to which there are so many events, counted from the first or the last one."""
@@ -154,8 +175,9 @@ class EventCopy:
         """The texts of a column that have one of some parts in them, or may have; without parts all."""
         import duckdb
 
-        if name in self._texts or self._empty:
-            return self._texts.get(name, [])
+        asked = (name, *parts)
+        if self._empty or asked in self._texts:
+            return self._texts.get(asked, [])
         column = f'"{name}"'
         bound = {"files": self._files, **{f"part{n}": part for n, part in enumerate(parts)}}
         # Small letters are another matter outside of ASCII, so that such texts are looked at here.
@@ -167,8 +189,7 @@ class EventCopy:
             found = [row[0] for row in self._duck.execute(wanted, bound).fetchall()]
         except duckdb.Error as error:
             raise TrailError(f"DuckDB can't read the copy: {clean(str(error), 300)}") from error
-        if not parts:
-            self._texts[name] = found
+        self._texts[asked] = found
         return found
 
 

@@ -24,7 +24,7 @@ from crypto_core.trail.rules.rule_context import (
     where_from,
 )
 from crypto_core.trail.store.bursts import Burst
-from crypto_core.trail.store.history import Span, has
+from crypto_core.trail.store.event_questions import Span, has
 
 MINUTES = 10
 TOKENS = 50

@@ -17,7 +17,7 @@ from crypto_core.trail.rules.rule_context import (
     name_of,
     where_from,
 )
-from crypto_core.trail.store.history import has
+from crypto_core.trail.store.event_questions import has
 
 MANY = 10
 """So many refused envelopes of one principal are no slip."""

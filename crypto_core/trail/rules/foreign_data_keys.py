@@ -19,7 +19,7 @@ from crypto_core.trail.rules.rule_context import (
     name_of,
     where_from,
 )
-from crypto_core.trail.store.history import Span, has, like
+from crypto_core.trail.store.event_questions import Span, has, like
 
 
 @rule(

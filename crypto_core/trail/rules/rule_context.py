@@ -19,7 +19,7 @@ from crypto_core.trail.bucket_calls import bucket_of
 from crypto_core.trail.event import CLOUDTRAIL, KMS, S3, TrailEvent
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.rules.configured import Keys, patterns
-from crypto_core.trail.store.history import Group, History, Span, flag, has, like
+from crypto_core.trail.store.event_questions import EventQuestions, Group, Span, flag, has, like
 from crypto_core.trail.store.pulls import DeliveryBucket, TimeWindow
 
 _BEGAN = datetime(2013, 11, 1, tzinfo=UTC)
@@ -43,9 +43,9 @@ FAILED = flag("failed")
 
 @dataclass
 class RuleContext:
-    """One examination. Its questions block on the store."""
+    """One examination. Its questions block on the store, or on the engine that is asked instead."""
 
-    history: History
+    history: EventQuestions
     since: datetime
     until: datetime
     keys: Keys = field(default_factory=Keys)

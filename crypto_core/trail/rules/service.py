@@ -2,62 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
-from crypto_core.cancelling import stop_if
 from crypto_core.errors import ReadOnlyError, RefusedError
-from crypto_core.findings.finding import Finding, Gap, coverage_of, once_each
-from crypto_core.findings.registry import Facts, rule_by_id, rules_about
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.registry import rule_by_id
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.operations import BY_NAME
 from crypto_core.guard.outcome import Outcome
-from crypto_core.lists.coverage import Coverage
 from crypto_core.text.counting import counted
-from crypto_core.trail.event import MOST_SKEW
 from crypto_core.trail.query import Aliases
-from crypto_core.trail.rules.bucket_coverage import unseen_changes
 from crypto_core.trail.rules.configured import Configured, Keys, resolve
-from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_EVENTS, MOST_FINDINGS, RuleContext
+from crypto_core.trail.rules.examination import WINDOW, Examined, examine, window
+from crypto_core.trail.rules.rule_context import MOST_EVENTS, RuleContext
 from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.event_questions import Span
 from crypto_core.trail.store.examined import ExaminedArrivals
-from crypto_core.trail.store.history import History, Span
+from crypto_core.trail.store.history import History
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
 from crypto_core.trail.store.pulls import PullBook
 from crypto_core.trail.store.suppressions import Suppressed, Suppression, Suppressions, sift
 
 SUPPRESS, UNSUPPRESS = BY_NAME["findings suppress"].name, BY_NAME["findings unsuppress"].name
 
-WINDOW = timedelta(hours=24)
-"""How far back events are examined by default."""
 MOST_DAYS = 62
 """So many days that events have come of are examined at once; of more, the newest."""
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
 _OVERLAP = timedelta(hours=1)
 """A day is examined with so much of the one before: what is many within an hour may be so across midnight."""
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """What the rules say of a window, the worst first, and what they could not look at.
-
-    `suppressions` are those that held then, also those about findings of other rules.
-    """
-
-    since: datetime
-    until: datetime
-    findings: tuple[Finding, ...] = ()
-    gaps: tuple[Gap, ...] = ()
-    suppressed: tuple[Suppressed, ...] = ()
-    suppressions: tuple[Suppression, ...] = ()
-
-    @property
-    def coverage(self) -> Coverage:
-        """What was not examined."""
-        return coverage_of(self.gaps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,37 +73,16 @@ class TrailRules:
 
         Raises RefusedError for a window that ends before it begins, EventStoreError, InterruptedRunError.
         """
-        until = until or self.clock()
-        since = since or until - WINDOW
-        if since >= until:
-            raise RefusedError("The window ends before it begins.", remedy="Give an earlier --since.")
+        since, until = window(since, until, self.clock())
         active = self._suppressions.list()
         history = History(self.store.file, self.aliases, cancelled)
         if not history.any(Span(since, until)):
             return Examined(since, until, gaps=(_empty(since, history.first()),), suppressions=active)
         keys, gaps = self.configured_keys()
         context = RuleContext(history, since, until, keys, PullBook(self.store.file).followed())
-        said: list[Finding | Gap] = [*gaps, *_baseline(context), *self._to_come(history, until)]
-        said += unseen_changes(context, self.clock())
-        for rule in rules_about(Facts.EVENTS):
-            stop_if(cancelled)
-            said += _bounded(rule.id, rule(context))
-        findings, missing = once_each(said)
+        findings, missing = examine(context, gaps, self.clock(), cancelled)
         told, hidden = sift(findings, active)
         return Examined(since, until, told, missing, hidden, active)
-
-    def _to_come(self, history: History, until: datetime) -> Iterable[Gap]:
-        """What is dated after now is in no window that ends now."""
-        now = self.clock()
-        begin = now + MOST_SKEW
-        first = history.events((), Span(begin, None), limit=1, newest_first=False) if until <= begin else ()
-        for event in first:
-            yield Gap(
-                f"CloudTrail events: some are dated in the future, the first {event.time:%Y-%m-%d %H:%M} UTC "
-                f"(event {event.event_id}): a clock is wrong, or they were made up. They are not examined: "
-                f"keydeck findings --until {event.time + timedelta(days=1):%Y-%m-%d} does it",
-                Severity.HIGH,
-            )
 
     def configured_keys(self) -> tuple[Keys, tuple[Gap, ...]]:
         """Return the keys that rules are about, and a gap for each name that nobody can resolve."""
@@ -236,23 +191,3 @@ def _not_examined(days: Sequence[datetime]) -> Gap:
         f"events have come of were not examined: keydeck findings --since {days[0]:%Y-%m-%d} does it",
         Severity.HIGH,
     )
-
-
-def _baseline(context: RuleContext) -> Iterable[Gap]:
-    if not context.has_baseline:
-        yield Gap(
-            f"CloudTrail events: no baseline yet: events on {counted(context.days_before, 'day')} before "
-            f"{context.since:%Y-%m-%d %H:%M} UTC, {BASELINE_DAYS} days are needed to recognise what is new",
-            Severity.LOW,
-        )
-
-
-def _bounded(rule: str, said: Iterable[Finding | Gap]) -> list[Finding | Gap]:
-    """The worst findings of one rule, and a gap for those that are too many."""
-    findings, missing = once_each(said)
-    gaps = [*missing]
-    more = len(findings) - MOST_FINDINGS
-    if more > 0:
-        worst = findings[MOST_FINDINGS].severity
-        gaps.append(Gap(f"CloudTrail events: {more:,} more findings of {rule} are not listed", worst))
-    return [*gaps, *findings[:MOST_FINDINGS]]

@@ -1,24 +1,20 @@
-"""What rules ask of the store: who did what how often, before a moment and after it, and some of the events.
-
-Counted by the hour wherever that knows the answer, see counting.py. What is asked for is given as terms,
-never as text: a principal's name may hold anything.
-"""
+"""What the store answers rules, see EventQuestions: counted by the hour wherever that knows the answer."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from threading import Event
 
 from sqlalchemy import Connection, func, select
 
-from crypto_core.lists.filter_language import SET, Alternative, Clause, Term
-from crypto_core.text.cleaning import NO_TEXT, CleanText
-from crypto_core.trail.columns import HOUR, EventProperty, moment, seconds
+from crypto_core.lists.filter_language import Clause
+from crypto_core.text.cleaning import NO_TEXT
+from crypto_core.trail.columns import HOUR, EventProperty, moment
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import ROLLED
 from crypto_core.trail.query import Aliases
@@ -27,57 +23,14 @@ from crypto_core.trail.store.bursts import Burst, busiest, most_different, stret
 from crypto_core.trail.store.conditions import Bounds, Conditions, resolve, whole
 from crypto_core.trail.store.counts import parts, texts_of
 from crypto_core.trail.store.database import StoreFile
+from crypto_core.trail.store.event_questions import Group, Span, like
 from crypto_core.trail.store.pages import read_page
 from crypto_core.trail.store.schema import COLUMNS, event, rollup
 from crypto_core.trail.store.tallies import by_way, way
 
 
-def has(field: str, *values: str, negated: bool = False) -> Term:
-    """The term that a field is one of some values, word for word."""
-    return Term(field, tuple(Alternative(text=value, literal=True) for value in values), negated, 0)
-
-
-def like(field: str, *patterns: str) -> Term:
-    """The term that a field is like one of some patterns, `*` standing for anything."""
-    return Term(field, tuple(Alternative(text=pattern) for pattern in patterns), negated=False, position=0)
-
-
-def flag(name: str, *, negated: bool = False) -> Term:
-    """The term that an event has a property, such as `failed`."""
-    return Term(name, SET, negated, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """From a moment on, up to another one that is not part of it; None where it is open."""
-
-    since: datetime | None = None
-    until: datetime | None = None
-
-    @property
-    def bounds(self) -> Bounds:
-        """The whole seconds in it."""
-        first, after = (None if end is None else _rounded_up(end) for end in (self.since, self.until))
-        return Bounds(first, None if after is None else after - 1)
-
-
-def _rounded_up(end: datetime) -> int:
-    whole = seconds(end)
-    return whole if moment(whole) == end else whole + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Events that have the same values in some fields. `first` and `last` are exact to the hour."""
-
-    values: tuple[CleanText, ...]
-    events: int
-    first: datetime
-    last: datetime
-
-
 class History:
-    """Questions to one store. Every call may block; raises EventStoreError, InterruptedRunError."""
+    """EventQuestions to one store. Every call may block; raises EventStoreError, InterruptedRunError."""
 
     def __init__(self, file: StoreFile, aliases: Aliases = dict, cancelled: Event | None = None) -> None:
         self._file = file
@@ -102,7 +55,7 @@ class History:
         return bool(self.events((), span, limit=1))
 
     def groups(self, fields: Sequence[str], terms: Iterable[Clause], span: Span) -> tuple[Group, ...]:
-        """Return the events of a span counted by some fields, the most common first."""
+        """Return the events of a span counted by some fields, the most common first, then by their values."""
         totals: dict[tuple[int, ...], list[int]] = {}
         exact = not ROLLED.keys() >= set(fields)
         with self._asking(terms, span) as (connection, found):
@@ -116,11 +69,11 @@ class History:
                     known[0] += int(events)
                     known[1], known[2] = min(known[1], int(first)), max(known[2], int(last))
             named = texts_of(connection, sorted({n for numbers in totals for n in numbers if n}))
-        ordered = sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))
-        return tuple(
+        groups = (
             Group(tuple(named.get(n, NO_TEXT) for n in numbers), events, moment(first), moment(last))
-            for numbers, (events, first, last) in ordered
+            for numbers, (events, first, last) in totals.items()
         )
+        return tuple(sorted(groups, key=lambda group: (-group.events, group.values)))
 
     def hourly(self, terms: Iterable[Clause], span: Span) -> dict[str, Burst]:
         """Return every principal's busiest hour, by principal."""

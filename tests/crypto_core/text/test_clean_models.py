@@ -50,7 +50,8 @@ from crypto_core.text.cleaning import clean
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.files.intake import Intake
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.history import History, Span
+from crypto_core.trail.store.event_questions import Span
+from crypto_core.trail.store.history import History
 from crypto_core.trail.store.suppressions import Suppressions
 from tests.crypto_core.trail import records
 

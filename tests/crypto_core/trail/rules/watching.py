@@ -11,7 +11,8 @@ import pytest
 
 from crypto_core.findings.finding import Finding
 from crypto_core.trail.rules.configured import Configured
-from crypto_core.trail.rules.service import Examined, TrailRules
+from crypto_core.trail.rules.examination import Examined
+from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.store import EventStore
 from tests.crypto_core.trail.records import ACCOUNT, KEY, NOW, OTHER_KEY, read, record
 

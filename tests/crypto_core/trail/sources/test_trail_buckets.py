@@ -12,7 +12,8 @@ from sqlalchemy import table
 
 from console.sandbox.endpoint import EndpointProcess
 from crypto_core.trail.columns import seconds
-from crypto_core.trail.rules.service import Examined, TrailRules
+from crypto_core.trail.rules.examination import Examined
+from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.sources.lake_sql import iso, question
 from crypto_core.trail.sources.trail_buckets import find_buckets
 from crypto_core.trail.store import EventStore

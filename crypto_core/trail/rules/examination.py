@@ -1,0 +1,109 @@
+"""One examination: what every rule says of a window of events, whoever answers their questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Event
+
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import InvalidFilterError, RefusedError
+from crypto_core.findings.finding import Finding, Gap, coverage_of, once_each
+from crypto_core.findings.registry import Facts, Rule, rules_about
+from crypto_core.findings.severity import Severity
+from crypto_core.lists.coverage import Coverage
+from crypto_core.text.counting import counted
+from crypto_core.trail.event import MOST_SKEW
+from crypto_core.trail.rules.bucket_coverage import unseen_changes
+from crypto_core.trail.rules.rule_context import BASELINE_DAYS, MOST_FINDINGS, RuleContext
+from crypto_core.trail.store.event_questions import Span
+from crypto_core.trail.store.suppressions import Suppressed, Suppression
+
+WINDOW = timedelta(hours=24)
+"""How far back events are examined by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What the rules say of a window, the worst first, and what they could not look at.
+
+    `suppressions` are those that held then, also those about findings of other rules.
+    """
+
+    since: datetime
+    until: datetime
+    findings: tuple[Finding, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    suppressed: tuple[Suppressed, ...] = ()
+    suppressions: tuple[Suppression, ...] = ()
+
+    @property
+    def coverage(self) -> Coverage:
+        """What was not examined."""
+        return coverage_of(self.gaps)
+
+
+def window(since: datetime | None, until: datetime | None, now: datetime) -> tuple[datetime, datetime]:
+    """Return what is examined: by default the last day. Raises RefusedError if it ends before it begins."""
+    until = until or now
+    since = since or until - WINDOW
+    if since >= until:
+        raise RefusedError("The window ends before it begins.", remedy="Give an earlier --since.")
+    return since, until
+
+
+def examine(
+    context: RuleContext, gaps: Iterable[Gap], now: datetime, cancelled: Event | None = None
+) -> tuple[tuple[Finding, ...], tuple[Gap, ...]]:
+    """Return what the rules say, the worst first, and what could not be examined, `gaps` among it.
+
+    Raises what the context's questions raise, but for rules whose questions can't be asked: they are gaps.
+    """
+    said: list[Finding | Gap] = [*gaps, *_baseline(context), *_to_come(context, now)]
+    said += unseen_changes(context, now)
+    for rule in rules_about(Facts.EVENTS):
+        stop_if(cancelled)
+        said += _said(rule, context)
+    return once_each(said)
+
+
+def _said(rule: Rule[...], context: RuleContext) -> list[Finding | Gap]:
+    try:
+        return _bounded(rule.id, rule(context))
+    except InvalidFilterError as error:
+        return [Gap(f"CloudTrail events: {rule.id} was not examined: {error.message}", rule.severity)]
+
+
+def _baseline(context: RuleContext) -> Iterable[Gap]:
+    if not context.has_baseline:
+        yield Gap(
+            f"CloudTrail events: no baseline yet: events on {counted(context.days_before, 'day')} before "
+            f"{context.since:%Y-%m-%d %H:%M} UTC, {BASELINE_DAYS} days are needed to recognise what is new",
+            Severity.LOW,
+        )
+
+
+def _to_come(context: RuleContext, now: datetime) -> Iterable[Gap]:
+    """What is dated after now is in no window that ends now."""
+    begin = now + MOST_SKEW
+    if context.until > begin:
+        return
+    for event in context.history.events((), Span(begin, None), limit=1, newest_first=False):
+        yield Gap(
+            f"CloudTrail events: some are dated in the future, the first {event.time:%Y-%m-%d %H:%M} UTC "
+            f"(event {event.event_id}): a clock is wrong, or they were made up. They are not examined: "
+            f"keydeck findings --until {event.time + timedelta(days=1):%Y-%m-%d} does it",
+            Severity.HIGH,
+        )
+
+
+def _bounded(rule: str, said: Iterable[Finding | Gap]) -> list[Finding | Gap]:
+    """The worst findings of one rule, and a gap for those that are too many."""
+    findings, missing = once_each(said)
+    gaps = [*missing]
+    more = len(findings) - MOST_FINDINGS
+    if more > 0:
+        worst = findings[MOST_FINDINGS].severity
+        gaps.append(Gap(f"CloudTrail events: {more:,} more findings of {rule} are not listed", worst))
+    return [*gaps, *findings[:MOST_FINDINGS]]

@@ -1,0 +1,101 @@
+"""What rules ask of events, whoever answers: who did what how often, before a moment and after it, and some.
+
+What is asked for is given as terms, never as text: a principal's name may hold anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from crypto_core.lists.filter_language import SET, Alternative, Clause, Term
+from crypto_core.text.cleaning import CleanText
+from crypto_core.trail.columns import moment, seconds
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.store.bursts import Burst
+from crypto_core.trail.store.conditions import Bounds
+
+
+def has(field: str, *values: str, negated: bool = False) -> Term:
+    """The term that a field is one of some values, word for word."""
+    return Term(field, tuple(Alternative(text=value, literal=True) for value in values), negated, 0)
+
+
+def like(field: str, *patterns: str) -> Term:
+    """The term that a field is like one of some patterns, `*` standing for anything."""
+    return Term(field, tuple(Alternative(text=pattern) for pattern in patterns), negated=False, position=0)
+
+
+def flag(name: str, *, negated: bool = False) -> Term:
+    """The term that an event has a property, such as `failed`."""
+    return Term(name, SET, negated, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From a moment on, up to another one that is not part of it; None where it is open."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        """The whole seconds in it."""
+        first, after = (None if end is None else _rounded_up(end) for end in (self.since, self.until))
+        return Bounds(first, None if after is None else after - 1)
+
+
+def _rounded_up(end: datetime) -> int:
+    whole = seconds(end)
+    return whole if moment(whole) == end else whole + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Events that have the same values in some fields. `first` and `last` are exact to the hour."""
+
+    values: tuple[CleanText, ...]
+    events: int
+    first: datetime
+    last: datetime
+
+
+class EventQuestions(Protocol):
+    """Questions to one source of events. Every call may block.
+
+    Raises EventStoreError or TrailError, InvalidFilterError for what can't be asked, InterruptedRunError.
+    """
+
+    def first(self) -> datetime | None:
+        """Return the hour of the oldest event that is dated; None where there is none."""
+
+    def days(self, span: Span) -> int:
+        """Return on how many days of a span there were events: a single old event is no history."""
+
+    def any(self, span: Span) -> bool:
+        """Return whether there is any event in a span of time."""
+
+    def groups(self, fields: Sequence[str], terms: Iterable[Clause], span: Span) -> tuple[Group, ...]:
+        """Return the events of a span counted by some fields, the most common first, then by their values."""
+
+    def hourly(self, terms: Iterable[Clause], span: Span) -> dict[str, Burst]:
+        """Return every principal's busiest hour, by principal."""
+
+    def bursts(
+        self, terms: Iterable[Clause], span: Span, *, minutes: int, distinct: str = ""
+    ) -> dict[str, Burst]:
+        """Return every principal's busiest stretch of so many minutes, by principal.
+
+        Events count, or the different values that they have in a field. Stretches begin every half of their
+        length.
+        """
+
+    def split_by_token(self, terms: Iterable[Clause], span: Span) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return how many events named a token and how many did not, by keys and principal."""
+
+    def events(
+        self, terms: Iterable[Clause], span: Span, *, limit: int, newest_first: bool = True
+    ) -> tuple[TrailEvent, ...]:
+        """Return up to `limit` events of a span, in the order of time."""
