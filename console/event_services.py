@@ -20,12 +20,16 @@ from crypto_core.keys.inventory import KeyInventory
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+    from crypto_core.findings.finding import Gap
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.query import Aliases
+    from crypto_core.trail.rules.configured import Configured
+    from crypto_core.trail.rules.engine_rules import EngineRules
     from crypto_core.trail.rules.service import TrailRules
     from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
     from crypto_core.trail.sources.files.copied_digests import PublicKeys
     from crypto_core.trail.store import EventStore
+    from crypto_core.trail.store.event_questions import EventQuestions
 
 
 def regions_of(kms: KmsApi, trusted: Iterable[str], settings: Settings) -> tuple[str, ...]:
@@ -87,21 +91,40 @@ def rules_about_events(
     settings: Settings, events: EventStore, keys: KeyInventory, trusted: Sequence[str]
 ) -> TrailRules:
     """Return the rules about a store's events. KMS is asked for names of keys; no database is needed."""
-    from crypto_core.trail.rules.configured import Configured
     from crypto_core.trail.rules.service import TrailRules
 
-    configured = Configured(
+    return TrailRules(
+        events,
+        _configured(settings, trusted),
+        aliases=partial(aliases_where_known, keys),
+        describe=lambda name: keys.describe(name).key_arn,
+    )
+
+
+def engine_rules(
+    settings: Settings, history: EventQuestions, keys: KeyInventory, lacking: Iterable[Gap] = ()
+) -> EngineRules:
+    """Return the rules about an engine's events, of which `lacking` is missing. KMS names keys."""
+    from crypto_core.trail.rules.engine_rules import EngineRules
+
+    return EngineRules(
+        history,
+        _configured(settings, settings.trusted_keys),
+        aliases=partial(aliases_where_known, keys),
+        describe=lambda name: keys.describe(name).key_arn,
+        lacking=tuple(lacking),
+    )
+
+
+def _configured(settings: Settings, trusted: Iterable[str]) -> Configured:
+    from crypto_core.trail.rules.configured import Configured
+
+    return Configured(
         settings.write_key,
         tuple(trusted),
         settings.retired_keys,
         settings.write_alias,
         frozenset(settings.trusted_accounts),
-    )
-    return TrailRules(
-        events,
-        configured,
-        aliases=partial(aliases_where_known, keys),
-        describe=lambda name: keys.describe(name).key_arn,
     )
 
 

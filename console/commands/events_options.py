@@ -217,10 +217,7 @@ class OpenCopy:
 
     def coverage(self, _since: datetime | None, _until: datetime | None, *more: str) -> Coverage:
         """Return what the answer covers; `more` are further reasons."""
-        mark = self.events.mark
-        of = f" of the filter {clean(mark.filter, 200)}" if mark.filter else ""
-        told = f"A copy in Parquet{of}, written {mark.when}: what the store got later is not in it."
-        return Coverage((*more, told))
+        return Coverage((*more, self.events.mark.told))
 
 
 @dataclass(slots=True)
@@ -266,14 +263,21 @@ def asked(engine: EngineChoice | None) -> Iterator[OpenStore | OpenCopy]:
         with store() as opened:
             yield opened
         return
-    require_extra(LAKE, "--engine duckdb")
     from console.commands.mfa_prompt import code_from_terminal
     from console.event_services import aliases_of
+
+    with opened_copy(engine, aliases_of(loaded().settings, code_from_terminal)) as copy:
+        yield OpenCopy(copy)
+
+
+@contextmanager
+def opened_copy(engine: EngineChoice, aliases: Aliases) -> Iterator[EventCopy]:
+    """Give the copy that is named. Raises NoCopyError, UsageError without the extra that it takes."""
+    require_extra(LAKE, "--engine duckdb")
     from crypto_core.trail.parquet.event_copy import EventCopy
 
-    aliases = aliases_of(loaded().settings, code_from_terminal)
     with closing(EventCopy(Path(engine.place), aliases=aliases)) as copy:
-        yield OpenCopy(copy)
+        yield copy
 
 
 @contextmanager

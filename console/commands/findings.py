@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from console.commands.events_options import EngineChoice, engine_option, opened_copy
 from console.commands.mfa_prompt import code_from_terminal
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
@@ -20,7 +21,7 @@ from console.commands.output_options import rows_option
 from console.commands.session import loaded, services_of
 from console.container import Container
 from console.event_file import open_events
-from console.event_services import aliases_where_known, key_inventory_of, rules_about_events
+from console.event_services import aliases_where_known, engine_rules, key_inventory_of, rules_about_events
 from console.own_folders import user_name
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
@@ -32,6 +33,8 @@ from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.event_sql.questions import EngineHistory
+from crypto_core.trail.rules.engine_rules import EngineRules
 from crypto_core.trail.rules.examination import WINDOW, Examined
 from crypto_core.trail.rules.ocsf import ocsf_finding
 from crypto_core.trail.rules.service import TrailRules
@@ -41,6 +44,11 @@ from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, sift
 from screens.findings.words import finding_facts
 
 _NO_DATABASE = "Tokens, keys, access and trails are not examined: no database is configured (DATABASE_URL)"
+_EVENTS_ALONE = (
+    "Examined are events alone, without suppressions: keys, access, trails and what is suppressed: keydeck "
+    "findings without --engine"
+)
+EventsOf = Callable[[Finding], Sequence[TrailEvent]]
 SHOWN_EVENTS = 3
 """Events of a finding that are named as text; --json names all."""
 
@@ -62,6 +70,7 @@ SHOWN_EVENTS = 3
 @click.option(
     "--sigma", is_flag=True, help="Print rules about events as Sigma rules for the configured keys."
 )
+@engine_option
 def findings(
     *,
     form: Form,
@@ -71,12 +80,14 @@ def findings(
     hidden: bool,
     ocsf: bool,
     sigma: bool,
+    engine: EngineChoice | None,
 ) -> int:
     """List what is wrong with keys, access and trails, and what CloudTrail shows, the worst first.
 
     Exit code 1 if there is anything; 3 if there is nothing, but what could not be examined may hide a
     finding of severity high or worse; else 0. Suppressed findings are counted, and don't count. Without a
-    database or AWS what the stored events show is listed all the same.
+    database or AWS what the stored events show is listed all the same. With --engine it is what a copy's
+    events show, and that alone: nothing is suppressed.
     """
     if click.get_current_context().invoked_subcommand is not None:
         return 0
@@ -84,14 +95,21 @@ def findings(
         raise click.UsageError("One of --output, --ocsf and --sigma.")
     if new and (since or until or sigma):
         raise click.UsageError("--new takes no window: it goes on from the last --new.")
+    if engine is not None and (new or hidden or sigma):
+        raise click.UsageError("--new, --suppressed and --sigma are about the store: leave --engine out.")
     printed = _Printed(form, ocsf=ocsf, hidden=hidden)
+    if engine is not None:
+        with _copied_events(engine) as asked:
+            examined = asked.examine_events(since, until)
+            posture = Posture(asked.clock(), examined.findings, examined.gaps)
+            return _print_all(posture, (), asked.events_of, printed)
     if new:
         with _stored_events() as rules:
             found = rules.examine_arrivals()
             posture = Posture(rules.clock(), found.examined.findings, found.examined.gaps)
             if found.first:
                 say("The first --new: the last day. What is older: keydeck findings --since DATE.")
-            code = _print_all(posture, found.examined.suppressed, rules.store, printed)
+            code = _print_all(posture, found.examined.suppressed, partial(_events, rules.store), printed)
             rules.note_told(found)
             return code
     if loaded().settings.database_url is None:
@@ -99,12 +117,12 @@ def findings(
             if sigma:
                 return _print_sigma(rules)
             none = Posture(rules.clock(), (), (Gap(_NO_DATABASE, Severity.CRITICAL),))
-            return _print_all(*_together(none, rules, since, until), rules.store, printed)
+            return _print_all(*_together(none, rules, since, until), partial(_events, rules.store), printed)
     with services_of() as services:
         rules = services.services.trail_rules
         if sigma:
             return _print_sigma(rules)
-        return _print_all(*examine(services, since, until), rules.store, printed)
+        return _print_all(*examine(services, since, until), partial(_events, rules.store), printed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +135,12 @@ class _Printed:
 
 
 def _print_all(
-    posture: Posture, suppressed: Sequence[Suppressed], store: EventStore, printed: _Printed
+    posture: Posture, suppressed: Sequence[Suppressed], events_of: EventsOf, printed: _Printed
 ) -> int:
     """Print findings and gaps; return the exit code."""
     listed = suppressed if printed.hidden else ()
     if printed.ocsf:
-        _print_ocsf(store, posture, listed)
+        _print_ocsf(events_of, posture, listed)
     else:
         print_listing(_listing(posture, suppressed, hidden=printed.hidden), printed.form)
     print_gaps(posture.coverage.reasons)
@@ -141,6 +159,17 @@ def _stored_events() -> Iterator[TrailRules]:
     events = open_events(settings, partial(aliases_where_known, keys), told=say)
     with closing(events):
         yield rules_about_events(settings, events, keys, settings.trusted_keys)
+
+
+@contextmanager
+def _copied_events(engine: EngineChoice) -> Iterator[EngineRules]:
+    """Give the rules about a copy's events: no database, no store, and KMS only for the names of keys."""
+    settings = loaded().settings
+    keys = key_inventory_of(settings, code_from_terminal)
+    with opened_copy(engine, partial(aliases_where_known, keys)) as copy:
+        of_part = Severity.HIGH if copy.mark.filter else Severity.LOW
+        lacking = (Gap(_EVENTS_ALONE, Severity.LOW), Gap(f"CloudTrail events: {copy.mark.told}", of_part))
+        yield engine_rules(settings, EngineHistory(copy), keys, lacking)
 
 
 def examine(
@@ -207,7 +236,7 @@ def finding_document(finding: Finding) -> dict[str, Any]:
     return finding.as_json() | {"sigma_id": sigma_id(rule) if rule is not None and stated else None}
 
 
-def _print_ocsf(store: EventStore, posture: Posture, suppressed: Iterable[Suppressed]) -> None:
+def _print_ocsf(events_of: EventsOf, posture: Posture, suppressed: Iterable[Suppressed]) -> None:
     version = metadata.version("keydeck")
     told = [(finding, "") for finding in posture.findings]
     told += [(one.finding, f"{one.by.reason} ({one.by.by})") for one in suppressed]
@@ -215,7 +244,7 @@ def _print_ocsf(store: EventStore, posture: Posture, suppressed: Iterable[Suppre
         document = ocsf_finding(
             finding,
             posture.taken_at,
-            _events(store, finding),
+            events_of(finding),
             product_version=version,
             suppressed=reason,
         )

@@ -58,9 +58,11 @@ class CopyMark:
     format: int = FORMAT
 
     @property
-    def when(self) -> str:
-        """When it was written last, for a sentence."""
-        return clean(self.written, 40)
+    def told(self) -> str:
+        """What the copy is of, as a sentence."""
+        of = f" of the filter {clean(self.filter, 200)}" if self.filter else ""
+        when = clean(self.written, 40)
+        return f"A copy in Parquet{of}, written {when}: what the store got later is not in it."
 
 
 @dataclass(frozen=True, slots=True, order=True)
