@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from crypto_core.trail.rules.configured import Configured
     from crypto_core.trail.rules.engine_rules import EngineRules
     from crypto_core.trail.rules.service import TrailRules
+    from crypto_core.trail.sources.engines.athena import AthenaSettings
+    from crypto_core.trail.sources.engines.pushed_rules import AthenaExaminations
     from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
     from crypto_core.trail.sources.files.copied_digests import PublicKeys
     from crypto_core.trail.store import EventStore
@@ -75,16 +77,25 @@ def cloudtrail_keys_of(settings: Settings, ask_code: AskCode = nobody_to_ask) ->
 
 def statistics_of(settings: Settings, table: str, ask_code: AskCode = nobody_to_ask) -> AthenaStatistics:
     """Return what counts the events in a table of Athena's, as database.table. It asks nobody before."""
-    from crypto_core.trail.sources.engines.athena import AthenaSettings
     from crypto_core.trail.sources.engines.pushed_statistics import AthenaStatistics
 
+    kms, athena = _athena(settings, table, ask_code)
+    return AthenaStatistics(kms, athena, lambda: datetime.now(UTC), aliases_of(settings, ask_code))
+
+
+def examinations_of(settings: Settings, table: str, ask_code: AskCode = nobody_to_ask) -> AthenaExaminations:
+    """Return what asks a table of Athena's what rules ask, as database.table. It asks nobody before."""
+    from crypto_core.trail.sources.engines.pushed_rules import AthenaExaminations
+
+    kms, athena = _athena(settings, table, ask_code)
+    return AthenaExaminations(kms, athena, lambda: datetime.now(UTC), aliases_of(settings, ask_code))
+
+
+def _athena(settings: Settings, table: str, ask_code: AskCode) -> tuple[KmsApi, AthenaSettings]:
+    from crypto_core.trail.sources.engines.athena import AthenaSettings
+
     kms = KmsApi(settings.regions, profile=settings.profile, read_only=settings.read_only, ask_code=ask_code)
-    return AthenaStatistics(
-        kms,
-        AthenaSettings(table, settings.athena_output, settings.athena_workgroup),
-        lambda: datetime.now(UTC),
-        aliases_of(settings, ask_code),
-    )
+    return kms, AthenaSettings(table, settings.athena_output, settings.athena_workgroup)
 
 
 def rules_about_events(

@@ -477,6 +477,10 @@ class TrailError(KeydeckError):
     """Events can't be fetched, read or kept."""
 
 
+class QueryLimitError(TrailError, remedy="Ask for a shorter window, or allow more with --max-bytes."):
+    """A query engine would do more than was allowed."""
+
+
 class EventStoreError(TrailError, remedy="Free some space, or name another file with KEYDECK_EVENTS_FILE."):
     """The local store of events can't be opened, read or written; the message names its file."""
 

@@ -42,12 +42,14 @@ def consent_to(
     )
 
 
-def query_consent(subject: Subject, statement: str, *, yes: bool) -> Consent:
-    """Ask before a query that costs money, which is shown. Raises NotConfirmedError, Abort, UsageError."""
+def query_consent(
+    subject: Subject, statement: str, *, yes: bool, question: str = "Run this query?"
+) -> Consent:
+    """Ask before what costs money, which is shown. Raises NotConfirmedError, Abort, UsageError."""
     if not yes:
         say(statement)
     try:
-        return consent_to(subject, "Run this query?", yes=yes, about="A query costs money.", otherwise="")
+        return consent_to(subject, question, yes=yes, about="A query costs money.", otherwise="")
     except Declined as declined:
         raise NotConfirmedError("Nothing was run.") from declined
 

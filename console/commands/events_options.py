@@ -113,7 +113,7 @@ counting_engine_options = together(
         "most",
         type=click.IntRange(min=1),
         metavar="N",
-        help="What a query of Athena's may scan [100,000,000,000].",
+        help="What Athena may scan [100,000,000,000].",
     ),
     click.option("--yes", is_flag=True, help="Do not ask before a query that costs money."),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from console.commands.events_options import EngineChoice, engine_option, opened_copy
+from console.commands.events_options import EngineChoice, counting_engine, counting_engine_options
+from console.commands.findings_engine import EventsOf, examined_by
 from console.commands.mfa_prompt import code_from_terminal
 from console.commands.moments import time_option
 from console.commands.operation_command import OperationCommand
@@ -21,7 +22,7 @@ from console.commands.output_options import rows_option
 from console.commands.session import loaded, services_of
 from console.container import Container
 from console.event_file import open_events
-from console.event_services import aliases_where_known, engine_rules, key_inventory_of, rules_about_events
+from console.event_services import aliases_where_known, key_inventory_of, rules_about_events
 from console.own_folders import user_name
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
@@ -33,8 +34,6 @@ from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.event_sql.questions import EngineHistory
-from crypto_core.trail.rules.engine_rules import EngineRules
 from crypto_core.trail.rules.examination import WINDOW, Examined
 from crypto_core.trail.rules.ocsf import ocsf_finding
 from crypto_core.trail.rules.service import TrailRules
@@ -44,11 +43,6 @@ from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, sift
 from screens.findings.words import finding_facts
 
 _NO_DATABASE = "Tokens, keys, access and trails are not examined: no database is configured (DATABASE_URL)"
-_EVENTS_ALONE = (
-    "Examined are events alone, without suppressions: keys, access, trails and what is suppressed: keydeck "
-    "findings without --engine"
-)
-EventsOf = Callable[[Finding], Sequence[TrailEvent]]
 SHOWN_EVENTS = 3
 """Events of a finding that are named as text; --json names all."""
 
@@ -70,7 +64,7 @@ SHOWN_EVENTS = 3
 @click.option(
     "--sigma", is_flag=True, help="Print rules about events as Sigma rules for the configured keys."
 )
-@engine_option
+@counting_engine_options
 def findings(
     *,
     form: Form,
@@ -81,13 +75,15 @@ def findings(
     ocsf: bool,
     sigma: bool,
     engine: EngineChoice | None,
+    most: int | None,
+    yes: bool,
 ) -> int:
     """List what is wrong with keys, access and trails, and what CloudTrail shows, the worst first.
 
     Exit code 1 if there is anything; 3 if there is nothing, but what could not be examined may hide a
     finding of severity high or worse; else 0. Suppressed findings are counted, and don't count. Without a
-    database or AWS what the stored events show is listed all the same. With --engine it is what a copy's
-    events show, and that alone: nothing is suppressed.
+    database or AWS what the stored events show is listed all the same. With --engine it is what the
+    events of a copy, or of a table of Athena's, show, and that alone: nothing is suppressed.
     """
     if click.get_current_context().invoked_subcommand is not None:
         return 0
@@ -95,14 +91,13 @@ def findings(
         raise click.UsageError("One of --output, --ocsf and --sigma.")
     if new and (since or until or sigma):
         raise click.UsageError("--new takes no window: it goes on from the last --new.")
-    if engine is not None and (new or hidden or sigma):
+    chosen = counting_engine(engine, most, yes=yes)
+    if chosen is not None and (new or hidden or sigma):
         raise click.UsageError("--new, --suppressed and --sigma are about the store: leave --engine out.")
     printed = _Printed(form, ocsf=ocsf, hidden=hidden)
-    if engine is not None:
-        with _copied_events(engine) as asked:
-            examined = asked.examine_events(since, until)
-            posture = Posture(asked.clock(), examined.findings, examined.gaps)
-            return _print_all(posture, (), asked.events_of, printed)
+    if chosen is not None:
+        with examined_by(chosen, since, until, ocsf=ocsf) as (posture, events_of):
+            return _print_all(posture, (), events_of, printed)
     if new:
         with _stored_events() as rules:
             found = rules.examine_arrivals()
@@ -159,17 +154,6 @@ def _stored_events() -> Iterator[TrailRules]:
     events = open_events(settings, partial(aliases_where_known, keys), told=say)
     with closing(events):
         yield rules_about_events(settings, events, keys, settings.trusted_keys)
-
-
-@contextmanager
-def _copied_events(engine: EngineChoice) -> Iterator[EngineRules]:
-    """Give the rules about a copy's events: no database, no store, and KMS only for the names of keys."""
-    settings = loaded().settings
-    keys = key_inventory_of(settings, code_from_terminal)
-    with opened_copy(engine, partial(aliases_where_known, keys)) as copy:
-        of_part = Severity.HIGH if copy.mark.filter else Severity.LOW
-        lacking = (Gap(_EVENTS_ALONE, Severity.LOW), Gap(f"CloudTrail events: {copy.mark.told}", of_part))
-        yield engine_rules(settings, EngineHistory(copy), keys, lacking)
 
 
 def examine(

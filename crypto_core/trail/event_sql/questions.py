@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
+from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import Alternative, Clause, Term, passes
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.trail.columns import HOUR, moment
@@ -27,6 +28,8 @@ Question = Callable[[str, str], str]
 """Makes a statement of a source of events and the condition on them."""
 _MORE = 8
 """So many times more records are read where too few of those read are meant."""
+_MOST_READ = 20_000
+"""Records; more are not read to look for what only they have."""
 
 
 class EventEngine(Protocol):
@@ -97,7 +100,8 @@ class EngineHistory:
     ) -> tuple[TrailEvent, ...]:
         """Return up to `limit` events of a span, in the order of time.
 
-        What terms ask of the record itself is looked for in those that the others let through.
+        What terms ask of the record itself is looked for in those that the others let through. Raises
+        InvalidFilterError where these are too many.
         """
         every = tuple(terms)
         of_record = [one for one in every if isinstance(one, Term) and is_of_record(one.field)]
@@ -109,6 +113,8 @@ class EngineHistory:
             if len(found) >= limit or len(read) < reads:
                 return tuple(found[:limit])
             reads *= _MORE
+            if reads > _MOST_READ:
+                raise _too_many(of_record[0])
 
     def _busiest(self, asked: _Stretches, terms: Iterable[Clause], span: Span) -> dict[str, Burst]:
         rows = self.engine.rows(partial(asked.statement, number=self.engine.number), (*terms, *_within(span)))
@@ -198,3 +204,9 @@ def _within(span: Span) -> tuple[Term, ...]:
 
 def _text(value: object) -> CleanText:
     return clean("" if value is None else str(value), LONGEST)
+
+
+def _too_many(of: Term) -> InvalidFilterError:
+    return InvalidFilterError(
+        f"More than {_MOST_READ:,} records would have to be read for {of.field}.", position=of.position
+    )

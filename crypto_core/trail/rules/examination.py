@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from threading import Event
 
 from crypto_core.cancelling import stop_if
-from crypto_core.errors import InvalidFilterError, RefusedError
+from crypto_core.errors import InvalidFilterError, QueryLimitError, RefusedError
 from crypto_core.findings.finding import Finding, Gap, coverage_of, once_each
 from crypto_core.findings.registry import Facts, Rule, rules_about
 from crypto_core.findings.severity import Severity
@@ -58,7 +58,8 @@ def examine(
 ) -> tuple[tuple[Finding, ...], tuple[Gap, ...]]:
     """Return what the rules say, the worst first, and what could not be examined, `gaps` among it.
 
-    Raises what the context's questions raise, but for rules whose questions can't be asked: they are gaps.
+    Raises what the context's questions raise, but for rules whose questions can't be asked, or cost more than
+    was allowed: they are gaps.
     """
     said: list[Finding | Gap] = [*gaps, *_baseline(context), *_to_come(context, now)]
     said += unseen_changes(context, now)
@@ -71,7 +72,7 @@ def examine(
 def _said(rule: Rule[...], context: RuleContext) -> list[Finding | Gap]:
     try:
         return _bounded(rule.id, rule(context))
-    except InvalidFilterError as error:
+    except (InvalidFilterError, QueryLimitError) as error:
         return [Gap(f"CloudTrail events: {rule.id} was not examined: {error.message}", rule.severity)]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
 
-from crypto_core.errors import TrailError
+from crypto_core.errors import QueryLimitError, TrailError
 from crypto_core.text.cleaning import clean
 
 Rest = Callable[[Event, float], object]
@@ -22,14 +22,13 @@ class QueryStatus:
     failure: str = ""
 
     def check(self, name: str, most: int) -> None:
-        """Raise TrailError for a query that came to nothing, or goes on for too long."""
+        """Raise TrailError for a query that came to nothing, QueryLimitError for one that scans too much."""
         if self.failure:
             raise TrailError(
                 f"{name}'s query came to nothing: {clean(self.failure, 300)}.",
                 remedy="Check the table or store that is set up, and what may read it.",
             )
         if self.scanned > most and not self.done:
-            raise TrailError(
-                f"{name}'s query was stopped: it had scanned {self.scanned:,} bytes, {most:,} are allowed.",
-                remedy="Ask for a shorter window, or allow more with --max-bytes.",
+            raise QueryLimitError(
+                f"{name}'s query was stopped: it had scanned {self.scanned:,} bytes, {most:,} are allowed."
             )

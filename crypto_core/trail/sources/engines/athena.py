@@ -29,7 +29,7 @@ from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.query_run import QueryStatus
 
 DOLLARS_PER_TB = 5.0
-_LEAST_BYTES = 10_000_000
+LEAST_BYTES = 10_000_000
 """What a query is charged for at least."""
 _MOST_LISTED = 200_000
 """Objects that are listed for an estimate."""
@@ -78,7 +78,7 @@ class Athena:
 
     def price(self, count: int) -> str:
         """What scanning so many bytes costs."""
-        return f"{max(count, _LEAST_BYTES) / 1e12 * DOLLARS_PER_TB:,.4f} USD"
+        return f"{max(count, LEAST_BYTES) / 1e12 * DOLLARS_PER_TB:,.4f} USD"
 
     def prepare_query(
         self,

@@ -21,7 +21,7 @@ from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.engine_rows import MISSING, record_of
 from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings
 from crypto_core.trail.sources.engines.lake import Lake
-from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, expected_cost, run_to_end
+from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, cost_of, expected_cost, run_to_end
 from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.pull_query import PullQuery, settled
 from crypto_core.trail.sources.query_run import Rest
@@ -111,7 +111,8 @@ class Engines:
         for remark in remarks:
             tally.note(remark)
         execution = engine.start_query(query)
-        tally.note(run_to_end(engine, execution, plan.most or MOST_SCANNED, pull.cancelled, self.rest))
+        scanned = run_to_end(engine, execution, plan.most or MOST_SCANNED, pull.cancelled, self.rest)
+        tally.note(cost_of(engine, scanned))
         rows = engine.query_rows(execution, pull.cancelled)
         regions: dict[str, None] = {}
         total, whole = 0, True

@@ -10,7 +10,8 @@ expression functions".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 from crypto_core.key_uses import OPENS
 from crypto_core.trail.columns import EventProperty, seconds
@@ -78,8 +79,11 @@ _NO_TIME = seconds(UNDATED)
 _KMS = f"source = '{KMS}'"
 
 
-def event_columns(rows: str, has: Has) -> str:
-    """Return the events in rows of the table, which follow FROM in SQL, as a SELECT."""
+def event_columns(rows: str, has: Has, also: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the events in rows of the table, which follow FROM in SQL, as a SELECT.
+
+    `also` are further columns, with what they have of the columns on the way here.
+    """
     texts = [f"{_clean(_there(path, has))} AS {name}_whole" for name, (path, _) in _TEXTS.items()]
     others = [f"{_there(path, has)} AS {name}" for name, path in _AS_THEY_ARE.items()]
     arns = _RESOURCES if has("resources") else "CAST(NULL AS VARCHAR)"
@@ -87,7 +91,7 @@ def event_columns(rows: str, has: Has) -> str:
     for layer in (_shortened(), _identity(), _documents(), _known_keys(), _of_keys()):
         reckoned = ", ".join(f"{written} AS {name}" for name, written in layer.items())
         found = f"SELECT *, {reckoned} FROM ({found}) AS r"  # noqa: S608  # expressions of ours
-    columns = ", ".join(f'{written} AS "{name}"' for name, written in _columns().items())
+    columns = ", ".join(f'{written} AS "{name}"' for name, written in {**_columns(), **also}.items())
     return f"SELECT {columns} FROM ({found}) AS r"  # noqa: S608
 
 

@@ -8,39 +8,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Event
 from typing import Any
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import InvalidFilterError
 from crypto_core.guard.consent import Consent, Danger, require
-from crypto_core.lists.filter_language import Clause, Term
+from crypto_core.lists.filter_language import Clause
 from crypto_core.text.cleaning import cleans
 from crypto_core.trail.columns import EventProperty
 from crypto_core.trail.event_sql.conditions import BoundValues, EventConditions, flag, hides_services
 from crypto_core.trail.event_sql.groups import GroupsQuestion
 from crypto_core.trail.query import Aliases, parse
-from crypto_core.trail.sources.engines.athena import NO_DAYS, OCSF, Athena, AthenaSettings, delivery_days
-from crypto_core.trail.sources.engines.event_columns import Has, event_columns
-from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, expected_cost, run_to_end
-from crypto_core.trail.sources.engines.security_lake import is_ocsf, provided
-from crypto_core.trail.sources.engines.table_definition import demanded
+from crypto_core.trail.sources.engines.athena import Athena, AthenaSettings
+from crypto_core.trail.sources.engines.event_columns import event_columns
+from crypto_core.trail.sources.engines.event_table import asked_window, event_rows, require_literals
+from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, cost_of, expected_cost, run_to_end
+from crypto_core.trail.sources.engines.security_lake import is_ocsf
 from crypto_core.trail.sources.engines.text_patterns import AmongPatterns
-from crypto_core.trail.sources.lake_sql import LONGEST, can_be_literal, iso, quoted
-from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
+from crypto_core.trail.sources.lake_sql import quoted
+from crypto_core.trail.sources.pull_query import PullQuery
 from crypto_core.trail.sources.query_run import Rest
 from crypto_core.trail.store.statistics import EventGroups
 
-_TWICE = (
+TWICE = (
     "A call with two records, of two accounts' trails or of a VPC endpoint besides, counts twice; a record "
     "that was delivered twice counts once."
 )
 _ALL = "No --since is given: all of the table is scanned."
-_YEARS = range(1_000, 9_000)
-"""Those that are compared as texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,31 +113,19 @@ class AthenaStatistics:
         most = MOST_SCANNED if most is None else most
         clauses = parse(expression, self.clock())
         definition, remarks = engine.definition()
-        window = _window(clauses)
+        window = asked_window(clauses)
         if not any(window):
             remarks.append(_ALL)
         bound = BoundValues()
-        scanned: int | None = None
-        has: Has
-        if is_ocsf(definition):
-            has = _within(provided(definition))
-            source = engine.security_lake(definition, window, demanded(clauses, "region"))
-            rows, more = [*_rows(window, bound)], [OCSF]
-        else:
-            has = definition.has
-            source = engine.table
-            by_day = definition.by_day(*delivery_days(*window))
-            limits = [*definition.by_place(clauses, ()), *([] if by_day is None else [by_day])]
-            rows = [*(one.written(bound) for one in limits), *_rows(window, bound)]
-            more = [NO_DAYS] if definition.known and any(window) and by_day is None else []
-            if definition.known:
-                since, until = window
-                files = PullQuery(since, until or self.clock()) if by_day is not None and since else None
-                scanned, unlisted = engine.estimate(definition, files, cancelled)
-                more += unlisted
-        source = f"{source} WHERE {' AND '.join(rows)}"
-        statement = self._statement(asked, clauses, event_columns(source, has), bound)
-        told = (expected_cost(engine, scanned, most), *remarks, *more, _TWICE)
+        rows = event_rows(engine, definition, clauses, bound)
+        more, scanned = [*rows.remarks], None
+        if definition.known and not is_ocsf(definition):
+            since, until = window
+            files = PullQuery(since, until or self.clock()) if rows.by_day and since else None
+            scanned, unlisted = engine.estimate(definition, files, cancelled)
+            more += unlisted
+        statement = self._statement(asked, clauses, event_columns(rows.source, rows.has), bound)
+        told = (expected_cost(engine, scanned, most), *remarks, *more, TWICE)
         literals: list[str] = []
 
         def placed(value: Any) -> str:
@@ -152,7 +137,7 @@ class AthenaStatistics:
             self.settings.table,
             asked,
             bound.written(statement, quoted),
-            bound.written(f"FROM {source}", quoted),
+            bound.written(f"FROM {rows.source}", quoted),
             told,
             scanned,
             most,
@@ -170,10 +155,10 @@ class AthenaStatistics:
         require(consent, plan)
         engine = self._athena()
         execution = engine.start_statement(plan.sent, plan.literals)
-        note = run_to_end(engine, execution, plan.most, cancelled, self.rest)
+        scanned = run_to_end(engine, execution, plan.most, cancelled, self.rest)
         rows: list[Sequence[Any]] = [tuple(r.values()) for r in engine.query_rows(execution, cancelled)]
         groups, hidden = plan.question.read(rows)
-        return PushedGroups(groups, hidden, (note,))
+        return PushedGroups(groups, hidden, (cost_of(engine, scanned),))
 
     def _statement(
         self,
@@ -185,55 +170,9 @@ class AthenaStatistics:
         kept = [one for one in clauses if not hides_services(one)]
         conditions = EventConditions("Athena", AmongPatterns(), self.aliases, bound)
         found = conditions.every(kept)
-        _require_literals(bound.values, clauses)
+        require_literals(bound.values, clauses)
         shown = f"NOT ({flag(EventProperty.SERVICE)})" if len(kept) < len(clauses) else "true"
         return asked.statement(f"({events}) AS event", found, shown=shown, number="DISTINCT event_id")
 
     def _athena(self) -> Athena:
         return Athena(self.kms, self.settings, self.kms.regions[0])
-
-
-def _within(columns: frozenset[str]) -> Has:
-    return lambda path: path.partition(".")[0] in columns
-
-
-def _rows(window: tuple[datetime | None, datetime | None], bound: BoundValues) -> Iterator[str]:
-    """The conditions on the table's own rows."""
-    since, until = window
-    yield f"eventsource IN ({', '.join(map(bound.bind, KEPT_SOURCES))})"
-    if since:
-        yield f"eventtime >= {bound.bind(iso(since))}"
-    if until:
-        yield f"eventtime <= {bound.bind(iso(until))}"
-
-
-def _window(clauses: Sequence[Clause]) -> tuple[datetime | None, datetime | None]:
-    """The whole seconds between which a filter's events lie, as far as it demands an end in so many words."""
-    firsts: list[datetime] = []
-    lasts: list[datetime] = []
-    for term in clauses:
-        if (
-            isinstance(term, Term)
-            and term.field == "time"
-            and not term.negated
-            and len(term.alternatives) == 1
-        ):
-            (value,) = term.alternatives
-            firsts += [value.at_least] if isinstance(value.at_least, datetime) else []
-            lasts += [value.at_most] if isinstance(value.at_most, datetime) else []
-    since = max(firsts).replace(microsecond=0) if firsts else None
-    until = min(lasts).replace(microsecond=0) if lasts else None
-    return (
-        since if since and since.year in _YEARS else None,
-        until + timedelta(seconds=1) if until and until.year in _YEARS else None,
-    )
-
-
-def _require_literals(values: Mapping[str, Any], clauses: Sequence[Clause]) -> None:
-    """Raise InvalidFilterError for a value that Athena takes none of."""
-    if not all(isinstance(value, str) and can_be_literal(value) for value in values.values()):
-        raise InvalidFilterError(
-            f"Athena takes no value of more than {LONGEST:,} characters, or with control characters.",
-            position=clauses[0].position if clauses else 0,
-            remedy="Ask for less at once, or fetch the events: keydeck events pull --from athena.",
-        )

@@ -51,10 +51,10 @@ def expected_cost(engine: Engine, scanned: int | None, most: int) -> str:
     )
 
 
-def run_to_end(engine: Engine, execution: str, most: int, cancelled: Event | None, rest: Rest) -> str:
+def run_to_end(engine: Engine, execution: str, most: int, cancelled: Event | None, rest: Rest) -> int:
     """Wait for a query, and stop it if it scans too much or nobody waits any more.
 
-    Returns what it cost, as a sentence. Raises TrailError, InterruptedRunError, KmsError.
+    Returns the bytes that it scanned. Raises TrailError, InterruptedRunError, KmsError.
     """
     ended = False
     try:
@@ -70,7 +70,12 @@ def run_to_end(engine: Engine, execution: str, most: int, cancelled: Event | Non
             with suppress(KmsError):
                 engine.stop_query(execution)
         raise
-    return f"{engine.name} scanned {now.scanned:,} bytes, {engine.price(now.scanned)} at list price."
+    return now.scanned
+
+
+def cost_of(engine: Engine, scanned: int) -> str:
+    """Return what a query cost that scanned so many bytes, as a sentence."""
+    return f"{engine.name} scanned {scanned:,} bytes, {engine.price(scanned)} at list price."
 
 
 def size(count: int) -> str:

@@ -16,6 +16,7 @@ import duckdb
 from crypto_core.trail.sources.engine_rows import DOCUMENTS
 from crypto_core.trail.sources.engines.event_columns import event_columns
 from crypto_core.trail.sources.files.ocsf_records import API_ACTIVITY
+from crypto_core.trail.sources.pull_query import KEPT_SOURCES
 from tests.crypto_core.trail.sources.engine_server import QUERY, AthenaServer
 
 COLUMNS = {
@@ -249,11 +250,11 @@ class TrinoServer(AthenaServer):
         self.prepared = ""
         self.handlers["StartQueryExecution"] = self._run
 
-    def prepare(self) -> None:
-        """Reckon the events once."""
-        kept = "WHERE eventsource IN ('kms.amazonaws.com', 'cloudtrail.amazonaws.com')"
+    def prepare(self, sources: Iterable[str] = KEPT_SOURCES, also: Mapping[str, str] | None = None) -> None:
+        """Reckon the events of some services once, with further columns."""
+        kept = "WHERE eventsource IN ('{}')".format("', '".join(sources))
         self.prepared = "events"
-        reckoned = event_columns(f'"audit"."logs" {kept}', lambda _path: True)
+        reckoned = event_columns(f'"audit"."logs" {kept}', lambda _path: True, also or {})
         self.database.execute(f"CREATE TABLE events AS {reckoned}")
 
     def _run(self, parameters: dict[str, Any]) -> Mapping[str, Any]:

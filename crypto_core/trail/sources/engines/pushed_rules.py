@@ -1,0 +1,262 @@
+"""The rules' questions asked of Athena: counts come down, and records of what findings name alone.
+
+One examination takes many statements. What they may scan together, and how many they may be, is agreed to
+before the first, and neither is exceeded: a rule that would is a gap.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any
+
+from crypto_core.aws.kms import KmsApi
+from crypto_core.errors import InvalidFilterError, QueryLimitError, RefusedError
+from crypto_core.guard.consent import Consent, Danger, require
+from crypto_core.lists.filter_language import Alternative, Clause, Term
+from crypto_core.text.cleaning import cleans
+from crypto_core.text.counting import counted
+from crypto_core.trail.event import S3, TrailEvent
+from crypto_core.trail.event_sql.conditions import BoundValues, EventConditions
+from crypto_core.trail.event_sql.questions import Question
+from crypto_core.trail.query import Aliases
+from crypto_core.trail.sources.engines.athena import LEAST_BYTES, Athena, AthenaSettings
+from crypto_core.trail.sources.engines.event_columns import event_columns
+from crypto_core.trail.sources.engines.event_records import RECORD_COLUMNS, event_of_row
+from crypto_core.trail.sources.engines.event_table import event_rows, require_literals
+from crypto_core.trail.sources.engines.pushed_statistics import TWICE
+from crypto_core.trail.sources.engines.scanning import MOST_SCANNED, run_to_end, size
+from crypto_core.trail.sources.engines.security_lake import is_ocsf
+from crypto_core.trail.sources.engines.table_definition import TableDefinition
+from crypto_core.trail.sources.engines.text_patterns import AmongPatterns
+from crypto_core.trail.sources.lake_sql import quoted
+from crypto_core.trail.sources.pull_query import KEPT_SOURCES, PullQuery
+from crypto_core.trail.sources.query_run import Rest
+
+HISTORY = timedelta(days=30)
+"""So much of before the window tells what is normal."""
+MOST_STATEMENTS = 300
+_LONGEST_STATEMENT = 262_144
+"""Bytes that Athena takes."""
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(remarks=500)
+class ExaminationPlan:
+    """An examination before it runs; a Subject of consent to all of its statements.
+
+    `scanned` are the bytes that one of them is expected to scan at most, None where that isn't known; `most`
+    is the limit for all of them together.
+    """
+
+    table: str
+    since: datetime
+    until: datetime
+    remarks: tuple[str, ...]
+    scanned: int | None
+    most: int
+    statements: int = MOST_STATEMENTS
+
+    @property
+    def danger(self) -> Danger:
+        """It costs money, and takes a press."""
+        return Danger.CONFIRM
+
+    @property
+    def digest(self) -> str:
+        """Names exactly this table, window and limits."""
+        said = [self.table, str(self.since), str(self.until), self.most, self.statements]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+    @property
+    def confirmation(self) -> str:
+        """The engine's name."""
+        return "athena"
+
+    @property
+    def begin(self) -> datetime:
+        """From when on events are read."""
+        return _history(self.since)
+
+    @property
+    def scans(self) -> str:
+        """What is read, for a question."""
+        return f"{self.table}, events from {self.begin:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M} UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class AthenaExaminations:
+    """Examines the events in one table of Athena's. `rest` waits between two looks at a running query.
+
+    Raises SettingsError, KmsError, RefusedError, TrailError.
+    """
+
+    kms: KmsApi
+    settings: AthenaSettings
+    clock: Callable[[], datetime]
+    aliases: Aliases = dict
+    rest: Rest = Event.wait
+
+    def plan_examination(
+        self,
+        since: datetime,
+        until: datetime,
+        *,
+        most: int | None = None,
+        cancelled: Event | None = None,
+    ) -> ExaminationPlan:
+        """Return what an examination of a window may take. Raises RefusedError if that is surely too much."""
+        engine = self._athena()
+        most = MOST_SCANNED if most is None else most
+        definition, remarks = engine.definition()
+        rows = event_rows(engine, definition, (_from(_history(since)), _to(until)), BoundValues())
+        scanned, more = None, [*rows.remarks]
+        if definition.known and not is_ocsf(definition):
+            files = PullQuery(_history(since), min(until, self.clock())) if rows.by_day else None
+            scanned, unlisted = engine.estimate(definition, files, cancelled)
+            more += unlisted
+        told = (_expected(engine, scanned, most), *remarks, *more, TWICE)
+        return ExaminationPlan(self.settings.table, since, until, told, scanned, most)
+
+    def open_events(
+        self, plan: ExaminationPlan, consent: Consent | None, *, cancelled: Event | None = None
+    ) -> AthenaEvents:
+        """Return what answers a plan's questions. Raises NotConfirmedError without consent to it."""
+        require(consent, plan)
+        engine = self._athena()
+        return AthenaEvents(engine, engine.definition()[0], plan, self.aliases, self.rest, cancelled)
+
+    def _athena(self) -> Athena:
+        return Athena(self.kms, self.settings, self.kms.regions[0])
+
+
+@dataclass(slots=True)
+class AthenaEvents:
+    """An EventEngine over a table, within the limits of a plan. The same question is asked once.
+
+    Raises QueryLimitError, InterruptedRunError, TrailError, KmsError, InvalidFilterError.
+    """
+
+    engine: Athena
+    definition: TableDefinition
+    plan: ExaminationPlan
+    aliases: Aliases
+    rest: Rest
+    cancelled: Event | None = None
+    statements: int = 0
+    scanned: int = 0
+    _charged: int = 0
+    _known: dict[tuple[str, ...], list[Mapping[str, str | None]]] = field(default_factory=dict)
+
+    @property
+    def number(self) -> str:
+        """What COUNT is asked of an event, which may have been delivered twice."""
+        return "DISTINCT event_id"
+
+    @property
+    def note(self) -> str:
+        """What was run, and what it cost."""
+        price = self.engine.price(self._charged)
+        ran = counted(self.statements, "statement")
+        return f"Athena ran {ran} and scanned {self.scanned:,} bytes, {price} at list price."
+
+    def rows(self, question: Question, clauses: Sequence[Clause]) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement over the events of which clauses hold."""
+        return [tuple(row.values()) for row in self._ask(question, clauses)]
+
+    def records(self, clauses: Sequence[Clause], *, newest_first: bool, limit: int) -> tuple[TrailEvent, ...]:
+        """Return up to `limit` of the events of which clauses hold, in the order of time."""
+        way = "DESC" if newest_first else "ASC"
+        columns = ", ".join(("event_id", "epoch", *RECORD_COLUMNS))
+
+        def question(source: str, where: str) -> str:
+            chosen = f"SELECT DISTINCT {columns} FROM {source} WHERE {where}"  # noqa: S608  # ours
+            return f"{chosen} ORDER BY epoch {way}, event_id {way} LIMIT {int(limit)}"
+
+        return tuple(map(event_of_row, self._ask(question, clauses, RECORD_COLUMNS)))
+
+    def _ask(
+        self, question: Question, clauses: Sequence[Clause], also: Mapping[str, str] | None = None
+    ) -> list[Mapping[str, str | None]]:
+        within = (*clauses, _from(self.plan.begin))
+        bound = BoundValues()
+        rows = event_rows(self.engine, self.definition, within, bound, _sources(clauses))
+        conditions = EventConditions("Athena", AmongPatterns(), self.aliases, bound).every(within)
+        require_literals(bound.values, within)
+        events = event_columns(rows.source, rows.has, also or {})
+        literals: list[str] = []
+
+        def placed(value: Any) -> str:
+            literals.append(quoted(value))
+            return "?"
+
+        sent = bound.written(question(f"({events}) AS event", conditions), placed)
+        if (sent, *literals) not in self._known:
+            self._known[(sent, *literals)] = self._run(sent, literals)
+        return self._known[(sent, *literals)]
+
+    def _run(self, sent: str, literals: Sequence[str]) -> list[Mapping[str, str | None]]:
+        if len(sent.encode()) > _LONGEST_STATEMENT:
+            raise InvalidFilterError("Athena takes no statement that names so many values.", position=0)
+        if self.statements >= self.plan.statements or self.scanned >= self.plan.most:
+            raise QueryLimitError(
+                f"Athena is asked no more: {counted(self.plan.statements, 'statement')} and "
+                f"{size(self.plan.most)} are allowed."
+            )
+        execution = self.engine.start_statement(sent, literals)
+        self.statements += 1
+        left = self.plan.most - self.scanned
+        scanned = left
+        try:
+            scanned = run_to_end(self.engine, execution, left, self.cancelled, self.rest)
+        finally:
+            # One that was stopped may have scanned all that was left.
+            self.scanned += scanned
+            self._charged += max(scanned, LEAST_BYTES)
+        return list(self.engine.query_rows(execution, self.cancelled))
+
+
+def _sources(clauses: Sequence[Clause]) -> tuple[str, ...]:
+    """Whose events are read: those that a store keeps, or S3's where only these are asked for."""
+    only = any(
+        isinstance(one, Term)
+        and (one.field, one.negated) == ("source", False)
+        and [value.text for value in one.alternatives] == [S3]
+        for one in clauses
+    )
+    return (S3,) if only else KEPT_SOURCES
+
+
+def _expected(engine: Athena, scanned: int | None, most: int) -> str:
+    """What is expected, as a sentence. Raises RefusedError where one statement alone is too much."""
+    if scanned is not None and scanned > most:
+        raise RefusedError(
+            f"One statement would scan about {size(scanned)}; {size(most)} are allowed for all.",
+            remedy="Ask for a shorter window, or allow more with --max-bytes.",
+        )
+    whole = MOST_STATEMENTS * max(scanned or 0, LEAST_BYTES)
+    expected = "how much they scan is not known before"
+    if scanned is not None:
+        expected = f"each scans up to {size(scanned)}, all up to {size(whole)}, {engine.price(whole)}"
+    return (
+        f"{engine.name}: at most {MOST_STATEMENTS} statements over the window and {HISTORY.days} days before "
+        f"it; {expected}; none runs beyond {size(most)} together, {engine.price(most)}. List prices; they "
+        "vary by Region."
+    )
+
+
+def _history(since: datetime) -> datetime:
+    """From when on events tell what is normal for a window that begins then."""
+    return since - min(HISTORY, since - datetime.min.replace(tzinfo=UTC))
+
+
+def _from(since: datetime) -> Term:
+    return Term("time", (Alternative(at_least=since),), negated=False, position=0)
+
+
+def _to(until: datetime) -> Term:
+    return Term("time", (Alternative(at_most=until),), negated=False, position=0)
