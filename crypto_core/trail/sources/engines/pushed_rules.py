@@ -210,14 +210,16 @@ class AthenaEvents:
         execution = self.engine.start_statement(sent, literals)
         self.statements += 1
         left = self.plan.most - self.scanned
-        scanned = left
         try:
-            scanned = run_to_end(self.engine, execution, left, self.cancelled, self.rest)
-        finally:
-            # One that was stopped may have scanned all that was left.
-            self.scanned += scanned
-            self._charged += max(scanned, LEAST_BYTES)
+            self._count(run_to_end(self.engine, execution, left, self.cancelled, self.rest))
+        except QueryLimitError:
+            self._count(left)  # at least
+            raise
         return list(self.engine.query_rows(execution, self.cancelled))
+
+    def _count(self, scanned: int) -> None:
+        self.scanned += scanned
+        self._charged += max(scanned, LEAST_BYTES)
 
 
 def _sources(clauses: Sequence[Clause]) -> tuple[str, ...]:

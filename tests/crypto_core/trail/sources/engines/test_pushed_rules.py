@@ -16,6 +16,7 @@ from crypto_core.errors import (
     QueryLimitError,
     ReadOnlyError,
     RefusedError,
+    TrailError,
 )
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.trail.columns import EventProperty, marks
@@ -217,13 +218,20 @@ def test_a_statement_that_scans_too_much_is_stopped_and_is_the_last(
 ) -> None:
     monkeypatch.setattr(athena, "states", [("RUNNING", 10), ("RUNNING", 9_000)])
     athena.asked.clear()
-    asked = EngineHistory(opened(examinations, examinations.plan_examination(SINCE, END, most=4_000)))
+    events = opened(examinations, examinations.plan_examination(SINCE, END, most=4_000))
+    asked = EngineHistory(events)
     with pytest.raises(QueryLimitError, match="had scanned 9,000 bytes, 4,000 are allowed"):
         asked.days(EVER)
     assert athena.named("StopQueryExecution") == [{"QueryExecutionId": QUERY}]
     with pytest.raises(QueryLimitError, match=r"asked no more: 300 statements and 4\.0 kB are allowed"):
         asked.any(EVER)
     assert len(athena.named("StartQueryExecution")) == 1
+    assert events.note == "Athena ran 1 statement and scanned 4,000 bytes, 0.0001 USD at list price."
+    monkeypatch.setattr(athena, "states", [("FAILED", 10)])
+    failed = opened(examinations, examinations.plan_examination(SINCE, END))
+    with pytest.raises(TrailError, match="came to nothing"):
+        EngineHistory(failed).any(EVER)
+    assert failed.note.startswith("Athena ran 1 statement and scanned 0 bytes")
 
 
 def test_the_days_of_a_question_are_all_that_is_scanned_and_history_ends(
