@@ -326,7 +326,7 @@ def test_credentials_that_run_out_in_the_middle_are_renewed(
     def expire(batch: object) -> None:
         if not table.batches:
             has("AKIAKEYDECKNEW000002")
-            aws.add_fault(Fault("*", "ExpiredTokenException", count=2))
+            aws.expire("AKIAKEYDECKOLD000002")
 
     table.committing = expire
     tally = written(table, TokenTask(Verb.REENCRYPT, new, old), KmsApi([REGION]), Control(in_flight=4))
