@@ -74,9 +74,10 @@ def test_waits_share_one_thread_that_ends_when_there_are_none(
     monkeypatch.setattr(watchdog, "LIMIT_SECONDS", 12.0)
     watch = watchdog._Watch()
     threads = set()
-    for _ in range(50):
-        with watch.over(wires[0]), watch.over(wires[1]):
-            threads.add(watch._thread)
+    with watch.over(wires[2]):  # without it, a thread that begins late finds no wait and ends
+        for _ in range(50):
+            with watch.over(wires[0]), watch.over(wires[1]):
+                threads.add(watch._thread)
     (only,) = threads
     assert only is not None
     only.join(30)

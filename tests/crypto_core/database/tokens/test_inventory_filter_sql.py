@@ -123,7 +123,7 @@ _filters = st.recursive(
     max_leaves=4,
 )
 
-_sorts = st.sampled_from([SortKey.REFERENCE, SortKey.REFERENCE, SortKey.REFERENCE, SortKey.STATE])
+_sorts = st.sampled_from([*[SortKey.REFERENCE] * 7, SortKey.STATE])
 """By reference a page takes a statement a column, by state one for each state of a column as well."""
 
 
