@@ -149,8 +149,16 @@ class Conditions:
         return and_(true(), self.profiles(table), *own)
 
     def profiles(self, table: Table) -> ColumnElement[bool]:
-        """The part of the condition that is about profiles."""
-        return _has_profile(table, *(t.condition(profile) for t in self.terms if t.of_profile))
+        """The part of the condition that is about profiles.
+
+        Those that have a property are few beside those that have it not.
+        """
+        asked = [t for t in self.terms if t.of_profile]
+        without = [t for t in asked if t.mark is not None and t.negated]
+        conditions = [t.condition(profile) for t in asked if t not in without]
+        return and_(
+            _has_profile(table, *conditions), *(not_(having(table, t.mark)) for t in without if t.mark)
+        )
 
     @property
     def within(self) -> Bounds:
