@@ -151,14 +151,13 @@ class Conditions:
     def profiles(self, table: Table) -> ColumnElement[bool]:
         """The part of the condition that is about profiles.
 
-        Those that have a property are few beside those that have it not.
+        Where only properties are left out, those that have one are asked for: they are fewer.
         """
-        asked = [t for t in self.terms if t.of_profile]
-        without = [t for t in asked if t.mark is not None and t.negated]
-        conditions = [t.condition(profile) for t in asked if t not in without]
-        return and_(
-            _has_profile(table, *conditions), *(not_(having(table, t.mark)) for t in without if t.mark)
-        )
+        asked = [one for one in self.terms if one.of_profile]
+        without = [one.mark for one in asked if one.mark is not None and one.negated]
+        if len(without) == len(asked):
+            return and_(true(), *(not_(having(table, mark)) for mark in without))
+        return _has_profile(table, *(one.condition(profile) for one in asked))
 
     @property
     def within(self) -> Bounds:
