@@ -18,7 +18,7 @@ def is_unread() -> bool:
     except (OSError, ValueError):  # no file behind it
         return False
     watched = select.poll()
-    watched.register(file, 0)  # errors are told unasked
+    watched.register(file, 0)  # errors are reported without being asked for
     if not any(state & select.POLLERR for _, state in watched.poll(0)):
         return False
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,7 +1,7 @@
 """Pages of events in the order of time.
 
-Few events are found by what they have in an indexed column and then ordered. Many stand close together: they
-are read hour by hour, of those hours only that have any, until the page is full.
+Few events of a token are found by its index and then put in order. All others are read hour by hour until the
+page is full; hours that can have none are skipped.
 """
 
 from __future__ import annotations
