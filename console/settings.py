@@ -520,7 +520,7 @@ def _explained(error: Exception, origins: Mapping[str, str]) -> SettingsError:
     name = _VARIABLES.get(variable, variable)
     return SettingsError(
         f"Setting {variable or 'of the environment'} (from {origins.get(name, 'default')}): {message}.",
-        remedy="README.md says what each setting takes.",
+        remedy="keydeck help settings says what each setting takes.",
     )
 
 

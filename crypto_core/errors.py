@@ -102,7 +102,9 @@ class UnknownIncidentError(KeydeckError, remedy="List them with: keydeck inciden
     """There is no incident of that number."""
 
 
-class RunbookError(KeydeckError, remedy="Correct the file; README.md says what a runbook holds."):
+class RunbookError(
+    KeydeckError, remedy="Correct the file; keydeck help own-runbooks says what a runbook holds."
+):
     """A runbook can't be read; the message names the file, the step and the field."""
 
 

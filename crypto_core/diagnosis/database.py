@@ -141,7 +141,7 @@ def _role(engine: Engine, place: DatabasePlace, topic: Topic) -> Check:
         role, superuser = connection.execute(ROLE).one()
     if superuser:
         said = f"{role} is a superuser: no grant limits what Keydeck, or anyone with its password, may do."
-        remedy = "Use a role that has what README.md lists, and no more."
+        remedy = "Use a role that has what keydeck help privileges lists, and no more."
         return topic.warning(said, remedy)
     return topic.ok(f"{role}.")
 

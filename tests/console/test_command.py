@@ -63,9 +63,13 @@ def test_wrong_usage_exits_2_and_says_what_to_do(
         (
             "KEYDECK_WRITE_FORMAT",
             "v9",
-            "KEYDECK_WRITE_FORMAT (from the environment): not one of v1, v2, v2-bound. README",
+            "KEYDECK_WRITE_FORMAT (from the environment): not one of v1, v2, v2-bound. keydeck help",
         ),
-        ("KEYDECK_GITHUB_URL", "ftp://x", "Tokens are only sent over https, or http on this machine. README"),
+        (
+            "KEYDECK_GITHUB_URL",
+            "ftp://x",
+            "Tokens are only sent over https, or http on this machine. keydeck help",
+        ),
         ("KEYDECK_READ_ONLY", "perhaps", "KEYDECK_READ_ONLY"),
         ("KEYDECK_SETTINGS", "/nowhere/settings.toml", "no settings file"),
     ],

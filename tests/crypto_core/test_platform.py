@@ -210,4 +210,6 @@ def test_it_has_the_names_of_the_published_module_and_no_others() -> None:
         *("AuditEncryptionError", "TokenEncryptionError", "decrypt_audit_payload", "decrypt_token"),
         *("encrypt_audit_payload", "encrypt_token"),
     }
-    assert "from crypto_core.platform import" in Path("README.md").read_text(encoding="utf-8")
+    assert "from crypto_core.platform import" in Path("console/manual/pages/platform.md").read_text(
+        encoding="utf-8"
+    )

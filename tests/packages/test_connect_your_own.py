@@ -1,4 +1,4 @@
-"""README's list for your own database and AWS, followed word for word. Deep: Keydeck is installed."""
+"""The manual's list for your own database and AWS, followed word for word. Deep: Keydeck is installed."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ print(boto3.client("iam").create_policy(PolicyName=name, PolicyDocument=text)["P
 
 
 def the_list() -> str:
-    """The commands as README prints them."""
-    section = (HOME / "README.md").read_text(encoding="utf-8").partition("## Connect your own")[2]
-    return section.partition("```sh\n")[2].partition("```")[0]
+    """The commands as the manual prints them."""
+    page = (HOME / "console/manual/pages/connect.md").read_text(encoding="utf-8")
+    return page.partition("```sh\n")[2].partition("```")[0]
 
 
 @pytest.fixture

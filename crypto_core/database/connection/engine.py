@@ -232,7 +232,7 @@ def _grant(said: str) -> str:
     """The statement that gives what PostgreSQL says is denied, as far as its message tells."""
     denied = re.search(r"permission denied for (schema|table|database|function) (\w+)", said)
     if denied is None:
-        return "the privilege that the message names; README.md lists what each role needs"
+        return "the privilege that the message names; keydeck help privileges lists what each role needs"
     kind, name = denied[1], denied[2]
     if kind == "function":
         return f"GRANT EXECUTE ON FUNCTION {SCHEMA}.{name} TO the role"

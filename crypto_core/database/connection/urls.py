@@ -173,7 +173,7 @@ class _Reading:
         else:
             raise SettingsError(
                 f"{self._setting} has a parameter that Keydeck does not know: {clean(name, 60)!r}.",
-                remedy="Remove it, or give Keydeck a URL of its own. README.md says which are known.",
+                remedy="Remove it, or give Keydeck its own URL. keydeck help database has the known ones.",
             )
 
     def _map(self, name: str, parameter: Parameter, value: str) -> None:
