@@ -144,37 +144,50 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     database_url: str | None = Field(None, validation_alias="DATABASE_URL", repr=False)
-    """The database with the tokens: postgresql://user:password@host:5432/database."""
+    """The database with the tokens: `postgresql://user:password@host:5432/database`, or the app's own URL."""
 
     write_key: str | None = Field(None, validation_alias="TOKEN_ENCRYPTION_KEY_ID")
     """The KMS key that the platform and Keydeck write under."""
 
     trusted_keys: Names = Field((), validation_alias="KEYDECK_TRUSTED_KEYS")
-    """Further KMS keys that may be read with."""
+    """Further KMS keys that may be read with, separated by commas."""
 
     regions: Names = Field((), validation_alias="KEYDECK_REGIONS")
-    """AWS Regions that attribution asks in turn, the default first; empty means boto3's own."""
+    """AWS Regions whose keys are shown, and that attribution asks in turn, the default first; empty means
+    boto3's own.
+    """
 
     profile: str | None = Field(None, validation_alias="AWS_PROFILE")
-    """The AWS profile to work with; empty means that boto3 looks for credentials itself."""
+    """The AWS profile; it comes before credentials in the environment. For a role with `mfa_serial` the
+    console asks for the code in a dialog, a command on its terminal; the role's credentials are kept in
+    memory alone. Empty means that boto3 looks for credentials itself.
+    """
 
     state_url: str | None = Field(None, validation_alias="KEYDECK_STATE_URL", repr=False)
-    """The database with Keydeck's journal; by default the same one, schema keydeck."""
+    """Another database for the journal; by default it is in the same one, in schema `keydeck`."""
 
     binding: Binding = Field(None, validation_alias="KEYDECK_BINDING")
-    """The name of the tenant or database that new v2 envelopes are bound to, and open with alone."""
+    """The name of the tenant or database that new v2 envelopes are bound to as well, and that v2-bound ones
+    open with: 1 to 64 printable ASCII characters.
+    """
 
     write_format: str = Field("v1", validation_alias="KEYDECK_WRITE_FORMAT")
-    """The version of the envelopes that Keydeck writes; v2 once the platform reads it."""
+    """The version of the envelopes that Keydeck writes: `v1`, or `v2` once the platform reads it; with a
+    binding, `v2` is written as `v2-bound`.
+    """
 
     least_format: str = Field("v1", validation_alias="KEYDECK_LEAST_FORMAT")
-    """The oldest version of envelopes that the platform opens; an older one is a finding."""
+    """The oldest version that the platform opens: `v1`, or `v2` once every token is v2, `v2-bound` once every
+    token names its database; an older envelope is then a finding of severity high.
+    """
 
     read_only: bool = Field(False, validation_alias="KEYDECK_READ_ONLY")
     """Refuse every change, in the database session and before KMS is called."""
 
     browser_user: str = Field("", validation_alias="KEYDECK_BROWSER_USER", max_length=100)
-    """Who uses the console in a browser; `keydeck serve` sets it for the console that it runs."""
+    """Who uses the console in a browser, for the journal; `keydeck serve` sets it for the console that it
+    runs.
+    """
 
     dev_key: str = Field(DEV_KEY, validation_alias="DEV_ENCRYPTION_KEY", repr=False)
     """The Fernet key of the platform's development mode."""
@@ -183,12 +196,16 @@ class Settings(BaseSettings):
     """A word for the header: prod, staging, …"""
 
     environment_colour: Colour = Field("", validation_alias="KEYDECK_ENVIRONMENT_COLOUR")
-    """The ground behind that word, so that production can't be taken for anything else."""
+    """The ground behind that word, so that production can't be taken for anything else: `red`, `amber`,
+    `green`, `blue` or `magenta`.
+    """
 
     databases: dict[str, DatabaseSettings] = Field(
         default_factory=dict, validation_alias="KEYDECK_DATABASES", repr=False
     )
-    """Further databases by name, to switch to with :context; given in the file."""
+    """Further databases to switch to with `:context`, by name; given in the file: a URL, or `{url = …,
+    environment = …, environment_colour = …, binding = …}`. Each has its own binding or none.
+    """
 
     keys: dict[str, str] = Field(default_factory=dict, validation_alias="KEYDECK_KEYS")
     """Other keys for actions, by the action's id; given in the file."""
@@ -203,16 +220,16 @@ class Settings(BaseSettings):
     """Nothing on screen moves by itself."""
 
     log_file: str = Field("", validation_alias="KEYDECK_LOG_FILE", max_length=4096)
-    """Where the console's log goes; "" is the user's state folder, "none" is nowhere."""
+    """Where the console's log goes; empty is the user's state folder, `none` is nowhere."""
 
     rotation_days: int = Field(365, validation_alias="KEYDECK_ROTATION_DAYS", ge=90, le=2560)
-    """How often KMS keys must rotate at least, in days; more seldom is a finding."""
+    """How often KMS keys must rotate at least, 90 to 2,560 days; more seldom is a finding."""
 
     material_days: int = Field(730, validation_alias="KEYDECK_MATERIAL_DAYS", ge=1)
     """How old the key material may be that tokens are under, in days; older is a finding."""
 
     administrators: Names = Field((), validation_alias="KEYDECK_ADMINISTRATORS")
-    """ARNs of roles and users who may do everything with a KMS key; * and ? as in IAM policies."""
+    """ARNs of roles and users who may do everything with a KMS key; `*` and `?` as in IAM policies."""
 
     trusted_accounts: Names = Field((), validation_alias="KEYDECK_TRUSTED_ACCOUNTS")
     """Other AWS accounts that may use KMS keys."""
@@ -221,19 +238,19 @@ class Settings(BaseSettings):
     """The alias by which the platform is given its key; it must point to the key written under."""
 
     events_file: str = Field("", validation_alias="KEYDECK_EVENTS_FILE", max_length=4096)
-    """The store of CloudTrail events; "" is events.sqlite in the user's data folder."""
+    """The store of CloudTrail events; empty is `events.sqlite` in the user's data folder."""
 
     events_days: int = Field(400, validation_alias="KEYDECK_EVENTS_DAYS", ge=0)
-    """How long events are kept, in days; 0 keeps them until they are deleted by hand."""
+    """How long events are kept by `events vacuum`, in days; 0 is for ever."""
 
     retired_keys: Names = Field((), validation_alias="KEYDECK_RETIRED_KEYS")
     """Retired or compromised KMS keys; any use is a finding."""
 
     athena_table: str = Field("", validation_alias="KEYDECK_ATHENA_TABLE", pattern=r"^(\w+\.\w+)?$")
-    """Athena's table over the trail's files, or Security Lake's, as database.table."""
+    """Athena's table over the trail's files, or Security Lake's, as `database.table`."""
 
     athena_output: str = Field("", validation_alias="KEYDECK_ATHENA_OUTPUT", pattern="^(s3://.+)?$")
-    """Where Athena writes its results: s3://bucket/prefix/."""
+    """Where Athena writes its results: `s3://bucket/prefix/`."""
 
     athena_workgroup: str = Field("", validation_alias="KEYDECK_ATHENA_WORKGROUP", max_length=128)
     """Athena's workgroup, if it has a place for results of its own."""
@@ -242,22 +259,26 @@ class Settings(BaseSettings):
     """The ARN of the event data store that CloudTrail Lake is asked."""
 
     signing_key: Names = Field((), validation_alias="KEYDECK_SIGNING_KEY")
-    """The KMS key that signs the journal and reports; further ones, behind it, are verified with only."""
+    """The KMS key that signs checkpoints, reports and approvals (`SIGN_VERIFY` or `GENERATE_VERIFY_MAC`);
+    further ones, after commas, only verify.
+    """
 
     former_signing_keys: Annotated[dict[str, AwareDatetime], NoDecode] = Field(
         default_factory=dict, validation_alias="KEYDECK_FORMER_SIGNING_KEYS"
     )
-    """KMS keys that signed once, and when each ended: what was signed before is still verified."""
+    """KMS keys that signed once, and when each ended: `KEY until 2026-11-28T12:00:00Z`, after commas; in the
+    file a table of key and time. What was signed before is still verified with them.
+    """
 
     anchor_file: str = Field("", validation_alias="KEYDECK_ANCHOR_FILE", max_length=4096)
-    """A file that checkpoints of the journal are appended to; "" for none."""
+    """A file that checkpoints of the journal are appended to; empty for none."""
 
     anchor_bucket: str = Field(
         "",
         validation_alias="KEYDECK_ANCHOR_BUCKET",
         pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/\S*)?)?$",
     )
-    """An S3 bucket with Object Lock that checkpoints are put into: s3://bucket/prefix."""
+    """An S3 bucket with Object Lock that checkpoints are put into: `s3://bucket/prefix`."""
 
     anchor_days: int = Field(400, validation_alias="KEYDECK_ANCHOR_DAYS", ge=1, le=36_500)
     """How long an object there is locked, in days."""
@@ -269,7 +290,9 @@ class Settings(BaseSettings):
     """A PEM file with the root certificates by which time stamps are verified."""
 
     approvals: Names = Field((), validation_alias="KEYDECK_APPROVALS")
-    """Actions that a second identity must approve, such as keys disable; all for every one."""
+    """Actions that a second person must approve, separated by commas, such as `keys disable`; `all` for every
+    one.
+    """
 
     approval_minutes: float = Field(
         DEFAULT_MINUTES, validation_alias="KEYDECK_APPROVAL_MINUTES", ge=1, le=10_080
@@ -277,13 +300,15 @@ class Settings(BaseSettings):
     """How long a request and its approval hold together, in minutes."""
 
     github_url: str = Field(GITHUB, validation_alias="KEYDECK_GITHUB_URL", max_length=512)
-    """The base URL of GitHub's API; of an Enterprise Server https://HOST/api/v3."""
+    """The base URL of GitHub's API; of an Enterprise Server `https://HOST/api/v3`."""
 
     slack_url: str = Field(SLACK, validation_alias="KEYDECK_SLACK_URL", max_length=512)
-    """Where Slack is asked."""
+    """Where Slack is asked: https, or http on this machine."""
 
     atlassian_url: str = Field("", validation_alias="KEYDECK_ATLASSIAN_URL", max_length=512)
-    """Where all calls of Jira and Confluence go, such as a proxy; "" is each connection's own site."""
+    """Where all calls of Jira and Confluence go, such as a proxy: https, or http on this machine; empty is
+    each connection's own site.
+    """
 
     github_client_id: str = Field("", validation_alias="KEYDECK_GITHUB_CLIENT_ID", pattern=r"^[\w.-]{0,100}$")
     """The client id of the platform's OAuth app, so that GitHub revokes its tokens without a mail."""
@@ -292,10 +317,10 @@ class Settings(BaseSettings):
     """The client secret of that app."""
 
     runbooks: str = Field("", validation_alias="KEYDECK_RUNBOOKS", max_length=4096)
-    """A folder with the team's own runbooks, beside the built-in ones; "" for none."""
+    """A folder with the team's own runbooks, beside the built-in ones; empty for none."""
 
     drill_days: int = Field(90, validation_alias="KEYDECK_DRILL_DAYS", ge=0, le=3_650)
-    """How old the last restore drill may be, in days, before it is reminded of; 0 for never."""
+    """How old the last restore drill may be, in days, before a reminder; 0 is for ever."""
 
     tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")
     """Further tables with tokens; given in the file."""

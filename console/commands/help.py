@@ -1,48 +1,20 @@
-"""keydeck help: the parts of the manual that answer a question where it comes up."""
+"""keydeck help: the manual, page by page, as man pages and as HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from pathlib import Path
 
 import click
 
-
-def _checks() -> str:
-    from console.manual.checks import checks_text
-
-    return checks_text()
-
-
-def _filters() -> str:
-    from console.manual.filters import filters_text
-
-    return filters_text()
+from console.manual.contents import ENTRIES, contents_text
+from console.printed.pager import no_pager_option, print_lines
+from crypto_core.text.cleaning import clean
+from crypto_core.text.likeness import meant
 
 
-def _questions() -> str:
-    from console.manual.questions import questions_text
-
-    return questions_text()
-
-
-def _schemas() -> str:
-    from console.manual.schemas import schemas_text
-
-    return schemas_text()
-
-
-TOPICS: dict[str, tuple[Callable[[], str], str]] = {
-    "checks": (
-        _checks,
-        "The checks of AWS Config, Security Hub, Prowler and CIS, and what Keydeck has for each.",
-    ),
-    "filters": (_filters, "The filter language: terms, fields, words."),
-    "schema": (
-        _schemas,
-        "What programs get, as JSON Schemas; keydeck help schema NAME prints one.",
-    ),
-    "questions": (_questions, "Sixty questions about events, each with the line that answers it."),
-}
+def _topics_offered(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[str]:
+    return [topic for topic in ENTRIES if topic.startswith(typed)]
 
 
 def _schemas_offered(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[str]:
@@ -51,23 +23,65 @@ def _schemas_offered(_ctx: click.Context, _param: click.Parameter, typed: str) -
     return [name for name in SCHEMAS if name.startswith(typed)]
 
 
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
 @click.command("help")
-@click.argument("topic", type=click.Choice(list(TOPICS)), required=False)
+@click.argument("topic", required=False, shell_complete=_topics_offered)
 @click.argument("name", required=False, metavar="[NAME]", shell_complete=_schemas_offered)
+@click.option(
+    "--man", type=_FOLDER, metavar="DIR", help="Write a manual page for each command into a folder."
+)
+@click.option("--html", type=_FOLDER, metavar="DIR", help="Write the whole manual into a folder, as HTML.")
+@no_pager_option
 @click.pass_context
-def help_(ctx: click.Context, *, topic: str | None, name: str | None) -> None:
-    """Print a part of the manual; without TOPIC, what there is. NAME is that of a schema."""
-    if name is not None:
+def help_(
+    ctx: click.Context, *, topic: str | None, name: str | None, man: Path | None, html: Path | None
+) -> None:
+    """Print a page of the manual; without TOPIC, what there is. NAME is that of a schema."""
+    if man is not None or html is not None:
+        if topic is not None:
+            raise click.UsageError("--man and --html write the whole manual: leave TOPIC out.")
+        _write(man, html)
+    elif name is not None:
         if topic != "schema":
-            raise click.UsageError(f"{topic} is one text: it has no NAME.")
+            raise click.UsageError(f"{topic} is one page: it has no NAME.")
         from console.manual.schemas import schema_text
 
         click.echo(schema_text(name), nl=False)
-        return
-    if topic is not None:
-        click.echo(TOPICS[topic][0]())
-        return
-    click.echo(ctx.find_root().get_help())
-    click.echo("\nTopics (keydeck help TOPIC):")
-    for name, (_, says) in TOPICS.items():
-        click.echo(f"  {name:<12}{says}")
+    elif topic is not None:
+        print_lines(_lines(ctx.find_root(), topic))
+    else:
+        overview = [*ctx.find_root().get_help().splitlines(), "", "The manual (keydeck help TOPIC):", ""]
+        print_lines([*overview, *contents_text().splitlines()])
+
+
+def _lines(root: click.Context, topic: str) -> Iterable[str]:
+    """The lines of a page; of a command's help where no page has its name."""
+    commands = root.command
+    if topic not in ENTRIES and isinstance(commands, click.Group):
+        names = commands.list_commands(root)
+        if topic not in names:
+            raise click.UsageError(
+                f"The manual has no page {clean(topic, 60)!r}. {meant(topic, [*ENTRIES, *names])}"
+                "keydeck help lists the pages."
+            )
+        if (command := commands.get_command(root, topic)) is not None:
+            return click.Context(command, info_name=topic, parent=root).get_help().splitlines()
+    from console.manual.book import Book
+    from console.printed.manual_page import page_lines
+
+    return page_lines(Book().page(topic))
+
+
+def _write(man: Path | None, html: Path | None) -> None:
+    from console.printed.printing import say
+
+    if man is not None:
+        from console.manual.man_pages import write_man_pages
+
+        say(f"{len(write_man_pages(man))} manual pages written to {man}.")
+    if html is not None:
+        from console.manual.html import write_html
+
+        say(f"{len(write_html(html))} pages written. Open {html / 'index.html'}.")

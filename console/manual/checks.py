@@ -1,19 +1,22 @@
-"""The matrix of public checks, as `keydeck help checks` prints it."""
+"""The matrix of public checks, as the page about checks has it."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from crypto_core.findings.public_checks import PUBLIC_CHECKS, Verdict, matrix_lines
-
-_HEAD = """\
-What others check of KMS keys and CloudTrail's trails, and what Keydeck has for it: the rules that look at the
-same (keydeck findings rules), and why the verdict is what it is. better: Keydeck says more, or more exactly.
-differs: it asks the same question otherwise, or of a part alone. Rules event-… are about recorded events."""
+from crypto_core.findings.public_checks import PUBLIC_CHECKS, Verdict
 
 
-def checks_text() -> str:
-    """Return the topic."""
+def markdown() -> str:
+    """Return how many of each verdict there are, then a table for each source."""
     counts = Counter(check.verdict for check in PUBLIC_CHECKS)
     summary = ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict)
-    return "\n".join([_HEAD, "", f"{len(PUBLIC_CHECKS)} checks: {summary}.", "", *matrix_lines()])
+    lines = [f"{len(PUBLIC_CHECKS)} checks: {summary}."]
+    source = ""
+    for check in PUBLIC_CHECKS:
+        if check.source != source:
+            source = check.source
+            lines += ["", f"## {source}", "", "| check | verdict | rules | why |", "|---|---|---|---|"]
+        rules = ", ".join(f"`{rule}`" for rule in check.rules)
+        lines.append(f"| {check.name} | {check.verdict.value} | {rules} | {check.why} |")
+    return "\n".join(lines)

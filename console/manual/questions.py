@@ -140,15 +140,17 @@ TOPICS: dict[str, tuple[Question, ...]] = {
 QUESTIONS = tuple(question for questions in TOPICS.values() for question in questions)
 
 
-def questions_text() -> str:
-    """Return the topic `questions` of the manual."""
+def markdown() -> str:
+    """Return each question with its line, by topic."""
     lines: list[str] = []
     for topic, questions in TOPICS.items():
-        lines += [topic, ""]
+        lines += [f"## {topic}", ""]
         for one in questions:
-            lines.append(f"  {one.asked}")
-            lines.append(
-                f"      keydeck events {one.line}" if one.line else f"      in no single line: {one.instead}"
-            )
-        lines.append("")
-    return "\n".join(lines).rstrip()
+            lines += [f"**{one.asked}**", ""]
+            answer = ["```sh", f"keydeck events {one.line}", "```"] if one.line else [_sentence(one.instead)]
+            lines += [*answer, ""]
+    return "\n".join(lines)
+
+
+def _sentence(instead: str) -> str:
+    return f"In no single line: {instead}."

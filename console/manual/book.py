@@ -1,0 +1,64 @@
+"""The manual as it is read: pages from the package, with the parts that are built from declarations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module, resources
+
+from console.manual.contents import CONTENTS, ENTRIES
+from crypto_core.errors import SettingsError
+from crypto_core.text.cleaning import clean
+from crypto_core.text.likeness import meant
+from screens.manual.page import ManualPage
+
+PARTS: dict[str, str] = {
+    "commands": "console.manual.commands",
+    "filters": "console.manual.filters",
+    "questions": "console.manual.questions",
+    "checks": "console.manual.checks",
+    "runbooks": "console.manual.runbooks",
+    "schemas": "console.manual.schemas",
+    "settings": "console.manual.settings",
+}
+"""What stands in a page as `<!-- NAME -->`, by the module whose `markdown` writes it."""
+
+_PART = re.compile(r"^<!-- (\w+) -->$", re.MULTILINE)
+_CHAPTERS = {entry.topic: chapter for chapter, entries in CONTENTS.items() for entry in entries}
+
+
+class Book:
+    """All pages. What was read or built once is kept: nothing of it changes while a program runs."""
+
+    def pages(self) -> Sequence[ManualPage]:
+        """Return all pages, in their order."""
+        return tuple(map(_page, ENTRIES))
+
+    def page(self, topic: str) -> ManualPage:
+        """Return one page. Raises SettingsError for a topic that is none, with what may be meant."""
+        if topic not in ENTRIES:
+            raise SettingsError(
+                f"The manual has no page {clean(topic, 60)!r}.",
+                remedy=f"{meant(topic, ENTRIES)}keydeck help lists the pages.",
+            )
+        return _page(topic)
+
+
+@cache
+def _page(topic: str) -> ManualPage:
+    entry = ENTRIES[topic]
+    text = _PART.sub(lambda found: _part(found[1]), source(topic))
+    title = text.partition("\n")[0].removeprefix("# ")
+    return ManualPage(topic, title, entry.summary, _CHAPTERS[topic], text)
+
+
+def source(topic: str) -> str:
+    """Return a page's text as it is in the package."""
+    package, _, file = (ENTRIES[topic].file or f"console/manual/pages/{topic}.md").partition("/")
+    return resources.files(package).joinpath(file).read_text(encoding="utf-8")
+
+
+def _part(name: str) -> str:
+    write: Callable[[], str] = import_module(PARTS[name]).markdown
+    return write().strip("\n")

@@ -1,0 +1,43 @@
+"""Every setting as it is declared, for the page about settings."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from itertools import pairwise
+
+from pydantic_core import PydanticUndefined
+
+from console.settings import Settings
+
+_IN_THE_FILE = "given in the file"
+"""What a setting that has no variable says."""
+
+
+def markdown() -> str:
+    """Return a table: each setting's name in the environment and in the file, what it is, its default."""
+    rows = ["| environment | in the file | |", "|---|---|---|"]
+    says = described(Settings)
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        shown = default not in (PydanticUndefined, None, "", (), False) and name != "dev_key"
+        text = says[name] + (f" Default: `{_plain(default)}`." if shown else "")
+        variable = "" if _IN_THE_FILE in text else f"`{field.validation_alias}`"
+        rows.append(f"| {variable} | `{name}` | {text} |")
+    return "\n".join(rows)
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def described(model: type[Settings]) -> dict[str, str]:
+    """Return what the source says of each field: the text below it."""
+    [tree] = ast.parse(inspect.getsource(model)).body
+    says: dict[str, str] = {}
+    if isinstance(tree, ast.ClassDef):
+        for field, text in pairwise(tree.body):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                    says[name] = " ".join(words.split())
+    return says
