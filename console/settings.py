@@ -30,6 +30,7 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 
+from console.notify_settings import NotifySettings
 from console.own_folders import settings_folder
 from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
@@ -299,6 +300,11 @@ class Settings(BaseSettings):
     )
     """How long a request and its approval hold together, in minutes."""
 
+    notify: NotifySettings = Field(
+        default_factory=NotifySettings, validation_alias="KEYDECK_NOTIFY", repr=False
+    )
+    """Who is notified, of what and when: receivers, quiet hours, templates; given in the file."""
+
     github_url: str = Field(GITHUB, validation_alias="KEYDECK_GITHUB_URL", max_length=512)
     """The base URL of GitHub's API; of an Enterprise Server `https://HOST/api/v3`."""
 
@@ -527,6 +533,7 @@ def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
     return LoadedSettings(settings=settings, origins=origins)
 
 
+_URL = re.compile(r"\S*://\S*")
 _VARIABLES = {str(field.validation_alias): name for name, field in Settings.model_fields.items()}
 
 
@@ -541,7 +548,8 @@ def _explained(error: Exception, origins: Mapping[str, str]) -> SettingsError:
         variable = str(first["loc"][0]) if first["loc"] else ""
         inner = ".".join(str(part) for part in first["loc"][1:])
         said = first["msg"].removeprefix("Value error, ").rstrip(".")
-        message = f"{inner}: {said}" if inner else said
+        # A URL that stands where a name belongs may hold a token.
+        message = _URL.sub("(hidden)", f"{inner}: {said}" if inner else said)
     name = _VARIABLES.get(variable, variable)
     return SettingsError(
         f"Setting {variable or 'of the environment'} (from {origins.get(name, 'default')}): {message}.",
@@ -610,6 +618,8 @@ def left_out(url: str) -> str:
 
 
 def _shown(name: str, value: Any) -> str:
+    if isinstance(value, NotifySettings):
+        return clean(value.shown(), 2000)
     if value in (None, (), {}):
         return ""
     if name in ("database_url", "state_url"):

@@ -121,6 +121,10 @@ class StepLostError(
     """A step is another operator's by now; this process writes nothing more for it."""
 
 
+class DutyLostError(RefusedError, remedy="Nothing to do here: the other host goes on."):
+    """A duty is another host's by now; this process writes nothing more for it."""
+
+
 class ProviderError(KeydeckError):
     """A provider did not do what it was asked for, or could not be asked."""
 

@@ -72,6 +72,8 @@ def _written(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, BaseModel):
+        return "" if value == type(value)() else json.dumps(value.model_dump(mode="json", by_alias=True))
     if isinstance(value, tuple) and all(isinstance(part, str) for part in value):
         return ",".join(value)
     if isinstance(value, dict) and all(isinstance(end, datetime) for end in value.values()):

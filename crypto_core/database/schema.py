@@ -19,6 +19,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    UniqueConstraint,
     Uuid,
     text,
 )
@@ -324,3 +325,36 @@ journal_checkpoint = Table(
 
 `broken` is the break that one acknowledges, as JSON; "" for none.
 """
+
+duty = Table(
+    "duty",
+    metadata,
+    Column("name", SqlText, primary_key=True),
+    *_required(Uuid, "token"),
+    *_required(SqlText, "holder"),
+    *_required(_MOMENT, "until"),
+    Column("position", JSONB, nullable=False, server_default="{}"),
+    *_optional(_MOMENT, "done_at"),
+)
+"""What `keydeck watch` does, and who does it now: whoever holds the row's `token`, on one host at a time.
+
+`position` is how far it got, such as the journal's entry up to which notices are made.
+"""
+
+notice = Table(
+    "notice",
+    metadata,
+    _number(),
+    *_required(SqlText, "digest", "receiver"),
+    *_required(_WORD, "kind", "severity"),
+    *_required(JSONB, "told"),
+    *_required(_MOMENT, "made_at"),
+    *_required(_WORD, "state"),
+    *_counts("attempts", kind=Integer),
+    *_required(_MOMENT, "next_at"),
+    *_optional(_MOMENT, "ended_at"),
+    *_empty("trouble"),
+    UniqueConstraint("digest", "receiver"),
+)
+"""What receivers are notified of, a row for each; `digest` is the notice's id, `told` its texts."""
+Index("ix_notice_waiting", notice.c.receiver, notice.c.id, postgresql_where=text("state = 'waiting'"))

@@ -57,6 +57,7 @@ INCIDENTS = (
     *((name, WRITE) for name in ("incident", "incident_step", "incident_presence", "incident_lease")),
     *((name, APPEND) for name in ("incident_evidence", "incident_entry")),
 )
+NOTICES = (("duty", WRITE), ("notice", WRITE))
 
 
 class KeydeckRole(StrEnum):
@@ -276,6 +277,13 @@ OPERATIONS: tuple[Operation, ...] = (
         ("kms:Decrypt",),
         KeydeckRole.INSPECTOR,
         (),
+    ),
+    Operation(
+        "watch",
+        "watch",
+        "Fetch events, look for findings and count tokens at intervals, and send notifications",
+        role=KeydeckRole.OPERATOR,
+        tables=NOTICES,
     ),
     _of_keys(
         ChangeKind.ENABLE_ROTATION,

@@ -1,0 +1,93 @@
+"""A notice: something that is worth telling somebody who is not looking.
+
+Its texts go to chats, mail and pagers, which give some characters a meaning of their own: so they are made
+safe for those too, not only for a terminal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from crypto_core.findings.severity import Severity
+from crypto_core.log.redaction import redacted
+from crypto_core.text.cleaning import CleanText, clean
+
+_LIMITS = {"title": 200, "subject": 300, "who": 300, "detail": 1_000, "remedy": 600, "command": 200}
+_MENTION = re.compile(r"@(?=(?:everyone|here|channel|all|team)\b)", re.IGNORECASE)
+_ANGLES = str.maketrans({"<": "‹", ">": "›", "`": "'"})
+"""Chats read <!channel>, <@U123> and <https://…|label> as commands of their own."""
+
+
+class NoticeKind(StrEnum):
+    """What notices are about; a receiver takes some of them."""
+
+    INCIDENT = "incident"
+    FINDING = "finding"
+    APPROVAL = "approval"
+    CHECK = "check"
+    """A check that failed: of tokens, of an incident's step, of the journal."""
+
+
+def outward(text: object, limit: int) -> CleanText:
+    """Return text for a receiver: clean, without apparent secrets, and with nothing that a chat acts on."""
+    hidden = redacted(clean(text, limit)).translate(_ANGLES)
+    return clean(_MENTION.sub("@ ", hidden), limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One notice. `id` is the same however often it is sent, so that a receiver can tell twins.
+
+    `title` says what happened, `subject` to what, `who` by whom, `command` what shows more.
+    """
+
+    id: str
+    kind: NoticeKind
+    severity: Severity
+    at: datetime
+    title: str
+    subject: str = ""
+    who: str = ""
+    detail: str = ""
+    remedy: str = ""
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        for name, limit in _LIMITS.items():
+            object.__setattr__(self, name, outward(getattr(self, name), limit))
+
+    def as_json(self) -> dict[str, Any]:
+        """The notice as a JSON document; `notice_of` reads it."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return values | {
+            "kind": self.kind.value,
+            "severity": self.severity.value,
+            "at": self.at.astimezone(UTC).isoformat(),
+        }
+
+
+def notice_of(stored: Mapping[str, Any]) -> Notice:
+    """Return the notice of what `as_json` made. Raises KeyError, TypeError, ValueError for anything else."""
+    texts = {name: str(stored.get(name, "")) for name in _LIMITS}
+    return Notice(
+        clean(stored["id"], 40),
+        NoticeKind(stored["kind"]),
+        Severity(stored["severity"]),
+        datetime.fromisoformat(stored["at"]),
+        **texts,
+    )
+
+
+def notice_id(*parts: object) -> str:
+    """Return the id of a notice about these parts: other parts, another id."""
+    state = hashlib.sha256()
+    for part in parts:
+        encoded = str(part).encode()
+        state.update(len(encoded).to_bytes(8, "big") + encoded)
+    return state.hexdigest()[:20]

@@ -1,0 +1,227 @@
+"""Notifications: made from what is recorded, kept in the same transaction as how far that went, then sent.
+
+Whoever holds the duty does both, so each notice is made once over all hosts. It is sent at least once: a
+process that is killed between sending and noting so leaves it to be sent again, under the same id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from threading import Event
+
+from sqlalchemy import Connection, Engine
+
+from crypto_core.cancelling import stop_if
+from crypto_core.database.state.duties import DutyLease, on_duty
+from crypto_core.database.state.journal import Journal, chained, written_last
+from crypto_core.database.state.journal_entry import JournalEntry
+from crypto_core.database.state.notices import (
+    NoticeRow,
+    add_notices,
+    counted_notices,
+    due_notices,
+    held_notices,
+    listed_notices,
+    note_failed,
+    note_sent,
+)
+from crypto_core.errors import ReadOnlyError
+from crypto_core.findings.severity import Severity
+from crypto_core.guard.guard import READ_ONLY
+from crypto_core.incidents.model import IncidentView
+from crypto_core.notices.journal_notices import notice_of_entry
+from crypto_core.notices.notice import Notice, NoticeKind, notice_id, notice_of
+from crypto_core.notices.receiver import NoticeSettings, Receiver, rows_for
+from crypto_core.notices.sender import AppriseSender, Letter, Sender
+from crypto_core.notices.standing import Standing, late_steps
+from crypto_core.text.cleaning import clean
+
+DUTY = "notices"
+GIVE_UP_SECONDS = 86_400.0
+"""A notice that could not be sent for so long is given up, and counted."""
+_FIRST_WAIT, _LONGEST_WAIT = 30.0, 3_600.0
+_ENTRIES = 1_000
+"""Of the journal, at once."""
+_AT_ONCE = 200
+_ALONE = 3
+"""So many notices are messages of their own; of more that wait, one message tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a round did. `troubles` are by receiver; where a `holder` has the duty, nothing was done."""
+
+    made: int = 0
+    sent: int = 0
+    held: int = 0
+    """Notices that quiet hours hold back."""
+    troubles: Mapping[str, str] = field(default_factory=dict)
+    holder: str = ""
+    first: bool = False
+    """True the first time: what the journal has by now is not told."""
+
+
+class NoticeService:
+    """Makes notices and sends them. Every method blocks and raises DatabaseError."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        settings: NoticeSettings,
+        incidents: Callable[[], Iterable[IncidentView]],
+        *,
+        read_only: bool,
+        sender: Sender | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`engine` is that of the journal's database; `incidents` gives the open ones."""
+        self.settings = settings
+        self._engine = engine
+        self._journal = journal
+        self._incidents = incidents
+        self._read_only = read_only
+        self._sender = sender or AppriseSender()
+        self._clock = clock
+
+    def tell(self, cancelled: Event | None = None) -> Delivery:
+        """Make notices of what came since the last time, and send what is due.
+
+        Raises ReadOnlyError, MissingSchemaError, MissingGrantError, DutyLostError, InterruptedRunError.
+        """
+        self._may_write()
+        with on_duty(self._engine, DUTY) as lease:
+            if isinstance(lease, str):
+                return Delivery(holder=lease)
+            first = "seq" not in lease.position
+            made = self._make(lease)
+            sent, held, troubles = self._send(lease, cancelled)
+            lease.finish()
+            return Delivery(made, sent, held, troubles, first=first)
+
+    def tell_standing(self, lease: DutyLease, standing: Standing) -> int:
+        """Make notices of what stands and did not when `lease`, which finds it, looked last.
+
+        Returns how many. Raises DutyLostError.
+        """
+        known = lease.position.get("known", [])
+        new = standing.new(known)
+        with lease.writing() as connection:
+            made = add_notices(connection, rows_for(self.settings.receivers, new))
+            lease.remember(connection, {**lease.position, "known": standing.known(known)})
+        return made
+
+    def test(self) -> Mapping[str, str]:
+        """Send each receiver a test at once; return by receiver why it was not taken, "" where it was."""
+        now = self._clock()
+        notice = Notice(
+            notice_id("test", now.isoformat()),
+            NoticeKind.CHECK,
+            Severity.LOW,
+            now,
+            "A test of Keydeck's notifications",
+            detail="Nothing has happened.",
+            command="keydeck notify test",
+        )
+        message = self.settings.template.message([notice], self.settings.environment)
+        return self._sender.send([Letter(one, message) for one in self.settings.receivers])
+
+    def listed(self, states: Sequence[str], limit: int) -> tuple[NoticeRow, ...]:
+        """Return notices in these states, the newest first."""
+        return listed_notices(self._engine, states, limit=limit)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return how many notices there are, by receiver and state."""
+        return counted_notices(self._engine)
+
+    def _may_write(self) -> None:
+        if self._read_only:
+            raise ReadOnlyError(f"Cannot remember which notifications were sent: {READ_ONLY}")
+
+    def _make(self, lease: DutyLease) -> int:
+        """Of the journal and of late steps, until nothing new is there."""
+        database = self._journal.database_id()
+        late = tuple(late_steps(self._incidents(), self._clock(), database))
+        made = 0
+        while True:
+            with lease.writing() as connection:
+                last = written_last(connection)
+                end = last.seq if last is not None else 0
+                seen = int(lease.position.get("seq", end))
+                entries = tuple(islice(chained(connection, after=seen), _ENTRIES)) if seen <= end else ()
+                notices = [*late, *_notices(entries, database, seen, end, self._clock())]
+                made += add_notices(connection, rows_for(self.settings.receivers, notices))
+                late = ()
+                reached = entries[-1].seq if entries else end
+                lease.remember(connection, {**lease.position, "seq": reached})
+            if len(entries) < _ENTRIES:
+                return made
+
+    def _send(self, lease: DutyLease, cancelled: Event | None) -> tuple[int, int, dict[str, str]]:
+        sent, held, troubles = 0, 0, {}
+        waiting: dict[str, list[tuple[NoticeRow, ...]]] = {}
+        for receiver in self.settings.receivers:
+            free = [s.value for s in Severity if not receiver.holds(s, self._clock())]
+            due = due_notices(self._engine, receiver.name, free, limit=_AT_ONCE)
+            held += held_notices(self._engine, receiver.name, free) if len(free) < len(Severity) else 0
+            waiting[receiver.name] = [due] if len(due) > _ALONE else [(row,) for row in due]
+        # One letter for each receiver at a time: a slow one has no more of them under way.
+        while any(waiting.values()):
+            stop_if(cancelled)
+            batch = {name: groups.pop(0) for name, groups in waiting.items() if groups}
+            receivers = (one for one in self.settings.receivers if one.name in batch)
+            letters = [self._letter(one, batch[one.name]) for one in receivers]
+            told = self._sender.send(letters, cancelled)
+            stop_if(cancelled)
+            for name, rows in batch.items():
+                with lease.writing() as connection:
+                    _note(connection, rows, told[name])
+                if told[name]:
+                    troubles[name] = told[name]
+                    waiting[name] = []
+                else:
+                    sent += len(rows)
+        return sent, held, troubles
+
+    def _letter(self, receiver: Receiver, rows: Sequence[NoticeRow]) -> Letter:
+        notices = [_readable(row) for row in rows]
+        message = self.settings.template.message(notices, self.settings.environment)
+        return Letter(receiver, message, any(one.severity.grave for one in notices))
+
+
+def _note(connection: Connection, rows: Sequence[NoticeRow], trouble: str) -> None:
+    numbers = [row.id for row in rows]
+    if not trouble:
+        note_sent(connection, numbers)
+        return
+    tried = min(row.attempts for row in rows)
+    wait = min(_FIRST_WAIT * 2 ** min(tried, 10), _LONGEST_WAIT)
+    note_failed(connection, numbers, clean(trouble, 300), again_in=wait, give_up_after=GIVE_UP_SECONDS)
+
+
+def _notices(
+    entries: Iterable[JournalEntry], database: str, seen: int, end: int, now: datetime
+) -> Iterable[Notice]:
+    yield from (made for entry in entries if (made := notice_of_entry(entry, database)) is not None)
+    if seen > end:
+        yield Notice(
+            notice_id("journal lost", database, seen, end),
+            NoticeKind.CHECK,
+            Severity.CRITICAL,
+            now,
+            "The journal lacks entries that were there",
+            detail=f"It ended at entry {seen:,}, and ends at {end:,} now.",
+            command="keydeck journal verify",
+        )
+
+
+def _readable(row: NoticeRow) -> Notice:
+    """The notice of a row, whatever has become of it: who may write the table may write anything."""
+    try:
+        return notice_of(row.told)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        title = f"A notice that can't be read: row {row.id}"
+        return Notice(clean(row.digest, 40), NoticeKind.CHECK, Severity.HIGH, row.made_at, title)
