@@ -43,8 +43,9 @@ class Sender(Protocol):
 class AppriseSender:
     """Sends by apprise. Whoever has not answered in time is given up, and its process ended."""
 
-    def __init__(self, seconds: float = SECONDS) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float = 0.0) -> None:
+        """`seconds` is how long each round may take; 0 is SECONDS."""
+        self._seconds = seconds or SECONDS
 
     def send(self, letters: Sequence[Letter], cancelled: Event | None = None) -> Mapping[str, str]:
         """Return by receiver why its letter was not sent; a receiver that is too slow delays no other."""

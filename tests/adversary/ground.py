@@ -38,9 +38,16 @@ _LEASE = (
     "INSERT INTO keydeck.incident_lease"
     " SELECT id, 'scope', gen_random_uuid(), 'ana', 'host', now() FROM keydeck.incident"
 )
+_DUTY = "INSERT INTO keydeck.duty (name, token, holder, until) VALUES ('x', gen_random_uuid(), 'host', now())"
+_NOTICE = (
+    "INSERT INTO keydeck.notice (digest, receiver, kind, severity, told, made_at, state, next_at, ended_at)"
+    " VALUES ('d', 'oncall', 'check', 'low', '{}', now(), 'waiting', now(), now())"
+)
 _UNUSED = (
     _UNWRITTEN,
     _LEASE,
+    _DUTY,
+    _NOTICE,
     _SECRETS.format(table="connectors", columns="user_id, provider, name", values="'u', 'slack', 'n'"),
     _SECRETS.format(
         table="mcp_servers",

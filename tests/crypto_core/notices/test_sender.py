@@ -1,0 +1,60 @@
+"""Sending by apprise: taken, refused, dead, endless; and nothing of a receiver's URL or answer comes back."""
+
+from __future__ import annotations
+
+from threading import Event
+
+from crypto_core.notices.receiver import Receiver
+from crypto_core.notices.sender import AppriseSender, Letter
+from crypto_core.notices.template import Message
+from tests.receivers import TOKEN, dead, mailbox, webhook
+
+MESSAGE = Message("prod critical: <b>INC-7</b>", "Declared.\n<script>alert(1)</script>")
+
+
+def test_each_receiver_is_sent_to_at_once_and_says_for_itself_how_that_ended() -> None:
+    with (
+        webhook() as well,
+        webhook() as refusing,
+        webhook() as moved,
+        dead() as silent,
+        mailbox() as (mail, mails),
+    ):
+        refusing.status, refusing.answer = 503, f"\x1b[31m{TOKEN}".encode()
+        moved.status, moved.headers = 307, {"Location": f"http://127.0.0.1:{well.port}/stolen"}
+        urls = {
+            "well": well.url,
+            "refusing": refusing.url,
+            "moved": moved.url,
+            "silent": silent,
+            "tolerant": f"{refusing.url}?optional=yes&retry=3",
+            "mail": mail,
+            "nobody": f"json://127.0.0.1:1/{TOKEN}",
+            "unknown": f"nothing-like-it://{TOKEN}",
+        }
+        letters = [Letter(Receiver(name, url), MESSAGE, grave=True) for name, url in urls.items()]
+        told = AppriseSender(3.0).send(letters)
+    assert told == {
+        "well": "",
+        "refusing": "It answered with HTTP status 503.",
+        "moved": "It answered with HTTP status 307.",
+        "silent": "It did not answer in time.",
+        "tolerant": "It answered with HTTP status 503.",
+        "mail": "",
+        "nobody": "It could not be reached, or did not answer in time.",
+        "unknown": "Its URL is not one that apprise knows.",
+    }
+    [taken] = well.taken
+    assert (taken["title"], taken["message"], taken["type"]) == (MESSAGE.title, MESSAGE.body, "failure")
+    [one] = mails
+    assert "INC-7" in one
+    assert ("text/plain" in one, "text/html" in one) == (True, False)
+    assert TOKEN not in repr(letters) + repr(told)
+
+
+def test_sending_ends_when_it_is_cancelled() -> None:
+    cancelled = Event()
+    cancelled.set()
+    with dead() as silent:
+        told = AppriseSender(600.0).send([Letter(Receiver("silent", silent), MESSAGE)], cancelled)
+    assert told == {"silent": "It did not answer in time."}
