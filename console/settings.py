@@ -303,7 +303,7 @@ class Settings(BaseSettings):
     notify: NotifySettings = Field(
         default_factory=NotifySettings, validation_alias="KEYDECK_NOTIFY", repr=False
     )
-    """Who is notified, of what and when: receivers, quiet hours, templates; given in the file."""
+    """Who is notified, of what and when: receivers, quiet hours, templates; in the environment as JSON."""
 
     github_url: str = Field(GITHUB, validation_alias="KEYDECK_GITHUB_URL", max_length=512)
     """The base URL of GitHub's API; of an Enterprise Server `https://HOST/api/v3`."""

@@ -66,8 +66,8 @@ def _send(url: str, title: str, body: str, grave: bool) -> str:
     service = apprise.Apprise.instantiate(url, asset=asset)
     if service is None:
         return "url"
-    # An option of the URL that makes each failure a success.
-    service.optional = False
+    # Options of the URL that make each failure a success, or wait for another try.
+    service.optional, service.retry = False, 0
     everybody = apprise.Apprise(asset=asset)
     everybody.add(service)
     kind = apprise.NotifyType.FAILURE if grave else apprise.NotifyType.INFO

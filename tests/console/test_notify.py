@@ -239,8 +239,7 @@ def test_the_command_tests_receivers_and_sends_and_no_output_has_their_token(
     assert (row["state"], row["receiver"]) == ("sent", "oncall")
     assert row["id"] in taken["message"]
     with dead() as silent:
-        monkeypatch.setattr("crypto_core.notices.sender.SECONDS", 1.5)
-        receivers = {"oncall": {"url_variable": "ONCALL_URL"}, "silent": silent}
+        receivers = {"oncall": {"url_variable": "ONCALL_URL"}, "silent": f"{silent}?rto=0.5"}
         monkeypatch.setenv("KEYDECK_NOTIFY", json.dumps({"receivers": receivers}))
         tested = keydeck("notify", "test", "--json")
     assert tested.exit_code == 3

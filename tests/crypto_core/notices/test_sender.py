@@ -26,19 +26,19 @@ def test_each_receiver_is_sent_to_at_once_and_says_for_itself_how_that_ended() -
             "well": well.url,
             "refusing": refusing.url,
             "moved": moved.url,
-            "silent": silent,
+            "silent": f"{silent}?rto=0.5",
             "tolerant": f"{refusing.url}?optional=yes&retry=3",
             "mail": mail,
             "nobody": f"json://127.0.0.1:1/{TOKEN}",
             "unknown": f"nothing-like-it://{TOKEN}",
         }
         letters = [Letter(Receiver(name, url), MESSAGE, grave=True) for name, url in urls.items()]
-        told = AppriseSender(3.0).send(letters)
+        told = AppriseSender(60.0).send(letters)
     assert told == {
         "well": "",
         "refusing": "It answered with HTTP status 503.",
         "moved": "It answered with HTTP status 307.",
-        "silent": "It did not answer in time.",
+        "silent": "It could not be reached, or did not answer in time.",
         "tolerant": "It answered with HTTP status 503.",
         "mail": "",
         "nobody": "It could not be reached, or did not answer in time.",
@@ -52,9 +52,11 @@ def test_each_receiver_is_sent_to_at_once_and_says_for_itself_how_that_ended() -
     assert TOKEN not in repr(letters) + repr(told)
 
 
-def test_sending_ends_when_it_is_cancelled() -> None:
+def test_sending_ends_at_its_deadline_and_when_it_is_cancelled() -> None:
     cancelled = Event()
     cancelled.set()
     with dead() as silent:
-        told = AppriseSender(600.0).send([Letter(Receiver("silent", silent), MESSAGE)], cancelled)
-    assert told == {"silent": "It did not answer in time."}
+        letters = [Letter(Receiver("silent", f"{silent}?rto=600"), MESSAGE)]
+        late = AppriseSender(0.1).send(letters)
+        stopped = AppriseSender(600.0).send(letters, cancelled)
+    assert late == stopped == {"silent": "It did not answer in time."}
