@@ -17,6 +17,7 @@ from console.environment_probe import EnvironmentProbe
 from console.event_file import open_events
 from console.event_services import coverage_record, regions_of, rules_about_events
 from console.lazy_services import deferred_property, if_made
+from console.manual.book import Book
 from console.settings import Settings
 from crypto_core.aws import clock as aws_clock
 from crypto_core.aws.kms import KmsApi
@@ -199,6 +200,7 @@ class Container:
             event_use=self.event_use,
             key_monitor=self.key_monitor,
             trail_rules=self.trail_rules,
+            manual=Book(),
             read_only=self.settings.read_only,
             write_key=self.settings.write_key,
             jobs=self.jobs,

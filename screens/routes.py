@@ -168,6 +168,21 @@ class ApprovalsRoute:
     """Pending approvals."""
 
 
+@dataclass(frozen=True, slots=True)
+class ManualRoute:
+    """The manual's pages that a filter expression lets through."""
+
+    filter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ManualPageRoute:
+    """One page of the manual; at what a filter expression looks for."""
+
+    topic: str
+    filter: str = ""
+
+
 class Followed(Message):
     """The operator followed a line to another screen."""
 

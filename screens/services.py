@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from crypto_core.text.cleaning import cleans
+from screens.manual_page import Manual
 
 if TYPE_CHECKING:
     # A service is loaded when it is first used.
@@ -197,6 +198,7 @@ class Services:
     event_use: EventUse
     key_monitor: KeyMonitor
     trail_rules: TrailRules
+    manual: Manual
     read_only: bool
     write_key: str | None
     contexts: Contexts | None = None

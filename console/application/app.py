@@ -34,10 +34,11 @@ from screens.command_line.palette import ActionProvider
 from screens.command_line.screen import ENTER, CommandLine
 from screens.command_line.screen import CommandChoice as Command
 from screens.facts import Facts
+from screens.list_screen import ListScreen
 from screens.main_screen import MainScreen
 from screens.memory import Memory
 from screens.navigation import Navigation
-from screens.routes import Followed, NarrowedEventsRoute
+from screens.routes import Followed, ManualRoute, NarrowedEventsRoute
 from screens.services import JobProcesses, Services
 from screens.widgets.line_input import LONGEST
 
@@ -230,7 +231,18 @@ class KeydeckApp(Actor, App[None]):
         from screens.help.screen import Help
 
         title = self.screen.crumb[0] if isinstance(self.screen, MainScreen) else ""
-        self.push_screen(Help(title, self._doables()))
+        self.push_screen(Help(title, self._doables()), self._read_on)
+
+    async def _read_on(self, wanted: bool | None) -> None:
+        if wanted:
+            await self.do_manual("")
+
+    async def do_manual(self, words: str) -> None:
+        """The manual's pages; those that have some words."""
+        if isinstance(self.screen, ListScreen) and self.screen.NAME == "manual":
+            self.screen.pane.show_filter(words)
+        elif isinstance(self.screen, MainScreen):
+            self.screen.post_message(Followed(ManualRoute(words)))
 
     def _doables(self) -> list[Doable]:
         from screens.help.screen import Doable

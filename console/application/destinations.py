@@ -36,6 +36,8 @@ SCREENS: dict[type, str] = {
     routes.EvidenceRoute: "incidents.evidence_screen.EvidenceScreen",
     routes.EntriesRoute: "incidents.timeline_screen.IncidentTimelineScreen",
     routes.ApprovalsRoute: "incidents.approvals_screen.ApprovalsScreen",
+    routes.ManualRoute: "manual.screen.ManualScreen",
+    routes.ManualPageRoute: "manual.page_screen.ManualPageScreen",
 }
 """The screen of each route, by its path below `screens`; it takes the route's fields."""
 

@@ -69,11 +69,12 @@ _SCREENS = (
     "job",
     "findings",
     "log",
+    "manual",
 )
 _SHARED: Mapping[str, tuple[str, ...]] = {
     "everywhere": _SCREENS,
     "list": _SCREENS,
-    "table": ("connections", "keys", "events", "incidents", "jobs", "findings", "log"),
+    "table": ("connections", "keys", "events", "incidents", "jobs", "findings", "log", "manual"),
     "key": ("keys", "key"),
     "job": ("jobs", "job"),
     "blocking": ("principal", "events", "event", "findings", "incident"),

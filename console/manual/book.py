@@ -11,7 +11,7 @@ from console.manual.contents import CONTENTS, ENTRIES
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 from crypto_core.text.likeness import meant
-from screens.manual.page import ManualPage
+from screens.manual_page import ManualPage
 
 PARTS: dict[str, str] = {
     "commands": "console.manual.commands",

@@ -15,7 +15,7 @@ from markdown_it.token import Token
 from console.manual.book import Book
 from console.manual.contents import CONTENTS
 from console.manual.writing import write_files
-from screens.manual.page import ManualPage, topic_of
+from screens.manual_page import ManualPage, topic_of
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import click
 
 from console.printed.terminal import has_colour, width_of_terminal
-from screens.manual.page import ManualPage
 from screens.manual.page_lines import Piece, Row, page_rows, topics_in
+from screens.manual_page import ManualPage
 
 _WIDTH = 100
 """Characters of a line where no terminal says how wide it is."""

@@ -33,6 +33,7 @@ class ActionScope(StrEnum):
     PIVOTS = "pivots"
     PRINCIPAL = "principal"
     BLOCKING = "blocking"
+    MANUAL = "manual"
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,14 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "everywhere.help", "help", "What can be done here and now", "question_mark", shown=True, display="?"
     ),
+    Action(
+        "everywhere.manual",
+        "manual",
+        "The manual: every page, found by any word of it",
+        "f2",
+        calls="manual.pages",
+        argument="WORDS",
+    ),
     Action("everywhere.command", "command", "Type a command", "colon", shown=True, display=":"),
     Action("everywhere.palette", "palette", "Find a command by any part of its words", "ctrl+p"),
     Action(
@@ -542,6 +550,17 @@ ACTIONS: tuple[Action, ...] = (
         calls="event_use.blast_radius",
         shown=True,
     ),
+    # A page of the manual
+    Action(
+        "manual.find",
+        "find",
+        "Look for words on this page",
+        "slash",
+        shown=True,
+        argument="WORDS",
+        display="/",
+    ),
+    Action("manual.next", "next", "To the next line that has them", "n", shown=True),
 )
 
 BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}

@@ -43,13 +43,17 @@ class Doable:
     why_not: str = ""
 
 
-class Help(Dialog[None]):
-    """The actions of the screen that it was opened from, and what the signs mean."""
+class Help(Dialog[bool | None]):
+    """The actions of the screen that it was opened from, and what the signs mean.
+
+    Returns True if the operator wants to read on in the manual.
+    """
 
     BODY = 0
     DEFAULT_CSS = "Help > .frame { width: 96; & > .body { max-height: 100%; } }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "leave", "Back", show=False, tooltip="Close the help"),
+        Binding("m,f2", "manual", "Manual", show=False, tooltip="Read on in the manual"),
     ]
 
     def __init__(self, title: str, doables: Iterable[Doable]) -> None:
@@ -59,9 +63,13 @@ class Help(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         """One line for each thing that can be done."""
-        frame = framed(f"{self._title}: what can be done here", "Esc closes")
+        frame = framed(f"{self._title}: what can be done here", "m the manual   Esc closes")
         with frame, VerticalScroll(classes="body"):
             yield Static(id="actions")
+
+    def action_manual(self) -> None:
+        """To the manual."""
+        self.dismiss(True)
 
     def on_resize(self) -> None:
         """Wrap the explanations to the width that there is."""

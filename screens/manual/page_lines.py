@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 from rich.cells import cell_len, chop_cells
 
-from screens.manual.page import topic_of
+from screens.manual_page import topic_of
 
 MOST = 100
 """Cells of a line of prose: longer ones are hard to read."""

@@ -23,8 +23,8 @@ from console.manual.man_pages import _roff, man_pages
 from console.manual.settings import described
 from console.settings import Settings
 from crypto_core.incidents.runbooks.library import RunbookLibrary
-from screens.manual.page import ManualPage, topic_of
 from screens.manual.page_lines import page_rows, plain, topics_in
+from screens.manual_page import ManualPage, topic_of
 from tests.console.command_types import Keydeck
 from tests.console.test_output import every_command
 from tests.console.test_terminal_habits import on_terminal

@@ -36,6 +36,8 @@ LATER = (
     "screens.events.screen",
     "screens.findings",
     "screens.keys",
+    "screens.manual",
+    "markdown_it",
 )
 """What the first rows don't need: none of it is loaded, nor what is below it."""
 

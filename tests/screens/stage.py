@@ -8,6 +8,7 @@ from functools import cached_property
 from threading import Event
 from typing import Any
 
+from console.manual.book import Book
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.database.tokens.lost_tokens import AcceptedUnderKey
 from crypto_core.errors import InterruptedRunError, RowVanishedError
@@ -184,6 +185,7 @@ class Stage:
             event_use=self.event_use,
             key_monitor=self.key_monitor,
             trail_rules=StageRules(self),
+            manual=Book(),
             read_only=self.read_only,
             write_key=self.write_key,
             contexts=self.contexts,

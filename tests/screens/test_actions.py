@@ -56,6 +56,7 @@ REACH = {
     "events": (ActionScope.EVENTS, ActionScope.BLOCKING, ActionScope.TABLE, *ANYWHERE),
     "event": (ActionScope.EVENT, ActionScope.BLOCKING, *ANYWHERE),
     "pivots": (ActionScope.PIVOTS, *ANYWHERE),
+    "manual": (ActionScope.MANUAL, *ANYWHERE),
 }
 
 
