@@ -46,6 +46,9 @@ def test_every_command_tells_how_it_is_used(lean: Installed) -> None:
     here = lean.run("python", "-c", EVERY_HELP)
     assert here.returncode == 0, here.stderr
     assert int(here.stdout) > 90
+    manual = lean.run("keydeck", "help", "--html", "manual")
+    assert manual.returncode == 0, manual.stderr
+    assert "crypto_core" in (lean.folder / "manual" / "security.html").read_text(encoding="utf-8")
 
 
 def test_status_and_reencrypt_work(lean: Installed, settings: dict[str, str], world: World) -> None:
