@@ -36,6 +36,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("console.commands.events", "CloudTrail: who used the keys, and for which token."),
     "incident": ("console.commands.incident", "Guided response: declare, work through, prove, report."),
     "approvals": ("console.commands.approvals", "Approve or deny what needs a second identity."),
+    "watch": ("console.commands.watch", "Do all that at intervals, as a service; metrics over HTTP."),
     "notify": ("console.commands.notify", "Send notifications, test receivers, list what was not sent."),
     "journal": ("console.commands.journal", "List, verify and sign the journal."),
     "init": ("console.commands.init", "Create Keydeck's own schema."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from importlib import metadata
@@ -27,19 +27,19 @@ from console.own_folders import user_name
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
 from console.printed.printing import marked, print_gaps, say
-from crypto_core.errors import EventStoreError, EventVanishedError, KmsError, SettingsError
-from crypto_core.findings.finding import Finding, Gap, once_each
+from console.whole_posture import examine, with_events
+from crypto_core.errors import EventVanishedError
+from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Sigma, rule_by_id, rules_about
 from crypto_core.findings.severity import Severity
 from crypto_core.keys.posture.examination import Posture
 from crypto_core.lists.coverage import Coverage
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.rules.examination import WINDOW, Examined
 from crypto_core.trail.rules.ocsf import ocsf_finding
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.trail.rules.sigma import export_sigma, sigma_id
 from crypto_core.trail.store import EventStore
-from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed, sift
+from crypto_core.trail.store.suppressions import MOST_DAYS, Suppressed
 from screens.findings.words import finding_facts
 
 _NO_DATABASE = "Tokens, keys, access and trails are not examined: no database is configured (DATABASE_URL)"
@@ -112,7 +112,7 @@ def findings(
             if sigma:
                 return _print_sigma(rules)
             none = Posture(rules.clock(), (), (Gap(_NO_DATABASE, Severity.CRITICAL),))
-            return _print_all(*_together(none, rules, since, until), partial(_events, rules.store), printed)
+            return _print_all(*with_events(none, rules, since, until), partial(_events, rules.store), printed)
     with services_of() as services:
         rules = services.services.trail_rules
         if sigma:
@@ -154,37 +154,6 @@ def _stored_events() -> Iterator[TrailRules]:
     events = open_events(settings, partial(aliases_where_known, keys), told=say)
     with closing(events):
         yield rules_about_events(settings, events, keys, settings.trusted_keys)
-
-
-def examine(
-    services: Container, since: datetime | None, until: datetime | None
-) -> tuple[Posture, tuple[Suppressed, ...]]:
-    """What the keys and what the events show, together; and what of it is suppressed.
-
-    Where AWS can't be asked for the keys, that is a gap.
-    """
-    rules = services.services.trail_rules
-    try:
-        posture = services.services.posture.examine_keys()
-    except (KmsError, SettingsError) as error:
-        reason = f"Keys, access and trails are not examined: {error}"
-        posture = Posture(rules.clock(), (), (Gap(reason, Severity.CRITICAL),))
-    return _together(posture, rules, since, until)
-
-
-def _together(
-    posture: Posture, rules: TrailRules, since: datetime | None, until: datetime | None
-) -> tuple[Posture, tuple[Suppressed, ...]]:
-    try:
-        examined = rules.examine_events(since, until)
-    except EventStoreError as error:
-        now = posture.taken_at
-        gap = Gap(f"CloudTrail events: {error.message}", Severity.HIGH)
-        examined = Examined(now - WINDOW, now, gaps=(gap,))
-    kept, hidden = sift(posture.findings, examined.suppressions)
-    every, gaps = once_each((*kept, *examined.findings, *posture.gaps, *examined.gaps))
-    together = replace(posture, findings=every, gaps=gaps)
-    return together, (*hidden, *examined.suppressed)
 
 
 def _listing(posture: Posture, suppressed: Sequence[Suppressed], *, hidden: bool) -> Listing[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from console.commands.findings import examine
+from console.whole_posture import examine
 from crypto_core.errors import RefusedError
 from crypto_core.findings.finding import Finding
 from crypto_core.incidents.model import IncidentScope

@@ -1,0 +1,33 @@
+"""What runs the watch elsewhere: a systemd unit, a Kubernetes manifest. Plain files of the package."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib import metadata, resources
+from pathlib import Path
+
+UNIT, MANIFEST = "keydeck-watch.service", "keydeck-watch.yaml"
+
+
+def systemd_unit(arguments: Sequence[str]) -> str:
+    """Return a unit that runs this installation's command with these arguments."""
+    executable = Path(sys.argv[0]).resolve()
+    if executable.name != "keydeck":
+        executable = Path(sys.executable).with_name("keydeck")
+    # In a unit a percent sign begins a specifier, and a dollar sign a variable.
+    words = [word.replace("%", "%%").replace("$", "$$") for word in (str(executable), *arguments)]
+    return _text(UNIT).replace("{command}", shlex.join(words))
+
+
+def kubernetes_manifest(arguments: Sequence[str], port: int) -> str:
+    """Return a manifest of a deployment whose container listens on a port."""
+    return _text(MANIFEST).format(
+        version=metadata.version("keydeck"), arguments=json.dumps(list(arguments)), port=port
+    )
+
+
+def _text(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

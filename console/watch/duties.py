@@ -1,0 +1,92 @@
+"""The duties of `keydeck watch`: one table. Each is run at its interval, and tells in a line how it went."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Event
+
+from console.container import Container
+from console.watch.watch_metrics import WatchMetrics
+from console.whole_posture import examine
+from crypto_core.database.state.duties import DutyLease, on_duty
+from crypto_core.metrics import Metrics
+from crypto_core.notices.standing import Standing, standing_findings, standing_problems
+from crypto_core.text.counting import counted
+
+
+@dataclass(frozen=True, slots=True)
+class DutyWork:
+    """What duties work with. `telling` is False where no notices are made; `source` is where events are."""
+
+    services: Container
+    metrics: WatchMetrics
+    core_metrics: Metrics
+    stop: Event
+    telling: bool
+    source: str = "lookup"
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """One duty. `seconds` are between two runs unless the operator says otherwise; `does` is for the help."""
+
+    name: str
+    seconds: float
+    does: str
+    run: Callable[[DutyWork], str]
+    tells: bool = False
+    """True if it does nothing but tell."""
+
+
+def _pull(work: DutyWork) -> str:
+    report = work.services.event_puller.pull_events(work.source, cancelled=work.stop)
+    work.metrics.events(report.new)
+    missing = f"; missing: {'; '.join(report.gaps[:3])}" if report.gaps else ""
+    return f"{counted(report.new, 'new event')}{missing}" if report.new or missing else ""
+
+
+def _findings(work: DutyWork) -> str:
+    posture, _ = examine(work.services, None, None, cancelled=work.stop)
+    work.metrics.findings(Counter(one.severity for one in posture.findings), complete=posture.examined)
+    now = datetime.now(UTC)
+    _tell(work, "findings", standing_findings(posture.findings, now, whole=posture.examined))
+    unseen = "" if posture.examined else ", and not all was examined"
+    return f"{counted(len(posture.findings), 'finding')}{unseen}"
+
+
+def _census(work: DutyWork) -> str:
+    taken = work.services.status.take_census(cancelled=work.stop)
+    whole = taken.coverage.complete
+    work.core_metrics.census(taken.by_format, taken.taken_at, complete=whole)
+    _tell(work, "census", standing_problems(taken.problems, taken.taken_at, whole=whole))
+    incomplete = "" if whole else ", incomplete"
+    return f"{counted(taken.tokens, 'token')}, {taken.protected:,} protected{incomplete}"
+
+
+def _notices(work: DutyWork) -> str:
+    done = work.services.notices.tell(work.stop)
+    work.metrics.notices(work.services.notices.counts())
+    troubles = "; ".join(f"{receiver}: {trouble}" for receiver, trouble in done.troubles.items())
+    sent = f"{done.sent:,} sent" if done.sent else ""
+    return "; ".join(filter(None, (sent, troubles)))
+
+
+def _tell(work: DutyWork, name: str, standing: Standing) -> None:
+    if not work.telling:
+        return
+    with on_duty(work.services.state_engine, name) as lease:
+        if isinstance(lease, DutyLease):
+            work.services.notices.tell_standing(lease, standing)
+            lease.finish()
+
+
+DUTIES: tuple[Duty, ...] = (
+    Duty("pull", 300, "fetch CloudTrail's events", _pull),
+    Duty("findings", 900, "look for findings", _findings),
+    Duty("census", 3_600, "count tokens", _census),
+    Duty("notices", 15, "send notifications", _notices, tells=True),
+)
+"""All of them, in the order in which they begin. What else is to be done at an interval is a line here."""

@@ -1,0 +1,190 @@
+"""Does duties at their intervals: one process leads, over all hosts, and the others stand by.
+
+Who leads holds a lease in PostgreSQL. Each duty has a thread, so that none delays another. What fails is
+tried again, later each time; nothing that fails ends the process.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from threading import Event, Thread
+
+from sqlalchemy import Engine
+
+from console.watch.duties import Duty, DutyWork
+from console.watch.watch_metrics import STATES
+from crypto_core.database.state.duties import DutyLease, on_duty
+from crypto_core.errors import (
+    DatabaseError,
+    DatabaseReadOnlyError,
+    DutyLostError,
+    InterruptedRunError,
+    KeydeckError,
+    MissingGrantError,
+    MissingSchemaError,
+    NewerSchemaError,
+)
+from crypto_core.log.redaction import redacted
+from crypto_core.text.cleaning import clean
+
+LEAD = "watch"
+"""The duty whose holder leads."""
+LOOK_SECONDS = 5.0
+"""How often it is looked whether this process still leads, or may."""
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 5.0, 300.0
+_LEADING, _STANDING_BY, _ALONE, _NO_DATABASE = STATES
+_CANNOT_LEAD = (MissingGrantError, MissingSchemaError, DatabaseReadOnlyError, NewerSchemaError)
+
+_log = logging.getLogger(__name__)
+
+
+class Watcher:
+    """Runs duties until it is stopped."""
+
+    def __init__(
+        self, duties: Mapping[Duty, float], work: DutyWork, engine: Engine, say: Callable[[str], None]
+    ) -> None:
+        """`duties` are with the seconds between two runs; `engine` is that of leases; `say` is for a line."""
+        self._duties = duties
+        self._work = self._given = work
+        self._engine = engine
+        self._say = say
+        self._stop = work.stop
+        self._may_run = Event()
+        self._state = ""
+        self._said: dict[str, str] = {}
+
+    def run(self) -> None:
+        """Return once it is stopped, within moments unless something hangs."""
+        threads = [Thread(target=self._lead, name="keydeck-lead", daemon=True)]
+        threads += [
+            Thread(target=self._keep_doing, args=one, name=f"keydeck-{one[0].name}", daemon=True)
+            for one in self._duties.items()
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def run_once(self) -> bool:
+        """Do each duty once, one after another; return True if none failed. Raises DatabaseError."""
+        try:
+            with on_duty(self._engine, LEAD) as lease:
+                if isinstance(lease, str):
+                    self._say(f"Another process watches: {lease}.")
+                    return True
+                return self._all_done()
+        except _CANNOT_LEAD as error:
+            self._go_alone(error)
+            return self._all_done()
+
+    def _all_done(self) -> bool:
+        done = [self._do(duty) for duty in self._duties if self._possible(duty)]
+        return all(done)
+
+    def _lead(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                with on_duty(self._engine, LEAD) as lease:
+                    failures = 0
+                    if isinstance(lease, str):
+                        self._show(_STANDING_BY, f"Standing by: {lease} watches.", run=False)
+                        self._stop.wait(LOOK_SECONDS)
+                    else:
+                        self._work = self._given
+                        self._show(_LEADING, "Watching.", run=True)
+                        self._hold(lease)
+            except _CANNOT_LEAD as error:
+                self._go_alone(error)
+                self._stop.wait(LONGEST_WAIT_SECONDS)
+            except DutyLostError as error:
+                self._show(_STANDING_BY, error.message, run=False)
+            except DatabaseError as error:
+                self._show(_NO_DATABASE, str(error), run=False)
+                failures += 1
+                self._stop.wait(waiting_seconds(failures))
+
+    def _hold(self, lease: DutyLease) -> None:
+        while not self._stop.wait(LOOK_SECONDS):
+            with lease.writing():
+                pass
+
+    def _go_alone(self, error: KeydeckError) -> None:
+        self._work = replace(self._work, telling=False)
+        self._show(
+            _ALONE,
+            f"{error} So no notifications are sent, and another host may do the same as this one.",
+            run=True,
+        )
+
+    def _show(self, state: str, words: str, *, run: bool) -> None:
+        if run:
+            self._may_run.set()
+        else:
+            self._may_run.clear()
+        self._work.metrics.state(state)
+        if state != self._state:
+            self._state = state
+            self._tell(words)
+
+    def _possible(self, duty: Duty) -> bool:
+        return self._work.telling or not duty.tells
+
+    def _keep_doing(self, duty: Duty, every: float) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            if not self._may_run.is_set() or not self._possible(duty):
+                self._stop.wait(0.2)
+                continue
+            begun = time.monotonic()
+            failures = 0 if self._do(duty) else failures + 1
+            rest = every - (time.monotonic() - begun)
+            self._stop.wait(max(rest, 0.0) if not failures else waiting_seconds(failures))
+
+    def _do(self, duty: Duty) -> bool:
+        """Do a duty once; True if it did not fail."""
+        begun = time.monotonic()
+        try:
+            words = duty.run(self._work)
+        except InterruptedRunError:
+            return True
+        except KeydeckError as error:
+            words = f"failed: {error}"
+        except Exception as error:  # noqa: BLE001  # whatever it is, the others go on; its text may hold values
+            _log.exception("Duty %s failed.", duty.name)
+            words = f"failed: {type(error).__name__}"
+        else:
+            self._work.metrics.done(duty.name, time.time(), time.monotonic() - begun)
+            self._once(duty.name, words)
+            return True
+        self._work.metrics.failed(duty.name, time.monotonic() - begun)
+        self._once(duty.name, words)
+        return False
+
+    def _once(self, duty: str, words: str) -> None:
+        """Say what came of a duty, unless the last time it was the same."""
+        if words and words != self._said.get(duty):
+            self._tell(f"{duty}: {words}")
+        self._said[duty] = words
+
+    def _tell(self, words: str) -> None:
+        line = redacted(clean(words, 1_000))
+        _log.info("%s", line)
+        self._say(line)
+
+
+def waiting_seconds(failures: int) -> float:
+    """Return how long to wait after so many failures in a row, in seconds, not the same for every process."""
+    longest: float = min(FIRST_WAIT_SECONDS * 2.0 ** min(failures - 1, 16), LONGEST_WAIT_SECONDS)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # jitter, no secret
+
+
+def chosen_duties(duties: Sequence[Duty], every: Mapping[str, float]) -> dict[Duty, float]:
+    """Return the duties with their intervals, in seconds; 0 leaves one out."""
+    chosen = {duty: every.get(duty.name, duty.seconds) for duty in duties}
+    return {duty: seconds for duty, seconds in chosen.items() if seconds > 0}
