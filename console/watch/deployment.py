@@ -17,9 +17,9 @@ def systemd_unit(arguments: Sequence[str]) -> str:
     executable = Path(sys.argv[0]).resolve()
     if executable.name != "keydeck":
         executable = Path(sys.executable).with_name("keydeck")
-    # In a unit a percent sign begins a specifier, and a dollar sign a variable.
-    words = [word.replace("%", "%%").replace("$", "$$") for word in (str(executable), *arguments)]
-    return _text(UNIT).replace("{command}", shlex.join(words))
+    # In a unit a percent sign begins a specifier.
+    command = shlex.join([str(executable), *arguments]).replace("%", "%%")
+    return _text(UNIT).replace("{command}", command)
 
 
 def kubernetes_manifest(arguments: Sequence[str], port: int) -> str:

@@ -110,9 +110,18 @@ class Watcher:
                 self._stop.wait(waiting_seconds(failures))
 
     def _hold(self, lease: DutyLease) -> None:
-        while not self._stop.wait(LOOK_SECONDS):
-            with lease.writing():
-                pass
+        """Keep the lead until another host has it; a database that comes back finds it still held."""
+        failures = 0
+        while not self._stop.wait(waiting_seconds(failures) if failures else LOOK_SECONDS):
+            try:
+                with lease.writing():
+                    pass
+            except DatabaseError as error:
+                failures += 1
+                self._show(_NO_DATABASE, str(error), run=False)
+            else:
+                failures = 0
+                self._show(_LEADING, "Watching.", run=True)
 
     def _go_alone(self, error: KeydeckError) -> None:
         self._work = replace(self._work, telling=False)
@@ -175,7 +184,8 @@ class Watcher:
     def _tell(self, words: str) -> None:
         line = redacted(clean(words, 1_000))
         _log.info("%s", line)
-        self._say(line)
+        if not self._stop.is_set():
+            self._say(line)
 
 
 def waiting_seconds(failures: int) -> float:

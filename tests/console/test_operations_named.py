@@ -66,7 +66,7 @@ OWN_MACHINE = {
     *("events review", "events vacuum"),
 }
 """Those that change nothing but what this host keeps for itself: events, a sandbox."""
-TELLING = {"notify send"}
+TELLING = {"notify send", "watch"}
 """Those that change nothing but what Keydeck remembers of what it has told."""
 
 

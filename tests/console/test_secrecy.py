@@ -25,6 +25,7 @@ from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.aws.kms import KmsApi
 from crypto_core.database.connection.engine import open_engine
+from tests.receivers import TOKEN, webhook
 
 
 @pytest.fixture
@@ -84,7 +85,9 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
 
     monkeypatch.setattr(KmsApi, "call", overheard)
     stdout, stderr = io.StringIO(), io.StringIO()
-    with redirect_stdout(stdout), redirect_stderr(stderr):
+    with redirect_stdout(stdout), redirect_stderr(stderr), webhook() as hook:
+        monkeypatch.setenv("KEYDECK_NOTIFY", json.dumps({"receivers": {"oncall": hook.url}}))
+        run(["notify", "send"])
         with logging_to(load().settings) as book:
             assert Drill(own_sandbox).play() == 0
         for command in (
@@ -96,6 +99,8 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
             ["journal", "list", "--json"],
             ["keys", "list", "--json"],
             ["settings"],
+            ["watch", "--once"],
+            ["notify", "list", "--all", "--json"],
             ["doctor"],
             ["doctor", "--json"],
             ["discover"],
@@ -109,6 +114,7 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
         "log": debug_log.read_bytes(),
         "keydeck.log": own_log.read_bytes(),
         "log in memory": repr(book.lines()).encode(),
+        "webhook": json.dumps(hook.taken, ensure_ascii=False).encode(),
         **server_logs(own_sandbox),
         **cloudtrail(own_sandbox),
         **own_tables(own_sandbox),
@@ -121,8 +127,11 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
     assert b"Ended to re-encrypt" in haystacks["keydeck.log"]
     assert b"KMS Decrypt failed" in haystacks["log in memory"]
     assert any(name.startswith("cloudtrail") and content for name, content in haystacks.items())
+    assert hook.taken
     needles = spellings(MARKER.encode()) | tokens
     assert searched(haystacks, needles) == []
+    everywhere_else = {name: content for name, content in haystacks.items() if name != "webhook"}
+    assert searched(everywhere_else, {TOKEN.encode()}) == []
     assert searched(haystacks, {s for key in data_keys for s in spellings(key)}) == []
 
 
@@ -153,7 +162,7 @@ def own_tables(sandbox: Sandbox) -> dict[str, bytes]:
     engine = open_engine(sandbox.superuser_url)
     tables = {}
     with engine.connect() as connection:
-        for name in ("journal", "envelope_backup", "key_answer", "sweep"):
+        for name in ("journal", "envelope_backup", "key_answer", "sweep", "duty", "notice"):
             rows = connection.execute(text(f"SELECT t::text FROM keydeck.{name} t")).scalars()
             tables[f"table {name}"] = "\n".join(rows).encode()
     engine.dispose()
