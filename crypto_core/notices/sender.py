@@ -18,7 +18,7 @@ from crypto_core.notices.apprise_process import TROUBLES
 from crypto_core.notices.receiver import Receiver
 from crypto_core.notices.template import Message
 
-SECONDS = 20.0
+SECONDS = 10.0
 """How long receivers have for one message, all together."""
 _LOOK_SECONDS = 0.05
 _MOST_AT_ONCE = 8
