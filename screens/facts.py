@@ -21,7 +21,7 @@ from screens.ages import Clock
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.key_words import KeyWords
-from screens.memory import Memory
+from screens.memory import DayCount, Memory
 from screens.services import Services, Surroundings
 
 if TYPE_CHECKING:
@@ -192,6 +192,21 @@ class Facts:
             self._set(name, replace(fact, trouble=answer, asking=False, tried=self.clock()))
         else:
             self._set(name, Loaded(value=answer, at=self.clock(), took=took))
+            if name in ("status", "surroundings"):
+                self._keep_count()
+
+    def _keep_count(self) -> None:
+        """Remember how many tokens are protected today; it takes a count and the name of its database."""
+        status, at = self.status.value, self.status.at
+        if status is not None and at is not None and status.tokens and self.counted_place:
+            count = DayCount(at.date(), status.tokens, status.protected)
+            self.memory.remember_day_count(self.counted_place, count)
+
+    @property
+    def counted_place(self) -> str:
+        """The name under which the counts of this database are remembered, "" while it isn't known."""
+        place = self.surroundings.value
+        return place.database if place is not None else ""
 
     def _set(self, name: str, fact: Loaded[Any]) -> None:
         setattr(self, name, fact)

@@ -121,7 +121,11 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
         line = self.query_one(LineList).current
         for hint in self.query(HintLine):
             hint.say(line.hint if line is not None else "")
-        self.refresh_hints(line is not None)
+        self.refresh_hints(line is not None, *self.hints_depend_on())
+
+    def hints_depend_on(self) -> tuple[object, ...]:
+        """Return what else the actions depend on that can be done with the line under the cursor."""
+        return ()
 
     @property
     def target_in_hand(self) -> object:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES
 
 KEPT = 100
 """How many entries a history keeps."""
+KEPT_DAYS = 60
+KEPT_PLACES = 20
+"""Of how many databases, and of how many days of each, the count of protected tokens is kept."""
 _LONGEST = 2000
 _SECRET = (*(p for ps in PROVIDER_PREFIXES.values() for p in ps), *STORED_PREFIXES.values())
 
@@ -38,6 +42,15 @@ class Columns:
 
     chosen: tuple[str, ...] = ()
     widths: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DayCount:
+    """How many tokens a database held when they were last counted on a day, and how many were protected."""
+
+    day: date
+    tokens: int
+    protected: int
 
 
 class Memory:
@@ -109,6 +122,23 @@ class Memory:
         """Remember the seconds between a screen's refreshes."""
         self._put("intervals", screen, seconds)
 
+    def day_counts(self, place: str) -> tuple[DayCount, ...]:
+        """Return what was counted in a database on each day on which it was, the oldest first."""
+        found = self._section("counts").get(place)
+        kept = [_day_count(day, numbers) for day, numbers in found.items()] if isinstance(found, dict) else []
+        return tuple(sorted((one for one in kept if one is not None), key=lambda one: one.day))
+
+    def remember_day_count(self, place: str, count: DayCount) -> None:
+        """Keep a day's count in place of an earlier one of that day, and drop days and places long past."""
+        kept = {one.day: one for one in self.day_counts(place)}
+        if not place or not may_be_remembered(place) or kept.get(count.day) == count:
+            return
+        kept[count.day] = count
+        days = [kept[day] for day in sorted(kept)][-KEPT_DAYS:]
+        others = {name: of for name, of in self._section("counts").items() if name != place}
+        self._content["counts"] = dict([*others.items()][-KEPT_PLACES + 1 :])
+        self._put("counts", place, {one.day.isoformat(): [one.tokens, one.protected] for one in days})
+
     @property
     def theme(self) -> str:
         """The theme that was chosen last, "" for none."""
@@ -127,6 +157,17 @@ class Memory:
         self._content[section] = {**self._section(section), name: value}
         if self._save is not None:
             self._save(self._content)
+
+
+def _day_count(day: str, numbers: Any) -> DayCount | None:
+    """What a record says; None for one that can't be right."""
+    match numbers:
+        case [int(tokens), int(protected)] if 0 <= protected <= tokens:
+            try:
+                return DayCount(date.fromisoformat(day), tokens, protected)
+            except ValueError:
+                return None
+    return None
 
 
 def _texts(value: Any) -> list[str]:

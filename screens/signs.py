@@ -24,7 +24,7 @@ class Sign(NamedTuple):
 SIGNS: Mapping[Severity, Sign] = {
     Severity.CRITICAL: Sign("✖", "$error"),
     Severity.HIGH: Sign("▲", "$warning"),
-    Severity.MEDIUM: Sign("▲", "$warning"),
+    Severity.MEDIUM: Sign("△", "$warning"),
     Severity.LOW: Sign("○", "$muted"),
     Severity.NONE: Sign("●", "$success"),
 }

@@ -38,7 +38,7 @@ from crypto_core.key_names import parse_key_name, same_key, short_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.state import KeyState
-from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
+from crypto_core.keys.status import ColumnShare, KeyShare, Problem, ProblemKind, Status
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.text.counting import counted
 
@@ -255,23 +255,29 @@ def _problems(
 
 
 _FORMAT_PROBLEMS = {
-    Format.PLAINTEXT: ("in plaintext", "Encrypt them in place: keydeck encrypt --plaintext --to KEY."),
+    Format.PLAINTEXT: (
+        ProblemKind.UNPROTECTED,
+        "in plaintext",
+        "Encrypt them in place: keydeck encrypt --plaintext --to KEY.",
+    ),
     Format.DEV: (
+        ProblemKind.UNPROTECTED,
         "in dev format: its key is public",
         "Encrypt them in place: keydeck encrypt --plaintext --to KEY.",
     ),
     Format.UNRECOGNISED: (
+        ProblemKind.UNREADABLE,
         "plaintext or corrupt: not recognised",
         "Inspect each; restore it from a backup or ask its owner to connect again.",
     ),
-    Format.EMPTY: ("empty: a row without a token", "Ask its owner to connect again."),
+    Format.EMPTY: (ProblemKind.EMPTY, "empty: a row without a token", "Ask its owner to connect again."),
 }
 """What is wrong with the tokens of a format, and what to do."""
 
 
 def _format_problems(census: Census) -> list[Problem]:
     problems = []
-    for format_, (title, remedy) in _FORMAT_PROBLEMS.items():
+    for format_, (kind, title, remedy) in _FORMAT_PROBLEMS.items():
         where: dict[str, int] = {}
         for group in census.groups:
             if group.format is format_:
@@ -279,7 +285,8 @@ def _format_problems(census: Census) -> list[Problem]:
         if where:
             shown = " · ".join(f"{c} {n:,}" for c, n in sorted(where.items(), key=lambda i: (-i[1], i[0])))
             severity, tokens = FORMAT_SEVERITY[format_], sum(where.values())
-            problems.append(Problem(severity, title, shown, remedy, tokens, f"format:{format_.value}"))
+            filter_ = f"format:{format_.value}"
+            problems.append(Problem(severity, title, shown, remedy, tokens, filter_, kind=kind))
     return problems
 
 
@@ -305,11 +312,14 @@ def _key_problems(
         if state == "PendingDeletion":
             title = f"under {name}, which is pending deletion"
             remedy = "Cancel the deletion, or re-encrypt them under another key before it is deleted."
-            problems.append(Problem(Severity.CRITICAL, title, state, remedy, tokens, filter_, key_arn))
+            kind = ProblemKind.KEY_PENDING_DELETION
+            problems.append(Problem(Severity.CRITICAL, title, state, remedy, tokens, filter_, key_arn, kind))
         elif state not in ("Enabled", None):
             title = f"under {name}, which is not enabled"
             remedy = "Enable the key, then re-encrypt them under another one."
-            problems.append(Problem(Severity.HIGH, title, state or "", remedy, tokens, filter_, key_arn))
+            kind = ProblemKind.KEY_NOT_ENABLED
+            where = state or ""
+            problems.append(Problem(Severity.HIGH, title, where, remedy, tokens, filter_, key_arn, kind))
         if not parts[0].trusted:
             title = f"under {name}, which is not trusted"
             remedy = "If the key is yours, name it in KEYDECK_TRUSTED_KEYS; else find out who wrote them."
@@ -317,7 +327,8 @@ def _key_problems(
                 title = f"under {name}, the new key of {incident}, which is not trusted here yet"
                 line = trusted_keys_line(keyring, key_arn)
                 remedy = f"If {incident} is yours, set {line}; else find out who wrote them."
-            problems.append(Problem(Severity.HIGH, title, key_arn, remedy, tokens, filter_, key_arn))
+            kind = ProblemKind.KEY_NOT_TRUSTED
+            problems.append(Problem(Severity.HIGH, title, key_arn, remedy, tokens, filter_, key_arn, kind))
     return problems
 
 
@@ -327,13 +338,16 @@ def _unknown_problems(shares: tuple[KeyShare, ...]) -> list[Problem]:
     for share in shares:
         if share.key_arn is not None:
             continue
-        title, remedy = "under a key that is not known", ask
+        title, remedy, kind = "under a key that is not known", ask, ProblemKind.KEY_UNKNOWN
         if share.evidence is Evidence.CONFLICT:
             title, remedy = "KMS's answers about one group disagree", ask
         elif share.asked:
             title = "damaged: the envelope does not open"
             remedy = "Restore it from a backup or ask its owner to connect again."
-        problems.append(Problem(Severity.HIGH, title, share.note, remedy, share.tokens, "key:unknown"))
+            kind = ProblemKind.UNREADABLE
+        problems.append(
+            Problem(Severity.HIGH, title, share.note, remedy, share.tokens, "key:unknown", kind=kind)
+        )
     return problems
 
 
@@ -345,7 +359,7 @@ def _undeclared_problems(sweep: Sweep | None) -> list[Problem]:
         return []
     title = f"Tokens outside the inventory, in {counted(len(places), 'column')}"
     remedy = "Describe the columns in the settings file; keydeck discover proposes the entries."
-    return [Problem(Severity.HIGH, title, " · ".join(places), remedy)]
+    return [Problem(Severity.HIGH, title, " · ".join(places), remedy, kind=ProblemKind.UNDECLARED)]
 
 
 def _stray_problems(strays: Strays) -> list[Problem]:
@@ -357,6 +371,7 @@ def _stray_problems(strays: Strays) -> list[Problem]:
                 named_words(old.named, old.tokens),
                 f"Find out who wrote them; those that belong there are re-encrypted as {old.expected}.",
                 filter=f"table:{old.column.table} column:{old.column.column} format:{old.format}",
+                kind=ProblemKind.STRAY,
             )
             for old in strays.old
         ),
@@ -367,6 +382,7 @@ def _stray_problems(strays: Strays) -> list[Problem]:
                 named_words(foreign.named, foreign.tokens),
                 f"Find out which program wrote them; revoke them at {foreign.theirs}.",
                 filter=f"table:{foreign.column.table} column:{foreign.column.column} leaked:{foreign.theirs}",
+                kind=ProblemKind.STRAY,
             )
             for foreign in strays.foreign
         ),
@@ -376,10 +392,12 @@ def _stray_problems(strays: Strays) -> list[Problem]:
 def _write_key_problems(states: Mapping[str, KeyState], write_key: str | None) -> list[Problem]:
     if not write_key:
         remedy = "Set TOKEN_ENCRYPTION_KEY_ID to what the platform writes under."
-        return [Problem(Severity.MEDIUM, "No key to write under is configured", "", remedy)]
+        title = "No key to write under is configured"
+        return [Problem(Severity.MEDIUM, title, "", remedy, kind=ProblemKind.WRITE_KEY)]
     state = states.get(write_key)
     if state is not None and state.state not in ("Enabled", None):
         title = f"The key to write under is {state.state}"
         remedy = "Set TOKEN_ENCRYPTION_KEY_ID to an enabled key, in the platform too."
-        return [Problem(Severity.HIGH, title, write_key, remedy, key_arn=state.key_arn)]
+        arn = state.key_arn
+        return [Problem(Severity.HIGH, title, write_key, remedy, key_arn=arn, kind=ProblemKind.WRITE_KEY)]
     return []

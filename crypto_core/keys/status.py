@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from crypto_core.database.column_guards.model import ColumnGuard
@@ -50,6 +51,21 @@ class KeyShare:
     """When KMS was asked, of several answers the oldest; None where it was not."""
 
 
+class ProblemKind(StrEnum):
+    """What a problem is of: what can be done about it depends on that."""
+
+    UNPROTECTED = "unprotected"
+    UNREADABLE = "unreadable"
+    EMPTY = "empty"
+    KEY_PENDING_DELETION = "key-pending-deletion"
+    KEY_NOT_ENABLED = "key-not-enabled"
+    KEY_NOT_TRUSTED = "key-not-trusted"
+    KEY_UNKNOWN = "key-unknown"
+    UNDECLARED = "undeclared"
+    STRAY = "stray"
+    WRITE_KEY = "write-key"
+
+
 @dataclass(frozen=True, slots=True)
 @cleans(title=600, where=600, remedy=1_000)
 class Problem:
@@ -62,6 +78,7 @@ class Problem:
     tokens: int = 0
     filter: str | None = None
     key_arn: str | None = None
+    kind: ProblemKind | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The problem as a JSON document's part."""

@@ -276,6 +276,23 @@ ACTIONS: tuple[Action, ...] = (
         calls="jobs.start_job",
         shown=True,
     ),
+    _does(
+        "encrypt",
+        "status.encrypt",
+        "x",
+        explanation="Encrypt in place the unprotected tokens of the line under the cursor, as a job",
+        calls="jobs.start_job",
+        shown=True,
+    ),
+    _does(
+        "verify",
+        "status.verify",
+        "v",
+        explanation="Open every token of the problem under the cursor: KMS says which key each is under",
+        calls="work.verify_tokens",
+        shown=True,
+    ),
+    _start_incident("status", "Start an incident about the problem or finding under the cursor"),
     # Jobs
     _does(
         "reencrypt",

@@ -9,7 +9,7 @@ from datetime import datetime
 from textual.content import Content
 
 from crypto_core.incidents.model import IncidentView, StepState, StepView
-from crypto_core.text.cleaning import shortened
+from crypto_core.text.cleaning import clean, shortened
 from screens.actions.action import Action
 from screens.ages import local
 from screens.identities import person
@@ -23,6 +23,8 @@ from screens.widgets.line_list import Line, LineList, line
 ROOMY = 34
 """Cells from which on there is room for when and by whom."""
 _WHEN = 12
+_LEAD = 5
+"""Sign and number before a title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +69,29 @@ def phase_lines(view: IncidentView, width: int, now: datetime, running: frozense
                 sign = OPEN if step.id in running else step_sign(found, current)
                 now_due = current is not None and current.number == found.number
                 waits = view.undecided(found) is not None
-                yield Line(_step(found, sign, width, now, now_due=now_due, waits=waits), AtStep(step.id))
+                title, *more = _step(found, sign, width, now, now_due=now_due, waits=waits)
+                yield Line(title, AtStep(step.id))
+                yield from map(Line, more)
 
 
-def _step(step: StepView, sign: Sign, width: int, now: datetime, *, now_due: bool, waits: bool) -> Content:
+def _step(
+    step: StepView, sign: Sign, width: int, now: datetime, *, now_due: bool, waits: bool
+) -> Iterator[Content]:
+    """Yield the line of a step, and its title's further lines where it is longer than one."""
     end = ""
     if width >= ROOMY:
         end = fit("undecided", _WHEN, right=True) if waits else _end(step, now)
-    room = max(width - 5 - (len(end) + 1 if end else 0), 6)
+    room = max(width - _LEAD - (len(end) + 1 if end else 0), 6)
     style = "bold" if now_due else "$muted" if step.state.ended or step.state is StepState.TODO else ""
-    return Content.assemble(
+    first, *more = Content(clean(step.step.title)).wrap(room)
+    yield Content.assemble(
         sign,
         (f" {step.number:>2} ", "$muted"),
-        (fit(step.step.title, room), style),
+        (fit(first.plain, room), style),
         (f" {end}" if end else "", "$muted"),
     )
+    for part in more:
+        yield Content.assemble(" " * _LEAD, (fit(part.plain, room), style))
 
 
 def _end(step: StepView, now: datetime) -> str:

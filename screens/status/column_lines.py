@@ -10,7 +10,7 @@ from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.keys.status import Status
 from screens.routes import TokensRoute
 from screens.signs import format_style
-from screens.widgets.cells import fit, fit_middle
+from screens.widgets.cells import bar, fit, fit_middle, percent
 from screens.widgets.line_list import Line, line
 
 _HEADINGS: Mapping[Format, tuple[str, str]] = {
@@ -22,6 +22,9 @@ _HEADINGS: Mapping[Format, tuple[str, str]] = {
 }
 """Short and whole, for narrow and wide terminals."""
 _TOKENS = 9
+_ROOMY = 140
+_SHARE, _BAR = 11, 12
+"""The share that is protected, on wide terminals, and its bar on wider ones."""
 
 
 def column_lines(status: Status, width: int) -> list[Line]:
@@ -34,20 +37,23 @@ def column_lines(status: Status, width: int) -> list[Line]:
     least = 9 if wide else 7
     cells = [max(len(name) + 2, total + 2, least) for name, total in zip(names, totals, strict=True)]
     columns = dict(zip(shown, cells, strict=True))
-    name_width = width - sum(cells) - _TOKENS
+    bars = _BAR if width >= _ROOMY else 0
+    shares = _SHARE + bars if wide else 0
+    name_width = width - sum(cells) - _TOKENS - shares
     heading = fit("by column", name_width) + fit("tokens", _TOKENS, right=True)
+    heading += fit("protected", shares, right=True)
     heading += "".join(fit(name, cell, right=True) for name, cell in zip(names, cells, strict=True))
     return [
         line((heading, "$muted")),
         *(
             Line(
-                _row(column.column, column.tokens, column.by_format, name_width, columns),
+                _row(column.column, column.tokens, column.by_format, name_width, columns, shares),
                 TokensRoute(_filter(column.column)),
                 hint="Enter: the tokens of this column.",
             )
             for column in status.by_column
         ),
-        Line(_row("all columns", status.tokens, status.by_format, name_width, columns, "bold")),
+        Line(_row("all columns", status.tokens, status.by_format, name_width, columns, shares, "bold")),
     ]
 
 
@@ -62,12 +68,18 @@ def _row(
     by_format: Mapping[Format, int],
     name_width: int,
     columns: Mapping[Format, int],
+    shares: int,
     style: str = "",
 ) -> Content:
     parts: list[tuple[str, str]] = [
         (fit_middle(name, name_width), style),
         (fit(f"{tokens:,}", _TOKENS, right=True), style),
     ]
+    if shares:
+        protected = sum(count for format_, count in by_format.items() if format_.protected)
+        share, cells = protected / tokens if tokens else 0.0, shares - _SHARE
+        parts.append((f"  {bar(share, cells - 2)}" if cells else "", "$accent"))
+        parts.append((fit(percent(protected, tokens), _SHARE, right=True), style))
     for format_, width in columns.items():
         count = by_format.get(format_, 0)
         if count:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from screens.widgets.cells import bar, cut, fit
@@ -34,11 +35,20 @@ class KeyColumns:
         return Content.assemble((text, "$muted"))
 
     def key(
-        self, name: str, tokens: int, state: tuple[str, str], used: str, evidence: tuple[str, str]
+        self,
+        name: str,
+        tokens: int,
+        state: tuple[str, str],
+        used: str,
+        evidence: tuple[str, str],
+        mark: str = "",
     ) -> Content:
-        """A key's row. State and evidence are (text, style)."""
+        """A key's row. State and evidence are (text, style); a mark stands behind the name."""
+        room = self._name - (cell_len(mark) + 2 if mark else 0)
+        whole = fit(name, room) if cell_len(name) > room else name
         return Content.assemble(
-            (fit(name, self._name), "bold"),
+            (whole, "bold"),
+            (fit(f"  {mark}", self._name - cell_len(whole)), "$accent"),
             *self._share(tokens, "$accent"),
             (fit(state[0], self._state - 1) + " ", state[1]),
             (fit(used, self._used), "$muted"),

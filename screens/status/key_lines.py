@@ -9,7 +9,7 @@ from textual.content import Content
 
 from crypto_core.database.tokens.lost_tokens import AcceptedUnderKey, named
 from crypto_core.envelope import Format
-from crypto_core.key_names import short_material
+from crypto_core.key_names import same_key, short_material
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import KeyShare, Status
 from screens.ages import ago, day
@@ -19,19 +19,32 @@ from screens.routes import KeyRoute, TokensRoute
 from screens.status.key_columns import KeyColumns
 from screens.widgets.line_list import Line, line
 
+WRITE_KEY = ("✎ write key", "✎")
+"""Behind the name of the key that Keydeck writes under; on a narrow terminal the sign alone."""
+_WRITES = "New tokens are sealed under this key. "
 _WITHOUT_KEY = "format:" + ",".join(f.value for f in Format if not f.protected)
 
 
-def key_lines(status: Status, keys: KeyWords, now: datetime, width: int) -> list[Line]:
-    """A heading, each key with its materials, and rows for tokens of unknown key and of none: all add up."""
+def key_lines(
+    status: Status, keys: KeyWords, now: datetime, width: int, write_key: str | None = None
+) -> list[Line]:
+    """A heading, each key with its materials, and rows for tokens of unknown key and of none: all add up.
+
+    The key that `write_key` names is marked, and has a row also where no token is under it yet.
+    """
     columns = KeyColumns(width, status.tokens)
     groups: dict[str | None, list[KeyShare]] = {}
     for share in status.keys:
         groups.setdefault(share.key_arn, []).append(share)
     unknown = groups.pop(None, [])
     lines = [Line(columns.heading())]
+    writes = keys.named(write_key)
     for shares in sorted(groups.values(), key=lambda shares: -token_sum(shares)):
-        lines += _key(shares, keys, now, columns)
+        arn = shares[0].key_arn or ""
+        marked = arn == write_key or (writes is not None and same_key(arn, writes.key_arn))
+        lines += _key(shares, keys, now, columns, WRITE_KEY[columns.brief] if marked else "")
+    if writes is not None and not any(arn and same_key(arn, writes.key_arn) for arn in groups):
+        lines.append(_unused(writes, keys, now, columns))
     if unknown:
         row = columns.key(
             "unknown key", token_sum(unknown), ("?", "$warning"), "", evidence_words(unknown, now)
@@ -55,7 +68,17 @@ def _accepted(of_key: AcceptedUnderKey, keys: KeyWords, width: int) -> list[Line
     return [line(("  " if n else "▲ ", "$warning"), part, hint=refs) for n, part in enumerate(parts)]
 
 
-def _key(shares: Sequence[KeyShare], keys: KeyWords, now: datetime, columns: KeyColumns) -> list[Line]:
+def _unused(key: KeyState, keys: KeyWords, now: datetime, columns: KeyColumns) -> Line:
+    """The key that Keydeck writes under, while nothing is under it."""
+    used = ago(key.last_used_at, now).removesuffix(" ago") if key.last_used_at else "?"
+    state = _state_word(key.state, trusted=True)
+    row = columns.key(keys.long(key.key_arn), 0, state, used, ("-", "$muted"), WRITE_KEY[columns.brief])
+    return Line(row, KeyRoute(key.key_arn), f"Enter: the key. {_WRITES}")
+
+
+def _key(
+    shares: Sequence[KeyShare], keys: KeyWords, now: datetime, columns: KeyColumns, mark: str
+) -> list[Line]:
     arn = shares[0].key_arn or ""
     key = keys.find(arn)
     state = next((s.key_state for s in shares if s.key_state), None) or (key.state if key else None)
@@ -64,9 +87,9 @@ def _key(shares: Sequence[KeyShare], keys: KeyWords, now: datetime, columns: Key
     used = ago(key.last_used_at, now).removesuffix(" ago") if key and key.last_used_at else "?"
     lines = [
         Line(
-            columns.key(name, token_sum(shares), word, used, evidence_words(shares, now)),
+            columns.key(name, token_sum(shares), word, used, evidence_words(shares, now), mark),
             KeyRoute(arn),
-            f"Enter: the key, its materials and rotation. {_notes(shares)}",
+            f"Enter: the key, its materials and rotation. {_WRITES if mark else ''}{_notes(shares)}",
         )
     ]
     materials = sorted(by_material(shares), key=lambda s: _number(key, s) or 0, reverse=True)

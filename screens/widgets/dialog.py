@@ -25,7 +25,7 @@ class Dialog(ModalScreen[Result]):
         align: center middle;
         background: $background 55%;
         & > .frame {
-            width: 84; max-width: 94%; height: auto; max-height: 92%;
+            width: 110; max-width: 94%; height: auto; max-height: 92%;
             padding: 1 2; background: $surface;
             border: round $accent 60%; border-title-color: $accent; border-title-style: bold;
         }

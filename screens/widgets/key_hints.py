@@ -16,6 +16,9 @@ from screens.actions.performing import Host
 from screens.actions.registry import BY_ID
 
 _GAP = "  "
+_NARROW_GAP = " "
+_ALWAYS = frozenset({"everywhere.help", "everywhere.command", "everywhere.quit"})
+"""Whoever knows no key finds all others by these."""
 
 
 class KeyHints(Widget):
@@ -52,14 +55,25 @@ class KeyHints(Widget):
         return Content("\n").join(self._lines(width))
 
     def _lines(self, width: int) -> list[Content]:
-        here, everywhere = self._shown()
-        together = _flow([*here, *everywhere], width)
-        if len(together) > 1 and len(_flow(here, width)) == 1:
-            return [*_flow(here, width), *_flow(everywhere, width)][:2]
-        return together[:2]
+        """One line where all fits, else two: this screen's, then the rest, which ends with what always stays.
 
-    def _shown(self) -> tuple[list[Content], list[Content]]:
-        """The hints of this screen, and those that the whole app has."""
+        Where it's too narrow, what always stays loses its words, and then the places give way.
+        """
+        here, places, always = self._shown()
+        words, keys = [self._hint(a) for a in always], [self._hint(a, words=False) for a in always]
+        if _cells([*here, *places, *words]) <= width:
+            return [_joined([*here, *places, *words])]
+        fitting = next((n for n in range(len(here), 0, -1) if _cells(here[:n]) <= width), 0)
+        first, rest = here[:fitting], [*here[fitting:], *places]
+        for end, gap in ((words, _GAP), (keys, _GAP), (keys, _NARROW_GAP)):
+            if _cells([*rest, *end], gap) <= width:
+                break
+        while rest and _cells([*rest, *end], gap) > width:
+            rest.pop()
+        return [*([_joined(first)] if first else []), _joined([*rest, *end], gap)]
+
+    def _shown(self) -> tuple[list[Content], list[Content], list[ActiveBinding]]:
+        """The hints of this screen, those that the whole app has, and what of these always stays."""
         read_only = cast(Host, self.app).read_only
         seen: dict[str, ActiveBinding] = {}
         for active in self.screen.active_bindings.values():
@@ -67,24 +81,22 @@ class KeyHints(Widget):
             if active.binding.show and not (read_only and action is not None and action.changes):
                 seen.setdefault(active.binding.action, active)
         here = [self._hint(a) for a in seen.values() if a.node is not self.app]
-        return here, [self._hint(a) for a in seen.values() if a.node is self.app]
+        everywhere = [a for a in seen.values() if a.node is self.app]
+        always = [a for a in everywhere if a.binding.id in _ALWAYS]
+        return here, [self._hint(a) for a in everywhere if a not in always], always
 
-    def _hint(self, active: ActiveBinding) -> Content:
+    def _hint(self, active: ActiveBinding, *, words: bool = True) -> Content:
         key = self.app.get_key_display(active.binding)
-        words = f" {active.binding.description}"
+        title = f" {active.binding.description}" if words else ""
         if not active.enabled:
-            return Content.assemble((key + words, "$disabled"))
+            return Content.assemble((key + title, "$disabled"))
         press = Style.from_meta({"@click": f"app.simulate_key({active.binding.key!r})"})
-        return Content.assemble((key, "bold $accent"), words).stylize(press)
+        return Content.assemble((key, "bold $accent"), title).stylize(press)
 
 
-def _flow(hints: Sequence[Content], width: int) -> list[Content]:
-    lines: list[list[Content]] = [[]]
-    used = 0
-    for hint in hints:
-        if used and used + len(_GAP) + hint.cell_length > width:
-            lines.append([])
-            used = 0
-        used += hint.cell_length + (len(_GAP) if used else 0)
-        lines[-1].append(hint)
-    return [Content(_GAP).join(line) for line in lines]
+def _joined(hints: Sequence[Content], gap: str = _GAP) -> Content:
+    return Content(gap).join(hints)
+
+
+def _cells(hints: Sequence[Content], gap: str = _GAP) -> int:
+    return _joined(hints, gap).cell_length

@@ -16,7 +16,7 @@ from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import Severity
 from crypto_core.keyring.data_keys import KeyAnswer
-from crypto_core.keys.status import ColumnShare, KeyShare, Problem, Status
+from crypto_core.keys.status import ColumnShare, KeyShare, Problem, ProblemKind, Status
 from crypto_core.lists.coverage import Evidence
 from crypto_core.lists.filter_language import Value
 from crypto_core.lists.in_memory import MemorySource
@@ -129,15 +129,28 @@ class StageStatus:
 
     def _problems(self, columns: dict[str, Counter[Format]]) -> tuple[Problem, ...]:
         problems = []
-        for format_, severity, words, remedy in (
-            (Format.PLAINTEXT, Severity.CRITICAL, "in plaintext", "Encrypt them in place: x on their rows."),
+        for format_, severity, words, remedy, kind in (
+            (
+                Format.PLAINTEXT,
+                Severity.CRITICAL,
+                "in plaintext",
+                "Encrypt them in place: keydeck encrypt.",
+                ProblemKind.UNPROTECTED,
+            ),
             (
                 Format.DEV,
                 Severity.CRITICAL,
                 "in dev format",
-                "Their key is public knowledge. Encrypt them in place.",
+                "Their key is public knowledge: keydeck encrypt.",
+                ProblemKind.UNPROTECTED,
             ),
-            (Format.UNRECOGNISED, Severity.HIGH, "plaintext or corrupt", "Look at them one by one."),
+            (
+                Format.UNRECOGNISED,
+                Severity.HIGH,
+                "plaintext or corrupt",
+                "Look at them one by one.",
+                ProblemKind.UNREADABLE,
+            ),
         ):
             where = {name: c[format_] for name, c in columns.items() if c[format_]}
             if where:
@@ -150,6 +163,7 @@ class StageStatus:
                         remedy,
                         count,
                         filter=f"format:{format_.value}",
+                        kind=kind,
                     )
                 )
         if any(row.key_arn == OLD for row in self.stage.rows):
@@ -161,6 +175,7 @@ class StageStatus:
                     "Enable the key, then re-encrypt them under another one.",
                     sum(row.key_arn == OLD for row in self.stage.rows),
                     key_arn=OLD,
+                    kind=ProblemKind.KEY_NOT_ENABLED,
                 )
             )
         return tuple(problems)

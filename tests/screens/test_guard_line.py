@@ -6,6 +6,7 @@ import pytest
 
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState
 from crypto_core.database.tokens.tables import TokenColumn
+from screens.routes import FindingsRoute
 from screens.status.guard_line import guard_lines, guard_words
 
 M, N, V, C, X = (
@@ -40,6 +41,7 @@ def test_how_many_are_guarded_is_counted(states: tuple[GuardState, ...], words: 
 def test_there_is_no_line_without_columns_and_what_was_changed_stands_out() -> None:
     assert guard_lines((), 80) == []
     (calm,), (changed,) = guard_lines(guards(V, M), 80), guard_lines(guards(V, C), 80)
-    assert "keydeck guard" in calm.hint
-    assert str(calm.content) == guard_words(guards(V, M))
+    assert calm.target == FindingsRoute("rule:columns-unguarded")
+    assert str(calm.content) == "guarded: 1 of 2 columns"
+    assert guard_lines(guards(V), 80)[0].target is None
     assert [span.style for span in calm.content.spans] != [span.style for span in changed.content.spans]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -10,10 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_core.envelope import PROVIDER_PREFIXES, STORED_PREFIXES
-from screens.memory import KEPT, Columns, Memory, SortOrder, may_be_remembered
+from screens.memory import (
+    KEPT,
+    KEPT_DAYS,
+    KEPT_PLACES,
+    Columns,
+    DayCount,
+    Memory,
+    SortOrder,
+    may_be_remembered,
+)
 from screens.widgets.input_history import InputHistory
 
-SECTIONS = ("history", "filters", "orders", "columns", "intervals", "looks", "other")
+SECTIONS = ("history", "filters", "orders", "columns", "intervals", "looks", "counts", "other")
 PREFIXES = [*(p for ps in PROVIDER_PREFIXES.values() for p in ps), *STORED_PREFIXES.values()]
 
 json_values = st.recursive(
@@ -42,7 +52,10 @@ def test_whatever_is_in_the_file_what_is_not_understood_is_left_out(content: dic
         assert all(1 <= w <= 500 and type(w) is int for w in (columns.widths or {}).values())
         interval = memory.interval(name)
         assert interval is None or 0 <= interval <= 86_400
+        assert all(0 <= one.protected <= one.tokens for one in memory.day_counts(name))
     assert isinstance(memory.theme, str)
+    memory.remember_day_count("x", DayCount(date(2026, 7, 1), 9, 8))
+    assert DayCount(date(2026, 7, 1), 9, 8) in memory.day_counts("x")
     memory.remember("connections", "org:acme")
     assert memory.history("connections")[-1] == "org:acme"
     assert memory.save_filter("connections", "mine", "org:acme")
@@ -53,6 +66,26 @@ def test_whatever_is_in_the_file_what_is_not_understood_is_left_out(content: dic
     assert memory.columns("connections") == Columns(("org",), {"org": 9})
     saved = json.dumps(kept[-1])
     assert json.dumps(json.loads(saved)) == saved
+
+
+def test_a_day_has_its_last_count_and_what_is_long_past_is_dropped() -> None:
+    kept: list[dict[str, Any]] = []
+    memory = Memory({}, kept.append)
+    for number in range(KEPT_DAYS + 5):
+        memory.remember_day_count("tokens@pg-1", DayCount(date(2026, 1, 1) + timedelta(number), 9, 1))
+    last = DayCount(date(2026, 1, 1) + timedelta(KEPT_DAYS + 4), 9, 9)
+    memory.remember_day_count("tokens@pg-1", last)
+    found = memory.day_counts("tokens@pg-1")
+    assert len(found) == KEPT_DAYS
+    assert found[-1] == last
+    writes = len(kept)
+    memory.remember_day_count("tokens@pg-1", last)
+    memory.remember_day_count("ghp_" + "a" * 36, last)
+    assert len(kept) == writes
+    for number in range(KEPT_PLACES + 5):
+        memory.remember_day_count(f"place-{number}", last)
+    assert len(kept[-1]["counts"]) == KEPT_PLACES
+    assert memory.day_counts("tokens@pg-1") == ()
 
 
 def test_a_text_where_a_list_is_expected_is_no_history() -> None:

@@ -12,16 +12,21 @@ from crypto_core.database.tokens.lost_tokens import AcceptedLoss, AcceptedUnderK
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseUnreachableError
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.severity import Severity
 from crypto_core.keys.status import ColumnShare, KeyShare, Status
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef
 from screens.connections.screen import ConnectionsScreen
 from screens.key_words import KeyWords
 from screens.keys.key_screen import KeyScreen
+from screens.memory import DayCount
 from screens.status.column_lines import column_lines
 from screens.status.key_lines import key_lines
+from screens.status.protected_line import protected_lines
 from screens.status.screen import StatusScreen
 from screens.status.sweep_line import sweep_lines
+from screens.widgets.key_hints import KeyHints
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.samples import CURRENT, KEYS, MATERIALS, NOW, OLD, UNLISTED
 from tests.screens.stage import Stage
@@ -79,10 +84,11 @@ async def test_keys_materials_unknown_keys_and_tokens_without_a_key_add_up_to_al
         lines = d.lines()
     start = next(i for i, line in enumerate(lines) if "by key and material" in line)
     rows = lines[start + 1 : next(i for i, line in enumerate(lines) if "by column" in line) - 1]
-    counts = {row[:28].strip(" ├└"): int(_number(row)) for row in rows}
+    counts = {row[:20].strip(" ├└"): int(_number(row)) for row in rows}
     whole = [n for name, n in counts.items() if not name.startswith("material")]
     assert sum(whole) == 1200
     assert counts["alias/tokens …9f2c"] == 873
+    assert [row[:36] for row in rows if "✎" in row] == [" alias/tokens …9f2c  ✎ write key    "]
     assert any(row.startswith(" unknown key") for row in rows)
     assert any(row.startswith(" no KMS key") for row in rows)
 
@@ -94,7 +100,10 @@ def _number(row: str) -> str:
 async def test_columns_add_up_to_all_tokens() -> None:
     async with deck(size=LARGE) as d:
         total = d.line_with("all columns").split()
-    assert total == ["all", "columns", "1,200", "981", "12", "7", "190", "10", "·"]
+        assert total == ["all", "columns", "1,200", "82.8", "%", "981", "12", "7", "190", "10", "·"]
+        await d.pilot.resize_terminal(160, 40)
+        await d.settle()
+        assert "█▉     99.0 %" in d.line_with("gh_connection.access_token  ")
 
 
 @pytest.mark.parametrize(("width", "heading"), [(80, "bound"), (120, "v2-bound")])
@@ -108,13 +117,13 @@ def test_bound_envelopes_have_a_column_where_there_are_any(width: int, heading: 
 
     assert heading not in words()[0]
     first, *_, last = words(**{"v2-bound": 41})
-    assert last[first.index(heading)] == "41"
+    assert last[first.index(heading) - len(first)] == "41"
     assert [len(row) for row in words(**{"v2-bound": 41})] == [len(row) + 1 for row in words()]
 
 
 async def test_a_column_leads_to_its_tokens() -> None:
     async with deck(size=LARGE) as d:
-        await d.press("end", "enter")
+        await d.press("end", "up", "enter")
         assert "table:confluence_connection column:access_token" in d.lines()[1]
         assert "1 of 20 tokens" in d.lines()[1]
 
@@ -201,11 +210,56 @@ async def test_a_refresh_keeps_the_cursor_on_its_line() -> None:
         assert d.cursor_line() == before
 
 
-async def test_the_remedy_for_the_line_under_the_cursor_is_shown() -> None:
+async def test_advice_names_keys_that_act_on_the_line_under_the_cursor() -> None:
     async with deck() as d:
-        assert "→ Enter: these tokens. Encrypt them in place" in d.text()
-        await d.press("down")
-        assert "Their key is public knowledge." in d.says()
+        assert "→ Enter: these tokens. x encrypts them in place" in d.text()
+        assert d.app.screen.query_one(KeyHints)._hints().plain.count("x encrypt in place") == 1
+        await d.press("x")
+        assert "Encrypt in place replaces" in d.says()
+        await d.press("escape", "down", "down", "x")
+        assert isinstance(d.app.screen, StatusScreen)
+        await d.press("v")
+        assert "Verify 10 tokens" in d.text()
+        await d.press("enter", "down", "enter", "escape")
+        assert "→ Enter, then e enables the key." in d.text()
+        await d.press("I")
+        assert "status: under alias/tokens-old" in d.says()
+
+
+async def test_findings_stand_in_one_list_with_the_problems_and_are_not_repeated() -> None:
+    hostile = Finding("event-x", Severity.CRITICAL, "user/[red]\x1b[31m", "[/red]\x1bnew", "", "keydeck x")
+    repeated = Finding("kms-key-disabled", Severity.HIGH, OLD, "is disabled", "", "")
+    stage = Stage(trail_findings=(hostile,))
+    stage.findings = (*stage.findings, repeated)
+    async with deck(stage, size=LARGE) as d:
+        assert "4 problems   keys not examined: 7" in d.lines()[2]
+        await d.press("7", "1")
+        assert "4 problems · 4 findings" in d.lines()[2]
+        words = [line[1:12].split() for line in d.lines()[3:20] if line[1] in "✖▲△"]
+        assert [w[:2] for w in words] == [["✖", "critical"]] * 4 + [["▲", "high"]] * 3 + [["△", "medium"]]
+        assert "is disabled" not in d.text()
+        assert "[/red]new" in d.text()
+        while "[/red]new" not in d.cursor_line():
+            await d.press("down")
+        assert isinstance(d.app.screen, StatusScreen)
+        assert d.app.screen.problem_in_hand is not None
+        await d.press("enter")
+        assert 'rule:"event-x"' in d.lines()[1]
+        assert "1 of 1 finding" in d.lines()[1]
+
+
+def test_the_thirty_days_show_what_was_counted_and_dots_where_nothing_was() -> None:
+    today = NOW.date()
+    counts = [
+        DayCount(today - timedelta(days=back), 100, protected)
+        for back, protected in ((40, 1), (29, 0), (20, 50), (1, 99), (0, 100))
+    ]
+    (line,) = protected_lines(counts, NOW, 100)
+    bars = line.content.plain[6:36]
+    assert bars == "▁" + "·" * 8 + "▄" + "·" * 18 + "▇█"
+    assert "protected 100 %, 0.0 % on 2 Jun   4 of 30 days counted" in line.content.plain
+    assert protected_lines(counts[:1], NOW, 100) == []
+    assert all(len(line.content.plain) <= 60 for line in protected_lines(counts, NOW, 60))
 
 
 @pytest.mark.parametrize(
