@@ -18,7 +18,7 @@ from rich.cells import cell_len
 from console.__main__ import keydeck as command
 from console.manual.book import Book, source
 from console.manual.contents import ENTRIES
-from console.manual.html import _article, anchor, html_files
+from console.manual.html import _article, anchor, html_files, write_html
 from console.manual.man_pages import _roff, man_pages
 from console.manual.settings import described
 from console.settings import Settings
@@ -28,6 +28,7 @@ from screens.manual_page import ManualPage, topic_of
 from tests.console.command_types import Keydeck
 from tests.console.test_output import every_command
 from tests.console.test_terminal_habits import on_terminal
+from tests.console.web.chromium import chromium
 
 PAGES = Path(__file__).parents[2] / "console" / "manual" / "pages"
 HOSTILE = "<script>alert(1)</script> & \"'\\ .TH \\fB\x1b[31m"
@@ -190,6 +191,16 @@ def test_a_line_that_is_no_command_would_be_found() -> None:
     assert len(list(written_lines("daily"))) == 10
 
 
+@pytest.mark.parametrize("topic", [topic for topic in ENTRIES if "\n$ keydeck " in source(topic)])
+def test_what_a_command_is_shown_to_print_it_prints(topic: str, keydeck: Keydeck) -> None:
+    for _, code in FENCES.findall(source(topic)):
+        for shown in re.split(r"^\$ keydeck ", code, flags=re.MULTILINE)[1:]:
+            line, _, printed = shown.partition("\n")
+            ran = keydeck(*shlex.split(line))
+            expected = re.escape(" ".join(printed.split())).replace("…", ".*")
+            assert re.fullmatch(expected, " ".join((ran.stdout + ran.stderr).split())), (line, ran)
+
+
 # HTML
 
 
@@ -260,6 +271,24 @@ def test_html_and_man_pages_are_written_into_a_folder_that_is_made(keydeck: Keyd
     assert {file.name for file in folder.iterdir()} == {*html_files(), *man_pages()}
     refused = keydeck("help", "--man", str(folder / "index.html" / "x"))
     assert (refused.exit_code, "can't be written" in refused.stderr) == (2, True)
+
+
+@pytest.mark.deep
+@pytest.mark.skipif(chromium() is None, reason="no Chromium")
+def test_each_page_for_the_worst_day_is_one_sheet_of_paper(tmp_path: Path) -> None:
+    write_html(tmp_path)
+    for topic in ("key-compromise", "token-leak"):
+        printed = tmp_path / f"{topic}.pdf"
+        subprocess.run(
+            [
+                *(str(chromium()), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+                *(f"--user-data-dir={tmp_path / 'profile'}", "--no-pdf-header-footer"),
+                *(f"--print-to-pdf={printed}", (tmp_path / f"{topic}.html").as_uri()),
+            ],
+            capture_output=True,
+            check=True,
+        )
+        assert len(re.findall(rb"/Type\s*/Page\b", printed.read_bytes())) == 1, topic
 
 
 # Manual pages
