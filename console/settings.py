@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -491,6 +493,26 @@ class LoadedSettings(BaseModel, frozen=True):
         return rows
 
 
+_sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("_sources")
+
+
+class _Resolved(Settings):
+    """Settings from the sources of `_read_from`; to make a class for each call would take longer than it."""
+
+    @classmethod
+    def settings_customise_sources(cls, *_: Any, **__: Any) -> tuple[PydanticBaseSettingsSource, ...]:
+        return _sources.get()
+
+
+@contextmanager
+def _read_from(sources: tuple[PydanticBaseSettingsSource, ...]) -> Iterator[None]:
+    before = _sources.set(sources)
+    try:
+        yield
+    finally:
+        _sources.reset(before)
+
+
 def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
     """Return the settings. `options` are by field name, None meaning not given.
 
@@ -505,11 +527,6 @@ def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
         str(path): InitSettingsSource(Settings, _by_variable({} if path is None else _from_file(path))),
     }
 
-    class Resolved(Settings):
-        @classmethod
-        def settings_customise_sources(cls, *_: Any, **__: Any) -> tuple[PydanticBaseSettingsSource, ...]:
-            return tuple(sources.values())
-
     origins: dict[str, str] = {}
     try:
         for origin, source in reversed(sources.items()):
@@ -517,7 +534,8 @@ def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
                 name = _VARIABLES.get(variable)
                 if name is not None:
                     origins[name] = "the environment" if origin == "environment" else origin
-        settings = Resolved()
+        with _read_from(tuple(sources.values())):
+            settings = _Resolved()
     except (ValidationError, SettingsSourceError) as error:
         raise _explained(error, origins) from None  # the cause repeats the value, which may be secret
     for name, keys in (

@@ -18,6 +18,8 @@ from uuid import uuid4
 
 import botocore.session
 import pytest
+from botocore.client import ClientCreator
+from botocore.model import ServiceModel
 from sqlalchemy import Connection, Engine, event, make_url, text
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -40,6 +42,23 @@ ROOM_IN_MEMORY = 4 << 30
 
 # Each session of boto3 would read the services' models from their files again.
 botocore.session.create_loader = cache(botocore.session.create_loader)
+
+
+def _share_client_methods() -> None:
+    """Each client of boto3 would make the methods of its service again, which are the same."""
+    make = ClientCreator._create_methods
+    made: dict[tuple[str, str], dict[str, object]] = {}
+
+    def methods(creator: ClientCreator, model: ServiceModel) -> dict[str, object]:
+        name = (model.service_name, model.api_version)
+        if name not in made:
+            made[name] = make(creator, model)
+        return dict(made[name])
+
+    ClientCreator._create_methods = methods
+
+
+_share_client_methods()
 
 
 def _share_compiled_statements() -> None:

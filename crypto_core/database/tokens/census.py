@@ -24,6 +24,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy import Text as SqlText
+from sqlalchemy import column as sql_column
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution_cache import Asked, AttributionCache, Wrapping, named_by_group
@@ -155,6 +156,11 @@ def _told_by(stored: Any) -> Any:
     )
 
 
+_HEAD: Any = sql_column("head")
+_STORED: Any = sql_column("stored")
+"""By these names in every statement, so that what is made of them is made once: see `expressions`."""
+
+
 def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
     """Count by head and answer first, then by what the heads mean; rows that say so by their table, too."""
     named = [TABLE] if TABLE in tokens.c else []
@@ -177,8 +183,7 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
         ]
         keys += answer
         # `is_(True)`: a join by the digest would hash every value, this one only those with such a mark.
-        stored = tokens.c.stored
-        same = and_(r.mark == mark_of(stored), (r.digest == digest_of(stored)).is_(True))
+        same = and_(r.mark == mark_of(_STORED), (r.digest == digest_of(_STORED)).is_(True))
         joined = tokens.outerjoin(relation, and_(is_envelope(tokens.c.head), same))
     heads = (
         select(
@@ -197,15 +202,15 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
         select(
             case(
                 *(
-                    (func.starts_with(h.head, mark), func.substr(h.head, len(mark) + 1))
+                    (func.starts_with(_HEAD, mark), func.substr(_HEAD, len(mark) + 1))
                     for mark in (_HOLDING, _NO_ENVELOPE)
                 ),
-                else_=format_of(h.head),
+                else_=format_of(_HEAD),
             ).label("format"),
-            func.starts_with(h.head, _HOLDING).label("holding"),
-            edk_prefix_of_head(h.head).label("edk_prefix"),
+            func.starts_with(_HEAD, _HOLDING).label("holding"),
+            edk_prefix_of_head(_HEAD).label("edk_prefix"),
             *(h[name] for name in ("asked", "key_arn", "material", "reason", "tokens", "row_id", *named)),
-        )
+        ).select_from(heads)
     )
     t = told.c
     groups: list[Any] = [t.format, t.holding, t.edk_prefix, t.asked, t.key_arn, t.material, t.reason]
