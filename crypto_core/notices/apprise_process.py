@@ -15,7 +15,7 @@ import signal
 import sys
 from contextlib import suppress
 
-_MEMORY = 1 << 30
+_MEMORY = 256 << 20
 _LONGEST_SECONDS = 120
 """Then it ends by itself, where whoever began it was killed."""
 _STATUS = re.compile(r"error=(\d{3})\b")

@@ -185,7 +185,7 @@ def test_each_duty_is_done_once_and_what_they_find_is_told(
     assert re.search(r"census: \d+ tokens, \d+ protected", first.stderr)
     hook.taken.clear()
     services.journal.record("incident declare", "INC-1", Outcome.DONE)
-    again = keydeck("watch", "--once", "--every", "pull=never")
+    again = keydeck("watch", "--once", "--every=pull=never", "--every=findings=never")
     assert "pull" not in again.stderr
     assert [one["title"] for one in hook.taken] == ["critical: Incident declared: INC-1"]
     with on_duty(services.state_engine, LEAD):
