@@ -149,6 +149,15 @@ class Memory:
         """Remember the theme."""
         self._put("looks", "theme", name)
 
+    @property
+    def welcomed(self) -> bool:
+        """Whether the welcome card was shown."""
+        return self._section("looks").get("welcomed") is True
+
+    def remember_welcome(self) -> None:
+        """Remember that the welcome card was shown."""
+        self._put("looks", "welcomed", True)
+
     def _section(self, name: str) -> dict[str, Any]:
         section = self._content.get(name)
         return section if isinstance(section, dict) else {}

@@ -93,11 +93,13 @@ class KeydeckApp(Actor, App[None]):
         reduced_motion: bool = False,
         codes: CodeDialogs | None = None,
         hears_signals: bool = False,
+        welcomes: bool = False,
     ) -> None:
         """`keys` are other keys for actions, by the action's id. `theme` is the one of the settings.
 
         `codes` asks for the codes of MFA devices on this app's screens. With `hears_signals` those that end a
-        process end it as `q` does; see ending_signals.
+        process end it as `q` does; see ending_signals. With `welcomes` it opens with the welcome card, unless
+        it's remembered that the card was shown.
         """
         super().__init__()
         self.use_command_palette = True
@@ -115,6 +117,7 @@ class KeydeckApp(Actor, App[None]):
         self._start_screen = start_screen
         self._codes = codes
         self._hears_signals = hears_signals
+        self._welcomes = welcomes
         self._crews: list[JobProcesses] = []
         """What works on jobs in places that were left: it goes on there."""
         self._terminal_title = Title()
@@ -148,6 +151,8 @@ class KeydeckApp(Actor, App[None]):
         self.facts.subscribe(self, lambda _: self._show_title())
         self.screen_change_signal.subscribe(self, lambda _: self._show_title())
         await self.navigation.start(self._start_screen)
+        if self._welcomes and not self.facts.memory.welcomed:
+            self._welcome()
         if self._codes is not None:
             self._codes.serve(self)
         if self._start_screen in ("status", "keys"):
@@ -157,6 +162,16 @@ class KeydeckApp(Actor, App[None]):
             self.set_timer(ROWS_FIRST_SECONDS, self.facts.ask_all)
         self.set_interval(SURROUNDINGS_SECONDS, self.facts.ask_surroundings)
         self.set_timer(LOADED_SECONDS, collect_again)
+
+    def _welcome(self) -> None:
+        from screens.welcome.card import WelcomeCard
+
+        self.facts.memory.remember_welcome()
+        self.push_screen(WelcomeCard(), self._begin_with)
+
+    async def _begin_with(self, command: str | None) -> None:
+        if command:
+            await self.run_command(command)
 
     async def on_event(self, event: Event) -> None:
         """What is pasted is foreign text: it enters cleaned, whatever it is pasted into."""

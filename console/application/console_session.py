@@ -14,21 +14,30 @@ GRACE_SECONDS = 5.0
 
 
 def open_console(
-    *, read_only: bool | None, screen: str, settings: Settings | None = None, remember: bool = True
+    *,
+    read_only: bool | None,
+    screen: str,
+    settings: Settings | None = None,
+    remember: bool = True,
+    welcomes: bool = False,
 ) -> int:
     """Run the console until the operator leaves; returns the exit code. Raises SettingsError.
 
     `settings` stands in for what files and environment say, for the sandbox. Without `remember` nothing of
-    what the operator chose is kept.
+    what the operator chose is kept. With `welcomes` it opens with the welcome card.
     """
     from console.application.hangup import ended_with_the_terminal
     from console.garbage import uncollected
 
     with ended_with_the_terminal(), uncollected():
-        return _run(read_only=read_only, screen=screen, settings=settings, remember=remember)
+        return _run(
+            read_only=read_only, screen=screen, settings=settings, remember=remember, welcomes=welcomes
+        )
 
 
-def _run(*, read_only: bool | None, screen: str, settings: Settings | None, remember: bool) -> int:
+def _run(
+    *, read_only: bool | None, screen: str, settings: Settings | None, remember: bool, welcomes: bool
+) -> int:
     from console.application.code_dialogs import CodeDialogs
     from console.application.context import ConsoleContexts
     from console.application.ending_signals import as_before
@@ -61,6 +70,7 @@ def _run(*, read_only: bool | None, screen: str, settings: Settings | None, reme
                 reduced_motion=settings.reduced_motion,
                 codes=codes,
                 hears_signals=True,
+                welcomes=welcomes,
             )
             with as_before():
                 app.run()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +25,9 @@ GAMES = ("key-compromise", "token-leak", "insider", "ransom-disable", "inside-ro
 _SECRETS = 20
 """So many connections the sandbox has for each connector and MCP server, whose secrets are in one column."""
 _LIST = "list"
+_CONSOLE, _SHELL, _ENV = "console", "shell", "env"
+_PACE = 3.0
+"""The platform's team looks every 5 seconds what there is to do."""
 
 
 @click.command()
@@ -55,6 +61,15 @@ _LIST = "list"
     help="Let a game day be played, without a terminal, by somebody who accepts every default.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a game day's score as one JSON document.")
+@click.option(
+    "--shell", "way", flag_value=_SHELL, help="Open your shell, in which every command works on the sandbox."
+)
+@click.option(
+    "--env",
+    "way",
+    flag_value=_ENV,
+    help="Print the environment for other terminals, and keep the sandbox until Ctrl-C or the end of input.",
+)
 def demo(
     *,
     connections: int,
@@ -64,15 +79,18 @@ def demo(
     pace: float,
     player: str | None,
     as_json: bool,
+    way: str | None,
 ) -> int:
     """Start a sandbox: a real PostgreSQL and a local AWS endpoint, with generated connections.
 
-    On a terminal the console opens over it; otherwise the key-compromise drill, or the scenario's response,
-    is played and told as text. A game day ends with its score, and with status 0 if all its ends were
-    reached, else 1. Nothing is left behind.
+    On a terminal the console opens over it, with a past; otherwise the key-compromise drill, or the
+    scenario's response, is played and told as text. A game day ends with its score, and with status 0 if all
+    its ends were reached, else 1. With --shell the status is the shell's. Nothing is left behind.
     """
     if scenario is None and (as_json or pace != 1.0 or player):
         raise click.UsageError("--pace, --player and --json are for a game day: name one with --scenario.")
+    if way and (scenario or drill):
+        raise click.UsageError("--shell and --env are for the demo itself: leave --scenario and --drill out.")
     if scenario == _LIST:
         from console.game_day.story_text import scenario_lines
 
@@ -80,52 +98,91 @@ def demo(
             click.echo(line)
         return 0
     require_extra(DEMO, "The sandbox")
-    from console.container import Container
-    from console.sandbox.interruption import terminate_on_signal
-    from console.sandbox.sandbox import Sandbox
-    from console.settings import load
-    from crypto_core.database.state.installation import install
-
-    on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not drill and not player
     read_only = read_only_asked()
     if scenario is not None and read_only:
         raise click.UsageError("A game day needs changes: leave --read-only out.")
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not drill and not player
+    secrets = connections // _SECRETS if scenario is None else 0
+    with _sandbox(connections, secrets, seed, loads_console=on_terminal and not way) as sandbox:
+        if scenario is not None:
+            from console.game_day.game import Game
+            from console.game_day.scenarios import SCENARIOS
+
+            with Game(sandbox, SCENARIOS[scenario], pace=pace, seed=seed) as game:
+                result = (
+                    _console_game(game, pace)
+                    if on_terminal
+                    else _played(game, by_defaults=player == "defaults", as_json=as_json)
+                )
+            return _tell_score(result, as_json=as_json)
+        if way or on_terminal:
+            return _open(sandbox, way or _CONSOLE, read_only=read_only)
+        from console.commands.drill import Drill
+
+        return Drill(sandbox).play()
+
+
+@contextmanager
+def _sandbox(connections: int, secrets: int, seed: int, *, loads_console: bool) -> Iterator[Sandbox]:
+    """Give a sandbox that this process's environment points at, Keydeck's schema installed."""
+    from console.sandbox.interruption import terminate_on_signal
+    from console.sandbox.sandbox import Sandbox
+
     with terminate_on_signal():
         say(f"Starting the sandbox with {connections:,} connections …")
-        secrets = connections // _SECRETS if scenario is None else 0
+        if loads_console:
+            # While its servers start.
+            Thread(target=import_module, args=("console.application.app",), daemon=True).start()
         with Sandbox.start(connections=connections, secrets=secrets, seed=seed) as sandbox:
+            from console.container import Container
+            from console.demonstration.surroundings import demo_settings
+            from console.settings import load
+            from crypto_core.database.state.installation import install
+
             # boto3 reads its settings from the process's environment.
-            environment = sandbox.environment()
+            environment = sandbox.environment() | demo_settings(sandbox)
             os.environ.clear()
             os.environ.update(environment)
             with closing(Container(load().settings)) as owner:
                 install(owner.engine)
-            if scenario is not None:
-                from console.game_day.game import Game
-                from console.game_day.scenarios import SCENARIOS
-
-                with Game(sandbox, SCENARIOS[scenario], pace=pace, seed=seed) as game:
-                    result = (
-                        _console_game(game, pace)
-                        if on_terminal
-                        else _played(game, by_defaults=player == "defaults", as_json=as_json)
-                    )
-                return _tell_score(result, as_json=as_json)
-            if not on_terminal:
-                from console.commands.drill import Drill
-
-                return Drill(sandbox).play()
-            return _console(sandbox, read_only=read_only)
+            yield sandbox
 
 
-def _console(sandbox: Sandbox, *, read_only: bool | None) -> int:
+def _open(sandbox: Sandbox, way: str, *, read_only: bool | None) -> int:
+    """Tell the demo's story, let the platform play along, and open the console, a shell, or neither."""
+    from console.demonstration.damaged_connections import DamagedConnections
+    from console.demonstration.story import Story
+    from console.demonstration.surroundings import demo_settings, export_lines, run_shell, wait_until_ended
+    from console.game_day.platform_part import PlatformPart
+    from console.game_day.platform_team import PlatformTeam
+
+    platform = PlatformPart(sandbox)
+    team = PlatformTeam(platform, DamagedConnections(sandbox.world, platform).cut_off, pace=_PACE)
+    with Story(sandbox, platform) as story, team:
+        story.begin()
+        if way == _CONSOLE:
+            return _console(read_only=read_only, welcomes=True)
+        story.wait()
+        settings = demo_settings(sandbox, read_only=read_only)
+        if way == _SHELL:
+            say("In this shell every keydeck command works on the sandbox; exit ends both.")
+            return run_shell(os.environ | settings)
+        for line in export_lines(settings):
+            click.echo(line)
+        sys.stdout.flush()
+        say("Give these lines to another terminal's shell. Ctrl-C ends the sandbox.")
+        wait_until_ended()
+        return 0
+
+
+def _console(*, read_only: bool | None, welcomes: bool = False) -> int:
     from console.application.console_session import open_console
     from console.settings import load
 
-    # The log goes with the sandbox: nothing of a demonstration is left behind.
-    log_file = str(sandbox.folder / "keydeck.log")
-    settings = load({"read_only": read_only, "environment": "demo", "log_file": log_file}).settings
-    return open_console(read_only=read_only, screen="status", settings=settings, remember=False)
+    settings = load({"read_only": read_only}).settings
+    return open_console(
+        read_only=read_only, screen="status", settings=settings, remember=False, welcomes=welcomes
+    )
 
 
 def _console_game(game: Game, pace: float) -> Score:
@@ -139,13 +196,9 @@ def _console_game(game: Game, pace: float) -> Score:
         click.echo(line)
     click.echo("Quit the console (q) when you are done; then the score is computed.")
     click.prompt("Press Enter to begin", default="", show_default=False, prompt_suffix=" …")
-    team = PlatformTeam(game, pace=pace)
     game.begin()
-    team.start()
-    try:
-        _console(game.sandbox, read_only=None)
-    finally:
-        team.stop()
+    with PlatformTeam(game.platform, game.cut_off, pace=pace):
+        _console(read_only=None)
     with closing(Container(load().settings)) as container:
         return game.finish(container.services.incidents)
 

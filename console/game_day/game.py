@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from console.sandbox.sandbox import Sandbox
     from crypto_core.incidents.model import IncidentView
     from crypto_core.incidents.service import IncidentService
+    from crypto_core.references import TokenRef
 
 HEAD_START = 20.0
 """Seconds of the script that the operator has before the intruder begins."""
@@ -68,6 +69,15 @@ class Game:
             trouble = error.message
         ends = self.referee.look_at_all(self.intruder)
         return score(self.scenario, self.intruder.deeds.all(), declared, ends, trouble)
+
+    def cut_off(self, _new_key: str = "") -> list[TokenRef]:
+        """Return the connections whose stored token is dead at its provider."""
+        taken = sorted(self.intruder.tokens.copy().items())
+        return [
+            ref
+            for ref, tokens in taken
+            if self.providers.takes(ref, tokens[-1]) is False and self.referee.stores(ref, tokens[-1])
+        ]
 
     def close(self) -> None:
         """End the intruder; safe to call twice."""

@@ -30,6 +30,11 @@ class PlatformPart:
         self._reconnected: dict[TokenRef, int] = {}
         """The number of the token with which a connection's owner has connected again last."""
 
+    @property
+    def reconnected(self) -> frozenset[TokenRef]:
+        """The connections whose owners have connected again."""
+        return frozenset(self._reconnected)
+
     def writes_under(self, key_arn: str) -> None:
         """Be seen in CloudTrail to make data keys under a key."""
         kms = self._sandbox.client("kms", access_keys.PLATFORM)

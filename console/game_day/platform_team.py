@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from console.container import Container
 from console.settings import load
@@ -16,10 +16,11 @@ from crypto_core.errors import KeydeckError
 from crypto_core.text.cleaning import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from console.game_day.game import Game
+    from console.game_day.platform_part import PlatformPart
     from crypto_core.incidents.model import IncidentView
+    from crypto_core.references import TokenRef
 
 _log = logging.getLogger(__name__)
 
@@ -31,12 +32,17 @@ _AT_ONCE = 3
 
 
 class PlatformTeam:
-    """Works in a thread of its own from `start` to `stop`."""
+    """Works in a thread of its own from `start` to `stop`, or as a context manager within it."""
 
-    def __init__(self, game: Game, *, pace: float = 1.0) -> None:
-        self._game = game
+    def __init__(
+        self, platform: PlatformPart, cut_off: Callable[[str], Sequence[TokenRef]], *, pace: float = 1.0
+    ) -> None:
+        """`cut_off` returns the connections whose owners have to connect again, given the new key's ARN,
+        "" before there is one.
+        """
+        self._platform = platform
+        self._cut_off = cut_off
         self._every = max(_SHORTEST, EVERY / pace)
-        self._platform = game.platform
         self._container: Container | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="platform-team", daemon=True)
@@ -54,13 +60,21 @@ class PlatformTeam:
             self._container.close()
             self._container = None
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def play_along(self, incidents: Iterable[IncidentView]) -> None:
         """Do what there is to do now. Raises KeydeckError, and what boto3 raises."""
         new_key = next((key for view in incidents if (key := view.incident.values.get("new_key"))), "")
         if new_key:
             self._platform.writes_under(new_key)
             self._write_under(new_key)
-        self._reconnect()
+        if cut_off := self._cut_off(new_key)[:_AT_ONCE]:
+            self._platform.reconnect(cut_off, self._services.keyring)
 
     def _work(self) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -84,13 +98,3 @@ class PlatformTeam:
         if self._services.settings.write_key != key:
             self._services.close()
             self._container = Container(load({"write_key": key}).settings)
-
-    def _reconnect(self) -> None:
-        """Let owners connect again whose stored token is dead."""
-        providers, referee = self._game.providers, self._game.referee
-        dead = [
-            ref
-            for ref, tokens in sorted(self._game.intruder.tokens.copy().items())
-            if providers.takes(ref, tokens[-1]) is False and referee.stores(ref, tokens[-1])
-        ]
-        self._platform.reconnect(dead[:_AT_ONCE], self._services.keyring)

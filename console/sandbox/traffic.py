@@ -24,7 +24,7 @@ OFFICE_ADDRESS = "203.0.113.24"
 PLATFORM_ADDRESSES = tuple(f"10.20.{net}.{host}" for net in (1, 2, 3) for host in (17, 42))
 PLATFORM_AGENT = "Boto3/1.40.21 md/Botocore#1.40.21 ua/2.1 os/linux#6.8 lang/python#3.12.6 app/platform-api"
 _CONSOLE_AGENT = "aws-cli/2.27.41 md/awscrt#0.26.1 ua/2.1 os/macos#24.5.0 lang/python#3.13.4 md/prompt#off"
-_INTRUDER_AGENT = "aws-cli/1.22.34 Python/3.10.12 Linux/6.5.0-kali3-amd64 botocore/1.27.84"
+INTRUDER_AGENT = "aws-cli/1.22.34 Python/3.10.12 Linux/6.5.0-kali3-amd64 botocore/1.27.84"
 _DEPLOYMENT_AGENT = "APN/1.0 HashiCorp/1.0 Terraform/1.9.5 aws-sdk-go-v2/1.30.4 os/linux lang/go#1.22.6"
 _BACKUP = "backup.amazonaws.com"
 
@@ -97,7 +97,7 @@ def _intruder(world: World, draw: random.Random, count: int) -> Iterator[PastCal
             operation=operation,
             key_id=key,
             source_ip=INTRUDER_ADDRESS,
-            user_agent=_INTRUDER_AGENT,
+            user_agent=INTRUDER_AGENT,
             error_code=error,
         )
         moment += timedelta(seconds=draw.uniform(4, 11) if error else draw.uniform(0.2, 1.1))

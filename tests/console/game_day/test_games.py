@@ -177,7 +177,7 @@ def test_the_platform_is_switched_to_an_incidents_new_key_and_owners_connect_aga
         game.begin(0)
         assert game.intruder.played.wait(120)
         game.intruder.stop()
-        team = PlatformTeam(game)
+        team = PlatformTeam(game.platform, game.cut_off)
         try:
             team.play_along(())
             assert not game.referee.look_at(End.TOKENS_REPLACED, game.intruder).reached  # all are alive
