@@ -1,4 +1,4 @@
-"""The job that the demo opens on: what was left of two providers' tokens under the old key, rewrapped."""
+"""The job that the demo opens on: what was left of three providers' tokens under the old key, rewrapped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from console.sandbox.world import World
     from crypto_core.reencryption.jobs.service import JobService
 
-FILTER = "provider:confluence,slack key:alias/tokens-old"
+FILTER = "provider:confluence,jira,slack key:alias/tokens-old"
 
 
 @dataclass(frozen=True, slots=True)
