@@ -1,7 +1,8 @@
 """The platform's team and its customers, who play along while the operator works in the console.
 
-Once an incident has a new key, the platform is switched to it and seen there; once a stolen token is dead at
-its provider, its owner connects again. Without them nobody could prove either step of a runbook.
+Once an incident has a new key, the platform is switched to it and seen there, and a test account is
+connected; once a stolen token is dead at its provider, its owner connects again. Without them nobody could
+prove either step of a runbook.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class PlatformTeam:
         new_key = next((key for view in incidents if (key := view.incident.values.get("new_key"))), "")
         if new_key:
             self._platform.writes_under(new_key)
-            self._write_under(new_key)
+            self._switch_to(new_key)
         if cut_off := self._cut_off(new_key)[:_AT_ONCE]:
             self._platform.reconnect(cut_off, self._services.keyring)
 
@@ -94,7 +95,9 @@ class PlatformTeam:
             self._container = Container(load().settings)
         return self._container
 
-    def _write_under(self, key: str) -> None:
+    def _switch_to(self, key: str) -> None:
+        """Write under a key from now on; the first time, connect an account to see that it works."""
         if self._services.settings.write_key != key:
             self._services.close()
             self._container = Container(load({"write_key": key}).settings)
+            self._platform.connect_account(self._services.keyring)
