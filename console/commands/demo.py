@@ -162,9 +162,9 @@ def _open(sandbox: Sandbox, way: str, *, read_only: bool | None) -> int:
         story.begin()
         if way == _CONSOLE:
             return _console(read_only=read_only, welcomes=True)
-        story.wait()
         settings = demo_settings(sandbox, read_only=read_only)
         if way == _SHELL:
+            story.wait()
             say("In this shell every keydeck command works on the sandbox; exit ends both.")
             return run_shell(os.environ | settings)
         for line in export_lines(settings):

@@ -82,25 +82,43 @@ def test_a_drill_that_fails_says_what_and_exits_1(own_sandbox: Sandbox) -> None:
 
 
 @pytest.mark.deep
-def test_a_drill_without_the_trail_says_which_permission_is_missing(own_sandbox: Sandbox) -> None:
-    own_sandbox.control.add_denial(Denial("*", "s3:GetObject"))
+def test_a_drill_without_the_trail_or_the_intruder_says_what_is_missing(
+    own_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = io.StringIO()
+    own_sandbox.control.add_denial(Denial("*", "s3:GetObject"))
     with redirect_stdout(told):
         assert Drill(own_sandbox).play() == 1
     last = told.getvalue().splitlines()[-1]
     assert last.startswith("drill failed: Not fetched:")
     assert "s3:GetObject" in last
-
-
-@pytest.mark.deep
-def test_a_drill_in_which_the_intruder_does_not_show_fails(
-    own_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    own_sandbox.control.clear()
     monkeypatch.setattr("console.commands.drill.INTRUDER", "user/nobody")
-    told = io.StringIO()
     with redirect_stdout(told):
         assert Drill(own_sandbox).play() == 1
     assert told.getvalue().splitlines()[-1] == "drill failed: The rules did not find the intruder."
+
+
+@pytest.mark.deep
+def test_its_environment_is_printed_and_kept_until_input_ends(home: dict[str, str]) -> None:
+    with subprocess.Popen(
+        [*DEMO, "--env"],
+        env=home,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert any("Ctrl-C ends" in line for line in iter(process.stderr.readline, ""))
+        assert process.poll() is None
+        process.stdin.close()
+        printed = process.stdout.read()
+        assert process.wait(timeout=60) == 0
+    assert "export DATABASE_URL='postgresql://operator:" in printed
+    assert left_behind(home) == []
 
 
 @pytest.mark.deep
@@ -120,14 +138,17 @@ def test_a_signal_in_the_middle_leaves_nothing(home: dict[str, str], number: sig
 
 
 @pytest.mark.deep
-def test_on_a_terminal_the_console_opens_and_q_leaves_nothing(home: dict[str, str]) -> None:
+def test_on_a_terminal_the_console_opens_on_last_nights_intruder_and_q_leaves_nothing(
+    home: dict[str, str],
+) -> None:
     master, slave = pty.openpty()
     process = subprocess.Popen(
         DEMO, env=home | {"COLUMNS": "120", "LINES": "40"}, stdin=slave, stdout=slave, stderr=slave
     )
     os.close(slave)
-    screen = read_until(master, b"problems")
-    assert b"problems" in screen
+    assert b"Welcome to Keydeck" in read_until(master, b"Welcome to Keydeck")
+    os.write(master, b"7")
+    assert b"opened far more than ever" in read_until(master, b"opened far more than ever")
     os.write(master, b"q")
     read_until(master, None)
     assert process.wait(timeout=60) == 0
