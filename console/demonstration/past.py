@@ -42,11 +42,13 @@ def daily_rounds(world: World) -> Iterator[PastCall]:
 
 
 def visit_begins(now: datetime) -> datetime:
-    """Return when the intruder came again: at 03:12 UTC, over before `now` and less than a day ago."""
+    """Return when the intruder came again: at 03:12 UTC, or an hour later where that is not within a day."""
     begun = now.replace(hour=3, minute=12, second=9, microsecond=0)
     if begun + _LASTS >= now:
         begun -= timedelta(days=1)
-    return max(begun, now - _LATELY)
+    if now - begun < _LATELY:
+        return begun
+    return (now - _LATELY).replace(minute=12, second=9, microsecond=0)
 
 
 def last_visit(world: World) -> Iterator[PastCall]:
