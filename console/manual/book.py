@@ -14,6 +14,7 @@ from crypto_core.text.likeness import meant
 from screens.manual_page import ManualPage
 
 PARTS: dict[str, str] = {
+    "actions": "console.manual.actions",
     "commands": "console.manual.commands",
     "filters": "console.manual.filters",
     "questions": "console.manual.questions",

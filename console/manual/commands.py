@@ -78,9 +78,14 @@ def markdown() -> str:
             lines += [_escaped(part), ""]
         if entry.options:
             lines += ["| option | |", "|---|---|"]
-            lines += [f"| `{_cell(option)}` | {_cell(_escaped(says))} |" for option, says in entry.options]
+            lines += [f"| `{_cell(option)}` | {escaped_cell(says)} |" for option, says in entry.options]
             lines.append("")
     return "\n".join(lines)
+
+
+def escaped_cell(text: str) -> str:
+    """Return a text for a cell of a table in which nothing is markup."""
+    return _cell(_escaped(text))
 
 
 def _cell(text: str) -> str:
@@ -88,5 +93,4 @@ def _cell(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return a text in which nothing is markup."""
     return "".join(f"\\{character}" if character in "\\`*_[]<>#&" else character for character in text)

@@ -61,6 +61,7 @@ CONTENTS: dict[str, tuple[Entry, ...]] = {
     ),
     "Look up": _chapter(
         ("commands", "Every command with its options."),
+        ("actions", "Every key and command of the console."),
         ("settings", "Every setting."),
         ("tables", "How tables with tokens are described."),
         ("database", "The database's URL, poolers, standbys, limits."),

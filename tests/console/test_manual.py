@@ -23,6 +23,7 @@ from console.manual.man_pages import _roff, man_pages
 from console.manual.settings import described
 from console.settings import Settings
 from crypto_core.incidents.runbooks.library import RunbookLibrary
+from screens.actions.registry import ACTIONS
 from screens.manual.page_lines import page_rows, plain, topics_in
 from screens.manual_page import ManualPage, topic_of
 from tests.console.command_types import Keydeck
@@ -87,7 +88,7 @@ def test_a_table_that_is_too_narrow_becomes_one_row_below_another() -> None:
 
 def test_help_prints_a_page_a_commands_help_or_what_may_be_meant(keydeck: Keydeck) -> None:
     printed = keydeck("help", "trouble").stdout
-    assert printed.startswith("When something doesn't work\n\nkeydeck doctor looks at everything")
+    assert printed.startswith("When something doesn't work\n\nkeydeck doctor examines everything")
     assert "\x1b" not in printed
     assert keydeck("help", "rewrap").stdout == keydeck("rewrap", "--help").stdout.replace("root ", "")
     wrong = keydeck("help", "filtrs\x1b[31m")
@@ -122,6 +123,8 @@ def test_every_setting_is_described_and_every_command_step_and_option_is_there()
         assert f"\n## keydeck {name}\n" in page("commands").text
         for option in shown_options(one):
             assert option in page("commands").text, f"{name} {option}"
+    for action in ACTIONS:
+        assert f"`:{action.name}" in page("actions").text
     shown = " ".join(" ".join(plain(row).split()) for row in page_rows(page("runbooks").text, 100))
     runbooks = RunbookLibrary().read().runbooks
     assert len(runbooks) >= 4

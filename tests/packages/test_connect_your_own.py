@@ -31,7 +31,8 @@ print(boto3.client("iam").create_policy(PolicyName=name, PolicyDocument=text)["P
 def the_list() -> str:
     """The commands as the manual prints them."""
     page = (HOME / "console/manual/pages/connect.md").read_text(encoding="utf-8")
-    return page.partition("```sh\n")[2].partition("```")[0]
+    section = page.partition("## A role of its own\n")[2]
+    return section.partition("```sh\n")[2].partition("```")[0]
 
 
 @pytest.fixture
