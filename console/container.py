@@ -636,7 +636,12 @@ class Container:
             losses=self._loss_acceptance,
             callers=self._callers_of,
             aliases=self._aliases_of,
+            waiting=self._waiting_requests,
         )
+
+    def _waiting_requests(self) -> tuple[str, ...]:
+        pending = self.approvals.requests(pending=True) if self.settings.approvals else ()
+        return tuple(f"{one.action}: {one.summary}, asked by {one.requested_by}" for one in pending)
 
     @deferred_property
     def notices(self) -> NoticeService:

@@ -164,6 +164,13 @@ class EntriesRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class PeopleRoute:
+    """The roles and follow-ups of one incident."""
+
+    incident: int
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalsRoute:
     """Pending approvals."""
 

@@ -35,6 +35,7 @@ SCREENS: dict[type, str] = {
     routes.EvidenceListRoute: "incidents.evidence_screen.EvidenceListScreen",
     routes.EvidenceRoute: "incidents.evidence_screen.EvidenceScreen",
     routes.EntriesRoute: "incidents.timeline_screen.IncidentTimelineScreen",
+    routes.PeopleRoute: "incidents.people_screen.PeopleScreen",
     routes.ApprovalsRoute: "incidents.approvals_screen.ApprovalsScreen",
     routes.ManualRoute: "manual.screen.ManualScreen",
     routes.ManualPageRoute: "manual.page_screen.ManualPageScreen",

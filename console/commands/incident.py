@@ -9,6 +9,7 @@ import click
 
 from console.commands.incident_doing import accept_lost, check, next_, number, reopen, skip
 from console.commands.incident_origin import completed_scope
+from console.commands.incident_people import assign, follow_up, handover, review
 from console.commands.incident_report import report, verify_report
 from console.commands.incident_scope import (
     FoundTokens,
@@ -53,7 +54,10 @@ def incident() -> None:
     """
 
 
-for _command in (next_, check, accept_lost, skip, reopen, report, verify_report):
+for _command in (
+    *(next_, check, accept_lost, skip, reopen),
+    *(assign, handover, follow_up, report, review, verify_report),
+):
     incident.add_command(_command)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import click
@@ -14,11 +14,13 @@ from crypto_core.incidents.keys.accepted_losses import Acceptance
 from crypto_core.incidents.model import (
     CheckResult,
     EvidencePiece,
+    Incident,
     IncidentView,
     StepState,
     StepView,
     TimelineEntry,
 )
+from crypto_core.incidents.people import FollowUp
 from crypto_core.incidents.runbooks.catalogue import StepAction
 from crypto_core.incidents.runbooks.placeholders import filled
 from crypto_core.incidents.runbooks.runbook import Runbook
@@ -127,6 +129,8 @@ def document_of(view: IncidentView, *, whole: bool = False) -> dict[str, Any]:
         "outcome": incident.outcome or None,
         "current": view.current.step.id if view.current else None,
         "steps": [step_document(step) for step in view.steps],
+        "roles": [one.as_json() for one in view.people.roles],
+        "follow_ups": [one.as_json() for one in view.people.follow_ups],
     }
     if whole:
         document["evidence"] = [evidence_document(piece) for piece in view.evidence]
@@ -184,6 +188,33 @@ def evidence_listing(found: Iterable[EvidencePiece]) -> Listing[EvidencePiece]:
     )
 
 
+def follow_up_text(follow_up: FollowUp, today: date) -> str:
+    """Return a follow-up in one line: what, by whom, until when, and where it stands."""
+    due = f", due {follow_up.due}" if follow_up.due else ""
+    came = f": {follow_up.outcome}" if follow_up.outcome else ""
+    return f"{follow_up.text} ({follow_up.owner or 'nobody yet'}{due}), {follow_up.stands(today)}{came}"
+
+
+def follow_up_listing(
+    found: Iterable[tuple[Incident, FollowUp]], today: date
+) -> Listing[tuple[Incident, FollowUp]]:
+    """Return follow-ups with their incidents as a list to be printed."""
+    return Listing(
+        name="follow_ups",
+        rows=found,
+        record=lambda row: {"incident": row[0].id, **row[1].as_json(), "state": row[1].stands(today)},
+        headers=("incident", "no.", "state", "due", "owner", "what"),
+        cells=lambda row: (
+            row[0].name,
+            row[1].number,
+            row[1].stands(today),
+            row[1].due or "",
+            row[1].owner,
+            row[1].text,
+        ),
+    )
+
+
 def accepted_document(accepted: Iterable[Acceptance]) -> dict[str, Any]:
     """Return what was accepted as lost as a JSON document's part."""
     return {"accepted_as_unrecoverable": [one.as_json() for one in accepted]}
@@ -203,6 +234,8 @@ def print_incident(
     if incident.closed_at is not None:
         closed = f"closed    {utc(incident.closed_at)} UTC by {incident.closed_by}"
         print_line(f"{closed}: {incident.outcome}")
+    for role in view.people.roles:
+        print_line(f"{role.role.value:<15} {role.who}, since {utc(role.since)} UTC")
     for name, value in incident.values.items():
         print_line(f"{name:<10}{value}")
     if suspects is not None:
@@ -222,6 +255,11 @@ def print_incident(
         print_line(f"{sign} {step.number:>2}  {step.step.title}  {about}{answer}{who}")
         if step.state is StepState.SKIPPED:
             print_line(f"      skipped: {step.reason}")
+    if view.people.follow_ups:
+        click.echo()
+        today = datetime.now(UTC).date()
+        for follow_up in view.people.follow_ups:
+            print_line(f"follow-up {follow_up.number}  {follow_up_text(follow_up, today)}")
     if now is not None:
         click.echo()
         print_step(now, view)

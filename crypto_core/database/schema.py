@@ -117,6 +117,16 @@ journal = Table(
 journal's database; both are NULL where nobody noted it.
 """
 
+INCIDENT_PEOPLE = ("incident role", "incident follow-up", "incident follow-up done")
+"""The journal's words for who has which role in an incident, and for its follow-ups: kept nowhere else."""
+
+Index(
+    "ix_journal_incident_people",
+    journal.c.subject,
+    journal.c.seq,
+    postgresql_where=journal.c.action.in_(INCIDENT_PEOPLE),
+)
+
 journal_end = Table(
     "journal_end",
     metadata,

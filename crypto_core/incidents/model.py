@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from crypto_core.findings.finding import Finding
+from crypto_core.incidents.people import NOBODY, People
 from crypto_core.incidents.runbooks.placeholders import ALIAS, KNOWN_LATER
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
@@ -61,6 +62,8 @@ class EntryKind(StrEnum):
     SKIPPED = "skipped"
     REOPENED = "reopened"
     NOTE = "note"
+    ROLE = "role"
+    FOLLOW_UP = "follow-up"
     ACCEPTED = "accepted"
     """Tokens that open for nobody were accepted as lost."""
     CLOSED = "closed"
@@ -249,6 +252,7 @@ class IncidentView:
     evidence: tuple[EvidencePiece, ...] = ()
     entries: tuple[TimelineEntry, ...] = ()
     present: tuple[Present, ...] = ()
+    people: People = NOBODY
 
     @property
     def current(self) -> StepView | None:

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from crypto_core.database.state.incidents import IncidentDraft
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import (
     DatabaseReadOnlyError,
+    KeydeckError,
     KmsError,
     MissingSchemaError,
     NewerSchemaError,
@@ -23,6 +24,8 @@ from crypto_core.errors import (
 )
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
+from crypto_core.incidents.assigning import Assigning
+from crypto_core.incidents.handover import handover_lines
 from crypto_core.incidents.model import (
     CheckResult,
     EntryKind,
@@ -33,6 +36,8 @@ from crypto_core.incidents.model import (
     StepState,
     StepView,
 )
+from crypto_core.incidents.people import FollowUp, IncidentRole
+from crypto_core.incidents.review import review_of
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.runbooks.runbook import Runbook
@@ -51,7 +56,7 @@ from crypto_core.incidents.steps.step_contracts import (
 )
 from crypto_core.incidents.steps.step_decisions import StepDecisions
 from crypto_core.secret import Secret
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
@@ -86,13 +91,14 @@ class IncidentService:
         losses: Callable[[IncidentParts], LossAcceptance] | None = None,
         callers: Callable[[IncidentView, Suspects, Event | None], KeyCallers | None] | None = None,
         aliases: Callable[[str], Sequence[str]] | None = None,
+        waiting: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         """`engine` is that of the journal's database. `clock` None is the database's own.
 
         `on_close` is called after an incident was closed, `reports` makes reports, `suspects` finds whom an
         incident is about, `providers` whose tokens are in a scope, `losses` makes what accepts tokens as
         lost, `callers` finds who calls a key now, `aliases` are those of a key, the one that it is known
-        by first (raises KmsError).
+        by first (raises KmsError), `waiting` are the requests that wait for a second person, in words.
         """
         self._providers = providers
         self._parts = IncidentParts(engine, journal, library, toolbox, read_only=read_only, clock=clock)
@@ -100,6 +106,8 @@ class IncidentService:
         self._proof = StepProof(self._parts, self._evidence)
         self._actions = StepActions(self._parts, self._proof)
         self._decisions = StepDecisions(self._parts, self._evidence, on_close)
+        self._assigning = Assigning(self._parts)
+        self._waiting = waiting
         self._drill_days = drill_days
         self._reports = reports
         self._suspects = suspects
@@ -307,6 +315,40 @@ class IncidentService:
     def note(self, incident: int, text: str, step: str = "") -> None:
         """Write a note into the timeline. Raises RefusedError for an empty one, or a closed incident."""
         self._decisions.note(incident, text, step)
+
+    def assign(
+        self, incident: int, role: IncidentRole, who: str | None = None, note: str = ""
+    ) -> IncidentView:
+        """Give a role to somebody; None is whoever acts, "" nobody.
+
+        Where the lead changes hands, the timeline keeps how the incident stood. Raises RefusedError for a
+        closed incident.
+        """
+        person = self._parts.actor() if who is None else who
+        self._assigning.assign(incident, role, person, note, self._requests())
+        return self._parts.view(incident)
+
+    def handover(self, incident: int) -> tuple[CleanText, ...]:
+        """Return what whoever takes an incident over has to know, in lines. Raises UnknownIncidentError."""
+        return handover_lines(self._parts.view(incident), self._parts.store.now(), self._requests())
+
+    def follow_up(self, incident: int, text: str, owner: str = "", due: date | None = None) -> FollowUp:
+        """Keep what is to be done after an incident, open or closed. Raises RefusedError without a text."""
+        return self._assigning.add(incident, text, owner, due)
+
+    def end_follow_up(self, incident: int, number: int, outcome: str) -> FollowUp:
+        """Note that a follow-up is done. Raises RefusedError if it was before, or without an outcome."""
+        return self._assigning.end(incident, number, outcome)
+
+    def review(self, incident: int) -> str:
+        """Return a review to be filled in, as Markdown: what is known stands in it, what to ask, too."""
+        return review_of(self._parts.view(incident), self._parts.store.now())
+
+    def _requests(self) -> tuple[str, ...]:
+        try:
+            return tuple(self._waiting())
+        except KeydeckError as error:
+            return (f"not known: {error}",)
 
     def plan_accept_lost(self, incident: int, reason: str, *, cancelled: Event | None = None) -> ActionPlan:
         """Return which tokens under the incident's key would be accepted as lost (journaled as a dry run).

@@ -23,6 +23,7 @@ from crypto_core.incidents.model import (
     StepView,
     TimelineEntry,
 )
+from crypto_core.incidents.people import people_of
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
 from crypto_core.text.cleaning import clean
 
@@ -46,6 +47,7 @@ def incident_view(whole: IncidentWhole, runbook: Runbook) -> IncidentView:
             for row in whole.entries
         ),
         present_of(whole.present),
+        people_of(whole.people),
     )
 
 

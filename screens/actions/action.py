@@ -23,6 +23,7 @@ class ActionScope(StrEnum):
     INCIDENTS = "incidents"
     INCIDENT = "incident"
     EVIDENCE = "evidence"
+    PEOPLE = "people"
     APPROVALS = "approvals"
     JOB = "job"
     FINDINGS = "findings"

@@ -371,6 +371,14 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("incident.timeline", "timeline", "Who did what, and when", "T", calls="incidents.show"),
     Action(
+        "incident.people",
+        "people",
+        "Roles, follow-ups, and what whoever takes over has to know",
+        "l",
+        calls="incidents.handover",
+        shown=True,
+    ),
+    Action(
         "incident.approvals",
         "approvals",
         "Pending approvals: approve or deny them",
@@ -399,6 +407,35 @@ ACTIONS: tuple[Action, ...] = (
         "Copy the step's command or settings line, whole, as a shell takes it",
         "y",
         aliases=("copy",),
+    ),
+    # Who does what in an incident, and after it
+    _does(
+        "incident assign",
+        "people.take",
+        "a",
+        title="take",
+        explanation="Take the role under the cursor; the timeline keeps how the incident stood",
+        calls="incidents.assign",
+        shown=True,
+    ),
+    _does(
+        "incident assign",
+        "people.assign",
+        "w",
+        title="give",
+        explanation="Give the role under the cursor to somebody, or to nobody",
+        calls="incidents.assign",
+        argument="WHO",
+        shown=True,
+    ),
+    _does("incident follow-up add", "people.follow-up", "n", calls="incidents.follow_up", shown=True),
+    _does(
+        "incident follow-up done",
+        "people.follow-up-done",
+        "f",
+        calls="incidents.end_follow_up",
+        argument="OUTCOME",
+        shown=True,
     ),
     # Evidence
     Action(

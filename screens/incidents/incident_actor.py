@@ -31,7 +31,7 @@ from screens.incidents.running import CallResult, RunningCall, Runs, StepKey, Wa
 from screens.incidents.words import commands_of
 from screens.incidents.work import incident_work
 from screens.main_screen import MainScreen
-from screens.routes import ApprovalsRoute, EntriesRoute, EvidenceListRoute, Followed
+from screens.routes import ApprovalsRoute, EntriesRoute, EvidenceListRoute, Followed, PeopleRoute
 from screens.widgets.clipboard import cell_as_text, send_to_clipboard
 
 if TYPE_CHECKING:
@@ -368,6 +368,10 @@ class IncidentActor(MainScreen):
         """To who did what, and when."""
         self.post_message(Followed(EntriesRoute(self.incident)))
 
+    def do_people(self) -> None:
+        """To who does what, and what is to be done after it."""
+        self.post_message(Followed(PeopleRoute(self.incident)))
+
     def do_approvals(self) -> None:
         """To what waits for a second identity."""
         self.post_message(Followed(ApprovalsRoute()))
@@ -430,13 +434,13 @@ class IncidentActor(MainScreen):
             await self.app.push_screen_wait(ApprovalNeeded(self.facts, waiting))
 
 
-_OF_INCIDENT = ("note", "evidence", "timeline", "approvals", "report", "close")
+_OF_INCIDENT = ("note", "evidence", "timeline", "people", "approvals", "report", "close")
 
 
 def _fits(name: str, view: IncidentView, step: StepView | None, running: bool) -> bool:
     open_ = view.incident.state is IncidentState.OPEN
     match name:
-        case "evidence" | "timeline" | "approvals" | "report" | "check":
+        case "evidence" | "timeline" | "people" | "approvals" | "report" | "check":
             return name != "check" or (step is not None and step.step.check is not None)
         case "stop":
             return running

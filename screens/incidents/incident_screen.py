@@ -14,12 +14,14 @@ from textual.widget import Widget
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.incidents.model import CheckResult, IncidentState, IncidentView, StepView
+from crypto_core.incidents.people import IncidentRole
 from crypto_core.key_names import is_key_arn
 from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
+from screens.identities import person
 from screens.incidents.approving import ApprovalRequests, request_words
 from screens.incidents.callers import IncidentCallers
 from screens.incidents.incident_actor import IncidentActor
@@ -235,8 +237,13 @@ class IncidentScreen(IncidentActor, BlockActor, AnswerScreen[IncidentView]):
         ]
         if view.incident.state is IncidentState.OPEN:
             people = there(view.present, now)
+            lead = view.people.who(IncidentRole.LEAD)
             steps = f"step {through(view)}" if view.current is not None else f"{through(view)} steps ended"
-            parts += [f"   {people}" if people else "", (f"   {steps}", "$muted")]
+            parts += [
+                f"   lead {person(lead)}" if lead else "",
+                f"   {people}" if people else "",
+                (f"   {steps}", "$muted"),
+            ]
         self.show_path(Content.assemble(*parts))
 
     def page_step(self, pages: int) -> None:

@@ -24,6 +24,8 @@ _STYLES = {
     EntryKind.REOPENED: "$warning",
     EntryKind.ACCEPTED: "$warning",
     EntryKind.NOTE: "$accent",
+    EntryKind.ROLE: "$accent",
+    EntryKind.FOLLOW_UP: "$accent",
 }
 
 

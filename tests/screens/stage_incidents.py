@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from threading import Event
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from crypto_core.errors import (
 )
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.guard.consent import Consent, Danger, require
+from crypto_core.incidents.handover import handover_lines
 from crypto_core.incidents.key_callers import KeyCallers
 from crypto_core.incidents.model import (
     CheckResult,
@@ -35,12 +36,14 @@ from crypto_core.incidents.model import (
     StepView,
     TimelineEntry,
 )
+from crypto_core.incidents.people import Assignment, FollowUp, IncidentRole
 from crypto_core.incidents.report.signing import ReportCheck
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, InputField
 from crypto_core.incidents.suspects import Suspects
 from crypto_core.secret import Secret
+from crypto_core.text.cleaning import CleanText, clean
 from tests.screens.sample_runbooks import KEY_COMPROMISE, RESTORE_DRILL, TOKEN_COMPROMISE
 from tests.screens.samples import CURRENT, NOW, OLD
 
@@ -384,6 +387,47 @@ class StageIncidents:
         view = self.views[incident]
         entry = TimelineEntry(NOW, ANA, EntryKind.NOTE, step, text)
         self.views[incident] = replace(view, entries=(*view.entries, entry))
+
+    def handover(self, incident: int) -> tuple[CleanText, ...]:
+        """As it would be told now."""
+        self.enter("incident.handover")
+        return handover_lines(self.views[incident], NOW)
+
+    def assign(
+        self, incident: int, role: IncidentRole, who: str | None = None, note: str = ""
+    ) -> IncidentView:
+        """Ana acts."""
+        self._change("assign", (role.value, who, note))
+        view = self.views[incident]
+        held = [one for one in view.people.roles if one.role is not role]
+        held.append(Assignment(role, clean(ANA if who is None else who), NOW, clean(ANA), clean(note)))
+        people = replace(view.people, roles=tuple(one for one in held if one.who))
+        self.views[incident] = replace(view, people=people)
+        return self.views[incident]
+
+    def follow_up(self, incident: int, text: str, owner: str = "", due: date | None = None) -> FollowUp:
+        """The next number."""
+        self.enter("incident.follow-up")
+        self._change("follow-up", (text, owner, due))
+        view = self.views[incident]
+        number = len(view.people.follow_ups) + 1
+        kept = FollowUp(number, clean(text), clean(owner), due, NOW, clean(ANA))
+        people = replace(view.people, follow_ups=(*view.people.follow_ups, kept))
+        self.views[incident] = replace(view, people=people)
+        return kept
+
+    def end_follow_up(self, incident: int, number: int, outcome: str) -> FollowUp:
+        """Done."""
+        self._change("follow-up done", (number, outcome))
+        view = self.views[incident]
+        ended = tuple(
+            replace(one, ended_at=NOW, ended_by=clean(ANA), outcome=clean(outcome))
+            if one.number == number
+            else one
+            for one in view.people.follow_ups
+        )
+        self.views[incident] = replace(view, people=replace(view.people, follow_ups=ended))
+        return ended[number - 1]
 
     def evidence(self, incident: int, evidence: int) -> str:
         """What was kept."""

@@ -19,9 +19,11 @@ import screens.services
 from crypto_core.errors import NotConfirmedError, ReadOnlyError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckResult, CheckState, StepState
+from crypto_core.incidents.people import FollowUp, People
 from crypto_core.keys.changes.blocks import Block
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.text.cleaning import NO_TEXT, clean
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Actor, bindings, within_reach
 from screens.actions.registry import ACTIONS, BY_ID, of_scope
@@ -29,7 +31,7 @@ from screens.help.screen import Help
 from screens.services import Services
 from tests.screens.deck import LARGE, Deck, deck
 from tests.screens.sample_events import a_day
-from tests.screens.samples import CURRENT
+from tests.screens.samples import CURRENT, NOW
 from tests.screens.stage import Stage
 from tests.screens.stage_incidents import approval, key_compromise, with_steps
 from tests.screens.stage_jobs import job_view
@@ -47,6 +49,7 @@ REACH = {
     "incidents": (ActionScope.INCIDENTS, ActionScope.TABLE, *ANYWHERE),
     "incident": (ActionScope.INCIDENT, ActionScope.BLOCKING, *ANYWHERE),
     "evidence": (ActionScope.EVIDENCE, *ANYWHERE),
+    "people": (ActionScope.PEOPLE, *ANYWHERE),
     "approvals": (ActionScope.APPROVALS, *ANYWHERE),
     "jobs": (ActionScope.JOB, ActionScope.TABLE, *ANYWHERE),
     "job": (ActionScope.JOB, *ANYWHERE),
@@ -281,6 +284,7 @@ STARTS: dict[ActionScope, tuple[str, tuple[str, ...]]] = {
     ActionScope.EVENT: ("events", ("enter",)),
     ActionScope.INCIDENTS: ("incidents", ()),
     ActionScope.INCIDENT: ("incidents", ("enter",)),
+    ActionScope.PEOPLE: ("incidents", ("enter", "l")),
     ActionScope.APPROVALS: ("incidents", ("H",)),
 }
 """Where the actions of a scope can be done: the screen, and the keys that lead on from it."""
@@ -308,16 +312,17 @@ def make(stage: Stage, world: str) -> None:
         view = with_steps(view, **{step.step.id: StepState.DONE for step in view.steps})
     elif world:
         stage.jobs.views[31] = job_view(state=JobState.PAUSED if world == "paused" else JobState.DONE)
-    stage.incidents.add(view)
+    follow_up = FollowUp(1, clean("Tell the owners"), NO_TEXT, None, NOW, NO_TEXT)
+    stage.incidents.add(replace(view, people=People(follow_ups=(follow_up,))))
 
 
 def placed() -> dict[tuple[str, tuple[str, ...], str], list[Action]]:
     """The changing actions by where they are done and what must be there."""
     places: dict[tuple[str, tuple[str, ...], str], list[Action]] = {}
     for action in CHANGING:
-        places.setdefault((*STARTS.get(action.scope, ("connections", ())), world_of(action)), []).append(
-            action
-        )
+        start, ways = STARTS.get(action.scope, ("connections", ()))
+        on = ("down",) * 3 if action.id == "people.follow-up-done" else ()
+        places.setdefault((start, (*ways, *on), world_of(action)), []).append(action)
     return places
 
 

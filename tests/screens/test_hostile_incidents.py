@@ -9,6 +9,7 @@ from crypto_core.database.state.approval_book import cleaned
 from crypto_core.errors import DatabaseUnreachableError, KmsError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.model import CheckResult, CheckState, Present, StepState
+from crypto_core.incidents.people import Assignment, FollowUp, IncidentRole, People
 from crypto_core.incidents.runbooks.catalogue import ActionKind
 from crypto_core.incidents.steps.step_contracts import ActionResult, InputField
 from crypto_core.incidents.suspects import Suspect, Suspects
@@ -53,6 +54,13 @@ async def test_hostile_text_on_the_page_and_in_its_dialogs_is_harmless(text: str
         evidence=evidence,
         entries=entries,
         present=(Present(text, text, NOW),),
+        people=People(
+            (Assignment(IncidentRole.LEAD, text, NOW, text, text),),
+            (
+                FollowUp(1, text, text, NOW.date(), NOW, text),
+                FollowUp(2, text, text, None, NOW, text, NOW, text, text),
+            ),
+        ),
     )
     stage = staged(as_built(hostile))
     stage.incidents.about = Suspects((Suspect(text, (text, text), (text,), 3, NOW, NOW),), (text,), more=9)
@@ -86,7 +94,12 @@ async def test_hostile_text_on_the_page_and_in_its_dialogs_is_harmless(text: str
         assert_harmless(d, size)
         await d.press("escape", "escape", "T")
         assert_harmless(d, size)
-        await d.press("escape", "H")
+        await d.press("escape", "l")
+        assert_harmless(d, size)
+        for key in ("enter", "escape", "end", *["up"] * 8, "escape"):
+            await d.press(key)
+            assert_harmless(d, size)
+        await d.press("H")
         assert_harmless(d, size)
         await d.press("enter")
         assert_harmless(d, size)

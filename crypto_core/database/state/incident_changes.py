@@ -15,7 +15,14 @@ from typing import Any
 from sqlalchemy import Connection, insert, literal, select, update
 
 from crypto_core.database.dialect import JSONB, upsert
-from crypto_core.database.schema import incident, incident_entry, incident_evidence, incident_step
+from crypto_core.database.schema import (
+    INCIDENT_PEOPLE,
+    incident,
+    incident_entry,
+    incident_evidence,
+    incident_step,
+    journal,
+)
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import UnknownIncidentError
 from crypto_core.guard.outcome import Outcome
@@ -72,6 +79,20 @@ class EvidenceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class JournaledRow:
+    """An entry of the journal about an incident's roles and follow-ups. `detail` is JSON."""
+
+    at: datetime
+    actor: str
+    action: str
+    detail: str
+
+
+MOST_JOURNALED = 2_000
+"""So many of these entries are read at once, the newest ones."""
+
+
+@dataclass(frozen=True, slots=True)
 class EvidenceDraft:
     """A piece of evidence that is to be kept. `content` is JSON text."""
 
@@ -108,6 +129,18 @@ def read_steps(connection: Connection, numbers: Collection[int]) -> dict[int, tu
     for number, *step in connection.execute(select(c.incident_id, *STEP).where(c.incident_id.in_(numbers))):
         found[number].append(StepRow(*step))
     return {number: tuple(steps) for number, steps in found.items()}
+
+
+def read_people(connection: Connection, numbers: Collection[int]) -> dict[int, tuple[JournaledRow, ...]]:
+    """Return what was journaled of incidents' roles and follow-ups, by their numbers, the oldest first."""
+    c = journal.c
+    found: dict[str, list[JournaledRow]] = {f"INC-{number}": [] for number in numbers}
+    about = (c.action.in_(INCIDENT_PEOPLE), c.subject.in_(list(found)), c.outcome == Outcome.DONE.value)
+    columns = [c[name] for name in JournaledRow.__slots__]
+    newest = select(c.subject, *columns).where(*about).order_by(c.seq.desc()).limit(MOST_JOURNALED)
+    for subject, *row in reversed(connection.execute(newest).all()):
+        found[subject].append(JournaledRow(*row))
+    return {number: tuple(found[f"INC-{number}"]) for number in numbers}
 
 
 class IncidentChange:
@@ -152,6 +185,10 @@ class IncidentChange:
             return False
         self._steps[step_id] = StepRow(*changed)
         return True
+
+    def people(self) -> tuple[JournaledRow, ...]:
+        """Return what is journaled of its roles and follow-ups so far."""
+        return read_people(self._connection, [self.incident.id])[self.incident.id]
 
     def know(self, values: Mapping[str, str]) -> None:
         """Remember results, besides the earlier ones."""

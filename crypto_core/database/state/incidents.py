@@ -33,9 +33,11 @@ from crypto_core.database.state.incident_changes import (
     EvidenceRow,
     IncidentChange,
     IncidentRow,
+    JournaledRow,
     StepRow,
     checked_number,
     read_incident,
+    read_people,
     read_steps,
 )
 from crypto_core.database.state.journal import Journal
@@ -100,6 +102,7 @@ class IncidentWhole:
     evidence: tuple[EvidenceRow, ...]
     entries: tuple[EntryRow, ...]
     present: tuple[PresenceRow, ...]
+    people: tuple[JournaledRow, ...] = ()
 
 
 class IncidentStore:
@@ -159,12 +162,14 @@ class IncidentStore:
                 select(t.at, t.actor, t.kind, t.step_id, t.text).where(t.incident_id == number).order_by(t.id)
             ).all()
             present = _present(connection, [number]).get(number, ())
+            people = read_people(connection, [number])[number]
         return IncidentWhole(
             row,
             steps,
             tuple(EvidenceRow(*one) for one in pieces),
             tuple(EntryRow(*one) for one in entries),
             present,
+            people,
         )
 
     def list(self, *, closed: bool, limit: int) -> tuple[tuple[IncidentRow, tuple[StepRow, ...]], ...]:
@@ -181,6 +186,11 @@ class IncidentStore:
         """Return who works on incidents now, by the incident's number."""
         with connected(self._engine) as connection:
             return _present(connection, numbers)
+
+    def people(self, numbers: Collection[int]) -> dict[int, tuple[JournaledRow, ...]]:
+        """Return what was journaled of incidents' roles and follow-ups, by the incident's number."""
+        with connected(self._engine) as connection:
+            return read_people(connection, numbers)
 
     def runbook_texts(self, numbers: Collection[int]) -> dict[int, str]:
         """Return the texts of the runbooks that incidents go on by, by the incident's number."""

@@ -18,9 +18,9 @@ from crypto_core.incidents.report.sections.overview import (
     TimesSection,
     VouchingSection,
 )
+from crypto_core.incidents.report.sections.people import FollowUpsSection, PeopleSection
 from crypto_core.incidents.report.sections.records import (
     EvidenceSection,
-    PeopleSection,
     StepsSection,
     TimelineSection,
 )
@@ -41,6 +41,7 @@ SECTIONS: tuple[type[ReportSection], ...] = (
     ActionsSection,
     EvidenceSection,
     PeopleSection,
+    FollowUpsSection,
     VouchingSection,
 )
 

@@ -15,6 +15,7 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.errors import EvidenceError, RefusedError, RunbookError
 from crypto_core.guard.guard import Guard
 from crypto_core.incidents.model import IncidentState, IncidentView, StepState, StepView
+from crypto_core.incidents.people import people_of
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.incidents.runbooks.library import RunbookLibrary
 from crypto_core.incidents.runbooks.runbook import Runbook, RunbookStep
@@ -84,6 +85,7 @@ class IncidentParts:
         unread = {row.id for row, _ in listed if row.runbook_digest not in self._runbooks}
         texts = self.store.runbook_texts(unread) if unread else {}
         present = self.store.present([row.id for row, _ in listed]) if listed else {}
+        people = self.store.people([row.id for row, _ in listed]) if listed else {}
         views = []
         for row, steps in listed:
             try:
@@ -96,7 +98,13 @@ class IncidentParts:
             near = present_of(present.get(row.id, ()))
             try:
                 views.append(
-                    IncidentView(incident_of(row), runbook, step_views(runbook, steps), present=near)
+                    IncidentView(
+                        incident_of(row),
+                        runbook,
+                        step_views(runbook, steps),
+                        present=near,
+                        people=people_of(people.get(row.id, ())),
+                    )
                 )
             except UNREADABLE:
                 # Nor does one whose row was changed to what can't be read.

@@ -38,6 +38,7 @@ from crypto_core.guard.consent import Consent, Danger, Subject
 from crypto_core.guard.operations import BY_NAME, OPERATIONS
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import IncidentScope
+from crypto_core.incidents.people import IncidentRole
 from crypto_core.incidents.service import IncidentService
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
 from crypto_core.keys.policy.blocking import BlockStatement, with_blocks
@@ -367,6 +368,22 @@ def note(ground: Ground) -> Deed:
     return Deed(lambda container: container.services.incidents.note(number, "Called the platform's team."))
 
 
+def assign(ground: Ground) -> Deed:
+    _, number = ground.incident()
+    return Deed(lambda container: container.services.incidents.assign(number, IncidentRole.LEAD))
+
+
+def follow_up(ground: Ground) -> Deed:
+    _, number = ground.incident()
+    return Deed(lambda container: container.services.incidents.follow_up(number, "Look again."))
+
+
+def end_follow_up(ground: Ground) -> Deed:
+    incidents, number = ground.incident()
+    kept = incidents.follow_up(number, "Look again.").number
+    return Deed(lambda container: container.services.incidents.end_follow_up(number, kept, "Looked."))
+
+
 def close(ground: Ground) -> Deed:
     incidents, number = ground.incident()
     for step in incidents.show(number).steps:
@@ -424,6 +441,9 @@ DEEDS: dict[str, Callable[[Ground], Deed]] = {
     "incident skip": of_a_step("skip", "scope", "Not needed here."),
     "incident reopen": of_a_step("reopen", "scope", "It is needed.", after="skip"),
     "incident note": note,
+    "incident assign": assign,
+    "incident follow-up add": follow_up,
+    "incident follow-up done": end_follow_up,
     "incident close": close,
     "approvals approve": decide(approve=True),
     "approvals deny": decide(approve=False),

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from crypto_core.database.state.journal import FIRST, JournalEntry
@@ -24,6 +24,7 @@ from crypto_core.incidents.model import (
     StepView,
     TimelineEntry,
 )
+from crypto_core.incidents.people import Assignment, FollowUp, IncidentRole, People
 from crypto_core.incidents.runbooks.catalogue import (
     ActionKind,
     CaptureKind,
@@ -32,6 +33,7 @@ from crypto_core.incidents.runbooks.catalogue import (
     SubjectKind,
 )
 from crypto_core.incidents.runbooks.runbook import Phase, Runbook, RunbookStep, StepCondition
+from crypto_core.text.cleaning import clean
 
 BEGAN = datetime(2026, 3, 12, 12, 0, tzinfo=UTC)
 """When it was declared."""
@@ -239,7 +241,8 @@ def sample(*, open_: bool = False) -> Sample:
         closed_by=ANA,
         outcome="Nothing is left under the old key; it is disabled.",
     )
-    view = IncidentView(incident, RUNBOOK, _steps(), evidence, _entries(), (Present(BEN, "ops-2", at(60)),))
+    present = (Present(BEN, "ops-2", at(60)),)
+    view = IncidentView(incident, RUNBOOK, _steps(), evidence, _entries(), present, _people())
     if open_:
         view = replace(
             view,
@@ -249,6 +252,23 @@ def sample(*, open_: bool = False) -> Sample:
             entries=tuple(one for one in view.entries if one.at <= at(14)),
         )
     return Sample(view, contents, _journal())
+
+
+def _people() -> People:
+    ana, ben = clean(ANA), clean(BEN)
+    return People(
+        (
+            Assignment(IncidentRole.LEAD, ben, at(9), ana, clean("Ana goes off at noon.")),
+            Assignment(IncidentRole.COMMUNICATIONS, clean("carla, press desk"), at(10), ben),
+        ),
+        (
+            FollowUp(1, clean("Alarm on Decrypt by users"), clean("dana"), date(2026, 12, 1), at(101), ana),
+            FollowUp(
+                *(2, clean("Rotate the pager's key"), ben, None, at(102), ana, at(103), ben),
+                clean("Rotated the same day."),
+            ),
+        ),
+    )
 
 
 def _not_yet(view: StepView) -> StepView:

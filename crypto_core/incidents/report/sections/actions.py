@@ -14,7 +14,7 @@ from crypto_core.incidents.model import Incident
 from crypto_core.incidents.report.cells import Cell, ShownSection, at_time, code, number, table, word
 from crypto_core.incidents.report.masking import shown
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources, taken_from
-from crypto_core.incidents.report.sections.records import Names
+from crypto_core.incidents.report.sections.people import Names
 from crypto_core.incidents.report.words import moment
 from crypto_core.text.counting import counted
 

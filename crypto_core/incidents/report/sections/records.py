@@ -1,14 +1,12 @@
-"""The sections that list: steps, timeline, evidence, people."""
+"""The sections that list: steps, timeline, evidence."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from crypto_core.incidents.model import IncidentView, StepView
+from crypto_core.incidents.model import StepView
 from crypto_core.incidents.report.cells import (
     WORD_TONE,
     Cell,
@@ -22,101 +20,10 @@ from crypto_core.incidents.report.cells import (
     table,
     word,
 )
-from crypto_core.incidents.report.section import Report, ReportSection, Signed, Sources, taken_from
+from crypto_core.incidents.report.section import ReportSection, Signed, Sources, taken_from
+from crypto_core.incidents.report.sections.people import Names
 from crypto_core.incidents.report.words import duration, moment, moment_utc, span
 from crypto_core.incidents.times import Times
-
-_ACCOUNT = re.compile(r"arn:aws[a-z-]*:(?:sts|iam)::[0-9]{12}:")
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """A participant, and what they did."""
-
-    who: str
-    steps: int
-    evidence: int
-    entries: int
-    first_at: datetime | None
-    last_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class PeopleSection(ReportSection):
-    """Everybody whom the incident names, in the order in which they came."""
-
-    people: tuple[Person, ...]
-
-    @classmethod
-    def read(cls, sources: Sources) -> Self:
-        return cls(_people(sources.view))
-
-    def show(self, signed: Signed) -> ShownSection:
-        rows = (
-            (
-                Cell(one.who),
-                number(one.steps),
-                number(one.evidence),
-                number(one.entries),
-                at_time(moment(one.first_at)),
-                at_time(moment(one.last_at)),
-            )
-            for one in self.people
-        )
-        return ShownSection(
-            "people",
-            "Who took part",
-            tables=(
-                table("People", "Who|Steps ended|Evidence|Entries|First seen (UTC)|Last seen (UTC)", rows),
-            ),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Names of people in tables: without the beginning that all their ARNs share, given once in full."""
-
-    shared: str
-
-    @classmethod
-    def of(cls, report: Report) -> Names:
-        """Return the names of everybody who took part."""
-        found = {
-            match[0] if (match := _ACCOUNT.match(one.who)) else ""
-            for one in report.section(PeopleSection).people
-        }
-        return cls(found.pop() if len(found) == 1 else "")
-
-    def short(self, who: str) -> str:
-        """Return a name as tables have it; another account's stays whole."""
-        return who.removeprefix(self.shared)
-
-
-def _people(view: IncidentView) -> tuple[Person, ...]:
-    incident = view.incident
-    moments: dict[str, list[datetime]] = defaultdict(list)
-    steps, evidence, entries = Counter[str](), Counter[str](), Counter[str]()
-
-    def seen(who: str, at: datetime | None) -> str:
-        if who:
-            moments[who] += [at] if at is not None else []
-        return who
-
-    seen(incident.declared_by, incident.declared_at)
-    seen(incident.closed_by, incident.closed_at)
-    for present in view.present:
-        seen(present.actor, present.seen_at)
-    for step in view.steps:
-        steps[seen(step.by, step.ended_at or step.begun_at)] += step.state.ended
-    for piece in view.evidence:
-        evidence[seen(piece.captured_by, piece.captured_at)] += 1
-    for entry in view.entries:
-        entries[seen(entry.actor, entry.at)] += 1
-    people = [
-        Person(name, steps[name], evidence[name], entries[name], min(at, default=None), max(at, default=None))
-        for name, at in moments.items()
-    ]
-    return tuple(sorted(people, key=lambda one: (one.first_at is None, one.first_at or incident.declared_at)))
 
 
 @dataclass(frozen=True, slots=True)

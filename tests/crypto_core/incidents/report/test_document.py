@@ -14,7 +14,8 @@ from crypto_core.incidents.report.section import Report, Signed
 from crypto_core.incidents.report.sections.actions import ActionsSection
 from crypto_core.incidents.report.sections.census import CensusSection
 from crypto_core.incidents.report.sections.overview import Head, SummarySection
-from crypto_core.incidents.report.sections.records import EvidenceSection, PeopleSection
+from crypto_core.incidents.report.sections.people import PeopleSection
+from crypto_core.incidents.report.sections.records import EvidenceSection
 from crypto_core.incidents.report.sections.suspects import SuspectsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.service import FORMS

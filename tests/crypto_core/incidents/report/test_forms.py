@@ -295,7 +295,15 @@ def test_the_json_has_a_schema_and_is_written_the_same_each_time() -> None:
     assert set(document) == {
         *("schema", "schema_version", "head", "scope", "figures", "open_points", "times", "found", "census"),
         *("tokens", "jobs", "steps", "timeline", "actions", "actions_left_out", "evidence", "people"),
-        *("journal_state", "database_id", "suspects", "suspects_evidence", "accepted_losses"),
+        *(
+            "roles",
+            "follow_ups",
+            "journal_state",
+            "database_id",
+            "suspects",
+            "suspects_evidence",
+            "accepted_losses",
+        ),
     }
     assert document["schema_version"] == 1
     first, second = (service_of(sample(), HmacSigner()).report(sample().view, "json") for _ in range(2))

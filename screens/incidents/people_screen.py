@@ -1,0 +1,217 @@
+"""Who has which role in an incident, what is to be done after it, and what whoever takes over has to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import ClassVar
+
+from textual import on, work
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.incidents.model import IncidentState, IncidentView
+from crypto_core.incidents.people import FollowUp, IncidentRole
+from crypto_core.text.cleaning import CleanText
+from screens.actions.action import Action, ActionScope
+from screens.actions.performing import perform
+from screens.actions.registry import BY_ID
+from screens.ages import ago
+from screens.facts import Facts
+from screens.identities import person
+from screens.incidents.work import incident_work
+from screens.routes import Followed
+from screens.signs import Sign
+from screens.use.lines import BLANK, prose
+from screens.use.use_screen import UseScreen
+from screens.widgets.ask_text import AskText
+from screens.widgets.cells import fit
+from screens.widgets.line_list import Line, line
+
+_SIGNS = {
+    "done": Sign("✔", "$success"),
+    "overdue": Sign("✖", "$error"),
+    "open": Sign("○", "$muted"),
+}
+_ROLE, _WHO, _NUMBER, _DUE = 16, 18, 4, 11
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An incident's people, and how it stands in words."""
+
+    view: IncidentView
+    handover: tuple[CleanText, ...]
+
+
+class PeopleScreen(UseScreen[Standing]):
+    """The roles first; Enter takes one, or notes that a follow-up is done."""
+
+    NAME = "people"
+    EVERY = 3.0
+    ASKING = "Asking who does what…"
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.PEOPLE,)
+
+    def __init__(self, facts: Facts, incident: int) -> None:
+        super().__init__(facts)
+        self.incident = incident
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """The screen below names the incident."""
+        return "People", ""
+
+    def ask_for(self, cancelled: Cancellation) -> Standing:
+        """Ask for the incident, and how it stands."""
+        service = incident_work(self.facts)
+        return Standing(service.show(self.incident), service.handover(self.incident))
+
+    def lines(self, answer: Standing, width: int) -> Iterable[Line]:
+        """Return roles, follow-ups, and what to know on taking over."""
+        return people_lines(answer, width, self.facts)
+
+    def possible(self, action: Action) -> bool | None:
+        """Roles are given while the incident is open; only what is not done can be done."""
+        possible, target = super().possible(action), self.target_in_hand
+        if not possible or action.scope is not ActionScope.PEOPLE or self.answer is None:
+            return possible
+        if action.name in ("take", "assign"):
+            is_open = self.answer.view.incident.state is IncidentState.OPEN
+            return possible if is_open and isinstance(target, IncidentRole) else None
+        if action.name == "follow-up-done":
+            return possible if isinstance(target, FollowUp) and target.ended_at is None else None
+        return possible
+
+    @on(Followed)
+    async def do_line(self, event: Followed) -> None:
+        """Enter: take the role, or end the follow-up."""
+        if isinstance(event.target, IncidentRole):
+            event.stop()
+            await perform(self, BY_ID["people.take"])
+        elif isinstance(event.target, FollowUp):
+            event.stop()
+            await perform(self, BY_ID["people.follow-up-done"])
+
+    @work(exclusive=True, group="write")
+    async def do_take(self) -> None:
+        """Take the role under the cursor."""
+        role = self.target_in_hand
+        if not isinstance(role, IncidentRole) or self.answer is None:
+            return
+        before = self.answer.view.people.who(role)
+        about = f"Whoever has it {role.duty}. " + (
+            f"{person(before)} has it now. A note for the timeline, if there is one to make."
+            if before
+            else "Nobody has it now. A note for the timeline, if there is one to make."
+        )
+        dialog = AskText(f"Take: {role.value}", about, label="Take it", optional=True)
+        note: str | None = await self.app.push_screen_wait(dialog)
+        if note is not None:
+            taken, said = role, note
+            self._change(
+                lambda number: incident_work(self.facts).assign(number, taken, note=said),
+                f"You: {taken.value}.",
+            )
+
+    @work(exclusive=True, group="write")
+    async def do_assign(self, who: str) -> None:
+        """Give the role under the cursor to somebody."""
+        role = self.target_in_hand
+        if not isinstance(role, IncidentRole):
+            return
+        about = f"Whoever has it {role.duty}. Who is it? Empty: nobody."
+        name: str | None = who
+        if not name:
+            dialog = AskText(f"Give: {role.value}", about, label="Give it", optional=True)
+            name = await self.app.push_screen_wait(dialog)
+        if name is not None:
+            given, to = role, name
+            self._change(
+                lambda number: incident_work(self.facts).assign(number, given, to),
+                f"{given.value.capitalize()}: {to or 'nobody'}.",
+            )
+
+    @work(exclusive=True, group="write")
+    async def do_follow_up(self) -> None:
+        """Keep what is to be done after the incident."""
+        from screens.incidents.follow_up_dialog import FollowUpDialog
+
+        await self.app.push_screen_wait(FollowUpDialog(self.facts, self.incident))
+        self.ask_anew()
+
+    @work(exclusive=True, group="write")
+    async def do_follow_up_done(self, outcome: str) -> None:
+        """Note that the follow-up under the cursor is done."""
+        follow_up = self.target_in_hand
+        if not isinstance(follow_up, FollowUp):
+            return
+        came: str | None = outcome
+        if not came:
+            about = f"{follow_up.text} What came of it?"
+            dialog = AskText(f"Follow-up {follow_up.number}", about, label="Done")
+            came = await self.app.push_screen_wait(dialog)
+        if came:
+            number, words = follow_up.number, came
+            self._change(
+                lambda incident: incident_work(self.facts).end_follow_up(incident, number, words),
+                f"Follow-up {number} is done.",
+            )
+
+    def _change(self, make: Callable[[int], object], words: str) -> None:
+        self.change(lambda: make(self.incident), lambda _: words)
+
+
+def people_lines(standing: Standing, width: int, facts: Facts) -> Iterator[Line]:
+    """Yield the roles, the follow-ups, and what to know on taking over."""
+    people, today = standing.view.people, facts.clock().date()
+    open_ = standing.view.incident.state is IncidentState.OPEN
+    yield line(("Roles", "bold"))
+    for role in IncidentRole:
+        yield _role(standing.view, role, width, facts, takes=open_)
+    yield BLANK
+    yield line(("Follow-ups", "bold"))
+    left = people.open()
+    for one in (*left, *(one for one in people.follow_ups if one.ended_at is not None)):
+        yield from _follow_up(one, width, today)
+    if not people.follow_ups:
+        yield line(("None yet: n keeps what is to be done, by whom and until when.", "$muted"))
+    yield BLANK
+    yield line(("On taking over" if open_ else "How it stands", "bold"))
+    for text in standing.handover:
+        yield from prose(text, width)
+
+
+def _role(view: IncidentView, role: IncidentRole, width: int, facts: Facts, *, takes: bool) -> Line:
+    held = next((one for one in view.people.roles if one.role is role), None)
+    who = person(held.who) if held is not None else "nobody"
+    told = f"since {ago(held.since, facts.clock())}" if held is not None else role.duty
+    note = f", {held.note}" if held is not None and held.note else ""
+    content = line(
+        fit(role.value, _ROLE),
+        (fit(who, _WHO), "bold" if held is not None else "$muted"),
+        (fit(told + note, max(width - _ROLE - _WHO, 8)), "$muted"),
+    ).content
+    hint = "Enter: take it. w: give it to somebody." if takes else ""
+    return Line(content, role, hint)
+
+
+def _follow_up(one: FollowUp, width: int, today: date) -> Iterator[Line]:
+    stands = one.stands(today)
+    sign = _SIGNS[stands]
+    due = one.due.isoformat() if one.due is not None else "no day"
+    room = max(width - 2 - _NUMBER - _DUE - _WHO, 16)
+    text = f"{one.text} {one.outcome}".rstrip()
+    hint = "Enter: it is done." if one.ended_at is None else f"Done by {one.ended_by}."
+    for index, part in enumerate(line(text).content.wrap(room)):
+        if index:
+            yield line(" " * (2 + _NUMBER + _DUE + _WHO), part)
+            continue
+        lead = line(
+            sign,
+            " ",
+            fit(str(one.number), _NUMBER),
+            (fit(due, _DUE), sign.style),
+            fit(person(one.owner) if one.owner else "nobody yet", _WHO),
+            part,
+        )
+        yield Line(lead.content, one, hint)
