@@ -160,6 +160,43 @@ def test_an_incident_is_worked_through_and_every_ending_has_its_exit_code(
         assert clean_of(text)
 
 
+def test_roles_follow_ups_handover_and_review_are_given_and_told(
+    services: Container, world: World, runbooks: Path, keydeck: Keydeck, tmp_path: Path
+) -> None:
+    keydeck("incident", "start", "partner", "--token", github(world))
+    taken = keydeck("incident", "assign", "1", "lead")
+    assert "INC-1, A partner's token: open" in taken.stdout
+    assert "Lead of INC-1: " in taken.stderr
+    given = keydeck("incident", "assign", "1", "communications", HOSTILE, "--json").json
+    assert [one["role"] for one in given["roles"]] == ["lead", "communications"]
+    assert keydeck("incident", "assign", "1", "king").exit_code == 2
+    stood = keydeck("incident", "handover", "1")
+    assert "Now at step 1 of 3, Told?" in stood.stdout
+    assert "Roles: lead " in stood.stdout
+    assert clean_of(stood.stdout)
+    added = keydeck(
+        "incident", "follow-up", "add", "1", "Look again", "--owner", "dana", "--due", "2026-01-31"
+    )
+    assert "Follow-up 1: Look again (dana, due 2026-01-31), overdue." in added.stderr
+    assert keydeck("incident", "follow-up", "add", "1", "x", "--due", "soon").exit_code == 2
+    listed = keydeck("incident", "follow-up", "list", "--output", "jsonl")
+    assert listed.exit_code == 1
+    assert json.loads(listed.stdout)["state"] == "overdue"
+    shown = keydeck("incident", "show", "1", "--json").json
+    assert_shape("incident", shown)
+    assert [one["text"] for one in shown["follow_ups"]] == ["Look again"]
+    assert "follow-up 1  Look again" in keydeck("incident", "show", "1").stdout
+    assert keydeck("incident", "follow-up", "done", "1", "2", "--outcome", "Looked.").exit_code == 2
+    assert keydeck("incident", "follow-up", "done", "1", "1", "--outcome", "Looked.").exit_code == 0
+    assert keydeck("incident", "follow-up", "list", "1", "--open").exit_code == 0
+    review = tmp_path / "review.md"
+    assert keydeck("incident", "review", "1", "--output", str(review)).exit_code == 0
+    assert stat.S_IMODE(review.stat().st_mode) == 0o600
+    assert "done: Looked" in review.read_text()
+    assert clean_of(review.read_text())
+    assert keydeck("incident", "review", "1", "--output", str(review)).exit_code != 0
+
+
 def test_nothing_is_done_for_what_is_not_there_and_a_broken_runbook_hides_no_other(
     services: Container, world: World, runbooks: Path, keydeck: Keydeck
 ) -> None:

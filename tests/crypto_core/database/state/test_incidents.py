@@ -173,6 +173,7 @@ def test_to_look_at_a_long_incident_takes_one_statement_for_each_table_and_reads
         ["incident_evidence"],
         ["incident_presence"],
         ["incident_step"],
+        ["journal"],
     ]
     assert not any("content" in statement for statement in asked)
 

@@ -204,7 +204,7 @@ def test_a_list_takes_as_many_statements_for_many_incidents_as_for_one(
     for limit in (1, 5):
         statements.clear()
         listed = ana.incidents(limit=limit)
-        assert (len(listed), len(statements)) == (limit, 3)
+        assert (len(listed), len(statements)) == (limit, 4)
     event.remove(engine, "before_cursor_execute", count)
     ids = [view.incident.id for view in listed]
     assert ids == sorted(ids, reverse=True)
