@@ -2,7 +2,7 @@
 
 Apart, because apprise and what it brings wait, log and read answers as they like. A deadline ends it,
 what it logs goes nowhere, and an answer without end fills no memory but its own, which is limited.
-The URL, which holds a token, comes by stdin: no argument and no environment shows it.
+The URL, which holds a token, comes by stdin: no argument shows it.
 """
 
 from __future__ import annotations
