@@ -32,7 +32,7 @@ def _line(row: Row) -> str:
 
 def _styled(piece: Piece) -> str:
     words = piece.style.split()
-    if not words:
+    if not piece.link and not {"bold", "$code"} & {*words}:
         return piece.text
     return click.style(
         piece.text, bold="bold" in words or "$code" in words or None, underline=bool(piece.link) or None

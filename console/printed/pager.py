@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -39,10 +40,20 @@ def print_lines(lines: Iterable[str]) -> None:
         height = shutil.get_terminal_size().lines
         first = list(islice(lines, height))
         if len(first) == height:
-            click.echo_via_pager((f"{line}\n" for line in chain(first, lines)), color=has_colour())
+            click.echo_via_pager(
+                (f"{line}\n" for line in chain(first, lines)), color=has_colour() and _shows_colours()
+            )
             return
     for line in chain(first, lines):
         click.echo(line)
+
+
+def _shows_colours() -> bool:
+    """True if the pager shows colours. less does with -R, which it is given where LESS says nothing."""
+    flags = os.environ.get("LESS") or "-R"
+    os.environ["LESS"] = flags
+    pager = os.environ.get("PAGER") or "less"
+    return "less" not in pager or "r" in (flags + pager.partition("less")[2]).lower()
 
 
 def _is_wanted() -> bool:

@@ -21,7 +21,7 @@ from screens.widgets.ask_text import AskText
 from screens.widgets.event_text import EventText
 from screens.widgets.line_list import Line
 
-_STYLES = {"$code": "on $panel", "underline": "underline $accent"}
+_STYLES = {"$code": "on $panel", "$block": "on $panel", "underline": "underline $accent"}
 _HINT = "Enter: to that page."
 
 

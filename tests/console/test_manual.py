@@ -64,7 +64,7 @@ def test_every_page_is_laid_out_within_any_width_but_for_code(width: int) -> Non
 
 
 def _is_prose(row: tuple[object, ...]) -> bool:
-    return "$code" not in str(row)
+    return "$block" not in str(row)
 
 
 def test_no_word_of_a_page_is_lost() -> None:

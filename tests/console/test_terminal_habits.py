@@ -56,6 +56,20 @@ def test_a_long_list_goes_through_the_pager_which_may_be_quit() -> None:
     assert "\x1b[31mcritical\x1b[0m" in shown.splitlines()[1]
 
 
+@pytest.mark.parametrize(
+    ("flags", "coloured"), [({}, True), ({"LESS": "-FR"}, True), ({"LESS": "-F"}, False)]
+)
+def test_less_gets_colours_only_where_it_shows_them(
+    flags: dict[str, str], coloured: bool, tmp_path: Path
+) -> None:
+    less = tmp_path / "less"
+    less.write_text('#!/bin/sh\nhead -1\necho "flags $LESS"\n')
+    less.chmod(0o755)
+    _, shown = on_terminal(*RULES, PATH=f"{tmp_path}:{os.environ['PATH']}", **flags)
+    assert f"flags {flags.get('LESS', '-R')}" in shown
+    assert ("\x1b[1m" in shown) is coloured
+
+
 def test_without_pager_and_colours_a_terminal_gets_all_of_it_and_no_line_is_too_wide() -> None:
     code, shown = on_terminal(*RULES, "--no-pager", NO_COLOR="1", PAGER="false")
     assert code == 0
