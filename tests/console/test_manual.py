@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
@@ -202,6 +203,17 @@ def test_what_a_command_is_shown_to_print_it_prints(topic: str, keydeck: Keydeck
             ran = keydeck(*shlex.split(line))
             expected = re.escape(" ".join(printed.split())).replace("…", ".*")
             assert re.fullmatch(expected, " ".join((ran.stdout + ran.stderr).split())), (line, ran)
+
+
+def test_code_of_other_languages_is_at_least_well_formed() -> None:
+    found = [(kind, code) for topic in ENTRIES for kind, code in FENCES.findall(source(topic))]
+    assert {kind for kind, _ in found} >= {"python", "toml"}
+    for kind, code in found:
+        if kind == "python":
+            assert "## " not in code
+            compile(code, "the manual", "exec")
+        if kind == "toml":
+            tomllib.loads(code)
 
 
 # HTML
