@@ -30,9 +30,14 @@ def examine(
     try:
         posture = services.services.posture.examine_keys(cancelled=cancelled)
     except (KmsError, SettingsError) as error:
-        reason = f"Keys, access and trails are not examined: {error}"
-        posture = Posture(rules.clock(), (), (Gap(reason, Severity.CRITICAL),))
+        posture = not_examined(error, rules.clock())
     return with_events(posture, rules, since, until, cancelled=cancelled)
+
+
+def not_examined(error: KmsError | SettingsError, now: datetime) -> Posture:
+    """Return the posture that says why keys, access and trails were not examined."""
+    reason = f"Keys, access and trails are not examined: {error}"
+    return Posture(now, (), (Gap(reason, Severity.CRITICAL),))
 
 
 def with_events(

@@ -10,8 +10,9 @@ from threading import Event
 
 from console.container import Container
 from console.watch.watch_metrics import WatchMetrics
-from console.whole_posture import examine
+from console.whole_posture import not_examined, with_events
 from crypto_core.database.state.duties import DutyLease, on_duty
+from crypto_core.errors import KmsError
 from crypto_core.metrics import Metrics
 from crypto_core.notices.standing import Standing, standing_findings, standing_problems
 from crypto_core.text.counting import counted
@@ -49,10 +50,18 @@ def _pull(work: DutyWork) -> str:
 
 
 def _findings(work: DutyWork) -> str:
-    posture, _ = examine(work.services, None, None, cancelled=work.stop)
+    services, rules, failure = work.services.services, work.services.services.trail_rules, None
+    try:
+        keys = services.posture.examine_keys(cancelled=work.stop)
+    except KmsError as error:
+        # What the events show is told all the same.
+        failure, keys = error, not_examined(error, rules.clock())
+    posture, _ = with_events(keys, rules, None, None, cancelled=work.stop)
     work.metrics.findings(Counter(one.severity for one in posture.findings), complete=posture.examined)
     now = datetime.now(UTC)
     _tell(work, "findings", standing_findings(posture.findings, now, whole=posture.examined))
+    if failure is not None:
+        raise failure
     unseen = "" if posture.examined else ", and not all was examined"
     return f"{counted(len(posture.findings), 'finding')}{unseen}"
 
@@ -62,6 +71,8 @@ def _census(work: DutyWork) -> str:
     whole = taken.coverage.complete
     work.core_metrics.census(taken.by_format, taken.taken_at, complete=whole)
     _tell(work, "census", standing_problems(taken.problems, taken.taken_at, whole=whole))
+    if taken.failure is not None:
+        raise taken.failure
     incomplete = "" if whole else ", incomplete"
     return f"{counted(taken.tokens, 'token')}, {taken.protected:,} protected{incomplete}"
 

@@ -153,7 +153,7 @@ class Watcher:
             begun = time.monotonic()
             failures = 0 if self._do(duty) else failures + 1
             rest = every - (time.monotonic() - begun)
-            self._stop.wait(max(rest, 0.0) if not failures else waiting_seconds(failures))
+            self._stop.wait(max(min(rest, waiting_seconds(failures)) if failures else rest, 0.0))
 
     def _do(self, duty: Duty) -> bool:
         """Do a duty once; True if it did not fail."""

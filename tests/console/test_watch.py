@@ -215,6 +215,16 @@ def test_who_may_only_read_watches_without_telling_and_says_what_is_missing(
     assert hook.taken == []
 
 
+def test_kms_that_is_gone_fails_the_duties_that_need_it_and_is_named(
+    services: Container, keydeck: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    ran = keydeck("watch", "--once", "--every=pull=never")
+    assert ran.exit_code == 3
+    assert "census: failed: No answer from AWS at Decrypt" in ran.stderr
+    assert "findings: failed: No answer from AWS at ListKeys" in ran.stderr
+
+
 def asked(url: str, accept: str = "*/*") -> tuple[int, str, str]:
     """Status, content type and content of an answer."""
     try:
