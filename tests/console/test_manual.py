@@ -164,9 +164,14 @@ def parsed(line: str) -> None:
         name, below, words = one.resolve_command(ctx, words)
         assert below is not None
         one, ctx = below, click.Context(below, info_name=name, parent=ctx)
-    _, left, _ = one.make_parser(ctx).parse_args([word for word in words if word])
+    given, left, _ = one.make_parser(ctx).parse_args([word for word in words if word])
     if left:
         ctx.fail(f"unexpected: {left}")
+    for param in one.params:
+        value = given.get(param.name)
+        checked = isinstance(value, str) and isinstance(param.type, click.Choice | click.types.IntParamType)
+        if checked and not re.fullmatch("[A-Z]+", value):  # N and the like stand for what is meant
+            param.type.convert(value, param, ctx)
 
 
 @pytest.mark.parametrize("topic", [topic for topic, entry in ENTRIES.items() if not entry.file])
@@ -189,7 +194,7 @@ def _below(one: click.Command) -> list[tuple[str, click.Command]]:
 
 
 def test_a_line_that_is_no_command_would_be_found() -> None:
-    for wrong in ("keydeck statsu", "keydeck status --jsno", "keydeck status extra"):
+    for wrong in ("keydeck statsu", "keydeck status --jsno", "keydeck status extra", "keydeck jobs show x"):
         with pytest.raises(click.UsageError):
             parsed(wrong)
     assert len(list(written_lines("daily"))) == 10
