@@ -44,10 +44,8 @@ def _step(number: int, step: RunbookStep) -> Iterator[str]:
         "If it fails": _text(step.on_failure),
     }
     yield from ([""] if step.do else [])
-    for name, words in facts.items():
-        if words:
-            yield f"- *{name}*: {words}"
-    yield ""
+    told = (f"*{name}*: {words.rstrip('.')}." for name, words in facts.items() if words)
+    yield from (" ".join(told), "")
 
 
 def _text(text: str) -> str:
