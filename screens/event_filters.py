@@ -13,7 +13,9 @@ from crypto_core.lists.filter_language import Clause, Term, terms_of, written
 from crypto_core.text.cleaning import shortened
 from crypto_core.trail.query import enclosed, parse
 
-FIRST = "-service since:24h"
+_NOISE = ("service", "own")
+_HIDDEN = "-service -own"
+FIRST = f"{_HIDDEN} since:24h"
 """The default filter of the list of events."""
 
 LATE = timedelta(minutes=15)
@@ -60,7 +62,7 @@ def with_term(expression: str, addition: str) -> str:
 
 def between(expression: str, first: datetime, last: datetime, now: datetime) -> str:
     """Return a filter for a span of time instead of the one that it has; both ends belong to it."""
-    rest = _without(expression, "time", now)
+    rest = _without(expression, now, "time")
     return f"{enclosed(rest)} since:{_written(first)} until:{_written(last)}".strip()
 
 
@@ -79,21 +81,21 @@ def window(expression: str, now: datetime) -> tuple[datetime | None, datetime | 
     return first, last
 
 
-def with_or_without_service(expression: str, now: datetime) -> str:
-    """Return a filter that shows the services' calls where it hid them, or hides them where it didn't."""
+def with_or_without_noise(expression: str, now: datetime) -> str:
+    """Return a filter that shows calls of services and of Keydeck where it hid any, or hides them all."""
     clauses = [one for one, _ in _terms(expression, now)]
-    hides = any(isinstance(one, Term) and one.field == "service" and one.negated for one in clauses)
-    rest = _without(expression, "service", now)
-    return rest if hides else f"-service {enclosed(rest)}".strip()
+    hides = any(isinstance(one, Term) and one.field in _NOISE and one.negated for one in clauses)
+    rest = _without(expression, now, *_NOISE)
+    return rest if hides else f"{_HIDDEN} {enclosed(rest)}".strip()
 
 
 def _written(moment: datetime) -> str:
     return moment.replace(microsecond=0).isoformat().replace("+00:00", "Z")
 
 
-def _without(expression: str, field: str, now: datetime) -> str:
+def _without(expression: str, now: datetime, *fields: str) -> str:
     parts = _terms(expression, now)
-    return " ".join(text for one, text in parts if not isinstance(one, Term) or one.field != field)
+    return " ".join(text for one, text in parts if not isinstance(one, Term) or one.field not in fields)
 
 
 def _terms(expression: str, now: datetime) -> list[tuple[Clause, str]]:

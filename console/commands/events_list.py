@@ -61,10 +61,10 @@ def list_(
 ) -> None:
     """List events that pass a filter, the newest first.
 
-    What AWS services do by themselves is hidden unless --all is given or the filter is about `service`;
-    the number hidden is printed.
+    What AWS services do by themselves and Keydeck's own calls are hidden unless --all is given or the filter
+    is about `service` or `own`; their numbers are printed.
     """
-    wanted = expression(filter_, since, until, service=service)
+    wanted = expression(filter_, since, until, service=service, own=service or engine is not None)
     query = Query(wanted, "time", descending=not oldest_first)
     with asked(engine) as opened:
         summary = opened.events.summary(wanted)
@@ -81,6 +81,7 @@ def list_(
             spare=("material", "region", "event id"),
             rest=lambda: {
                 "hidden_service_events": summary.hidden_service_events,
+                "hidden_own_events": summary.hidden_own_events,
                 "coverage": coverage.as_json(),
             },
         )
@@ -92,6 +93,8 @@ def list_(
     if summary.hidden_service_events:
         hidden = counted(summary.hidden_service_events, "event")
         say(f"{hidden} of AWS services not shown: --all shows them.")
+    if summary.hidden_own_events:
+        say(f"{counted(summary.hidden_own_events, 'call')} of Keydeck's own not shown: --all shows them.")
     print_gaps(coverage.reasons[len(cut) :])
 
 

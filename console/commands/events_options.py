@@ -56,7 +56,7 @@ filter_options = together(
         "--all",
         "service",
         is_flag=True,
-        help="Include calls that AWS services make by themselves.",
+        help="Include calls that AWS services make by themselves; in lists, Keydeck's own, too.",
     ),
 )
 """--filter, --since, --until and --all."""
@@ -129,8 +129,16 @@ def counting_engine(engine: EngineChoice | None, most: int | None, *, yes: bool)
     return engine
 
 
-def expression(filter_: str, since: datetime | None, until: datetime | None, *, service: bool = True) -> str:
-    """Return the filter for all of it. Without `service` it hides services, unless it is about them.
+def expression(
+    filter_: str,
+    since: datetime | None,
+    until: datetime | None,
+    *,
+    service: bool = True,
+    own: bool = True,
+) -> str:
+    """Return the filter for all of it. Without `service` it hides services, unless it is about them; without
+    `own` Keydeck's own calls in the same way.
 
     Raises InvalidFilterError pointing at the character of what was typed.
     """
@@ -140,6 +148,8 @@ def expression(filter_: str, since: datetime | None, until: datetime | None, *, 
     parts += [f"until:{until.isoformat()}"] if until else []
     if not service and not any(t.field == "service" for t in terms_of(clauses)):
         parts.append("-service")
+    if not own and not any(t.field == "own" for t in terms_of(clauses)):
+        parts.append("-own")
     return " ".join(parts)
 
 

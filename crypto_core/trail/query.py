@@ -44,7 +44,7 @@ _FIELDS = (
     Field("since", ValueKind.SINCE, of="time"),
     Field("until", ValueKind.UNTIL, of="time"),
     *(Field(name, ValueKind.KEYED) for name in KEYED),
-    *(Field(flag, ValueKind.FLAG) for flag in (*FLAGS, "reviewed", "noted")),
+    *(Field(flag, ValueKind.FLAG) for flag in (*FLAGS, "own", "reviewed", "noted")),
 )
 _OWN = {field.name: field for field in _FIELDS}
 

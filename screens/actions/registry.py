@@ -522,8 +522,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("events.exclude", "without this", "No events with the value of the cell under the cursor", "x"),
     Action(
         "events.noise",
-        "service events",
-        "Show the calls that AWS services made, or hide them",
+        "hidden events",
+        "Show the calls that AWS services and Keydeck itself made, or hide them",
         "a",
         calls="events.summary",
     ),

@@ -46,17 +46,21 @@ def cover(
     facts: Facts,
     width: int,
 ) -> Content:
-    """Return one line: the services' calls that are hidden, whether all was fetched, what the store has."""
+    """Return one line: how many calls of services and of Keydeck are hidden, whether all was fetched, what
+    the store has.
+    """
     roomy = width >= _ROOMY
     match summary:
         case None:
             hidden = Content.assemble(("counting…", "$muted"))
         case Trouble():
             hidden = Content.assemble(("✖ ", "$error"), f"not counted: {summary.message}")
-        case Summary(hidden_service_events=0):
+        case Summary(hidden_service_events=0, hidden_own_events=0):
             hidden = Content.assemble(("no service events hidden", "$muted"))
-        case Summary(hidden_service_events=number):
-            words = f"{counted(number, 'service event')} hidden"
+        case Summary(hidden_service_events=number, hidden_own_events=own):
+            kinds = [counted(number, "service event")] if number else []
+            kinds += [f"{own:,} own"] if own else []
+            words = f"{' and '.join(kinds)} hidden"
             hidden = Content.assemble((words, ""), ("  a shows them" if roomy else "", "$muted"))
     fetched = _fetched(covered, facts.clock())
     parts = [part for part in (fetched, _store(whole, facts, roomy=roomy)) if part]

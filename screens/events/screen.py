@@ -24,7 +24,7 @@ from crypto_core.trail.store.statistics import FIELDS, MOST_FIELDS
 from screens.actions.action import Action, ActionScope
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
-from screens.event_filters import FIRST, between, since, term, with_or_without_service, with_term
+from screens.event_filters import FIRST, between, since, term, with_or_without_noise, with_term
 from screens.events.cover import nothing
 from screens.events.cover_line import CoverLine
 from screens.events.event_lines import note_question, short_lines
@@ -284,8 +284,8 @@ class EventsScreen(BlockActor, ListScreen[StoredEvent]):
         self.show_filter(with_term(self._shown(), addition))
 
     def do_noise(self) -> None:
-        """Show the calls that AWS services made, or hide them."""
-        self.show_filter(with_or_without_service(self._shown(), self.facts.clock()))
+        """Show the calls that AWS services and Keydeck itself made, or hide them."""
+        self.show_filter(with_or_without_noise(self._shown(), self.facts.clock()))
 
     # Time
 

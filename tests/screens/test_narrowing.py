@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import passes
 from crypto_core.trail.query import parse, values
-from screens.event_filters import between, since, term, with_or_without_service, with_term
+from screens.event_filters import between, since, term, with_or_without_noise, with_term
 from tests.crypto_core.trail import records
 
 NOW = records.NOW
@@ -58,8 +58,10 @@ def test_the_ends_of_the_calendar_can_be_written() -> None:
     assert len(parse(between("", first, last, NOW), NOW)) == 2
 
 
-def test_service_events_are_hidden_and_shown_in_turn() -> None:
-    assert with_or_without_service("-service since:24h", NOW) == "since:24h"
-    assert with_or_without_service("since:24h", NOW) == "-service since:24h"
-    assert with_or_without_service("service name:Decrypt", NOW) == "-service name:Decrypt"
-    assert with_or_without_service("", NOW) == "-service"
+def test_calls_of_services_and_of_keydeck_are_hidden_and_shown_in_turn() -> None:
+    assert with_or_without_noise("-service -own since:24h", NOW) == "since:24h"
+    assert with_or_without_noise("-service since:24h", NOW) == "since:24h"
+    assert with_or_without_noise("-own", NOW) == ""
+    assert with_or_without_noise("since:24h", NOW) == "-service -own since:24h"
+    assert with_or_without_noise("service own name:Decrypt", NOW) == "-service -own name:Decrypt"
+    assert with_or_without_noise("", NOW) == "-service -own"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,11 +11,6 @@ from typing import Any
 from crypto_core.key_uses import USES
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.store.tallies import moment_json
-
-OWN_AGENT = "app/keydeck"
-"""What Keydeck's clients add to their user agent."""
-
-_ASSUMED = re.compile(r"arn:[a-z0-9-]+:sts::(\d{12}):assumed-role/([^/]+)/(.+)")
 
 
 class UseKind(StrEnum):
@@ -118,19 +112,3 @@ def kind_of(event: TrailEvent) -> UseKind:
     if event.failed:
         return UseKind.FAILED
     return UseKind.USE if event.name in USES else UseKind.CHANGE
-
-
-def made_by(event: TrailEvent, caller: str) -> bool:
-    """True if a call was made by Keydeck, working for `caller` (sts:GetCallerIdentity's ARN)."""
-    if not caller or OWN_AGENT not in event.user_agent.split():
-        return False
-    assumed = _ASSUMED.fullmatch(caller)
-    if assumed is None:
-        return event.principal.arn == caller
-    account, role, session = assumed.groups()
-    principal = event.principal
-    return (
-        principal.session == session
-        and principal.arn.rsplit("/", 1)[-1] == role
-        and f"::{account}:role/" in principal.arn
-    )

@@ -19,7 +19,8 @@ from crypto_core.errors import KmsError, TrailError
 from crypto_core.key_names import AccountRegion, homes_of
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.event import MOST_SKEW
-from crypto_core.trail.key_watch.sightings import KeyUse, UseKind, WatchStatus, kind_of, made_by
+from crypto_core.trail.key_watch.sightings import KeyUse, UseKind, WatchStatus, kind_of
+from crypto_core.trail.own_calls import made_by
 from crypto_core.trail.sources.pull_query import LATE
 from crypto_core.trail.sources.report import PullReport
 from crypto_core.trail.store import EventStore

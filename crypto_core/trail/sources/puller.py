@@ -6,6 +6,7 @@ A pull is planned first, so that what it costs is known before it begins; `run_p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -38,6 +39,7 @@ from crypto_core.trail.sources.report import Progress, PullReport
 from crypto_core.trail.sources.tally import PullRun, PullTally
 from crypto_core.trail.sources.trail_buckets import DeliveryBuckets, find_buckets
 from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.own_callers import note_caller
 from crypto_core.trail.store.pulls import PullBook
 
 ENGINES = ("athena", "lake")
@@ -75,6 +77,7 @@ class EventPuller:
         self._regions = regions
         self._aliases = aliases
         self._clock = clock
+        self._file = store.file
         self._book = book = PullBook(store.file)
         self._lookup = LookupSource(kms, store, book, clock, per_second, rest)
         self._bucket = BucketSource(kms, store, book, clock)
@@ -160,6 +163,7 @@ class EventPuller:
         for gap in plan.gaps:
             pull.tally.gap(gap)
         self._book.follow(plan.asked.buckets, seconds(self._clock()))
+        self._note_caller()
         if plan.source == "lookup":
             places = self._lookup.pull_events(pull, plan.regions, plan.attributes)
         elif plan.source == "s3":
@@ -184,6 +188,11 @@ class EventPuller:
             source, since=since, until=until, expression=expression, regions=regions, cancelled=cancelled
         )
         return self.run_pull(plan, progress=progress, cancelled=cancelled)
+
+    def _note_caller(self) -> None:
+        """Whose calls with Keydeck's user agent are its own; unknown, they are shown like any other."""
+        with suppress(KmsError):
+            note_caller(self._file, self._kms.identity().arn)
 
     def validate(self, plan: PullPlan, *, cancelled: Event | None = None) -> Validation:
         """Return whether the files of a plan's window are as CloudTrail delivered them. Changes nothing."""

@@ -14,11 +14,13 @@ from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from crypto_core.errors import EventVanishedError
+from crypto_core.lists.filter_language import Clause, terms_of
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.trail.columns import EventProperty, moment, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import PIVOTS
+from crypto_core.trail.own_calls import OWN, with_callers, without_own
 from crypto_core.trail.prepared import Prepared, prepare
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.seen_file import FileName, SeenFile
@@ -31,6 +33,7 @@ from crypto_core.trail.store.event_ids import numbers_of
 from crypto_core.trail.store.event_writer import Added, EventWriter
 from crypto_core.trail.store.files_seen import recall, remember
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
+from crypto_core.trail.store.own_callers import own_callers
 from crypto_core.trail.store.pages import read_page
 from crypto_core.trail.store.retention import Vacuumed, forget_before
 from crypto_core.trail.store.schema import event, keeping, note
@@ -66,12 +69,13 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a filter lets through, and what it would without its `-service`."""
+    """What a filter lets through, and what it would without its `-service`, or without its `-own`."""
 
     events: int
     hidden_service_events: int
     first: datetime | None
     last: datetime | None
+    hidden_own_events: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,7 @@ class EventStore:
             return counts.count(*asked)
 
     def summary(self, expression: str, *, cancelled: Event | None = None) -> Summary:
-        """Return how many events a filter lets through, and how many more its `-service` hides."""
+        """Return how many events a filter lets through, and how many more its `-service` and `-own` hide."""
         with self._asking(expression, cancelled) as (connection, found):
             shown = counts.count(connection, found)
             terms = tuple(t for t in found.terms if not (t.mark is EventProperty.SERVICE and t.negated))
@@ -205,8 +209,11 @@ class EventStore:
             if len(terms) != len(found.terms):
                 hidden = counts.count(connection, replace(found, terms=terms)) - shown
             ends = counts.span(connection, found)
+            clauses = parse(expression, self._clock())
+            rest = without_own(clauses)
+            own = counts.count(connection, self._resolved(connection, rest)) - shown if rest != clauses else 0
         first, last = map(moment, ends) if ends else (None, None)
-        return Summary(shown, hidden, first, last)
+        return Summary(shown, hidden, first, last, own)
 
     def histogram(
         self, expression: str = "", *, bars: int = 60, cancelled: Event | None = None
@@ -339,7 +346,12 @@ class EventStore:
     def _asking(self, expression: str, cancelled: Event | None) -> Iterator[tuple[Connection, Conditions]]:
         """Give a connection for queries, and what a filter means there."""
         with self.file.reading(cancelled) as connection:
-            yield connection, resolve(connection, parse(expression, self._clock()), self._aliases)
+            yield connection, self._resolved(connection, parse(expression, self._clock()))
+
+    def _resolved(self, connection: Connection, clauses: Sequence[Clause]) -> Conditions:
+        if any(one.field == OWN for one in terms_of(clauses)):
+            clauses = with_callers(clauses, own_callers(connection))
+        return resolve(connection, clauses, self._aliases)
 
 
 def _cursor(row: Row) -> Cursor:
