@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.store.counts import Histogram
 
-SHOWN = "-service -own since:24h"
-BEFORE = "-service -own until:24h"
+SHOWN = "-service since:24h"
+BEFORE = "-service until:24h"
 BARS = 24
 MOST_PRINCIPALS = 1_000
 MOST_DAYS = 400
@@ -25,7 +25,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True, slots=True)
 class RecentUse:
-    """What happened in 24 hours, without calls of services and of Keydeck itself.
+    """What happened in 24 hours, without the services' calls.
 
     `new_principals` None: too many to compare, or too few days before to tell what is normal.
     """

@@ -9,6 +9,7 @@ import pytest
 
 from crypto_core.errors import EventStoreError
 from crypto_core.trail.query import parse
+from screens.event_filters import FIRST
 from screens.events.groups_screen import narrowed_to
 from tests.crypto_core.trail import records
 from tests.screens.deck import LARGE, deck
@@ -35,7 +36,7 @@ async def test_zooming_in_narrows_the_list_to_the_time_around_the_cursor_and_out
         await d.press("Z")
         assert expression(d) == once
         await d.press("Z")
-        assert expression(d) == "-service since:24h"
+        assert expression(d) == FIRST
 
 
 async def test_zooming_out_of_what_was_opened_shows_three_times_as_much() -> None:
@@ -65,7 +66,7 @@ async def test_i_narrows_to_the_cell_and_x_leaves_its_value_out_and_esc_comes_ba
         assert expression(d).endswith(f'principal:"arn:aws:iam::{records.ACCOUNT}:role/oncall"')
         assert "1 of 1 event" in d.lines()[1]
         await d.press("escape")
-        assert expression(d) == "-service since:24h"
+        assert expression(d) == FIRST
         await d.press("x")
         assert expression(d).endswith(f'-principal:"arn:aws:iam::{records.ACCOUNT}:role/oncall"')
         assert "1 of 204 events" in d.lines()[1]
@@ -100,7 +101,7 @@ async def test_pivots_count_values_and_enter_on_one_leads_back_to_its_events() -
         assert "1 of 4 events" in d.lines()[1]
         assert len(d.app.screen_stack) == 1
         await d.press("escape")
-        assert expression(d) == "-service since:24h"
+        assert expression(d) == FIRST
 
 
 @pytest.mark.deep

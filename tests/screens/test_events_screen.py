@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from crypto_core.errors import EventStoreError
+from screens.event_filters import FIRST
 from tests.screens.deck import LARGE, deck
 from tests.screens.events_scene import expression, shown, stage
 from tests.screens.sample_events import event
@@ -17,7 +18,7 @@ from tests.screens.samples import NOW
 
 async def test_the_newest_event_comes_first_and_what_services_did_is_hidden_and_counted() -> None:
     async with deck(stage(), start="events") as d:
-        assert "-service since:24h" in d.lines()[1]
+        assert FIRST in d.lines()[1]
         assert "1 of 205 events" in d.lines()[1]
         assert "40 service events hidden" in d.text()
         assert "GenerateDataKey" not in d.text()
@@ -41,7 +42,7 @@ async def test_a_shows_what_services_did_and_hides_it_again() -> None:
         assert "GenerateDataKey" in d.text()
         assert "no service events hidden" in d.text()
         await d.press("a")
-        assert expression(d) == "-service since:24h"
+        assert expression(d) == FIRST
 
 
 async def test_people_and_failures_have_a_sign_and_a_word() -> None:
@@ -153,7 +154,7 @@ async def test_status_shows_the_last_day_and_leads_to_it() -> None:
         while "24 h " not in d.cursor_line():
             await d.press("down")
         await d.press("enter")
-        assert expression(d) == "-service since:24h"
+        assert expression(d) == FIRST
 
 
 async def test_status_says_nothing_of_events_where_there_are_none_or_no_answer() -> None:
