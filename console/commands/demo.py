@@ -26,6 +26,13 @@ _SECRETS = 20
 """So many connections the sandbox has for each connector and MCP server, whose secrets are in one column."""
 _LIST = "list"
 _CONSOLE, _SHELL, _ENV = "console", "shell", "env"
+_LOADED_AHEAD = (
+    "console.demonstration.story",
+    "crypto_core.trail.sources.puller",
+    "boto3",
+    "console.application.app",
+)
+"""What the demo needs next, in that order."""
 _PACE = 3.0
 """The platform's team looks every 5 seconds what there is to do."""
 
@@ -132,7 +139,7 @@ def _sandbox(connections: int, secrets: int, seed: int, *, loads_console: bool) 
         say(f"Starting the sandbox with {connections:,} connections …")
         if loads_console:
             # While its servers start.
-            Thread(target=import_module, args=("console.application.app",), daemon=True).start()
+            Thread(target=_load, daemon=True).start()
         with Sandbox.start(connections=connections, secrets=secrets, seed=seed) as sandbox:
             from console.container import Container
             from console.demonstration.surroundings import demo_settings
@@ -146,6 +153,11 @@ def _sandbox(connections: int, secrets: int, seed: int, *, loads_console: bool) 
             with closing(Container(load().settings)) as owner:
                 install(owner.engine)
             yield sandbox
+
+
+def _load() -> None:
+    for module in _LOADED_AHEAD:
+        import_module(module)
 
 
 def _open(sandbox: Sandbox, way: str, *, read_only: bool | None) -> int:

@@ -154,7 +154,7 @@ async def test_status_shows_the_last_day_and_leads_to_it() -> None:
         while "24 h " not in d.cursor_line():
             await d.press("down")
         await d.press("enter")
-        assert expression(d) == FIRST
+        assert expression(d) == "-service since:24h"
 
 
 async def test_status_says_nothing_of_events_where_there_are_none_or_no_answer() -> None:
