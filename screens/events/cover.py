@@ -58,9 +58,8 @@ def cover(
         case Summary(hidden_service_events=0, hidden_own_events=0):
             hidden = Content.assemble(("no service events hidden", "$muted"))
         case Summary(hidden_service_events=number, hidden_own_events=own):
-            kinds = [counted(number, "service event")] if number else []
-            kinds += [f"{own:,} own"] if own else []
-            words = f"{' and '.join(kinds)} hidden"
+            both = f"{number:,} service, {counted(own, 'own event')}" if number else counted(own, "own event")
+            words = f"{both if own else counted(number, 'service event')} hidden"
             hidden = Content.assemble((words, ""), ("  a shows them" if roomy else "", "$muted"))
     fetched = _fetched(covered, facts.clock())
     parts = [part for part in (fetched, _store(whole, facts, roomy=roomy)) if part]

@@ -71,6 +71,7 @@ class Admin:
             "trail-bucket": self._trail_bucket,
             "deliver": self._deliver,
             "stats": self._stats,
+            "forget": gate.trail.forget_since,
             "bookmark": self._bookmark,
             "go-back": self._go_back,
         }

@@ -158,6 +158,10 @@ class EndpointControl:
         answer = self._call("history", calls=[_as_document(call) for call in calls])
         return int(answer["recorded"])
 
+    def forget(self, since: datetime) -> None:
+        """Forget the records of all calls since a moment; what was delivered by then stays where it is."""
+        self._call("forget", since=_epoch(since))
+
     def set_usage_tracking(self, since: datetime) -> None:
         """Let GetKeyLastUsage know nothing before `since` (at first: 90 days before the start)."""
         self._call("usage-tracking", since=_epoch(since))

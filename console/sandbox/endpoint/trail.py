@@ -87,6 +87,11 @@ class SandboxTrail:
         self._records = [record for record in self._records if record.sequence <= sequence]
         self._undelivered = [record for record in self._undelivered if record.sequence <= sequence]
 
+    def forget_since(self, since: float) -> None:
+        """Forget the records of what happened from a moment (epoch seconds) on, delivered or not."""
+        self._records = [record for record in self._records if record.time < since]
+        self._undelivered = [record for record in self._undelivered if record.time < since]
+
     def _number(self, record: Record) -> None:
         self._sequence += 1
         record.sequence = self._sequence
