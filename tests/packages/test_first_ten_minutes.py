@@ -34,6 +34,7 @@ print(boto3.client("iam").create_policy(PolicyName=name, PolicyDocument=text)["P
 """
 
 
+READER = "reader"
 SLOW_TYPIST = 250
 """Characters a minute."""
 
@@ -53,10 +54,12 @@ def owner(database_url: str, superuser: Engine) -> Iterator[str]:
         connection.execute(text(f"CREATE ROLE {role} LOGIN CREATEROLE PASSWORD '{OWNERS_PASSWORD}'"))
         connection.execute(text(f"GRANT platform TO {role}"))
         connection.execute(text(f"GRANT CREATE ON DATABASE {name} TO {role}"))
+        connection.execute(text(f"CREATE ROLE {READER} LOGIN PASSWORD 'password'"))
+        connection.execute(text(f"GRANT pg_read_all_data TO {READER}"))
     url = make_url(database_url).set(username=role, password=OWNERS_PASSWORD)
     yield url.render_as_string(hide_password=False)
     with superuser.begin() as connection:
-        for one in ("keydeck_operator", "keydeck_inspector", role):
+        for one in ("keydeck_operator", READER, role):
             if connection.scalar(text("SELECT true FROM pg_roles WHERE rolname = :one"), {"one": one}):
                 connection.execute(text(f"DROP OWNED BY {one} CASCADE"))
                 connection.execute(text(f"DROP ROLE {one}"))
@@ -106,15 +109,22 @@ def test_a_stranger_connects_their_own_looks_and_moves_a_token(
     told = {
         "postgresql://owner:password@db.example:5432/platform": owner,
         "postgresql://keydeck_operator:password@db.example:5432/platform": of("keydeck_operator"),
-        "postgresql://keydeck_inspector:password@db.example:5432/platform": of("keydeck_inspector"),
+        "postgresql://reader:password@db.example:5432/platform": of(READER),
+        # On a terminal this opens the console.
+        "keydeck --read-only\n": "keydeck --read-only status\n",
         "arn:aws:kms:eu-west-1:123456789012:key/…": world.current_key.arn,
         "gh_connection.access_token:gh-42": str(old),
     }
-    connect, look = printed("connect")
-    assert len(connect + look) < SLOW_TYPIST * 8
+    look, connect, change = printed("connect")
+    assert len(look + connect + change) < SLOW_TYPIST * 8
+    # Doctor names what a mere reader lacks.
+    script = look.replace("keydeck doctor\n", "keydeck doctor || test $? = 1\n")
+    assert connect.endswith("keydeck verify --all\n")
+    # Verify tells the generated data's damaged tokens.
+    script += f"{connect.rstrip()} || test $? = 1\n{change}"
     for words, here in told.items():
-        assert words in connect + look
-        connect, look = connect.replace(words, here), look.replace(words, here)
+        assert words in script
+        script = script.replace(words, here)
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "psql").symlink_to(PostgresFiles.installed().program("psql"))
@@ -123,15 +133,13 @@ def test_a_stranger_connects_their_own_looks_and_moves_a_token(
     aws = {name: value for name, value in settings.items() if name != "DATABASE_URL"}
     path = f"{lean.folder / 'bin'}:{tools}:{outside()['PATH']}"
     before = dict(sandbox.control.stats().calls)
-    assert connect.endswith("keydeck verify --all\n")
-    # Verify tells the generated data's damaged tokens: 1.
-    done = typed(f"{connect.rstrip()} || test $? = 1\n{look}", path, tmp_path, **aws)
+    done = typed(script, path, tmp_path, **aws)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "+ keydeck rewrap" in done.stderr
     policy = json.loads((tmp_path / "keydeck-operator.json").read_text(encoding="utf-8"))
     allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
     assert called(sandbox, before) - {"iam:CreatePolicy"} <= allowed
-    engine = open_engine(of("keydeck_inspector"))
+    engine = open_engine(of("keydeck_operator"))
     try:
         with engine.connect() as connection:
             stored = connection.scalar(
