@@ -30,6 +30,9 @@ _BY_ENTRY: Mapping[tuple[str, Outcome], _Worded] = {
         NoticeKind.INCIDENT, Severity.CRITICAL, "Incident declared:", "title"
     ),
     ("incident join", Outcome.DONE): _Worded(NoticeKind.INCIDENT, Severity.LOW, "Joined:"),
+    ("incident role", Outcome.DONE): _Worded(
+        NoticeKind.INCIDENT, Severity.HIGH, "The lead has changed:", "who", ("role", "lead")
+    ),
     ("incident run", Outcome.FAILED): _Worded(
         NoticeKind.INCIDENT, Severity.HIGH, "A step's action failed:", "reason"
     ),

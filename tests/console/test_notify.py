@@ -26,6 +26,7 @@ from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import IncidentScope
+from crypto_core.incidents.people import IncidentRole
 from crypto_core.notices.notice import NoticeKind
 from crypto_core.notices.receiver import NoticeSettings, QuietHours, Receiver
 from crypto_core.notices.sender import Letter
@@ -96,24 +97,29 @@ def test_incidents_and_approvals_are_told_once_each_to_whom_they_concern(
 ) -> None:
     number = declared(services, world)
     services.approvals.request("keys disable", "Disable alias/x <!channel>", "d1", {"key": "alias/x"})
+    services.incidents.assign(number, IncidentRole.LEAD, "ben")
+    services.incidents.assign(number, IncidentRole.OPERATIONS, "eva")
+    done = notices.tell()
+    assert (done.made, done.sent, done.held, done.troubles) == (7, 5, 2, {})
     for step in services.incidents.show(number).steps:
         services.incidents.skip(number, step.step.id, "Not needed here.")
     services.incidents.close(number, "A false alarm.")
     done = notices.tell()
-    assert (done.made, done.sent, done.held, done.troubles) == (7, 5, 2, {})
+    assert (done.made, done.sent, done.held, done.troubles) == (2, 1, 3, {})
     assert post.titles("chat") == [
         f"prod critical: Incident declared: INC-{number}",
         "prod high: Approval asked: Disable alias/x ‹!channel›",
+        f"prod high: The lead has changed: INC-{number}",
         f"prod high: Incident closed: INC-{number}",
     ]
     assert post.titles("pager") == [f"prod critical: Incident declared: INC-{number}"]
     assert post.titles("sleeper") == [f"prod critical: Incident declared: INC-{number}"]
     assert "A false alarm." in post.taken[-1].message.body + post.taken[-2].message.body
     again = notices.tell()
-    assert (again.made, again.sent, again.held) == (0, 0, 2)
+    assert (again.made, again.sent, again.held) == (0, 0, 3)
     notices._clock = lambda: NOW + timedelta(hours=9)
-    assert notices.tell().sent == 2
-    assert len(post.titles("sleeper")) == 3
+    assert notices.tell().sent == 3
+    assert len(post.titles("sleeper")) == 4
 
 
 def test_a_step_that_is_late_is_told_once(
