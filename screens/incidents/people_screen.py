@@ -178,13 +178,13 @@ def people_lines(standing: Standing, width: int, facts: Facts) -> Iterator[Line]
     yield BLANK
     yield line(("On taking over" if open_ else "How it stands", "bold"))
     for text in standing.handover:
-        yield from prose(text, width)
+        yield from prose(text, width, lead="· ", lead_style="$muted")
 
 
 def _role(view: IncidentView, role: IncidentRole, width: int, facts: Facts, *, takes: bool) -> Line:
     held = next((one for one in view.people.roles if one.role is role), None)
     who = person(held.who) if held is not None else "nobody"
-    told = f"since {ago(held.since, facts.clock())}" if held is not None else role.duty
+    told = ago(held.since, facts.clock()) if held is not None else role.duty
     note = f", {held.note}" if held is not None and held.note else ""
     content = line(
         fit(role.value, _ROLE),
@@ -200,7 +200,7 @@ def _follow_up(one: FollowUp, width: int, today: date) -> Iterator[Line]:
     sign = _SIGNS[stands]
     due = one.due.isoformat() if one.due is not None else "no day"
     room = max(width - 2 - _NUMBER - _DUE - _WHO, 16)
-    text = f"{one.text} {one.outcome}".rstrip()
+    text = f"{one.text} Done: {one.outcome}" if one.ended_at is not None else one.text
     hint = "Enter: it is done." if one.ended_at is None else f"Done by {one.ended_by}."
     for index, part in enumerate(line(text).content.wrap(room)):
         if index:
