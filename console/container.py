@@ -41,7 +41,7 @@ from crypto_core.keys.service import StatusService, trusted_keys_line
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.text.cleaning import clean
 from crypto_core.text.file_paths import expanded
-from screens.services import Services
+from screens.services import Services, UserCommands
 
 if TYPE_CHECKING:
     from console.host.host_processes import HostProcesses
@@ -209,7 +209,16 @@ class Container:
             incidents=self.incidents,
             approvals=self.approvals if self.settings.approvals else None,
             token_search=self.token_search,
+            user_commands=self._user_commands(),
         )
+
+    def _user_commands(self) -> UserCommands | None:
+        if not self.settings.user_commands:
+            return None
+        from console.host.user_commands import HostCommands
+
+        commands = [one.command() for one in self.settings.user_commands]
+        return HostCommands(commands, read_only=self.settings.read_only)
 
     # The state of Keydeck itself.
 

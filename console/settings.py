@@ -34,6 +34,7 @@ from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 
 from console.notify_settings import NotifySettings
 from console.own_folders import settings_folder
+from console.user_command_settings import UserCommandSettings
 from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import DEV_KEY, ENVELOPE_FORMATS, Format, bound_format
@@ -332,6 +333,9 @@ class Settings(BaseSettings):
 
     tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")
     """Further tables with tokens; given in the file."""
+
+    user_commands: tuple[UserCommandSettings, ...] = Field((), validation_alias="KEYDECK_USER_COMMANDS")
+    """Commands of your own on the console's lists; given in the file."""
 
     @field_validator(
         "trusted_keys",

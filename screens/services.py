@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from crypto_core.text.cleaning import cleans
 from screens.manual_page import Manual
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
+    from screens.user_command import CommandOutcome, UserCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,18 @@ class Contexts(Protocol):
         ...
 
 
+class UserCommands(Protocol):
+    """Commands of the team's own, as the settings have them."""
+
+    def offered(self, where: str) -> Sequence[UserCommand]:
+        """Return the commands that are offered on a list."""
+        ...
+
+    def run(self, command: UserCommand, fields: Mapping[str, Any], cancelled: Event) -> CommandOutcome:
+        """Run a command for a row and return what came of it. Raises RefusedError, ReadOnlyError."""
+        ...
+
+
 class JobProcesses(Protocol):
     """Processes of this host that work on jobs for as long as the console is open."""
 
@@ -215,6 +228,8 @@ class Services:
     """None where nothing needs a second identity."""
     token_search: TokenSearch | None = None
     """None where no token can be looked for."""
+    user_commands: UserCommands | None = None
+    """None where no command of the team's own is set."""
 
 
 class HasServices(Protocol):

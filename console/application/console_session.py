@@ -57,7 +57,9 @@ def _run(
             services = foreseen(contexts.services, screen, memory)
             # Loaded while the database answers.
             from console.application.app import KeydeckApp
-            from console.application.keymap import checked_keys
+            from console.application.keymap import check_commands, checked_keys
+
+            check_commands([one.command() for one in settings.user_commands], settings.keys)
 
             app = KeydeckApp(
                 services,

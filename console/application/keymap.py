@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from textual.keys import KEY_TO_UNICODE_NAME, Keys, _character_to_key
 
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 from screens.actions.registry import ACTIONS, BY_ID
+from screens.user_command import UserCommand
 
 _NAMED = (
     {key.value for key in Keys}
@@ -48,6 +49,36 @@ def checked_keys(keys: Mapping[str, str]) -> dict[str, str]:
                         remedy="Give one of them another key.",
                     )
     return dict(keys)
+
+
+def check_commands(commands: Iterable[UserCommand], keys: Mapping[str, str]) -> None:
+    """Raise SettingsError for a command of the team's own whose key is none, or is taken where it is offered.
+
+    `keys` are those that the settings give to actions. Two commands of one name on a list are refused, too.
+    """
+    taken = {
+        (screen, _whole_name(key.strip())): action.id
+        for action in ACTIONS
+        for screen in _SHARED.get(action.scope.value, (action.scope.value,))
+        for key in keys.get(action.id, action.keys).split(",")
+    }
+    names: set[tuple[str, str]] = set()
+    for command in commands:
+        if command.key and not _is_key(command.key):
+            raise SettingsError(f"Setting user_commands, {command.name}: {command.key!r} is not a key.")
+        for where in command.lists:
+            if (where, command.name) in names:
+                raise SettingsError(f"Setting user_commands: two are named {command.name} on {where}.")
+            names.add((where, command.name))
+            if not command.key:
+                continue
+            other = taken.setdefault((where, _whole_name(command.key)), command.name)
+            if other != command.name:
+                about = f"Setting user_commands, {command.name}"
+                raise SettingsError(
+                    f"{about}: on {where}, {command.key!r} is the key of {other}.",
+                    remedy="Give it another key, such as ctrl+t or f6, or none: ! lists your commands.",
+                )
 
 
 _SCREENS = (

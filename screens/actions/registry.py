@@ -191,6 +191,15 @@ ACTIONS: tuple[Action, ...] = (
         calls="inventory.page",
         argument="FILE",
     ),
+    Action(
+        "table.own",
+        "your commands",
+        "Commands of your own for the row under the cursor, as the settings have them",
+        "exclamation_mark",
+        calls="user_commands.run",
+        argument="NAME",
+        display="!",
+    ),
     Action("table.cancel", "cancel", "Stop loading; what is shown stays", "X"),
     # Connections
     _does("verify", "connections.verify", "v", calls="work.verify_tokens", shown=True),

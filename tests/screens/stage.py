@@ -22,7 +22,7 @@ from crypto_core.keys.status import Problem
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
 from crypto_core.trail.coverage_record import CoverageRecord
-from screens.services import Contexts, Services, Surroundings
+from screens.services import Contexts, Services, Surroundings, UserCommands
 from tests.screens.samples import ACCOUNT, FINDINGS, GRANTS, GUIDE, KEYS, NOW, POLICY, make_rows
 from tests.screens.stage_approvals import StageApprovals
 from tests.screens.stage_events import StageEvents
@@ -83,6 +83,7 @@ class Stage:
     result_more: dict[str, object] = field(default_factory=dict)
     plan_more: dict[str, object] = field(default_factory=dict)
     contexts: Contexts | None = None
+    user_commands: UserCommands | None = None
     held: list[tuple[Event, Event | None]] = field(default_factory=list)
     """The gates at which calls hang, each with what cancels the call."""
 
@@ -196,6 +197,7 @@ class Stage:
             incidents=self.incidents,
             approvals=self.approvals,
             token_search=self.search,
+            user_commands=self.user_commands,
         )
 
     def surroundings(self) -> Surroundings:

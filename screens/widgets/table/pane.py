@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 
+from crypto_core.errors import RefusedError
 from crypto_core.lists.paging import Query
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import Actor
+from screens.asking import ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.memory import Columns, SortOrder
+from screens.services import UserCommands
+from screens.user_command import CommandOutcome, UserCommand
 from screens.widgets.filter_bar import FilterBar
 from screens.widgets.notice import Notice
 from screens.widgets.table.column_chooser import ColumnChooser
@@ -26,6 +30,7 @@ from screens.widgets.table.export_dialog import ExportDialog
 from screens.widgets.table.feed import Feed, PageKind, RowsCame
 from screens.widgets.table.listing import Listing
 from screens.widgets.table.ordering import order_after, order_named
+from screens.widgets.table.own_commands import NONE, AskToRun, ChooseCommand, CommandSaid
 from screens.widgets.table.saved_filters import SavedFilters, saved_name
 from screens.widgets.table.table import Table
 from screens.widgets.table.table_words import coverage, ending
@@ -80,7 +85,19 @@ class TablePane(Actor, Vertical, Generic[Row]):
         columns = self.facts.memory.columns(self.listing.name)
         self.table.choose_columns(columns.chosen, columns.widths or {})
         self.facts.subscribe(self, lambda _: self._facts_changed())
+        self._bind_own()
         self._begin_anew()
+
+    def _bind_own(self) -> None:
+        """Give the team's commands the keys that the settings give them."""
+        service = self.facts.services.user_commands
+        for command in service.offered(self.listing.name) if service is not None else ():
+            if command.key:
+                self._bindings.bind(command.key, f"own({command.name!r})", command.title, show=True)
+
+    def action_own(self, name: str) -> None:
+        """Do what the key of a command of the team's own stands for."""
+        self.do_own(name)
 
     def _begin_anew(self) -> None:
         order = self.facts.memory.order(self.listing.name)
@@ -352,6 +369,50 @@ class TablePane(Actor, Vertical, Generic[Row]):
             self.facts, self.listing, self.feed.shown, self.table.marks, path
         )
         self.app.push_screen(dialog)
+
+    @work(exclusive=True, group="write")
+    async def do_own(self, name: str) -> None:
+        """Run a command of the team's own on the row under the cursor."""
+        service, row = self.facts.services.user_commands, self.table.current
+        commands = service.offered(self.listing.name) if service is not None else ()
+        if service is None or not commands or row is None:
+            self.say(NONE if not commands else "No row is under the cursor.", trouble=True)
+            return
+        command = next((one for one in commands if one.name == name), None)
+        if name and command is None:
+            known = ", ".join(one.name for one in commands)
+            self.say(f"No command {name} here. There are: {known}.", trouble=True)
+            return
+        command = command or await self.app.push_screen_wait(ChooseCommand(commands))
+        if command is not None:
+            await self._run_own(service, command, self.listing.record(row))
+
+    async def _run_own(self, service: UserCommands, command: UserCommand, fields: Mapping[str, Any]) -> None:
+        if not command.looks:
+            if self.facts.read_only:
+                self.say(f"Read-only: {command.title} is refused.", trouble=True)
+                return
+            try:
+                arguments = command.filled(fields)
+            except RefusedError as error:
+                self.say(str(error), trouble=True)
+                return
+            if not await self.app.push_screen_wait(AskToRun(command, arguments)):
+                return
+        self.say(f"Running: {command.title}")
+        ask(
+            self,
+            lambda cancelled: service.run(command, fields, cancelled),
+            lambda answer: self._own_ended(command, answer),
+            group="own-run",
+            limit=command.seconds + 10,
+        )
+
+    def _own_ended(self, command: UserCommand, answer: CommandOutcome | Trouble) -> None:
+        if isinstance(answer, Trouble):
+            self.say(str(answer), trouble=True)
+        else:
+            self.app.push_screen(CommandSaid(command, answer))
 
     def do_cancel(self) -> None:
         """Stop loading; what is shown stays."""
