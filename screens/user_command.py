@@ -70,11 +70,8 @@ class UserCommand:
 
 def told(fields: Mapping[str, Any]) -> dict[str, str | int | float]:
     """Return what a row has to say, by name: its own fields, then those of its mappings, such as `shown`."""
-    inner = [one for one in fields.values() if isinstance(one, Mapping)]
-    found: dict[str, str | int | float] = {}
-    for one in (*inner[::-1], fields):
-        found |= {n: v for n, v in one.items() if isinstance(v, str | int | float) and v != ""}
-    return found
+    inner = {n: v for one in fields.values() if isinstance(one, Mapping) for n, v in one.items()}
+    return {n: v for n, v in (inner | dict(fields)).items() if isinstance(v, str | int | float) and v != ""}
 
 
 def checked_template(template: str) -> str:

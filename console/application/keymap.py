@@ -101,6 +101,7 @@ _SCREENS = (
     "findings",
     "log",
     "manual",
+    "page of the manual",
 )
 _SHARED: Mapping[str, tuple[str, ...]] = {
     "everywhere": _SCREENS,
@@ -108,6 +109,7 @@ _SHARED: Mapping[str, tuple[str, ...]] = {
     "table": ("connections", "keys", "events", "incidents", "jobs", "findings", "log", "manual"),
     "key": ("keys", "key"),
     "job": ("jobs", "job"),
+    "manual": ("page of the manual",),
     "blocking": ("principal", "events", "event", "findings", "incident"),
 }
 """The screens on which the actions of a wider scope are in reach."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from threading import Event
 from time import monotonic
 from typing import IO, Any
@@ -83,16 +84,13 @@ def _wait(process: subprocess.Popen[bytes], seconds: float, cancelled: Event) ->
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the program and what it has started."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sign)
-            process.wait(END_SECONDS)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
-        else:
-            return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(END_SECONDS)
+    with suppress(ProcessLookupError):  # what it has started may be there still
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _said(output: IO[bytes]) -> tuple[Any, ...]:

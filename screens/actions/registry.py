@@ -196,7 +196,6 @@ ACTIONS: tuple[Action, ...] = (
         "your commands",
         "Commands of your own for the row under the cursor, as the settings have them",
         "exclamation_mark",
-        calls="user_commands.run",
         argument="NAME",
         display="!",
     ),

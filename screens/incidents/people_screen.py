@@ -12,7 +12,6 @@ from textual import on, work
 from crypto_core.cancelling import Cancellation
 from crypto_core.incidents.model import IncidentState, IncidentView
 from crypto_core.incidents.people import FollowUp, IncidentRole
-from crypto_core.text.cleaning import CleanText
 from screens.actions.action import Action, ActionScope
 from screens.actions.performing import perform
 from screens.actions.registry import BY_ID
@@ -41,7 +40,7 @@ class Standing:
     """An incident's people, and how it stands in words."""
 
     view: IncidentView
-    handover: tuple[CleanText, ...]
+    handover: tuple[str, ...]
 
 
 class PeopleScreen(UseScreen[Standing]):

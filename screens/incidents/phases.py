@@ -9,7 +9,7 @@ from datetime import datetime
 from textual.content import Content
 
 from crypto_core.incidents.model import IncidentView, StepState, StepView
-from crypto_core.text.cleaning import clean, shortened
+from crypto_core.text.cleaning import shortened
 from screens.actions.action import Action
 from screens.ages import local
 from screens.identities import person
@@ -83,7 +83,7 @@ def _step(
         end = fit("undecided", _WHEN, right=True) if waits else _end(step, now)
     room = max(width - _LEAD - (len(end) + 1 if end else 0), 6)
     style = "bold" if now_due else "$muted" if step.state.ended or step.state is StepState.TODO else ""
-    first, *more = Content(clean(step.step.title)).wrap(room)
+    first, *more = Content(step.step.title).wrap(room)
     yield Content.assemble(
         sign,
         (f" {step.number:>2} ", "$muted"),

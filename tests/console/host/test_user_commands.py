@@ -100,7 +100,7 @@ def test_it_is_ended_with_all_that_it_started_once_its_time_is_up_or_nobody_wait
         "Ended after 1.5 s, as its limit is.",
     )
     with held.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # whoever held it is gone
+        fcntl.flock(file, fcntl.LOCK_EX)  # whoever held it is gone
     cancelled = Event()
     Timer(0.3, cancelled.set).start()
     stopped = HostCommands([], read_only=False).run(

@@ -405,7 +405,9 @@ def test_clean_text_is_made_where_it_is_cleaned_and_by_whoever_takes_a_part_of_i
 
 
 def test_screens_clean_only_what_enters_there() -> None:
-    """Records and evidence as they came, what is typed and remembered, a path, and cells: there names are."""
+    """Records and evidence as they came, what is typed and remembered, commands, a path, and cells: there
+    names are.
+    """
     cleaning = {
         module_of(path)
         for path, tree in sources("clean", "screens")
@@ -418,11 +420,13 @@ def test_screens_clean_only_what_enters_there() -> None:
         "screens.incidents.evidence_screen",
         "screens.log.screen",
         "screens.principals.screen",
+        "screens.user_command",
         "screens.widgets.cells",
         "screens.widgets.clipboard",
         "screens.widgets.filter_bar",
         "screens.widgets.line_input",
         "screens.widgets.table.columns",
+        "screens.widgets.table.own_commands",
     }
 
 
