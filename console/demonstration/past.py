@@ -12,6 +12,8 @@ from console.sandbox.traffic import DAYS, INTRUDER_ADDRESS, INTRUDER_AGENT, OFFI
 from console.sandbox.world import World
 
 _AGENT = "Boto3/1.40.21 md/Botocore#1.40.21 ua/2.1 os/linux#6.8 lang/python#3.12.6 app/keydeck"
+_VERIFIED = 120
+"""Tokens that were opened once in the week: so the job that the demo opens on is nothing unheard of."""
 _ROUND = ("ListAliases", "DescribeKey", "GetKeyRotationStatus", "Decrypt", "Decrypt", "Decrypt")
 _DECRYPTS = 240
 """More within an hour than anybody but the platform ever made."""
@@ -27,10 +29,14 @@ def past_calls(world: World) -> Iterator[PastCall]:
 
 
 def daily_rounds(world: World) -> Iterator[PastCall]:
-    """Yield what the console on call asks every morning: the keys, and who a few envelopes belong to."""
+    """Yield what the console on call asks every morning: the keys, and whose a few envelopes are.
+
+    On the first of the days it opened a sample of the tokens, too.
+    """
     for days in range(1, DAYS):
         begun = (world.now - timedelta(days=days)).replace(hour=7, minute=30, second=0, microsecond=0)
-        for number, operation in enumerate(_ROUND):
+        sample = ("Decrypt",) * _VERIFIED if days == DAYS - 1 else ()
+        for number, operation in enumerate((*_ROUND, *sample)):
             yield PastCall(
                 time=begun + timedelta(seconds=number),
                 access_key_id=access_keys.ON_CALL,

@@ -80,7 +80,7 @@ def test_the_demo_opens_on_a_past_and_its_platform_switches_keys(
     assert "Tokens dead: **1** (0 alive)" in incidents.report(1)
     (job,) = jobs.jobs()
     assert job.state is JobState.DONE
-    assert job.done + job.poisoned == job.job.planned > 0
+    assert job.done == job.job.planned > 0
     assert container.journal.verify() is None
     found = services.trail_rules.examine_events().findings
     assert found[0].rule == "event-bulk-decrypt"
