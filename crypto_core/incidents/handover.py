@@ -31,7 +31,7 @@ def _lines(view: IncidentView, now: datetime, waiting: Sequence[str]) -> Iterato
     )
     if view.people.roles:
         yield "Roles: " + "; ".join(f"{one.role.value} {one.who}" for one in view.people.roles) + "."
-    if view.present:
+    if view.present and incident.state is IncidentState.OPEN:
         yield "At work on it now: " + ", ".join(f"{one.actor} ({one.host})" for one in view.present) + "."
     yield from _current(view, now)
     for step in view.steps:
@@ -45,8 +45,8 @@ def _lines(view: IncidentView, now: datetime, waiting: Sequence[str]) -> Iterato
         yield f"Left: {'step' if len(left) == 1 else 'steps'} {', '.join(left)}."
     for request in waiting:
         yield f"Waits for a second person: {request}"
-    if incident.values:
-        found = (f"{found_out(name)} {value}" for name, value in incident.values.items())
+    found = [f"{found_out(name)} {value}" for name, value in incident.values.items() if value]
+    if found:
         yield "Found out: " + "; ".join(found) + "."
     notes = [entry for entry in view.entries if entry.kind is EntryKind.NOTE][-NOTES:]
     for note in notes:
