@@ -80,7 +80,7 @@ def _block(block: SyntaxTreeNode, width: int) -> Iterator[Row]:
         case "paragraph":
             yield from _wrapped(_inline(block), min(width, MOST))
         case "fence" | "code_block":
-            yield from _indented(_code(block.content), "    ")
+            yield from _indented(_code(block.content), "  ")
         case "bullet_list" | "ordered_list":
             yield from _list(block, width)
         case "blockquote":

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 
 import click
@@ -208,6 +209,14 @@ def test_what_a_command_is_shown_to_print_it_prints(topic: str, keydeck: Keydeck
             ran = keydeck(*shlex.split(line))
             expected = re.escape(" ".join(printed.split())).replace("…", ".*")
             assert re.fullmatch(expected, " ".join((ran.stdout + ran.stderr).split())), (line, ran)
+
+
+def test_a_picture_is_drawn_for_browsers_and_fits_on_a_small_terminal() -> None:
+    pictures = resources.files("console.manual").joinpath("pictures")
+    drawn = {file.name for file in pictures.iterdir()}
+    found = [(kind, code) for topic in ENTRIES for kind, code in FENCES.findall(source(topic)) if " " in kind]
+    assert sorted(kind for kind, _ in found) == sorted(f"text {name}" for name in drawn)
+    assert max(cell_len(line) for _, code in found for line in code.splitlines()) <= 74
 
 
 def test_code_of_other_languages_is_at_least_well_formed() -> None:

@@ -202,4 +202,4 @@ def test_help_names_its_topics_and_every_field_and_word(keydeck: Callable[..., R
     assert "eventname → name" in printed
     assert max(map(len, printed.splitlines())) <= 110
     printed = keydeck("help", "questions").stdout
-    assert all(f"    keydeck events {question.line}\n" in printed for question in QUESTIONS if question.line)
+    assert all(f"  keydeck events {question.line}\n" in printed for question in QUESTIONS if question.line)
