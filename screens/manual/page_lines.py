@@ -94,7 +94,7 @@ def _block(block: SyntaxTreeNode, width: int) -> Iterator[Row]:
 
 
 def _code(text: str) -> Iterator[Row]:
-    return ((Piece(line, "$block"),) for line in text.rstrip("\n").split("\n"))
+    return ((Piece(line, "$block"),) if line else () for line in text.rstrip("\n").split("\n"))
 
 
 def _list(block: SyntaxTreeNode, width: int) -> Iterator[Row]:
