@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from threading import Event
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 
@@ -96,7 +97,7 @@ class NoticeService:
         with on_duty(self._engine, DUTY) as lease:
             if isinstance(lease, str):
                 return Delivery(holder=lease)
-            first = "seq" not in lease.position
+            first = not isinstance(lease.position.get("seq"), int)
             made = self._make(lease)
             sent, held, troubles = self._send(lease, cancelled)
             lease.finish()
@@ -107,7 +108,7 @@ class NoticeService:
 
         Returns how many. Raises DutyLostError.
         """
-        known = lease.position.get("known", [])
+        known = _known(lease.position)
         new = standing.new(known)
         with lease.writing() as connection:
             made = add_notices(connection, rows_for(self.settings.receivers, new))
@@ -150,7 +151,7 @@ class NoticeService:
             with lease.writing() as connection:
                 last = written_last(connection)
                 end = last.seq if last is not None else 0
-                seen = int(lease.position.get("seq", end))
+                seen = _reached(lease.position, end)
                 entries = tuple(islice(chained(connection, after=seen), _ENTRIES)) if seen <= end else ()
                 notices = [*late, *_notices(entries, database, seen, end, self._clock())]
                 made += add_notices(connection, rows_for(self.settings.receivers, notices))
@@ -190,6 +191,17 @@ class NoticeService:
         notices = [_readable(row) for row in rows]
         message = self.settings.template.message(notices, self.settings.environment)
         return Letter(receiver, message, any(one.severity.grave for one in notices))
+
+
+def _reached(position: Mapping[str, Any], end: int) -> int:
+    """The journal's entry up to which notices are made: its end where nothing that is a number says so."""
+    seen = position.get("seq")
+    return seen if isinstance(seen, int) else end
+
+
+def _known(position: Mapping[str, Any]) -> frozenset[str]:
+    known = position.get("known")
+    return frozenset(map(str, known)) if isinstance(known, list) else frozenset()
 
 
 def _note(connection: Connection, rows: Sequence[NoticeRow], trouble: str) -> None:

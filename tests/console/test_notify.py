@@ -215,6 +215,10 @@ def test_rows_and_entries_that_keydeck_did_not_write_stop_nothing(
     assert any("journal lacks entries" in title for title in post.titles("pager") + post.titles("chat"))
     services.journal.record("incident close", "INC-1", Outcome.DONE, {"outcome": ["\x1b[31m", {"a": 1}]})
     assert notices.tell().sent == 1
+    for position in ("[]", "7", '{"seq": "x", "known": 3}'):
+        with superuser.begin() as connection:
+            connection.execute(text("UPDATE keydeck.duty SET position = :p"), {"p": position})
+        assert notices.tell().first
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ class DutyLease:
             connection.execute(update(table).where(c.name == self.name, c.until > full).values(until=full))
             row = connection.execute(taken.returning(c.position)).one_or_none()
             if row is not None:
-                self.position = row.position
+                self.position = row.position if isinstance(row.position, dict) else {}
                 return ""
             return clean(connection.scalar(select(c.holder).where(c.name == self.name)), 200)
 
