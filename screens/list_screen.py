@@ -12,6 +12,7 @@ from screens.facts import Facts
 from screens.main_screen import MainScreen
 from screens.routes import Followed
 from screens.widgets.cursor_view import CursorView
+from screens.widgets.panes import Arrangement, Panes
 from screens.widgets.table.pane import TablePane
 
 Row = TypeVar("Row")
@@ -32,6 +33,11 @@ class ListScreen(MainScreen, Generic[Row]):
         if self._pane is None:
             self._pane = cast("TablePane[Row]", self.query_one(TablePane))
         return self._pane
+
+    @property
+    def panes(self) -> Panes:
+        """The list and the detail of its row."""
+        return self.query_one(Panes)
 
     @property
     def crumb(self) -> tuple[str, str]:
@@ -83,6 +89,9 @@ class ListScreen(MainScreen, Generic[Row]):
     def share_height(self) -> None:
         """Give the list as many lines as it needs, up to half of them; the rest is the chosen row's."""
         pane = self.pane
+        if self.panes.arrangement is not Arrangement.BELOW:
+            pane.styles.height = "100%"
+            return
         lines = pane.table.line_count() + 1 + (3 if pane.bar.is_open else 0)
         pane.styles.height = min(max(lines, 4), max(self.size.height * 45 // 100, 4))
 

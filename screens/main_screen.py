@@ -28,6 +28,7 @@ from screens.widgets.key_hints import KeyHints
 from screens.widgets.line_input import LineInput
 from screens.widgets.line_list import LineList
 from screens.widgets.notice import Notice
+from screens.widgets.panes import Panes
 from screens.widgets.refreshing import Refreshing
 
 Answer = TypeVar("Answer")
@@ -152,6 +153,8 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
     def on_screen_resume(self) -> None:
         """Show the way that led here, and ask anew for what has become old meanwhile."""
         if self.is_mounted and self.query(Header):
+            for panes in self.query(Panes):
+                panes.follow_choice()
             self.show_path()
             self._tick()
 

@@ -158,6 +158,16 @@ class Memory:
         """Remember that the welcome card was shown."""
         self._put("looks", "welcomed", True)
 
+    @property
+    def arrangement(self) -> str:
+        """How lists and details were chosen to stand, "" for none."""
+        value = self._section("looks").get("arrangement")
+        return value if isinstance(value, str) else ""
+
+    def remember_arrangement(self, name: str) -> None:
+        """Remember how lists and details stand."""
+        self._put("looks", "arrangement", name)
+
     def _section(self, name: str) -> dict[str, Any]:
         section = self._content.get(name)
         return section if isinstance(section, dict) else {}

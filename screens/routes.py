@@ -18,6 +18,14 @@ class TokensRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenGroupsRoute:
+    """The connections of a filter, counted by what they have in common: a word of GroupBy."""
+
+    filter: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRoute:
     """One KMS key."""
 

@@ -41,6 +41,7 @@ from screens.navigation import Navigation
 from screens.routes import Followed, ManualRoute, NarrowedEventsRoute
 from screens.services import JobProcesses, Services
 from screens.widgets.line_input import LONGEST
+from screens.widgets.panes import Arrangement, Panes
 
 if TYPE_CHECKING:
     from console.application.code_dialogs import CodeDialogs
@@ -344,6 +345,20 @@ class KeydeckApp(Actor, App[None]):
         words = f"every {refreshing.seconds:g} s" if refreshing.seconds else "only when asked"
         self.tell(f"This screen refreshes {words}.")
         self.screen.show_facts()
+
+    def do_layout(self, words: str) -> None:
+        """Arrange list and detail as named, or in the next way."""
+        panes = next(iter(self.screen.query(Panes)), None)
+        if panes is None:
+            self.tell("This screen has no list with a detail.")
+            return
+        chosen = next((one for one in Arrangement if one == words), None) if words else panes.next()
+        if chosen is None:
+            self.tell(f"There is no layout {words}. Layouts: {', '.join(Arrangement)}.", trouble=True)
+            return
+        self.facts.memory.remember_arrangement(chosen)
+        panes.follow_choice()
+        self.tell(f"Layout: {panes.arrangement.words}")
 
     def do_theme(self, name: str) -> None:
         """Another theme: the one that is named, or the next one."""

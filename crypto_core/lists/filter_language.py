@@ -13,7 +13,7 @@ stand for a property, such as `service`. `since:` and `until:` take a date or ho
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from crypto_core.errors import InvalidFilterError
@@ -109,6 +109,11 @@ def written(text: str) -> str:
     if '"' in text or "\x00" in text or not text.isprintable():
         return unquoted(text) or "*"
     return f'"{text}"'
+
+
+def are_alternatives(clauses: Sequence[Clause]) -> bool:
+    """Return whether a filter is alternatives without parentheses, which a term next to them would join."""
+    return len(clauses) == 1 and isinstance(clauses[0], Either) and not clauses[0].enclosed
 
 
 def unquoted(text: str) -> str:

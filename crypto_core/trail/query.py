@@ -15,11 +15,11 @@ from crypto_core.lists.filter_language import (
     HOURS,
     WEEKDAYS,
     Clause,
-    Either,
     Field,
     Term,
     Value,
     ValueKind,
+    are_alternatives,
     parse_filter,
     terms_of,
 )
@@ -125,8 +125,7 @@ def enclosed(expression: str) -> str:
         clauses = parse(expression, datetime.now(UTC))
     except InvalidFilterError:
         return expression
-    open_ = len(clauses) == 1 and isinstance(clauses[0], Either) and not clauses[0].enclosed
-    return f"({expression.strip()})" if open_ else expression
+    return f"({expression.strip()})" if are_alternatives(clauses) else expression
 
 
 def _refuse_sessions(term: Term) -> None:

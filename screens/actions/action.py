@@ -17,6 +17,7 @@ class ActionScope(StrEnum):
     TABLE = "table"
     STATUS = "status"
     CONNECTIONS = "connections"
+    GROUPS = "groups"
     KEYS = "keys"
     KEY = "key"
     POLICY = "policy"

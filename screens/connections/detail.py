@@ -31,7 +31,7 @@ class TokenDetail(Static):
 
     DEFAULT_CSS = """
     TokenDetail {
-        height: 8; padding: 0 1; border-top: solid $accent 40%;
+        padding: 0 1;
         text-wrap: nowrap;
         &.-folded { text-wrap: wrap; }
     }
@@ -65,8 +65,13 @@ class TokenDetail(Static):
         known = self._known[1] if self._known is not None and self._known[0] == row.ref else None
         if known is None and self._reading is None:
             self._read_when_at_rest()
-        words = token_text(row, known, self._facts.key_words, asking=self._asking_kms == row.ref)
-        self._write(words)
+        asking = self._asking_kms == row.ref
+        self._write(token_text(row, known, self._facts.key_words, asking=asking, apart=self._is_tall))
+
+    @property
+    def _is_tall(self) -> bool:
+        """True beside the list, where there is room for a line for each field."""
+        return self.parent is not None and self.parent.has_class("-beside")
 
     def _write(self, lines: Sequence[Content]) -> None:
         """Show some lines, unless they are what is shown."""

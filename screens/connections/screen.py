@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual import on, work
 from textual.widget import Widget
 
 from crypto_core.database.tokens.inventory import InventoryRow
+from crypto_core.database.tokens.token_groups import GroupBy, TokenGroups
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
+from screens.asking import ask
 from screens.blocking import Trouble
 from screens.connections.detail import TokenDetail
 from screens.connections.listing import EXAMPLE, LISTING
+from screens.connections.summary_line import SummaryLine
+from screens.facts import Facts
 from screens.list_screen import ListScreen
-from screens.routes import Followed, TimelineRoute
+from screens.routes import Followed, TimelineRoute, TokenGroupsRoute
 from screens.widgets.cursor_view import CursorView
+from screens.widgets.panes import Arrangement, Panes
 from screens.widgets.table.pane import TablePane
 
 if TYPE_CHECKING:
@@ -33,8 +39,19 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     def body(self) -> Iterable[Widget]:
         """The tokens, the envelope under the cursor."""
-        yield TablePane(self.facts, LISTING, first_filter=self.expression, example=EXAMPLE)
-        yield TokenDetail(self.facts)
+        yield SummaryLine()
+        yield Panes(
+            self.facts,
+            TablePane(self.facts, LISTING, first_filter=self.expression, example=EXAMPLE),
+            TokenDetail(self.facts),
+            arranged=self.cursor_moved,
+            narrow=Arrangement.BELOW,
+        )
+
+    def __init__(self, facts: Facts, expression: str = "") -> None:
+        super().__init__(facts, expression)
+        self._summed: tuple[str, int] | None = None
+        """The filter whose tokens are counted by format, and the context in which it is asked."""
 
     @property
     def detail(self) -> TokenDetail:
@@ -44,17 +61,43 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
     def ask_anew(self) -> None:
         """Ask for the rows anew; the cursor and the marks stay on their tokens."""
         self.detail.forget()
+        self._summed = None
         super().ask_anew()
 
     def show_list(self) -> None:
         """Paint what is known now: the path, the counts, the order, the envelope."""
         self.refresh_hints(*self.pane.state)
+        self._show_summary()
         self.cursor_moved()
+
+    def _show_summary(self) -> None:
+        """Say how the tokens of the filter are stored; those of no filter were counted for the status."""
+        feed, status = self.pane.feed, self.facts.status.value
+        if feed.at is None:
+            return
+        expression = feed.shown.filter
+        if not expression and status is not None:
+            self.query_one(SummaryLine).tell(status.by_format)
+        elif self._summed != (expression, self.facts.epoch):
+            self._summed = (expression, self.facts.epoch)
+            groups = self.facts.services.inventory.groups
+            ask(
+                self,
+                lambda cancelled: groups(GroupBy.FORMAT, expression, cancelled=cancelled),
+                partial(self._keep_summary, expression),
+                group="summary",
+            )
+
+    def _keep_summary(self, expression: str, answer: TokenGroups | Trouble) -> None:
+        """Show the counts, unless another filter is shown by now; trouble is the list's to tell."""
+        if isinstance(answer, TokenGroups) and expression == self.pane.feed.shown.filter:
+            self.query_one(SummaryLine).tell(answer.by_format)
 
     def cursor_moved(self) -> None:
         """Show the envelope under the cursor, and where in the list it is."""
         self.show_path(self.pane.note())
-        self.detail.follow(self.pane.table.current)
+        if self.panes.arrangement is not Arrangement.ALONE:
+            self.detail.follow(self.pane.table.current)
 
     @on(CursorView.Chosen)
     def do_ask_kms(self) -> None:
@@ -73,10 +116,18 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
     def possible(self, action: Action) -> bool | None:
         """Grey out what has no token to act on."""
         possible = super().possible(action)
-        if possible and action.scope is ActionScope.CONNECTIONS:
+        if possible and action.id != "connections.group" and action.scope is ActionScope.CONNECTIONS:
             there = self.is_mounted and self.pane.is_mounted and self.pane.table.current is not None
             return True if there else None
         return possible
+
+    def do_group(self, by: str) -> None:
+        """Count the tokens that the filter lets through by what they have in common."""
+        chosen = next((one for one in GroupBy if one.value == (by or GroupBy.ORGANISATION)), None)
+        if chosen is None:
+            self.say(f"Group by {', '.join(GroupBy)}.", trouble=True)
+            return
+        self.post_message(Followed(TokenGroupsRoute(self.pane.feed.shown.filter, chosen)))
 
     def do_timeline(self) -> None:
         """To what CloudTrail tells of the token."""

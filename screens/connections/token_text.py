@@ -29,9 +29,14 @@ _MEANING = {
 
 
 def token_text(
-    row: InventoryRow, inspection: Inspection | Trouble | None, keys: KeyWords, *, asking: bool
+    row: InventoryRow,
+    inspection: Inspection | Trouble | None,
+    keys: KeyWords,
+    *,
+    asking: bool,
+    apart: bool = False,
 ) -> list[Content]:
-    """Return the lines of the detail."""
+    """Return the lines of the detail; `apart`, each field has its own."""
     if isinstance(inspection, Inspection):
         row = inspection.row
     sign = row_sign(row, keys)
@@ -47,26 +52,30 @@ def token_text(
     ]
     stored = ("stored", f"{row.characters:,} characters")
     if isinstance(inspection, Trouble):
-        lines += [trouble_content(inspection), _pairs((stored,))]
+        lines += [trouble_content(inspection), *_pairs((stored,), apart)]
     elif inspection is None:
         reading = Content.assemble(("reading the envelope…", "$muted"))
-        lines += [reading, _pairs((stored,))] if row.format.protected else [_pairs((stored,))]
+        lines += [reading] if row.format.protected else []
+        lines += _pairs((stored,), apart)
     else:
         if inspection.broken:
             lines.append(Content.assemble(("▲ ", "$warning"), inspection.broken))
         lines += _key(inspection, keys, asking=asking)
         said = [(name, value) for name, value in inspection.fields if name not in _IN_THE_TITLE]
-        lines.append(_pairs((stored, *said)))
+        lines += _pairs((stored, *said), apart)
     if row.shown:
-        lines.append(_pairs(row.shown))
+        lines += _pairs(row.shown, apart)
     return lines
 
 
-def _pairs(pairs: Sequence[tuple[str, str]]) -> Content:
-    parts: list[str | tuple[str, str]] = []
-    for name, value in pairs:
-        parts += [(f"{shortened(name, 60)} ", "$muted"), f"{value or '-'}   "]
-    return Content.assemble(*parts)
+def _pairs(pairs: Sequence[tuple[str, str]], apart: bool) -> list[Content]:
+    """The names with their values on one line; `apart`, on a line each."""
+    width = max((len(name) for name, _ in pairs), default=0) if apart else 0
+    cells = [
+        Content.assemble((f"{shortened(name, 60):<{width}} ", "$muted"), f"{value or '-'}   ")
+        for name, value in pairs
+    ]
+    return cells if apart else [Content("").join(cells)]
 
 
 def _key(inspection: Inspection, keys: KeyWords, *, asking: bool) -> list[Content]:

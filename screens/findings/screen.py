@@ -30,6 +30,7 @@ from screens.signs import SIGNS
 from screens.widgets.ask_text import AskText
 from screens.widgets.hint_line import HintLine
 from screens.widgets.notice import Notice
+from screens.widgets.panes import Arrangement, Panes
 from screens.widgets.plan_dialog import UNCHANGED
 from screens.widgets.table.pane import TablePane
 
@@ -58,8 +59,13 @@ class FindingsScreen(BlockActor, ListScreen[Finding]):
     def body(self) -> Iterable[Widget]:
         """Trouble if there is any, the findings, and the one under the cursor."""
         yield Notice()
-        yield TablePane(self.facts, LISTING, first_filter=self.expression, example=EXAMPLE)
-        yield Static(id="whole")
+        yield Panes(
+            self.facts,
+            TablePane(self.facts, LISTING, first_filter=self.expression, example=EXAMPLE),
+            Static(id="whole"),
+            arranged=self.show_list,
+            narrow=Arrangement.BELOW,
+        )
         yield HintLine()
 
     @property

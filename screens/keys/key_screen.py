@@ -10,9 +10,10 @@ from crypto_core.cancelling import Cancellation
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
+from crypto_core.trail.use.keys import KeyUseSummary
 from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
-from screens.asking import ask
+from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.keys.access_lines import access_lines
@@ -20,6 +21,7 @@ from screens.keys.detail import fact_lines, material_lines, missing_lines
 from screens.keys.finding_lines import finding_lines
 from screens.keys.key_actor import KeyActor
 from screens.keys.timeline import timeline
+from screens.keys.use_lines import day_line, principal_lines, recent_use
 from screens.use.lines import BLANK, NAME_CELLS, fact
 from screens.widgets.cells import fit
 from screens.widgets.line_list import Line, line
@@ -43,6 +45,8 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
             self.knows(known, facts.keys.at)
         self._policy: KeyPolicy | Trouble | None = None
         self._policy_asked = False
+        self._use: KeyUseSummary | None = None
+        self._asked_use: PendingCall[KeyUseSummary | None] | None = None
 
     @property
     def crumb(self) -> tuple[str, str]:
@@ -64,7 +68,27 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
             self._policy_asked = True
             read = self.facts.services.policies.read
             ask(self, lambda _: read(self.key_arn), self._keep_policy, group="policy")
+        if self._asked_use is None or not self._asked_use.waiting:
+            services, now = self.facts.services, self.facts.clock()
+            self._asked_use = ask(
+                self,
+                lambda cancelled: recent_use(services, self.key_arn, now, cancelled),
+                self._keep_use,
+                group="use",
+            )
         super().ask_anew()
+
+    def on_unmount(self) -> None:
+        """Nobody waits any more for the events to be counted."""
+        if self._asked_use is not None:
+            self._asked_use.drop()
+
+    def _keep_use(self, answer: KeyUseSummary | Trouble | None) -> None:
+        """Show how the key was used; trouble with the store is for the page about its use to tell."""
+        if isinstance(answer, KeyUseSummary) and answer != self._use:
+            self._use = answer
+            if self.is_mounted:
+                self.show_facts()
 
     def _keep_policy(self, answer: KeyPolicy | Trouble) -> None:
         """Keep who may use the key; after a failure the earlier answer stays."""
@@ -79,10 +103,12 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
         status, now = self.facts.status.value, self.facts.clock()
         return (
             *fact_lines(answer, status, now, width),
+            *((day_line(self._use, self.key_arn, now),) if self._use is not None else ()),
             *self._picture(answer, status, now, width),
             BLANK,
             *material_lines(answer, status, now, width),
             BLANK,
+            *self._used_by(width),
             *self._may_use(width),
             *finding_lines(answer, self.facts.posture.value, width),
             *missing_lines(answer, width),
@@ -97,6 +123,10 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
             for name, content in zip(names, picture, strict=False)
         ]
         return [BLANK, *lines] if lines else []
+
+    def _used_by(self, width: int) -> Iterable[Line]:
+        """Whose calls the store has of the last days."""
+        return principal_lines(self._use, self.key_arn, width, self.facts) if self._use is not None else ()
 
     def _may_use(self, width: int) -> Sequence[Line]:
         """Who may use the key, and the way to its policy."""

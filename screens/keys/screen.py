@@ -20,6 +20,7 @@ from screens.list_screen import ListScreen
 from screens.routes import KeyRoute
 from screens.widgets.hint_line import HintLine
 from screens.widgets.notice import Notice
+from screens.widgets.panes import Arrangement, Panes
 from screens.widgets.table.pane import TablePane
 
 
@@ -39,8 +40,13 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
     def body(self) -> Iterable[Widget]:
         """Trouble if there is any, the keys, and the one under the cursor at a glance."""
         yield Notice()
-        yield TablePane(self.facts, LISTING, example=EXAMPLE)
-        yield Static(id="glance")
+        yield Panes(
+            self.facts,
+            TablePane(self.facts, LISTING, example=EXAMPLE),
+            Static(id="glance"),
+            arranged=self.show_list,
+            narrow=Arrangement.BELOW,
+        )
         yield HintLine()
 
     @property
@@ -92,9 +98,9 @@ class KeysScreen(KeyActor, ListScreen[KeyState]):
         key = self.pane.table.current
         self.query_one(HintLine).say(_hint(key) if key is not None else "")
         glance = self.query_one("#glance", Static)
-        glance.display = key is not None
+        glance.visible = key is not None
         if key is not None:
-            width = max(self.size.width - 2, 10)
+            width = self.panes.detail_cells
             lines = key_lines(key, self.facts.status.value, self.facts.clock(), width)
             name = Content.assemble((self.facts.key_words.long(key.key_arn), "bold"))
             glance.update(Content("\n").join([name, *(line.content for line in lines)]), layout=False)

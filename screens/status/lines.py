@@ -29,7 +29,7 @@ def answer_lines(
     """Return the answer, the problems, and what wasn't looked at.
 
     `examined` says how far findings are known. Where a page of `height` lines has room for it, what to do
-    stands below each problem.
+    stands below each problem, and the evidence below each finding.
     """
     listed, left = shown_rows(rows, max(height // 5, _FEWEST_FINDINGS))
     count_width = max((len(f"{row.tokens:,}") for row in listed), default=0) + 2
@@ -40,8 +40,8 @@ def answer_lines(
     lines = [Line(_answer(status, rows, examined, width))]
     for row in listed:
         lines.append(_problem(row, count_width, title_width, room))
-        if len(listed) * 2 < height and row.advice:
-            lines.append(line(" " * lead, (cut(row.advice, room), "$muted")))
+        if len(listed) * 2 < height and row.below:
+            lines.append(line(" " * lead, (cut(row.below, room), "$muted")))
     if left:
         lines.append(_others(left))
     lines += [_gap(reason, width - 2 - _WORD) for reason in status.coverage.reasons]

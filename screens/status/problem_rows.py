@@ -43,13 +43,17 @@ _SAID_OF_KEYS = frozenset({"kms-key-disabled", "kms-key-pending-deletion"})
 
 @dataclass(frozen=True, slots=True)
 class ProblemRow:
-    """One line of the list. `target` is what Enter leads to; `about` is the problem or finding itself."""
+    """One line of the list. `below` is the line under it where there is room, `target` what Enter leads to.
+
+    `about` is the problem or finding itself.
+    """
 
     severity: Severity
     tokens: int
     title: str
     where: str
     advice: str
+    below: str
     target: TokensRoute | KeyRoute | FindingsRoute | None
     about: Problem | Finding
 
@@ -92,12 +96,15 @@ def _of_problem(problem: Problem) -> ProblemRow:
     elif problem.filter is not None:
         target = TokensRoute(problem.filter)
     advice = problem.remedy if problem.kind is None else ADVICE[problem.kind]
-    return ProblemRow(problem.severity, problem.tokens, problem.title, problem.where, advice, target, problem)
+    return ProblemRow(
+        problem.severity, problem.tokens, problem.title, problem.where, advice, advice, target, problem
+    )
 
 
 def _of_finding(finding: Finding, where: str) -> ProblemRow:
     route = FindingsRoute(f"{term('rule', finding.rule)} {term('subject', finding.subject)}")
-    return ProblemRow(finding.severity, 0, finding.title, where, FINDING_ADVICE, route, finding)
+    below = finding.evidence
+    return ProblemRow(finding.severity, 0, finding.title, where, FINDING_ADVICE, below, route, finding)
 
 
 def shown_rows(rows: Sequence[ProblemRow], findings: int) -> tuple[list[ProblemRow], list[ProblemRow]]:

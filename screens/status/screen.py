@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.content import Content
 from textual.geometry import Size
+from textual.widget import Widget
+from textual.widgets import Static
 
-from crypto_core.findings.finding import Finding
-from crypto_core.keys.status import ProblemKind
-from screens.actions.action import Action, ActionScope
+from screens.actions.action import ActionScope
 from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
-from screens.main_screen import MainScreen
-from screens.routes import KeyRoute, TokensRoute
+from screens.routes import KeyRoute
 from screens.status.column_lines import column_lines
 from screens.status.guard_line import guard_lines
 from screens.status.key_lines import key_lines
 from screens.status.lines import answer_lines
-from screens.status.problem_rows import ProblemRow, problem_rows
+from screens.status.problem_actor import ProblemActor
+from screens.status.problem_rows import problem_rows
 from screens.status.protected_line import protected_lines
 from screens.status.sweep_line import sweep_lines
 from screens.status.use_line import RecentUse, recent_use, use_lines
+from screens.widgets.hint_line import HintLine
 from screens.widgets.line_list import Line, LineList, indented
+from screens.widgets.notice import Notice
+from screens.widgets.panes import Arrangement, Panes
 
 if TYPE_CHECKING:
     from crypto_core.incidents.model import IncidentView
@@ -35,17 +38,12 @@ WIDEST = 150
 """Cells beyond which a line is no easier to read."""
 FINDINGS_SECONDS = 300.0
 """How old the findings in the store's events may be before the rules are asked anew."""
-_ON_PROBLEMS: Mapping[str, Callable[[ProblemRow], bool]] = {
-    "status.encrypt": lambda row: row.kind is ProblemKind.UNPROTECTED,
-    "status.verify": lambda row: isinstance(row.target, TokensRoute) and row.kind is not ProblemKind.EMPTY,
-    "status.incident": lambda row: True,
-}
-"""Actions on a problem's line, and the problems that they can be done about."""
 
 
-class StatusScreen(MainScreen):
+class StatusScreen(ProblemActor):
     """The census and its keys on one page. The last answer stays while a new one loads."""
 
+    CSS_PATH = "screen.tcss"
     NAME = "status"
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.STATUS,)
 
@@ -55,10 +53,38 @@ class StatusScreen(MainScreen):
         self._asked_use: PendingCall[RecentUse | None] | None = None
         self._incidents: tuple[IncidentView, ...] = ()
         self._asked_incidents: PendingCall[tuple[IncidentView, ...]] | None = None
-        self._rows: Sequence[ProblemRow] = ()
-        """The problems and findings that are shown."""
         self._use_of: tuple[object, int] | None = None
         """The answer beside which the keys' use was asked for."""
+
+    def body(self) -> Iterable[Widget]:
+        """Trouble, the page, and beside it what its line under the cursor is about."""
+        yield Notice()
+        yield Panes(
+            self.facts,
+            LineList(),
+            Static(id="side"),
+            arranged=self._show_side,
+            narrow=Arrangement.ALONE,
+        )
+        yield HintLine()
+
+    def cursor_moved(self) -> None:
+        """Say what can be done about the line under the cursor, and what it is about."""
+        super().cursor_moved()
+        self._show_side()
+
+    def _show_side(self) -> None:
+        """Show the side where there is room for it."""
+        panes = self.query_one(Panes)
+        if panes.arrangement is Arrangement.ALONE or self.facts.status.value is None:
+            return
+        # It takes more than the list needs.
+        from screens.status.side import side_content
+
+        target = self.target_in_hand
+        key = self.facts.key_words.find(target.key_arn) if isinstance(target, KeyRoute) else None
+        content = side_content(self.problem_in_hand, key, self._use, self.facts, panes.detail_cells)
+        self.query_one("#side", Static).update(content, layout=False)
 
     def show_facts(self) -> None:
         """Paint the status that is known now."""
@@ -112,16 +138,6 @@ class StatusScreen(MainScreen):
         at = max(filter(None, (trail.at, trail.tried)), default=None)
         return at is None or (self.facts.clock() - at).total_seconds() >= FINDINGS_SECONDS
 
-    @property
-    def problem_in_hand(self) -> ProblemRow | None:
-        """The problem or finding under the cursor."""
-        target = self.target_in_hand
-        return next((row for row in self._rows if row.target == target), None) if target else None
-
-    def hints_depend_on(self) -> tuple[object, ...]:
-        """What can be done about the problem under the cursor depends on its kind."""
-        return (self.problem_in_hand,)
-
     def _examined(self) -> str:
         """What of the findings is not known yet, and the key that shows it."""
         if self.facts.posture.value is not None:
@@ -134,11 +150,11 @@ class StatusScreen(MainScreen):
         if status is None:
             words = "No answer yet: r asks again." if self.facts.status.trouble else "Counting tokens…"
             return indented([Line(Content.assemble((words, "$muted")))])
-        self._rows = problem_rows(status, self.facts)
+        self.rows = problem_rows(status, self.facts)
         if not status.tokens and not status.by_column:
             return indented(
                 [
-                    *answer_lines(status, self._rows, self._examined(), width, height=size.height),
+                    *answer_lines(status, self.rows, self._examined(), width, height=size.height),
                     Line(Content("")),
                     Line(Content("None of the configured tables is in this database; c chooses another.")),
                     Line(
@@ -161,61 +177,13 @@ class StatusScreen(MainScreen):
             *protected_lines(self.facts.memory.day_counts(self.facts.counted_place), now, width),
         ]
         height = max(size.height - len(rest), 0)
-        answer = answer_lines(status, self._rows, self._examined(), width, height=height)
+        answer = answer_lines(status, self.rows, self._examined(), width, height=height)
         opened: Sequence[Line] = ()
         if self._incidents:
             from screens.incidents.open_lines import open_lines
 
             opened = open_lines(self._incidents, width, self.facts)
         return indented([answer[0], *opened, *answer[1:], *rest])
-
-    def possible(self, action: Action) -> bool | None:
-        """Grey out what the line under the cursor gives nothing to do for."""
-        possible = super().possible(action)
-        if not possible or action.id not in _ON_PROBLEMS:
-            return possible
-        row = self.problem_in_hand
-        return True if row is not None and _ON_PROBLEMS[action.id](row) else None
-
-    @work(exclusive=True, group="write")
-    async def do_encrypt(self) -> None:
-        """Begin a job that encrypts what is stored in plaintext or dev format."""
-        from crypto_core.reencryption.plan import Selection, Verb
-        from screens.jobs.beginning import begin_job
-        from screens.jobs.choose_tokens import Chosen
-
-        row = self.problem_in_hand
-        if row is not None and isinstance(row.target, TokensRoute):
-            chosen = Chosen(Selection(filter=row.target.filter), row.tokens, f"every token {row.title}")
-            await begin_job(self, chosen, Verb.ENCRYPT)
-
-    @work(exclusive=True, group="write")
-    async def do_verify(self) -> None:
-        """Open the tokens behind the line, which asks KMS about each, and say whether they opened."""
-        from crypto_core.reencryption.plan import Selection
-        from screens.connections.run import Run
-
-        row = self.problem_in_hand
-        if row is not None and isinstance(row.target, TokensRoute):
-            await self.app.push_screen_wait(Run(self.facts, Selection(filter=row.target.filter), row.tokens))
-            self.facts.ask_status()
-
-    @work(exclusive=True, group="write")
-    async def do_incident(self) -> None:
-        """Start an incident about the problem or finding under the cursor."""
-        from screens.incidents.about import About, about_finding, about_tokens
-        from screens.incidents.beginning import begin_incident
-
-        row = self.problem_in_hand
-        if row is None:
-            return
-        if isinstance(row.about, Finding):
-            about = about_finding(row.about)
-        elif isinstance(row.target, TokensRoute):
-            about = about_tokens((), row.target.filter, f"status: {row.title}")
-        else:
-            about = About(origin=f"status: {row.title}", key=row.about.key_arn or "")
-        await begin_incident(self, about)
 
     @work(exclusive=True, group="write")
     async def do_move_tokens(self) -> None:

@@ -25,6 +25,7 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.database.tokens.inventory import Inventory, SortKey
+from crypto_core.database.tokens.token_groups import GroupBy
 from crypto_core.lists.paging import Query
 from tests.benchmarks.measuring import (
     DecryptCalls,
@@ -40,6 +41,8 @@ from tests.benchmarks.measuring import (
 FIRST, NEXT, FILTERED, SORTED, COUNTED, STATUS = 250.0, 30.0, 1_000.0, 1_500.0, 1_000.0, 2_500.0
 """Targets in milliseconds."""
 INDEXED = 100.0
+GROUPED = 2_500.0
+"""As long as the status, which counts by key material."""
 
 FILTERS = (
     "org:org-ember",
@@ -70,6 +73,10 @@ def cases(container: Container) -> Iterator[Case]:
     inventory = container.services.inventory
     yield Case("status", lambda: container.services.status.take_census, STATUS)
     yield _counting(inventory, Query(), "count")
+    for by in GroupBy:
+        yield Case(f"groups by {by}", lambda by=by: partial(inventory.groups, by), GROUPED)
+        filtered = f"groups by {by}, filter provider:slack"
+        yield Case(filtered, lambda by=by: partial(inventory.groups, by, "provider:slack"), FILTERED)
     yield _first(inventory, Query(), "first page", FIRST)
     yield from _onwards(inventory, Query(), "default order")
     for sort in SortKey:

@@ -13,6 +13,7 @@ from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow, Organisation, SortKey
 from crypto_core.database.tokens.inventory_expressions import FIELDS
 from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.database.tokens.token_groups import KEY_NOT_KNOWN, GroupBy, TokenGroup, TokenGroups
 from crypto_core.envelope import Format
 from crypto_core.findings.severity import Severity
 from crypto_core.keyring.data_keys import KeyAnswer
@@ -226,6 +227,21 @@ class StageInventory:
         self.stage.enter("rows")
         there = {row.ref: row for row in self.stage.rows}
         return tuple(there[ref] for ref in refs if ref in there)
+
+    def groups(self, by: GroupBy, filter_: str = "", *, cancelled: Event | None = None) -> TokenGroups:
+        """The rows by what they have in common."""
+        self.stage.enter("groups", cancelled)
+        counts: dict[str, Counter[Format]] = {}
+        for row in self._source.page(Query(filter_, "reference"), limit=100_000).rows:
+            value = {
+                GroupBy.ORGANISATION: row.organisation,
+                GroupBy.PROVIDER: row.provider,
+                GroupBy.FORMAT: row.format.value,
+                GroupBy.KEY: (row.key_arn or KEY_NOT_KNOWN) if row.format.protected else "",
+            }[by]
+            counts.setdefault(value, Counter())[row.format] += 1
+        groups = [TokenGroup(value, by_format) for value, by_format in counts.items()]
+        return TokenGroups(by, tuple(sorted(groups, key=lambda group: -group.tokens)))
 
     def organisations(self, *, cancelled: Event | None = None) -> tuple[Organisation, ...]:
         """Whose rows there are, the most first."""

@@ -18,8 +18,8 @@ async def test_a_command_that_there_is_not_is_said_so() -> None:
     async with deck() as d:
         await d.command("fly me")
         assert d.toasts() == ["No command :fly here; ? lists the commands."]
-        await d.command("verify")
-        assert d.toasts()[-1] == "No command :verify here; ? lists the commands."
+        await d.command("rewrap")
+        assert d.toasts()[-1] == "No command :rewrap here; ? lists the commands."
 
 
 async def test_an_argument_where_none_belongs_is_refused() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.errors import DatabaseUnreachableError
+from crypto_core.text.cleaning import clean
 from screens.connections import detail
 from screens.connections.detail import TokenDetail
 from screens.connections.screen import ConnectionsScreen
@@ -24,8 +25,8 @@ def rows(d: Deck) -> list[InventoryRow]:
 
 async def test_the_worst_tokens_come_first() -> None:
     async with deck(start="connections") as d:
-        assert "✖" in d.lines()[3]
-        assert "plaintext" in d.lines()[3]
+        assert "✖" in d.lines()[4]
+        assert "plaintext" in d.lines()[4]
 
 
 async def test_the_title_says_how_many_pass_the_filter_and_how_they_are_sorted() -> None:
@@ -38,9 +39,38 @@ async def test_the_title_says_how_many_pass_the_filter_and_how_they_are_sorted()
         assert "1 of 180 tokens   sort: state ↓" in d.lines()[1]
 
 
+async def test_tokens_are_counted_by_what_they_have_in_common_and_a_group_leads_to_its_own() -> None:
+    stage = Stage()
+    stage.rows[-1] = replace(stage.rows[-1], organisation=clean("[/red]\x1b[31mevil"))
+    async with deck(stage, start="connections", size=LARGE) as d:
+        assert "82.8 % protected   ✖ 190 plaintext  ✖ 7 dev" in d.lines()[2]
+        await d.filter("provider:github OR provider:slack")
+        assert "78.8 % protected" in d.lines()[2]
+        await d.press("b")
+        assert "By organisation" in d.lines()[1]
+        assert "[/red]" not in d.text()
+        first = d.cursor_line().split()
+        await d.press("enter")
+        assert "(provider:github OR provider:slack) org" in d.lines()[1]
+        assert f"1 of {first[1]} tokens" in d.lines()[1]
+        await d.press("escape", "b", "b")
+        assert "By key" in d.lines()[1]
+        assert "alias/tokens …9f2c" in d.text()
+        while "no KMS key" not in d.cursor_line():
+            await d.press("down")
+        tokens = next(word for word in d.cursor_line().split() if word.isdigit())
+        await d.press("enter")
+        assert f"1 of {tokens} tokens" in d.lines()[1]
+        await d.press("escape", "escape", "escape")
+        await d.command("group nothing")
+        assert "Group by org, provider, key, format." in d.toasts()[-1]
+        await d.command("group org")
+        assert "[/red][31mevil" in d.text()
+
+
 async def test_a_fault_in_the_filter_is_pointed_at_and_the_rows_stay() -> None:
     async with deck(start="connections") as d:
-        before = d.lines()[3]
+        before = d.lines()[4]
         await d.press("slash")
         await d.type("provider:jira nope:1")
         await d.press("enter")
@@ -99,7 +129,7 @@ async def test_capital_s_reverses() -> None:
     async with deck(start="connections") as d:
         await d.press("s", "S")
         assert "sort: token reference ↓" in d.lines()[1]
-        assert "slack_connection.bot_token:99" in d.lines()[3]
+        assert "slack_connection.bot_token:99" in d.lines()[4]
 
 
 @pytest.mark.deep
@@ -128,7 +158,7 @@ async def test_moving_down_loads_page_after_page_to_the_end() -> None:
 async def test_while_the_next_page_is_on_its_way_the_table_says_so_and_stays_usable() -> None:
     async with deck(start="connections") as d:
         d.stage.hold("page")
-        for _ in range(20):
+        for _ in range(23):
             await d.press("pagedown")
         assert d.table.cursor == 199
         assert "more tokens follow…" in d.text()
@@ -172,7 +202,7 @@ async def test_marks_are_set_with_space_and_taken_away_with_u() -> None:
     async with deck(start="connections") as d:
         await d.press("space", "space")
         assert "2 marked" in d.lines()[1]
-        assert [line[0] for line in d.lines()[3:6]] == ["▌", "▌", "›"]
+        assert [line[0] for line in d.lines()[4:7]] == ["▌", "▌", "›"]
         await d.press("u")
         assert "marked" not in d.lines()[1]
 
@@ -187,7 +217,7 @@ async def test_marks_are_set_with_space_and_taken_away_with_u() -> None:
 )
 async def test_a_narrow_terminal_drops_columns_that_matter_less(width: int, headings: list[str]) -> None:
     async with deck(start="connections", size=(width, 24)) as d:
-        assert d.lines()[2].split()[1:] == headings
+        assert d.lines()[3].split()[1:] == headings
 
 
 async def test_a_long_reference_keeps_its_end() -> None:
@@ -261,6 +291,6 @@ async def test_a_line_of_the_detail_that_is_too_long_goes_on_below() -> None:
         await d.press("down")
         assert below.has_class("-folded")
         assert any("the-last-one" in line for line in d.lines())
-        await d.pilot.resize_terminal(220, 40)
+        await d.pilot.resize_terminal(170, 40)
         await d.settle()
         assert not below.has_class("-folded")

@@ -32,7 +32,13 @@ async def test_t_leads_from_the_list_and_the_page_of_a_key_to_its_use() -> None:
         await go_to(d, "key   ")
         await d.press("enter")
         assert isinstance(d.app.screen, KeyScreen)
-        await d.press("T")
+        used = d.line_with("used, 14 d")
+        assert "············▃█  246 calls · ✖ 3 denied · 3 failed" in used
+        assert "4  ✖ 3 denied   last" in d.line_with("user/intruder")
+        await go_to(d, "user/intruder")
+        await d.press("enter")
+        assert d.pane.feed.count == 4
+        await d.press("escape", "T")
         assert isinstance(d.app.screen, KeyUseScreen)
 
 
@@ -137,7 +143,11 @@ async def test_hostile_records_of_a_key_are_inert(text: str, size: tuple[int, in
     stage.events.add([hostile(n, text, additionalEventData={"keyMaterialId": text}) for n in range(3)])
     stage.event_use.covered = Coverage((text,))
     async with deck(stage, start="keys", size=size) as d:
-        await d.press("T")
+        await d.press("enter")
+        assert "used, 14 d" in d.text()
+        await d.press("G")
+        assert_harmless(d, size)
+        await d.press("escape", "T")
         for key in (*["down"] * 12, "G", "enter", "escape", "question_mark", "escape"):
             await d.press(key)
             assert_harmless(d, size)

@@ -179,6 +179,9 @@ async def test_a_very_wide_terminal(picture: SnapshotAssertion) -> None:
         for screen in SCREENS:
             await a.d.press(NUMBERS[screen])
             a.compare(screen)
+        for page, keys in {"one list": "1", "by key": "2bbb"}.items():
+            await a.d.press(*keys)
+            a.compare(page)
 
 
 async def test_a_command_being_typed(picture: SnapshotAssertion) -> None:

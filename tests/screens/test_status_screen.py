@@ -243,6 +243,18 @@ async def test_findings_stand_in_one_list_with_the_problems_and_are_not_repeated
             await d.press("down")
         assert isinstance(d.app.screen, StatusScreen)
         assert d.app.screen.problem_in_hand is not None
+        await d.pilot.resize_terminal(200, 50)
+        await d.settle()
+        side = [line[120:] for line in d.lines()]
+        assert any("│ ✖ critical  [/red]new" in line for line in side)
+        assert any("about     user/[red][31m" in line for line in side)
+        assert not any("keydeck x" in line for line in side)
+        assert any("share of protected tokens, 30 days" in line for line in side)
+        while not d.cursor_line().startswith("›alias/tokens-old"):
+            await d.press("down")
+        assert any(line[122:].startswith("alias/tokens-old …77ab ") for line in d.lines())
+        while "[/red]new" not in d.cursor_line():
+            await d.press("up")
         await d.press("enter")
         assert 'rule:"event-x"' in d.lines()[1]
         assert "1 of 1 finding" in d.lines()[1]

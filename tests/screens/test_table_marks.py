@@ -21,7 +21,7 @@ def marked(d: Deck) -> list[int]:
 
 
 def signs(d: Deck, count: int) -> str:
-    return "".join(line[0] for line in d.lines()[3 : 3 + count])
+    return "".join(line[0] for line in d.lines()[4 : 4 + count])
 
 
 async def test_space_marks_a_row_and_goes_on_and_on_a_marked_one_takes_the_mark_away() -> None:

@@ -15,7 +15,8 @@ def headings(d: Deck) -> str:
 
 
 async def test_spare_columns_fill_a_very_wide_terminal_behind_the_others() -> None:
-    async with deck(start="connections", size=WIDE) as d:
+    memory = Memory({"looks": {"arrangement": "alone"}})
+    async with deck(start="connections", size=WIDE, memory=memory) as d:
         shown = headings(d)
         assert shown.index(" age") < shown.index(" state") < shown.index("characters")
         assert "key material id" in shown
@@ -26,7 +27,7 @@ async def test_spare_columns_fill_a_very_wide_terminal_behind_the_others() -> No
 
 @pytest.mark.deep
 async def test_another_width_for_one_column_takes_no_spare_column_away_the_next_day() -> None:
-    memory = Memory()
+    memory = Memory({"looks": {"arrangement": "alone"}})
     async with deck(start="connections", size=WIDE, memory=memory) as d:
         await d.press("right", "greater_than_sign")
         before = headings(d)
@@ -37,7 +38,7 @@ async def test_another_width_for_one_column_takes_no_spare_column_away_the_next_
 
 @pytest.mark.deep
 async def test_who_chose_columns_sees_those_and_no_others_even_with_another_width() -> None:
-    memory = Memory()
+    memory = Memory({"looks": {"arrangement": "alone"}})
     memory.remember_columns("connections", Columns(("org", "format")))
     async with deck(start="connections", size=WIDE, memory=memory) as d:
         assert headings(d).split()[-2:] == ["org", "format"]

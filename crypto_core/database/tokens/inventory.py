@@ -26,6 +26,7 @@ from crypto_core.database.tokens.surveying import Surveyor, read_together, sourc
 from crypto_core.database.tokens.surveys import Surveys
 from crypto_core.database.tokens.table_scan import Position, Search, Walker
 from crypto_core.database.tokens.tables import Picked
+from crypto_core.database.tokens.token_groups import MOST_GROUPS, GroupBy, GroupTally, TokenGroups
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidReferenceError, RowVanishedError
 from crypto_core.findings.severity import FORMAT_SEVERITY, Severity
@@ -216,6 +217,21 @@ class Inventory:
                 if found := {Format(name): number for name, number in by_format}:
                     tallies[place.name] = found
         return tallies
+
+    def groups(
+        self, by: GroupBy, filter_: str = "", *, most: int = MOST_GROUPS, cancelled: Event | None = None
+    ) -> TokenGroups:
+        """Return the tokens that a filter lets through, counted by what they have in common.
+
+        At most so many groups are listed, those with most tokens first. Raises as `page`.
+        """
+        sort = SortKey.KEY if by is GroupBy.KEY else None
+        with self._matching(filter_, sort, cancelled) as (connection, _, keys, matcher):
+            tally = GroupTally(by, keys)
+            for place in self._left_by(matcher):
+                stop_if(cancelled)
+                tally.count(connection, place, matcher.passing(place))
+        return tally.result(most)
 
     def organisations(
         self, *, most: int = MOST_ORGANISATIONS, cancelled: Event | None = None

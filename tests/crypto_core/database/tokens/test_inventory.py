@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -16,13 +17,16 @@ from console.container import Container
 from console.sandbox.platform import confluence_connection, gh_connection
 from console.sandbox.world import World
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow, SortKey
+from crypto_core.database.tokens.token_groups import KEY_NOT_KNOWN, GroupBy
 from crypto_core.envelope import Format
 from crypto_core.errors import InvalidFilterError, InvalidReferenceError, RowVanishedError
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Evidence
+from crypto_core.lists.filter_language import written
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
 from tests.conftest import ForReading
 from tests.lanes import examples
 
@@ -489,6 +493,45 @@ def test_a_null_organisation_is_an_empty_one(inventory: Inventory, platform: Eng
         assert len({r.ref for r in rows}) == 18
     assert inventory.count(Query("table:slack_connection -org:org-*")) == 1
     assert inventory.count(Query("table:slack_connection -created:>2000-01-01")) == 1
+
+
+def test_groups_have_the_tokens_that_their_filters_find(
+    services: Container, inventory: Inventory, platform: Engine
+) -> None:
+    services.services.status.take_census()
+    hostile = 'a "b" % _ \x1b[31m[/red]'
+    with platform.begin() as connection:
+        row = {
+            "access_token": "gho_1",
+            "user_id": "u",
+            "token_type": "t",
+            "scopes": [],
+            "created_at": text("now()"),
+        }
+        for number, org in enumerate((hostile, "Acme-9", "acme-9")):
+            connection.execute(insert(gh_connection).values(id=f"gh-group-{number}", org_id=org, **row))
+    rows = walk(inventory)
+    told: dict[GroupBy, Callable[[InventoryRow], str]] = {
+        GroupBy.ORGANISATION: lambda row: row.organisation.lower(),
+        GroupBy.PROVIDER: lambda row: row.provider,
+        GroupBy.FORMAT: lambda row: row.format.value,
+        GroupBy.KEY: lambda row: (row.key_arn or KEY_NOT_KNOWN) if row.format.protected else "",
+    }
+    for by, value in told.items():
+        groups = inventory.groups(by)
+        expected = Counter(map(value, rows))
+        assert {group.shown.lower(): group.tokens for group in groups.rows} == expected
+        assert sum(groups.by_format.values()) == len(rows)
+        assert [group.tokens for group in groups.rows] == sorted(expected.values(), reverse=True)
+        few = inventory.groups(by, "provider:github,slack", most=1)
+        assert (len(few.rows), few.rest + few.rows[0].tokens) == (
+            1,
+            sum(row.provider in ("github", "slack") for row in rows),
+        )
+        for group in groups.rows:
+            if group.value and '"' not in group.value:
+                assert inventory.count(Query(f"{by}:{written(group.value)}")) == group.tokens
+    assert {g.shown for g in inventory.groups(GroupBy.ORGANISATION).rows} >= {clean(hostile), "Acme-9"}
 
 
 def test_dates_are_aware(read_only: Inventory) -> None:

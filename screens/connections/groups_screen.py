@@ -1,0 +1,130 @@
+"""Tokens counted by what they have in common; Enter leads to those of a group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from textual.content import Content
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.database.tokens.inventory_expressions import FIELDS
+from crypto_core.database.tokens.token_groups import (
+    KEY_NOT_KNOWN,
+    LONGEST_NAME,
+    GroupBy,
+    TokenGroup,
+    TokenGroups,
+)
+from crypto_core.envelope import Format
+from crypto_core.lists.filter_language import are_alternatives, parse_filter
+from crypto_core.text.counting import counted
+from screens.actions.action import ActionScope
+from screens.answer_screen import AnswerScreen
+from screens.event_filters import term
+from screens.facts import Facts
+from screens.format_columns import FormatColumns
+from screens.routes import TokensRoute
+from screens.use.lines import prose
+from screens.widgets.line_list import Line, line
+
+WORDS = {
+    GroupBy.ORGANISATION: "organisation",
+    GroupBy.PROVIDER: "provider",
+    GroupBy.KEY: "key",
+    GroupBy.FORMAT: "format",
+}
+_WIDEST = 150
+"""Cells beyond which a row is no easier to read."""
+_NOT_ENCRYPTED = "format:" + ",".join(f.value for f in Format if not f.protected)
+_HOW_KNOWN = (
+    "Keys as KMS named them for one envelope of each key material (inferred), or for the envelope itself. "
+    "Where its answers disagree, the key is not known."
+)
+
+
+class TokenGroupsScreen(AnswerScreen[TokenGroups]):
+    """The tokens of one filter, by one of the four at a time."""
+
+    NAME = "token-groups"
+    EVERY = 60.0
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.GROUPS,)
+    ASKING = "Counting tokens…"
+
+    def __init__(self, facts: Facts, expression: str, by: str) -> None:
+        super().__init__(facts)
+        self.expression = expression
+        self.by = GroupBy(by)
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """What is counted by; the filter stands before it in the path."""
+        return f"By {WORDS[self.by]}", ""
+
+    def ask_for(self, cancelled: Cancellation) -> TokenGroups:
+        """Count."""
+        return self.facts.services.inventory.groups(self.by, self.expression, cancelled=cancelled)
+
+    def do_next(self) -> None:
+        """Count by the next one."""
+        order = list(GroupBy)
+        self.by = order[(order.index(self.by) + 1) % len(order)]
+        self.stop_asking()
+        self.ask_anew()
+
+    def lines(self, answer: TokenGroups, width: int) -> Iterator[Line]:
+        """Yield what is counted by, the groups, and how many more there are."""
+        yield _choice(answer)
+        if not answer.rows:
+            yield Line(Content("No token passes the filter: there is nothing to count."))
+            return
+        if answer.by is GroupBy.KEY:
+            yield from prose(_HOW_KNOWN, width, style="$muted")
+        columns = FormatColumns(answer.by_format, min(width, _WIDEST))
+        yield Line(columns.heading(f"by {WORDS[answer.by]}"))
+        for group in answer.rows:
+            target = self._target(answer.by, group)
+            name = self._words_of(answer.by, group)
+            yield Line(columns.row(name, group.by_format), target, f"Enter: these tokens. {group.shown}")
+        if answer.others:
+            words = f"… and {counted(answer.others, 'further group')} with {counted(answer.rest, 'token')}"
+            yield line((words, "$muted"))
+        else:
+            yield Line(columns.row("all groups", answer.by_format, "bold"))
+
+    def _words_of(self, by: GroupBy, group: TokenGroup) -> str:
+        if by is not GroupBy.KEY:
+            return group.shown or f"no {WORDS[by]}"
+        if group.value == KEY_NOT_KNOWN:
+            return "key not known"
+        return self.facts.key_words.long(group.value) if group.value else "no KMS key: not encrypted"
+
+    def _target(self, by: GroupBy, group: TokenGroup) -> TokensRoute | None:
+        """The same tokens as a filter; None where there is no way to write it."""
+        if len(group.value) >= LONGEST_NAME:
+            return None
+        match by, group.value:
+            case GroupBy.KEY, "":
+                narrower = _NOT_ENCRYPTED
+            case GroupBy.KEY, key if key == KEY_NOT_KNOWN:
+                narrower = "key:unknown"
+            case _, "":
+                narrower = f"{by}:/^$/"
+            case _:
+                narrower = term(by, group.value)
+        return TokensRoute(f"{_as_one(self.expression)} {narrower}".strip())
+
+
+def _as_one(expression: str) -> str:
+    """The filter, to be narrowed by a term next to it."""
+    alternatives = are_alternatives(parse_filter(expression, FIELDS))
+    return f"({expression})" if alternatives else expression
+
+
+def _choice(answer: TokenGroups) -> Line:
+    """How many groups, and by what else the tokens can be counted."""
+    groups = len(answer.rows) + answer.others
+    parts: list[str | tuple[str, str]] = [(counted(groups, "group"), "bold"), " by "]
+    for by, word in WORDS.items():
+        parts += [(word, "bold $accent") if by is answer.by else (word, "$muted"), "  "]
+    return line(*parts, ("b: the next", "$muted"))

@@ -1,0 +1,89 @@
+"""What can be done about the problem or finding under the cursor of Status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from textual import work
+
+from crypto_core.findings.finding import Finding
+from crypto_core.keys.status import ProblemKind
+from screens.actions.action import Action
+from screens.facts import Facts
+from screens.main_screen import MainScreen
+from screens.routes import TokensRoute
+from screens.status.problem_rows import ProblemRow
+
+_ON_PROBLEMS: Mapping[str, Callable[[ProblemRow], bool]] = {
+    "status.encrypt": lambda row: row.kind is ProblemKind.UNPROTECTED,
+    "status.verify": lambda row: isinstance(row.target, TokensRoute) and row.kind is not ProblemKind.EMPTY,
+    "status.incident": lambda row: True,
+}
+"""Actions on a problem's line, and the problems that they can be done about."""
+
+
+class ProblemActor(MainScreen):
+    """A screen whose lines are problems and findings, among others."""
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self.rows: Sequence[ProblemRow] = ()
+        """The problems and findings that are shown."""
+
+    @property
+    def problem_in_hand(self) -> ProblemRow | None:
+        """The problem or finding under the cursor."""
+        target = self.target_in_hand
+        return next((row for row in self.rows if row.target == target), None) if target else None
+
+    def hints_depend_on(self) -> tuple[object, ...]:
+        """What can be done about the problem under the cursor depends on its kind."""
+        return (self.problem_in_hand,)
+
+    def possible(self, action: Action) -> bool | None:
+        """Grey out what the line under the cursor gives nothing to do for."""
+        possible = super().possible(action)
+        if not possible or action.id not in _ON_PROBLEMS:
+            return possible
+        row = self.problem_in_hand
+        return True if row is not None and _ON_PROBLEMS[action.id](row) else None
+
+    @work(exclusive=True, group="write")
+    async def do_encrypt(self) -> None:
+        """Begin a job that encrypts what is stored in plaintext or dev format."""
+        from crypto_core.reencryption.plan import Selection, Verb
+        from screens.jobs.beginning import begin_job
+        from screens.jobs.choose_tokens import Chosen
+
+        row = self.problem_in_hand
+        if row is not None and isinstance(row.target, TokensRoute):
+            chosen = Chosen(Selection(filter=row.target.filter), row.tokens, f"every token {row.title}")
+            await begin_job(self, chosen, Verb.ENCRYPT)
+
+    @work(exclusive=True, group="write")
+    async def do_verify(self) -> None:
+        """Open the tokens behind the line, which asks KMS about each, and say whether they opened."""
+        from crypto_core.reencryption.plan import Selection
+        from screens.connections.run import Run
+
+        row = self.problem_in_hand
+        if row is not None and isinstance(row.target, TokensRoute):
+            await self.app.push_screen_wait(Run(self.facts, Selection(filter=row.target.filter), row.tokens))
+            self.facts.ask_status()
+
+    @work(exclusive=True, group="write")
+    async def do_incident(self) -> None:
+        """Start an incident about the problem or finding under the cursor."""
+        from screens.incidents.about import About, about_finding, about_tokens
+        from screens.incidents.beginning import begin_incident
+
+        row = self.problem_in_hand
+        if row is None:
+            return
+        if isinstance(row.about, Finding):
+            about = about_finding(row.about)
+        elif isinstance(row.target, TokensRoute):
+            about = about_tokens((), row.target.filter, f"status: {row.title}")
+        else:
+            about = About(origin=f"status: {row.title}", key=row.about.key_arn or "")
+        await begin_incident(self, about)
