@@ -57,13 +57,22 @@ def cover(
             hidden = Content.assemble(("✖ ", "$error"), f"not counted: {summary.message}")
         case Summary(hidden_service_events=0, hidden_own_events=0):
             hidden = Content.assemble(("no service events hidden", "$muted"))
-        case Summary(hidden_service_events=number, hidden_own_events=own):
-            both = f"{number:,} service, {counted(own, 'own event')}" if number else counted(own, "own event")
-            words = f"{both if own else counted(number, 'service event')} hidden"
+        case Summary():
+            words = f"{_hidden(summary, roomy=roomy)} hidden"
             hidden = Content.assemble((words, ""), ("  a shows them" if roomy else "", "$muted"))
     fetched = _fetched(covered, facts.clock())
     parts = [part for part in (fetched, _store(whole, facts, roomy=roomy)) if part]
     return spread(hidden, Content("   ").join(parts), width)
+
+
+def _hidden(summary: Summary, *, roomy: bool) -> str:
+    """How many events of services, and of Keydeck, or, where there is little room, how many in all."""
+    services, own = summary.hidden_service_events, summary.hidden_own_events
+    if not own:
+        return counted(services, "service event")
+    if not services:
+        return counted(own, "own event")
+    return f"{services:,} service, {counted(own, 'own event')}" if roomy else counted(services + own, "event")
 
 
 def _fetched(covered: Covered | Trouble | None, now: datetime) -> Content:

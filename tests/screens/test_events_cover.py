@@ -10,6 +10,7 @@ from crypto_core.errors import EventStoreError
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.severity import Severity
 from crypto_core.lists.coverage import Coverage
+from crypto_core.trail.store.own_callers import note_caller
 from crypto_core.trail.store.pulls import PullBook, PullScope, TimeWindow
 from screens.blocking import Trouble
 from screens.event_filters import window
@@ -17,6 +18,7 @@ from screens.events.cover import Covered, cover, gap_words
 from screens.events.screen import EventsScreen
 from screens.findings.screen import FindingsScreen
 from screens.moments import seconds
+from tests.crypto_core.trail.records import ACCOUNT, event, role, user
 from tests.screens.deck import LARGE, SMALL, deck
 from tests.screens.hostile import EACH_TEXT
 from tests.screens.samples import HOSTILE, NOW
@@ -39,6 +41,24 @@ async def test_what_was_not_fetched_is_a_gap_told_in_full_where_there_is_room() 
     async with deck(there(), start="events", size=LARGE) as d:
         assert "▲ 1 gap   store: 246 events, 30 Jun 08:13" in d.lines()[2]
         assert "▲ eu-west-1: not fetched from 2026-06-30 12:00 to 2026-07-01 12:00 UTC." in d.lines()[3]
+
+
+async def test_own_calls_are_hidden_at_first_and_counted_and_a_shows_them() -> None:
+    stage = there()
+    store = stage.events.store
+    note_caller(store.file, f"arn:aws:sts::{ACCOUNT}:assumed-role/oncall/ana")
+    ours = "Boto3/1.40.21 app/keydeck"
+    store.add(
+        [event(ago=60, who=role("oncall", "ana"), userAgent=ours), event(ago=61, who=user(), userAgent=ours)]
+    )
+    async with deck(stage, start="events", size=SMALL) as d:
+        # Who only copies the user agent is shown.
+        assert "1 of 206 events" in d.lines()[1]
+        assert "41 events hidden" in d.lines()[2]
+        await d.press("a")
+        assert "1 of 247 events" in d.lines()[1]
+        await d.filter("-own since:24h")
+        assert "1 own event hidden" in d.lines()[2]
 
 
 @pytest.mark.deep
