@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.database.tokens.token_groups import GroupBy, TokenGroups
+from crypto_core.envelope import Format
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 from screens.actions.action import Action, ActionScope
@@ -52,6 +53,8 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
         super().__init__(facts, expression)
         self._summed: tuple[str, int] | None = None
         """The filter whose tokens are counted by format, and the context in which it is asked."""
+        self._told = ""
+        """The filter whose counts are shown."""
 
     @property
     def detail(self) -> TokenDetail:
@@ -72,14 +75,18 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
 
     def _show_summary(self) -> None:
         """Say how the tokens of the filter are stored; those of no filter were counted for the status."""
-        feed, status = self.pane.feed, self.facts.status.value
+        feed, status = self.pane.feed, self.facts.status
         if feed.at is None:
             return
         expression = feed.shown.filter
-        if not expression and status is not None:
-            self.query_one(SummaryLine).tell(status.by_format)
+        if not expression and status.value is not None:
+            self._tell_summary("", status.value.by_format)
+        elif not expression and status.trouble is None:
+            return  # they are being counted
         elif self._summed != (expression, self.facts.epoch):
             self._summed = (expression, self.facts.epoch)
+            if expression != self._told:
+                self.query_one(SummaryLine).tell(None)
             groups = self.facts.services.inventory.groups
             ask(
                 self,
@@ -91,7 +98,11 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
     def _keep_summary(self, expression: str, answer: TokenGroups | Trouble) -> None:
         """Show the counts, unless another filter is shown by now; trouble is the list's to tell."""
         if isinstance(answer, TokenGroups) and expression == self.pane.feed.shown.filter:
-            self.query_one(SummaryLine).tell(answer.by_format)
+            self._tell_summary(expression, answer.by_format)
+
+    def _tell_summary(self, expression: str, by_format: Mapping[Format, int]) -> None:
+        self._told = expression
+        self.query_one(SummaryLine).tell(by_format)
 
     def cursor_moved(self) -> None:
         """Show the envelope under the cursor, and where in the list it is."""

@@ -22,11 +22,12 @@ class SummaryLine(Static):
 
     _told: Mapping[Format, int] | None = None
 
-    def tell(self, by_format: Mapping[Format, int]) -> None:
-        """Show the counts."""
+    def tell(self, by_format: Mapping[Format, int] | None) -> None:
+        """Show the counts; None while those of another filter are not there yet."""
         if by_format != self._told:
             self._told = by_format
-            self.update(summary(by_format), layout=False)
+            waiting = Content.assemble(("counting by format…", "$muted"))
+            self.update(waiting if by_format is None else summary(by_format), layout=False)
 
 
 def summary(by_format: Mapping[Format, int]) -> Content:
