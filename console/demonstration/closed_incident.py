@@ -92,13 +92,11 @@ class ClosedIncident:
 
     def _leaked(self) -> TokenRef:
         """A GitHub token of a person that opens, so that its provider can be asked about it."""
-        return next(
-            token.ref
-            for token in self.world.tokens.values()
-            if token.style is Style.GITHUB_USER
-            and token.key_arn == self.world.current_key.arn
-            and token.corruption is None
-        )
+        key = self.world.current_key.arn
+        for token in self.world.tokens.values():
+            if token.style is Style.GITHUB_USER and token.key_arn == key and token.corruption is None:
+                return token.ref
+        raise RefusedError("There is no GitHub token of a person that opens.")
 
     @property
     def _incidents(self) -> IncidentService:

@@ -30,7 +30,10 @@ class FinishedJob:
     def start(self, cancelled: Event) -> int:
         """Plan it, make it and return its number."""
         target = self.world.current_key.arn
-        chosen = Selection(references=self.world.sealed_under(self.world.old_key)[:TOKENS])
+        under_old = self.world.sealed_under(self.world.old_key)[:TOKENS]
+        if not under_old:
+            raise RefusedError("There is no token under the old key.")
+        chosen = Selection(references=under_old)
         plan = self._jobs.plan_job(Verb.REWRAP, chosen, target, JobOptions(), cancelled=cancelled)
         return self._jobs.start_job(plan, agreed(plan))
 
