@@ -30,7 +30,9 @@ class ReceiverSettings(BaseModel, extra="forbid", frozen=True):
     """Who is notified. In the file its URL alone will do."""
 
     url: str = Field("", repr=False, max_length=4096, description="apprise's; it holds a token")
-    url_variable: str = Field("", pattern=r"^\w{0,100}$", description="the environment variable that has it")
+    url_variable: str = Field(
+        "", max_length=100, pattern="^[A-Za-z0-9_]*$", description="the environment variable that has it"
+    )
     kinds: tuple[NoticeKind, ...] = tuple(NoticeKind)
     severity: Severity = Field(Severity.LOW, description="the least that is sent")
     quiet: str | None = Field(None, description="hours of its own, such as 22:00-07:00; empty for none")
