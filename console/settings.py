@@ -319,7 +319,9 @@ class Settings(BaseSettings):
     each connection's own site.
     """
 
-    github_client_id: str = Field("", validation_alias="KEYDECK_GITHUB_CLIENT_ID", pattern=r"^[\w.-]{0,100}$")
+    github_client_id: str = Field(
+        "", validation_alias="KEYDECK_GITHUB_CLIENT_ID", pattern="^[A-Za-z0-9_.-]*$", max_length=100
+    )
     """The client id of the platform's OAuth app, so that GitHub revokes its tokens without a mail."""
 
     github_client_secret: str = Field("", validation_alias="KEYDECK_GITHUB_CLIENT_SECRET", repr=False)
