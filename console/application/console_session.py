@@ -45,10 +45,11 @@ def _run(
     from console.container import Container
     from console.files.logfile import logging_to
     from console.files.memory_file import remembered
-    from console.settings import load
+    from console.settings import load, use_rules
     from screens.memory import Memory
 
     settings = settings or load({"read_only": read_only}).settings
+    use_rules(settings)
     with logging_to(settings) as log:
         codes = CodeDialogs()
         contexts = ConsoleContexts(settings, making=partial(Container, ask_code=codes))

@@ -252,6 +252,7 @@ def _suppressed_lines(one: Suppressed) -> Iterator[str]:
 @rows_option
 def rules(*, form: Form) -> None:
     """List every rule: how bad its findings are at worst, and what they are about."""
+    loaded()
     listing = Listing(
         name="rules",
         rows=sorted(rules_about(), key=lambda rule: (rule.severity.rank, rule.id)),

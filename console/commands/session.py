@@ -52,11 +52,12 @@ def loaded() -> LoadedSettings:
     """
     from console.own_folders import NO_HOME, keeps_data
     from console.printed.printing import say
-    from console.settings import load
+    from console.settings import load, use_rules
 
     found = load({"read_only": read_only_asked()})
     if not found.settings.events_file and not keeps_data():
         say(NO_HOME)
+    use_rules(found.settings)
     return found
 
 

@@ -64,6 +64,7 @@ CONTENTS: dict[str, tuple[Entry, ...]] = {
         ("actions", "Every key and command of the console."),
         ("settings", "Every setting."),
         ("tables", "How tables with tokens are described."),
+        ("own-rules", "Rules of your own, in a package beside Keydeck."),
         ("own-commands", "Programs of your own behind keys, for the row under the cursor."),
         ("database", "The database's URL, poolers, standbys, limits."),
         ("schema", "What programs get, as JSON Schemas; keydeck help schema NAME prints one."),

@@ -1,12 +1,16 @@
 """Every rule, declared once beside its function; whatever lists, exports or suppresses rules reads them here.
 
 A rule is a function under `@rule(…)` in a module of one of the packages that `Facts` names. All their modules
-are imported before rules are listed, so that a new rule is known by being written.
+are imported before rules are listed, so that a new rule is known by being written. Rules of other packages
+are declared in the same way; see rule_packages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -14,8 +18,12 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, Generic, ParamSpec
 
+from crypto_core.errors import KeydeckError
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
+from crypto_core.text.cleaning import clean
+
+_log = logging.getLogger(__name__)
 
 Said = Iterator[Finding | Gap]
 """What a rule says. Its findings need no id, techniques or controls: the registry adds them."""
@@ -119,14 +127,28 @@ class Rule(Generic[_Facts]):
     techniques: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
     sigma: Sigma | NoSigma | None = None
+    package: str = ""
+    """Whose rule it is, by the name of its entry point; "" for Keydeck's own."""
 
     def __call__(self, *facts: _Facts.args, **more: _Facts.kwargs) -> Said:
         """Yield what the rule says of these facts."""
-        for one in self.examine(*facts, **more):
+        for one in self._said(*facts, **more):
             if isinstance(one, Gap):
                 yield one
             else:
                 yield replace(one, rule=self.id, techniques=self.techniques, controls=self.controls)
+
+    def _said(self, *facts: _Facts.args, **more: _Facts.kwargs) -> Said:
+        """Yield what the rule says; where another package's rule fails, a gap says so, and others go on."""
+        try:
+            yield from map(_checked, self.examine(*facts, **more))
+        except KeydeckError:
+            raise
+        except Exception as error:
+            if not self.package:
+                raise
+            _log.exception("Rule %s of package %s failed.", self.id, self.package)
+            yield Gap(clean(f"{self.id} was not examined: it failed: {type(error).__name__}"), self.severity)
 
     def as_json(self) -> dict[str, Any]:
         """The rule as a JSON document's part."""
@@ -141,7 +163,33 @@ class Rule(Generic[_Facts]):
         }
 
 
+def _checked(said: Finding | Gap) -> Finding | Gap:
+    if not isinstance(said, Finding | Gap):
+        raise TypeError(f"it said a {type(said).__name__}")
+    return said
+
+
 _declared: dict[str, Rule[...]] = {}
+_allowed: set[str] = set()
+"""Packages whose rules are used, besides Keydeck's own."""
+_declares: ContextVar[str] = ContextVar("_declares", default="")
+"""The package whose module is being imported."""
+
+
+@contextmanager
+def declaring_for(package: str) -> Iterator[None]:
+    """Take the rules that are declared meanwhile for a package's: their ids begin with its name."""
+    before = _declares.set(package)
+    try:
+        yield
+    finally:
+        _declares.reset(before)
+
+
+def allow_packages(names: Iterable[str]) -> None:
+    """Use the rules of these packages, and of no other but Keydeck's own."""
+    _allowed.clear()
+    _allowed.update(names)
 
 
 def rule(
@@ -155,12 +203,18 @@ def rule(
     controls: tuple[str, ...] = (),
     sigma: Sigma | NoSigma | None = None,
 ) -> Callable[[Callable[_Facts, Said]], Rule[_Facts]]:
-    """Declare the function below it as a rule. Raises ValueError for an id that another rule has."""
+    """Declare the function below it as a rule.
+
+    Raises ValueError for an id that another rule has, or that lacks its package's name.
+    """
 
     def declare(examine: Callable[_Facts, Said]) -> Rule[_Facts]:
+        package = _declares.get()
         if id_ in _declared:
             raise ValueError(f"two rules have the id {id_}")
-        made = Rule(id_, title, severity, facts, examine, about, techniques, controls, sigma)
+        if package and not id_.startswith(f"{package}-"):
+            raise ValueError(f"rule {id_} does not begin with {package}-")
+        made = Rule(id_, title, severity, facts, examine, about, techniques, controls, sigma, package)
         _declared[id_] = made
         return made
 
@@ -172,13 +226,13 @@ def rules_about(*facts: Facts) -> tuple[Rule[...], ...]:
     wanted = facts or tuple(Facts)
     for package in dict.fromkeys(one.package for one in wanted):
         _import_modules(package)
-    return tuple(_declared[id_] for id_ in sorted(_declared) if _declared[id_].facts in wanted)
+    used = {id_: one for id_, one in _declared.items() if not one.package or one.package in _allowed}
+    return tuple(used[id_] for id_ in sorted(used) if used[id_].facts in wanted)
 
 
 def rule_by_id(id_: str) -> Rule[...] | None:
     """Return a rule, None if there is none of this id."""
-    rules_about()
-    return _declared.get(id_)
+    return next((one for one in rules_about() if one.id == id_), None)
 
 
 @cache
