@@ -210,6 +210,7 @@ class Container:
             approvals=self.approvals if self.settings.approvals else None,
             token_search=self.token_search,
             user_commands=self._user_commands(),
+            own_columns=tuple(one.column() for one in self.settings.columns),
         )
 
     def _user_commands(self) -> UserCommands | None:

@@ -34,7 +34,7 @@ from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 
 from console.notify_settings import NotifySettings
 from console.own_folders import settings_folder
-from console.user_command_settings import UserCommandSettings
+from console.own_settings import ColumnSettings, UserCommandSettings
 from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import DEV_KEY, ENVELOPE_FORMATS, Format, bound_format
@@ -343,6 +343,17 @@ class Settings(BaseSettings):
 
     user_commands: tuple[UserCommandSettings, ...] = Field((), validation_alias="KEYDECK_USER_COMMANDS")
     """Commands of your own on the console's lists; given in the file."""
+
+    columns: tuple[ColumnSettings, ...] = Field((), validation_alias="KEYDECK_COLUMNS")
+    """Columns of your own on the console's lists; given in the file."""
+
+    @field_validator("columns")
+    @classmethod
+    def _are_told_apart(cls, value: tuple[ColumnSettings, ...]) -> tuple[ColumnSettings, ...]:
+        names = [(where, one.name) for one in value for where in one.on]
+        if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+            raise ValueError(f"two on {twice[0][0]} are named {twice[0][1]}")
+        return value
 
     @field_validator(
         "trusted_keys",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
+    from screens.own_column import OwnColumn
     from screens.user_command import CommandOutcome, UserCommand
 
 
@@ -230,6 +231,8 @@ class Services:
     """None where no token can be looked for."""
     user_commands: UserCommands | None = None
     """None where no command of the team's own is set."""
+    own_columns: Sequence[OwnColumn] = ()
+    """Columns of the team's own, of all lists."""
 
 
 class HasServices(Protocol):

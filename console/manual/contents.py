@@ -65,7 +65,10 @@ CONTENTS: dict[str, tuple[Entry, ...]] = {
         ("settings", "Every setting."),
         ("tables", "How tables with tokens are described."),
         ("own-rules", "Rules of your own, in a package beside Keydeck."),
-        ("own-commands", "Programs of your own behind keys, for the row under the cursor."),
+        (
+            "own-commands",
+            "Programs of your own behind keys, and columns of your own, on the console's lists.",
+        ),
         ("database", "The database's URL, poolers, standbys, limits."),
         ("schema", "What programs get, as JSON Schemas; keydeck help schema NAME prints one."),
     ),

@@ -22,6 +22,7 @@ from crypto_core.keys.status import Problem
 from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
 from crypto_core.trail.coverage_record import CoverageRecord
+from screens.own_column import OwnColumn
 from screens.services import Contexts, Services, Surroundings, UserCommands
 from tests.screens.samples import ACCOUNT, FINDINGS, GRANTS, GUIDE, KEYS, NOW, POLICY, make_rows
 from tests.screens.stage_approvals import StageApprovals
@@ -84,6 +85,7 @@ class Stage:
     plan_more: dict[str, object] = field(default_factory=dict)
     contexts: Contexts | None = None
     user_commands: UserCommands | None = None
+    own_columns: tuple[OwnColumn, ...] = ()
     held: list[tuple[Event, Event | None]] = field(default_factory=list)
     """The gates at which calls hang, each with what cancels the call."""
 
@@ -198,6 +200,7 @@ class Stage:
             approvals=self.approvals,
             token_search=self.search,
             user_commands=self.user_commands,
+            own_columns=self.own_columns,
         )
 
     def surroundings(self) -> Surroundings:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from crypto_core.lists.filter_language import Field
 from crypto_core.lists.paging import PagedSource, Query
 from screens.facts import Facts
+from screens.own_column import OwnColumn
 from screens.signs import Sign
 from screens.widgets.table.columns import Column
 
@@ -41,6 +42,11 @@ class Listing(Generic[Row]):
     worst_first: str = ""
     """The sort key whose smallest values are the worst: its arrow points down."""
 
+    def with_own(self, columns: Iterable[OwnColumn]) -> Listing[Row]:
+        """Return it with those columns of the team's own that are for this list, behind all others."""
+        own = tuple(_own(one, self.record) for one in columns if self.name in one.lists)
+        return replace(self, columns=(*self.columns, *own)) if own else self
+
     def first_query(self, expression: str = "") -> Query:
         """Return the query in the default order."""
         return Query(expression, self.sort, self.descending)
@@ -52,3 +58,7 @@ class Listing(Generic[Row]):
     def counted(self, count: int) -> str:
         """Return "1 token", "12,000 tokens"."""
         return f"{count:,} {self.one if count == 1 else self.many}"
+
+
+def _own(own: OwnColumn, record: Callable[[Row], Mapping[str, Any]]) -> Column[Row]:
+    return Column(own.name, own.heading, lambda row, _: (own.text(record(row)), ""), least=8, rank=8)

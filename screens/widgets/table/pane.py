@@ -53,7 +53,7 @@ class TablePane(Actor, Vertical, Generic[Row]):
         """`first_filter` is what the pane opens with and Esc comes back to; `example` shows a filter."""
         super().__init__()
         self.facts = facts
-        self.listing = listing
+        self.listing = listing = listing.with_own(facts.services.own_columns)
         self.first_filter = first_filter
         self._example = example
         self._waiting_for = ""

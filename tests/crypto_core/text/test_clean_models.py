@@ -419,6 +419,7 @@ def test_screens_clean_only_what_enters_there() -> None:
         "screens.events.raw_text",
         "screens.incidents.evidence_screen",
         "screens.log.screen",
+        "screens.own_column",
         "screens.principals.screen",
         "screens.user_command",
         "screens.widgets.cells",
