@@ -336,9 +336,9 @@ class Settings(BaseSettings):
     tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")
     """Further tables with tokens; given in the file."""
 
-    rule_packages: Names = Field((), validation_alias="KEYDECK_RULE_PACKAGES")
-    """Packages whose rules are examined too, by their entry points of group `keydeck.rules`; they run in
-    Keydeck, with all that it may do.
+    extensions: Names = Field((), validation_alias="KEYDECK_EXTENSIONS")
+    """Installed packages whose rules, providers and report sections are used; they run in Keydeck, with all
+    that it may do.
     """
 
     user_commands: tuple[UserCommandSettings, ...] = Field((), validation_alias="KEYDECK_USER_COMMANDS")
@@ -363,7 +363,7 @@ class Settings(BaseSettings):
         "retired_keys",
         "signing_key",
         "approvals",
-        "rule_packages",
+        "extensions",
         mode="before",
     )
     @classmethod
@@ -605,13 +605,6 @@ def _check_key(name: str, key: str, origins: Mapping[str, str]) -> None:
         raise SettingsError(
             f"Setting {name} (from {origins.get(name)}): {error.message}", remedy=error.remedy
         ) from error
-
-
-def use_rules(settings: Settings) -> None:
-    """Have the rules examined of the packages that the settings name, and no others. Raises SettingsError."""
-    from crypto_core.findings.rule_packages import use_packages
-
-    use_packages(settings.rule_packages)
 
 
 def settings_file() -> Path | None:

@@ -43,13 +43,14 @@ def _run(
     from console.application.ending_signals import as_before
     from console.application.prefetch import foreseen
     from console.container import Container
+    from console.extensions import use_extensions
     from console.files.logfile import logging_to
     from console.files.memory_file import remembered
-    from console.settings import load, use_rules
+    from console.settings import load
     from screens.memory import Memory
 
     settings = settings or load({"read_only": read_only}).settings
-    use_rules(settings)
+    use_extensions(settings.extensions)
     with logging_to(settings) as log:
         codes = CodeDialogs()
         contexts = ConsoleContexts(settings, making=partial(Container, ask_code=codes))

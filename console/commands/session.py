@@ -50,14 +50,15 @@ def loaded() -> LoadedSettings:
 
     Says on stderr what is not kept where there is no folder for it.
     """
+    from console.extensions import use_extensions
     from console.own_folders import NO_HOME, keeps_data
     from console.printed.printing import say
-    from console.settings import load, use_rules
+    from console.settings import load
 
     found = load({"read_only": read_only_asked()})
     if not found.settings.events_file and not keeps_data():
         say(NO_HOME)
-    use_rules(found.settings)
+    use_extensions(found.settings.extensions)
     return found
 
 

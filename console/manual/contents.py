@@ -64,7 +64,7 @@ CONTENTS: dict[str, tuple[Entry, ...]] = {
         ("actions", "Every key and command of the console."),
         ("settings", "Every setting."),
         ("tables", "How tables with tokens are described."),
-        ("own-rules", "Rules of your own, in a package beside Keydeck."),
+        ("extensions", "Rules, providers and report sections of your own, in a package beside Keydeck."),
         (
             "own-commands",
             "Programs of your own behind keys, and columns of your own, on the console's lists.",

@@ -2,7 +2,7 @@
 
 A rule is a function under `@rule(…)` in a module of one of the packages that `Facts` names. All their modules
 are imported before rules are listed, so that a new rule is known by being written. Rules of other packages
-are declared in the same way; see rule_packages.
+are declared in the same way; see `declaring_for`.
 """
 
 from __future__ import annotations

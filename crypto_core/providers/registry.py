@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from crypto_core.database.tokens.inventory import InventoryRow
@@ -91,7 +91,7 @@ def _atlassian_not_asked(target: Target, kind: str) -> str:
     return ""
 
 
-PROVIDERS: Mapping[str, Provider] = {
+PROVIDERS: dict[str, Provider] = {
     provider.name: provider
     for provider in (
         Provider(
@@ -112,26 +112,49 @@ PROVIDERS: Mapping[str, Provider] = {
         _of_atlassian("confluence"),
     )
 }
-_BY_ANY_NAME = {name: p for p in PROVIDERS.values() for name in (p.name, *p.other_names)}
+"""Those that come with Keydeck."""
+_others: dict[str, Provider] = {}
+"""Those of other packages that are used."""
+
+
+def use_providers(others: Iterable[Provider]) -> None:
+    """Ask these providers, too, and no others. Raises ValueError for a name that another one has."""
+    found: dict[str, Provider] = {}
+    for one in others:
+        for name in (one.name, *one.other_names):
+            if name != name.lower() or name in _by_any_name(PROVIDERS) or name in _by_any_name(found):
+                raise ValueError(f"a provider can't be named {name!r}: it is taken, or not in small letters")
+        found[one.name] = one
+    _others.clear()
+    _others.update(found)
+
+
+def provider_named(name: str) -> Provider | None:
+    """Return the provider of a name as targets and plans have it, None for one that Keydeck can't ask."""
+    return PROVIDERS.get(name) or _others.get(name)
 
 
 def provider_of_row(name: str) -> Provider | None:
     """Return the provider that a table names, in any case; None for one that Keydeck can't ask."""
-    return _BY_ANY_NAME.get(name.lower())
+    return _by_any_name(PROVIDERS | _others).get(name.lower())
 
 
 def provider_of(target: Target) -> Provider:
     """Return a target's provider. Raises ProviderError for one that is not in the registry."""
-    try:
-        return PROVIDERS[target.provider]
-    except KeyError:
-        raise ProviderError(f"Keydeck knows no provider {clean(target.provider, 60)!r}.") from None
+    found = provider_named(target.provider)
+    if found is None:
+        raise ProviderError(f"Keydeck knows no provider {clean(target.provider, 60)!r}.")
+    return found
+
+
+def _by_any_name(providers: Mapping[str, Provider]) -> dict[str, Provider]:
+    return {name: one for one in providers.values() for name in (one.name, *one.other_names)}
 
 
 def foreign(provider: str, token: str) -> str:
     """Return why a token is not sent to a provider: its prefix is another one's. "" where it may be."""
     theirs = classify(token).provider
-    if theirs is None or TOKENS_OF.get(provider) in (None, theirs):
+    if theirs is None or (provider not in _others and TOKENS_OF.get(provider) in (None, theirs)):
         return ""
     return f"its prefix is that of a token of {theirs}, and its row says {provider}: it is not sent there"
 

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass, field
 from crypto_core.providers.answers import ByHand, RevocationPlan
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.messages import REFRESH_COLUMN, RevocationMethod, Target
-from crypto_core.providers.registry import PROVIDERS, foreign
+from crypto_core.providers.registry import foreign, provider_named
 from crypto_core.providers.revocation import RevocationOrder
 from crypto_core.providers.sendable_tokens import Unopened, stored_alike, wipe
 from crypto_core.providers.targets import hosts
@@ -57,7 +57,7 @@ def draft(
             by_hand.append(ByHand(target.ref, target.provider, f"not revoked: {why}"))
         else:
             # Of a token whose row names no host to ask, a person still has to know where it is revoked.
-            provider = PROVIDERS.get(target.provider)
+            provider = provider_named(target.provider)
             method = provider.revocation(token.reveal(), endpoints) if provider is not None else _ASK
             if isinstance(target, Target) and isinstance(method, RevocationMethod):
                 orders.append(RevocationOrder(target, method, stored[target.ref], token))

@@ -5,7 +5,7 @@ Its pyproject.toml has:
     [project.entry-points."keydeck.rules"]
     acme = "acme_rules"
 
-and Keydeck's settings `rule_packages = ["acme"]`.
+and Keydeck's settings `extensions = ["acme"]`.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ allow-list names (exhibits.py), and the whole passes masking.py, for what people
 from __future__ import annotations
 
 from crypto_core.incidents.report.masking import masked
+from crypto_core.incidents.report.own_sections import OwnSections, are_used
 from crypto_core.incidents.report.section import Report, ReportSection, Sources
 from crypto_core.incidents.report.sections.actions import ActionsSection
 from crypto_core.incidents.report.sections.census import CensusSection
@@ -48,4 +49,6 @@ SECTIONS: tuple[type[ReportSection], ...] = (
 
 def build(sources: Sources) -> Report:
     """Return the report of an incident as it stands."""
-    return masked(Report(tuple(sources.section(kind) for kind in SECTIONS)))
+    *others, last = SECTIONS
+    kinds = (*others, *((OwnSections,) if are_used() else ()), last)
+    return masked(Report(tuple(sources.section(kind) for kind in kinds)))

@@ -1,0 +1,152 @@
+"""Extensions: used where the settings name them, and only there; what fails is told, and no more."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from console.container import Container
+from console.extensions import use_extensions
+from crypto_core.errors import SettingsError
+from crypto_core.findings.registry import rules_about
+from crypto_core.incidents.report import own_sections
+from crypto_core.incidents.report.own_sections import OwnSection, OwnTable
+from crypto_core.incidents.report.section import Named
+from crypto_core.providers.messages import Request, Target
+from crypto_core.providers.registry import provider_of_row, question_of
+from crypto_core.references import parse_reference
+from tests.console.command_types import Keydeck
+from tests.crypto_core.canary import CANARY
+from tests.crypto_core.incidents.report.making import service_of
+from tests.crypto_core.incidents.sample import sample
+from tests.crypto_core.trail.records import read, record, user
+
+EXAMPLE = Path(__file__).parents[1] / "example_package"
+WRONG = {
+    "named": "@rule('other-x', 'X', Severity.LOW, Facts.KEYS)\ndef x(estate):\n    yield from ()\n",
+    "broken": "raise RuntimeError('[/red]\\x1b[2Jbroken')\n",
+    "twice": "@rule('kms-rotation-off', 'X', Severity.LOW, Facts.KEYS)\ndef x(estate):\n    yield from ()\n",
+}
+HEAD = (
+    "from crypto_core.findings.registry import Facts, rule\n"
+    "from crypto_core.findings.severity import Severity\n"
+)
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The example and three packages that are wrong, as if they were installed."""
+    found = tmp_path / "acme-1.0.dist-info"
+    found.mkdir()
+    (found / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    lines = [
+        *("[keydeck.rules]", "acme = acme_rules", *(f"{name} = wrong_{name}" for name in WRONG)),
+        *("[keydeck.providers]", "acme = acme_provider:PROVIDER", "no-provider = acme_provider:BASE"),
+        *("taken = wrong_taken:PROVIDER", "[keydeck.report_sections]", "acme = acme_report:section"),
+        "no-function = acme_provider:BASE",
+    ]
+    (found / "entry_points.txt").write_text("\n".join(lines))
+    (tmp_path / "wrong_taken.py").write_text(
+        "from dataclasses import replace\nfrom acme_provider import PROVIDER\n"
+        "PROVIDER = replace(PROVIDER, other_names=('jira',))\n"
+    )
+    for name, text in WRONG.items():
+        (tmp_path / f"wrong_{name}.py").write_text(HEAD + text)
+    for folder in (EXAMPLE, tmp_path):
+        monkeypatch.syspath_prepend(str(folder))
+    importlib.invalidate_caches()
+    yield tmp_path
+    use_extensions(())
+    for name in WRONG:
+        sys.modules.pop(f"wrong_{name}", None)
+
+
+def test_the_rules_of_a_package_are_examined_where_the_settings_name_it_and_only_there(
+    services: Container, keydeck: Keydeck, packages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.events.add([read(record("ListKeys", who=user("bob")))])
+    before = keydeck("findings", "--json").json["findings"]
+    assert not [one for one in before if one["rule"].startswith("acme-")]
+    monkeypatch.setenv("KEYDECK_EXTENSIONS", "acme")
+    ran = keydeck("findings", "--since", "2020-01-01", "--json").json
+    rules = {one["rule"] for one in ran["findings"]}
+    assert {"acme-key-owner", "acme-listed"} <= rules
+    reasons = ran["coverage"]["reasons"]
+    assert "acme-broken was not examined: it failed: ZeroDivisionError" in reasons
+    assert "acme-listed" in keydeck("findings", "rules").stdout
+    monkeypatch.delenv("KEYDECK_EXTENSIONS")
+    after = keydeck("findings", "--json").json["findings"]
+    assert not [one for one in after if one["rule"].startswith("acme-")]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nobody", "no package here offers anything as 'nobody'"),
+        ("named", "rule other-x does not begin with named-"),
+        ("broken", "The keydeck.rules of broken can't be loaded: RuntimeError: "),
+        ("twice", "can't be loaded: ValueError: two rules have the id kms-rotation-off"),
+        ("no-provider", "what no-provider offers as keydeck.providers is not a Provider"),
+        ("no-function", "what no-function offers as keydeck.report_sections is not a function"),
+        ("taken", "a provider can't be named 'jira'"),
+    ],
+)
+def test_a_package_that_is_wrong_is_refused_by_name(
+    packages: Path, keydeck: Keydeck, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    rules_about()
+    monkeypatch.setenv("KEYDECK_EXTENSIONS", name)
+    ran = keydeck("findings", "rules")
+    assert ran.exit_code == 2
+    assert said in ran.stderr
+    assert "\x1b" not in ran.stderr
+    with pytest.raises(SettingsError):
+        use_extensions([name])
+
+
+def test_a_provider_of_a_package_is_asked_and_gets_no_token_of_another_one(packages: Path) -> None:
+    assert provider_of_row("acme-git") is None
+    use_extensions(["acme"])
+    found = provider_of_row("ACME-GIT")
+    assert found is not None
+    target = Target(
+        parse_reference("gh_connection.access_token:gh-1"), "acme-git", "https://git.acme.example"
+    )
+    asked = question_of(target, "glpat-" + "x" * 20)
+    assert isinstance(asked, Request)
+    assert asked.url == "https://git.acme.example/api/v4/user"
+    assert "it is not sent there" in str(question_of(target, "ghp_" + "x" * 36))
+    use_extensions(())
+    assert provider_of_row("acme-git") is None
+
+
+def test_a_section_of_a_package_is_in_every_form_masked_and_one_that_fails_says_so(
+    packages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = sample()
+    assert "own_sections" not in service_of(made).report(made.view, "json")
+    use_extensions(["acme"])
+    for form in ("markdown", "html", "json"):
+        text = service_of(made).report(made.view, form)
+        assert "Data protection" in text
+        assert "72 hours" in text
+    module = importlib.import_module("acme_report")
+    hostile = OwnSection(
+        "<b>[/red]\x1b", (Named("x|y", CANARY),), (OwnTable("|", ("a|b",), (("<script>",),)),)
+    )
+    for returned, said in (
+        (hostile, "&lt;b&gt;"),
+        (OwnSection("T", (), (OwnTable("c", ("a", "b"), (("one",),)),)), "it failed: ValueError"),
+        ("text", "it failed: TypeError"),
+        (None, "Integrity of this report"),
+    ):
+        own_sections.use_sections({"acme": lambda view, made=returned: made})  # type: ignore[misc]
+        html = service_of(made).report(made.view, "html")
+        assert said in html
+        assert CANARY not in html
+        assert "<script>" not in html
+    assert module.section(made.view).title == "Acme's form"
