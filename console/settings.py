@@ -676,6 +676,8 @@ def _shown(name: str, value: Any) -> str:
         return "(the published key)" if value == DEV_KEY else "(hidden)"
     if name == "github_client_secret":
         return "(hidden)" if value else ""
+    if name in ("user_commands", "columns"):
+        return clean(", ".join(f"{one.name} on {'/'.join(one.on)}" for one in value), 2000)
     if name == "tables":
         return clean(", ".join(f"{t.place}.{t.name}" if t.place else t.name for t in value), 2000)
     return clean(", ".join(value) if isinstance(value, tuple) else value)

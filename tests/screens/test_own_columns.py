@@ -78,6 +78,7 @@ def test_columns_come_from_the_settings_file(settings_file: Path) -> None:
     lines = ["[[columns]]", 'name = "team"', 'on = ["connections"]', 'path = "shown.meta.team"']
     settings_file.write_text("\n".join([DATABASE, *lines]))
     (one,) = load().settings.columns
+    assert ("columns", "team on connections", str(settings_file)) in load().shown()
     assert one.column() == replace(column("shown", "meta", "team"), heading=clean("team"))
     settings_file.write_text("\n".join([DATABASE, *lines, *lines]))
     with pytest.raises(SettingsError, match="two on connections are named team"):

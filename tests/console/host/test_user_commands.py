@@ -149,3 +149,15 @@ def test_two_of_a_name_or_key_on_one_list_are_refused() -> None:
     for other in (one, UserCommand("y", "Y", ("x",), ("connections",), "f6")):  # type: ignore[arg-type]
         with pytest.raises(SettingsError, match="user_commands"):
             check_commands([one, other], {})
+
+
+def test_what_is_set_is_told_by_name(settings_file: Path) -> None:
+    lines = [
+        "[[user_commands]]",
+        'name = "ticket"',
+        'title = "T"',
+        'on = ["keys", "jobs"]',
+        'run = ["x", "{key}"]',
+    ]
+    settings_file.write_text("\n".join([DATABASE, *lines]))
+    assert ("user_commands", "ticket on keys/jobs", str(settings_file)) in load().shown()
