@@ -70,6 +70,7 @@ class Album:
         self.d.app.theme = theme
         if self.d.app.size != size:
             await self.d.pilot.resize_terminal(*size)
+            await self.d.settle()  # what lies behind a dialog is arranged anew after it was painted once
         await self.d.settle()
 
 
