@@ -21,6 +21,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("console.commands.demo", "Start the sandbox and open the console, or play the drill."),
     "status": ("console.commands.status", "Count tokens by format, column, KMS key and key material."),
     "check": ("console.commands.status", "Exit 1 unless every token is protected."),
+    "estates": (
+        "console.commands.estates",
+        "Say how every estate stands: databases and accounts side by side.",
+    ),
     "findings": ("console.commands.findings", "List what is wrong with keys, access and trails."),
     "discover": ("console.commands.discover", "Find tokens that no inventory knows, and propose entries."),
     "metrics": ("console.commands.metrics", "Print census, operations and KMS latency for Prometheus."),

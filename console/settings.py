@@ -32,6 +32,7 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError as SettingsSourceError
 
+from console.estate_settings import Colour, EstateSettings
 from console.notify_settings import NotifySettings
 from console.own_folders import settings_folder
 from console.own_settings import ColumnSettings, UserCommandSettings
@@ -113,9 +114,6 @@ def _described(table: TokenTable) -> dict[str, Any]:
         "organisation": table.organisation,
         "documents": tuple(table.documents),
     }
-
-
-Colour = Literal["", "red", "amber", "green", "blue", "magenta"]
 
 
 def _is_a_binding(value: str | None) -> str | None:
@@ -209,6 +207,13 @@ class Settings(BaseSettings):
     )
     """Further databases to switch to with `:context`, by name; given in the file: a URL, or `{url = …,
     environment = …, environment_colour = …, binding = …}`. Each has its own binding or none.
+    """
+
+    estates: dict[str, EstateSettings] = Field(
+        default_factory=dict, validation_alias="KEYDECK_ESTATES", repr=False
+    )
+    """Databases with the AWS account, Regions and keys that belong to each, by name; given in the file:
+    `{database_url = …, profile = …, regions = …, write_key = …, trusted_keys = …, environment = …}`.
     """
 
     keys: dict[str, str] = Field(default_factory=dict, validation_alias="KEYDECK_KEYS")
@@ -658,6 +663,11 @@ def left_out(url: str) -> str:
     return f"Left out: {', '.join(notes)}." if notes else ""
 
 
+def _estate_shown(estate: EstateSettings) -> str:
+    where = estate.database or masked_url(estate.database_url)
+    return f"{where} by {estate.profile}" if estate.profile else where
+
+
 def _shown(name: str, value: Any) -> str:
     if isinstance(value, NotifySettings):
         return clean(value.shown(), 2000)
@@ -665,6 +675,8 @@ def _shown(name: str, value: Any) -> str:
         return ""
     if name in ("database_url", "state_url"):
         return clean(f"{masked_url(value)} {left_out(value)}".rstrip(), 2000)
+    if name == "estates":
+        return clean(", ".join(f"{called} = {_estate_shown(one)}" for called, one in value.items()), 2000)
     if name == "databases":
         return clean(", ".join(f"{called} = {masked_url(d.url)}" for called, d in value.items()), 2000)
     if name == "former_signing_keys":

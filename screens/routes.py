@@ -179,6 +179,18 @@ class PeopleRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class EstatesRoute:
+    """All estates."""
+
+
+@dataclass(frozen=True, slots=True)
+class EstateRoute:
+    """One estate, to go on working there."""
+
+    estate: str
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalsRoute:
     """Pending approvals."""
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.sources.puller import EventPuller
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
+    from screens.estate_standing import EstateStanding, SharedKey
     from screens.own_column import OwnColumn
     from screens.user_command import CommandOutcome, UserCommand
 
@@ -86,6 +87,8 @@ class Context:
     region: str
     database: str
     """A name among `Offered.databases`."""
+    estate: str = ""
+    """A name among the estates, "" where none was chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +139,23 @@ class Contexts(Protocol):
         """Return what can be switched to. Reads AWS's configuration files; raises nothing."""
         ...
 
+    def estates(
+        self, cancelled: Event | None = None
+    ) -> tuple[tuple[EstateStanding, ...], tuple[SharedKey, ...]]:
+        """Return how every estate stands now, and the keys that environments share. Blocks on all of them."""
+        ...
+
     def switch(
-        self, *, profile: str | None = None, region: str | None = None, database: str | None = None
+        self,
+        *,
+        profile: str | None = None,
+        region: str | None = None,
+        database: str | None = None,
+        estate: str | None = None,
     ) -> Services:
         """Return services for another place; None keeps what is. Nothing is connected yet.
+
+        An estate brings its own profile, Regions and database.
 
         Raises SettingsError for what isn't offered, and then all stays as it was. Calls under way on the
         services before go on to their end. Trouble with the new place shows in its surroundings.

@@ -38,7 +38,7 @@ from screens.list_screen import ListScreen
 from screens.main_screen import MainScreen
 from screens.memory import Memory
 from screens.navigation import Navigation
-from screens.routes import Followed, ManualRoute, NarrowedEventsRoute
+from screens.routes import EstateRoute, EstatesRoute, Followed, ManualRoute, NarrowedEventsRoute
 from screens.services import JobProcesses, Services
 from screens.widgets.line_input import LONGEST
 from screens.widgets.panes import Arrangement, Panes
@@ -212,6 +212,9 @@ class KeydeckApp(Actor, App[None]):
         if isinstance(event.target, NarrowedEventsRoute):
             await self._narrow_events(event.target.filter)
             return
+        if isinstance(event.target, EstateRoute):
+            self._work_in(event.target.estate)
+            return
         screen = screen_for(event.target, self.facts)
         if screen is not None and not await self.navigation.deeper(screen):
             self.tell("Too many screens are open; Esc goes back.")
@@ -252,6 +255,11 @@ class KeydeckApp(Actor, App[None]):
     async def _read_on(self, wanted: bool | None) -> None:
         if wanted:
             await self.do_manual("")
+
+    async def do_estates(self) -> None:
+        """How all estates stand."""
+        if isinstance(self.screen, MainScreen):
+            self.screen.post_message(Followed(EstatesRoute()))
 
     async def do_manual(self, words: str) -> None:
         """The manual's pages; those that have some words."""
@@ -400,17 +408,26 @@ class KeydeckApp(Actor, App[None]):
             self.push_screen(ContextDialog(contexts), self._switch)
             return
         kind, _, name = argument.partition(" ")
-        if kind not in ("profile", "region", "database") or not name.strip():
-            self.tell("Write :context profile NAME, region NAME or database NAME.", trouble=True)
+        if kind not in ("profile", "region", "database", "estate") or not name.strip():
+            self.tell("Write :context profile, region, database or estate, and its name.", trouble=True)
             return
         self._switch(ContextChange(**{kind: name.strip()}))
+
+    def _work_in(self, estate: str) -> None:
+        from screens.context.screen import ContextChange
+
+        self._switch(ContextChange(estate=estate))
 
     def _switch(self, choice: ContextChange | None) -> None:
         contexts = self.facts.services.contexts
         if choice is None or contexts is None:
             return
         switch = partial(
-            contexts.switch, profile=choice.profile, region=choice.region, database=choice.database
+            contexts.switch,
+            profile=choice.profile,
+            region=choice.region,
+            database=choice.database,
+            estate=choice.estate,
         )
         ask(self, lambda _: switch(), self._switched, group="switch")
 

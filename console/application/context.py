@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -26,6 +26,7 @@ from screens.services import Context, DatabaseChoice, Offered, Services, SignIn,
 
 if TYPE_CHECKING:
     from console.host.host_processes import HostProcesses
+    from screens.estate_standing import EstateStanding, SharedKey
 
 DEFAULT = "default"
 """What the database of DATABASE_URL is called."""
@@ -38,7 +39,7 @@ class ConsoleContexts:
 
     def __init__(self, settings: Settings, *, making: Callable[[Settings], Container] = Container) -> None:
         """`settings` say where to begin. Raises SettingsError."""
-        self._settings = settings
+        self._first = self._settings = settings
         self._making = making
         self._lock = Lock()
         self._chosen = Context(settings.profile or "", "", DEFAULT)
@@ -88,16 +89,40 @@ class ConsoleContexts:
 
         open_in_browser(address)
 
+    def estates(
+        self, cancelled: Event | None = None
+    ) -> tuple[tuple[EstateStanding, ...], tuple[SharedKey, ...]]:
+        """Return how every estate stands now, and the keys that environments share."""
+        from console.estates.named import estates_of
+        from console.estates.overview import EstateOverview, shared_keys
+
+        found = EstateOverview(estates_of(self._first)).look(cancelled)
+        return found, shared_keys(found)
+
     def switch(
-        self, *, profile: str | None = None, region: str | None = None, database: str | None = None
+        self,
+        *,
+        profile: str | None = None,
+        region: str | None = None,
+        database: str | None = None,
+        estate: str | None = None,
     ) -> Services:
-        """Return services for another place; Region "" is the one of the settings. Raises SettingsError."""
+        """Return services for another place; Region "" is the one of the settings. Raises SettingsError.
+
+        An estate brings its own profile, Regions and database.
+        """
         with self._lock:
             before = self._chosen
+            if estate is not None:
+                from console.estates.named import estate_named
+
+                self._settings = estate_named(self._first, estate)
+                before = Context(self._settings.profile or "", "", DEFAULT, estate)
             chosen = Context(
                 before.profile if profile is None else self._checked_profile(profile),
                 before.region if region is None else self._checked_region(region),
                 before.database if database is None else self._checked_database(database),
+                before.estate,
             )
             container = self._making(self._settings_for(chosen))
             self._left |= {self._container.engine, self._container.state_engine}

@@ -36,6 +36,7 @@ SCREENS: dict[type, str] = {
     routes.EvidenceListRoute: "incidents.evidence_screen.EvidenceListScreen",
     routes.EvidenceRoute: "incidents.evidence_screen.EvidenceScreen",
     routes.EntriesRoute: "incidents.timeline_screen.IncidentTimelineScreen",
+    routes.EstatesRoute: "estates.screen.EstatesScreen",
     routes.PeopleRoute: "incidents.people_screen.PeopleScreen",
     routes.ApprovalsRoute: "incidents.approvals_screen.ApprovalsScreen",
     routes.ManualRoute: "manual.screen.ManualScreen",

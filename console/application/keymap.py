@@ -100,6 +100,7 @@ _SCREENS = (
     "job",
     "findings",
     "log",
+    "estates",
     "manual",
     "page of the manual",
 )

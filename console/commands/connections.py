@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from console.commands.estate_options import estate_option
 from console.commands.output_options import json_option, rows_option
 from console.commands.session import services_of, trust_option
 from console.completion.offers import token_references
@@ -25,6 +26,7 @@ _HEADERS = ("severity", "reference", "org", "provider", "format", "key", "materi
 
 
 @click.command()
+@estate_option
 @click.option(
     "--filter",
     "filter_",

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from console.commands.estate_options import estate_option
 from console.commands.events_options import EngineChoice, counting_engine, counting_engine_options
 from console.commands.findings_engine import EventsOf, examined_by
 from console.commands.mfa_prompt import code_from_terminal
@@ -48,6 +49,7 @@ SHOWN_EVENTS = 3
 
 
 @click.group(invoke_without_command=True)
+@estate_option
 @rows_option
 @time_option(
     "--since", "Examine CloudTrail's events from then on: a date, or 90s, 30m, 24h, 7d, 2w. By default 24h."

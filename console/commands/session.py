@@ -32,6 +32,20 @@ def together(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return lambda command: reduce(lambda given, option: option(given), reversed(options), command)
 
 
+_ESTATE = "keydeck.estate"
+
+
+def ask_for_estate(name: str) -> None:
+    """Have what the command does from now on be about an estate."""
+    click.get_current_context().meta[_ESTATE] = name
+
+
+def estate_asked() -> str:
+    """Return the estate that the command is about, "" for what the settings say."""
+    context = click.get_current_context(silent=True)
+    return str(context.meta.get(_ESTATE, "")) if context is not None else ""
+
+
 def limit_option(default: int, words: str, *, least: int = 1) -> Callable[[Command], Command]:
     """Return --limit: how many are printed at most."""
     return click.option(
@@ -56,6 +70,10 @@ def loaded() -> LoadedSettings:
     from console.settings import load
 
     found = load({"read_only": read_only_asked()})
+    if name := estate_asked():
+        from console.estates.named import estate_named
+
+        found = found.model_copy(update={"settings": estate_named(found.settings, name)})
     if not found.settings.events_file and not keeps_data():
         say(NO_HOME)
     use_extensions(found.settings.extensions)

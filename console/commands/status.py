@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from console.commands.estate_options import estate_option
 from console.commands.output_options import json_option
 from console.commands.session import services_of
 from console.container import Container
@@ -30,6 +31,7 @@ from screens.status.sweep_line import sweep_words
 
 
 @click.command()
+@estate_option
 @json_option
 def status(*, as_json: bool) -> None:
     """Count all tokens by format, by column, by KMS key and key material."""
@@ -39,6 +41,7 @@ def status(*, as_json: bool) -> None:
 
 
 @click.command()
+@estate_option
 @json_option
 def check(*, as_json: bool) -> int:
     """Exit 1 unless every token is protected under a trusted, enabled key.

@@ -28,6 +28,7 @@ _PLACES: dict[ActionScope, str] = {
     ActionScope.INCIDENT: "An incident",
     ActionScope.EVIDENCE: "Evidence",
     ActionScope.PEOPLE: "Who does what in an incident",
+    ActionScope.ESTATES: "Estates",
     ActionScope.APPROVALS: "Approvals",
     ActionScope.JOB: "Jobs, in the list and on a job's page",
     ActionScope.LOG: "Log",

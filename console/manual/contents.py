@@ -45,6 +45,7 @@ CONTENTS: dict[str, tuple[Entry, ...]] = {
         ("guard", "Have PostgreSQL refuse what is no envelope."),
         ("keys", "KMS keys: policies, changes, rotation."),
         ("jobs", "Rewriting many tokens."),
+        ("estates", "Several databases, accounts and environments at once."),
         ("trouble", "When something doesn't work."),
     ),
     "Who opened what": _chapter(

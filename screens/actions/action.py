@@ -30,6 +30,7 @@ class ActionScope(StrEnum):
     FINDINGS = "findings"
     ROTATION = "rotation"
     LOG = "log"
+    ESTATES = "estates"
     EVENTS = "events"
     EVENT = "event"
     PIVOTS = "pivots"

@@ -72,7 +72,13 @@ ACTIONS: tuple[Action, ...] = (
         "Another AWS profile, Region or database",
         "c",
         aliases=("ctx",),
-        argument="profile|region|database NAME",
+        argument="profile|region|database|estate NAME",
+    ),
+    Action(
+        "everywhere.estates",
+        "estates",
+        "Estates: how do all databases and accounts stand?",
+        "0",
     ),
     Action("everywhere.back", "back", "Back to where you came from", "escape", display="Esc"),
     Action(
@@ -126,6 +132,10 @@ ACTIONS: tuple[Action, ...] = (
         "q",
         shown=True,
         aliases=("q", "exit"),
+    ),
+    # Estates
+    Action(
+        "estates.work-there", "work there", "Go on working in the estate under the cursor", "a", shown=True
     ),
     # Moving
     Action("list.up", "up", "One line up", "up,k"),

@@ -35,6 +35,7 @@ class ContextChange:
     profile: str | None = None
     region: str | None = None
     database: str | None = None
+    estate: str | None = None
 
 
 class ContextDialog(Dialog[ContextChange | None]):

@@ -50,6 +50,7 @@ REACH = {
     "incident": (ActionScope.INCIDENT, ActionScope.BLOCKING, *ANYWHERE),
     "evidence": (ActionScope.EVIDENCE, *ANYWHERE),
     "people": (ActionScope.PEOPLE, *ANYWHERE),
+    "estates": (ActionScope.ESTATES, *ANYWHERE),
     "approvals": (ActionScope.APPROVALS, *ANYWHERE),
     "jobs": (ActionScope.JOB, ActionScope.TABLE, *ANYWHERE),
     "job": (ActionScope.JOB, *ANYWHERE),
@@ -118,7 +119,7 @@ def _service_classes() -> dict[str, Any]:
     """What `screens.services` imports for types alone, as each service is loaded with its first use."""
     named: dict[str, Any] = {}
     for node in ast.walk(ast.parse(Path(screens.services.__file__).read_text())):
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("crypto_core"):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("crypto_core", "screens")):
             named |= {n.name: getattr(import_module(str(node.module)), n.name) for n in node.names}
     return named
 

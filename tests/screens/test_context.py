@@ -12,6 +12,7 @@ from crypto_core.errors import KeydeckError, SettingsError
 from crypto_core.text.cleaning import clean
 from screens.connections.screen import ConnectionsScreen
 from screens.context.screen import ContextDialog
+from screens.estate_standing import EstateStanding, SharedKey
 from screens.services import Context, Contexts, DatabaseChoice, Offered, Services
 from screens.status.screen import StatusScreen
 from screens.widgets.line_list import LineList
@@ -73,6 +74,15 @@ class StageContexts:
     login: StageSignIn = field(default_factory=StageSignIn)
     no_login: KeydeckError | None = None
     opened: list[str] = field(default_factory=list)
+    standings: tuple[EstateStanding, ...] = ()
+    shared: tuple[SharedKey, ...] = ()
+
+    def estates(
+        self, cancelled: Event | None = None
+    ) -> tuple[tuple[EstateStanding, ...], tuple[SharedKey, ...]]:
+        """How all stand."""
+        self.stage.enter("estates", cancelled)
+        return self.standings, self.shared
 
     def current(self) -> Context:
         """Where the console works."""
@@ -97,7 +107,12 @@ class StageContexts:
         self.opened.append(address)
 
     def switch(
-        self, *, profile: str | None = None, region: str | None = None, database: str | None = None
+        self,
+        *,
+        profile: str | None = None,
+        region: str | None = None,
+        database: str | None = None,
+        estate: str | None = None,
     ) -> Services:
         """The services of another place."""
         self.stage.enter("switch")
@@ -107,6 +122,7 @@ class StageContexts:
             self.now.profile if profile is None else profile,
             self.now.region if region is None else region,
             self.now.database if database is None else database,
+            self.now.estate if estate is None else estate,
         )
         stage = self._stages()[chosen.database]
         stage.contexts = self
@@ -244,7 +260,7 @@ async def test_what_is_not_offered_is_refused_with_the_reason_and_all_stays() ->
         assert "1,200 tokens" in d.text()
         assert "eu-west-1" in d.lines()[0]
         await d.command("context moon mars-1")
-        assert "Write :context profile NAME" in d.toasts()[-1]
+        assert "Write :context profile, region, database or estate" in d.toasts()[-1]
 
 
 async def test_lists_that_are_not_whole_say_why() -> None:

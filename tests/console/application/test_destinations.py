@@ -18,7 +18,8 @@ DESTINATIONS = [
 
 @pytest.mark.parametrize("destination", DESTINATIONS)
 def test_a_screen_takes_the_fields_of_its_destination(destination: type) -> None:
-    if destination is routes.NarrowedEventsRoute:  # leads back to a list that is open
+    # One leads back to a list that is open, one changes where the console works.
+    if destination in (routes.NarrowedEventsRoute, routes.EstateRoute):
         assert destination not in SCREENS
         return
     screen = load_screen(SCREENS[destination])

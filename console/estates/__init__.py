@@ -1,0 +1,1 @@
+"""Estates: one operator's databases and AWS accounts, side by side."""

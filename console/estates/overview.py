@@ -1,0 +1,86 @@
+"""How all estates stand: each asked on its own, some at a time, and none that fails hides another."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from threading import Event
+
+from console.container import Container
+from console.settings import Settings
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import InterruptedRunError, KeydeckError, MissingSchemaError
+from crypto_core.findings.severity import Severity
+from crypto_core.text.cleaning import clean
+from screens.estate_standing import EstateStanding, SharedKey
+
+AT_ONCE = 4
+"""Estates that are asked at a time: each has its own connections, and takes a census."""
+
+
+class EstateOverview:
+    """Asks estates how they stand. Thread-safe; `look` blocks."""
+
+    def __init__(self, estates: Mapping[str, Settings]) -> None:
+        self._estates = dict(estates)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the estates' names, in the order of the settings."""
+        return tuple(self._estates)
+
+    def look(self, cancelled: Event | None = None) -> tuple[EstateStanding, ...]:
+        """Return how each stands now, in that order. Raises InterruptedRunError alone."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            asked = [pool.submit(_standing, name, self._estates[name], cancelled) for name in self._estates]
+            return tuple(one.result() for one in asked)
+
+
+def shared_keys(standings: Iterable[EstateStanding]) -> tuple[SharedKey, ...]:
+    """Return the keys under which estates of different environments have tokens.
+
+    PCI DSS v4.0.1, 6.5.3, wants environments apart; 3.7.x a key to be known by as few as can be.
+    """
+    users: dict[str, dict[str, str]] = defaultdict(dict)
+    for standing in standings:
+        for key in standing.keys:
+            users[key][standing.name] = standing.environment or standing.name
+    return tuple(
+        SharedKey(clean(key), tuple(of)) for key, of in sorted(users.items()) if len(set(of.values())) > 1
+    )
+
+
+def _standing(name: str, settings: Settings, cancelled: Event | None) -> EstateStanding:
+    stop_if(cancelled)
+    shown, environment = clean(name, 60), clean(settings.environment, 20)
+    try:
+        with closing(Container(settings)) as services:
+            taken = services.status.take_census(cancelled=cancelled)
+            grave = [one.severity for one in taken.problems]
+            return EstateStanding(
+                shown,
+                environment,
+                taken.taken_at,
+                tokens=taken.tokens,
+                protected=taken.protected,
+                problems=len(taken.problems),
+                worst=min(grave, key=lambda severity: severity.rank, default=Severity.NONE),
+                incidents=_open_incidents(services),
+                keys=tuple(sorted({share.key_arn for share in taken.keys if share.key_arn and share.tokens})),
+                well=taken.well,
+                gaps=taken.coverage.reasons,
+            )
+    except InterruptedRunError:
+        raise
+    except KeydeckError as error:
+        return EstateStanding(shown, environment, datetime.now(UTC), trouble=clean(error, 600))
+
+
+def _open_incidents(services: Container) -> int | None:
+    """How many incidents are open; None where none can be kept."""
+    try:
+        return len(services.incidents.incidents(closed=False, limit=1_000))
+    except MissingSchemaError:
+        return None

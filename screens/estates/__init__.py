@@ -1,0 +1,1 @@
+"""Estates: how do all of them stand?"""

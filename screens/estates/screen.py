@@ -1,0 +1,119 @@
+"""Estates: how do all of them stand, and which needs attention first?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.content import Content
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.text.counting import counted
+from screens.actions.action import ActionScope
+from screens.ages import ago
+from screens.estate_standing import EstateStanding, SharedKey
+from screens.facts import Facts
+from screens.routes import EstateRoute, Followed
+from screens.signs import SIGNS, Sign
+from screens.use.lines import BLANK, prose
+from screens.use.use_screen import UseScreen
+from screens.widgets.cells import bar, fit
+from screens.widgets.line_list import Line, line
+
+_NAME, _ENVIRONMENT, _TOKENS, _SHARE, _BAR, _PROBLEMS = 20, 12, 12, 9, 10, 22
+_NOT_KNOWN = Sign("?", "$warning")
+
+
+@dataclass(frozen=True, slots=True)
+class EstatesAnswer:
+    """How each stands, and the keys that environments share."""
+
+    standings: tuple[EstateStanding, ...]
+    shared: tuple[SharedKey, ...] = ()
+
+
+class EstatesScreen(UseScreen[EstatesAnswer]):
+    """The worst first; Enter goes on working in the one under the cursor."""
+
+    NAME = "estates"
+    EVERY = 120.0
+    LIMIT = 600.0
+    ASKING = "Asking every estate…"
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.ESTATES,)
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self._current = ""
+
+    def ask_for(self, cancelled: Cancellation) -> EstatesAnswer:
+        """Ask every estate."""
+        contexts = self.facts.services.contexts
+        if contexts is None:
+            return EstatesAnswer(())
+        self._current = contexts.current().estate
+        return EstatesAnswer(*contexts.estates(cancelled))
+
+    def lines(self, answer: EstatesAnswer, width: int) -> Iterable[Line]:
+        """Return the estates, then what they share."""
+        return estate_lines(answer, self._current, width, self.facts)
+
+    def do_work_there(self) -> None:
+        """Go on working in the estate under the cursor."""
+        target = self.target_in_hand
+        if isinstance(target, EstateRoute):
+            self.post_message(Followed(target))
+
+
+def estate_lines(answer: EstatesAnswer, current: str, width: int, facts: Facts) -> Iterator[Line]:
+    """Yield a heading, each estate, the one with the worst problem first, and the keys that are shared."""
+    if not answer.standings:
+        yield line(("No estates: [estates] and [databases] in the settings file have them.", "$muted"))
+        return
+    yield line(
+        (
+            fit("  estate", _NAME + 2)
+            + fit("environment", _ENVIRONMENT)
+            + fit("tokens", _TOKENS, right=True)
+            + fit("protected", _SHARE + 2, right=True)
+            + " " * (_BAR + 2)
+            + fit("problems", _PROBLEMS)
+            + "incidents",
+            "$muted",
+        )
+    )
+    for one in sorted(answer.standings, key=_worst_first):
+        yield _estate(one, current, width, facts)
+    for key in answer.shared:
+        yield BLANK
+        yield from prose(key.words, width, lead="▲ ", lead_style="$warning")
+
+
+def _worst_first(one: EstateStanding) -> tuple[bool, int, str]:
+    return not one.trouble, one.worst.rank, one.name
+
+
+def _estate(one: EstateStanding, current: str, width: int, facts: Facts) -> Line:
+    here = "▶ " if one.name == current else "  "
+    sign = _NOT_KNOWN if one.trouble else SIGNS[one.worst]
+    head = Content.assemble(
+        (here, "$accent"), (fit(one.name, _NAME), "bold"), (fit(one.environment, _ENVIRONMENT), "$muted")
+    )
+    if one.trouble:
+        rest = Content.assemble((f"{sign.text} ", sign.style), one.trouble)
+        return Line(head.append(rest), EstateRoute(one.name), one.trouble)
+    share = one.share if one.share is not None else 1.0
+    incidents = counted(one.incidents, "incident") if one.incidents else ""
+    problems = counted(one.problems, "problem") if one.problems else "well"
+    body = Content.assemble(
+        fit(f"{one.tokens:,}", _TOKENS, right=True),
+        fit(f"{share:.1%}" if one.share is not None else "-", _SHARE + 2, right=True),
+        "  ",
+        (bar(share, _BAR), sign.style),
+        " ",
+        fit(f"{sign.text} {problems}", _PROBLEMS),
+        (incidents, "$warning"),
+    )
+    gaps = f" Not whole: {one.gaps[0]}" if one.gaps else ""
+    hint = f"Enter: work there. Counted {ago(one.at, facts.clock())}.{gaps}"
+    return Line(head.append(body), EstateRoute(one.name), hint)

@@ -1,0 +1,124 @@
+"""Estates: each is asked on its own, none that fails hides another, and environments share no key unseen."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from console.container import Container
+from console.estates.named import DEFAULT, estates_of
+from console.sandbox.world import World
+from console.settings import load, masked_url
+from tests.console.command_types import Keydeck
+
+GONE = "postgresql://nobody:Sw0rdfish@127.0.0.1:9/tokens"
+
+
+@pytest.fixture
+def estates(services: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The sandbox as the settings have it, the same again as another environment, and one that is gone."""
+    url = services.settings.required_database_url()
+    path = tmp_path / "settings.toml"
+    path.write_text(
+        f"""
+        [databases]
+        copy = {json.dumps(url)}
+        [estates.stage]
+        database = "copy"
+        environment = "stage"
+        environment_colour = "green"
+        [estates.gone]
+        database_url = "{GONE}"
+        profile = ""
+        """
+    )
+    monkeypatch.setenv("KEYDECK_SETTINGS", str(path))
+    monkeypatch.setenv("KEYDECK_ENVIRONMENT", "prod")
+    return url
+
+
+def test_every_estate_is_asked_and_a_key_of_two_environments_is_told(
+    keydeck: Keydeck, estates: str, world: World
+) -> None:
+    ran = keydeck("estates", "--json")
+    assert ran.exit_code == 1
+    found = {one["estate"]: one for one in ran.json["estates"]}
+    assert list(found) == [DEFAULT, "stage", "gone"]
+    assert [found[name]["environment"] for name in found] == ["prod", "stage", "gone"]
+    assert found[DEFAULT]["tokens"] == found["stage"]["tokens"] == len(world.tokens)
+    assert found["gone"]["tokens"] is None
+    assert found["gone"]["trouble"]
+    (shared,) = (one for one in ran.json["shared_keys"] if one["key_arn"] == world.current_key.arn)
+    assert shared["estates"] == [DEFAULT, "stage"]
+    text = keydeck("estates")
+    assert "give each environment its own key" in text.stderr
+    shown = keydeck("settings").stdout + text.stdout + text.stderr + json.dumps(ran.json)
+    assert "Sw0rdfish" not in shown
+    assert masked_url(estates) in shown
+
+
+def test_a_command_answers_for_one_estate_or_for_each(keydeck: Keydeck, estates: str, world: World) -> None:
+    alone = keydeck("status", "--json").json
+    assert keydeck("status", "--estate", "stage", "--json").json["by_format"] == alone["by_format"]
+    every = keydeck("status", "--estate", "all", "--json")
+    assert every.exit_code == 3
+    assert {name: one and one["tokens"] for name, one in every.json.items()} == {
+        DEFAULT: len(world.tokens),
+        "stage": len(world.tokens),
+        "gone": None,
+    }
+    assert every.stderr.startswith("gone: ")
+    few = ("connections", "--filter", "provider:slack", "--limit", "2", "--estate", "all")
+    rows = [json.loads(row) for row in keydeck(*few, "--output", "jsonl").stdout.splitlines()]
+    assert [row["estate"] for row in rows] == [DEFAULT, DEFAULT, "stage", "stage"]
+    table = list(csv.DictReader(io.StringIO(keydeck(*few, "--csv").stdout)))
+    assert [row["estate"] for row in table] == [row["estate"] for row in rows]
+    assert [row["reference"] for row in table] == [row["reference"] for row in rows]
+    yaml = keydeck(*few, "--output", "yaml").stdout
+    assert yaml.startswith(f'"{DEFAULT}":\n  ')
+    assert '"gone":\n  null\n' in yaml
+    assert "Estate stage" in keydeck("check", "--estate", "all").stdout
+    assert set(keydeck("findings", "--estate", "all", "--json").json) == {DEFAULT, "stage", "gone"}
+
+
+def test_an_estate_that_is_none_is_refused_and_so_is_what_has_no_form_for_several(
+    keydeck: Keydeck, estates: str
+) -> None:
+    ran = keydeck("status", "--estate", "stag")
+    assert ran.exit_code == 2
+    assert "Did you mean stage?" in ran.stderr
+    for arguments in (("findings", "--estate", "all", "--ocsf"), ("findings", "--estate", "all", "rules")):
+        assert keydeck(*arguments).exit_code == 2
+
+
+def test_an_estate_brings_its_own_and_leaves_the_rest(estates: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(
+        path.read_text()
+        + """
+        [estates.eu]
+        database_url = "postgresql://eu@db.example/tokens"
+        profile = "eu"
+        regions = ["eu-central-1"]
+        write_key = "alias/eu"
+        trusted_keys = ["alias/eu-old"]
+        events_file = "/var/lib/keydeck/eu.sqlite"
+        """
+    )
+    found = estates_of(load().settings)
+    eu = found["eu"]
+    assert (eu.profile, eu.regions, eu.write_key, eu.trusted_keys) == (
+        *("eu", ("eu-central-1",)),
+        *("alias/eu", ("alias/eu-old",)),
+    )
+    assert (eu.environment, eu.environment_colour, eu.binding) == ("eu", "", None)
+    assert eu.write_format == found[DEFAULT].write_format
+    assert "copy" not in found
+    for wrong in ("", 'database = "copy"\ndatabase_url = "postgresql://x@y/z"', 'database = "nowhere"'):
+        path.write_text(f"[estates.x]\n{wrong}\n")
+        with pytest.raises(Exception, match=r"database_url|nowhere"):
+            estates_of(load().settings)
