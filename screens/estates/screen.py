@@ -21,7 +21,9 @@ from screens.use.use_screen import UseScreen
 from screens.widgets.cells import bar, fit
 from screens.widgets.line_list import Line, line
 
-_NAME, _ENVIRONMENT, _TOKENS, _SHARE, _BAR, _PROBLEMS = 20, 12, 12, 9, 10, 22
+_TOKENS, _SHARE, _BAR, _PROBLEMS = 11, 10, 12, 14
+_ROOMY = 100
+"""Cells from which on names have more room, and the share a bar."""
 _NOT_KNOWN = Sign("?", "$warning")
 
 
@@ -70,18 +72,16 @@ def estate_lines(answer: EstatesAnswer, current: str, width: int, facts: Facts) 
     if not answer.standings:
         yield line(("No estates: [estates] and [databases] in the settings file have them.", "$muted"))
         return
-    yield line(
-        (
-            fit("  estate", _NAME + 2)
-            + fit("environment", _ENVIRONMENT)
-            + fit("tokens", _TOKENS, right=True)
-            + fit("protected", _SHARE + 2, right=True)
-            + " " * (_BAR + 2)
-            + fit("problems", _PROBLEMS)
-            + "incidents",
-            "$muted",
-        )
+    headings = (
+        fit("  estate", _name_cells(width) + 2),
+        fit("environment", _environment_cells(width)),
+        fit("tokens", _TOKENS, right=True),
+        fit("protected", _SHARE, right=True),
+        " " * (_BAR + 2) if width >= _ROOMY else "",
+        fit("  problems", _PROBLEMS + 2),
+        "incidents",
     )
+    yield line(("".join(headings), "$muted"))
     for one in sorted(answer.standings, key=_worst_first):
         yield _estate(one, current, width, facts)
     for key in answer.shared:
@@ -97,7 +97,9 @@ def _estate(one: EstateStanding, current: str, width: int, facts: Facts) -> Line
     here = "▶ " if one.name == current else "  "
     sign = _NOT_KNOWN if one.trouble else SIGNS[one.worst]
     head = Content.assemble(
-        (here, "$accent"), (fit(one.name, _NAME), "bold"), (fit(one.environment, _ENVIRONMENT), "$muted")
+        (here, "$accent"),
+        (fit(one.name, _name_cells(width)), "bold"),
+        (fit(one.environment, _environment_cells(width)), "$muted"),
     )
     if one.trouble:
         rest = Content.assemble((f"{sign.text} ", sign.style), one.trouble)
@@ -107,13 +109,20 @@ def _estate(one: EstateStanding, current: str, width: int, facts: Facts) -> Line
     problems = counted(one.problems, "problem") if one.problems else "well"
     body = Content.assemble(
         fit(f"{one.tokens:,}", _TOKENS, right=True),
-        fit(f"{share:.1%}" if one.share is not None else "-", _SHARE + 2, right=True),
+        fit(f"{share:.1%}" if one.share is not None else "-", _SHARE, right=True),
+        ("  " + bar(share, _BAR) if width >= _ROOMY else "", sign.style),
         "  ",
-        (bar(share, _BAR), sign.style),
-        " ",
-        fit(f"{sign.text} {problems}", _PROBLEMS),
+        (fit(f"{sign.text} {problems}", _PROBLEMS), sign.style),
         (incidents, "$warning"),
     )
     gaps = f" Not whole: {one.gaps[0]}" if one.gaps else ""
     hint = f"Enter: work there. Counted {ago(one.at, facts.clock())}.{gaps}"
     return Line(head.append(body), EstateRoute(one.name), hint)
+
+
+def _name_cells(width: int) -> int:
+    return 24 if width >= _ROOMY else 14
+
+
+def _environment_cells(width: int) -> int:
+    return 16 if width >= _ROOMY else 11
