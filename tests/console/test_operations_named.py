@@ -57,7 +57,7 @@ LOOKING = {
         "keys grants",
         "keys list",
     ),
-    *("incident follow-up list", "incident handover", "incident review"),
+    *("estates", "incident follow-up list", "incident handover", "incident review"),
     *("notify list", "notify test"),
     *("keys materials", "keys policy", "keys replace", "keys show", "metrics", "settings", "verify"),
 }

@@ -339,8 +339,10 @@ async def test_read_only_refuses_whatever_changes_anything_by_key_and_by_command
     stage = Stage(read_only=True)
     make(stage, world)
     async with deck(stage, start=start) as d:
-        await d.press(*ways)
-        await d.tick(1)  # what a page asks for by itself it has asked for now
+        for key in ways:
+            await d.press(key)
+            await d.tick(1)  # what a page asks for by itself it has asked for now
+        await d.tick(1)
         screen, before = d.app.screen, list(d.stage.calls)
         for action in PLACED[place]:
             for way in (d.press(action.keys.split(",")[0]), d.app.run_command(action.name)):
