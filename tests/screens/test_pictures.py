@@ -70,11 +70,6 @@ class Album:
         self.d.app.theme = theme
         if self.d.app.size != size:
             await self.d.pilot.resize_terminal(*size)
-            await self.d.settle()
-            # What lies behind a dialog is laid out anew when the dialog closes: here, before it is seen.
-            for behind in self.d.app.screen_stack[:-1]:
-                behind._refresh_layout()
-            self.d.app.screen.refresh()
         await self.d.settle()
 
 
