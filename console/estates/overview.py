@@ -14,6 +14,7 @@ from console.settings import Settings
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import InterruptedRunError, KeydeckError, MissingSchemaError
 from crypto_core.findings.severity import Severity
+from crypto_core.key_names import is_multi_region
 from crypto_core.text.cleaning import clean
 from screens.estate_standing import EstateStanding, SharedKey
 
@@ -44,12 +45,15 @@ def shared_keys(standings: Iterable[EstateStanding]) -> tuple[SharedKey, ...]:
     PCI DSS v4.0.1, 6.5.3, wants environments apart; 3.7.x a key to be known by as few as can be.
     """
     users: dict[str, dict[str, str]] = defaultdict(dict)
+    shown: dict[str, str] = {}
     for standing in standings:
-        for key in standing.keys:
+        for arn in standing.keys:
+            # Replicas of a multi-Region key have the same material: they are one key.
+            key = arn.rpartition("/")[2] if is_multi_region(arn) else arn
+            shown.setdefault(key, arn)
             users[key][standing.name] = standing.environment or standing.name
-    return tuple(
-        SharedKey(clean(key), tuple(of)) for key, of in sorted(users.items()) if len(set(of.values())) > 1
-    )
+    shared = {key: of for key, of in users.items() if len(set(of.values())) > 1}
+    return tuple(SharedKey(clean(shown[key]), tuple(shared[key])) for key in sorted(shared))
 
 
 def _standing(name: str, settings: Settings, cancelled: Event | None) -> EstateStanding:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from console.container import Container
 from console.estates.named import DEFAULT, estates_of
+from console.estates.overview import shared_keys
 from console.sandbox.world import World
 from console.settings import load, masked_url
+from crypto_core.text.cleaning import clean
+from screens.estate_standing import EstateStanding
 from tests.console.command_types import Keydeck
 
 GONE = "postgresql://nobody:Sw0rdfish@127.0.0.1:9/tokens"
@@ -122,3 +126,20 @@ def test_an_estate_brings_its_own_and_leaves_the_rest(estates: str, tmp_path: Pa
         path.write_text(f"[estates.x]\n{wrong}\n")
         with pytest.raises(Exception, match=r"database_url|nowhere"):
             estates_of(load().settings)
+
+
+def test_replicas_are_one_key_and_one_environment_may_share_its_own() -> None:
+    replica = "arn:aws:kms:{}:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab"
+    plain = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+    def standing(name: str, environment: str, *keys: str) -> EstateStanding:
+        return EstateStanding(clean(name), clean(environment), datetime.now(UTC), keys=keys)
+
+    found = shared_keys(
+        (
+            standing("a", "prod", replica.format("eu-west-1"), plain),
+            standing("b", "prod", plain),
+            standing("c", "stage", replica.format("us-east-1")),
+        )
+    )
+    assert [(one.key_arn, one.estates) for one in found] == [(replica.format("eu-west-1"), ("a", "c"))]
