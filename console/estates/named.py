@@ -11,6 +11,17 @@ from crypto_core.text.likeness import meant
 
 DEFAULT = "default"
 """The estate of the settings themselves."""
+_NEVER_SHARED: dict[str, Any] = {
+    "write_key": None,
+    "write_alias": "",
+    "trusted_keys": (),
+    "state_url": None,
+    "binding": None,
+    "environment_colour": "",
+}
+"""What an estate with a database of its own takes from nowhere else: nothing of it is sealed under another's
+key, nor journaled in another's database.
+"""
 
 
 def estates_of(settings: Settings) -> dict[str, Settings]:
@@ -61,8 +72,5 @@ def _of_estate(settings: Settings, name: str) -> Settings:
         for field in type(estate).model_fields
         if field != "database" and (value := getattr(estate, field))
     }
-    if not estate.database:
-        update |= {"binding": None, "environment_colour": estate.environment_colour}
-    return base.model_copy(
-        update={"environment": base.environment if estate.database else name[:20]} | update
-    )
+    own = {} if estate.database else _NEVER_SHARED | {"environment": name[:20]}
+    return base.model_copy(update=own | update)

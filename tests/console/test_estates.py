@@ -121,6 +121,10 @@ def test_an_estate_brings_its_own_and_leaves_the_rest(estates: str, tmp_path: Pa
     )
     assert (eu.environment, eu.environment_colour, eu.binding) == ("eu", "", None)
     assert eu.write_format == found[DEFAULT].write_format
+    # Under another environment's key, or in its journal, nothing is written by default.
+    gone = found["gone"]
+    assert found[DEFAULT].write_key == found["stage"].write_key is not None
+    assert (gone.write_key, gone.write_alias, gone.trusted_keys, gone.state_url) == (None, "", (), None)
     assert "copy" not in found
     for wrong in ("", 'database = "copy"\ndatabase_url = "postgresql://x@y/z"', 'database = "nowhere"'):
         path.write_text(f"[estates.x]\n{wrong}\n")
