@@ -112,19 +112,23 @@ class ConsoleContexts:
         An estate brings its own profile, Regions and database.
         """
         with self._lock:
-            before = self._chosen
-            if estate is not None:
-                from console.estates.named import estate_named
+            before, settings = self._chosen, self._settings
+            try:
+                if estate is not None:
+                    from console.estates.named import estate_named
 
-                self._settings = estate_named(self._first, estate)
-                before = Context(self._settings.profile or "", "", DEFAULT, estate)
-            chosen = Context(
-                before.profile if profile is None else self._checked_profile(profile),
-                before.region if region is None else self._checked_region(region),
-                before.database if database is None else self._checked_database(database),
-                before.estate,
-            )
-            container = self._making(self._settings_for(chosen))
+                    self._settings = estate_named(self._first, estate)
+                    before = Context(self._settings.profile or "", "", DEFAULT, estate)
+                chosen = Context(
+                    before.profile if profile is None else self._checked_profile(profile),
+                    before.region if region is None else self._checked_region(region),
+                    before.database if database is None else self._checked_database(database),
+                    before.estate,
+                )
+                container = self._making(self._settings_for(chosen))
+            except BaseException:
+                self._settings = settings  # all stays as it was
+                raise
             self._left |= {self._container.engine, self._container.state_engine}
             # What works on jobs there goes on.
             if (started := if_made(self._container.job_processes)) is not None:

@@ -347,3 +347,20 @@ def test_a_profile_that_sso_has_signed_out_is_offered_with_its_sign_in(
         contexts.sign_in("ops")
     with pytest.raises(RefusedError, match="Only https"):
         contexts.open_address("http://acme.example/")
+
+
+def test_an_estate_is_gone_to_whole_or_not_at_all(settings: Settings) -> None:
+    made = ConsoleContexts(settings.model_copy(update={"binding": "acme", "write_format": "v2-bound"}))
+    try:
+        made.switch(estate="live")
+        assert made.current().estate == "live"
+        for wrong in ("empty", "nowhere"):  # one has no binding, one is not there
+            with pytest.raises(SettingsError):
+                made.switch(estate=wrong)
+            assert made.current().estate == "live"
+            made.switch(region="us-east-1")
+            assert made._container.keyring.binding == "acme-live"
+        made.switch(estate=DEFAULT)
+        assert made._container.keyring.binding == "acme"
+    finally:
+        made.close()
