@@ -479,6 +479,10 @@ class LeaseLostError(JobError):
 # CloudTrail's events
 
 
+class ReceiptError(KeydeckError):
+    """What is no receipt, or a place where receipts can't be written."""
+
+
 class TrailError(KeydeckError):
     """Events can't be fetched, read or kept."""
 
