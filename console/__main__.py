@@ -30,6 +30,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "metrics": ("console.commands.metrics", "Print census, operations and KMS latency for Prometheus."),
     "connections": ("console.commands.connections", "List tokens: state, key, evidence."),
     "inspect": ("console.commands.connections", "Show one envelope, field by field."),
+    "whose": ("console.commands.whose", "Name the rows that hold a token that somebody has."),
     "verify": ("console.commands.verify", "Open tokens and say only whether they opened."),
     "rewrap": ("console.commands.rewriting", "Move data keys to another KMS key."),
     "reencrypt": ("console.commands.rewriting", "Seal tokens with new data keys."),

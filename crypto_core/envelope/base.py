@@ -30,6 +30,8 @@ class Envelope(ABC):
     """The same of one stored value, shorter."""
     field_names: ClassVar[tuple[str, ...]]
     """Names of the fields behind the version mark, in stored order."""
+    sealed_overhead: ClassVar[int]
+    """Bytes of the last field besides the token's own: AES-GCM makes a text no longer, but for its tag."""
 
     encrypted_data_key: bytes
 

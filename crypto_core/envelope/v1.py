@@ -38,6 +38,7 @@ class EnvelopeV1(Envelope):
     summary: ClassVar[str] = "v1, not bound to its row, no encryption context"
     meaning: ClassVar[str] = "not bound to its row"
     field_names: ClassVar[tuple[str, ...]] = ("encrypted data key", "nonce", "ciphertext")
+    sealed_overhead: ClassVar[int] = TAG_BYTES
 
     encrypted_data_key: bytes = field(repr=False)
     nonce: bytes = field(repr=False)

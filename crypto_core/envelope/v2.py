@@ -72,6 +72,7 @@ class EnvelopeV2(Envelope):
     summary: ClassVar[str] = "v2, bound to its row and key, key-committing"
     meaning: ClassVar[str] = "bound to this row, key-committing"
     field_names: ClassVar[tuple[str, ...]] = ("key ARN", "encrypted data key", "nonce", "ciphertext")
+    sealed_overhead: ClassVar[int] = _COMMITTED + TAG_BYTES
 
     key_arn: str
     encrypted_data_key: bytes = field(repr=False)

@@ -12,8 +12,8 @@ from crypto_core.text.cleaning import clean
 MOST_BYTES = 4_000_000
 
 
-def read_secret_file(path: str) -> Secret:
-    """Return what a file holds.
+def read_secret_file(path: str, *, most: int = MOST_BYTES) -> Secret:
+    """Return what a file of at most so many bytes holds.
 
     Raises RefusedError for what is no file, can't be read, is too large, belongs to another user, or may be
     read or written by others: what stood in it may be known to them.
@@ -38,14 +38,14 @@ def read_secret_file(path: str) -> Secret:
                 remedy="chmod 600 it. If others use this host, have the tokens issued again.",
             )
         content = bytearray()
-        while len(content) <= MOST_BYTES and (part := os.read(descriptor, 1 << 20)):
+        while len(content) <= most and (part := os.read(descriptor, 1 << 20)):
             content += part
     except OSError as error:
         raise RefusedError(f"{name} can't be read: {os.strerror(error.errno or 0)}.") from None
     finally:
         os.close(descriptor)
     secret = Secret.adopt(content)
-    if len(secret) > MOST_BYTES:
+    if len(secret) > most:
         secret.wipe()
-        raise RefusedError(f"{name} is larger than {MOST_BYTES:,} bytes.")
+        raise RefusedError(f"{name} is larger than {most:,} bytes.")
     return secret

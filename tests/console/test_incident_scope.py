@@ -57,7 +57,7 @@ def test_an_incident_is_declared_about_the_rows_that_hold_the_tokens_of_a_file(
         (3, False),
         (4, True),
     ]
-    assert "Line 3: held by no row that could be looked at." in declared.stderr
+    assert "Line 3 (github ghp, 36 characters): held by no row that could be looked at." in declared.stderr
     shown = keydeck("incident", "show", "1")
     assert "found by  a leaked token: 2 of 3 tokens found" in shown.stdout
     report = keydeck("incident", "report", "1")

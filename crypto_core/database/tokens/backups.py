@@ -13,12 +13,14 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.schema import envelope_backup
-from crypto_core.database.tokens.expressions import format_of
-from crypto_core.database.tokens.store import StoredToken
+from crypto_core.database.tokens.catalogue import Catalogue
+from crypto_core.database.tokens.expressions import format_of, has_token_bytes
+from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.database.tokens.tables import TokenColumn
-from crypto_core.envelope import Format
+from crypto_core.envelope import Format, classify
 from crypto_core.key_names import same_key
 from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
 
 _MOST = 50
 _PAGE = 1_000
@@ -124,6 +126,53 @@ def stood_before(
         rows = connection.execute(named.where(*which).order_by(b.id)).all()
     found = ((asked.get((column, row_id, bytes(digest))), kept) for column, row_id, digest, *kept in rows)
     return {ref: KeptEnvelope(*kept) for ref, kept in found if ref is not None}
+
+
+def replaced_values(
+    engine: Engine,
+    catalogue: Catalogue,
+    columns: Sequence[TokenColumn],
+    token_bytes: frozenset[int] = frozenset(),
+) -> Iterator[list[tuple[StoredToken, bytes]]]:
+    """Give, page by page, the kept envelopes of some columns, each with the digest of what took its place.
+
+    Left out are those whose token has none of the lengths `token_bytes`, if there are any. Raises
+    DatabaseError, MissingSchemaError where the schema isn't there.
+    """
+    b = envelope_backup.c
+    which: list[ColumnElement[bool]] = [b.envelope.is_not(None)]
+    which += [b.token_column.in_([str(column) for column in columns])]
+    which += [has_token_bytes(b.envelope, token_bytes)] if token_bytes else []
+    page = select(b.id, b.token_column, b.row_id, b.envelope, b.written_digest).where(*which)
+    after = 0
+    while True:
+        with connected(engine) as connection:
+            rows = connection.execute(page.where(b.id > after).order_by(b.id).limit(_PAGE)).all()
+        if not rows:
+            return
+        after = rows[-1].id
+        yield [(_stored(catalogue, *row[1:4]), bytes(row.written_digest or b"")) for row in rows]
+
+
+def replaced_when(
+    engine: Engine, values: Sequence[tuple[int, TokenRef, bytes]]
+) -> dict[tuple[TokenRef, bytes], datetime]:
+    """Return when some kept envelopes were replaced, by token and digest. Raises DatabaseError."""
+    b = envelope_backup.c
+    named = {(f"{ref.table}.{ref.column}", ref.identity): ref for _, ref, _ in values}
+    if not named:
+        return {}
+    kept = select(b.token_column, b.row_id, b.envelope, b.replaced_at).order_by(b.id)
+    rows_of_them = tuple_(b.token_column, b.row_id).in_(list(named))
+    with connected(engine) as connection:
+        rows = connection.execute(kept.where(rows_of_them, b.envelope.is_not(None))).all()
+    return {(named[column, row_id], digest(envelope)): at for column, row_id, envelope, at in rows}
+
+
+def _stored(catalogue: Catalogue, column: str, identity: str, envelope: str) -> StoredToken:
+    of = TokenColumn.named(column)
+    ref = catalogue.table(of.table).ref(of.column, identity)
+    return StoredToken(ref, classify(envelope).format, Secret.of(envelope), digest(envelope))
 
 
 def backed_up(

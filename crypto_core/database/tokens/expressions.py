@@ -48,6 +48,7 @@ from crypto_core.envelope import (
     MAX_KEY_ARN_BYTES,
     PROVIDER_PREFIXES,
     STORED_PREFIXES,
+    VERSIONS,
     Format,
 )
 
@@ -255,6 +256,41 @@ def mark_of(stored: Text_) -> Text_:
 def digest_of(stored: Text_) -> Text_:
     """The mark and the SHA-256 of the stored value: tells two values apart without selecting either."""
     return mark_of(stored).op("||")(func.sha256(func.convert_to(stored, literal_column("'UTF8'"))))
+
+
+@_kept
+def token_bytes_of(stored: Text_) -> Text_:
+    """How long an envelope's token is, in bytes, by its ciphertext; NULL for what can't be read as one.
+
+    AES-GCM keeps a text's length, so this is exact for every envelope that opens at all.
+    """
+    last = case(
+        *(
+            (func.starts_with(stored, STORED_PREFIXES[f]), len(version.field_names) + 1)
+            for f, version in VERSIONS.items()
+        )
+    )
+    overhead = case(
+        *(
+            (func.starts_with(stored, STORED_PREFIXES[f]), version.sealed_overhead)
+            for f, version in VERSIONS.items()
+        )
+    )
+    field = func.split_part(_decoded(stored), "|", last)
+    padding = func.length(field) - func.length(func.rtrim(field, "="))
+    is_base64 = and_(
+        is_envelope(stored), stored.regexp_match("^[A-Za-z0-9+/]+={0,2}$"), func.length(stored) % 4 == 0
+    )
+    is_whole = and_(func.length(field) % 4 == 0, func.length(field) * 3 // 4 - padding > overhead)
+    sealed = case((is_whole, func.length(field) * 3 // 4 - padding - overhead))
+    return case((is_base64, sealed))
+
+
+def has_token_bytes(stored: Text_, lengths: Iterable[int]) -> ColumnElement[bool]:
+    """False for envelopes whose token has none of these lengths; true for whatever else there is."""
+    asked: Any = literal(sorted(lengths), ARRAY(BigInteger))
+    result: ColumnElement[bool] = func.coalesce(token_bytes_of(stored) == func.any(asked), literal(True))
+    return result
 
 
 def id_of(table: TokenTable, source: Any) -> Any:

@@ -49,6 +49,7 @@ from crypto_core.database.tokens.expressions import (
     edk_prefix_of,
     format_of,
     formats_counted,
+    has_token_bytes,
     id_in,
     id_text,
     is_envelope,
@@ -109,6 +110,8 @@ class TokenScope:
     With `key_arns` (one key's, its replicas' too), tokens that KMS was asked about one by one count by their
     own answer, and only the others by their group. `unasked` leaves out every token that KMS was asked about.
     `digests` are stored values that count whatever their group is, `but` those that never do; envelopes both.
+    `token_bytes` leaves out envelopes whose token has another length than these, and nothing else: what can't
+    be read as an envelope stays in.
     """
 
     formats: frozenset[Format] = frozenset(Format)
@@ -118,6 +121,7 @@ class TokenScope:
     unasked: bool = False
     digests: frozenset[bytes] = frozenset()
     but: frozenset[bytes] = frozenset()
+    token_bytes: frozenset[int] = frozenset()
 
     def as_json(self) -> dict[str, Any]:
         """The scope as a job keeps it, without its references, which the job's chunks list."""
@@ -129,6 +133,7 @@ class TokenScope:
             "unasked": self.unasked,
             "digests": sorted(d.hex() for d in self.digests),
             "but": sorted(d.hex() for d in self.but),
+            "token_bytes": sorted(self.token_bytes),
         }
 
     @classmethod
@@ -144,6 +149,7 @@ class TokenScope:
             unasked=bool(told["unasked"]),
             digests=frozenset(map(bytes.fromhex, told.get("digests", ()))),
             but=frozenset(map(bytes.fromhex, told.get("but", ()))),
+            token_bytes=frozenset(map(int, told.get("token_bytes", ()))),
         )
 
 
@@ -362,6 +368,8 @@ class TokenStore:
                 grouped = true() if scope.edk_prefixes is None else _prefix_in(stored, scope.edk_prefixes)
                 if scope.digests:
                     grouped = or_(grouped, _is_one_of(stored, scope.digests))
+                if scope.token_bytes:
+                    conditions.append(has_token_bytes(stored, scope.token_bytes))
                 if scope.but:
                     conditions.append(~_is_one_of(stored, scope.but))
                 if answers is None:

@@ -24,11 +24,10 @@ from crypto_core.keyring.kms_keyring import TRY_THE_NEXT, KmsKeyring
 from crypto_core.log.observation import SILENT, Observer, observed_operation
 from crypto_core.reencryption.bulk.ports import BulkKms, Opened
 from crypto_core.reencryption.plan import Verification
-from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 
-LookAt = Callable[[TokenRef, Secret], object]
-"""Is shown an opened token, which is wiped right after; called in the event loop's thread."""
+LookAt = Callable[[StoredToken, Secret], object]
+"""Is shown a stored value and its token, which is wiped right after; called in the event loop's thread."""
 
 NOT_AN_ENVELOPE: dict[Format, str] = {
     Format.DEV: "stored in dev format: anyone can open it",
@@ -59,7 +58,7 @@ async def opened(
         with observed_operation(observer, "decrypt") as observation:
             envelope = parse(token.value.reveal())
             observation.format_ = envelope.format
-            key = await _opened_under(envelope, ref, keyring, kms, look_at)
+            key = await _opened_under(envelope, token, keyring, kms, look_at)
     except WrongBindingError as error:
         return Opened(Verification(ref, False, None, None, error.message), None)
     except (EnvelopeError, InvalidReferenceError) as error:
@@ -74,12 +73,13 @@ async def opened(
 
 
 async def _opened_under(
-    envelope: Envelope, ref: TokenRef, keyring: KmsKeyring, kms: BulkKms, look_at: LookAt | None
+    envelope: Envelope, stored: StoredToken, keyring: KmsKeyring, kms: BulkKms, look_at: LookAt | None
 ) -> KeyAnswer:
     """Open the envelope and drop what it holds; returns the key that had wrapped its data key.
 
     Asks the trusted keys as KmsKeyring.unwrap does, and raises as it does; EnvelopeError.
     """
+    ref = stored.ref
     context = envelope.opening_context(ref, keyring.binding)
     encrypted, named = envelope.encrypted_data_key, envelope.named_key
     failures: list[KmsError] = []
@@ -92,7 +92,7 @@ async def _opened_under(
                 keyring.remember_likely(encrypted, name)
                 with open_envelope(envelope, data_key, ref, keyring.binding) as token:
                     if look_at is not None:
-                        look_at(ref, token)
+                        look_at(stored, token)
         except TRY_THE_NEXT as error:
             failures.append(error)
         except KmsUnreachableError as error:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from crypto_core.lists.coverage import Coverage
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted, listed
@@ -23,12 +25,36 @@ class UnopenedToken:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(place=100, mask=100)
+class AskedToken:
+    """What an answer calls a token that was looked for: where it was read, and what is shown of it."""
+
+    place: str
+    mask: str
+    lines: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OldValue:
+    """An envelope that Keydeck had replaced and keeps, and that holds the token: its row did until then."""
+
+    ref: TokenRef
+    replaced_at: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """The old value as a JSON document's part."""
+        return {"reference": str(self.ref), "replaced_at": self.replaced_at.isoformat()}
+
+
+@dataclass(frozen=True, slots=True)
 @cleans(searched=300, left_out=300, gaps=1_000)
 class TokenSearchResult:
     """Rows by the number of a wanted token; no row for one that was not found. It holds no token.
 
     `looked_at` are the stored tokens that were compared, `unopened` those that could not be, of which
     `examples` are some. `searched` and `left_out` are columns. `gaps` say what else may hold tokens, unseen.
+    `asked` names the tokens by number, `old` has the replaced envelopes that hold one. `other_length` are the
+    envelopes that were not opened as their token has another length.
     """
 
     rows: Mapping[int, tuple[TokenRef, ...]]
@@ -38,6 +64,9 @@ class TokenSearchResult:
     searched: tuple[str, ...]
     left_out: tuple[str, ...]
     gaps: tuple[str, ...]
+    asked: Mapping[int, AskedToken] = field(default_factory=dict)
+    old: Mapping[int, tuple[OldValue, ...]] = field(default_factory=dict)
+    other_length: int = 0
 
     @property
     def references(self) -> tuple[TokenRef, ...]:
@@ -55,6 +84,29 @@ class TokenSearchResult:
         return not (self.missing or self.unopened or self.gaps)
 
     @property
+    def certain(self) -> bool:
+        """True if every token was found, or else everything that may hold one was compared."""
+        return not self.missing or not (self.unopened or self.gaps)
+
+    @property
+    def coverage(self) -> Coverage:
+        """What may hold one of the tokens and was not compared with them."""
+        reasons = list(self.gaps)
+        if self.unopened:
+            some = listed([str(one.ref) for one in self.examples], _NAMED)
+            unopened = counted(self.unopened, "stored token")
+            reasons.insert(0, f"{unopened} could not be opened, and may hold a token: {some}")
+        if self.left_out:
+            columns = listed(self.left_out, _NAMED)
+            reasons.append(f"Not looked at, as the tokens there are other providers': {columns}")
+        return Coverage(tuple(reasons))
+
+    @property
+    def shared(self) -> tuple[int, ...]:
+        """The numbers of the tokens that more than one row holds."""
+        return tuple(number for number, refs in sorted(self.rows.items()) if len(refs) > 1)
+
+    @property
     def summary(self) -> str:
         """How they were found, in one line, as an incident keeps it."""
         found = len(self.rows) - len(self.missing)
@@ -69,17 +121,26 @@ class TokenSearchResult:
         """The search as a JSON document's part."""
         return {
             "tokens": [
-                {"line": number, "found": [str(ref) for ref in refs]}
+                {
+                    "line": self._lines_of(number)[0],
+                    "lines": list(self._lines_of(number)),
+                    "kind": self.asked[number].mask if number in self.asked else "",
+                    "found": [str(ref) for ref in refs],
+                    "earlier": [one.as_json() for one in self.old.get(number, ())],
+                }
                 for number, refs in sorted(self.rows.items())
             ],
             "compared": self.looked_at,
             "not_opened": self.unopened,
+            "other_length": self.other_length,
             "not_opened_examples": [
                 {"reference": str(one.ref), "reason": one.reason} for one in self.examples
             ],
             "columns": list(self.searched),
             "columns_left_out": list(self.left_out),
             "gaps": list(self.gaps),
+            "certain": self.certain,
+            "coverage": self.coverage.as_json(),
         }
 
     @property
@@ -87,16 +148,42 @@ class TokenSearchResult:
         compared = f"{counted(self.looked_at, 'stored token')} compared"
         return f"{compared}, {self.unopened:,} could not be opened" if self.unopened else compared
 
+    def _lines_of(self, number: int) -> tuple[int, ...]:
+        asked = self.asked.get(number)
+        return (asked.lines if asked is not None else ()) or (number,)
+
+    def name_of(self, number: int) -> str:
+        """Return what a token is called: by where it was read, where there are several."""
+        if len(self.rows) == 1:
+            return "The token"
+        asked = self.asked.get(number)
+        return f"{asked.place} ({asked.mask})" if asked is not None else f"Line {number}"
+
+    @property
+    def _nowhere(self) -> str:
+        if self.unopened or self.gaps:
+            return "held by no row that could be looked at. That is no proof: see below."
+        return "held by no row."
+
+    def _short_name(self, number: int) -> str:
+        asked = self.asked.get(number)
+        return (asked.place if asked is not None else f"Line {number}").lower()
+
     def _lines(self) -> Iterator[str]:
+        named, more = frozenset(self.missing[:_NAMED]), self.missing[_NAMED:]
         for number, refs in sorted(self.rows.items()):
-            name = f"Line {number}" if len(self.rows) > 1 else "The token"
+            name = self.name_of(number)
             if refs:
                 names = listed([str(ref) for ref in refs], _NAMED)
-                yield f"{name}: held by {counted(len(refs), 'row')}: {names}"
-            elif self.unopened or self.gaps:
-                yield f"{name}: held by no row that could be looked at. That is no proof: see below."
-            else:
-                yield f"{name}: held by no row."
+                same = ", which share it" if len(refs) > 1 else ""
+                yield f"{name}: held by {counted(len(refs), 'row')}{same}: {names}"
+            elif number in named:
+                yield f"{name}: {self._nowhere}"
+            if earlier := self.old.get(number):
+                yield f"  held earlier by {_earlier(earlier)}: envelopes that Keydeck replaced and keeps."
+        if more:
+            names = listed([self._short_name(number) for number in more], _NAMED)
+            yield f"{counted(len(more), 'more token')} ({names}): {self._nowhere}"
         yield f"{self._extent[0].upper()}{self._extent[1:]}, in {listed(self.searched, _NAMED)}."
         if self.unopened:
             may = "it may be one of these" if self.missing else "they may hold it too"
@@ -105,4 +192,11 @@ class TokenSearchResult:
                 yield f"  {one.ref}: {one.reason}"
         if self.left_out:
             yield f"Not looked at, as the tokens there are other providers': {listed(self.left_out, _NAMED)}."
+        if self.other_length:
+            others = counted(self.other_length, "envelope")
+            yield f"{others} not opened: the token there has another length, by its ciphertext."
         yield from self.gaps
+
+
+def _earlier(values: tuple[OldValue, ...]) -> str:
+    return listed([f"{one.ref} until {one.replaced_at:%Y-%m-%d %H:%M} UTC" for one in values], _NAMED)

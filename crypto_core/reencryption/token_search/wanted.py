@@ -8,35 +8,50 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from crypto_core.envelope import MAX_TOKEN_BYTES, classify
+from crypto_core.envelope import MAX_TOKEN_BYTES, PROVIDER_PREFIXES, classify
 from crypto_core.errors import InvalidTokenError
 from crypto_core.reencryption.replacing_token.validation import pasted, why_no_token
-from crypto_core.secret import Secret, exposed
+from crypto_core.secret import Secret
+from crypto_core.text.counting import counted, listed
 
-MOST_WANTED = 1_000
+MOST_WANTED = 10_000
 """Tokens that are looked for at a time."""
 
-_SHA256_BYTES = 32
-_BLANKS = b" \t\r\n\v\f"
+HASH_BYTES = 32
+_SHOWN_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class WantedToken:
     """A token that is looked for: itself, or the SHA-256 of it.
 
-    `issuer` is whose it is (github, slack, atlassian), "" where its beginning does not tell.
+    `issuer` is whose it is (github, slack, atlassian), "" where its beginning does not tell. `lines` are the
+    lines of a file that it stands in, where these are not its number alone.
     """
 
     number: int
     issuer: str
     token: Secret | None = None
     sha256: bytes = field(default=b"", repr=False)
+    lines: tuple[int, ...] = ()
+
+    @property
+    def mask(self) -> str:
+        """What is shown of it: the beginning that all tokens of its kind share, and how long it is."""
+        if self.token is None:
+            return "a hashed_token of GitHub's"
+        length = counted(len(self.token), "character")
+        beginning = _beginning(self.token)
+        return f"{self.issuer} {beginning}, {length}" if beginning else length
+
+    @property
+    def place(self) -> str:
+        """Where it was read, as in "Line 3"."""
+        lines = self.lines or (self.number,)
+        return f"{'Line' if len(lines) == 1 else 'Lines'} {listed(list(map(str, lines)), _SHOWN_LINES)}"
 
 
 def leaked_tokens(text: Secret) -> tuple[WantedToken, ...]:
@@ -56,17 +71,38 @@ def hashed_token(value: str, number: int = 1) -> WantedToken:
 
     Raises InvalidTokenError for what is no such hash.
     """
-    text = value.strip().removeprefix("hashed_token:").strip().strip('"')
-    try:
-        digest = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        digest = b""
-    if len(digest) != _SHA256_BYTES:
+    digest = hash_of(value)
+    if not digest:
         raise InvalidTokenError(
             "That is no hashed_token of GitHub's: it is the base64 of 32 bytes, 44 characters.",
             remedy="Copy the value of the field hashed_token from GitHub's audit log.",
         )
     return WantedToken(number, "github", sha256=digest)
+
+
+def hash_of(value: str) -> bytes:
+    """Return the SHA-256 that a value of GitHub's field `hashed_token` is; b"" for what is none."""
+    text = value.strip().removeprefix("hashed_token:").strip().strip('"')
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+    return digest if len(digest) == HASH_BYTES else b""
+
+
+def wipe(wanted: Iterable[WantedToken]) -> None:
+    """Forget the tokens, once they were looked for."""
+    for one in wanted:
+        if one.token is not None:
+            one.token.wipe()
+
+
+def why_not_wanted(token: str) -> str:
+    """Return why a text, as `pasted` gives it, can't be looked for; "" where it may be a token."""
+    fault = why_no_token(token)
+    if not fault and len(token) > MAX_TOKEN_BYTES:
+        return f"it is longer than {MAX_TOKEN_BYTES:,} characters."
+    return fault
 
 
 def _lines(text: Secret) -> tuple[tuple[WantedToken, ...], str]:
@@ -76,10 +112,7 @@ def _lines(text: Secret) -> tuple[tuple[WantedToken, ...], str]:
         token = pasted(line.removeprefix("\ufeff"))
         if not token:
             continue
-        fault = why_no_token(token)
-        if not fault and len(token) > MAX_TOKEN_BYTES:
-            fault = f"it is longer than {MAX_TOKEN_BYTES:,} characters."
-        if fault:
+        if fault := why_not_wanted(token):
             return (), f"Line {number}: {fault}"
         if len(found) == MOST_WANTED:
             return (), f"There are more than {MOST_WANTED:,} tokens: look for them in parts."
@@ -87,46 +120,8 @@ def _lines(text: Secret) -> tuple[tuple[WantedToken, ...], str]:
     return tuple(found), "" if found else "There is no token: nothing was entered."
 
 
-class TokenMatcher:
-    """Says which of some wanted tokens an opened one is. Keeps nothing of those that are opened.
-
-    They are found by a hash under a key that is made for it and forgotten, and compared in constant time.
-    """
-
-    def __init__(self, wanted: Sequence[WantedToken]) -> None:
-        self._key = os.urandom(_SHA256_BYTES)
-        self._tokens: dict[bytes, list[tuple[int, Secret]]] = {}
-        for one in wanted:
-            if one.token is not None:
-                self._tokens.setdefault(self._mark(one.token), []).append((one.number, one.token))
-        self._hashes = [(one.number, one.sha256) for one in wanted if one.sha256]
-
-    def numbers(self, opened: Secret) -> tuple[int, ...]:
-        """Return the numbers of the wanted tokens that this one is. White space around it is none of it."""
-        with _trimmed(opened) as token:
-            return tuple(self._same(token))
-
-    def _same(self, token: Secret) -> Iterator[int]:
-        if self._tokens:
-            for number, wanted in self._tokens.get(self._mark(token), ()):
-                if wanted == token:
-                    yield number
-        if self._hashes:
-            digest = hashlib.sha256(exposed(token)).digest()
-            for number, sha256 in self._hashes:
-                if hmac.compare_digest(digest, sha256):
-                    yield number
-
-    def _mark(self, token: Secret) -> bytes:
-        return hmac.digest(self._key, exposed(token), "sha256")
-
-
-def _trimmed(opened: Secret) -> Secret:
-    """A copy without the white space around it."""
-    content = exposed(opened)
-    begin, end = 0, len(content)
-    while begin < end and content[begin] in _BLANKS:
-        begin += 1
-    while end > begin and content[end - 1] in _BLANKS:
-        end -= 1
-    return Secret(content[begin:end])
+def _beginning(token: Secret) -> str:
+    """The prefix of its provider's that a token begins with, as a word."""
+    text = token.reveal()
+    prefixes = (p for known in PROVIDER_PREFIXES.values() for p in known if text.startswith(p))
+    return next(prefixes, "").rstrip("_-.")

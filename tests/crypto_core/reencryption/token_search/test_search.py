@@ -6,20 +6,25 @@ import base64
 import hashlib
 import json
 import logging
+from datetime import UTC, datetime
 from threading import Event
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, text
 
 from console.container import Container
+from console.sandbox.corruption import Corruption
 from console.sandbox.endpoint.scenario import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core.cipher import TokenCipher
-from crypto_core.envelope import Format, seal, serialise
+from crypto_core.database.tokens.store import Replacement
+from crypto_core.envelope import ENVELOPE_FORMATS, Format, seal, serialise
 from crypto_core.errors import InterruptedRunError, InvalidTokenError, KmsError
 from crypto_core.reencryption.plan import RunProgress
+from crypto_core.reencryption.token_search.matching import MOST_BLANKS
 from crypto_core.reencryption.token_search.result import TokenSearchResult
 from crypto_core.reencryption.token_search.wanted import (
     MOST_WANTED,
@@ -31,6 +36,10 @@ from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 from tests.crypto_core.canary import CANARY, assert_tells_nothing, chain_of
 
+TABLES = (
+    *("gh_connection", "jira_connection", "slack_connection", "confluence_connection"),
+    *("connectors", "mcp_servers"),
+)
 GITHUB = ("gh_connection", "connectors", "mcp_servers")
 """Tables whose tokens may be GitHub's."""
 
@@ -57,18 +66,32 @@ def put(platform: Engine, row_id: str, stored: str) -> None:
         )
 
 
+def githubs_hash(token: str) -> str:
+    return base64.b64encode(hashlib.sha256(token.encode()).digest()).decode()
+
+
 def github(world: World, number: int = 0) -> TokenRef:
     refs = world.sealed_under(world.current_key)
     return [r for r in refs if (r.table, r.column) == ("gh_connection", "access_token")][number]
 
 
-def unopened_in(world: World, *tables: str) -> int:
-    """How many generated tokens of some tables can't be opened, or are not recognised."""
+WHOLE = {Corruption.FLIPPED_BIT, Corruption.SWAPPED_DATA_KEY}
+"""Damage that leaves an envelope readable, so that its token's length is known."""
+
+
+def unopened_in(world: World, *tables: str, length: int) -> int:
+    """How many generated tokens of some tables may be of a length and can't be opened, or be recognised."""
     return sum(
         token.corruption is not None or token.format is Format.UNRECOGNISED
         for token in world.tokens.values()
-        if token.ref.table in tables and token.format is not Format.EMPTY
+        if token.ref.table in tables
+        and token.format is not Format.EMPTY
+        and (token.corruption not in WHOLE or may_be(world, token.ref, length))
     )
+
+
+def may_be(world: World, ref: TokenRef, length: int) -> bool:
+    return length <= len(world.token_for(ref)) <= length + MOST_BLANKS
 
 
 def told(result: TokenSearchResult) -> str:
@@ -106,7 +129,7 @@ def test_all_rows_that_hold_a_token_are_found_and_no_other(
     assert all(column.split(".")[0] not in GITHUB for column in result.left_out)
     assert "slack_connection.bot_token" in result.left_out
     # "x" is no envelope and no token: it is one more that may have been one.
-    assert result.unopened == unopened_in(world, "gh_connection") + 1
+    assert result.unopened == unopened_in(world, "gh_connection", length=len(CANARY)) + 1
     assert progress[-1].total == progress[-1].done + progress[-1].poisoned
     assert progress[-1].done == result.looked_at > len(held)
     assert f"held by {len(held)} rows" in result.lines[0]
@@ -145,8 +168,15 @@ def test_what_is_found_nowhere_is_named_by_its_line_and_never_claimed_while_a_ro
     held = github(world)
     result = services.token_search.find_rows(wanted("", world.token_for(held), "", CANARY))
     assert (held in result.rows[2], result.rows[4], result.missing) == (True, (), (4,))
-    assert result.unopened == unopened_in(world, *{ref.table for ref in world.tokens})
-    assert "Line 4: held by no row that could be looked at. That is no proof: see below." in result.lines
+    lengths = (len(CANARY), len(world.token_for(held)))
+    either = [unopened_in(world, *TABLES, length=length) for length in lengths]
+    assert result.unopened == sum(either) - unopened_in(world, *TABLES, length=0)
+    assert any(
+        line.startswith(
+            "Line 4 (github ghp, 26 characters): held by no row that could be looked at. That is no"
+        )
+        for line in result.lines
+    )
     assert f"{result.unopened:,} stored tokens could not be opened: it may be one of these." in result.lines
     assert all(one.reason for one in result.examples)
     assert_tells_nothing(told(result))
@@ -175,8 +205,8 @@ def test_a_key_that_kms_denies_leaves_no_token_unfound(
     result = services.token_search.find_rows(wanted(token))
     assert result.missing == (1,)
     assert not result.whole
-    denied = len(world.sealed_under(world.old_key))
-    assert result.unopened == denied + unopened_in(world, *{ref.table for ref in world.tokens})
+    denied = [ref for ref in world.sealed_under(world.old_key) if may_be(world, ref, len(token))]
+    assert result.unopened == len(denied) + unopened_in(world, *TABLES, length=len(token))
     assert "That is no proof" in result.lines[0]
 
 
@@ -189,7 +219,10 @@ def test_a_key_that_is_not_trusted_counts_as_not_opened(
     result = container.token_search.find_rows(wanted(world.token_for(under_old)))
     container.close()
     assert under_old not in result.references
-    assert result.unopened >= len(world.sealed_under(world.old_key))
+    under = [
+        r for r in world.sealed_under(world.old_key) if may_be(world, r, len(world.token_for(under_old)))
+    ]
+    assert result.unopened >= len(under) > 0
 
 
 def test_what_cannot_be_seen_is_told(services: Container, superuser: Engine, world: World) -> None:
@@ -205,12 +238,12 @@ def test_what_cannot_be_seen_is_told(services: Container, superuser: Engine, wor
 
 def test_githubs_hash_of_a_token_finds_its_rows(services: Container, world: World) -> None:
     ref = github(world)
-    digest = base64.b64encode(hashlib.sha256(world.token_for(ref).encode()).digest()).decode()
+    digest = githubs_hash(world.token_for(ref))
     for written in (digest, f' hashed_token:"{digest}" '):
         result = services.token_search.find_rows([hashed_token(written)])
         assert ref in result.references
         assert "slack_connection.bot_token" in result.left_out
-    other = base64.b64encode(hashlib.sha256(b"ghp_other").digest()).decode()
+    other = githubs_hash("ghp_other")
     assert services.token_search.find_rows([hashed_token(other)]).missing == (1,)
     for hostile in ("", "[/red]\x1b[2J", digest[:-4], digest + "AAAA", "é" * 44, "A" * 10_000_000, CANARY):
         with pytest.raises(InvalidTokenError, match="no hashed_token") as refused:
@@ -240,7 +273,7 @@ def test_no_line_or_too_many_are_refused() -> None:
     for text_ in ("", " \n\t\r\n", "\x1b[200~\x1b[201~"):
         with pytest.raises(InvalidTokenError, match="no token"):
             wanted(text_)
-    with pytest.raises(InvalidTokenError, match="more than 1,000"):
+    with pytest.raises(InvalidTokenError, match="more than 10,000"):
         wanted(*(f"ghp_{number}" for number in range(MOST_WANTED + 1)))
     assert len(wanted("\ufeffghp_a", *(f"ghp_{number}" for number in range(MOST_WANTED - 1)))) == MOST_WANTED
 
@@ -255,8 +288,72 @@ def test_a_search_can_be_cancelled_and_a_kms_that_is_gone_is_no_answer(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     container = Container(load().settings)
     with pytest.raises(KmsError):
-        container.token_search.find_rows(wanted(CANARY))
+        container.token_search.find_rows(wanted(world.token_for(github(world))))
     container.close()
+
+
+def test_an_envelope_of_another_length_is_not_opened_in_any_format(
+    services: Container, platform: Engine, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEYDECK_BINDING", "db")
+    bound = Container(load().settings)
+    token = "ghp_" + "L" * 997
+    ref = seal_into(services, platform, "long", token)
+    before = services.token_search.find_rows(wanted(token))
+    assert (before.references, before.missing) == ((ref,), ())
+    unsealed = before.looked_at - 1
+    for format_ in ENVELOPE_FORMATS:
+        one = TokenRef("gh_connection", "access_token", f"as-{format_}")
+        keyring = (bound if format_.binds_database else services).keyring
+        cipher = TokenCipher(keyring, write_format=format_)
+        for length in (len(token) - 1, len(token) + MOST_BLANKS + 1):
+            stored = cipher.encrypt("ghp_".ljust(length, "x"), ref=one).stored
+            put(platform, f"{one.row_id}-{length}", stored)
+        put(platform, one.row_id, cipher.encrypt(f"{token} \r\n", ref=one).stored)
+    bound.close()
+    after = services.token_search.find_rows(wanted(token))
+    assert (after.looked_at, after.unopened - before.unopened) == (unsealed + 3, 1)  # bound elsewhere
+    assert [ref.row_id for ref in after.references] == ["as-v1", "as-v2", "long"]
+    assert after.other_length == before.other_length + 6
+    assert any("has another length, by its ciphertext" in line for line in after.lines)
+    everything = services.token_search.find_rows(wanted(token), everywhere=True)
+    assert (everything.references, everything.other_length) == (after.references, 0)
+
+
+def test_replaced_envelopes_are_told_as_what_a_row_held_earlier(
+    services: Container, platform: Engine, world: World
+) -> None:
+    ref = seal_into(services, platform, "gh#1%", CANARY)
+    found = services.store.read_token(ref)
+    sealed = TokenCipher(services.keyring)
+    for stored in (CANARY, "ghp_" + "n" * 22):
+        anew = Replacement(services.store.read_token(ref), sealed.encrypt(stored, ref=ref).stored, None)
+        assert services.store.write_tokens(uuid4(), "reencrypt", [anew]) == {ref}
+        result = services.token_search.find_rows(wanted(CANARY))
+        if stored == CANARY:
+            assert (result.references, result.old) == ((ref,), {})
+    (now, *_) = result.old[1]
+    assert (result.references, {one.ref for one in result.old[1]}) == ((), {ref})
+    assert abs((now.replaced_at - datetime.now(UTC)).total_seconds()) < 600
+    assert any(f"held earlier by {ref} until " in line for line in result.lines)
+    assert found.ref == ref
+    assert_tells_nothing(told(result))
+    (unknown,) = services.token_search.find_rows([hashed_token(githubs_hash(CANARY))]).old.values()
+    assert {one.ref for one in unknown} == {ref}
+
+
+def test_replaced_envelopes_that_cannot_be_read_leave_the_answer_open(
+    services: Container, superuser: Engine
+) -> None:
+    with superuser.begin() as connection:
+        connection.execute(text("REVOKE SELECT ON keydeck.envelope_backup FROM PUBLIC, operator"))
+    result = services.token_search.find_rows(wanted(CANARY))
+    assert any("Envelopes that Keydeck replaced can't be read" in gap for gap in result.gaps)
+    assert not result.certain
+    with superuser.begin() as connection:
+        connection.execute(text("DROP SCHEMA keydeck CASCADE"))
+    result = services.token_search.find_rows(wanted(CANARY))
+    assert not any("Keydeck replaced" in gap for gap in result.gaps)
 
 
 @pytest.mark.deep
