@@ -50,6 +50,8 @@ from crypto_core.text.likeness import meant
 from crypto_core.text.toml_reading import SIZE_LIMIT, read_toml
 
 FILE_VARIABLE = "KEYDECK_SETTINGS"
+AUDIT_TOKENS = ("github_audit_token", "slack_audit_token", "atlassian_audit_token")
+"""The settings with the tokens that read audit logs."""
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -332,6 +334,15 @@ class Settings(BaseSettings):
     github_client_secret: str = Field("", validation_alias="KEYDECK_GITHUB_CLIENT_SECRET", repr=False)
     """The client secret of that app."""
 
+    github_audit_token: str = Field("", validation_alias="KEYDECK_GITHUB_AUDIT_TOKEN", repr=False)
+    """The token that reads the audit log of a GitHub organisation: scope `read:audit_log`, an owner's."""
+
+    slack_audit_token: str = Field("", validation_alias="KEYDECK_SLACK_AUDIT_TOKEN", repr=False)
+    """The token that reads Slack's audit logs: scope `auditlogs:read`, of an Enterprise owner."""
+
+    atlassian_audit_token: str = Field("", validation_alias="KEYDECK_ATLASSIAN_AUDIT_TOKEN", repr=False)
+    """The API key that reads an Atlassian organisation's events: scope `read:events:admin`."""
+
     runbooks: str = Field("", validation_alias="KEYDECK_RUNBOOKS", max_length=4096)
     """A folder with the team's own runbooks, beside the built-in ones; empty for none."""
 
@@ -479,6 +490,10 @@ class Settings(BaseSettings):
             self.github_client_id,
             self.github_client_secret,
         )
+
+    def audit_token(self, provider: str) -> str:
+        """Return the token that reads a provider's audit log, "" where none is set."""
+        return str(getattr(self, f"{provider}_audit_token"))
 
     @property
     def limits(self) -> Limits:
@@ -686,7 +701,7 @@ def _shown(name: str, value: Any) -> str:
         return clean(", ".join(f"{key} = {text}" for key, text in value.items()), 2000)
     if name == "dev_key":
         return "(the published key)" if value == DEV_KEY else "(hidden)"
-    if name == "github_client_secret":
+    if name in ("github_client_secret", *AUDIT_TOKENS):
         return "(hidden)" if value else ""
     if name in ("user_commands", "columns"):
         return clean(", ".join(f"{one.name} on {'/'.join(one.on)}" for one in value), 2000)

@@ -18,6 +18,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("console.commands.events_watch", "Report every use of a key since a time."),
     "token": ("console.commands.events_use", "Who opened one token, according to CloudTrail."),
     "principal": ("console.commands.events_use", "Which tokens a principal opened, and could have opened."),
+    "provider": ("console.commands.events_provider", "Audit logs of GitHub, Slack and Atlassian."),
     "vacuum": ("console.commands.events_import", "Forget old events and give their space back."),
 }
 

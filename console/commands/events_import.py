@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, cast
@@ -24,6 +24,7 @@ from console.printed.pace import Pace, pace_words
 from console.printed.printing import bar, print_json, say
 from crypto_core.errors import ReadOnlyError
 from crypto_core.lists.paging import Query
+from crypto_core.provider_logs.store import EventChoice, ProviderLog
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.sources.files.event_files import STDIN, FileImport
@@ -116,16 +117,20 @@ def vacuum(*, days: int | None, yes: bool, as_json: bool) -> int:
         raise ReadOnlyError("Events are not forgotten while read-only is set.")
     kept = settings.events_days if days is None else days
     with closing(open_events(settings, told=say)) as store:
+        log, before = ProviderLog(store.file), datetime.now(UTC) - timedelta(days=kept)
         old = store.count(Query(f"until:{kept}d -reviewed -noted")) if kept else 0
+        old += log.count(EventChoice(until=before)) if kept else 0
         if old and not yes:
             events = counted(old, "event")
             confirm(f"Forget {events} older than {counted(kept, 'day')}?", about=f"This forgets {events}.")
+        of_providers = log.forget_before(before) if kept else 0
         done = store.forget_before(kept)
     if as_json:
         print_json(
             {
                 "days": kept,
                 "forgotten": done.forgotten,
+                "forgotten_of_providers": of_providers,
                 "bytes_before": done.bytes_before,
                 "bytes_after": done.bytes_after,
                 "bytes_given_back": max(done.bytes_before - done.bytes_after, 0),
@@ -133,7 +138,7 @@ def vacuum(*, days: int | None, yes: bool, as_json: bool) -> int:
         )
         return 0
     age = f" older than {counted(kept, 'day')}" if kept else ""
-    click.echo(f"Forgotten: {counted(done.forgotten, 'event')}{age}.")
+    click.echo(f"Forgotten: {counted(done.forgotten + of_providers, 'event')}{age}.")
     click.echo(f"The store took {_size(done.bytes_before)} and takes {_size(done.bytes_after)}.")
     return 0
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from console.sandbox.audit_logs import AuditLogs
 from console.sandbox.http_message import HttpAnswer, HttpRequest
 from console.sandbox.provider_tokens import MARKER
 
@@ -67,6 +68,8 @@ class Providers:
         self._issued: set[str] = set()
         self._faults: list[ProviderFault] = []
         self.calls: deque[ProviderCall] = deque(maxlen=_CALLS)
+        self.logs = AuditLogs()
+        """Of these the past stays, whatever is cleared."""
         self.clear()
 
     def clear(self) -> None:
@@ -102,6 +105,9 @@ class Providers:
             broken = await self._broken(fault, request)
             if broken is not None:
                 return broken
+        base = f"http://{request.headers.get('Host', '')}{PREFIX}{provider}"
+        if request.method == "GET" and (log := self.logs.answer(provider, path, token, base)) is not None:
+            return log
         match provider:
             case "github":
                 return self._github(request.method, path, scheme, token, user, told)
@@ -232,6 +238,10 @@ class Providers:
                 self._faults.append(ProviderFault(**told))
             case "/behave":
                 self._delay, self._name = float(told["delay"]), str(told["name"])
+            case "/use":
+                self.logs.add(told["uses"])
+            case "/export":
+                return _json(200, self.logs.exported(told["provider"]))
             case "/calls":
                 return _json(200, [asdict(call) for call in self.calls])
             case _:

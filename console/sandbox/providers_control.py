@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from console.sandbox.audit_logs import AUDIT_TOKEN
 from console.sandbox.endpoint.control_access import TOKEN_HEADER
 from console.sandbox.providers import PREFIX, ProviderCall, ProviderFault
 
 _TIMEOUT = 30.0
+_AUDIT_TOKENS = ("KEYDECK_GITHUB_AUDIT_TOKEN", "KEYDECK_SLACK_AUDIT_TOKEN", "KEYDECK_ATLASSIAN_AUDIT_TOKEN")
 
 
 class ProviderControl:
@@ -30,6 +33,11 @@ class ProviderControl:
             "KEYDECK_ATLASSIAN_URL": f"{self._url}atlassian",
         }
 
+    @staticmethod
+    def audit_settings() -> dict[str, str]:
+        """Return the environment variables with the token that reads these providers' audit logs."""
+        return dict.fromkeys(_AUDIT_TOKENS, AUDIT_TOKEN)
+
     def issue(self, token: str) -> None:
         """Let the providers take a token from now on, such as one that replaces a revoked one."""
         self._call("issue", token=token)
@@ -47,6 +55,15 @@ class ProviderControl:
     def behave(self, *, delay: float = 0.3, name: str = "") -> None:
         """Set the seconds that GitHub takes to revoke, and the name of all accounts ("": their own)."""
         self._call("behave", delay=delay, name=name)
+
+    def use(self, uses: Sequence[Mapping[str, Any]]) -> None:
+        """Write into the audit logs what was done, each with the fields of ProviderUse."""
+        self._call("use", uses=list(uses))
+
+    def exported(self, provider: str) -> list[dict[str, Any]]:
+        """Return a provider's audit log as it exports it."""
+        records: list[dict[str, Any]] = self._call("export", provider=provider)
+        return records
 
     def calls(self) -> tuple[ProviderCall, ...]:
         """Return the requests that came since the last `clear`."""

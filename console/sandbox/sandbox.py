@@ -21,6 +21,7 @@ from console.sandbox.keys import create_keys
 from console.sandbox.leftovers import claim_folder, remove_leftovers
 from console.sandbox.platform import create_tables
 from console.sandbox.postgres import OPERATOR, PLATFORM, Postgres
+from console.sandbox.provider_traffic import record_provider_uses
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.traffic import record_traffic, register_principals
 from console.sandbox.world import World
@@ -148,6 +149,7 @@ class Sandbox:
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "KEYDECK_EVENTS_FILE": str(self.folder / "events.sqlite"),
             **self.providers.settings(),
+            **self.providers.audit_settings(),
         }
         if self._world is not None:
             settings["TOKEN_ENCRYPTION_KEY_ID"] = self._world.current_key.arn
@@ -194,5 +196,6 @@ class Sandbox:
                 seed=seed,
             )
             record_traffic(self.control, self._world)
+            record_provider_uses(self.providers, self._world)
         finally:
             engine.dispose()

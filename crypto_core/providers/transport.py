@@ -70,8 +70,17 @@ class Clock:
 class Transport:
     """Sends requests. Thread-safe; use it as a context manager."""
 
-    def __init__(self, clock: Clock, *, every: float = EVERY, read_seconds: float = READ_SECONDS) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        every: float = EVERY,
+        read_seconds: float = READ_SECONDS,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        """`most_bytes` is the size of the largest answer that is read."""
         self._clock = clock
+        self._most_bytes = most_bytes
         self._every = every
         self._read_seconds = read_seconds
         self._lock = Lock()
@@ -170,8 +179,8 @@ class Transport:
         body, ends = bytearray(), self._clock.monotonic() + WHOLE_SECONDS
         for chunk in response.iter_raw():
             body += chunk
-            if len(body) > MOST_BYTES:
-                return NoAnswer(f"an answer of more than {MOST_BYTES:,} bytes")
+            if len(body) > self._most_bytes:
+                return NoAnswer(f"an answer of more than {self._most_bytes:,} bytes")
             if self._clock.monotonic() > ends:
                 return NoAnswer(f"no whole answer within {WHOLE_SECONDS:g} s")
         headers = {name.lower(): value for name, value in response.headers.items()}

@@ -38,6 +38,7 @@ LOOKING = {
     ),
     *("events list", "events pivot", "events principal", "events show"),
     *("events stats", "events token"),
+    *("events provider cover", "events provider list", "events provider show"),
     *(
         "events watch",
         "findings",
@@ -65,6 +66,7 @@ LOOKING = {
 OWN_MACHINE = {
     *("demo", "serve", "events export", "events import", "events pull"),
     *("events review", "events vacuum"),
+    *("events provider import", "events provider pull"),
 }
 """Those that change nothing but what this host keeps for itself: events, a sandbox."""
 DECLARING = {"whose"}

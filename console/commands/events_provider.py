@@ -1,0 +1,20 @@
+"""keydeck events provider: audit logs of GitHub, Slack and Atlassian in the local store."""
+
+from __future__ import annotations
+
+import click
+
+from console.lazy_commands import LazyGroup
+
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "import": ("console.commands.events_provider_in", "Read exported audit logs into the store."),
+    "pull": ("console.commands.events_provider_in", "Fetch a provider's audit log by its API."),
+    "list": ("console.commands.events_provider_out", "List providers' events, the newest first."),
+    "show": ("console.commands.events_provider_out", "Show one of them, the record as it came included."),
+    "cover": ("console.commands.events_provider_out", "Say what there is, and of which times all is there."),
+}
+
+
+@click.group(cls=LazyGroup, table=_COMMANDS)
+def provider() -> None:
+    """Providers' audit logs: what was done with tokens at GitHub, Slack and Atlassian."""

@@ -1,0 +1,189 @@
+"""The requests that read a provider's audit log page by page, and what an answer says: one record a provider.
+
+GitHub REST API, "Get the audit log for an organization" (Link header); Slack, "Audit Logs API methods";
+Atlassian, "Organizations REST API", "Get an audit log of events". Of an answer only the position of the next
+page is taken, never an address: every request goes to the host that was agreed to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from crypto_core.errors import SettingsError
+from crypto_core.provider_logs.event import milliseconds_of
+from crypto_core.providers.endpoints import ATLASSIAN, SLACK, Endpoints
+from crypto_core.providers.messages import ProviderAnswer, Request, bearer, unexpected
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_POSITION = re.compile(r"[\x21-\x7e]{1,1000}")
+_NEXT = re.compile(r'<([^<>]{1,4000})>\s*;[^,<]*rel="?next"?')
+_SLACK_AUDIT = "https://api.slack.com"
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """A page: its records as they came, and the position of the next one, "" after the last."""
+
+    records: tuple[Any, ...]
+    following: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogApi:
+    """How a provider's audit log is read. `organisation` is what it calls the owner of the log.
+
+    `burst` requests may come at once, each later one after `every` seconds; so many the provider allows.
+    """
+
+    provider: str
+    organisation: str
+    variable: str
+    """The environment variable with the token that may read it."""
+    needs: str
+    """The right that this token needs."""
+    base: Callable[[Endpoints], str]
+    url: Callable[[str, datetime, datetime, str], str]
+    """The path and query of a page: of an organisation, a window, and a position ("" for the first)."""
+    page: Callable[[ProviderAnswer], LogPage | None]
+    """What an answer holds; None where it is no page."""
+    headers: Mapping[str, str]
+    burst: int
+    every: float
+    needs_name: bool = True
+
+    def request(
+        self, endpoints: Endpoints, name: str, window: tuple[datetime, datetime], position: str, token: str
+    ) -> Request:
+        """Return the request of a page. The token is in a header alone."""
+        address = self.base(endpoints) + self.url(name, *window, position)
+        return Request("GET", address, {**self.headers, **bearer(token)})
+
+
+def require_name(api: LogApi, name: str) -> str:
+    """Return an organisation's name as it stands in an address. Raises SettingsError for what is none."""
+    if (not name and not api.needs_name) or _NAME.fullmatch(name):
+        return name
+    raise SettingsError(
+        f"That is no {api.organisation}.",
+        remedy=f"Name the {api.organisation} with --org, as in its address.",
+    )
+
+
+def _github_url(name: str, since: datetime, until: datetime, position: str) -> str:
+    phrase = f"created:{_seconds(since)}..{_seconds(until)}"
+    asked = {"phrase": phrase, "include": "all", "order": "asc", "per_page": "100"}
+    return f"/orgs/{quote(name, safe='')}/audit-log?" + urlencode(
+        asked | ({"after": position} if position else {})
+    )
+
+
+def _seconds(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _github_page(answer: ProviderAnswer) -> LogPage | None:
+    document = answer.document()
+    if answer.status != 200 or not isinstance(document, list):
+        return None
+    following = _NEXT.search(answer.headers.get("link", "")[:20_000])
+    return LogPage(tuple(document), _parameter(following[1], "after") if following else "")
+
+
+def _slack_url(_name: str, since: datetime, until: datetime, position: str) -> str:
+    asked = {"oldest": str(int(since.timestamp())), "latest": str(int(until.timestamp())), "limit": "200"}
+    return "/audit/v1/logs?" + urlencode(asked | ({"cursor": position} if position else {}))
+
+
+def _slack_page(answer: ProviderAnswer) -> LogPage | None:
+    told = answer.fields()
+    entries, further = told.get("entries"), told.get("response_metadata")
+    if answer.status != 200 or not isinstance(entries, list) or told.get("ok") is False:
+        return None
+    return LogPage(tuple(entries), _position(further.get("next_cursor") if isinstance(further, dict) else ""))
+
+
+def _atlassian_url(name: str, since: datetime, until: datetime, position: str) -> str:
+    asked = {"from": str(milliseconds_of(since)), "to": str(milliseconds_of(until)), "limit": "200"}
+    further = {"cursor": position} if position else {}
+    return f"/admin/v1/orgs/{quote(name, safe='')}/events?" + urlencode(asked | further)
+
+
+def _atlassian_page(answer: ProviderAnswer) -> LogPage | None:
+    told = answer.fields()
+    data, meta, links = told.get("data"), told.get("meta"), told.get("links")
+    if answer.status != 200 or not isinstance(data, list):
+        return None
+    following = _position(meta.get("next")) if isinstance(meta, dict) else ""
+    if not following and isinstance(links, dict) and isinstance(links.get("next"), str):
+        following = _parameter(links["next"], "cursor")
+    return LogPage(tuple(data), following)
+
+
+def _parameter(address: str, name: str) -> str:
+    """A parameter of a URL, "" where it has none; the URL itself is not gone to."""
+    try:
+        found = parse_qs(urlsplit(address[:4_000]).query, max_num_fields=50).get(name, [""])
+    except ValueError:
+        return ""
+    return _position(found[0])
+
+
+def _position(value: object) -> str:
+    return value if isinstance(value, str) and _POSITION.fullmatch(value) else ""
+
+
+LOG_APIS: Mapping[str, LogApi] = {
+    api.provider: api
+    for api in (
+        LogApi(
+            "github",
+            "GitHub organisation",
+            "KEYDECK_GITHUB_AUDIT_TOKEN",
+            "the scope read:audit_log, of an owner of the organisation",
+            base=lambda endpoints: endpoints.github,
+            url=_github_url,
+            page=_github_page,
+            headers={"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"},
+            burst=60,
+            every=2.1,
+        ),
+        LogApi(
+            "slack",
+            "Slack organisation",
+            "KEYDECK_SLACK_AUDIT_TOKEN",
+            "the scope auditlogs:read, of an owner of an Enterprise organisation",
+            base=lambda endpoints: _SLACK_AUDIT if endpoints.slack == SLACK else endpoints.slack,
+            url=_slack_url,
+            page=_slack_page,
+            headers={"Accept": "application/json"},
+            burst=20,
+            every=1.3,
+            needs_name=False,
+        ),
+        LogApi(
+            "atlassian",
+            "Atlassian organisation's id",
+            "KEYDECK_ATLASSIAN_AUDIT_TOKEN",
+            "an API key of the organisation with the scope read:events:admin",
+            base=lambda endpoints: endpoints.atlassian or ATLASSIAN,
+            url=_atlassian_url,
+            page=_atlassian_page,
+            headers={"Accept": "application/json"},
+            burst=9,
+            every=6.1,
+        ),
+    )
+}
+"""By provider. GitHub takes 1,750 of these requests an hour, Slack 50 and Atlassian 10 a minute."""
+
+
+def trouble_of(api: LogApi, answer: ProviderAnswer) -> str:
+    """Return why an answer is no page, in words; no text of it but its short message."""
+    if answer.status in (401, 403):
+        return f"{unexpected(answer)}. The token needs {api.needs}"
+    return unexpected(answer) if answer.status != 200 else "an answer that holds no events"

@@ -1,0 +1,199 @@
+"""Providers' events in the event store's file: in, each once; out, by filter, token and place."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, or_, select
+
+from crypto_core.errors import EventStoreError, EventVanishedError
+from crypto_core.provider_logs.event import ProviderEvent, milliseconds_of, moment_of
+from crypto_core.provider_logs.packing import pack, unpack
+from crypto_core.provider_logs.schema import TEXTS, bring_up_to_date, cover, event, is_there, pull
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.store.bulk_insert import insert
+from crypto_core.trail.store.database import StoreFile
+
+_COLUMNS = ("provider", "identity", "event_id", "at", *TEXTS, "token_hash", "body")
+_TOLD = tuple(event.c[name] for name in ("provider", "event_id", "at", *TEXTS, "token_hash", "body"))
+MOST = 10_000
+"""Events of one answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventChoice:
+    """Which events are asked for; what is empty chooses none out. `places` are compared without case."""
+
+    provider: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    hashes: tuple[bytes, ...] = ()
+    places: tuple[str, ...] = ()
+    words: str = ""
+    """Stands in the action, the actor, the address, the agent, the target or the place."""
+
+    @property
+    def where(self) -> list[ColumnElement[bool]]:
+        """The conditions."""
+        found: list[ColumnElement[bool]] = []
+        if self.provider:
+            found.append(event.c.provider == self.provider)
+        if self.since is not None:
+            found.append(event.c.at >= milliseconds_of(self.since))
+        if self.until is not None:
+            found.append(event.c.at <= milliseconds_of(self.until))
+        if self.hashes:
+            found.append(event.c.token_hash.in_(self.hashes))
+        if self.places:
+            found.append(func.lower(event.c.place).in_([place.lower() for place in self.places]))
+        if self.words:
+            texts = ("action", "actor", "address", "agent", "target", "place", "access")
+            found.append(or_(*(event.c[name].icontains(self.words, autoescape=True) for name in texts)))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class LogSummary:
+    """What there is of one provider's place."""
+
+    provider: str
+    place: str
+    events: int
+    first: datetime
+    last: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as a JSON document's part."""
+        return {
+            "provider": self.provider,
+            "place": self.place or None,
+            "events": self.events,
+            "first": self.first.isoformat(),
+            "last": self.last.isoformat(),
+        }
+
+
+class ProviderLog:
+    """Thread-safe; every call may block. Raises EventStoreError, InterruptedRunError once cancelled."""
+
+    def __init__(self, file: StoreFile) -> None:
+        self.file = file
+
+    def add(self, events: Sequence[ProviderEvent]) -> int:
+        """Store those that are not there yet, and return how many were. All or nothing."""
+        if not events:
+            return 0
+        with self.file.writing() as connection:
+            bring_up_to_date(connection)
+            return add_events(connection, events)
+
+    def events(
+        self,
+        choice: EventChoice,
+        *,
+        limit: int = MOST,
+        newest_first: bool = False,
+        cancelled: Event | None = None,
+    ) -> tuple[ProviderEvent, ...]:
+        """Return events in the order of time, at most `limit`."""
+        order = (event.c.at.desc(), event.c.id.desc()) if newest_first else (event.c.at, event.c.id)
+        asked = select(*_TOLD).where(*choice.where).order_by(*order).limit(limit)
+        return tuple(map(_event_of, self._rows(asked, cancelled)))
+
+    def count(self, choice: EventChoice, *, cancelled: Event | None = None) -> int:
+        """Return how many events there are."""
+        rows = self._rows(select(func.count()).select_from(event).where(*choice.where), cancelled)
+        return int(rows[0][0]) if rows else 0
+
+    def event(self, provider: str, event_id: str) -> ProviderEvent:
+        """Return one event. Raises EventVanishedError."""
+        asked = select(*_TOLD).where(event.c.provider == provider, event.c.identity == identity_of(event_id))
+        rows = self._rows(asked, None)
+        if not rows:
+            raise EventVanishedError(f"There is no event {clean(event_id, 80)!r} of {provider} in the store.")
+        return _event_of(rows[0])
+
+    def summaries(self, *, cancelled: Event | None = None) -> tuple[LogSummary, ...]:
+        """Return what there is, by provider and place."""
+        group = (event.c.provider, event.c.place)
+        asked = select(*group, func.count(), func.min(event.c.at), func.max(event.c.at)).group_by(*group)
+        rows = self._rows(asked.order_by(*group).limit(MOST), cancelled)
+        return tuple(LogSummary(r[0], r[1], r[2], moment_of(r[3]), moment_of(r[4])) for r in rows)
+
+    def first_uses(
+        self, provider: str, column: str, *, cancelled: Event | None = None
+    ) -> Mapping[str, datetime]:
+        """Return when each address or agent (`column`) was first there at a provider."""
+        asked = select(event.c[column], func.min(event.c.at)).where(event.c.provider == provider)
+        rows = self._rows(asked.group_by(event.c[column]).limit(10 * MOST), cancelled)
+        return {row[0]: moment_of(row[1]) for row in rows}
+
+    def forget_before(self, moment: datetime) -> int:
+        """Forget what is older, and that its time was covered; return how many events."""
+        limit = milliseconds_of(moment)
+        with self.file.writing() as connection:
+            if not is_there(connection):
+                return 0
+            gone = connection.execute(delete(event).where(event.c.at < limit)).rowcount
+            connection.execute(delete(cover).where(cover.c.until < limit))
+            connection.execute(cover.update().where(cover.c.since < limit).values(since=limit))
+            connection.execute(delete(pull).where(pull.c.until < limit))
+        return int(gone)
+
+    def _rows(self, asked: Select[Any], cancelled: Event | None) -> Sequence[Any]:
+        with self.file.reading(cancelled) as connection:
+            return connection.execute(asked).all() if is_there(connection) else ()
+
+
+def identity_of(event_id: str) -> bytes:
+    """Return by what an event is known again."""
+    return hashlib.blake2b(event_id.encode("utf-8", "replace"), digest_size=16).digest()
+
+
+def add_events(connection: Connection, events: Sequence[ProviderEvent]) -> int:
+    """Store events in the caller's transaction; the first of an id stays. Returns how many were new."""
+    before = connection.exec_driver_sql("SELECT total_changes()").scalar_one()
+    insert(connection, event.name, _COLUMNS, list(map(_row_of, events)), "ON CONFLICT DO NOTHING")
+    return int(connection.exec_driver_sql("SELECT total_changes()").scalar_one() - before)
+
+
+def _row_of(one: ProviderEvent) -> tuple[Any, ...]:
+    texts = [getattr(one, name) for name in TEXTS]
+    known = (one.provider, identity_of(one.event_id), one.event_id, milliseconds_of(one.at))
+    return (*known, *texts, one.token_hash, pack(one.raw))
+
+
+def _event_of(row: Row[Any]) -> ProviderEvent:
+    try:
+        raw = unpack(row.body)
+    except ValueError as error:
+        raise EventStoreError(
+            f"The store's record of {clean(row.provider, 40)} event {clean(row.event_id, 80)} is damaged.",
+            remedy="Move the store away, then import or pull the events again.",
+        ) from error
+    texts = {name: clean(getattr(row, name), 300) for name in TEXTS}
+    return ProviderEvent(
+        clean(row.provider, 40),
+        clean(row.event_id, 200),
+        moment_of(row.at),
+        token_hash=row.token_hash,
+        raw=raw,
+        **texts,
+    )
+
+
+def batches(events: Iterator[ProviderEvent], size: int) -> Iterator[list[ProviderEvent]]:
+    """Yield events some at a time."""
+    some: list[ProviderEvent] = []
+    for one in events:
+        some.append(one)
+        if len(some) == size:
+            yield some
+            some = []
+    if some:
+        yield some
