@@ -1,0 +1,105 @@
+"""How fast providers' audit logs are imported, beside merely unpacking and parsing them.
+
+    python -m tests.benchmarks.provider_logs [--events N] [--rounds N] [--json]
+
+Writes one gzip file of JSON lines for each provider into a temporary folder, the same each time. A round does
+all of these once:
+- bare: every file is unpacked and each line parsed by orjson, and nothing is done with it;
+- import: into a store that there was not before;
+- again: the same files once more, of which every event is there.
+Exit status 1 if a target is missed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+
+from crypto_core.provider_logs.importing import LogFiles
+from crypto_core.provider_logs.store import ProviderLog
+from crypto_core.trail.store.database import StoreFile
+from tests.benchmarks.measuring import (
+    Target,
+    Timing,
+    environment,
+    exit_status,
+    options,
+    print_json,
+    print_table,
+    print_targets,
+)
+from tests.crypto_core.provider_logs.samples import atlassian, github, slack
+
+TIMES = 30.0
+"""Target: an import takes so many times as long as unpacking and parsing, of one core."""
+
+
+def write(folder: Path, events: int) -> None:
+    """Write the files."""
+    for make in (github, slack, atlassian):
+        with gzip.open(folder / f"{make.__name__}.jsonl.gz", "wb", compresslevel=3) as file:
+            for number in range(events // 3):
+                file.write(orjson.dumps(make(number)) + b"\n")
+
+
+def bare(folder: Path) -> None:
+    """Unpack and parse."""
+    for path in folder.iterdir():
+        with gzip.open(path) as file:
+            for line in file:
+                orjson.loads(line)
+
+
+def timed(case: Callable[[], object]) -> float:
+    """Return the seconds of processor time that something takes."""
+    began = time.process_time()
+    case()
+    return time.process_time() - began
+
+
+def main() -> int:
+    """Run it; returns the exit status."""
+    parser = options("imports of providers' audit logs", rounds=3)
+    parser.add_argument("--events", type=int, default=150_000, help="events of all files (%(default)s)")
+    given = parser.parse_args()
+    samples: dict[str, list[float]] = {"bare": [], "import": [], "again": []}
+    size = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "logs"
+        folder.mkdir()
+        write(folder, given.events)
+        for number in range(given.rounds):
+            file = StoreFile(Path(name) / f"{number}.sqlite")
+            log = ProviderLog(file)
+            samples["bare"].append(timed(lambda: bare(folder)))
+            for case in ("import", "again"):
+                samples[case].append(timed(lambda log=log: LogFiles(log).import_files([str(folder)])))  # type: ignore[misc]
+            size = file.bytes
+            file.close()
+    timings = {case: Timing(tuple(taken)) for case, taken in samples.items()}
+    number = given.events // 3 * 3
+    target = Target(
+        "import, beside unpacking and parsing",
+        timings["import"].median / timings["bare"].median,
+        TIMES,
+        "times",
+    )
+    if given.json:
+        rates = {case: round(number / timing.median) for case, timing in timings.items()}
+        document = {"events": number, "events_a_second": rates, "bytes_an_event": round(size / number)}
+        print_json(document | {"targets": [target.as_json()], "environment": environment("orjson")})
+    else:
+        rows = [(case, f"{number / timing.median:,.0f}") for case, timing in timings.items()]
+        print_table(("case", "events/s of one core"), rows)
+        print(f"{size / number:,.0f} bytes an event in the store")
+        print_targets([target])
+    return exit_status([target])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
