@@ -45,6 +45,7 @@ from crypto_core.keys.posture.identity_reading import read_identities
 from crypto_core.keys.posture.trail_reading import read_trails
 from crypto_core.lists.paging import Query
 from crypto_core.reencryption.jobs.views import job_view
+from crypto_core.provider_logs.mappings import read_event
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.record_reader import read_record
@@ -348,8 +349,19 @@ def anchor(text: str, _: Path) -> Built:
     yield from JournalVerification(None, (), [found])._outside([found.checkpoint])
 
 
+def provider_log(text: str, _: Path) -> Built:
+    texts = ("action", "actor", "actor_ip", "user_agent", "repo", "org", "programmatic_access_type")
+    yield read_event(
+        {"@timestamp": 1_790_000_000_000, "_document_id": text, **dict.fromkeys(texts, text)}, b""
+    )
+    user = {"email": text, "team": text}
+    context = {"ip_address": text, "ua": text, "location": {"id": text}, "app": {"id": text}}
+    entry = {"id": text, "date_create": 1_790_000_000, "action": text, "actor": {"user": user}}
+    yield read_event({**entry, "context": context, "entity": {"type": text}}, b"")
+
+
 BUILDERS: tuple[Callable[[str, Path], Built], ...] = (
-    *(trail, catalogue, tokens, incident, runbook, approval, job, key, identity, log, anchor),
+    *(trail, catalogue, tokens, incident, runbook, approval, job, key, identity, log, anchor, provider_log),
 )
 
 
