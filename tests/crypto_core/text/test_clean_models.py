@@ -44,8 +44,8 @@ from crypto_core.keys.posture.data_store import read_data_store
 from crypto_core.keys.posture.identity_reading import read_identities
 from crypto_core.keys.posture.trail_reading import read_trails
 from crypto_core.lists.paging import Query
-from crypto_core.reencryption.jobs.views import job_view
 from crypto_core.provider_logs.mappings import read_event
+from crypto_core.reencryption.jobs.views import job_view
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.record_reader import read_record
