@@ -18,12 +18,14 @@ from console.event_file import open_events
 from console.event_services import coverage_record, regions_of, rules_about_events
 from console.lazy_services import deferred_property, if_made
 from console.manual.book import Book
+from console.own_folders import data_folder
 from console.settings import Settings
 from crypto_core.aws import clock as aws_clock
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.journal import Journal
+from crypto_core.database.state.receipt_table import TableSink
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
@@ -39,6 +41,7 @@ from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 from crypto_core.keys.service import StatusService, trusted_keys_line
 from crypto_core.log.observation import SILENT, Observer
+from crypto_core.receipts.destination import FILE, TABLE, recorder_for
 from crypto_core.text.cleaning import clean
 from crypto_core.text.file_paths import expanded
 from screens.services import Services, UserCommands
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.replacement.service import ManualRotation
     from crypto_core.notices.service import NoticeService
     from crypto_core.providers.service import ProviderService
+    from crypto_core.receipts.recorder import ReceiptRecorder
     from crypto_core.reencryption.backup_restore import BackupRestoring
     from crypto_core.reencryption.jobs.parts import JobParts
     from crypto_core.reencryption.jobs.service import JobService
@@ -133,6 +137,7 @@ class Container:
             if self.same_database
             else open_here(str(settings.state_url), setting="KEYDECK_STATE_URL")
         )
+        self.kms.receipts = self._receipts()
         self.keyring = KmsKeyring(
             self.kms,
             write_key=settings.write_key,
@@ -172,12 +177,21 @@ class Container:
         self.journal = Journal(self.state_engine, self.probe.actor, through=browser)
 
     def close(self) -> None:
-        """Close the database connections."""
+        """Close the database connections, once what is to be written there is written."""
+        if self.kms.receipts is not None:
+            self.kms.receipts.close()
         self.engine.dispose()
         self.state_engine.dispose()
         events = if_made(self.events)
         if events is not None:
             events.close()
+
+    def _receipts(self) -> ReceiptRecorder | None:
+        """What records Keydeck's own KMS calls. Read-only, nothing is written to the database: to a file."""
+        setting = self.settings.receipts
+        if self.settings.read_only and setting == TABLE:
+            setting = f"{FILE}{data_folder() / 'receipts.jsonl'}"
+        return recorder_for(setting, partial(TableSink, self.state_engine))
 
     @cached_property
     def services(self) -> Services:

@@ -45,6 +45,7 @@ from crypto_core.guard.approvals import ACTIONS, DEFAULT_MINUTES
 from crypto_core.key_names import parse_key_name
 from crypto_core.keys.posture.limits import Limits
 from crypto_core.providers.endpoints import GITHUB, SLACK, Endpoints, base_url
+from crypto_core.receipts.destination import require_destination
 from crypto_core.text.cleaning import clean
 from crypto_core.text.likeness import meant
 from crypto_core.text.toml_reading import SIZE_LIMIT, read_toml
@@ -187,6 +188,11 @@ class Settings(BaseSettings):
 
     read_only: bool = Field(False, validation_alias="KEYDECK_READ_ONLY")
     """Refuse every change, in the database session and before KMS is called."""
+
+    receipts: str = Field("off", validation_alias="KEYDECK_RECEIPTS", max_length=4096)
+    """Where receipts of KMS calls go, by which CloudTrail's records are told token by token, also for v1:
+    `off`, `table` (`keydeck.receipt`), `log` (logger `keydeck.receipts`) or `file:` with an absolute path.
+    """
 
     browser_user: str = Field("", validation_alias="KEYDECK_BROWSER_USER", max_length=100)
     """Who uses the console in a browser, for the journal; `keydeck serve` sets it for the console that it
@@ -455,6 +461,14 @@ class Settings(BaseSettings):
         if value in ENVELOPE_FORMATS and ENVELOPE_FORMATS.index(written) < ENVELOPE_FORMATS.index(value):
             raise ValueError(f"{written} is written (KEYDECK_WRITE_FORMAT), which nobody could read then")
         return value
+
+    @field_validator("receipts")
+    @classmethod
+    def _is_a_destination(cls, value: str) -> str:
+        try:
+            return require_destination(value)
+        except SettingsError as error:
+            raise ValueError(f"{error.message} {error.remedy}") from None
 
     @field_validator("dev_key")
     @classmethod

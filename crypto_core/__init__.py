@@ -8,9 +8,9 @@
 Both read TOKEN_ENCRYPTION_KEY_ID (the KMS key to write under), KEYDECK_TRUSTED_KEYS (further keys that may
 be read with, separated by commas), KEYDECK_WRITE_FORMAT (v1, or v2 for envelopes that are bound to their
 rows), KEYDECK_BINDING (the tenant or database that v2 envelopes are bound to as well), KEYDECK_LEAST_FORMAT
-(v2 to open no v1 envelope any more, v2-bound to open none that names no database), KEYDECK_REGIONS, and what
-boto3 reads (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, …). The IAM actions needed are kms:GenerateDataKey and
-kms:Decrypt.
+(v2 to open no v1 envelope any more, v2-bound to open none that names no database), KEYDECK_REGIONS,
+KEYDECK_RECEIPTS (where receipts of KMS calls go: table, log or file:PATH), and what boto3 reads (AWS_REGION,
+AWS_PROFILE, AWS_ENDPOINT_URL, …). The IAM actions needed are kms:GenerateDataKey and kms:Decrypt.
 
 v2 needs to know the row: encrypt_token(token, "gh_connection.access_token:gh-42"). FORMAT.md specifies what
 is stored, SECURITY.md says what is protected against whom.
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from crypto_core.keyring.cache import CacheLimits, DataKeyCache
     from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.metrics import Metrics
+    from crypto_core.receipts.receipt import Receipt
+    from crypto_core.receipts.recorder import ReceiptRecorder
     from crypto_core.references import TokenRef
     from crypto_core.secret import Secret
 
@@ -56,6 +58,8 @@ __all__ = [
     "KmsKeyring",
     "Metrics",
     "OpenedToken",
+    "Receipt",
+    "ReceiptRecorder",
     "SealedToken",
     "Secret",
     "SettingsError",
@@ -85,6 +89,8 @@ _NAMES = {
     "keyring.kms_keyring": ("KmsKeyring",),
     "aws.kms": ("KmsApi",),
     "metrics": ("Metrics",),
+    "receipts.receipt": ("Receipt",),
+    "receipts.recorder": ("ReceiptRecorder",),
     "references": ("TokenRef",),
     "secret": ("Secret",),
 }

@@ -42,11 +42,13 @@ from crypto_core.errors import (
 )
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer
 from crypto_core.log.observation import SILENT, Observer, observed_operation
+from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 
 if TYPE_CHECKING:
     from crypto_core.keyring.kms_keyring import KmsKeyring
+    from crypto_core.receipts.recorder import ReceiptRecorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class TokenCipher:
         write_format: Format = Format.V1,
         least_format: Format = Format.V1,
         observer: Observer = SILENT,
+        receipts: ReceiptRecorder | None = None,
     ) -> None:
         """`write_format` is the version of new envelopes; v2 is v2-bound where the keyring has a binding.
 
@@ -87,6 +90,7 @@ class TokenCipher:
         envelope from elsewhere where a v2 envelope stood; a reader whose tokens are all v2 demands v2, and
         v2-bound once none can be another database's. An older version is not written either: encrypting
         raises SettingsError.
+        `receipts` writes down which token each KMS call was for; without one, the KMS client's does, if any.
         Raises SettingsError for a format that is no envelope, and for v2-bound without a binding.
         """
         for format_ in (write_format, least_format):
@@ -103,6 +107,7 @@ class TokenCipher:
         self._write_format = bound_format(write_format, keyring.binding)
         self._least_format = least_format
         self._observer = observer
+        self._receipts = receipts
 
     def encrypt(
         self,
@@ -120,7 +125,7 @@ class TokenCipher:
         """
         with observed_operation(self._observer, "encrypt", self._write_format):
             secret = token if isinstance(token, Secret) else Secret.of(token)
-            return self._encrypt(secret, key, ref, self._write_format, ask_kms=ask_kms)
+            return self._sealed(secret, key, ref, self._write_format, ask_kms=ask_kms)
 
     def decrypt(self, stored: str, likely: str | None = None, *, ref: TokenRef | None = None) -> Secret:
         """Return the token of a stored envelope (one KMS call, more where several keys are trusted).
@@ -135,7 +140,8 @@ class TokenCipher:
         with observed_operation(self._observer, "decrypt") as observation:
             envelope = _parsed(stored)
             observation.format_ = envelope.format
-            return self._open(envelope, likely, ref)
+            with CallSubject(ref or stored, self._receipts):
+                return self._open(envelope, likely, ref)
 
     def rewrap(
         self, stored: str, destination: str, likely: str | None = None, *, ref: TokenRef | None = None
@@ -151,7 +157,8 @@ class TokenCipher:
         with observed_operation(self._observer, "rewrap") as observation:
             envelope = _parsed(stored)
             observation.format_ = envelope.format
-            return self._rewrap(envelope, destination, likely, ref)
+            with CallSubject(ref or stored, self._receipts):
+                return self._rewrap(envelope, destination, likely, ref)
 
     def reencrypt(
         self,
@@ -176,9 +183,10 @@ class TokenCipher:
             written = self._write_format
             if not allow_downgrade:
                 written = bound_format(at_least(envelope.format, written), self._keyring.binding)
-            opened = self._open(envelope, likely, ref)
+            with CallSubject(ref or stored, self._receipts):
+                opened = self._open(envelope, likely, ref)
             with opened.token as token:
-                sealed = self._encrypt(token, key, ref, written, ask_kms=ask_kms)
+                sealed = self._sealed(token, key, ref, written, ask_kms=ask_kms)
             return replace(sealed, source=opened.wrapped_by)
 
     def encrypt_dev(
@@ -193,7 +201,15 @@ class TokenCipher:
         """Return the token of a dev value in an envelope, as `encrypt`. Raises also EnvelopeError."""
         observed = observed_operation(self._observer, "encrypt", self._write_format)
         with observed, open_dev(stored, dev_key) as token:
-            return self._encrypt(token, key, ref, self._write_format, ask_kms=ask_kms)
+            return self._sealed(token, key, ref, self._write_format, ask_kms=ask_kms)
+
+    def _sealed(
+        self, token: Secret, key: str | None, ref: TokenRef | None, format_: Format, *, ask_kms: bool
+    ) -> SealedToken:
+        with CallSubject(ref, self._receipts) as subject:
+            sealed = self._encrypt(token, key, ref, format_, ask_kms=ask_kms)
+            subject.token = ref or sealed.stored
+            return sealed
 
     def _encrypt(
         self, token: Secret, key: str | None, ref: TokenRef | None, format_: Format, *, ask_kms: bool
@@ -249,7 +265,8 @@ class TokenCipher:
             )
             new = rewrapped.destination
             result = serialise(envelope.rewrapped(rewrapped.encrypted_data_key, new.key_arn))
-            self._must_hold(parse(result), token, new.key_arn, ref)
+            with CallSubject(ref or result, self._receipts):
+                self._must_hold(parse(result), token, new.key_arn, ref)
         return SealedToken(result, new, rewrapped.source, ref if context else None)
 
     def _must_hold(self, envelope: Envelope, token: Secret, key_arn: str, ref: TokenRef | None) -> None:

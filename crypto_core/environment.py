@@ -10,6 +10,8 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.errors import InvalidReferenceError, SettingsError
 from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.receipts.destination import recorder_for
+from crypto_core.receipts.recorder import ReceiptRecorder, ReceiptSink
 from crypto_core.references import TokenRef, parse_reference
 
 
@@ -65,6 +67,7 @@ def _cipher_from_environment(
     least_format: Format | str | None = None, binding: str | None = None
 ) -> TokenCipher:
     names = ("TOKEN_ENCRYPTION_KEY_ID", "KEYDECK_TRUSTED_KEYS", "KEYDECK_REGIONS", "KEYDECK_WRITE_FORMAT")
+    receipts = os.environ.get("KEYDECK_RECEIPTS", "")
     aws = (
         "AWS_ACCESS_KEY_ID",
         "AWS_DEFAULT_REGION",
@@ -80,6 +83,7 @@ def _cipher_from_environment(
         binding=os.environ.get("KEYDECK_BINDING") or None if binding is None else binding,
         least_format=_format("least_format" if least_format is not None else "KEYDECK_LEAST_FORMAT", least),
         context=tuple(os.environ.get(name) for name in aws),
+        receipts=_recorder(receipts) if receipts else None,
     )
 
 
@@ -93,11 +97,29 @@ def _cipher(
     binding: str | None,
     least_format: Format,
     context: tuple[str | None, ...],
+    receipts: ReceiptRecorder | None,
 ) -> TokenCipher:
     written = _format("KEYDECK_WRITE_FORMAT", write_format)
     keys = [k.strip() for k in trusted.split(",") if k.strip()]
     keyring = KmsKeyring(_kms(regions, context), write_key=write_key or None, trusted=keys, binding=binding)
-    return TokenCipher(keyring, write_format=written, least_format=least_format)
+    return TokenCipher(keyring, write_format=written, least_format=least_format, receipts=receipts)
+
+
+@lru_cache(maxsize=1)
+def _recorder(setting: str) -> ReceiptRecorder | None:
+    """What records receipts in this process, by its first environment."""
+    return recorder_for(setting, _receipt_table)
+
+
+def _receipt_table() -> ReceiptSink:
+    from crypto_core.database.connection.engine import open_engine
+    from crypto_core.database.state.receipt_table import TableSink
+
+    setting = "KEYDECK_STATE_URL" if os.environ.get("KEYDECK_STATE_URL") else "DATABASE_URL"
+    url = os.environ.get(setting)
+    if not url:
+        raise SettingsError("Receipts go to a table of no database.", remedy="Set DATABASE_URL.")
+    return TableSink(open_engine(url, setting=setting, token_source=KmsApi().database_token))
 
 
 @lru_cache(maxsize=4)

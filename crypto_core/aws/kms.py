@@ -27,6 +27,7 @@ from crypto_core.errors import (
     CredentialsError,
     CredentialsExpiredError,
     KmsRequestError,
+    KmsUnreachableError,
     KmsUnreadableError,
     MissingOperationError,
     ReadOnlyError,
@@ -34,10 +35,13 @@ from crypto_core.errors import (
 )
 from crypto_core.guard.held_step import require_held
 from crypto_core.log.observation import SILENT, Observer, observed_call
+from crypto_core.receipts.call_subject import note_answer, note_call
 from crypto_core.text.cleaning import CleanText, clean
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
+
+    from crypto_core.receipts.recorder import ReceiptRecorder
 
 READ_ONLY_OPERATIONS = frozenset(
     {
@@ -181,16 +185,19 @@ class KmsApi:
         connections: int = 32,
         observer: Observer = SILENT,
         ask_code: AskCode = nobody_to_ask,
+        receipts: ReceiptRecorder | None = None,
     ) -> None:
         """`regions` in the order they are asked, the first being the default; empty means boto3's own.
 
         `profile` is a name of AWS's configuration files; None leaves the search for credentials to boto3.
         Time limits are in seconds, for one attempt. `endpoint_url` is for tests; AWS_ENDPOINT_URL is read by
         boto3. `observer` is told of every call of KMS. `ask_code` is asked for the codes of MFA devices.
+        `receipts` writes down each call that brings a data key.
         """
         self._configured = tuple(dict.fromkeys(regions))
         self.read_only = read_only
         self._endpoint_url = endpoint_url
+        self.attempts = attempts
         self._options: dict[str, Any] = {
             "connect_timeout": connect_timeout,
             "read_timeout": read_timeout,
@@ -199,6 +206,7 @@ class KmsApi:
             "user_agent_appid": "keydeck",
         }
         self._observer = observer
+        self.receipts = receipts
         self._lock = threading.Lock()
         self._calls = 0
         self._sessions = AwsSessions(profile, ask_code=ask_code)
@@ -235,7 +243,13 @@ class KmsApi:
             self._calls += 1
         where = region or self.regions[0]
         with observed_call(self._observer, operation):
-            return self._send("kms", operation, where, parameters)
+            try:
+                answer = self._send("kms", operation, where, parameters)
+            except (KmsUnreachableError, KmsUnreadableError):
+                note_call(self.receipts, operation, "", self.attempts)
+                raise
+        note_answer(self.receipts, operation, answer)
+        return answer
 
     def listed(
         self, operation: str, items: str, *, region: str | None = None, **parameters: Any

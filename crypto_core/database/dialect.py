@@ -84,9 +84,11 @@ TABLE_PRIVILEGES = text(
     CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS p(privilege)
     WHERE n.nspname = :schema AND c.relkind IN ('r', 'p')
     UNION ALL
-    SELECT 'journal', 'EXECUTE', has_function_privilege(p.oid, 'EXECUTE')
+    SELECT f.writes, 'EXECUTE', has_function_privilege(p.oid, 'EXECUTE')
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE n.nspname = :schema AND p.proname = 'append_to_journal'
+    JOIN (VALUES ('append_to_journal', 'journal'), ('write_receipts', 'receipt')) AS f(name, writes)
+    ON p.proname = f.name
+    WHERE n.nspname = :schema
     """
 )
 

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import place_oid
-from crypto_core.database.schema import JOURNAL_FUNCTION, SCHEMA, metadata
+from crypto_core.database.schema import FUNCTIONS, SCHEMA, metadata
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.guard.operations import READ, KeydeckRole, of_role, own_tables
 
@@ -52,7 +52,7 @@ def role_grants(
             for name in sorted({table.name for table in metadata.tables.values()} | {"version"}):
                 privileges = needed.get(name, READ)
                 if "EXECUTE" in privileges:
-                    yield f"GRANT EXECUTE ON FUNCTION {JOURNAL_FUNCTION} {to}"
+                    yield f"GRANT EXECUTE ON FUNCTION {FUNCTIONS[name]} {to}"
                 on_table = [privilege for privilege in privileges if privilege != "EXECUTE"]
                 yield f"GRANT {', '.join(on_table)} ON {SCHEMA}.{name} {to}"
 

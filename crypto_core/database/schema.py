@@ -32,6 +32,12 @@ SCHEMA = "keydeck"
 JOURNAL_FUNCTION = f"{SCHEMA}.append_to_journal"
 """What alone writes the journal, for every role, as the owner of the schema."""
 
+RECEIPT_FUNCTION = f"{SCHEMA}.write_receipts"
+"""What alone writes receipts, likewise."""
+
+FUNCTIONS = {"journal": JOURNAL_FUNCTION, "receipt": RECEIPT_FUNCTION}
+"""The functions that alone write a table, by its name."""
+
 metadata = MetaData(schema=SCHEMA)
 
 _MOMENT = DateTime(timezone=True)
@@ -368,3 +374,25 @@ notice = Table(
 )
 """What receivers are notified of, a row for each; `digest` is the notice's id, `told` its texts."""
 Index("ix_notice_waiting", notice.c.receiver, notice.c.id, postgresql_where=text("state = 'waiting'"))
+
+receipt = Table(
+    "receipt",
+    metadata,
+    *_required(SqlText, "request_id", "operation"),
+    *_required(_MOMENT, "at"),
+    *_optional(SqlText, "token", "stored_sha256"),
+    *_required(SqlText, "host"),
+    *_required(Integer, "pid"),
+    *_required(SqlText, "service"),
+    *_required(Integer, "unanswered", "lost"),
+    *_optional(_MOMENT, "since"),
+    *_required(_MOMENT, "written_at"),
+    *_required(SqlText, "written_by"),
+    postgresql_partition_by="RANGE (at)",
+)
+"""What processes wrote down of their KMS calls: see receipts/receipt. `write_receipts` alone writes it.
+
+In a row of `lost` receipts, which were never written, the rest is empty but for the process, and for the time
+from `since` to `at`. `written_at` and `written_by`, the role that had logged in, are the database's own word.
+"""
+Index("ix_receipt_written", receipt.c.written_at)

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from crypto_core.database import state
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import SCHEMA_USE, TABLE_PRIVILEGES
-from crypto_core.database.schema import JOURNAL_FUNCTION, SCHEMA, journal, journal_end, metadata
+from crypto_core.database.schema import FUNCTIONS, SCHEMA, journal, journal_end, metadata
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.diagnosis.own_journal import own_anchors, own_journal
 from crypto_core.errors import KeydeckError
@@ -69,7 +69,7 @@ def _table(topic: Topic, table: str, held: set[tuple[str, str]], role: str, read
     missing = [privilege for privilege in needed if (table, privilege) not in held]
     if not missing:
         return topic.ok(f"{', '.join(needed)}: granted.")
-    places = {p: f"FUNCTION {JOURNAL_FUNCTION}" if p == "EXECUTE" else topic.name for p in missing}
+    places = {p: f"FUNCTION {FUNCTIONS[table]}" if p == "EXECUTE" else topic.name for p in missing}
     grants = [
         f"GRANT {', '.join(p for p in missing if places[p] == place)} ON {place} TO {role};"
         for place in dict.fromkeys(places.values())

@@ -52,7 +52,7 @@ _OF_ALIASES = frozenset({"kms:CreateAlias", "kms:UpdateAlias"})
 JOURNAL = (("journal", CALL), ("journal_checkpoint", APPEND))
 APPROVAL = (("approval", WRITE),)
 JOBS = tuple((name, WRITE) for name in ("job", "job_chunk", "job_runner", "job_token"))
-TOKENS = (("envelope_backup", WRITE), ("key_answer", WRITE), ("sweep", APPEND))
+TOKENS = (("envelope_backup", WRITE), ("key_answer", WRITE), ("sweep", APPEND), ("receipt", CALL))
 INCIDENTS = (
     *((name, WRITE) for name in ("incident", "incident_step", "incident_presence", "incident_lease")),
     *((name, APPEND) for name in ("incident_evidence", "incident_entry")),

@@ -74,6 +74,7 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
 ) -> None:
     own_log = tmp_path / "keydeck.log"
     monkeypatch.setenv("KEYDECK_LOG_FILE", str(own_log))
+    monkeypatch.setenv("KEYDECK_RECEIPTS", "table")
     data_keys: set[bytes] = set()
     call = KmsApi.call
 
@@ -128,6 +129,7 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
     assert b"KMS Decrypt failed" in haystacks["log in memory"]
     assert any(name.startswith("cloudtrail") and content for name, content in haystacks.items())
     assert hook.taken
+    assert haystacks["table receipt"]
     needles = spellings(MARKER.encode()) | tokens
     assert searched(haystacks, needles) == []
     everywhere_else = {name: content for name, content in haystacks.items() if name != "webhook"}
@@ -162,7 +164,7 @@ def own_tables(sandbox: Sandbox) -> dict[str, bytes]:
     engine = open_engine(sandbox.superuser_url)
     tables = {}
     with engine.connect() as connection:
-        for name in ("journal", "envelope_backup", "key_answer", "sweep", "duty", "notice"):
+        for name in ("journal", "envelope_backup", "key_answer", "sweep", "duty", "notice", "receipt"):
             rows = connection.execute(text(f"SELECT t::text FROM keydeck.{name} t")).scalars()
             tables[f"table {name}"] = "\n".join(rows).encode()
     engine.dispose()

@@ -43,6 +43,7 @@ from crypto_core.errors import (
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.lists.coverage import Evidence
+from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.text.counting import counted
 
 MEMBERS_TRIED = 5
@@ -163,9 +164,10 @@ class Attributor:
         except (EnvelopeError, InvalidReferenceError) as error:
             return Probe(token, answer_of_damage(token, error))
         try:
-            answer = self.keyring.attribute(
-                envelope.encrypted_data_key, named=envelope.named_key, context=context
-            )
+            with CallSubject(token.ref):
+                answer = self.keyring.attribute(
+                    envelope.encrypted_data_key, named=envelope.named_key, context=context
+                )
         except KmsError as error:
             return Probe(token, None, error)
         return Probe(token, answer_about(token.value.reveal(), answer))

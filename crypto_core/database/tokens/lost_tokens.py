@@ -27,6 +27,7 @@ from crypto_core.errors import (
     WrongBindingError,
 )
 from crypto_core.keyring.kms_keyring import KmsKeyring
+from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean, cleans
 
@@ -108,6 +109,10 @@ class TokenTrial:
         With `tied`, the EDK prefixes that KMS names this key for, every Region is asked about a data key
         outside of these before it counts as lost: it may be another key's.
         """
+        with CallSubject(token.ref):
+            return self._tried(token, key_arn, tied)
+
+    def _tried(self, token: StoredToken, key_arn: str, tied: Collection[bytes | None] | None) -> TriedToken:
         value, stored, binding = StoredValue.of(token), token.value.reveal(), self.keyring.binding
         try:
             envelope = parse(stored)

@@ -13,6 +13,7 @@ from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.incidents.tokens.checks import seen
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.key_names import in_region, is_multi_region, region_of
+from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.text.counting import counted
 from crypto_core.trail.use.asking import term
 
@@ -77,7 +78,8 @@ class ReplicaAnswers:
             try:
                 envelope = parse(token.value.reveal())
                 context = envelope.opening_context(token.ref, keyring.binding)
-                unwrapped = keyring.unwrap(envelope.encrypted_data_key, only=replica, context=context)
+                with CallSubject(token.ref):
+                    unwrapped = keyring.unwrap(envelope.encrypted_data_key, only=replica, context=context)
                 with unwrapped.data_key as data_key:
                     open_envelope(envelope, data_key, token.ref, keyring.binding).wipe()
             except (KmsError, EnvelopeError, InvalidReferenceError) as error:

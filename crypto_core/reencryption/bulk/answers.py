@@ -39,6 +39,14 @@ def refusal_of(answer: WireAnswer) -> Refused:
     return Refused(answer.status, code.rpartition("#")[2].partition(":")[0], str(message), answer.headers)
 
 
+def request_id_of(answer: WireAnswer) -> str:
+    """Return the id that KMS gave the call, "" where there is none."""
+    for name, value in answer.fields:
+        if len(name) == 16 and name.lower() == b"x-amzn-requestid":
+            return value.decode("latin-1")
+    return ""
+
+
 def take_bytes(document: dict[str, Any], name: str) -> None:
     """Put the bytes in the place of their base64; nothing where they are none."""
     try:

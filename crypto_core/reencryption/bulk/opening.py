@@ -22,6 +22,7 @@ from crypto_core.keyring.checked_answers import closest, must_be_named
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.keyring.kms_keyring import TRY_THE_NEXT, KmsKeyring
 from crypto_core.log.observation import SILENT, Observer, observed_operation
+from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.reencryption.bulk.ports import BulkKms, Opened
 from crypto_core.reencryption.plan import Verification
 from crypto_core.secret import Secret
@@ -55,7 +56,7 @@ async def opened(
     if not token.format.protected:
         return Opened(Verification(ref, False, None, None, NOT_AN_ENVELOPE[token.format]), None)
     try:
-        with observed_operation(observer, "decrypt") as observation:
+        with observed_operation(observer, "decrypt") as observation, CallSubject(ref):
             envelope = parse(token.value.reveal())
             observation.format_ = envelope.format
             key = await _opened_under(envelope, token, keyring, kms, look_at)

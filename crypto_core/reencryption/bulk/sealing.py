@@ -45,6 +45,7 @@ from crypto_core.errors import (
 from crypto_core.key_names import is_key_arn, same_key
 from crypto_core.keyring.checked_answers import closest, must_be_named
 from crypto_core.keyring.data_keys import KeyAnswer, UnwrappedDataKey
+from crypto_core.receipts.call_subject import CallSubject
 from crypto_core.reencryption.bulk.ports import BulkKms, Outcome, Poison, Sealed, TokenTask
 from crypto_core.reencryption.plan import Verb
 from crypto_core.references import TokenRef
@@ -101,11 +102,12 @@ async def sealed(token: StoredToken, order: TokenTask, kms: BulkKms, *, prove: b
     # Nothing is kept of what is encrypted in place.
     way = _Way(token, order, kms, prove=prove or order.ask_kms or order.verb is Verb.ENCRYPT)
     try:
-        if order.verb is Verb.REWRAP:
-            return await way.rewrapped()
-        if order.verb is Verb.REENCRYPT:
-            return await way.reencrypted()
-        return await way.encrypted()
+        with CallSubject(token.ref):
+            if order.verb is Verb.REWRAP:
+                return await way.rewrapped()
+            if order.verb is Verb.REENCRYPT:
+                return await way.reencrypted()
+            return await way.encrypted()
     except ReadOnlyError:
         raise
     except _UnknownKeyError as error:

@@ -38,8 +38,9 @@ from crypto_core.key_names import is_multi_region, parse_key_name, region_of
 from crypto_core.keyring.checked_answers import encrypted_data_key_of, material_of, pinned, take_plaintext
 from crypto_core.keyring.data_keys import GeneratedDataKey, KeyAnswer, RewrappedDataKey, UnwrappedDataKey
 from crypto_core.log.observation import SILENT, Observer, observed_call
+from crypto_core.receipts.call_subject import note_call
 from crypto_core.reencryption.bulk.access import LoopCredentials
-from crypto_core.reencryption.bulk.answers import document_of, refusal_of, skew_of, take_bytes
+from crypto_core.reencryption.bulk.answers import document_of, refusal_of, request_id_of, skew_of, take_bytes
 from crypto_core.reencryption.bulk.http import Endpoint, tls_context
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.retrying import ATTEMPTS, CallFailure, Refused, Retries
@@ -222,6 +223,7 @@ class KmsTransport:
         self, endpoint: Endpoint, operation: str, keys: Sequence[str], body: bytes
     ) -> dict[str, Any]:
         attempt, renewals, corrections = 1, _RENEWALS, _CORRECTIONS
+        unanswered = 0
         while True:
             await self._pace.turn()
             access = await self._access.key()
@@ -230,7 +232,9 @@ class KmsTransport:
             happened = await endpoint.send(operation, body, access.credentials, signed)
             self._watch.call(time.perf_counter() - started)
             if isinstance(happened, WireAnswer) and happened.status == 200:
+                note_call(self._kms.receipts, operation, request_id_of(happened), unanswered)
                 return _read(happened, operation, keys)
+            unanswered += not isinstance(happened, WireAnswer)
             refused = refusal_of(happened) if isinstance(happened, WireAnswer) else happened
             failure = self._retries.failure(refused)
             error = _error_of(refused, failure, operation, keys)
@@ -247,6 +251,8 @@ class KmsTransport:
                 self._watch.throttled += 1
                 self._pace.throttled()
             if failure is CallFailure.FINAL or attempt >= self._attempts:
+                if unanswered:
+                    note_call(self._kms.receipts, operation, "", unanswered)
                 raise error
             if failure is CallFailure.TRANSIENT:
                 await asyncio.sleep(self._retries.wait_seconds(attempt))

@@ -1,0 +1,36 @@
+"""Receipts in the database: keydeck.receipt, a partition for each day (UTC).
+
+Rows are inserted by `keydeck.write_receipts` alone, which makes the day's partition and notes who had logged
+in and when: what a receipt says of its process is its own word, and that is not.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, text
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.schema import RECEIPT_FUNCTION
+from crypto_core.receipts.receipt import LostReceipts, Receipt
+
+_log = logging.getLogger(__name__)
+_WRITE = text(f"SELECT {RECEIPT_FUNCTION}(CAST(:receipts AS jsonb))")
+
+
+@dataclass(frozen=True, slots=True)
+class TableSink:
+    """Inserts batches of receipts, each in one transaction."""
+
+    engine: Engine
+
+    def __call__(self, batch: Sequence[Receipt | LostReceipts]) -> None:
+        """Insert the batch. Raises DatabaseError."""
+        document = "[" + ",".join(receipt.as_json_line() for receipt in batch) + "]"
+        with connected(self.engine, write=True) as connection:
+            written = int(connection.execute(_WRITE, {"receipts": document}).scalar_one())
+        if written < len(batch):
+            refused = len(batch) - written
+            _log.warning("%d receipts were refused: their time is a week old or lies ahead.", refused)
