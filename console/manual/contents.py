@@ -51,6 +51,7 @@ CONTENTS: dict[str, tuple[Entry, ...]] = {
     ),
     "Who opened what": _chapter(
         ("events", "CloudTrail's events: where they come from, and what they tell."),
+        ("receipts", "Which token a call opened, also of v1: what processes write down of their calls."),
         ("filters", "The filter language: terms, fields, words."),
         ("questions", "Sixty questions about events, each with the line that answers it."),
         ("event-files", "The shapes that files of events come in."),

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from crypto_core.errors import ReceiptError
 from crypto_core.text.cleaning import CleanText, clean
 
@@ -56,17 +58,20 @@ class Receipt:
 
     def as_json_line(self) -> str:
         """The receipt as a line of JSON, without its end."""
-        document: dict[str, Any] = {
+        process = self.process
+        document = {
             "request_id": self.request_id,
             "operation": self.operation,
-            "at": self.at.isoformat(),
+            "at": self.at,
             "token": self.token,
             "stored_sha256": self.stored_sha256,
-            **_process_json(self.process),
+            "host": process.host,
+            "pid": process.pid,
+            "service": process.service,
         }
         if self.unanswered:
             document["unanswered"] = self.unanswered
-        return json.dumps(document)
+        return orjson.dumps(document).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +85,16 @@ class LostReceipts:
 
     def as_json_line(self) -> str:
         """The loss as a line of JSON, without its end."""
-        times = {"since": self.since.isoformat(), "at": self.at.isoformat()}
-        return json.dumps({"receipts_lost": self.lost, **times, **_process_json(self.process)})
+        process = self.process
+        document = {
+            "receipts_lost": self.lost,
+            "since": self.since,
+            "at": self.at,
+            "host": process.host,
+            "pid": process.pid,
+            "service": process.service,
+        }
+        return orjson.dumps(document).decode()
 
 
 def read_receipt(line: str) -> Receipt | LostReceipts | None:
@@ -160,7 +173,3 @@ def _time(document: dict[str, Any], name: str) -> datetime:
 
 def _wrong(name: str, why: str) -> ReceiptError:
     return ReceiptError(f"The field {name} of a receipt {why}.", remedy="Write receipts with crypto_core.")
-
-
-def _process_json(process: ReceiptProcess) -> dict[str, Any]:
-    return {"host": process.host, "pid": process.pid, "service": process.service}

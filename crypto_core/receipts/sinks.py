@@ -41,7 +41,7 @@ class FileSink:
 
     def __call__(self, batch: Sequence[Receipt | LostReceipts]) -> None:
         """Append the batch. Raises ReceiptError, which names the file."""
-        lines = "".join(f"{receipt.as_json_line()}\n" for receipt in batch).encode("ascii")
+        lines = "".join(f"{receipt.as_json_line()}\n" for receipt in batch).encode()
         try:
             descriptor = self._opened()
             left = memoryview(b"\n" + lines if self._torn else lines)
