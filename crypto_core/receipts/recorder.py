@@ -24,7 +24,7 @@ from pathlib import Path
 from crypto_core.log.rate_limit import LogRateLimit
 from crypto_core.receipts.receipt import LostReceipts, Receipt, ReceiptProcess
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.cleaning import clean
 
 _log = logging.getLogger(__name__)
 _TROUBLE = LogRateLimit(seconds=60.0)
@@ -195,7 +195,7 @@ class ReceiptRecorder:
             self._batch.append(
                 Receipt(
                     clean(request_id, 128),
-                    CleanText(operation),
+                    clean(operation),
                     _moment(at),
                     None if token is None else clean(str(token), 1_000),
                     None if digest is None else digest.hex(),

@@ -43,11 +43,13 @@ _NOTICE = (
     "INSERT INTO keydeck.notice (digest, receiver, kind, severity, told, made_at, state, next_at, ended_at)"
     " VALUES ('d', 'oncall', 'check', 'low', '{}', now(), 'waiting', now(), now())"
 )
+_RECEIPT = """SELECT keydeck.write_receipts(jsonb_build_array(jsonb_build_object('at', now())))"""
 _UNUSED = (
     _UNWRITTEN,
     _LEASE,
     _DUTY,
     _NOTICE,
+    _RECEIPT,
     _SECRETS.format(table="connectors", columns="user_id, provider, name", values="'u', 'slack', 'n'"),
     _SECRETS.format(
         table="mcp_servers",
@@ -155,7 +157,7 @@ class Ground:
             values = ", ".join(other_value(c) if c.name in another else c.name for c in columns)
             first = f"INSERT INTO {place} ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {place}"
             return [(f"{first} ORDER BY {new or 1} DESC LIMIT 1", "")]
-        done = _DONE.get(deed.action)
+        done = _CALLS.get(deed.place) if deed.action == "EXECUTE" else _DONE.get(deed.action)
         return [(done.format(place=place), "")] if done else []
 
 
@@ -163,12 +165,15 @@ _JOURNAL = {"keydeck.journal", "keydeck.journal_end"}
 _DONE = {
     "DELETE": "DELETE FROM {place}",
     "TRUNCATE": "TRUNCATE {place}",
-    "EXECUTE": "SELECT {place}('ben', 'host', 'keys disable', 'alias/x', 'done', '{{}}')",
     "TRIGGER": SUPPRESSING,
     "RULE": "CREATE RULE adversary AS ON UPDATE TO {place} DO INSTEAD NOTHING",
     "COMMENT": "COMMENT ON TABLE {place} IS 'adversary'",
     "ALTER": "ALTER TABLE {place} ADD COLUMN adversary int",
     "policies": "ALTER TABLE {place} ENABLE ROW LEVEL SECURITY",
+}
+_CALLS = {
+    "keydeck.append_to_journal": "SELECT {place}('ben', 'host', 'keys disable', 'alias/x', 'done', '{{}}')",
+    "keydeck.write_receipts": _RECEIPT,
 }
 _SHAPE_BACK = (
     "DROP TRIGGER IF EXISTS adversary ON {place}",

@@ -45,6 +45,7 @@ from crypto_core.keys.posture.identity_reading import read_identities
 from crypto_core.keys.posture.trail_reading import read_trails
 from crypto_core.lists.paging import Query
 from crypto_core.provider_logs.mappings import read_event
+from crypto_core.receipts.receipt import receipt_of
 from crypto_core.reencryption.jobs.views import job_view
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
@@ -360,8 +361,15 @@ def provider_log(text: str, _: Path) -> Built:
     yield read_event({**entry, "context": context, "entity": {"type": text}}, b"")
 
 
+def receipt(text: str, _: Path) -> Built:
+    document = {"request_id": "a", "operation": "Decrypt", "at": NOW.isoformat(), "stored_sha256": None}
+    found = receipt_of(document | {"token": text, "host": text, "service": text, "pid": 1})
+    yield from (found, found.process)
+
+
 BUILDERS: tuple[Callable[[str, Path], Built], ...] = (
     *(trail, catalogue, tokens, incident, runbook, approval, job, key, identity, log, anchor, provider_log),
+    receipt,
 )
 
 
