@@ -491,6 +491,10 @@ class QueryLimitError(TrailError, remedy="Ask for a shorter window, or allow mor
     """A query engine would do more than was allowed."""
 
 
+class AbilityBookError(ProviderError, remedy="Free some space, or move the file away: it is made anew."):
+    """The answers about what tokens can do can't be read or written; the message names their file."""
+
+
 class EventStoreError(TrailError, remedy="Free some space, or name another file with KEYDECK_EVENTS_FILE."):
     """The local store of events can't be opened, read or written; the message names its file."""
 

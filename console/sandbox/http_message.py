@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +25,8 @@ class HttpAnswer:
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+
+
+def json_answer(status: int, document: Any, *headers: tuple[str, str]) -> HttpAnswer:
+    """Return an answer that holds a JSON document."""
+    return HttpAnswer(status, [("Content-Type", "application/json"), *headers], json.dumps(document).encode())

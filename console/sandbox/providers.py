@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from console.sandbox import provider_abilities as abilities
 from console.sandbox.audit_logs import AuditLogs
-from console.sandbox.http_message import HttpAnswer, HttpRequest
+from console.sandbox.http_message import HttpAnswer, HttpRequest, json_answer
 from console.sandbox.provider_tokens import MARKER
 
 PREFIX = "/_providers/"
@@ -58,6 +59,7 @@ class ProviderCall:
     tokens: int
     forwarded: str
     cookie: bool
+    query: str = ""
 
 
 class Providers:
@@ -84,7 +86,7 @@ class Providers:
     async def answer(self, request: HttpRequest) -> HttpAnswer:
         """Answer one request. Raises ProviderResetError where the connection is to be reset."""
         provider, _, path = request.target.removeprefix(PREFIX).partition("/")
-        path = "/" + path
+        path, _, query = f"/{path}".partition("?")
         if provider == "control":
             return self._control(path, json.loads(request.body or b"{}"))
         scheme, token, user = _presented(request.headers)
@@ -99,6 +101,7 @@ class Providers:
                 len(tokens) or int(bool(token)),
                 request.headers.get("X-Forwarded-Host", ""),
                 "Cookie" in request.headers,
+                query,
             )
         )
         if fault := self._struck(provider, path):
@@ -106,16 +109,17 @@ class Providers:
             if broken is not None:
                 return broken
         base = f"http://{request.headers.get('Host', '')}{PREFIX}{provider}"
-        if request.method == "GET" and (log := self.logs.answer(provider, path, token, base)) is not None:
+        target = f"{path}?{query}"
+        if request.method == "GET" and (log := self.logs.answer(provider, target, token, base)) is not None:
             return log
         match provider:
             case "github":
-                return self._github(request.method, path, scheme, token, user, told)
+                return self._github(request.method, path, query, scheme, token, user, told)
             case "slack":
-                return self._slack(request.method, path, token)
+                return self._slack(request.method, path, query, token)
             case "atlassian":
-                return self._atlassian(path, scheme, token, user)
-        return _json(404, {"message": "Not Found"})
+                return self._atlassian(path, query, scheme, token, user)
+        return json_answer(404, {"message": "Not Found"})
 
     def _struck(self, provider: str, path: str) -> ProviderFault | None:
         for fault in self._faults:
@@ -127,9 +131,9 @@ class Providers:
     async def _broken(self, fault: ProviderFault, request: HttpRequest) -> HttpAnswer | None:
         match fault.kind:
             case "throttled":
-                return _json(429, {"message": "too many requests"}, ("Retry-After", fault.retry_after))
+                return json_answer(429, {"message": "too many requests"}, ("Retry-After", fault.retry_after))
             case "error":
-                return _json(500, {"message": "Server Error"})
+                return json_answer(500, {"message": "Server Error"})
             case "hang":
                 await asyncio.sleep(_HANG)
             case "reset":
@@ -137,7 +141,7 @@ class Providers:
             case "garbage":
                 return HttpAnswer(200, [("Content-Type", "text/html")], b"<html>\x1b[31m\xff{not json")
             case "huge":
-                return HttpAnswer(200, [("Content-Type", "application/json")], b" " * 2_000_000)
+                return HttpAnswer(200, [("Content-Type", "application/json")], b" " * 10_000_000)
             case "redirect":
                 # The same server under another name: it would note a request with a token.
                 host = request.headers.get("Host", "").replace("127.0.0.1", "localhost")
@@ -146,69 +150,86 @@ class Providers:
             case "forbidden":
                 return HttpAnswer(403, [("Content-Type", "text/html")], b"<html>blocked by policy</html>")
             case "login-failed":
-                return _json(200, {"accountId": ""}, ("X-Seraph-LoginReason", "AUTHENTICATED_FAILED"))
+                return json_answer(200, {"accountId": ""}, ("X-Seraph-LoginReason", "AUTHENTICATED_FAILED"))
             case "anonymous":
-                return _json(200, {"type": "anonymous", "displayName": "Anonymous"})
+                return json_answer(200, {"type": "anonymous", "displayName": "Anonymous"})
             case "unnamed":
-                return _json(200, {})
+                return json_answer(200, {})
         return None
 
     def _github(
-        self, method: str, path: str, scheme: str, token: str, user: str, told: Mapping[str, Any]
+        self,
+        method: str,
+        path: str,
+        query: str,
+        scheme: str,
+        token: str,
+        user: str,
+        told: Mapping[str, Any],
     ) -> HttpAnswer:
         match method, path:
             case "GET", "/user":
                 if not self._alive(token) or token.startswith("ghr_"):
-                    return _json(401, {"message": "Bad credentials"})
+                    return json_answer(401, {"message": "Bad credentials"})
                 if token.startswith("ghs_"):
-                    return _json(403, {"message": "Resource not accessible by integration"})
-                return _json(200, {"login": self._name or f"user-{_hash(token)[:6]}", "id": 1})
+                    return json_answer(403, {"message": "Resource not accessible by integration"})
+                account = {"login": self._name or f"user-{_hash(token)[:6]}", "id": 1}
+                return json_answer(200, account, *abilities.github_headers(token))
             case "POST", "/credentials/revoke":
                 if scheme:
-                    return _json(403, {"message": "Authenticated requests are not allowed"})
+                    return json_answer(403, {"message": "Authenticated requests are not allowed"})
                 tokens = told.get("credentials")
                 if not isinstance(tokens, list) or not 1 <= len(tokens) <= BATCH:
-                    return _json(422, {"message": "Validation Failed"})
+                    return json_answer(422, {"message": "Validation Failed"})
                 for each in tokens:
                     self._revoke(each, self._delay)
-                return _json(202, {})
+                return json_answer(202, {})
             case "DELETE", "/installation/token":
                 if not self._alive(token):
-                    return _json(401, {"message": "Bad credentials"})
+                    return json_answer(401, {"message": "Bad credentials"})
                 self._revoke(token)
                 return HttpAnswer(204, [], b"")
             case "DELETE", _ if path == f"/applications/{CLIENT_ID}/token":
                 if (user, token) != (CLIENT_ID, CLIENT_SECRET):
-                    return _json(401, {"message": "Bad credentials"})
+                    return json_answer(401, {"message": "Bad credentials"})
                 named = str(told.get("access_token", ""))
                 if not (self._alive(named) and named.startswith("gho_")):
-                    return _json(404, {"message": "Not Found"})
+                    return json_answer(404, {"message": "Not Found"})
                 self._revoke(named)
                 return HttpAnswer(204, [], b"")
-        return _json(404, {"message": "Not Found"})
+            case "GET", _ if self._alive(token):
+                return abilities.github(path, query, token) or json_answer(404, {"message": "Not Found"})
+        return json_answer(404, {"message": "Not Found"})
 
-    def _slack(self, method: str, path: str, token: str) -> HttpAnswer:
+    def _slack(self, method: str, path: str, query: str, token: str) -> HttpAnswer:
         if not self._alive(token):
             error = "token_revoked" if _hash(token) in self._dead_from else "invalid_auth"
-            return _json(200, {"ok": False, "error": error})
+            return json_answer(200, {"ok": False, "error": error})
         if path == "/api/auth.test":
-            return _json(200, {"ok": True, "user": self._name or "keydeck-bot", "team": "Keydeck Demo"})
+            said = {"ok": True, "user": self._name or "keydeck-bot", "team": "Keydeck Demo"}
+            return json_answer(200, said | abilities.slack_identity(token), abilities.slack_scopes(token))
         if path == "/api/auth.revoke" and method == "POST":
             self._revoke(token)
-            return _json(200, {"ok": True, "revoked": True})
-        return _json(200, {"ok": False, "error": "unknown_method"})
+            return json_answer(200, {"ok": True, "revoked": True})
+        unknown = json_answer(200, {"ok": False, "error": "unknown_method"})
+        return abilities.slack(path, query, token) or unknown
 
-    def _atlassian(self, path: str, scheme: str, token: str, user: str) -> HttpAnswer:
+    def _atlassian(self, path: str, query: str, scheme: str, token: str, user: str) -> HttpAnswer:
         if path == "/oauth/token/accessible-resources":
             if scheme == "Bearer" and self._alive(token) and token.startswith("eyJ"):
-                return _json(200, [{"id": "demo", "name": self._name or "Keydeck Demo"}])
-            return _json(401, {"code": 401, "message": "Unauthorized"})
+                return json_answer(200, abilities.sites(token, self._name))
+            return json_answer(401, {"code": 401, "message": "Unauthorized"})
         if scheme != "Basic" or "@" not in user or not self._alive(token):
             failed = ("X-Seraph-LoginReason", "AUTHENTICATED_FAILED")
-            return _json(401, {"message": "Client must be authenticated to access this resource."}, failed)
+            return json_answer(
+                401, {"message": "Client must be authenticated to access this resource."}, failed
+            )
+        if (answer := abilities.atlassian(path, query, token)) is not None:
+            return answer
         named = {"accountId": f"demo:{_hash(token)[:8]}", "displayName": self._name or user, "type": "known"}
+        named |= abilities.more_of_account(query, token, wiki=path.startswith("/wiki/"))
         # What a session would vouch for must not be kept by whoever asks.
-        return _json(200, named, ("Set-Cookie", "tenant.session.token=alive; Path=/"))
+        return json_answer(200, named, ("Set-Cookie", "tenant.session.token=alive; Path=/"))
 
     def _alive(self, token: str) -> bool:
         hashed = _hash(token)
@@ -241,12 +262,12 @@ class Providers:
             case "/use":
                 self.logs.add(told["uses"])
             case "/export":
-                return _json(200, self.logs.exported(told["provider"]))
+                return json_answer(200, self.logs.exported(told["provider"]))
             case "/calls":
-                return _json(200, [asdict(call) for call in self.calls])
+                return json_answer(200, [asdict(call) for call in self.calls])
             case _:
-                return _json(404, {"message": f"no such call: {path}"})
-        return _json(200, {})
+                return json_answer(404, {"message": f"no such call: {path}"})
+        return json_answer(200, {})
 
 
 def _presented(headers: Mapping[str, str]) -> tuple[str, str, str]:
@@ -263,7 +284,3 @@ def _presented(headers: Mapping[str, str]) -> tuple[str, str, str]:
 
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
-
-
-def _json(status: int, document: Any, *headers: tuple[str, str]) -> HttpAnswer:
-    return HttpAnswer(status, [("Content-Type", "application/json"), *headers], json.dumps(document).encode())

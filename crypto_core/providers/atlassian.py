@@ -44,18 +44,23 @@ def is_api_token(token: str) -> bool:
 
 def question(target: Target, token: str) -> Request | str:
     """Return the request that asks about a token, or why there is none."""
-    headers = {"Accept": "application/json"}
-    if target.forwarded:
-        headers["X-Forwarded-Host"] = target.forwarded
     if not target.email:
         if is_api_token(token):
             return "an API token is checked with its owner's e-mail address, which the row does not have"
-        return Request("GET", target.base + _RESOURCES, headers | bearer(token))
+        return Request("GET", target.base + _RESOURCES, signed_in(target, token))
     if token.startswith("eyJ"):
         return "an OAuth token, though the row has an e-mail address, as only API tokens need"
     # A site by its cloud id has its product in its path already.
     path = _CURRENT if target.provider == "confluence" else _MYSELF
-    return Request("GET", target.base + path, headers | basic(target.email, token))
+    return Request("GET", target.base + path, signed_in(target, token))
+
+
+def signed_in(target: Target, token: str) -> dict[str, str]:
+    """Return the headers that present a token as its row's kind of sign-in demands."""
+    headers = {"Accept": "application/json"}
+    if target.forwarded:
+        headers["X-Forwarded-Host"] = target.forwarded
+    return headers | (basic(target.email, token) if target.email else bearer(token))
 
 
 def read(answer: ProviderAnswer, target: Target) -> Said:

@@ -32,7 +32,7 @@ from crypto_core.text.cleaning import clean
 REVOCATIONS_AN_HOUR = 60
 """Requests of /credentials/revoke that GitHub takes from one address."""
 
-_ACCEPT = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+ACCEPT = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 _JSON = {"Content-Type": "application/json"}
 _CREDENTIALS = ("ghp_", "github_pat_", "gho_", "ghu_", "ghr_")
 
@@ -41,7 +41,7 @@ def question(base: str, token: str) -> Request | str:
     """Return the request that asks about a token, or why there is none."""
     if token.startswith(REFRESH_PREFIXES):
         return NEVER_ASKED
-    return Request("GET", f"{base}/user", _ACCEPT | bearer(token))
+    return Request("GET", f"{base}/user", ACCEPT | bearer(token))
 
 
 def read(answer: ProviderAnswer, token: str) -> Said:
@@ -72,7 +72,7 @@ def rate_limited(answer: ProviderAnswer) -> bool:
 def _revoke_leaked(_base: str, tokens: Sequence[str], endpoints: Endpoints) -> Request:
     # With authentication GitHub would refuse it.
     content = json.dumps({"credentials": list(tokens)}).encode()
-    return Request("POST", f"{endpoints.github}/credentials/revoke", _ACCEPT | _JSON, content)
+    return Request("POST", f"{endpoints.github}/credentials/revoke", ACCEPT | _JSON, content)
 
 
 def _revoke_by_app(_base: str, tokens: Sequence[str], endpoints: Endpoints) -> Request:
@@ -80,11 +80,11 @@ def _revoke_by_app(_base: str, tokens: Sequence[str], endpoints: Endpoints) -> R
     app = basic(endpoints.github_client_id, endpoints.github_client_secret)
     content = json.dumps({"access_token": token}).encode()
     url = f"{endpoints.github}/applications/{endpoints.github_client_id}/token"
-    return Request("DELETE", url, _ACCEPT | _JSON | app, content)
+    return Request("DELETE", url, ACCEPT | _JSON | app, content)
 
 
 def _revoke_itself(base: str, tokens: Sequence[str], _endpoints: Endpoints) -> Request:
-    return Request("DELETE", f"{base}/installation/token", _ACCEPT | bearer(*tokens))
+    return Request("DELETE", f"{base}/installation/token", ACCEPT | bearer(*tokens))
 
 
 def _taken(answer: ProviderAnswer, status: int = 204) -> Accepted:

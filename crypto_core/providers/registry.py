@@ -9,6 +9,10 @@ from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import TOKENS_OF, classify
 from crypto_core.errors import ProviderError, RefusedError
 from crypto_core.providers import atlassian, github, slack
+from crypto_core.providers.abilities import atlassian as atlassian_abilities
+from crypto_core.providers.abilities import github as github_abilities
+from crypto_core.providers.abilities import slack as slack_abilities
+from crypto_core.providers.abilities.question import AbilityQuestions
 from crypto_core.providers.answers import ByHand
 from crypto_core.providers.endpoints import ATLASSIAN, Endpoints, atlassian_site, host_of
 from crypto_core.providers.messages import (
@@ -41,6 +45,8 @@ class Provider:
     """Why a token of a kind, as its row calls it, is not asked about; "" where it may be."""
     other_names: tuple[str, ...] = ()
     """What tables may call it besides."""
+    abilities: AbilityQuestions | None = None
+    """What it is asked about what a token can do; None where it can't be asked."""
 
 
 def _of_atlassian(name: str, *other_names: str) -> Provider:
@@ -55,6 +61,7 @@ def _of_atlassian(name: str, *other_names: str) -> Provider:
         revocation=lambda token, endpoints: atlassian.by_hand(token),
         not_asked=_atlassian_not_asked,
         other_names=other_names,
+        abilities=atlassian_abilities.QUESTIONS,
     )
 
 
@@ -100,6 +107,7 @@ PROVIDERS: dict[str, Provider] = {
             question=lambda target, token: github.question(target.base, token),
             said=lambda target, token, answer: github.read(answer, token),
             revocation=github.revocation,
+            abilities=github_abilities.QUESTIONS,
         ),
         Provider(
             "slack",
@@ -107,6 +115,7 @@ PROVIDERS: dict[str, Provider] = {
             question=lambda target, token: slack.question(target.base, token),
             said=lambda target, token, answer: slack.read(answer),
             revocation=lambda token, endpoints: slack.revocation(token),
+            abilities=slack_abilities.QUESTIONS,
         ),
         _of_atlassian("jira", "atlassian"),
         _of_atlassian("confluence"),

@@ -80,9 +80,9 @@ def draft(
     return Draft(plan, tuple(orders), opened)
 
 
-def asked_digest(refs: Iterable[TokenRef], endpoints: Sequence[str]) -> str:
-    """Return what names a question: its tokens and the hosts they would be sent to."""
-    return _hash([[astuple(ref) for ref in refs], list(endpoints)])
+def asked_digest(refs: Iterable[TokenRef], endpoints: Sequence[str], about: str = "liveness") -> str:
+    """Return what names a question: what it is about, its tokens and the hosts they would be sent to."""
+    return _hash([about, [astuple(ref) for ref in refs], list(endpoints)])
 
 
 def _digest(orders: Sequence[RevocationOrder], called: Sequence[str]) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from threading import Event, Lock
+from threading import Event
 
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.catalogue import LiveCatalogue
-from crypto_core.database.tokens.inventory import Inventory, InventoryRow
+from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.opening import ValueOpener
-from crypto_core.database.tokens.store import TokenStore
+from crypto_core.database.tokens.store import StoredToken, TokenStore
 from crypto_core.envelope import Format
-from crypto_core.errors import NotConfirmedError, RefusedError, RowVanishedError
+from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent, require
 from crypto_core.guard.guard import Guard
@@ -29,18 +29,17 @@ from crypto_core.providers.answers import (
     TokenLiveness,
 )
 from crypto_core.providers.endpoints import Endpoints
-from crypto_core.providers.liveness_polling import PollingLimits, ask, in_turn
+from crypto_core.providers.liveness_polling import PollingLimits, ask
 from crypto_core.providers.messages import Said, Target, unknown
 from crypto_core.providers.record import ACTION, change_of, counts_of, ended, planned, subject_of
 from crypto_core.providers.revocation import Revocation
 from crypto_core.providers.revocation_plan import Draft, asked_digest, draft
-from crypto_core.providers.sendable_tokens import Unopened, all_to_send, to_send, wipe
-from crypto_core.providers.targets import hosts, never_asked, not_asked_before_opening, target_of
+from crypto_core.providers.sendable_tokens import all_to_send, wipe
+from crypto_core.providers.targets import hosts, never_asked, target_of
+from crypto_core.providers.token_asking import TokenAsking
 from crypto_core.providers.transport import Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
-
-_GONE = "its row is gone"
 
 
 class ProviderService:
@@ -61,14 +60,13 @@ class ProviderService:
         patience: PollingLimits | None = None,
     ) -> None:
         """`approvals` is asked before anything is revoked; None where nothing needs a second identity."""
-        self._inventory = inventory
         self._store = store
-        self._catalogue = catalogue
         self._opener = opener
         self._guard = Guard(
             journal, read_only=read_only, ready=require_schemas(journal.engine), approvals=approvals
         )
         self._endpoints = endpoints
+        self._asking = TokenAsking(inventory, store, catalogue, opener, endpoints)
         self._clock = clock or Clock()
         self._patience = patience or PollingLimits()
 
@@ -77,18 +75,9 @@ class ProviderService:
 
         Raises InvalidReferenceError, RowVanishedError, DatabaseError.
         """
-        asked: list[Target] = []
-        not_asked: list[ByHand] = []
-        for row in self._rows(refs):
-            target = target_of(row, self._endpoints)
-            if isinstance(target, ByHand):
-                not_asked.append(target)
-            elif why := not_asked_before_opening(row, target):
-                not_asked.append(ByHand(row.ref, target.provider, why))
-            else:
-                asked.append(target)
-        tokens, endpoints = tuple(target.ref for target in asked), hosts(asked)
-        return LivenessRequest(tokens, endpoints, asked_digest(tokens, endpoints), tuple(not_asked))
+        found = self._asking.planned(refs)
+        tokens, endpoints = tuple(target.ref for target in found.asked), hosts(found.asked)
+        return LivenessRequest(tokens, endpoints, asked_digest(tokens, endpoints), found.not_asked)
 
     def ask(
         self,
@@ -106,30 +95,24 @@ class ProviderService:
         require(consent, question)
         if question.digest != asked_digest(question.tokens, question.endpoints):
             raise NotConfirmedError("The confirmation was given for a different question.")
-        rows = {row.ref: row for row in self._inventory.rows(question.tokens)}
-        stored = {token.ref: token for token in self._store.read_many(question.tokens)}
         answers: dict[TokenRef, TokenLiveness] = {}
-        lock = Lock()
 
-        def one(ref: TokenRef) -> None:
-            target = self._agreed_target(ref, rows.get(ref), question)
-            if isinstance(target, ByHand):
-                said = unknown(target.how)
-            else:
-                opened = to_send(self._opener, stored[ref]) if ref in stored else Unopened(_GONE)
-                if isinstance(opened, Unopened):
-                    said = unknown(opened.reason)
-                else:
-                    with opened:
-                        said = ask(transport, target, opened, cancelled)
-            with lock:
-                answers[ref] = self._answer(ref, target.provider, said)
-                done = len(answers)
-            if progress is not None:
-                progress(done, len(question.tokens))
+        def asked(target: Target, token: Secret, _: StoredToken) -> None:
+            said = ask(transport, target, token, cancelled)
+            answers[target.ref] = self._answer(target.ref, target.provider, said)
+
+        def not_asked(ref: TokenRef, provider: str, why: str) -> None:
+            answers[ref] = self._answer(ref, provider, unknown(why))
 
         with Transport(self._clock) as transport:
-            in_turn(question.tokens, one)
+            self._asking.each_opened(
+                question.tokens,
+                question.endpoints,
+                asked,
+                not_asked,
+                progress=progress,
+                cancelled=cancelled,
+            )
         return tuple(answers[ref] for ref in question.tokens)
 
     def ask_of(self, ref: TokenRef, token: Secret, consent_given: bool) -> TokenLiveness:
@@ -207,7 +190,7 @@ class ProviderService:
         """
         of_github = [
             row.ref
-            for row in self._rows(refs)
+            for row in self._asking.rows(refs)
             if isinstance(target := target_of(row, self._endpoints), Target) and target.provider == "github"
         ]
         opened = all_to_send(self._opener, self._store.read_many(of_github))
@@ -222,33 +205,13 @@ class ProviderService:
 
     def _asked_of(self, ref: TokenRef, token: Secret) -> tuple[Target | ByHand, str]:
         """Whom to ask about a token that isn't stored yet, and why nobody can be."""
-        row = self._rows((ref,))[0]
+        row = self._asking.rows((ref,))[0]
         # What is stored now does not matter: the new token takes its place.
         target = target_of(replace(row, format=Format.V1), self._endpoints)
         return target, target.how if isinstance(target, ByHand) else never_asked(row, target, token)
 
-    def _rows(self, refs: tuple[TokenRef, ...]) -> tuple[InventoryRow, ...]:
-        catalogue = self._catalogue()
-        wanted = dict.fromkeys(r for ref in refs for r in catalogue.references(ref))
-        rows = self._inventory.rows(wanted)
-        missing = wanted.keys() - {row.ref for row in rows}
-        if missing:
-            raise RowVanishedError(f"{min(missing)}: there is no such row, or it holds no token.")
-        return rows
-
-    def _agreed_target(
-        self, ref: TokenRef, row: InventoryRow | None, question: LivenessRequest
-    ) -> Target | ByHand:
-        """Whom to ask about a token now, or why it is not asked about."""
-        if row is None:
-            return ByHand(ref, "", _GONE)
-        target = target_of(row, self._endpoints)
-        if isinstance(target, Target) and not set(hosts([target])) <= set(question.endpoints):
-            return ByHand(ref, target.provider, "its row names another host than was agreed to")
-        return target
-
     def _draft(self, refs: tuple[TokenRef, ...]) -> Draft:
-        rows = self._rows(refs)
+        rows = self._asking.rows(refs)
         stored = self._store.read_many([row.ref for row in rows])
         targets = [target_of(row, self._endpoints) for row in rows]
         opened = all_to_send(self._opener, stored)

@@ -6,11 +6,9 @@ any more ends by the progress handler.
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Lock
 from time import monotonic, sleep
@@ -22,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from crypto_core.cancelling import stop_if
 from crypto_core.errors import EventStoreError, InterruptedRunError
+from crypto_core.lists.own_file import is_own, make_own
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.store.record_conditions import register
 from crypto_core.trail.store.schema import VERSION
@@ -109,9 +108,9 @@ class StoreFile:
 
     def _create(self) -> Engine:
         if self._read_only:
-            _must_be_own(self.path)
+            _must(is_own(self.path), self.path)
         else:
-            _make_private(self.path)
+            _must(make_own(self.path), self.path)
         # Mode rw makes no file.
         address = f"{self.path.absolute().as_uri()}?mode=rw"
         engine = create_engine(
@@ -234,27 +233,12 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             sleep(0.01)
 
 
-def _make_private(path: Path) -> None:
-    """The file and its folder are the operator's alone. A link, or another's file, is not used.
-
-    A file that is there is not opened here: closing it would end SQLite's locks of this process.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    found = _must_be_own(path)
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        path.chmod(0o600)
-
-
-def _must_be_own(path: Path) -> os.stat_result:
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+def _must(own: bool, path: Path) -> None:
+    if not own:
         raise EventStoreError(
             f"The event store {path} is not a plain file of yours.",
             remedy="Name another file with KEYDECK_EVENTS_FILE.",
         )
-    return found
 
 
 def _not_permitted(where: Path) -> EventStoreError:

@@ -1,0 +1,180 @@
+"""What the sandbox's providers answer when they are asked what a token can do."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import parse_qs
+
+from console.sandbox.http_message import HttpAnswer, json_answer
+from console.sandbox.provider_truth import PERMISSIONS, Repository, TokenTruth, truth_of
+
+Item = TypeVar("Item")
+Query = Mapping[str, Sequence[str]]
+
+_CLASSIC = ("ghp_", "gho_")
+_ORGS = ("user", "read:org", "write:org", "admin:org")
+
+
+def github_headers(token: str) -> list[tuple[str, str]]:
+    """Return the headers of each of GitHub's answers to a token that it takes."""
+    truth = truth_of(token)
+    headers = [("X-RateLimit-Limit", "5000"), ("X-RateLimit-Remaining", "4990")]
+    if token.startswith(_CLASSIC):
+        headers += [("X-OAuth-Scopes", ", ".join(truth.scopes)), ("X-Accepted-OAuth-Scopes", "")]
+    if truth.expires is not None and token.startswith(("ghp_", "github_pat_")):
+        told = f"{truth.expires:%Y-%m-%d %H:%M:%S} UTC"
+        headers.append(("GitHub-Authentication-Token-Expiration", told))
+    return headers
+
+
+def github(path: str, query: str, token: str) -> HttpAnswer | None:
+    """Return GitHub's answer to a token that it takes, None for another path."""
+    truth, asked = truth_of(token), parse_qs(query)
+    app = token.startswith(("ghs_", "ghu_", "github_pat_"))
+    headers = github_headers(token) + ([("X-Accepted-GitHub-Permissions", "metadata=read")] if app else [])
+    match path:
+        case "/user/repos" | "/installation/repositories":
+            installation = path.startswith("/installation")
+            if installation != token.startswith("ghs_"):
+                return json_answer(403, {"message": "Resource not accessible by integration"})
+            seen = visible(token)
+            page, more = _page(seen, asked)
+            headers += _more(more, path)
+            if truth.hidden and not installation:
+                headers.append(("X-GitHub-SSO", "partial-results; organizations=21955855"))
+            listed = [_repository(one, installation=installation) for one in page]
+            document = {"total_count": len(seen), "repositories": listed} if installation else listed
+            return json_answer(200, document, *headers)
+        case "/user/orgs":
+            if not app and not set(_ORGS).intersection(truth.scopes):
+                needed = "You need at least read:org scope or user scope to list your organizations."
+                return json_answer(403, {"message": needed}, *headers)
+            names = [] if token.startswith("github_pat_") else truth.organisations
+            some, more = _page(names, asked)
+            return json_answer(200, [{"login": name, "id": 1} for name in some], *headers, *_more(more, path))
+        case "/user/installations":
+            installed = [
+                {"id": 1, "account": {"login": name}, "permissions": dict(truth.app_permissions)}
+                for name in truth.organisations or ("someone",)
+            ]
+            return json_answer(200, {"total_count": len(installed), "installations": installed}, *headers)
+    return None
+
+
+def visible(token: str) -> list[Repository]:
+    """Return the repositories that GitHub lists to a token: without scope repo the public ones alone."""
+    truth = truth_of(token)
+    whole = not token.startswith(_CLASSIC) or "repo" in truth.scopes
+    return [one for one in truth.repositories if whole or one.visibility == "public"]
+
+
+def _repository(one: Repository, *, installation: bool) -> dict[str, Any]:
+    role = {"admin": one.admin, "push": one.push, "pull": True}
+    return {
+        "id": one.number,
+        "full_name": f"{one.owner or 'someone'}/repository-{one.number}",
+        "owner": {"login": one.owner or "someone", "type": "Organization" if one.owner else "User"},
+        "private": one.visibility != "public",
+        "visibility": one.visibility,
+        "permissions": {"admin": False, "push": False, "pull": False} if installation else role,
+    }
+
+
+def _page(items: Sequence[Item], asked: Query) -> tuple[Sequence[Item], bool]:
+    size, page = int(asked.get("per_page", ["30"])[0]), int(asked.get("page", ["1"])[0])
+    return items[(page - 1) * size : page * size], len(items) > page * size
+
+
+def _more(more: bool, path: str) -> list[tuple[str, str]]:
+    return [("Link", f'<https://api.github.com{path}?page=9>; rel="next"')] if more else []
+
+
+def slack_scopes(token: str) -> tuple[str, str]:
+    """Return the header that names a token's scopes."""
+    return "x-oauth-scopes", ",".join(truth_of(token).slack_scopes)
+
+
+def slack_identity(token: str) -> dict[str, Any]:
+    """Return what auth.test says of a token beyond its user's and workspace's name."""
+    truth = truth_of(token)
+    said: dict[str, Any] = {"user_id": "U0DEMO", "team_id": "T0DEMO"}
+    if token.startswith("xoxb-"):
+        said["bot_id"] = "B0DEMO"
+    if truth.everywhere:
+        said |= {"enterprise_id": "E0DEMO", "is_enterprise_install": True}
+    return said
+
+
+def slack(path: str, query: str, token: str) -> HttpAnswer | None:
+    """Return Slack's answer to a token that it takes, None for another path."""
+    truth, asked = truth_of(token), parse_qs(query)
+    match path:
+        case "/api/users.info":
+            if "users:read" not in truth.slack_scopes:
+                return json_answer(200, {"ok": False, "error": "missing_scope", "needed": "users:read"})
+            user = {"id": asked.get("user", [""])[0], "is_owner": False, "is_primary_owner": False}
+            return json_answer(200, {"ok": True, "user": user | {"is_admin": truth.slack_admin}})
+        case "/api/auth.teams.list":
+            first = int(asked.get("cursor", ["0"])[0])
+            teams = [{"id": f"T{n}", "name": n} for n in truth.workspaces[first : first + 100]]
+            onward = str(first + 100) if len(truth.workspaces) > first + 100 else ""
+            return json_answer(
+                200, {"ok": True, "teams": teams, "response_metadata": {"next_cursor": onward}}
+            )
+    return None
+
+
+def sites(token: str, name: str) -> list[dict[str, Any]]:
+    """Return the Atlassian sites that a token is for."""
+    truth = truth_of(token)
+    return [
+        {
+            "id": f"{number:08d}-0000-4000-8000-000000000000",
+            "name": name or "Keydeck Demo",
+            "url": url,
+            "scopes": list(truth.site_scopes),
+        }
+        for number, url in enumerate(truth.sites)
+    ]
+
+
+def atlassian(path: str, query: str, token: str) -> HttpAnswer | None:
+    """Return a site's answer to a token that it takes, None for another path."""
+    truth, asked = truth_of(token), parse_qs(query)
+    match path:
+        case "/rest/api/3/mypermissions":
+            wanted = asked.get("permissions", [""])[0].split(",")
+            has = {name: {"key": name, "havePermission": _has(truth, name)} for name in wanted}
+            return json_answer(200, {"permissions": has})
+        case "/rest/api/3/project/search":
+            return json_answer(200, {"total": truth.projects, "values": [], "isLast": True})
+        case "/wiki/api/v2/spaces":
+            most = int(asked.get("limit", ["25"])[0])
+            found = [{"id": str(number), "key": f"S{number}"} for number in range(min(truth.spaces, most))]
+            links = {"next": "/wiki/api/v2/spaces?cursor=abc"} if truth.spaces > most else {}
+            return json_answer(200, {"results": found, "_links": links})
+        case _ if path.startswith("/wiki/api/v2/spaces/"):
+            may = [{"operation": "read", "targetType": "space"}]
+            if truth.writes_wiki:
+                may.append({"operation": "create", "targetType": "page"})
+            return json_answer(200, {"operations": may})
+    return None
+
+
+def more_of_account(query: str, token: str, *, wiki: bool) -> dict[str, Any]:
+    """Return what a site says of an account beyond its name, where it is asked to expand that."""
+    truth = truth_of(token)
+    expanded = parse_qs(query).get("expand", [""])[0]
+    if wiki and expanded == "operations":
+        may = [("use", "application"), *([("administer", "application")] if truth.administers_wiki else [])]
+        return {"operations": [{"operation": one, "targetType": on} for one, on in may]}
+    if not wiki and expanded == "groups":
+        number = hashlib.sha256(token.encode("utf-8", "replace")).digest()[0] % 3
+        return {"groups": {"size": 1, "items": [{"name": f"jira-users-{number}"}]}}
+    return {}
+
+
+def _has(truth: TokenTruth, name: str) -> bool:
+    return name in truth.permissions or (name not in PERMISSIONS and truth.projects > 0)

@@ -1,0 +1,1 @@
+"""What a token can do, as far as its provider's own answers tell."""

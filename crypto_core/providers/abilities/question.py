@@ -1,0 +1,177 @@
+"""A provider's questions about what a token can do, as records, and how their answers are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from crypto_core.providers.abilities.record import (
+    MOST_LISTED,
+    Ability,
+    NotKnown,
+    Repositories,
+    TokenAbilities,
+)
+from crypto_core.providers.messages import NoAnswer, ProviderAnswer, Reply, Request, Said, Target, unexpected
+from crypto_core.text.cleaning import clean
+
+
+@dataclass(slots=True)
+class AbilityDraft:
+    """What is known of one token so far. Foreign text is cleaned as it is added."""
+
+    target: Target
+    token: str = field(repr=False)
+    at: datetime
+    kind: str = ""
+    scopes: tuple[str, ...] | None = None
+    permissions: dict[str, None] = field(default_factory=dict)
+    places: dict[str, None] = field(default_factory=dict)
+    places_whole: bool = False
+    repositories: Repositories | None = None
+    projects: int | None = None
+    reads_private: bool | None = None
+    writes: bool | None = None
+    admin: bool | None = None
+    expires: datetime | None = None
+    lasts: str = ""
+    inferred: dict[Ability, None] = field(default_factory=dict)
+    not_known: dict[Ability, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What one answer leaves for a later question, such as a user's id."""
+    whole: bool = True
+    exhausted: str = ""
+    """Why its provider takes no more questions for this token now; "" while it does."""
+    more: bool = False
+    """Whether there is a further page of what was just read."""
+    page: int = 1
+
+    def add_places(self, names: Iterable[object]) -> None:
+        """Add workspaces, sites or organisations by name."""
+        for name in names:
+            if (text := clean(name, 200)) and len(self.places) < MOST_LISTED:
+                self.places[text] = None
+
+    def add_permissions(self, names: Iterable[object]) -> None:
+        """Add what it was seen to be allowed."""
+        for name in names:
+            if (text := clean(name, 160)) and len(self.permissions) < MOST_LISTED:
+                self.permissions[text] = None
+
+    def infer(self, *abilities: Ability) -> None:
+        """Note that these follow from what was said."""
+        self.inferred |= dict.fromkeys(abilities)
+
+    def miss(self, why: str, *abilities: Ability, again: bool = False) -> None:
+        """Note why something isn't known; `again` where another try may fare better."""
+        for ability in abilities:
+            self.not_known.setdefault(ability, clean(why, 300))
+        self.whole = self.whole and not again
+
+    def finished(self, said: Said) -> TokenAbilities:
+        """Return the answer."""
+        return TokenAbilities(
+            self.target.ref,
+            self.target.provider,
+            self.at,
+            said.liveness,
+            clean(said.reason),
+            kind=self.kind,
+            whose=said.whose,
+            scopes=self.scopes,
+            permissions=tuple(self.permissions),
+            places=tuple(self.places),
+            places_whole=self.places_whole,
+            repositories=self.repositories,
+            projects=self.projects,
+            reads_private=self.reads_private,
+            writes=self.writes,
+            admin=self.admin,
+            expires=self.expires,
+            lasts=self.lasts,
+            inferred=tuple(self.inferred),
+            not_known=tuple(NotKnown(what, why) for what, why in self.not_known.items()),
+            whole=self.whole,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AbilityQuestion:
+    """One read call. `request` is None where there is nothing to ask with this token.
+
+    `read` takes what an answer says into the draft; what it doesn't say it notes as missed, and where there
+    is a further page it sets `more`. Without any answer, what the question is `about` is missed.
+    """
+
+    about: tuple[Ability, ...]
+    request: Callable[[AbilityDraft], Request | None]
+    read: Callable[[AbilityDraft, ProviderAnswer], None]
+    pages: int = 1
+    """Pages that are read at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class AbilityQuestions:
+    """What a provider is asked about a living token, beyond whether it lives.
+
+    `first` reads the answer that said so: its headers hold the scopes. `conclude` draws what follows once all
+    is read.
+    """
+
+    first: Callable[[AbilityDraft, ProviderAnswer], None]
+    further: tuple[AbilityQuestion, ...] = ()
+    conclude: Callable[[AbilityDraft], None] = lambda draft: None
+    exhausted: Callable[[ProviderAnswer], str] = lambda answer: ""
+    """Why no more is to be asked with this token now; "" while it may be."""
+
+
+def ask_further(questions: AbilityQuestions, draft: AbilityDraft, send: Callable[[Request], Reply]) -> None:
+    """Ask a provider's further questions, page by page. What `send` raises passes."""
+    for question in questions.further:
+        draft.page, draft.more = 1, True
+        while draft.more and draft.page <= question.pages:
+            draft.more = False
+            request = question.request(draft)
+            if request is None:
+                break
+            if draft.exhausted:
+                draft.miss(draft.exhausted, *question.about, again=True)
+                _leave_open(draft, question)
+                break
+            reply = send(request)
+            if (why := _unread(reply)) or isinstance(reply, NoAnswer):
+                draft.miss(why, *question.about, again=True)
+                _leave_open(draft, question)
+                break
+            draft.exhausted = questions.exhausted(reply)
+            question.read(draft, reply)
+            draft.page += 1
+        if draft.more and draft.page > question.pages:
+            draft.miss(f"only the first {question.pages} pages were read", *question.about[:1])
+            _leave_open(draft, question)
+    questions.conclude(draft)
+
+
+def _unread(reply: Reply) -> str:
+    """Why a reply is none of the provider's, which always speaks JSON; "" for one that can be read."""
+    if isinstance(reply, NoAnswer):
+        return reply.reason
+    silent = reply.status >= 500 or reply.document() is None
+    return unexpected(reply) if silent else ""
+
+
+def _leave_open(draft: AbilityDraft, question: AbilityQuestion) -> None:
+    """Note that a list ended before its last page."""
+    if Ability.REPOSITORIES in question.about and draft.repositories is not None:
+        draft.repositories = part_of(draft.repositories)
+    if Ability.PLACES in question.about:
+        draft.places_whole = False
+
+
+def part_of(found: Repositories) -> Repositories:
+    """Return the same numbers as the least that there are."""
+    return Repositories(
+        found.public, found.private, found.internal, found.writable, found.administered, whole=False
+    )

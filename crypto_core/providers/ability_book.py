@@ -1,0 +1,170 @@
+"""The answers about what tokens can do, kept on the operator's machine, in a file that only they read.
+
+They are not in the database: whoever steals that would read there which tokens are worth most. Each has marks
+of the value that it is about, so that it is never shown for a token that took its place.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from crypto_core.errors import AbilityBookError
+from crypto_core.lists.own_file import make_own
+from crypto_core.providers.abilities.record import TokenAbilities, abilities_from
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret, exposed
+from crypto_core.text.cleaning import clean
+
+_VERSION = 1
+_WAIT_SECONDS = 10.0
+_AT_ONCE = 500
+_SCHEMA = """
+CREATE TABLE answer (
+    reference TEXT PRIMARY KEY,
+    stored TEXT NOT NULL,
+    token TEXT NOT NULL,
+    document TEXT NOT NULL
+) STRICT;
+CREATE TABLE marking (key BLOB NOT NULL) STRICT;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAbilities:
+    """An answer, and the marks of the stored value and of the token that it is about."""
+
+    abilities: TokenAbilities
+    stored: str
+    token: str
+
+
+class AbilityBook:
+    """Keeps the last answer about each token. Thread-safe; the file is made when something is first kept.
+
+    Every call raises AbilityBookError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = Lock()
+        self._key: bytes | None = None
+
+    def mark_of_stored(self, digest: bytes) -> str:
+        """Return the mark of a stored value, by its digest."""
+        return self._mark(b"stored", digest)
+
+    def mark_of_token(self, token: Secret) -> str:
+        """Return the mark of a token: the same after it was re-encrypted."""
+        return self._mark(b"token", exposed(token))
+
+    def keep(self, abilities: TokenAbilities, stored: str, token: str) -> None:
+        """Keep an answer in place of the last one about that reference."""
+        document = json.dumps(abilities.as_json(), allow_nan=False)
+        with self._opened() as connection:
+            connection.execute(
+                "INSERT INTO answer (reference, stored, token, document) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (reference) DO UPDATE SET stored = excluded.stored, token = excluded.token, "
+                "document = excluded.document",
+                (_name(abilities.ref), stored, token, document),
+            )
+
+    def move(self, ref: TokenRef, stored: str) -> None:
+        """Note that a token stands under another stored value now: it was re-encrypted."""
+        with self._opened() as connection:
+            connection.execute("UPDATE answer SET stored = ? WHERE reference = ?", (stored, _name(ref)))
+
+    def kept(self, refs: Iterable[TokenRef]) -> dict[TokenRef, KeptAbilities]:
+        """Return the last answers about some tokens, whatever value they were about."""
+        if not self.path.exists():
+            return {}
+        names = {_name(ref): ref for ref in refs}
+        found: dict[TokenRef, KeptAbilities] = {}
+        with self._opened() as connection:
+            for some in _portions(list(names)):
+                marks = ", ".join("?" * len(some))
+                rows = connection.execute(
+                    f"SELECT reference, stored, token, document FROM answer WHERE reference IN ({marks})",  # noqa: S608 (marks alone)
+                    some,
+                )
+                for name, stored, token, document in rows:
+                    if (abilities := _read(names[name], document)) is not None:
+                        found[names[name]] = KeptAbilities(abilities, stored, token)
+        return found
+
+    def alike(self, tokens: Iterable[str]) -> dict[str, int]:
+        """Return how many references hold each of some tokens, by their marks, as far as they were asked."""
+        if not self.path.exists():
+            return {}
+        found: dict[str, int] = {}
+        with self._opened() as connection:
+            for some in _portions(list(dict.fromkeys(tokens))):
+                marks = ", ".join("?" * len(some))
+                query = f"SELECT token, count(*) FROM answer WHERE token IN ({marks}) GROUP BY token"  # noqa: S608
+                found.update(connection.execute(query, some))
+        return found
+
+    def _mark(self, kind: bytes, content: bytes | memoryview) -> str:
+        if self._key is None:
+            with self._opened() as connection:
+                (self._key,) = connection.execute("SELECT key FROM marking").fetchone()
+        state = hmac.new(self._key, kind + b"\x00", "sha256")
+        state.update(content)
+        return state.hexdigest()[:32]
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection; what was written is kept at the end, or nothing."""
+        try:
+            with self._lock:
+                if not make_own(self.path):
+                    raise AbilityBookError(f"{clean(self.path)} is not a plain file of yours.")
+                address = f"{self.path.absolute().as_uri()}?mode=rw"
+                with closing(sqlite3.connect(address, uri=True, timeout=_WAIT_SECONDS)) as connection:
+                    connection.execute("PRAGMA trusted_schema = OFF")
+                    _prepare(connection)
+                    with connection:
+                        yield connection
+        except (sqlite3.Error, OSError) as error:
+            raise AbilityBookError(f"The answers in {clean(self.path)}: {clean(error, 200)}.") from error
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == _VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > _VERSION:
+        raise AbilityBookError("The answers were written by a newer Keydeck.", remedy="Upgrade Keydeck.")
+    if version < _VERSION:
+        for statement in filter(str.strip, _SCHEMA.split(";")):
+            connection.execute(statement)
+        connection.execute("INSERT INTO marking (key) VALUES (?)", (os.urandom(32),))
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+    connection.commit()
+
+
+def _name(ref: TokenRef) -> str:
+    """A reference's name in the file; by its parts, which no other reference has."""
+    return json.dumps([ref.table, ref.column, ref.row_id, ref.member])
+
+
+def _read(ref: TokenRef, document: str) -> TokenAbilities | None:
+    """The answer of a row; None for one that can't be read, which counts as none."""
+    try:
+        return abilities_from(json.loads(document), ref)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(names), _AT_ONCE):
+        yield names[first : first + _AT_ONCE]

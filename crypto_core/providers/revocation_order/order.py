@@ -1,0 +1,187 @@
+"""The order of revocation: worst first, with a sentence for each point, dead tokens last. Pure, and the same
+for the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from crypto_core.providers.abilities.record import Ability, TokenAbilities
+from crypto_core.providers.answers import Liveness
+from crypto_core.providers.revocation_order.exposure import Exposure
+from crypto_core.providers.revocation_order.weights import (
+    DAMAGE,
+    EXPOSURE,
+    MANY,
+    SOON_HOURS,
+    VERY_MANY,
+    Certainty,
+    Weight,
+)
+from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.counting import listed
+
+_MOST = 100
+NEVER_ASKED = "its provider was not asked"
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(sentence=600)
+class Reason:
+    """Points of a score, the sentence for them, and what kind of statement it is."""
+
+    points: int
+    sentence: str
+    certainty: Certainty
+
+    def __str__(self) -> str:
+        return f"{self.sentence.removesuffix('.')} ({self.certainty}, {self.points})."
+
+    def as_json(self) -> dict[str, Any]:
+        """The reason as a JSON document's part."""
+        return {"points": self.points, "sentence": self.sentence, "certainty": self.certainty.value}
+
+
+@dataclass(frozen=True, slots=True)
+class RankedToken:
+    """A token in the order. `score` is damage times exposure, 0 where its provider refuses it."""
+
+    ref: TokenRef
+    rank: int
+    score: int
+    damage: tuple[Reason, ...]
+    exposure: tuple[Reason, ...]
+    abilities: TokenAbilities | None
+    """What the order goes by; None where its provider was never asked about this value."""
+
+    @property
+    def dead(self) -> bool:
+        """Whether its provider refuses it."""
+        return self.abilities is not None and self.abilities.dead
+
+    @property
+    def why(self) -> CleanText:
+        """The weightiest of either kind, in one line."""
+        if self.dead:
+            return clean("Its provider refuses it: dead.")
+        heaviest = [max(kind, key=lambda one: one.points) for kind in (self.damage, self.exposure) if kind]
+        return clean(" ".join(one.sentence for one in heaviest), 400)
+
+    def as_json(self) -> dict[str, Any]:
+        """One entry of "order"."""
+        return {
+            "rank": self.rank,
+            "reference": str(self.ref),
+            "score": self.score,
+            "damage": sum(one.points for one in self.damage),
+            "exposure": sum(one.points for one in self.exposure),
+            "dead": self.dead,
+            "asked_at": self.abilities.at.isoformat() if self.abilities else None,
+            "why": self.why,
+            "reasons": [one.as_json() for one in (*self.damage, *self.exposure)],
+        }
+
+
+def ranked(
+    refs: Sequence[TokenRef],
+    abilities: Mapping[TokenRef, TokenAbilities],
+    exposures: Mapping[TokenRef, Exposure],
+    now: datetime,
+) -> tuple[RankedToken, ...]:
+    """Return tokens in the order in which to revoke them."""
+    found = []
+    for ref in dict.fromkeys(refs):
+        told = abilities.get(ref)
+        damage = () if told is not None and told.dead else tuple(_damage(told, now))
+        exposure = tuple(_exposure(exposures.get(ref, Exposure(not_known=clean("no trail was read")))))
+        score = min(sum(one.points for one in damage), _MOST) * sum(one.points for one in exposure)
+        found.append((told is not None and told.dead, -score, ref, damage, exposure, told))
+    found.sort(key=lambda one: one[:3])
+    return tuple(
+        RankedToken(ref, number, -score, damage, exposure, told)
+        for number, (_, score, ref, damage, exposure, told) in enumerate(found, 1)
+    )
+
+
+def _reason(weight: Weight, certainty: Certainty, **parts: object) -> Reason:
+    return Reason(weight.points, weight.sentence.format(**parts), certainty)
+
+
+def _damage(told: TokenAbilities | None, now: datetime) -> Iterator[Reason]:
+    if told is None or told.liveness is Liveness.UNKNOWN:
+        why = NEVER_ASKED if told is None else told.reason
+        yield _reason(DAMAGE["never asked"], Certainty.UNKNOWN, why=why)
+        return
+    for name, ability, value in (
+        ("admin", Ability.ADMIN, told.admin),
+        ("writes", Ability.WRITES, told.writes),
+    ):
+        if value is None:
+            yield _reason(DAMAGE[f"{name} unknown"], Certainty.UNKNOWN, why=told.why_not(ability))
+        elif value:
+            yield _reason(DAMAGE[name], _certainty(told, ability))
+    yield from _private(told)
+    yield from _places(told)
+    yield from _lasting(told, now)
+
+
+def _private(told: TokenAbilities) -> Iterator[Reason]:
+    found = told.repositories
+    if found is not None and found.closed and found.whole:
+        name = "private repositories"
+        if found.closed >= MANY:
+            name = f"very many {name}" if found.closed >= VERY_MANY else f"many {name}"
+        yield _reason(DAMAGE[name], Certainty.FACT, number=f"{found.closed:,}")
+    elif found is not None and found.closed:
+        yield _reason(DAMAGE["private in part"], Certainty.UNKNOWN, number=f"{found.closed:,}")
+    elif told.reads_private is None or (found is not None and not found.whole and told.reads_private):
+        why = told.why_not(Ability.READS_PRIVATE if told.reads_private is None else Ability.REPOSITORIES)
+        yield _reason(DAMAGE["private unknown"], Certainty.UNKNOWN, why=why)
+    elif told.reads_private:
+        yield _reason(DAMAGE["private"], _certainty(told, Ability.READS_PRIVATE))
+
+
+def _places(told: TokenAbilities) -> Iterator[Reason]:
+    number = len(told.places)
+    if not told.places_whole:
+        yield _reason(DAMAGE["places unknown"], Certainty.UNKNOWN, why=told.why_not(Ability.PLACES))
+    elif number:
+        name = "one place" if number == 1 else "several places" if number < MANY else "many places"
+        parts = {"number": f"{number:,}", "places": listed(told.places, 3)}
+        yield _reason(DAMAGE[name], _certainty(told, Ability.PLACES), **parts)
+
+
+def _lasting(told: TokenAbilities, now: datetime) -> Iterator[Reason]:
+    certainty = _certainty(told, Ability.EXPIRY)
+    if told.expires is not None:
+        soon = told.expires - now < timedelta(hours=SOON_HOURS)
+        until = f"{told.expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        yield _reason(DAMAGE["ends soon" if soon else "lasts"], certainty, until=until)
+    elif told.lasts == "never":
+        yield _reason(DAMAGE["lasts for ever"], certainty)
+    elif told.lasts:
+        yield _reason(DAMAGE["ends soon"], certainty, until=told.lasts)
+    else:
+        yield _reason(DAMAGE["end unknown"], Certainty.UNKNOWN, why=told.why_not(Ability.EXPIRY))
+
+
+def _certainty(told: TokenAbilities, ability: Ability) -> Certainty:
+    return Certainty.INFERENCE if ability in told.inferred else Certainty.FACT
+
+
+def _exposure(found: Exposure) -> Iterator[Reason]:
+    yield _reason(EXPOSURE["stored"], Certainty.FACT)
+    if found.opened:
+        yield _reason(EXPOSURE["opened"], Certainty.FACT, who=listed(found.opened, 2))
+    elif found.could:
+        who = listed(found.could, 2)
+        yield _reason(EXPOSURE["could have been opened"], Certainty.POSSIBILITY, who=who)
+    elif found.not_known is not None:
+        yield _reason(EXPOSURE["opening unknown"], Certainty.UNKNOWN, why=found.not_known)
+    if found.unsealed is not None:
+        yield _reason(EXPOSURE["unsealed"], Certainty.FACT, format=f"{found.unsealed.value} format")
+    if found.rows > 1:
+        yield _reason(EXPOSURE["copied"], Certainty.FACT, number=f"{found.rows:,}")
