@@ -14,7 +14,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from console.environment_probe import EnvironmentProbe
-from console.event_file import open_events
+from console.event_file import abilities_file, open_events
 from console.event_services import coverage_record, regions_of, rules_about_events
 from console.lazy_services import deferred_property, if_made
 from console.manual.book import Book
@@ -65,12 +65,16 @@ if TYPE_CHECKING:
     from crypto_core.incidents.steps.parts import IncidentParts
     from crypto_core.incidents.steps.step_contracts import Toolbox
     from crypto_core.incidents.suspects import Suspects, SuspectSearch
+    from crypto_core.incidents.tokens.dependencies import TokenDependencies
     from crypto_core.incidents.tokens.restored_tokens import RestoredTokens
+    from crypto_core.incidents.tokens.token_order import TokenOrder
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.policy.reading import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.replacement.service import ManualRotation
     from crypto_core.notices.service import NoticeService
+    from crypto_core.providers.ability_service import AbilityService
+    from crypto_core.providers.revocation_order.ordering import RevocationOrdering
     from crypto_core.providers.service import ProviderService
     from crypto_core.receipts.recorder import ReceiptRecorder
     from crypto_core.reencryption.backup_restore import BackupRestoring
@@ -614,6 +618,33 @@ class Container:
         )
 
     @deferred_property
+    def abilities(self) -> AbilityService:
+        """What asks providers what tokens can do, and keeps the answers beside the events."""
+        from crypto_core.providers.ability_book import AbilityBook
+        from crypto_core.providers.ability_service import AbilityService
+        from crypto_core.providers.token_asking import TokenAsking
+
+        asking = TokenAsking(self.inventory, self.store, self.catalogue, self.opener, self.settings.endpoints)
+        return AbilityService(asking, AbilityBook(abilities_file(self.settings)))
+
+    @deferred_property
+    def revocation_ordering(self) -> RevocationOrdering:
+        """What puts tokens in the order in which to revoke them."""
+        from crypto_core.providers.revocation_order.exposure import ExposureSearch
+        from crypto_core.providers.revocation_order.ordering import RevocationOrdering
+
+        return RevocationOrdering(self.abilities, ExposureSearch(self.event_use, self.inventory))
+
+    @deferred_property
+    def token_order(self) -> TokenOrder:
+        """What puts the tokens of an incident in that order."""
+        from crypto_core.incidents.tokens.scoped import ScopedTokens
+        from crypto_core.incidents.tokens.token_order import TokenOrder
+
+        scoped = ScopedTokens(self._token_dependencies())
+        return TokenOrder(scoped, self.revocation_ordering, self.suspects.suspects_of)
+
+    @deferred_property
     def entering(self) -> TokenEntering:
         """The service that replaces a token by one that an operator entered."""
         from crypto_core.reencryption.replacing_token.service import TokenEntering
@@ -740,7 +771,6 @@ class Container:
         from crypto_core.incidents.keys.dependencies import KeyDependencies
         from crypto_core.incidents.keys.toolbox import key_tools
         from crypto_core.incidents.subjects import joined
-        from crypto_core.incidents.tokens.dependencies import TokenDependencies
         from crypto_core.incidents.tokens.toolbox import token_tools
 
         of_keys = KeyDependencies(
@@ -768,7 +798,12 @@ class Container:
             trust=self._trust,
             actors=self.journal.actors,
         )
-        of_tokens = TokenDependencies(
+        return joined(key_tools(of_keys), token_tools(self._token_dependencies()))
+
+    def _token_dependencies(self) -> TokenDependencies:
+        from crypto_core.incidents.tokens.dependencies import TokenDependencies
+
+        return TokenDependencies(
             engine=self.engine,
             catalogue=self.catalogue,
             store=self.store,
@@ -787,9 +822,11 @@ class Container:
             evidence=self._evidence,
             open_restored=self._restored,
             regions=lambda: self.kms.regions,
+            abilities=self.abilities,
+            ordering=self.revocation_ordering,
+            suspects=self.suspects.suspects_of,
             covered=self.event_coverage.between,
         )
-        return joined(key_tools(of_keys), token_tools(of_tokens))
 
     def _anchor(self) -> None:
         self.checkpoints.checkpoint()

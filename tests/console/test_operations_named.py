@@ -64,11 +64,11 @@ LOOKING = {
 }
 """The commands that change nothing."""
 OWN_MACHINE = {
-    *("demo", "serve", "events export", "events import", "events pull"),
+    *("abilities", "demo", "serve", "events export", "events import", "events pull"),
     *("events review", "events vacuum"),
     *("events provider import", "events provider pull"),
 }
-"""Those that change nothing but what this host keeps for itself: events, a sandbox."""
+"""Those that change nothing but what this host keeps for itself: events, answers, a sandbox."""
 DECLARING = {"whose"}
 """Those that change nothing, but declare an incident about what they found where that was asked for."""
 TELLING = {"notify send", "watch"}

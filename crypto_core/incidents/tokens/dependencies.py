@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TYPE_CHECKING
 
+from crypto_core.incidents.model import Incident
+from crypto_core.incidents.suspects import Suspects
 from crypto_core.trail.use.reach import Covered, not_recorded
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.service import StatusService
+    from crypto_core.providers.ability_service import AbilityService
+    from crypto_core.providers.revocation_order.ordering import RevocationOrdering
     from crypto_core.providers.service import ProviderService
     from crypto_core.reencryption.replacing_token.service import TokenEntering
     from crypto_core.reencryption.verification import Verifier
@@ -36,6 +41,14 @@ EvidenceReader = Callable[[int, str], Sequence[str]]
 
 May raise EvidenceError, DatabaseError.
 """
+
+SuspectsOf = Callable[[Incident, Event | None], Suspects]
+"""Whom an incident is about."""
+
+
+def nobody_suspected(_incident: Incident, _cancelled: Event | None) -> Suspects:
+    """Return nobody: for tools that are made without the rules about events."""
+    return Suspects(gaps=("who is suspected was not examined",))
 
 
 OpenRestored = Callable[[str], AbstractContextManager["RestoredTokens"]]
@@ -65,5 +78,8 @@ class TokenDependencies:
     open_restored: OpenRestored
     regions: Callable[[], Sequence[str]]
     """The configured Regions."""
+    abilities: AbilityService
+    ordering: RevocationOrdering
+    suspects: SuspectsOf = nobody_suspected
     covered: Covered = field(default=not_recorded)
     most: int = MOST_TOKENS

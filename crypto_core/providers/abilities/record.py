@@ -10,7 +10,7 @@ from typing import Any
 
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.counting import counted
 
 MOST_LISTED = 200
@@ -70,7 +70,7 @@ class Repositories:
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(kind=100, whose=200, lasts=200, scopes=120, permissions=160, places=200)
+@cleans(provider=100, reason=300, kind=100, whose=200, lasts=200, scopes=120, permissions=160, places=200)
 class TokenAbilities:
     """One provider's answer about one token. None is for what isn't known; `not_known` says why.
 
@@ -81,7 +81,7 @@ class TokenAbilities:
     provider: str
     at: datetime
     liveness: Liveness
-    reason: CleanText = NO_TEXT
+    reason: str = ""
     kind: str = ""
     """What kind of token it is, such as "personal access token (classic)"."""
     whose: str = ""
@@ -151,10 +151,10 @@ def abilities_from(document: Mapping[str, Any], ref: TokenRef) -> TokenAbilities
         scopes, repositories = document["scopes"], document["repositories"]
         return TokenAbilities(
             ref,
-            clean(document["provider"], 100),
+            str(document["provider"]),
             _moment(document["asked_at"]),
             Liveness(document["liveness"]),
-            clean(document["reason"]),
+            str(document["reason"]),
             kind=str(document["kind"] or ""),
             whose=str(document["whose"] or ""),
             scopes=None if scopes is None else _texts(scopes),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from crypto_core.envelope import Format
 from crypto_core.errors import DatabaseError, RefusedError, TrailError
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.cleaning import CleanText, clean, cleans
 
 if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
@@ -21,12 +21,13 @@ _UNSEALED = frozenset({Format.PLAINTEXT, Format.DEV})
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(opened=200, could=200, not_known=300)
 class Exposure:
     """One token's. `opened` and `could` are principals; `not_known` says why these may not be all."""
 
-    opened: tuple[CleanText, ...] = ()
-    could: tuple[CleanText, ...] = ()
-    not_known: CleanText | None = None
+    opened: tuple[str, ...] = ()
+    could: tuple[str, ...] = ()
+    not_known: str | None = None
     unsealed: Format | None = None
     rows: int = 1
     """In how many rows the same token is stored, as far as it is known."""

@@ -285,6 +285,8 @@ def build(
         evidence=lambda number, kind: [text for k, text in kept if k == kind],
         open_restored=open_restored,
         regions=lambda: container.kms.regions,
+        abilities=container.abilities,
+        ordering=container.revocation_ordering,
         covered=container.event_coverage.between,
         most=most,
     )
