@@ -30,6 +30,7 @@ LOOKING = {
         "completion",
         "connections",
         "discover",
+        "scan",
         "doctor",
         "grants",
         "help",

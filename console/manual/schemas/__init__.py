@@ -9,7 +9,7 @@ from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 from crypto_core.text.likeness import meant
 
-SCHEMAS = ("status", "token", "abilities", "key", "finding", "event", "incident", "job", "whose")
+SCHEMAS = ("status", "token", "abilities", "key", "finding", "event", "incident", "job", "whose", "scan")
 """Their names."""
 
 

@@ -79,6 +79,11 @@ class AttributionCache:
         self._granted: set[str] = set()
         self._memory: dict[bytes, KnownAttribution] = {}
 
+    def known_groups(self) -> dict[bytes, frozenset[Wrapping]]:
+        """Return as `by_group`, over a connection of its own. Raises DatabaseError."""
+        with connected(self._engine) as connection:
+            return self.by_group(connection)
+
     def remember(self, answers: Iterable[KnownAttribution]) -> None:
         """Keep answers; the newer one about a value replaces the older."""
         now = datetime.now(UTC)

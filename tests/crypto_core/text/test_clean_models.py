@@ -19,6 +19,9 @@ import pytest
 import crypto_core
 from console.files.logfile import FileLogBook
 from crypto_core.aws.kms import KmsApi
+from crypto_core.copies.attribution import CopyAttribution
+from crypto_core.copies.scan import ScanOfCopy
+from crypto_core.copies.values import FoundValue
 from crypto_core.database.state.anchors.anchor import Anchor, anchor_of
 from crypto_core.database.state.anchors.anchoring import Anchoring
 from crypto_core.database.state.anchors.bucket import AnchorBucket
@@ -367,9 +370,20 @@ def receipt(text: str, _: Path) -> Built:
     yield from (found, found.process)
 
 
+def scanned(text: str, _: Path) -> Built:
+    scan = ScanOfCopy(text)
+    scan.problem(text, 1, text)
+    scan.tally.count(FoundValue(1, damaged=True), text, 1)
+    yield scan
+    yield from scan.tally.damaged_places
+    report = CopyAttribution(dict).report([scan], NOW)
+    yield from report.copies
+
+
 BUILDERS: tuple[Callable[[str, Path], Built], ...] = (
     *(trail, catalogue, tokens, incident, runbook, approval, job, key, identity, log, anchor, provider_log),
     receipt,
+    scanned,
 )
 
 

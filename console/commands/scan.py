@@ -1,0 +1,90 @@
+"""keydeck scan: what dumps, backups and logs hold, and which keys they need."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import click
+
+from console.commands.mfa_prompt import code_from_terminal
+from console.commands.output_options import rows_option
+from console.commands.session import loaded
+from console.copy_attribution import attribution_of
+from console.host.interrupts import cancelled_by_interrupt
+from console.printed.forms import Form
+from console.printed.listing import Listing, print_listing
+from console.printed.printing import bar, print_gaps, print_json, say
+from console.printed.scan_words import print_scan, scan_rows
+from crypto_core.copies.files import STDIN
+from crypto_core.copies.report import ScanReport
+from crypto_core.copies.scan import scan_copies
+from crypto_core.text.cleaning import clean
+
+_SAID_SECONDS = 5.0
+"""How often progress is said where there is no terminal."""
+_STOPPING = "Stopping; a scan that is not whole is not printed. Press again to stop at once."
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...|-")
+@click.option("--offline", is_flag=True, help="Don't ask KMS: keys are named as far as they are known.")
+@rows_option
+def scan(*, paths: tuple[str, ...], offline: bool, form: Form) -> int:
+    """Say what dumps, backups and logs hold: envelopes by key, tokens in plaintext, what a thief can open.
+
+    Each PATH is one copy: a file, or a folder with all below it. - reads standard input. pg_dump's formats,
+    data files and write-ahead log of PostgreSQL, CSV, SQL and logs are read, also within gzip, zstd, bzip2,
+    xz, tar and zip, one in the other. KMS is asked about one envelope of each key material that it was not
+    asked about before. No value is printed.
+
+    Exit code 1 if a token stands in plaintext or in dev format, or something could not be read.
+    """
+    for path in paths:
+        if path != STDIN and not os.path.lexists(path):
+            raise click.UsageError(f"There is no {clean(path, 300)}.")
+    settings = loaded().settings
+    with (
+        cancelled_by_interrupt(_STOPPING) as cancelled,
+        attribution_of(settings, code_from_terminal, offline=offline) as attribution,
+    ):
+        with _progress() as shown:
+            scans = scan_copies(paths, shown, cancelled)
+        report = attribution.report(scans, datetime.now(UTC), cancelled)
+    _print(report, form)
+    return 0 if report.well else 1
+
+
+def _print(report: ScanReport, form: Form) -> None:
+    if form.is_document:
+        print_json(report.as_json())
+    elif form is Form.TABLE:
+        print_scan(report)
+    else:
+        print_listing(Listing(name="groups", rows=scan_rows(report), record=lambda row: row), form)
+        print_gaps(dict.fromkeys(reason for copy in report.copies for reason in copy.coverage.reasons))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Give what shows progress on stderr: a bar on a terminal, else now and then a line."""
+    if not sys.stderr.isatty():
+        yield _Lines().update
+        return
+    with bar("scan") as draw:
+        yield lambda done, of: draw(done >> 20, max(of, done) >> 20, "MiB")
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def update(self, done: int, of: int) -> None:
+        now = time.monotonic()
+        if now - self._said >= _SAID_SECONDS:
+            self._said = now
+            say(f"scan: {done >> 20:,}{f' of {of >> 20:,}' if of else ''} MiB")

@@ -1,0 +1,1 @@
+"""Old copies: dumps, backups and logs, what is sealed in them, and which keys they need."""

@@ -1,0 +1,131 @@
+"""From a file to the plain streams within it: archives and compression are taken off, one in the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import IO
+
+from crypto_core.copies import tar_members, wal_pages, zip_members
+from crypto_core.copies.pg_archive import MAGIC, ArchiveReader
+from crypto_core.copies.streams import BLOCK, BrokenStreamError, ByteStream
+from crypto_core.copies.unpacking import Packing, packing_of, unpacked
+
+MOST_LAYERS = 6
+"""Archives and compressions, one in the other, that are taken off."""
+MOST_TIMES = 200
+"""How many times its own size a file may unpack to, if that is more than `FREE_BYTES`."""
+FREE_BYTES = 1 << 30
+LARGEST_ZIP_WITHIN = 64 << 20
+"""Bytes of a zip archive that is no file of its own: it is read from its end, and so kept in memory."""
+
+OF_LOGS = (
+    "PostgreSQL's write-ahead log may hold of a changed value only what differs from the one before: it may "
+    "have more envelopes than were counted"
+)
+OF_PAGES = (
+    "PostgreSQL's data files hold values of more than about 2,000 characters in pieces, and may hold them "
+    "compressed: such a value counts as damaged, or is not found"
+)
+_PAGE_LAYOUT = b"\x04\x20"
+"""The size of 8 KiB and the version of the layout, as data files have it in each page's header."""
+_LAYOUT_AT = slice(18, 20)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainStream:
+    """Something without a further layer. `name` is the file's, and those of the archives' members."""
+
+    name: str
+    stream: ByteStream
+
+
+Problem = Callable[[str, int, str], None]
+"""Is told what could not be read: name, bytes read until then, why; without a name, of all such files."""
+
+
+@dataclass(eq=False)
+class Layers:
+    """Takes the layers off one file. `file` is the file itself where it can be read from its end, too."""
+
+    stream: ByteStream
+    problem: Problem
+    file: IO[bytes] | None = None
+    size: int = 0
+    """Bytes of the file; 0 where that is not known before it was read."""
+
+    def plain_streams(self, name: str) -> Iterator[PlainStream]:
+        """Return all streams within the file, each to be read before the next is asked for.
+
+        What can't be read is told as a problem. Reading a stream raises BrokenStreamError.
+        """
+        yield from self._within(self.stream, name, 0)
+
+    def _within(self, stream: ByteStream, name: str, layers: int) -> Iterator[PlainStream]:
+        try:
+            yield from self._taken_off(stream, name, layers)
+        except BrokenStreamError as error:
+            self.problem(name, stream.offset, error.message)
+
+    def _taken_off(self, stream: ByteStream, name: str, layers: int) -> Iterator[PlainStream]:
+        begins = stream.peek(tar_members.RECORD)
+        packing = packing_of(begins)
+        is_zip, is_tar = begins.startswith(zip_members.MAGICS), tar_members.is_tar(begins)
+        if layers >= MOST_LAYERS and (packing or is_zip or is_tar):
+            self.problem(name, 0, f"is packed more than {MOST_LAYERS} times, one in the other: not read")
+        elif packing is not None:
+            yield from self._within(self._bounded(stream, packing), name, layers + 1)
+        elif is_zip:
+            yield from self._zipped(stream, name, layers + 1)
+        elif is_tar:
+            for member, content in tar_members.members(stream):
+                yield from self._within(content, f"{name}: {member}", layers + 1)
+        elif begins.startswith(MAGIC):
+            yield from self._dumped(ArchiveReader(stream), name)
+        elif size := wal_pages.page_size(begins):
+            self.problem("", 0, OF_LOGS)
+            yield PlainStream(name, wal_pages.without_headers(stream, size))
+        else:
+            if begins[_LAYOUT_AT] == _PAGE_LAYOUT:
+                self.problem("", 0, OF_PAGES)
+            yield PlainStream(name, stream)
+
+    def _dumped(self, archive: ArchiveReader, name: str) -> Iterator[PlainStream]:
+        yield PlainStream(f"{name}: table of contents", archive.contents())
+        if archive.holds_data:
+            for entry, content in archive.data():
+                yield PlainStream(f"{name}: {entry}", content)
+
+    def _zipped(self, stream: ByteStream, name: str, layers: int) -> Iterator[PlainStream]:
+        file = self.file if layers == 1 else None
+        if file is None:
+            content = b""
+            while len(content) <= LARGEST_ZIP_WITHIN and (piece := stream.read(BLOCK)):
+                content += piece
+            if len(content) > LARGEST_ZIP_WITHIN:
+                self.problem(name, 0, "is a zip archive within another stream, larger than 64 MiB: unpack it")
+                return
+            file = BytesIO(content)
+        for member, opened in zip_members.members(file):
+            inner = f"{name}: {member}"
+            if isinstance(opened, str):
+                self.problem(inner, 0, opened)
+            else:
+                yield from self._within(self._counted(opened), inner, layers)
+
+    def _bounded(self, stream: ByteStream, packing: Packing) -> ByteStream:
+        return self._counted(unpacked(stream, packing))
+
+    def _counted(self, inner: ByteStream) -> ByteStream:
+        """A stream that breaks off once it is far larger than the file that it came from."""
+
+        def pull(size: int) -> bytes:
+            if inner.offset > max(FREE_BYTES, MOST_TIMES * self._packed()):
+                raise BrokenStreamError(f"unpacks to more than {MOST_TIMES} times its size: read up to there")
+            return inner.read(size)
+
+        return ByteStream(pull)
+
+    def _packed(self) -> int:
+        return max(self.stream.offset, self.size)

@@ -1,0 +1,200 @@
+"""What a copy holds, which keys it needs, and what whoever has it can open. No value is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from crypto_core.key_names import same_key
+from crypto_core.keys.state import PENDING_DELETION
+from crypto_core.lists.coverage import Coverage
+from crypto_core.text.cleaning import CleanText, cleans
+
+GONE = "gone"
+"""The state of a key that KMS no longer has."""
+ENABLED = "Enabled"
+
+
+class KeyEvidence(StrEnum):
+    """How it is known which key some envelopes are under."""
+
+    INFERRED = "inferred"
+    """KMS named the key of another envelope of the same key material."""
+    NAMED = "named"
+    """The envelopes name it themselves, and are bound to it."""
+    CONFLICT = "conflict"
+    """KMS's answers about envelopes of one key material disagree."""
+    UNKNOWN = "unknown"
+
+
+class Opening(StrEnum):
+    """Who can open something that stands in a copy, by the state of its key now."""
+
+    ANYBODY = "anybody"
+    CALLERS = "whoever may call Decrypt"
+    NOT_NOW = "nobody now"
+    NEVER = "nobody ever again"
+    UNKNOWN = "not known"
+
+
+def opening_of(state: str | None) -> Opening:
+    """Return who can open what is under a key in this state; None for a state that isn't known."""
+    if not state:
+        return Opening.UNKNOWN
+    if state == GONE:
+        return Opening.NEVER
+    return Opening.CALLERS if state == ENABLED else Opening.NOT_NOW
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(alias=300, key_state=60, note=1_000)
+class KeyNeed:
+    """Envelopes of one copy under one key material. `key_arn` is None where nobody knows the key."""
+
+    key_arn: str | None
+    key_material_id: str | None
+    envelopes: int
+    distinct: int
+    by_format: Mapping[str, int]
+    evidence: KeyEvidence
+    edk_prefix: str = ""
+    """What their encrypted data keys begin with, in hex; it tells the key material. "" for none."""
+    alias: CleanText | None = None
+    key_state: CleanText | None = None
+    note: str = ""
+
+    @property
+    def opening(self) -> Opening:
+        """Who can open them now."""
+        return opening_of(self.key_state)
+
+    def as_json(self) -> dict[str, Any]:
+        """The need as a JSON document's part."""
+        return {
+            "key_arn": self.key_arn,
+            "alias": self.alias,
+            "key_state": self.key_state,
+            "key_material_id": self.key_material_id,
+            "envelopes": self.envelopes,
+            "distinct": self.distinct,
+            "by_format": dict(self.by_format),
+            "evidence": self.evidence.value,
+            "edk_prefix": self.edk_prefix,
+            "opened_by": self.opening.value,
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """Values that anybody can open or read: in dev format, or tokens in plaintext, of one provider."""
+
+    kind: str
+    """`dev`, or the provider's name."""
+    values: int
+    distinct: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The values as a JSON document's part."""
+        return {"kind": self.kind, "values": self.values, "distinct": self.distinct}
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(path=1_000, places=900, problems=900)
+class CopyReport:
+    """What one copy holds. `problems` is what could not be read, `coverage` all that may be missing."""
+
+    path: CleanText
+    files: int
+    size: int
+    """Bytes, as they are stored."""
+    needs: tuple[KeyNeed, ...]
+    exposed: tuple[Exposed, ...]
+    damaged: int
+    places: tuple[str, ...] = ()
+    """Where damaged values and those that anybody can open stand; the first of them."""
+    problems: tuple[str, ...] = ()
+    coverage: Coverage = field(default_factory=Coverage)
+
+    @property
+    def envelopes(self) -> int:
+        """All envelopes, one that is there twice counted twice."""
+        return sum(need.envelopes for need in self.needs)
+
+    @property
+    def distinct(self) -> int:
+        """The envelopes that differ."""
+        return sum(need.distinct for need in self.needs)
+
+    @property
+    def open_to_anybody(self) -> int:
+        """Values that need no key."""
+        return sum(one.values for one in self.exposed)
+
+    def opened_by(self, opening: Opening) -> int:
+        """How many values can be opened by these."""
+        free = self.open_to_anybody if opening is Opening.ANYBODY else 0
+        return free + sum(need.envelopes for need in self.needs if need.opening is opening)
+
+    def lost_with(self, key_arn: str) -> int:
+        """How many envelopes can't be opened any more once a key, with all its replicas, is deleted."""
+        return sum(n.envelopes for n in self.needs if n.key_arn and same_key(n.key_arn, key_arn))
+
+    @property
+    def key_arns(self) -> tuple[str, ...]:
+        """The keys that it needs, as far as they are known."""
+        return tuple(dict.fromkeys(need.key_arn for need in self.needs if need.key_arn))
+
+    def as_json(self) -> dict[str, Any]:
+        """The copy as a JSON document's part."""
+        return {
+            "path": self.path,
+            "files": self.files,
+            "bytes": self.size,
+            "envelopes": self.envelopes,
+            "distinct": self.distinct,
+            "damaged": self.damaged,
+            "keys": [need.as_json() for need in self.needs],
+            "exposed": [one.as_json() for one in self.exposed],
+            "opened_by": {o.value: self.opened_by(o) for o in Opening},
+            "lost_with": [{"key_arn": arn, "envelopes": self.lost_with(arn)} for arn in self.key_arns],
+            "places": list(self.places),
+            "problems": list(self.problems),
+            "coverage": self.coverage.as_json(),
+        }
+
+
+FORM = "keydeck-scan-1"
+"""What a scan's document calls itself, so that no other one is taken for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanReport:
+    """What a scan found, copy by copy."""
+
+    scanned_at: datetime
+    copies: tuple[CopyReport, ...]
+    offline: bool = False
+    """True if KMS was not asked: keys and their states are known only as far as they were before."""
+
+    @property
+    def well(self) -> bool:
+        """True if everything was read and nothing is open to anybody."""
+        return not any(copy.open_to_anybody or copy.problems for copy in self.copies)
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck scan --json` prints."""
+        return {
+            "form": FORM,
+            "scanned_at": self.scanned_at.isoformat(),
+            "offline": self.offline,
+            "copies": [copy.as_json() for copy in self.copies],
+        }
+
+
+def is_waiting(state: str | None) -> bool:
+    """True for the state of a key that waits for its deletion."""
+    return state in PENDING_DELETION

@@ -1,0 +1,106 @@
+"""Scans copies: dumps, backups, logs and archives, each read once from front to back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+
+from crypto_core.copies.files import STDIN, FileWalk, opened
+from crypto_core.copies.layers import Layers, PlainStream
+from crypto_core.copies.scanner import ValueScanner
+from crypto_core.copies.streams import BLOCK, BrokenStreamError
+from crypto_core.copies.tally import Tally
+from crypto_core.text.cleaning import CleanText, clean
+
+MOST_PROBLEMS = 200
+"""What could not be read is named up to so many; more are only counted."""
+
+Progress = Callable[[int, int], None]
+"""Is told how many bytes were read, and of how many; 0 where that is not known."""
+
+
+@dataclass(eq=False)
+class ScanOfCopy:
+    """One copy, as a path names it: a file, a folder with all below it, or standard input."""
+
+    path: str
+    tally: Tally = field(default_factory=Tally)
+    problems: list[CleanText] = field(default_factory=list)
+    """What was not read, or not whole, each with its place and reason."""
+    limits: list[str] = field(default_factory=list)
+    """What can't be found in files of a kind that is here."""
+    further_problems: int = 0
+
+    def problem(self, name: str, offset: int, reason: str) -> None:
+        """Note what could not be read; without a name, what can't be found in such files."""
+        if not name:
+            self.limits += [reason] if reason not in self.limits else []
+            return
+        place = f"{name}, byte {offset:,}" if offset else name
+        words = clean(f"{place}: {reason}", 900)
+        if words in self.problems:
+            return
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(words)
+        else:
+            self.further_problems += 1
+
+
+def scan_copies(
+    paths: Sequence[str], progress: Progress | None = None, cancelled: Event | None = None
+) -> list[ScanOfCopy]:
+    """Return what is in each path. What can't be read is told with it, and the rest is read.
+
+    Raises InterruptedRunError once `cancelled` is set.
+    """
+    of = 0 if STDIN in paths or progress is None else sum(s for p in paths for _, s in FileWalk(p))
+    done = 0
+
+    def told(read: int) -> None:
+        nonlocal done
+        done += read
+        if progress is not None:
+            progress(done, of)
+
+    return [_scan(path, told, cancelled) for path in paths]
+
+
+def _scan(path: str, told: Callable[[int], None], cancelled: Event | None) -> ScanOfCopy:
+    scan = ScanOfCopy(path)
+    if path == STDIN:
+        _scan_file(scan, path, told, cancelled)
+    else:
+        walk = FileWalk(path)
+        for name, _ in walk:
+            _scan_file(scan, name, told, cancelled)
+        for name, reason in walk.left_out:
+            scan.problem(name, 0, reason)
+    scan.tally.done()
+    return scan
+
+
+def _scan_file(scan: ScanOfCopy, path: str, told: Callable[[int], None], cancelled: Event | None) -> None:
+    def read(size: int) -> None:
+        scan.tally.size += size
+        told(size)
+
+    name = "standard input" if path == STDIN else path
+    try:
+        with opened(path, cancelled, read) as source:
+            scan.tally.files += 1
+            layers = Layers(source.stream, scan.problem, source.file, source.size)
+            for plain in layers.plain_streams(name):
+                _scan_stream(scan, plain)
+    except OSError as error:
+        scan.problem(name, 0, f"can't be read: {error.strerror or error}")
+
+
+def _scan_stream(scan: ScanOfCopy, plain: PlainStream) -> None:
+    scanner = ValueScanner(lambda value, offset: scan.tally.count(value, plain.name, offset))
+    try:
+        while piece := plain.stream.read(BLOCK):
+            scanner.feed(piece)
+    except BrokenStreamError as error:
+        scan.problem(plain.name, plain.stream.offset, error.message)
+    scanner.finish()

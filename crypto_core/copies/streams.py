@@ -1,0 +1,88 @@
+"""Bytes that are read once, from front to back: of a file, a pipe, or something packed within one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from crypto_core.errors import KeydeckError
+
+BLOCK = 4 << 20
+"""Bytes that are read at once at the most."""
+
+
+class BrokenStreamError(KeydeckError):
+    """A stream that ends too early, or is not what it begins like. What was read of it counts."""
+
+
+@dataclass(eq=False)
+class ByteStream:
+    """Reads through `pull`, which returns at most so many bytes, and none at the end."""
+
+    pull: Callable[[int], bytes]
+    _ahead: bytes = field(default=b"", init=False)
+    offset: int = field(default=0, init=False)
+    """How many bytes were read."""
+
+    def peek(self, size: int) -> bytes:
+        """Return the next bytes, fewer only at the end, and leave them there."""
+        while len(self._ahead) < size and (more := self.pull(size - len(self._ahead))):
+            self._ahead += more
+        return self._ahead[:size]
+
+    def read(self, size: int) -> bytes:
+        """Return some of the next bytes, at most `size`; none at the end."""
+        if self._ahead:
+            got, self._ahead = self._ahead[:size], self._ahead[size:]
+        else:
+            got = self.pull(size)
+        self.offset += len(got)
+        return got
+
+    def exactly(self, size: int, what: str) -> bytes:
+        """Return the next bytes, all of them. Raises BrokenStreamError at the end."""
+        pieces = []
+        left = size
+        while left and (piece := self.read(left)):
+            pieces.append(piece)
+            left -= len(piece)
+        if left:
+            raise BrokenStreamError(f"{what} ends too early")
+        return b"".join(pieces)
+
+    def part(self, size: int, what: str) -> ByteStream:
+        """Return the next bytes as a stream of their own, to be read before anything else is."""
+        left = size
+
+        def pull(wanted: int) -> bytes:
+            nonlocal left
+            piece = self.read(min(wanted, left)) if left else b""
+            if left and wanted and not piece:
+                left, missing = 0, left
+                raise BrokenStreamError(f"{what} ends too early: {missing:,} bytes are missing")
+            left -= len(piece)
+            return piece
+
+        return ByteStream(pull)
+
+    def skip_rest(self) -> None:
+        """Read to the end."""
+        while self.read(BLOCK):
+            pass
+
+
+def of_pieces(pieces: Iterator[bytes]) -> ByteStream:
+    """Return a stream of pieces, which are made as they are read."""
+    kept = b""
+
+    def pull(size: int) -> bytes:
+        nonlocal kept
+        while not kept:
+            piece = next(pieces, None)
+            if piece is None:
+                return b""
+            kept = piece
+        got, kept = kept[:size], kept[size:]
+        return got
+
+    return ByteStream(pull)
