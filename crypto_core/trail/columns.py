@@ -25,9 +25,11 @@ class EventProperty(IntFlag):
     """Another record of the same call tells more, and counts; the store knows."""
     NAMED = 256
     """It names a token."""
+    RECEIPT = 512
+    """A receipt explains it; the store knows."""
 
 
-_UNASKED = (EventProperty.READ, EventProperty.NAMED)
+_UNASKED = (EventProperty.READ, EventProperty.NAMED, EventProperty.RECEIPT)
 FLAGS = {one.name.lower(): one for one in EventProperty if one.name and one not in _UNASKED}
 """The properties that can be asked for, by what filters call them."""
 

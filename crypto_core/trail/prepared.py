@@ -10,6 +10,7 @@ from crypto_core.trail.columns import marks, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 from crypto_core.trail.packing import Block, pack, unpack
+from crypto_core.trail.receipt_match import request_of
 from crypto_core.trail.recorded_twice import detail, twin_keys
 
 
@@ -31,7 +32,8 @@ class Prepared:
 
     `kms_given` and `kms` are those of KMS, as often as they were given and each once. `marks` are the
     properties, `blocks` the records. `twins` are those that may be recorded twice, each by its place, what
-    its records have in common, and how much this one tells.
+    its records have in common, and how much this one tells. `requests` are those that a receipt can explain,
+    each by its place, its request id and its operation's number.
     """
 
     given: int
@@ -43,6 +45,7 @@ class Prepared:
     columns: dict[str, Texts]
     blocks: list[Block]
     twins: list[tuple[int, bytes, int]]
+    requests: list[tuple[int, bytes, int]]
 
     @property
     def size(self) -> int:
@@ -66,6 +69,7 @@ class Prepared:
             {name: column.of(kept) for name, column in self.columns.items()},
             pack(list(compress(records, kept))),
             [(places[place], key, told) for place, key, told in self.twins if kept[place]],
+            [(places[place], *asked) for place, *asked in self.requests if kept[place]],
         )
 
 
@@ -85,6 +89,7 @@ def prepare(events: Sequence[TrailEvent]) -> Prepared:
         {name: texts_of(list(map(EVENT_FIELDS[name].text, once))) for name in (*ROLLED, *DETAILS)},
         pack([event.raw for event in once]),
         [(place, key, detail(event)) for place, event in enumerate(once) for key in twin_keys(event)],
+        [(place, *asked) for place, event in enumerate(once) if (asked := request_of(event))],
     )
 
 

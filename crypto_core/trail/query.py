@@ -38,6 +38,7 @@ _FIELDS = (
         for name, field in EVENT_FIELDS.items()
     ),
     Field("id"),
+    Field("receipt"),
     Field("time", ValueKind.DATE),
     Field("hour", ValueKind.CYCLE, HOURS),
     Field("weekday", ValueKind.CYCLE, WEEKDAYS),

@@ -49,6 +49,7 @@ from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.record_fields import is_of_record
 from crypto_core.trail.store.event_ids import numbers_of
+from crypto_core.trail.store.receipt_tables import explained_by
 from crypto_core.trail.store.record_conditions import in_record
 from crypto_core.trail.store.schema import PRESENT, event, note, presence, profile, term
 
@@ -301,6 +302,8 @@ def _resolved(connection: Connection, one: Clause, aliases: Aliases) -> tuple[Re
         return ResolvedTerm(one.negated, branches=branches), all(r for branch in found for _, r in branch)
     if one.field in FLAGS:
         return ResolvedTerm(one.negated, mark=FLAGS[one.field]), True
+    if one.field == "receipt" and any(value.is_anything for value in one.alternatives):
+        return ResolvedTerm(one.negated, mark=EventProperty.RECEIPT), True
     if one.field in _CYCLES:
         return ResolvedTerm(one.negated, cycle=partial(_CYCLES[one.field], one.alternatives)), True
     if one.field in _COLUMNS:
@@ -364,6 +367,9 @@ def _others(connection: Connection, one: Term) -> Iterator[ColumnElement[bool]]:
         elif one.field == "id":
             found = _has_id(connection, value)
             yield false() if found is None else found
+        elif one.field == "receipt":
+            exact = value.is_text and len(value.parts) == 1
+            yield event.c.id.in_(explained_by(value.text)) if exact else false()
         elif one.field == "reviewed":
             yield event.c.id.in_(select(note.c.id).where(note.c.reviewed_at != 0))
         else:  # noted

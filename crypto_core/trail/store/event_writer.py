@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy import insert as insert_into
 
+from crypto_core.receipts.receipt import LostReceipts, Receipt
 from crypto_core.trail.columns import HOUR
 from crypto_core.trail.event_fields import DETAILS, ROLLED
 from crypto_core.trail.prepared import Prepared, Texts
@@ -16,7 +17,9 @@ from crypto_core.trail.store.blocks import write_blocks
 from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.conditions import whole
 from crypto_core.trail.store.event_ids import stored
+from crypto_core.trail.store.explained import mark_explained, write_calls
 from crypto_core.trail.store.profiles import Profiles
+from crypto_core.trail.store.receipt_writer import AddedReceipts, write_lost, write_receipts
 from crypto_core.trail.store.schema import PRESENT, event, presence, rollup
 from crypto_core.trail.store.twins import mark_twins
 from crypto_core.trail.store.vocabulary import Vocabulary, changed
@@ -69,18 +72,33 @@ class EventWriter:
             for name, kind in (ROLLED | DETAILS).items()
         }
         marks = mark_twins(connection, top + 1, events, columns["name"], self._profiles)
+        marks = mark_explained(connection, events, marks)
         rolled = list(zip(*(columns[name] for name in ROLLED), marks, strict=True))
         profiles = self._profiles.numbers(connection, rolled)
         details = [columns[name] for name in DETAILS]
         rows = zip(numbers, events.ids, events.at, profiles, *details, strict=True)
         insert(connection, "event", _EVENT, list(rows))
         write_blocks(connection, top + 1, events.blocks)
+        write_calls(connection, top + 1, events)
         hours = [second // HOUR for second in events.at]
         counted = Counter(zip(hours, profiles, strict=True))
         add_to_hours(connection, [(*hour, number) for hour, number in counted.items()])
         present = {pair for name in PRESENT for pair in zip(columns[name], hours, strict=True) if pair[0]}
         insert(connection, "presence", ("text", "hour"), sorted(present), "ON CONFLICT DO NOTHING")
         changed(connection)
+
+    def add_receipts(
+        self, connection: Connection, receipts: Sequence[Receipt | LostReceipts]
+    ) -> AddedReceipts:
+        """Store those of the receipts that are not stored yet, and mark the calls that they explain."""
+        if self._vocabulary.begin(connection):
+            self._profiles.forget()
+        written = [one for one in receipts if isinstance(one, Receipt)]
+        added = write_receipts(connection, written, self._profiles)
+        added += write_lost(connection, [one for one in receipts if isinstance(one, LostReceipts)])
+        if added.new or added.lost:
+            changed(connection)
+        return added
 
     def _numbered(self, connection: Connection, kind: int, column: Texts) -> list[int]:
         numbers = self._vocabulary.numbers(connection, kind, column.texts)

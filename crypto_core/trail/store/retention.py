@@ -1,4 +1,4 @@
-"""Forgets old events. What has a note stays, as do its counts."""
+"""Forgets old events, and receipts as old. What has a note stays, as do its counts and its receipts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from crypto_core.trail.event_fields import DETAILS, ROLLED
 from crypto_core.trail.store.blocks import blocks_of, forget_records
 from crypto_core.trail.store.event_writer import count_hours
 from crypto_core.trail.store.pulls import forget_pulls_before
+from crypto_core.trail.store.receipt_writer import forget_receipts_before
 from crypto_core.trail.store.schema import COLUMNS, event, note, presence, profile, rollup, term
 from crypto_core.trail.store.twins import forget_twins
 from crypto_core.trail.store.vocabulary import changed
@@ -32,6 +33,7 @@ def forget_before(connection: Connection, at: int) -> int:
     gone = connection.execute(delete(event).where(*old)).rowcount
     forget_records(connection, blocks)
     forget_twins(connection)
+    forget_receipts_before(connection, at)
     forget_pulls_before(connection, at)
     connection.execute(delete(rollup).where(rollup.c.hour <= at // HOUR))
     connection.execute(delete(presence).where(presence.c.hour <= at // HOUR))

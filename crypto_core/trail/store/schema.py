@@ -14,10 +14,11 @@ from sqlalchemy import Column, Index, Integer, Join, LargeBinary, MetaData, Tabl
 
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 
-VERSION = 8 + len(EVENT_FIELDS) - 18
+VERSION = 9 + len(EVENT_FIELDS) - 18
 """Written to the file as `user_version`; a file with a higher one is not opened.
 
-With version 8 there are profiles and 18 fields of events; each field more is a version, see upgrade.py.
+With version 8 there are profiles and 18 fields of events, with 9 receipts; each field more is a version, see
+upgrade.py.
 """
 
 metadata = MetaData()

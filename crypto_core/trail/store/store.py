@@ -16,6 +16,7 @@ from sqlalchemy.dialects.sqlite import insert
 from crypto_core.errors import EventVanishedError
 from crypto_core.lists.filter_language import Clause, terms_of
 from crypto_core.lists.paging import Cursor, Page, Query, unknown_sort
+from crypto_core.receipts.receipt import LostReceipts, Receipt
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.trail.columns import EventProperty, moment, seconds, stored_id
 from crypto_core.trail.event import TrailEvent
@@ -35,6 +36,7 @@ from crypto_core.trail.store.files_seen import recall, remember
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
 from crypto_core.trail.store.own_callers import own_callers
 from crypto_core.trail.store.pages import read_page
+from crypto_core.trail.store.receipt_writer import AddedReceipts
 from crypto_core.trail.store.retention import Vacuumed, forget_before
 from crypto_core.trail.store.schema import event, keeping, note
 from crypto_core.trail.store.statistics import EventGroups, Threshold
@@ -145,6 +147,22 @@ class EventStore:
             except BaseException:  # raised again: the numbers were undone with the transaction
                 self._writer.forget()
                 raise
+        return total
+
+    def add_receipts(self, receipts: Sequence[Receipt | LostReceipts]) -> AddedReceipts:
+        """Store those receipts that are not there yet, each once, and mark the calls that they explain.
+
+        All or nothing of a batch of AT_ONCE.
+        """
+        total = AddedReceipts()
+        with self._adding:
+            for start in range(0, len(receipts), AT_ONCE):
+                try:
+                    with self.file.writing() as connection:
+                        total += self._writer.add_receipts(connection, receipts[start : start + AT_ONCE])
+                except BaseException:  # raised again: the numbers were undone with the transaction
+                    self._writer.forget()
+                    raise
         return total
 
     def seen(self, paths: Sequence[FileName]) -> dict[FileName, SeenFile]:

@@ -4,7 +4,8 @@ The events of an older store are laid out in one wide table, filled in, and put 
 of events that are younger than the store get what the stored records hold of them, so that a filter that asks
 for such a field finds events of before, too. A record of pulls that doesn't say of which account they were is
 dropped: it would vouch for events that nobody fetched; such a store's marks of what is services' noise are
-made anew, too. A store that told no twins has them marked.
+made anew, too. A store that told no twins has them marked; one that knew no receipts gets the request ids that
+receipts are held against.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ from crypto_core.trail.packing import unpack
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store.blocks import blocks_of
 from crypto_core.trail.store.event_writer import count_hours
+from crypto_core.trail.store.older_calls import note_older_calls
 from crypto_core.trail.store.older_twins import mark_older_twins
+from crypto_core.trail.store.receipt_tables import call
 from crypto_core.trail.store.schema import VERSION, event, metadata, profile, raw, rollup, term
 from crypto_core.trail.store.twins import twin
 from crypto_core.trail.store.vocabulary import Vocabulary, changed
@@ -56,8 +59,9 @@ _wide = Table(
 def upgrade(connection: Connection) -> None:
     """Make the tables and columns that a store lacks, within the caller's transaction."""
     older = _drop_pulls_of_no_account(connection)
-    knows_twins = inspect(connection).has_table(twin.name)
-    there = _lay_out(connection)
+    found = inspect(connection)
+    knows_twins, knows_calls = found.has_table(twin.name), found.has_table(call.name)
+    there = set() if _laid_out(connection) and knows_twins and not older else _lay_out(connection)
     metadata.create_all(connection)
     connection.exec_driver_sql("INSERT OR IGNORE INTO keeping (id, changes, forgotten) VALUES (1, 0, 0)")
     if there:
@@ -69,7 +73,18 @@ def upgrade(connection: Connection) -> None:
         if not knows_twins:
             mark_older_twins(connection, _wide)
         _put_in_place(connection)
+    if not knows_calls:
+        note_older_calls(connection)
     connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+
+
+def _laid_out(connection: Connection) -> bool:
+    """Return whether the events have today's tables and fields."""
+    found = inspect(connection)
+    if not found.has_table(profile.name):
+        return False
+    there = {c["name"] for table in (event, profile) for c in found.get_columns(table.name)}
+    return there >= {*ROLLED, *DETAILS, "marks"}
 
 
 def _lay_out(connection: Connection) -> set[str]:

@@ -1,0 +1,119 @@
+"""Marks the calls that receipts explain: new events by the receipts that are there, stored ones by new receipts.
+
+Whichever comes first, the mark is the same. What is marked is counted as such by the hour, so that to leave
+out explained calls costs a question nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, select
+
+from crypto_core.trail.columns import HOUR, EventProperty
+from crypto_core.trail.prepared import Prepared
+from crypto_core.trail.receipt_match import APART, DAY, days_near
+from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
+from crypto_core.trail.store.profiles import Profiles, profile_of
+from crypto_core.trail.store.receipt_tables import receipt
+
+_T = TypeVar("_T")
+RECEIPT = int(EventProperty.RECEIPT)
+Row = tuple[int, bytes, bytes, int, int, int, int]
+"""Of a receipt, as the table has it: day, request, subject, second, operation, process, unanswered."""
+_CALL = ("day", "request", "event", "at", "operation")
+
+
+def write_calls(connection: Connection, first: int, events: Prepared) -> None:
+    """Store the request ids of events that are numbered from `first`."""
+    rows = [
+        (events.at[place] // DAY, request, first + place, events.at[place], operation)
+        for place, request, operation in events.requests
+    ]
+    insert(connection, "call", _CALL, sorted(rows))
+
+
+def mark_explained(connection: Connection, events: Prepared, marks: list[int]) -> list[int]:
+    """Return the marks of events that are about to be stored, with those of explained calls."""
+    if not events.requests or connection.scalar(select(receipt.c.day).limit(1)) is None:
+        return marks
+    asked = ((day, request) for place, request, _ in events.requests for day in days_near(events.at[place]))
+    known: defaultdict[bytes, list[tuple[int, int]]] = defaultdict(list)
+    for request, at, operation in _looked_up(connection, "receipt", "request, at, operation", asked):
+        known[request].append((at, operation))
+    for place, request, operation in events.requests:
+        if any(operation == of and abs(events.at[place] - at) <= APART for at, of in known.get(request, ())):
+            marks[place] |= RECEIPT
+    return marks
+
+
+def mark_stored(connection: Connection, receipts: Sequence[Row], profiles: Profiles) -> int:
+    """Mark the stored events that some new receipts explain; return how many these are."""
+    asked = ((day, request) for _, request, _, at, *_ in receipts for day in days_near(at))
+    calls: defaultdict[bytes, list[tuple[int, int, int]]] = defaultdict(list)
+    for request, number, at, operation in _looked_up(connection, "call", "request, event, at, operation", asked):
+        calls[request].append((number, at, operation))
+    numbers = {
+        number
+        for _, request, _, at, operation, *_ in receipts
+        for number, called, of in calls.get(request, ())
+        if operation == of and abs(called - at) <= APART
+    }
+    return _mark(connection, sorted(numbers), profiles)
+
+
+def _mark(connection: Connection, numbers: Sequence[int], profiles: Profiles) -> int:
+    """Give events the profiles that differ from theirs by the mark, and count them so."""
+    moved: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    for some in _chunks(numbers):
+        places = ", ".join("?" * len(some))
+        found = f"SELECT profile, id, at FROM event WHERE id IN ({places})"  # noqa: S608
+        for before, number, at in connection.exec_driver_sql(found, tuple(some)):
+            moved[before].append((number, at // HOUR))
+    marked = 0
+    for before, events in moved.items():
+        *texts, marks = profile_of(connection, before)
+        if marks & RECEIPT:
+            continue
+        (after,) = profiles.numbers(connection, [(*texts, marks | RECEIPT)])
+        _move(connection, before, after, events)
+        marked += len(events)
+    return marked
+
+
+def _move(connection: Connection, before: int, after: int, events: Sequence[tuple[int, int]]) -> None:
+    hours: defaultdict[int, int] = defaultdict(int)
+    for _, hour in events:
+        hours[hour] += 1
+    for some in _chunks([number for number, _ in events]):
+        places = ", ".join("?" * len(some))
+        connection.exec_driver_sql(
+            f"UPDATE event SET profile = ? WHERE id IN ({places})", (after, *some)  # noqa: S608
+        )
+    columns = ("hour", "profile", "events")
+    added = "ON CONFLICT DO UPDATE SET events = events + excluded.events"
+    insert(connection, "rollup", columns, [(hour, after, n) for hour, n in sorted(hours.items())], added)
+    insert(connection, "rollup", columns, [(hour, before, -n) for hour, n in sorted(hours.items())], added)
+    connection.exec_driver_sql("DELETE FROM rollup WHERE profile = ? AND events <= 0", (before,))
+
+
+def _looked_up(
+    connection: Connection, table: str, columns: str, asked: Iterable[tuple[int, bytes]]
+) -> Iterator[Sequence[Any]]:
+    """The rows of one of the two tables by day and request id."""
+    by_day: defaultdict[int, list[bytes]] = defaultdict(list)
+    for day, request in asked:
+        by_day[day].append(request)
+    for day, requests in by_day.items():
+        for some in _chunks(requests):
+            places = ", ".join("?" * len(some))
+            # Names are the schema's own; every value is a parameter.
+            found = f"SELECT {columns} FROM {table} WHERE day = ? AND request IN ({places})"  # noqa: S608
+            yield from connection.exec_driver_sql(found, (day, *some))
+
+
+def _chunks(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(values), PARAMETERS):
+        yield values[start : start + PARAMETERS]

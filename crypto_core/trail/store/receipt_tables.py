@@ -1,0 +1,95 @@
+"""The tables of receipts, and of the calls that they can explain, beside those of events.
+
+Request ids are random: in one order, their index would be written all over. Both tables are kept by day, and
+the other one of a receipt and its record is at most minutes away.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, Integer, LargeBinary, Select, Table, Text, and_, func, or_, select
+
+from crypto_core.trail.receipt_match import APART, subject_of
+from crypto_core.trail.store.schema import metadata
+
+call = Table(
+    "call",
+    metadata,
+    Column("day", Integer, primary_key=True),
+    Column("request", LargeBinary, primary_key=True),
+    Column("event", Integer, primary_key=True),
+    Column("at", Integer, nullable=False),
+    Column("operation", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The successful calls of KMS that receipts are written of, by request id; `event` is the event's number."""
+
+receipt = Table(
+    "receipt",
+    metadata,
+    Column("day", Integer, primary_key=True),
+    Column("request", LargeBinary, primary_key=True),
+    Column("subject", LargeBinary, primary_key=True),
+    Column("at", Integer, nullable=False),
+    Column("operation", Integer, nullable=False),
+    Column("process", Integer, nullable=False),
+    Column("unanswered", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""`subject` is the token reference or the stored value's SHA-256, see receipt_match; empty for neither.
+
+`unanswered` are attempts of the same call that KMS may have served under ids that nobody knows.
+"""
+
+receipts_lost = Table(
+    "receipts_lost",
+    metadata,
+    Column("process", Integer, primary_key=True),
+    Column("since", Integer, primary_key=True),
+    Column("at", Integer, primary_key=True),
+    Column("lost", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""So many receipts of a process were not written between two seconds."""
+
+receipt_process = Table(
+    "receipt_process",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("service", Text, nullable=False),
+)
+
+receipt_reached = Table(
+    "receipt_reached",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("position", Text, nullable=False),
+)
+"""How far the rows of a table of receipts were taken in, by what names the table."""
+
+Index("ix_receipt_subject", receipt.c.subject, receipt.c.at)
+Index("ix_receipt_process", *(receipt_process.c[name] for name in ("host", "pid", "service")), unique=True)
+
+TABLES = (call, receipt, receipts_lost, receipt_process, receipt_reached)
+
+same_call = and_(
+    # Spelt out, each day is looked up in the index.
+    call.c.day.in_((receipt.c.day - 1, receipt.c.day, receipt.c.day + 1)),
+    call.c.request == receipt.c.request,
+)
+"""The condition that a receipt and a record have the same request id."""
+explains = and_(
+    same_call, call.c.operation == receipt.c.operation, func.abs(call.c.at - receipt.c.at) <= APART
+)
+"""The condition that a receipt explains a call."""
+contradicts = and_(
+    same_call,
+    or_(call.c.operation != receipt.c.operation, func.abs(call.c.at - receipt.c.at) > APART),
+)
+"""The condition that a receipt has a call's request id, and doesn't explain it."""
+
+
+def explained_by(subject: str) -> Select[tuple[int]]:
+    """Return the query of the numbers of the events that receipts about a token or a stored value explain."""
+    return select(call.c.event).join(receipt, explains).where(receipt.c.subject == subject_of(subject))
