@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.key_watch.monitor import KeyMonitor
     from crypto_core.trail.rules.service import TrailRules
     from crypto_core.trail.sources.puller import EventPuller
+    from crypto_core.trail.sources.receipts.report import ReceiptReport
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
     from crypto_core.trail.use.signers import StoredSigners
@@ -543,7 +544,17 @@ class Container:
             regions=partial(regions_of, self.kms, self.keyring.trusted, settings),
             aliases=self.keys.known_aliases,
             engines=EngineSettings(athena, settings.lake_store),
+            receipts=self._take_receipts,
         )
+
+    def _take_receipts(self, cancelled: Event | None) -> ReceiptReport:
+        """Take new receipts into the store: from the table, and from the file of Keydeck's own calls."""
+        from crypto_core.trail.sources.receipts.files import take_files
+        from crypto_core.trail.sources.receipts.table import ReceiptTable
+
+        report = ReceiptTable(self.state_engine, self.events).take(cancelled)
+        own = data_folder() / "receipts.jsonl"
+        return report + take_files(self.events, [own], cancelled) if own.exists() else report
 
     @deferred_property
     def event_coverage(self) -> CoverageRecord:
@@ -559,6 +570,7 @@ class Container:
     def event_use(self) -> EventUse:
         """What tells the use of tokens and keys."""
         from crypto_core.database.tokens.backups import replaced
+        from crypto_core.database.tokens.value_hashes import ValueHashes
         from crypto_core.trail.use.service import EventUse
 
         return EventUse(
@@ -571,6 +583,7 @@ class Container:
             backups=self._backups_under,
             aliases=self.keys.known_aliases,
             coverage=self.event_coverage.between,
+            values=ValueHashes(self.engine, self.catalogue),
         )
 
     @deferred_property

@@ -1,4 +1,4 @@
-"""keydeck events import, vacuum: CloudTrail's files into the local store, and old events out of it."""
+"""keydeck events import, receipts, vacuum: files into the local store, and old events out of it."""
 
 from __future__ import annotations
 
@@ -98,6 +98,42 @@ def import_(
         say("Interrupted: events read so far are kept. Run the command again to continue.")
         return 130
     return 1 if report.failed or (validation is not None and not validation.well) else 0
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@json_option
+def receipts(*, paths: tuple[str, ...], as_json: bool) -> int:
+    """Read receipts of KMS calls out of files, and all below folders, into the local store.
+
+    A receipt is what crypto_core writes down of a call: request id, operation, token, time, process. Read
+    are JSON lines, gzip or plain, also behind a logger's prefix, wrapped by Docker or Kubernetes, or among
+    other lines, which are passed over. Receipts join the events in whichever order the two come; what comes
+    twice counts once. Receipts in keydeck.receipt come with events pull.
+    Neither database nor AWS is needed. Exit code 1 if something could not be read.
+    """
+    from crypto_core.trail.sources.receipts.files import take_files
+
+    for path in paths:
+        if not os.path.lexists(path):
+            raise click.UsageError(f"There is no {clean(path, 300)}.")
+    with (
+        closing(open_events(loaded().settings, told=say)) as store,
+        cancelled_by_interrupt(_STOPPING) as cancelled,
+        uncollected(),
+    ):
+        report = take_files(store, paths, cancelled)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        click.echo(f"{counted(report.files, 'file')}: {report.summary}.")
+        if report.passed_over:
+            say(f"Passed over, being no receipts: {counted(report.passed_over, 'line')}.")
+        for gap in report.gaps[:_SHOWN]:
+            say(f"Failed: {gap}")
+        if len(report.gaps) > _SHOWN:
+            say(f"Failed: {counted(len(report.gaps) - _SHOWN, 'further file')}. --json names all.")
+    return 1 if report.gaps else 0
 
 
 @click.command()

@@ -66,9 +66,10 @@ def pull(
 ) -> int:
     """Fetch CloudTrail's events into the local store, from where the last pull ended.
 
-    Kept are events of KMS and of CloudTrail itself, and changes of the buckets that trails deliver to. Exit
-    code 1 if something of the window is missing, or if --validate found something wrong; 130 if interrupted:
-    the next pull goes on from there.
+    Kept are events of KMS and of CloudTrail itself, and changes of the buckets that trails deliver to. New
+    receipts of keydeck.receipt are taken in, too, and joined to the calls that they explain. Exit code 1 if
+    something of the window is missing, or if --validate found something wrong; 130 if interrupted: the next
+    pull goes on from there.
     """
     if validate and not source.startswith("s3"):
         raise click.UsageError("--validate checks the files of a bucket: use it with --from s3.")
@@ -111,6 +112,8 @@ def _tell(report: PullReport, validation: Validation | None, *, as_json: bool) -
             f"{report.kms:,} of KMS; {counted(report.records, 'record')} in {counted(report.pages, 'page')}"
             f"{f', throttled {report.throttled:,} times' if report.throttled else ''}."
         )
+        if report.receipts is not None and (report.receipts.read or report.receipts.malformed):
+            click.echo(f"{report.receipts.summary}.")
         if validation is not None:
             click.echo(validation.summary)
     for note in report.notes:

@@ -21,10 +21,14 @@ from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Tallies
 from crypto_core.trail.use.blast_radius import BlastRadius, tokens_of
 from crypto_core.trail.use.reach import at
+from crypto_core.trail.use.receipted import ReceiptedUse
+from crypto_core.trail.use.receipted_tokens import ReceiptedTokens
 from crypto_core.trail.use.token_timeline import MaterialUse, TokenTimeline
 
 NEWEST = 20
 """Events that are listed of a token; keydeck events list has them all."""
+MOST_RECEIPTED = 100
+"""Tokens by receipt that are printed as text."""
 _STOP = "Stopping."
 
 
@@ -32,11 +36,12 @@ _STOP = "Stopping."
 @click.argument("reference", shell_complete=token_references)
 @json_option
 def token(*, reference: str, as_json: bool) -> None:
-    """Who opened one token, according to CloudTrail.
+    """Who opened one token, according to CloudTrail and receipts.
 
     REFERENCE is table.column:row-id, or table:row-id for every token of a row. For a v2 token this is
-    exact: its records name the row. No record names a v1 token: the calls that could have opened it are
-    listed instead.
+    exact: its records name the row. No record names a v1 token: where the caller wrote receipts, these name
+    it, and the answer says for whom and which times they cover. The other calls that could have opened it
+    are listed apart.
     """
     parsed = parse_reference(reference)
     with services_of() as services, cancelled_by_interrupt(_STOP) as cancelled:
@@ -104,10 +109,24 @@ def _print_timeline(timeline: TokenTimeline, newest: list[TrailEvent]) -> None:
         if named.events > len(newest):
             shown = f"{len(newest):,} of {named.events:,} events"
             say(f"{shown}: keydeck events list --all --filter {_quoted(named.filter)}")
+    if timeline.receipted is not None and timeline.receipted.use.events:
+        click.echo()
+        _print_receipted(timeline.receipted)
     for use in timeline.could:
         click.echo()
         _print_could(use)
     print_gaps(timeline.coverage.reasons)
+
+
+def _print_receipted(found: ReceiptedUse) -> None:
+    use = found.use
+    rewrapped = f"rewrapped {use.rewrapped:,}×, " if use.rewrapped else ""
+    click.echo(
+        f"by receipt: {counted(use.events, 'event')} that a receipt names it of: opened {use.opened:,}×, "
+        f"{rewrapped}sealed {use.sealed:,}×; first {at(use.first)}, last {at(use.last)}"
+    )
+    _print_tallies(use.rows, ("operation", "principal", "from", "error"))
+    say(f"These events: keydeck events list --all --filter {_quoted(use.filter)}")
 
 
 def _print_could(use: MaterialUse) -> None:
@@ -136,6 +155,7 @@ def _print_radius(radius: BlastRadius) -> None:
     click.echo()
     click.echo(f"opened (facts, named by their records): {counted(tokens_of(radius.opened), 'token')}")
     _print_tallies(radius.opened, ("token",))
+    _print_receipted_tokens(radius.receipted)
     for found, word in (
         (radius.rewrapped, "rewrapped under another key"),
         (radius.sealed, "sealed"),
@@ -151,7 +171,7 @@ def _print_radius(radius: BlastRadius) -> None:
     at_most = "" if most is None else f"; these opened at most {most:,} of them"
     click.echo(
         f"could have opened (v1, never exact): {count}, "
-        f"by {counted(radius.calls, 'call')} that named none{at_most}"
+        f"by {counted(radius.calls, 'call')} of which neither record nor receipt names one{at_most}"
     )
     if radius.could:
         rows = [
@@ -187,6 +207,23 @@ def _print_radius(radius: BlastRadius) -> None:
     for assumption in radius.assumptions():
         print_line(assumption)
     print_gaps(radius.coverage.reasons)
+
+
+def _print_receipted_tokens(found: ReceiptedTokens) -> None:
+    if not found.calls:
+        return
+    click.echo(
+        f"opened by receipt (facts, named by their callers): {counted(len(found.references), 'token')}, "
+        f"by {counted(found.calls, 'call')}"
+    )
+    rows = [
+        (str(one.ref), one.calls, "an older value" if one.older else "", at(one.first), at(one.last))
+        for one in found.tokens[:MOST_RECEIPTED]
+    ]
+    if rows:
+        print_table(("token", "calls", "of", "first", "last"), rows)
+    if len(found.tokens) > MOST_RECEIPTED:
+        say(f"And {counted(len(found.tokens) - MOST_RECEIPTED, 'further token')}. --json names all.")
 
 
 def _print_tallies(found: Tallies, headers: tuple[str, ...]) -> None:

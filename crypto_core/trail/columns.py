@@ -25,13 +25,17 @@ class EventProperty(IntFlag):
     """Another record of the same call tells more, and counts; the store knows."""
     NAMED = 256
     """It names a token."""
-    RECEIPT = 512
+    EXPLAINED = 512
     """A receipt explains it; the store knows."""
+    RECEIPT = 1024
+    """And that receipt names a token, or a stored value."""
 
 
 _UNASKED = (EventProperty.READ, EventProperty.NAMED, EventProperty.RECEIPT)
 FLAGS = {one.name.lower(): one for one in EventProperty if one.name and one not in _UNASKED}
 """The properties that can be asked for, by what filters call them."""
+OF_STORE = frozenset({"explained"})
+"""Those of them that no engine knows: receipts are in the store alone."""
 
 HOUR = 3_600
 

@@ -69,7 +69,7 @@ class Prepared:
             {name: column.of(kept) for name, column in self.columns.items()},
             pack(list(compress(records, kept))),
             [(places[place], key, told) for place, key, told in self.twins if kept[place]],
-            [(places[place], *asked) for place, *asked in self.requests if kept[place]],
+            [(places[place], request, of) for place, request, of in self.requests if kept[place]],
         )
 
 

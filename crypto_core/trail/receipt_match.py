@@ -18,7 +18,7 @@ OPERATIONS = {name: number for number, name in enumerate((*OPENS, *MAKES), start
 OTHER = 0
 """The number of any other operation."""
 APART = int(MOST_SKEW.total_seconds())
-"""Seconds that a receipt and the record of its call are apart at most: AWS refuses a clock that is further off."""
+"""Seconds that a receipt and its call's record are apart at most: AWS refuses a clock that is further off."""
 DAY = 86_400
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -33,7 +33,7 @@ def request_of(event: TrailEvent) -> tuple[bytes, int] | None:
 
 
 def subject_of(text: str) -> bytes:
-    """Return what a receipt is about as the store keeps it: a token reference, or a stored value's SHA-256."""
+    """Return what a receipt is about as the store keeps it: a reference, or a stored value's SHA-256."""
     if not text:
         return b""
     return b"#" + bytes.fromhex(text) if _SHA256.fullmatch(text) else b"=" + text.encode()

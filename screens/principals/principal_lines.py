@@ -26,6 +26,8 @@ from screens.use.lines import (
 )
 from screens.widgets.line_list import Line, line
 
+MOST_RECEIPTED = 200
+"""Tokens by receipt that are listed one by one."""
 ANY = "Enter: these tokens. It may have opened any of them; none is proven."
 
 
@@ -50,6 +52,9 @@ def principal_lines(answer: BlastRadius, blocks: Iterable[Block], width: int, fa
         if found.rows:
             yield BLANK
             yield from group_lines(title, found, group_text, f"{by} {more}", width, facts)
+    if answer.receipted.tokens:
+        yield BLANK
+        yield from _receipted(answer, width, facts)
     for title, found in (
         ("What it did", answer.operations),
         ("From", answer.addresses),
@@ -83,6 +88,11 @@ def _glance(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
         width,
         target=route,
     )
+    if answer.receipted.calls:
+        tokens = counted(len(answer.receipted.references), "token")
+        words = f"{tokens}, named by receipts of {counted(answer.receipted.calls, 'call')}"
+        route = EventsRoute(f"{named.filter} {READ} -token:* receipt:*")
+        yield fact("by receipt", words, width, target=route, hint="Enter: these calls.")
     if answer.calls:
         route = EventsRoute(f"{named.filter} {UNNAMED}")
         words = f"{_at_most(answer)}, by {counted(answer.calls, 'call')} naming none"
@@ -114,6 +124,25 @@ def _could(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
     if answer.unknown_key:
         words = f"  and {counted(answer.unknown_key, 'v1 token')} whose key is not known"
         yield line((words, "$muted"), target=TokensRoute("format:v1 key:unknown"), hint=ANY)
+
+
+def _receipted(answer: BlastRadius, width: int, facts: Facts) -> Iterator[Line]:
+    """Facts by receipt, token by token."""
+    yield heading("Opened, each named by receipts", width, "calls")
+    tokens = answer.receipted.tokens
+    for one in tokens[:MOST_RECEIPTED]:
+        ref = str(one.ref)
+        yield counted_line(
+            f"{ref} (an older value)" if one.older else ref,
+            [(f"{one.calls:,}", "bold")],
+            (one.first, one.last),
+            width,
+            facts,
+            target=TokensRoute(f'reference:"{ref}"') if '"' not in ref else None,
+            hint="Enter: the connection.",
+        )
+    if len(tokens) > MOST_RECEIPTED:
+        yield line((f"  … and {counted(len(tokens) - MOST_RECEIPTED, 'further token')}", "$muted"))
 
 
 def _reachable(one: Reachable, width: int, facts: Facts) -> Line:

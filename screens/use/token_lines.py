@@ -1,4 +1,4 @@
-"""A token's timeline in words: the events that name it, and apart from them what could have opened it."""
+"""A token's timeline in words: facts by context, facts by receipt, and apart from them possibilities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from crypto_core.key_uses import MAKES, READS, REWRAPS
 from crypto_core.text.cleaning import CleanText
 from crypto_core.text.counting import counted
 from crypto_core.trail.store.tallies import EventTally
-from crypto_core.trail.use.token_timeline import MaterialUse, NamedUse, TokenTimeline
+from crypto_core.trail.use.named_use import NamedUse
+from crypto_core.trail.use.receipted import ReceiptedUse
+from crypto_core.trail.use.token_timeline import MaterialUse, TokenTimeline
 from crypto_core.trail.use.tokens import joined
 from screens.ages import ago, stamp
 from screens.event_filters import term
@@ -45,6 +47,8 @@ def token_lines(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Lin
     """Yield the page: how the token is stored, then facts, possibilities and gaps."""
     yield from _stored(answer, width, facts)
     yield _exact(answer.named, width, facts)
+    if answer.receipted is not None:
+        yield _by_receipt(answer.receipted, width, facts)
     if answer.could:
         yield _possible(answer.could, width, facts)
     yield BLANK
@@ -53,10 +57,16 @@ def token_lines(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Lin
     yield from gap_lines(answer.coverage, width)
     if answer.named.events:
         yield BLANK
-        yield from _named(answer.named, width, facts)
-    for use in answer.could:
+        words = f"Exact: {counted(answer.named.events, 'event')} with its name"
+        yield from _named(answer.named, words, width, facts)
+    if answer.receipted is not None and answer.receipted.use.events:
         yield BLANK
-        yield from _could(use, width, facts)
+        use = answer.receipted.use
+        words = f"By receipt: {counted(use.events, 'event')} of which the caller wrote down the token"
+        yield from _named(use, words, width, facts)
+    for could in answer.could:
+        yield BLANK
+        yield from _could(could, width, facts)
     if answer.named.days:
         yield BLANK
         yield from day_lines(answer.named.days, answer.named.filter, width)
@@ -97,6 +107,17 @@ def _exact(named: NamedUse, width: int, facts: Facts) -> Line:
     return fact("exact", f"{counts}   {seen}", width, target=EventsRoute(named.filter))
 
 
+def _by_receipt(found: ReceiptedUse, width: int, facts: Facts) -> Line:
+    """What receipts say, at a glance."""
+    use = found.use
+    if not use.events:
+        return fact("by receipt", "no receipt is about this token", width, style="$muted")
+    rewrapped = f"rewrapped {use.rewrapped:,}×, " if use.rewrapped else ""
+    counts = f"opened {use.opened:,}×, {rewrapped}sealed {use.sealed:,}×"
+    seen = span_words(use.first, use.last, facts.clock())
+    return fact("by receipt", f"{counts}   {seen}", width, target=EventsRoute(use.filter))
+
+
 def _possible(could: Sequence[MaterialUse], width: int, facts: Facts) -> Line:
     """What could have been, at a glance."""
     calls = sum(use.calls for use in could)
@@ -107,9 +128,8 @@ def _possible(could: Sequence[MaterialUse], width: int, facts: Facts) -> Line:
     return fact("possible", words, width, style="$warning")
 
 
-def _named(named: NamedUse, width: int, facts: Facts) -> Iterator[Line]:
-    """Facts: each of these events names the token."""
-    words = f"Exact: {counted(named.events, 'event')} with its name"
+def _named(named: NamedUse, words: str, width: int, facts: Facts) -> Iterator[Line]:
+    """Facts: each of these events, or a receipt of it, names the token."""
     yield Line(Content.assemble((words, "bold")), EventsRoute(named.filter), THESE)
     yield from _by_principal(named, width, facts)
     yield BLANK

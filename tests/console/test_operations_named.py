@@ -66,7 +66,7 @@ LOOKING = {
 """The commands that change nothing."""
 OWN_MACHINE = {
     *("abilities", "demo", "serve", "events export", "events import", "events pull"),
-    *("events review", "events vacuum"),
+    *("events receipts", "events review", "events vacuum"),
     *("events provider import", "events provider pull"),
 }
 """Those that change nothing but what this host keeps for itself: events, answers, a sandbox."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,11 +15,13 @@ from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.incidents.steps.step_contracts import Captured, Situation
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
+from crypto_core.key_uses import OPENS
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.reach import reach
 from crypto_core.trail.use.token_timeline import TokenTimeline
 
@@ -35,7 +37,7 @@ _OWN = (
 )
 _V2_ALONE = (
     "Only events that name a token are among these: v2. For v1, CloudTrail names none; the blast radius says "
-    "who could have opened it."
+    "which receipts name it, and who else could have opened it."
 )
 
 
@@ -67,27 +69,19 @@ class _Opener:
 
 @dataclass(slots=True)
 class _Radius:
-    """Who opened tokens for certain (v2), and who could have (v1), by principal and key material."""
+    """Who opened tokens by context, who by receipt, and who could have, by principal and key material."""
 
     opened: dict[str, _Opener] = field(default_factory=dict)
+    by_receipt: dict[str, _Opener] = field(default_factory=dict)
     could: dict[tuple[str, str, str], _Opener] = field(default_factory=dict)
     statements: dict[str, None] = field(default_factory=dict)
     gaps: dict[str, None] = field(default_factory=dict)
 
     def add(self, timeline: TokenTimeline) -> None:
         """Add what is known of one token."""
-        by: dict[CleanText, list[Any]] = {}
-        for row in timeline.named.rows.rows:
-            name, principal = row.texts[0], row.texts[1]
-            if name in ("Decrypt", "ReEncrypt") and row.done:
-                by.setdefault(principal, []).append(row)
-        for principal, rows in by.items():
-            self.opened.setdefault(principal, _Opener()).add(
-                sum(row.done for row in rows),
-                min(row.first for row in rows),
-                max(row.last for row in rows),
-                same_calls=False,
-            )
+        _add_facts(self.opened, timeline.named)
+        if timeline.receipted is not None:
+            _add_facts(self.by_receipt, timeline.receipted.use)
         for use in timeline.could:
             for one in use.by:
                 key = (one.texts[0], use.key_arn, use.key_material_id or "")
@@ -98,10 +92,8 @@ class _Radius:
     def as_json(self) -> dict[str, Any]:
         """The radius as evidence."""
         return {
-            "opened": [
-                {"principal": principal, **opener.as_json()}
-                for principal, opener in sorted(self.opened.items(), key=lambda i: (-i[1].calls, i[0]))
-            ],
+            "opened": _openers_json(self.opened),
+            "opened_by_receipt": _openers_json(self.by_receipt),
             "could_have_opened": [
                 {"principal": who, "key_arn": key, "key_material_id": material or None, **opener.as_json()}
                 for (who, key, material), opener in sorted(
@@ -111,6 +103,27 @@ class _Radius:
             "statements": [*list(self.statements)[:TOKENS], _OWN],
             "coverage": {"complete": not self.gaps, "reasons": list(self.gaps)[:TOKENS]},
         }
+
+
+def _add_facts(openers: dict[str, _Opener], named: NamedUse) -> None:
+    """Add one token to those that its events, or receipts of them, say each principal opened."""
+    by: dict[CleanText, list[Any]] = {}
+    for row in named.rows.rows:
+        name, principal = row.texts[0], row.texts[1]
+        if name in OPENS and row.done:
+            by.setdefault(principal, []).append(row)
+    for principal, rows in by.items():
+        openers.setdefault(principal, _Opener()).add(
+            sum(row.done for row in rows),
+            min(row.first for row in rows),
+            max(row.last for row in rows),
+            same_calls=False,
+        )
+
+
+def _openers_json(openers: Mapping[str, _Opener]) -> list[dict[str, Any]]:
+    ordered = sorted(openers.items(), key=lambda item: (-item[1].calls, item[0]))
+    return [{"principal": principal, **opener.as_json()} for principal, opener in ordered]
 
 
 class TrailCaptures:
@@ -141,7 +154,7 @@ class TrailCaptures:
             if len(detail) < _IN_DETAIL:
                 detail.append(timeline.as_json())
         title = (
-            f"Blast radius: {counted(len(radius.opened), 'principal')} opened them, "
+            f"Blast radius: {counted(len({*radius.opened, *radius.by_receipt}), 'principal')} opened them, "
             f"{len({who for who, _, _ in radius.could}):,} could have"
         )
         content = {

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from crypto_core.errors import InvalidFilterError
 from crypto_core.lists.filter_language import HOURS, WEEKDAYS, Alternative, Clause, Term
-from crypto_core.trail.columns import FLAGS, HOUR, EventProperty, moment, seconds
+from crypto_core.trail.columns import FLAGS, HOUR, OF_STORE, EventProperty, moment, seconds
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import EVENT_FIELDS, FREE
 from crypto_core.trail.query import Aliases
@@ -100,7 +100,7 @@ class EventConditions:
 
     def _term(self, one: Term) -> str:
         name = one.field or ""
-        if name in FLAGS:
+        if name in FLAGS and name not in OF_STORE:
             return flag(FLAGS[name])
         if name == "time":
             return any_of(self._within(value) for value in one.alternatives)

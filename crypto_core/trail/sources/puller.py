@@ -35,6 +35,7 @@ from crypto_core.trail.sources.lookup import (
 from crypto_core.trail.sources.plan import PullPlan
 from crypto_core.trail.sources.pull_query import PullQuery, asked
 from crypto_core.trail.sources.query_run import Rest
+from crypto_core.trail.sources.receipts.report import ReceiptReport
 from crypto_core.trail.sources.report import Progress, PullReport
 from crypto_core.trail.sources.tally import PullRun, PullTally
 from crypto_core.trail.sources.trail_buckets import DeliveryBuckets, find_buckets
@@ -42,6 +43,8 @@ from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.own_callers import note_caller
 from crypto_core.trail.store.pulls import PullBook
 
+ReceiptIntake = Callable[[Event | None], ReceiptReport]
+"""Takes new receipts into the store. Raises EventStoreError, InterruptedRunError."""
 ENGINES = ("athena", "lake")
 SOURCES = ("lookup", "s3", *ENGINES)
 BEGINNING = datetime(2013, 11, 1, tzinfo=UTC)
@@ -68,9 +71,11 @@ class EventPuller:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         rest: Rest = Event.wait,
         per_second: float = PER_SECOND,
+        receipts: ReceiptIntake | None = None,
     ) -> None:
         """`regions` gives those in which the operator has keys, the default first.
 
+        `receipts` takes what is new of receipts into the same store, after each pull.
         `rest` waits between two questions; `per_second` is LookupEvents' quota in a Region.
         """
         self._kms = kms
@@ -78,6 +83,7 @@ class EventPuller:
         self._aliases = aliases
         self._clock = clock
         self._file = store.file
+        self._receipts = receipts
         self._book = book = PullBook(store.file)
         self._lookup = LookupSource(kms, store, book, clock, per_second, rest)
         self._bucket = BucketSource(kms, store, book, clock)
@@ -170,7 +176,10 @@ class EventPuller:
             places = self._pull_buckets(plan, pull)
         else:
             places = tuple(AccountRegion("", region) for region in self._engines.pull_events(plan, pull))
-        return pull.tally.report(places, plan.asked.since, plan.asked.until)
+        taken = self._receipts(cancelled) if self._receipts is not None else None
+        for gap in taken.gaps if taken is not None else ():
+            pull.tally.gap(gap)
+        return replace(pull.tally.report(places, plan.asked.since, plan.asked.until), receipts=taken)
 
     def pull_events(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 from crypto_core.key_names import AccountRegion
 from crypto_core.lists.coverage import Coverage
 from crypto_core.text.cleaning import cleans
+from crypto_core.trail.sources.receipts.report import ReceiptReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class PullReport:
     gaps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What the operator should know besides: what was left out as asked, what a query cost."""
+    receipts: ReceiptReport | None = None
+    """What came of receipts; None where nobody was asked for them."""
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -78,5 +81,6 @@ class PullReport:
             "until": self.until.isoformat(),
             **{name: getattr(self, name) for name in counts},
             "notes": list(self.notes),
+            "receipts": self.receipts.as_json() if self.receipts else None,
             "coverage": self.coverage.as_json(),
         }

@@ -88,14 +88,15 @@ class EventWriter:
         changed(connection)
 
     def add_receipts(
-        self, connection: Connection, receipts: Sequence[Receipt | LostReceipts]
+        self, connection: Connection, receipts: Sequence[Receipt | LostReceipts], writer: str
     ) -> AddedReceipts:
         """Store those of the receipts that are not stored yet, and mark the calls that they explain."""
         if self._vocabulary.begin(connection):
             self._profiles.forget()
         written = [one for one in receipts if isinstance(one, Receipt)]
-        added = write_receipts(connection, written, self._profiles)
-        added += write_lost(connection, [one for one in receipts if isinstance(one, LostReceipts)])
+        added = write_receipts(connection, written, writer, self._profiles)
+        lost = [one for one in receipts if isinstance(one, LostReceipts)]
+        added += write_lost(connection, lost, writer)
         if added.new or added.lost:
             changed(connection)
         return added

@@ -1,4 +1,4 @@
-"""Marks the calls that receipts explain: new events by the receipts that are there, stored ones by new receipts.
+"""Marks the calls that receipts explain: new events by stored receipts, stored events by new receipts.
 
 Whichever comes first, the mark is the same. What is marked is counted as such by the hour, so that to leave
 out explained calls costs a question nothing.
@@ -7,7 +7,7 @@ out explained calls costs a question nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select
@@ -20,7 +20,8 @@ from crypto_core.trail.store.profiles import Profiles, profile_of
 from crypto_core.trail.store.receipt_tables import receipt
 
 _T = TypeVar("_T")
-RECEIPT = int(EventProperty.RECEIPT)
+_EXPLAINED = int(EventProperty.EXPLAINED)
+_NAMING = _EXPLAINED | int(EventProperty.RECEIPT)
 Row = tuple[int, bytes, bytes, int, int, int, int]
 """Of a receipt, as the table has it: day, request, subject, second, operation, process, unanswered."""
 _CALL = ("day", "request", "event", "at", "operation")
@@ -40,12 +41,13 @@ def mark_explained(connection: Connection, events: Prepared, marks: list[int]) -
     if not events.requests or connection.scalar(select(receipt.c.day).limit(1)) is None:
         return marks
     asked = ((day, request) for place, request, _ in events.requests for day in days_near(events.at[place]))
-    known: defaultdict[bytes, list[tuple[int, int]]] = defaultdict(list)
-    for request, at, operation in _looked_up(connection, "receipt", "request, at, operation", asked):
-        known[request].append((at, operation))
+    known: defaultdict[bytes, list[tuple[int, int, bytes]]] = defaultdict(list)
+    for request, *told in _looked_up(connection, "receipt", "request, at, operation, subject", asked):
+        known[request].append(tuple(told))
     for place, request, operation in events.requests:
-        if any(operation == of and abs(events.at[place] - at) <= APART for at, of in known.get(request, ())):
-            marks[place] |= RECEIPT
+        for at, of, subject in known.get(request, ()):
+            if operation == of and abs(events.at[place] - at) <= APART:
+                marks[place] |= _bits(subject)
     return marks
 
 
@@ -53,33 +55,35 @@ def mark_stored(connection: Connection, receipts: Sequence[Row], profiles: Profi
     """Mark the stored events that some new receipts explain; return how many these are."""
     asked = ((day, request) for _, request, _, at, *_ in receipts for day in days_near(at))
     calls: defaultdict[bytes, list[tuple[int, int, int]]] = defaultdict(list)
-    for request, number, at, operation in _looked_up(connection, "call", "request, event, at, operation", asked):
-        calls[request].append((number, at, operation))
-    numbers = {
-        number
-        for _, request, _, at, operation, *_ in receipts
-        for number, called, of in calls.get(request, ())
-        if operation == of and abs(called - at) <= APART
-    }
-    return _mark(connection, sorted(numbers), profiles)
+    for request, *told in _looked_up(connection, "call", "request, event, at, operation", asked):
+        calls[request].append(tuple(told))
+    bits: defaultdict[int, int] = defaultdict(int)
+    for _, request, subject, at, operation, *_ in receipts:
+        for number, called, of in calls.get(request, ()):
+            if operation == of and abs(called - at) <= APART:
+                bits[number] |= _bits(subject)
+    return _mark(connection, bits, profiles)
 
 
-def _mark(connection: Connection, numbers: Sequence[int], profiles: Profiles) -> int:
-    """Give events the profiles that differ from theirs by the mark, and count them so."""
-    moved: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
-    for some in _chunks(numbers):
+def _bits(subject: bytes) -> int:
+    return _NAMING if subject else _EXPLAINED
+
+
+def _mark(connection: Connection, bits: Mapping[int, int], profiles: Profiles) -> int:
+    """Give events the profiles that differ from theirs by the marks, and count them so."""
+    moved: defaultdict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    for some in _chunks(sorted(bits)):
         places = ", ".join("?" * len(some))
         found = f"SELECT profile, id, at FROM event WHERE id IN ({places})"  # noqa: S608
         for before, number, at in connection.exec_driver_sql(found, tuple(some)):
-            moved[before].append((number, at // HOUR))
+            moved[before, bits[number]].append((number, at // HOUR))
     marked = 0
-    for before, events in moved.items():
+    for (before, more), events in moved.items():
         *texts, marks = profile_of(connection, before)
-        if marks & RECEIPT:
-            continue
-        (after,) = profiles.numbers(connection, [(*texts, marks | RECEIPT)])
-        _move(connection, before, after, events)
-        marked += len(events)
+        if marks | more != marks:
+            (after,) = profiles.numbers(connection, [(*texts, marks | more)])
+            _move(connection, before, after, events)
+            marked += len(events)
     return marked
 
 
@@ -89,9 +93,8 @@ def _move(connection: Connection, before: int, after: int, events: Sequence[tupl
         hours[hour] += 1
     for some in _chunks([number for number, _ in events]):
         places = ", ".join("?" * len(some))
-        connection.exec_driver_sql(
-            f"UPDATE event SET profile = ? WHERE id IN ({places})", (after, *some)  # noqa: S608
-        )
+        statement = f"UPDATE event SET profile = ? WHERE id IN ({places})"  # noqa: S608
+        connection.exec_driver_sql(statement, (after, *some))
     columns = ("hour", "profile", "events")
     added = "ON CONFLICT DO UPDATE SET events = events + excluded.events"
     insert(connection, "rollup", columns, [(hour, after, n) for hour, n in sorted(hours.items())], added)

@@ -29,13 +29,15 @@ receipt = Table(
     Column("day", Integer, primary_key=True),
     Column("request", LargeBinary, primary_key=True),
     Column("subject", LargeBinary, primary_key=True),
-    Column("at", Integer, nullable=False),
-    Column("operation", Integer, nullable=False),
+    Column("at", Integer, primary_key=True),
+    Column("operation", Integer, primary_key=True),
     Column("process", Integer, nullable=False),
     Column("unanswered", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
 """`subject` is the token reference or the stored value's SHA-256, see receipt_match; empty for neither.
+
+One with another time or operation is another one: a forged receipt takes no true one's place.
 
 `unanswered` are attempts of the same call that KMS may have served under ids that nobody knows.
 """
@@ -58,7 +60,9 @@ receipt_process = Table(
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
     Column("service", Text, nullable=False),
+    Column("writer", Text, nullable=False),
 )
+"""`writer` is the database role that inserted its receipts, which no process can choose; "" for a file's."""
 
 receipt_reached = Table(
     "receipt_reached",
@@ -68,8 +72,13 @@ receipt_reached = Table(
 )
 """How far the rows of a table of receipts were taken in, by what names the table."""
 
+Index("ix_call_event", call.c.event)
 Index("ix_receipt_subject", receipt.c.subject, receipt.c.at)
-Index("ix_receipt_process", *(receipt_process.c[name] for name in ("host", "pid", "service")), unique=True)
+Index(
+    "ix_receipt_process",
+    *(receipt_process.c[name] for name in ("host", "pid", "service", "writer")),
+    unique=True,
+)
 
 TABLES = (call, receipt, receipts_lost, receipt_process, receipt_reached)
 

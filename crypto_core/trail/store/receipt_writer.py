@@ -18,9 +18,9 @@ from crypto_core.trail.store.receipt_tables import call, receipt, receipt_proces
 from crypto_core.trail.store.schema import event
 
 _RECEIPT = ("day", "request", "subject", "at", "operation", "process", "unanswered")
+Identity = tuple[int, bytes, bytes, int, int]
+"""The first columns of a receipt, which no other has alike."""
 _LOST = ("process", "since", "at", "lost")
-_IDENTITY = 3
-"""So many columns of a receipt are its identity: what has the same is the same one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,17 @@ class AddedReceipts:
 
 
 def write_receipts(
-    connection: Connection, receipts: Sequence[Receipt], profiles: Profiles
+    connection: Connection, receipts: Sequence[Receipt], writer: str, profiles: Profiles
 ) -> AddedReceipts:
-    """Store receipts that are not stored yet; the first of a kind stays."""
-    numbers = _processes(connection, [one.process for one in receipts])
-    once: dict[tuple[int, bytes, bytes], Row] = {}
+    """Store receipts that are not stored yet; the first of a kind stays.
+
+    `writer` is the database role that inserted them, "" for what was in a file.
+    """
+    numbers = _processes(connection, [one.process for one in receipts], writer)
+    once: dict[Identity, Row] = {}
     for one in receipts:
         row = _row(one, numbers[one.process])
-        once.setdefault(row[:_IDENTITY], row)
+        once.setdefault(row[:5], row)
     there = _stored(connection, list(once))
     new = [row for identity, row in sorted(once.items()) if identity not in there]
     insert(connection, "receipt", _RECEIPT, new)
@@ -60,9 +63,9 @@ def write_receipts(
     return AddedReceipts(len(new), len(receipts) - len(new), explained)
 
 
-def write_lost(connection: Connection, lost: Sequence[LostReceipts]) -> AddedReceipts:
+def write_lost(connection: Connection, lost: Sequence[LostReceipts], writer: str) -> AddedReceipts:
     """Store what processes say of receipts that they lost."""
-    numbers = _processes(connection, [one.process for one in lost])
+    numbers = _processes(connection, [one.process for one in lost], writer)
     rows = {(numbers[one.process], seconds(one.since), seconds(one.at), one.lost) for one in lost}
     known = {tuple(row) for row in connection.execute(select(receipts_lost))} if rows else set()
     new = sorted(rows - known)
@@ -94,29 +97,30 @@ def _unknown(one: Receipt) -> bytes:
     return b"?" + hashlib.sha256(told.encode()).digest()[:16]
 
 
-def _stored(
-    connection: Connection, identities: Sequence[tuple[int, bytes, bytes]]
-) -> set[tuple[int, bytes, bytes]]:
+def _stored(connection: Connection, identities: Sequence[Identity]) -> set[Identity]:
     by_day: dict[int, list[bytes]] = {}
-    for day, request, _ in identities:
+    for day, request, *_ in identities:
         by_day.setdefault(day, []).append(request)
-    found: set[tuple[int, bytes, bytes]] = set()
+    found: set[Identity] = set()
     for day, requests in by_day.items():
         for start in range(0, len(requests), PARAMETERS):
             some = requests[start : start + PARAMETERS]
-            asked = select(receipt.c.day, receipt.c.request, receipt.c.subject)
+            asked = select(*(receipt.c[name] for name in _RECEIPT[:5]))
             asked = asked.where(receipt.c.day == day, receipt.c.request.in_(some))
-            found.update(map(tuple, connection.execute(asked)))  # type: ignore[arg-type]
+            found.update(map(tuple, connection.execute(asked)))
     return found
 
 
-def _processes(connection: Connection, processes: Sequence[ReceiptProcess]) -> dict[ReceiptProcess, int]:
+def _processes(
+    connection: Connection, processes: Sequence[ReceiptProcess], writer: str
+) -> dict[ReceiptProcess, int]:
     """Number processes; new ones are stored."""
     found: dict[ReceiptProcess, int] = {}
     p = receipt_process.c
+    columns = ("host", "pid", "service", "writer")
     for one in dict.fromkeys(processes):
-        told = (str(one.host), one.pid, str(one.service))
-        insert(connection, "receipt_process", ("host", "pid", "service"), [told], "ON CONFLICT DO NOTHING")
-        same = (p.host == told[0], p.pid == told[1], p.service == told[2])
+        told = (str(one.host), one.pid, str(one.service), writer)
+        insert(connection, "receipt_process", columns, [told], "ON CONFLICT DO NOTHING")
+        same = [p[name] == value for name, value in zip(columns, told, strict=True)]
         found[one] = int(connection.execute(select(p.id).where(*same)).scalar_one())
     return found

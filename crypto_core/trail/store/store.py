@@ -25,7 +25,7 @@ from crypto_core.trail.own_calls import OWN, with_callers, without_own
 from crypto_core.trail.prepared import Prepared, prepare
 from crypto_core.trail.query import Aliases, parse
 from crypto_core.trail.seen_file import FileName, SeenFile
-from crypto_core.trail.store import counts, new_since, statistics, tallies
+from crypto_core.trail.store import counts, new_since, receipt_questions, statistics, tallies
 from crypto_core.trail.store.blocks import Row, event_of, with_records
 from crypto_core.trail.store.conditions import Conditions, resolve
 from crypto_core.trail.store.counts import Histogram, Pivot
@@ -36,6 +36,8 @@ from crypto_core.trail.store.files_seen import recall, remember
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
 from crypto_core.trail.store.own_callers import own_callers
 from crypto_core.trail.store.pages import read_page
+from crypto_core.trail.store.receipt_questions import OpenedSubject, ReceiptExtent
+from crypto_core.trail.store.receipt_tables import receipt_reached
 from crypto_core.trail.store.receipt_writer import AddedReceipts
 from crypto_core.trail.store.retention import Vacuumed, forget_before
 from crypto_core.trail.store.schema import event, keeping, note
@@ -149,17 +151,20 @@ class EventStore:
                 raise
         return total
 
-    def add_receipts(self, receipts: Sequence[Receipt | LostReceipts]) -> AddedReceipts:
+    def add_receipts(self, receipts: Sequence[Receipt | LostReceipts], *, writer: str = "") -> AddedReceipts:
         """Store those receipts that are not there yet, each once, and mark the calls that they explain.
 
-        All or nothing of a batch of AT_ONCE.
+        All or nothing of a batch of AT_ONCE. `writer` is the database role that inserted them, "" for those
+        of a file.
         """
         total = AddedReceipts()
         with self._adding:
             for start in range(0, len(receipts), AT_ONCE):
                 try:
                     with self.file.writing() as connection:
-                        total += self._writer.add_receipts(connection, receipts[start : start + AT_ONCE])
+                        total += self._writer.add_receipts(
+                            connection, receipts[start : start + AT_ONCE], writer
+                        )
                 except BaseException:  # raised again: the numbers were undone with the transaction
                     self._writer.forget()
                     raise
@@ -282,6 +287,30 @@ class EventStore:
             return statistics.count_groups(
                 *asked, fields, distinct=distinct, thresholds=thresholds, limit=limit
             )
+
+    def receipts(self) -> ReceiptExtent | None:
+        """Return how far the receipts reach; None where there are none."""
+        with self.file.reading() as connection:
+            return receipt_questions.extent(connection)
+
+    def receipts_reached(self, source: str) -> str:
+        """Return how far the receipts of a source were taken in, "" where none was."""
+        with self.file.reading() as connection:
+            asked = select(receipt_reached.c.position).where(receipt_reached.c.source == source)
+            return connection.scalar(asked) or ""
+
+    def note_receipts_reached(self, source: str, position: str) -> None:
+        """Note it."""
+        with self.file.writing() as connection:
+            noted = insert(receipt_reached).values(source=source, position=position)
+            connection.execute(noted.on_conflict_do_update(["source"], set_={"position": position}))
+
+    def receipt_subjects(
+        self, expression: str, *, limit: int = 100, cancelled: Event | None = None
+    ) -> tuple[tuple[OpenedSubject, ...], int]:
+        """Return what receipts say a filter's events are about, and how many more there are than `limit`."""
+        with self._asking(expression, cancelled) as asked:
+            return receipt_questions.subjects(*asked, limit)
 
     def by_day(self, expression: str = "", *, cancelled: Event | None = None) -> tuple[Day, ...]:
         """Return the days that have events of a filter, in order."""

@@ -4,8 +4,8 @@ The events of an older store are laid out in one wide table, filled in, and put 
 of events that are younger than the store get what the stored records hold of them, so that a filter that asks
 for such a field finds events of before, too. A record of pulls that doesn't say of which account they were is
 dropped: it would vouch for events that nobody fetched; such a store's marks of what is services' noise are
-made anew, too. A store that told no twins has them marked; one that knew no receipts gets the request ids that
-receipts are held against.
+made anew, too. A store that told no twins has them marked; one that knew no receipts gets the request ids
+of its calls.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from crypto_core.trail.event_fields import SAID
 from crypto_core.trail.store.tallies import Tallies, moment_json
 from crypto_core.trail.use.asking import NamedPrincipals
 from crypto_core.trail.use.reach import at
+from crypto_core.trail.use.receipted_tokens import ReceiptedTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,12 @@ class Reachable:
 
 @dataclass(frozen=True, slots=True)
 class BlastRadius:
-    """Everything about one principal. `opened` and `sealed` are facts, `could` is what could have been.
+    """Everything about one principal. Facts by context, facts by receipt, and `could`: what could have been.
 
-    `opened` are the tokens that records name and whose data key it was handed, `rewrapped` those whose data
-    key it moved under another key, `sealed` those whose data key it had as that was made or wrapped, `tried`
-    those that it did not get. `data_keys` it had so without a record of the row.
+    `opened` are the tokens that records name and whose data key it was handed, `receipted` those that the
+    receipts of its calls name, `rewrapped` those whose data key it moved under another key, `sealed` those
+    whose data key it had as that was made or wrapped, `tried` those that it did not get. `data_keys` it had
+    so without a record of the row.
     """
 
     who: NamedPrincipals
@@ -71,9 +73,10 @@ class BlastRadius:
     tried: Tallies
     opened_filter: str
     """Lets the events through that name tokens."""
+    receipted: ReceiptedTokens
     could: tuple[Reachable, ...]
     calls: int
-    """Calls that opened something and name no token."""
+    """Calls that opened something, of a token that neither record nor receipt names."""
     tokens_reachable: int | None
     """Tokens in reach, with those under the keys of which the material is not told."""
     unknown_key: int | None
@@ -115,6 +118,7 @@ class BlastRadius:
             "sealed": _tokens(self.sealed),
             "tried": _tokens(self.tried),
             "opened_filter": self.opened_filter,
+            "opened_by_receipt": self.receipted.as_json(),
             "could_have_opened": {
                 "tokens": self.tokens_reachable,
                 "calls": self.calls,
@@ -144,17 +148,23 @@ def _tokens(found: Tallies) -> dict[str, Any]:
 
 def _assumptions(radius: BlastRadius) -> Iterator[str]:
     yield "Opened: records whose encryption context names the token (v2). Each of these is a fact."
+    if radius.receipted.calls:
+        yield (
+            f"By receipt: of {counted(radius.receipted.calls, 'call')} the caller wrote down the token. Each "
+            "is a fact, as far as the caller wrote the truth: which token it was, CloudTrail doesn't say."
+        )
+        yield from radius.receipted.lines
     if radius.rewrapped.rows:
         yield (
             "Rewrapped: ReEncrypt hands out no plaintext. With its answer, whoever may decrypt under the new "
             "key opens the token."
         )
     if not radius.could:
-        yield "It opened nothing without naming a token, according to the stored events."
+        yield "It opened nothing in the store of which neither the record nor a receipt names the token."
     else:
         yield (
-            "Could have opened: every v1 token that is now under the key materials it used. CloudTrail can't "
-            "say which of them it was."
+            "Could have opened: every v1 token that is now under the key materials it used without a receipt "
+            "of the token. CloudTrail can't say which of them it was."
         )
         yield (
             "Among them are tokens of connections made after its last call, which it can't have opened then: "

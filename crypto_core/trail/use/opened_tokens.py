@@ -28,18 +28,22 @@ MOST = 10_000
 @dataclass(frozen=True, slots=True)
 @cleans(principal=700, gaps=1_000)
 class OpenedTokens:
-    """`named` are facts: records name the token (v2). `possible` are v1 tokens under what it opened with."""
+    """`named` are facts: records name the token (v2). So are `receipted`: receipts of its calls name them.
+
+    `possible` are v1 tokens under what it opened with, where no receipt says what.
+    """
 
     principal: str
     since: datetime | None
     named: tuple[TokenRef, ...]
+    receipted: tuple[TokenRef, ...]
     possible: tuple[TokenRef, ...]
     gaps: tuple[str, ...]
 
     @property
     def references(self) -> tuple[TokenRef, ...]:
         """All of them, in order, each once."""
-        return tuple(sorted({*self.named, *self.possible}))
+        return tuple(sorted({*self.named, *self.receipted, *self.possible}))
 
     @property
     def summary(self) -> str:
@@ -47,7 +51,7 @@ class OpenedTokens:
         since = f" since {self.since.isoformat(timespec='seconds')}" if self.since else ""
         return (
             f"opened by {self.principal}{since}: {len(self.named):,} named by CloudTrail, "
-            f"{len(self.possible):,} v1 that could have been"
+            f"{len(self.receipted):,} by receipts, {len(self.possible):,} v1 that could have been"
         )
 
     @property
@@ -56,7 +60,13 @@ class OpenedTokens:
         facts = f"{counted(len(self.named), 'token')} opened: CloudTrail names the row (v2). That is a fact."
         number = counted(len(self.possible), "token")
         could = f"{number} could have been opened: v1, under the key material that it used."
-        return (facts, could, *self.gaps)
+        if not self.receipted:
+            return (facts, could, *self.gaps)
+        number = counted(len(self.receipted), "token")
+        told = (
+            f"{number} opened: receipts of the calls name them. A fact, as far as the callers are truthful."
+        )
+        return (facts, told, could, *self.gaps)
 
     def as_json(self) -> dict[str, Any]:
         """The tokens as a JSON document's part."""
@@ -64,6 +74,7 @@ class OpenedTokens:
             "principal": self.principal,
             "since": self.since.isoformat() if self.since else None,
             "opened": [str(ref) for ref in self.named],
+            "opened_by_receipt": [str(ref) for ref in self.receipted],
             "could_have_been_opened": [str(ref) for ref in self.possible],
             "gaps": list(self.gaps),
         }
@@ -108,8 +119,15 @@ class OpenedTokenSearch:
             gaps.append(f"{counted(unread, 'record')} name a token in a way that can't be read.")
         if radius.unknown_key:
             gaps.append(f"v1 tokens whose key is not known may be among them: {radius.unknown_key:,}.")
+        gaps += radius.receipted.lines
+        receipted = radius.receipted.references - named
         return OpenedTokens(
-            clean(principal, 700), since, tuple(sorted(named)), tuple(sorted(possible - named)), tuple(gaps)
+            clean(principal, 700),
+            since,
+            tuple(sorted(named)),
+            tuple(sorted(receipted)),
+            tuple(sorted(possible - named - receipted)),
+            tuple(gaps),
         )
 
 

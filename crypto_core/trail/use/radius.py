@@ -21,7 +21,8 @@ from crypto_core.trail.store.tallies import EventTally, Tallies
 from crypto_core.trail.use.asking import NamedPrincipals, named_principals, term
 from crypto_core.trail.use.blast_radius import BlastRadius, Reachable
 from crypto_core.trail.use.reach import Covered, reach
-from crypto_core.trail.use.tokens import ALL, READ, REWRAPPED, UNNAMED, joined, opened_with
+from crypto_core.trail.use.receipted_tokens import ReceiptedTokens, ValueSearch, receipted_tokens
+from crypto_core.trail.use.tokens import ALL, OPENED, READ, REWRAPPED, UNNAMED, joined, opened_with
 
 if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
@@ -52,6 +53,8 @@ class BlastRadii:
     backups: Callable[[str], int]
     """Counts the replaced envelopes under a key; it may raise DatabaseError."""
     covered: Covered
+    values: ValueSearch | None = None
+    """Finds the rows of stored values that receipts are about."""
 
     def radius_of(self, name: str, cancelled: Event | None, since: datetime | None = None) -> BlastRadius:
         """Return the blast radius of a principal by its ARN, the ARN of a session, or a part of the ARN.
@@ -71,6 +74,7 @@ class BlastRadii:
         gaps = list(untold)
         if whole is None:
             gaps.append(f"No event in the store is by {clean(name, 200)}.")
+        receipted = self._receipted(who, gaps, cancelled)
         could: tuple[Reachable, ...] = ()
         reachable: int | None = 0
         unknown: int | None = 0
@@ -98,11 +102,12 @@ class BlastRadii:
             sealed=self._tokens(f"{who.filter} {HANDED_OUT}", cancelled),
             tried=self._tokens(f"{who.filter} failed", cancelled),
             opened_filter=f"{who.filter} token:*",
+            receipted=receipted,
             could=could,
             calls=sum(t.events for one in used for t in one.by_material.values()),
             tokens_reachable=reachable,
             unknown_key=unknown,
-            data_keys=by(more=f" {HANDED_OUT} -token:*").events,
+            data_keys=by(more=f" {HANDED_OUT} -token:* -receipt:*").events,
             operations=by("name", "error"),
             addresses=by("ip"),
             agents=by("agent"),
@@ -110,6 +115,17 @@ class BlastRadii:
             access_keys=by("access_key"),
             coverage=Coverage(tuple(dict.fromkeys((*gaps, *told.reasons)))),
         )
+
+    def _receipted(self, who: NamedPrincipals, gaps: list[str], cancelled: Event | None) -> ReceiptedTokens:
+        """The tokens that receipts say it opened, of calls whose records name none."""
+        if self.store.receipts() is None:
+            return ReceiptedTokens()
+        expression = f"{who.filter} {OPENED} -token:*"
+        try:
+            return receipted_tokens(self.store, self.values, expression, cancelled)
+        except DatabaseError as error:
+            gaps.append(f"The rows of stored values that receipts are about are not known: {error}")
+            return receipted_tokens(self.store, None, expression, cancelled)
 
     def _tokens(self, expression: str, cancelled: Event | None) -> Tallies:
         return self.store.tally(("token",), f"{expression} token:*", limit=MOST_TOKENS, cancelled=cancelled)

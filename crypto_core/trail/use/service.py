@@ -18,6 +18,7 @@ from crypto_core.trail.use.keys import KeyUses, KeyUseSummary
 from crypto_core.trail.use.opened_tokens import OpenedTokens, OpenedTokenSearch
 from crypto_core.trail.use.radius import BlastRadii
 from crypto_core.trail.use.reach import Covered, not_recorded
+from crypto_core.trail.use.receipted_tokens import ValueSearch
 from crypto_core.trail.use.token_timeline import TokenTimeline
 from crypto_core.trail.use.tokens import TokenTimelines
 
@@ -27,7 +28,8 @@ class EventUse:
     """From a token, a key or a principal to its events. Thread-safe; every call may block.
 
     `row`, `asked`, `replaced` and `backups` read the database; see TokenTimelines and BlastRadii. `coverage`
-    says what of a period the store's events are known to cover.
+    says what of a period the store's events are known to cover. `values` finds stored values by what receipts
+    have of them; without it, receipts that name no row are told as such.
     """
 
     store: EventStore
@@ -40,13 +42,14 @@ class EventUse:
     backups: Callable[[str], int]
     aliases: Aliases
     coverage: Covered = not_recorded
+    values: ValueSearch | None = None
 
     def token_timeline(self, ref: TokenRef, *, cancelled: Event | None = None) -> TokenTimeline:
-        """Return what CloudTrail tells of a token, facts and what could have been told apart.
+        """Return what CloudTrail and receipts tell of a token, facts and what could have been told apart.
 
         Raises InvalidReferenceError, EventStoreError, InterruptedRunError.
         """
-        found = TokenTimelines(self.store, self.row, self.asked, self.replaced, self.coverage)
+        found = TokenTimelines(self.store, self.row, self.asked, self.replaced, self.coverage, self.values)
         return found.timeline_of(ref, cancelled)
 
     def key_use(
@@ -77,4 +80,4 @@ class EventUse:
 
     @property
     def _radii(self) -> BlastRadii:
-        return BlastRadii(self.store, self.census, self.inventory, self.backups, self.coverage)
+        return BlastRadii(self.store, self.census, self.inventory, self.backups, self.coverage, self.values)

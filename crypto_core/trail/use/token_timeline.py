@@ -1,7 +1,8 @@
-"""From a token: who opened it. Exact for v2; for v1, what could have opened it, told as such.
+"""From a token: who opened it. Three classes, never mixed: facts by context, facts by receipt, possibilities.
 
 The encryption context of a v2 envelope names the row, and CloudTrail records it. A v1 envelope has none: no
-record says which token was opened, only the key, its material, who and when.
+record says which token was opened, only the key, its material, who and when. Where the caller wrote a receipt
+of the call, that names the token; the rest is what could have opened it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
-from crypto_core.trail.event_fields import SAID
-from crypto_core.trail.store.tallies import Day, EventTally, Tallies, moment_json
+from crypto_core.trail.store.tallies import EventTally, Tallies, moment_json
+from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.reach import at
+from crypto_core.trail.use.receipted import ReceiptedUse
 
 _BINDING = next(format_ for format_ in ENVELOPE_FORMATS if format_.binds_row)
 NAMED = (
@@ -27,9 +29,9 @@ NAMED = (
     "token."
 )
 UNNAMED = (
-    "CloudTrail can't name this token: a v1 envelope has no encryption context. Listed instead is "
-    "every call that opened something under its key material without naming a token: this token, "
-    "or another."
+    "CloudTrail can't name this token: a v1 envelope has no encryption context. Listed as possible is "
+    "every call that opened something under its key material and that neither a record nor a receipt "
+    "names the token of: this token, or another."
 )
 UNSEALED = {
     Format.PLAINTEXT: "It is stored in plaintext: reading it takes no call of KMS, so CloudTrail says "
@@ -42,51 +44,13 @@ UNSEALED = {
 
 
 @dataclass(frozen=True, slots=True)
-class NamedUse:
-    """Events whose encryption context names a token: facts.
-
-    `rows` is by operation, principal, address and error. `opened` are the calls that brought its plaintext,
-    `rewrapped` those that moved its data key under another key and brought none, `sealed` those that made it:
-    all of them succeeded.
-    """
-
-    rows: Tallies
-    opened: int
-    rewrapped: int
-    sealed: int
-    failed: int
-    first: datetime | None
-    last: datetime | None
-    days: tuple[Day, ...]
-    filter: str
-    """Lets these events through."""
-
-    @property
-    def events(self) -> int:
-        """All of them."""
-        return self.rows.events
-
-    def as_json(self) -> dict[str, Any]:
-        """The use as a JSON document's part."""
-        return {
-            "events": self.events,
-            "opened": self.opened,
-            "rewrapped": self.rewrapped,
-            "sealed": self.sealed,
-            "failed": self.failed,
-            "first": moment_json(self.first),
-            "last": moment_json(self.last),
-            "by": self.rows.as_json(SAID),
-            "days": [day.as_json() for day in self.days],
-            "filter": self.filter,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class MaterialUse:
-    """Calls that opened something under a key material and name no token: what could have opened a v1 token.
+    """Calls that opened something under a key material, of a token that nothing names: possibilities.
 
-    `without_material` of the calls are under the key, and their records don't tell the material.
+    `without_material` of the calls are under the key, and their records don't tell the material. `explained`
+    are further calls, of which a receipt names the token: this one's among them are facts, the others are of
+    other tokens. `unplaced` of those were for values that are stored nowhere now and nowhere kept: an earlier
+    value of this token may be among them.
     """
 
     key_arn: str
@@ -99,6 +63,8 @@ class MaterialUse:
     by: tuple[EventTally, ...]
     calls: int
     without_material: int
+    explained: int
+    unplaced: int
     first: datetime | None
     last: datetime | None
     filter: str
@@ -114,6 +80,8 @@ class MaterialUse:
             "replaced_at": moment_json(self.replaced_at),
             "calls": self.calls,
             "without_material": self.without_material,
+            "explained_by_receipts": self.explained,
+            "of_values_no_longer_stored": self.unplaced,
             "first": moment_json(self.first),
             "last": moment_json(self.last),
             "by": Tallies(("principal",), self.by).as_json()["rows"],
@@ -123,14 +91,16 @@ class MaterialUse:
 
 @dataclass(frozen=True, slots=True)
 class TokenTimeline:
-    """What CloudTrail tells of one token. `named` are facts, `could` is what could have been.
+    """What is known of one token's use. `named` and `receipted` are facts, `could` is what could have been.
 
-    `statements` say in words which is which. `stored` is None where the row is not there or can't be read.
+    `receipted` is None where the store has no receipts. `statements` say in words which is which. `stored` is
+    None where the row is not there or can't be read.
     """
 
     ref: TokenRef
     stored: InventoryRow | None
     named: NamedUse
+    receipted: ReceiptedUse | None
     could: tuple[MaterialUse, ...]
     statements: tuple[str, ...]
     coverage: Coverage
@@ -146,6 +116,7 @@ class TokenTimeline:
             "evidence": row.evidence.value if row else None,
             "created_at": moment_json(row.created_at) if row else None,
             "exact": self.named.as_json(),
+            "by_receipt": self.receipted.as_json() if self.receipted else None,
             "could_have_opened": [use.as_json() for use in self.could],
             "statements": list(self.statements),
             "coverage": self.coverage.as_json(),
@@ -158,8 +129,13 @@ def unnamed(format_: Format) -> bool:
 
 
 def statements_about(
-    row: InventoryRow | None, before: Sequence[Replaced], named: NamedUse, could: Iterable[MaterialUse]
+    row: InventoryRow | None,
+    before: Sequence[Replaced],
+    named: NamedUse,
+    receipted: ReceiptedUse | None,
+    could: Iterable[MaterialUse],
 ) -> Iterator[str]:
+    """Say in words what is a fact, what is a possibility, and what is not known."""
     format_ = row.format if row else None
     if format_ in UNSEALED:
         yield UNSEALED[format_]
@@ -172,6 +148,8 @@ def statements_about(
             )
     elif format_ is not None and format_.binds_row:
         yield f"{NAMED} There is none in the store."
+    if receipted is not None and (row is None or row.format.protected):
+        yield from receipted.statements()
     for use in could:
         if use.replaced_at is None:
             yield UNNAMED
@@ -186,6 +164,11 @@ def statements_about(
             yield (
                 f"Its connection was made at {at(use.since)}; the envelope may be younger. Calls are counted "
                 "from then on."
+            )
+        if use.unplaced:
+            yield (
+                f"Receipts of {counted(use.unplaced, 'call')} under its key material are about values no "
+                "longer stored: an earlier value of this token may be among them."
             )
         if use.without_material:
             yield f"Records without the key material: {use.without_material:,}; they are counted too."

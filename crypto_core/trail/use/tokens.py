@@ -1,4 +1,4 @@
-"""Finds what CloudTrail tells of one token: see token_timeline.py."""
+"""Finds what CloudTrail and receipts tell of one token: see token_timeline.py."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from threading import Event
 
 from crypto_core.database.tokens.backups import Replaced
 from crypto_core.database.tokens.inventory import InventoryRow
+from crypto_core.database.tokens.value_hashes import ValueHash
 from crypto_core.errors import DatabaseError, KmsError, MissingSchemaError
 from crypto_core.key_names import same_key
-from crypto_core.key_uses import MAKES, OPENS, READS, REWRAPS
+from crypto_core.key_uses import OPENS, READS, REWRAPS
 from crypto_core.lists.coverage import Coverage, Evidence
 from crypto_core.references import TokenRef
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally, Tallies
 from crypto_core.trail.use.asking import asked_as, term
+from crypto_core.trail.use.named_use import NamedUse, named_use
 from crypto_core.trail.use.reach import Covered, reach
+from crypto_core.trail.use.receipted import ReceiptedUse, covers_of
+from crypto_core.trail.use.receipted_tokens import ValueSearch, receipted_tokens
 from crypto_core.trail.use.token_timeline import (
     MaterialUse,
-    NamedUse,
     TokenTimeline,
     statements_about,
     unnamed,
 )
 
-MOST = 200
-"""Groups told of one answer."""
 ALL = 5_000
 """Groups looked at, to tell the source of a ReEncrypt from its destination."""
 READ = f"name:{','.join(READS)} -failed"
@@ -36,8 +37,8 @@ REWRAPPED = f"name:{','.join(REWRAPS)} -failed"
 """What moved something under another key: whoever may decrypt there opens it."""
 OPENED = f"name:{','.join(sorted(OPENS))} -failed"
 """What opened something, for its caller or under another key."""
-UNNAMED = f"{OPENED} -token:*"
-"""What opened something and names no token."""
+UNNAMED = f"{OPENED} -token:* -receipt:*"
+"""What opened something, names no token, and has no receipt that names one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class TokenTimelines:
     asked: Callable[[TokenRef], InventoryRow]
     replaced: Callable[[TokenRef], Sequence[Replaced]]
     covered: Covered
+    values: ValueSearch | None = None
+    """Finds what is and was stored by its SHA-256; without it, only receipts that name the row count."""
 
     def timeline_of(self, ref: TokenRef, cancelled: Event | None) -> TokenTimeline:
         """Return what is known of one token. Where the database does not tell, that is in the coverage.
@@ -75,14 +78,15 @@ class TokenTimelines:
         except DatabaseError as error:
             gaps.append(f"How the token was stored before is not known: {error}")
         named = self._named(ref, cancelled)
+        receipted = self._receipted(ref, gaps, cancelled)
         could = tuple(self._could(row, before, cancelled))
         since = row.created_at if row else None
         told = reach(self.store, self.covered, since, None, cancelled=cancelled)
         if row is not None and unnamed(row.format) and row.key_arn is None:
             gaps.append(f"Which key sealed it is not known ({row.evidence.value}): keydeck inspect {ref}")
         reasons = tuple(dict.fromkeys((*gaps, *told.reasons)))
-        statements = tuple(statements_about(row, before, named, could))
-        return TokenTimeline(ref, row, named, could, statements, Coverage(reasons))
+        statements = tuple(statements_about(row, before, named, receipted, could))
+        return TokenTimeline(ref, row, named, receipted, could, statements, Coverage(reasons))
 
     def _named(self, ref: TokenRef, cancelled: Event | None) -> NamedUse:
         expression = term("token", str(ref))
@@ -92,23 +96,34 @@ class TokenTimelines:
         # Filters don't tell upper from lower case; references do.
         rows = [replace(r, texts=r.texts[1:]) for r in found.rows if r.texts[0] == str(ref)]
         others = [r for r in found.rows if r.texts[0] != str(ref)]
-        shown = Tallies(
-            found.fields[1:],
-            tuple(rows[:MOST]),
-            len(rows[MOST:]) + found.others,
-            sum(r.events for r in rows[MOST:]) + found.rest,
+        found = Tallies(found.fields[1:], tuple(rows), found.others, found.rest)
+        days = () if others or not rows else self.store.by_day(expression, cancelled=cancelled)
+        return named_use(found, days, expression)
+
+    def _receipted(self, ref: TokenRef, gaps: list[str], cancelled: Event | None) -> ReceiptedUse | None:
+        """What receipts say of the token, by its name and by what is or was stored; None without receipts."""
+        reached = self.store.receipts()
+        if reached is None:
+            return None
+        values: Sequence[ValueHash] = ()
+        try:
+            values = self.values.of_token(ref) if self.values is not None else ()
+        except DatabaseError as error:
+            gaps.append(f"Receipts about stored values are not counted: {error}")
+        now = [one.sha256 for one in values if one.replaced_at is None]
+        older = [one.sha256 for one in values if one.sha256 not in now]
+        # What a context names is told by that: here is what receipts alone tell.
+        expression = f"{term('receipt', str(ref), *now, *older)} -token:*"
+        found = self.store.tally(
+            ("name", "principal", "ip", "error"), expression, limit=ALL, cancelled=cancelled
         )
-        return NamedUse(
-            shown,
-            opened=sum(r.done for r in rows if r.texts[0] in READS),
-            rewrapped=sum(r.done for r in rows if r.texts[0] in REWRAPS),
-            sealed=sum(r.done for r in rows if r.texts[0] in MAKES),
-            failed=sum(r.failed for r in rows),
-            first=min((r.first for r in rows), default=None),
-            last=max((r.last for r in rows), default=None),
-            days=() if others or not rows else self.store.by_day(expression, cancelled=cancelled),
-            filter=expression,
-        )
+        days = self.store.by_day(expression, cancelled=cancelled) if found.rows else ()
+        of_older = 0
+        if older:
+            before = self.store.tally((), f"{term('receipt', *older)} -token:*", cancelled=cancelled)
+            of_older = before.events
+        covers = tuple(covers_of(self.store, f"{OPENED} -token:*", cancelled))
+        return ReceiptedUse(named_use(found, days, expression), of_older, reached, covers)
 
     def _could(
         self, row: InventoryRow | None, before: Sequence[Replaced], cancelled: Event | None
@@ -151,6 +166,7 @@ class TokenTimelines:
                 without += one.events
             by[principal] = joined(by.get(principal), replace(one, texts=(principal,)))
         ordered = tuple(sorted(by.values(), key=lambda t: (-t.events, t.texts)))
+        explained, unplaced = self._explained(key_arn, material, since, cancelled)
         if material is not None:
             expression += f" {term('material', material)}"
         return MaterialUse(
@@ -162,10 +178,36 @@ class TokenTimelines:
             ordered,
             sum(t.events for t in ordered),
             without,
+            explained,
+            unplaced,
             min((t.first for t in ordered), default=None),
             max((t.last for t in ordered), default=None),
             expression,
         )
+
+    def _explained(
+        self, key_arn: str, material: str | None, since: datetime | None, cancelled: Event | None
+    ) -> tuple[int, int]:
+        """How many calls under the material have receipts, and how many of these for no stored value."""
+        expression = f"{OPENED} -token:* receipt:* {term('key', asked_as(key_arn))}"
+        if since is not None:
+            expression += f" since:{since.isoformat()}"
+        found = self.store.tally(("key", "material"), expression, limit=ALL, cancelled=cancelled)
+        explained = sum(
+            one.events
+            for one in found.rows
+            for source, used in [opened_with(*one.texts)]
+            if same_key(source, key_arn) and (material is None or used in ("", material))
+        )
+        if not explained or self.values is None:
+            return explained, 0
+        if material is not None:
+            expression += f" {term('material', material)}"
+        try:
+            told = receipted_tokens(self.store, self.values, expression, cancelled)
+        except DatabaseError:
+            return explained, 0  # that values can't be looked up is a gap already
+        return explained, told.gone_calls
 
 
 def opened_with(keys: str, materials: str) -> tuple[str, str]:

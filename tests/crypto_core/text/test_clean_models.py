@@ -48,16 +48,18 @@ from crypto_core.keys.posture.identity_reading import read_identities
 from crypto_core.keys.posture.trail_reading import read_trails
 from crypto_core.lists.paging import Query
 from crypto_core.provider_logs.mappings import read_event
-from crypto_core.receipts.receipt import receipt_of
+from crypto_core.receipts.receipt import LostReceipts, receipt_of
 from crypto_core.reencryption.jobs.views import job_view
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.files.intake import Intake
-from crypto_core.trail.store import EventStore
+from crypto_core.trail.store import EventStore, receipt_questions
+from crypto_core.trail.store.conditions import Bounds
 from crypto_core.trail.store.event_questions import Span
 from crypto_core.trail.store.history import History
 from crypto_core.trail.store.suppressions import Suppressions
+from crypto_core.trail.use.receipted import covers_of
 from tests.crypto_core.trail import records
 
 ROOT = Path(crypto_core.__file__).parent.parent
@@ -370,6 +372,7 @@ def receipt(text: str, _: Path) -> Built:
     yield from (found, found.process)
 
 
+<<<<<<< HEAD
 def scanned(text: str, _: Path) -> Built:
     scan = ScanOfCopy(text)
     scan.problem(text, 1, text)
@@ -378,12 +381,34 @@ def scanned(text: str, _: Path) -> Built:
     yield from scan.tally.damaged_places
     report = CopyAttribution(dict).report([scan], NOW)
     yield from report.copies
+=======
+def stored_receipts(text: str, folder: Path) -> Built:
+    store = EventStore(folder / "receipts.sqlite")
+    ids = ("0f0e0d0c-0b0a-0908-0706-050403020100", "1f0e0d0c-0b0a-0908-0706-050403020100")
+    calls = [read_record(records.record(requestID=one, who=records.user(text[:200]))) for one in ids]
+    store.add([call for call in calls if call])
+    told = {"operation": "Decrypt", "at": records.NOW.isoformat(), "host": text, "service": text, "pid": 1}
+    first = receipt_of(told | {"request_id": ids[0], "token": text})
+    wrong = receipt_of(told | {"request_id": ids[1], "token": text, "operation": "ReEncrypt"})
+    lost = LostReceipts(1, records.NOW, records.NOW, first.process)
+    store.add_receipts([first, wrong, lost], writer=text[:63])
+    yield from store.receipt_subjects("")[0]
+    yield from covers_of(store, "name:Decrypt")
+    with store.file.reading() as connection:
+        yield from receipt_questions.contradictions(connection, Bounds(), 10)
+        yield from receipt_questions.lost_spans(connection, Bounds())
+    store.close()
+>>>>>>> 4c47fb77 (A token's timeline and a principal's blast radius tell facts by receipt apart from possibilities)
 
 
 BUILDERS: tuple[Callable[[str, Path], Built], ...] = (
     *(trail, catalogue, tokens, incident, runbook, approval, job, key, identity, log, anchor, provider_log),
     receipt,
+<<<<<<< HEAD
     scanned,
+=======
+    stored_receipts,
+>>>>>>> 4c47fb77 (A token's timeline and a principal's blast radius tell facts by receipt apart from possibilities)
 )
 
 

@@ -1,0 +1,88 @@
+"""Takes receipts out of files into the store: a sink's JSON lines, or a log that has them among others."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from threading import Event
+
+from crypto_core.cancelling import stop_if
+from crypto_core.errors import ReceiptError
+from crypto_core.receipts.receipt import LostReceipts, Receipt
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.sources.files.find_files import NO_FILE, why
+from crypto_core.trail.sources.files.one_file import PIECE
+from crypto_core.trail.sources.files.unpacking import UnreadableError, unpacked
+from crypto_core.trail.sources.receipts.lines import receipts_in
+from crypto_core.trail.sources.receipts.report import ReceiptReport
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.store import AT_ONCE
+
+
+def take_files(
+    store: EventStore, paths: Sequence[str | os.PathLike[str]], cancelled: Event | None = None
+) -> ReceiptReport:
+    """Store the receipts of files, gzip or plain, and of all files below folders, each receipt once.
+
+    What can't be read is told in the report's gaps. Raises EventStoreError, InterruptedRunError.
+    """
+    total = ReceiptReport()
+    for path in _files(paths):
+        stop_if(cancelled)
+        total += _taken(store, path, cancelled)
+    return total
+
+
+def _files(paths: Sequence[str | os.PathLike[str]]) -> Iterator[str]:
+    for named in paths:
+        path = os.fspath(named)
+        if os.path.isdir(path):  # noqa: PTH112  # os.walk's own language
+            for folder, folders, names in os.walk(path):
+                folders.sort()
+                yield from (f"{folder}/{name}" for name in sorted(names) if not name.startswith("."))
+        else:
+            yield path
+
+
+def _taken(store: EventStore, path: str, cancelled: Event | None) -> ReceiptReport:
+    report = ReceiptReport(files=1)
+    some: list[Receipt | LostReceipts] = []
+    passed = malformed = 0
+    first: ReceiptError | None = None
+    trouble = ""
+    try:
+        for found in receipts_in(unpacked(_pieces(path, cancelled))):
+            if found is None:
+                passed += 1
+            elif isinstance(found, ReceiptError):
+                malformed += 1
+                first = first or found
+            else:
+                some.append(found)
+                if len(some) == AT_ONCE:
+                    report += ReceiptReport(len(some), store.add_receipts(some))
+                    some = []
+    except UnreadableError as error:
+        trouble = error.message
+    except OSError as error:
+        trouble = why(error)
+    report += ReceiptReport(len(some), store.add_receipts(some), passed, malformed)
+    name = clean(path, 300)
+    gaps = [f"{name}: {trouble}"] if trouble else []
+    if first is not None:
+        gaps.append(f"{name}: malformed receipts, passed over: {malformed:,}. The first: {first.message}")
+    return report + ReceiptReport(gaps=tuple(gaps))
+
+
+def _pieces(path: str, cancelled: Event | None) -> Iterator[bytes]:
+    # What is a pipe must not block.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UnreadableError(NO_FILE)
+        while piece := os.read(descriptor, PIECE):
+            stop_if(cancelled)
+            yield piece
+    finally:
+        os.close(descriptor)

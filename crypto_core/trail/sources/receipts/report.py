@@ -1,0 +1,63 @@
+"""What the taking in of receipts brought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from crypto_core.text.cleaning import cleans
+from crypto_core.text.counting import counted
+from crypto_core.trail.store.receipt_writer import AddedReceipts
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(gaps=500)
+class ReceiptReport:
+    """What came of receipts, from files or from a table.
+
+    `read` are receipts that were read, `passed_over` lines that are none, `malformed` lines or rows that are
+    receipts with a field that can't be one. `gaps` name what could not be read, and why.
+    """
+
+    read: int = 0
+    added: AddedReceipts = field(default_factory=AddedReceipts)
+    passed_over: int = 0
+    malformed: int = 0
+    files: int = 0
+    gaps: tuple[str, ...] = ()
+
+    def __add__(self, other: ReceiptReport) -> ReceiptReport:
+        return ReceiptReport(
+            self.read + other.read,
+            self.added + other.added,
+            self.passed_over + other.passed_over,
+            self.malformed + other.malformed,
+            self.files + other.files,
+            (*self.gaps, *other.gaps),
+        )
+
+    @property
+    def summary(self) -> str:
+        """What came, in one line."""
+        explained = (
+            f", which explain {counted(self.added.explained, 'stored call')}" if self.added.new else ""
+        )
+        lost = f"; processes lost {counted(self.added.lost, 'receipt')}" if self.added.lost else ""
+        return (
+            f"{counted(self.read, 'receipt')}: {self.added.new:,} new{explained}, "
+            f"{self.added.duplicates:,} known already{lost}"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as a JSON document's part."""
+        return {
+            "files": self.files,
+            "receipts": self.read,
+            "new": self.added.new,
+            "duplicates": self.added.duplicates,
+            "explained": self.added.explained,
+            "lost": self.added.lost,
+            "passed_over": self.passed_over,
+            "malformed": self.malformed,
+            "gaps": list(self.gaps),
+        }

@@ -1,0 +1,163 @@
+"""What is asked of receipts: how far they cover, what they say was opened, and where they contradict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.trail.columns import moment
+from crypto_core.trail.receipt_match import OPERATIONS, is_token, subject_text
+from crypto_core.trail.store.conditions import Bounds, Conditions
+from crypto_core.trail.store.counts import parts
+from crypto_core.trail.store.receipt_tables import (
+    call,
+    contradicts,
+    explains,
+    receipt,
+    receipt_process,
+    receipts_lost,
+)
+from crypto_core.trail.store.schema import event
+
+_NAMES = {number: name for name, number in OPERATIONS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptExtent:
+    """Of how many receipts the store has, of which time. `lost` are those that processes say they lost."""
+
+    receipts: int
+    processes: int
+    first: datetime
+    last: datetime
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSubject:
+    """A token or a stored value that receipts say was opened, sealed or rewrapped.
+
+    `token` is the reference as text; where it is "", `sha256` is the stored value's. Both are "" for calls
+    that were for no stored token.
+    """
+
+    token: CleanText
+    sha256: str
+    calls: int
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """A receipt with a call's request id that doesn't explain the call: of another operation or time."""
+
+    event: int
+    """The event's number in the store."""
+    called_at: datetime
+    called: str
+    told_at: datetime
+    told: str
+    host: CleanText
+    pid: int
+    service: CleanText
+
+
+@dataclass(frozen=True, slots=True)
+class LostSpan:
+    """So many receipts that a process did not write between two moments."""
+
+    host: CleanText
+    pid: int
+    service: CleanText
+    since: datetime
+    until: datetime
+    lost: int
+
+
+def extent(connection: Connection) -> ReceiptExtent | None:
+    """Return how far the receipts of the store reach; None where there are none."""
+    counted = select(func.count(), func.min(receipt.c.at), func.max(receipt.c.at)).select_from(receipt)
+    number, first, last = connection.execute(counted).one()
+    if not number:
+        return None
+    processes = int(connection.scalar(select(func.count()).select_from(receipt_process)) or 0)
+    lost = int(connection.scalar(select(func.sum(receipts_lost.c.lost))) or 0)
+    return ReceiptExtent(number, processes, moment(first), moment(last), lost)
+
+
+def subjects(connection: Connection, found: Conditions, limit: int) -> tuple[tuple[OpenedSubject, ...], int]:
+    """Return what receipts say a filter's events are about, the most frequent first, and how many more."""
+    totals: dict[bytes, list[int]] = {}
+    for part in parts(found, exact=True):
+        counted = part.counted(
+            receipt.c.subject, func.count(event.c.id.distinct()), func.min(event.c.at), func.max(event.c.at)
+        )
+        joined = counted.join(call, call.c.event == event.c.id).join(receipt, explains)
+        for subject, number, first, last in connection.execute(joined.group_by(receipt.c.subject)):
+            known = totals.setdefault(subject, [0, first, last])
+            known[0] += number
+            known[1], known[2] = min(known[1], first), max(known[2], last)
+    ordered = sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))
+    return tuple(_subject(*one) for one in ordered[:limit]), max(len(ordered) - limit, 0)
+
+
+def contradictions(connection: Connection, bounds: Bounds, limit: int) -> tuple[Contradiction, ...]:
+    """Return the receipts of some seconds that contradict the record of the call whose request id they have.
+
+    A call that another receipt explains is among them.
+    """
+    asked = (
+        select(
+            *(call.c.event, call.c.at, call.c.operation, receipt.c.at, receipt.c.operation),
+            *(receipt_process.c[name] for name in ("host", "pid", "service")),
+        )
+        .select_from(receipt)
+        .join(call, contradicts)
+        .join(receipt_process, receipt_process.c.id == receipt.c.process)
+        .where(*bounds.on(call.c.at))
+        .order_by(call.c.at, call.c.event)
+        .limit(limit)
+    )
+    return tuple(
+        Contradiction(
+            number,
+            moment(called_at),
+            _NAMES.get(called, "another operation"),
+            moment(told_at),
+            _NAMES.get(told, "another operation"),
+            clean(host, 255),
+            pid,
+            clean(service, 255),
+        )
+        for number, called_at, called, told_at, told, host, pid, service in connection.execute(asked)
+    )
+
+
+def lost_spans(connection: Connection, bounds: Bounds) -> tuple[LostSpan, ...]:
+    """Return where processes lost receipts within some seconds."""
+    asked = select(
+        *(receipt_process.c[name] for name in ("host", "pid", "service")),
+        *(receipts_lost.c[name] for name in ("since", "at", "lost")),
+    ).join(receipt_process, receipt_process.c.id == receipts_lost.c.process)
+    within = []
+    if bounds.first is not None:
+        within.append(receipts_lost.c.at >= bounds.first)
+    if bounds.last is not None:
+        within.append(receipts_lost.c.since <= bounds.last)
+    rows = connection.execute(asked.where(*within).order_by(receipts_lost.c.since, receipts_lost.c.process))
+    return tuple(
+        LostSpan(clean(host, 255), pid, clean(service, 255), moment(since), moment(at), lost)
+        for host, pid, service, since, at, lost in rows
+    )
+
+
+def _subject(subject: bytes, numbers: Sequence[int]) -> OpenedSubject:
+    number, first, last = numbers
+    text = subject_text(subject) if subject else ""
+    token = clean(text, 1_024) if subject and is_token(subject) else clean("")
+    return OpenedSubject(token, "" if token else text, number, moment(first), moment(last))

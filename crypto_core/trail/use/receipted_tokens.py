@@ -1,0 +1,171 @@
+"""The tokens that receipts say a principal's calls were for, values resolved to the rows that have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+from typing import Any, Protocol
+
+from crypto_core.database.tokens.value_hashes import ValueHash, ValuePlace
+from crypto_core.errors import InvalidReferenceError
+from crypto_core.references import TokenRef, parse_reference
+from crypto_core.text.counting import counted
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.store.receipt_questions import OpenedSubject
+from crypto_core.trail.store.tallies import moment_json
+
+MOST = 10_000
+"""Tokens and values that are told one by one."""
+
+
+class ValueSearch(Protocol):
+    """Finds stored values by their SHA-256. Blocks on SQL, and may raise DatabaseError."""
+
+    def of_token(self, ref: TokenRef) -> tuple[ValueHash, ...]:
+        """Return what is and was stored of a token."""
+
+    def places_of(
+        self, hashes: Sequence[str], *, cancelled: Event | None = None
+    ) -> Mapping[str, tuple[ValuePlace, ...]]:
+        """Return where values are or were stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptedToken:
+    """A token, and the calls that receipts say were for it.
+
+    `older` is True where a value was opened that was replaced since. `rows` is how many rows have the value
+    now: of more than one, any may have been meant.
+    """
+
+    ref: TokenRef
+    calls: int
+    first: datetime
+    last: datetime
+    older: bool = False
+    rows: int = 1
+
+    def as_json(self) -> dict[str, Any]:
+        """The token as a JSON document's part."""
+        return {
+            "token_ref": str(self.ref),
+            "calls": self.calls,
+            "first": moment_json(self.first),
+            "last": moment_json(self.last),
+            "older_value": self.older,
+            "rows_with_the_value": self.rows,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptedTokens:
+    """Facts by receipt. `gone` are values that no row has any more, and that aren't kept.
+
+    `calls` are those whose receipts name a token or a value, `nameless` those whose receipts name neither.
+    """
+
+    tokens: tuple[ReceiptedToken, ...] = ()
+    further: int = 0
+    gone: int = 0
+    gone_calls: int = 0
+    nameless: int = 0
+    calls: int = 0
+
+    @property
+    def references(self) -> frozenset[TokenRef]:
+        """The tokens."""
+        return frozenset(one.ref for one in self.tokens)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What of it names no row, a sentence each."""
+        found = []
+        if self.gone:
+            found.append(
+                f"{counted(self.gone, 'value')} that receipts are about are no longer stored: "
+                f"{counted(self.gone_calls, 'call')} opened them."
+            )
+        if self.nameless:
+            found.append(f"Receipts of {counted(self.nameless, 'call')} name no stored token.")
+        if self.further:
+            found.append(f"{self.further:,} more tokens or values are not listed.")
+        return tuple(found)
+
+    def as_json(self) -> dict[str, Any]:
+        """The tokens as a JSON document's part."""
+        return {
+            "tokens": len(self.references),
+            "calls": self.calls,
+            "rows": [one.as_json() for one in self.tokens],
+            "not_listed": self.further,
+            "values_no_longer_stored": self.gone,
+            "calls_of_values_no_longer_stored": self.gone_calls,
+            "calls_that_name_no_token": self.nameless,
+        }
+
+
+def receipted_tokens(
+    store: EventStore, values: ValueSearch | None, expression: str, cancelled: Event | None = None
+) -> ReceiptedTokens:
+    """Return the tokens that receipts say a filter's calls were for.
+
+    Raises EventStoreError, DatabaseError.
+    """
+    found, further = store.receipt_subjects(expression, limit=MOST, cancelled=cancelled)
+    hashes = [one.sha256 for one in found if one.sha256]
+    places = values.places_of(hashes, cancelled=cancelled) if values is not None and hashes else {}
+    tokens: dict[TokenRef, ReceiptedToken] = {}
+    gone = gone_calls = nameless = 0
+    for one in found:
+        if one.token:
+            named = _named(one)
+            nameless += 0 if named else one.calls
+            _add(tokens, named)
+        elif one.sha256:
+            where = _newest(places.get(one.sha256, ()))
+            gone += not where
+            gone_calls += 0 if where else one.calls
+            _add(tokens, [_told(one, place, len(where)) for place in where])
+        else:
+            nameless += one.calls
+    ordered = sorted(tokens.values(), key=lambda token: (-token.calls, token.ref))
+    calls = sum(one.calls for one in found) - nameless
+    return ReceiptedTokens(tuple(ordered), further, gone, gone_calls, nameless, calls)
+
+
+def _named(one: OpenedSubject) -> list[ReceiptedToken]:
+    try:
+        ref = parse_reference(one.token)
+    except InvalidReferenceError:
+        return []
+    return [ReceiptedToken(ref, one.calls, one.first, one.last)] if isinstance(ref, TokenRef) else []
+
+
+def _newest(places: Sequence[ValuePlace]) -> list[ValuePlace]:
+    """Where the value is stored now; only where it nowhere is, where it was."""
+    now = [place for place in places if place.replaced_at is None]
+    return now or list({place.ref: place for place in places}.values())
+
+
+def _told(one: OpenedSubject, place: ValuePlace, rows: int) -> ReceiptedToken:
+    older = place.replaced_at is not None
+    return ReceiptedToken(place.ref, one.calls, one.first, one.last, older, rows)
+
+
+def _add(tokens: dict[TokenRef, ReceiptedToken], more: Sequence[ReceiptedToken]) -> None:
+    for one in more:
+        known = tokens.get(one.ref)
+        tokens[one.ref] = (
+            one
+            if known is None
+            else ReceiptedToken(
+                one.ref,
+                known.calls + one.calls,
+                min(known.first, one.first),
+                max(known.last, one.last),
+                known.older or one.older,
+                max(known.rows, one.rows),
+            )
+        )
