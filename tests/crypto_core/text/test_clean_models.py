@@ -372,7 +372,6 @@ def receipt(text: str, _: Path) -> Built:
     yield from (found, found.process)
 
 
-<<<<<<< HEAD
 def scanned(text: str, _: Path) -> Built:
     scan = ScanOfCopy(text)
     scan.problem(text, 1, text)
@@ -381,7 +380,8 @@ def scanned(text: str, _: Path) -> Built:
     yield from scan.tally.damaged_places
     report = CopyAttribution(dict).report([scan], NOW)
     yield from report.copies
-=======
+
+
 def stored_receipts(text: str, folder: Path) -> Built:
     store = EventStore(folder / "receipts.sqlite")
     ids = ("0f0e0d0c-0b0a-0908-0706-050403020100", "1f0e0d0c-0b0a-0908-0706-050403020100")
@@ -398,17 +398,13 @@ def stored_receipts(text: str, folder: Path) -> Built:
         yield from receipt_questions.contradictions(connection, Bounds(), 10)
         yield from receipt_questions.lost_spans(connection, Bounds())
     store.close()
->>>>>>> 4c47fb77 (A token's timeline and a principal's blast radius tell facts by receipt apart from possibilities)
 
 
 BUILDERS: tuple[Callable[[str, Path], Built], ...] = (
     *(trail, catalogue, tokens, incident, runbook, approval, job, key, identity, log, anchor, provider_log),
     receipt,
-<<<<<<< HEAD
     scanned,
-=======
     stored_receipts,
->>>>>>> 4c47fb77 (A token's timeline and a principal's blast radius tell facts by receipt apart from possibilities)
 )
 
 
