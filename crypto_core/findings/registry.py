@@ -46,11 +46,16 @@ class Facts(StrEnum):
     """The IAM policies of the account."""
     EVENTS = "events"
     """CloudTrail's events in the store."""
+    PROVIDERS = "provider events"
+    """Providers' audit logs in the store, beside CloudTrail's events."""
 
     @property
     def package(self) -> str:
         """The package whose modules declare these rules."""
-        return "crypto_core.trail.rules" if self is Facts.EVENTS else "crypto_core.keys.posture"
+        return _PACKAGES.get(self, "crypto_core.keys.posture")
+
+
+_PACKAGES = {Facts.EVENTS: "crypto_core.trail.rules", Facts.PROVIDERS: "crypto_core.provider_logs.rules"}
 
 
 @dataclass(frozen=True, slots=True)

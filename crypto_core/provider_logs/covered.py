@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from crypto_core.provider_logs.event import milliseconds_of, moment_of
 from crypto_core.provider_logs.schema import bring_up_to_date, cover, is_there
+from crypto_core.text.moments import in_utc
 from crypto_core.trail.store.database import StoreFile
 
 PULLED, STATED = "pulled", "stated by the operator"
@@ -67,3 +68,33 @@ def missing(
     if reached < until:
         holes.append((reached, until))
     return tuple(holes)
+
+
+def uncovered(
+    periods: Iterable[CoveredPeriod], provider: str, named: Iterable[str], since: datetime, until: datetime
+) -> tuple[str, ...]:
+    """Return what of a time a provider's events don't cover, in sentences.
+
+    A place that is named has to be covered by itself, or by a pull of the whole organisation. Where none is
+    named, one of the provider's places has to be.
+    """
+    ours = [one for one in periods if one.provider == provider]
+    wholes = {one.place for one in ours if one.origin == PULLED}
+    sentences = []
+    wanted = tuple(dict.fromkeys(named))
+    for place in wanted or tuple(dict.fromkeys(one.place for one in ours)) or ("",):
+        among = {place.lower(), *(whole.lower() for whole in wholes if wanted)}
+        holes = missing((one for one in ours if one.place.lower() in among), since, until)
+        if (
+            holes
+            and not wanted
+            and any(
+                not missing((one for one in ours if one.place == other.place), since, until) for other in ours
+            )
+        ):
+            continue
+        name = f"{provider} {place}".rstrip()
+        sentences += [
+            f"{name}: events from {in_utc(begin)} to {in_utc(end)} are missing." for begin, end in holes
+        ]
+    return tuple(sentences)

@@ -15,7 +15,7 @@ from crypto_core.errors import EventStoreError, EventVanishedError
 from crypto_core.provider_logs.event import ProviderEvent, milliseconds_of, moment_of
 from crypto_core.provider_logs.packing import pack, unpack
 from crypto_core.provider_logs.schema import TEXTS, bring_up_to_date, cover, event, is_there, pull
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.database import StoreFile
 
@@ -36,6 +36,10 @@ class EventChoice:
     places: tuple[str, ...] = ()
     words: str = ""
     """Stands in the action, the actor, the address, the agent, the target or the place."""
+    address: str = ""
+    agent: str = ""
+    with_token: bool = False
+    """Only what was done with a token or by an app, not by a person."""
 
     @property
     def where(self) -> list[ColumnElement[bool]]:
@@ -49,6 +53,12 @@ class EventChoice:
             found.append(event.c.at <= milliseconds_of(self.until))
         if self.hashes:
             found.append(event.c.token_hash.in_(self.hashes))
+        if self.address:
+            found.append(event.c.address == self.address)
+        if self.agent:
+            found.append(event.c.agent == self.agent)
+        if self.with_token:
+            found.append(event.c.access != "")
         if self.places:
             found.append(func.lower(event.c.place).in_([place.lower() for place in self.places]))
         if self.words:
@@ -76,6 +86,19 @@ class LogSummary:
             "first": self.first.isoformat(),
             "last": self.last.isoformat(),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class UseGroup:
+    """What was done with tokens at a provider from one address by one client."""
+
+    provider: CleanText
+    address: CleanText
+    agent: CleanText
+    access: CleanText
+    events: int
+    first: datetime
+    last: datetime
 
 
 class ProviderLog:
@@ -125,13 +148,30 @@ class ProviderLog:
         rows = self._rows(asked.order_by(*group).limit(MOST), cancelled)
         return tuple(LogSummary(r[0], r[1], r[2], moment_of(r[3]), moment_of(r[4])) for r in rows)
 
-    def first_uses(
-        self, provider: str, column: str, *, cancelled: Event | None = None
-    ) -> Mapping[str, datetime]:
-        """Return when each address or agent (`column`) was first there at a provider."""
-        asked = select(event.c[column], func.min(event.c.at)).where(event.c.provider == provider)
-        rows = self._rows(asked.group_by(event.c[column]).limit(10 * MOST), cancelled)
-        return {row[0]: moment_of(row[1]) for row in rows}
+    def first_uses(self, column: str, *, cancelled: Event | None = None) -> Mapping[str, datetime]:
+        """Return when each address or agent (`column`) was first there, at any provider."""
+        asked = select(event.c[column], func.min(event.c.at)).group_by(event.c[column]).limit(10 * MOST)
+        return {row[0]: moment_of(row[1]) for row in self._rows(asked, cancelled)}
+
+    def uses(self, choice: EventChoice, *, cancelled: Event | None = None) -> tuple[UseGroup, ...]:
+        """Return what was done with tokens, by address and client, those with most first."""
+        group = (event.c.provider, event.c.address, event.c.agent)
+        asked = select(
+            *group, func.max(event.c.access), func.count(), func.min(event.c.at), func.max(event.c.at)
+        ).where(event.c.access != "", *choice.where)
+        rows = self._rows(asked.group_by(*group).order_by(func.count().desc()).limit(MOST), cancelled)
+        return tuple(
+            UseGroup(
+                clean(row[0], 40),
+                clean(row[1], 100),
+                clean(row[2], 300),
+                clean(row[3], 120),
+                row[4],
+                moment_of(row[5]),
+                moment_of(row[6]),
+            )
+            for row in rows
+        )
 
     def forget_before(self, moment: datetime) -> int:
         """Forget what is older, and that its time was covered; return how many events."""

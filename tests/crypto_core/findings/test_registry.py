@@ -31,6 +31,9 @@ def test_a_rule_says_what_lists_and_exports_need(one: Rule[...]) -> None:
         assert one.id.startswith("event-")
         assert one.techniques
         assert one.sigma is not None
+    elif one.facts is Facts.PROVIDERS:
+        assert one.id.startswith("event-provider-")
+        assert one.techniques
     else:
         assert one.id.startswith(("kms-", "trail-", "columns-", "tokens-"))
         assert one.controls

@@ -1,0 +1,199 @@
+"""Joins a token's openings, as CloudTrail tells them, with its uses, as its provider does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Event
+
+from crypto_core.lists.coverage import Coverage
+from crypto_core.lists.paging import Query
+from crypto_core.provider_logs.covered import CoverBook, uncovered
+from crypto_core.provider_logs.event import ProviderEvent
+from crypto_core.provider_logs.judging import BEFORE_USE, NEW, Opener, UseJudge
+from crypto_core.provider_logs.places import TokenPlace, place_of
+from crypto_core.provider_logs.store import EventChoice, ProviderLog
+from crypto_core.provider_logs.token_hashes import KnownHash, TokenHashBook
+from crypto_core.provider_logs.token_use import Certainty, Doing, TokenDeed, TokenUse
+from crypto_core.text.counting import counted
+from crypto_core.text.moments import in_utc
+from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.store import EventStore
+from crypto_core.trail.use.asking import term
+from crypto_core.trail.use.token_timeline import TokenTimeline
+from crypto_core.trail.use.tokens import OPENED
+
+MOST = 500
+"""Entries of one list, the newest."""
+BY_HASH = "GitHub's record has the SHA-256 of this token: a fact."
+BY_PLACE = {
+    "slack": "Slack names no token: an app did this in the token's workspace, with this token or another.",
+    "atlassian": "Atlassian names no token: a token did this on the token's site, this one or another.",
+}
+NAMED_OPENING = "CloudTrail's record names the row: a fact."
+UNNAMED_OPENING = "CloudTrail's record names no token (v1): this token, or another."
+NO_HASH = (
+    "The hash of this token isn't known here, so its uses at GitHub can't be found: "
+    "keydeck events provider hash {ref} opens it and notes it."
+)
+NO_LOG = "Audit logs of this token's provider are not read."
+NO_PLACE = "Its row doesn't tell its workspace or site, so possible uses can't be found."
+BY_TIME = (
+    "That a use came of an opening is inferred from times, addresses and clients: no record joins the two."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUses:
+    """Joins them. Blocks on both stores; asks nobody."""
+
+    log: ProviderLog
+    events: EventStore
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def use_of(
+        self, timeline: TokenTimeline, *, suspects: Iterable[str] = (), cancelled: Event | None = None
+    ) -> TokenUse:
+        """Return the uses of a token by its timeline. Raises EventStoreError, InterruptedRunError."""
+        judge = UseJudge(self.log, self.events, suspects=suspects, cancelled=cancelled)
+        place = place_of(timeline.stored) if timeline.stored is not None else None
+        known = TokenHashBook(self.log.file).known([timeline.ref])
+        used = [*self._by_hash(known, judge, cancelled), *self._by_place(place, judge, cancelled)]
+        opened = [
+            *self._named(timeline, cancelled),
+            *self._could(timeline, judge, [one for one in used if one.theft], cancelled),
+        ]
+        every = sorted([*opened, *used], key=lambda deed: (deed.at, deed.doing))
+        reasons = tuple(self._gaps(timeline, place, known))
+        statements = tuple(_statements(every, known))
+        name = place.provider if place is not None else ("github" if known else "")
+        left_out = max(len(every) - MOST, 0)
+        return TokenUse(timeline.ref, name, tuple(every[left_out:]), left_out, statements, Coverage(reasons))
+
+    def _by_hash(
+        self, known: tuple[KnownHash, ...], judge: UseJudge, cancelled: Event | None
+    ) -> Iterator[TokenDeed]:
+        if not known:
+            return
+        ends = {one.token_hash: one.replaced_at for one in known}
+        choice = EventChoice(hashes=tuple(ends))
+        for one in self.log.events(choice, limit=MOST, newest_first=True, cancelled=cancelled):
+            end = ends[one.token_hash or b""]
+            yield _used(
+                one, Certainty.FACT, BY_HASH, judge.verdict(one), old=end is not None and one.at > end
+            )
+
+    def _by_place(
+        self, place: TokenPlace | None, judge: UseJudge, cancelled: Event | None
+    ) -> Iterator[TokenDeed]:
+        if place is None or place.provider not in BY_PLACE or not place.named:
+            return
+        choice = EventChoice(place.provider, places=place.named, with_token=True)
+        for one in self.log.events(choice, limit=MOST, newest_first=True, cancelled=cancelled):
+            yield _used(one, Certainty.POSSIBILITY, BY_PLACE[place.provider], judge.verdict(one))
+
+    def _named(self, timeline: TokenTimeline, cancelled: Event | None) -> Iterator[TokenDeed]:
+        if not timeline.named.opened and not timeline.named.rewrapped:
+            return
+        asked = Query(f"{timeline.named.filter} {OPENED}", "time", descending=True)
+        for stored in self.events.page(asked, limit=MOST, cancelled=cancelled).rows:
+            if str(stored.event.token_ref) == str(timeline.ref):  # filters don't tell upper from lower case
+                yield _opened(stored.event, Certainty.FACT, NAMED_OPENING)
+
+    def _could(
+        self, timeline: TokenTimeline, judge: UseJudge, thefts: list[TokenDeed], cancelled: Event | None
+    ) -> Iterator[TokenDeed]:
+        """Of a v1 token: the openings by suspects, and by who was new, and the last one before each theft."""
+        could = {str(one.texts[0]): use.filter for use in timeline.could for one in use.by}
+        done: set[str] = set()
+        for opener in judge.openers:
+            if opener.principal not in could:
+                continue
+            before = [one for one in thefts if opener.first <= one.at <= opener.last + BEFORE_USE]
+            if not (opener.suspect or any(judge.is_new(opener, one.at - NEW) for one in before)):
+                continue
+            for moment in [opener.first, *(one.at for one in before)]:
+                found = self._last_before(could[opener.principal], opener, moment, cancelled)
+                if found is not None and found.event_id not in done:
+                    done.add(found.event_id)
+                    yield _opened(found, Certainty.POSSIBILITY, UNNAMED_OPENING)
+
+    def _last_before(
+        self, filter_: str, opener: Opener, moment: datetime, cancelled: Event | None
+    ) -> TrailEvent | None:
+        who = term("principal", opener.principal)
+        where = f" {term('ip', opener.address)}" if opener.address else ""
+        asked = f"{filter_} {who}{where} until:{moment.replace(microsecond=0).isoformat()}"
+        page = self.events.page(Query(asked, "time", descending=True), limit=1, cancelled=cancelled)
+        return page.rows[0].event if page.rows else None
+
+    def _gaps(
+        self, timeline: TokenTimeline, place: TokenPlace | None, known: tuple[KnownHash, ...]
+    ) -> Iterator[str]:
+        if timeline.stored is not None and place is None:
+            yield NO_LOG
+        if place is None:
+            return
+        if place.provider == "github" and not known:
+            yield NO_HASH.format(ref=timeline.ref)
+        if place.provider in BY_PLACE and not place.named:
+            yield NO_PLACE
+        now = self.clock()
+        begin = timeline.stored.created_at if timeline.stored is not None else None
+        periods = CoverBook(self.log.file).periods(place.provider)
+        if not periods:
+            yield f"{place.provider}: no time is covered: what is not in the store may have happened."
+        else:
+            since = max(begin or periods[0].since, periods[0].since)
+            yield from uncovered(periods, place.provider, place.named, since, now)
+
+
+def _used(
+    one: ProviderEvent, certainty: Certainty, reason: str, theft: str, *, old: bool = False
+) -> TokenDeed:
+    what = f"{one.action} of {one.target}" if one.target else one.action
+    return TokenDeed(
+        *(one.at, Doing.USED, certainty, one.actor, one.address, one.agent, what),
+        place=one.place,
+        provider=one.provider,
+        event_id=one.event_id,
+        reason=reason,
+        theft=theft,
+        old=old,
+    )
+
+
+def _opened(event: TrailEvent, certainty: Certainty, reason: str) -> TokenDeed:
+    return TokenDeed(
+        *(
+            event.time,
+            Doing.OPENED,
+            certainty,
+            event.principal.arn,
+            event.source_ip,
+            event.user_agent,
+            event.name,
+        ),
+        place="",
+        provider="",
+        event_id=event.event_id,
+        reason=reason,
+    )
+
+
+def _statements(deeds: list[TokenDeed], known: tuple[KnownHash, ...]) -> Iterator[str]:
+    thefts = [one for one in deeds if one.theft]
+    old = [one for one in deeds if one.old]
+    if old:
+        end = max(one.replaced_at for one in known if one.replaced_at is not None)
+        yield (
+            f"The old token was used {counted(len(old), 'time')} after it had been replaced "
+            f"(by {in_utc(end)}): a fact. Ask its provider whether it is dead."
+        )
+    for one in thefts[:5]:
+        yield f"{in_utc(one.at)}: {one.words}. It looks like a thief's: {one.theft}."
+    if len(thefts) > 5:
+        yield f"{counted(len(thefts) - 5, 'more use')} look like a thief's."
+    if thefts:
+        yield BY_TIME

@@ -1,0 +1,173 @@
+"""Old tokens that are still used, and uses that look like a thief's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from threading import Event
+
+from crypto_core.findings.finding import Finding
+from crypto_core.findings.registry import Facts, Said, rule
+from crypto_core.findings.severity import Severity
+from crypto_core.findings.techniques import STEAL_TOKEN
+from crypto_core.provider_logs.event import ProviderEvent
+from crypto_core.provider_logs.judging import BEFORE_USE, Opener, UseJudge
+from crypto_core.provider_logs.store import EventChoice, ProviderLog, UseGroup
+from crypto_core.provider_logs.token_hashes import KnownHash, TokenHashBook
+from crypto_core.text.counting import counted
+from crypto_core.text.moments import in_utc
+
+MOST_EVENTS = 20
+"""So many events are named as a finding's evidence; its text says how many there are."""
+_MOST_USES = 5_000
+_INFERRED = "This is inferred from times, addresses and clients: no record joins a use with an opening."
+
+
+@dataclass
+class ProviderUses:
+    """A window of providers' events, and what judges them. Its questions block on the store."""
+
+    log: ProviderLog
+    judge: UseJudge
+    since: datetime
+    until: datetime
+    cancelled: Event | None = None
+
+    @cached_property
+    def groups(self) -> Sequence[UseGroup]:
+        """What was done with tokens in the window, by address and client."""
+        return self.log.uses(EventChoice("", self.since, self.until), cancelled=self.cancelled)
+
+    def events_of(self, groups: Iterable[UseGroup]) -> tuple[ProviderEvent, ...]:
+        """Return the uses in the window of some addresses and clients, the first ones."""
+        found: list[ProviderEvent] = []
+        for one in groups:
+            choice = EventChoice(
+                one.provider,
+                self.since,
+                self.until,
+                address=one.address,
+                agent=one.agent,
+                with_token=True,
+            )
+            found += self.log.events(choice, limit=MOST_EVENTS, cancelled=self.cancelled)
+        return tuple(sorted(found, key=lambda event: event.at))
+
+
+@rule(
+    "event-provider-old-token",
+    "Use of a token after it was replaced",
+    Severity.CRITICAL,
+    Facts.PROVIDERS,
+    about="a use at GitHub by the hash of a token that its row no longer holds",
+    techniques=(STEAL_TOKEN,),
+)
+def old_token(uses: ProviderUses) -> Said:
+    """Yield a finding for each replaced token that was used since: a fact, by its hash."""
+    ended = {one.token_hash: one for one in TokenHashBook(uses.log.file).known() if one.replaced_at}
+    by: dict[bytes, list[ProviderEvent]] = {}
+    hashes = tuple(ended)
+    for start in range(0, len(hashes), 500):
+        choice = EventChoice("", uses.since, uses.until, hashes=hashes[start : start + 500])
+        for event in uses.log.events(choice, limit=_MOST_USES, cancelled=uses.cancelled):
+            end = ended[event.token_hash or b""].replaced_at
+            if end is not None and event.at > end:
+                by.setdefault(event.token_hash or b"", []).append(event)
+    for digest, events in by.items():
+        yield _old_token(ended[digest], events)
+
+
+def _old_token(known: KnownHash, events: list[ProviderEvent]) -> Finding:
+    number = counted(len(events), "use")
+    return _found(
+        Severity.CRITICAL,
+        str(known.ref),
+        f"The old token of {known.ref} was used at GitHub after it was replaced",
+        f"{number} {_where(events)}; GitHub's record has the token's SHA-256: a fact. The row held another "
+        f"token by {in_utc(known.replaced_at)}",
+        "Whoever used it has the old token, and its provider still takes it. Revoke it: keydeck incident "
+        f"start token-compromise --tokens '{known.ref}', or by hand.",
+        events,
+    )
+
+
+@rule(
+    "event-provider-after-opening",
+    "Use of tokens soon after a new or suspected principal opened some",
+    Severity.CRITICAL,
+    Facts.PROVIDERS,
+    about=f"within {BEFORE_USE.seconds // 60} minutes, from an address that nobody used before",
+    techniques=(STEAL_TOKEN,),
+)
+def after_opening(uses: ProviderUses) -> Said:
+    """Yield a finding for each principal after whose openings tokens were used from a new address."""
+    by: dict[tuple[str, str], tuple[Opener, list[UseGroup]]] = {}
+    for group in uses.groups:
+        opener = uses.judge.opener_before(group, uses.since)
+        if opener is not None:
+            by.setdefault((opener.principal, opener.address), (opener, []))[1].append(group)
+    for opener, groups in by.values():
+        events = uses.events_of(groups)
+        first = min(one.first for one in groups)
+        yield _found(
+            Severity.CRITICAL,
+            opener.principal,
+            f"{opener.words} opened tokens at {in_utc(opener.first)}; from {in_utc(first)} on tokens were "
+            f"used from {_listed(one.address for one in groups)}",
+            f"{counted(sum(one.events for one in groups), 'use')} {_where(events)}. {_INFERRED}",
+            "Find out who this is: keydeck events principal. If nobody knows, the tokens that it opened are "
+            "stolen and in use: block it, and declare a token compromise.",
+            events,
+        )
+
+
+@rule(
+    "event-provider-stranger",
+    "Use of tokens from an address and by a client that nobody used before",
+    Severity.HIGH,
+    Facts.PROVIDERS,
+    about="neither the platform nor an owner did, as far as the logs go back",
+    techniques=(STEAL_TOKEN,),
+)
+def stranger(uses: ProviderUses) -> Said:
+    """Yield a finding for each new address at a provider whose client is new, too."""
+    for group in uses.groups:
+        if uses.judge.stranger(group, uses.since):
+            events = uses.events_of([group])
+            yield _found(
+                Severity.HIGH,
+                group.address,
+                f"Tokens were used at {group.provider} from {group.address} by {group.agent or 'no client'}",
+                f"{counted(group.events, 'use')} {_where(events)}; before {in_utc(uses.since)} nobody used "
+                f"this address or this client. {_INFERRED}",
+                "Ask the platform's owners and the token's owner whether it is theirs. If it is nobody's, "
+                "declare a token compromise.",
+                events,
+            )
+
+
+def _found(
+    severity: Severity,
+    subject: str,
+    title: str,
+    evidence: str,
+    remedy: str,
+    events: Sequence[ProviderEvent],
+) -> Finding:
+    named = tuple(f"{one.provider}:{one.event_id}" for one in events[:MOST_EVENTS])
+    first, last = (min(one.at for one in events), max(one.at for one in events)) if events else (None, None)
+    return Finding("", severity, subject, title, evidence, remedy, events=named, first_at=first, last_at=last)
+
+
+def _where(events: Sequence[ProviderEvent]) -> str:
+    actions, places = _listed(one.action for one in events), _listed(one.place for one in events)
+    clients = _listed(one.agent for one in events)
+    return f"({actions}) at {places} from {_listed(one.address for one in events)} by {clients}"
+
+
+def _listed(texts: Iterable[str]) -> str:
+    every = [one for one in dict.fromkeys(texts) if one]
+    more = f" and {len(every) - 3:,} more" if len(every) > 3 else ""
+    return ", ".join(every[:3]) + more if every else "-"

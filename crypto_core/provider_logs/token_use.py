@@ -1,0 +1,122 @@
+"""What was done with one token, in one list with who opened it: facts, inferences and possibilities apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from crypto_core.lists.coverage import Coverage
+from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import cleans
+
+
+class Certainty(StrEnum):
+    """How sure a statement is."""
+
+    FACT = "fact"
+    """A record names the token."""
+    POSSIBILITY = "possibility"
+    """A record fits, and it may be about another token."""
+
+
+class Doing(StrEnum):
+    """What was done with the token."""
+
+    OPENED = "opened"
+    USED = "used"
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(
+    who=300, address=100, agent=300, what=300, place=120, event_id=200, provider=40, reason=600, theft=600
+)
+class TokenDeed:
+    """One entry of the list. `theft` says why it looks like a thief's, an inference; "" where it doesn't.
+
+    `reason` says why it is in the list. `old` is True for a use of a token that had been replaced.
+    """
+
+    at: datetime
+    doing: Doing
+    certainty: Certainty
+    who: str
+    address: str
+    agent: str
+    what: str
+    place: str
+    provider: str
+    event_id: str
+    reason: str
+    theft: str = ""
+    old: bool = False
+
+    @property
+    def words(self) -> str:
+        """What happened, in one line without the time."""
+        verb = self.doing.value if self.certainty is Certainty.FACT else f"may have been {self.doing.value}"
+        told = f"{verb} by {self.who or 'somebody'} from {self.address or 'an unknown address'}"
+        return f"{told}: {self.what}" + (f", {self.place}" if self.place else "")
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry as a JSON document's part."""
+        return {
+            "time": self.at.isoformat(),
+            "doing": self.doing.value,
+            "certainty": self.certainty.value,
+            "who": self.who or None,
+            "address": self.address or None,
+            "user_agent": self.agent or None,
+            "what": self.what,
+            "place": self.place or None,
+            "provider": self.provider or None,
+            "event_id": self.event_id,
+            "reason": self.reason,
+            "looks_like_theft": self.theft or None,
+            "old_token": self.old,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(provider=40, statements=600)
+class TokenUse:
+    """Openings and uses of a token in the order of time. `left_out` are older ones that are not listed."""
+
+    ref: TokenRef
+    provider: str
+    deeds: tuple[TokenDeed, ...]
+    left_out: int
+    statements: tuple[str, ...]
+    coverage: Coverage
+
+    @property
+    def used(self) -> int:
+        """Uses that are facts."""
+        return self._number(Certainty.FACT)
+
+    @property
+    def may_have_used(self) -> int:
+        """Uses that may be this token's, or another's."""
+        return self._number(Certainty.POSSIBILITY)
+
+    @property
+    def thefts(self) -> tuple[TokenDeed, ...]:
+        """The uses that look like a thief's."""
+        return tuple(one for one in self.deeds if one.theft or one.old)
+
+    def _number(self, certainty: Certainty) -> int:
+        return sum(one.doing is Doing.USED and one.certainty is certainty for one in self.deeds)
+
+    def as_json(self) -> dict[str, Any]:
+        """The use as a JSON document's part."""
+        return {
+            "provider": self.provider or None,
+            "used": self.used,
+            "may_have_been_used": self.may_have_used,
+            "look_like_theft": len(self.thefts),
+            "timeline": [one.as_json() for one in self.deeds],
+            "left_out": self.left_out,
+            "statements": list(self.statements),
+            "coverage": self.coverage.as_json(),
+        }
