@@ -73,6 +73,8 @@ if TYPE_CHECKING:
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.replacement.service import ManualRotation
     from crypto_core.notices.service import NoticeService
+    from crypto_core.provider_logs.hashing import TokenHashing
+    from crypto_core.provider_logs.joining import TokenUses
     from crypto_core.providers.ability_service import AbilityService
     from crypto_core.providers.revocation_order.ordering import RevocationOrdering
     from crypto_core.providers.service import ProviderService
@@ -217,6 +219,7 @@ class Container:
             event_puller=self.event_puller,
             event_coverage=self.event_coverage,
             event_use=self.event_use,
+            token_uses=self.token_uses,
             key_monitor=self.key_monitor,
             trail_rules=self.trail_rules,
             manual=Book(),
@@ -585,6 +588,22 @@ class Container:
             coverage=self.event_coverage.between,
             values=ValueHashes(self.engine, self.catalogue),
         )
+
+    @deferred_property
+    def token_uses(self) -> TokenUses:
+        """What joins openings of tokens with their uses at the providers."""
+        from crypto_core.provider_logs.joining import TokenUses
+        from crypto_core.provider_logs.store import ProviderLog
+
+        return TokenUses(ProviderLog(self.events.file), self.events)
+
+    @deferred_property
+    def token_hashing(self) -> TokenHashing:
+        """What notes by which hashes GitHub's audit log names tokens."""
+        from crypto_core.provider_logs.hashing import TokenHashing
+        from crypto_core.provider_logs.token_hashes import TokenHashBook
+
+        return TokenHashing(self.providers, TokenHashBook(self.events.file))
 
     @deferred_property
     def key_monitor(self) -> KeyMonitor:

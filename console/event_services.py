@@ -102,6 +102,8 @@ def rules_about_events(
     settings: Settings, events: EventStore, keys: KeyInventory, trusted: Sequence[str]
 ) -> TrailRules:
     """Return the rules about a store's events. KMS is asked for names of keys; no database is needed."""
+    from crypto_core.provider_logs.examination import ProviderRules
+    from crypto_core.provider_logs.store import ProviderLog
     from crypto_core.trail.rules.service import TrailRules
 
     return TrailRules(
@@ -109,6 +111,7 @@ def rules_about_events(
         _configured(settings, trusted),
         aliases=partial(aliases_where_known, keys),
         describe=lambda name: keys.describe(name).key_arn,
+        further=ProviderRules(ProviderLog(events.file), events),
     )
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.replacement.service import ManualRotation
     from crypto_core.keys.service import StatusService
+    from crypto_core.provider_logs.joining import TokenUses
     from crypto_core.reencryption.jobs.service import JobService
     from crypto_core.reencryption.jobs.undo import Undoing
     from crypto_core.reencryption.materials import MaterialService
@@ -243,6 +244,8 @@ class Services:
     """None where incidents can't be kept."""
     approvals: ApprovalGate | None = None
     """None where nothing needs a second identity."""
+    token_uses: TokenUses | None = None
+    """None where audit logs of providers are not kept."""
     token_search: TokenSearch | None = None
     """None where no token can be looked for."""
     user_commands: UserCommands | None = None

@@ -11,9 +11,10 @@ from console.commands.output_options import json_option
 from console.commands.session import services_of
 from console.completion.offers import token_references
 from console.host.interrupts import cancelled_by_interrupt
-from console.printed.printing import print_facts, print_gaps, print_json, print_line, print_table, say
+from console.printed.printing import print_facts, print_gaps, print_json, print_line, print_table, say, utc
 from crypto_core.key_names import short_key
 from crypto_core.lists.paging import Query
+from crypto_core.provider_logs.token_use import TokenUse
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import TrailEvent
@@ -36,24 +37,28 @@ _STOP = "Stopping."
 @click.argument("reference", shell_complete=token_references)
 @json_option
 def token(*, reference: str, as_json: bool) -> None:
-    """Who opened one token, according to CloudTrail and receipts.
+    """Who opened one token, according to CloudTrail and receipts, and what was done with it afterwards.
 
     REFERENCE is table.column:row-id, or table:row-id for every token of a row. For a v2 token this is
     exact: its records name the row. No record names a v1 token: where the caller wrote receipts, these name
     it, and the answer says for whom and which times they cover. The other calls that could have opened it
-    are listed apart.
+    are listed apart. Openings and uses stand in one list, in the order of time: what GitHub's log names by
+    the token's hash is a fact, what was done in its Slack workspace or on its Atlassian site a possibility.
     """
     parsed = parse_reference(reference)
     with services_of() as services, cancelled_by_interrupt(_STOP) as cancelled:
         refs = (parsed,) if isinstance(parsed, TokenRef) else services.catalogue().references(parsed)
         found = [services.services.event_use.token_timeline(ref, cancelled=cancelled) for ref in refs]
+        judge = services.token_uses.judge(cancelled=cancelled)
+        uses = [services.token_uses.use_of(timeline, judge, cancelled=cancelled) for timeline in found]
         if not as_json:
             for number, timeline in enumerate(found):
                 if number:
                     click.echo()
                 _print_timeline(timeline, _named_events(services.events, timeline))
+                _print_use(uses[number])
             return
-    documents = [timeline.as_json() for timeline in found]
+    documents = [one.as_json() | {"use": use.as_json()} for one, use in zip(found, uses, strict=True)]
     print_json(documents[0] if isinstance(parsed, TokenRef) else {"tokens": documents})
 
 
@@ -127,6 +132,31 @@ def _print_receipted(found: ReceiptedUse) -> None:
     )
     _print_tallies(use.rows, ("operation", "principal", "from", "error"))
     say(f"These events: keydeck events list --all --filter {_quoted(use.filter)}")
+
+
+def _print_use(use: TokenUse) -> None:
+    """Openings and uses in one list."""
+    if use.deeds:
+        click.echo()
+        click.echo(
+            f"opened and used, in order: used {counted(use.used, 'time')}, may have been used "
+            f"{counted(use.may_have_used, 'time')}, {len(use.thefts):,} look like a thief's"
+        )
+        rows = [
+            (
+                utc(one.at),
+                one.certainty.value,
+                one.words,
+                "OLD TOKEN" if one.old else ("!" if one.theft else ""),
+            )
+            for one in use.deeds
+        ]
+        print_table(("time", "is a", "what", ""), rows)
+        if use.left_out:
+            say(f"{use.left_out:,} older ones are not listed.")
+    for statement in use.statements:
+        print_line(statement)
+    print_gaps(use.coverage.reasons)
 
 
 def _print_could(use: MaterialUse) -> None:

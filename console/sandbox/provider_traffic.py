@@ -170,7 +170,7 @@ def _intruder(
     draw: random.Random,
     usable: list[GeneratedToken],
 ) -> Iterator[ProviderUse]:
-    opened = set(world.sealed_under(world.current_key))
+    opened = set(world.sealed_under(world.current_key, world.current_key.material_ids[-1]))
     moment = intrusion_begins(world.now) + BEFORE_USE
     for table, most in INTRUDERS_USES.items():
         stolen = [token for token in usable if token.ref.table == table and token.ref in opened]

@@ -52,11 +52,15 @@ class TokenUses:
     events: EventStore
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
+    def judge(self, suspects: Iterable[str] = (), cancelled: Event | None = None) -> UseJudge:
+        """Return what judges uses; for several tokens it asks the stores once."""
+        return UseJudge(self.log, self.events, suspects=suspects, cancelled=cancelled)
+
     def use_of(
-        self, timeline: TokenTimeline, *, suspects: Iterable[str] = (), cancelled: Event | None = None
+        self, timeline: TokenTimeline, judge: UseJudge | None = None, *, cancelled: Event | None = None
     ) -> TokenUse:
         """Return the uses of a token by its timeline. Raises EventStoreError, InterruptedRunError."""
-        judge = UseJudge(self.log, self.events, suspects=suspects, cancelled=cancelled)
+        judge = judge or self.judge(cancelled=cancelled)
         place = place_of(timeline.stored) if timeline.stored is not None else None
         known = TokenHashBook(self.log.file).known([timeline.ref])
         used = [*self._by_hash(known, judge, cancelled), *self._by_place(place, judge, cancelled)]

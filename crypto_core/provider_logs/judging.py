@@ -13,6 +13,7 @@ from crypto_core.provider_logs.store import ProviderLog, UseGroup
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.store import EventStore
+from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.tokens import OPENED
 
 BEFORE_USE = timedelta(minutes=60)
@@ -101,19 +102,26 @@ class UseJudge:
         return self._from_new_address(use, since) and (not use.agent or _new(known, since, self.begins))
 
     def opener_before(self, use: ProviderEvent | UseGroup, since: datetime) -> Opener | None:
-        """Return who is new or suspected, and opened tokens before a use from a new address; else None.
+        """Return who is new or suspected, and opened tokens shortly before a new address was first used.
 
-        Of several it is a suspect, or else the last.
+        Of several it is a suspect, or else the last; None where there is nobody.
         """
         if not self._from_new_address(use, since):
             return None
-        at = use.at if isinstance(use, ProviderEvent) else use.first
+        at = self._addresses[use.address]
         before = [
             one
             for one in self.openers
-            if one.first <= at <= one.last + BEFORE_USE and self.is_new(one, since)
+            if one.first <= at <= one.last + BEFORE_USE and self.is_new(one, since) and self._opened(one, at)
         ]
         return max(before, key=lambda one: (one.suspect, one.last), default=None)
+
+    def _opened(self, opener: Opener, at: datetime) -> bool:
+        """Whether somebody opened something within the time before a moment in which uses may come of it."""
+        begin, end = ((at - ago).replace(microsecond=0).isoformat() for ago in (BEFORE_USE, timedelta()))
+        where = term("ip", opener.address) if opener.address else ""
+        asked = f"{OPENED} {term('principal', opener.principal)} {where} since:{begin} until:{end}"
+        return bool(self._events.tally((), asked, limit=1, cancelled=self._cancelled).events)
 
     def verdict(self, use: ProviderEvent) -> str:
         """Return why a single use looks like a thief's, in words; "" where it doesn't."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from textual.content import Content
@@ -43,8 +43,13 @@ _DONE = {"opened": READS, "rewraps": REWRAPS, "sealed": MAKES}
 EITHER = "Enter: these calls. Each opened this token, or another one."
 
 
-def token_lines(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Line]:
-    """Yield the page: how the token is stored, then facts, possibilities and gaps."""
+def token_lines(
+    answer: TokenTimeline, width: int, facts: Facts, provider: Iterable[Line] = ()
+) -> Iterator[Line]:
+    """Yield the page: how the token is stored, then facts, possibilities and gaps.
+
+    `provider` is what its provider says, which stands before the details of CloudTrail.
+    """
     yield from _stored(answer, width, facts)
     yield _exact(answer.named, width, facts)
     if answer.receipted is not None:
@@ -55,6 +60,7 @@ def token_lines(answer: TokenTimeline, width: int, facts: Facts) -> Iterator[Lin
     for statement in answer.statements:
         yield from prose(statement, width)
     yield from gap_lines(answer.coverage, width)
+    yield from provider
     if answer.named.events:
         yield BLANK
         words = f"Exact: {counted(answer.named.events, 'event')} with its name"

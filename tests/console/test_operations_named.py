@@ -67,7 +67,7 @@ LOOKING = {
 OWN_MACHINE = {
     *("abilities", "demo", "serve", "events export", "events import", "events pull"),
     *("events receipts", "events review", "events vacuum"),
-    *("events provider import", "events provider pull"),
+    *("events provider hash", "events provider import", "events provider pull"),
 }
 """Those that change nothing but what this host keeps for itself: events, answers, a sandbox."""
 DECLARING = {"whose"}

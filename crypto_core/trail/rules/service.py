@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from crypto_core.errors import ReadOnlyError, RefusedError
-from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.finding import Finding, Gap, once_each
 from crypto_core.findings.registry import rule_by_id
 from crypto_core.findings.severity import Severity
 from crypto_core.guard.guard import Guard
@@ -45,6 +45,10 @@ class NewFindings:
     first: bool
 
 
+Further = Callable[[datetime, datetime, Event | None], Iterable[Finding | Gap]]
+"""Says of a window what rules about other events in the store find."""
+
+
 @dataclass(eq=False)
 class TrailRules:
     """Examines the events of a store. Blocks: call it from a worker.
@@ -59,6 +63,8 @@ class TrailRules:
     describe: Callable[[str], str] = lambda name: name
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     guard: Guard | None = None
+    further: Further = lambda since, until, cancelled: ()
+    """What else is said of a window, by rules about other events in the store."""
 
     def __post_init__(self) -> None:
         self._suppressions = Suppressions(self.store.file, self.clock)
@@ -76,11 +82,15 @@ class TrailRules:
         since, until = window(since, until, self.clock())
         active = self._suppressions.list()
         history = History(self.store.file, self.aliases, cancelled)
+        further = tuple(self.further(since, until, cancelled))
         if not history.any(Span(since, until)):
-            return Examined(since, until, gaps=(_empty(since, history.first()),), suppressions=active)
+            findings, missing = once_each((_empty(since, history.first()), *further))
+            told, hidden = sift(findings, active)
+            return Examined(since, until, told, missing, hidden, active)
         keys, gaps = self.configured_keys()
         context = RuleContext(history, since, until, keys, PullBook(self.store.file).followed())
-        findings, missing = examine(context, gaps, self.clock(), cancelled)
+        told_of_keys, missing = examine(context, gaps, self.clock(), cancelled)
+        findings, missing = once_each((*told_of_keys, *missing, *further))
         told, hidden = sift(findings, active)
         return Examined(since, until, told, missing, hidden, active)
 
