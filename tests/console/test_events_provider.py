@@ -101,3 +101,33 @@ def test_the_logs_token_comes_from_a_file_or_the_settings_and_is_shown_nowhere(
         assert AUDIT_TOKEN not in run.stdout + run.stderr
     for file in tmp_path.glob("events.sqlite*"):
         assert AUDIT_TOKEN.encode() not in file.read_bytes()
+
+
+def test_a_tokens_timeline_has_its_uses_once_its_hash_is_known(
+    store: Path, keydeck: Keydeck, sandbox: Sandbox
+) -> None:
+    use = next(
+        one for one in provider_uses(sandbox.world) if one.by == "platform" and one.provider == "github"
+    )
+    pull = ("events", "provider", "pull", "github", "--org", "all", "--since", "8d")
+    assert keydeck(*pull).exit_code == 0
+    before = keydeck("events", "token", use.ref, "--json").json["use"]
+    assert before["used"] == 0
+    assert any("events provider hash" in reason for reason in before["coverage"]["reasons"])
+    unasked = keydeck("events", "provider", "hash", use.ref)
+    assert unasked.exit_code == 2
+    noted = keydeck("events", "provider", "hash", use.ref, "--yes", "--json")
+    assert (noted.exit_code, noted.json["noted"], noted.json["new"]) == (0, [use.ref], 1)
+    after = keydeck("events", "token", use.ref, "--json").json["use"]
+    wanted = sum(one.ref == use.ref and one.programmatic for one in provider_uses(sandbox.world))
+    assert after["used"] == wanted
+    assert {one["certainty"] for one in after["timeline"] if one["doing"] == "used"} == {"fact"}
+    text = keydeck("events", "token", use.ref).stdout
+    assert f"used {wanted} time" in text
+    assert use.token not in text + json.dumps(after) + noted.stdout
+    for file in store.parent.glob("events.sqlite*"):
+        assert use.token.encode() not in file.read_bytes()
+    slack = next(one for one in provider_uses(sandbox.world) if one.provider == "slack")
+    other = keydeck("events", "provider", "hash", slack.ref, "--yes")
+    assert other.exit_code == 1
+    assert "none of GitHub's" in other.stderr

@@ -20,6 +20,7 @@ from crypto_core.keys.replacement.guide import Guide
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Problem
 from crypto_core.lists.coverage import Coverage
+from crypto_core.provider_logs.joining import TokenUses
 from crypto_core.references import TokenRef
 from crypto_core.trail.coverage_record import CoverageRecord
 from screens.own_column import OwnColumn
@@ -85,6 +86,7 @@ class Stage:
     plan_more: dict[str, object] = field(default_factory=dict)
     contexts: Contexts | None = None
     user_commands: UserCommands | None = None
+    token_uses: TokenUses | None = None
     own_columns: tuple[OwnColumn, ...] = ()
     held: list[tuple[Event, Event | None]] = field(default_factory=list)
     """The gates at which calls hang, each with what cancels the call."""
@@ -199,6 +201,7 @@ class Stage:
             incidents=self.incidents,
             approvals=self.approvals,
             token_search=self.search,
+            token_uses=self.token_uses,
             user_commands=self.user_commands,
             own_columns=self.own_columns,
         )

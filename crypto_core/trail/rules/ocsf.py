@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,11 @@ from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.rules.sigma import sigma_id
 
 SCHEMA = "1.8.0"
+_SOURCES: Mapping[Facts | None, tuple[str, list[str]]] = {
+    Facts.EVENTS: ("CloudTrail", ["AWS CloudTrail"]),
+    Facts.PROVIDERS: ("Provider audit log", ["Provider audit logs", "AWS CloudTrail"]),
+}
+"""What rules about events are called there, and what they read."""
 DETECTION = (2004, "Detection Finding")
 COMPLIANCE = (2003, "Compliance Finding")
 CATEGORY, CREATE = 2, 1
@@ -69,7 +74,7 @@ def ocsf_finding(
 ) -> dict[str, Any]:
     """Return a finding as OCSF has it. `at` is when it was made, `suppressed` why it isn't told, if so."""
     rule = rule_by_id(finding.rule)
-    of_events = rule is not None and rule.facts is Facts.EVENTS
+    of_events = rule is not None and rule.facts in _SOURCES
     class_uid, class_name = DETECTION if of_events else COMPLIANCE
     number, caption = _SEVERITY.get(finding.severity, (1, "Informational"))
     document: dict[str, Any] = {
@@ -109,16 +114,16 @@ def ocsf_finding(
 
 
 def _info(finding: Finding, rule: Rule[...] | None, at: datetime) -> dict[str, Any]:
-    of_events = rule is not None and rule.facts is Facts.EVENTS
+    kind, sources = _SOURCES.get(rule.facts if rule else None, ("Key posture", ["AWS KMS", "AWS CloudTrail"]))
     analytic = {"uid": finding.rule, "name": rule.title if rule else finding.rule}
     info: dict[str, Any] = {
         "uid": finding_uid(finding),
         "title": finding.title,
         "desc": finding.evidence,
-        "types": ["CloudTrail" if of_events else "Key posture"],
+        "types": [kind],
         "created_time": milliseconds(at),
         "analytic": {**analytic, "type_id": RULE_ANALYTIC, "type": "Rule"},
-        "data_sources": ["AWS CloudTrail"] if of_events else ["AWS KMS", "AWS CloudTrail"],
+        "data_sources": sources,
     }
     if rule and isinstance(rule.sigma, Sigma):
         info["related_analytics"] = [

@@ -48,6 +48,8 @@ from crypto_core.keys.posture.identity_reading import read_identities
 from crypto_core.keys.posture.trail_reading import read_trails
 from crypto_core.lists.paging import Query
 from crypto_core.provider_logs.mappings import read_event
+from crypto_core.provider_logs.store import EventChoice, ProviderLog
+from crypto_core.provider_logs.token_hashes import TokenHashBook
 from crypto_core.receipts.receipt import LostReceipts, receipt_of
 from crypto_core.reencryption.jobs.views import job_view
 from crypto_core.references import TokenRef
@@ -56,6 +58,7 @@ from crypto_core.trail.record_reader import read_record
 from crypto_core.trail.sources.files.intake import Intake
 from crypto_core.trail.store import EventStore, receipt_questions
 from crypto_core.trail.store.conditions import Bounds
+from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.event_questions import Span
 from crypto_core.trail.store.history import History
 from crypto_core.trail.store.suppressions import Suppressions
@@ -355,7 +358,7 @@ def anchor(text: str, _: Path) -> Built:
     yield from JournalVerification(None, (), [found])._outside([found.checkpoint])
 
 
-def provider_log(text: str, _: Path) -> Built:
+def provider_log(text: str, folder: Path) -> Built:
     texts = ("action", "actor", "actor_ip", "user_agent", "repo", "org", "programmatic_access_type")
     yield read_event(
         {"@timestamp": 1_790_000_000_000, "_document_id": text, **dict.fromkeys(texts, text)}, b""
@@ -363,7 +366,15 @@ def provider_log(text: str, _: Path) -> Built:
     user = {"email": text, "team": text}
     context = {"ip_address": text, "ua": text, "location": {"id": text}, "app": {"id": text}}
     entry = {"id": text, "date_create": 1_790_000_000, "action": text, "actor": {"user": user}}
-    yield read_event({**entry, "context": context, "entity": {"type": text}}, b"")
+    of_slack = read_event({**entry, "context": context, "entity": {"type": text}}, b"")
+    yield of_slack
+    log = ProviderLog(StoreFile(folder / "providers.sqlite"))
+    log.add([of_slack])
+    yield from (*log.uses(EventChoice()), *log.events(EventChoice()))
+    book = TokenHashBook(log.file)
+    book.note({TokenRef("t", "c", "1"): b"h" * 32}, text, datetime.now(UTC))
+    yield from book.known()
+    log.file.close()
 
 
 def receipt(text: str, _: Path) -> Built:
