@@ -32,6 +32,7 @@ BY_PLACE = {
     "atlassian": "Atlassian names no token: a token did this on the token's site, this one or another.",
 }
 NAMED_OPENING = "CloudTrail's record names the row: a fact."
+RECEIPTED_OPENING = "The caller's receipt of this call names the token: a fact, as far as it wrote the truth."
 UNNAMED_OPENING = "CloudTrail's record names no token (v1): this token, or another."
 NO_HASH = (
     "The hash of this token isn't known here, so its uses at GitHub can't be found: "
@@ -98,12 +99,17 @@ class TokenUses:
             yield _used(one, Certainty.POSSIBILITY, BY_PLACE[place.provider], judge.verdict(one))
 
     def _named(self, timeline: TokenTimeline, cancelled: Event | None) -> Iterator[TokenDeed]:
-        if not timeline.named.opened and not timeline.named.rewrapped:
-            return
-        asked = Query(f"{timeline.named.filter} {OPENED}", "time", descending=True)
-        for stored in self.events.page(asked, limit=MOST, cancelled=cancelled).rows:
-            if str(stored.event.token_ref) == str(timeline.ref):  # filters don't tell upper from lower case
-                yield _opened(stored.event, Certainty.FACT, NAMED_OPENING)
+        if timeline.named.opened or timeline.named.rewrapped:
+            for event in self._openings(timeline.named.filter, cancelled):
+                if str(event.token_ref) == str(timeline.ref):  # filters don't tell upper from lower case
+                    yield _opened(event, Certainty.FACT, NAMED_OPENING)
+        if timeline.receipted is not None and timeline.receipted.use.events:
+            for event in self._openings(timeline.receipted.use.filter, cancelled):
+                yield _opened(event, Certainty.FACT, RECEIPTED_OPENING)
+
+    def _openings(self, expression: str, cancelled: Event | None) -> Iterator[TrailEvent]:
+        asked = Query(f"{expression} {OPENED}", "time", descending=True)
+        yield from (one.event for one in self.events.page(asked, limit=MOST, cancelled=cancelled).rows)
 
     def _could(
         self, timeline: TokenTimeline, judge: UseJudge, thefts: list[TokenDeed], cancelled: Event | None
