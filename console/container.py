@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.left_tokens import LeftTokens
     from crypto_core.database.tokens.lost_tokens import AcceptedLosses
     from crypto_core.database.tokens.opening import ValueOpener
+    from crypto_core.database.tokens.store import Carrier
     from crypto_core.guard.signature import Signer
     from crypto_core.incidents.key_callers import KeyCallers
     from crypto_core.incidents.keys.accepted_losses import LossAcceptance
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.planner import Planner
     from crypto_core.reencryption.replacing_token.service import TokenEntering
     from crypto_core.reencryption.service import TokenWorkService
+    from crypto_core.reencryption.token_search.index import TokenIndex
     from crypto_core.reencryption.token_search.search import TokenSearch
     from crypto_core.reencryption.verification import Verifier
     from crypto_core.trail.coverage_record import CoverageRecord
@@ -154,7 +156,7 @@ class Container:
         )
         self.catalogue = LiveCatalogue(self.engine, settings.all_tables)
         self.answers = AttributionCache(self.engine, read_only=read_only)
-        self.store = TokenStore(self.engine, self.catalogue, self.answers)
+        self.store = TokenStore(self.engine, self.catalogue, self.answers, carrier=self._carrier)
         self.attributor = Attributor(self.store, self.keyring, self.answers)
         self.keys = KeyInventory(self.kms, guarding=lambda: (*self.keyring.trusted, *self.attributor.met))
         self.probe = EnvironmentProbe(settings, self.engine, self.kms, self.keys.aliases)
@@ -187,6 +189,9 @@ class Container:
         """Close the database connections, once what is to be written there is written."""
         if self.kms.receipts is not None:
             self.kms.receipts.close()
+        index = if_made(self.token_index)
+        if index is not None:
+            index.close()
         self.engine.dispose()
         self.state_engine.dispose()
         events = if_made(self.events)
@@ -412,8 +417,35 @@ class Container:
         from crypto_core.reencryption.token_search.search import TokenSearch
 
         return TokenSearch(
-            self.verifier, self.opener, self.store, self.catalogue, self.answers, gaps=self.status.unseen
+            self.verifier,
+            self.opener,
+            self.store,
+            self.catalogue,
+            self.answers,
+            gaps=self.status.unseen,
+            index=self.token_index,
         )
+
+    @deferred_property
+    def token_index(self) -> TokenIndex:
+        """What knows which rows hold a token without opening them, where the settings want it."""
+        from crypto_core.reencryption.token_search.index import TokenIndex
+
+        return TokenIndex(
+            self.engine,
+            self.catalogue,
+            self.store,
+            self.answers,
+            self.keyring,
+            self.verifier,
+            self.journal,
+            journal_engine=self.state_engine,
+            on=self.settings.token_index,
+            **self._guard,
+        )
+
+    def _carrier(self) -> Carrier | None:
+        return self.token_index.carrier() if self.settings.token_index else None
 
     @deferred_property
     def work(self) -> TokenWorkService:
@@ -695,6 +727,7 @@ class Container:
             same_database=self.same_database,
             write_format=self.settings.written_format,
             observer=self.observer,
+            noted=self.token_index.note_token if self.settings.token_index else None,
             **self._guard,
         )
 

@@ -239,6 +239,9 @@ class Settings(BaseSettings):
     log_file: str = Field("", validation_alias="KEYDECK_LOG_FILE", max_length=4096)
     """Where the console's log goes; empty is the user's state folder, `none` is nowhere."""
 
+    token_index: bool = Field(False, validation_alias="KEYDECK_TOKEN_INDEX")
+    """Whether an index of tokens is kept and asked, by which `keydeck whose` opens nothing that it knows."""
+
     rotation_days: int = Field(365, validation_alias="KEYDECK_ROTATION_DAYS", ge=90, le=2560)
     """How often KMS keys must rotate at least, 90 to 2,560 days; more seldom is a finding."""
 

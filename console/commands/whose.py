@@ -11,6 +11,8 @@ import click
 from console.commands.incident_origin import completed_scope
 from console.commands.output_options import json_option
 from console.commands.session import services_of, trust_option
+from console.commands.tokenless_group import NO_ARGUMENT, TokenlessGroup
+from console.commands.whose_index import index
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.incident_words import document_of
 from console.printed.printing import meter, print_json, print_line, say
@@ -31,22 +33,9 @@ if TYPE_CHECKING:
 MOST_BYTES = 64_000_000
 """Bytes of a file that tokens are looked for in."""
 RUNBOOK = "token-compromise"
-_NO_ARGUMENT = (
-    "A token that was typed here is in the shell's history, and was in the list of processes: have it issued "
-    "again. Enter one when asked, or name a file with --file."
-)
 
 
-class _Group(click.Group):
-    """Takes no token as an argument, and repeats none."""
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and self.get_command(ctx, args[0]) is None:
-            raise click.UsageError(f"keydeck whose takes no argument. {_NO_ARGUMENT}", ctx)
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_Group, invoke_without_command=True)
+@click.group(cls=TokenlessGroup, invoke_without_command=True)
 @click.option(
     "--file",
     "path",
@@ -54,6 +43,7 @@ class _Group(click.Group):
     help="What leaked, in a file that only you may read: a list, CSV, a log, a report; - is stdin.",
 )
 @click.option("--everywhere", is_flag=True, help="Look at rows of other providers and at all lengths, too.")
+@click.option("--index-only", is_flag=True, help="Ask the index alone: nothing is opened, in milliseconds.")
 @click.option("--declare", is_flag=True, help="Declare a token compromise about the rows that hold them.")
 @click.option("--title", default="", metavar="TEXT", help="With --declare: the incident's title.")
 @trust_option
@@ -64,6 +54,7 @@ def whose(
     *,
     path: str | None,
     everywhere: bool,
+    index_only: bool,
     declare: bool,
     title: str,
     trust: tuple[str, ...],
@@ -79,9 +70,11 @@ def whose(
         return None
     if title and not declare:
         raise click.UsageError("--title is the title of an incident: give --declare too.")
+    if everywhere and index_only:
+        raise click.UsageError("Choose --everywhere or --index-only.")
     leak = _leak(path)
     with services_of(trust=trust) as services:
-        found = _search(services, leak, everywhere=everywhere)
+        found = _search(services, leak, everywhere=everywhere, index_only=index_only)
         incident = _declare(services, found, title) if declare and found.references else None
     if as_json:
         told = _document(leak, found)
@@ -105,7 +98,7 @@ def _entered(path: str | None) -> Secret:
     if path is not None and path != "-":
         if "/" not in path and len(path) > SHORT and not os.path.lexists(path):
             # It may be the token itself.
-            raise RefusedError("There is no such file.", remedy=_NO_ARGUMENT)
+            raise RefusedError("There is no such file.", remedy=NO_ARGUMENT)
         return read_secret_file(path, most=MOST_BYTES)
     if path is None and sys.stdin.isatty():
         return Secret.of(click.prompt("The token, or its hashed_token", hide_input=True, err=True))
@@ -117,12 +110,18 @@ def _entered(path: str | None) -> Secret:
     return secret
 
 
-def _search(services: Container, leak: LeakedTokens, *, everywhere: bool) -> TokenSearchResult:
+def _search(
+    services: Container, leak: LeakedTokens, *, everywhere: bool, index_only: bool
+) -> TokenSearchResult:
     """Look for the rows; the tokens are wiped. Raises KmsError, DatabaseError, InterruptedRunError."""
     try:
         with cancelled_by_interrupt("Stopping.") as cancelled, meter("search") as shown:
             return services.token_search.find_rows(
-                leak.wanted, everywhere=everywhere, progress=shown.update, cancelled=cancelled
+                leak.wanted,
+                everywhere=everywhere,
+                index_only=index_only,
+                progress=shown.update,
+                cancelled=cancelled,
             )
     finally:
         wipe(leak.wanted)
@@ -157,3 +156,6 @@ def _print(leak: LeakedTokens, found: TokenSearchResult) -> None:
         )
     if not found.certain:
         say("The answer is not complete: a token that was not found may be in what could not be compared.")
+
+
+whose.add_command(index)

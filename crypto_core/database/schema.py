@@ -342,6 +342,32 @@ journal_checkpoint = Table(
 `broken` is the break that one acknowledges, as JSON; "" for none.
 """
 
+fingerprint_key = Table(
+    "fingerprint_key",
+    metadata,
+    _number(),
+    *_required(LargeBinary, "encrypted_key"),
+    *_required(SqlText, "key_arn"),
+    *_required(_MOMENT, "made_at"),
+)
+"""The key of the index of tokens, as KMS wrapped it. The newest counts."""
+
+fingerprint = Table(
+    "fingerprint",
+    metadata,
+    *(Column(name, SqlText, primary_key=True) for name in ("token_column", "row_id")),
+    Column("digest", LargeBinary, primary_key=True),
+    *_required(BigInteger, "key_id"),
+    *_required(LargeBinary, "fingerprint", "bond"),
+    *_required(_MOMENT, "noted_at"),
+)
+"""The index of tokens: an HMAC of each, and that of the entry itself, both under a `fingerprint_key`.
+
+An entry counts only while its row holds the envelope with this `digest` (see tokens.digest). Plaintext and
+dev values have none: their digest would tell them.
+"""
+Index("ix_fingerprint_fingerprint", fingerprint.c.fingerprint)
+
 duty = Table(
     "duty",
     metadata,

@@ -57,6 +57,8 @@ INCIDENTS = (
     *((name, WRITE) for name in ("incident", "incident_step", "incident_presence", "incident_lease")),
     *((name, APPEND) for name in ("incident_evidence", "incident_entry")),
 )
+FORGETTABLE = ("SELECT", "INSERT", "DELETE")
+INDEX = (("fingerprint", FORGETTABLE), ("fingerprint_key", FORGETTABLE))
 NOTICES = (("duty", WRITE), ("notice", WRITE))
 
 
@@ -400,6 +402,29 @@ OPERATIONS: tuple[Operation, ...] = (
         tables=(*JOURNAL, *APPROVAL, *TOKENS),
         changes="replaced envelopes",
         danger=Danger.TYPED,
+        planned=True,
+        second_person=True,
+    ),
+    Operation(
+        "whose index build",
+        "fill index",
+        "Open envelopes that the index of tokens does not know, and note fingerprints of their tokens",
+        ("kms:Decrypt", "kms:GenerateDataKey"),
+        KeydeckRole.OPERATOR,
+        (*JOURNAL, *APPROVAL, *INDEX),
+        changes="the index of tokens",
+        danger=Danger.CONFIRM,
+        planned=True,
+        second_person=True,
+    ),
+    Operation(
+        "whose index drop",
+        "drop index",
+        "Forget the index of tokens and its key; searches open what is stored again",
+        role=KeydeckRole.OPERATOR,
+        tables=(*JOURNAL, *APPROVAL, *INDEX),
+        changes="the index of tokens",
+        danger=Danger.CONFIRM,
         planned=True,
         second_person=True,
     ),

@@ -44,12 +44,18 @@ _NOTICE = (
     " VALUES ('d', 'oncall', 'check', 'low', '{}', now(), 'waiting', now(), now())"
 )
 _RECEIPT = """SELECT keydeck.write_receipts(jsonb_build_array(jsonb_build_object('at', now())))"""
+_INDEX = (
+    "WITH k AS (INSERT INTO keydeck.fingerprint_key (encrypted_key, key_arn, made_at)"
+    " VALUES ('k', 'arn', now()) RETURNING id) INSERT INTO keydeck.fingerprint"
+    " SELECT 'gh_connection.access_token', 'x', 'd', id, 'f', 'b', now() FROM k"
+)
 _UNUSED = (
     _UNWRITTEN,
     _LEASE,
     _DUTY,
     _NOTICE,
     _RECEIPT,
+    _INDEX,
     _SECRETS.format(table="connectors", columns="user_id, provider, name", values="'u', 'slack', 'n'"),
     _SECRETS.format(
         table="mcp_servers",

@@ -60,7 +60,7 @@ LOOKING = {
         "keys list",
     ),
     *("estates", "incident follow-up list", "incident handover", "incident review"),
-    *("notify list", "notify test"),
+    *("notify list", "notify test", "whose index duplicates", "whose index status"),
     *("keys materials", "keys policy", "keys replace", "keys show", "metrics", "settings", "verify"),
 }
 """The commands that change nothing."""

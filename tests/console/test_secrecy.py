@@ -164,7 +164,16 @@ def own_tables(sandbox: Sandbox) -> dict[str, bytes]:
     engine = open_engine(sandbox.superuser_url)
     tables = {}
     with engine.connect() as connection:
-        for name in ("journal", "envelope_backup", "key_answer", "sweep", "duty", "notice", "receipt"):
+        for name in (
+            "journal",
+            "envelope_backup",
+            "key_answer",
+            "sweep",
+            "duty",
+            "notice",
+            "receipt",
+            "fingerprint",
+        ):
             rows = connection.execute(text(f"SELECT t::text FROM keydeck.{name} t")).scalars()
             tables[f"table {name}"] = "\n".join(rows).encode()
     engine.dispose()

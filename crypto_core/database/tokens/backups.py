@@ -14,7 +14,8 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tokens.catalogue import Catalogue
-from crypto_core.database.tokens.expressions import format_of, has_token_bytes
+from crypto_core.database.tokens.expressions import digest_of, format_of, has_token_bytes
+from crypto_core.database.tokens.fingerprints import indexed
 from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format, classify
@@ -133,16 +134,21 @@ def replaced_values(
     catalogue: Catalogue,
     columns: Sequence[TokenColumn],
     token_bytes: frozenset[int] = frozenset(),
+    unindexed: int | None = None,
 ) -> Iterator[list[tuple[StoredToken, bytes]]]:
     """Give, page by page, the kept envelopes of some columns, each with the digest of what took its place.
 
-    Left out are those whose token has none of the lengths `token_bytes`, if there are any. Raises
-    DatabaseError, MissingSchemaError where the schema isn't there.
+    Left out are those whose token has none of the lengths `token_bytes`, if there are any, and those that the
+    index of tokens has under its key `unindexed`. Raises DatabaseError, MissingSchemaError where the schema
+    isn't there.
     """
     b = envelope_backup.c
     which: list[ColumnElement[bool]] = [b.envelope.is_not(None)]
     which += [b.token_column.in_([str(column) for column in columns])]
     which += [has_token_bytes(b.envelope, token_bytes)] if token_bytes else []
+    if unindexed is not None:
+        known = indexed(unindexed, b.token_column, b.row_id, digest_of(b.envelope))
+        which.append(~known.correlate(envelope_backup).exists())
     page = select(b.id, b.token_column, b.row_id, b.envelope, b.written_digest).where(*which)
     after = 0
     while True:

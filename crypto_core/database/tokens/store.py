@@ -58,6 +58,7 @@ from crypto_core.database.tokens.expressions import (
     text_of,
     unnested,
 )
+from crypto_core.database.tokens.fingerprints import indexed
 from crypto_core.database.tokens.json_documents import (
     FoundMember,
     find_member,
@@ -102,6 +103,13 @@ class Replacement:
     source: KeyAnswer | None
 
 
+Carrier = Callable[[Connection, Sequence[tuple[TokenRef, bytes, bytes]]], None]
+"""Is told, within the transaction, which values hold the tokens of which others now: by both digests."""
+
+KEEPS_TOKEN = frozenset({"rewrap", "reencrypt"})
+"""The verbs after which an envelope holds the token that the replaced envelope held."""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenScope:
     """Which tokens, in terms of the database. Everything given must hold.
@@ -111,7 +119,8 @@ class TokenScope:
     own answer, and only the others by their group. `unasked` leaves out every token that KMS was asked about.
     `digests` are stored values that count whatever their group is, `but` those that never do; envelopes both.
     `token_bytes` leaves out envelopes whose token has another length than these, and nothing else: what can't
-    be read as an envelope stays in.
+    be read as an envelope stays in. `unindexed` leaves out what the index of tokens has under its key of this
+    number.
     """
 
     formats: frozenset[Format] = frozenset(Format)
@@ -122,6 +131,7 @@ class TokenScope:
     digests: frozenset[bytes] = frozenset()
     but: frozenset[bytes] = frozenset()
     token_bytes: frozenset[int] = frozenset()
+    unindexed: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The scope as a job keeps it, without its references, which the job's chunks list."""
@@ -134,6 +144,7 @@ class TokenScope:
             "digests": sorted(d.hex() for d in self.digests),
             "but": sorted(d.hex() for d in self.but),
             "token_bytes": sorted(self.token_bytes),
+            "unindexed": self.unindexed,
         }
 
     @classmethod
@@ -150,13 +161,23 @@ class TokenScope:
             digests=frozenset(map(bytes.fromhex, told.get("digests", ()))),
             but=frozenset(map(bytes.fromhex, told.get("but", ()))),
             token_bytes=frozenset(map(int, told.get("token_bytes", ()))),
+            unindexed=told.get("unindexed"),
         )
 
 
 class TokenStore:
     """The stored tokens of one database. Thread-safe; every method blocks on SQL."""
 
-    def __init__(self, engine: Engine, catalogue: LiveCatalogue, answers: AttributionCache) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        catalogue: LiveCatalogue,
+        answers: AttributionCache,
+        *,
+        carrier: Callable[[], Carrier | None] = lambda: None,
+    ) -> None:
+        """`carrier` gives what keeps the index of tokens true; asked before a transaction begins."""
+        self._carrier = carrier
         self._engine = engine
         self._catalogue = catalogue
         self._answers = answers
@@ -320,6 +341,7 @@ class TokenStore:
         locked: dict[str, frozenset[str]] = {}
         stored: list[tuple[TokenTable, str, dict[str, str]]] = []
         catalogue = self._catalogue()
+        carry = self._carrier() if verb in KEEPS_TOKEN else None
         with connected(self._engine, write=True) as connection:
             for table_name in sorted({table_name for table_name, _ in by_column}):
                 ids = {r.old.ref.row_id for r in replacements if r.old.ref.table == table_name}
@@ -335,6 +357,8 @@ class TokenStore:
                 swapped = [r for r in group if r.old.ref.identity in matched]
                 written.update(r.old.ref for r in swapped)
                 _back_up(connection, run_id, verb, swapped)
+                if carry is not None:
+                    carry(connection, [(r.old.ref, r.old.digest, digest(r.stored)) for r in swapped])
             # What triggers make of it afterwards counts too, also those that wait for the transaction's end.
             connection.execute(_NOTHING_LATER)
             for table, column, values in stored:
@@ -370,6 +394,9 @@ class TokenStore:
                     grouped = or_(grouped, _is_one_of(stored, scope.digests))
                 if scope.token_bytes:
                     conditions.append(has_token_bytes(stored, scope.token_bytes))
+                if scope.unindexed is not None:
+                    known = indexed(scope.unindexed, source.name, source.id_text, digest_of(stored))
+                    conditions.append(~known.correlate(source.source).exists())
                 if scope.but:
                     conditions.append(~_is_one_of(stored, scope.but))
                 if answers is None:

@@ -8,6 +8,7 @@ opened by KMS and compared before anything is written, and what is stored is rea
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING
@@ -89,6 +90,8 @@ class TokenEntering:
     observer: Observer = SILENT
     approvals: ApprovalGate | None = None
     """Asked before a token is sent or written; None where nothing needs a second identity."""
+    noted: Callable[[TokenRef, bytes, Secret], None] | None = None
+    """Is told what was written, by the stored value's digest; it raises nothing of ours."""
 
     def __post_init__(self) -> None:
         ready = require_schemas(self.engine, self.journal.engine)
@@ -312,6 +315,8 @@ class TokenEntering:
         ):
             raise _changed(plan.ref)
         self.answers.remember([answer_about(sealed.stored, sealed.wrapped_by)])
+        if self.noted is not None:
+            self.noted(plan.ref, digest(sealed.stored), token)
         return sealed
 
     def is_there(self, ref: TokenRef, sealed: SealedToken) -> bool | None:

@@ -54,7 +54,8 @@ class TokenSearchResult:
     `looked_at` are the stored tokens that were compared, `unopened` those that could not be, of which
     `examples` are some. `searched` and `left_out` are columns. `gaps` say what else may hold tokens, unseen.
     `asked` names the tokens by number, `old` has the replaced envelopes that hold one. `other_length` are the
-    envelopes that were not opened as their token has another length.
+    envelopes that were not opened as their token has another length; `by_index` those that were not for that,
+    or as the index of tokens knows what they hold.
     """
 
     rows: Mapping[int, tuple[TokenRef, ...]]
@@ -67,6 +68,7 @@ class TokenSearchResult:
     asked: Mapping[int, AskedToken] = field(default_factory=dict)
     old: Mapping[int, tuple[OldValue, ...]] = field(default_factory=dict)
     other_length: int = 0
+    by_index: int = 0
 
     @property
     def references(self) -> tuple[TokenRef, ...]:
@@ -133,6 +135,7 @@ class TokenSearchResult:
             "compared": self.looked_at,
             "not_opened": self.unopened,
             "other_length": self.other_length,
+            "by_index": self.by_index,
             "not_opened_examples": [
                 {"reference": str(one.ref), "reason": one.reason} for one in self.examples
             ],
@@ -184,7 +187,8 @@ class TokenSearchResult:
         if more:
             names = listed([self._short_name(number) for number in more], _NAMED)
             yield f"{counted(len(more), 'more token')} ({names}): {self._nowhere}"
-        yield f"{self._extent[0].upper()}{self._extent[1:]}, in {listed(self.searched, _NAMED)}."
+        if self.searched:
+            yield f"{self._extent[0].upper()}{self._extent[1:]}, in {listed(self.searched, _NAMED)}."
         if self.unopened:
             may = "it may be one of these" if self.missing else "they may hold it too"
             yield f"{counted(self.unopened, 'stored token')} could not be opened: {may}."
@@ -195,6 +199,9 @@ class TokenSearchResult:
         if self.other_length:
             others = counted(self.other_length, "envelope")
             yield f"{others} not opened: the token there has another length, by its ciphertext."
+        if self.by_index:
+            known = counted(self.by_index, "envelope")
+            yield f"{known} not opened: the index knows their tokens, or the token there has another length."
         yield from self.gaps
 
 

@@ -8,11 +8,9 @@ replaced and keeps are opened too, and told as what a row held earlier.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from threading import Event, Lock
-from time import monotonic
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.attribution_cache import AttributionCache
@@ -22,24 +20,23 @@ from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import TOKENS_OF, Format
-from crypto_core.errors import MissingGrantError, MissingSchemaError
+from crypto_core.errors import MissingGrantError, MissingSchemaError, RefusedError
 from crypto_core.reencryption.bulk.opening import NOT_AN_ENVELOPE
-from crypto_core.reencryption.bulk.ports import Committed, Opened, Outcome
 from crypto_core.reencryption.plan import RunProgress
+from crypto_core.reencryption.token_search.fingerprinter import Fingerprinter
+from crypto_core.reencryption.token_search.found_rows import FoundRows
+from crypto_core.reencryption.token_search.index import TokenIndex
 from crypto_core.reencryption.token_search.matching import TokenMatcher, lengths_of
 from crypto_core.reencryption.token_search.result import (
     AskedToken,
-    OldValue,
     TokenSearchResult,
-    UnopenedToken,
 )
 from crypto_core.reencryption.token_search.wanted import WantedToken
 from crypto_core.reencryption.verification import Verifier
-from crypto_core.references import TokenRef
-from crypto_core.secret import Secret
 from crypto_core.text.counting import counted
 
-_EXAMPLES = 20
+_NO_INDEX = "Fill it with: keydeck whose index build. Or have what is stored opened: without --index-only."
+_INDEX_ALONE = "Only the index was asked: rows that it does not know were not looked at"
 _STORED = TokenScope(frozenset(Format) - {Format.EMPTY})
 
 
@@ -55,8 +52,10 @@ class TokenSearch:
         answers: AttributionCache,
         *,
         gaps: Callable[[Event | None], Sequence[str]],
+        index: TokenIndex,
     ) -> None:
         """`opener` opens what is no envelope. `gaps` says what may hold tokens and can't be seen here."""
+        self._index = index
         self._verifier = verifier
         self._opener = opener
         self._store = store
@@ -69,21 +68,46 @@ class TokenSearch:
         wanted: Sequence[WantedToken],
         *,
         everywhere: bool = False,
+        index_only: bool = False,
         progress: Callable[[RunProgress], None] | None = None,
         cancelled: Event | None = None,
     ) -> TokenSearchResult:
         """Return the rows that hold some tokens. With `everywhere`, no column is left out.
 
-        `progress` is called from other threads. Raises KmsError if KMS can't be asked at all, DatabaseError,
-        SettingsError, InterruptedRunError.
+        What the index of tokens knows is not opened; with `index_only` nothing is. `progress` is called from
+        other threads. Raises KmsError if KMS can't be asked at all, DatabaseError, SettingsError,
+        InterruptedRunError; RefusedError with `index_only` where there is no index.
         """
+        found = FoundRows(
+            TokenMatcher(wanted), self._answers, progress, {one.number: set() for one in wanted}
+        )
+        known, note = (None, "") if everywhere else self._ask_index(wanted, found, index_only, cancelled)
+        if index_only:
+            if known is None:
+                raise RefusedError(note or "There is no index of tokens.", remedy=_NO_INDEX)
+            return self._result(wanted, found, _Pass((), (), notes=(_INDEX_ALONE,)))
+        lengths = frozenset[int]() if everywhere else lengths_of(wanted)
+        scope = replace(_STORED, token_bytes=lengths, unindexed=known)
+        done = self._pass(scope, wanted, found, everywhere=everywhere, cancelled=cancelled)
+        old_gaps = self._look_at_old(scope, done.searched, found, cancelled)
+        notes = (*self._gaps(cancelled), *old_gaps, *([note] if note else []))
+        return self._result(wanted, found, replace(done, notes=notes))
+
+    def _pass(
+        self,
+        scope: TokenScope,
+        wanted: Sequence[WantedToken],
+        found: FoundRows,
+        *,
+        everywhere: bool,
+        cancelled: Event | None,
+    ) -> _Pass:
+        """Look through the likely columns, then through the others where a token is still missing."""
         likely, others = _by_likelihood(self._catalogue(), wanted)
         if everywhere:
             likely, others = likely + others, ()
-        scope = replace(_STORED, token_bytes=frozenset() if everywhere else lengths_of(wanted))
         stored = self._count(_STORED, cancelled)
-        tally = self._count(scope, cancelled) if scope.token_bytes else stored
-        found = _Found(TokenMatcher(wanted), self._answers, progress, {one.number: set() for one in wanted})
+        tally = self._count(scope, cancelled) if scope != _STORED else stored
         searched: tuple[TokenColumn, ...] = ()
         for columns in (likely, others):
             if searched and all(found.rows.values()):
@@ -91,18 +115,56 @@ class TokenSearch:
             found.total += sum(tally.get(str(column), 0) for column in columns)
             self._look_through(scope, columns, found, cancelled)
             searched += columns
-        old, old_gaps = self._look_at_old(scope, searched, found, cancelled)
+        spared = sum(stored.get(str(column), 0) - tally.get(str(column), 0) for column in searched)
+        left_out = tuple(column for column in others if column not in searched)
+        return _Pass(searched, left_out, spared, by_index=scope.unindexed is not None)
+
+    def _ask_index(
+        self, wanted: Sequence[WantedToken], found: FoundRows, index_only: bool, cancelled: Event | None
+    ) -> tuple[int | None, str]:
+        """Find rows by the index; returns the number of its key, None where it can't be relied on, and why.
+
+        Where a token is in none of its entries, each entry is verified: one that the index's key did not make
+        could keep a row from being opened.
+        """
+        with self._index.opened() as (asking, note):
+            if asking is None:
+                return None, note
+            self._find_indexed(asking, wanted, found)
+            if index_only or all(found.rows.values()):
+                return asking.number, ""
+            foreign = self._index.foreign_entries(asking, cancelled)
+            if not foreign:
+                return asking.number, ""
+        entries = counted(foreign, "fingerprint")
+        return None, f"{entries} not made under the index's key: it was left aside, and all was opened"
+
+    def _find_indexed(self, asking: Fingerprinter, wanted: Sequence[WantedToken], found: FoundRows) -> None:
+        by_mark: dict[bytes, list[int]] = {}
+        for one in wanted:
+            mark = asking.of_hash(one.sha256) if one.token is None else asking.of_token(one.token)
+            by_mark.setdefault(mark, []).append(one.number)
+        entries = self._index.entries(asking, list(by_mark))
+        held = self._index.held(entries)
+        for entry in entries:
+            for number in by_mark[entry.fingerprint]:
+                if (entry.ref, entry.digest) in held:
+                    found.rows[number].add(entry.ref)
+                found.values.append((number, entry.ref, entry.digest))
+
+    def _result(self, wanted: Sequence[WantedToken], found: FoundRows, done: _Pass) -> TokenSearchResult:
         return TokenSearchResult(
             {number: tuple(sorted(refs)) for number, refs in found.rows.items()},
             found.compared,
             found.unopened,
             tuple(found.examples),
-            tuple(map(str, searched)),
-            tuple(str(column) for column in others if column not in searched),
-            (*self._gaps(cancelled), *old_gaps),
+            tuple(map(str, done.searched)),
+            tuple(map(str, done.left_out)),
+            done.notes,
             {one.number: AskedToken(one.place, one.mask, one.lines) for one in wanted},
-            old,
-            sum(stored.get(str(column), 0) - tally.get(str(column), 0) for column in searched),
+            found.replaced(),
+            0 if done.by_index else done.spared,
+            done.spared if done.by_index else 0,
         )
 
     def _count(self, scope: TokenScope, cancelled: Event | None) -> dict[str, int]:
@@ -110,38 +172,42 @@ class TokenSearch:
         return {name: sum(by_format.values()) for name, by_format in tally.items()}
 
     def _look_at_old(
-        self, scope: TokenScope, columns: Sequence[TokenColumn], found: _Found, cancelled: Event | None
-    ) -> tuple[dict[int, tuple[OldValue, ...]], tuple[str, ...]]:
-        """The replaced envelopes that hold a token, by its number; and what of them was not looked at."""
+        self, scope: TokenScope, columns: Sequence[TokenColumn], found: FoundRows, cancelled: Event | None
+    ) -> tuple[str, ...]:
+        """Look at the replaced envelopes of some columns; returns what of them could not be looked at."""
         old = found.apart()
         try:
-            pages = self._old(columns, scope.token_bytes)
+            pages = self._old(columns, scope)
             self._verifier.open_tokens(pages, old, look_at=old.look_at, cancelled=cancelled)
-            moments = replaced_when(self._catalogue.engine, old.values)
+            stop_if(cancelled)
+            found.values += old.values
+            found.moments = replaced_when(self._catalogue.engine, found.values)
         except MissingSchemaError:
-            return {}, ()
+            return ()
         except MissingGrantError as error:
-            return {}, (f"Envelopes that Keydeck replaced can't be read: {error.message}",)
-        stop_if(cancelled)
+            return (f"Envelopes that Keydeck replaced can't be read: {error.message}",)
         gap = f"{counted(old.unopened, 'envelope')} that Keydeck replaced could not be opened"
-        return old.replaced(found.rows, moments), (gap,) if old.unopened else ()
+        return (gap,) if old.unopened else ()
 
-    def _old(self, columns: Sequence[TokenColumn], lengths: frozenset[int]) -> Iterator[list[StoredToken]]:
-        for page in replaced_values(self._catalogue.engine, self._catalogue(), columns, lengths):
+    def _old(self, columns: Sequence[TokenColumn], scope: TokenScope) -> Iterator[list[StoredToken]]:
+        pages = replaced_values(
+            self._catalogue.engine, self._catalogue(), columns, scope.token_bytes, scope.unindexed
+        )
+        for page in pages:
             held = {token.ref: token.digest for token in self._store.read_many(t.ref for t, _ in page)}
             # Where the value that took its place is still there, it has been compared.
             if old := [token for token, successor in page if held.get(token.ref) != successor]:
                 yield old
 
     def _look_through(
-        self, scope: TokenScope, columns: Sequence[TokenColumn], found: _Found, cancelled: Event | None
+        self, scope: TokenScope, columns: Sequence[TokenColumn], found: FoundRows, cancelled: Event | None
     ) -> None:
         sealed = self._sealed(scope, columns, found)
         self._verifier.open_tokens(sealed, found, look_at=found.look_at, cancelled=cancelled)
         stop_if(cancelled)
 
     def _sealed(
-        self, scope: TokenScope, columns: Sequence[TokenColumn], found: _Found
+        self, scope: TokenScope, columns: Sequence[TokenColumn], found: FoundRows
     ) -> Iterator[list[StoredToken]]:
         """The envelopes of some columns. What is none is compared on the way: no KMS is asked for it."""
         for column in columns:
@@ -153,7 +219,7 @@ class TokenSearch:
                 if sealed := [token for token in page if token.format.protected]:
                     yield sealed
 
-    def _compare_unsealed(self, stored: StoredToken, found: _Found) -> None:
+    def _compare_unsealed(self, stored: StoredToken, found: FoundRows) -> None:
         opened = self._opener.open_value(stored)
         if opened.token is None:
             found.could_not_open(stored.ref, opened.reason)
@@ -167,73 +233,18 @@ class TokenSearch:
             found.count(1)
 
 
-@dataclass(slots=True)
-class _Found:
-    """What is found so far; a TokenSink that remembers KMS's answers and tells the progress.
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """Which columns were looked through and which not, and how many envelopes there were not opened.
 
-    One thread reads and compares what is no envelope while another one is told what opened. `values` are the
-    stored values that hold a token, with its number.
+    They are in the index, or of another length.
     """
 
-    matcher: TokenMatcher
-    answers: AttributionCache
-    progress: Callable[[RunProgress], None] | None
-    rows: dict[int, set[TokenRef]]
-    values: list[tuple[int, TokenRef, bytes]] = field(default_factory=list)
-    total: int = 0
-    compared: int = 0
-    unopened: int = 0
-    examples: list[UnopenedToken] = field(default_factory=list)
-    started: float = field(default_factory=monotonic)
-    lock: Lock = field(default_factory=Lock)
-
-    def apart(self) -> _Found:
-        """For other values of the same rows: nothing is found of them yet, and no progress is told."""
-        return _Found(self.matcher, self.answers, None, {number: set() for number in self.rows})
-
-    def look_at(self, stored: StoredToken, token: Secret) -> bool:
-        """Note it if a token is one of those wanted; returns whether it is."""
-        numbers = self.matcher.numbers(token)
-        with self.lock:
-            for number in numbers:
-                self.rows[number].add(stored.ref)
-                self.values.append((number, stored.ref, stored.digest))
-        return bool(numbers)
-
-    def replaced(
-        self, held: Mapping[int, set[TokenRef]], moments: Mapping[tuple[TokenRef, bytes], datetime]
-    ) -> dict[int, tuple[OldValue, ...]]:
-        """The values as replaced ones, by the number of their token, but for rows that hold it still."""
-        old: dict[int, list[OldValue]] = {}
-        for number, ref, digest in self.values:
-            if ref not in held[number] and (ref, digest) in moments:
-                old.setdefault(number, []).append(OldValue(ref, moments[ref, digest]))
-        return {n: tuple(sorted(v, key=lambda one: (one.ref, one.replaced_at))) for n, v in old.items()}
-
-    def count(self, compared: int) -> None:
-        with self.lock:
-            self.compared += compared
-
-    def could_not_open(self, ref: TokenRef, reason: str) -> None:
-        with self.lock:
-            self.unopened += 1
-            if len(self.examples) < _EXAMPLES:
-                self.examples.append(UnopenedToken(ref, reason))
-
-    def commit(self, batch: Sequence[Outcome]) -> Committed:
-        found = [outcome for outcome in batch if isinstance(outcome, Opened)]
-        self.answers.remember(one.known for one in found if one.known is not None)
-        self.count(sum(one.verification.opened for one in found))
-        for one in found:
-            if not one.verification.opened:
-                self.could_not_open(one.verification.ref, one.verification.reason)
-        self.tell()
-        return Committed(len(found))
-
-    def tell(self) -> None:
-        if self.progress is not None:
-            seconds = monotonic() - self.started
-            self.progress(RunProgress(self.total, self.compared, self.unopened, 0, seconds))
+    searched: tuple[TokenColumn, ...]
+    left_out: tuple[TokenColumn, ...]
+    spared: int = 0
+    by_index: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def _by_likelihood(

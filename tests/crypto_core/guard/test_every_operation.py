@@ -232,6 +232,19 @@ def enter(ground: Ground) -> Recipe:
     )
 
 
+def index(ground: Ground, word: str) -> Recipe:
+    ground.setenv("KEYDECK_TOKEN_INDEX", "1")
+    ground.container.settings = ground.container.settings.model_copy(update={"token_index": True})
+    if word == "drop":
+        with closing(Container(load().settings)) as filling:
+            plan = filling.token_index.plan_build(1)
+            assert filling.token_index.build(plan, agreed(plan)).noted
+    return Recipe(
+        lambda container: getattr(container.token_index, f"plan_{word}")(),
+        lambda container, plan, consent: getattr(container.token_index, word)(plan, consent),
+    )
+
+
 def guard(ground: Ground) -> Recipe:
     """Of a column that holds envelopes alone, in a table that this role owns."""
     hand_over(ground.superuser, "gh_connection")
@@ -310,6 +323,7 @@ RECIPES: dict[str, Callable[[Ground], Recipe]] = {
     "enter token": enter,
     "revoke": revoke,
     "guard": guard,
+    **{f"whose index {word}": lambda ground, word=word: index(ground, word) for word in ("build", "drop")},
     "journal break": journal_break,
     "incident run": incident_run,
     "incident accept-lost": accept_lost,
@@ -582,6 +596,6 @@ def changes(sandbox: Sandbox, ground: Ground) -> object:
     with ground.container.engine.connect() as connection:
         kept = [
             connection.scalar(text(f"SELECT sum(length(t::text)) FROM keydeck.{name} t"))
-            for name in ("job", "envelope_backup", "incident_evidence")
+            for name in ("job", "envelope_backup", "fingerprint", "incident_evidence")
         ]
     return calls, stored, more, checks, kept, len(ground.providers.calls())

@@ -1,0 +1,236 @@
+"""The index of tokens, `keydeck.fingerprint`: which row held which token, by an HMAC that says nothing else.
+
+An entry is about one stored envelope, which its digest names, and it stays true of it: it counts while the
+row holds that envelope, and tells what an envelope was that Keydeck replaced and keeps. Whoever reads entries
+verifies their bond, which only who has the index's key can make (token_search/fingerprinter.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Engine,
+    LargeBinary,
+    Select,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy import Text as SqlText
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.schema import envelope_backup, fingerprint, fingerprint_key
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.expressions import digest_of, unnested
+from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.database.tokens.token_source import TokenSource
+from crypto_core.references import TokenRef
+
+_PAGE = 10_000
+_MAY = text(
+    """
+    SELECT coalesce(bool_and(CASE
+        WHEN to_regclass(place) IS NULL THEN false ELSE has_table_privilege(to_regclass(place), :right)
+    END), false) FROM unnest(ARRAY['keydeck.fingerprint', 'keydeck.fingerprint_key']) place
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexKey:
+    """The index's key as KMS wrapped it."""
+
+    number: int
+    encrypted_key: bytes = field(repr=False)
+    key_arn: str
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """An entry: the token of one stored envelope, by an HMAC, and the HMAC of the entry."""
+
+    ref: TokenRef
+    digest: bytes = field(repr=False)
+    fingerprint: bytes = field(repr=False)
+    bond: bytes = field(repr=False)
+
+
+def indexed(number: int, column: Any, row_id: Any, digest: Any) -> Select[Any]:
+    """The entry under the index's key of this number about a stored value, as SQL to be correlated."""
+    f = fingerprint.c
+    about = (f.token_column == column, f.row_id == row_id, f.digest == digest)
+    return select(literal(1)).where(f.key_id == number, *about)
+
+
+def index_key(engine: Engine) -> IndexKey | None:
+    """Return the index's key, None where there is none. Raises DatabaseError."""
+    c = fingerprint_key.c
+    newest = select(c.id, c.encrypted_key, c.key_arn, c.made_at).order_by(c.id.desc()).limit(1)
+    with connected(engine) as connection:
+        row = connection.execute(newest).first()
+    return None if row is None else IndexKey(row[0], bytes(row[1]), row[2], row[3])
+
+
+def note_entries(connection: Connection, number: int, entries: Sequence[Fingerprint]) -> None:
+    """Keep entries under the key of this number, in the transaction. What is there already stays."""
+    if not entries:
+        return
+    columns: dict[str, tuple[list[Any], Any]] = {
+        "token_column": ([_column(e.ref) for e in entries], SqlText),
+        "row_id": ([e.ref.identity for e in entries], SqlText),
+        "digest": ([e.digest for e in entries], LargeBinary),
+        "fingerprint": ([e.fingerprint for e in entries], LargeBinary),
+        "bond": ([e.bond for e in entries], LargeBinary),
+    }
+    new = unnested("new", columns)
+    same: list[Any] = [cast(literal(number), BigInteger), func.statement_timestamp()]
+    told = select(*same, *(new.c[name] for name in columns))
+    statement = upsert(fingerprint).from_select(["key_id", "noted_at", *columns], told)
+    connection.execute(statement.on_conflict_do_nothing())
+
+
+class FingerprintTable:
+    """The index of one database. Thread-safe; blocks on SQL and raises DatabaseError."""
+
+    def __init__(self, engine: Engine, catalogue: LiveCatalogue) -> None:
+        self._engine = engine
+        self._catalogue = catalogue
+
+    def may(self, right: str) -> bool:
+        """Return whether the tables are there and the role may SELECT from them, or INSERT into them."""
+        with connected(self._engine) as connection:
+            return bool(connection.scalar(_MAY, {"right": right}))
+
+    def key(self) -> IndexKey | None:
+        """Return the index's key, None where there is none."""
+        return index_key(self._engine)
+
+    def keep_key(self, encrypted_key: bytes, key_arn: str) -> IndexKey:
+        """Keep a new key, which is the index's from now on, unless another was kept in the meantime."""
+        values = {"encrypted_key": encrypted_key, "key_arn": key_arn, "made_at": func.clock_timestamp()}
+        with connected(self._engine, write=True) as connection:
+            connection.execute(text("LOCK TABLE keydeck.fingerprint_key IN SHARE ROW EXCLUSIVE MODE"))
+            if not connection.scalar(select(func.count()).select_from(fingerprint_key)):
+                connection.execute(insert(fingerprint_key).values(values))
+        kept = self.key()
+        assert kept is not None  # noqa: S101  # it was written here, or was there
+        return kept
+
+    def of_tokens(self, number: int, fingerprints: Sequence[bytes]) -> list[Fingerprint]:
+        """Return the entries with some fingerprints."""
+        f = fingerprint.c
+        asked = f.fingerprint == func.any(bindparam("asked", list(fingerprints), ARRAY(LargeBinary)))
+        with connected(self._engine) as connection:
+            return self._entries(connection, _read(number).where(asked))
+
+    def of_values(
+        self, connection: Connection, number: int, values: Sequence[tuple[TokenRef, bytes]]
+    ) -> list[Fingerprint]:
+        """Return the entries about some stored values, by reference and digest."""
+        f = fingerprint.c
+        columns: Mapping[str, tuple[list[Any], Any]] = {
+            "token_column": ([_column(ref) for ref, _ in values], SqlText),
+            "row_id": ([ref.identity for ref, _ in values], SqlText),
+            "digest": ([digest for _, digest in values], LargeBinary),
+        }
+        asked = unnested("asked", columns)
+        same = (f[name] == asked.c[name] for name in columns)
+        return self._entries(connection, _read(number).where(*same)) if values else []
+
+    def pages(self, number: int) -> Iterator[list[Fingerprint]]:
+        """Give all entries under a key, page by page."""
+        f = fingerprint.c
+        order = (f.token_column, f.row_id, f.digest)
+        after: tuple[Any, ...] | None = None
+        while True:
+            page = _read(number).order_by(*order).limit(_PAGE)
+            if after is not None:
+                page = page.where(tuple_(*order) > tuple_(*after))
+            with connected(self._engine) as connection:
+                rows = self._entries(connection, page)
+            if not rows:
+                return
+            after = (_column(rows[-1].ref), rows[-1].ref.identity, rows[-1].digest)
+            yield rows
+
+    def count(self, number: int) -> int:
+        """Return how many entries there are under a key."""
+        counted = select(func.count()).select_from(fingerprint).where(fingerprint.c.key_id == number)
+        with connected(self._engine) as connection:
+            return int(connection.scalar(counted) or 0)
+
+    def shared(self, number: int, limit: int) -> list[tuple[Fingerprint, ...]]:
+        """Return the entries of tokens that several rows have or had, by token, those of most rows first."""
+        f = fingerprint.c
+        rows = func.count(func.distinct(tuple_(f.token_column, f.row_id)))
+        several = select(f.fingerprint).where(f.key_id == number).group_by(f.fingerprint).having(rows > 1)
+        some = several.order_by(rows.desc(), f.fingerprint).limit(limit).subquery()
+        with connected(self._engine) as connection:
+            found = self._entries(
+                connection, _read(number).where(f.fingerprint.in_(select(some.c.fingerprint)))
+            )
+        groups: dict[bytes, list[Fingerprint]] = {}
+        for one in found:
+            groups.setdefault(one.fingerprint, []).append(one)
+        return [tuple(group) for group in groups.values()]
+
+    def forget_stale(self, source: TokenSource, number: int) -> int:
+        """Forget the entries about values of a column that are neither stored nor kept; returns how many.
+
+        Those of another key are forgotten, too.
+        """
+        f, b = fingerprint.c, envelope_backup.c
+        there = select(literal(1)).select_from(source.source)
+        there = there.where(source.id_text == f.row_id, digest_of(source.stored) == f.digest)
+        kept = select(literal(1)).where(
+            b.token_column == f.token_column, b.row_id == f.row_id, digest_of(b.envelope) == f.digest
+        )
+        stale = ~there.correlate(fingerprint).exists() & ~kept.correlate(fingerprint).exists()
+        statement = delete(fingerprint).where(f.token_column == source.name, (f.key_id != number) | stale)
+        with connected(self._engine, write=True) as connection:
+            return connection.execute(statement).rowcount
+
+    def forget_all(self) -> int:
+        """Forget every entry and the key; returns how many entries there were."""
+        with connected(self._engine, write=True) as connection:
+            number = connection.execute(delete(fingerprint)).rowcount
+            connection.execute(delete(fingerprint_key))
+            return number
+
+    def _entries(self, connection: Connection, statement: Select[Any]) -> list[Fingerprint]:
+        catalogue = self._catalogue()
+        known = {f"{t.name}.{column}": (t, column) for t in catalogue.tables for column in t.token_columns}
+        found = []
+        for column, row_id, digest, value, bond in connection.execute(statement):
+            if column in known:
+                table, name = known[column]
+                ref = table.ref(name, row_id)
+            else:
+                of = TokenColumn.named(column)
+                ref = TokenRef(of.table, of.column, row_id)
+            found.append(Fingerprint(ref, bytes(digest), bytes(value), bytes(bond)))
+        return found
+
+
+def _read(number: int) -> Select[Any]:
+    f = fingerprint.c
+    return select(f.token_column, f.row_id, f.digest, f.fingerprint, f.bond).where(f.key_id == number)
+
+
+def _column(ref: TokenRef) -> str:
+    return f"{ref.table}.{ref.column}"

@@ -1,0 +1,331 @@
+"""The index answers without opening, is never taken for more than it is, and is of no use to a thief."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.container import Container
+from console.sandbox.endpoint.scenario import Denial
+from console.sandbox.sandbox import Sandbox
+from console.sandbox.world import World
+from console.settings import load
+from crypto_core.cipher import TokenCipher
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.tokens.store import Replacement
+from crypto_core.envelope import Format
+from crypto_core.errors import ReadOnlyError, RefusedError
+from crypto_core.guard.consent import Consent
+from crypto_core.reencryption.plan import Selection, Verb
+from crypto_core.reencryption.token_search.fingerprinter import CONTEXT, open_key
+from crypto_core.reencryption.token_search.index_plan import IndexFilling
+from crypto_core.reencryption.token_search.platform_noting import TokenNoting
+from crypto_core.reencryption.token_search.wanted import WantedToken, hashed_token, leaked_tokens
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+from tests.crypto_core.canary import CANARY, assert_tells_nothing
+
+
+@pytest.fixture
+def indexing(services: Container, monkeypatch: pytest.MonkeyPatch) -> Iterator[Container]:
+    """The services with the index switched on."""
+    monkeypatch.setenv("KEYDECK_TOKEN_INDEX", "1")
+    container = Container(load().settings)
+    yield container
+    container.close()
+
+
+def wanted(*tokens: str) -> tuple[WantedToken, ...]:
+    return leaked_tokens(Secret.of("\n".join(tokens)))
+
+
+def fill(container: Container, limit: int | None = None) -> IndexFilling:
+    plan = container.token_index.plan_build(limit)
+    return container.token_index.build(plan, Consent.pressed(plan))
+
+
+def of_github(world: World) -> list[TokenRef]:
+    refs = world.sealed_under(world.current_key)
+    return [ref for ref in refs if (ref.table, ref.column) == ("gh_connection", "access_token")]
+
+
+def decrypts(sandbox: Sandbox) -> int:
+    return sandbox.control.stats().calls.get("kms:Decrypt", 0)
+
+
+def store_anew(container: Container, platform: Engine, ref: TokenRef, token: str) -> None:
+    """Write a token as the platform does, past Keydeck."""
+    stored = TokenCipher(container.keyring).encrypt(token, ref=ref).stored
+    with platform.begin() as connection:
+        statement = text(f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id")
+        connection.execute(statement, {"stored": stored, "id": ref.row_id})
+
+
+def everything_kept(superuser: Engine) -> bytes:
+    """Every byte of the index's tables."""
+    parts: list[bytes] = []
+    with superuser.connect() as connection:
+        for table in ("fingerprint", "fingerprint_key"):
+            for row in connection.execute(text(f"SELECT * FROM keydeck.{table}")):
+                parts += [bytes(v) if isinstance(v, memoryview) else str(v).encode() for v in row]
+    return b"\x00".join(parts)
+
+
+def test_a_filled_index_answers_with_one_decrypt_and_what_it_does_not_know_is_opened(
+    indexing: Container, world: World, platform: Engine, sandbox: Sandbox
+) -> None:
+    first, second, third, *_ = of_github(world)
+    assert fill(indexing, 3) == IndexFilling(3, 0, 0)
+    filled = fill(indexing)
+    status = indexing.token_index.status()
+    assert status.covered == 3 + filled.noted
+    assert status.envelopes - status.covered == filled.unopened > 0
+    assert (status.why_off, status.entries, status.shared) == ("", status.covered, 0)
+    assert fill(indexing).noted == 0
+    for one in (wanted(world.token_for(first)), (hashed_token(githubs_hash(world.token_for(first))),)):
+        before = decrypts(sandbox)
+        result = indexing.token_search.find_rows(one, index_only=True)
+        assert (result.references, decrypts(sandbox) - before) == ((first,), 1)
+        assert any("Only the index was asked" in gap for gap in result.gaps)
+    store_anew(indexing, platform, second, world.token_for(first))
+    result = indexing.token_search.find_rows(wanted(world.token_for(first), world.token_for(second)))
+    assert (result.rows, result.looked_at) == ({1: (first, second), 2: ()}, result.looked_at)
+    assert result.by_index >= filled.noted - 10
+    assert fill(indexing).forgotten == 1
+    assert [one.references for one in indexing.token_index.shared_tokens(limit=10)] == [(first, second)]
+    (shared,) = (indexing.token_index.sharing(ref) for ref in (second,))
+    assert shared is not None
+    assert shared.references == (first,)
+    alone = indexing.token_index.sharing(third)
+    assert alone is not None
+    assert alone.references == ()
+    store_anew(indexing, platform, first, CANARY)
+    assert indexing.token_index.sharing(first) is None
+    shared = indexing.token_index.sharing(second)
+    assert shared is not None
+    assert shared.references == ()
+
+
+def githubs_hash(token: str) -> str:
+    return base64.b64encode(hashlib.sha256(token.encode()).digest()).decode()
+
+
+def test_whoever_steals_the_index_can_compare_no_token_with_it(
+    indexing: Container, world: World, superuser: Engine, platform: Engine
+) -> None:
+    store_anew(indexing, platform, of_github(world)[0], CANARY)
+    fill(indexing)
+    stolen = everything_kept(superuser)
+    with superuser.connect() as connection:
+        edk, entries = connection.execute(
+            text(
+                "SELECT encrypted_key, (SELECT count(*) FROM keydeck.fingerprint)"
+                " FROM keydeck.fingerprint_key"
+            )
+        ).one()
+    assert entries > 50
+    dictionary = [
+        CANARY,
+        *(world.token_for(ref) for ref in world.tokens if world.tokens[ref].format.protected),
+    ]
+    keys = (bytes(edk), b"", b"keydeck token", bytes(edk)[:32], hashlib.sha256(bytes(edk)).digest())
+    for token in dictionary:
+        sha256 = hashlib.sha256(token.encode()).digest()
+        guesses = [token.encode(), sha256, base64.b64encode(sha256), sha256.hex().encode()]
+        for key in keys:
+            contents = (token.encode(), sha256, b"keydeck token" + sha256)
+            guesses += [hmac.digest(key, content, "sha256") for content in contents]
+        assert not any(guess in stolen for guess in guesses)
+    plain = [world.token_for(ref) for ref in (*world.plaintext_refs, *world.dev_refs)]
+    assert plain
+    assert not any(hashlib.sha256(token.encode()).digest() in stolen for token in plain)
+    kept = indexing.token_index.table.key()
+    assert kept is not None
+    with open_key(kept, indexing.keyring) as maker, Secret.of(CANARY) as token:
+        assert maker.of_token(token) in stolen
+    assert_tells_nothing(repr(kept))
+    with pytest.raises(ValueError, match="wiped"):
+        maker.of_hash(b"")
+
+
+def test_the_key_opens_with_its_own_context_alone(indexing: Container, sandbox: Sandbox) -> None:
+    fill(indexing, 1)
+    kept = indexing.token_index.table.key()
+    assert kept is not None
+    kms = sandbox.client("kms")
+    assert kms.decrypt(CiphertextBlob=kept.encrypted_key, EncryptionContext=CONTEXT)["Plaintext"]
+    for context in ({}, {"keydeck:table": "gh_connection"}):
+        with pytest.raises(kms.exceptions.InvalidCiphertextException):
+            kms.decrypt(CiphertextBlob=kept.encrypted_key, EncryptionContext=context)
+
+
+def test_what_keydeck_writes_stays_in_the_index(indexing: Container, world: World, sandbox: Sandbox) -> None:
+    ref = next(
+        r
+        for r in world.sealed_under(world.old_key)
+        if (r.table, r.column) == ("gh_connection", "access_token")
+    )
+    fill(indexing)
+    before = indexing.token_index.status()
+    for verb in (Verb.REWRAP, Verb.REENCRYPT):
+        plan = indexing.work.plan_reencryption(verb, Selection((ref,)), world.current_key.arn)
+        indexing.work.run_plan(plan, Consent.pressed(plan))
+    status = indexing.token_index.status()
+    assert (status.covered, status.entries) == (before.covered, before.entries + 2)
+    calls = decrypts(sandbox)
+    result = indexing.token_search.find_rows(wanted(world.token_for(ref)), index_only=True)
+    assert (result.references, decrypts(sandbox) - calls) == ((ref,), 1)
+    token = "ghp_" + "E" * 36
+    stored = indexing.store.read_token(ref)
+    sealed = TokenCipher(indexing.keyring).encrypt(token, ref=ref)
+    assert indexing.store.write_tokens(uuid4(), "enter token", [Replacement(stored, sealed.stored, None)])
+    assert indexing.token_index.status().covered == before.covered - 1
+    indexing.token_index.note_token(ref, indexing.store.read_token(ref).digest, Secret.of(token))
+    assert indexing.token_index.status().covered == before.covered
+    both = indexing.token_search.find_rows(wanted(token, world.token_for(ref)))
+    assert (both.rows[1], both.rows[2]) == ((ref,), ())
+    assert {one.ref for one in both.old[2]} == {ref}
+    assert fill(indexing).forgotten == 0  # the envelopes that were replaced are kept
+
+
+def test_an_entry_that_the_key_did_not_make_hides_no_row(
+    indexing: Container, world: World, superuser: Engine, platform: Engine
+) -> None:
+    ref, other, *_ = of_github(world)
+    fill(indexing)
+    with superuser.begin() as connection:
+        # The row's entry says what another one's says, and the other way round.
+        swap = (
+            "UPDATE keydeck.fingerprint f SET fingerprint = o.fingerprint, bond = o.bond FROM"
+            " keydeck.fingerprint o WHERE f.token_column = o.token_column AND f.row_id = :a AND o.row_id = :b"
+        )
+        connection.execute(text(swap), {"a": ref.row_id, "b": other.row_id})
+    result = indexing.token_search.find_rows(wanted(world.token_for(ref)))
+    assert result.references == (ref,)
+    assert any("not made under the index's key" in gap for gap in result.gaps)
+    assert indexing.token_search.find_rows(wanted(world.token_for(other)), index_only=True).references == (
+        other,
+    )
+
+
+def test_a_key_that_kms_denies_is_told_and_all_is_opened(
+    indexing: Container, world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = of_github(world)[0]
+    fill(indexing)
+    kept = indexing.token_index.table.key()
+    assert kept is not None
+    with superuser_key(indexing, b"\x00" * 32):
+        result = indexing.token_search.find_rows(wanted(world.token_for(ref)))
+        assert result.references == (ref,)
+        assert any("The index of tokens was not used" in gap for gap in result.gaps)
+        assert indexing.token_index.carrier() is None
+        with pytest.raises(RefusedError, match="not used"):
+            indexing.token_search.find_rows(wanted(CANARY), index_only=True)
+    sandbox.control.add_denial(Denial(principal="*", action="kms:Decrypt", resource=world.current_key.arn))
+    denied = indexing.token_search.find_rows(wanted(world.token_for(ref)))
+    assert (denied.references, denied.certain) == ((), False)
+
+
+class superuser_key:  # noqa: N801
+    """The index's key is another one than KMS wrapped, for the block."""
+
+    def __init__(self, container: Container, content: bytes) -> None:
+        self._container, self._content = container, content
+
+    def __enter__(self) -> None:
+        kept = self._container.token_index.table.keep_key(b"", "")
+        self._number = kept.number
+        with connected(self._container.engine, write=True) as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO keydeck.fingerprint_key (encrypted_key, key_arn, made_at)"
+                    " SELECT :content, key_arn, now() FROM keydeck.fingerprint_key"
+                ),
+                {"content": self._content},
+            )
+
+    def __exit__(self, *_: object) -> None:
+        with connected(self._container.engine, write=True) as connection:
+            connection.execute(
+                text("DELETE FROM keydeck.fingerprint_key WHERE id > :number"), {"number": self._number}
+            )
+
+
+def test_off_nothing_is_kept_asked_or_filled_and_dropped_nothing_is_left(
+    services: Container, indexing: Container, world: World, superuser: Engine
+) -> None:
+    with pytest.raises(RefusedError, match="token_index is off"):
+        services.token_index.plan_build()
+    ref = of_github(world)[0]
+    fill(indexing)
+    with pytest.raises(RefusedError, match="no index"):
+        services.token_search.find_rows(wanted(CANARY), index_only=True)
+    assert services.token_search.find_rows(wanted(world.token_for(ref))).by_index == 0
+    assert services.token_index.sharing(ref) is None
+    assert services.token_index.status().why_off
+    reading = Container(load({"read_only": True}).settings)
+    plan = indexing.token_index.plan_drop()
+    with pytest.raises(ReadOnlyError):
+        reading.token_index.drop(plan, Consent.pressed(plan))
+    assert reading.token_search.find_rows(wanted(world.token_for(ref)), index_only=True).references == (ref,)
+    reading.close()
+    assert indexing.token_index.drop(plan, Consent.pressed(plan)) == plan.envelopes
+    assert everything_kept(superuser) == b""
+    assert indexing.token_search.find_rows(wanted(world.token_for(ref))).references == (ref,)
+    with superuser.begin() as connection:
+        connection.execute(text("DROP SCHEMA keydeck CASCADE"))
+    assert indexing.token_search.find_rows(wanted(world.token_for(ref))).references == (ref,)
+
+
+def test_members_of_secrets_columns_are_indexed_one_by_one(
+    indexing: Container, world: World, platform: Engine
+) -> None:
+    sealed = TokenCipher(indexing.keyring)
+    with platform.begin() as connection:
+        number = connection.execute(
+            text(
+                "INSERT INTO mcp_servers (name, url, user_id, auth_type, org_id, secret_json, created_at)"
+                " VALUES ('n', 'u', 'u', 'a', 'o', convert_to(json_build_object('a', :a, 'b#', :b)::text,"
+                " 'UTF8'), now()) RETURNING id"
+            ).bindparams(a=sealed.encrypt(CANARY).stored, b=sealed.encrypt(CANARY).stored)
+        ).scalar_one()
+    fill(indexing)
+    result = indexing.token_search.find_rows(wanted(CANARY), index_only=True)
+    assert [ref.member for ref in result.references] == ["a", "b#"]
+    assert {ref.row_id for ref in result.references} == {str(number)}
+    shared = indexing.token_index.sharing(result.references[0])
+    assert shared is not None
+    assert shared.references == result.references[1:]
+    assert all(token.format is not Format.EMPTY for token in indexing.store.read_many(result.references))
+
+
+def test_the_platform_notes_what_it_seals_in_its_own_transaction(
+    indexing: Container, world: World, platform: Engine, superuser: Engine
+) -> None:
+    assert TokenNoting.open(indexing.engine, indexing.keyring) is None
+    fill(indexing, 1)
+    noting = TokenNoting.open(indexing.engine, indexing.keyring)
+    assert noting is not None
+    ref = of_github(world)[0]
+    sealed = TokenCipher(indexing.keyring).encrypt(CANARY, ref=ref)
+    update = text("UPDATE gh_connection SET access_token = :stored WHERE id = :id")
+    with platform.begin() as connection:
+        # Without a right to it, the row is written all the same.
+        assert not noting.note(connection, ref, sealed.stored, CANARY)
+        connection.execute(update, {"stored": sealed.stored, "id": ref.row_id})
+    with superuser.begin() as connection:
+        connection.execute(text("GRANT USAGE ON SCHEMA keydeck TO platform"))
+        connection.execute(text("GRANT SELECT, INSERT ON keydeck.fingerprint TO platform"))
+    assert indexing.token_search.find_rows(wanted(CANARY), index_only=True).references == ()
+    with platform.begin() as connection:
+        assert noting.note(connection, ref, sealed.stored, CANARY)
+        assert not noting.note(connection, ref, CANARY, CANARY)
+    assert indexing.token_search.find_rows(wanted(CANARY), index_only=True).references == (ref,)
+    noting.close()
