@@ -1,4 +1,4 @@
-"""What has happened before the demo opens: seven days of events, an intruder, a closed incident, a job.
+"""What has happened before the demo opens: seven days of events, an intruder, receipts, an incident, a job.
 
 Events are fetched and the incident is declared before the console opens; it is worked through, and the job
 is done, in a thread meanwhile. All of it is real work in the sandbox, told in the demo's log.
@@ -15,6 +15,7 @@ from console.container import Container
 from console.demonstration.closed_incident import ClosedIncident
 from console.demonstration.finished_job import FinishedJob
 from console.demonstration.past import past_calls
+from console.demonstration.platform_receipts import platform_receipts
 from console.game_day.platform_part import PlatformPart
 from console.sandbox import access_keys
 from console.sandbox.traffic import DAYS, OFFICE_ADDRESS
@@ -76,6 +77,8 @@ class Story:
             _log.warning("The demo's story is not complete: %s", error.message)
 
     def _tell_all(self) -> None:
+        store = self._container.events
+        store.add_receipts(list(platform_receipts(store, self._sandbox.world)))
         incident = ClosedIncident(self._container, self._sandbox.world, self._platform)
         number = incident.declare()
         job = FinishedJob(self._container, self._sandbox.world)

@@ -34,6 +34,7 @@ def demo_settings(sandbox: Sandbox, *, read_only: bool | None = None) -> dict[st
         **sandbox.settings(),
         FILE_VARIABLE: str(file),
         "KEYDECK_ENVIRONMENT": "demo",
+        "KEYDECK_RECEIPTS": "table",
         "KEYDECK_LOG_FILE": str(sandbox.folder / "keydeck.log"),
         "XDG_STATE_HOME": str(sandbox.folder / "state"),
     }

@@ -91,6 +91,10 @@ def test_the_demo_opens_on_a_past_and_its_platform_switches_keys(
     radius = services.event_use.blast_radius(INTRUDER)
     assert radius.could
     assert services.events.groups(("day",), "principal:*platform").rows
+    # Of the platform's calls, receipts say for which token each was; of the intruder's, nothing does.
+    own, others = "name:Decrypt -failed principal:*platform", f"name:Decrypt -failed principal:{INTRUDER}"
+    assert services.events.summary(f"{own} receipt:*").events == services.events.summary(own).events > 20
+    assert services.events.summary(f"{others} explained").events == 0
 
     # A key is compromised: the team does what nobody does at the console, switches and connects again.
     damaged = DamagedConnections(world, platform)
