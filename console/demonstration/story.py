@@ -15,7 +15,7 @@ from console.container import Container
 from console.demonstration.closed_incident import ClosedIncident
 from console.demonstration.finished_job import FinishedJob
 from console.demonstration.past import past_calls
-from console.demonstration.platform_receipts import platform_receipts
+from console.demonstration.past_receipts import past_receipts
 from console.game_day.platform_part import PlatformPart
 from console.sandbox import access_keys
 from console.sandbox.traffic import DAYS, OFFICE_ADDRESS
@@ -78,7 +78,7 @@ class Story:
 
     def _tell_all(self) -> None:
         store = self._container.events
-        store.add_receipts(list(platform_receipts(store, self._sandbox.world)))
+        store.add_receipts(list(past_receipts(store, self._sandbox.world)))
         incident = ClosedIncident(self._container, self._sandbox.world, self._platform)
         number = incident.declare()
         job = FinishedJob(self._container, self._sandbox.world)

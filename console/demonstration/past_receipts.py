@@ -1,4 +1,4 @@
-"""The receipts that the platform wrote in the demo's week: which token each of its calls was for.
+"""The receipts that platform and console wrote in the demo's week: which token each of their calls was for.
 
 The intruder and the analyst write none, so what they opened stays a possibility.
 """
@@ -14,12 +14,11 @@ from crypto_core.receipts.receipt import Receipt, ReceiptProcess
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.store import EventStore
 
-CALLS = "name:Decrypt,GenerateDataKey -failed principal:*platform"
-_SERVICE = clean("platform-api")
+_CALLS = "name:Decrypt,GenerateDataKey -failed principal:*platform,*oncall"
 
 
-def platform_receipts(store: EventStore, world: World) -> Iterator[Receipt]:
-    """Yield a receipt for each call of the platform that the store has, of a token under the call's key.
+def past_receipts(store: EventStore, world: World) -> Iterator[Receipt]:
+    """Yield a receipt for each of their calls in the store up to `world.now`, of a token under its key.
 
     Raises EventStoreError.
     """
@@ -27,19 +26,20 @@ def platform_receipts(store: EventStore, world: World) -> Iterator[Receipt]:
     under = {key.arn: world.sealed_under(key) for key in (world.current_key, world.old_key)}
     start = None
     while True:
-        page = store.page(Query(CALLS), start, limit=1_000)
+        page = store.page(Query(f"{_CALLS} until:{world.now.isoformat()}"), start, limit=1_000)
         for stored in page.rows:
             event = stored.event
             tokens = under.get(event.key_arns[0] if event.key_arns else "", ())
             if tokens:
-                host = clean(f"api-{event.source_ip.rpartition('.')[2]}")
+                service = "platform-api" if event.principal.arn.endswith("platform") else "keydeck"
+                host = f"{service}-{event.source_ip.rpartition('.')[2]}"
                 yield Receipt(
                     event.request_id,
                     event.name,
                     event.time,
                     clean(str(draw.choice(tokens))),
                     None,
-                    ReceiptProcess(host, 1, _SERVICE),
+                    ReceiptProcess(clean(host), 1, clean(service)),
                 )
         if not page.below:
             return
