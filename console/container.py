@@ -48,6 +48,7 @@ from screens.services import Services, UserCommands
 
 if TYPE_CHECKING:
     from console.host.host_processes import HostProcesses
+    from crypto_core.copies.register import CopyRegister
     from crypto_core.database.column_guards.service import ColumnGuardService
     from crypto_core.database.state.anchors.anchor import AnchorStore
     from crypto_core.database.state.anchors.anchoring import Anchoring
@@ -338,9 +339,32 @@ class Container:
         from crypto_core.keys.changes.service import KeyChangeService
 
         reader = KeyReader(
-            self.kms, self.keys, self.status, self._backups_under, write_key=self.settings.write_key
+            self.kms,
+            self.keys,
+            self.status,
+            self._backups_under,
+            write_key=self.settings.write_key,
+            needing_copies=self.copy_register.needing,
         )
         return KeyChangeService(reader, self.journal, **self._guard)
+
+    @deferred_property
+    def copy_register(self) -> CopyRegister:
+        """What registers scanned copies, and tells which of them need a key."""
+        from console.copy_attribution import attribution_over
+        from crypto_core.copies.register import CopyRegister
+        from crypto_core.database.state.installation import require_schemas
+        from crypto_core.guard.guard import Guard
+
+        engine = self.state_engine
+        guard = Guard(self.journal, read_only=self.settings.read_only, ready=require_schemas(engine))
+        return CopyRegister(
+            engine,
+            self.journal,
+            guard,
+            lambda: attribution_over(self.answers, self.keyring, self.keys),
+            self.probe.actor,
+        )
 
     @deferred_property
     def replacement(self) -> ManualRotation:

@@ -32,6 +32,10 @@ MOST_ASKED = 300
 """Questions to KMS for one report: whoever wrote a copy decides how many key materials are in it."""
 
 
+Known = Mapping[bytes, frozenset[Wrapping]]
+"""KMS's answers by what encrypted data keys begin with."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Told:
     """What is known of a group: wrappings, several for a conflict, none where it isn't known."""
@@ -53,7 +57,7 @@ class _Standing:
 class CopyAttribution:
     """Tells keys. `known` are remembered answers of KMS; without `ask` and `describe` nobody is asked."""
 
-    known: Callable[[], Mapping[bytes, frozenset[Wrapping]]]
+    known: Callable[[], Known]
     ask: Callable[[bytes], Wrapping] | None = None
     """Asks KMS which key and material wrapped an encrypted data key. Raises KmsError."""
     describe: Callable[[str], KeyState] | None = None
@@ -68,6 +72,10 @@ class CopyAttribution:
         asking = _Asking(self, dict(self.known()), cancelled)
         copies = tuple(asking.copy_of(scan) for scan in scans)
         return ScanReport(now, copies, offline=self.ask is None)
+
+    def known_needs(self, needs: Sequence[KeyNeed], known: Known) -> tuple[KeyNeed, ...]:
+        """Return needs with the keys that are known by now of those that a scan did not know."""
+        return tuple(_known_now(need, known) for need in needs)
 
     def standing(self, needs: Sequence[KeyNeed]) -> tuple[KeyNeed, ...]:
         """Return needs as their keys stand now."""
@@ -198,6 +206,14 @@ class _Asking:
             self._silent = lasting_silence(error)
             return _Standing(note=error.message)
         return _Standing(state.state or None, next(iter(state.aliases), None))
+
+
+def _known_now(need: KeyNeed, known: Known) -> KeyNeed:
+    told = known.get(bytes.fromhex(need.edk_prefix), frozenset()) if need.key_arn is None else frozenset()
+    if len(told) != 1:
+        return need
+    ((arn, material),) = told
+    return replace(need, key_arn=arn, key_material_id=material, evidence=KeyEvidence.INFERRED, note="")
 
 
 def _merged(needs: Sequence[KeyNeed]) -> tuple[KeyNeed, ...]:

@@ -422,3 +422,23 @@ In a row of `lost` receipts, which were never written, the rest is empty but for
 from `since` to `at`. `written_at` and `written_by`, the role that had logged in, are the database's own word.
 """
 Index("ix_receipt_written", receipt.c.written_at)
+
+registered_copy = Table(
+    "registered_copy",
+    metadata,
+    _number(),
+    *_required(SqlText, "name"),
+    *_empty("location"),
+    *_required(JSONB, "holds"),
+    *_required(_MOMENT, "scanned_at", "added_at"),
+    *_required(SqlText, "added_by"),
+    *_optional(_MOMENT, "taken_at", "kept_until", "removed_at"),
+    *_optional(SqlText, "removed_by"),
+)
+"""Copies that operators have scanned and registered; `holds` is what the scan said of one, without values."""
+Index(
+    "ix_registered_copy_name",
+    registered_copy.c.name,
+    unique=True,
+    postgresql_where=text("removed_at IS NULL"),
+)

@@ -59,6 +59,7 @@ INCIDENTS = (
 )
 FORGETTABLE = ("SELECT", "INSERT", "DELETE")
 INDEX = (("fingerprint", FORGETTABLE), ("fingerprint_key", FORGETTABLE))
+COPIES = (("registered_copy", WRITE),)
 NOTICES = (("duty", WRITE), ("notice", WRITE))
 
 
@@ -217,6 +218,18 @@ def _of_findings(word: str, effect: str) -> Operation:
         effect,
         role=KeydeckRole.OPERATOR,
         changes="what findings are shown",
+        danger=Danger.CONFIRM,
+    )
+
+
+def _of_copies(word: str, words: str, effect: str) -> Operation:
+    return Operation(
+        f"copies {word}",
+        words,
+        effect,
+        role=KeydeckRole.OPERATOR,
+        tables=(*JOURNAL, *COPIES),
+        changes="the register of copies",
         danger=Danger.CONFIRM,
     )
 
@@ -504,6 +517,12 @@ OPERATIONS: tuple[Operation, ...] = (
         "suppress",
         "Suppress a rule's findings about a subject for some days, with a reason; they are still counted",
     ),
+    _of_copies(
+        "add",
+        "register a copy",
+        "Register a dump, backup or export that was scanned, so that whoever takes a key away is told of it",
+    ),
+    _of_copies("remove", "take a copy out", "Note that a registered copy is gone"),
     _of_findings("unsuppress", "Remove a suppression by its number: what it hid is shown again"),
     Operation(
         "journal checkpoint",

@@ -30,6 +30,8 @@ LOOKING = {
         "completion",
         "connections",
         "discover",
+        "copies list",
+        "copies show",
         "scan",
         "doctor",
         "grants",

@@ -173,6 +173,7 @@ def own_tables(sandbox: Sandbox) -> dict[str, bytes]:
             "notice",
             "receipt",
             "fingerprint",
+            "registered_copy",
         ):
             rows = connection.execute(text(f"SELECT t::text FROM keydeck.{name} t")).scalars()
             tables[f"table {name}"] = "\n".join(rows).encode()

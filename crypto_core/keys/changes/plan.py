@@ -12,6 +12,7 @@ from crypto_core.database.tokens.fresh_proof import FreshProof
 from crypto_core.database.tokens.lost_tokens import AcceptedLoss, accepted_words
 from crypto_core.guard.consent import Danger
 from crypto_core.keys.changes.change import KeyChange
+from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.text.cleaning import clean, cleans
 from crypto_core.text.counting import counted
 
@@ -55,6 +56,8 @@ class TokensAtRisk:
     """What the count rests on; None where that is what is remembered, or where nothing could be counted."""
     accepted: tuple[AcceptedLoss, ...] = ()
     """Tokens that are not counted: they open for nobody, and were accepted as lost."""
+    copies: NeedingCopies | None = field(default=None, compare=False)
+    """Registered copies that need the key; None where that is not asked."""
 
     @property
     def at_most_known(self) -> int:
@@ -97,6 +100,7 @@ class TokensAtRisk:
             found.append("The key may hold tokens that could not be counted.")
         if self.accepted:
             found.append(f"Can never be opened once the key is gone: {accepted_words(self.accepted)}.")
+        found += self.copies.lines if self.copies else ()
         return (*found, *(self.proof.remarks if self.proof else ()))
 
     def __str__(self) -> str:
@@ -120,6 +124,7 @@ class TokensAtRisk:
             "gaps": list(self.gaps),
             "backups": self.backups,
             "accepted_as_unrecoverable": [str(loss.value.ref) for loss in self.accepted],
+            "copies": self.copies.as_json() if self.copies else None,
             "proof": self.proof.as_json() if self.proof else None,
         }
 

@@ -16,6 +16,7 @@ from crypto_core.errors import DatabaseError, KeyNotFoundError, KmsError, Refuse
 from crypto_core.key_names import in_region, region_of, same_key
 from crypto_core.keys.changes.plan import TokensAtRisk
 from crypto_core.keys.inventory import KeyInventory
+from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.keys.policy.document import PolicyDocument
 from crypto_core.keys.policy.reading import read_policy_text
 from crypto_core.keys.service import StatusService
@@ -54,6 +55,8 @@ class KeyReader:
     status: StatusService
     count_backups: Callable[[str], int]
     write_key: str | None = None
+    needing_copies: Callable[[str], NeedingCopies] | None = None
+    """Tells which registered copies need a key, by its ARN; None where nobody keeps a register."""
     cancelled: Event | None = None
 
     def until(self, cancelled: Event | None) -> KeyReader:
@@ -143,8 +146,10 @@ class KeyReader:
         try:
             proof = self.status.prove(about=state.key_arn, cancelled=self.cancelled)
         except DatabaseError as error:
-            return TokensAtRisk(gaps=(f"The tokens can't be counted: {error}",), backups=None)
-        return proven_at_risk(proof, state.key_arn, self._backups(state))
+            risk = TokensAtRisk(gaps=(f"The tokens can't be counted: {error}",), backups=None)
+        else:
+            risk = proven_at_risk(proof, state.key_arn, self._backups(state))
+        return replace(risk, copies=self.needing_copies(state.key_arn) if self.needing_copies else None)
 
     def _backups(self, state: KeyState) -> int | None:
         try:

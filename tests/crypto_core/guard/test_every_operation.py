@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core.cipher import TokenCipher
+from crypto_core.copies.register import NewCopy
+from crypto_core.copies.report import CopyReport
 from crypto_core.database.column_guards.plan import GuardRequest
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.envelope import parse, serialise
@@ -49,6 +52,7 @@ from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
+from crypto_core.text.cleaning import clean
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.database.column_guards.conftest import hand_over
 from tests.crypto_core.second_person import SecondPerson
@@ -444,6 +448,16 @@ def unsuppress(ground: Ground) -> Deed:
     return Deed(lambda container: container.trail_rules.unsuppress(1))
 
 
+def register(container: Container) -> object:
+    holds = CopyReport(clean("dump"), 1, 1, (), (), 0)
+    return container.copy_register.add(NewCopy("dump", holds, datetime.now(UTC)))
+
+
+def unregister(ground: Ground) -> Deed:
+    register(ground.container)
+    return Deed(lambda container: container.copy_register.remove("dump"))
+
+
 DEEDS: dict[str, Callable[[Ground], Deed]] = {
     **{f"jobs {word}": of_a_job_there_is(word) for word in ("pause", "resume", "cancel")},
     "jobs retry": retry,
@@ -463,6 +477,8 @@ DEEDS: dict[str, Callable[[Ground], Deed]] = {
     "approvals deny": decide(approve=False),
     "findings suppress": lambda _: Deed(suppress),
     "findings unsuppress": unsuppress,
+    "copies add": lambda _: Deed(register),
+    "copies remove": unregister,
     "journal checkpoint": checkpoint,
     "init": init,
 }

@@ -249,6 +249,7 @@ DIGESTS = {
     "v0011_incident_roles.py": "71a28ae055a408c9bed43d7d53fa23e273369f7a7aa18009f71d50a3d76796b7",
     "v0012_receipts.py": "6a8770cb113a609ade8e779ebdc7b960b3b1bf2b3a184295e6983c75e9b82e42",
     "v0013_token_index.py": "c140ac624bde06a19fbc57fe9ccaf7b2499bd541fe86dd7700e14ee696601953",
+    "v0014_registered_copies.py": "39cb444a13b2d2d185f21c82a46031c711f284e0aec146ba618588fb212d291d",
 }
 """SHA-256 of each migration. A line is added with a new one; none is ever changed: databases have run it."""
 

@@ -1,0 +1,192 @@
+"""The register of copies: what operators have scanned, where it is, and which keys it needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from crypto_core.copies.attribution import CopyAttribution, Known
+from crypto_core.copies.report import CopyReport
+from crypto_core.copies.scan_reading import read_copy
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.state.copies import CopyRow, add_copy, registered_copies, remove_copy
+from crypto_core.database.state.journal import Journal
+from crypto_core.errors import DatabaseError, RefusedError
+from crypto_core.guard.guard import Guard
+from crypto_core.guard.operations import BY_NAME
+from crypto_core.guard.outcome import Outcome
+from crypto_core.keys.needing_copies import NeedingCopies, NeedingCopy
+from crypto_core.text.cleaning import CleanText, clean, cleans
+
+ADD, REMOVE = BY_NAME["copies add"].name, BY_NAME["copies remove"].name
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class NewCopy:
+    """A copy that is to be registered; what it holds is one copy of a scan."""
+
+    name: str
+    holds: CopyReport
+    scanned_at: datetime
+    location: str = ""
+    taken_at: datetime | None = None
+    kept_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(name=100, location=300, added_by=300)
+class RegisteredCopy:
+    """A registered copy, and what it holds, with the keys that are known by now."""
+
+    name: CleanText
+    location: CleanText
+    holds: CopyReport
+    scanned_at: datetime
+    added_at: datetime
+    added_by: CleanText
+    taken_at: datetime | None = None
+    kept_until: datetime | None = None
+
+    def needing(self, key_arn: str) -> NeedingCopy:
+        """What of it needs a key."""
+        doubtful = sum(need.envelopes for need in self.holds.needs if need.key_arn is None)
+        return NeedingCopy(
+            self.name,
+            self.holds.lost_with(key_arn),
+            doubtful,
+            self.location,
+            self.taken_at,
+            self.kept_until,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The copy as `keydeck copies` prints it."""
+        return {
+            "name": self.name,
+            "location": self.location,
+            "taken_at": self.taken_at.isoformat() if self.taken_at else None,
+            "kept_until": self.kept_until.isoformat() if self.kept_until else None,
+            "scanned_at": self.scanned_at.isoformat(),
+            "added_at": self.added_at.isoformat(),
+            "added_by": self.added_by,
+            "holds": self.holds.as_json(),
+        }
+
+
+@dataclass(eq=False)
+class CopyRegister:
+    """Registers copies, and tells which need a key. Blocks on SQL, and on KMS for the states of keys.
+
+    `attribution` gives what tells keys now. `journal` is that of the database in which the register is.
+    """
+
+    engine: Engine
+    journal: Journal
+    guard: Guard
+    attribution: Callable[[], CopyAttribution]
+    actor: Callable[[], str] = field(default=lambda: "")
+
+    def add(self, new: NewCopy) -> None:
+        """Register a copy; journaled in the same transaction.
+
+        Raises RefusedError (journaled too) for a name that is none or taken, ReadOnlyError,
+        MissingSchemaError, DatabaseError.
+        """
+        self.guard.may_change("register a copy")
+        name = clean(new.name, 100)
+        detail: dict[str, Any] = {"location": clean(new.location, 300), "keys": list(new.holds.key_arns)[:50]}
+        detail |= {"envelopes": new.holds.envelopes, "open_to_anybody": new.holds.open_to_anybody}
+        with self.guard.recording(ADD, f"copy {name}", detail):
+            if not _NAME.fullmatch(new.name):
+                raise RefusedError(
+                    f"A copy can't be named {name!r}.",
+                    remedy="Use at most 100 letters, digits and . _ : @ -, a letter or digit first.",
+                )
+            values = {
+                "name": new.name,
+                "location": clean(new.location, 300),
+                "holds": new.holds.as_json(),
+                "scanned_at": new.scanned_at,
+                "taken_at": new.taken_at,
+                "kept_until": new.kept_until,
+                "added_by": self.actor(),
+            }
+            with connected(self.engine, write=True) as connection:
+                if not add_copy(connection, values):
+                    raise RefusedError(
+                        f"A copy {name} is registered already.",
+                        remedy=f"Scanned anew? Take the former one out: keydeck copies remove {name}.",
+                    )
+                self.journal.record(ADD, f"copy {name}", Outcome.DONE, detail, within=connection)
+
+    def remove(self, name: str) -> None:
+        """Note that a copy is gone. Raises as `add`, RefusedError where none of the name is registered."""
+        self.guard.may_change("take a copy out of the register")
+        shown = clean(name, 100)
+        with (
+            self.guard.recording(REMOVE, f"copy {shown}"),
+            connected(self.engine, write=True) as connection,
+        ):
+            if not remove_copy(connection, name, self.actor()):
+                raise _unknown(shown)
+            self.journal.record(REMOVE, f"copy {shown}", Outcome.DONE, {}, within=connection)
+
+    def copies(self) -> tuple[RegisteredCopy, ...]:
+        """Return all that are registered, by name; KMS is not asked. Raises DatabaseError."""
+        attribution = self.attribution()
+        known = attribution.known()
+        return tuple(_registered(row, known, attribution) for row in registered_copies(self.engine))
+
+    def show(self, name: str) -> RegisteredCopy:
+        """Return a copy, its keys as they stand now. Raises as `copies`, RefusedError for no such copy."""
+        for copy in self.copies():
+            if copy.name == name:
+                return self.as_it_stands([copy])[0]
+        raise _unknown(clean(name, 100))
+
+    def as_it_stands(self, copies: Sequence[RegisteredCopy]) -> tuple[RegisteredCopy, ...]:
+        """Return copies with the states that their keys have now; KMS is asked about each key once."""
+        needs = [need for copy in copies for need in copy.holds.needs]
+        now = iter(self.attribution().standing(needs))
+        return tuple(
+            replace(copy, holds=replace(copy.holds, needs=tuple(next(now) for _ in copy.holds.needs)))
+            for copy in copies
+        )
+
+    def needing(self, key_arn: str) -> NeedingCopies:
+        """Return which copies need a key; why that is not known, where the register can't be read."""
+        try:
+            copies = self.copies()
+        except DatabaseError as error:
+            return NeedingCopies(unknown=error.message)
+        told = [copy.needing(key_arn) for copy in copies]
+        return NeedingCopies(
+            len(copies),
+            tuple(sorted((t for t in told if t.envelopes), key=lambda t: (-t.envelopes, t.name))),
+            tuple(t for t in told if t.doubtful and not t.envelopes),
+        )
+
+
+def _registered(row: CopyRow, known: Known, attribution: CopyAttribution) -> RegisteredCopy:
+    holds = read_copy(dict(row.holds))
+    holds = replace(holds, needs=attribution.known_needs(holds.needs, known))
+    return RegisteredCopy(
+        clean(row.name, 100),
+        clean(row.location, 300),
+        holds,
+        row.scanned_at,
+        row.added_at,
+        clean(row.added_by, 300),
+        row.taken_at,
+        row.kept_until,
+    )
+
+
+def _unknown(name: CleanText) -> RefusedError:
+    return RefusedError(f"No copy {name} is registered.", remedy="List them with: keydeck copies list.")

@@ -1,0 +1,87 @@
+"""Which registered copies need a key: what they say to whoever is about to take the key away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from crypto_core.text.cleaning import CleanText, cleans
+from crypto_core.text.counting import counted
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(name=100, location=300)
+class NeedingCopy:
+    """A registered copy with envelopes under a key, or with some whose key is not known."""
+
+    name: CleanText
+    envelopes: int
+    """Under the key."""
+    doubtful: int
+    """Those of which nobody knows the key."""
+    location: CleanText
+    taken_at: datetime | None = None
+    kept_until: datetime | None = None
+
+    def __str__(self) -> str:
+        """The copy in a few words."""
+        dates = [f"taken {self.taken_at:%Y-%m-%d}"] if self.taken_at else []
+        dates += [f"kept until {self.kept_until:%Y-%m-%d}"] if self.kept_until else ["kept without an end"]
+        return f"{self.name} ({', '.join([*dates, *([self.location] if self.location else [])])})"
+
+    def as_json(self) -> dict[str, Any]:
+        """The copy as a JSON document's part."""
+        return {
+            "name": self.name,
+            "location": self.location,
+            "envelopes": self.envelopes,
+            "doubtful": self.doubtful,
+            "taken_at": self.taken_at.isoformat() if self.taken_at else None,
+            "kept_until": self.kept_until.isoformat() if self.kept_until else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(unknown=600)
+class NeedingCopies:
+    """What is known of copies that need a key. What is not registered is not known."""
+
+    registered: int = 0
+    needing: tuple[NeedingCopy, ...] = ()
+    """Those with envelopes under the key, those with most first."""
+    doubtful: tuple[NeedingCopy, ...] = ()
+    """Those that have none under it as far as is known, and some whose key is not known."""
+    unknown: str = ""
+    """Why the register could not be read."""
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """What there is to say, never that none needs the key where nobody knows."""
+        if self.unknown:
+            yield f"Whether registered copies need the key is not known: {self.unknown}"
+        elif not self.registered:
+            yield (
+                "No copies are registered: whether dumps or backups need the key is not known. Scan them: "
+                "keydeck scan, keydeck copies add."
+            )
+        for copy in self.needing:
+            number = counted(copy.envelopes, "envelope")
+            yield f"Copy {copy}: {number} can't be opened without the key."
+        for copy in self.doubtful:
+            yield f"Copy {copy}: of {counted(copy.doubtful, 'envelope')} the key is not known."
+        if self.registered and not self.needing and not self.doubtful:
+            yield (
+                f"None of the registered copies ({self.registered:,}) needs the key, as they were scanned. "
+                "Of copies that are not registered nothing is known."
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        """The document's part "copies"."""
+        return {
+            "registered": None if self.unknown else self.registered,
+            "needing": [copy.as_json() for copy in self.needing],
+            "doubtful": [copy.as_json() for copy in self.doubtful],
+            "unknown": self.unknown,
+        }
