@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from threading import local
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from crypto_core.trail.dictionary_packing import DictionaryPacker
 
 _COMMON = (
     b'{"id":"","type":"events","attributes":{"time":"2026-","action":"","actor":{"id":"","name":"","email":"",'
@@ -27,36 +20,14 @@ _COMMON = (
     b'"","repository":"","repository_public":false,"transport_protocol":1,"transport_protocol_name":"http",'
     b'"user":"","user_agent":"git/2."}'
 )
-_DICTIONARY = zstd.ZstdDict(_COMMON, is_raw=True)
-_OPTIONS: Mapping[int, int] = {
-    zstd.CompressionParameter.compression_level: 3,
-    zstd.CompressionParameter.checksum_flag: 0,
-    zstd.CompressionParameter.dict_id_flag: 0,
-}
-
-
-class _Packer(local):
-    """One thread's own: Zstandard's contexts are not for several at once."""
-
-    def __init__(self) -> None:
-        self._compressor = zstd.ZstdCompressor(options=_OPTIONS, zstd_dict=_DICTIONARY.as_digested_dict)
-
-    def packed(self, text: bytes) -> bytes:
-        """Return a frame of its own."""
-        return self._compressor.compress(text, zstd.ZstdCompressor.FLUSH_FRAME)
-
-
-_PACKER = _Packer()
+_PACKER = DictionaryPacker(_COMMON)
 
 
 def pack(record: bytes) -> bytes:
     """Return a record packed."""
-    return _PACKER.packed(record)
+    return _PACKER.pack(record)
 
 
 def unpack(packed: bytes) -> bytes:
     """Return what was packed. Raises ValueError for what wasn't."""
-    try:
-        return zstd.decompress(packed, zstd_dict=_DICTIONARY.as_digested_dict)
-    except (zstd.ZstdError, EOFError) as error:
-        raise ValueError("not a packed record") from error
+    return _PACKER.unpack(packed)

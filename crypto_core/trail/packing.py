@@ -1,20 +1,14 @@
 """Records made small: Zstandard with a dictionary of what CloudTrail's records have in common.
 
-RFC 8878, "Raw content" of section 5 on dictionaries. Records that come together are much alike, so that some
-of them are packed as one block, a line each. A block begins with a number that says how it is made, so that
-another way can be brought in beside it.
+Records that come together are much alike, so that some of them are packed as one block, a line each. A block
+begins with a number that says how it is made, so that another way can be brought in beside it.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Container, Iterator, Mapping, Sequence
-from threading import local
+from collections.abc import Container, Iterator, Sequence
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from crypto_core.trail.dictionary_packing import DictionaryPacker
 
 Block = tuple[int, bytes]
 """Packed records, and the place of the first of them among all."""
@@ -54,32 +48,13 @@ _COMMON = (
     b'"managementEvent":true,"recipientAccountId":"","eventCategory":"Management","tlsDetails":{"tlsVersion":'
     b'"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256","clientProvidedHostHeader":"kms.amazonaws.com"}}'
 )
-_DICTIONARY = zstd.ZstdDict(_COMMON, is_raw=True)
-_OPTIONS: Mapping[int, int] = {
-    zstd.CompressionParameter.compression_level: 3,
-    zstd.CompressionParameter.checksum_flag: 0,
-    zstd.CompressionParameter.dict_id_flag: 0,
-}
-
-
-class _Packer(local):
-    """One thread's own: Zstandard's contexts are not for several at once."""
-
-    def __init__(self) -> None:
-        self._compressor = zstd.ZstdCompressor(options=_OPTIONS, zstd_dict=_DICTIONARY.as_digested_dict)
-
-    def packed(self, text: bytes) -> bytes:
-        """Return a frame of its own."""
-        return self._compressor.compress(text, zstd.ZstdCompressor.FLUSH_FRAME)
-
-
-_PACKER = _Packer()
+_PACKER = DictionaryPacker(_COMMON)
 
 
 def pack(records: Sequence[bytes]) -> list[Block]:
     """Return blocks of the records in their order, each with the place of its first record among all."""
     return [
-        (place, (_LINES if len(some) > 1 else _ONE) + _PACKER.packed(b"\n".join(some)))
+        (place, (_LINES if len(some) > 1 else _ONE) + _PACKER.pack(b"\n".join(some)))
         for place, some in _together(records)
     ]
 
@@ -107,10 +82,7 @@ def unpack(block: bytes) -> list[bytes]:
     kind = block[:1]
     if kind not in (_ONE, _LINES):
         raise ValueError("not a block of records")
-    try:
-        text = zstd.decompress(block[1:], zstd_dict=_DICTIONARY.as_digested_dict)
-    except (zstd.ZstdError, EOFError) as error:
-        raise ValueError("not a block of records") from error
+    text = _PACKER.unpack(block[1:])
     return [text] if kind == _ONE else text.split(b"\n")
 
 
@@ -120,4 +92,4 @@ def without(block: bytes, kept: Container[int]) -> bytes:
     Raises ValueError for what is no block.
     """
     records = [record if place in kept else b"" for place, record in enumerate(unpack(block))]
-    return block[:1] + _PACKER.packed(b"\n".join(records))
+    return block[:1] + _PACKER.pack(b"\n".join(records))
