@@ -35,7 +35,7 @@ from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.store import TokenStore
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.envelope import Format
-from crypto_core.errors import AnchorError, KeydeckError, SettingsError
+from crypto_core.errors import AnchorError, DatabaseError, KeydeckError, RefusedError, SettingsError
 from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
@@ -48,7 +48,7 @@ from screens.services import Services, UserCommands
 
 if TYPE_CHECKING:
     from console.host.host_processes import HostProcesses
-    from crypto_core.copies.register import CopyRegister
+    from crypto_core.copies.register import CopyRegister, RegisteredCopy
     from crypto_core.database.column_guards.service import ColumnGuardService
     from crypto_core.database.state.anchors.anchor import AnchorStore
     from crypto_core.database.state.anchors.anchoring import Anchoring
@@ -236,6 +236,7 @@ class Container:
             undoing=self.undoing,
             incidents=self.incidents,
             approvals=self.approvals if self.settings.approvals else None,
+            copy_register=self.copy_register,
             token_search=self.token_search,
             user_commands=self._user_commands(),
             own_columns=tuple(one.column() for one in self.settings.columns),
@@ -886,6 +887,7 @@ class Container:
             at_work=lambda job: self.job_processes.at_work().get(job, 0) > 0,
             trust=self._trust,
             actors=self.journal.actors,
+            needing_copies=self.copy_register.needing,
         )
         return joined(key_tools(of_keys), token_tools(self._token_dependencies()))
 
@@ -910,12 +912,20 @@ class Container:
             monitor=self.key_monitor,
             evidence=self._evidence,
             open_restored=self._restored,
+            registered_copy=self._registered_copy,
             regions=lambda: self.kms.regions,
             abilities=self.abilities,
             ordering=self.revocation_ordering,
             suspects=self.suspects.suspects_of,
             covered=self.event_coverage.between,
         )
+
+    def _registered_copy(self, name: str) -> RegisteredCopy | None:
+        """The registered copy of a name; None for none, and where the register can't be read."""
+        try:
+            return self.copy_register.show(name)
+        except (RefusedError, DatabaseError):
+            return None
 
     def _anchor(self) -> None:
         self.checkpoints.checkpoint()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from crypto_core.aws.device_login import DeviceCode
+    from crypto_core.copies.register import CopyRegister
     from crypto_core.database.tokens.inspection import Inspector
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.guard.approvals import ApprovalGate
@@ -244,6 +245,8 @@ class Services:
     """None where incidents can't be kept."""
     approvals: ApprovalGate | None = None
     """None where nothing needs a second identity."""
+    copy_register: CopyRegister | None = None
+    """None where no register of scanned copies is kept."""
     token_uses: TokenUses | None = None
     """None where audit logs of providers are not kept."""
     token_search: TokenSearch | None = None

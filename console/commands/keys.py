@@ -84,12 +84,14 @@ def show(*, key: str, as_json: bool) -> None:
     with services_of() as services:
         state = services.services.keys.show(key)
         taken, reason = _status(services)
+        copies = services.copy_register.needing(state.key_arn)
     if as_json:
-        print_json(state.as_json() | _tokens(state, taken))
+        print_json(state.as_json() | _tokens(state, taken) | {"copies": copies.as_json()})
         return
     now = system_clock()
     facts = [*_facts(state, now), ("tokens", _tokens_under(state, taken, reason))]
     facts += _materials(state, taken, now)
+    facts += [("copies", words) for words in copies.lines]
     facts += [(f"{part} missing", why) for part, why in state.missing.items()]
     print_facts(facts)
 

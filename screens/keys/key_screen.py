@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from crypto_core.cancelling import Cancellation
+from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
@@ -17,6 +18,7 @@ from screens.asking import PendingCall, ask
 from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.keys.access_lines import access_lines
+from screens.keys.copy_lines import copy_lines
 from screens.keys.detail import fact_lines, material_lines, missing_lines
 from screens.keys.finding_lines import finding_lines
 from screens.keys.key_actor import KeyActor
@@ -46,6 +48,7 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
         self._policy: KeyPolicy | Trouble | None = None
         self._policy_asked = False
         self._use: KeyUseSummary | None = None
+        self._copies: NeedingCopies | None = None
         self._asked_use: PendingCall[KeyUseSummary | None] | None = None
 
     @property
@@ -68,6 +71,8 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
             self._policy_asked = True
             read = self.facts.services.policies.read
             ask(self, lambda _: read(self.key_arn), self._keep_policy, group="policy")
+        if (register := self.facts.services.copy_register) is not None:
+            ask(self, lambda _: register.needing(self.key_arn), self._keep_copies, group="copies")
         if self._asked_use is None or not self._asked_use.waiting:
             services, now = self.facts.services, self.facts.clock()
             self._asked_use = ask(
@@ -87,6 +92,14 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
         """Show how the key was used; trouble with the store is for the page about its use to tell."""
         if isinstance(answer, KeyUseSummary) and answer != self._use:
             self._use = answer
+            if self.is_mounted:
+                self.show_facts()
+
+    def _keep_copies(self, answer: NeedingCopies | Trouble) -> None:
+        """Show which registered copies need the key."""
+        copies = NeedingCopies(unknown=answer.message) if isinstance(answer, Trouble) else answer
+        if copies != self._copies:
+            self._copies = copies
             if self.is_mounted:
                 self.show_facts()
 
@@ -111,6 +124,7 @@ class KeyScreen(KeyActor, AnswerScreen[KeyState]):
             *self._used_by(width),
             *self._may_use(width),
             *finding_lines(answer, self.facts.posture.value, width),
+            *copy_lines(self._copies, width),
             *missing_lines(answer, width),
         )
 

@@ -338,8 +338,9 @@ def test_both_runbooks_are_worked_through_by_commands_alone(
     platform = small.client("kms", access_keys.PLATFORM)
     platform.decrypt(CiphertextBlob=made["CiphertextBlob"], KeyId=key)
     answers = {"leaked": "no", "retention": "delete"}
-    compromise = worked_through("key-compromise", key, answers, switch=switch, unproved="quiet")
-    assert {step["step"]: step["state"] for step in compromise["steps"]}["quiet"] == "skipped"
+    compromise = worked_through("key-compromise", key, answers, switch=switch, unproved=UNPROVED)
+    ended = {step["step"]: step["state"] for step in compromise["steps"]}
+    assert {step for step in UNPROVED if ended[step] == "skipped"} == {*UNPROVED}
     assert keydeck("incident", "list", "--open", "--json").json["incidents"] == []
     state = small.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
     assert state == "PendingDeletion"
@@ -348,13 +349,20 @@ def test_both_runbooks_are_worked_through_by_commands_alone(
     assert verified.exit_code == 0, verified.stdout[-2_000:]
 
 
+UNPROVED = {
+    "quiet": "The platform has used it within the hour.",
+    "copies": "No copy is registered, and the old backups were given up by Ana.",
+}
+"""What can't be proved here, and why it is skipped."""
+
+
 def worked_through(
     runbook: str,
     key: str,
     answers: Mapping[str, str],
     *,
     switch: Callable[[str], None] | None = None,
-    unproved: str = "",
+    unproved: Mapping[str, str] = {},
 ) -> dict[str, Any]:
     """Work on an incident from its start to its report, and return it as it was closed."""
     started = keydeck("incident", "start", runbook, "--key", key, "--json")
@@ -370,10 +378,9 @@ def worked_through(
             # So few connections that the platform was not seen to make one of late.
             how += ["--set", f"platform={PLATFORM}"]
         done = keydeck("incident", "next", number, *how, "--json")
-        if step == unproved:
+        if step in unproved:
             assert done.exit_code == 1, done.stderr
-            reason = ("--reason", "The platform has used it within the hour.")
-            skipped = keydeck("incident", "skip", number, step, *reason)
+            skipped = keydeck("incident", "skip", number, step, "--reason", unproved[step])
             assert skipped.exit_code == 0, skipped.stderr
         else:
             assert done.exit_code == 0, (step, done.stdout, done.stderr)

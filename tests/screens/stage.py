@@ -16,6 +16,7 @@ from crypto_core.findings.finding import Finding, Gap
 from crypto_core.keys.changes.blocks import Block
 from crypto_core.keys.changes.change import KeyChange
 from crypto_core.keys.grants import Grant
+from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.keys.replacement.guide import Guide
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Problem
@@ -31,7 +32,14 @@ from tests.screens.stage_events import StageEvents
 from tests.screens.stage_findings import StagePosture, StageRules
 from tests.screens.stage_incidents import StageIncidents
 from tests.screens.stage_jobs import StageJobs, StageProcesses, StageUndoing
-from tests.screens.stage_keys import StageKeys, StageKeyWork, StageMaterials, StagePolicies, StageReplacement
+from tests.screens.stage_keys import (
+    StageCopies,
+    StageKeys,
+    StageKeyWork,
+    StageMaterials,
+    StagePolicies,
+    StageReplacement,
+)
 from tests.screens.stage_pulls import StagePuller
 from tests.screens.stage_rows import StageInspector, StageInventory, StageStatus
 from tests.screens.stage_search import StageSearch
@@ -70,6 +78,8 @@ class Stage:
     policy: Mapping[str, Any] = field(default_factory=lambda: POLICY)
     grants: tuple[Grant, ...] = GRANTS
     policy_missing: dict[str, str] = field(default_factory=dict)
+    copies: NeedingCopies | None = None
+    """Registered copies that need every key; None where no register is kept."""
     findings: tuple[Finding, ...] = FINDINGS
     gaps: tuple[Gap, ...] = ()
     trail_findings: tuple[Finding, ...] = ()
@@ -201,6 +211,7 @@ class Stage:
             incidents=self.incidents,
             approvals=self.approvals,
             token_search=self.search,
+            copy_register=None if self.copies is None else StageCopies(self),  # type: ignore[arg-type]
             token_uses=self.token_uses,
             user_commands=self.user_commands,
             own_columns=self.own_columns,

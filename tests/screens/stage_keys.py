@@ -14,6 +14,7 @@ from crypto_core.guard.consent import Consent, require
 from crypto_core.keys.changes.blocks import Block, Blocks
 from crypto_core.keys.changes.change import ChangeKind, KeyChange, check
 from crypto_core.keys.changes.plan import ChangePlan, ChangeResult
+from crypto_core.keys.needing_copies import NeedingCopies
 from crypto_core.keys.policy.blocking import arns_of
 from crypto_core.keys.policy.document import parse_policy
 from crypto_core.keys.policy.reading import KeyPolicy
@@ -47,6 +48,19 @@ class StageKeys:
         """Keys that can be written under."""
         self.stage.enter("targets")
         return tuple(k for k in self.stage.keys if k.usable)
+
+
+@dataclass
+class StageCopies:
+    """The register of copies: those of the stage need every key."""
+
+    stage: Stage
+
+    def needing(self, key_arn: str) -> NeedingCopies:
+        """Which copies need a key."""
+        self.stage.enter("copies")
+        assert self.stage.copies is not None
+        return self.stage.copies
 
 
 @dataclass

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from crypto_core.errors import KmsAccessDeniedError
+from crypto_core.keys.needing_copies import NeedingCopies, NeedingCopy
 from crypto_core.keys.state import CustomKeyStore, KeyState
+from crypto_core.text.cleaning import clean
 from screens.findings.screen import FindingsScreen
 from screens.keys.key_screen import KeyScreen
 from screens.keys.policy_screen import PolicyScreen
@@ -63,6 +65,37 @@ async def test_the_page_says_who_may_use_the_key_and_leads_to_its_policy() -> No
         await d.press("escape")
         assert isinstance(d.app.screen, KeyScreen)
         assert "role/legacy may not CreateGrant (NoGrants)" in d.text()
+
+
+WEEKLY = NeedingCopy(clean("weekly"), 12, 0, clean("vault"), NOW, None)
+OFFLINE = replace(WEEKLY, name=clean("offline"), envelopes=0, doubtful=3)
+SAID = {
+    "none registered: whether a backup needs the key is not known": NeedingCopies(),
+    "not known: the register is gone": NeedingCopies(unknown="the register is gone"),
+    "none of 2 registered needs the key": NeedingCopies(2),
+    "12 envelopes of weekly (taken": NeedingCopies(2, (WEEKLY,)),
+    "3 envelopes of offline": NeedingCopies(1, (), (OFFLINE,)),
+    "2 more: keydeck copies list": NeedingCopies(10, (WEEKLY,) * 10),
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+async def test_the_page_names_the_copies_that_need_the_key_and_never_none_for_nothing_known(
+    said: str,
+) -> None:
+    async with deck(Stage(copies=SAID[said]), start="keys", size=LARGE) as d:
+        await page(d)
+        await d.press("end")
+        assert said in d.text()
+
+
+@EACH_TEXT_AND_SIZE
+async def test_hostile_names_of_copies_are_inert(text: str, size: tuple[int, int]) -> None:
+    copies = NeedingCopies(1, (replace(WEEKLY, name=clean(text, 100), location=clean(text, 300)),))
+    async with deck(Stage(copies=copies), start="keys", size=size) as d:
+        await page(d)
+        await d.press("end")
+        assert_harmless(d, size)
 
 
 async def test_of_many_accesses_the_page_shows_some_and_says_how_many_more() -> None:

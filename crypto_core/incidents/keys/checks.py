@@ -128,6 +128,17 @@ class KeyChecks:
             ),
         )
 
+    def copies_known(self, situation: Situation) -> CheckResult:
+        """Pass if copies are registered and none needs the key; what is not registered is not known."""
+        arn = everywhere(self._services.keys, old_key(situation))[0].key_arn
+        copies = self._services.needing_copies(arn)
+        if copies.needing:
+            state = CheckState.NOT_YET
+        else:
+            sure = copies.registered and not copies.doubtful and not copies.unknown
+            state = CheckState.PASSED if sure else CheckState.UNKNOWN
+        return CheckResult(state, tuple(copies.lines))
+
     def key_state(self, situation: Situation) -> CheckResult:
         """Pass if the key is in the state of the step's option, out of use in all Regions if it is to be."""
         wanted = str(situation.step.check_options.get("state", "Enabled"))

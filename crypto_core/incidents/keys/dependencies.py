@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from crypto_core.keys.needing_copies import NeedingCopies
+
 if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.database.tokens.store import TokenStore
@@ -43,7 +45,8 @@ class KeyDependencies:
     contents of an incident's evidence of one kind, the oldest first (raises EvidenceError where one is not
     what was captured). Two censuses that prove a key empty lie `settle_seconds` apart. `trust` has this
     process trust a key that its operator made or chose, and returns the settings line that has others do so.
-    `actors` are all who the journal says have worked with Keydeck (raises DatabaseError).
+    `actors` are all who the journal says have worked with Keydeck (raises DatabaseError). `needing_copies`
+    tells which registered copies need a key.
     """
 
     keys: KeyInventory
@@ -71,6 +74,7 @@ class KeyDependencies:
     trust: Callable[[str], str] = lambda key_arn: ""
     at_work: Callable[[int], bool] = lambda job: False
     actors: Callable[[], Sequence[str]] = tuple
+    needing_copies: Callable[[str], NeedingCopies] = lambda key_arn: NeedingCopies()
 
     def access_comparison(self) -> AccessComparison:
         """Return what tells who loses access with another key."""

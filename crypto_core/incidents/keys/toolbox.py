@@ -35,6 +35,7 @@ def key_tools(services: KeyDependencies) -> Toolbox:
         CheckKind.NOTHING_UNPROTECTED: emptied.nothing_unprotected,
         CheckKind.KEY_QUIET: watching.key_quiet,
         CheckKind.KEY_STATE: keys.key_state,
+        CheckKind.COPIES_KNOWN: keys.copies_known,
     }
     return Toolbox(
         actions={

@@ -100,6 +100,8 @@ class CheckKind(StrEnum):
     REPLICA_ANSWERS = "replica-answers"
     """A replica in another Region opens what the key sealed."""
     DRILL_RECORDED = "drill-recorded"
+    COPIES_KNOWN = "copies-known"
+    """No registered copy, such as a backup, needs the key; without registered ones it is not known."""
 
 
 class CaptureKind(StrEnum):

@@ -15,6 +15,7 @@ from crypto_core.trail.use.reach import Covered, not_recorded
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from crypto_core.copies.register import RegisteredCopy
     from crypto_core.database.tokens.attribution_cache import AttributionCache
     from crypto_core.database.tokens.catalogue import LiveCatalogue
     from crypto_core.database.tokens.inventory import Inventory
@@ -76,6 +77,8 @@ class TokenDependencies:
     monitor: KeyMonitor
     evidence: EvidenceReader
     open_restored: OpenRestored
+    registered_copy: Callable[[str], RegisteredCopy | None]
+    """The registered copy of a name, its keys as they stand now; None for none."""
     regions: Callable[[], Sequence[str]]
     """The configured Regions."""
     abilities: AbilityService

@@ -27,7 +27,7 @@ def token_tools(parts: TokenDependencies) -> Toolbox:
     return Toolbox(
         actions={
             ActionKind.VERIFY_TOKENS: VerifyTokens(baseline, parts),
-            ActionKind.VERIFY_RESTORED: VerifyRestored(parts.open_restored),
+            ActionKind.VERIFY_RESTORED: VerifyRestored(parts.open_restored, parts.registered_copy),
             ActionKind.ASK_LIVENESS: AskLiveness(baseline, parts.providers),
             ActionKind.REVOKE_TOKENS: RevokeTokens(baseline, parts),
             ActionKind.ENTER_TOKEN: EnterToken(baseline, parts),

@@ -104,6 +104,7 @@ class Scene:
             at_work=self.at_work.__contains__,
             trust=container._trust,
             actors=container.journal.actors,
+            needing_copies=container.copy_register.needing,
         )
 
     def _work_on(self, job: int, trusted: tuple[str, ...]) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from console.sandbox.endpoint import Denial
+from crypto_core.copies.register import NewCopy
 from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent, Danger
 from crypto_core.incidents.model import CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
+from tests.crypto_core.copies.test_register import NOW
+from tests.crypto_core.copies.test_scan_reading import COPY, NEED, UNKNOWN
 from tests.crypto_core.incidents.keys.conftest import Scene, agreed, told
 
 STATE = CheckKind.KEY_STATE
@@ -46,6 +50,22 @@ def test_what_a_deletion_means_for_backups_is_said_and_its_days_are_asked_for(sc
     for entered in ("x", "5", "٣٠", "99999999999"):
         with pytest.raises(RefusedError):
             scene.plan(SCHEDULE, {"days": entered})
+
+
+def test_registered_copies_that_need_the_key_are_named_and_none_is_never_a_zero(scene: Scene) -> None:
+    none = scene.look(CheckKind.COPIES_KNOWN)
+    assert (none.state, "not known" in none.lines[0]) == (CheckState.UNKNOWN, True)
+    register = scene.container.copy_register
+    register.add(NewCopy("other", replace(COPY, needs=()), NOW))
+    assert scene.look(CheckKind.COPIES_KNOWN).state is CheckState.PASSED
+    register.add(NewCopy("weekly", replace(COPY, needs=(replace(NEED, key_arn=scene.key),)), NOW))
+    seen = scene.look(CheckKind.COPIES_KNOWN)
+    assert (seen.state, "Copy weekly" in seen.lines[0]) == (CheckState.NOT_YET, True)
+    plan = scene.plan(SCHEDULE, {"days": "9"})
+    assert any("Copy weekly" in line and "7 envelopes" in line for line in plan.warnings)
+    register.add(NewCopy("offline", replace(COPY, needs=(UNKNOWN,)), NOW))
+    register.remove("weekly")
+    assert scene.look(CheckKind.COPIES_KNOWN).state is CheckState.UNKNOWN
 
 
 def test_a_key_with_tokens_is_not_taken_away_by_the_runbook_whatever_is_typed(scene: Scene) -> None:

@@ -69,4 +69,6 @@ def test_a_compromise_is_contained_before_it_is_eradicated_and_proved_before_the
     assert ids.index("evidence") < ids.index("new-key") < ids.index("switch") < ids.index("lock-down")
     assert ids.index("lock-down") < ids.index("reencrypt") < ids.index("census") < ids.index("quiet")
     assert ids.index("quiet") < ids.index("disable") < ids.index("deletion")
+    assert ids.index("retention") < ids.index("copies") < ids.index("deletion")
+    assert ("copies", "", "copies-known") in done
     assert ("census", "", "nothing-under-key") in done

@@ -283,6 +283,7 @@ def build(
         use=services.event_use,
         monitor=services.key_monitor,
         evidence=lambda number, kind: [text for k, text in kept if k == kind],
+        registered_copy=container._registered_copy,
         open_restored=open_restored,
         regions=lambda: container.kms.regions,
         abilities=container.abilities,
