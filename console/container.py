@@ -918,6 +918,7 @@ class Container:
             ordering=self.revocation_ordering,
             suspects=self.suspects.suspects_of,
             covered=self.event_coverage.between,
+            uses=self.token_uses,
         )
 
     def _registered_copy(self, name: str) -> RegisteredCopy | None:

@@ -18,6 +18,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.errors import RefusedError
 from crypto_core.incidents.model import IncidentScope, StepView
 from crypto_core.keys.changes.change import ChangeKind, KeyChange
+from crypto_core.secret import Secret
 
 if TYPE_CHECKING:
     from console.container import Container
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 TITLE = "A GitHub token in a support ticket"
 OUTCOME = "The token was revoked and replaced before anybody used it; its key was rotated."
 _SINCE = timedelta(hours=1)
+_WEEK = timedelta(days=7)
 _NOTES = {
     "scope": "A customer pasted the token into a support ticket. Support saw it, nobody else.",
     "access": "The ticket is deleted. Nobody but the platform and the console called Decrypt since.",
@@ -76,6 +78,8 @@ class ClosedIncident:
             return
         if step.id == "rotate":
             self._rotate()
+        if step.id == "use":
+            self._fetch_logs(cancelled)
         if step.id == "enter":
             # The owner connects again through the platform: the best way, as the step says.
             self.platform.reconnect((self._leaked(),), self.container.keyring)
@@ -84,6 +88,15 @@ class ClosedIncident:
             incidents.run_action(number, step.id, plan, agreed(plan), cancelled=cancelled)
         if not incidents.show(number).step(step.id).state.ended:
             incidents.finish(number, step.id, cancelled=cancelled)
+
+    def _fetch_logs(self, cancelled: Event) -> None:
+        """Fetch GitHub's audit log of the last week."""
+        from crypto_core.provider_logs.pulling import LogPuller
+
+        settings = self.container.settings
+        token = Secret.of(settings.audit_token("github"))
+        puller = LogPuller(self.container.token_uses.log, settings.endpoints)
+        puller.pull("github", "all", token, since=self.world.now - _WEEK, cancelled=cancelled)
 
     def _rotate(self) -> None:
         changes = self.container.key_changes

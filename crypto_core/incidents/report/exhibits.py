@@ -27,6 +27,7 @@ from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 
 NO_KEY = "no KMS key, or not known"
+_MOST_THEFTS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,27 @@ class GivenUp:
 
 
 @dataclass(frozen=True, slots=True)
+class UseCounts:
+    """What was done with the tokens, by their providers' audit logs, counted token by token."""
+
+    used: int | None
+    may_have_been_used: int | None
+    old_tokens_used: int | None
+    uses_evidence: int
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTheft:
+    """A use that looks like a thief's, as the evidence has it; `certainty` is whether it was this token."""
+
+    time: str
+    reference: str
+    what: str
+    certainty: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exhibit:
     """One piece, whether it is what was captured, and what is taken from it."""
 
@@ -120,6 +142,8 @@ class Exhibit:
     """Whom the incident was about then; None for evidence of another kind."""
     given_up: tuple[GivenUp, ...] = ()
     """Tokens that were accepted as unrecoverable."""
+    token_uses: UseCounts | None = None
+    thefts: tuple[NamedTheft, ...] = ()
     liveness: Mapping[str, str] = field(default_factory=dict)
     """The provider's answer about a token, by reference."""
     by_hand: Mapping[str, str] = field(default_factory=dict)
@@ -150,6 +174,8 @@ def read(piece: EvidencePiece, content_of: Callable[[int], str]) -> Exhibit:
         opening=_opening(parts[0]) if parts and piece.kind == CaptureKind.VERIFICATION else "",
         suspects=_suspects(parts[0]) if parts and piece.kind == CaptureKind.FINDINGS else None,
         given_up=tuple(_given_up(piece, text)) if piece.kind == ACCEPTED_LOSS else (),
+        token_uses=_token_uses(piece, parts[0]) if parts and _of_providers(piece) else None,
+        thefts=tuple(_thefts(parts[0])) if parts and _of_providers(piece) else (),
         liveness=_liveness(parts),
         by_hand=_by_hand(parts),
     )
@@ -250,6 +276,31 @@ def _suspects(told: Mapping[str, Any]) -> tuple[NamedSuspect, ...] | None:
         for one in told["suspects"]
         if isinstance(one, dict) and isinstance(one.get("principal"), str)
     )
+
+
+def _of_providers(piece: EvidencePiece) -> bool:
+    return piece.kind == CaptureKind.PROVIDER_EVENTS
+
+
+def _token_uses(piece: EvidencePiece, told: Mapping[str, Any]) -> UseCounts:
+    return UseCounts(
+        _count(told.get("used")),
+        _count(told.get("may_have_been_used")),
+        _count(told.get("old_tokens_used")),
+        piece.id,
+    )
+
+
+def _thefts(told: Mapping[str, Any]) -> Iterator[NamedTheft]:
+    for one in _list(told, "thefts")[:_MOST_THEFTS]:
+        if isinstance(one, dict):
+            yield NamedTheft(
+                clean(one.get("time"), 40),
+                clean(one.get("reference"), 300),
+                clean(one.get("what"), 600),
+                clean(one.get("certainty"), 20),
+                clean(one.get("why"), 600),
+            )
 
 
 def _given_up(piece: EvidencePiece, text: str) -> Iterator[GivenUp]:

@@ -27,6 +27,7 @@ from crypto_core.incidents.report.sections.records import (
 )
 from crypto_core.incidents.report.sections.suspects import SuspectsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
+from crypto_core.incidents.report.sections.uses import UsesSection
 
 SECTIONS: tuple[type[ReportSection], ...] = (
     SummarySection,
@@ -37,6 +38,7 @@ SECTIONS: tuple[type[ReportSection], ...] = (
     CensusSection,
     LossesSection,
     TokensSection,
+    UsesSection,
     StepsSection,
     TimelineSection,
     ActionsSection,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from crypto_core.errors import RefusedError
@@ -14,6 +16,7 @@ from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 
 if TYPE_CHECKING:
+    from crypto_core.providers.answers import HashedQuery
     from crypto_core.providers.service import ProviderService
 
 QUERIES = 1_000
@@ -21,16 +24,22 @@ QUERIES = 1_000
 
 
 def hashed_queries(
-    baseline: Baseline, providers: ProviderService, situation: Situation
+    baseline: Baseline,
+    providers: ProviderService,
+    note: Callable[[Situation, tuple[HashedQuery, ...]], None],
+    situation: Situation,
 ) -> tuple[Captured, ...]:
     """Return what to search GitHub's audit log for, token by token, without the token.
 
-    Raises KmsError, DatabaseError.
+    `note` is told of the hashes, by which events in the store are found. Raises KmsError, DatabaseError,
+    EventStoreError.
     """
     refs = scope_refs(baseline, situation)
     there = {token.ref for token in baseline.read(refs[:QUERIES], situation.cancelled)}
     queries = providers.hashed_queries(tuple(ref for ref in refs[:QUERIES] if ref in there))
+    note(situation, queries)
     content = {
+        "captured_at": datetime.now(UTC).isoformat(),
         "where": "GitHub: organisation settings, Logs, Audit log; or the enterprise's audit log",
         "queries": [{"reference": str(one.ref), "query": clean(one.query, 200)} for one in queries],
         "not_made": max(len(refs) - QUERIES, 0),

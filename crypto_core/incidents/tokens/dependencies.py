@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crypto_core.keyring.kms_keyring import KmsKeyring
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.service import StatusService
+    from crypto_core.provider_logs.joining import TokenUses
     from crypto_core.providers.ability_service import AbilityService
     from crypto_core.providers.revocation_order.ordering import RevocationOrdering
     from crypto_core.providers.service import ProviderService
@@ -83,6 +84,8 @@ class TokenDependencies:
     """The configured Regions."""
     abilities: AbilityService
     ordering: RevocationOrdering
+    uses: TokenUses | None = None
+    """None where providers' events are not kept."""
     suspects: SuspectsOf = nobody_suspected
     covered: Covered = field(default=not_recorded)
     most: int = MOST_TOKENS

@@ -13,6 +13,7 @@ from crypto_core.incidents.tokens.checks import TokenChecks, tokens_open
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.enter_token import EnterToken
 from crypto_core.incidents.tokens.liveness import AskLiveness
+from crypto_core.incidents.tokens.provider_use import ProviderUse
 from crypto_core.incidents.tokens.replica import ReplicaAnswers
 from crypto_core.incidents.tokens.revoke_tokens import RevokeTokens
 from crypto_core.incidents.tokens.verify_restored import VerifyRestored
@@ -23,6 +24,7 @@ def token_tools(parts: TokenDependencies) -> Toolbox:
     """Return all actions, checks and captures about tokens and restored databases. Nothing is called yet."""
     baseline = Baseline(parts)
     remembered = baseline.remembered
+    used = ProviderUse(baseline, parts)
     checks, trail = TokenChecks(baseline, parts.open_restored), TrailCaptures(baseline, parts)
     return Toolbox(
         actions={
@@ -37,13 +39,15 @@ def token_tools(parts: TokenDependencies) -> Toolbox:
             CheckKind.TOKENS_OPEN: tokens_open,
             CheckKind.TOKENS_DEAD: checks.tokens_dead,
             CheckKind.TOKENS_REPLACED: checks.tokens_replaced,
+            CheckKind.PROVIDER_EVENTS_COVERED: used.covered,
             CheckKind.REPLICA_ANSWERS: ReplicaAnswers(parts).replica_answers,
         },
         captures={
             CaptureKind.TOKENS: baseline.captured,
             CaptureKind.EVENTS: trail.newest_events,
             CaptureKind.BLAST_RADIUS: trail.blast_radius,
-            CaptureKind.HASHED_QUERY: partial(hashed_queries, baseline, parts.providers),
+            CaptureKind.HASHED_QUERY: partial(hashed_queries, baseline, parts.providers, used.note),
+            CaptureKind.PROVIDER_EVENTS: used.captured,
             CaptureKind.VERIFICATION: partial(verification_summary, remembered),
             CaptureKind.LIVENESS: partial(liveness_summary, remembered),
         },

@@ -238,7 +238,8 @@ def test_killing_the_console_while_tokens_are_revoked_and_entered_loses_none_and
 
         # Of a token that was replaced before its provider's answer was kept, nobody can be asked any more.
         gone = "The owner connected again before the old token was proved dead"
-        worked_through(crew, TOKEN_MOMENTS, each, {"revoke": gone, "dead": gone}, after)
+        logs = "The providers' logs are asked for, and will come later."
+        worked_through(crew, TOKEN_MOMENTS, each, {"revoke": gone, "dead": gone, "use": logs}, after)
         view = assert_told_whole(crew)
         assert {"revoke", "dead", "enter"} <= {*crew.kills}
         assert view.step("enter").check is not None

@@ -17,6 +17,7 @@ from console.container import Container
 from console.files.logfile import logging_to
 from console.files.memory_file import remembered
 from console.sandbox import access_keys
+from console.sandbox.audit_logs import ATLASSIAN_ORG, AUDIT_TOKEN
 from console.sandbox.endpoint import PastCall
 from console.sandbox.provider_tokens import MARKER, Style, issue
 from console.sandbox.sandbox import Sandbox
@@ -27,8 +28,10 @@ from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import Format, classify
 from crypto_core.envelope.encryption_context import encryption_context
 from crypto_core.incidents.model import IncidentState, StepState
+from crypto_core.provider_logs.pulling import LogPuller
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
 from screens.incidents.choose_answer import ChooseAnswer
 from screens.incidents.declare import DeclareDialog
 from screens.incidents.evidence_screen import EvidenceListScreen, EvidenceScreen
@@ -104,6 +107,14 @@ def put(platform: Engine, ref: TokenRef, stored: str) -> None:
             text(f"UPDATE {ref.table} SET {ref.column} = :stored WHERE id::text = :id"),
             {"stored": stored, "id": ref.row_id},
         )
+
+
+def pull_logs(services: Container) -> None:
+    """Fetch every provider's audit log of the last days."""
+    puller = LogPuller(services.token_uses.log, services.settings.endpoints)
+    for provider, name in (("github", "all"), ("slack", ""), ("atlassian", ATLASSIAN_ORG)):
+        since = datetime.now(UTC) - timedelta(days=8)
+        assert puller.pull(provider, name, Secret.of(AUDIT_TOKEN), since=since).finished
 
 
 @pytest.mark.long
@@ -256,6 +267,15 @@ async def test_a_token_compromise_is_played_from_marked_rows_to_the_report(
             await enter_token(deck, refs["jira"], fresh["jira"])
             await agree(deck)
             await ended(deck, "enter")
+
+            # The logs don't cover the time: that is named, and so is each provider. Then they are fetched.
+            await deck.press("enter")
+            await patiently(deck, lambda: "github: events from" in said(deck))
+            for provider in ("github", "slack", "atlassian"):
+                assert f"{provider}" in said(deck)
+            pull_logs(services)
+            await deck.press("enter")
+            await ended(deck, "use")
 
             await deck.press("enter")
             await ended(deck, "access")

@@ -303,6 +303,8 @@ def test_the_json_has_a_schema_and_is_written_the_same_each_time() -> None:
             "suspects",
             "suspects_evidence",
             "accepted_losses",
+            "token_uses",
+            "thefts",
         ),
     }
     assert document["schema_version"] == 1

@@ -46,6 +46,7 @@ from crypto_core.providers.answers import (
     Revoked,
     TokenLiveness,
 )
+from crypto_core.providers.github import hashed_query
 from crypto_core.providers.messages import NEVER_ASKED, REFRESH_COLUMN
 from crypto_core.reencryption.replacing_token.service import TokenEntering
 from crypto_core.reencryption.verification import Verifier
@@ -129,11 +130,15 @@ class Providers:
 
     def hashed_queries(self, refs: tuple[TokenRef, ...]) -> tuple[HashedQuery, ...]:
         of_github = [r for r in refs if r.table == "gh_connection"]
-        return tuple(HashedQuery(r, f'hashed_token:"{self._name(r)[:43]}="') for r in of_github)
+        return tuple(HashedQuery(r, hashed_query(token)) for r in of_github if (token := self._token(r)))
 
     def _name(self, ref: TokenRef) -> str:
+        token = self._token(ref)
+        return name_of(token) if token else "unopened"
+
+    def _token(self, ref: TokenRef) -> str:
         opened = ValueOpener(self.container.keyring).open_value(self.container.store.read_token(ref))
-        return name_of(opened.token.reveal()) if opened.token is not None else "unopened"
+        return opened.token.reveal() if opened.token is not None else ""
 
     def _said(self, ref: TokenRef, name: str) -> TokenLiveness:
         self.before()
@@ -289,6 +294,7 @@ def build(
         abilities=container.abilities,
         ordering=container.revocation_ordering,
         covered=container.event_coverage.between,
+        uses=container.token_uses,
         most=most,
     )
     return Stage(container, providers, parts, token_tools(parts), kept)

@@ -1,0 +1,134 @@
+"""What the providers' logs say of an incident's tokens is kept, and a time that they don't cover is named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from console.sandbox.audit_logs import AUDIT_TOKEN
+from console.sandbox.provider_traffic import ProviderUse, provider_uses
+from console.sandbox.world import World
+from crypto_core.errors import RefusedError
+from crypto_core.incidents.model import CheckState
+from crypto_core.incidents.report.exhibits import read
+from crypto_core.incidents.runbooks.catalogue import CaptureKind, CheckKind
+from crypto_core.provider_logs.covered import STATED, CoverBook
+from crypto_core.provider_logs.pulling import LogPuller
+from crypto_core.provider_logs.token_hashes import TokenHashBook
+from crypto_core.references import TokenRef, parse_reference
+from crypto_core.secret import Secret
+from tests.crypto_core.incidents.sample import sample
+from tests.crypto_core.incidents.tokens.staging import Stage
+
+HOSTILE = "[/red]\x1b]0;x\x07\u202e"
+
+
+@pytest.fixture
+def used(world: World) -> dict[str, ProviderUse]:
+    """A use of a token by the platform, by provider."""
+    uses = sorted(provider_uses(world), key=lambda use: use.time)
+    return {use.provider: use for use in uses if use.by == "platform" and "refresh" not in use.ref}
+
+
+def ref_of(use: ProviderUse) -> TokenRef:
+    ref = parse_reference(use.ref)
+    assert isinstance(ref, TokenRef)
+    return ref
+
+
+def pull(stage: Stage, provider: str, name: str) -> None:
+    uses = stage.container.token_uses
+    puller = LogPuller(uses.log, stage.container.settings.endpoints)
+    since = datetime.now(UTC) - timedelta(days=8)
+    assert puller.pull(provider, name, Secret.of(AUDIT_TOKEN), since=since).finished
+
+
+def test_uses_are_kept_with_the_hash_and_a_time_without_logs_is_named(
+    stage: Stage, world: World, used: dict[str, ProviderUse]
+) -> None:
+    refs = [ref_of(use) for use in used.values()]
+    stage.about(*refs, since=datetime.now(UTC) - timedelta(days=7))
+    first = stage.look(CheckKind.PROVIDER_EVENTS_COVERED)
+    assert (first.state, first.lines) == (
+        CheckState.NOT_YET,
+        ("Capture what the providers' logs say first.",),
+    )
+    pull(stage, "github", "all")
+    told = stage.capture(CaptureKind.PROVIDER_EVENTS)
+    github = ref_of(used["github"])
+    wanted = [use for use in provider_uses(world) if use.ref == str(github) and use.programmatic]
+    (by_token,) = [one for one in told["by_token"] if one["reference"] == str(github)]
+    assert by_token["used"] == len(wanted)
+    assert told["used"] >= len(wanted)
+    assert told["hashes_known"] >= 1
+    assert not told["coverage"]["complete"]
+    second = stage.look(CheckKind.PROVIDER_EVENTS_COVERED)
+    assert second.state is CheckState.NOT_YET
+    assert (second.done, second.total) == (1, 3)
+    assert any(line.startswith("slack T0") and "are missing" in line for line in second.lines)
+    assert any(line.startswith("atlassian ") for line in second.lines)
+    assert not any(line.startswith("github") for line in second.lines)
+    log = stage.container.token_uses.log
+    # A stated period of another workspace covers nothing of this one's.
+    week = datetime.now(UTC) - timedelta(days=9), datetime.now(UTC)
+    CoverBook(log.file).note("slack", "T0ANOTHER", *week, STATED)
+    assert stage.look(CheckKind.PROVIDER_EVENTS_COVERED).state is CheckState.NOT_YET
+    for provider in ("slack", "atlassian"):
+        CoverBook(log.file).note(provider, used[provider].place.upper(), *week, STATED)
+    passed = stage.look(CheckKind.PROVIDER_EVENTS_COVERED)
+    assert passed.state is CheckState.PASSED
+    assert passed.lines[0].endswith("on: atlassian, github, slack.")
+    assert "organisations whose logs are not here" in passed.lines[1]
+    kept = stage.everything_kept()
+    for ref in refs:
+        assert world.token_for(ref) not in kept
+        assert world.token_for(ref).encode() not in log.file.path.read_bytes()
+
+
+def test_a_hash_of_the_evidence_is_known_where_another_store_captured_it(
+    stage: Stage, used: dict[str, ProviderUse]
+) -> None:
+    github = ref_of(used["github"])
+    stage.about(github)
+    queries = stage.capture(CaptureKind.HASHED_QUERY)
+    assert datetime.fromisoformat(queries["captured_at"]) <= datetime.now(UTC)
+    book = TokenHashBook(stage.container.token_uses.log.file)
+    (known,) = book.known([github])
+    assert known.origin == stage.incident.name
+    old = json.dumps(
+        {**queries, "queries": [{"reference": str(github), "query": f'hashed_token:"{"A" * 43}="'}]}
+    )
+    stage.kept.append((CaptureKind.HASHED_QUERY.value, old))
+    stage.capture(CaptureKind.PROVIDER_EVENTS)
+    assert len(book.known([github])) == 2
+
+
+def test_tokens_of_providers_without_logs_are_named_and_never_passed(stage: Stage, world: World) -> None:
+    stage.about()
+    with pytest.raises(RefusedError):
+        stage.capture(CaptureKind.PROVIDER_EVENTS)
+    assert stage.look(CheckKind.PROVIDER_EVENTS_COVERED).state is not CheckState.PASSED
+
+
+def test_the_report_takes_numbers_and_cleaned_words_of_the_evidence() -> None:
+    piece = sample().view.evidence[0]
+    content = {
+        "used": 3,
+        "may_have_been_used": "many",
+        "old_tokens_used": 1,
+        "thefts": [{"time": "t", "reference": HOSTILE, "what": HOSTILE, "why": 7}, 5],
+    }
+    text = json.dumps(content)
+    piece = replace(
+        piece, kind=CaptureKind.PROVIDER_EVENTS.value, sha256=hashlib.sha256(text.encode()).hexdigest()
+    )
+    exhibit = read(piece, lambda _: text)
+    assert exhibit.token_uses is not None
+    assert (exhibit.token_uses.used, exhibit.token_uses.may_have_been_used) == (3, None)
+    (theft,) = exhibit.thefts
+    assert theft.reference.startswith("[/red]")
+    assert "\x1b" not in theft.what + theft.reference
