@@ -12,7 +12,9 @@ from crypto_core.incidents.runbooks.catalogue import CaptureKind, CheckKind
 from crypto_core.incidents.steps.evidence_sanitising import NOTHING_SHA256
 from crypto_core.incidents.steps.step_contracts import IncidentCheck, Situation
 
-EVIDENCE_CHECKS = frozenset({CheckKind.EVIDENCE_CAPTURED, CheckKind.DRILL_RECORDED})
+EVIDENCE_CHECKS = frozenset(
+    {CheckKind.EVIDENCE_CAPTURED, CheckKind.DRILL_RECORDED, CheckKind.PROVIDER_EVENTS_COVERED}
+)
 """Checks that look at evidence: it is captured before they look, not after."""
 
 
