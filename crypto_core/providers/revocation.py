@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event, Lock
 
@@ -31,11 +31,6 @@ class RevocationOrder:
     token: Secret
 
 
-def _turn(method: RevocationMethod) -> tuple[bool, bool, str]:
-    """What a method's turn is decided by: the largest is first."""
-    return method.batch == 1, not method.otherwise, method.name
-
-
 class Revocation:
     """One revocation in progress. Each token's outcome is known whenever it stops."""
 
@@ -51,6 +46,7 @@ class Revocation:
         cancelled: Event | None = None,
     ) -> None:
         self._orders = {order.target.ref: order for order in orders}
+        self._place = {ref: place for place, ref in enumerate(self._orders)}
         self._endpoints = endpoints
         self._transport = transport
         self._clock = clock
@@ -88,11 +84,21 @@ class Revocation:
         for ref, order in self._orders.items():
             waiting.setdefault((order.method, order.target.base), []).append(ref)
         while waiting:
-            # In one order always: one by one first, and what a method leaves joins the other's batches.
-            method, base = max(waiting, key=lambda key: _turn(key[0]))
+            method, base = self._next(waiting)
             left = self._revoke(method, base, waiting.pop((method, base)))
             if method.otherwise is not None and left:
                 waiting.setdefault((method.otherwise, base), []).extend(left)
+
+    def _next(
+        self, waiting: Mapping[tuple[RevocationMethod, str], Sequence[TokenRef]]
+    ) -> tuple[RevocationMethod, str]:
+        """Whose turn it is: that with the worst token, the first of the plan, is first.
+
+        A method that others leave tokens to comes after these: what they leave joins its batches.
+        """
+        later = {method.otherwise for method, _ in waiting}
+        ready = [key for key in waiting if key[0] not in later] or list(waiting)
+        return min(ready, key=lambda key: min(self._place[ref] for ref in waiting[key]))
 
     def _revoke(self, method: RevocationMethod, base: str, refs: Sequence[TokenRef]) -> list[TokenRef]:
         """Revoke tokens; returns those that are left to another method."""

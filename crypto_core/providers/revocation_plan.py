@@ -43,7 +43,7 @@ def draft(
     stored: Mapping[TokenRef, bytes],
     endpoints: Endpoints,
 ) -> Draft:
-    """Return what would be revoked. `stored` are the digests of what is stored."""
+    """Return what would be revoked, in the order of `targets`. `stored` are the digests of what is stored."""
     orders: list[RevocationOrder] = []
     by_hand: list[ByHand] = []
     for target in targets:
@@ -64,14 +64,13 @@ def draft(
             else:
                 how = method if isinstance(method, str) else _ASK
                 by_hand.append(ByHand(target.ref, target.provider, how))
-    orders.sort(key=lambda order: order.target.ref)
     refs = tuple(order.target.ref for order in orders)
     called = hosts([order.target for order in orders])
     plan = RevocationPlan(
         tokens=refs,
         by_provider=dict(Counter(order.target.provider for order in orders)),
         calls=_calls(orders),
-        by_hand=tuple(sorted(by_hand, key=lambda hand: hand.ref)),
+        by_hand=tuple(by_hand),
         warnings=tuple(_warnings(orders, opened, endpoints)),
         endpoints=called,
         digest=_digest(orders, called),
@@ -86,7 +85,9 @@ def asked_digest(refs: Iterable[TokenRef], endpoints: Sequence[str], about: str 
 
 
 def _digest(orders: Sequence[RevocationOrder], called: Sequence[str]) -> str:
-    told = [[*astuple(o.target.ref), o.stored.hex(), o.method.name, o.target.base] for o in orders]
+    # Which tokens is agreed to; in which order they are revoked may change until then.
+    by_ref = sorted(orders, key=lambda order: order.target.ref)
+    told = [[*astuple(o.target.ref), o.stored.hex(), o.method.name, o.target.base] for o in by_ref]
     return _hash([told, list(called)])
 
 

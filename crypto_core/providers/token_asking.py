@@ -42,14 +42,17 @@ class TokenAsking:
     endpoints: Endpoints
 
     def rows(self, refs: Sequence[TokenRef]) -> tuple[InventoryRow, ...]:
-        """Return the rows of tokens. Raises InvalidReferenceError, RowVanishedError, DatabaseError."""
+        """Return the rows of tokens, in their order.
+
+        Raises InvalidReferenceError, RowVanishedError, DatabaseError.
+        """
         catalogue = self.catalogue()
         wanted = dict.fromkeys(r for ref in refs for r in catalogue.references(ref))
-        rows = self.inventory.rows(wanted)
-        missing = wanted.keys() - {row.ref for row in rows}
+        found = {row.ref: row for row in self.inventory.rows(wanted)}
+        missing = wanted.keys() - found.keys()
         if missing:
             raise RowVanishedError(f"{min(missing)}: there is no such row, or it holds no token.")
-        return rows
+        return tuple(found[ref] for ref in wanted)
 
     def planned(self, refs: Sequence[TokenRef]) -> TokensToAsk:
         """Return whom a question about tokens would ask. Opens and sends nothing. Raises as `rows`."""

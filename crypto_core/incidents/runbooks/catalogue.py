@@ -59,6 +59,8 @@ class ActionKind(StrEnum):
     """The same in a restored database."""
     ASK_LIVENESS = "ask-liveness"
     """Ask the providers whether the tokens are alive."""
+    ASK_ABILITIES = "ask-abilities"
+    """Ask the providers what the tokens can do, so that the worst are revoked first."""
     REVOKE_TOKENS = "revoke-tokens"
     """Revoke the tokens at their providers, and prove it by liveness."""
     ENTER_TOKEN = "enter-token"  # noqa: S105 - a name of an action
@@ -93,6 +95,8 @@ class CheckKind(StrEnum):
     """The key is in the state of option `state`."""
     TOKENS_OPEN = "tokens-open"
     """Every token that was tried opened."""
+    ABILITIES_ASKED = "abilities-asked"
+    """Of every token in scope its provider was asked what it can do, or it is named as not known."""
     TOKENS_DEAD = "tokens-dead"
     """The providers say of every old token that it is dead."""
     TOKENS_REPLACED = "tokens-replaced"
@@ -126,6 +130,8 @@ class CaptureKind(StrEnum):
     JOB = "job"
     VERIFICATION = "verification"
     LIVENESS = "liveness"
+    ABILITIES = "abilities"
+    """Of which tokens it is known what they can do; never what."""
     FINDINGS = "findings"
 
 
@@ -186,6 +192,7 @@ STEP_ACTIONS: Mapping[ActionKind, StepAction] = {
     ActionKind.VERIFY_TOKENS: _does("verify tokens", "verify", sample=int),
     ActionKind.VERIFY_RESTORED: _does("verify restored", "verify", sample=int),
     ActionKind.ASK_LIVENESS: _does("ask liveness", "verify"),
+    ActionKind.ASK_ABILITIES: _does("ask abilities", "verify"),
     ActionKind.REVOKE_TOKENS: _does("revoke tokens", "revoke"),
     ActionKind.ENTER_TOKEN: _does("enter token", "enter token"),
 }

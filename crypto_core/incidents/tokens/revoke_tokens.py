@@ -8,6 +8,7 @@ from typing import Any
 
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
+from crypto_core.errors import AbilityBookError, TrailError
 from crypto_core.guard.consent import Danger
 from crypto_core.incidents.steps.step_contracts import ActionPlan, ActionResult, Situation
 from crypto_core.incidents.tokens.baseline import Baseline, Standing
@@ -16,8 +17,10 @@ from crypto_core.incidents.tokens.liveness import captured_liveness, liveness_ro
 from crypto_core.incidents.tokens.marks import Held, TokenMark
 from crypto_core.incidents.tokens.remembered import counts
 from crypto_core.incidents.tokens.token_action import AgreedRun, TokenAction, must_be_whole, nothing_to_do
+from crypto_core.incidents.tokens.token_order import TokenOrder
 from crypto_core.incidents.tokens.verified import listed
 from crypto_core.providers.answers import Liveness, RevocationPlan, RevocationResult
+from crypto_core.providers.revocation_order.order import RankedToken
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
@@ -32,6 +35,7 @@ class RevokeTokens(TokenAction):
         self._baseline = baseline
         self._providers = parts.providers
         self._store = parts.store
+        self._order = TokenOrder(baseline.scoped, parts.ordering, parts.suspects)
 
     def plan_action(self, situation: Situation) -> ActionPlan:
         """Return which tokens would be revoked where, and which need a person. Revokes nothing."""
@@ -45,7 +49,8 @@ class RevokeTokens(TokenAction):
                 f"Nothing is left to revoke here: {dead} of {counted(len(standing.marks), 'token')} dead."
             )
             return nothing_to_do("Revoke nothing", situation, nothing, *left_alone)
-        inner = self._providers.plan_revocation(refs)
+        order, unordered = self._ordered(situation, refs)
+        inner = self._providers.plan_revocation(tuple(one.ref for one in order) or refs)
         hand = listed(f"{one.ref} ({one.provider}), by hand: {one.how}" for one in inner.by_hand)
         if not inner.tokens:
             nothing = f"No call revokes these: {counted(len(inner.by_hand), 'token')} to be revoked by hand."
@@ -63,10 +68,10 @@ class RevokeTokens(TokenAction):
                     for name, number in sorted(inner.by_provider.items())
                 ),
                 f"Calls {hosts}, then asks until each token is dead.",
-                f"These: {'; '.join(listed(map(str, inner.tokens)))}.",
+                *_in_order(inner, order),
             ),
             does_not=(*hand, *left_alone),
-            warnings=(*inner.warnings, *self._outside(situation)),
+            warnings=(*inner.warnings, *unordered, *self._outside(situation)),
             inner=inner,
         )
 
@@ -89,6 +94,15 @@ class RevokeTokens(TokenAction):
         values = counts(standing.before.marks, self._baseline.remembered.answers(incident, [content]))
         done = not (result.stopped_by or result.by_hand) and values["dead"] == values["tokens"]
         return ActionResult(done, _lines(result), values, (*standing.fresh, captured_liveness(content)))
+
+    def _ordered(
+        self, situation: Situation, refs: Sequence[TokenRef]
+    ) -> tuple[tuple[RankedToken, ...], tuple[str, ...]]:
+        """The tokens, the worst first; none of them where the order is not known, with the reason."""
+        try:
+            return self._order.order_of(situation.incident, refs, situation.cancelled), ()
+        except (AbilityBookError, TrailError) as error:  # containment doesn't wait for an order
+            return (), (f"Not in order, the worst first: {error.message}",)
 
     def _left_alone(self, standing: Standing) -> tuple[str, ...]:
         unknown = {one.ref: one.reason for one in standing.comparisons if one.held is Held.UNKNOWN}
@@ -119,6 +133,17 @@ class RevokeTokens(TokenAction):
                 "format:plaintext,dev."
             ),
         )
+
+
+def _in_order(plan: RevocationPlan, order: Sequence[RankedToken]) -> tuple[str, ...]:
+    """The tokens that are revoked, the worst first, each with the reason for its place."""
+    called = set(plan.tokens)
+    ranked = [f"{one.ref}: score {one.score:,}: {one.why}" for one in order if one.ref in called]
+    if not ranked:
+        return (f"These: {'; '.join(listed(map(str, plan.tokens)))}.",)
+    asked = sum(one.abilities is not None for one in order)
+    known = f"of {asked:,} of {counted(len(order), 'token')} it is known what they can do"
+    return (f"The worst first; {known}:", *listed(ranked))
 
 
 def _left(standing: Standing) -> tuple[TokenRef, ...]:

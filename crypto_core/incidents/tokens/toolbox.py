@@ -6,6 +6,7 @@ from functools import partial
 
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import Toolbox
+from crypto_core.incidents.tokens.ask_abilities import AbilityChecks, AskAbilities
 from crypto_core.incidents.tokens.baseline import Baseline
 from crypto_core.incidents.tokens.blast import TrailCaptures
 from crypto_core.incidents.tokens.captures import hashed_queries, liveness_summary, verification_summary
@@ -31,12 +32,14 @@ def token_tools(parts: TokenDependencies) -> Toolbox:
             ActionKind.VERIFY_TOKENS: VerifyTokens(baseline, parts),
             ActionKind.VERIFY_RESTORED: VerifyRestored(parts.open_restored, parts.registered_copy),
             ActionKind.ASK_LIVENESS: AskLiveness(baseline, parts.providers),
+            ActionKind.ASK_ABILITIES: AskAbilities(baseline, parts.abilities),
             ActionKind.REVOKE_TOKENS: RevokeTokens(baseline, parts),
             ActionKind.ENTER_TOKEN: EnterToken(baseline, parts),
         },
         checks={
             CheckKind.SCOPE_KNOWN: checks.scope_known,
             CheckKind.TOKENS_OPEN: tokens_open,
+            CheckKind.ABILITIES_ASKED: AbilityChecks(baseline).abilities_asked,
             CheckKind.TOKENS_DEAD: checks.tokens_dead,
             CheckKind.TOKENS_REPLACED: checks.tokens_replaced,
             CheckKind.PROVIDER_EVENTS_COVERED: used.covered,

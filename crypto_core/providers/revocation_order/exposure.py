@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.trail.use.service import EventUse
 
+MOST_SUSPECTS = 10
+"""So many suspects' use is looked at: containment does not wait for more."""
 _UNSEALED = frozenset({Format.PLAINTEXT, Format.DEV})
 
 
@@ -63,7 +65,9 @@ class ExposureSearch:
         opened: dict[TokenRef, list[CleanText]] = {}
         could: dict[TokenRef, list[CleanText]] = {}
         gaps = [*suspicion.gaps, *(() if suspicion.arns else ("nobody is suspected yet",))]
-        for arn in suspicion.arns:
+        if len(suspicion.arns) > MOST_SUSPECTS:
+            gaps.append(f"only what the first {MOST_SUSPECTS} suspects opened was looked at")
+        for arn in suspicion.arns[:MOST_SUSPECTS]:
             name = clean(arn, 200)
             try:
                 found = self.use.tokens_opened(arn, since=suspicion.since, cancelled=cancelled)

@@ -78,6 +78,7 @@ WRITTEN = "a token is written"
 TOKEN_MOMENTS = {
     "scope": ("some evidence is kept",),
     "evidence": ("some evidence is kept",),
+    "abilities": ("its action is begun", "a provider was asked", "its effect is not remembered"),
     "revoke": ("its action is begun", "a provider was asked", "its effect is not remembered", REVOKED),
     "dead": AT_ACTION,
     "enter": (

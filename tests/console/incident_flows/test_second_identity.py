@@ -76,7 +76,7 @@ async def test_a_second_console_approves_a_revocation_and_a_third_only_reads(
     number = ana.services.incidents.declare(
         "token-compromise", IncidentScope(references=tuple(map(str, refs.values())))
     )
-    for step in ("scope", "block", "evidence"):
+    for step in ("scope", "block", "evidence", "abilities"):
         ana.services.incidents.skip(number, step, "Not what this is about.")
 
     async def approve() -> str:
@@ -141,7 +141,7 @@ async def test_a_second_console_approves_a_revocation_and_a_third_only_reads(
         await deck.press("enter")
         await patiently(deck, lambda: page(deck).view and page(deck).step_in_hand)
         assert "Revoke by hand what is left, and prove every token dead" in said(deck)
-        assert "4 Revoke the tokens" in deck.text()
+        assert "5 Revoke the tokens" in deck.text()
         for key in ("enter", "a", "d", "f", "s", "n", "x", "C", "o", "up", "o", "C"):
             await deck.press(key)
             assert isinstance(deck.app.screen, IncidentScreen), key

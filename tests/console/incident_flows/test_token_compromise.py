@@ -207,11 +207,24 @@ async def test_a_token_compromise_is_played_from_marked_rows_to_the_report(
             await deck.press("escape")
             await deck.press("escape")
 
+            # What the tokens can do is asked with a consent, and Jira's OAuth token is known by its scopes.
+            await deck.press("enter")
+            await dialog(deck, StepDialog, "#confirm")
+            plan = " ".join(deck.says().split())
+            assert "Opens 4 tokens and sends each to its own provider alone" in plan
+            assert not sandbox.providers.calls()
+            await agree(deck)
+            await ended(deck, "abilities")
+            (asked,) = (e for e in view(deck).evidence if e.kind == "abilities")
+            assert asked.title == "Asked what they can do: 4 tokens: 4 known, 0 not known."
+
             # Revocation: hosts and numbers first, and only for the number typed.
             await deck.press("enter")
             shown = await dialog(deck, StepDialog, "#confirm")
             plan = " ".join(deck.says().split())
             for told in (
+                "of 4 of 4 tokens it is known what they can do",
+                f"{refs['v2']}: score ",
                 "github: revokes 2 tokens in 1 request",
                 "slack: revokes 1 token in 1 request",
                 f"{sandbox.endpoint_url}/_providers/github",

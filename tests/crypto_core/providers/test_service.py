@@ -351,8 +351,8 @@ def test_many_tokens_are_revoked_a_thousand_at_a_time_and_a_failed_batch_is_told
 ) -> None:
     service = make()
     # Refresh tokens: they are revoked like others, and nobody can be asked about them.
-    refs = add_github(platform, *(github_token("ghr_", number) for number in range(2_500)))
-    plan = service.plan_revocation(refs)
+    refs = sorted(add_github(platform, *(github_token("ghr_", number) for number in range(2_500))))
+    plan = service.plan_revocation(tuple(refs))
     assert plan.calls == {"github": 3}
     assert plan.confirmation == "2500"
     providers.fault("github", "forbidden")
@@ -457,7 +457,7 @@ def test_cancelled_it_says_what_was_sent_and_what_was_not(
     make: Make, services: Container, platform: Engine, providers: ProviderControl
 ) -> None:
     cancelled = Event()
-    refs = add_github(platform, *(github_token("ghr_", number) for number in range(1_001)))
+    refs = sorted(add_github(platform, *(github_token("ghr_", number) for number in range(1_001))))
     result = revoked(make(), *refs, cancelled=cancelled, progress=lambda done, total: cancelled.set())
     assert result.stopped_by == "Cancelled."
     assert Counter(token.accepted for token in result.tokens) == {True: 1_000, False: 1}
