@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.guard.approvals import ApprovalGate
     from crypto_core.incidents.service import IncidentService
+    from crypto_core.incidents.tokens.token_order import TokenOrder
     from crypto_core.keys.changes.service import KeyChangeService
     from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.policy.reading import KeyPolicies
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from crypto_core.keys.replacement.service import ManualRotation
     from crypto_core.keys.service import StatusService
     from crypto_core.provider_logs.joining import TokenUses
+    from crypto_core.providers.ability_service import AbilityService
     from crypto_core.reencryption.jobs.service import JobService
     from crypto_core.reencryption.jobs.undo import Undoing
     from crypto_core.reencryption.materials import MaterialService
@@ -243,6 +245,12 @@ class Services:
     """None where jobs can't be undone."""
     incidents: IncidentService | None = None
     """None where incidents can't be kept."""
+    abilities: AbilityService | None = None
+    """None where no provider can be asked what a token can do."""
+    abilities_kept: Callable[[], bool] = lambda: False
+    """Whether any such answer is kept: until then what reads them need not be loaded."""
+    token_order: TokenOrder | None = None
+    """None where the tokens of an incident can't be put in order."""
     approvals: ApprovalGate | None = None
     """None where nothing needs a second identity."""
     copy_register: CopyRegister | None = None

@@ -136,7 +136,7 @@ class ProviderService:
         return self._asked_of(ref, token)[1]
 
     def plan_revocation(self, refs: tuple[TokenRef, ...]) -> RevocationPlan:
-        """Return what would be revoked, in this order; journaled as a dry run. Tokens are opened, nothing is sent.
+        """Return what would be revoked, in this order; journaled as a dry run. Opens tokens, sends nothing.
 
         Without Keydeck's schema, or read only, the plan says that it was not journaled. Raises RefusedError
         (journaled too) for no tokens, InvalidReferenceError, RowVanishedError, DatabaseError, and KmsError if

@@ -237,6 +237,13 @@ ACTIONS: tuple[Action, ...] = (
         calls="event_use.token_timeline",
     ),
     Action(
+        "connections.abilities",
+        "abilities",
+        "Ask the provider what the token can do: scopes, repositories, sites, admin, expiry",
+        "a",
+        calls="abilities.ask",
+    ),
+    Action(
         "connections.group",
         "group by",
         "Count the tokens of the filter by organisation, provider, key or format; Enter leads to a group's",
@@ -410,6 +417,13 @@ ACTIONS: tuple[Action, ...] = (
         "e",
         calls="incidents.evidence",
         shown=True,
+    ),
+    Action(
+        "incident.order",
+        "order",
+        "The tokens in the order in which to revoke them, the worst first, with reasons",
+        "w",
+        calls="token_order.order_in_scope",
     ),
     Action("incident.timeline", "timeline", "Who did what, and when", "T", calls="incidents.show"),
     Action(

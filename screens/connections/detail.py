@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from textual.content import Content, Span
 from textual.message import Message
@@ -17,6 +18,9 @@ from screens.asking import ask
 from screens.blocking import Trouble
 from screens.connections.token_text import token_text
 from screens.facts import Facts
+
+if TYPE_CHECKING:
+    from crypto_core.providers.abilities.record import TokenAbilities
 
 REST_SECONDS = 0.2
 """How long the cursor rests on a token before its envelope is read: a key that is held down reads none."""
@@ -49,6 +53,7 @@ class TokenDetail(Static):
         self._facts = facts
         self._row: InventoryRow | None = None
         self._known: tuple[TokenRef, Inspection | Trouble] | None = None
+        self._abilities: tuple[TokenRef, TokenAbilities] | None = None
         self._reading: TokenRef | None = None
         self._asking_kms: TokenRef | None = None
         self._widest = 0
@@ -66,7 +71,16 @@ class TokenDetail(Static):
         if known is None and self._reading is None:
             self._read_when_at_rest()
         asking = self._asking_kms == row.ref
-        self._write(token_text(row, known, self._facts.key_words, asking=asking, apart=self._is_tall))
+        text = token_text(row, known, self._facts.key_words, asking=asking, apart=self._is_tall)
+        self._write([*text, *self._ability_lines(row.ref)])
+
+    def _ability_lines(self, ref: TokenRef) -> Sequence[Content]:
+        """What the token can do, where its provider was asked about the value that is stored now."""
+        if self._abilities is None or self._abilities[0] != ref:
+            return ()
+        from screens.connections.abilities import ability_lines
+
+        return ability_lines(self._abilities[1], self._facts.clock(), apart=self._is_tall)
 
     @property
     def _is_tall(self) -> bool:
@@ -127,6 +141,12 @@ class TokenDetail(Static):
 
     def _read(self, ref: TokenRef) -> None:
         self._reading = ref
+        ask(
+            self,
+            lambda _: self._kept_abilities(ref),
+            lambda answer: self._keep_abilities(ref, answer),
+            group="abilities",
+        )
         inspect = self._facts.services.inspector.inspect_token
         ask(
             self,
@@ -134,6 +154,21 @@ class TokenDetail(Static):
             lambda answer: self._read_it(ref, answer),
             group="inspect",
         )
+
+    def _kept_abilities(self, ref: TokenRef) -> TokenAbilities | None:
+        """In a worker: most have never asked, and nothing is loaded for them."""
+        services = self._facts.services
+        if services.abilities is None or not services.abilities_kept():
+            return None
+        return services.abilities.kept((ref,)).get(ref)
+
+    def _keep_abilities(self, ref: TokenRef, answer: TokenAbilities | Trouble | None) -> None:
+        if answer is None or isinstance(answer, Trouble):
+            self._abilities = None
+            return
+        self._abilities = (ref, answer)
+        if self._row is not None and self._row.ref == ref:
+            self.follow(self._row)
 
     def _read_it(self, ref: TokenRef, answer: Inspection | Trouble) -> None:
         self._reading = None

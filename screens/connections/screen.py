@@ -132,6 +132,20 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
             return True if there else None
         return possible
 
+    @work(exclusive=True, group="write")
+    async def do_abilities(self) -> None:
+        """Ask the chosen tokens' providers what they can do, after a preview."""
+        from screens.connections.abilities import AskAbilities
+
+        service = self.facts.services.abilities
+        if service is None:
+            self.say("No provider can be asked here.", trouble=True)
+            return
+        selection, _, _ = self._selection()
+        await self.app.push_screen_wait(AskAbilities(self.facts, service, selection))
+        self.detail.forget()
+        self.cursor_moved()
+
     def do_group(self, by: str) -> None:
         """Count the tokens that the filter lets through by what they have in common."""
         chosen = next((one for one in GroupBy if one.value == (by or GroupBy.ORGANISATION)), None)

@@ -27,6 +27,7 @@ from crypto_core.trail.coverage_record import CoverageRecord
 from screens.own_column import OwnColumn
 from screens.services import Contexts, Services, Surroundings, UserCommands
 from tests.screens.samples import ACCOUNT, FINDINGS, GRANTS, GUIDE, KEYS, NOW, POLICY, make_rows
+from tests.screens.stage_abilities import StageAbilities, StageTokenOrder
 from tests.screens.stage_approvals import StageApprovals
 from tests.screens.stage_events import StageEvents
 from tests.screens.stage_findings import StagePosture, StageRules
@@ -145,6 +146,11 @@ class Stage:
         return StageIncidents(self.enter, lambda: self.read_only)
 
     @cached_property
+    def abilities(self) -> StageAbilities:
+        """What is known of what tokens can do: nothing at first."""
+        return StageAbilities(self.enter)
+
+    @cached_property
     def approvals(self) -> StageApprovals:
         """What waits for a second identity: nothing at first."""
         return StageApprovals(self.enter)
@@ -209,6 +215,9 @@ class Stage:
             job_processes=self.job_processes,
             undoing=self.undoing,
             incidents=self.incidents,
+            abilities=self.abilities,
+            abilities_kept=lambda: bool(self.abilities.answers),
+            token_order=StageTokenOrder(self.enter, self.abilities),
             approvals=self.approvals,
             token_search=self.search,
             copy_register=None if self.copies is None else StageCopies(self),  # type: ignore[arg-type]

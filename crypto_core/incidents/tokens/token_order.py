@@ -31,6 +31,13 @@ class TokenOrder:
         """Return the tokens that an incident is about. Raises as `ScopedTokens.resolve`."""
         return self.scoped.resolve(incident, cancelled=cancelled)
 
+    def order_in_scope(
+        self, incident: Incident, cancelled: Event | None = None
+    ) -> tuple[tuple[RankedToken, ...], tuple[str, ...]]:
+        """Return all of its tokens, the worst first, and what is not among them. Raises as the two others."""
+        found = self.in_scope(incident, cancelled)
+        return self.order_of(incident, found.refs, cancelled), found.gaps
+
     def order_of(
         self, incident: Incident, refs: Sequence[TokenRef], cancelled: Event | None = None
     ) -> tuple[RankedToken, ...]:
