@@ -23,11 +23,15 @@ _UNSEALED = frozenset({Format.PLAINTEXT, Format.DEV})
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(opened=200, could=200, not_known=300)
+@cleans(opened=200, receipted=200, could=200, not_known=300)
 class Exposure:
-    """One token's. `opened` and `could` are principals; `not_known` says why these may not be all."""
+    """One token's: principals that opened it, by CloudTrail or by a receipt, or that could have.
+
+    `not_known` says why these may not be all.
+    """
 
     opened: tuple[str, ...] = ()
+    receipted: tuple[str, ...] = ()
     could: tuple[str, ...] = ()
     not_known: str | None = None
     unsealed: Format | None = None
@@ -63,6 +67,7 @@ class ExposureSearch:
         What can't be read is not known. Raises DatabaseError, InterruptedRunError.
         """
         opened: dict[TokenRef, list[CleanText]] = {}
+        receipted: dict[TokenRef, list[CleanText]] = {}
         could: dict[TokenRef, list[CleanText]] = {}
         gaps = [*suspicion.gaps, *(() if suspicion.arns else ("nobody is suspected yet",))]
         if len(suspicion.arns) > MOST_SUSPECTS:
@@ -74,7 +79,8 @@ class ExposureSearch:
             except (TrailError, RefusedError, DatabaseError) as error:
                 gaps.append(f"{name}: {error.message}")
                 continue
-            for where, named in ((opened, found.named), (could, found.possible)):
+            told = ((opened, found.named), (receipted, found.receipted), (could, found.possible))
+            for where, named in told:
                 for ref in named:
                     where.setdefault(ref, []).append(name)
             gaps += found.gaps
@@ -83,6 +89,7 @@ class ExposureSearch:
         return {
             ref: Exposure(
                 tuple(opened.get(ref, ())),
+                tuple(receipted.get(ref, ())),
                 tuple(could.get(ref, ())),
                 why,
                 formats[ref] if formats.get(ref) in _UNSEALED else None,

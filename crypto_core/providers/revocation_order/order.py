@@ -176,6 +176,9 @@ def _exposure(found: Exposure) -> Iterator[Reason]:
     yield _reason(EXPOSURE["stored"], Certainty.FACT)
     if found.opened:
         yield _reason(EXPOSURE["opened"], Certainty.FACT, who=listed(found.opened, 2))
+    elif found.receipted:
+        who = listed(found.receipted, 2)
+        yield _reason(EXPOSURE["opened by receipt"], Certainty.FACT, who=who)
     elif found.could:
         who = listed(found.could, 2)
         yield _reason(EXPOSURE["could have been opened"], Certainty.POSSIBILITY, who=who)

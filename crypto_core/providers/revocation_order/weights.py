@@ -61,6 +61,9 @@ DAMAGE = {
 EXPOSURE = {
     "stored": Weight(1, "It is among the tokens in question."),
     "opened": Weight(9, "{who} opened it: CloudTrail names the row."),
+    "opened by receipt": Weight(
+        9, "{who} opened it: a receipt of the call names it, as far as the caller is truthful."
+    ),
     "could have been opened": Weight(4, "{who} could have opened it: CloudTrail does not say which tokens."),
     "opening unknown": Weight(
         4, "Whether it was opened is not known ({why}): counted as if it could have been."

@@ -225,6 +225,7 @@ async def test_a_token_compromise_is_played_from_marked_rows_to_the_report(
             for told in (
                 "of 4 of 4 tokens it is known what they can do",
                 f"{refs['v2']}: score ",
+                "user/intruder opened it: CloudTrail names the row.",
                 "github: revokes 2 tokens in 1 request",
                 "slack: revokes 1 token in 1 request",
                 f"{sandbox.endpoint_url}/_providers/github",

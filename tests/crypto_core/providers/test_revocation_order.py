@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_core.envelope import Format
+from crypto_core.errors import RefusedError
 from crypto_core.providers.abilities.record import Ability, NotKnown, Repositories, TokenAbilities
 from crypto_core.providers.answers import Liveness
-from crypto_core.providers.revocation_order.exposure import Exposure
+from crypto_core.providers.revocation_order.exposure import Exposure, ExposureSearch, Suspicion
 from crypto_core.providers.revocation_order.order import RankedToken, ranked
 from crypto_core.providers.revocation_order.weights import DAMAGE, EXPOSURE, Certainty
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
+from crypto_core.trail.use.opened_tokens import OpenedTokens
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 REFS = tuple(TokenRef("t", "c", str(number)) for number in range(6))
@@ -128,6 +132,36 @@ def test_the_weights_of_what_is_not_known_are_the_most_of_their_kind() -> None:
     most = sum(DAMAGE[name].points for name in DAMAGE if name.endswith(" unknown"))
     assert DAMAGE["never asked"].points == most == 100
     assert EXPOSURE["opening unknown"].points >= EXPOSURE["could have been opened"].points
+
+
+def test_what_suspects_opened_is_a_fact_and_what_they_could_have_a_possibility() -> None:
+    named, receipted, possible = REFS[:3]
+
+    class Use:
+        def tokens_opened(self, principal: str, **_: object) -> OpenedTokens:
+            if principal == "too-many":
+                raise RefusedError("Too many.")
+            return OpenedTokens(clean(principal), None, (named,), (receipted,), (possible,), ())
+
+    class Rows:
+        def rows(self, refs: Sequence[TokenRef]) -> tuple[SimpleNamespace, ...]:
+            return tuple(
+                SimpleNamespace(ref=ref, format=Format.DEV if ref is possible else Format.V1) for ref in refs
+            )
+
+    search = ExposureSearch(Use(), Rows())  # type: ignore[arg-type]
+    found = search.exposure_of(REFS[:4], Suspicion((THIEF,)), {named: 3})
+    assert found[named] == Exposure(opened=(THIEF,), rows=3)
+    assert found[receipted] == Exposure(receipted=(THIEF,))
+    assert found[possible] == Exposure(could=(THIEF,), unsealed=Format.DEV)
+    assert found[REFS[3]] == Exposure()
+    for suspicion, why in (
+        (Suspicion(("too-many",)), "too-many: Too many."),
+        (Suspicion(), "nobody is suspected yet"),
+        (Suspicion((THIEF,) * 11), "only what the first 10 suspects opened was looked at"),
+        (Suspicion((THIEF,), gaps=("a gap",)), "a gap"),
+    ):
+        assert search.exposure_of(REFS[3:4], suspicion, {})[REFS[3]].not_known == why
 
 
 def test_foreign_words_stay_words() -> None:
