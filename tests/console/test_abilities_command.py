@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +99,30 @@ def test_the_tokens_of_an_incident_are_ordered_by_what_its_suspects_did(
     assert ran.exit_code == 1  # nobody was asked
     reasons = [reason["sentence"] for reason in ran.json["order"][0]["reasons"]]
     assert any("counted as everything" in reason for reason in reasons)
+
+
+@pytest.mark.deep
+def test_a_run_that_was_killed_goes_on_where_it_was(
+    keydeck: Keydeck, services: Container, world: World, providers: ProviderControl
+) -> None:
+    arguments = ("abilities", "--filter", "provider:slack", "--yes")
+    refs = some(world, "slack_connection", 100)
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "console", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    until = time.monotonic() + 60
+    while len(services.abilities.kept(refs)) < 3 and time.monotonic() < until:
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    kept = services.abilities.kept(refs)
+    assert 3 <= len(kept) < len(refs)
+    asked = len([call for call in providers.calls() if call.path == "/api/auth.test"])
+    ran = keydeck(*arguments, "--json")
+    assert {row["reference"] for row in ran.json["abilities"]} == set(map(str, refs))
+    again = len([call for call in providers.calls() if call.path == "/api/auth.test"]) - asked
+    assert again == len(refs) - len(kept)
+    assert services.abilities.kept(refs).items() >= kept.items()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from crypto_core.findings.registry import rules_about
 from crypto_core.incidents.report import own_sections
 from crypto_core.incidents.report.own_sections import OwnSection, OwnTable
 from crypto_core.incidents.report.section import Named
-from crypto_core.providers.messages import Request, Target
+from crypto_core.providers.abilities.question import AbilityDraft
+from crypto_core.providers.answers import Liveness
+from crypto_core.providers.messages import ProviderAnswer, Request, Said, Target
 from crypto_core.providers.registry import provider_of_row, question_of
 from crypto_core.references import parse_reference
 from tests.console.command_types import Keydeck
@@ -120,6 +123,11 @@ def test_a_provider_of_a_package_is_asked_and_gets_no_token_of_another_one(packa
     assert isinstance(asked, Request)
     assert asked.url == "https://git.acme.example/api/v4/user"
     assert "it is not sent there" in str(question_of(target, "ghp_" + "x" * 36))
+    draft = AbilityDraft(target, "glpat-x", datetime(2026, 11, 29, tzinfo=UTC))
+    assert found.abilities is not None
+    found.abilities.first(draft, ProviderAnswer(200, {}, b'{"scopes": ["write", "[/red]\\u001b"]}'))
+    told = draft.finished(Said(Liveness.ALIVE, ""))
+    assert (told.scopes, told.writes, told.admin) == (("write", "[/red]"), True, False)
     use_extensions(())
     assert provider_of_row("acme-git") is None
 

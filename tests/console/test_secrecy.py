@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from console.__main__ import run
 from console.commands.drill import PASSED, Drill
+from console.event_file import abilities_file
 from console.files.logfile import logging_to
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
@@ -93,6 +94,7 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
             assert Drill(own_sandbox).play() == 0
         for command in (
             ["connections", "--csv"],
+            ["abilities", "--filter", "provider:slack", "--yes", "--order"],
             ["connections", "--json"],
             ["connections"],
             ["status", "--json"],
@@ -115,6 +117,7 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
         "log": debug_log.read_bytes(),
         "keydeck.log": own_log.read_bytes(),
         "log in memory": repr(book.lines()).encode(),
+        "answers about tokens": abilities_file(load().settings).read_bytes(),
         "webhook": json.dumps(hook.taken, ensure_ascii=False).encode(),
         **server_logs(own_sandbox),
         **cloudtrail(own_sandbox),
@@ -127,6 +130,7 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
     assert len(haystacks["log"]) > 1_000
     assert b"Ended to re-encrypt" in haystacks["keydeck.log"]
     assert b"KMS Decrypt failed" in haystacks["log in memory"]
+    assert b"slack_connection" in haystacks["answers about tokens"]
     assert any(name.startswith("cloudtrail") and content for name, content in haystacks.items())
     assert hook.taken
     assert haystacks["table receipt"]
