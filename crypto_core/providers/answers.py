@@ -10,6 +10,7 @@ from typing import Any
 
 from crypto_core.guard.consent import Danger
 from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import cleans
 
 
 class Liveness(StrEnum):
@@ -45,6 +46,7 @@ class TokenLiveness:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(provider=100, how=1_000)
 class ByHand:
     """A token that no call revokes: where and how a person does it. Cleaned text."""
 

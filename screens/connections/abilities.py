@@ -12,7 +12,6 @@ from crypto_core.cancelling import Cancellation
 from crypto_core.guard.consent import Consent
 from crypto_core.providers.answers import Liveness
 from crypto_core.references import TokenRef
-from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from screens.asking import ask
 from screens.blocking import Trouble
@@ -61,6 +60,7 @@ class AskAbilities(PlanDialog["AbilityRequest", None]):
         """Ask, and show how far it is."""
         self._asking, self._progress = True, (0, len(plan.tokens))
         self.under_way("Asking", "Asking…")
+        self._show_progress()
         self.set_interval(POLL_SECONDS, self._show_progress)
         self._asked = ask(
             self,
@@ -106,7 +106,7 @@ def _plan_lines(plan: AbilityRequest) -> Iterator[StyledLine]:
     if plan.tokens:
         yield (("The answers are kept on this machine, in a file that only you read.", "$muted"),)
     for hand in plan.not_asked[:_MOST_LINES]:
-        yield WARNING, (str(hand.ref), "bold"), f": nobody can be asked: {clean(hand.how, 300)}"
+        yield WARNING, (str(hand.ref), "bold"), f": nobody can be asked: {hand.how}"
 
 
 def _answer_lines(found: AbilityAnswers) -> Iterator[StyledLine]:
@@ -115,7 +115,7 @@ def _answer_lines(found: AbilityAnswers) -> Iterator[StyledLine]:
         for line in one.lines():
             yield ("   ", line)
     for hand in found.not_asked[:_MOST_LINES]:
-        yield WARNING, (str(hand.ref), "bold"), f": nobody can be asked: {clean(hand.how, 300)}"
+        yield WARNING, (str(hand.ref), "bold"), f": nobody can be asked: {hand.how}"
     more = len(found.answers) - _MOST_LINES
     if more > 0:
         yield (f"and {more:,} more: keydeck abilities --kept prints all.",)

@@ -75,9 +75,9 @@ def _lines(order: Sequence[RankedToken], gaps: Sequence[str]) -> Iterator[Styled
     for one in order[:MOST]:
         yield (f"{one.rank:>4}  ", (f"{one.score:>6,}", "$muted"), "  ", (str(one.ref), "bold"))
         if one.rank > _WITH_REASONS or one.dead:
-            yield ("            ", one.why)
+            yield ("      ", one.why)
             continue
         for reason in (*one.damage, *one.exposure):
-            yield ("            ", f"{reason}")
+            yield ("      ", f"{reason}")
     if len(order) > MOST:
         yield (f"and {len(order) - MOST:,} more: keydeck abilities --order --kept prints all.",)
