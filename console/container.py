@@ -617,7 +617,7 @@ class Container:
 
         report = ReceiptTable(self.state_engine, self.events).take(cancelled)
         own = data_folder() / "receipts.jsonl"
-        return report + take_files(self.events, [own], cancelled) if own.exists() else report
+        return report + take_files(self.events, [own], cancelled, source="") if own.exists() else report
 
     @deferred_property
     def event_coverage(self) -> CoverageRecord:

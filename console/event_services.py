@@ -5,8 +5,8 @@ AWS is asked for names of keys, and for CloudTrail's public keys, when these are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.query import Aliases
     from crypto_core.trail.rules.configured import Configured
     from crypto_core.trail.rules.engine_rules import EngineRules
+    from crypto_core.trail.rules.judged_receipts import ReceiptPolicy
     from crypto_core.trail.rules.service import TrailRules
     from crypto_core.trail.sources.engines.athena import AthenaSettings
     from crypto_core.trail.sources.engines.pushed_rules import AthenaExaminations
@@ -112,7 +113,15 @@ def rules_about_events(
         aliases=partial(aliases_where_known, keys),
         describe=lambda name: keys.describe(name).key_arn,
         further=ProviderRules(ProviderLog(events.file), events),
+        receipts=_receipt_policy(settings),
     )
+
+
+def _receipt_policy(settings: Settings) -> ReceiptPolicy | None:
+    from crypto_core.trail.rules.judged_receipts import ReceiptPolicy
+
+    since = settings.receipts_complete_since
+    return None if since is None else ReceiptPolicy(since, timedelta(minutes=settings.receipts_grace))
 
 
 def engine_rules(
@@ -126,8 +135,18 @@ def engine_rules(
         _configured(settings, settings.trusted_keys),
         aliases=partial(aliases_where_known, keys),
         describe=lambda name: keys.describe(name).key_arn,
-        lacking=tuple(lacking),
+        lacking=(*lacking, *_receipts_not_asked(settings)),
     )
+
+
+def _receipts_not_asked(settings: Settings) -> Iterator[Gap]:
+    """Receipts are in the store alone."""
+    if settings.receipts_complete_since is not None:
+        from crypto_core.findings.finding import Gap
+        from crypto_core.findings.severity import Severity
+
+        why = "Receipts: an engine has none; decrypt-without-receipt is examined without --engine"
+        yield Gap(why, Severity.CRITICAL)
 
 
 def _configured(settings: Settings, trusted: Iterable[str]) -> Configured:

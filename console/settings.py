@@ -194,6 +194,17 @@ class Settings(BaseSettings):
     `off`, `table` (`keydeck.receipt`), `log` (logger `keydeck.receipts`) or `file:` with an absolute path.
     """
 
+    receipts_complete_since: AwareDatetime | None = Field(
+        None, validation_alias="KEYDECK_RECEIPTS_COMPLETE_SINCE"
+    )
+    """From when on every process that opens tokens, Keydeck included, writes receipts, such as
+    `2026-11-29T12:00:00Z`. From then on a decryption under a guarded key without one is a critical finding;
+    empty means that not all write them.
+    """
+
+    receipts_grace: int = Field(60, validation_alias="KEYDECK_RECEIPTS_GRACE", ge=5, le=10_080)
+    """How late a receipt may come, in minutes, before its call counts as one without."""
+
     browser_user: str = Field("", validation_alias="KEYDECK_BROWSER_USER", max_length=100)
     """Who uses the console in a browser, for the journal; `keydeck serve` sets it for the console that it
     runs.
@@ -714,6 +725,8 @@ def _shown(name: str, value: Any) -> str:
     if name == "former_signing_keys":
         ends = {key: f"{end.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for key, end in value.items()}
         return clean(", ".join(f"{key} until {end}" for key, end in ends.items()), 2000)
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     if isinstance(value, dict):
         return clean(", ".join(f"{key} = {text}" for key, text in value.items()), 2000)
     if name == "dev_key":

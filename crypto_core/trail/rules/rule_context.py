@@ -19,6 +19,7 @@ from crypto_core.trail.bucket_calls import bucket_of
 from crypto_core.trail.event import CLOUDTRAIL, KMS, S3, TrailEvent
 from crypto_core.trail.record_reader import load
 from crypto_core.trail.rules.configured import Keys, patterns
+from crypto_core.trail.rules.judged_receipts import JudgedReceipts
 from crypto_core.trail.store.event_questions import EventQuestions, Group, Span, flag, has, like
 from crypto_core.trail.store.pulls import DeliveryBucket, TimeWindow
 
@@ -49,6 +50,8 @@ class RuleContext:
     since: datetime
     until: datetime
     keys: Keys = field(default_factory=Keys)
+    receipts: JudgedReceipts | None = None
+    """What is asked of receipts; None where not every call must have one."""
     followed: Mapping[DeliveryBucket, Mapping[str, Sequence[TimeWindow]]] = field(default_factory=dict)
     """The buckets of trails that pulls follow, and what was fetched of each under its names."""
 

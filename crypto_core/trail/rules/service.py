@@ -18,6 +18,7 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.query import Aliases
 from crypto_core.trail.rules.configured import Configured, Keys, resolve
 from crypto_core.trail.rules.examination import WINDOW, Examined, examine, window
+from crypto_core.trail.rules.judged_receipts import JudgedReceipts, ReceiptPolicy, judged_receipts
 from crypto_core.trail.rules.rule_context import MOST_EVENTS, RuleContext
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.event_questions import Span
@@ -25,6 +26,7 @@ from crypto_core.trail.store.examined import ExaminedArrivals
 from crypto_core.trail.store.history import History
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
 from crypto_core.trail.store.pulls import PullBook
+from crypto_core.trail.store.receipt_history import ReceiptHistory
 from crypto_core.trail.store.suppressions import Suppressed, Suppression, Suppressions, sift
 
 SUPPRESS, UNSUPPRESS = BY_NAME["findings suppress"].name, BY_NAME["findings unsuppress"].name
@@ -38,11 +40,15 @@ _OVERLAP = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class NewFindings:
-    """What the rules say of what came to the store, and how far that goes; `first` of the first time."""
+    """What the rules say of what came to the store, and how far that goes; `first` of the first time.
+
+    `judged` is up to when calls without a receipt were judged; None where none must have one.
+    """
 
     examined: Examined
     reached: Anchor
     first: bool
+    judged: datetime | None = None
 
 
 Further = Callable[[datetime, datetime, Event | None], Iterable[Finding | Gap]]
@@ -65,6 +71,8 @@ class TrailRules:
     guard: Guard | None = None
     further: Further = lambda since, until, cancelled: ()
     """What else is said of a window, by rules about other events in the store."""
+    receipts: ReceiptPolicy | None = None
+    """From when on every call must have a receipt; None where not all need have one."""
 
     def __post_init__(self) -> None:
         self._suppressions = Suppressions(self.store.file, self.clock)
@@ -88,11 +96,22 @@ class TrailRules:
             told, hidden = sift(findings, active)
             return Examined(since, until, told, missing, hidden, active)
         keys, gaps = self.configured_keys()
-        context = RuleContext(history, since, until, keys, PullBook(self.store.file).followed())
+        context = RuleContext(
+            *(history, since, until, keys),
+            receipts=self._judged(cancelled),
+            followed=PullBook(self.store.file).followed(),
+        )
         told_of_keys, missing = examine(context, gaps, self.clock(), cancelled)
         findings, missing = once_each((*told_of_keys, *missing, *further))
         told, hidden = sift(findings, active)
         return Examined(since, until, told, missing, hidden, active)
+
+    def _judged(self, cancelled: Event | None = None) -> JudgedReceipts | None:
+        """What is asked of receipts now."""
+        if self.receipts is None:
+            return None
+        history = ReceiptHistory(self.store.file, self.aliases, cancelled)
+        return judged_receipts(self.receipts, history, self.clock())
 
     def configured_keys(self) -> tuple[Keys, tuple[Gap, ...]]:
         """Return the keys that rules are about, and a gap for each name that nobody can resolve."""
@@ -101,22 +120,24 @@ class TrailRules:
     def examine_arrivals(self, cancelled: Event | None = None) -> NewFindings:
         """Return what the rules say, and did not say before, of the days that events have come of.
 
-        Counted is what came since `note_told`; before the first time it is the last day. Each day is examined
-        as if on its evening: what is delivered late is not missed, and normal is what came before that day.
+        Counted is what came since `note_told`, and the days whose calls can now be judged for want of a
+        receipt; before the first time it is the last day. Each day is examined as if on its evening: what is
+        delivered late is not missed, and normal is what came before that day.
         Raises EventStoreError, InterruptedRunError.
         """
         now, record = self.clock(), ExaminedArrivals(self.store.file)
         before = record.reached()
-        arrived = record.arrived(before)
+        arrived, judged = record.arrived(before), self._judged(cancelled)
         gaps: list[Gap] = []
         if before == BEGINNING:
             spans = [(now - WINDOW, now)]
         else:
-            days = arrived.days[-MOST_DAYS:]
+            due = judged.due(record.judged()) if judged is not None else ()
+            days = tuple(sorted({*arrived.days, *due}))[-MOST_DAYS:]
             # A day that is not over yet ends now; one that is still to come was made up, or a clock is wrong.
             spans = [(day, day + _DAY if day + _DAY <= now or day > now else now + _SECOND) for day in days]
-            if len(days) < len(arrived.days):
-                gaps.append(_not_examined(arrived.days[:-MOST_DAYS]))
+            if len(days) < len(left := {*arrived.days, *due}):
+                gaps.append(_not_examined(sorted(left - {*days})))
         if arrived.reached == before:
             gaps.append(Gap("CloudTrail events: none has come since the last examination", Severity.HIGH))
         if arrived.undated:
@@ -138,11 +159,14 @@ class TrailRules:
             Examined(begin, end, tuple(ordered), tuple(dict.fromkeys(gaps)), tuple(hidden), suppressions),
             arrived.reached,
             first=before == BEGINNING,
+            judged=judged.until if judged is not None else None,
         )
 
     def note_told(self, new: NewFindings) -> None:
         """Note that these were told: the next examination begins after them. Raises EventStoreError."""
-        ExaminedArrivals(self.store.file).note(new.reached, new.examined.findings, self.clock())
+        ExaminedArrivals(self.store.file).note(
+            new.reached, new.examined.findings, self.clock(), judged=new.judged
+        )
 
     def suppress(self, rule: str, subject: str, reason: str, days: int, by: str) -> Suppression:
         """Don't tell a rule's findings about a subject, or a pattern of subjects, for so many days.

@@ -44,6 +44,14 @@ told_finding = Table(
 """The findings that were told, by what they say, and when."""
 
 
+receipts_judged = Table(
+    "receipts_judged",
+    metadata,
+    Column("until", Integer, primary_key=True),
+)
+"""One row at most: up to which second calls without a receipt were judged."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arrived:
     """The days, in UTC, that events have come of since a moment, the earliest first, and how far that goes.
@@ -87,6 +95,13 @@ class ExaminedArrivals:
         days = tuple(moment(number * _DAY) for number in found)
         return Arrived(days, Anchor(newest.id, newest.event_id), undated)
 
+    def judged(self) -> datetime | None:
+        """Return up to when calls without a receipt were judged; None before the first time."""
+        self._make()
+        with self._file.reading() as connection:
+            until = connection.scalar(select(receipts_judged.c.until))
+        return None if until is None else moment(until)
+
     def untold(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
         """Return those findings that were not told yet, word for word."""
         self._make()
@@ -94,8 +109,15 @@ class ExaminedArrivals:
             told = set(connection.scalars(select(told_finding.c.digest)))
         return tuple(one for one in findings if _digest(one) not in told)
 
-    def note(self, reached: Anchor, findings: Iterable[Finding], now: datetime | None = None) -> None:
-        """Note how far was examined, and the findings that were told."""
+    def note(
+        self,
+        reached: Anchor,
+        findings: Iterable[Finding],
+        now: datetime | None = None,
+        *,
+        judged: datetime | None = None,
+    ) -> None:
+        """Note how far was examined, up to when calls were judged, and the findings that were told."""
         self._make()
         at = seconds(now or datetime.now(UTC))
         rows = [{"digest": _digest(one), "at": at} for one in findings]
@@ -104,6 +126,9 @@ class ExaminedArrivals:
             if reached != BEGINNING:
                 values = {"number": reached.number, "event_id": reached.event_id}
                 connection.execute(insert(examined).values(**values))
+            if judged is not None:
+                connection.execute(delete(receipts_judged))
+                connection.execute(insert(receipts_judged).values(until=seconds(judged)))
             connection.execute(delete(told_finding).where(told_finding.c.at < at - _KEPT.total_seconds()))
             if rows:
                 connection.execute(upsert(told_finding).on_conflict_do_nothing(), rows)
@@ -112,7 +137,7 @@ class ExaminedArrivals:
         """The tables are younger than some stores."""
         if not self._made:
             with self._file.writing() as connection:
-                for table in (examined, told_finding):
+                for table in (examined, told_finding, receipts_judged):
                     table.create(connection, checkfirst=True)
             self._made = True
 

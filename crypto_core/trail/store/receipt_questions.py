@@ -23,7 +23,8 @@ from crypto_core.trail.store.receipt_tables import (
 )
 from crypto_core.trail.store.schema import event
 
-_NAMES = {number: name for name, number in OPERATIONS.items()}
+NAMES = {number: name for name, number in OPERATIONS.items()}
+"""The operations by the number that the store keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,9 @@ class Contradiction:
 
 @dataclass(frozen=True, slots=True)
 class LostSpan:
-    """So many receipts that a process did not write between two moments."""
+    """So many receipts that a process did not write between two moments. `process` is its number."""
 
+    process: int
     host: CleanText
     pid: int
     service: CleanText
@@ -127,9 +129,9 @@ def contradictions(connection: Connection, bounds: Bounds, limit: int) -> tuple[
         Contradiction(
             number,
             moment(called_at),
-            _NAMES.get(called, "another operation"),
+            NAMES.get(called, "another operation"),
             moment(told_at),
-            _NAMES.get(told, "another operation"),
+            NAMES.get(told, "another operation"),
             clean(host, 255),
             pid,
             clean(service, 255),
@@ -141,7 +143,7 @@ def contradictions(connection: Connection, bounds: Bounds, limit: int) -> tuple[
 def lost_spans(connection: Connection, bounds: Bounds) -> tuple[LostSpan, ...]:
     """Return where processes lost receipts within some seconds."""
     asked = select(
-        *(receipt_process.c[name] for name in ("host", "pid", "service")),
+        *(receipt_process.c[name] for name in ("id", "host", "pid", "service")),
         *(receipts_lost.c[name] for name in ("since", "at", "lost")),
     ).join(receipt_process, receipt_process.c.id == receipts_lost.c.process)
     within = []
@@ -151,8 +153,8 @@ def lost_spans(connection: Connection, bounds: Bounds) -> tuple[LostSpan, ...]:
         within.append(receipts_lost.c.since <= bounds.last)
     rows = connection.execute(asked.where(*within).order_by(receipts_lost.c.since, receipts_lost.c.process))
     return tuple(
-        LostSpan(clean(host, 255), pid, clean(service, 255), moment(since), moment(at), lost)
-        for host, pid, service, since, at, lost in rows
+        LostSpan(number, clean(host, 255), pid, clean(service, 255), moment(since), moment(at), lost)
+        for number, host, pid, service, since, at, lost in rows
     )
 
 

@@ -69,8 +69,12 @@ receipt_reached = Table(
     metadata,
     Column("source", Text, primary_key=True),
     Column("position", Text, nullable=False),
+    Column("until", Integer, nullable=False),
 )
-"""How far the rows of a table of receipts were taken in, by what names the table."""
+"""How far a source's receipts were taken in: for a table where to go on, and up to which second all were.
+
+A source is a table, by what names it, or all files that were read.
+"""
 
 Index("ix_call_event", call.c.event)
 Index("ix_receipt_subject", receipt.c.subject, receipt.c.at)

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from crypto_core.errors import EventVanishedError
@@ -299,11 +299,15 @@ class EventStore:
             asked = select(receipt_reached.c.position).where(receipt_reached.c.source == source)
             return connection.scalar(asked) or ""
 
-    def note_receipts_reached(self, source: str, position: str) -> None:
-        """Note it."""
+    def note_receipts_reached(self, source: str, position: str, until: datetime) -> None:
+        """Note it, and up to when all receipts of the source were taken in; never less than before."""
+        at = seconds(until)
         with self.file.writing() as connection:
-            noted = insert(receipt_reached).values(source=source, position=position)
-            connection.execute(noted.on_conflict_do_update(["source"], set_={"position": position}))
+            noted = insert(receipt_reached).values(source=source, position=position, until=at)
+            latest = func.max(receipt_reached.c.until, at)
+            connection.execute(
+                noted.on_conflict_do_update(["source"], set_={"position": position, "until": latest})
+            )
 
     def receipt_subjects(
         self, expression: str, *, limit: int = 100, cancelled: Event | None = None

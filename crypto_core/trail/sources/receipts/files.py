@@ -19,18 +19,28 @@ from crypto_core.trail.sources.receipts.report import ReceiptReport
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.store import AT_ONCE
 
+FILES = "files"
+"""Names all files that operators name, as one source of receipts."""
+
 
 def take_files(
-    store: EventStore, paths: Sequence[str | os.PathLike[str]], cancelled: Event | None = None
+    store: EventStore,
+    paths: Sequence[str | os.PathLike[str]],
+    cancelled: Event | None = None,
+    *,
+    source: str = FILES,
 ) -> ReceiptReport:
     """Store the receipts of files, gzip or plain, and of all files below folders, each receipt once.
 
-    What can't be read is told in the report's gaps. Raises EventStoreError, InterruptedRunError.
+    They are taken to be whole up to the newest of them, which is noted for `source`; "" notes nothing. What
+    can't be read is told in the report's gaps. Raises EventStoreError, InterruptedRunError.
     """
     total = ReceiptReport()
     for path in _files(paths):
         stop_if(cancelled)
         total += _taken(store, path, cancelled)
+    if source and total.newest is not None:
+        store.note_receipts_reached(source, "", total.newest)
     return total
 
 
@@ -61,18 +71,23 @@ def _taken(store: EventStore, path: str, cancelled: Event | None) -> ReceiptRepo
             else:
                 some.append(found)
                 if len(some) == AT_ONCE:
-                    report += ReceiptReport(len(some), store.add_receipts(some))
+                    report += _stored(store, some)
                     some = []
     except UnreadableError as error:
         trouble = error.message
     except OSError as error:
         trouble = why(error)
-    report += ReceiptReport(len(some), store.add_receipts(some), passed, malformed)
+    report += _stored(store, some) + ReceiptReport(passed_over=passed, malformed=malformed)
     name = clean(path, 300)
     gaps = [f"{name}: {trouble}"] if trouble else []
     if first is not None:
         gaps.append(f"{name}: malformed receipts, passed over: {malformed:,}. The first: {first.message}")
     return report + ReceiptReport(gaps=tuple(gaps))
+
+
+def _stored(store: EventStore, some: Sequence[Receipt | LostReceipts]) -> ReceiptReport:
+    newest = max((one.at for one in some), default=None)
+    return ReceiptReport(len(some), store.add_receipts(some), newest=newest)
 
 
 def _pieces(path: str, cancelled: Event | None) -> Iterator[bytes]:

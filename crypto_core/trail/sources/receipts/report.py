@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from crypto_core.text.cleaning import cleans
@@ -25,6 +26,8 @@ class ReceiptReport:
     malformed: int = 0
     files: int = 0
     gaps: tuple[str, ...] = ()
+    newest: datetime | None = None
+    """The time of the newest receipt that was read."""
 
     def __add__(self, other: ReceiptReport) -> ReceiptReport:
         return ReceiptReport(
@@ -34,6 +37,7 @@ class ReceiptReport:
             self.malformed + other.malformed,
             self.files + other.files,
             (*self.gaps, *other.gaps),
+            max(filter(None, (self.newest, other.newest)), default=None),
         )
 
     @property

@@ -29,10 +29,10 @@ PAGE = 10_000
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 _WHICH = text(
-    "SELECT current_database() || ' ' || system_identifier || ' ' || 'keydeck.receipt'::regclass::oid"
+    "SELECT current_database() || ' ' || system_identifier || ' ' || 'keydeck.receipt'::regclass::oid, now()"
     " FROM pg_control_system()"
 )
-"""Names the table among all: another database, or the same one made anew, is another."""
+"""Names the table among all, and tells the time: another database, or the same made anew, is another one."""
 _ROWS = text(
     "SELECT request_id, operation, at, token, stored_sha256, host, pid, service, unanswered, lost, since,"
     " written_at, written_by FROM keydeck.receipt"
@@ -58,10 +58,14 @@ class ReceiptTable:
         total = ReceiptReport()
         try:
             with connected(self.engine, cancelled=cancelled) as connection:
-                source = str(connection.execute(_WHICH).scalar_one())
-            for rows in self._pages(source, cancelled):
+                source, now = connection.execute(_WHICH).one()
+            position = self.store.receipts_reached(source)
+            for rows in self._pages(position, cancelled):
                 total += self._stored(rows)
-                self.store.note_receipts_reached(source, rows[-1].written_at.isoformat())
+                position = rows[-1].written_at.isoformat()
+                self.store.note_receipts_reached(source, position, _BEGINNING)
+            if position:
+                self.store.note_receipts_reached(source, position, now)
         except MissingSchemaError:
             if self.store.receipts() is None:
                 return total
@@ -74,8 +78,7 @@ class ReceiptTable:
             return total
         return total + ReceiptReport(gaps=(gap,))
 
-    def _pages(self, source: str, cancelled: Event | None) -> Iterator[Sequence[Any]]:
-        reached = self.store.receipts_reached(source)
+    def _pages(self, reached: str, cancelled: Event | None) -> Iterator[Sequence[Any]]:
         begin = datetime.fromisoformat(reached) - OVERLAP if reached else _BEGINNING
         at, identity = begin, ""
         while True:
