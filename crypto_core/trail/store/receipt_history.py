@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Event
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from crypto_core.lists.filter_language import Clause
 from crypto_core.text.cleaning import CleanText, clean
@@ -33,6 +33,8 @@ from crypto_core.trail.store.receipt_questions import (
     lost_spans,
 )
 from crypto_core.trail.store.receipt_tables import (
+    UNKNOWN,
+    UNKNOWN_BYTES,
     call,
     explains,
     receipt,
@@ -43,7 +45,6 @@ from crypto_core.trail.store.schema import COLUMNS, event, profile
 
 MOST = 200
 """Contradictions that are told one by one."""
-_NO_ID = b"?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,8 @@ _Told = tuple[int, str, datetime, datetime, int, bool]
 
 def _unanswered(connection: Connection, span: Span) -> Iterator[_Told]:
     r = receipt.c
-    no_id = func.substr(r.request, 1, 1) == _NO_ID
+    # A UUID, too, may begin with this byte, but has 16 of them.
+    no_id = and_(func.substr(r.request, 1, 1) == UNKNOWN, func.length(r.request) == UNKNOWN_BYTES)
     asked = select(r.process, r.operation, r.at, r.unanswered, no_id)
     asked = asked.where(or_(r.unanswered > 0, no_id), *span.bounds.on(r.at))
     for process, operation, at, unanswered, without in connection.execute(asked):

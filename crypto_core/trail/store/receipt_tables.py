@@ -11,6 +11,9 @@ from sqlalchemy import Column, Index, Integer, LargeBinary, Select, Table, Text,
 from crypto_core.trail.receipt_match import APART, subject_of
 from crypto_core.trail.store.schema import metadata
 
+UNKNOWN, UNKNOWN_BYTES = b"?", 17
+"""How the request id begins that stands for one that nobody knows, and how long it is."""
+
 call = Table(
     "call",
     metadata,

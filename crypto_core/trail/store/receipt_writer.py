@@ -14,7 +14,15 @@ from crypto_core.trail.receipt_match import DAY, OPERATIONS, OTHER, subject_of
 from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
 from crypto_core.trail.store.explained import Row, mark_stored
 from crypto_core.trail.store.profiles import Profiles
-from crypto_core.trail.store.receipt_tables import call, receipt, receipt_process, receipts_lost, same_call
+from crypto_core.trail.store.receipt_tables import (
+    UNKNOWN,
+    UNKNOWN_BYTES,
+    call,
+    receipt,
+    receipt_process,
+    receipts_lost,
+    same_call,
+)
 from crypto_core.trail.store.schema import event
 
 _RECEIPT = ("day", "request", "subject", "at", "operation", "process", "unanswered")
@@ -94,7 +102,7 @@ def _row(one: Receipt, process: int) -> Row:
 def _unknown(one: Receipt) -> bytes:
     """Stands for the id of a call that got no answer."""
     told = f"{one.at.isoformat()} {one.process.host} {one.process.pid} {one.process.service}"
-    return b"?" + hashlib.sha256(told.encode()).digest()[:16]
+    return UNKNOWN + hashlib.sha256(told.encode()).digest()[: UNKNOWN_BYTES - 1]
 
 
 def _stored(connection: Connection, identities: Sequence[Identity]) -> set[Identity]:

@@ -28,7 +28,7 @@ def test_a_rule_says_what_lists_and_exports_need(one: Rule[...]) -> None:
     assert not one.title.endswith(".")
     assert set(one.techniques) <= set(TECHNIQUES)
     if one.facts is Facts.EVENTS:
-        assert one.id.startswith("event-")
+        assert one.id.startswith(("event-", "decrypt-"))
         assert one.techniques
         assert one.sigma is not None
     elif one.facts is Facts.PROVIDERS:

@@ -39,7 +39,7 @@ def receipt(
 
 
 def called(ago: float = 60, **more: object) -> TrailEvent:
-    return event(ago=ago, requestID=str(uuid4()), **more)
+    return event(ago=ago, **{"requestID": str(uuid4()), **more})
 
 
 def numbers(store: EventStore, *filters: str) -> list[int]:

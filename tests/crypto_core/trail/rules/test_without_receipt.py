@@ -143,7 +143,7 @@ def test_a_forged_receipt_explains_nothing_and_is_told(judge: Judge) -> None:
 
 
 def test_what_a_process_says_it_lost_excuses_so_many_of_its_own_calls_and_is_a_gap(judge: Judge) -> None:
-    own = [called(ago=3 * HOUR + n) for n in range(10)]
+    own = [called(ago=3 * HOUR + n, requestID=f"3f{n}e0d0c-0b0a-4908-8706-050403020100") for n in range(10)]
     judge.take(own, own[:5])
     assert "5 calls" in next(iter(judge.titles().values()))
     lost = LostReceipts(3, own[-1].time, own[0].time, PROCESS)
