@@ -61,6 +61,7 @@ from crypto_core.trail.store.conditions import Bounds
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.event_questions import Span
 from crypto_core.trail.store.history import History
+from crypto_core.trail.store.receipt_history import ReceiptHistory
 from crypto_core.trail.store.suppressions import Suppressions
 from crypto_core.trail.use.receipted import covers_of
 from tests.crypto_core.trail import records
@@ -405,6 +406,9 @@ def stored_receipts(text: str, folder: Path) -> Built:
     store.add_receipts([first, wrong, lost], writer=text[:63])
     yield from store.receipt_subjects("")[0]
     yield from covers_of(store, "name:Decrypt")
+    history, always = ReceiptHistory(store.file), Span()
+    yield from history.writers((), always)
+    yield from history.allowances(always)
     with store.file.reading() as connection:
         yield from receipt_questions.contradictions(connection, Bounds(), 10)
         yield from receipt_questions.lost_spans(connection, Bounds())

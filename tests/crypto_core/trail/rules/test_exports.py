@@ -174,7 +174,7 @@ def assert_value(value: Any, kind: Any, where: str) -> None:
 
 @pytest.mark.parametrize("rule", [one.id for one in rules_about()])
 def test_a_finding_of_every_rule_is_valid(rule: str) -> None:
-    about_events = rule in {one.id for one in rules_about(Facts.EVENTS)}
+    about_events = rule.startswith(("event-", "decrypt-"))
     events = [event(), read(denied()), event(who={}, key=None, sourceIPAddress="")]
     document = ocsf_finding(finding(rule), NOW, events, product_version="1")
     assert_ocsf(document)
