@@ -19,7 +19,7 @@ from crypto_core.providers.registry import provider_of, question_of
 from crypto_core.providers.revocation_plan import asked_digest
 from crypto_core.providers.targets import hosts
 from crypto_core.providers.token_asking import TokenAsking
-from crypto_core.providers.transport import Clock, Transport
+from crypto_core.providers.transport import GIVEN_UP_AFTER, Clock, Transport
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
@@ -30,6 +30,7 @@ ABOUT = "abilities"
 FRESH = timedelta(hours=24)
 """An answer that is younger is not asked for again, unless another age is named."""
 
+BUSY = "asked too often"
 _MOST_BYTES = 2 * 1024 * 1024
 """A page of a hundred repositories takes most of a megabyte."""
 
@@ -71,6 +72,24 @@ class AbilityAnswers:
     def unanswered(self) -> tuple[TokenAbilities, ...]:
         """Those of which not even whether they are alive is known, or not everything could be asked."""
         return tuple(one for one in self.answers if one.liveness is Liveness.UNKNOWN or not one.whole)
+
+
+class BusyHosts:
+    """Which hosts refuse one token after another for being asked too often: the rest is for another run."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._refused: dict[str, int] = {}
+
+    def note(self, host: str, *, throttled: bool) -> None:
+        """Note how a host took a token."""
+        with self._lock:
+            self._refused[host] = self._refused.get(host, 0) + 1 if throttled else 0
+
+    def given_up(self, host: str) -> bool:
+        """Whether a host is left alone for the rest of the run."""
+        with self._lock:
+            return self._refused.get(host, 0) >= GIVEN_UP_AFTER
 
 
 class AbilityService:
@@ -119,10 +138,14 @@ class AbilityService:
         if request.digest != asked_digest(request.tokens, request.endpoints, ABOUT):
             raise NotConfirmedError("The confirmation was given for a different question.")
         answers: dict[TokenRef, TokenAbilities] = {}
-        lock = Lock()
+        lock, busy = Lock(), BusyHosts()
 
         def asked(target: Target, token: Secret, stored: StoredToken) -> None:
+            if busy.given_up(target.base):
+                not_asked(target.ref, target.provider, f"not asked: {BUSY}")
+                return
             answer = self._ask_one(transport, target, token, cancelled)
+            busy.note(target.base, throttled=BUSY in answer.reason)
             if answer.liveness is not Liveness.UNKNOWN:
                 # Nobody's silence takes back what was said before.
                 marks = self._book.mark_of_stored(stored.digest), self._book.mark_of_token(token)

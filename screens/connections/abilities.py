@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _DAY = 86_400.0
 _MOST_LINES = 400
+_MOST_FRESH = 20
 POLL_SECONDS = 0.1
 
 
@@ -107,13 +108,19 @@ def _plan_lines(plan: AbilityRequest) -> Iterator[StyledLine]:
         yield (("The answers are kept on this machine, in a file that only you read.", "$muted"),)
     for hand in plan.not_asked[:_MOST_LINES]:
         yield WARNING, (str(hand.ref), "bold"), f": nobody can be asked: {hand.how}"
+    for one in plan.fresh[:_MOST_FRESH]:
+        yield from _lines_of(one)
+
+
+def _lines_of(one: TokenAbilities) -> Iterator[StyledLine]:
+    yield _sign(one), (str(one.ref), "bold"), (f"   asked {one.at:%Y-%m-%d %H:%M} UTC", "$muted")
+    for line in one.lines():
+        yield ("   ", line)
 
 
 def _answer_lines(found: AbilityAnswers) -> Iterator[StyledLine]:
     for one in found.answers[:_MOST_LINES]:
-        yield _sign(one), (str(one.ref), "bold")
-        for line in one.lines():
-            yield ("   ", line)
+        yield from _lines_of(one)
     for hand in found.not_asked[:_MOST_LINES]:
         yield WARNING, (str(hand.ref), "bold"), f": nobody can be asked: {hand.how}"
     more = len(found.answers) - _MOST_LINES

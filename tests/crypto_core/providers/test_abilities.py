@@ -313,6 +313,21 @@ def test_no_more_is_asked_of_a_provider_that_asks_to_wait(
     assert 7.0 in waited.asked
 
 
+def test_a_host_that_refuses_one_token_after_another_is_left_alone_until_the_next_run(
+    make: Make, platform: Engine, providers: ProviderControl
+) -> None:
+    refs = add_github(platform, *(github_token(CLASSIC, number) for number in range(60)))
+    providers.fault("github", "throttled", 1_000, retry_after="400")
+    service = make()
+    found = asked(service, *refs)
+    assert {one.liveness for one in found.answers} == {Liveness.UNKNOWN}
+    assert len(found.unanswered) == len(refs)
+    # Those that were under way beside the third refusal, and no more.
+    assert len(providers.calls()) <= 3 + 8
+    assert any(one.reason == "not asked: asked too often" for one in found.answers)
+    assert set(service.question(refs).tokens) == set(refs)
+
+
 def test_hostile_names_are_cleaned_and_nothing_is_logged(
     make: Make, world: World, providers: ProviderControl, caplog: pytest.LogCaptureFixture
 ) -> None:
