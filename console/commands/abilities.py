@@ -201,6 +201,7 @@ def _print_order(order: Sequence[RankedToken], reasons: tuple[str, ...], form: F
     print_listing(
         Listing(
             name="order",
+            schema="order",
             rows=order,
             record=lambda one: one.as_json(),
             headers=("", "score", "reference", "why"),

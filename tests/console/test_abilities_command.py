@@ -71,6 +71,7 @@ def test_tokens_are_asked_about_once_kept_for_the_operator_alone_and_put_in_orde
     assert [row["rank"] for row in order] == [1, 2, 3]
     assert (order[-1]["reference"], order[-1]["dead"], order[-1]["score"]) == (texts[0], True, 0)
     for row in order:
+        assert_shape("order", row)
         assert row["score"] == min(row["damage"], 100) * row["exposure"]
         assert all(reason["sentence"] and reason["certainty"] for reason in row["reasons"])
     rows = list(

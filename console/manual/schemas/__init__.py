@@ -9,7 +9,19 @@ from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 from crypto_core.text.likeness import meant
 
-SCHEMAS = ("status", "token", "abilities", "key", "finding", "event", "incident", "job", "whose", "scan")
+SCHEMAS = (
+    "status",
+    "token",
+    "abilities",
+    "order",
+    "key",
+    "finding",
+    "event",
+    "incident",
+    "job",
+    "whose",
+    "scan",
+)
 """Their names."""
 
 
