@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from crypto_core.lists.coverage import Coverage
@@ -24,6 +24,8 @@ from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.token_timeline import TokenTimeline
 from crypto_core.trail.use.tokens import OPENED
 
+FRESH = timedelta(hours=1)
+"""So far behind the present the logs may be: events come late."""
 MOST = 500
 """Entries of one list, the newest."""
 BY_HASH = "GitHub's record has the SHA-256 of this token: a fact."
@@ -156,7 +158,7 @@ class TokenUses:
             yield f"{place.provider}: no time is covered: what is not in the store may have happened."
         else:
             since = max(begin or periods[0].since, periods[0].since)
-            yield from uncovered(periods, place.provider, place.named, since, now)
+            yield from uncovered(periods, place.provider, place.named, since, now - FRESH)
 
 
 def _used(
@@ -201,9 +203,11 @@ def _statements(deeds: list[TokenDeed], known: tuple[KnownHash, ...]) -> Iterato
             f"The old token was used {counted(len(old), 'time')} after it had been replaced "
             f"(by {in_utc(end)}): a fact. Ask its provider whether it is dead."
         )
-    for one in thefts[:5]:
-        yield f"{in_utc(one.at)}: {one.words}. It looks like a thief's: {one.theft}."
-    if len(thefts) > 5:
-        yield f"{counted(len(thefts) - 5, 'more use')} look like a thief's."
+    by: dict[tuple[str, str, str], list[TokenDeed]] = {}
+    for one in thefts:
+        by.setdefault((one.address, one.agent, one.theft), []).append(one)
+    for (address, agent, theft), some in by.items():
+        where = f"from {address} by {agent or 'no client'}, the first at {in_utc(some[0].at)}"
+        yield f"{counted(len(some), 'use')} {where}: like a thief's, {theft}."
     if thefts:
         yield BY_TIME

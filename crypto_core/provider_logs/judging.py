@@ -10,6 +10,7 @@ from threading import Event
 
 from crypto_core.provider_logs.event import ProviderEvent
 from crypto_core.provider_logs.store import ProviderLog, UseGroup
+from crypto_core.provider_logs.token_use import short_name
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.moments import in_utc
 from crypto_core.trail.store import EventStore
@@ -40,7 +41,7 @@ class Opener:
     @property
     def words(self) -> str:
         """Name and address, short."""
-        return f"{self.principal.rsplit(':', 1)[-1]} from {self.address or 'an unknown address'}"
+        return f"{short_name(self.principal)} from {self.address or 'an unknown address'}"
 
 
 class UseJudge:

@@ -56,7 +56,7 @@ class TokenDeed:
     def words(self) -> str:
         """What happened, in one line without the time."""
         verb = self.doing.value if self.certainty is Certainty.FACT else f"may have been {self.doing.value}"
-        told = f"{verb} by {self.who or 'somebody'} from {self.address or 'an unknown address'}"
+        told = f"{verb} by {short_name(self.who) or 'somebody'} from {self.address or 'an unknown address'}"
         return f"{told}: {self.what}" + (f", {self.place}" if self.place else "")
 
     def as_json(self) -> dict[str, Any]:
@@ -76,6 +76,11 @@ class TokenDeed:
             "looks_like_theft": self.theft or None,
             "old_token": self.old,
         }
+
+
+def short_name(who: str) -> str:
+    """Return a principal as a line has room for it: user/ana of its ARN; a name as it is."""
+    return who.rsplit(":", 1)[-1] if who.startswith("arn:") else who
 
 
 @dataclass(frozen=True, slots=True)

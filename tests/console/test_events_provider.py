@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,13 @@ def test_damage_is_named_by_file_and_line_and_hostile_text_is_harmless(
 def test_the_logs_token_comes_from_a_file_or_the_settings_and_is_shown_nowhere(
     store: Path, keydeck: Keydeck, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    debug = io.StringIO()
+    handler, root = logging.StreamHandler(debug), logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [*root.handlers, handler])
+    monkeypatch.setattr(root, "level", logging.DEBUG)
+    for name in ("httpx", "httpcore"):
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
+    root.debug("audit/v1/logs: what any logger says is heard")
     assert AUDIT_TOKEN not in keydeck("settings").stdout
     monkeypatch.delenv("KEYDECK_SLACK_AUDIT_TOKEN")
     without = keydeck("events", "provider", "pull", "slack")
@@ -96,6 +105,8 @@ def test_the_logs_token_comes_from_a_file_or_the_settings_and_is_shown_nowhere(
     secret.write_text(AUDIT_TOKEN + "\n")
     right = keydeck("events", "provider", "pull", "slack", "--token-file", str(secret), "--since", "8d")
     assert right.exit_code == 0, right.stderr
+    assert "audit/v1/logs" in debug.getvalue()
+    assert AUDIT_TOKEN not in debug.getvalue()
     for run in (without, wrong, right):
         assert "KEYDECKCANARY" not in run.stdout + run.stderr
         assert AUDIT_TOKEN not in run.stdout + run.stderr

@@ -20,6 +20,7 @@ from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.incidents.tokens.verified import listed
 from crypto_core.provider_logs.covered import CoverBook, uncovered
 from crypto_core.provider_logs.hashing import digest_of
+from crypto_core.provider_logs.joining import FRESH
 from crypto_core.provider_logs.places import place_of
 from crypto_core.provider_logs.token_hashes import TokenHashBook
 from crypto_core.provider_logs.token_use import TokenUse
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 TOKENS = 200
 """Tokens whose uses are looked at one by one."""
 _IN_DETAIL, _DEEDS, _THEFTS = 50, 100, 200
-FRESH = timedelta(hours=1)
-"""So far behind the present the logs may be: events come late."""
 OTHER_PLACES = (
     "What was done at GitHub in organisations whose logs are not here stands in logs that only these have."
 )

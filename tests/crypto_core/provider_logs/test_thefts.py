@@ -151,7 +151,7 @@ def test_opening_and_use_stand_in_one_list_and_say_how_sure_they_are(scene: Scen
         Certainty.POSSIBILITY,
         UNNAMED_OPENING,
     )
-    assert opened.words.startswith("may have been opened by arn:aws:iam:")
+    assert opened.words.startswith(f"may have been opened by user/intruder from {INTRUDER_ADDRESS}")
     assert (used.address, used.agent, used.certainty, used.reason) == (
         INTRUDER_EGRESS,
         INTRUDER_CLIENT,
@@ -160,6 +160,8 @@ def test_opening_and_use_stand_in_one_list_and_say_how_sure_they_are(scene: Scen
     )
     assert f"from {INTRUDER_ADDRESS} (who was new) opened tokens" in used.theft
     assert use.statements[-1] == BY_TIME
+    assert use.statements[-2].startswith(f"{len(use.thefts)} use")
+    assert f"from {INTRUDER_EGRESS} by {INTRUDER_CLIENT}" in use.statements[-2]
     document = use.as_json()
     assert document["look_like_theft"] == len(use.thefts)
     possible = scene.timelines[scene.token("confluence_connection")]
