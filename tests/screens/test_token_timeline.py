@@ -252,9 +252,8 @@ async def test_openings_and_uses_stand_in_one_list_the_newest_first(size: tuple[
     async with deck(with_uses(there(), *usual, thief), start="connections", size=size) as d:
         await timeline_of(d, V2)
         assert "used 4 times, may have been used 0 times" in d.line_with("Opened and used")
-        assert (
-            "nobody used this address or this client before" in d.text().replace("\n", " ") or size == SMALL
-        )
+        told = " ".join(d.text().split())
+        assert "nobody used this address or this client before" in told or size == SMALL
         line = d.line_with("thief?")
         assert "used by git.clone from 198.51.100.99" in line or size == SMALL
         await go_to(d, "opened by")
@@ -262,6 +261,7 @@ async def test_openings_and_uses_stand_in_one_list_the_newest_first(size: tuple[
         assert isinstance(d.app.screen, EventScreen)
 
 
+@pytest.mark.deep
 @EACH_TEXT
 async def test_hostile_uses_of_a_token_are_inert(text: str) -> None:
     stage = with_uses(there(), *(use_at(n, text, address=text) for n in range(3)))
