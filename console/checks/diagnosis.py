@@ -9,7 +9,7 @@ from threading import Event
 from console.checks.machine import look_at_machine
 from console.checks.sandbox_parts import look_at_sandbox_parts
 from console.checks.settings_check import look_at_settings
-from console.settings import LoadedSettings
+from console.settings import LoadedSettings, Settings
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.diagnosis import Area, Check, Topic
 from crypto_core.errors import SettingsError
@@ -114,6 +114,39 @@ def _events(loaded: LoadedSettings) -> Area:
         named = [key for key in (settings.write_key, *settings.trusted_keys) if key]
         kms = KmsApi(settings.regions, profile=settings.profile, read_only=True)
         regions = partial(regions_of, kms, named, settings)
-        return look_at_event_store(EventStorePlace(events_file(settings), EVENTS, regions), stop)
+        yield from look_at_event_store(EventStorePlace(events_file(settings), EVENTS, regions), stop)
+        yield from _request_ids(settings, stop)
 
     return Area(EVENTS, look)
+
+
+def _request_ids(settings: Settings, stop: Event) -> Iterator[Check]:
+    """Whether receipts can be joined to records. The calls that prove it have receipts as well."""
+    from console.event_file import events_file
+    from crypto_core.aws.kms import KmsApi
+    from crypto_core.database.connection.engine import open_engine
+    from crypto_core.database.state.receipt_table import TableSink
+    from crypto_core.diagnosis.request_ids import RequestIdPlace, look_at_request_ids
+    from crypto_core.receipts.destination import OFF, TABLE, recorder_for
+
+    url = settings.state_url or settings.database_url
+    kept = settings.receipts if url or settings.receipts != TABLE else OFF
+    wanted = kept != OFF and not settings.read_only
+    kms = KmsApi(settings.regions, profile=settings.profile, read_only=settings.read_only)
+    engine = open_engine(str(url)) if wanted and kept == TABLE else None
+    if wanted:
+        kms.receipts = recorder_for(kept, lambda: TableSink(engine) if engine else (lambda _: None))
+    try:
+        yield from look_at_request_ids(
+            RequestIdPlace(
+                *(kms, settings.write_key, events_file(settings), EVENTS),
+                wanted=kept != OFF,
+                read_only=settings.read_only,
+            ),
+            stop,
+        )
+    finally:
+        if kms.receipts is not None:
+            kms.receipts.close()
+        if engine is not None:
+            engine.dispose()

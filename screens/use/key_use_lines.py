@@ -9,6 +9,7 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.store.tallies import EventTally
 from crypto_core.trail.use.asking import term
 from crypto_core.trail.use.keys import KeyUseSummary
+from crypto_core.trail.use.tokens import OPENED
 from screens.facts import Facts
 from screens.routes import EventsRoute, KeyRoute
 from screens.use.lines import BLANK, day_lines, fact, gap_lines, group_lines, group_text, span_words, who
@@ -65,6 +66,13 @@ def _glance(answer: KeyUseSummary, width: int, facts: Facts) -> Iterator[Line]:
     if answer.by_service:
         route = EventsRoute(f"{answer.filter} service")
         yield fact("of them", f"{answer.by_service:,} made by AWS services", width, target=route)
+    if answer.explained is not None and answer.opened:
+        share = f"{100 * answer.explained // answer.opened}%"
+        words = f"explain {answer.explained:,} of {counted(answer.opened, 'opening')}, {share}"
+        left = answer.opened - answer.explained
+        without = EventsRoute(f"{answer.filter} {OPENED} -explained") if left else None
+        style = "$warning" if left else "$success"
+        yield fact("receipts", words, width, style=style, target=without, hint="Enter: those without.")
     if answer.by_alias:
         words = f"{counted(answer.by_alias, 'further event')} by alias alone, maybe of another key then"
         route = EventsRoute(term("key", *answer.keys.aliases))

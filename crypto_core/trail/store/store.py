@@ -39,6 +39,7 @@ from crypto_core.trail.store.pages import read_page
 from crypto_core.trail.store.receipt_questions import OpenedSubject, ReceiptExtent
 from crypto_core.trail.store.receipt_tables import receipt_reached
 from crypto_core.trail.store.receipt_writer import AddedReceipts
+from crypto_core.trail.store.request_id_proof import confirmed
 from crypto_core.trail.store.retention import Vacuumed, forget_before
 from crypto_core.trail.store.schema import event, keeping, note
 from crypto_core.trail.store.statistics import EventGroups, Threshold
@@ -292,6 +293,10 @@ class EventStore:
         """Return how far the receipts reach; None where there are none."""
         with self.file.reading() as connection:
             return receipt_questions.extent(connection)
+
+    def request_ids_confirmed(self) -> dict[str, datetime]:
+        """Return in which accounts KMS's request id was seen to be CloudTrail's requestID, and when."""
+        return confirmed(self.file)
 
     def receipts_reached(self, source: str) -> str:
         """Return how far the receipts of a source were taken in, "" where none was."""

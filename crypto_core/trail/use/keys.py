@@ -14,6 +14,7 @@ from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import Day, Tallies, moment_json
 from crypto_core.trail.use.asking import NamedKeys, named_keys, term
 from crypto_core.trail.use.reach import Covered, reach
+from crypto_core.trail.use.tokens import OPENED
 
 MOST = 100
 _CALLED = {
@@ -30,7 +31,8 @@ class KeyUseSummary:
     """Every event about a key, its replicas together; `replicas` tells them apart.
 
     `failed` are among `events`, `denied` among these. `by_alias` further events name an alias of it alone,
-    which may have been another key's then: they are not among `events`.
+    which may have been another key's then: they are not among `events`. `opened` are the calls that opened
+    something, `explained` those of them that a receipt explains, None where the store has no receipts.
     """
 
     keys: NamedKeys
@@ -39,6 +41,8 @@ class KeyUseSummary:
     denied: int
     by_service: int
     by_alias: int
+    opened: int
+    explained: int | None
     first: datetime | None
     last: datetime | None
     operations: Tallies
@@ -62,6 +66,8 @@ class KeyUseSummary:
             "denied": self.denied,
             "by_service": self.by_service,
             "by_alias_alone": self.by_alias,
+            "opened": self.opened,
+            "explained_by_receipts": self.explained,
             "first": moment_json(self.first),
             "last": moment_json(self.last),
             "operations": self.operations.as_json(_CALLED),
@@ -115,6 +121,8 @@ class KeyUses:
             failed=whole.failed if whole else 0,
             denied=whole.denied if whole else 0,
             by_service=by(more=" service").events,
+            opened=by(more=f" {OPENED}").events,
+            explained=by(more=f" {OPENED} explained").events if self.store.receipts() else None,
             by_alias=sum(row.events for row in alone.rows if row.texts[0] in named),
             first=whole.first if whole else None,
             last=whole.last if whole else None,

@@ -6,7 +6,7 @@ operation and time, but which token it was for, the caller alone says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
@@ -71,17 +71,28 @@ class ReceiptedUse:
     of_older: int
     reached: ReceiptExtent
     covers: tuple[ReceiptCover, ...]
+    confirmed: Mapping[str, datetime]
+    """In which accounts KMS's request id was seen to be CloudTrail's requestID, and when."""
 
     def statements(self) -> Iterator[str]:
         """Say what the receipts tell, and where they don't cover."""
         if self.use.events:
             yield FACT
+            yield self._confirmed()
         if self.of_older:
             yield (
                 f"{counted(self.of_older, 'call')} of these opened an older value of it, which Keydeck "
                 "replaced since."
             )
         yield from cover_statements(self.reached, self.covers)
+
+    def _confirmed(self) -> str:
+        if not self.confirmed:
+            return (
+                "KMS's request id is CloudTrail's: not confirmed in your account. keydeck doctor proves it."
+            )
+        told = ", ".join(f"account {account} on {at(when)}" for account, when in self.confirmed.items())
+        return f"KMS's request id is CloudTrail's: confirmed in {told}."
 
     def as_json(self) -> dict[str, Any]:
         """The use as a JSON document's part."""
@@ -93,6 +104,7 @@ class ReceiptedUse:
                 "number": self.reached.receipts,
                 "lost": self.reached.lost,
             },
+            "request_ids_confirmed": {account: moment_json(when) for account, when in self.confirmed.items()},
             "covered": [one.as_json() for one in self.covers],
         }
 

@@ -123,7 +123,10 @@ class TokenTimelines:
             before = self.store.tally((), f"{term('receipt', *older)} -token:*", cancelled=cancelled)
             of_older = before.events
         covers = tuple(covers_of(self.store, f"{OPENED} -token:*", cancelled))
-        return ReceiptedUse(named_use(found, days, expression), of_older, reached, covers)
+        return ReceiptedUse(
+            *(named_use(found, days, expression), of_older, reached, covers),
+            confirmed=self.store.request_ids_confirmed(),
+        )
 
     def _could(
         self, row: InventoryRow | None, before: Sequence[Replaced], cancelled: Event | None

@@ -20,6 +20,8 @@ from crypto_core.receipts.receipt import Receipt
 from crypto_core.references import TokenRef
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.use.service import EventUse
+from crypto_core.trail.store.request_id_proof import RequestIdProof, note_proof
+from tests.crypto_core.trail.records import NOW
 from tests.crypto_core.trail.test_receipts import receipt
 from tests.crypto_core.trail.use.test_use_in_the_sandbox import looked_up, past, v1_tokens
 
@@ -120,6 +122,12 @@ def test_receipts_make_a_v1_token_attributable_and_say_where_they_do_not(
     assert "no longer stored: an earlier value of this token may be among them" in told
     assert "Receipts don't cover" in told or "writes no receipts" in told
     assert "receipts cover nothing" in told
+    assert "not confirmed in your account" in told
+    note_proof(services.events.file, "123456789012", RequestIdProof(NOW, ("a", "b"), NOW))
+    assert "confirmed in account 123456789012 on 2026-11-25" in " ".join(use.token_timeline(mine).statements)
+    share = use.key_use(world.current_key.arn)
+    assert share.explained == 7
+    assert share.opened > 7
     document = timeline.as_json()
     assert document["by_receipt"]["opened"] == 3
     assert [one["explained_by_receipts"] for one in document["could_have_opened"]][:1] == [6]
