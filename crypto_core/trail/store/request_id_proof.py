@@ -1,4 +1,4 @@
-"""Whether KMS's request id is CloudTrail's `requestID`, by account: what is known of it, beside the events."""
+"""Whether KMS's request ids are CloudTrail's: what is known of it in each account, beside the events."""
 
 from __future__ import annotations
 
