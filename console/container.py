@@ -48,6 +48,7 @@ from screens.services import Services, UserCommands
 
 if TYPE_CHECKING:
     from console.host.host_processes import HostProcesses
+    from crypto_core.compliance.service import ComplianceService
     from crypto_core.copies.register import CopyRegister, RegisteredCopy
     from crypto_core.database.column_guards.service import ColumnGuardService
     from crypto_core.database.state.anchors.anchor import AnchorStore
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from crypto_core.database.tokens.lost_tokens import AcceptedLosses
     from crypto_core.database.tokens.opening import ValueOpener
     from crypto_core.database.tokens.store import Carrier
+    from crypto_core.diagnosis import Area
     from crypto_core.guard.signature import Signer
     from crypto_core.incidents.key_callers import KeyCallers
     from crypto_core.incidents.keys.accepted_losses import LossAcceptance
@@ -130,6 +132,7 @@ class Container:
         """
         read_only = settings.read_only
         self.settings = settings
+        self._ask_code = ask_code
         self.observer = observer
         self.trusted_keys = (*settings.trusted_keys, *trust)
         self.kms = KmsApi(
@@ -790,6 +793,48 @@ class Container:
     def _waiting_requests(self) -> tuple[str, ...]:
         pending = self.approvals.requests(pending=True) if self.settings.approvals else ()
         return tuple(f"{one.action}: {one.summary}, asked by {one.requested_by}" for one in pending)
+
+    @deferred_property
+    def compliance(self) -> ComplianceService:
+        """What judges controls by what is measured."""
+        from crypto_core.compliance.facts import SettingFacts
+        from crypto_core.compliance.library import ControlLibrary
+        from crypto_core.compliance.reading import Configured, SnapshotReader
+        from crypto_core.compliance.service import ComplianceService
+        from crypto_core.database.state.incidents import IncidentStore
+
+        settings = self.settings
+        reader = SnapshotReader(
+            self.status,
+            self.keys,
+            self.policies,
+            self.posture,
+            self.trail_rules,
+            self.event_coverage,
+            self.approvals,
+            self.checkpoints,
+            self.incidents,
+            IncidentStore(self.state_engine, self.journal),
+            Configured(
+                SettingFacts(
+                    settings.written_format, Format(settings.least_format), clean(settings.receipts)
+                ),
+                settings.limits,
+                events_days=settings.events_days,
+                drill_days=settings.drill_days,
+                approval_minutes=settings.approval_minutes,
+                signs=bool(settings.signing_key),
+            ),
+            self._connection_areas,
+        )
+        return ComplianceService(ControlLibrary(settings.controls), reader)
+
+    def _connection_areas(self) -> tuple[Area, ...]:
+        from console.checks.diagnosis import connection_areas
+        from console.settings import LoadedSettings
+
+        loaded = LoadedSettings(settings=self.settings, origins={})
+        return connection_areas(loaded, ask_code=self._ask_code)
 
     @deferred_property
     def notices(self) -> NoticeService:

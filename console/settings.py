@@ -366,6 +366,11 @@ class Settings(BaseSettings):
     runbooks: str = Field("", validation_alias="KEYDECK_RUNBOOKS", max_length=4096)
     """A folder with the team's own runbooks, beside the built-in ones; empty for none."""
 
+    controls: str = Field("", validation_alias="KEYDECK_CONTROLS", max_length=4096)
+    """A file, or a folder of `*.toml`, with controls of the team's own, owners and exceptions, beside the
+    built-in controls; empty for none.
+    """
+
     drill_days: int = Field(90, validation_alias="KEYDECK_DRILL_DAYS", ge=0, le=3_650)
     """How old the last restore drill may be, in days, before a reminder; 0 is for ever."""
 

@@ -108,6 +108,12 @@ class RunbookError(
     """A runbook can't be read; the message names the file, the step and the field."""
 
 
+class ControlError(
+    KeydeckError, remedy="Correct the file; keydeck help compliance says what a catalogue holds."
+):
+    """A catalogue of controls can't be read; the message names the file, the control and the field."""
+
+
 class EvidenceError(
     KeydeckError, remedy="Verify the journal: keydeck journal verify. It holds the hash that was captured."
 ):

@@ -45,12 +45,18 @@ def all_areas(
     return (*own, *_databases(loaded), *_aws(loaded, ask_code), _events(loaded), sandbox)
 
 
+def connection_areas(loaded: LoadedSettings, *, ask_code: AskCode = nobody_to_ask) -> tuple[Area, ...]:
+    """Return what is looked at of the connections to the databases and to AWS alone: no tokens, no keys."""
+    aws = (area for area in _aws(loaded, ask_code) if area.title == AWS)
+    return (*_databases(loaded, tokens=False), *aws)
+
+
 def _not_looked_at(title: str) -> Area:
     check = Topic(title, "all").skipped("Not checked: the settings can't be used.")
     return Area(title, lambda _: [check])
 
 
-def _databases(loaded: LoadedSettings) -> Iterator[Area]:
+def _databases(loaded: LoadedSettings, *, tokens: bool = True) -> Iterator[Area]:
     from crypto_core.aws.kms import KmsApi
     from crypto_core.diagnosis.database import DatabasePlace, look_at_database
 
@@ -67,7 +73,8 @@ def _databases(loaded: LoadedSettings) -> Iterator[Area]:
         yield Area(DATABASE, lambda _: [check])
     else:
         place = DatabasePlace(
-            *(settings.database_url, "DATABASE_URL", DATABASE, settings.read_only, settings.all_tables),
+            *(settings.database_url, "DATABASE_URL", DATABASE, settings.read_only),
+            tables=settings.all_tables if tokens else (),
             anchors=None if apart else anchors,
             token_source=kms.database_token,
         )

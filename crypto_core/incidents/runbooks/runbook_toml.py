@@ -43,11 +43,11 @@ from crypto_core.incidents.runbooks.catalogue import (
     PhaseKind,
     SubjectKind,
 )
-from crypto_core.incidents.runbooks.fields import Fields, Word
 from crypto_core.incidents.runbooks.placeholders import PLACEHOLDERS, unknown_placeholders
 from crypto_core.incidents.runbooks.runbook import OptionValue, Phase, Runbook, RunbookStep, StepCondition
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.toml_reading import read_toml
+from crypto_core.toml_fields import Fields, Word
 
 STEP_LIMIT = 60
 _PHASE_LIMIT = 20
@@ -60,10 +60,16 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DEMANDED = {CheckKind.KEY_STATE: "state"}
 
 
+class _RunbookFields(Fields):
+    """A runbook's table, or one in it."""
+
+    error = RunbookError
+
+
 def read_runbook(text: str, source: str = "built in") -> Runbook:
     """Return the runbook that a text is; `source` is its file. Raises RunbookError: file, step and field."""
     where = clean(source or "The runbook", 300)
-    top = Fields(_table(text, where), where)
+    top = _RunbookFields(_table(text, where), where)
     runbook_id = _id(top)
     version = top.number("version", 1, 1_000_000)
     if version is None:
@@ -96,7 +102,7 @@ def _id(fields: Fields) -> CleanText:
 
 
 def _phase(table: object, place: str, where: str, earlier: dict[str, RunbookStep]) -> Phase:
-    fields = Fields(table, place)
+    fields = _RunbookFields(table, place)
     kind = fields.word("kind", PhaseKind)
     title = fields.text("title", 120, required=True)
     steps = []
@@ -111,7 +117,7 @@ def _phase(table: object, place: str, where: str, earlier: dict[str, RunbookStep
 
 
 def _step(table: object, place: str, where: str, earlier: Mapping[str, RunbookStep]) -> RunbookStep:
-    fields = Fields(table, place)
+    fields = _RunbookFields(table, place)
     step_id = _id(fields)
     fields.where = f"{where}: step {step_id}"
     if step_id in earlier:
@@ -151,7 +157,7 @@ def _lines(fields: Fields) -> list[tuple[CleanText, tuple[CleanText, ...]]]:
         if isinstance(value, str):
             found.append((fields.cleaned("do", value, _LINE_LENGTH), ()))
             continue
-        table = Fields(value, f"{fields.where}: do, line {number}")
+        table = _RunbookFields(value, f"{fields.where}: do, line {number}")
         text = table.text("text", _LINE_LENGTH, required=True)
         only = table.texts("providers", 40, _PROVIDERS)
         if not only:
@@ -187,7 +193,7 @@ def _kind(
         return None, {}
     if isinstance(value, str):
         return fields.known(name, value, words), {}
-    table = Fields(value, f"{fields.where}: {name}")
+    table = _RunbookFields(value, f"{fields.where}: {name}")
     kind = table.word("kind", words)
     given: dict[str, OptionValue] = {}
     for option, type_ in options(kind).items():
@@ -203,7 +209,7 @@ def _condition(fields: Fields, earlier: Mapping[str, RunbookStep]) -> StepCondit
     value = fields.take("only_if")
     if value is None:
         return None
-    table = Fields(value, f"{fields.where}: only_if")
+    table = _RunbookFields(value, f"{fields.where}: only_if")
     step_id = table.text("step", 40, required=True)
     answer = table.text("answer", 60, required=True)
     table.none_left()

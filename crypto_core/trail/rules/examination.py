@@ -37,6 +37,8 @@ class Examined:
     gaps: tuple[Gap, ...] = ()
     suppressed: tuple[Suppressed, ...] = ()
     suppressions: tuple[Suppression, ...] = ()
+    empty: bool = False
+    """True where the store has no event of the window: no rule was asked."""
 
     @property
     def coverage(self) -> Coverage:

@@ -94,7 +94,7 @@ class TrailRules:
         if not history.any(Span(since, until)):
             findings, missing = once_each((_empty(since, history.first()), *further))
             told, hidden = sift(findings, active)
-            return Examined(since, until, told, missing, hidden, active)
+            return Examined(since, until, told, missing, hidden, active, empty=True)
         keys, gaps = self.configured_keys()
         context = RuleContext(
             *(history, since, until, keys),

@@ -465,7 +465,7 @@ def test_clean_text_is_made_where_it_is_cleaned_and_by_whoever_takes_a_part_of_i
     }
     assert made_in == {
         "crypto_core.text.cleaning",
-        "crypto_core.incidents.runbooks.fields",
+        "crypto_core.toml_fields",
         "crypto_core.incidents.steps.evidence_sanitising",
         "crypto_core.trail.record_reader",
         "crypto_core.trail.store.counts",

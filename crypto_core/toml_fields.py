@@ -1,15 +1,15 @@
 """The fields of one TOML table, each taken once, of one type and no longer than it may be.
 
-What is wrong ends in a RunbookError that names the place and the field.
+What is wrong ends in the error of whose file it is, which names the place and the field.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
-from crypto_core.errors import RunbookError
+from crypto_core.errors import KeydeckError
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -18,15 +18,18 @@ Word = TypeVar("Word", bound=StrEnum)
 class Fields:
     """A table's fields. `where` says which table, such as a file and a step."""
 
+    error: ClassVar[type[KeydeckError]] = KeydeckError
+    """What is raised; a subclass names its own."""
+
     def __init__(self, table: object, where: str) -> None:
         self.where = where
         if not isinstance(table, Mapping):
-            raise RunbookError(f"{where} is not a table.")
+            raise self.error(f"{where} is not a table.")
         self._left: dict[str, Any] = {str(name): value for name, value in table.items()}
 
     def refuse(self, name: str, why: str) -> NoReturn:
-        """Raise the RunbookError about a field."""
-        raise RunbookError(f"{self.where}: {clean(name, 60)} {why}.")
+        """Raise the error about a field."""
+        raise self.error(f"{self.where}: {clean(name, 60)} {why}.")
 
     def take(self, name: str) -> Any:
         """Return a field's value, None where it isn't given."""

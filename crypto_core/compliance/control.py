@@ -1,0 +1,87 @@
+"""A control as a catalogue has it, who answers for it, and an exception from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from crypto_core.text.cleaning import NO_TEXT, CleanText
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """A published standard, or a team's own, in one edition. Several standards may share an `id`."""
+
+    id: CleanText
+    """What --framework names, such as soc2."""
+    title: CleanText
+    edition: CleanText
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One control. `title` and `question` are in words of the catalogue's, never the standard's.
+
+    `tests` are the names of those that answer it; without any, `outside` says why Keydeck can't. `as_far_as`
+    is the part of the standard's subject that the tests see, `limit` what they don't.
+    """
+
+    id: CleanText
+    framework: Framework
+    number: CleanText
+    title: CleanText
+    question: CleanText
+    tests: tuple[CleanText, ...] = ()
+    as_far_as: CleanText = NO_TEXT
+    limit: CleanText = NO_TEXT
+    outside: CleanText = NO_TEXT
+    owner: CleanText = NO_TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """An exception from a control that somebody granted, until a day (UTC), that day included."""
+
+    control: CleanText
+    reason: CleanText
+    by: CleanText
+    until: date
+
+    def holds(self, now: datetime) -> bool:
+        """Return whether it is not over yet."""
+        return now.date() <= self.until
+
+    @property
+    def words(self) -> str:
+        """What stands behind the status."""
+        return f"excepted until {self.until:%Y-%m-%d}: {self.reason}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The exception as a JSON document's part."""
+        return {"reason": self.reason, "by": self.by, "until": self.until.isoformat()}
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What one file holds: controls, and owners of and exceptions from those of any file."""
+
+    id: CleanText
+    version: int
+    source: CleanText
+    digest: str
+    """SHA-256 of the file's text, in hex."""
+    controls: tuple[Control, ...] = ()
+    owners: Mapping[str, CleanText] = field(default_factory=dict)
+    exemptions: tuple[Exemption, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The catalogue as a JSON document's part, without its controls."""
+        return {
+            "id": self.id,
+            "version": self.version,
+            "source": self.source,
+            "sha256": self.digest,
+            "controls": len(self.controls),
+        }

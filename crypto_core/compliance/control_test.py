@@ -1,0 +1,30 @@
+"""A test: a name, what it measures, the parts that it reads, and the function that answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from crypto_core.compliance.answer import Answer, lacking
+from crypto_core.compliance.snapshot import Missing, Part, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTest:
+    """One test. `ask` gets the moment of the snapshot and the facts of `parts`, in their order.
+
+    It is asked only where all of these are there: what is missing is never met.
+    """
+
+    name: str
+    measures: str
+    parts: tuple[Part, ...]
+    ask: Callable[..., Answer]
+
+    def answer(self, snapshot: Snapshot) -> Answer:
+        """Return what the test says of a snapshot. Pure."""
+        found = [snapshot.part(part) for part in self.parts]
+        for one in found:
+            if isinstance(one, Missing):
+                return lacking(one)
+        return self.ask(snapshot.taken_at, *found)

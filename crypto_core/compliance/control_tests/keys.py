@@ -1,0 +1,134 @@
+"""Tests of the keys that guard tokens: how strong, where they are kept, who may use them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from crypto_core.compliance.answer import Answer, answer, not_assessed
+from crypto_core.compliance.control_test import ControlTest
+from crypto_core.compliance.facts import AccessFacts, KeyFact, KeyFacts
+from crypto_core.compliance.snapshot import Part
+from crypto_core.text.counting import counted, listed
+
+_NO_KEYS = "no key is known that guards tokens"
+_SPEC = "SYMMETRIC_DEFAULT"
+"""AES-256-GCM in KMS (API reference, KeySpec)."""
+_IN_KMS = {
+    "AWS_KMS": "made in KMS, and never leaves it in the clear",
+    "AWS_CLOUDHSM": "in an AWS CloudHSM cluster",
+}
+_ELSEWHERE = {
+    "EXTERNAL": "imported: a copy was, or is, outside of KMS",
+    "EXTERNAL_KEY_STORE": "kept by an external key manager, which Keydeck does not examine",
+}
+_POWERFUL = ("Decrypt", "ReEncryptFrom", "PutKeyPolicy", "CreateGrant", "ScheduleKeyDeletion")
+
+
+def _each(facts: KeyFacts, judged: Callable[[KeyFact], tuple[str, str]]) -> Answer:
+    """The answer by what is said of each key: good, bad or open, and the line."""
+    if not facts.keys:
+        return not_assessed(_NO_KEYS)
+    lines: dict[str, list[str]] = {"good": [], "bad": [], "open": []}
+    for key in facts.keys:
+        kind, line = judged(key)
+        lines[kind].append(f"{key.name}: {line}")
+    return answer(lines["good"], bad=lines["bad"], open_=lines["open"])
+
+
+def _strength(key: KeyFact) -> tuple[str, str]:
+    if key.spec is None:
+        return "open", f"key spec not known: {key.missing.get('state', 'KMS does not tell')}"
+    if key.spec == _SPEC:
+        return "good", f"{_SPEC} (AES-256-GCM), {_tokens(key)}"
+    return "bad", f"{key.spec}, {_tokens(key)}"
+
+
+def _keeping(key: KeyFact) -> tuple[str, str]:
+    if key.manager is None or key.origin is None:
+        return "open", f"origin not known: {key.missing.get('state', 'KMS does not tell')}"
+    if key.manager != "CUSTOMER":
+        return "bad", "managed by AWS: neither its policy nor its rotation is yours"
+    if key.origin in _IN_KMS:
+        return "good", f"customer managed; material {_IN_KMS[key.origin]}"
+    return "open", f"customer managed; material {_ELSEWHERE.get(key.origin, key.origin)}"
+
+
+def _tokens(key: KeyFact) -> str:
+    return "tokens not counted" if key.tokens is None else counted(key.tokens, "token")
+
+
+def _inventory(now: datetime, facts: KeyFacts) -> Answer:
+    """Whether of each key its purpose, kind, state and the age of its materials are known."""
+
+    def judged(key: KeyFact) -> tuple[str, str]:
+        unknown = [
+            what
+            for what, value in {
+                "state": key.state,
+                "spec": key.spec,
+                "origin": key.origin,
+                "rotation": key.rotates,
+                "tokens": key.tokens,
+                "age of its material": key.oldest_in_use if key.tokens else now,
+            }.items()
+            if value is None
+        ]
+        if unknown:
+            return "open", f"not known: {', '.join(unknown)}"
+        age = (
+            f", oldest material in use {counted((now - key.oldest_in_use).days, 'day')}"
+            if key.oldest_in_use
+            else ""
+        )
+        return "good", f"{key.state}, {key.spec}, {key.origin}, {_tokens(key)}{age}"
+
+    return _each(facts, judged)
+
+
+def _access_known(_now: datetime, facts: AccessFacts) -> Answer:
+    if not facts.keys:
+        return not_assessed(_NO_KEYS)
+    powers = [
+        (one, [action for action in _POWERFUL if action in one.actions])
+        for one in facts.accesses
+        if any(action in one.actions for action in _POWERFUL)
+    ]
+    lines = [f"{one.key}: {one.who} may {listed(actions, 3)} ({one.by})" for one, actions in powers]
+    open_ = [f"Not read: {gap}" for gap in facts.gaps]
+    open_ += [
+        f"{one.key}: {one.who} may {listed(actions, 3)}: IAM policies there decide who of it"
+        for one, actions in powers
+        if one.delegated
+    ]
+    good = [line for line, (one, _) in zip(lines, powers, strict=True) if not one.delegated]
+    summary = f"Policies of {counted(len(facts.keys), 'key')}: {counted(len(powers), 'permission')}"
+    return answer([summary, *good], open_=open_)
+
+
+TESTS = (
+    ControlTest(
+        "keys-strong",
+        "Every key that guards tokens is a symmetric AES-256 key.",
+        (Part.KEYS,),
+        lambda _now, facts: _each(facts, _strength),
+    ),
+    ControlTest(
+        "keys-kept-in-kms",
+        "Every key that guards tokens is customer managed, and its material was made and stays in KMS.",
+        (Part.KEYS,),
+        lambda _now, facts: _each(facts, _keeping),
+    ),
+    ControlTest(
+        "keys-inventoried",
+        "Of every such key state, spec, origin, rotation, tokens and age of material are known.",
+        (Part.KEYS,),
+        _inventory,
+    ),
+    ControlTest(
+        "key-access-known",
+        "Who may decrypt, re-encrypt, grant, delete or change the policy is known for every such key.",
+        (Part.ACCESS,),
+        _access_known,
+    ),
+)

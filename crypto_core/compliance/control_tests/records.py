@@ -1,0 +1,124 @@
+"""Tests of what is recorded: CloudTrail's events as they are kept, the journal, receipts."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from crypto_core.compliance.answer import Answer, answer, not_assessed
+from crypto_core.compliance.control_test import ControlTest
+from crypto_core.compliance.facts import JournalFacts, SettingFacts, TrailFacts
+from crypto_core.compliance.snapshot import Lack, Part
+from crypto_core.receipts.destination import OFF
+from crypto_core.text.counting import counted
+
+QUARTER, YEAR = timedelta(days=90), timedelta(days=365)
+_FRESH = timedelta(hours=25)
+"""So old the newest checkpoint may be: one a day, made by cron."""
+_NO_REGIONS = "in which Regions keys are is not known"
+_NO_ENTRIES = "the journal is empty"
+
+
+def _events_at_hand(_now: datetime, facts: TrailFacts) -> Answer:
+    if not facts.regions:
+        return not_assessed(_NO_REGIONS)
+    if not facts.events:
+        return not_assessed("no event was fetched yet")
+    good = f"Events of the last {QUARTER.days} days are at hand, of {', '.join(facts.regions)}"
+    return answer([good] if not facts.quarter_gaps else [], bad=facts.quarter_gaps)
+
+
+def _events_kept(_now: datetime, facts: TrailFacts) -> Answer:
+    if not facts.regions:
+        return not_assessed(_NO_REGIONS)
+    kept = "for ever" if not facts.kept_days else counted(facts.kept_days, "day")
+    line = f"Events are kept {kept} (KEYDECK_EVENTS_DAYS)"
+    if facts.kept_days and facts.kept_days < YEAR.days:
+        return answer([], bad=[f"{line}; a year is {YEAR.days} days"])
+    return answer([line], open_=[f"Of the last year not at hand: {gap}" for gap in facts.year_gaps])
+
+
+def _journal_whole(_now: datetime, facts: JournalFacts) -> Answer:
+    if not facts.entries and not facts.problems:
+        return not_assessed(_NO_ENTRIES)
+    entries = f"{facts.entries:,} {'entry' if facts.entries == 1 else 'entries'}"
+    good = [f"{entries}, each with the hash of the one before"]
+    left = [f"Before an acknowledged break: {problem}" for problem in facts.acknowledged]
+    return answer(good, bad=facts.problems, open_=left)
+
+
+def _journal_signed(now: datetime, facts: JournalFacts) -> Answer:
+    if not facts.entries:
+        return not_assessed(_NO_ENTRIES)
+    if not facts.signs:
+        return answer([], bad=["No signing key is configured (KEYDECK_SIGNING_KEY): no entry is signed"])
+    if facts.unchecked:
+        return not_assessed(f"signatures were not checked: {facts.unchecked}", Lack.FAILED)
+    if not facts.anchored or facts.anchored_at is None:
+        return answer([], bad=["No valid checkpoint signs the journal"], open_=facts.problems)
+    at = f"{facts.anchored_at:%Y-%m-%d %H:%M} UTC"
+    good = [f"Signed up to entry {facts.anchored:,} of {facts.entries:,}, at {at}"]
+    stale = now - facts.anchored_at > _FRESH and facts.anchored < facts.entries
+    left = [f"{facts.entries - facts.anchored:,} newer entries are unsigned for over a day"] if stale else []
+    return answer(good, bad=facts.problems, open_=left)
+
+
+def _journal_outside(_now: datetime, facts: JournalFacts) -> Answer:
+    if not facts.entries:
+        return not_assessed(_NO_ENTRIES)
+    if not facts.places:
+        bad = (
+            "No place outside of the database is configured: its owner could rewrite the journal with the key"
+        )
+        return answer([], bad=[bad])
+    if facts.unchecked:
+        return not_assessed(f"signatures were not checked: {facts.unchecked}", Lack.FAILED)
+    if not facts.outside:
+        return answer([], bad=["No valid checkpoint is held outside of the database"], open_=facts.problems)
+    good = [f"Held outside of the database up to entry {facts.outside:,} of {facts.entries:,}"]
+    return answer(good, bad=facts.problems)
+
+
+def _receipts(_now: datetime, facts: SettingFacts) -> Answer:
+    if facts.receipts == OFF:
+        return answer([], bad=["Receipts of KMS calls are off (KEYDECK_RECEIPTS)"])
+    return answer([f"Receipts of KMS calls go to: {facts.receipts}"])
+
+
+TESTS = (
+    ControlTest(
+        "events-at-hand",
+        "CloudTrail's events of the last 90 days were fetched without a gap, of every Region with keys.",
+        (Part.TRAIL,),
+        _events_at_hand,
+    ),
+    ControlTest(
+        "events-kept",
+        "Keydeck keeps fetched events for a year or longer, and has all of the last year.",
+        (Part.TRAIL,),
+        _events_kept,
+    ),
+    ControlTest(
+        "journal-whole",
+        "Every entry of the journal is there and unchanged, by its hash chain and its checkpoints.",
+        (Part.JOURNAL,),
+        _journal_whole,
+    ),
+    ControlTest(
+        "journal-signed",
+        "A KMS key has signed the journal's end within a day, as far as there are newer entries.",
+        (Part.JOURNAL,),
+        _journal_signed,
+    ),
+    ControlTest(
+        "journal-held-outside",
+        "Checkpoints of the journal are held outside of the database that the journal is in.",
+        (Part.JOURNAL,),
+        _journal_outside,
+    ),
+    ControlTest(
+        "receipts-kept",
+        "Keydeck writes down which token each of its own calls of KMS was for.",
+        (Part.SETTINGS,),
+        _receipts,
+    ),
+)

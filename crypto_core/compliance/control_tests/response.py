@@ -1,0 +1,150 @@
+"""Tests of people at work: four eyes, runbooks, drills, incidents and what was learned of them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from crypto_core.compliance.answer import Answer, answer, not_assessed
+from crypto_core.compliance.control_test import ControlTest
+from crypto_core.compliance.facts import ApprovalFacts, DrillFacts, IncidentFact, IncidentFacts
+from crypto_core.compliance.snapshot import Part
+from crypto_core.incidents.runbooks.catalogue import SubjectKind
+from crypto_core.text.counting import counted, listed
+
+YEAR = timedelta(days=365)
+_MOST_NAMES = 6
+_NO_INCIDENT = "no incident is on record"
+
+
+def _second_person(_now: datetime, facts: ApprovalFacts) -> Answer:
+    if not facts.possible:
+        return not_assessed("no operation can be made to need a second person")
+    if not facts.needed:
+        return answer([], bad=["No operation needs a second person (KEYDECK_APPROVALS)"])
+    alone = [name for name in facts.possible if name not in facts.needed]
+    good = f"{len(facts.needed):,} of {counted(len(facts.possible), 'operation')} need a second person"
+    left = [f"Done by one person alone: {listed(alone, _MOST_NAMES)}"] if alone else []
+    return answer([good, f"A request holds {facts.minutes:g} minutes"], open_=left)
+
+
+def _approvals_signed(_now: datetime, facts: ApprovalFacts) -> Answer:
+    if not facts.needed:
+        return not_assessed("no operation needs a second person")
+    if facts.signed:
+        return answer(["Each approval is signed by a KMS key"])
+    bad = "Approvals are not signed (KEYDECK_SIGNING_KEY): whoever may write to keydeck.approval can make one"
+    return answer([], bad=[bad])
+
+
+def _runbooks(_now: datetime, facts: IncidentFacts) -> Answer:
+    good = [f"Runbook about: {kind}" for kind in SubjectKind if kind in facts.subjects]
+    bad = [f"No runbook about: {kind}" for kind in SubjectKind if kind not in facts.subjects]
+    return answer(good, bad=[*bad, *facts.troubles])
+
+
+def _drilled(now: datetime, facts: DrillFacts) -> Answer:
+    wanted = timedelta(days=facts.wanted_days) if facts.wanted_days else YEAR
+    if facts.last_at is None:
+        return answer([], bad=["No restore drill is on record"])
+    line = f"The last restore drill was on {facts.last_at:%Y-%m-%d}; one is wanted every {wanted.days} days"
+    late = now - facts.last_at > wanted
+    return answer([] if late else [line], bad=[line] if late else [])
+
+
+def _of_the_year(now: datetime, facts: IncidentFacts) -> list[IncidentFact]:
+    return [
+        one
+        for one in facts.incidents
+        if one.closed_at is None or now - max(one.declared_at, one.closed_at) <= YEAR
+    ]
+
+
+def _contained(now: datetime, facts: IncidentFacts) -> Answer:
+    recent = _of_the_year(now, facts)
+    if not recent:
+        return not_assessed(_NO_INCIDENT)
+    told = {
+        within: [_line(one) for one in recent if one.contained_in_time is within]
+        for within in (True, False, None)
+    }
+    left = [f"Not told: {line}" for line in told[None]]
+    return answer(told[True], bad=[f"Over its budget: {line}" for line in told[False]], open_=left)
+
+
+def _line(one: IncidentFact) -> str:
+    minutes = (
+        f", contained after {one.contained_seconds / 60:,.0f} min"
+        if one.contained_seconds is not None
+        else ""
+    )
+    closed = f"closed {one.closed_at:%Y-%m-%d}" if one.closed_at else "open"
+    return f"{one.name} ({one.runbook}), declared {one.declared_at:%Y-%m-%d %H:%M} UTC, {closed}{minutes}"
+
+
+def _led(now: datetime, facts: IncidentFacts) -> Answer:
+    recent = _of_the_year(now, facts)
+    if not recent:
+        return not_assessed(_NO_INCIDENT)
+    bad = [f"Open without a lead: {_line(one)}" for one in recent if not one.lead and one.closed_at is None]
+    left = [f"Closed without a lead: {_line(one)}" for one in recent if not one.lead and one.closed_at]
+    return answer([_line(one) for one in recent if one.lead], bad=bad, open_=left)
+
+
+def _learned(now: datetime, facts: IncidentFacts) -> Answer:
+    closed = [one for one in _of_the_year(now, facts) if one.closed_at is not None]
+    if not closed:
+        return not_assessed("no closed incident is on record")
+    bad = [f"{counted(one.overdue, 'follow-up')} overdue: {_line(one)}" for one in closed if one.overdue]
+    left = [f"No follow-up: {_line(one)}" for one in closed if not one.follow_ups]
+    good = [
+        f"{counted(one.follow_ups, 'follow-up')}: {_line(one)}"
+        for one in closed
+        if one.follow_ups and not one.overdue
+    ]
+    return answer(good, bad=bad, open_=left)
+
+
+TESTS = (
+    ControlTest(
+        "second-person",
+        "Changes of keys, tokens and policies need the approval of a second person.",
+        (Part.APPROVALS,),
+        _second_person,
+    ),
+    ControlTest(
+        "approvals-signed",
+        "Each approval is signed by a KMS key, so that whoever owns the database can't make one.",
+        (Part.APPROVALS,),
+        _approvals_signed,
+    ),
+    ControlTest(
+        "runbooks-ready",
+        "There are runbooks for compromised keys, leaked tokens and restored databases, and all can be read.",
+        (Part.INCIDENTS,),
+        _runbooks,
+    ),
+    ControlTest(
+        "restore-drilled",
+        "Tokens of a restored database were opened as often as KEYDECK_DRILL_DAYS wants, or within a year.",
+        (Part.DRILLS,),
+        _drilled,
+    ),
+    ControlTest(
+        "incidents-contained-in-time",
+        "Every incident of the last year was contained within its runbook's budget.",
+        (Part.INCIDENTS,),
+        _contained,
+    ),
+    ControlTest(
+        "incidents-led",
+        "Every incident of the last year is on record with its times, and has a lead.",
+        (Part.INCIDENTS,),
+        _led,
+    ),
+    ControlTest(
+        "incidents-learned-from",
+        "Closed incidents of the last year have follow-ups, and none of these is overdue.",
+        (Part.INCIDENTS,),
+        _learned,
+    ),
+)

@@ -1,0 +1,254 @@
+"""What Keydeck measured, part by part: plain facts, as far as controls are answered by them.
+
+Nothing here names a token or its row. Text is cleaned as a fact is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from crypto_core.database.column_guards.model import GuardState
+from crypto_core.diagnosis.check import CheckOutcome
+from crypto_core.envelope import Format
+from crypto_core.findings.severity import Severity
+from crypto_core.incidents.runbooks.catalogue import SubjectKind
+from crypto_core.keys.status import ProblemKind
+from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
+
+_LINE = 600
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(300)
+class ColumnFact:
+    """One token column; `guard` is the state of its CHECK constraint, None where that could not be read."""
+
+    column: CleanText
+    tokens: int
+    by_format: Mapping[str, int]
+    guard: GuardState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class ProblemFact:
+    """What `keydeck status` calls wrong."""
+
+    kind: ProblemKind | None
+    severity: Severity
+    title: CleanText
+    where: CleanText
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class TokenFacts:
+    """The census. `gaps` are what it does not count; `swept`: the rest of the database was searched."""
+
+    tokens: int
+    protected: int
+    by_format: Mapping[str, int]
+    columns: tuple[ColumnFact, ...] = ()
+    problems: tuple[ProblemFact, ...] = ()
+    gaps: tuple[CleanText, ...] = ()
+    swept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class FindingFact:
+    """A finding; `suppressed` says by whom, until when and why it is not told, "" where it is."""
+
+    rule: CleanText
+    severity: Severity
+    subject: CleanText
+    title: CleanText
+    first_at: datetime | None = None
+    suppressed: CleanText = NO_TEXT
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class FindingFacts:
+    """What rules said. `rules` are those that were asked, `gaps` what they could not look at."""
+
+    rules: tuple[CleanText, ...]
+    findings: tuple[FindingFact, ...] = ()
+    gaps: tuple[CleanText, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class KeyFact:
+    """A key that tokens are under or are written under. `missing` maps what isn't known to the reason."""
+
+    arn: CleanText
+    name: CleanText
+    state: CleanText | None = None
+    spec: CleanText | None = None
+    origin: CleanText | None = None
+    manager: CleanText | None = None
+    rotates: bool | None = None
+    """Whether KMS rotates it by itself; None where that isn't known."""
+    rotation_days: int | None = None
+    oldest_in_use: datetime | None = None
+    """Since when there is the oldest of its materials that tokens are under."""
+    tokens: int | None = None
+    writes: bool = False
+    missing: Mapping[str, CleanText] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """The keys that guard tokens, and what they are held against, in days."""
+
+    keys: tuple[KeyFact, ...]
+    rotation_days: int
+    material_days: int
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class AccessFact:
+    """Who may use a key for what, and by which statement or grant. `delegated`: an account's IAM decides."""
+
+    key: CleanText
+    who: CleanText
+    actions: tuple[CleanText, ...]
+    by: CleanText
+    delegated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class AccessFacts:
+    """Who may use the keys that guard tokens; `gaps` are policies and grants that could not be read."""
+
+    keys: tuple[CleanText, ...]
+    accesses: tuple[AccessFact, ...] = ()
+    gaps: tuple[CleanText, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class TrailFacts:
+    """Events at hand, for how many days they are kept (0 is for ever), what was not fetched up to now."""
+
+    events: int
+    kept_days: int
+    regions: tuple[CleanText, ...]
+    quarter_gaps: tuple[CleanText, ...] = ()
+    year_gaps: tuple[CleanText, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(100)
+class ApprovalFacts:
+    """Which operations need a second person, of those that can; `signed` is whether decisions are signed."""
+
+    needed: tuple[CleanText, ...]
+    possible: tuple[CleanText, ...]
+    signed: bool
+    minutes: float
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class JournalFacts:
+    """The journal's verification. `places` are where checkpoints are fixed outside of the database."""
+
+    entries: int
+    problems: tuple[CleanText, ...] = ()
+    acknowledged: tuple[CleanText, ...] = ()
+    signs: bool = False
+    """Whether a signing key is configured."""
+    checkpoints: int = 0
+    anchored: int = 0
+    anchored_at: datetime | None = None
+    unchecked: CleanText = NO_TEXT
+    outside: int = 0
+    """The newest entry that a checkpoint outside of the database covers; 0 if none does."""
+    places: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(100)
+class IncidentFact:
+    """One incident with its times; `contained_in_time` is None without a budget, or while it is open."""
+
+    name: CleanText
+    runbook: CleanText
+    declared_at: datetime
+    closed_at: datetime | None = None
+    contained_seconds: float | None = None
+    contained_in_time: bool | None = None
+    lead: bool = False
+    follow_ups: int = 0
+    overdue: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class IncidentFacts:
+    """The newest incidents, what the runbooks are about, and `troubles` with those that can't be read."""
+
+    incidents: tuple[IncidentFact, ...]
+    subjects: tuple[SubjectKind, ...]
+    troubles: tuple[CleanText, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DrillFacts:
+    """When a restore was last tried, and how old that may be, in days; 0 is for ever."""
+
+    last_at: datetime | None
+    wanted_days: int
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(100)
+class SettingFacts:
+    """What is set about writing and recording."""
+
+    written_format: Format
+    least_format: Format
+    receipts: CleanText
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class CheckFact:
+    """A check of `keydeck doctor`."""
+
+    area: CleanText
+    name: CleanText
+    outcome: CheckOutcome
+    said: CleanText
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFacts:
+    """Checks of database and AWS."""
+
+    checks: tuple[CheckFact, ...]
+
+
+Facts = (
+    TokenFacts
+    | FindingFacts
+    | KeyFacts
+    | AccessFacts
+    | TrailFacts
+    | ApprovalFacts
+    | JournalFacts
+    | IncidentFacts
+    | DrillFacts
+    | SettingFacts
+    | CheckFacts
+)

@@ -1,0 +1,152 @@
+"""The catalogues that there are: the built-in ones, then those of the team."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from crypto_core.compliance.catalogue_toml import read_catalogue
+from crypto_core.compliance.control import Catalogue, Control, Exemption
+from crypto_core.errors import ControlError
+from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.toml_reading import SIZE_LIMIT
+
+_BUILT_IN = "builtin"
+_FILE_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """All controls with their owners, by framework as they are declared, and what else catalogues say.
+
+    `exemptions` are by control, the one that ends last first. `troubles` are why something can't be read, a
+    sentence each.
+    """
+
+    catalogues: tuple[Catalogue, ...]
+    controls: tuple[Control, ...]
+    exemptions: Mapping[str, Exemption]
+    troubles: tuple[str, ...] = ()
+
+    @property
+    def frameworks(self) -> tuple[CleanText, ...]:
+        """What --framework may name."""
+        return tuple(dict.fromkeys(control.framework.id for control in self.controls))
+
+
+class ControlLibrary:
+    """Reads catalogues anew each time, so that a corrected file counts at once. Thread-safe."""
+
+    def __init__(self, place: str | Path = "") -> None:
+        """`place` is the team's own file, or a folder of *.toml; "" for none."""
+        self._place = Path(place) if place else None
+
+    def read(self) -> Controls:
+        """Return all controls. A file that can't be read hides no other. Raises nothing."""
+        catalogues: dict[str, Catalogue] = {}
+        troubles: list[str] = []
+        taken: dict[str, CleanText] = {}
+        for found in (*self._built_in(), *self._own()):
+            trouble = found if isinstance(found, str) else _clash(found, catalogues, taken)
+            if trouble:
+                troubles.append(trouble)
+            elif isinstance(found, Catalogue):
+                catalogues[found.id] = found
+                taken |= {control.id: found.source for control in found.controls}
+        troubles += _unknown(catalogues.values(), taken)
+        return _joined(tuple(catalogues.values()), tuple(troubles))
+
+    def _built_in(self) -> Iterator[Catalogue | str]:
+        folder = resources.files(__package__).joinpath(_BUILT_IN)
+        files = [file for file in folder.iterdir() if file.name.endswith(".toml")] if folder.is_dir() else []
+        if not files:
+            yield str(
+                ControlError(
+                    "The built-in controls are missing: the installation is incomplete.",
+                    remedy="Install it again.",
+                )
+            )
+        for file in sorted(files, key=lambda one: one.name):
+            yield _read(file, f"built-in {file.name}")
+
+    def _own(self) -> Iterator[Catalogue | str]:
+        if self._place is None:
+            return
+        try:
+            folder = self._place.is_dir()
+            inside = sorted(self._place.iterdir()) if folder else [self._place]
+        except OSError as error:
+            told = ControlError(
+                f"The catalogues in {self._place} can't be read: {error.strerror}.",
+                remedy="Check KEYDECK_CONTROLS.",
+            )
+            yield str(told)
+            return
+        files = [file for file in inside if file.suffix == ".toml"] if folder else inside
+        if len(files) > _FILE_LIMIT:
+            yield f"{clean(self._place, 300)} holds more than {_FILE_LIMIT} catalogues; the rest is left out."
+        for file in files[:_FILE_LIMIT]:
+            yield _read(file, str(file))
+
+
+def _read(file: Traversable | Path, named: str) -> Catalogue | str:
+    """Return the catalogue of a file, or why there is none; an error names the file."""
+    try:
+        return read_catalogue(_text(file, named), named)
+    except ControlError as error:
+        return str(error)
+
+
+def _text(file: Traversable | Path, named: str) -> str:
+    try:
+        if not file.is_file():
+            raise ControlError(f"{named} is not a file.", remedy="Check KEYDECK_CONTROLS.")
+        with file.open("rb") as opened:
+            content = opened.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        raise ControlError(f"{named} can't be read: {error.strerror}.") from error
+    if len(content) > SIZE_LIMIT:
+        raise ControlError(f"{named} is longer than {SIZE_LIMIT // 1024} KiB.")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise ControlError(f"{named} is not text in UTF-8.") from error
+
+
+def _clash(found: Catalogue, before: Mapping[str, Catalogue], taken: Mapping[str, str]) -> str:
+    """Why a catalogue is not taken beside those before it, "" if it is."""
+    if (other := before.get(found.id)) is not None:
+        return str(
+            ControlError(f"{found.source}: id {found.id} is that of another catalogue ({other.source}).")
+        )
+    for control in found.controls:
+        if (where := taken.get(control.id)) is not None:
+            told = f"{found.source}: control {control.id}: id is that of another control ({where})."
+            return str(ControlError(told))
+    return ""
+
+
+def _unknown(catalogues: Iterable[Catalogue], taken: Mapping[str, str]) -> Iterator[str]:
+    """What names a control that there isn't, a sentence each."""
+    for one in catalogues:
+        named = [("owners", name) for name in one.owners]
+        named += [("exception", exemption.control) for exemption in one.exemptions]
+        for field, control in named:
+            if control not in taken:
+                yield str(ControlError(f"{one.source}: {field}: there is no control {control!r}."))
+
+
+def _joined(catalogues: tuple[Catalogue, ...], troubles: tuple[str, ...]) -> Controls:
+    owners = {name: owner for one in catalogues for name, owner in one.owners.items()}
+    controls = tuple(
+        replace(control, owner=owners.get(control.id, control.owner))
+        for one in catalogues
+        for control in one.controls
+    )
+    exemptions: dict[str, Exemption] = {}
+    for one in sorted((e for c in catalogues for e in c.exemptions), key=lambda e: e.until):
+        exemptions[one.control] = one
+    return Controls(catalogues, controls, exemptions, troubles)

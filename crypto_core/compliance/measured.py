@@ -1,0 +1,195 @@
+"""Facts from what the services return: everything that no control asks about is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from crypto_core.compliance.facts import (
+    AccessFact,
+    AccessFacts,
+    ColumnFact,
+    FindingFact,
+    FindingFacts,
+    IncidentFact,
+    IncidentFacts,
+    JournalFacts,
+    KeyFact,
+    ProblemFact,
+    TokenFacts,
+)
+from crypto_core.database.state.journal_verification import JournalCheck
+from crypto_core.errors import KmsError
+from crypto_core.findings.finding import Finding, Gap
+from crypto_core.findings.registry import Facts as RuleFacts
+from crypto_core.findings.registry import rules_about
+from crypto_core.incidents.model import IncidentView
+from crypto_core.incidents.people import IncidentRole
+from crypto_core.incidents.runbooks.runbook import Runbook
+from crypto_core.incidents.times import times_of
+from crypto_core.key_names import account_of, same_key
+from crypto_core.keys.policy.access import Access
+from crypto_core.keys.policy.reading import KeyPolicy
+from crypto_core.keys.state import KeyState
+from crypto_core.keys.status import Status
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.store.suppressions import Suppressed
+
+
+def token_facts(status: Status) -> TokenFacts:
+    """Return what a status says, without keys."""
+    guards = {str(guard.column): guard.state for guard in status.guards}
+    return TokenFacts(
+        tokens=status.tokens,
+        protected=status.protected,
+        by_format={kind.value: number for kind, number in status.by_format.items()},
+        columns=tuple(
+            ColumnFact(
+                clean(share.column),
+                share.tokens,
+                {kind.value: number for kind, number in share.by_format.items()},
+                guards.get(share.column),
+            )
+            for share in status.by_column
+        ),
+        problems=tuple(
+            ProblemFact(
+                one.kind,
+                one.severity,
+                clean(one.title),
+                clean(one.where),
+                one.tokens,
+            )
+            for one in status.problems
+        ),
+        gaps=tuple(clean(reason, 600) for reason in status.coverage.reasons),
+        swept=status.sweep is not None,
+    )
+
+
+def finding_facts(
+    asked: Sequence[RuleFacts],
+    findings: Iterable[Finding],
+    hidden: Iterable[Suppressed],
+    gaps: Iterable[Gap],
+) -> FindingFacts:
+    """Return what rules said of `asked`, suppressed findings among it."""
+    told = [(finding, "") for finding in findings]
+    told += [
+        (one.finding, f"until {one.by.until:%Y-%m-%d} by {one.by.by}: {one.by.reason}") for one in hidden
+    ]
+    return FindingFacts(
+        rules=tuple(clean(rule.id) for rule in rules_about(*asked)),
+        findings=tuple(
+            FindingFact(
+                clean(one.rule),
+                one.severity,
+                clean(one.subject),
+                clean(one.title),
+                one.first_at,
+                clean(why, 600),
+            )
+            for one, why in told
+        ),
+        gaps=tuple(dict.fromkeys(clean(gap.reason, 600) for gap in gaps)),
+    )
+
+
+def guarding_keys(
+    states: Iterable[KeyState], status: Status | None, write_key: str | None, write_arn: str
+) -> tuple[KeyState, ...]:
+    """Return the keys that tokens are under, or that are written under; without a census the latter alone."""
+    under = [share.key_arn for share in status.keys if share.key_arn and share.tokens] if status else []
+    wanted = [*under, *([write_arn] if write_key and write_arn else [])]
+    return tuple(state for state in states if any(same_key(state.key_arn, arn) for arn in wanted))
+
+
+def key_facts(state: KeyState, status: Status | None, write_arn: str) -> KeyFact:
+    """Return what is known of a key, and of the materials that tokens are under."""
+    shares = [s for s in status.keys if s.key_arn and same_key(s.key_arn, state.key_arn)] if status else []
+    used = {share.key_material_id for share in shares if share.tokens}
+    since = [material.since for material in state.materials if material.key_material_id in used]
+    known = [moment for moment in since if moment is not None]
+    return KeyFact(
+        arn=clean(state.key_arn),
+        name=clean(state.name),
+        state=state.state,
+        spec=state.spec,
+        origin=state.origin,
+        manager=state.manager,
+        rotates=state.rotation_enabled if state.rotatable else state.rotation_enabled or False,
+        rotation_days=state.rotation_period_days,
+        oldest_in_use=min(known) if known and len(known) == len(since) == len(used) else None,
+        tokens=sum(share.tokens for share in shares) if status else None,
+        writes=bool(write_arn) and same_key(state.key_arn, write_arn),
+        missing={part: clean(why, 600) for part, why in state.missing.items()},
+    )
+
+
+def access_facts(states: Sequence[KeyState], policy_of: Callable[[KeyState], KeyPolicy]) -> AccessFacts:
+    """Return who may use these keys, by policies and grants; what may not be read is a gap."""
+    accesses: list[AccessFact] = []
+    gaps: list[str] = []
+    for state in states:
+        try:
+            policy = policy_of(state)
+        except KmsError as error:
+            gaps.append(f"{state.name}: policy: {error.why}")
+            continue
+        accesses += [_access(state, one) for one in policy.accesses]
+        gaps += [f"{state.name}: {part}: {why}" for part, why in policy.missing.items()]
+    names = tuple(clean(state.name) for state in states)
+    return AccessFacts(names, tuple(accesses), tuple(clean(gap, 600) for gap in gaps))
+
+
+def _access(state: KeyState, access: Access) -> AccessFact:
+    by = f"grant {access.grant.grant_id[:8]}" if access.grant else access.statement
+    return AccessFact(
+        key=clean(state.name),
+        who=clean(access.seen_from(account_of(state.key_arn))),
+        actions=tuple(clean(action) for action in sorted(access.actions)),
+        by=clean(by),
+        delegated=access.principal.is_account and not access.all_but,
+    )
+
+
+def journal_facts(found: JournalCheck, *, signs: bool, places: int) -> JournalFacts:
+    """Return what the journal's verification says."""
+    return JournalFacts(
+        entries=found.entries,
+        problems=tuple(clean(problem, 600) for problem in found.problems),
+        acknowledged=tuple(clean(problem, 600) for problem in found.acknowledged),
+        signs=signs,
+        checkpoints=found.checkpoints,
+        anchored=found.anchored,
+        anchored_at=found.anchored_at,
+        unchecked=clean(found.unchecked, 600),
+        outside=max((one.seq for one in found.outside), default=0),
+        places=places,
+    )
+
+
+def incident_facts(
+    views: Iterable[IncidentView], runbooks: Iterable[Runbook], troubles: Iterable[str], now: datetime
+) -> IncidentFacts:
+    """Return incidents with their times, and what runbooks there are."""
+    return IncidentFacts(
+        tuple(_incident(view, now) for view in views),
+        tuple(dict.fromkeys(one.subject for one in runbooks)),
+        tuple(clean(trouble, 600) for trouble in troubles),
+    )
+
+
+def _incident(view: IncidentView, now: datetime) -> IncidentFact:
+    contain = times_of(view, now).contain
+    return IncidentFact(
+        name=clean(view.incident.name),
+        runbook=view.runbook.id,
+        declared_at=view.incident.declared_at,
+        closed_at=view.incident.closed_at,
+        contained_seconds=contain.seconds,
+        contained_in_time=contain.within,
+        lead=bool(view.people.who(IncidentRole.LEAD)),
+        follow_ups=len(view.people.follow_ups),
+        overdue=sum(one.overdue(now.date()) for one in view.people.follow_ups),
+    )

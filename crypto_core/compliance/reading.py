@@ -1,0 +1,258 @@
+"""Takes snapshots: each part by the services that other commands ask, so that numbers agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from threading import Event
+from typing import TYPE_CHECKING
+
+from crypto_core.cancelling import stop_if
+from crypto_core.compliance.control_tests.records import QUARTER, YEAR
+from crypto_core.compliance.facts import (
+    AccessFacts,
+    ApprovalFacts,
+    CheckFact,
+    CheckFacts,
+    DrillFacts,
+    Facts,
+    FindingFacts,
+    IncidentFacts,
+    JournalFacts,
+    KeyFacts,
+    SettingFacts,
+    TokenFacts,
+    TrailFacts,
+)
+from crypto_core.compliance.measured import (
+    access_facts,
+    finding_facts,
+    guarding_keys,
+    incident_facts,
+    journal_facts,
+    key_facts,
+    token_facts,
+)
+from crypto_core.compliance.snapshot import Lack, Missing, Part, Snapshot
+from crypto_core.database.state.incidents import IncidentStore
+from crypto_core.diagnosis.examination import Area, examine
+from crypto_core.errors import (
+    InterruptedRunError,
+    KeydeckError,
+    KmsAccessDeniedError,
+    MissingGrantError,
+    MissingPermissionError,
+    MissingSchemaError,
+    TrailError,
+)
+from crypto_core.findings.registry import Facts as RuleFacts
+from crypto_core.guard.approvals import ACTIONS
+from crypto_core.incidents.runbooks.catalogue import CaptureKind
+from crypto_core.incidents.steps.evidence_sanitising import NOTHING_SHA256
+from crypto_core.keys.state import KeyState
+from crypto_core.keys.status import Status
+from crypto_core.text.cleaning import clean
+from crypto_core.trail.rules.examination import Examined
+from crypto_core.trail.store.suppressions import sift
+
+if TYPE_CHECKING:
+    from crypto_core.database.state.approval_book import ApprovalBook
+    from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
+    from crypto_core.incidents.service import IncidentService
+    from crypto_core.keys.inventory import KeyInventory
+    from crypto_core.keys.policy.reading import KeyPolicies
+    from crypto_core.keys.posture.examination import PostureService
+    from crypto_core.keys.posture.limits import Limits
+    from crypto_core.keys.service import StatusService
+    from crypto_core.trail.coverage_record import CoverageRecord
+    from crypto_core.trail.rules.service import TrailRules
+
+_NO_PERMISSION = (KmsAccessDeniedError, MissingGrantError, MissingPermissionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What the settings say, as far as controls are about it."""
+
+    settings: SettingFacts
+    limits: Limits
+    events_days: int
+    drill_days: int
+    approval_minutes: float
+    signs: bool
+    """Whether a signing key is configured."""
+
+
+@dataclass(eq=False)
+class SnapshotReader:
+    """Reads the parts of a snapshot. Blocks on SQL and AWS: call it from a worker.
+
+    `areas` are those of the diagnosis that tests are about.
+    """
+
+    status: StatusService
+    keys: KeyInventory
+    policies: KeyPolicies
+    posture: PostureService
+    trail_rules: TrailRules
+    event_coverage: CoverageRecord
+    approvals: ApprovalBook
+    checkpoints: JournalCheckpoints
+    incidents: IncidentService
+    incident_store: IncidentStore
+    configured: Configured
+    areas: Callable[[], Sequence[Area]] = tuple
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def take(self, parts: Iterable[Part] = Part, cancelled: Event | None = None) -> Snapshot:
+        """Return a snapshot with these parts; one that can't be read is missing, with the reason.
+
+        Raises InterruptedRunError.
+        """
+        reading = _Reading(self, self.clock(), cancelled)
+        return Snapshot(reading.now, {part: reading.read(part) for part in dict.fromkeys(parts)})
+
+
+@dataclass(eq=False)
+class _Reading:
+    """One snapshot being taken: what several parts are read from is asked once."""
+
+    by: SnapshotReader
+    now: datetime
+    cancelled: Event | None
+    _read: Mapping[Part, Callable[[], Facts | Missing]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._read = {
+            Part.TOKENS: self._tokens,
+            Part.POSTURE: self._posture,
+            Part.EVENTS: self._events,
+            Part.KEYS: self._keys,
+            Part.ACCESS: self._access,
+            Part.TRAIL: self._trail,
+            Part.APPROVALS: self._approvals,
+            Part.JOURNAL: self._journal,
+            Part.INCIDENTS: self._incidents,
+            Part.DRILLS: self._drills,
+            Part.SETTINGS: self._settings,
+            Part.CHECKS: self._checks,
+        }
+
+    def read(self, part: Part) -> Facts | Missing:
+        """Return a part's facts, or why there are none. Raises InterruptedRunError."""
+        stop_if(self.cancelled)
+        try:
+            return self._read[part]()
+        except InterruptedRunError:
+            raise
+        except KeydeckError as error:
+            return Missing(_lack(error), clean(error, 600))
+
+    @cached_property
+    def _status(self) -> Status:
+        return self.by.status.take_census(cancelled=self.cancelled)
+
+    @cached_property
+    def _counted(self) -> Status | None:
+        """The census; None where there is none, which the part about tokens tells."""
+        try:
+            return self._status
+        except InterruptedRunError:
+            raise
+        except KeydeckError:
+            return None
+
+    @cached_property
+    def _states(self) -> tuple[KeyState, ...]:
+        # After the census the inventory knows the keys that tokens were found under.
+        counted = self._counted
+        return guarding_keys(self.by.keys.list(), counted, self.by.posture.write_key, self._write_arn())
+
+    def _write_arn(self) -> str:
+        name = self.by.posture.write_key
+        return self.by.keys.describe(name).key_arn if name else ""
+
+    @cached_property
+    def _examined(self) -> Examined:
+        return self.by.trail_rules.examine_events(cancelled=self.cancelled)
+
+    def _tokens(self) -> TokenFacts:
+        return token_facts(self._status)
+
+    def _posture(self) -> FindingFacts:
+        posture = self.by.posture.examine_keys(status=self._counted, cancelled=self.cancelled)
+        try:
+            suppressions = self.by.trail_rules.suppressions()
+        except TrailError:
+            suppressions = ()  # The part about events tells; nothing is hidden then.
+        told, hidden = sift(posture.findings, suppressions)
+        asked = tuple(one for one in RuleFacts if one is not RuleFacts.EVENTS)
+        return finding_facts(asked, told, hidden, posture.gaps)
+
+    def _events(self) -> FindingFacts | Missing:
+        found = self._examined
+        if found.empty:
+            return Missing(Lack.NOTHING, clean(found.gaps[0].reason, 600))
+        facts = finding_facts((RuleFacts.EVENTS,), found.findings, found.suppressed, found.gaps)
+        return FindingFacts(facts.rules, facts.findings, facts.gaps, found.since, found.until)
+
+    def _keys(self) -> KeyFacts:
+        limits = self.by.configured.limits
+        writes = self._write_arn()
+        keys = tuple(key_facts(state, self._counted, writes) for state in self._states)
+        return KeyFacts(keys, limits.rotation_days, limits.material_days)
+
+    def _access(self) -> AccessFacts:
+        return access_facts(self._states, self.by.policies.of)
+
+    def _trail(self) -> TrailFacts:
+        coverage = self.by.event_coverage
+        return TrailFacts(
+            events=self.by.trail_rules.store.summary("").events,
+            kept_days=self.by.configured.events_days,
+            regions=tuple(map(clean, coverage.regions())),
+            quarter_gaps=tuple(map(clean, coverage.coverage_of(self.now - QUARTER, self.now).reasons)),
+            year_gaps=tuple(map(clean, coverage.coverage_of(self.now - YEAR, self.now).reasons)),
+        )
+
+    def _approvals(self) -> ApprovalFacts:
+        book = self.by.approvals
+        needed = tuple(clean(name) for name in ACTIONS if book.needed(name))
+        signed = bool(needed) and not book.advisory
+        waiting = len(book.requests(pending=True)) if needed else 0
+        return ApprovalFacts(
+            needed, tuple(map(clean, ACTIONS)), signed, self.by.configured.approval_minutes, waiting
+        )
+
+    def _journal(self) -> JournalFacts:
+        anchoring = self.by.checkpoints.anchoring
+        places = len(anchoring.stores) + (anchoring.authority is not None) + len(anchoring.unusable)
+        return journal_facts(self.by.checkpoints.verify(), signs=self.by.configured.signs, places=places)
+
+    def _incidents(self) -> IncidentFacts:
+        service = self.by.incidents
+        views = service.incidents(closed=True)
+        return incident_facts(views, service.runbooks(), service.runbook_troubles(), self.now)
+
+    def _drills(self) -> DrillFacts:
+        kind = CaptureKind.VERIFICATION.value
+        last = self.by.incident_store.last_evidence(kind, unlike=NOTHING_SHA256)
+        return DrillFacts(last, self.by.configured.drill_days)
+
+    def _settings(self) -> SettingFacts:
+        return self.by.configured.settings
+
+    def _checks(self) -> CheckFacts:
+        return CheckFacts(tuple(self._checked()))
+
+    def _checked(self) -> Iterator[CheckFact]:
+        for one in examine(self.by.areas(), cancelled=self.cancelled, in_order=True):
+            yield CheckFact(clean(one.area), clean(one.name), one.outcome, clean(one.said, 600))
+
+
+def _lack(error: KeydeckError) -> Lack:
+    if isinstance(error, MissingSchemaError):
+        return Lack.NOTHING
+    return Lack.PERMISSION if isinstance(error, _NO_PERMISSION) else Lack.FAILED

@@ -1,0 +1,41 @@
+"""What commands and screens call: the controls that there are, and what they come to now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Event
+
+from crypto_core.compliance.assessment import Assessment, assess, parts_of
+from crypto_core.compliance.library import ControlLibrary, Controls
+from crypto_core.compliance.reading import SnapshotReader
+from crypto_core.errors import SettingsError
+from crypto_core.text.cleaning import clean
+from crypto_core.text.likeness import meant
+
+
+@dataclass(eq=False)
+class ComplianceService:
+    """Judges controls by what is measured now. Blocks on SQL and AWS: call it from a worker."""
+
+    library: ControlLibrary
+    reader: SnapshotReader
+
+    def controls(self) -> Controls:
+        """Return all controls. Reads files; raises nothing."""
+        return self.library.read()
+
+    def assess_now(self, framework: str = "", *, cancelled: Event | None = None) -> Assessment:
+        """Return what controls come to now, of all frameworks or of one; only what they need is measured.
+
+        Raises SettingsError for a framework that no catalogue has, InterruptedRunError.
+        """
+        controls = self.library.read()
+        if framework and framework not in controls.frameworks:
+            known = ", ".join(controls.frameworks)
+            raise SettingsError(
+                f"No catalogue has framework {clean(framework, 60)!r}.",
+                remedy=f"{meant(framework, controls.frameworks)}Frameworks: {known}.",
+            )
+        chosen = (one for one in controls.controls if framework in ("", one.framework.id))
+        snapshot = self.reader.take(parts_of(chosen), cancelled)
+        return assess(controls, snapshot, framework)

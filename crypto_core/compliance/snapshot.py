@@ -1,0 +1,121 @@
+"""What was measured at one moment, part by part; a part that is missing has a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from crypto_core.compliance.facts import (
+    AccessFacts,
+    ApprovalFacts,
+    CheckFacts,
+    DrillFacts,
+    Facts,
+    FindingFacts,
+    IncidentFacts,
+    JournalFacts,
+    KeyFacts,
+    SettingFacts,
+    TokenFacts,
+    TrailFacts,
+)
+from crypto_core.text.cleaning import CleanText, clean, cleans
+
+
+class Part(StrEnum):
+    """A part of a snapshot; its value is what a program sees."""
+
+    TOKENS = "tokens"
+    POSTURE = "posture"
+    EVENTS = "events"
+    KEYS = "keys"
+    ACCESS = "access"
+    TRAIL = "trail"
+    APPROVALS = "approvals"
+    JOURNAL = "journal"
+    INCIDENTS = "incidents"
+    DRILLS = "drills"
+    SETTINGS = "settings"
+    CHECKS = "checks"
+
+    @property
+    def facts(self) -> type[Facts]:
+        """What the part holds."""
+        return _FACTS[self]
+
+    @property
+    def command(self) -> str:
+        """The command that shows the same."""
+        return _COMMANDS[self]
+
+
+_FACTS: dict[Part, type[Facts]] = {
+    Part.TOKENS: TokenFacts,
+    Part.POSTURE: FindingFacts,
+    Part.EVENTS: FindingFacts,
+    Part.KEYS: KeyFacts,
+    Part.ACCESS: AccessFacts,
+    Part.TRAIL: TrailFacts,
+    Part.APPROVALS: ApprovalFacts,
+    Part.JOURNAL: JournalFacts,
+    Part.INCIDENTS: IncidentFacts,
+    Part.DRILLS: DrillFacts,
+    Part.SETTINGS: SettingFacts,
+    Part.CHECKS: CheckFacts,
+}
+_COMMANDS = {
+    Part.TOKENS: "status",
+    Part.POSTURE: "findings",
+    Part.EVENTS: "findings",
+    Part.KEYS: "keys list",
+    Part.ACCESS: "keys policy",
+    Part.TRAIL: "events list",
+    Part.APPROVALS: "approvals list",
+    Part.JOURNAL: "journal verify",
+    Part.INCIDENTS: "incident list",
+    Part.DRILLS: "incident list",
+    Part.SETTINGS: "settings",
+    Part.CHECKS: "doctor",
+}
+
+
+class Lack(StrEnum):
+    """Why something is not assessed."""
+
+    NOTHING = "nothing measured"
+    """There is nothing that it could be told by."""
+    PERMISSION = "no permission"
+    FAILED = "could not be read"
+    """Something outside did not answer."""
+    OUTSIDE = "not Keydeck's to say"
+    """No measurement of Keydeck's answers it."""
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(reason=600)
+class Missing:
+    """Stands for a part that was not measured."""
+
+    lack: Lack
+    reason: CleanText
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was measured at a moment. A part that isn't there was not asked for, and counts as missing."""
+
+    taken_at: datetime
+    parts: Mapping[Part, Facts | Missing] = field(default_factory=dict)
+
+    def part(self, part: Part) -> Facts | Missing:
+        """Return a part's facts, or why there are none."""
+        found = self.parts.get(part)
+        return Missing(Lack.NOTHING, clean(f"not measured: {part}")) if found is None else found
+
+    @property
+    def failed(self) -> bool:
+        """True if a part could not be read for want of a permission or an answer."""
+        found = (one for one in self.parts.values() if isinstance(one, Missing))
+        return any(one.lack in (Lack.PERMISSION, Lack.FAILED) for one in found)
