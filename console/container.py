@@ -799,7 +799,7 @@ class Container:
         """What judges controls by what is measured."""
         from crypto_core.compliance.facts import SettingFacts
         from crypto_core.compliance.library import ControlLibrary
-        from crypto_core.compliance.reading import Configured, SnapshotReader
+        from crypto_core.compliance.reading import ComplianceSettings, SnapshotReader
         from crypto_core.compliance.service import ComplianceService
         from crypto_core.database.state.incidents import IncidentStore
 
@@ -815,7 +815,7 @@ class Container:
             self.checkpoints,
             self.incidents,
             IncidentStore(self.state_engine, self.journal),
-            Configured(
+            ComplianceSettings(
                 SettingFacts(
                     settings.written_format, Format(settings.least_format), clean(settings.receipts)
                 ),

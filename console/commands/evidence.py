@@ -17,7 +17,7 @@ from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
 from console.printed.printing import say
 from console.printed.terminal import styled
-from crypto_core.compliance.answer import Answer, ControlStatus
+from crypto_core.compliance.answer import ControlAnswer, ControlStatus
 from crypto_core.compliance.assessment import Assessment, Judgement
 from screens.signs import Sign
 
@@ -65,6 +65,10 @@ def status(*, framework: str, form: Form) -> int:
     print_listing(_listing(found), form)
     for trouble in found.controls.troubles:
         say(trouble)
+    return _code(found)
+
+
+def _code(found: Assessment) -> int:
     if found.fails:
         return 1
     if found.controls.troubles:
@@ -118,7 +122,7 @@ def _lines(one: Judgement) -> Iterator[str]:
         yield f"{_INDENT}limit: {control.limit}"
 
 
-def _evidence(name: str, answer: Answer) -> Iterator[str]:
+def _evidence(name: str, answer: ControlAnswer) -> Iterator[str]:
     """The evidence of a test, the worst first; of what is met one line will do."""
     most = 1 if answer.status is ControlStatus.MET else _MOST_LINES
     for line in answer.lines[:most]:

@@ -19,6 +19,7 @@ PARTS: dict[str, str] = {
     "filters": "console.manual.filters",
     "questions": "console.manual.questions",
     "checks": "console.manual.checks",
+    "controls": "console.manual.controls",
     "runbooks": "console.manual.runbooks",
     "schemas": "console.manual.schemas",
     "settings": "console.manual.settings",

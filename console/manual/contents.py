@@ -63,6 +63,10 @@ CONTENTS: dict[str, tuple[Entry, ...]] = {
     "Under control": _chapter(
         ("journal", "The journal, its checkpoints and anchors."),
         ("approvals", "Four eyes: changes that a second person must approve."),
+        (
+            "compliance",
+            "Which controls of SOC 2, PCI DSS, ISO 27001, ASVS, OWASP and NIST are met.",
+        ),
         ("privileges", "What each role needs in SQL and IAM."),
     ),
     "Look up": _chapter(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from crypto_core.compliance.snapshot import Lack, Missing
+from crypto_core.compliance.snapshot import Lack, MissingPart
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 MOST_LINES = 8
@@ -31,7 +31,7 @@ class ControlStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 @cleans(lines=600, reason=600)
-class Answer:
+class ControlAnswer:
     """A test's answer. `lines` are its evidence; `lack` and `reason` say why it is not assessed."""
 
     status: ControlStatus
@@ -49,22 +49,22 @@ class Answer:
         }
 
 
-def answer(good: Sequence[str], *, bad: Sequence[str] = (), open_: Sequence[str] = ()) -> Answer:
+def answer(good: Sequence[str], *, bad: Sequence[str] = (), open_: Sequence[str] = ()) -> ControlAnswer:
     """Return not met where anything is bad, partly where something is left open, else met.
 
     The evidence is what is bad, then what is open, then what is good.
     """
     status = ControlStatus.NOT_MET if bad else ControlStatus.PARTLY if open_ else ControlStatus.MET
     lines = (*_first(bad), *_first(open_), *_first(good))
-    return Answer(status, tuple(clean(line, 600) for line in lines))
+    return ControlAnswer(status, tuple(clean(line, 600) for line in lines))
 
 
-def not_assessed(reason: str, lack: Lack = Lack.NOTHING) -> Answer:
+def not_assessed(reason: str, lack: Lack = Lack.NOTHING) -> ControlAnswer:
     """Return an answer that says why there is none."""
-    return Answer(ControlStatus.NOT_ASSESSED, (), lack, clean(reason, 600))
+    return ControlAnswer(ControlStatus.NOT_ASSESSED, (), lack, clean(reason, 600))
 
 
-def lacking(missing: Missing) -> Answer:
+def lacking(missing: MissingPart) -> ControlAnswer:
     """Return the answer to what a part is missing for."""
     return not_assessed(missing.reason, missing.lack)
 

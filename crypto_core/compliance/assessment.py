@@ -9,12 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from crypto_core.compliance.all_tests import ALL_TESTS
-from crypto_core.compliance.answer import Answer, ControlStatus, not_assessed
-from crypto_core.compliance.control import Control, Exemption
+from crypto_core.compliance.answer import ControlAnswer, ControlStatus, not_assessed
+from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.library import Controls
-from crypto_core.compliance.snapshot import Lack, Part, Snapshot
+from crypto_core.compliance.snapshot import Lack, Snapshot, SnapshotPart
 from crypto_core.text.cleaning import CleanText
-
 
 _NUMBER = re.compile(r"([0-9]+)|([^0-9]+)")
 """The parts of a number such as CC6.1 or 10.4.1.1."""
@@ -24,8 +23,8 @@ _NUMBER = re.compile(r"([0-9]+)|([^0-9]+)")
 class Judgement:
     """What one control comes to. `answers` are by the test's name; `exemption` holds, `ended` is over."""
 
-    control: Control
-    answers: tuple[tuple[CleanText, Answer], ...]
+    control: FrameworkControl
+    answers: tuple[tuple[CleanText, ControlAnswer], ...]
     exemption: Exemption | None = None
     ended: Exemption | None = None
 
@@ -112,13 +111,13 @@ class Assessment:
         return any(one.fails for one in self.judgements)
 
 
-def parts_of(controls: Iterable[Control]) -> tuple[Part, ...]:
+def parts_of(controls: Iterable[FrameworkControl]) -> tuple[SnapshotPart, ...]:
     """Return the parts of a snapshot that these controls are judged by, in their order."""
     wanted = {part for control in controls for name in control.tests for part in ALL_TESTS[name].parts}
-    return tuple(part for part in Part if part in wanted)
+    return tuple(part for part in SnapshotPart if part in wanted)
 
 
-def judge(control: Control, snapshot: Snapshot, exemption: Exemption | None = None) -> Judgement:
+def judge(control: FrameworkControl, snapshot: Snapshot, exemption: Exemption | None = None) -> Judgement:
     """Return what a control comes to. An exception that is over counts for nothing."""
     if not control.tests:
         answers = ((control.id, not_assessed(control.outside, Lack.OUTSIDE)),)

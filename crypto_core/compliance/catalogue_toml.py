@@ -35,7 +35,7 @@ from datetime import date, datetime
 from typing import Any
 
 from crypto_core.compliance.all_tests import ALL_TESTS
-from crypto_core.compliance.control import Catalogue, Control, Exemption, Framework
+from crypto_core.compliance.control import ControlCatalogue, Exemption, Framework, FrameworkControl
 from crypto_core.errors import ControlError
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 from crypto_core.text.likeness import meant
@@ -54,7 +54,7 @@ class _ControlFields(Fields):
     error = ControlError
 
 
-def read_catalogue(text: str, source: str = "built in") -> Catalogue:
+def read_catalogue(text: str, source: str = "built in") -> ControlCatalogue:
     """Return the catalogue of a text; `source` is its file. Raises ControlError: file, control, field."""
     where = clean(source or "The catalogue", 300)
     top = _ControlFields(_table(text, where), where)
@@ -64,7 +64,7 @@ def read_catalogue(text: str, source: str = "built in") -> Catalogue:
         top.refuse("version", "is missing")
     tables = top.values("control", CONTROL_LIMIT)
     framework = _framework(top, needed=bool(tables))
-    controls: dict[str, Control] = {}
+    controls: dict[str, FrameworkControl] = {}
     for number, table in enumerate(tables, 1):
         control = _control(table, f"{where}: control {number}", where, framework)
         if control.id in controls:
@@ -77,7 +77,8 @@ def read_catalogue(text: str, source: str = "built in") -> Catalogue:
     )
     top.none_left()
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return Catalogue(catalogue_id, version, where, digest, tuple(controls.values()), owners, exemptions)
+    every = tuple(controls.values())
+    return ControlCatalogue(catalogue_id, version, where, digest, every, owners, exemptions)
 
 
 def _table(text: str, where: str) -> Mapping[str, object]:
@@ -101,13 +102,13 @@ def _framework(top: Fields, *, needed: bool) -> Framework:
     return Framework(framework, top.text("title", 120, required=True), top.text("edition", 60, required=True))
 
 
-def _control(table: object, place: str, where: str, framework: Framework) -> Control:
+def _control(table: object, place: str, where: str, framework: Framework) -> FrameworkControl:
     fields = _ControlFields(table, place)
     control_id = _matched(
         fields, "id", _CONTROL_ID, "small letters, digits, dots and hyphens, at most 60, a letter first"
     )
     fields.where = f"{where}: control {control_id}"
-    control = Control(
+    control = FrameworkControl(
         id=control_id,
         framework=framework,
         number=fields.text("number", 60, required=True),
@@ -124,7 +125,7 @@ def _control(table: object, place: str, where: str, framework: Framework) -> Con
     return control
 
 
-def _fit_together(fields: Fields, control: Control) -> None:
+def _fit_together(fields: Fields, control: FrameworkControl) -> None:
     for name in control.tests:
         if name not in ALL_TESTS:
             fields.refuse(

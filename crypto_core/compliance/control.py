@@ -21,7 +21,7 @@ class Framework:
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class FrameworkControl:
     """One control. `title` and `question` are in words of the catalogue's, never the standard's.
 
     `tests` are the names of those that answer it; without any, `outside` says why Keydeck can't. `as_far_as`
@@ -64,7 +64,7 @@ class Exemption:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class ControlCatalogue:
     """What one file holds: controls, and owners of and exceptions from those of any file."""
 
     id: CleanText
@@ -72,7 +72,7 @@ class Catalogue:
     source: CleanText
     digest: str
     """SHA-256 of the file's text, in hex."""
-    controls: tuple[Control, ...] = ()
+    controls: tuple[FrameworkControl, ...] = ()
     owners: Mapping[str, CleanText] = field(default_factory=dict)
     exemptions: tuple[Exemption, ...] = ()
 

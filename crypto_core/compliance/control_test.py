@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crypto_core.compliance.answer import Answer, lacking
-from crypto_core.compliance.snapshot import Missing, Part, Snapshot
+from crypto_core.compliance.answer import ControlAnswer, lacking
+from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +18,13 @@ class ControlTest:
 
     name: str
     measures: str
-    parts: tuple[Part, ...]
-    ask: Callable[..., Answer]
+    parts: tuple[SnapshotPart, ...]
+    ask: Callable[..., ControlAnswer]
 
-    def answer(self, snapshot: Snapshot) -> Answer:
+    def answer(self, snapshot: Snapshot) -> ControlAnswer:
         """Return what the test says of a snapshot. Pure."""
         found = [snapshot.part(part) for part in self.parts]
         for one in found:
-            if isinstance(one, Missing):
+            if isinstance(one, MissingPart):
                 return lacking(one)
         return self.ask(snapshot.taken_at, *found)

@@ -104,7 +104,7 @@ class KeyFact:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyFacts:
+class GuardingKeyFacts:
     """The keys that guard tokens, and what they are held against, in days."""
 
     keys: tuple[KeyFact, ...]
@@ -239,10 +239,10 @@ class CheckFacts:
     checks: tuple[CheckFact, ...]
 
 
-Facts = (
+PartFacts = (
     TokenFacts
     | FindingFacts
-    | KeyFacts
+    | GuardingKeyFacts
     | AccessFacts
     | TrailFacts
     | ApprovalFacts

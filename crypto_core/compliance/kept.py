@@ -12,10 +12,10 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from types import UnionType
-from typing import Any, NewType, get_args, get_origin, get_type_hints
+from typing import Any, NewType, Union, get_args, get_origin, get_type_hints
 
-from crypto_core.compliance.facts import Facts
-from crypto_core.compliance.snapshot import Lack, Missing, Part, Snapshot
+from crypto_core.compliance.facts import PartFacts
+from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.text.cleaning import clean
 
 _MISSING = "missing"
@@ -35,12 +35,12 @@ def read_snapshot(document: Mapping[str, Any]) -> Snapshot:
     parts = stored if isinstance(stored, Mapping) else {}
     return Snapshot(
         _moment(document.get("taken_at")),
-        {part: _part(part, parts[part.value]) for part in Part if part.value in parts},
+        {part: _part(part, parts[part.value]) for part in SnapshotPart if part.value in parts},
     )
 
 
 def _written(value: Any) -> Any:
-    if isinstance(value, Missing):
+    if isinstance(value, MissingPart):
         return {_MISSING: value.lack.value, "reason": value.reason}
     if is_dataclass(value):
         return {field.name: _written(getattr(value, field.name)) for field in fields(value)}
@@ -53,14 +53,14 @@ def _written(value: Any) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
-def _part(part: Part, stored: Any) -> Facts | Missing:
+def _part(part: SnapshotPart, stored: Any) -> PartFacts | MissingPart:
     try:
         if _MISSING in stored:
-            return Missing(Lack(stored[_MISSING]), clean(stored.get("reason"), 600))
-        facts: Facts = _read(part.facts, stored)
+            return MissingPart(Lack(stored[_MISSING]), clean(stored.get("reason"), 600))
+        facts: PartFacts = _read(part.facts, stored)
         return facts
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return Missing(Lack.FAILED, clean(f"what was kept of {part} can't be read"))
+        return MissingPart(Lack.FAILED, clean(f"what was kept of {part} can't be read"))
 
 
 @cache
@@ -77,7 +77,7 @@ def _read(type_: Any, value: Any) -> Any:
         if set(value) - set(types):
             raise ValueError("it has fields that are not known")
         return type_(**{name: _read(types[name], one) for name, one in value.items()})  # type: ignore[operator]
-    if isinstance(type_, UnionType):
+    if get_origin(type_) in (UnionType, Union):
         (inner,) = (one for one in get_args(type_) if one is not type(None))
         return None if value is None else _read(inner, value)
     if get_origin(type_) is tuple:

@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from crypto_core.compliance.catalogue_toml import read_catalogue
-from crypto_core.compliance.control import Catalogue, Control, Exemption
+from crypto_core.compliance.control import ControlCatalogue, Exemption, FrameworkControl
 from crypto_core.errors import ControlError
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.toml_reading import SIZE_LIMIT
@@ -26,8 +26,8 @@ class Controls:
     sentence each.
     """
 
-    catalogues: tuple[Catalogue, ...]
-    controls: tuple[Control, ...]
+    catalogues: tuple[ControlCatalogue, ...]
+    controls: tuple[FrameworkControl, ...]
     exemptions: Mapping[str, Exemption]
     troubles: tuple[str, ...] = ()
 
@@ -46,20 +46,20 @@ class ControlLibrary:
 
     def read(self) -> Controls:
         """Return all controls. A file that can't be read hides no other. Raises nothing."""
-        catalogues: dict[str, Catalogue] = {}
+        catalogues: dict[str, ControlCatalogue] = {}
         troubles: list[str] = []
         taken: dict[str, CleanText] = {}
         for found in (*self._built_in(), *self._own()):
             trouble = found if isinstance(found, str) else _clash(found, catalogues, taken)
             if trouble:
                 troubles.append(trouble)
-            elif isinstance(found, Catalogue):
+            elif isinstance(found, ControlCatalogue):
                 catalogues[found.id] = found
                 taken |= {control.id: found.source for control in found.controls}
         troubles += _unknown(catalogues.values(), taken)
         return _joined(tuple(catalogues.values()), tuple(troubles))
 
-    def _built_in(self) -> Iterator[Catalogue | str]:
+    def _built_in(self) -> Iterator[ControlCatalogue | str]:
         folder = resources.files(__package__).joinpath(_BUILT_IN)
         files = [file for file in folder.iterdir() if file.name.endswith(".toml")] if folder.is_dir() else []
         if not files:
@@ -72,7 +72,7 @@ class ControlLibrary:
         for file in sorted(files, key=lambda one: one.name):
             yield _read(file, f"built-in {file.name}")
 
-    def _own(self) -> Iterator[Catalogue | str]:
+    def _own(self) -> Iterator[ControlCatalogue | str]:
         if self._place is None:
             return
         try:
@@ -92,7 +92,7 @@ class ControlLibrary:
             yield _read(file, str(file))
 
 
-def _read(file: Traversable | Path, named: str) -> Catalogue | str:
+def _read(file: Traversable | Path, named: str) -> ControlCatalogue | str:
     """Return the catalogue of a file, or why there is none; an error names the file."""
     try:
         return read_catalogue(_text(file, named), named)
@@ -116,7 +116,7 @@ def _text(file: Traversable | Path, named: str) -> str:
         raise ControlError(f"{named} is not text in UTF-8.") from error
 
 
-def _clash(found: Catalogue, before: Mapping[str, Catalogue], taken: Mapping[str, str]) -> str:
+def _clash(found: ControlCatalogue, before: Mapping[str, ControlCatalogue], taken: Mapping[str, str]) -> str:
     """Why a catalogue is not taken beside those before it, "" if it is."""
     if (other := before.get(found.id)) is not None:
         return str(
@@ -129,7 +129,7 @@ def _clash(found: Catalogue, before: Mapping[str, Catalogue], taken: Mapping[str
     return ""
 
 
-def _unknown(catalogues: Iterable[Catalogue], taken: Mapping[str, str]) -> Iterator[str]:
+def _unknown(catalogues: Iterable[ControlCatalogue], taken: Mapping[str, str]) -> Iterator[str]:
     """What names a control that there isn't, a sentence each."""
     for one in catalogues:
         named = [("owners", name) for name in one.owners]
@@ -139,7 +139,7 @@ def _unknown(catalogues: Iterable[Catalogue], taken: Mapping[str, str]) -> Itera
                 yield str(ControlError(f"{one.source}: {field}: there is no control {control!r}."))
 
 
-def _joined(catalogues: tuple[Catalogue, ...], troubles: tuple[str, ...]) -> Controls:
+def _joined(catalogues: tuple[ControlCatalogue, ...], troubles: tuple[str, ...]) -> Controls:
     owners = {name: owner for one in catalogues for name, owner in one.owners.items()}
     controls = tuple(
         replace(control, owner=owners.get(control.id, control.owner))

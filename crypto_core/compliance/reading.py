@@ -17,11 +17,11 @@ from crypto_core.compliance.facts import (
     CheckFact,
     CheckFacts,
     DrillFacts,
-    Facts,
     FindingFacts,
+    GuardingKeyFacts,
     IncidentFacts,
     JournalFacts,
-    KeyFacts,
+    PartFacts,
     SettingFacts,
     TokenFacts,
     TrailFacts,
@@ -35,7 +35,7 @@ from crypto_core.compliance.measured import (
     key_facts,
     token_facts,
 )
-from crypto_core.compliance.snapshot import Lack, Missing, Part, Snapshot
+from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.database.state.incidents import IncidentStore
 from crypto_core.diagnosis.examination import Area, examine
 from crypto_core.errors import (
@@ -69,11 +69,13 @@ if TYPE_CHECKING:
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.rules.service import TrailRules
 
+_OF_EVENTS = (RuleFacts.EVENTS, RuleFacts.PROVIDERS)
+"""What the rules about recorded events read: CloudTrail's first."""
 _NO_PERMISSION = (KmsAccessDeniedError, MissingGrantError, MissingPermissionError)
 
 
 @dataclass(frozen=True, slots=True)
-class Configured:
+class ComplianceSettings:
     """What the settings say, as far as controls are about it."""
 
     settings: SettingFacts
@@ -102,11 +104,11 @@ class SnapshotReader:
     checkpoints: JournalCheckpoints
     incidents: IncidentService
     incident_store: IncidentStore
-    configured: Configured
+    configured: ComplianceSettings
     areas: Callable[[], Sequence[Area]] = tuple
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def take(self, parts: Iterable[Part] = Part, cancelled: Event | None = None) -> Snapshot:
+    def take(self, parts: Iterable[SnapshotPart] = SnapshotPart, cancelled: Event | None = None) -> Snapshot:
         """Return a snapshot with these parts; one that can't be read is missing, with the reason.
 
         Raises InterruptedRunError.
@@ -122,25 +124,25 @@ class _Reading:
     by: SnapshotReader
     now: datetime
     cancelled: Event | None
-    _read: Mapping[Part, Callable[[], Facts | Missing]] = field(init=False)
+    _read: Mapping[SnapshotPart, Callable[[], PartFacts | MissingPart]] = field(init=False)
 
     def __post_init__(self) -> None:
         self._read = {
-            Part.TOKENS: self._tokens,
-            Part.POSTURE: self._posture,
-            Part.EVENTS: self._events,
-            Part.KEYS: self._keys,
-            Part.ACCESS: self._access,
-            Part.TRAIL: self._trail,
-            Part.APPROVALS: self._approvals,
-            Part.JOURNAL: self._journal,
-            Part.INCIDENTS: self._incidents,
-            Part.DRILLS: self._drills,
-            Part.SETTINGS: self._settings,
-            Part.CHECKS: self._checks,
+            SnapshotPart.TOKENS: self._tokens,
+            SnapshotPart.POSTURE: self._posture,
+            SnapshotPart.EVENTS: self._events,
+            SnapshotPart.KEYS: self._keys,
+            SnapshotPart.ACCESS: self._access,
+            SnapshotPart.TRAIL: self._trail,
+            SnapshotPart.APPROVALS: self._approvals,
+            SnapshotPart.JOURNAL: self._journal,
+            SnapshotPart.INCIDENTS: self._incidents,
+            SnapshotPart.DRILLS: self._drills,
+            SnapshotPart.SETTINGS: self._settings,
+            SnapshotPart.CHECKS: self._checks,
         }
 
-    def read(self, part: Part) -> Facts | Missing:
+    def read(self, part: SnapshotPart) -> PartFacts | MissingPart:
         """Return a part's facts, or why there are none. Raises InterruptedRunError."""
         stop_if(self.cancelled)
         try:
@@ -148,7 +150,7 @@ class _Reading:
         except InterruptedRunError:
             raise
         except KeydeckError as error:
-            return Missing(_lack(error), clean(error, 600))
+            return MissingPart(_lack(error), clean(error, 600))
 
     @cached_property
     def _status(self) -> Status:
@@ -188,21 +190,22 @@ class _Reading:
         except TrailError:
             suppressions = ()  # The part about events tells; nothing is hidden then.
         told, hidden = sift(posture.findings, suppressions)
-        asked = tuple(one for one in RuleFacts if one is not RuleFacts.EVENTS)
+        asked = tuple(one for one in RuleFacts if one not in _OF_EVENTS)
         return finding_facts(asked, told, hidden, posture.gaps)
 
-    def _events(self) -> FindingFacts | Missing:
+    def _events(self) -> FindingFacts | MissingPart:
         found = self._examined
-        if found.empty:
-            return Missing(Lack.NOTHING, clean(found.gaps[0].reason, 600))
-        facts = finding_facts((RuleFacts.EVENTS,), found.findings, found.suppressed, found.gaps)
+        if found.empty and not (found.findings or found.suppressed):
+            return MissingPart(Lack.NOTHING, clean(found.gaps[0].reason, 600))
+        asked = _OF_EVENTS[1:] if found.empty else _OF_EVENTS
+        facts = finding_facts(asked, found.findings, found.suppressed, found.gaps)
         return FindingFacts(facts.rules, facts.findings, facts.gaps, found.since, found.until)
 
-    def _keys(self) -> KeyFacts:
+    def _keys(self) -> GuardingKeyFacts:
         limits = self.by.configured.limits
         writes = self._write_arn()
         keys = tuple(key_facts(state, self._counted, writes) for state in self._states)
-        return KeyFacts(keys, limits.rotation_days, limits.material_days)
+        return GuardingKeyFacts(keys, limits.rotation_days, limits.material_days)
 
     def _access(self) -> AccessFacts:
         return access_facts(self._states, self.by.policies.of)

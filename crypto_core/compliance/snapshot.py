@@ -12,11 +12,11 @@ from crypto_core.compliance.facts import (
     ApprovalFacts,
     CheckFacts,
     DrillFacts,
-    Facts,
     FindingFacts,
+    GuardingKeyFacts,
     IncidentFacts,
     JournalFacts,
-    KeyFacts,
+    PartFacts,
     SettingFacts,
     TokenFacts,
     TrailFacts,
@@ -24,7 +24,7 @@ from crypto_core.compliance.facts import (
 from crypto_core.text.cleaning import CleanText, clean, cleans
 
 
-class Part(StrEnum):
+class SnapshotPart(StrEnum):
     """A part of a snapshot; its value is what a program sees."""
 
     TOKENS = "tokens"
@@ -41,7 +41,7 @@ class Part(StrEnum):
     CHECKS = "checks"
 
     @property
-    def facts(self) -> type[Facts]:
+    def facts(self) -> type[PartFacts]:
         """What the part holds."""
         return _FACTS[self]
 
@@ -51,33 +51,33 @@ class Part(StrEnum):
         return _COMMANDS[self]
 
 
-_FACTS: dict[Part, type[Facts]] = {
-    Part.TOKENS: TokenFacts,
-    Part.POSTURE: FindingFacts,
-    Part.EVENTS: FindingFacts,
-    Part.KEYS: KeyFacts,
-    Part.ACCESS: AccessFacts,
-    Part.TRAIL: TrailFacts,
-    Part.APPROVALS: ApprovalFacts,
-    Part.JOURNAL: JournalFacts,
-    Part.INCIDENTS: IncidentFacts,
-    Part.DRILLS: DrillFacts,
-    Part.SETTINGS: SettingFacts,
-    Part.CHECKS: CheckFacts,
+_FACTS: dict[SnapshotPart, type[PartFacts]] = {
+    SnapshotPart.TOKENS: TokenFacts,
+    SnapshotPart.POSTURE: FindingFacts,
+    SnapshotPart.EVENTS: FindingFacts,
+    SnapshotPart.KEYS: GuardingKeyFacts,
+    SnapshotPart.ACCESS: AccessFacts,
+    SnapshotPart.TRAIL: TrailFacts,
+    SnapshotPart.APPROVALS: ApprovalFacts,
+    SnapshotPart.JOURNAL: JournalFacts,
+    SnapshotPart.INCIDENTS: IncidentFacts,
+    SnapshotPart.DRILLS: DrillFacts,
+    SnapshotPart.SETTINGS: SettingFacts,
+    SnapshotPart.CHECKS: CheckFacts,
 }
 _COMMANDS = {
-    Part.TOKENS: "status",
-    Part.POSTURE: "findings",
-    Part.EVENTS: "findings",
-    Part.KEYS: "keys list",
-    Part.ACCESS: "keys policy",
-    Part.TRAIL: "events list",
-    Part.APPROVALS: "approvals list",
-    Part.JOURNAL: "journal verify",
-    Part.INCIDENTS: "incident list",
-    Part.DRILLS: "incident list",
-    Part.SETTINGS: "settings",
-    Part.CHECKS: "doctor",
+    SnapshotPart.TOKENS: "status",
+    SnapshotPart.POSTURE: "findings",
+    SnapshotPart.EVENTS: "findings",
+    SnapshotPart.KEYS: "keys list",
+    SnapshotPart.ACCESS: "keys policy",
+    SnapshotPart.TRAIL: "events list",
+    SnapshotPart.APPROVALS: "approvals list",
+    SnapshotPart.JOURNAL: "journal verify",
+    SnapshotPart.INCIDENTS: "incident list",
+    SnapshotPart.DRILLS: "incident list",
+    SnapshotPart.SETTINGS: "settings",
+    SnapshotPart.CHECKS: "doctor",
 }
 
 
@@ -95,7 +95,7 @@ class Lack(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 @cleans(reason=600)
-class Missing:
+class MissingPart:
     """Stands for a part that was not measured."""
 
     lack: Lack
@@ -107,15 +107,15 @@ class Snapshot:
     """What was measured at a moment. A part that isn't there was not asked for, and counts as missing."""
 
     taken_at: datetime
-    parts: Mapping[Part, Facts | Missing] = field(default_factory=dict)
+    parts: Mapping[SnapshotPart, PartFacts | MissingPart] = field(default_factory=dict)
 
-    def part(self, part: Part) -> Facts | Missing:
+    def part(self, part: SnapshotPart) -> PartFacts | MissingPart:
         """Return a part's facts, or why there are none."""
         found = self.parts.get(part)
-        return Missing(Lack.NOTHING, clean(f"not measured: {part}")) if found is None else found
+        return MissingPart(Lack.NOTHING, clean(f"not measured: {part}")) if found is None else found
 
     @property
     def failed(self) -> bool:
         """True if a part could not be read for want of a permission or an answer."""
-        found = (one for one in self.parts.values() if isinstance(one, Missing))
+        found = (one for one in self.parts.values() if isinstance(one, MissingPart))
         return any(one.lack in (Lack.PERMISSION, Lack.FAILED) for one in found)

@@ -61,7 +61,7 @@ LOOKING = {
         "keys grants",
         "keys list",
     ),
-    *("estates", "incident follow-up list", "incident handover", "incident review"),
+    *("estates", "evidence status", "incident follow-up list", "incident handover", "incident review"),
     *("notify list", "notify test", "whose index duplicates", "whose index status"),
     *("keys materials", "keys policy", "keys replace", "keys show", "metrics", "settings", "verify"),
 }

@@ -21,6 +21,7 @@ SCHEMAS = (
     "job",
     "whose",
     "scan",
+    "control",
 )
 """Their names."""
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
-from crypto_core.compliance.answer import Answer, answer, not_assessed
+from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
 from crypto_core.compliance.control_test import ControlTest
-from crypto_core.compliance.facts import FindingFact, FindingFacts, KeyFact, KeyFacts
-from crypto_core.compliance.snapshot import Part
+from crypto_core.compliance.facts import FindingFact, FindingFacts, GuardingKeyFacts, KeyFact
+from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.findings.severity import Severity
 from crypto_core.text.counting import counted, listed
 
@@ -23,15 +23,15 @@ def _line(found: FindingFact) -> str:
 
 def _told(
     facts: FindingFacts, found: Sequence[FindingFact], good: Sequence[str], left: Sequence[str] = ()
-) -> Answer:
+) -> ControlAnswer:
     bad = [_line(one) for one in found if not one.suppressed]
     hidden = [f"Suppressed {one.suppressed}: {_line(one)}" for one in found if one.suppressed]
     return answer(good, bad=bad, open_=[*hidden, *left, *(f"Not examined: {gap}" for gap in facts.gaps)])
 
 
 def _nothing_found(
-    rules: tuple[str, ...], now: datetime, facts: FindingFacts, keys: KeyFacts | None = None
-) -> Answer:
+    rules: tuple[str, ...], now: datetime, facts: FindingFacts, keys: GuardingKeyFacts | None = None
+) -> ControlAnswer:
     """The answer of rules; of those about keys there must be a key that guards tokens."""
     if keys is not None and not keys.keys:
         return not_assessed("no key is known that guards tokens")
@@ -40,7 +40,8 @@ def _nothing_found(
     if not asked:
         return not_assessed(f"not asked: {listed(rules, 3)}")
     left = [f"Not asked: {rule}" for rule in rules if rule not in asked]
-    said = [f"Asked: {listed(asked, 12)}", *(_key_line(key, now) for key in (keys.keys if keys else ()))]
+    first = f"{'Asked' if found else 'No finding of'}: {listed(asked, 12)}"
+    said = [first, *(_key_line(key, now) for key in (keys.keys if keys else ()))]
     return _told(facts, found, said, left)
 
 
@@ -55,7 +56,7 @@ def _key_line(key: KeyFact, now: datetime) -> str:
     return f"{key.name}: {key.state or 'state not known'}, {rotation}{age}"
 
 
-def _nothing_grave(_now: datetime, facts: FindingFacts) -> Answer:
+def _nothing_grave(_now: datetime, facts: FindingFacts) -> ControlAnswer:
     if not facts.rules:
         return not_assessed("no rule was asked")
     found = [one for one in facts.findings if one.severity in _GRAVE]
@@ -65,7 +66,7 @@ def _nothing_grave(_now: datetime, facts: FindingFacts) -> Answer:
     return _told(facts, found, [good])
 
 
-def _examined(_now: datetime, facts: FindingFacts) -> Answer:
+def _examined(_now: datetime, facts: FindingFacts) -> ControlAnswer:
     if not facts.rules or facts.since is None or facts.until is None:
         return not_assessed("no event was examined")
     told = sum(not one.suppressed for one in facts.findings)
@@ -74,16 +75,17 @@ def _examined(_now: datetime, facts: FindingFacts) -> Answer:
     return answer([good], open_=[f"Not examined: {gap}" for gap in facts.gaps])
 
 
-def _rules(name: str, measures: str, parts: tuple[Part, ...], *rules: str) -> ControlTest:
+def _rules(name: str, measures: str, parts: tuple[SnapshotPart, ...], *rules: str) -> ControlTest:
     return ControlTest(name, measures, parts, partial(_nothing_found, rules))
 
 
 RULES: dict[str, tuple[str, ...]] = {}
 """The rules that a test is answered by, by its name."""
 
-_OF_KEYS, _POSTURE, _EVENTS = (Part.POSTURE, Part.KEYS), (Part.POSTURE,), (Part.EVENTS,)
+_POSTURE, _EVENTS = (SnapshotPart.POSTURE,), (SnapshotPart.EVENTS,)
+_OF_KEYS = (SnapshotPart.POSTURE, SnapshotPart.KEYS)
 
-_TABLE: tuple[tuple[str, str, tuple[Part, ...], tuple[str, ...]], ...] = (
+_TABLE: tuple[tuple[str, str, tuple[SnapshotPart, ...], tuple[str, ...]], ...] = (
     (
         "keys-usable",
         "No key that guards tokens is disabled, pending deletion or otherwise unusable.",
@@ -150,7 +152,7 @@ _TABLE: tuple[tuple[str, str, tuple[Part, ...], tuple[str, ...]], ...] = (
     ),
     (
         "key-use-expected",
-        "No event shows keys used by people, root, new principals, from new places, in bulk, or retired ones.",
+        "No event shows keys used by people, root, new principals, from new places, in bulk; no retired key.",
         _EVENTS,
         (
             *("event-decrypt-human", "event-root-use", "event-decrypt-new-principal", "event-console-use"),
@@ -198,19 +200,19 @@ TESTS = (
     ControlTest(
         "posture-well",
         "No finding of severity high or worse about keys, access and trails.",
-        (Part.POSTURE,),
+        (SnapshotPart.POSTURE,),
         _nothing_grave,
     ),
     ControlTest(
         "events-quiet",
         "No finding of severity high or worse in CloudTrail's events of the last day.",
-        (Part.EVENTS,),
+        (SnapshotPart.EVENTS,),
         _nothing_grave,
     ),
     ControlTest(
         "events-examined",
         "CloudTrail's events of the last day were examined by every rule, whatever they found.",
-        (Part.EVENTS,),
+        (SnapshotPart.EVENTS,),
         _examined,
     ),
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from crypto_core.compliance.answer import Answer, answer, not_assessed
+from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
 from crypto_core.compliance.control_test import ControlTest
-from crypto_core.compliance.facts import AccessFacts, KeyFact, KeyFacts
-from crypto_core.compliance.snapshot import Part
+from crypto_core.compliance.facts import AccessFacts, GuardingKeyFacts, KeyFact
+from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.text.counting import counted, listed
 
 _NO_KEYS = "no key is known that guards tokens"
@@ -25,7 +25,7 @@ _ELSEWHERE = {
 _POWERFUL = ("Decrypt", "ReEncryptFrom", "PutKeyPolicy", "CreateGrant", "ScheduleKeyDeletion")
 
 
-def _each(facts: KeyFacts, judged: Callable[[KeyFact], tuple[str, str]]) -> Answer:
+def _each(facts: GuardingKeyFacts, judged: Callable[[KeyFact], tuple[str, str]]) -> ControlAnswer:
     """The answer by what is said of each key: good, bad or open, and the line."""
     if not facts.keys:
         return not_assessed(_NO_KEYS)
@@ -58,7 +58,7 @@ def _tokens(key: KeyFact) -> str:
     return "tokens not counted" if key.tokens is None else counted(key.tokens, "token")
 
 
-def _inventory(now: datetime, facts: KeyFacts) -> Answer:
+def _inventory(now: datetime, facts: GuardingKeyFacts) -> ControlAnswer:
     """Whether of each key its purpose, kind, state and the age of its materials are known."""
 
     def judged(key: KeyFact) -> tuple[str, str]:
@@ -86,7 +86,7 @@ def _inventory(now: datetime, facts: KeyFacts) -> Answer:
     return _each(facts, judged)
 
 
-def _access_known(_now: datetime, facts: AccessFacts) -> Answer:
+def _access_known(_now: datetime, facts: AccessFacts) -> ControlAnswer:
     if not facts.keys:
         return not_assessed(_NO_KEYS)
     powers = [
@@ -110,25 +110,25 @@ TESTS = (
     ControlTest(
         "keys-strong",
         "Every key that guards tokens is a symmetric AES-256 key.",
-        (Part.KEYS,),
+        (SnapshotPart.KEYS,),
         lambda _now, facts: _each(facts, _strength),
     ),
     ControlTest(
         "keys-kept-in-kms",
         "Every key that guards tokens is customer managed, and its material was made and stays in KMS.",
-        (Part.KEYS,),
+        (SnapshotPart.KEYS,),
         lambda _now, facts: _each(facts, _keeping),
     ),
     ControlTest(
         "keys-inventoried",
         "Of every such key state, spec, origin, rotation, tokens and age of material are known.",
-        (Part.KEYS,),
+        (SnapshotPart.KEYS,),
         _inventory,
     ),
     ControlTest(
         "key-access-known",
         "Who may decrypt, re-encrypt, grant, delete or change the policy is known for every such key.",
-        (Part.ACCESS,),
+        (SnapshotPart.ACCESS,),
         _access_known,
     ),
 )

@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
-from crypto_core.compliance.answer import Answer, answer, not_assessed
+from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
 from crypto_core.compliance.control_test import ControlTest
 from crypto_core.compliance.facts import CheckFacts
-from crypto_core.compliance.snapshot import Lack, Part
+from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.diagnosis.check import CheckOutcome
 
 _BAD = (CheckOutcome.WARNING, CheckOutcome.FAILED)
 
 
-def _checked(name: str, _now: datetime, facts: CheckFacts) -> Answer:
+def _checked(name: str, _now: datetime, facts: CheckFacts) -> ControlAnswer:
     found = [one for one in facts.checks if one.name == name]
     told = [one for one in found if one.outcome in (CheckOutcome.OK, *_BAD)]
     if not told:
@@ -28,7 +28,7 @@ def _checked(name: str, _now: datetime, facts: CheckFacts) -> Answer:
 
 
 TESTS = tuple(
-    ControlTest(name, measures, (Part.CHECKS,), partial(_checked, check))
+    ControlTest(name, measures, (SnapshotPart.CHECKS,), partial(_checked, check))
     for name, measures, check in (
         (
             "database-connection-encrypted",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from crypto_core.compliance.answer import Answer, answer, not_assessed
+from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
 from crypto_core.compliance.control_test import ControlTest
 from crypto_core.compliance.facts import JournalFacts, SettingFacts, TrailFacts
-from crypto_core.compliance.snapshot import Lack, Part
+from crypto_core.compliance.snapshot import Lack, SnapshotPart
 from crypto_core.receipts.destination import OFF
 from crypto_core.text.counting import counted
 
@@ -18,7 +18,7 @@ _NO_REGIONS = "in which Regions keys are is not known"
 _NO_ENTRIES = "the journal is empty"
 
 
-def _events_at_hand(_now: datetime, facts: TrailFacts) -> Answer:
+def _events_at_hand(_now: datetime, facts: TrailFacts) -> ControlAnswer:
     if not facts.regions:
         return not_assessed(_NO_REGIONS)
     if not facts.events:
@@ -27,7 +27,7 @@ def _events_at_hand(_now: datetime, facts: TrailFacts) -> Answer:
     return answer([good] if not facts.quarter_gaps else [], bad=facts.quarter_gaps)
 
 
-def _events_kept(_now: datetime, facts: TrailFacts) -> Answer:
+def _events_kept(_now: datetime, facts: TrailFacts) -> ControlAnswer:
     if not facts.regions:
         return not_assessed(_NO_REGIONS)
     kept = "for ever" if not facts.kept_days else counted(facts.kept_days, "day")
@@ -37,7 +37,7 @@ def _events_kept(_now: datetime, facts: TrailFacts) -> Answer:
     return answer([line], open_=[f"Of the last year not at hand: {gap}" for gap in facts.year_gaps])
 
 
-def _journal_whole(_now: datetime, facts: JournalFacts) -> Answer:
+def _journal_whole(_now: datetime, facts: JournalFacts) -> ControlAnswer:
     if not facts.entries and not facts.problems:
         return not_assessed(_NO_ENTRIES)
     entries = f"{facts.entries:,} {'entry' if facts.entries == 1 else 'entries'}"
@@ -46,7 +46,7 @@ def _journal_whole(_now: datetime, facts: JournalFacts) -> Answer:
     return answer(good, bad=facts.problems, open_=left)
 
 
-def _journal_signed(now: datetime, facts: JournalFacts) -> Answer:
+def _journal_signed(now: datetime, facts: JournalFacts) -> ControlAnswer:
     if not facts.entries:
         return not_assessed(_NO_ENTRIES)
     if not facts.signs:
@@ -62,7 +62,7 @@ def _journal_signed(now: datetime, facts: JournalFacts) -> Answer:
     return answer(good, bad=facts.problems, open_=left)
 
 
-def _journal_outside(_now: datetime, facts: JournalFacts) -> Answer:
+def _journal_outside(_now: datetime, facts: JournalFacts) -> ControlAnswer:
     if not facts.entries:
         return not_assessed(_NO_ENTRIES)
     if not facts.places:
@@ -78,7 +78,7 @@ def _journal_outside(_now: datetime, facts: JournalFacts) -> Answer:
     return answer(good, bad=facts.problems)
 
 
-def _receipts(_now: datetime, facts: SettingFacts) -> Answer:
+def _receipts(_now: datetime, facts: SettingFacts) -> ControlAnswer:
     if facts.receipts == OFF:
         return answer([], bad=["Receipts of KMS calls are off (KEYDECK_RECEIPTS)"])
     return answer([f"Receipts of KMS calls go to: {facts.receipts}"])
@@ -88,37 +88,37 @@ TESTS = (
     ControlTest(
         "events-at-hand",
         "CloudTrail's events of the last 90 days were fetched without a gap, of every Region with keys.",
-        (Part.TRAIL,),
+        (SnapshotPart.TRAIL,),
         _events_at_hand,
     ),
     ControlTest(
         "events-kept",
         "Keydeck keeps fetched events for a year or longer, and has all of the last year.",
-        (Part.TRAIL,),
+        (SnapshotPart.TRAIL,),
         _events_kept,
     ),
     ControlTest(
         "journal-whole",
         "Every entry of the journal is there and unchanged, by its hash chain and its checkpoints.",
-        (Part.JOURNAL,),
+        (SnapshotPart.JOURNAL,),
         _journal_whole,
     ),
     ControlTest(
         "journal-signed",
         "A KMS key has signed the journal's end within a day, as far as there are newer entries.",
-        (Part.JOURNAL,),
+        (SnapshotPart.JOURNAL,),
         _journal_signed,
     ),
     ControlTest(
         "journal-held-outside",
         "Checkpoints of the journal are held outside of the database that the journal is in.",
-        (Part.JOURNAL,),
+        (SnapshotPart.JOURNAL,),
         _journal_outside,
     ),
     ControlTest(
         "receipts-kept",
         "Keydeck writes down which token each of its own calls of KMS was for.",
-        (Part.SETTINGS,),
+        (SnapshotPart.SETTINGS,),
         _receipts,
     ),
 )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from crypto_core.compliance.answer import Answer, answer, not_assessed
+from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
 from crypto_core.compliance.control_test import ControlTest
 from crypto_core.compliance.facts import ApprovalFacts, DrillFacts, IncidentFact, IncidentFacts
-from crypto_core.compliance.snapshot import Part
+from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.text.counting import counted, listed
 
@@ -16,7 +16,7 @@ _MOST_NAMES = 6
 _NO_INCIDENT = "no incident is on record"
 
 
-def _second_person(_now: datetime, facts: ApprovalFacts) -> Answer:
+def _second_person(_now: datetime, facts: ApprovalFacts) -> ControlAnswer:
     if not facts.possible:
         return not_assessed("no operation can be made to need a second person")
     if not facts.needed:
@@ -27,7 +27,7 @@ def _second_person(_now: datetime, facts: ApprovalFacts) -> Answer:
     return answer([good, f"A request holds {facts.minutes:g} minutes"], open_=left)
 
 
-def _approvals_signed(_now: datetime, facts: ApprovalFacts) -> Answer:
+def _approvals_signed(_now: datetime, facts: ApprovalFacts) -> ControlAnswer:
     if not facts.needed:
         return not_assessed("no operation needs a second person")
     if facts.signed:
@@ -36,13 +36,13 @@ def _approvals_signed(_now: datetime, facts: ApprovalFacts) -> Answer:
     return answer([], bad=[bad])
 
 
-def _runbooks(_now: datetime, facts: IncidentFacts) -> Answer:
+def _runbooks(_now: datetime, facts: IncidentFacts) -> ControlAnswer:
     good = [f"Runbook about: {kind}" for kind in SubjectKind if kind in facts.subjects]
     bad = [f"No runbook about: {kind}" for kind in SubjectKind if kind not in facts.subjects]
     return answer(good, bad=[*bad, *facts.troubles])
 
 
-def _drilled(now: datetime, facts: DrillFacts) -> Answer:
+def _drilled(now: datetime, facts: DrillFacts) -> ControlAnswer:
     wanted = timedelta(days=facts.wanted_days) if facts.wanted_days else YEAR
     if facts.last_at is None:
         return answer([], bad=["No restore drill is on record"])
@@ -59,7 +59,7 @@ def _of_the_year(now: datetime, facts: IncidentFacts) -> list[IncidentFact]:
     ]
 
 
-def _contained(now: datetime, facts: IncidentFacts) -> Answer:
+def _contained(now: datetime, facts: IncidentFacts) -> ControlAnswer:
     recent = _of_the_year(now, facts)
     if not recent:
         return not_assessed(_NO_INCIDENT)
@@ -81,7 +81,7 @@ def _line(one: IncidentFact) -> str:
     return f"{one.name} ({one.runbook}), declared {one.declared_at:%Y-%m-%d %H:%M} UTC, {closed}{minutes}"
 
 
-def _led(now: datetime, facts: IncidentFacts) -> Answer:
+def _led(now: datetime, facts: IncidentFacts) -> ControlAnswer:
     recent = _of_the_year(now, facts)
     if not recent:
         return not_assessed(_NO_INCIDENT)
@@ -90,7 +90,7 @@ def _led(now: datetime, facts: IncidentFacts) -> Answer:
     return answer([_line(one) for one in recent if one.lead], bad=bad, open_=left)
 
 
-def _learned(now: datetime, facts: IncidentFacts) -> Answer:
+def _learned(now: datetime, facts: IncidentFacts) -> ControlAnswer:
     closed = [one for one in _of_the_year(now, facts) if one.closed_at is not None]
     if not closed:
         return not_assessed("no closed incident is on record")
@@ -108,43 +108,43 @@ TESTS = (
     ControlTest(
         "second-person",
         "Changes of keys, tokens and policies need the approval of a second person.",
-        (Part.APPROVALS,),
+        (SnapshotPart.APPROVALS,),
         _second_person,
     ),
     ControlTest(
         "approvals-signed",
         "Each approval is signed by a KMS key, so that whoever owns the database can't make one.",
-        (Part.APPROVALS,),
+        (SnapshotPart.APPROVALS,),
         _approvals_signed,
     ),
     ControlTest(
         "runbooks-ready",
         "There are runbooks for compromised keys, leaked tokens and restored databases, and all can be read.",
-        (Part.INCIDENTS,),
+        (SnapshotPart.INCIDENTS,),
         _runbooks,
     ),
     ControlTest(
         "restore-drilled",
         "Tokens of a restored database were opened as often as KEYDECK_DRILL_DAYS wants, or within a year.",
-        (Part.DRILLS,),
+        (SnapshotPart.DRILLS,),
         _drilled,
     ),
     ControlTest(
         "incidents-contained-in-time",
         "Every incident of the last year was contained within its runbook's budget.",
-        (Part.INCIDENTS,),
+        (SnapshotPart.INCIDENTS,),
         _contained,
     ),
     ControlTest(
         "incidents-led",
         "Every incident of the last year is on record with its times, and has a lead.",
-        (Part.INCIDENTS,),
+        (SnapshotPart.INCIDENTS,),
         _led,
     ),
     ControlTest(
         "incidents-learned-from",
         "Closed incidents of the last year have follow-ups, and none of these is overdue.",
-        (Part.INCIDENTS,),
+        (SnapshotPart.INCIDENTS,),
         _learned,
     ),
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from crypto_core.compliance.answer import Answer, answer, not_assessed
+from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
 from crypto_core.compliance.control_test import ControlTest
 from crypto_core.compliance.facts import SettingFacts, TokenFacts
-from crypto_core.compliance.snapshot import Part
+from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.database.column_guards.model import GuardState
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
 from crypto_core.keys.status import ProblemKind
@@ -54,7 +54,7 @@ def _problems(facts: TokenFacts, kinds: Iterable[ProblemKind]) -> list[str]:
     ]
 
 
-def _encrypted(_now: datetime, facts: TokenFacts) -> Answer:
+def _encrypted(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     held = _held(facts)
     if not held:
         return not_assessed(_NO_TOKENS)
@@ -77,7 +77,7 @@ def _algorithms(facts: TokenFacts) -> dict[Format, str]:
     }
 
 
-def _authenticated(_now: datetime, facts: TokenFacts) -> Answer:
+def _authenticated(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     """The answer about what is encrypted; what isn't is left open."""
     lines = _algorithms(facts)
     good = [line for kind, line in lines.items() if kind in ENVELOPE_FORMATS]
@@ -88,7 +88,7 @@ def _authenticated(_now: datetime, facts: TokenFacts) -> Answer:
     return answer(good, bad=bad, open_=[*left, *_uncounted(facts)])
 
 
-def _algorithms_known(_now: datetime, facts: TokenFacts) -> Answer:
+def _algorithms_known(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     lines = _algorithms(facts)
     if not lines:
         return not_assessed(_NO_TOKENS)
@@ -97,7 +97,7 @@ def _algorithms_known(_now: datetime, facts: TokenFacts) -> Answer:
     return answer(good, open_=[*left, *_uncounted(facts)])
 
 
-def _trusted_keys(_now: datetime, facts: TokenFacts) -> Answer:
+def _trusted_keys(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     if not facts.protected:
         return not_assessed("no token is under a KMS key")
     good = [f"{_of(facts.protected)} under KMS keys"]
@@ -105,7 +105,7 @@ def _trusted_keys(_now: datetime, facts: TokenFacts) -> Answer:
     return answer(good, bad=_problems(facts, _KEY_PROBLEMS), open_=left)
 
 
-def _counted_all(_now: datetime, facts: TokenFacts) -> Answer:
+def _counted_all(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     bad = _problems(facts, (ProblemKind.UNDECLARED, ProblemKind.STRAY))
     open_ = _uncounted(facts)
     if not facts.swept:
@@ -114,7 +114,7 @@ def _counted_all(_now: datetime, facts: TokenFacts) -> Answer:
     return answer(good, bad=bad, open_=open_)
 
 
-def _guarded(_now: datetime, facts: TokenFacts) -> Answer:
+def _guarded(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     held = [column for column in facts.columns if column.tokens]
     if not held:
         return not_assessed(_NO_TOKENS)
@@ -131,7 +131,7 @@ def _guarded(_now: datetime, facts: TokenFacts) -> Answer:
     return answer(good, bad=bad, open_=left)
 
 
-def _least_format(_now: datetime, facts: TokenFacts, settings: SettingFacts) -> Answer:
+def _least_format(_now: datetime, facts: TokenFacts, settings: SettingFacts) -> ControlAnswer:
     if not facts.protected:
         return not_assessed("no token is in an envelope")
     least = ENVELOPE_FORMATS.index(settings.least_format)
@@ -148,44 +148,44 @@ TESTS = (
     ControlTest(
         "tokens-encrypted",
         "Every stored token is in an envelope that only KMS opens; dev format counts as unprotected.",
-        (Part.TOKENS,),
+        (SnapshotPart.TOKENS,),
         _encrypted,
     ),
     ControlTest(
         "tokens-authenticated",
         "Whatever is encrypted is so by AES-256-GCM under a data key of its own; none under a published key.",
-        (Part.TOKENS,),
+        (SnapshotPart.TOKENS,),
         _authenticated,
     ),
     ControlTest(
         "algorithms-known",
         "Of every stored token the algorithm is known that protects it, or that none does.",
-        (Part.TOKENS,),
+        (SnapshotPart.TOKENS,),
         _algorithms_known,
     ),
     ControlTest(
         "tokens-under-trusted-keys",
         "Every envelope is under a KMS key that the settings trust and that is enabled.",
-        (Part.TOKENS,),
+        (SnapshotPart.TOKENS,),
         _trusted_keys,
     ),
     ControlTest(
         "tokens-all-counted",
         "Every column that holds tokens is declared, every row is counted, and a search of the other columns "
         "found no token.",
-        (Part.TOKENS,),
+        (SnapshotPart.TOKENS,),
         _counted_all,
     ),
     ControlTest(
         "columns-guarded",
         "PostgreSQL refuses to store in a token column what is no envelope, and has checked what is there.",
-        (Part.TOKENS,),
+        (SnapshotPart.TOKENS,),
         _guarded,
     ),
     ControlTest(
         "least-format-kept",
         "No envelope is in an older format than KEYDECK_LEAST_FORMAT.",
-        (Part.TOKENS, Part.SETTINGS),
+        (SnapshotPart.TOKENS, SnapshotPart.SETTINGS),
         _least_format,
     ),
 )

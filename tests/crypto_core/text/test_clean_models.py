@@ -19,6 +19,9 @@ import pytest
 import crypto_core
 from console.files.logfile import FileLogBook
 from crypto_core.aws.kms import KmsApi
+from crypto_core.compliance.assessment import judge
+from crypto_core.compliance.catalogue_toml import read_catalogue
+from crypto_core.compliance.snapshot import Snapshot
 from crypto_core.copies.attribution import CopyAttribution
 from crypto_core.copies.scan import ScanOfCopy
 from crypto_core.copies.values import FoundValue
@@ -264,6 +267,40 @@ def runbook(text: str, _: Path) -> Built:
     yield from (book, *book.phases, *book.steps)
 
 
+def controls(text: str, _: Path) -> Built:
+    """A catalogue of the team's, and what a control of it comes to by a snapshot."""
+    worst = json.dumps(clean(text, 50))
+    read = read_catalogue(CONTROLS.replace("WORST", worst), text)
+    (control,) = read.controls
+    yield from (read, control, control.framework, *read.exemptions)
+    yield judge(control, Snapshot(NOW), read.exemptions[0])
+
+
+CONTROLS = """
+id = "house"
+version = 1
+framework = "house"
+title = WORST
+edition = WORST
+[[control]]
+id = "house-1"
+number = WORST
+title = WORST
+question = WORST
+tests = ["tokens-encrypted"]
+as_far_as = WORST
+limit = WORST
+owner = WORST
+[owners]
+"house-1" = WORST
+[[exception]]
+control = "house-1"
+reason = WORST
+by = WORST
+until = 9999-12-31
+"""
+
+
 def approval(text: str, _: Path) -> Built:
     row = SimpleNamespace(
         **dict.fromkeys(("action", "summary", "digest", "requested_by", "decided_by", "database"), text),
@@ -417,7 +454,7 @@ def stored_receipts(text: str, folder: Path) -> Built:
 
 BUILDERS: tuple[Callable[[str, Path], Built], ...] = (
     *(trail, catalogue, tokens, incident, runbook, approval, job, key, identity, log, anchor, provider_log),
-    receipt,
+    *(receipt, controls),
     scanned,
     stored_receipts,
 )

@@ -1,0 +1,131 @@
+"""A snapshot in which every control is met, and changes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from crypto_core.compliance.facts import (
+    AccessFact,
+    AccessFacts,
+    ApprovalFacts,
+    CheckFact,
+    CheckFacts,
+    ColumnFact,
+    DrillFacts,
+    FindingFact,
+    FindingFacts,
+    GuardingKeyFacts,
+    IncidentFact,
+    IncidentFacts,
+    JournalFacts,
+    KeyFact,
+    PartFacts,
+    SettingFacts,
+    TokenFacts,
+    TrailFacts,
+)
+from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
+from crypto_core.database.column_guards.model import GuardState
+from crypto_core.diagnosis.check import CheckOutcome
+from crypto_core.envelope import Format
+from crypto_core.findings.registry import Facts as RuleFacts
+from crypto_core.findings.registry import rules_about
+from crypto_core.findings.severity import Severity
+from crypto_core.incidents.runbooks.catalogue import SubjectKind
+from crypto_core.text.cleaning import clean
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+KEY = KeyFact(
+    arn=clean("arn:aws:kms:eu-west-1:123456789012:key/1"),
+    name=clean("alias/tokens"),
+    state=clean("Enabled"),
+    spec=clean("SYMMETRIC_DEFAULT"),
+    origin=clean("AWS_KMS"),
+    manager=clean("CUSTOMER"),
+    rotates=True,
+    rotation_days=365,
+    oldest_in_use=NOW - 30 * DAY,
+    tokens=100,
+    writes=True,
+)
+INCIDENT = IncidentFact(
+    name=clean("INC-1"),
+    runbook=clean("key-compromise"),
+    declared_at=NOW - 20 * DAY,
+    closed_at=NOW - 19 * DAY,
+    contained_seconds=600.0,
+    contained_in_time=True,
+    lead=True,
+    follow_ups=2,
+)
+OPERATIONS = tuple(map(clean, ("keys disable", "revoke tokens")))
+OF_EVENTS = (RuleFacts.EVENTS, RuleFacts.PROVIDERS)
+CHECKS = ("encryption", "role", "endpoint", "clock")
+
+
+def _rules(*facts: RuleFacts) -> tuple[Any, ...]:
+    return tuple(clean(rule.id) for rule in rules_about(*facts))
+
+
+WELL: dict[SnapshotPart, PartFacts] = {
+    SnapshotPart.TOKENS: TokenFacts(
+        tokens=100,
+        protected=100,
+        by_format={Format.V2: 100},
+        columns=(ColumnFact(clean("gh_connection.access_token"), 100, {"v2": 100}, GuardState.VALIDATED),),
+        swept=True,
+    ),
+    SnapshotPart.POSTURE: FindingFacts(_rules(*(one for one in RuleFacts if one not in OF_EVENTS))),
+    SnapshotPart.EVENTS: FindingFacts(_rules(*OF_EVENTS), since=NOW - DAY, until=NOW),
+    SnapshotPart.KEYS: GuardingKeyFacts((KEY,), 365, 730),
+    SnapshotPart.ACCESS: AccessFacts(
+        (KEY.name,),
+        (AccessFact(KEY.name, clean("role/platform"), (clean("Decrypt"),), clean("Platform")),),
+    ),
+    SnapshotPart.TRAIL: TrailFacts(events=1_000, kept_days=400, regions=(clean("eu-west-1"),)),
+    SnapshotPart.APPROVALS: ApprovalFacts(OPERATIONS, OPERATIONS, signed=True, minutes=60.0),
+    SnapshotPart.JOURNAL: JournalFacts(
+        entries=40, signs=True, checkpoints=4, anchored=40, anchored_at=NOW, outside=40, places=1
+    ),
+    SnapshotPart.INCIDENTS: IncidentFacts((INCIDENT,), tuple(SubjectKind)),
+    SnapshotPart.DRILLS: DrillFacts(NOW - 30 * DAY, 90),
+    SnapshotPart.SETTINGS: SettingFacts(Format.V2, Format.V2, clean("table")),
+    SnapshotPart.CHECKS: CheckFacts(
+        tuple(CheckFact(clean("database"), clean(name), CheckOutcome.OK, clean("Well.")) for name in CHECKS)
+    ),
+}
+SNAPSHOT = Snapshot(NOW, WELL)
+
+
+def changed(part: SnapshotPart, **fields: Any) -> Snapshot:
+    """The well snapshot with other values of one part."""
+    facts: Any = WELL[part]
+    return Snapshot(NOW, WELL | {part: replace(facts, **fields)})
+
+
+def finding(rule: str, severity: Severity = Severity.MEDIUM, suppressed: str = "") -> FindingFact:
+    """A finding of a rule."""
+    return FindingFact(clean(rule), severity, KEY.arn, clean("Something is wrong"), NOW, clean(suppressed))
+
+
+def key(**fields: Any) -> Snapshot:
+    """The well snapshot, in which the one key is another."""
+    return changed(SnapshotPart.KEYS, keys=(replace(KEY, **fields),))
+
+
+def incident(**fields: Any) -> Snapshot:
+    """The well snapshot, in which the one incident is another."""
+    return changed(SnapshotPart.INCIDENTS, incidents=(replace(INCIDENT, **fields),))
+
+
+def check(name: str, outcome: CheckOutcome) -> Snapshot:
+    """The well snapshot, in which one check came out otherwise."""
+    checks = tuple(
+        CheckFact(clean("database"), clean(one), outcome if one == name else CheckOutcome.OK, clean("Said."))
+        for one in CHECKS
+    )
+    return changed(SnapshotPart.CHECKS, checks=checks)

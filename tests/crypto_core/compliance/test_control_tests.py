@@ -1,0 +1,297 @@
+"""Every test is met by what is well, not met by what is wrong, and not assessed where nothing is measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from crypto_core.compliance.all_tests import ALL_TESTS
+from crypto_core.compliance.answer import MOST_LINES, ControlStatus
+from crypto_core.compliance.control_tests.findings import RULES
+from crypto_core.compliance.facts import ColumnFact, ProblemFact
+from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
+from crypto_core.database.column_guards.model import GuardState
+from crypto_core.diagnosis.check import CheckOutcome
+from crypto_core.envelope import Format
+from crypto_core.findings.registry import rules_about
+from crypto_core.findings.severity import Severity
+from crypto_core.incidents.runbooks.catalogue import SubjectKind
+from crypto_core.keys.status import ProblemKind
+from crypto_core.text.cleaning import clean
+from tests.crypto_core.compliance.snapshots import (
+    DAY,
+    NOW,
+    OPERATIONS,
+    SNAPSHOT,
+    changed,
+    check,
+    finding,
+    incident,
+    key,
+)
+
+MET, PARTLY, NOT_MET, NOT_ASSESSED = (
+    ControlStatus.MET,
+    ControlStatus.PARTLY,
+    ControlStatus.NOT_MET,
+    ControlStatus.NOT_ASSESSED,
+)
+T, K, J = SnapshotPart.TOKENS, SnapshotPart.KEYS, SnapshotPart.JOURNAL
+NO_TOKENS = changed(T, tokens=0, protected=0, by_format={}, columns=())
+NO_KEYS = changed(K, keys=())
+NO_INCIDENT = changed(SnapshotPart.INCIDENTS, incidents=())
+NO_ENTRIES = changed(J, entries=0)
+GAP = (clean("schema other: no permission"),)
+COLUMN = clean("gh_connection.access_token")
+
+
+def tokens(**by_format: int) -> Snapshot:
+    """A census by format."""
+    return changed(
+        T,
+        tokens=sum(by_format.values()),
+        protected=sum(number for name, number in by_format.items() if Format(name).protected),
+        by_format=by_format,
+    )
+
+
+def problem(kind: ProblemKind) -> Snapshot:
+    """A census with something wrong."""
+    return changed(T, problems=(ProblemFact(kind, Severity.HIGH, clean("wrong"), clean("here"), 3),))
+
+
+def guarded(state: GuardState | None) -> Snapshot:
+    """A census whose one column has a guard in a state."""
+    return changed(T, columns=(ColumnFact(COLUMN, 100, {"v2": 100}, state),))
+
+
+def unasked(part: SnapshotPart, *rules: str) -> Snapshot:
+    """Rules without these."""
+    every = SNAPSHOT.parts[part].rules  # type: ignore[union-attr]
+    return changed(part, rules=tuple(one for one in every if one not in rules))
+
+
+Cases = tuple[tuple[Snapshot, ControlStatus], ...]
+CASES: dict[str, Cases] = {
+    "tokens-encrypted": (
+        (tokens(v1=97, plaintext=3), NOT_MET),
+        (tokens(v1=97, dev=3), NOT_MET),
+        (tokens(v1=97, unrecognised=3), NOT_MET),
+        (tokens(v1=97, empty=3), MET),
+        (tokens(empty=3), NOT_ASSESSED),
+        (changed(T, gaps=GAP), PARTLY),
+        (NO_TOKENS, NOT_ASSESSED),
+    ),
+    "tokens-authenticated": (
+        (tokens(v1=97, dev=3), NOT_MET),
+        (tokens(v1=97, plaintext=3), PARTLY),
+        (tokens(plaintext=3), NOT_ASSESSED),
+        (NO_TOKENS, NOT_ASSESSED),
+    ),
+    "algorithms-known": (
+        (tokens(v1=97, plaintext=3), MET),
+        (tokens(v1=97, unrecognised=3), PARTLY),
+        (NO_TOKENS, NOT_ASSESSED),
+    ),
+    "tokens-under-trusted-keys": (
+        (problem(ProblemKind.KEY_NOT_TRUSTED), NOT_MET),
+        (problem(ProblemKind.KEY_PENDING_DELETION), NOT_MET),
+        (problem(ProblemKind.KEY_UNKNOWN), PARTLY),
+        (tokens(plaintext=3), NOT_ASSESSED),
+    ),
+    "tokens-all-counted": (
+        (problem(ProblemKind.UNDECLARED), NOT_MET),
+        (changed(T, swept=False), PARTLY),
+        (changed(T, gaps=GAP), PARTLY),
+        (Snapshot(NOW), NOT_ASSESSED),
+    ),
+    "columns-guarded": (
+        (guarded(GuardState.MISSING), NOT_MET),
+        (guarded(GuardState.CHANGED), NOT_MET),
+        (guarded(GuardState.NOT_VALIDATED), PARTLY),
+        (guarded(None), NOT_ASSESSED),
+        (NO_TOKENS, NOT_ASSESSED),
+    ),
+    "least-format-kept": (
+        (tokens(v2=97, v1=3), NOT_MET),
+        (changed(T, gaps=GAP), PARTLY),
+        (tokens(plaintext=3), NOT_ASSESSED),
+    ),
+    "keys-strong": (
+        (key(spec=clean("RSA_2048")), NOT_MET),
+        (key(spec=None), PARTLY),
+        (NO_KEYS, NOT_ASSESSED),
+    ),
+    "keys-kept-in-kms": (
+        (key(manager=clean("AWS")), NOT_MET),
+        (key(origin=clean("EXTERNAL")), PARTLY),
+        (key(origin=None), PARTLY),
+        (NO_KEYS, NOT_ASSESSED),
+    ),
+    "keys-inventoried": (
+        (key(tokens=None), PARTLY),
+        (key(oldest_in_use=None), PARTLY),
+        (key(oldest_in_use=None, tokens=0), MET),
+        (NO_KEYS, NOT_ASSESSED),
+    ),
+    "key-access-known": (
+        (changed(SnapshotPart.ACCESS, gaps=GAP), PARTLY),
+        (changed(SnapshotPart.ACCESS, keys=()), NOT_ASSESSED),
+    ),
+    "posture-well": (
+        (changed(SnapshotPart.POSTURE, findings=(finding("kms-unused", Severity.HIGH),)), NOT_MET),
+        (changed(SnapshotPart.POSTURE, findings=(finding("kms-unused", Severity.LOW),)), MET),
+        (changed(SnapshotPart.POSTURE, gaps=GAP), PARTLY),
+        (changed(SnapshotPart.POSTURE, rules=()), NOT_ASSESSED),
+    ),
+    "events-quiet": (
+        (changed(SnapshotPart.EVENTS, findings=(finding("event-root-use", Severity.HIGH),)), NOT_MET),
+        (
+            changed(SnapshotPart.EVENTS, findings=(finding("event-root-use", Severity.HIGH, "until 2027"),)),
+            PARTLY,
+        ),
+        (changed(SnapshotPart.EVENTS, rules=()), NOT_ASSESSED),
+    ),
+    "events-examined": (
+        (changed(SnapshotPart.EVENTS, findings=(finding("event-root-use", Severity.HIGH),)), MET),
+        (changed(SnapshotPart.EVENTS, gaps=GAP), PARTLY),
+        (changed(SnapshotPart.EVENTS, since=None), NOT_ASSESSED),
+    ),
+    "events-at-hand": (
+        (changed(SnapshotPart.TRAIL, quarter_gaps=GAP), NOT_MET),
+        (changed(SnapshotPart.TRAIL, events=0), NOT_ASSESSED),
+        (changed(SnapshotPart.TRAIL, regions=()), NOT_ASSESSED),
+    ),
+    "events-kept": (
+        (changed(SnapshotPart.TRAIL, kept_days=364), NOT_MET),
+        (changed(SnapshotPart.TRAIL, kept_days=0), MET),
+        (changed(SnapshotPart.TRAIL, year_gaps=GAP), PARTLY),
+        (changed(SnapshotPart.TRAIL, regions=()), NOT_ASSESSED),
+    ),
+    "journal-whole": (
+        (changed(J, problems=GAP), NOT_MET),
+        (changed(J, problems=GAP, entries=0), NOT_MET),
+        (changed(J, acknowledged=GAP), PARTLY),
+        (NO_ENTRIES, NOT_ASSESSED),
+    ),
+    "journal-signed": (
+        (changed(J, signs=False), NOT_MET),
+        (changed(J, anchored=0, anchored_at=None), NOT_MET),
+        (changed(J, anchored=39, anchored_at=NOW - 2 * DAY), PARTLY),
+        (changed(J, anchored=40, anchored_at=NOW - 2 * DAY), MET),
+        (changed(J, unchecked=clean("KMS is silent")), NOT_ASSESSED),
+        (NO_ENTRIES, NOT_ASSESSED),
+    ),
+    "journal-held-outside": (
+        (changed(J, places=0), NOT_MET),
+        (changed(J, outside=0), NOT_MET),
+        (changed(J, unchecked=clean("KMS is silent")), NOT_ASSESSED),
+        (NO_ENTRIES, NOT_ASSESSED),
+    ),
+    "receipts-kept": (
+        (changed(SnapshotPart.SETTINGS, receipts=clean("off")), NOT_MET),
+        (Snapshot(NOW), NOT_ASSESSED),
+    ),
+    "second-person": (
+        (changed(SnapshotPart.APPROVALS, needed=()), NOT_MET),
+        (changed(SnapshotPart.APPROVALS, needed=OPERATIONS[:1]), PARTLY),
+        (changed(SnapshotPart.APPROVALS, needed=(), possible=()), NOT_ASSESSED),
+    ),
+    "approvals-signed": (
+        (changed(SnapshotPart.APPROVALS, signed=False), NOT_MET),
+        (changed(SnapshotPart.APPROVALS, needed=()), NOT_ASSESSED),
+    ),
+    "runbooks-ready": (
+        (changed(SnapshotPart.INCIDENTS, subjects=(SubjectKind.KEY,)), NOT_MET),
+        (changed(SnapshotPart.INCIDENTS, troubles=GAP), NOT_MET),
+        (Snapshot(NOW), NOT_ASSESSED),
+    ),
+    "restore-drilled": (
+        (changed(SnapshotPart.DRILLS, last_at=NOW - 91 * DAY), NOT_MET),
+        (changed(SnapshotPart.DRILLS, last_at=NOW - 91 * DAY, wanted_days=0), MET),
+        (changed(SnapshotPart.DRILLS, last_at=None), NOT_MET),
+        (Snapshot(NOW), NOT_ASSESSED),
+    ),
+    "incidents-contained-in-time": (
+        (incident(contained_in_time=False), NOT_MET),
+        (incident(contained_in_time=None), PARTLY),
+        (incident(declared_at=NOW - 400 * DAY, closed_at=NOW - 380 * DAY), NOT_ASSESSED),
+        (NO_INCIDENT, NOT_ASSESSED),
+    ),
+    "incidents-led": (
+        (incident(lead=False, closed_at=None), NOT_MET),
+        (incident(lead=False), PARTLY),
+        (NO_INCIDENT, NOT_ASSESSED),
+    ),
+    "incidents-learned-from": (
+        (incident(overdue=1), NOT_MET),
+        (incident(follow_ups=0), PARTLY),
+        (incident(closed_at=None), NOT_ASSESSED),
+    ),
+    **{
+        name: (
+            (check(checked, CheckOutcome.WARNING), NOT_MET),
+            (check(checked, CheckOutcome.FAILED), NOT_MET),
+            (check(checked, CheckOutcome.UNKNOWN), NOT_ASSESSED),
+            (changed(SnapshotPart.CHECKS, checks=()), NOT_ASSESSED),
+        )
+        for name, checked in {
+            "database-connection-encrypted": "encryption",
+            "database-role-limited": "role",
+            "aws-connection-encrypted": "endpoint",
+            "clocks-agree": "clock",
+        }.items()
+    },
+    **{
+        name: (
+            *((changed(ALL_TESTS[name].parts[0], findings=(finding(rule),)), NOT_MET) for rule in rules),
+            (changed(ALL_TESTS[name].parts[0], findings=(finding(rules[0], suppressed="by X"),)), PARTLY),
+            (changed(ALL_TESTS[name].parts[0], gaps=GAP), PARTLY),
+            (unasked(ALL_TESTS[name].parts[0], *rules), NOT_ASSESSED),
+            *([(unasked(ALL_TESTS[name].parts[0], rules[0]), PARTLY)] if len(rules) > 1 else []),
+            *([(NO_KEYS, NOT_ASSESSED)] if K in ALL_TESTS[name].parts else []),
+        )
+        for name, rules in RULES.items()
+    },
+}
+NEVER_NOT_MET = {"algorithms-known", "keys-inventoried", "key-access-known", "events-examined"}
+"""They ask whether something is known: the worst that they say is partly."""
+
+
+@pytest.mark.parametrize("name", ALL_TESTS)
+def test_a_test_is_met_not_met_and_not_assessed_by_what_was_measured(name: str) -> None:
+    test = ALL_TESTS[name]
+    assert test.answer(SNAPSHOT).status is MET
+    assert {status for _, status in CASES[name]} >= {
+        NOT_ASSESSED,
+        PARTLY if name in NEVER_NOT_MET else NOT_MET,
+    }
+    for snapshot, wanted in CASES[name]:
+        found = test.answer(snapshot)
+        assert (found.status, bool(found.lines)) == (wanted, wanted is not NOT_ASSESSED), snapshot
+        assert (found.lack is not None and bool(found.reason)) is (wanted is NOT_ASSESSED)
+
+
+def test_every_test_says_what_it_measures_and_reads_rules_that_there_are() -> None:
+    assert set(CASES) == set(ALL_TESTS)
+    known = {rule.id for rule in rules_about()}
+    assert all(test.parts and test.measures.endswith(".") for test in ALL_TESTS.values())
+    assert {rule for rules in RULES.values() for rule in rules} <= known
+
+
+def test_evidence_has_the_counts_and_the_first_of_many_lines() -> None:
+    found = ALL_TESTS["tokens-encrypted"].answer(tokens(v1=2_060, plaintext=40))
+    assert found.lines[0] == "40 of 2,100 tokens in format plaintext"
+    many = changed(SnapshotPart.POSTURE, findings=tuple(finding("kms-key-public") for _ in range(30)))
+    lines = ALL_TESTS["key-access-narrow"].answer(many).lines
+    assert lines[MOST_LINES] == f"and {30 - MOST_LINES} more"
+
+
+def test_an_account_as_a_whole_is_left_open() -> None:
+    access = SNAPSHOT.parts[SnapshotPart.ACCESS].accesses[0]  # type: ignore[union-attr]
+    found = ALL_TESTS["key-access-known"].answer(
+        changed(SnapshotPart.ACCESS, accesses=(replace(access, delegated=True),))
+    )
+    assert found.status is PARTLY
+    assert "IAM policies there decide" in found.lines[0]
