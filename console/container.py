@@ -34,6 +34,7 @@ from crypto_core.database.tokens.inspection import Inspector
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.store import TokenStore
 from crypto_core.database.tokens.sweep.service import SweepService
+from crypto_core.database.tokens.tripwire_list import TripwireList
 from crypto_core.envelope import Format
 from crypto_core.errors import AnchorError, DatabaseError, KeydeckError, RefusedError, SettingsError
 from crypto_core.key_names import same_key
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
     from crypto_core.trail.use.service import EventUse
     from crypto_core.trail.use.signers import StoredSigners
     from crypto_core.trail.use.witness import StoreWitness
+    from crypto_core.tripwires.service import Tripwires
 
 
 _INCIDENTS = 100
@@ -158,7 +160,8 @@ class Container:
             binding=settings.binding,
             observer=observer,
         )
-        self.catalogue = LiveCatalogue(self.engine, settings.all_tables)
+        self.tripwire_list = TripwireList(self.state_engine, self.keyring)
+        self.catalogue = LiveCatalogue(self.engine, settings.all_tables, decoys=self.tripwire_list.decoys)
         self.answers = AttributionCache(self.engine, read_only=read_only)
         self.store = TokenStore(self.engine, self.catalogue, self.answers, carrier=self._carrier)
         self.attributor = Attributor(self.store, self.keyring, self.answers)
@@ -500,6 +503,23 @@ class Container:
         return TokenWorkService(self.engine, planner, runner, self.verifier, self.journal, **self._guard)
 
     @deferred_property
+    def tripwires(self) -> Tripwires:
+        """What adds, lists and removes decoys."""
+        from crypto_core.tripwires.service import Tripwires
+        from crypto_core.tripwires.tripwire_keys import TripwireKeys
+
+        keys = TripwireKeys(self.kms, self.keys, self.keyring, lambda: self.attributor.met)
+        return Tripwires(
+            self.engine,
+            self.catalogue,
+            self.tripwire_list,
+            self.keyring,
+            keys,
+            self.journal,
+            **self._guard,
+        )
+
+    @deferred_property
     def column_guards(self) -> ColumnGuardService:
         """What has the database refuse whatever is no envelope."""
         from crypto_core.database.column_guards.service import ColumnGuardService
@@ -693,7 +713,7 @@ class Container:
             self.journal, read_only=self.settings.read_only, ready=require_schemas(self.journal.engine)
         )
         rules = rules_about_events(self.settings, self.events, self.keys, self.trusted_keys)
-        return replace(rules, guard=guard)
+        return replace(rules, guard=guard, decoys=self.tripwire_list.decoys)
 
     # Providers and incidents.
 
@@ -1012,6 +1032,7 @@ class Container:
             self.settings.all_tables,
             in_use=self.engine,
             token_source=self.kms.database_token,
+            decoys=self.tripwire_list.decoys,
         ) as database:
             yield database
 

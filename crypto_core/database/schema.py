@@ -442,3 +442,13 @@ Index(
     unique=True,
     postgresql_where=text("removed_at IS NULL"),
 )
+
+tripwire = Table(
+    "tripwire",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    *_required(BigInteger, "version"),
+    *_required(SqlText, "document"),
+    *_required(BigInteger, "entry"),
+)
+"""One row: the sealed list of all tripwires. `entry` is the journal's that has the document's digest."""

@@ -61,6 +61,7 @@ FORGETTABLE = ("SELECT", "INSERT", "DELETE")
 INDEX = (("fingerprint", FORGETTABLE), ("fingerprint_key", FORGETTABLE))
 COPIES = (("registered_copy", WRITE),)
 NOTICES = (("duty", WRITE), ("notice", WRITE))
+TRIPWIRES = (("tripwire", WRITE),)
 
 
 class KeydeckRole(StrEnum):
@@ -247,6 +248,21 @@ def _of_approvals(word: str, effect: str) -> Operation:
         tables=(*JOURNAL, *APPROVAL),
         changes="a request",
         danger=Danger.CONFIRM,
+    )
+
+
+def _of_tripwires(verb: str, effect: str, *iam: str, role: KeydeckRole = KeydeckRole.OPERATOR) -> Operation:
+    return Operation(
+        f"tripwire {verb}",
+        f"{verb} tripwire" if verb != "reseal" else "reseal the list of tripwires",
+        effect,
+        ("kms:Decrypt", "kms:GenerateDataKey", *iam),
+        role,
+        (*JOURNAL, *APPROVAL, *TRIPWIRES),
+        changes="decoys in the platform's tables" if verb != "reseal" else "the list of tripwires",
+        danger=Danger.CONFIRM,
+        planned=True,
+        second_person=True,
     )
 
 
@@ -441,6 +457,16 @@ OPERATIONS: tuple[Operation, ...] = (
         planned=True,
         second_person=True,
     ),
+    _of_tripwires(
+        "add",
+        "Add decoys: rows that nobody legitimate opens, and that tell of whoever does",
+        "kms:CreateKey",
+        "kms:DescribeKey",
+        "kms:GetKeyPolicy",
+        role=KeydeckRole.RESPONDER,
+    ),
+    _of_tripwires("remove", "Remove a tripwire's decoys, if they are as they were made"),
+    _of_tripwires("reseal", "Seal the list of tripwires anew, under the key that is written under"),
     _of_tokens(
         "enter token",
         "enter token",

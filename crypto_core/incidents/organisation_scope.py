@@ -6,7 +6,6 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from crypto_core.errors import RefusedError
-from crypto_core.lists.paging import Query
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.use.asking import term
 
@@ -28,7 +27,7 @@ def organisation_filter(inventory: Inventory, name: str, *, cancelled: Event | N
             remedy="Name its tokens by a filter, such as org:BEGINNING*.",
         )
     expression = term("org", name)
-    if not name or not inventory.count(Query(expression), cancelled=cancelled):
+    if not name or not inventory.tokens(expression, cancelled=cancelled):
         raise RefusedError(
             f"No token is of organisation {clean(name, 100)!r}.",
             remedy="Name it as keydeck connections lists it.",

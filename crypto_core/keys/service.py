@@ -17,6 +17,7 @@ from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, take_census
+from crypto_core.database.tokens.decoys import DecoyCount
 from crypto_core.database.tokens.fresh_proof import FreshProof, FreshProver
 from crypto_core.database.tokens.key_counts import KeyCount
 from crypto_core.database.tokens.left_tokens import LeftTokens, LeftTokenSearch
@@ -147,6 +148,7 @@ class StatusService:
             guards=read_guards(self.engine, census.catalogue),
             sweep=sweep,
             strays=strays,
+            decoys=census.decoys,
         )
 
     def unseen(self, cancelled: Event | None = None) -> tuple[str, ...]:
@@ -250,6 +252,7 @@ def _problems(
         *_write_key_problems(states, keyring.write_key),
         *_undeclared_problems(sweep),
         *_stray_problems(strays),
+        *_decoy_problems(census.decoys),
     ]
     return tuple(sorted(problems, key=lambda p: (p.severity.rank, -p.tokens, p.title, p.where)))
 
@@ -386,6 +389,22 @@ def _stray_problems(strays: Strays) -> list[Problem]:
             )
             for foreign in strays.foreign
         ),
+    ]
+
+
+def _decoy_problems(decoys: DecoyCount) -> list[Problem]:
+    by_tripwire: dict[int, list[str]] = {}
+    for decoy in decoys.gone:
+        by_tripwire.setdefault(decoy.tripwire, []).append(str(decoy.refs[0]))
+    return [
+        Problem(
+            Severity.MEDIUM,
+            f"Tripwire {number}: {counted(len(refs), 'decoy')} gone, or changed since",
+            ", ".join(refs),
+            f"See what is in the rows: keydeck tripwire list. Remove it: keydeck tripwire remove {number}.",
+            kind=ProblemKind.DECOY,
+        )
+        for number, refs in by_tripwire.items()
     ]
 
 

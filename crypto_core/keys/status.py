@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from crypto_core.database.column_guards.model import ColumnGuard
+from crypto_core.database.tokens.decoys import DecoyCount
 from crypto_core.database.tokens.lost_tokens import AcceptedUnderKey
 from crypto_core.database.tokens.strays import Strays
 from crypto_core.database.tokens.sweep.results import Sweep
@@ -64,6 +65,7 @@ class ProblemKind(StrEnum):
     UNDECLARED = "undeclared"
     STRAY = "stray"
     WRITE_KEY = "write-key"
+    DECOY = "decoy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ class Status:
     """Tokens that stand where they don't belong."""
     accepted: tuple[AcceptedUnderKey, ...] = ()
     """What was accepted as unrecoverable and is still stored as it was then, by key."""
+    decoys: DecoyCount = field(default_factory=DecoyCount)
+    """Decoys of tripwires: in no other number here."""
 
     @property
     def protected(self) -> int:
@@ -164,5 +168,6 @@ class Status:
                 for share in self.keys
             ],
             "accepted_as_unrecoverable": [of_key.as_json() for of_key in self.accepted],
+            "decoys": self.decoys.as_json(),
             "coverage": self.coverage.as_json(),
         }

@@ -10,7 +10,7 @@ from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow
 from crypto_core.database.tokens.opening import ValueOpener
 from crypto_core.database.tokens.store import StoredToken, TokenStore
-from crypto_core.errors import RowVanishedError
+from crypto_core.errors import RefusedError, RowVanishedError
 from crypto_core.providers.answers import ByHand, Progress
 from crypto_core.providers.endpoints import Endpoints
 from crypto_core.providers.liveness_polling import in_turn
@@ -44,7 +44,7 @@ class TokenAsking:
     def rows(self, refs: Sequence[TokenRef]) -> tuple[InventoryRow, ...]:
         """Return the rows of tokens, in their order.
 
-        Raises InvalidReferenceError, RowVanishedError, DatabaseError.
+        Raises RefusedError for a decoy, InvalidReferenceError, RowVanishedError, DatabaseError.
         """
         catalogue = self.catalogue()
         wanted = dict.fromkeys(r for ref in refs for r in catalogue.references(ref))
@@ -52,6 +52,11 @@ class TokenAsking:
         missing = wanted.keys() - found.keys()
         if missing:
             raise RowVanishedError(f"{min(missing)}: there is no such row, or it holds no token.")
+        if decoy := next((row for row in found.values() if row.tripwire is not None), None):
+            raise RefusedError(
+                f"{decoy.ref} is a decoy of tripwire {decoy.tripwire}: it is sent to no provider.",
+                remedy="Leave it out.",
+            )
         return tuple(found[ref] for ref in wanted)
 
     def planned(self, refs: Sequence[TokenRef]) -> TokensToAsk:

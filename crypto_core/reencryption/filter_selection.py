@@ -15,7 +15,6 @@ from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.tables import Picked, TokenColumn
 from crypto_core.envelope import Format
 from crypto_core.errors import RefusedError
-from crypto_core.lists.paging import Query
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import TokenRef
 
@@ -32,7 +31,7 @@ def filtered(inventory: Inventory, selection: Selection, *, more: str) -> Iterat
     Raises RefusedError where they are too many, with `more` as what takes more; InvalidFilterError,
     DatabaseError.
     """
-    number = inventory.count(Query(selection.filter or ""))
+    number = inventory.tokens(selection.filter or "")
     if number > MOST + len(selection.except_for):
         raise RefusedError(
             f"The filter lets {number:,} tokens through; at most {MOST:,} are listed one by one.",

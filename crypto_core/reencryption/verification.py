@@ -141,9 +141,10 @@ class Verifier:
             return TokenScope()
         refs = []
         for reference in selection.references:
-            found = self._store.read_many(self._catalogue().references(reference))
+            catalogue = self._catalogue()
+            found = self._store.read_many(catalogue.references(reference))
             if not found:
-                raise RowVanishedError(f"{reference}: there is no such row, or it holds no token.")
+                raise RowVanishedError(catalogue.why_nothing(reference))
             refs += [token.ref for token in found]
         return TokenScope(references=tuple(dict.fromkeys(refs)))
 

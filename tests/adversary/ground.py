@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from console.container import Container
+from console.sandbox.postgres import OPERATOR
 from console.sandbox.world import World
 from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.database.connection.engine import open_engine
@@ -24,6 +25,7 @@ from crypto_core.incidents.model import IncidentScope
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from tests.adversary.attempts import SUPPRESSING, Column, Deed, other_value, tables_of
+from tests.crypto_core.tripwires.conftest import added, tripwires_of
 
 _SECRETS = (
     "INSERT INTO {table} ({columns}, created_at, secret_json) SELECT {values}, now(),"
@@ -74,6 +76,16 @@ def work(services: Container, world: World, superuser: Engine) -> None:
     number = services.incidents.declare("token-compromise", IncidentScope(references=(str(ref),)))
     services.incidents.capture(number, "scope")
     services.approvals.request("keys disable", "Disable it", "d1", {"key": "alias/x"})
+    with superuser.begin() as connection:
+        connection.execute(text(f"GRANT INSERT, DELETE ON gh_connection TO {OPERATOR}"))
+    tripwires = tripwires_of(services)
+    while (
+        added(tripwires).number and len(services.tripwire_list.document().tripwires[0].decoys[0].tokens) > 1
+    ):
+        plan = tripwires.plan_remove(tripwires.states()[0].number)
+        tripwires.remove(plan, Consent.by_option(plan))
+    with superuser.begin() as connection:
+        connection.execute(text(f"REVOKE INSERT, DELETE ON gh_connection FROM {OPERATOR}"))
     services.sweeps.take_sweep()
     services.status.take_census()
     key = services.kms.call("CreateKey", KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"][

@@ -63,6 +63,7 @@ LOOKING = {
     ),
     *("estates", "evidence status", "incident follow-up list", "incident handover", "incident review"),
     *("notify list", "notify test", "whose index duplicates", "whose index status"),
+    "tripwire list",
     *("keys materials", "keys policy", "keys replace", "keys show", "metrics", "settings", "verify"),
 }
 """The commands that change nothing."""

@@ -26,6 +26,7 @@ def test_status_json_is_the_documented_document_and_adds_up(keydeck: Keydeck, wo
         "problems",
         *("tokens", "by_format", "by_column", "keys", "coverage"),
         "accepted_as_unrecoverable",
+        "decoys",
     }
     assert document["accepted_as_unrecoverable"] == []
     assert set(document["by_format"]) == {f.value for f in Format}

@@ -178,6 +178,7 @@ def own_tables(sandbox: Sandbox) -> dict[str, bytes]:
             "receipt",
             "fingerprint",
             "registered_copy",
+            "tripwire",
         ):
             rows = connection.execute(text(f"SELECT t::text FROM keydeck.{name} t")).scalars()
             tables[f"table {name}"] = "\n".join(rows).encode()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from crypto_core.database.tokens.decoys import Decoys
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.registry import rule_by_id
 from crypto_core.findings.severity import Severity
@@ -19,7 +20,7 @@ from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.history import History
 from tests.league.background import background
 from tests.league.technique import Technique
-from tests.league.world import DAYS, LEARNT, Record, World
+from tests.league.world import DAYS, DECOYS, LEARNT, Record, World
 
 ALARM = Severity.MEDIUM
 """Findings as bad as this or worse count; a lesser one is a note beside them."""
@@ -158,7 +159,7 @@ def _ask(
     """What some rules say, as they are asked by an examination of all."""
     service = _service(world, store, until)
     history = History(store.file, service.aliases)
-    context = RuleContext(history, since, until, service.configured_keys()[0])
+    context = RuleContext(history, since, until, service.configured_keys()[0], decoys=service.decoys())
     for id_ in rules:
         rule = rule_by_id(id_)
         assert rule is not None, id_
@@ -170,7 +171,16 @@ def _examine(world: World, store: EventStore, since: datetime, until: datetime) 
 
 
 def _service(world: World, store: EventStore, now: datetime) -> TrailRules:
-    return TrailRules(store, world.configured(now), lambda: world.aliases(now), clock=lambda: now)
+    return TrailRules(
+        store,
+        world.configured(now),
+        lambda: world.aliases(now),
+        clock=lambda: now,
+        decoys=lambda anew=False: _LISTED,
+    )
+
+
+_LISTED = Decoys(former=((DECOYS, 1),))
 
 
 def _fill(store: EventStore, records: Iterable[Record]) -> None:

@@ -10,7 +10,7 @@ from crypto_core.findings.severity import Severity
 from crypto_core.findings.techniques import CLOUD_ACCOUNTS, CLOUD_SECRETS, DATABASES, ENCRYPTED, STEAL_TOKEN
 from tests.crypto_core.trail.records import ACCOUNT, REGION, context, role, user
 from tests.league.technique import Technique
-from tests.league.world import APPS, FOREIGN, KEY, NEXT, RETIRED, THEIRS, Caller, Record, World
+from tests.league.world import APPS, DECOYS, FOREIGN, KEY, NEXT, RETIRED, THEIRS, Caller, Record, World
 
 HIGH, CRITICAL, MEDIUM = Severity.HIGH, Severity.CRITICAL, Severity.MEDIUM
 NEW, NETWORK = "event-decrypt-new-principal", "event-decrypt-new-network"
@@ -179,6 +179,11 @@ def swapped_rows(world: World, when: datetime) -> Iterator[Record]:
 def retired(world: World, when: datetime) -> Iterator[Record]:
     """Envelopes from before an incident, by the platform's own role."""
     yield from _some(world, world.worker(when), when, 3, key=RETIRED)
+
+
+def decoy(world: World, when: datetime) -> Iterator[Record]:
+    """A decoy among other envelopes of a stolen copy, by the platform's own role."""
+    yield world.opened(world.worker(when), when, key=DECOYS, context=None)
 
 
 def taken_to_their_key(world: World, when: datetime) -> Iterator[Record]:
@@ -414,6 +419,14 @@ OPENINGS = (
         (STEAL_TOKEN,),
         retired,
         ("event-retired-key",),
+        CRITICAL,
+    ),
+    Technique(
+        "decoy",
+        "A decoy opened, of a copy that was stolen",
+        (STEAL_TOKEN, CLOUD_SECRETS),
+        decoy,
+        ("event-tripwire-opened",),
         CRITICAL,
     ),
     Technique(

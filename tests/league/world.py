@@ -35,6 +35,8 @@ TRAIL_BUCKET = "management-trail"
 APPS = (_key("d"), _key("e"), _key("f"))
 """Keys of other applications."""
 THEIRS = _key("9", FOREIGN)
+DECOYS = _key("8")
+"""Under which nothing but a tripwire's decoys are."""
 ALIAS = "alias/tokens"
 
 

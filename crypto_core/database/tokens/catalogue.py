@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, text
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import VERSION_NUMBER, place_oid
+from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys, ReadDecoys, no_decoys
 from crypto_core.database.tokens.hidden_rows import hidden_rows
 from crypto_core.database.tokens.placed_tables import NAMED, placed_tables
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, IdKind, TokenColumn, TokenTable
@@ -77,6 +78,8 @@ class Catalogue:
     """What was declared for a schema and isn't there, one sentence each: schemas, tables, columns."""
     hidden: tuple[str, ...] = ()
     """Why rows may be missing in what is read of these tables; see `hidden_rows`."""
+    decoys: Decoys = NO_DECOYS
+    """The rows that are left out in all that is read of these tables."""
 
     @property
     def gaps(self) -> tuple[str, ...]:
@@ -86,7 +89,22 @@ class Catalogue:
             none = f"{nothing} Check DATABASE_URL, or describe the tables in the settings file."
             return tuple(clean(gap, 1_000) for gap in (none, *self.missing, *self.hidden))
         unreadable = (f"{u.column} can't be read. Needed: {u.grant}" for u in self.unreadable)
-        return tuple(clean(gap, 1_000) for gap in (*unreadable, *self.unusable, *self.missing, *self.hidden))
+        decoys = (self.decoys.unreadable,) if self.decoys.unreadable else ()
+        gaps = (*unreadable, *self.unusable, *self.missing, *self.hidden, *decoys)
+        return tuple(clean(gap, 1_000) for gap in gaps)
+
+    def why_nothing(self, reference: TokenRef | RowRef) -> str:
+        """Return why nothing is read at a reference that may stand: a sentence."""
+        column = reference.column if isinstance(reference, TokenRef) else ""
+        decoy = self.decoys.at(TokenRef(reference.table, column, reference.row_id))
+        if decoy is not None:
+            return f"{reference} is a decoy of tripwire {decoy.tripwire}: nothing opens it."
+        return f"{reference}: there is no such row, or it holds no token."
+
+    def leaving_out(self, decoys: Decoys) -> Catalogue:
+        """The same but for other decoys."""
+        tables = (replace(table, decoys=decoys.of_table(table.name)) for table in self.tables)
+        return replace(self, tables=tuple(tables), decoys=decoys)
 
     @property
     def unusable(self) -> tuple[Unidentified | Unsupported, ...]:
@@ -145,19 +163,37 @@ class Catalogue:
 class LiveCatalogue:
     """The catalogue of one database, read at first use and kept until `refresh`. Thread-safe."""
 
-    def __init__(self, engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLES) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        tables: Iterable[TokenTable] = PLATFORM_TABLES,
+        *,
+        decoys: ReadDecoys = no_decoys,
+    ) -> None:
+        """`decoys` reads what is left out, each time anew: it says itself how long it remembers."""
         self.engine = engine
+        self.decoys = decoys
         self.declared = tuple({(table.schema, table.name): table for table in tables}.values())
         """The tables that are asked for, whether they are there or not; see `placed_tables`."""
         self._known: Catalogue | None = None
 
     def __call__(self) -> Catalogue:
         """Return the catalogue. Raises DatabaseError."""
+        known, decoys = self._known, self.decoys()
+        if known is None:
+            return self.refresh()
+        if known.decoys is not decoys:
+            self._known = known = known.leaving_out(decoys)
+        return known
+
+    def last(self) -> Catalogue:
+        """Return the catalogue as it was returned last: nobody is asked. Raises DatabaseError."""
         return self._known or self.refresh()
 
     def refresh(self) -> Catalogue:
         """Ask the database again. Raises DatabaseError."""
-        self._known = read_catalogue(self.engine, self.declared)
+        decoys, read = self.decoys(anew=True), read_catalogue(self.engine, self.declared)
+        self._known = read.leaving_out(decoys) if decoys is not NO_DECOYS else read
         return self._known
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Connection,
     Engine,
     String,
     and_,
@@ -29,6 +30,8 @@ from sqlalchemy import column as sql_column
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution_cache import Asked, AttributionCache, Wrapping, named_by_group
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
+from crypto_core.database.tokens.decoy_rows import is_decoy
+from crypto_core.database.tokens.decoys import DecoyCount
 from crypto_core.database.tokens.expressions import (
     apart,
     digest_of,
@@ -36,9 +39,11 @@ from crypto_core.database.tokens.expressions import (
     format_of,
     head_of,
     holds_envelope,
+    id_text,
     is_envelope,
     mark_of,
     runs_on,
+    table_of,
 )
 from crypto_core.database.tokens.token_source import TABLE, alike, source_of_all
 from crypto_core.envelope import Format
@@ -78,6 +83,8 @@ class Census:
     groups: tuple[GroupCount, ...]
     known: dict[bytes, frozenset[Wrapping]]
     asked: Asked = field(default_factory=dict)
+    decoys: DecoyCount = field(default_factory=DecoyCount)
+    """What is left out of all groups: nobody's tokens."""
 
     @property
     def gaps(self) -> tuple[str, ...]:
@@ -124,6 +131,7 @@ def take_census(
         taken_at = datetime.now(UTC)
         rows = connection.execute(union_all(*parts)).all() if parts else []
         asked = answers.asked(connection) if answers is not None else {}
+        decoys = _count_decoys(connection, current)
     groups = tuple(
         GroupCount(
             column=f"{row.in_table}.{row.in_column}",
@@ -138,7 +146,22 @@ def take_census(
         )
         for row in rows
     )
-    return Census(taken_at, current, groups, named_by_group(asked), asked)
+    return Census(taken_at, current, groups, named_by_group(asked), asked, decoys)
+
+
+def _count_decoys(connection: Connection, catalogue: Catalogue) -> DecoyCount:
+    """The decoys that stand, in the same moment; those of a table that is not read are neither."""
+    standing: set[tuple[str, str]] = set()
+    tables = [table for table in catalogue.tables if table.decoys]
+    for table in tables:
+        rows = table_of(table)
+        found = connection.scalars(select(id_text(table, rows)).where(is_decoy(table, rows, table.decoys)))
+        standing.update((table.name, row_id) for row_id in found)
+    listed = [decoy for table in tables for decoy in table.decoys]
+    return DecoyCount(
+        tuple(d for d in listed if (d.table, d.row_id) in standing),
+        tuple(d for d in listed if (d.table, d.row_id) not in standing),
+    )
 
 
 _NO_ENVELOPE = "!"

@@ -59,6 +59,12 @@ class Inspector:
         exception. Raises InvalidReferenceError, RowVanishedError, DatabaseError.
         """
         row = self._inventory.row(ref)
+        if row.tripwire is not None:
+            said = (
+                f"decoy of tripwire {row.tripwire}: nobody legitimate opens it, and Keydeck does not either"
+            )
+            wrapped_by = KeyAnswer(row.key_arn, None) if row.key_arn else None
+            return Inspection(row, (("stored as", clean(said)),), wrapped_by, row.evidence)
         token = self._store.read_token(ref)
         if not token.format.protected:
             return Inspection(row, _fields_of_other(row), None, Evidence.UNKNOWN)

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event
 from typing import Any
@@ -17,6 +17,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution_cache import AttributionCache, KnownAttribution, Wrapping
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
+from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys
 from crypto_core.database.tokens.expressions import formats_counted
 from crypto_core.database.tokens.inventory_expressions import FIELDS, ColumnPlace, has_format, places_of
 from crypto_core.database.tokens.inventory_filter_sql import Matcher, asks_for_evidence, asks_for_keys
@@ -37,6 +38,8 @@ from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 
 __all__ = ["FIELDS", "Inventory", "InventoryRow", "SortKey"]
+
+_Places = tuple[ColumnPlace, ...]
 
 MOST_ORGANISATIONS = 500
 _LONGEST_NAME = 301
@@ -66,6 +69,7 @@ class InventoryRow:
     created_at: datetime | None
     shown: tuple[tuple[str, CleanText], ...]
     altered: frozenset[str] = frozenset()
+    tripwire: int | None = None
 
     def __post_init__(self) -> None:
         shown = tuple((clean(name, 100), clean(text, 200)) for name, text in self.shown)
@@ -96,6 +100,7 @@ class InventoryRow:
             "evidence": self.evidence.value,
             "created_at": self.created_at.isoformat() if self.created_at else None,
             "shown": dict(self.shown),
+            "tripwire": self.tripwire,
         }
 
 
@@ -129,7 +134,7 @@ class Inventory:
         self._answers = answers
         self._aliases = aliases
         self._surveys = Surveys()
-        self._placed: tuple[Catalogue | None, tuple[ColumnPlace, ...]] = (None, ())
+        self._placed: tuple[Catalogue | None, _Places, _Places] = (None, (), ())
 
     def page(
         self,
@@ -143,10 +148,13 @@ class Inventory:
     ) -> Page[InventoryRow]:
         """Return a page as PagedSource says, all of it as at one moment; "" sorts by state.
 
+        Decoys stand in it, marked, as in `rows`; all other answers leave them out.
+
         Raises DatabaseError too.
         """
         sort = _sort(query)
-        places = self._places()
+        self._catalogue()
+        places = self._places(decoys=True)
         with self._matching(query.filter, sort, cancelled) as (connection, groups, keys, matcher):
             # Where a list is looked at anew, what was counted before is not to hide what has come since.
             if start is None or inclusive:
@@ -156,7 +164,7 @@ class Inventory:
                 survey = self._surveys.of(number)
             at = _position(start, places) if start is not None else None
             surveyor = Surveyor(connection, ORDERS[sort], matcher, keys, cancelled)
-            walker = Walker(surveyor, list(self._left_by(matcher)), survey)
+            walker = Walker(surveyor, list(self._left_by(matcher, decoys=True)), survey)
             # The reference is itself what breaks ties: from the end, it is the walk that turns around.
             turned = sort is SortKey.REFERENCE and query.descending
             falling = query.descending and not turned
@@ -175,7 +183,7 @@ class Inventory:
         return Page(rows, first, last, above=above, below=below)
 
     def count(self, query: Query, *, cancelled: Event | None = None) -> int:
-        """Return how many rows the filter lets through. Raises as `page`.
+        """Return how many rows the filter lets through, decoys among them. Raises as `page`.
 
         Once after the beginning of a list it counts by the list's own values: its pages need that then.
         """
@@ -186,7 +194,7 @@ class Inventory:
         with matching as (connection, _, keys, matcher):
             if survey is not None and surveyed:
                 surveyor = Surveyor(connection, ORDERS[sort], matcher, keys, cancelled)
-                surveyor.take_survey(survey, list(self._left_by(matcher)))
+                surveyor.take_survey(survey, list(self._left_by(matcher, decoys=True)))
                 if not survey.too_many:
                     return sum(survey.counts.values())
             return self._plain_count(connection, matcher, keys, cancelled)
@@ -195,13 +203,18 @@ class Inventory:
         self, connection: Connection, matcher: Matcher, keys: KeyView, cancelled: Event | None
     ) -> int:
         total = 0
-        for places in read_together(self._places(), matcher, keys):
+        for places in read_together(self._places(decoys=True), matcher, keys):
             stop_if(cancelled)
             of_row, passing = matcher.parted(places)
             counted: Any = select(*(func.count().filter(passes) for passes in passing))
             counted = counted.select_from(source_of(places, keys)).where(of_row)
             total += sum(connection.execute(counted).one())
         return total
+
+    def tokens(self, filter_: str, *, cancelled: Event | None = None) -> int:
+        """Return how many tokens a filter lets through. Raises as `page`."""
+        tallies = self.tally(filter_, cancelled=cancelled)
+        return sum(sum(by_format.values()) for by_format in tallies.values())
 
     def tally(self, filter_: str, *, cancelled: Event | None = None) -> dict[str, dict[Format, int]]:
         """Return how many tokens a filter lets through, by column name and format; no entry is zero.
@@ -324,17 +337,19 @@ class Inventory:
             keys = self._key_view(connection, clauses, groups, sort)
             yield connection, groups, keys, Matcher(clauses, keys, aliases)
 
-    def _left_by(self, matcher: Matcher) -> Iterator[ColumnPlace]:
-        return (place for place in self._places() if not matcher.excludes(place))
+    def _left_by(self, matcher: Matcher, *, decoys: bool = False) -> Iterator[ColumnPlace]:
+        return (place for place in self._places(decoys=decoys) if not matcher.excludes(place))
 
-    def _places(self) -> tuple[ColumnPlace, ...]:
-        """The token columns that the catalogue has now."""
-        catalogue = self._catalogue()
-        known, places = self._placed
+    def _places(self, *, decoys: bool = False) -> _Places:
+        """The token columns that the catalogue has now, with or without the decoys in them."""
+        catalogue = self._catalogue.last()
+        known, real, every = self._placed
         if known is not catalogue:
-            places = places_of(catalogue.tables)
-            self._placed = (catalogue, places)
-        return places
+            real = every = places_of(catalogue.tables)
+            if catalogue.decoys.rows:
+                every = places_of(replace(table, decoys=()) for table in catalogue.tables)
+            self._placed = (catalogue, real, every)
+        return every if decoys else real
 
     def _key_view(
         self,
@@ -361,7 +376,7 @@ class Inventory:
     ) -> tuple[InventoryRow, ...]:
         """What is shown of some tokens, in their order; those that are no longer there are left out."""
         read: dict[TokenRef, Any] = {}
-        for place in self._places():
+        for place in self._places(decoys=True):
             own = [r.identity for r in refs if (r.table, r.column) == (place.table.name, place.column)]
             if own:
                 there = [place.stored.is_not(None), place.is_one_of(own)]
@@ -372,20 +387,36 @@ class Inventory:
             members.setdefault(ref.row, []).append(ref)
         digests = {ref: bytes(row.digest) for ref, row in read.items() if row.digest is not None}
         about = self._answers.about(connection, dict.fromkeys(digests.values()))
+        decoys = self._catalogue.last().decoys
         return tuple(
-            _row(ref, read[ref], known, about.get(digests[ref]) if ref in digests else None)
+            _row(ref, read[ref], known, about.get(digests[ref]) if ref in digests else None, decoys)
             for wanted in refs
             for ref in ([wanted] if wanted in read else members.get(wanted, ()))
         )
 
 
 def _row(
-    ref: TokenRef, row: Any, known: Mapping[bytes, frozenset[Wrapping]], answer: KnownAttribution | None
+    ref: TokenRef,
+    row: Any,
+    known: Mapping[bytes, frozenset[Wrapping]],
+    answer: KnownAttribution | None,
+    decoys: Decoys = NO_DECOYS,
 ) -> InventoryRow:
-    """What is shown of a token: KMS's own answer about it, if there is one, else that about its group."""
-    evidence, wrapping = Evidence.UNKNOWN, None
+    """What is shown of a token: KMS's own answer about it, if there is one, else that about its group.
+
+    Of a decoy it is what the list says: KMS is never asked about it.
+    """
+    evidence = Evidence.UNKNOWN
+    wrapping: Wrapping | None = None
     prefix = row.edk_prefix
-    if answer is not None:
+    decoy = decoys.at(ref)
+    if decoy is not None and not any(
+        row.digest is not None and token.digest == bytes(row.digest) for token in decoy.tokens
+    ):
+        decoy = None
+    if decoy is not None:
+        evidence, wrapping = Evidence.INFERRED, (decoy.key_arn, None)
+    elif answer is not None:
         if answer.wrapping:
             evidence, wrapping = Evidence.VERIFIED, answer.wrapping
     elif prefix is not None and (group := known.get(bytes(prefix))):
@@ -407,6 +438,7 @@ def _row(
         evidence=evidence,
         created_at=row.created_at,
         shown=tuple(shown),
+        tripwire=decoy.tripwire if decoy else None,
     )
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import Text as SqlText
 
+from crypto_core.database.tokens.decoy_rows import without_decoys
 from crypto_core.database.tokens.expressions import (
     digest_of,
     edk_prefix_of,
@@ -129,7 +130,7 @@ class ColumnPlace(TokenSource):
 def places_of(tables: Iterable[TokenTable]) -> tuple[ColumnPlace, ...]:
     """Return the token columns of some tables. Keep them: what is asked about them is put together once."""
     tables = tuple(tables)
-    sources = {table.name: table_of(table) for table in tables}
+    sources = {table.name: without_decoys(table, table_of(table)) for table in tables}
     columns = ((table, column) for table in tables for column in table.token_columns)
     return tuple(
         ColumnPlace(t, c, sources[t.name] if t.is_text(c) else token_source(t, c).source, n)

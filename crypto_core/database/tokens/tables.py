@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from crypto_core.database.tokens.decoys import Decoy
 from crypto_core.references import TokenRef, id_parts, split_name, token_ref
 
 READ_DIRECTLY = ("", "text", "varchar")
@@ -38,6 +39,7 @@ class TokenTable:
     the domain is made of), `required` those never NULL, and `tests_json` whether it can test a text for JSON.
     `documents` are those token columns that are secrets columns: each value is a JSON object of several
     tokens. In any other token column each value is one token, whatever its type.
+    `decoys` are rows that count as none and that nothing reads: see `decoys`.
     """
 
     name: str
@@ -53,6 +55,7 @@ class TokenTable:
     types: frozenset[tuple[str, str]] = field(default=frozenset(), compare=False)
     required: frozenset[str] = field(default=frozenset(), compare=False)
     tests_json: bool = field(default=True, compare=False)
+    decoys: tuple[Decoy, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def relation(self) -> str:

@@ -38,6 +38,8 @@ from sqlalchemy import column as sql_column
 from sqlalchemy.types import NullType
 
 from crypto_core.database.dialect import ARRAY, JSONB
+from crypto_core.database.tokens.decoy_rows import without_decoys
+from crypto_core.database.tokens.decoys import Decoy
 from crypto_core.database.tokens.expressions import (
     apart,
     columns_of,
@@ -184,7 +186,8 @@ def token_source(
 
     `whole` is for a statement that reads all of it, and is fast for that alone.
     """
-    return _source(table, table.types, table.required, table.tests_json, column, sampled, whole)
+    differing = (table.types, table.required, table.tests_json, table.decoys)
+    return _source(table, *differing, column, sampled, whole)
 
 
 @lru_cache(maxsize=500)
@@ -193,13 +196,15 @@ def _source(
     types: frozenset[tuple[str, str]],  # what equal tables differ in
     required: frozenset[str],
     tests_json: bool,
+    decoys: tuple[Decoy, ...],
     column: str,
     sampled: float | None,
     whole: bool,
 ) -> TokenSource:
-    needed = columns_of(table, [*table.id_columns, *table.shown, column])
+    needed = columns_of(table, _needed(table, [*table.id_columns, *table.shown, column]))
     rows: Any = table_of(table) if table.is_text(column) else needed
-    return _read_from(rows if sampled is None else _sample(rows, sampled), table, column, whole=whole)
+    some = rows if sampled is None else _sample(rows, sampled)
+    return _read_from(without_decoys(table, some), table, column, whole=whole)
 
 
 def _read_from(rows: Any, table: TokenTable, column: str, *, whole: bool) -> TokenSource:
@@ -227,10 +232,19 @@ def source_of_all(tables: Sequence[TokenTable], column: str) -> TokenSource:
         return token_source(tables[0], column, whole=True)
     first = replace(tables[0], shown=(TABLE,), organisation=None, created=None)
     names = [*first.id_columns, column]
+    real = [(t, without_decoys(t, columns_of(t, _needed(t, names)))) for t in tables]
     rows = union_all(
-        *(select(*columns_of(t, names).c, cast(literal(t.name), String).label(TABLE)) for t in tables)
+        *(
+            select(*(own.c[n] for n in dict.fromkeys(names)), cast(literal(t.name), String).label(TABLE))
+            for t, own in real
+        )
     )
     return _read_from(rows.subquery(), first, column, whole=True)
+
+
+def _needed(table: TokenTable, names: Iterable[str]) -> list[str]:
+    """Columns to read of a table: what tells its decoys is in all of its token columns."""
+    return [*names, *(table.token_columns if table.decoys else ())]
 
 
 def whole_bytes(table: TokenTable, column: str, stored: Any) -> Any:

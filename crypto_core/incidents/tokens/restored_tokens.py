@@ -18,6 +18,7 @@ from crypto_core.database.dialect import IDENTITY
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import take_census
+from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.database.tokens.expressions import table_of
 from crypto_core.database.tokens.store import TokenScope, TokenStore
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
@@ -41,10 +42,15 @@ class RestoredTokens:
     """
 
     def __init__(
-        self, engine: Engine, keyring: KmsKeyring, tables: Iterable[TokenTable] = PLATFORM_TABLES
+        self,
+        engine: Engine,
+        keyring: KmsKeyring,
+        tables: Iterable[TokenTable] = PLATFORM_TABLES,
+        decoys: ReadDecoys = no_decoys,
     ) -> None:
+        """`decoys` reads those of the database that it was restored from: they stand in it too."""
         self._engine = engine
-        self._catalogue = LiveCatalogue(engine, tables)
+        self._catalogue = LiveCatalogue(engine, tables, decoys=decoys)
         self._answers = AttributionCache(engine, read_only=True)
         self._store = TokenStore(engine, self._catalogue, self._answers)
         self._verifier = Verifier(keyring, self._store, self._catalogue, self._answers)
@@ -115,6 +121,7 @@ def restored_at(
     in_use: Engine | None = None,
     setting: str = "KEYDECK_DATABASES",
     token_source: TokenSource | None = None,
+    decoys: ReadDecoys = no_decoys,
 ) -> Iterator[RestoredTokens]:
     """Give the restored database at a URL, every session of it read only.
 
@@ -128,7 +135,7 @@ def restored_at(
                 "This is the database in use, not a restored one.",
                 remedy="Restore a backup into a database of its own, and name that in the settings file.",
             )
-        yield RestoredTokens(engine, keyring, tables)
+        yield RestoredTokens(engine, keyring, tables, decoys)
     finally:
         engine.dispose()
 

@@ -13,7 +13,6 @@ from crypto_core.errors import InvalidReferenceError, RefusedError
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.tokens.dependencies import TokenDependencies
 from crypto_core.key_names import is_key_arn
-from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.text.counting import counted
 from crypto_core.trail.use.asking import term
@@ -103,7 +102,7 @@ class ScopedTokens:
         return InScope(tuple(kept), tuple(dict.fromkeys(missing)), len(there) - len(kept))
 
     def _filtered(self, expression: str, cancelled: Event | None, most: int) -> InScope:
-        number = self._parts.inventory.count(Query(expression), cancelled=cancelled)
+        number = self._parts.inventory.tokens(expression, cancelled=cancelled)
         refs: list[TokenRef] = []
         for page in self._parts.inventory.references(expression, cancelled=cancelled):
             refs += page

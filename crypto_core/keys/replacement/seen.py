@@ -315,8 +315,8 @@ class RotationReader:
         first = since or (dates[0] if dates else None)
         behind = 0
         if first is not None:
-            behind = self.inventory.count(
-                Query(f"{_under(old, status)} created:>{first.isoformat()}"), cancelled=cancelled
+            behind = self.inventory.tokens(
+                f"{_under(old, status)} created:>{first.isoformat()}", cancelled=cancelled
             )
         connections = len({(row.ref.table, row.ref.row_id) for row in own})
         return Written(connections, dates[-1] if dates else None, first, behind)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
+from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.trail.event import TrailEvent
@@ -31,6 +32,7 @@ class EngineRules:
     describe: Callable[[str], str] = lambda name: name
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     lacking: tuple[Gap, ...] = ()
+    decoys: ReadDecoys = no_decoys
 
     def examine_events(
         self,
@@ -47,7 +49,7 @@ class EngineRules:
         if not self.history.any(Span(since, until)):
             return Examined(since, until, gaps=(*self.lacking, _empty(since, until)))
         keys, gaps = resolve(self.configured, self.aliases(), self.describe)
-        context = RuleContext(self.history, since, until, keys)
+        context = RuleContext(self.history, since, until, keys, decoys=self.decoys())
         findings, missing = examine(context, (*self.lacking, *gaps), now, cancelled)
         return Examined(since, until, findings, missing)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.severity import Severity
 from crypto_core.key_uses import READS
@@ -54,6 +55,7 @@ class RuleContext:
     """What is asked of receipts; None where not every call must have one."""
     followed: Mapping[DeliveryBucket, Mapping[str, Sequence[TimeWindow]]] = field(default_factory=dict)
     """The buckets of trails that pulls follow, and what was fetched of each under its names."""
+    decoys: Decoys = NO_DECOYS
 
     @cached_property
     def window(self) -> Span:

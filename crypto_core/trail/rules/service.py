@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
+from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.errors import ReadOnlyError, RefusedError
 from crypto_core.findings.finding import Finding, Gap, once_each
 from crypto_core.findings.registry import rule_by_id
@@ -60,7 +61,7 @@ class TrailRules:
     """Examines the events of a store. Blocks: call it from a worker.
 
     `guard` stands before what changes suppressions; without one none can be changed. `aliases` are those of
-    keys; `describe` returns a key's ARN by another name, it raises KmsError.
+    keys; `describe` returns a key's ARN by another name, it raises KmsError. `decoys` reads the decoys.
     """
 
     store: EventStore
@@ -73,6 +74,7 @@ class TrailRules:
     """What else is said of a window, by rules about other events in the store."""
     receipts: ReceiptPolicy | None = None
     """From when on every call must have a receipt; None where not all need have one."""
+    decoys: ReadDecoys = no_decoys
 
     def __post_init__(self) -> None:
         self._suppressions = Suppressions(self.store.file, self.clock)
@@ -96,12 +98,15 @@ class TrailRules:
             told, hidden = sift(findings, active)
             return Examined(since, until, told, missing, hidden, active, empty=True)
         keys, gaps = self.configured_keys()
+        decoys = self.decoys()
         context = RuleContext(
             *(history, since, until, keys),
             receipts=self._judged(cancelled),
             followed=PullBook(self.store.file).followed(),
+            decoys=decoys,
         )
-        told_of_keys, missing = examine(context, gaps, self.clock(), cancelled)
+        unread = (Gap(f"Tripwires: {decoys.unreadable}", Severity.HIGH),) if decoys.unreadable else ()
+        told_of_keys, missing = examine(context, (*gaps, *unread), self.clock(), cancelled)
         findings, missing = once_each((*told_of_keys, *missing, *further))
         told, hidden = sift(findings, active)
         return Examined(since, until, told, missing, hidden, active)

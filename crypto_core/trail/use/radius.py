@@ -14,7 +14,6 @@ from crypto_core.key_names import is_key_arn, same_key
 from crypto_core.key_uses import HANDS_OUT
 from crypto_core.keys.status import Status
 from crypto_core.lists.coverage import Coverage
-from crypto_core.lists.paging import Query
 from crypto_core.text.cleaning import clean
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.store.tallies import EventTally, Tallies
@@ -182,7 +181,7 @@ class BlastRadii:
                 )
 
     def _count(self, expression: str, cancelled: Event | None) -> int:
-        return self.inventory.count(Query(expression), cancelled=cancelled)
+        return self.inventory.tokens(expression, cancelled=cancelled)
 
     def _kept(self, arn: str) -> int | None:
         try:

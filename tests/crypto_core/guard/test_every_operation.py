@@ -53,9 +53,11 @@ from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
+from crypto_core.tripwires.plan import AddRequest
 from tests.crypto_core.damaging import damaged
 from tests.crypto_core.database.column_guards.conftest import hand_over
 from tests.crypto_core.second_person import SecondPerson
+from tests.crypto_core.tripwires.conftest import added, let_add_rows, tripwires_of
 
 Run = Callable[[Container, Any, Consent | None], object]
 PLATFORM = "arn:aws:iam::123456789012:role/keydeck-platform"
@@ -259,6 +261,33 @@ def guard(ground: Ground) -> Recipe:
     )
 
 
+def tripwire_add(ground: Ground) -> Recipe:
+    let_add_rows(ground.superuser)
+    request = AddRequest("gh_connection", key=ground.key())
+    return Recipe(
+        lambda container: tripwires_of(container).plan_add(request),
+        lambda container, plan, consent: tripwires_of(container).add(plan, consent),
+    )
+
+
+def tripwire_remove(ground: Ground) -> Recipe:
+    let_add_rows(ground.superuser)
+    number = added(tripwires_of(ground.container, approvals=None)).number or 0
+    return Recipe(
+        lambda container: tripwires_of(container).plan_remove(number),
+        lambda container, plan, consent: tripwires_of(container).remove(plan, consent),
+    )
+
+
+def tripwire_reseal(ground: Ground) -> Recipe:
+    let_add_rows(ground.superuser)
+    added(tripwires_of(ground.container, approvals=None))
+    return Recipe(
+        lambda container: tripwires_of(container).plan_reseal(),
+        lambda container, plan, consent: tripwires_of(container).reseal(plan, consent),
+    )
+
+
 def revoke(ground: Ground) -> Recipe:
     ref = ground.plaintext()
     return Recipe(
@@ -328,6 +357,9 @@ RECIPES: dict[str, Callable[[Ground], Recipe]] = {
     "revoke": revoke,
     "guard": guard,
     **{f"whose index {word}": lambda ground, word=word: index(ground, word) for word in ("build", "drop")},
+    "tripwire add": tripwire_add,
+    "tripwire remove": tripwire_remove,
+    "tripwire reseal": tripwire_reseal,
     "journal break": journal_break,
     "incident run": incident_run,
     "incident accept-lost": accept_lost,
@@ -612,6 +644,6 @@ def changes(sandbox: Sandbox, ground: Ground) -> object:
     with ground.container.engine.connect() as connection:
         kept = [
             connection.scalar(text(f"SELECT sum(length(t::text)) FROM keydeck.{name} t"))
-            for name in ("job", "envelope_backup", "fingerprint", "incident_evidence")
+            for name in ("job", "envelope_backup", "fingerprint", "incident_evidence", "tripwire")
         ]
     return calls, stored, more, checks, kept, len(ground.providers.calls())

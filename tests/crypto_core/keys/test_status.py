@@ -305,7 +305,7 @@ def test_after_everything_is_put_right_the_status_is_well(
 
 def test_the_status_is_a_json_document_with_every_format(services: Container, world: World) -> None:
     document = services.services.status.take_census().as_json()
-    parts = {"tokens", "by_format", "by_column", "keys", "coverage", "accepted_as_unrecoverable"}
+    parts = {"tokens", "by_format", "by_column", "keys", "coverage", "accepted_as_unrecoverable", "decoys"}
     assert set(document) == parts | {"protected", "problems"}
     assert document["protected"]["count"] == world.by_format[Format.V1]
     assert document["by_format"] == {f.value: n for f, n in world.by_format.items()}

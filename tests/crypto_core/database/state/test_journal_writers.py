@@ -442,7 +442,11 @@ def test_an_update_takes_the_insert_from_every_role_and_leaves_its_work(
             auditor.name: {"SELECT"},
             OPERATOR: {"SELECT", "UPDATE"},  # as on steps, by default privileges of the database
         }
-        for table in ("duty", "notice"):  # as on jobs, whatever default privileges give the responder
+        for table in (
+            "duty",
+            "notice",
+            "tripwire",
+        ):  # as on jobs, whatever default privileges give the responder
             of_table = str(held).replace("incident_lease", table)
             got = {name: set(privileges) for name, privileges in connection.execute(text(of_table))}
             assert got == {OPERATOR: {"SELECT", "UPDATE"}}, table

@@ -1,0 +1,101 @@
+"""Decoys: rows that nobody legitimate opens. Counts leave them out, and nothing that opens tokens sees them.
+
+A row is a decoy as long as its id and every token in it are as they were listed: a token that somebody puts
+there is a token, and so is one that is sealed under a tripwire's key and stands nowhere in the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from crypto_core.envelope import Format
+from crypto_core.references import TokenRef
+
+
+@dataclass(frozen=True, slots=True)
+class DecoyToken:
+    """One token of a decoy. `digest` tells the stored value (see `store.digest`), `token` is SHA-256 of the
+    plaintext, which providers' audit logs have.
+    """
+
+    column: str
+    digest: bytes = field(repr=False)
+    token: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoy:
+    """One row. `columns` are those that were written, `row` is SHA-256 of what they held."""
+
+    tripwire: int
+    table: str
+    row_id: str
+    key_arn: str
+    format: Format
+    tokens: tuple[DecoyToken, ...]
+    columns: tuple[str, ...] = ()
+    row: bytes = field(default=b"", repr=False)
+
+    @property
+    def refs(self) -> tuple[TokenRef, ...]:
+        """The references of its tokens."""
+        return tuple(TokenRef(self.table, token.column, self.row_id) for token in self.tokens)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoys:
+    """All decoys; `unreadable` says why they are not known, "" where they are."""
+
+    rows: tuple[Decoy, ...] = ()
+    unreadable: str = ""
+    former: tuple[tuple[str, int], ...] = ()
+    """Keys of tripwires that were removed, and their numbers: old copies still hold what is under them."""
+
+    def of_table(self, name: str) -> tuple[Decoy, ...]:
+        """Those of one table."""
+        return tuple(decoy for decoy in self.rows if decoy.table == name)
+
+    def at(self, ref: TokenRef) -> Decoy | None:
+        """The decoy that a reference names, None for any other."""
+        return next((d for d in self.rows if (d.table, d.row_id) == (ref.table, ref.row_id)), None)
+
+    @property
+    def own_keys(self) -> Mapping[str, int]:
+        """The tripwire of each key under which nothing but decoys is, those of removed ones too."""
+        now = {decoy.key_arn: decoy.tripwire for decoy in self.rows if decoy.format is Format.V1}
+        return {**dict(self.former), **now}
+
+
+NO_DECOYS = Decoys()
+
+
+class ReadDecoys(Protocol):
+    """Returns the decoys that there are; the same object as long as they are the same. Raises nothing."""
+
+    def __call__(self, *, anew: bool = False) -> Decoys:
+        """With `anew` as they are now, else as they were a moment ago."""
+        ...
+
+
+def no_decoys(*, anew: bool = False) -> Decoys:
+    """There are none."""
+    return NO_DECOYS
+
+
+@dataclass(frozen=True, slots=True)
+class DecoyCount:
+    """What a census found of the decoys: those as they were made, and those that are gone or changed."""
+
+    standing: tuple[Decoy, ...] = ()
+    gone: tuple[Decoy, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the decoys that stand."""
+        return sum(len(decoy.tokens) for decoy in self.standing)
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON document's part."""
+        return {"rows": len(self.standing), "tokens": self.tokens, "gone": len(self.gone)}

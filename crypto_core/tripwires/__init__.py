@@ -1,0 +1,1 @@
+"""Tripwires: decoys that tell of whoever opens them."""

@@ -1,0 +1,233 @@
+"""Rows drawn to look like the others: a real row's values, another id, other digits, a moved time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import SystemRandom
+
+from sqlalchemy import BigInteger, Connection, cast, func, or_, select, text
+from sqlalchemy import Text as SqlText
+
+from crypto_core.database.tokens.decoy_rows import without_decoys
+from crypto_core.database.tokens.expressions import columns_of, id_text, is_envelope, text_of
+from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.envelope import Format, classify, parse
+from crypto_core.errors import EnvelopeError, RefusedError
+from crypto_core.providers.token_shapes import made_up_token
+from crypto_core.secret import Secret
+from crypto_core.tripwires.table_shape import ColumnShape, TableShape
+from crypto_core.tripwires.variation import moved, nearest, numbered, time_of, varied
+
+SAMPLE = 300
+"""Real rows that are looked at."""
+LEAST = 5
+"""With fewer sealed rows in a table nothing looks like the others."""
+_TAG_BYTES = 16
+_DENSE = 0.3
+"""The share of numbers in use from which ids are taken to be counted up, not drawn."""
+_TRIES = 40
+_MOST_NUMBERS = 5_000_000
+"""Numbers up to which free ones are looked for among them all."""
+_random = SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class RealRow:
+    """What a real row has: columns without tokens as text, and how long each token is, in bytes."""
+
+    values: Mapping[str, str | None] = field(repr=False)
+    lengths: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Some real rows whose tokens are all sealed, the ids among their values, and their usual format."""
+
+    id_column: str
+    rows: tuple[RealRow, ...]
+    format: Format
+
+    @property
+    def ids(self) -> list[str]:
+        """Their ids."""
+        return [row.values[self.id_column] or "" for row in self.rows]
+
+    def is_one_each(self, column: ColumnShape) -> bool:
+        """True for a column in which most rows have a value of their own."""
+        values = [v for row in self.rows if (v := row.values.get(column.name))]
+        return column.unique or (len(values) >= 2 * LEAST and len(set(values)) > len(values) / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnRow:
+    """A decoy before it is sealed."""
+
+    row_id: str
+    values: Mapping[str, str | None] = field(repr=False)
+    tokens: Mapping[str, Secret]
+
+
+def read_sample(connection: Connection, table: TokenTable, shape: TableShape) -> Sample:
+    """Return some real rows. Raises RefusedError where too few are sealed."""
+    names = [c.name for c in shape.columns]
+    rows = without_decoys(table, columns_of(table, [*names, *table.id_columns, *table.token_columns]))
+    sealed = [
+        or_(rows.c[c].is_(None), is_envelope(text_of(table, c, rows.c[c]))) for c in table.token_columns
+    ]
+    some = or_(*(rows.c[c].is_not(None) for c in table.token_columns))
+    read = select(*(cast(rows.c[n], SqlText).label(n) for n in names)).where(*sealed, some)
+    found = connection.execute(read.order_by(func.random()).limit(SAMPLE)).mappings().all()
+    real: list[RealRow] = []
+    formats: Counter[Format] = Counter()
+    for row in found:
+        stored = {c: row[c] for c in table.token_columns if row[c] is not None}
+        try:
+            lengths = {c: _length(value) for c, value in stored.items()}
+        except EnvelopeError:
+            continue
+        formats.update(classify(value).format for value in stored.values())
+        real.append(RealRow({n: row[n] for n in names if n not in table.token_columns}, lengths))
+    if len(real) < LEAST:
+        raise RefusedError(
+            f"{table.name} has {len(real)} rows whose tokens are all sealed: a decoy would stand out.",
+            remedy="Choose another table, or encrypt the tokens that are stored in plaintext first.",
+        )
+    return Sample(table.id_columns[0], tuple(real), formats.most_common(1)[0][0])
+
+
+def draw_rows(
+    connection: Connection,
+    table: TokenTable,
+    shape: TableShape,
+    sample: Sample,
+    count: int,
+    given: Mapping[str, str],
+    taken: frozenset[str] = frozenset(),
+) -> tuple[DrawnRow, ...]:
+    """Return so many rows that look like the sample's, with `given` values in all and no id that is `taken`.
+
+    Raises RefusedError.
+    """
+    ids = draw_ids(connection, table, shape, sample, count, taken)
+    return tuple(_draw(table, shape, sample, row_id, given) for row_id in ids)
+
+
+def id_words(shape: TableShape, sample: Sample) -> str:
+    """Where ids come from, for the plan."""
+    if shape.column(sample.id_column).sequence:
+        return "the next numbers of the table's own sequence"
+    return "numbers that are free" if numbered(sample.ids) is not None else "drawn in the form of the others"
+
+
+def draw_ids(
+    connection: Connection,
+    table: TokenTable,
+    shape: TableShape,
+    sample: Sample,
+    count: int,
+    taken: frozenset[str],
+) -> list[str]:
+    """Return so many ids that no row has, and that are not taken otherwise."""
+    column = shape.column(sample.id_column)
+    if column.sequence:
+        drawn = text("SELECT nextval(CAST(:sequence AS regclass)) FROM generate_series(1, :count)")
+        return [str(n) for n in connection.scalars(drawn, {"sequence": column.sequence, "count": count})]
+    prefix = numbered(sample.ids)
+    if prefix is not None:
+        return _free_numbers(connection, table, prefix, count, taken)
+    rows = columns_of(table, table.id_columns)
+    found: list[str] = []
+    for _ in range(_TRIES):
+        made = {varied(_random.choice(sample.ids)) for _ in range(count)} - set(found) - taken
+        there = connection.scalars(select(id_text(table, rows)).where(id_text(table, rows).in_(sorted(made))))
+        found += sorted(made - set(there))
+        if len(found) >= count:
+            return found[:count]
+    raise RefusedError(f"No free id in the form of {table.name}'s was found.", remedy="Choose another table.")
+
+
+def _free_numbers(
+    connection: Connection, table: TokenTable, prefix: str, count: int, taken: frozenset[str]
+) -> list[str]:
+    """Numbers that no row has, among the others' where some are left out."""
+    rows = columns_of(table, table.id_columns)
+    identity = id_text(table, rows)
+    number = func.substr(identity, len(prefix) + 1)
+    like = (func.starts_with(identity, prefix), number.op("~")("^[0-9]{1,15}$"))
+    read = select(number).where(*like)
+    highest = connection.scalar(select(func.max(cast(number, BigInteger))).where(*like)) or 0
+    others = {int(n) for one in taken if (n := one.removeprefix(prefix)).isdecimal()}
+    there = {int(n) for n in connection.scalars(read)} if highest <= _MOST_NUMBERS else set()
+    if there and len(there) / highest > _DENSE:
+        free = [n for n in range(1, highest) if n not in there and n not in others]
+        chosen = _random.sample(free, min(count, len(free)))
+        above = (n for n in range(highest + 1, highest + 1 + count + len(others)) if n not in others)
+        chosen += [next(above) for _ in range(count - len(chosen))]
+        return [f"{prefix}{n}" for n in sorted(chosen)]
+    low = 10 ** (len(str(highest)) - 1)
+    for _ in range(_TRIES):
+        drawn = {_random.randrange(low, max(highest, low + 100 * count)) for _ in range(count)} - others
+        made = [f"{prefix}{n}" for n in sorted(drawn)]
+        used = set(connection.scalars(select(identity).where(identity.in_(made))))
+        if len(made) == count and not used:
+            return made
+    raise RefusedError(f"No free number for {table.name} was found.", remedy="Choose another table.")
+
+
+def _draw(
+    table: TokenTable, shape: TableShape, sample: Sample, row_id: str, given: Mapping[str, str]
+) -> DrawnRow:
+    real = _random.choice(sample.rows)
+    values: dict[str, str | None] = dict(real.values)
+    counted_up = shape.column(sample.id_column).sequence or numbered(sample.ids) is not None
+    # Where ids are counted up, the time of a row goes with its id.
+    dated = sample.rows[nearest(sample.ids, row_id)] if counted_up else real
+    by = _shift(table, dated, ended=bool(shape.column(sample.id_column).sequence))
+    for column in shape.columns:
+        value = values.get(column.name)
+        if column.is_time:
+            own = dated.values.get(column.name) if value is not None else None
+            values[column.name] = moved(own, by) if own is not None else value
+        elif value and not column.refers and not column.is_document and sample.is_one_each(column):
+            values[column.name] = varied(value)
+    values |= dict(given)
+    values[sample.id_column] = row_id
+    kind = (values.get("token_type") or "").lower()
+    tokens = {
+        name: Secret.of(made_up_token(table.provider, length, "refresh" if "refresh" in name else kind))
+        for name, length in real.lengths.items()
+    }
+    return DrawnRow(row_id, values, tokens)
+
+
+def _shift(table: TokenTable, dated: RealRow, *, ended: bool) -> timedelta:
+    """How far a row's times are moved: to now where its id is the newest, else by some hours at most."""
+    made = time_of(dated.values.get(table.created or "") or "")
+    if made is None:
+        return timedelta(seconds=_random.randrange(60, 3 * 3600))
+    since = datetime.now(UTC) - made
+    if ended:
+        return since - timedelta(seconds=_random.randrange(1, 30))
+    return min(timedelta(seconds=_random.randrange(60, 3 * 3600)), since)
+
+
+def _length(stored: str) -> int:
+    """How long the token in an envelope is, in bytes. Raises EnvelopeError."""
+    return len(dict(parse(stored).parts())["ciphertext"]) - _TAG_BYTES
+
+
+def shows(sample: Sample, columns: Sequence[ColumnShape]) -> list[tuple[str, str]]:
+    """How each column is filled, for the plan."""
+    told = []
+    for column in columns:
+        if column.is_time:
+            said = "as in a real row, moved"
+        elif not column.refers and not column.is_document and sample.is_one_each(column):
+            said = "as in a real row, with other digits"
+        else:
+            said = "as in a real row"
+        told.append((column.name, said))
+    return told

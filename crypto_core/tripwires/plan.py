@@ -1,0 +1,239 @@
+"""What is to become of tripwires, told before anything happens, and what became of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from crypto_core.envelope import Format
+from crypto_core.guard.consent import Danger
+from crypto_core.text.cleaning import clean, cleans
+from crypto_core.text.counting import counted
+
+MOST_ROWS = 20
+"""Decoys that one tripwire has at most."""
+NEW_KEY = "a key of its own, which is made"
+
+
+@dataclass(frozen=True, slots=True)
+class AddRequest:
+    """What is asked for. `format` is "" for the one that most rows have, `given` are values of columns."""
+
+    table: str
+    count: int = 1
+    key: str = ""
+    new_key: bool = False
+    format: str = ""
+    given: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(columns=300, warnings=2_000)
+class AddPlan:
+    """A dry run's result; nothing has been changed. `key_arn` is "" for a key that is still to be made."""
+
+    request: AddRequest
+    format: Format
+    key_arn: str
+    columns: Mapping[str, str]
+    """Each column of a row, and how it is filled."""
+    warnings: tuple[str, ...] = ()
+    salt: str = field(default="", repr=False)
+
+    @property
+    def summary(self) -> str:
+        """What is to be done, on one line; it names neither a row nor a key."""
+        return f"Add a tripwire of {counted(self.request.count, 'decoy')} to {clean(self.request.table, 200)}"
+
+    @property
+    def key_words(self) -> str:
+        """The key that the decoys are sealed under."""
+        return self.key_arn or NEW_KEY
+
+    @property
+    def danger(self) -> Danger:
+        """How much asking it takes."""
+        return Danger.CONFIRM
+
+    @property
+    def confirmation(self) -> str:
+        """What is typed where typing is asked for: the number of rows."""
+        return str(self.request.count)
+
+    @property
+    def digest(self) -> str:
+        """Names exactly this. Which values are drawn is decided when it is done."""
+        told: list[Any] = [
+            "tripwire add",
+            self.salt,
+            self.request.table,
+            self.request.count,
+            self.format.value,
+        ]
+        told += [self.key_arn, sorted(self.request.given), list(self.columns)]
+        return _hashed(told)
+
+    def shown(self) -> dict[str, Any]:
+        """The plan as the journal and the approvals keep it: nothing by which a decoy could be told."""
+        request = self.request
+        return {
+            "does": "add",
+            "table": clean(request.table, 200),
+            "decoys": request.count,
+            "format": self.format.value,
+            "new_key": not self.key_arn,
+            "plan": self.digest,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck tripwire add --dry-run --json` prints."""
+        return self.shown() | {
+            "key": self.key_arn or None,
+            "columns": dict(self.columns),
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(table=200, refs=300, changed=300, warnings=2_000)
+class RemovePlan:
+    """What is to be removed: rows that stand as they were made, and the list's entry."""
+
+    number: int
+    table: str
+    refs: tuple[str, ...] = field(repr=False)
+    """The rows that are deleted."""
+    gone: int = 0
+    """Decoys whose row is not there any more."""
+    changed: tuple[str, ...] = ()
+    """Rows that somebody has changed: while there is one, nothing is removed."""
+    warnings: tuple[str, ...] = ()
+    salt: str = field(default="", repr=False)
+
+    @property
+    def summary(self) -> str:
+        """What is to be done, on one line; it names no row."""
+        return f"Remove tripwire {self.number} and its {counted(len(self.refs), 'decoy')}"
+
+    @property
+    def danger(self) -> Danger:
+        """How much asking it takes."""
+        return Danger.CONFIRM
+
+    @property
+    def confirmation(self) -> str:
+        """What is typed where typing is asked for: the tripwire's number."""
+        return str(self.number)
+
+    @property
+    def digest(self) -> str:
+        """Names exactly this."""
+        return _hashed(["tripwire remove", self.salt, self.number, sorted(self.refs), self.gone])
+
+    def shown(self) -> dict[str, Any]:
+        """The plan as the journal and the approvals keep it."""
+        return {"does": "remove", "tripwire": self.number, "decoys": len(self.refs), "plan": self.digest}
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck tripwire remove --dry-run --json` prints."""
+        return self.shown() | {
+            "table": self.table,
+            "rows": list(self.refs),
+            "gone": self.gone,
+            "changed": list(self.changed),
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ResealPlan:
+    """The list is to be sealed anew, under the key that is written under."""
+
+    key: str
+
+    @property
+    def summary(self) -> str:
+        """What is to be done, on one line."""
+        return "Seal the list of tripwires anew, under the key that is written under"
+
+    @property
+    def danger(self) -> Danger:
+        """How much asking it takes."""
+        return Danger.CONFIRM
+
+    @property
+    def confirmation(self) -> str:
+        """What is typed where typing is asked for."""
+        return "reseal"
+
+    @property
+    def digest(self) -> str:
+        """Names exactly this."""
+        return _hashed(["tripwire reseal", self.key])
+
+    def shown(self) -> dict[str, Any]:
+        """The plan as the journal and the approvals keep it."""
+        return {"does": "reseal", "plan": self.digest}
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `keydeck tripwire reseal --dry-run --json` prints."""
+        return self.shown() | {"key": self.key}
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(table=200, key_arn=300, refs=300, gone=300)
+class TripwireState:
+    """A tripwire as it stands. `standing` of its `decoys` are as they were made."""
+
+    number: int
+    made_at: datetime
+    table: str
+    format: Format
+    key_arn: str
+    refs: tuple[str, ...]
+    gone: tuple[str, ...] = ()
+    """Those whose row is gone, or was changed: they trip nothing, and what is in them counts as a token."""
+
+    @property
+    def stands(self) -> bool:
+        """True if every decoy is as it was made."""
+        return not self.gone
+
+    def as_json(self) -> dict[str, Any]:
+        """An entry of what `keydeck tripwire list --json` prints."""
+        return {
+            "tripwire": self.number,
+            "made_at": self.made_at.isoformat(),
+            "table": self.table,
+            "format": self.format.value,
+            "key_arn": self.key_arn,
+            "decoys": list(self.refs),
+            "gone": list(self.gone),
+            "stands": self.stands,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TripwireResult:
+    """What became of a plan, as read back."""
+
+    number: int | None
+    state: TripwireState | None
+    unjournaled: str = ""
+    """Why the end is not in the journal, "" if it is."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that the command prints."""
+        return {
+            "tripwire": self.number,
+            "state": self.state.as_json() if self.state else None,
+            "unjournaled": self.unjournaled,
+        }
+
+
+def _hashed(told: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
