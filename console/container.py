@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.token_search.index import TokenIndex
     from crypto_core.reencryption.token_search.search import TokenSearch
     from crypto_core.reencryption.verification import Verifier
+    from crypto_core.references import TokenRef
     from crypto_core.trail.coverage_record import CoverageRecord
     from crypto_core.trail.key_watch.monitor import KeyMonitor
     from crypto_core.trail.rules.service import TrailRules
@@ -188,7 +189,7 @@ class Container:
             least_format=Format(self.settings.least_format),
             incident_of=self._incident_of,
         )
-        self.inspector = Inspector(self.inventory, self.store, self.attributor)
+        self.inspector = Inspector(self.inventory, self.store, self.attributor, sharing=self._sharing)
         browser = f"browser of {self.settings.browser_user}" if self.settings.browser_user else ""
         self.journal = Journal(self.state_engine, self.probe.actor, through=browser)
 
@@ -477,6 +478,9 @@ class Container:
             on=self.settings.token_index,
             **self._guard,
         )
+
+    def _sharing(self, ref: TokenRef) -> tuple[TokenRef, ...] | None:
+        return self.token_index.sharing(ref) if self.settings.token_index else None
 
     def _carrier(self) -> Carrier | None:
         return self.token_index.carrier() if self.settings.token_index else None
@@ -987,6 +991,7 @@ class Container:
             suspects=self.suspects.suspects_of,
             covered=self.event_coverage.between,
             uses=self.token_uses,
+            outside=self.token_index.outside,
         )
 
     def _registered_copy(self, name: str) -> RegisteredCopy | None:

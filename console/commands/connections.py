@@ -21,7 +21,9 @@ from crypto_core.key_names import short_key
 from crypto_core.lists.coverage import Coverage
 from crypto_core.lists.paging import Query, pages_of
 from crypto_core.references import TokenRef, parse_reference
+from crypto_core.text.counting import listed
 
+_NAMED = 10
 _HEADERS = ("severity", "reference", "org", "provider", "format", "key", "material", "evidence", "created")
 
 
@@ -144,5 +146,8 @@ def _print_inspection(inspection: Inspection) -> None:
         facts.append(("evidence", inspection.evidence.value))
     elif row.format.protected:
         facts.append(("KMS key", inspection.key_unknown or "not known"))
+    if inspection.shared_with:
+        others = listed(list(map(str, inspection.shared_with)), _NAMED)
+        facts.append(("shared", f"the same token is in {others}, by the index"))
     facts += list(row.shown)
     print_facts(facts)

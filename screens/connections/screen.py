@@ -22,13 +22,17 @@ from screens.connections.listing import EXAMPLE, LISTING
 from screens.connections.summary_line import SummaryLine
 from screens.facts import Facts
 from screens.list_screen import ListScreen
-from screens.routes import Followed, TimelineRoute, TokenGroupsRoute
+from screens.routes import Followed, TimelineRoute, TokenGroupsRoute, TokensRoute
 from screens.widgets.cursor_view import CursorView
 from screens.widgets.panes import Arrangement, Panes
 from screens.widgets.table.pane import TablePane
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.plan import Selection
+
+
+_WITHOUT_TOKEN = frozenset({"connections.group", "connections.whose"})
+"""Actions that need no token under the cursor."""
 
 
 class ConnectionsScreen(ListScreen[InventoryRow]):
@@ -127,7 +131,7 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
     def possible(self, action: Action) -> bool | None:
         """Grey out what has no token to act on."""
         possible = super().possible(action)
-        if possible and action.id != "connections.group" and action.scope is ActionScope.CONNECTIONS:
+        if possible and action.id not in _WITHOUT_TOKEN and action.scope is ActionScope.CONNECTIONS:
             there = self.is_mounted and self.pane.is_mounted and self.pane.table.current is not None
             return True if there else None
         return possible
@@ -194,6 +198,21 @@ class ConnectionsScreen(ListScreen[InventoryRow]):
             expression = " ".join([expression, *left_out]).strip()
         words = f"connections: {counted(count, 'token')}" if count else "connections: everything marked"
         await begin_incident(self, about_tokens(refs, expression, words))
+
+    @work(exclusive=True, group="write")
+    async def do_whose(self) -> None:
+        """Look for a token that somebody has, and go on to its connection or to an incident."""
+        from screens.connections.whose_dialog import IncidentWanted, RowChosen, WhoseDialog
+        from screens.event_filters import term
+        from screens.incidents.about import About
+        from screens.incidents.beginning import begin_incident
+
+        wanted = await self.app.push_screen_wait(WhoseDialog(self.facts))
+        if isinstance(wanted, RowChosen):
+            self.post_message(Followed(TokensRoute(term("reference", str(wanted.ref)))))
+        elif isinstance(wanted, IncidentWanted):
+            about = About(origin=wanted.found_by, references=wanted.references, fitting=("token-compromise",))
+            await begin_incident(self, about)
 
     def do_rewrap(self) -> None:
         """The same data keys under another KMS key."""

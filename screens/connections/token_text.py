@@ -10,7 +10,9 @@ from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import VERSIONS, Format
 from crypto_core.lists.coverage import Evidence
+from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import shortened
+from crypto_core.text.counting import counted, listed
 from screens.blocking import Trouble
 from screens.key_words import KeyWords
 from screens.signs import EVIDENCE_STYLES, format_style, row_sign
@@ -19,6 +21,7 @@ from screens.widgets.notice import trouble_content
 _IN_THE_TITLE = ("version", "stored as")
 """Fields of an inspection that say what the title's words say."""
 
+_NAMED = 3
 _MEANING = {
     **{f: f"envelope, {version.meaning}" for f, version in VERSIONS.items()},
     Format.DEV: "its key is public",
@@ -61,6 +64,7 @@ def token_text(
         if inspection.broken:
             lines.append(Content.assemble(("▲ ", "$warning"), inspection.broken))
         lines += _key(inspection, keys, asking=asking)
+        lines += _shared(inspection.shared_with or ())
         said = [(name, value) for name, value in inspection.fields if name not in _IN_THE_TITLE]
         lines += _pairs((stored, *said), apart)
     if row.shown:
@@ -76,6 +80,17 @@ def _pairs(pairs: Sequence[tuple[str, str]], apart: bool) -> list[Content]:
         for name, value in pairs
     ]
     return cells if apart else [Content("").join(cells)]
+
+
+def _shared(refs: Sequence[TokenRef]) -> list[Content]:
+    if not refs:
+        return []
+    others = f"the same token is in {counted(len(refs), 'other row')}"
+    return [
+        Content.assemble(
+            ("▲ ", "$warning"), f"{others}, by the index: {listed(list(map(str, refs)), _NAMED)}"
+        )
+    ]
 
 
 def _key(inspection: Inspection, keys: KeyWords, *, asking: bool) -> list[Content]:

@@ -15,7 +15,7 @@ from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.expressions import digest_of, format_of, has_token_bytes
-from crypto_core.database.tokens.fingerprints import indexed
+from crypto_core.database.tokens.fingerprints import not_indexed
 from crypto_core.database.tokens.store import StoredToken, digest
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format, classify
@@ -147,8 +147,8 @@ def replaced_values(
     which += [b.token_column.in_([str(column) for column in columns])]
     which += [has_token_bytes(b.envelope, token_bytes)] if token_bytes else []
     if unindexed is not None:
-        known = indexed(unindexed, b.token_column, b.row_id, digest_of(b.envelope))
-        which.append(~known.correlate(envelope_backup).exists())
+        about = (b.token_column, b.row_id, digest_of(b.envelope))
+        which.append(not_indexed(unindexed, *about, of=envelope_backup))
     page = select(b.id, b.token_column, b.row_id, b.envelope, b.written_digest).where(*which)
     after = 0
     while True:

@@ -258,39 +258,33 @@ def digest_of(stored: Text_) -> Text_:
     return mark_of(stored).op("||")(func.sha256(func.convert_to(stored, literal_column("'UTF8'"))))
 
 
-@_kept
-def token_bytes_of(stored: Text_) -> Text_:
-    """How long an envelope's token is, in bytes, by its ciphertext; NULL for what can't be read as one.
-
-    AES-GCM keeps a text's length, so this is exact for every envelope that opens at all.
-    """
-    last = case(
-        *(
-            (func.starts_with(stored, STORED_PREFIXES[f]), len(version.field_names) + 1)
-            for f, version in VERSIONS.items()
-        )
-    )
-    overhead = case(
-        *(
-            (func.starts_with(stored, STORED_PREFIXES[f]), version.sealed_overhead)
-            for f, version in VERSIONS.items()
-        )
-    )
-    field = func.split_part(_decoded(stored), "|", last)
-    padding = func.length(field) - func.length(func.rtrim(field, "="))
-    is_base64 = and_(
-        is_envelope(stored), stored.regexp_match("^[A-Za-z0-9+/]+={0,2}$"), func.length(stored) % 4 == 0
-    )
-    is_whole = and_(func.length(field) % 4 == 0, func.length(field) * 3 // 4 - padding > overhead)
-    sealed = case((is_whole, func.length(field) * 3 // 4 - padding - overhead))
-    return case((is_base64, sealed))
-
-
 def has_token_bytes(stored: Text_, lengths: Iterable[int]) -> ColumnElement[bool]:
-    """False for envelopes whose token has none of these lengths; true for whatever else there is."""
-    asked: Any = literal(sorted(lengths), ARRAY(BigInteger))
-    result: ColumnElement[bool] = func.coalesce(token_bytes_of(stored) == func.any(asked), literal(True))
-    return result
+    """False for envelopes whose token has none of these lengths in bytes; true for whatever else there is.
+
+    AES-GCM keeps a text's length, so the ciphertext tells it of every envelope that opens at all.
+    """
+    asked: Any = literal(sorted(4 * length for length in lengths), ARRAY(BigInteger))
+    quarters = _token_quarters(stored)
+    return case(
+        (not_(is_envelope(stored)), True),
+        (func.length(stored) % 4 != 0, True),
+        (not_(stored.regexp_match("^[A-Za-z0-9+/]+={0,2}$")), True),
+        else_=or_(quarters == func.any(asked), quarters % 4 != 0),
+    )
+
+
+@_kept
+def _token_quarters(stored: Text_) -> Text_:
+    """Four times the length of an envelope's token; of one whose last field is no base64 no multiple of four.
+
+    Of the base64 of the last field, a letter counts three and its padding, which the last letters tell, four.
+    """
+    versions = [(func.starts_with(stored, STORED_PREFIXES[f]), version) for f, version in VERSIONS.items()]
+    last = case(*((begins, len(version.field_names) + 1) for begins, version in versions))
+    overhead = case(*((begins, version.sealed_overhead) for begins, version in versions))
+    ends = _decoded(func.right(stored, 8))
+    padding = func.length(ends) - func.length(func.rtrim(ends, "="))
+    return func.length(func.split_part(_decoded(stored), "|", last)) * 3 - (padding + overhead) * 4
 
 
 def id_of(table: TokenTable, source: Any) -> Any:

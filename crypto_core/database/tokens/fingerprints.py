@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Engine,
     LargeBinary,
@@ -70,11 +71,17 @@ class Fingerprint:
     bond: bytes = field(repr=False)
 
 
-def indexed(number: int, column: Any, row_id: Any, digest: Any) -> Select[Any]:
-    """The entry under the index's key of this number about a stored value, as SQL to be correlated."""
+def not_indexed(number: int, column: Any, row_id: Any, digest: Any, of: Any) -> ColumnElement[bool]:
+    """True for stored values in `of` about which there is no entry under the index's key of this number.
+
+    A subquery with a value is asked row by row by the primary key; PostgreSQL makes no join of it, which may
+    be a slow one as long as it knows nothing of the table.
+    """
     f = fingerprint.c
     about = (f.token_column == column, f.row_id == row_id, f.digest == digest)
-    return select(literal(1)).where(f.key_id == number, *about)
+    entry = select(literal(1)).where(f.key_id == number, *about).limit(1)
+    result: ColumnElement[bool] = entry.correlate(of).scalar_subquery().is_(None)
+    return result
 
 
 def index_key(engine: Engine) -> IndexKey | None:
@@ -203,6 +210,7 @@ class FingerprintTable:
         stale = ~there.correlate(fingerprint).exists() & ~kept.correlate(fingerprint).exists()
         statement = delete(fingerprint).where(f.token_column == source.name, (f.key_id != number) | stale)
         with connected(self._engine, write=True) as connection:
+            connection.execute(text("SET LOCAL enable_nestloop = off"))  # as many rows on either side
             return connection.execute(statement).rowcount
 
     def forget_all(self) -> int:

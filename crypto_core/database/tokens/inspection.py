@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow
 from crypto_core.database.tokens.store import TokenStore
 from crypto_core.envelope import TAG_BYTES, Envelope, Format, parse
-from crypto_core.errors import EnvelopeError, InvalidCiphertextError, WrongBindingError
+from crypto_core.errors import DatabaseError, EnvelopeError, InvalidCiphertextError, WrongBindingError
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
@@ -30,6 +31,8 @@ class Inspection:
     broken: CleanText = NO_TEXT
     key_unknown: CleanText = NO_TEXT
     """Why the key is not known, where it isn't: KMS's refusal in words."""
+    shared_with: tuple[TokenRef, ...] | None = None
+    """Other rows that hold the same token, by the index of tokens; None where that doesn't know it."""
 
     def as_json(self) -> dict[str, Any]:
         """The document that `keydeck inspect --json` prints."""
@@ -40,13 +43,23 @@ class Inspection:
             "evidence": self.evidence.value,
             "broken": self.broken or None,
             "key_unknown": self.key_unknown or None,
+            "shared_with": None if self.shared_with is None else list(map(str, self.shared_with)),
         }
 
 
 class Inspector:
     """Reads single envelopes. Blocks on SQL and KMS: call it from a worker."""
 
-    def __init__(self, inventory: Inventory, store: TokenStore, attributor: Attributor) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        store: TokenStore,
+        attributor: Attributor,
+        *,
+        sharing: Callable[[TokenRef], tuple[TokenRef, ...] | None] = lambda _: None,
+    ) -> None:
+        """`sharing` says which other rows hold a row's token, None where that isn't known."""
+        self._sharing = sharing
         self._inventory = inventory
         self._store = store
         self._attributor = attributor
@@ -89,7 +102,15 @@ class Inspector:
                 return Inspection(row, _fields(envelope), None, Evidence.UNKNOWN, broken=why)
         wrapped_by = KeyAnswer(row.key_arn, row.key_material_id) if row.key_arn else None
         foreign = self._foreign(envelope, ref)
-        return Inspection(row, _fields(envelope), wrapped_by, row.evidence, foreign, refusal)
+        return Inspection(
+            row, _fields(envelope), wrapped_by, row.evidence, foreign, refusal, self._shared_with(ref)
+        )
+
+    def _shared_with(self, ref: TokenRef) -> tuple[TokenRef, ...] | None:
+        try:
+            return self._sharing(ref)
+        except DatabaseError:
+            return None
 
     def _foreign(self, envelope: Envelope, ref: TokenRef) -> CleanText:
         """Why an envelope does not open here that KMS may open for another database."""

@@ -58,7 +58,7 @@ from crypto_core.database.tokens.expressions import (
     text_of,
     unnested,
 )
-from crypto_core.database.tokens.fingerprints import indexed
+from crypto_core.database.tokens.fingerprints import not_indexed
 from crypto_core.database.tokens.json_documents import (
     FoundMember,
     find_member,
@@ -395,8 +395,8 @@ class TokenStore:
                 if scope.token_bytes:
                     conditions.append(has_token_bytes(stored, scope.token_bytes))
                 if scope.unindexed is not None:
-                    known = indexed(scope.unindexed, source.name, source.id_text, digest_of(stored))
-                    conditions.append(~known.correlate(source.source).exists())
+                    about = (source.name, source.id_text, digest_of(stored))
+                    conditions.append(not_indexed(scope.unindexed, *about, of=source.source))
                 if scope.but:
                     conditions.append(~_is_one_of(stored, scope.but))
                 if answers is None:

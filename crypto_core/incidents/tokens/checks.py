@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from threading import Event
 
-from crypto_core.errors import InvalidFilterError, RefusedError, SettingsError
+from crypto_core.errors import DatabaseError, InvalidFilterError, RefusedError, SettingsError
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.steps.step_contracts import Situation
 from crypto_core.incidents.tokens.baseline import Baseline
@@ -13,7 +16,12 @@ from crypto_core.incidents.tokens.marks import Held
 from crypto_core.incidents.tokens.remembered import Before, counts
 from crypto_core.incidents.tokens.verified import FAILED, OPENED, UNSEALED, VERIFIED_AT, WHOLE, listed
 from crypto_core.providers.answers import Liveness
+from crypto_core.reencryption.token_search.index_plan import OutsideRows, not_indexed
+from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
+
+OutsideOf = Callable[[Sequence[TokenRef], Event | None], OutsideRows]
+"""Says which other rows hold the tokens of some, as far as it is known."""
 
 
 def seen(state: CheckState, *lines: str, done: int = 0, total: int = 0) -> CheckResult:
@@ -48,12 +56,18 @@ def tokens_open(situation: Situation) -> CheckResult:
 class TokenChecks:
     """Looks at the tokens in scope. Blocks on SQL and KMS; changes nothing."""
 
-    def __init__(self, baseline: Baseline, open_restored: OpenRestored) -> None:
+    def __init__(
+        self, baseline: Baseline, open_restored: OpenRestored, outside: OutsideOf = not_indexed
+    ) -> None:
         self._baseline = baseline
         self._open = open_restored
+        self._outside = outside
 
     def scope_known(self, situation: Situation) -> CheckResult:
-        """Return how many tokens are in scope. FAILED if there are none, or a declared one is not there."""
+        """Return how many tokens are in scope. FAILED if there are none, or a declared one is not there.
+
+        So it is if rows outside are known to hold one of these tokens; what is not known of that is named.
+        """
         incident = situation.incident
         try:
             if incident.scope.database:
@@ -66,7 +80,28 @@ class TokenChecks:
             return seen(CheckState.UNKNOWN, *listed(found.gaps))
         if found.missing or found.over:
             return seen(CheckState.FAILED, *listed(found.gaps), total=len(found.refs) + found.over)
-        return _counted(len(found.refs), found.notes)
+        return self._with_outside(_counted(len(found.refs), found.notes), situation, found.refs)
+
+    def _with_outside(
+        self, counted_: CheckResult, situation: Situation, refs: Sequence[TokenRef]
+    ) -> CheckResult:
+        if counted_.state is not CheckState.PASSED or situation.incident.scope.key:
+            return counted_
+        try:
+            outside = self._outside(refs, situation.cancelled)
+        except DatabaseError as error:
+            outside = OutsideRows((), f"Not known: whether other rows hold the same tokens. {error.message}")
+        if not outside.references:
+            known = [outside.unknown] if outside.unknown else ["No other row holds one of these tokens."]
+            return replace(counted_, lines=(*counted_.lines, *known))
+        others = counted(len(outside.references), "row")
+        return seen(
+            CheckState.FAILED,
+            f"{others} outside the scope hold one of these tokens: declare the incident again with them.",
+            *listed(map(str, outside.references)),
+            *([outside.unknown] if outside.unknown else []),
+            total=len(refs) + len(outside.references),
+        )
 
     def tokens_dead(self, situation: Situation) -> CheckResult:
         """Return how many old tokens the providers have reported dead. Asks none.

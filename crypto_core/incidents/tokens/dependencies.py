@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from crypto_core.incidents.model import Incident
 from crypto_core.incidents.suspects import Suspects
+from crypto_core.reencryption.token_search.index_plan import OutsideRows, not_indexed
+from crypto_core.references import TokenRef
 from crypto_core.trail.use.reach import Covered, not_recorded
 
 if TYPE_CHECKING:
@@ -88,4 +90,6 @@ class TokenDependencies:
     """None where providers' events are not kept."""
     suspects: SuspectsOf = nobody_suspected
     covered: Covered = field(default=not_recorded)
+    outside: Callable[[Sequence[TokenRef], Event | None], OutsideRows] = field(default=not_indexed)
+    """Which other rows hold tokens in scope, as far as it is known without opening any."""
     most: int = MOST_TOKENS

@@ -26,7 +26,7 @@ def token_tools(parts: TokenDependencies) -> Toolbox:
     baseline = Baseline(parts)
     remembered = baseline.remembered
     used = ProviderUse(baseline, parts)
-    checks, trail = TokenChecks(baseline, parts.open_restored), TrailCaptures(baseline, parts)
+    checks, trail = TokenChecks(baseline, parts.open_restored, parts.outside), TrailCaptures(baseline, parts)
     return Toolbox(
         actions={
             ActionKind.VERIFY_TOKENS: VerifyTokens(baseline, parts),

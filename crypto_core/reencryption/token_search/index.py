@@ -39,16 +39,20 @@ from crypto_core.reencryption.token_search.index_plan import (
     IndexFilling,
     IndexPlan,
     IndexStatus,
+    OutsideRows,
     SharedToken,
+    not_indexed,
 )
 from crypto_core.reencryption.token_search.index_writing import IndexWriting
 from crypto_core.reencryption.verification import Verifier
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
+from crypto_core.text.counting import counted
 
 _log = logging.getLogger(__name__)
 _SEALED = TokenScope(frozenset(ENVELOPE_FORMATS))
 _MOST_SHARED = 1_000
+_MOST_ASKED = 5_000
 OFF = "the setting token_index is off"
 
 
@@ -134,19 +138,45 @@ class TokenIndex:
         rows = (tuple(sorted({e.ref for e in group if (e.ref, e.digest) in held})) for group in groups)
         return tuple(SharedToken(refs) for refs in rows if len(refs) > 1)
 
-    def sharing(self, ref: TokenRef) -> SharedToken | None:
-        """Return the other rows that hold a row's token; None where the index does not know the row."""
-        key = self.table.key() if self.on and self.table.may("SELECT") else None
-        stored = self.store.read_many([ref])
+    def sharing(self, ref: TokenRef) -> tuple[TokenRef, ...] | None:
+        """Return the other rows that hold a row's token; None where the index does not know the row.
+
+        Opens nothing. Raises DatabaseError.
+        """
+        if not self.on or not self.table.may("SELECT"):
+            return None
+        key, stored = self.table.key(), self.store.read_many([ref])
         if key is None or not stored:
             return None
         with connected(self.engine) as connection:
             own = self.table.of_values(connection, key.number, [(t.ref, t.digest) for t in stored])
         if not own:
             return None
-        alike = self.table.of_tokens(key.number, [own[0].fingerprint])
-        held = {one for one, _ in self.held(alike)}
-        return SharedToken(tuple(sorted(held - {own[0].ref})))
+        alike = self.held(self.table.of_tokens(key.number, [own[0].fingerprint]))
+        return tuple(sorted({other for other, _ in alike} - {own[0].ref}))
+
+    def outside(self, refs: Sequence[TokenRef], cancelled: Event | None = None) -> OutsideRows:
+        """Return the rows outside of some that hold one of their tokens. Opens nothing.
+
+        Raises DatabaseError, InterruptedRunError.
+        """
+        key = self.table.key() if self.on and self.table.may("SELECT") else None
+        if key is None:
+            return not_indexed(refs, cancelled)
+        found: set[TokenRef] = set()
+        silent = 0
+        for at in range(0, len(refs), _MOST_ASKED):
+            stop_if(cancelled)
+            stored = self.store.read_many(refs[at : at + _MOST_ASKED])
+            with connected(self.engine) as connection:
+                own = self.table.of_values(connection, key.number, [(t.ref, t.digest) for t in stored])
+            silent += len(stored) - len(own)
+            alike = self.table.of_tokens(key.number, [one.fingerprint for one in own])
+            found |= {ref for ref, _ in self.held(alike)}
+        others = self._count(replace(_SEALED, unindexed=key.number), cancelled)
+        unknown = f"{counted(silent, 'token')} in scope and {counted(others, 'envelope')} in all"
+        gap = f"Not known to the index: {unknown}. One of them may hold a token in scope." if others else ""
+        return OutsideRows(tuple(sorted(found - set(refs))), gap)
 
     def plan_build(self, limit: int | None = None) -> IndexPlan:
         """Return how many envelopes are to be opened, at most `limit`; journaled as a dry run.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from threading import Event
 from typing import Any
 
 from crypto_core.guard.consent import Danger
@@ -112,3 +114,20 @@ class SharedToken:
     def as_json(self) -> dict[str, Any]:
         """The rows as a JSON document's part."""
         return {"references": list(map(str, self.references))}
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(unknown=500)
+class OutsideRows:
+    """Rows outside of some that hold one of their tokens, as far as the index knows; and what it doesn't."""
+
+    references: tuple[TokenRef, ...]
+    unknown: str = ""
+
+
+def not_indexed(refs: Sequence[TokenRef], cancelled: Event | None = None) -> OutsideRows:
+    """Return that nothing is known, where no index is kept."""
+    return OutsideRows((), f"Not known: whether other rows hold the same tokens. {NO_INDEX}")
+
+
+NO_INDEX = "No index of tokens is kept; with a leaked token keydeck whose finds all of its rows."

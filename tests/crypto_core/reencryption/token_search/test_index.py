@@ -22,6 +22,7 @@ from crypto_core.database.tokens.store import Replacement
 from crypto_core.envelope import Format
 from crypto_core.errors import ReadOnlyError, RefusedError
 from crypto_core.guard.consent import Consent
+from crypto_core.incidents.model import CheckState, IncidentScope
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.reencryption.token_search.fingerprinter import CONTEXT, open_key
 from crypto_core.reencryption.token_search.index_plan import IndexFilling
@@ -99,17 +100,12 @@ def test_a_filled_index_answers_with_one_decrypt_and_what_it_does_not_know_is_op
     assert result.by_index >= filled.noted - 10
     assert fill(indexing).forgotten == 1
     assert [one.references for one in indexing.token_index.shared_tokens(limit=10)] == [(first, second)]
-    (shared,) = (indexing.token_index.sharing(ref) for ref in (second,))
-    assert shared is not None
-    assert shared.references == (first,)
-    alone = indexing.token_index.sharing(third)
-    assert alone is not None
-    assert alone.references == ()
+    shared_with = indexing.inspector.inspect_token(second, ask_kms=False)
+    assert (shared_with.shared_with, shared_with.as_json()["shared_with"]) == ((first,), [str(first)])
+    assert indexing.token_index.sharing(third) == ()
     store_anew(indexing, platform, first, CANARY)
     assert indexing.token_index.sharing(first) is None
-    shared = indexing.token_index.sharing(second)
-    assert shared is not None
-    assert shared.references == ()
+    assert indexing.token_index.sharing(second) == ()
 
 
 def githubs_hash(token: str) -> str:
@@ -300,9 +296,7 @@ def test_members_of_secrets_columns_are_indexed_one_by_one(
     result = indexing.token_search.find_rows(wanted(CANARY), index_only=True)
     assert [ref.member for ref in result.references] == ["a", "b#"]
     assert {ref.row_id for ref in result.references} == {str(number)}
-    shared = indexing.token_index.sharing(result.references[0])
-    assert shared is not None
-    assert shared.references == result.references[1:]
+    assert indexing.token_index.sharing(result.references[0]) == result.references[1:]
     assert all(token.format is not Format.EMPTY for token in indexing.store.read_many(result.references))
 
 
@@ -329,3 +323,27 @@ def test_the_platform_notes_what_it_seals_in_its_own_transaction(
         assert not noting.note(connection, ref, CANARY, CANARY)
     assert indexing.token_search.find_rows(wanted(CANARY), index_only=True).references == (ref,)
     noting.close()
+
+
+def test_a_scope_that_leaves_out_a_row_with_the_same_token_is_not_known_to_be_whole(
+    indexing: Container, services: Container, world: World, platform: Engine
+) -> None:
+    first, second, *_ = of_github(world)
+    store_anew(indexing, platform, second, world.token_for(first))
+    scope = IncidentScope(references=(str(first),))
+    number = services.incidents.declare("token-compromise", scope)
+    before = services.incidents.look_at_check(number, "scope")
+    assert before.state is CheckState.PASSED
+    assert any(
+        line.startswith("Not known: whether other rows hold the same tokens.") for line in before.lines
+    )
+    fill(indexing)
+    left_out = indexing.incidents.look_at_check(number, "scope")
+    assert left_out.state is CheckState.FAILED
+    assert left_out.lines[0].startswith("1 row outside the scope hold")
+    assert str(second) in left_out.lines[1]
+    both = IncidentScope(references=(str(first), str(second)))
+    whole = indexing.incidents.look_at_check(indexing.incidents.declare("token-compromise", both), "scope")
+    assert whole.state is CheckState.PASSED
+    # What does not open is in no index.
+    assert whole.lines[-1].startswith("Not known to the index: 0 tokens in scope and ")

@@ -1,0 +1,190 @@
+"""Whose token is this? A masked field, what holds the token, and the ways on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.geometry import Size
+from textual.timer import Timer
+from textual.widgets import Button, Input, Static
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.errors import InvalidTokenError, RefusedError
+from crypto_core.reencryption.plan import RunProgress
+from crypto_core.reencryption.token_search.leak_reading import read_leak
+from crypto_core.reencryption.token_search.result import TokenSearchResult
+from crypto_core.reencryption.token_search.wanted import wipe
+from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+from crypto_core.text.counting import counted
+from screens.asking import PendingCall, ask
+from screens.blocking import Trouble
+from screens.facts import Facts
+from screens.routes import Followed
+from screens.widgets.cells import fit
+from screens.widgets.dialog import Dialog, button, buttons, framed
+from screens.widgets.line_list import Line, LineList, line
+from screens.widgets.notice import trouble_content
+from screens.widgets.secret_input import SecretInput
+
+_ASKED = (
+    "Paste a token, or GitHub's hashed_token of one. It is masked, and forgotten once it was looked for. "
+    "Stored tokens are opened and compared; nothing changes. A file of many: keydeck whose --file FILE."
+)
+_LOOKING = "Opening the stored tokens to compare them. Esc stops it."
+_SEARCH_SECONDS = 3_600.0
+_PROGRESS_SECONDS = 0.25
+_MOST_ROWS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RowChosen:
+    """The operator wants to see a row that holds the token."""
+
+    ref: TokenRef
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentWanted:
+    """The operator wants an incident about the rows that hold the token."""
+
+    references: tuple[str, ...]
+    found_by: str
+
+
+class WhoseDialog(Dialog[RowChosen | IncidentWanted | None]):
+    """Returns what the operator wants next, None for nothing."""
+
+    AUTO_FOCUS = "#wanted"
+    DEFAULT_CSS = """
+    WhoseDialog LineList { height: auto; }
+    WhoseDialog #said { height: auto; margin-top: 1; }
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__()
+        self._facts = facts
+        self._searching: PendingCall[TokenSearchResult] | None = None
+        self._progress: RunProgress | None = None
+        self._ticking: Timer | None = None
+        self._found: TokenSearchResult | None = None
+
+    def compose(self) -> ComposeResult:
+        """What is asked, the masked field, the rows, and the way back."""
+        with framed("Whose token is this?"):
+            with VerticalScroll(classes="body", can_focus=False):
+                yield Static(Content(_ASKED), id="about")
+            yield SecretInput(placeholder="paste it; masked, forgotten once used", id="wanted")
+            yield LineList(id="rows")
+            yield Static(id="said")
+            yield buttons(("Cancel", "cancel"))
+
+    def on_mount(self) -> None:
+        """Nothing is found yet."""
+        self.query_one("#rows").display = False
+        self.query_one("#said").display = False
+
+    @on(Input.Submitted)
+    def find(self, event: Input.Submitted) -> None:
+        """Look for what was entered, unless a search is under way."""
+        event.stop()
+        entered = self.query_one("#wanted", SecretInput).take()
+        if entered is None or (self._searching is not None and self._searching.waiting):
+            return
+        facts = self._facts
+        self._progress = None
+        self._say(Content(_LOOKING))
+        self._searching = ask(
+            self,
+            lambda cancelled: _search(facts, entered, self._note_progress, cancelled),
+            self._take_found,
+            group="whose",
+            limit=_SEARCH_SECONDS,
+        )
+        self._ticking = self.set_interval(_PROGRESS_SECONDS, self._tell_progress)
+
+    def _note_progress(self, progress: RunProgress) -> None:
+        """Note how far the search is. Called from its own threads."""
+        self._progress = progress
+
+    def _tell_progress(self) -> None:
+        done = self._progress
+        if done is not None:
+            through = done.done + done.poisoned
+            self._say(Content(f"{_LOOKING} {through:,} of {done.total:,}, {done.per_second:,.0f} a second."))
+
+    def _take_found(self, answer: TokenSearchResult | Trouble) -> None:
+        if self._ticking is not None:
+            self._ticking.stop()
+        if isinstance(answer, Trouble):
+            self._say(trouble_content(answer))
+            return
+        self._found = answer
+        self.query_one("#about", Static).update(Content("\n").join(map(Content, answer.lines)))
+        refs = answer.references
+        rows = self.query_one("#rows", LineList)
+        rows.display = bool(refs)
+        self.query_one("#wanted").display = not refs
+        if not refs:
+            sure = answer.certain
+            sign = ("● ", "$success") if sure else ("▲ ", "$warning")
+            words = "No row holds it." if sure else "Not found, and not proved absent: read above."
+            self._say(Content.assemble(sign, words))
+            return
+        rows.styles.height = min(len(refs), _MOST_ROWS)
+        rows.write(lambda size: _row_lines(refs, size))
+        rows.focus()
+        self._say(Content(f"{counted(len(refs), 'row')} found. Enter leads to the connection."))
+        if self._facts.services.incidents is not None and not self.query("#declare"):
+            self.query_one(".buttons").mount(button("Declare incident", "declare"))
+
+    @on(Followed)
+    def show_row(self, event: Followed) -> None:
+        """To the connection under the cursor."""
+        event.stop()
+        if isinstance(event.target, TokenRef):
+            self.dismiss(RowChosen(event.target))
+
+    @on(Button.Pressed, "#declare")
+    def declare(self) -> None:
+        """To an incident about all rows that were found."""
+        found = self._found
+        if found is not None:
+            references = tuple(map(str, found.references))
+            self.dismiss(IncidentWanted(references, f"a leaked token: {found.summary}"))
+
+    def on_unmount(self) -> None:
+        """Leave no search behind, and nothing that was entered."""
+        if self._searching is not None:
+            self._searching.drop()
+
+    def _say(self, content: Content) -> None:
+        said = self.query_one("#said", Static)
+        said.display = True
+        said.update(content)
+
+
+def _search(
+    facts: Facts, entered: Secret, progress: Callable[[RunProgress], None], cancelled: Cancellation
+) -> TokenSearchResult:
+    """Look for one token, which is wiped. Raises InvalidTokenError, KmsError, DatabaseError."""
+    search = facts.services.token_search
+    if search is None:
+        raise RefusedError("Tokens can't be looked for here.")
+    with entered:
+        wanted = read_leak(entered).wanted
+    try:
+        if len(wanted) > 1:
+            raise InvalidTokenError("One token at a time.", remedy="Many: keydeck whose --file FILE.")
+        return search.find_rows(wanted, progress=progress, cancelled=cancelled)
+    finally:
+        wipe(wanted)
+
+
+def _row_lines(refs: tuple[TokenRef, ...], size: Size) -> list[Line]:
+    return [line(" ", (fit(str(ref), max(size.width - 2, 8)), "bold"), target=ref) for ref in refs]
