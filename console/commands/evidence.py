@@ -19,6 +19,7 @@ from console.printed.printing import say
 from console.printed.terminal import styled
 from crypto_core.compliance.answer import ControlAnswer, ControlStatus
 from crypto_core.compliance.assessment import Assessment, Judgement
+from crypto_core.text.counting import counted
 from screens.signs import Sign
 
 _SIGNS = {
@@ -125,7 +126,7 @@ def _lines(one: Judgement) -> Iterator[str]:
 def _evidence(name: str, answer: ControlAnswer) -> Iterator[str]:
     """The evidence of a test, the worst first; of what is met one line will do."""
     most = 1 if answer.status is ControlStatus.MET else _MOST_LINES
-    for line in answer.lines[:most]:
-        yield f"{_INDENT}{_SIGNS[answer.status].text} {name}: {line}"
-    if len(answer.lines) > most > 1:
-        yield f"{_INDENT}  {name}: {len(answer.lines) - most:,} more lines: --json"
+    for number, line in enumerate(answer.lines[:most]):
+        yield f"{_INDENT}{_SIGNS[answer.status].text} {name}: {line}" if not number else f"{_INDENT}  {line}"
+    if (more := len(answer.lines) - most) > 0 and most > 1:
+        yield f"{_INDENT}  {counted(more, 'more line')} in --json"

@@ -37,7 +37,7 @@ def _approvals_signed(_now: datetime, facts: ApprovalFacts) -> ControlAnswer:
 
 
 def _runbooks(_now: datetime, facts: IncidentFacts) -> ControlAnswer:
-    good = [f"Runbook about: {kind}" for kind in SubjectKind if kind in facts.subjects]
+    good = [f"Runbooks about: {', '.join(facts.subjects)}"] if facts.subjects else []
     bad = [f"No runbook about: {kind}" for kind in SubjectKind if kind not in facts.subjects]
     return answer(good, bad=[*bad, *facts.troubles])
 
