@@ -232,7 +232,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "connections.timeline",
         "timeline",
-        "Who opened this token: exact for v2; for v1 only who could have, as no event names it",
+        "Who opened this token: exact for v2, and by receipts; else who could have",
         "T",
         calls="event_use.token_timeline",
     ),
