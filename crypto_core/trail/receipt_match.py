@@ -21,6 +21,9 @@ APART = int(MOST_SKEW.total_seconds())
 """Seconds that a receipt and its call's record are apart at most: AWS refuses a clock that is further off."""
 DAY = 86_400
 
+VALUE = b"#"
+"""How the store begins the SHA-256 of a stored value."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -36,7 +39,7 @@ def subject_of(text: str) -> bytes:
     """Return what a receipt is about as the store keeps it: a reference, or a stored value's SHA-256."""
     if not text:
         return b""
-    return b"#" + bytes.fromhex(text) if _SHA256.fullmatch(text) else b"=" + text.encode()
+    return VALUE + bytes.fromhex(text) if _SHA256.fullmatch(text) else b"=" + text.encode()
 
 
 def subject_text(subject: bytes) -> str:

@@ -21,6 +21,7 @@ from screens.facts import Facts
 
 if TYPE_CHECKING:
     from crypto_core.providers.abilities.record import TokenAbilities
+    from crypto_core.trail.use.named_use import NamedUse
 
 REST_SECONDS = 0.2
 """How long the cursor rests on a token before its envelope is read: a key that is held down reads none."""
@@ -54,6 +55,7 @@ class TokenDetail(Static):
         self._row: InventoryRow | None = None
         self._known: tuple[TokenRef, Inspection | Trouble] | None = None
         self._abilities: tuple[TokenRef, TokenAbilities] | None = None
+        self._receipted: tuple[TokenRef, NamedUse] | None = None
         self._reading: TokenRef | None = None
         self._asking_kms: TokenRef | None = None
         self._widest = 0
@@ -72,7 +74,7 @@ class TokenDetail(Static):
             self._read_when_at_rest()
         asking = self._asking_kms == row.ref
         text = token_text(row, known, self._facts.key_words, asking=asking, apart=self._is_tall)
-        self._write([*text, *self._ability_lines(row.ref)])
+        self._write([*text, *self._ability_lines(row.ref), *self._receipt_lines(row.ref)])
 
     def _ability_lines(self, ref: TokenRef) -> Sequence[Content]:
         """What the token can do, where its provider was asked about the value that is stored now."""
@@ -81,6 +83,19 @@ class TokenDetail(Static):
         from screens.connections.abilities import ability_lines
 
         return ability_lines(self._abilities[1], self._facts.clock(), apart=self._is_tall)
+
+    def _receipt_lines(self, ref: TokenRef) -> Sequence[Content]:
+        """Who opened the token according to receipts, where there are any."""
+        if self._receipted is None or self._receipted[0] != ref:
+            return ()
+        from screens.use.lines import span_words
+
+        use = self._receipted[1]
+        if not use.events:
+            words = "no receipt is about this token"
+        else:
+            words = f"opened {use.opened:,}×, {span_words(use.first, use.last, self._facts.clock())}"
+        return [Content.assemble(("by receipt ", "$muted"), words)]
 
     @property
     def _is_tall(self) -> bool:
@@ -147,6 +162,13 @@ class TokenDetail(Static):
             lambda answer: self._keep_abilities(ref, answer),
             group="abilities",
         )
+        use = self._facts.services.event_use
+        ask(
+            self,
+            lambda _: use.receipted_use(ref),
+            lambda answer: self._keep_receipted(ref, answer),
+            group="receipts",
+        )
         inspect = self._facts.services.inspector.inspect_token
         ask(
             self,
@@ -167,6 +189,14 @@ class TokenDetail(Static):
             self._abilities = None
             return
         self._abilities = (ref, answer)
+        if self._row is not None and self._row.ref == ref:
+            self.follow(self._row)
+
+    def _keep_receipted(self, ref: TokenRef, answer: NamedUse | Trouble | None) -> None:
+        if answer is None or isinstance(answer, Trouble):
+            self._receipted = None  # the timeline says why
+            return
+        self._receipted = (ref, answer)
         if self._row is not None and self._row.ref == ref:
             self.follow(self._row)
 

@@ -14,6 +14,7 @@ from crypto_core.trail.key_watch.watch import KeyWatch
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.blast_radius import BlastRadius
 from crypto_core.trail.use.keys import KeyUseSummary
+from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.opened_tokens import OpenedTokens
 from crypto_core.trail.use.reach import Reached
 from crypto_core.trail.use.service import EventUse
@@ -54,6 +55,10 @@ class StageUse:
         """Of one token."""
         self._enter("use.token", cancelled)
         return self._use.token_timeline(ref, cancelled=cancelled)
+
+    def receipted_use(self, ref: TokenRef) -> NamedUse | None:
+        """Of one token, by receipts."""
+        return self._use.receipted_use(ref)
 
     def key_use(
         self, key: str, *, since: datetime | None = None, cancelled: Event | None = None

@@ -21,6 +21,7 @@ from screens.events.event_screen import EventScreen
 from screens.events.screen import EventsScreen
 from screens.use.token_screen import TokenScreen
 from tests.crypto_core.trail import records
+from tests.crypto_core.trail.test_receipts import receipt
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.hostile import EACH_TEXT
 from tests.screens.sample_events import a_day, event
@@ -109,6 +110,24 @@ async def test_a_v1_token_is_never_named_and_what_could_have_been_is_marked_so_o
         assert "name:Decrypt,ReEncrypt -failed -token:*" in expression
         assert f'material:"{MATERIALS[2]}"' in expression
         assert events == 141
+
+
+async def test_what_receipts_name_stands_apart_and_in_the_detail_of_the_connection() -> None:
+    stage = there()
+    row = next(r for r in stage.rows if r.format is Format.V1)
+    made = event(99_999, ago=60)
+    stage.events.add([made])
+    stage.events.store.add_receipts([receipt(made, str(row.ref))])
+    async with deck(stage, start="connections", size=LARGE) as d:
+        await d.filter(f'reference:"{row.ref}"')
+        await d.until(lambda: "by receipt opened 1×" in d.text())
+        await d.press("T")
+        assert "opened 1×" in d.line_with("by receipt   ")
+        assert "By receipt: 1 event of which the caller wrote down the token" in d.text()
+        assert "as far as the caller wrote the truth" in " ".join(d.text().split())
+        await d.press("escape")
+        await d.filter("id:gh-2 format:v2")
+        await d.until(lambda: "no receipt is about this token" in d.text())
 
 
 async def test_what_was_v1_before_is_told_apart_from_what_names_the_token() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.trail.columns import moment
-from crypto_core.trail.receipt_match import OPERATIONS, is_token, subject_text
+from crypto_core.trail.receipt_match import OPERATIONS, VALUE, is_token, subject_text
 from crypto_core.trail.store.conditions import Bounds, Conditions
 from crypto_core.trail.store.counts import parts
 from crypto_core.trail.store.receipt_tables import (
@@ -54,6 +54,15 @@ class OpenedSubject:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenedSubjects:
+    """Some of them, the most frequent first. `others` are as many more, of `rest` calls."""
+
+    rows: tuple[OpenedSubject, ...] = ()
+    others: int = 0
+    rest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Contradiction:
     """A receipt with a call's request id that doesn't explain the call: of another operation or time."""
 
@@ -92,20 +101,24 @@ def extent(connection: Connection) -> ReceiptExtent | None:
     return ReceiptExtent(number, processes, moment(first), moment(last), lost)
 
 
-def subjects(connection: Connection, found: Conditions, limit: int) -> tuple[tuple[OpenedSubject, ...], int]:
-    """Return what receipts say a filter's events are about, the most frequent first, and how many more."""
+def subjects(connection: Connection, found: Conditions, limit: int, *, values_only: bool) -> OpenedSubjects:
+    """Return what receipts say a filter's events are about; `values_only`, those without a reference."""
     totals: dict[bytes, list[int]] = {}
     for part in parts(found, exact=True):
         counted = part.counted(
             receipt.c.subject, func.count(event.c.id.distinct()), func.min(event.c.at), func.max(event.c.at)
         )
         joined = counted.join(call, call.c.event == event.c.id).join(receipt, explains)
+        if values_only:
+            joined = joined.where(func.substr(receipt.c.subject, 1, 1) == VALUE)
         for subject, number, first, last in connection.execute(joined.group_by(receipt.c.subject)):
             known = totals.setdefault(subject, [0, first, last])
             known[0] += number
             known[1], known[2] = min(known[1], first), max(known[2], last)
     ordered = sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))
-    return tuple(_subject(*one) for one in ordered[:limit]), max(len(ordered) - limit, 0)
+    rest = ordered[limit:]
+    rows = tuple(_subject(*one) for one in ordered[:limit])
+    return OpenedSubjects(rows, len(rest), sum(numbers[0] for _, numbers in rest))
 
 
 def contradictions(connection: Connection, bounds: Bounds, limit: int) -> tuple[Contradiction, ...]:

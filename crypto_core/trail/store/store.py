@@ -36,7 +36,7 @@ from crypto_core.trail.store.files_seen import recall, remember
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
 from crypto_core.trail.store.own_callers import own_callers
 from crypto_core.trail.store.pages import read_page
-from crypto_core.trail.store.receipt_questions import OpenedSubject, ReceiptExtent
+from crypto_core.trail.store.receipt_questions import OpenedSubjects, ReceiptExtent
 from crypto_core.trail.store.receipt_tables import receipt_reached
 from crypto_core.trail.store.receipt_writer import AddedReceipts
 from crypto_core.trail.store.request_id_proof import confirmed
@@ -315,11 +315,16 @@ class EventStore:
             )
 
     def receipt_subjects(
-        self, expression: str, *, limit: int = 100, cancelled: Event | None = None
-    ) -> tuple[tuple[OpenedSubject, ...], int]:
-        """Return what receipts say a filter's events are about, and how many more there are than `limit`."""
+        self,
+        expression: str,
+        *,
+        limit: int = 100,
+        values_only: bool = False,
+        cancelled: Event | None = None,
+    ) -> OpenedSubjects:
+        """Return what receipts say a filter's events are about; `values_only`, those that name no token."""
         with self._asking(expression, cancelled) as asked:
-            return receipt_questions.subjects(*asked, limit)
+            return receipt_questions.subjects(*asked, limit, values_only=values_only)
 
     def by_day(self, expression: str = "", *, cancelled: Event | None = None) -> tuple[Day, ...]:
         """Return the days that have events of a filter, in order."""

@@ -113,7 +113,8 @@ def receipted_tokens(
 
     Raises EventStoreError, DatabaseError.
     """
-    found, further = store.receipt_subjects(expression, limit=MOST, cancelled=cancelled)
+    told = store.receipt_subjects(expression, limit=MOST, cancelled=cancelled)
+    found, further = told.rows, told.others
     hashes = [one.sha256 for one in found if one.sha256]
     places = values.places_of(hashes, cancelled=cancelled) if values is not None and hashes else {}
     tokens: dict[TokenRef, ReceiptedToken] = {}
@@ -133,6 +134,19 @@ def receipted_tokens(
     ordered = sorted(tokens.values(), key=lambda token: (-token.calls, token.ref))
     calls = sum(one.calls for one in found) - nameless
     return ReceiptedTokens(tuple(ordered), further, gone, gone_calls, nameless, calls)
+
+
+def unplaced_calls(
+    store: EventStore, values: ValueSearch, expression: str, cancelled: Event | None = None
+) -> int:
+    """Return of how many of a filter's calls receipts name a value that was found in no row, nor kept.
+
+    Values beyond the MOST frequent are not looked up, and count as such. Raises as `receipted_tokens`.
+    """
+    told = store.receipt_subjects(expression, limit=MOST, values_only=True, cancelled=cancelled)
+    hashes = [one.sha256 for one in told.rows]
+    places = values.places_of(hashes, cancelled=cancelled) if hashes else {}
+    return told.rest + sum(one.calls for one in told.rows if one.sha256 not in places)
 
 
 def _named(one: OpenedSubject) -> list[ReceiptedToken]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from threading import Event
 
@@ -15,10 +15,12 @@ from crypto_core.trail.query import Aliases
 from crypto_core.trail.store import EventStore
 from crypto_core.trail.use.blast_radius import BlastRadius
 from crypto_core.trail.use.keys import KeyUses, KeyUseSummary
+from crypto_core.trail.use.named_use import NamedUse
 from crypto_core.trail.use.opened_tokens import OpenedTokens, OpenedTokenSearch
 from crypto_core.trail.use.radius import BlastRadii
 from crypto_core.trail.use.reach import Covered, not_recorded
 from crypto_core.trail.use.receipted_tokens import ValueSearch
+from crypto_core.trail.use.remembered import Remembered
 from crypto_core.trail.use.token_timeline import TokenTimeline
 from crypto_core.trail.use.tokens import TokenTimelines
 
@@ -43,14 +45,25 @@ class EventUse:
     aliases: Aliases
     coverage: Covered = not_recorded
     values: ValueSearch | None = None
+    remembered: Remembered = field(default_factory=Remembered, compare=False)
+    """What timelines have in common."""
 
     def token_timeline(self, ref: TokenRef, *, cancelled: Event | None = None) -> TokenTimeline:
         """Return what CloudTrail and receipts tell of a token, facts and what could have been told apart.
 
         Raises InvalidReferenceError, EventStoreError, InterruptedRunError.
         """
-        found = TokenTimelines(self.store, self.row, self.asked, self.replaced, self.coverage, self.values)
-        return found.timeline_of(ref, cancelled)
+        return self._timelines.timeline_of(ref, cancelled)
+
+    def receipted_use(self, ref: TokenRef) -> NamedUse | None:
+        """Return what receipts say of a token; None where there are none, or no store. Makes none.
+
+        Raises EventStoreError.
+        """
+        if not self.store.file.path.exists():
+            return None
+        found = self._timelines.receipted_use(ref, [])
+        return found.use if found is not None else None
 
     def key_use(
         self, key: str, *, since: datetime | None = None, cancelled: Event | None = None
@@ -77,6 +90,12 @@ class EventUse:
         """
         found = OpenedTokenSearch(self._radii, self.store, self.inventory)
         return found.opened_by(principal, since, cancelled)
+
+    @property
+    def _timelines(self) -> TokenTimelines:
+        return TokenTimelines(
+            *(self.store, self.row, self.asked, self.replaced, self.coverage, self.values, self.remembered)
+        )
 
     @property
     def _radii(self) -> BlastRadii:

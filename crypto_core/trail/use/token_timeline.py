@@ -167,8 +167,8 @@ def statements_about(
             )
         if use.unplaced:
             yield (
-                f"Receipts of {counted(use.unplaced, 'call')} under its key material are about values no "
-                "longer stored: an earlier value of this token may be among them."
+                f"Receipts of {counted(use.unplaced, 'call')} under its key material are about values that "
+                "were found in no row: an earlier value of this token may be among them."
             )
         if use.without_material:
             yield f"Records without the key material: {use.without_material:,}; they are counted too."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Event
 
@@ -21,7 +21,8 @@ from crypto_core.trail.use.asking import asked_as, term
 from crypto_core.trail.use.named_use import NamedUse, named_use
 from crypto_core.trail.use.reach import Covered, reach
 from crypto_core.trail.use.receipted import ReceiptedUse, covers_of
-from crypto_core.trail.use.receipted_tokens import ValueSearch, receipted_tokens
+from crypto_core.trail.use.receipted_tokens import ValueSearch, unplaced_calls
+from crypto_core.trail.use.remembered import Remembered
 from crypto_core.trail.use.token_timeline import (
     MaterialUse,
     TokenTimeline,
@@ -56,6 +57,7 @@ class TokenTimelines:
     covered: Covered
     values: ValueSearch | None = None
     """Finds what is and was stored by its SHA-256; without it, only receipts that name the row count."""
+    remembered: Remembered = field(default_factory=Remembered, compare=False)
 
     def timeline_of(self, ref: TokenRef, cancelled: Event | None) -> TokenTimeline:
         """Return what is known of one token. Where the database does not tell, that is in the coverage.
@@ -78,7 +80,7 @@ class TokenTimelines:
         except DatabaseError as error:
             gaps.append(f"How the token was stored before is not known: {error}")
         named = self._named(ref, cancelled)
-        receipted = self._receipted(ref, gaps, cancelled)
+        receipted = self.receipted_use(ref, gaps, cancelled)
         could = tuple(self._could(row, before, cancelled))
         since = row.created_at if row else None
         told = reach(self.store, self.covered, since, None, cancelled=cancelled)
@@ -100,8 +102,13 @@ class TokenTimelines:
         days = () if others or not rows else self.store.by_day(expression, cancelled=cancelled)
         return named_use(found, days, expression)
 
-    def _receipted(self, ref: TokenRef, gaps: list[str], cancelled: Event | None) -> ReceiptedUse | None:
-        """What receipts say of the token, by its name and by what is or was stored; None without receipts."""
+    def receipted_use(
+        self, ref: TokenRef, gaps: list[str], cancelled: Event | None = None
+    ) -> ReceiptedUse | None:
+        """Return what receipts say of the token, by its name and by what is or was stored; None without any.
+
+        What the database doesn't tell is added to `gaps`. Raises EventStoreError, InterruptedRunError.
+        """
         reached = self.store.receipts()
         if reached is None:
             return None
@@ -122,7 +129,10 @@ class TokenTimelines:
         if older:
             before = self.store.tally((), f"{term('receipt', *older)} -token:*", cancelled=cancelled)
             of_older = before.events
-        covers = tuple(covers_of(self.store, f"{OPENED} -token:*", cancelled))
+        opened = f"{OPENED} -token:*"
+        covers = self.remembered.once(
+            self.store, opened, lambda: tuple(covers_of(self.store, opened, cancelled))
+        )
         return ReceiptedUse(
             *(named_use(found, days, expression), of_older, reached, covers),
             confirmed=self.store.request_ids_confirmed(),
@@ -204,13 +214,18 @@ class TokenTimelines:
         )
         if not explained or self.values is None:
             return explained, 0
+        # Of all times: for every token under the material it is the same then.
+        everything = f"{OPENED} -token:* receipt:* {term('key', asked_as(key_arn))}"
         if material is not None:
-            expression += f" {term('material', material)}"
+            everything += f" {term('material', material)}"
+        values = self.values
         try:
-            told = receipted_tokens(self.store, self.values, expression, cancelled)
+            unplaced = self.remembered.once(
+                self.store, everything, lambda: unplaced_calls(self.store, values, everything, cancelled)
+            )
         except DatabaseError:
             return explained, 0  # that values can't be looked up is a gap already
-        return explained, told.gone_calls
+        return explained, min(unplaced, explained)
 
 
 def opened_with(keys: str, materials: str) -> tuple[str, str]:

@@ -441,7 +441,7 @@ def stored_receipts(text: str, folder: Path) -> Built:
     wrong = receipt_of(told | {"request_id": ids[1], "token": text, "operation": "ReEncrypt"})
     lost = LostReceipts(1, records.NOW, records.NOW, first.process)
     store.add_receipts([first, wrong, lost], writer=text[:63])
-    yield from store.receipt_subjects("")[0]
+    yield from store.receipt_subjects("").rows
     yield from covers_of(store, "name:Decrypt")
     history, always = ReceiptHistory(store.file), Span()
     yield from history.writers((), always)

@@ -80,9 +80,12 @@ def test_a_call_of_no_named_token_is_explained_and_stays_possible_for_each(store
     store.add([one, other])
     store.add_receipts([receipt(one, None), receipt(other, None, stored=SHA)])
     assert numbers(store, "explained", "receipt:*", f"receipt:{SHA}", UNNAMED) == [2, 1, 1, 1]
-    found, further = store.receipt_subjects("principal:*")
-    assert [(s.token, s.sha256, s.calls) for s in found] == [("", "", 1), ("", SHA, 1)]
-    assert further == 0
+    found = store.receipt_subjects("principal:*")
+    assert [(s.token, s.sha256, s.calls) for s in found.rows] == [("", "", 1), ("", SHA, 1)]
+    assert (found.others, found.rest) == (0, 0)
+    (value,) = store.receipt_subjects("principal:*", values_only=True).rows
+    assert value.sha256 == SHA
+    assert store.receipt_subjects("principal:*", limit=1).rest == 1
     store.add_receipts([receipt(one)])
     assert numbers(store, "receipt:*", UNNAMED, f"receipt:{REF}") == [2, 0, 1]
 
@@ -177,7 +180,7 @@ def test_texts_of_receipts_are_foreign_and_bounded(store: EventStore) -> None:
     store.add([one])
     store.add_receipts([replace(receipt(one, evil), process=process, operation=clean("Encrypt"))])
     store.add_receipts([replace(receipt(one, evil), process=process)])
-    (found,), _ = store.receipt_subjects("principal:*")
+    (found,) = store.receipt_subjects("principal:*").rows
     assert len(found.token) <= 1_024
     assert not {"\x1b", "\u202e"} & set(found.token)
     with store.file.reading() as connection:

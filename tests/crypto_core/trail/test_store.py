@@ -446,7 +446,7 @@ def test_records_are_packed_small_and_whole() -> None:
     ((_, block),) = pack([event().raw])
     assert len(block) < len(event().raw) / 3
     for broken in (b"", b"\x02abc", block[:1] + b"zz", block[:40], b"\x03" + block[1:]):
-        with pytest.raises(ValueError, match="not a block of records|not packed with"):
+        with pytest.raises(ValueError, match=r"not a block of records|not packed with"):
             unpack(broken)
 
 

@@ -19,8 +19,8 @@ from crypto_core.lists.paging import Query
 from crypto_core.receipts.receipt import Receipt
 from crypto_core.references import TokenRef
 from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.use.service import EventUse
 from crypto_core.trail.store.request_id_proof import RequestIdProof, note_proof
+from crypto_core.trail.use.service import EventUse
 from tests.crypto_core.trail.records import NOW
 from tests.crypto_core.trail.test_receipts import receipt
 from tests.crypto_core.trail.use.test_use_in_the_sandbox import looked_up, past, v1_tokens
@@ -119,7 +119,7 @@ def test_receipts_make_a_v1_token_attributable_and_say_where_they_do_not(
     told = " ".join(timeline.statements)
     assert "as far as the caller wrote the truth" in told
     assert "1 call of these opened an older value" in told
-    assert "no longer stored: an earlier value of this token may be among them" in told
+    assert "found in no row: an earlier value of this token may be among them" in told
     assert "Receipts don't cover" in told or "writes no receipts" in told
     assert "receipts cover nothing" in told
     assert "not confirmed in your account" in told
