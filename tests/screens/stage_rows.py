@@ -217,6 +217,10 @@ class StageInventory:
         self.stage.enter("count", cancelled)
         return self._source.count(query)
 
+    def tokens(self, filter_: str, *, cancelled: Event | None = None) -> int:
+        """How many tokens a filter lets through."""
+        return self.count(Query(filter_), cancelled=cancelled)
+
     def row(self, ref: TokenRef) -> InventoryRow:
         """One row."""
         self.stage.enter("row")
