@@ -29,6 +29,9 @@ SIGNS: Mapping[Severity, Sign] = {
     Severity.NONE: Sign("●", "$success"),
 }
 
+DECOY_SIGN = "◇"
+"""Before what is a decoy of a tripwire."""
+
 EVIDENCE_STYLES: Mapping[Evidence, str] = {
     Evidence.VERIFIED: "",
     Evidence.INFERRED: "$muted",

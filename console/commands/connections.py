@@ -124,7 +124,7 @@ def _cells(row: InventoryRow) -> tuple[str, ...]:
         row.format.value,
         short_key(row.key_arn) if row.key_arn else "",
         (row.key_material_id or "")[:8],
-        row.evidence.value if row.format.protected else "",
+        ("decoy" if row.tripwire else row.evidence.value) if row.format.protected else "",
         row.created_at.strftime("%Y-%m-%d") if row.created_at else "",
     )
 

@@ -106,6 +106,8 @@ def print_status(taken: Status) -> None:
         click.echo(guard_words(taken.guards))
     if taken.sweep is not None:
         click.echo(f"elsewhere: {sweep_words(taken.sweep, taken.taken_at)}")
+    if taken.decoys.words:
+        print_line(f"tripwires: {taken.decoys.words}")
     print_gaps(taken.coverage.reasons)
 
 

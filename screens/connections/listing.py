@@ -8,7 +8,7 @@ from crypto_core.envelope import Format
 from crypto_core.findings.severity import Severity
 from screens.ages import span
 from screens.facts import Facts
-from screens.signs import EVIDENCE_STYLES, SIGNS, format_style, row_sign
+from screens.signs import DECOY_SIGN, EVIDENCE_STYLES, SIGNS, format_style, row_sign
 from screens.widgets.cells import fit_middle
 from screens.widgets.table.columns import Cell, Column
 from screens.widgets.table.listing import Listing
@@ -25,6 +25,8 @@ def _key(row: InventoryRow, facts: Facts) -> Cell:
 
 
 def _evidence(row: InventoryRow, _facts: Facts) -> Cell:
+    if row.tripwire is not None:
+        return f"{DECOY_SIGN} decoy", "$accent"
     if not row.format.protected:
         return ("-", "$muted") if row.format is not Format.UNRECOGNISED else ("unknown", "$warning")
     return row.evidence.value, EVIDENCE_STYLES[row.evidence]

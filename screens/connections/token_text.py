@@ -15,7 +15,7 @@ from crypto_core.text.cleaning import shortened
 from crypto_core.text.counting import counted, listed
 from screens.blocking import Trouble
 from screens.key_words import KeyWords
-from screens.signs import EVIDENCE_STYLES, format_style, row_sign
+from screens.signs import DECOY_SIGN, EVIDENCE_STYLES, format_style, row_sign
 from screens.widgets.notice import trouble_content
 
 _IN_THE_TITLE = ("version", "stored as")
@@ -96,6 +96,11 @@ def _shared(refs: Sequence[TokenRef]) -> list[Content]:
 def _key(inspection: Inspection, keys: KeyWords, *, asking: bool) -> list[Content]:
     if not inspection.row.format.protected:
         return []
+    if inspection.row.tripwire is not None:
+        said = (
+            f"Decoy of tripwire {inspection.row.tripwire}. Nobody legitimate opens it: whoever does is told."
+        )
+        return [Content.assemble((f"{DECOY_SIGN} ", "$accent"), said)]
     answer = inspection.wrapped_by
     if answer is None:
         why = inspection.key_unknown or ("asking KMS…" if asking else "not asked yet: press Enter to ask KMS")

@@ -18,6 +18,7 @@ from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.routes import KeyRoute
 from screens.status.column_lines import column_lines
+from screens.status.decoy_line import decoy_lines
 from screens.status.guard_line import guard_lines
 from screens.status.key_lines import key_lines
 from screens.status.lines import answer_lines
@@ -172,6 +173,7 @@ class StatusScreen(ProblemActor):
             *column_lines(status, width),
             *guard_lines(status.guards, width),
             *sweep_lines(status.sweep, now, width),
+            *decoy_lines(status.decoys, width),
             blank,
             *use_lines(self._use),
             *protected_lines(self.facts.memory.day_counts(self.facts.counted_place), now, width),

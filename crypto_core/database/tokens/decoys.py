@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from crypto_core.envelope import Format
 from crypto_core.references import TokenRef
+from crypto_core.text.counting import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,15 @@ class DecoyCount:
     def tokens(self) -> int:
         """Tokens of the decoys that stand."""
         return sum(len(decoy.tokens) for decoy in self.standing)
+
+    @property
+    def words(self) -> str:
+        """How many stand and how many don't, in one sentence; "" where there are none."""
+        if not self.standing and not self.gone:
+            return ""
+        tripwires = counted(len({decoy.tripwire for decoy in (*self.standing, *self.gone)}), "tripwire")
+        gone = f"; {len(self.gone):,} gone, or changed since" if self.gone else ""
+        return f"{counted(len(self.standing), 'decoy')} of {tripwires}, in no number here{gone}"
 
     def as_json(self) -> dict[str, Any]:
         """A JSON document's part."""

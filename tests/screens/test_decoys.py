@@ -1,0 +1,60 @@
+"""Decoys on screen: a sign and a word in the list, what they are in the detail, a line in the status."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from crypto_core.database.tokens.decoys import Decoy, DecoyCount, DecoyToken
+from crypto_core.database.tokens.inspection import Inspection
+from crypto_core.database.tokens.inventory import InventoryRow
+from crypto_core.envelope import Format
+from crypto_core.keyring.data_keys import KeyAnswer
+from crypto_core.lists.coverage import Evidence
+from crypto_core.references import TokenRef
+from crypto_core.text.cleaning import clean
+from screens.connections.listing import COLUMNS
+from screens.connections.token_text import _key
+from screens.status.decoy_line import decoy_lines
+
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/0badc0de-0000-4000-8000-000000000000"
+ROW = InventoryRow(
+    TokenRef("gh_connection", "access_token", "gh-7"),
+    "github",
+    clean("org-a"),
+    Format.V1,
+    None,
+    400,
+    KEY,
+    None,
+    Evidence.INFERRED,
+    datetime(2026, 1, 1, tzinfo=UTC),
+    (),
+    tripwire=2,
+)
+DECOY = Decoy(2, "gh_connection", "gh-7", KEY, Format.V1, (DecoyToken("access_token", b"d", b"t"),))
+
+
+def evidence(row: InventoryRow) -> Any:
+    (column,) = [column for column in COLUMNS if column.name == "evidence"]
+    return column.cell(row, None)  # type: ignore[arg-type]
+
+
+def test_a_decoy_has_a_sign_and_a_word_in_the_list_and_a_token_its_evidence() -> None:
+    assert evidence(ROW)[0] == "◇ decoy"
+    assert evidence(replace(ROW, tripwire=None))[0] == "inferred"
+
+
+def test_the_detail_says_what_it_is_and_offers_no_question_to_kms() -> None:
+    inspection = Inspection(ROW, (), KeyAnswer(KEY, None), Evidence.INFERRED)
+    (line,) = _key(inspection, None, asking=False)  # type: ignore[arg-type]
+    assert line.plain == "◇ Decoy of tripwire 2. Nobody legitimate opens it: whoever does is told."
+
+
+def test_the_status_counts_decoys_apart_and_says_which_are_gone() -> None:
+    assert decoy_lines(DecoyCount(), 80) == []
+    (line,) = decoy_lines(DecoyCount((DECOY,)), 80)
+    assert line.content.plain == "tripwires: ◇ 1 decoy of 1 tripwire, in no number here"
+    (line,) = decoy_lines(DecoyCount((DECOY,), (replace(DECOY, row_id="gh-8"),)), 120)
+    assert line.content.plain.endswith("; 1 gone, or changed since")
