@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
@@ -38,9 +39,15 @@ def test_a_scanned_copy_is_registered_shown_and_named_before_its_key_is_deleted(
         assert "weekly" in keydeck("copies", "list", *form).stdout
     shown = keydeck("copies", "show", "weekly")
     assert "3 envelopes can't be opened" in shown.stdout
-    for text in (added.stdout, shown.stdout, keydeck("copies", "list").stdout):
-        assert "\x1b" not in text
-        assert all(stored(ref)[:24] not in text for ref in refs)
+    for printed in (added.stdout, shown.stdout, keydeck("copies", "list").stdout):
+        assert "\x1b" not in printed
+        assert all(stored(ref)[:24] not in printed for ref in refs)
+
+    with services.engine.connect() as connection:
+        kept = str(connection.execute(text("SELECT * FROM keydeck.registered_copy")).all())
+    kept += str([entry.detail for entry in services.journal.entries()])
+    assert world.old_key.arn in kept
+    assert all(stored(ref)[:24] not in kept for ref in refs)
 
     plan = keydeck("keys", "schedule-deletion", world.old_key.arn, "--dry-run", "--json").json
     (needing,) = plan["tokens"]["copies"]["needing"]
