@@ -33,8 +33,8 @@ def copy_lines(copies: NeedingCopies | None, width: int) -> Iterator[Line]:
 
 
 def _needs(copy: NeedingCopy) -> str:
-    return f"{counted(copy.envelopes, 'envelope')} of {copy} need it"
+    return f"{counted(copy.envelopes, 'envelope')} under it: {copy}"
 
 
 def _may_need(copy: NeedingCopy) -> str:
-    return f"{counted(copy.doubtful, 'envelope')} of {copy} may need it: their key is not known"
+    return f"{counted(copy.doubtful, 'envelope')} of a key that is not known: {copy}"

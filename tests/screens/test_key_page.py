@@ -73,8 +73,8 @@ SAID = {
     "none registered: whether a backup needs the key is not known": NeedingCopies(),
     "not known: the register is gone": NeedingCopies(unknown="the register is gone"),
     "none of 2 registered needs the key": NeedingCopies(2),
-    "12 envelopes of weekly (taken": NeedingCopies(2, (WEEKLY,)),
-    "3 envelopes of offline": NeedingCopies(1, (), (OFFLINE,)),
+    "12 envelopes under it: weekly (taken": NeedingCopies(2, (WEEKLY,)),
+    "3 envelopes of a key that is not known: offline": NeedingCopies(1, (), (OFFLINE,)),
     "2 more: keydeck copies list": NeedingCopies(10, (WEEKLY,) * 10),
 }
 
