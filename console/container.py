@@ -50,6 +50,7 @@ from screens.services import Services, UserCommands
 if TYPE_CHECKING:
     from console.host.host_processes import HostProcesses
     from crypto_core.compliance.service import ComplianceService
+    from crypto_core.copies.attribution import CopyAttribution
     from crypto_core.copies.register import CopyRegister, RegisteredCopy
     from crypto_core.database.column_guards.service import ColumnGuardService
     from crypto_core.database.state.anchors.anchor import AnchorStore
@@ -359,10 +360,17 @@ class Container:
         )
         return KeyChangeService(reader, self.journal, **self._guard)
 
+    def copy_attribution(self, *, offline: bool = False) -> CopyAttribution:
+        """Return what tells the keys of copies; `offline` by what is remembered alone."""
+        from console.copy_attribution import attribution_over
+
+        if offline:
+            return attribution_over(self.answers, None, None)
+        return attribution_over(self.answers, self.keyring, self.keys, self.tripwire_list.decoys)
+
     @deferred_property
     def copy_register(self) -> CopyRegister:
         """What registers scanned copies, and tells which of them need a key."""
-        from console.copy_attribution import attribution_over
         from crypto_core.copies.register import CopyRegister
         from crypto_core.database.state.installation import require_schemas
         from crypto_core.guard.guard import Guard
@@ -373,7 +381,7 @@ class Container:
             engine,
             self.journal,
             guard,
-            lambda: attribution_over(self.answers, self.keyring, self.keys),
+            self.copy_attribution,
             self.probe.actor,
         )
 

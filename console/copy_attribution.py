@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 
 from console.settings import Settings
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode
 from crypto_core.copies.attribution import CopyAttribution
-from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.tokens.attribution_cache import AttributionCache, Wrapping
+from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.errors import DatabaseError
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.keys.inventory import KeyInventory
 
 
 def attribution_over(
-    answers: AttributionCache | None, keyring: KmsKeyring | None, keys: KeyInventory | None
+    answers: AttributionCache | None,
+    keyring: KmsKeyring | None,
+    keys: KeyInventory | None,
+    decoys: ReadDecoys = no_decoys,
 ) -> CopyAttribution:
     """Return what tells keys by what is there: remembered answers, KMS to ask, or neither."""
     gaps: list[str] = []
@@ -33,7 +35,7 @@ def attribution_over(
             return {}
 
     ask = None if keyring is None else partial(_wrapping, keyring)
-    return CopyAttribution(known, ask, None if keys is None else keys.describe, gaps)
+    return CopyAttribution(known, ask, None if keys is None else keys.describe, gaps, decoys)
 
 
 def _wrapping(keyring: KmsKeyring, encrypted_data_key: bytes) -> Wrapping:
@@ -41,19 +43,10 @@ def _wrapping(keyring: KmsKeyring, encrypted_data_key: bytes) -> Wrapping:
     return answer.key_arn, answer.key_material_id
 
 
-@contextmanager
-def attribution_of(settings: Settings, ask_code: AskCode, *, offline: bool) -> Iterator[CopyAttribution]:
-    """Give what tells keys as the settings allow; connected to nothing yet. Raises SettingsError."""
+def without_database(settings: Settings, ask_code: AskCode, *, offline: bool) -> CopyAttribution:
+    """Return what tells keys where no database is configured: nothing is remembered, no decoy is known."""
+    if offline:
+        return attribution_over(None, None, None)
     kms = KmsApi(settings.regions, profile=settings.profile, read_only=True, ask_code=ask_code)
-    keyring = keys = None
-    if not offline:
-        keyring = KmsKeyring(kms, write_key=settings.write_key, trusted=settings.trusted_keys)
-        keys = KeyInventory(kms)
-    if not settings.database_url:
-        yield attribution_over(None, keyring, keys)
-        return
-    engine = open_engine(settings.required_database_url(), read_only=True, token_source=kms.database_token)
-    try:
-        yield attribution_over(AttributionCache(engine, read_only=True), keyring, keys)
-    finally:
-        engine.dispose()
+    keyring = KmsKeyring(kms, write_key=settings.write_key, trusted=settings.trusted_keys)
+    return attribution_over(None, keyring, KeyInventory(kms))

@@ -13,13 +13,14 @@ import click
 
 from console.commands.mfa_prompt import code_from_terminal
 from console.commands.output_options import rows_option
-from console.commands.session import loaded
-from console.copy_attribution import attribution_of
+from console.commands.session import loaded, services_of
+from console.copy_attribution import without_database
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
 from console.printed.printing import bar, print_gaps, print_json, say
 from console.printed.scan_words import print_scan, scan_rows
+from crypto_core.copies.attribution import CopyAttribution
 from crypto_core.copies.files import STDIN
 from crypto_core.copies.report import ScanReport
 from crypto_core.copies.scan import scan_copies
@@ -47,10 +48,9 @@ def scan(*, paths: tuple[str, ...], offline: bool, form: Form) -> int:
     for path in paths:
         if path != STDIN and not os.path.lexists(path):
             raise click.UsageError(f"There is no {clean(path, 300)}.")
-    settings = loaded().settings
     with (
         cancelled_by_interrupt(_STOPPING) as cancelled,
-        attribution_of(settings, code_from_terminal, offline=offline) as attribution,
+        _attribution(offline=offline) as attribution,
     ):
         with _progress() as shown:
             scans = scan_copies(paths, shown, cancelled)
@@ -67,6 +67,17 @@ def _print(report: ScanReport, form: Form) -> None:
     else:
         print_listing(Listing(name="groups", rows=scan_rows(report), record=lambda row: row), form)
         print_gaps(dict.fromkeys(reason for copy in report.copies for reason in copy.coverage.reasons))
+
+
+@contextmanager
+def _attribution(*, offline: bool) -> Iterator[CopyAttribution]:
+    """Give what tells keys, with what the database remembers where one is configured."""
+    settings = loaded().settings
+    if not settings.database_url:
+        yield without_database(settings, code_from_terminal, offline=offline)
+        return
+    with services_of() as services:
+        yield services.copy_attribution(offline=offline)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from crypto_core.copies.report import GONE, CopyReport, Exposed, KeyEvidence, Ke
 from crypto_core.copies.scan import ScanOfCopy
 from crypto_core.copies.tally import MOST_DISTINCT, OTHERS, GroupKey, GroupTally
 from crypto_core.database.tokens.attribution_cache import Wrapping
+from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.database.tokens.key_counts import lasting_silence
 from crypto_core.errors import InvalidCiphertextError, KeyNotFoundError, KmsError
 from crypto_core.key_names import is_multi_region, same_key
@@ -28,6 +29,8 @@ from crypto_core.text.cleaning import CleanText, clean
 NO_HEADER = "its encrypted data keys don't begin as those of KMS do"
 NOT_ASKED = "KMS was not asked"
 TOO_MANY = "the copies have more key materials than are told apart"
+MOST_DECOYS = 1_000
+"""A key material with more envelopes in a copy than this is that of no tripwire: see the list's own limit."""
 MOST_ASKED = 300
 """Questions to KMS for one report: whoever wrote a copy decides how many key materials are in it."""
 
@@ -64,6 +67,8 @@ class CopyAttribution:
     """Returns a key as KMS has it now. Raises KmsError."""
     gaps: list[str] = field(default_factory=list)
     """Why remembered answers could not be read."""
+    decoys: ReadDecoys = no_decoys
+    """The decoys of tripwires, about which KMS is never asked: that would trip them."""
 
     def report(
         self, scans: Iterable[ScanOfCopy], now: datetime, cancelled: Event | None = None
@@ -165,18 +170,33 @@ class _Asking:
     def _asked(self, group: GroupTally) -> _Told:
         if self.by.ask is None:
             return _Told(note=NOT_ASKED)
+        if (decoy := self._decoy(group)) is not None:
+            return decoy
         why = ""
-        for encrypted_data_key in group.samples:
+        for sample in group.samples:
             if why_not := self._why_not():
                 return _Told(note=why_not)
             try:
-                return _Told(frozenset({self.by.ask(encrypted_data_key)}))
+                return _Told(frozenset({self.by.ask(sample.encrypted_data_key)}))
             except InvalidCiphertextError as error:
                 why = error.message  # another one of the group may be whole
             except KmsError as error:
                 self._silent = lasting_silence(error)
                 return _Told(note=error.message)
         return _Told(note=why)
+
+    def _decoy(self, group: GroupTally) -> _Told | None:
+        """What is told of envelopes that are decoys, or may be those of a tripwire that nobody has a list of.
+
+        What a scan writes says no word of tripwires: it is kept where a thief of the database finds it.
+        """
+        decoys = self.by.decoys()
+        keys = {token.digest: decoy.key_arn for decoy in decoys.rows for token in decoy.tokens}
+        for sample in group.samples:
+            if sample.digest in keys:
+                return _Told(frozenset({(keys[sample.digest], None)}))
+        in_doubt = (decoys.former or decoys.unreadable) and group.distinct <= MOST_DECOYS
+        return _Told(note=NOT_ASKED) if in_doubt else None
 
     def _why_not(self) -> str:
         """Why KMS is not asked another question; "" if it is."""

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from crypto_core.copies.values import FoundValue
+from crypto_core.database.tokens.store import digest
 from crypto_core.envelope import Envelope, Format
 from crypto_core.text.cleaning import CleanText, clean
 
@@ -16,7 +17,7 @@ MOST_GROUPS = 10_000
 OTHERS = b""
 """Stands for the head of the encrypted data keys of that group."""
 MOST_SAMPLES = 3
-"""Encrypted data keys of a group, to ask KMS about."""
+"""Members of a group that are kept, to ask KMS about."""
 MOST_PLACES = 20
 """Places that are named of what is damaged, or stored without protection."""
 
@@ -30,14 +31,22 @@ class GroupKey:
     edk_prefix: bytes | None
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Sample:
+    """A member of a group: what KMS can be asked about, and what tells its stored value from others."""
+
+    encrypted_data_key: bytes
+    digest: bytes
+
+
 @dataclass(eq=False)
 class GroupTally:
     """The envelopes of one group."""
 
     envelopes: int = 0
     distinct: int = 0
-    samples: list[bytes] = field(default_factory=list, repr=False)
-    """Encrypted data keys, to ask KMS about one."""
+    samples: list[Sample] = field(default_factory=list, repr=False)
+    """Some members, to ask KMS about one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +85,7 @@ class Tally:
     def count(self, value: FoundValue, name: str, offset: int) -> None:
         """Count a value that was found at a byte of what is called so."""
         if value.envelope is not None:
-            self._count_envelope(value.envelope, self._is_new(value.text))
+            self._count_envelope(value.envelope, value.text, self._is_new(value.text))
             return
         if value.damaged:
             self.damaged += 1
@@ -91,14 +100,14 @@ class Tally:
             self.plaintext[value.provider] += 1
             self.plaintext_distinct[value.provider] += new
 
-    def _count_envelope(self, envelope: Envelope, new: bool) -> None:
+    def _count_envelope(self, envelope: Envelope, text: bytes, new: bool) -> None:
         # Envelopes come by the million: a group is found without making its key.
         of = (type(envelope), envelope.named_key, envelope.edk_prefix)
         group = self._groups.get(of) or self._group_of(of)
         group.envelopes += 1
         group.distinct += new
         if new and len(group.samples) < MOST_SAMPLES:
-            group.samples.append(envelope.encrypted_data_key)
+            group.samples.append(Sample(envelope.encrypted_data_key, digest(text.decode("ascii"))))
 
     def _group_of(self, of: tuple[type[Envelope], str | None, bytes | None]) -> GroupTally:
         version, named_key, edk_prefix = of

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 import pytest
 
 from crypto_core.copies import tally
-from crypto_core.copies.attribution import NOT_ASKED, TOO_MANY, CopyAttribution
+from crypto_core.copies.attribution import MOST_DECOYS, NOT_ASKED, TOO_MANY, CopyAttribution
 from crypto_core.copies.report import CopyReport, KeyEvidence, Opening
 from crypto_core.copies.scan import ScanOfCopy
 from crypto_core.copies.values import FoundValue
 from crypto_core.database.tokens.attribution_cache import Wrapping
+from crypto_core.database.tokens.decoys import Decoy, Decoys, DecoyToken
+from crypto_core.database.tokens.store import digest
 from crypto_core.envelope import EnvelopeV1, Format, edk_prefix
 from crypto_core.errors import (
     InvalidCiphertextError,
@@ -24,7 +26,7 @@ from crypto_core.errors import (
 )
 from crypto_core.keys.state import KeyState
 from crypto_core.text.cleaning import clean
-from tests.crypto_core.copies.values import KEY_ARN, encrypted_data_key, found_in, v2
+from tests.crypto_core.copies.values import KEY_ARN, encrypted_data_key, found_in, v1, v2
 
 MULTI_REGION = f"arn:aws:kms:eu-west-1:111122223333:key/mrk-{'1' * 32}"
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
@@ -139,6 +141,24 @@ def test_what_is_under_a_key_that_is_gone_is_lost_unless_a_replica_may_be_left(
     kms = Kms(wrapping=(key_arn, None), state=lambda: KeyNotFoundError("There is none."))
     report = report_of(kms, scan_of(encrypted_data_key()))
     assert [o for o in Opening if report.opened_by(o)] == [opening]
+
+
+def test_decoys_are_never_asked_about_nor_what_may_be_those_of_a_removed_tripwire() -> None:
+    kms, decoy = Kms(), v1(material=b"d")
+    row = Decoy(1, "gh", "7", MULTI_REGION, Format.V1, (DecoyToken("t", digest(decoy.decode()), b""),))
+
+    def report(decoys: Decoys, scan: ScanOfCopy) -> CopyReport:
+        told = CopyAttribution(dict, kms.ask, kms.describe, decoys=lambda *, anew=False: decoys)
+        return told.report([scan], NOW).copies[0]
+
+    (need,) = report(Decoys((row,)), scan_of(values=decoy + b" " + v1(material=b"d"))).needs
+    assert (need.key_arn, need.envelopes, kms.asked) == (MULTI_REGION, 2, [])
+    for doubt in (Decoys(former=((MULTI_REGION, 1),)), Decoys(unreadable="It is not Keydeck's.")):
+        (need,) = report(doubt, scan_of(values=v1())).needs
+        assert (need.key_arn, need.note, kms.asked) == (None, NOT_ASKED, [])
+    many = scan_of(*(encrypted_data_key() for _ in range(MOST_DECOYS + 1)))
+    assert report(Decoys(former=((MULTI_REGION, 1),)), many).key_arns == (KEY_ARN,)
+    assert "tripwire" not in str(report(Decoys((row,)), scan_of(values=decoy)).as_json())
 
 
 def test_offline_nobody_is_asked() -> None:
