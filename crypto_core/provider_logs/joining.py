@@ -96,7 +96,10 @@ class TokenUses:
     ) -> Iterator[TokenDeed]:
         if place is None or place.provider not in BY_PLACE or not place.named:
             return
-        choice = EventChoice(place.provider, places=place.named, with_token=True)
+        places = judge.places(place.provider, place.named)
+        if not places:
+            return
+        choice = EventChoice(place.provider, places=places, with_token=True)
         for one in self.log.events(choice, limit=MOST, newest_first=True, cancelled=cancelled):
             yield _used(one, Certainty.POSSIBILITY, BY_PLACE[place.provider], judge.verdict(one))
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from threading import Event
 
 from crypto_core.provider_logs.event import ProviderEvent
-from crypto_core.provider_logs.store import ProviderLog, UseGroup
+from crypto_core.provider_logs.store import LogSummary, ProviderLog, UseGroup
 from crypto_core.provider_logs.token_use import short_name
 from crypto_core.text.cleaning import cleans
 from crypto_core.text.moments import in_utc
@@ -61,9 +61,20 @@ class UseJudge:
         self._cancelled = cancelled
 
     @cached_property
+    def _summaries(self) -> Sequence[LogSummary]:
+        return self._log.summaries(cancelled=self._cancelled)
+
+    @cached_property
     def begins(self) -> datetime | None:
         """When the providers' events begin; None where there are none."""
-        return min((one.first for one in self._log.summaries(cancelled=self._cancelled)), default=None)
+        return min((one.first for one in self._summaries), default=None)
+
+    def places(self, provider: str, named: Iterable[str]) -> tuple[str, ...]:
+        """Return the places that are named, as the provider's events write them: case doesn't count."""
+        wanted = {name.lower() for name in named}
+        return tuple(
+            one.place for one in self._summaries if one.provider == provider and one.place.lower() in wanted
+        )
 
     @cached_property
     def openers(self) -> tuple[Opener, ...]:

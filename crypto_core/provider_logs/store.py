@@ -27,7 +27,7 @@ MOST = 10_000
 
 @dataclass(frozen=True, slots=True)
 class EventChoice:
-    """Which events are asked for; what is empty chooses none out. `places` are compared without case."""
+    """Which events are asked for; what is empty chooses none out."""
 
     provider: str = ""
     since: datetime | None = None
@@ -60,7 +60,7 @@ class EventChoice:
         if self.with_token:
             found.append(event.c.access != "")
         if self.places:
-            found.append(func.lower(event.c.place).in_([place.lower() for place in self.places]))
+            found.append(event.c.place.in_(self.places))
         if self.words:
             texts = ("action", "actor", "address", "agent", "target", "place", "access")
             found.append(or_(*(event.c[name].icontains(self.words, autoescape=True) for name in texts)))

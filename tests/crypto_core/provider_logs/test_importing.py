@@ -250,7 +250,7 @@ def test_events_are_chosen_by_provider_time_token_place_and_words(log: ProviderL
 
     assert chosen(provider="github") == {"gh-1", "gh-2"}
     assert chosen(hashes=(token_hash,)) == {"gh-1"}
-    assert chosen(places=("t01", "OTHER")) == {"gh-2", "sl-3"}
+    assert chosen(places=("T01", "Other")) == {"gh-2", "sl-3"}
     assert chosen(words="0%_M") == {"gh-2"}
     assert chosen(words="' OR 1=1 --") == set()
     assert chosen(since=events["gh-2"].at, until=events["gh-2"].at) == {"gh-2"}

@@ -115,6 +115,9 @@ def test_every_use_by_the_intruder_is_found_and_no_other_use_is_called_one(scene
     assert {provider for _, provider, _, _ in truth} == {"github", "slack", "atlassian"}
     assert told == truth
     assert any(address == NEW_EGRESS for _, _, address, _ in scene.by("platform"))
+    site = next(use.place for use in scene.uses if use.provider == "atlassian")
+    assert judge.places("atlassian", [site.upper(), "nowhere"]) == (site,)
+    assert judge.places("slack", [site]) == ()
 
 
 def test_the_tokens_timelines_say_the_same_token_by_token(scene: Scene) -> None:
