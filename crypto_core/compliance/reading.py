@@ -54,7 +54,6 @@ from crypto_core.incidents.steps.evidence_sanitising import NOTHING_SHA256
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.rules.examination import Examined
 from crypto_core.trail.store.suppressions import sift
 
 if TYPE_CHECKING:
@@ -153,18 +152,19 @@ class _Reading:
             return MissingPart(_lack(error), clean(error, 600))
 
     @cached_property
-    def _status(self) -> Status:
-        return self.by.status.take_census(cancelled=self.cancelled)
-
-    @cached_property
-    def _counted(self) -> Status | None:
-        """The census; None where there is none, which the part about tokens tells."""
+    def _census(self) -> Status | KeydeckError:
+        """The census, or why there is none: a database that doesn't answer is asked once."""
         try:
-            return self._status
+            return self.by.status.take_census(cancelled=self.cancelled)
         except InterruptedRunError:
             raise
-        except KeydeckError:
-            return None
+        except KeydeckError as error:
+            return error
+
+    @property
+    def _counted(self) -> Status | None:
+        """The census; None where there is none, which the part about tokens tells."""
+        return self._census if isinstance(self._census, Status) else None
 
     @cached_property
     def _states(self) -> tuple[KeyState, ...]:
@@ -176,12 +176,10 @@ class _Reading:
         name = self.by.posture.write_key
         return self.by.keys.describe(name).key_arn if name else ""
 
-    @cached_property
-    def _examined(self) -> Examined:
-        return self.by.trail_rules.examine_events(cancelled=self.cancelled)
-
     def _tokens(self) -> TokenFacts:
-        return token_facts(self._status)
+        if isinstance(self._census, KeydeckError):
+            raise self._census
+        return token_facts(self._census)
 
     def _posture(self) -> FindingFacts:
         posture = self.by.posture.examine_keys(status=self._counted, cancelled=self.cancelled)
@@ -194,7 +192,7 @@ class _Reading:
         return finding_facts(asked, told, hidden, posture.gaps)
 
     def _events(self) -> FindingFacts | MissingPart:
-        found = self._examined
+        found = self.by.trail_rules.examine_events(cancelled=self.cancelled)
         if found.empty and not (found.findings or found.suppressed):
             return MissingPart(Lack.NOTHING, clean(found.gaps[0].reason, 600))
         asked = _OF_EVENTS[1:] if found.empty else _OF_EVENTS

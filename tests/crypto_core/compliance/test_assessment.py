@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from crypto_core.compliance.all_tests import ALL_TESTS
 from crypto_core.compliance.answer import ControlStatus
@@ -17,7 +16,7 @@ from crypto_core.compliance.kept import read_snapshot, snapshot_json
 from crypto_core.compliance.library import ControlLibrary
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.text.cleaning import clean
-from tests.crypto_core.compliance.snapshots import NOW, SNAPSHOT, WELL
+from tests.crypto_core.compliance.snapshots import NOW, SNAPSHOT, WELL, key
 from tests.crypto_core.compliance.test_control_tests import CASES, tokens
 
 CONTROLS = ControlLibrary().read()
@@ -36,30 +35,49 @@ def test_where_all_is_well_every_control_that_has_a_test_is_met() -> None:
             assert one.words == f"not assessed, not Keydeck's to say: {one.control.outside}"
 
 
-@given(st.sampled_from(SNAPSHOTS), st.sets(st.sampled_from(list(SnapshotPart)), min_size=1), st.booleans())
-def test_removing_any_part_never_makes_anything_better(
-    snapshot: Snapshot, removed: set[SnapshotPart], told: bool
-) -> None:
-    missing = MissingPart(Lack.FAILED, clean("KMS is silent"))
-    kept = {part: facts for part, facts in snapshot.parts.items() if part not in removed}
-    without = Snapshot(snapshot.taken_at, kept | (dict.fromkeys(removed, missing) if told else {}))
-    assert without.failed is told
-    before = {one.control.id: one.status for one in assess(CONTROLS, snapshot).judgements}
-    for one in assess(CONTROLS, without).judgements:
-        read = {part for name in one.control.tests for part in ALL_TESTS[name].parts}
-        if read & removed:
-            assert one.status in (ControlStatus.NOT_MET, ControlStatus.NOT_ASSESSED)
-            assert one.status is not ControlStatus.NOT_MET or before[one.control.id] is ControlStatus.NOT_MET
-        else:
-            assert one.status is before[one.control.id]
+MISSING = MissingPart(Lack.FAILED, clean("KMS is silent"))
 
 
-@given(st.sampled_from(SNAPSHOTS))
-def test_a_kept_snapshot_is_judged_as_it_was(snapshot: Snapshot) -> None:
-    kept = read_snapshot(snapshot_json(snapshot))
-    assert kept == snapshot
-    judged = [one.as_json() for one in assess(CONTROLS, snapshot).judgements]
+def without(snapshot: Snapshot, part: SnapshotPart, *, told: bool) -> Snapshot:
+    """A snapshot that lacks a part, with the reason or not asked for at all."""
+    kept = {name: facts for name, facts in snapshot.parts.items() if name is not part}
+    return Snapshot(snapshot.taken_at, kept | ({part: MISSING} if told else {}))
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_test_that_lacks_any_part_is_not_assessed_whatever_the_others_say(told: bool) -> None:
+    for name, cases in CASES.items():
+        for snapshot in (SNAPSHOT, *(snapshot for snapshot, _ in cases)):
+            for part in ALL_TESTS[name].parts:
+                found = ALL_TESTS[name].answer(without(snapshot, part, told=told))
+                assert found.status is ControlStatus.NOT_ASSESSED, (name, part)
+                assert found.reason
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("part", SnapshotPart)
+def test_removing_any_part_never_makes_a_control_better(part: SnapshotPart, told: bool) -> None:
+    for snapshot in (SNAPSHOT, PLAINTEXT, key(spec=clean("RSA_2048")), Snapshot(NOW)):
+        before = {one.control.id: one.status for one in assess(CONTROLS, snapshot).judgements}
+        lacking = without(snapshot, part, told=told)
+        assert lacking.failed is told
+        for one in assess(CONTROLS, lacking).judgements:
+            was = before[one.control.id]
+            if part in parts_of([one.control]):
+                assert one.status in (ControlStatus.NOT_MET, ControlStatus.NOT_ASSESSED)
+                assert one.status is not ControlStatus.NOT_MET or was is ControlStatus.NOT_MET
+            else:
+                assert one.status is was
+
+
+def test_a_kept_snapshot_is_judged_as_it_was() -> None:
+    for snapshot in SNAPSHOTS:
+        assert read_snapshot(snapshot_json(snapshot)) == snapshot
+    kept = read_snapshot(json.loads(json.dumps(snapshot_json(PLAINTEXT))))
+    judged = [one.as_json() for one in assess(CONTROLS, PLAINTEXT).judgements]
     assert [one.as_json() for one in assess(CONTROLS, kept).judgements] == judged
+    lacking = without(SNAPSHOT, SnapshotPart.KEYS, told=True)
+    assert read_snapshot(snapshot_json(lacking)) == lacking
 
 
 @pytest.mark.parametrize(
