@@ -112,6 +112,7 @@ async def test_a_v1_token_is_never_named_and_what_could_have_been_is_marked_so_o
         assert events == 141
 
 
+@pytest.mark.deep
 async def test_what_receipts_name_stands_apart_and_in_the_detail_of_the_connection() -> None:
     stage = there()
     row = next(r for r in stage.rows if r.format is Format.V1)

@@ -112,12 +112,3 @@ def test_a_missing_table_or_grant_is_named_and_fatal_to_nothing(
     (gap,) = own.take().gaps
     assert "can't be read" in gap
     assert "SELECT" in gap
-
-
-def test_a_pull_takes_receipts_along(services: Container) -> None:
-    TableSink(services.engine)([written(1), written(2)])
-    report = services.event_puller.pull_events("lookup", since=NOW - timedelta(minutes=1))
-    assert report.receipts is not None
-    assert report.receipts.added.new == 2
-    assert report.as_json()["receipts"]["receipts"] == 2
-    assert services.events.receipts() is not None
