@@ -3,8 +3,9 @@
     python -m tests.benchmarks.scan [--json] [--rounds N] [--megabytes N]
 
 The copies are made here: rows of other tables, as pg_dump's COPY writes them, with one row of the platform's
-tokens in so many. Every envelope is parsed strictly. Time is the process's own. Exit status 1 if a target is
-missed.
+tokens in so many. Every envelope is parsed strictly. Time is the process's own. A dump of nothing but tokens
+is measured without a target: it goes as fast as envelopes are parsed, which is less than 200 MB/s. Exit
+status 1 if a target is missed.
 """
 
 from __future__ import annotations
