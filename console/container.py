@@ -244,7 +244,7 @@ class Container:
             undoing=self.undoing,
             incidents=self.incidents,
             abilities=self.abilities,
-            abilities_kept=abilities_file(self.settings).exists,
+            abilities_kept=lambda: abilities_file(self.settings).exists(),
             token_order=self.token_order,
             approvals=self.approvals if self.settings.approvals else None,
             copy_register=self.copy_register,
