@@ -8,6 +8,7 @@ from datetime import datetime
 from textual.content import Content
 
 from crypto_core.findings.severity import Severity
+from crypto_core.key_names import same_key
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
 from crypto_core.text.counting import counted
@@ -15,7 +16,7 @@ from screens.ages import day
 from screens.key_shares import by_material, evidence_words, token_sum
 from screens.keys.words import absent, key_facts, kind_words, material_note, state_words
 from screens.routes import TokensRoute
-from screens.signs import SIGNS
+from screens.signs import DECOY_SIGN, SIGNS
 from screens.use.lines import BLANK, NAME_CELLS, fact
 from screens.widgets.cells import bar, cut, fit
 from screens.widgets.line_list import Line, line
@@ -37,7 +38,17 @@ def fact_lines(key: KeyState, status: Status | None, now: datetime, width: int) 
         _title(key, status, now),
         line((cut(key.key_arn, width), "$muted")),
         *(fact(name, value, width, style=style) for name, value, style in key_facts(key, now)),
+        *_tripwire_lines(key, status, width),
     ]
+
+
+def _tripwire_lines(key: KeyState, status: Status | None, width: int) -> Iterator[Line]:
+    """Say what a tripwire's key is for; it goes by the decoys of the last count."""
+    decoys = (*status.decoys.standing, *status.decoys.gone) if status else ()
+    here = {(d.tripwire, not d.format.binds_row) for d in decoys if same_key(d.key_arn, key.key_arn)}
+    for number, own in sorted(here):
+        only = "Nothing but decoys: whoever opens one is told" if own else "Some decoys are under it, too"
+        yield fact("tripwire", f"{DECOY_SIGN} {number}. {only}.", width)
 
 
 def _title(key: KeyState, status: Status | None, now: datetime) -> Line:

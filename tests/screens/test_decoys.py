@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 from crypto_core.database.tokens.decoys import Decoy, DecoyCount, DecoyToken
@@ -11,11 +12,13 @@ from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.envelope import Format
 from crypto_core.keyring.data_keys import KeyAnswer
+from crypto_core.keys.state import KeyState
 from crypto_core.lists.coverage import Evidence
 from crypto_core.references import TokenRef
 from crypto_core.text.cleaning import clean
 from screens.connections.listing import COLUMNS
 from screens.connections.token_text import _key
+from screens.keys.detail import _tripwire_lines
 from screens.status.decoy_line import decoy_lines
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/0badc0de-0000-4000-8000-000000000000"
@@ -58,3 +61,12 @@ def test_the_status_counts_decoys_apart_and_says_which_are_gone() -> None:
     assert line.content.plain == "tripwires: ◇ 1 decoy of 1 tripwire, in no number here"
     (line,) = decoy_lines(DecoyCount((DECOY,), (replace(DECOY, row_id="gh-8"),)), 120)
     assert line.content.plain.endswith("; 1 gone, or changed since")
+
+
+def test_the_page_of_a_tripwires_key_says_what_it_is_for() -> None:
+    status: Any = SimpleNamespace(decoys=DecoyCount((DECOY, replace(DECOY, row_id="gh-8"))))
+    (line,) = _tripwire_lines(KeyState(KEY, "eu-central-1"), status, 100)
+    assert "◇ 2. Nothing but decoys: whoever opens one is told." in line.content.plain
+    other = KeyState(KEY.replace("0badc0de", "00000000"), "eu-central-1")
+    assert list(_tripwire_lines(other, status, 100)) == []
+    assert list(_tripwire_lines(other, None, 100)) == []
