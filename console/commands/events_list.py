@@ -113,13 +113,16 @@ def show(*, event_id: str, as_json: bool, raw: bool) -> None:
         return
     record = load(stored.event.raw)
     if as_json:
-        print_json(stored.as_json() | {"record": record})
+        told = [one.as_json() for one in stored.receipts]
+        print_json(stored.as_json() | {"receipts": told, "record": record})
         return
     facts = {name: value for name, value in stored.as_json().items() if value not in (None, [], {}, "")}
     print_facts(
         (name, json.dumps(value, ensure_ascii=True) if isinstance(value, list | dict) else str(value))
         for name, value in facts.items()
     )
+    if stored.receipts:
+        print_facts(("receipt", one.words) for one in stored.receipts)
     click.echo()
     print_json(record)
 

@@ -101,6 +101,9 @@ def field_lines(row: StoredEvent, facts: Facts, width: int) -> Iterator[Line]:
     yield from _about_call(event, facts, width)
     yield from _about_principal(event, width)
     yield from _about_keys(event, facts, width)
+    for receipt in row.receipts:
+        style = "" if receipt.explains else "$warning"
+        yield from _field("receipt", receipt.words, width, style=style)
     for name, value, asked in (
         *((one.label, one.text(event), one.name) for one in LABELLED),
         ("type", event.event_type, ""),

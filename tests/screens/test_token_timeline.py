@@ -126,7 +126,12 @@ async def test_what_receipts_name_stands_apart_and_in_the_detail_of_the_connecti
         assert "opened 1×" in d.line_with("by receipt   ")
         assert "By receipt: 1 event of which the caller wrote down the token" in d.text()
         assert "as far as the caller wrote the truth" in " ".join(d.text().split())
-        await d.press("escape")
+        await go_to(d, "by receipt   ")
+        await d.press("enter")
+        await d.press("enter")
+        assert isinstance(d.app.screen, EventScreen)
+        assert f"{row.ref}, by api on api-1, process 4711" in d.line_with("receipt   ")
+        await d.press("escape", "escape", "escape")
         await d.filter("id:gh-2 format:v2")
         await d.until(lambda: "no receipt is about this token" in d.text())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -20,11 +21,14 @@ from crypto_core.trail.store.receipt_tables import (
     receipt,
     receipt_process,
     receipts_lost,
+    same_call,
 )
 from crypto_core.trail.store.schema import event
 
 NAMES = {number: name for name, number in OPERATIONS.items()}
 """The operations by the number that the store keeps."""
+_MOST_OF_EVENT = 20
+"""Receipts of one event: more than one are made up, or of copies of a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,49 @@ class OpenedSubjects:
     rows: tuple[OpenedSubject, ...] = ()
     others: int = 0
     rest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptOfEvent:
+    """A receipt with the request id of one event. `explains` is False for one that the record contradicts.
+
+    `token` and `sha256` are as in OpenedSubject; `writer` is the database role that inserted it, "" for a
+    file's.
+    """
+
+    token: CleanText
+    sha256: str
+    operation: str
+    at: datetime
+    host: CleanText
+    pid: int
+    service: CleanText
+    writer: CleanText
+    explains: bool
+
+    @property
+    def words(self) -> str:
+        """The receipt in one line."""
+        what = self.token or (f"a stored value of SHA-256 {self.sha256[:16]}…" if self.sha256 else "no token")
+        by = f"{self.service or 'a process'} on {self.host or 'a host'}, process {self.pid}"
+        if self.explains:
+            return f"{what}, by {by}"
+        when = f"{self.at:%Y-%m-%d %H:%M:%S} UTC"
+        return f"contradicts the record: {self.operation} at {when} of {what}, by {by}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The receipt as a JSON document's part."""
+        return {
+            "token_ref": self.token or None,
+            "stored_sha256": self.sha256 or None,
+            "operation": self.operation,
+            "at": self.at.isoformat(),
+            "host": self.host,
+            "pid": self.pid,
+            "service": self.service,
+            "written_by": self.writer or None,
+            "explains": self.explains,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +168,33 @@ def subjects(connection: Connection, found: Conditions, limit: int, *, values_on
     return OpenedSubjects(rows, len(rest), sum(numbers[0] for _, numbers in rest))
 
 
+def receipts_of(connection: Connection, number: int) -> tuple[ReceiptOfEvent, ...]:
+    """Return the receipts with the request id of one event, by its number; some where they are many."""
+    r, p = receipt.c, receipt_process.c
+    asked = (
+        select(r.subject, r.operation, r.at, p.host, p.pid, p.service, p.writer, explains.label("explains"))
+        .select_from(call)
+        .join(receipt, same_call)
+        .join(receipt_process, p.id == r.process)
+        .where(call.c.event == number)
+        .order_by(r.at, r.subject)
+        .limit(_MOST_OF_EVENT)
+    )
+    return tuple(
+        ReceiptOfEvent(
+            *_names(row.subject),
+            NAMES.get(row.operation, "another operation"),
+            moment(row.at),
+            clean(row.host, 255),
+            row.pid,
+            clean(row.service, 255),
+            clean(row.writer, 63),
+            bool(row.explains),
+        )
+        for row in connection.execute(asked)
+    )
+
+
 def contradictions(connection: Connection, bounds: Bounds, limit: int) -> tuple[Contradiction, ...]:
     """Return the receipts of some seconds that contradict the record of the call whose request id they have.
 
@@ -173,6 +247,11 @@ def lost_spans(connection: Connection, bounds: Bounds) -> tuple[LostSpan, ...]:
 
 def _subject(subject: bytes, numbers: Sequence[int]) -> OpenedSubject:
     number, first, last = numbers
+    return OpenedSubject(*_names(subject), number, moment(first), moment(last))
+
+
+def _names(subject: bytes) -> tuple[CleanText, str]:
+    """The reference, and the SHA-256 in hex, of which one is there at most."""
     text = subject_text(subject) if subject else ""
     token = clean(text, 1_024) if subject and is_token(subject) else clean("")
-    return OpenedSubject(token, "" if token else text, number, moment(first), moment(last))
+    return token, "" if token else text

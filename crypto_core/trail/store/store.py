@@ -36,7 +36,7 @@ from crypto_core.trail.store.files_seen import recall, remember
 from crypto_core.trail.store.new_since import BEGINNING, Anchor
 from crypto_core.trail.store.own_callers import own_callers
 from crypto_core.trail.store.pages import read_page
-from crypto_core.trail.store.receipt_questions import OpenedSubjects, ReceiptExtent
+from crypto_core.trail.store.receipt_questions import OpenedSubjects, ReceiptExtent, ReceiptOfEvent
 from crypto_core.trail.store.receipt_tables import receipt_reached
 from crypto_core.trail.store.receipt_writer import AddedReceipts
 from crypto_core.trail.store.request_id_proof import confirmed
@@ -63,6 +63,8 @@ class StoredEvent:
     note: CleanText = NO_TEXT
     noted_by: CleanText = NO_TEXT
     noted_at: datetime | None = None
+    receipts: tuple[ReceiptOfEvent, ...] = ()
+    """Told of an event that is asked for by its id."""
 
     def as_json(self) -> dict[str, Any]:
         """The event as a JSON document's part."""
@@ -350,9 +352,10 @@ class EventStore:
             numbers = numbers_of(connection, [stored_id(event_id)])[:1]
             named = select(event.c.id, event.c.at).where(event.c.id.in_(numbers))
             row = connection.execute(with_records(named.subquery())).one_or_none()
-        if row is None:
-            raise EventVanishedError(f"There is no event {clean(event_id, 80)!r} in the store.")
-        return _stored(tuple(row))
+            if row is None:
+                raise EventVanishedError(f"There is no event {clean(event_id, 80)!r} in the store.")
+            told = receipt_questions.receipts_of(connection, numbers[0])
+        return replace(_stored(tuple(row)), receipts=told)
 
     def state(self) -> tuple[int, int]:
         """Return two numbers of which one changes with whatever is added, noted or forgotten. Quick."""

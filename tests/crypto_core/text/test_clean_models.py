@@ -449,6 +449,7 @@ def stored_receipts(text: str, folder: Path) -> Built:
     with store.file.reading() as connection:
         yield from receipt_questions.contradictions(connection, Bounds(), 10)
         yield from receipt_questions.lost_spans(connection, Bounds())
+        yield from (one for number in (1, 2) for one in receipt_questions.receipts_of(connection, number))
     store.close()
 
 

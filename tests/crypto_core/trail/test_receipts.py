@@ -109,6 +109,11 @@ def test_what_the_record_contradicts_explains_nothing_and_is_told(store: EventSt
         *(("Decrypt", "Decrypt"), ("Decrypt", "Decrypt"), ("Decrypt", "ReEncrypt"))
     ]
     assert {one.service for one in found} == {"api"}
+    (told,) = store.event(renamed.event_id).receipts
+    assert not told.explains
+    assert told.words.startswith("contradicts the record: ReEncrypt at ")
+    (told,) = store.event(fine.event_id).receipts
+    assert (told.words, told.as_json()["explains"]) == (f"{REF}, by api on api-1, process 4711", True)
 
 
 def test_calls_that_failed_or_are_none_of_kms_have_no_receipts(store: EventStore) -> None:
