@@ -88,6 +88,17 @@ def test_it_says_what_it_fetches_and_what_came(
 def test_json_is_one_document_with_the_coverage_record(keydeck: Keydeck, since: str) -> None:
     found = keydeck("events", "pull", *window(since), "--json")
     assert found.exit_code == 0, found.stderr
+    assert found.json.pop("receipts") == {
+        "files": 0,
+        "receipts": 0,
+        "new": 0,
+        "duplicates": 0,
+        "explained": 0,
+        "lost": 0,
+        "passed_over": 0,
+        "malformed": 0,
+        "gaps": [],
+    }
     assert found.json == {
         "source": "lookup",
         "regions": ["eu-west-1"],
