@@ -88,7 +88,7 @@ def test_it_says_what_it_fetches_and_what_came(
 def test_json_is_one_document_with_the_coverage_record(keydeck: Keydeck, since: str) -> None:
     found = keydeck("events", "pull", *window(since), "--json")
     assert found.exit_code == 0, found.stderr
-    assert found.json.pop("receipts") == {
+    nothing = {
         "files": 0,
         "receipts": 0,
         "new": 0,
@@ -112,6 +112,7 @@ def test_json_is_one_document_with_the_coverage_record(keydeck: Keydeck, since: 
         "kms": 3,
         "throttled": 0,
         "notes": [],
+        "receipts": nothing,
         "coverage": {"complete": True, "reasons": []},
     }
     listed = keydeck("events", "list", "--json", *window(since))
