@@ -131,9 +131,16 @@ class WhoseDialog(Dialog[RowChosen | IncidentWanted | None]):
         rows.display = bool(refs)
         self.query_one("#wanted").display = not refs
         if not refs:
-            sure = answer.certain
+            sure = answer.certain and not answer.decoys
             sign = ("● ", "$success") if sure else ("▲ ", "$warning")
-            words = "No row holds it." if sure else "Not found, and not proved absent: read above."
+            missed = "Not found, and not proved absent: read above."
+            words = (
+                "No row holds it."
+                if sure
+                else missed
+                if not answer.decoys
+                else "It is a decoy's: read above."
+            )
             self._say(Content.assemble(sign, words))
             return
         rows.styles.height = min(len(refs), _MOST_ROWS)

@@ -76,6 +76,10 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
     own_log = tmp_path / "keydeck.log"
     monkeypatch.setenv("KEYDECK_LOG_FILE", str(own_log))
     monkeypatch.setenv("KEYDECK_RECEIPTS", "table")
+    monkeypatch.setenv("KEYDECK_TOKEN_INDEX", "1")
+    leak = tmp_path / "leak"
+    leak.touch(mode=0o600)
+    leak.write_text("\n".join(map(own_sandbox.world.token_for, list(own_sandbox.world.tokens)[:30])))
     data_keys: set[bytes] = set()
     call = KmsApi.call
 
@@ -91,6 +95,8 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
         monkeypatch.setenv("KEYDECK_NOTIFY", json.dumps({"receivers": {"oncall": hook.url}}))
         run(["notify", "send"])
         assert run(["abilities", "--filter", "provider:slack", "--yes", "--order"]) in (0, 1)
+        run(["whose", "--file", str(leak), "--json"])
+        run(["whose", "index", "build", "--yes"])
         with logging_to(load().settings) as book:
             assert Drill(own_sandbox).play() == 0
         for command in (
@@ -107,7 +113,10 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
             ["doctor"],
             ["doctor", "--json"],
             ["discover"],
-            ["discover", "--full", "--json"],
+            ["whose", "index", "status", "--json"],
+            ["whose", "index", "duplicates", "--json"],
+            ["whose", "--file", str(leak)],
+            ["whose", "--file", str(leak), "--declare"],
             *(["inspect", str(ref), "--json"] for ref in list(own_sandbox.world.tokens)[:20]),
         ):
             run(command)
@@ -134,6 +143,7 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
     assert any(name.startswith("cloudtrail") and content for name, content in haystacks.items())
     assert hook.taken
     assert haystacks["table receipt"]
+    assert haystacks["table fingerprint"]
     needles = spellings(MARKER.encode()) | tokens
     assert searched(haystacks, needles) == []
     everywhere_else = {name: content for name, content in haystacks.items() if name != "webhook"}

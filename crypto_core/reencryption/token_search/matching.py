@@ -51,6 +51,11 @@ class TokenMatcher:
         return hmac.digest(self._key, content, "sha256")
 
 
+def sha256_of(wanted: WantedToken) -> bytes:
+    """Return the SHA-256 of a token that is looked for, as GitHub's audit log has it."""
+    return wanted.sha256 if wanted.token is None else hashlib.sha256(exposed(wanted.token)).digest()
+
+
 def lengths_of(wanted: Sequence[WantedToken]) -> frozenset[int]:
     """Return how long, in bytes, a stored token may be that is one of these; none if it may be of any length.
 

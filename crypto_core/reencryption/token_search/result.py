@@ -47,6 +47,18 @@ class OldValue:
 
 
 @dataclass(frozen=True, slots=True)
+class DecoyRow:
+    """A decoy that holds the token, by the list of tripwires: whoever has the token got it from there."""
+
+    ref: TokenRef
+    tripwire: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The decoy as a JSON document's part."""
+        return {"reference": str(self.ref), "tripwire": self.tripwire}
+
+
+@dataclass(frozen=True, slots=True)
 @cleans(searched=300, left_out=300, gaps=1_000)
 class TokenSearchResult:
     """Rows by the number of a wanted token; no row for one that was not found. It holds no token.
@@ -55,7 +67,7 @@ class TokenSearchResult:
     `examples` are some. `searched` and `left_out` are columns. `gaps` say what else may hold tokens, unseen.
     `asked` names the tokens by number, `old` has the replaced envelopes that hold one. `other_length` are the
     envelopes that were not opened as their token has another length; `by_index` those that were not for that,
-    or as the index of tokens knows what they hold.
+    or as the index of tokens knows what they hold. `decoys` hold a token that is no connection's.
     """
 
     rows: Mapping[int, tuple[TokenRef, ...]]
@@ -69,6 +81,7 @@ class TokenSearchResult:
     old: Mapping[int, tuple[OldValue, ...]] = field(default_factory=dict)
     other_length: int = 0
     by_index: int = 0
+    decoys: Mapping[int, tuple[DecoyRow, ...]] = field(default_factory=dict)
 
     @property
     def references(self) -> tuple[TokenRef, ...]:
@@ -77,8 +90,10 @@ class TokenSearchResult:
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """The numbers of the tokens that were not found."""
-        return tuple(number for number, refs in sorted(self.rows.items()) if not refs)
+        """The numbers of the tokens that were not found, in a decoy neither."""
+        return tuple(
+            number for number, refs in sorted(self.rows.items()) if not (refs or self.decoys.get(number))
+        )
 
     @property
     def whole(self) -> bool:
@@ -128,6 +143,7 @@ class TokenSearchResult:
                     "lines": list(self._lines_of(number)),
                     "kind": self.asked[number].mask if number in self.asked else "",
                     "found": [str(ref) for ref in refs],
+                    "decoys": [one.as_json() for one in self.decoys.get(number, ())],
                     "earlier": [one.as_json() for one in self.old.get(number, ())],
                 }
                 for number, refs in sorted(self.rows.items())
@@ -182,6 +198,9 @@ class TokenSearchResult:
                 yield f"{name}: held by {counted(len(refs), 'row')}{same}: {names}"
             elif number in named:
                 yield f"{name}: {self._nowhere}"
+            for decoy in self.decoys.get(number, ()):
+                whose = f"the decoy {decoy.ref} of tripwire {decoy.tripwire} holds it"
+                yield f"{name}: {whose}, no connection uses it: somebody has opened it, see keydeck findings."
             if earlier := self.old.get(number):
                 yield f"  held earlier by {_earlier(earlier)}: envelopes that Keydeck replaced and keeps."
         if more:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from hmac import compare_digest
 from threading import Event
 
 from crypto_core.cancelling import stop_if
@@ -26,13 +27,15 @@ from crypto_core.reencryption.plan import RunProgress
 from crypto_core.reencryption.token_search.fingerprinter import Fingerprinter
 from crypto_core.reencryption.token_search.found_rows import FoundRows
 from crypto_core.reencryption.token_search.index import TokenIndex
-from crypto_core.reencryption.token_search.matching import TokenMatcher, lengths_of
+from crypto_core.reencryption.token_search.matching import TokenMatcher, lengths_of, sha256_of
 from crypto_core.reencryption.token_search.result import (
     AskedToken,
+    DecoyRow,
     TokenSearchResult,
 )
 from crypto_core.reencryption.token_search.wanted import WantedToken
 from crypto_core.reencryption.verification import Verifier
+from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
 
 _NO_INDEX = "Fill it with: keydeck whose index build. Or have what is stored opened: without --index-only."
@@ -165,7 +168,23 @@ class TokenSearch:
             found.replaced(),
             0 if done.by_index else done.spared,
             done.spared if done.by_index else 0,
+            self._in_decoys(wanted),
         )
+
+    def _in_decoys(self, wanted: Sequence[WantedToken]) -> dict[int, tuple[DecoyRow, ...]]:
+        """The decoys that hold a token, by its number: their list has hashes, so that nothing opens them."""
+        found: dict[int, tuple[DecoyRow, ...]] = {}
+        listed = [(decoy, token) for decoy in self._catalogue().decoys.rows for token in decoy.tokens]
+        for one in wanted if listed else ():
+            sha256 = sha256_of(one)
+            rows = tuple(
+                DecoyRow(TokenRef(decoy.table, token.column, decoy.row_id), decoy.tripwire)
+                for decoy, token in listed
+                if compare_digest(token.token, sha256)
+            )
+            if rows:
+                found[one.number] = rows
+        return found
 
     def _count(self, scope: TokenScope, cancelled: Event | None) -> dict[str, int]:
         tally = self._store.tally(scope, cancelled=cancelled)
