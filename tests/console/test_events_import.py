@@ -23,11 +23,13 @@ from console.__main__ import run
 from console.event_file import open_events
 from console.settings import load
 from crypto_core.lists.paging import Query
+from crypto_core.trail.record_reader import load as load_record
 from crypto_core.trail.record_reader import read_record
 from tests.conftest import Ran
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.bucket.digest_chain import KEY, Chain, public
 from tests.crypto_core.trail.sources.hostile import NASTY, hostile
+from tests.crypto_core.trail.test_receipts import REF, called, receipt
 
 HOME = Path(__file__).parents[2]
 KEYS = {"files", "records", "new", "duplicates", "kms", "failed", "by_file_names"}
@@ -305,3 +307,23 @@ def test_findings_of_a_copy_are_those_of_the_store(alone: Path, tmp_path: Path) 
     for refused in ("--new", "--suppressed", "--sigma"):
         ran = keydeck("findings", refused, *copy)
         assert (ran.exit_code, "are about the store: leave --engine out" in ran.stderr) == (2, True)
+
+
+def test_receipts_are_read_out_of_a_log_and_stand_with_their_event(alone: Path) -> None:
+    of = called()
+    put(alone / "a.json.gz", load_record(of.raw))
+    keydeck("events", "import", str(alone / "a.json.gz"))
+    log = alone / "app.log"
+    log.write_text(f"[/red]\x1b[2J starting\nINFO {receipt(of).as_json_line()}\n")
+    ran = keydeck("events", "receipts", "--json", str(log))
+    assert (ran.exit_code, ran.json["new"], ran.json["explained"], ran.json["passed_over"]) == (0, 1, 1, 1)
+    again = keydeck("events", "receipts", str(log))
+    assert again.stdout == "1 file: 1 receipt: 0 new, 1 known already.\n"
+    assert "Passed over, being no receipts: 1 line." in again.stderr
+    shown = keydeck("events", "show", of.event_id)
+    assert f"receipt  {REF}, by api on api-1, process 4711" in shown.stdout
+    assert keydeck("events", "show", "--json", of.event_id).json["receipts"][0]["explains"] is True
+    listed = keydeck("events", "list", "--json", "--all", "--filter", f"receipt:{REF}")
+    assert [one["event_id"] for one in listed.json["events"]] == [of.event_id]
+    missing = keydeck("events", "receipts", str(alone / "none"))
+    assert missing.exit_code == 2
