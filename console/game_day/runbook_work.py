@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from console.game_day.measures import Measures, agreed
 from console.game_day.scenario import Scenario
+from console.sandbox.audit_logs import ATLASSIAN_ORG, AUDIT_TOKEN
 from crypto_core.errors import InvalidReferenceError, KeydeckError
 from crypto_core.incidents.model import IncidentScope, StepView
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CheckKind, SubjectKind
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.steps.step_contracts import InputField
+from crypto_core.provider_logs.pulling import LogPuller
 from crypto_core.references import TokenRef, parse_reference
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
@@ -32,6 +35,8 @@ _LOOKS = 3
 _BETWEEN_LOOKS = 0.5
 """Seconds."""
 _JOBS = ("job", "encrypt_job")
+_LOGS = timedelta(days=8)
+"""How far back providers' audit logs are fetched."""
 
 
 class RunbookWork:
@@ -136,12 +141,22 @@ class RunbookWork:
                 self._platform.connect_account(self._measures.container.keyring)
                 self._game.sandbox.control.deliver()
                 self._measures.container.services.event_puller.pull_events("s3")
+            if step.check is CheckKind.PROVIDER_EVENTS_COVERED:
+                self._fetch_logs()
             self.before_finishing(number, view)
             self._finish(number, step.id, 1 if step.check is CheckKind.KEY_QUIET else _LOOKS)
         except KeydeckError as error:
             self._tell(f"   not done: {clean(error.message, 300)}")
             if not incidents.show(number).step(step.id).state.ended:
                 incidents.skip(number, step.id, f"The game continues without it: {error.message}")
+
+    def _fetch_logs(self) -> None:
+        """Fetch the audit logs of all providers."""
+        container = self._measures.container
+        puller = LogPuller(container.token_uses.log, container.settings.endpoints)
+        since = self._game.sandbox.world.now - _LOGS
+        for provider, name in (("github", "all"), ("slack", ""), ("atlassian", ATLASSIAN_ORG)):
+            puller.pull(provider, name, Secret.of(AUDIT_TOKEN), since=since)
 
     def _finish(self, number: int, step: str, looks: int) -> None:
         for left in reversed(range(looks)):
