@@ -45,6 +45,10 @@ _NOTICE = (
     "INSERT INTO keydeck.notice (digest, receiver, kind, severity, told, made_at, state, next_at, ended_at)"
     " VALUES ('d', 'oncall', 'check', 'low', '{}', now(), 'waiting', now(), now())"
 )
+_COPY = (
+    "INSERT INTO keydeck.registered_copy (name, holds, scanned_at, added_at, added_by)"
+    " VALUES ('dump', '{}', now(), now(), 'ana')"
+)
 _RECEIPT = """SELECT keydeck.write_receipts(jsonb_build_array(jsonb_build_object('at', now())))"""
 _INDEX = (
     "WITH k AS (INSERT INTO keydeck.fingerprint_key (encrypted_key, key_arn, made_at)"
@@ -57,6 +61,7 @@ _UNUSED = (
     _DUTY,
     _NOTICE,
     _RECEIPT,
+    _COPY,
     _INDEX,
     _SECRETS.format(table="connectors", columns="user_id, provider, name", values="'u', 'slack', 'n'"),
     _SECRETS.format(
