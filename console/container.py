@@ -724,8 +724,9 @@ class Container:
         guard = Guard(
             self.journal, read_only=self.settings.read_only, ready=require_schemas(self.journal.engine)
         )
-        rules = rules_about_events(self.settings, self.events, self.keys, self.trusted_keys)
-        return replace(rules, guard=guard, decoys=self.tripwire_list.decoys)
+        decoys = self.tripwire_list.decoys
+        rules = rules_about_events(self.settings, self.events, self.keys, self.trusted_keys, decoys)
+        return replace(rules, guard=guard)
 
     # Providers and incidents.
 
@@ -942,6 +943,7 @@ class Container:
         from crypto_core.incidents.keys.toolbox import key_tools
         from crypto_core.incidents.subjects import joined
         from crypto_core.incidents.tokens.toolbox import token_tools
+        from crypto_core.incidents.tripwire_watch import TripwireWatch
 
         of_keys = KeyDependencies(
             keys=self.keys,
@@ -969,7 +971,8 @@ class Container:
             actors=self.journal.actors,
             needing_copies=self.copy_register.needing,
         )
-        return joined(key_tools(of_keys), token_tools(self._token_dependencies()))
+        tripwires = TripwireWatch(self.tripwires.states, self.trail_rules, aws_clock.CLOCK.now)
+        return joined(key_tools(of_keys), token_tools(self._token_dependencies()), tripwires.tools())
 
     def _token_dependencies(self) -> TokenDependencies:
         from crypto_core.incidents.tokens.dependencies import TokenDependencies

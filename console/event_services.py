@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from console.settings import Settings
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
+from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.errors import KeydeckError, SettingsError
 from crypto_core.key_names import homes_of, is_key_arn, region_of
 from crypto_core.keys.inventory import KeyInventory
@@ -100,9 +101,13 @@ def _athena(settings: Settings, table: str, ask_code: AskCode) -> tuple[KmsApi, 
 
 
 def rules_about_events(
-    settings: Settings, events: EventStore, keys: KeyInventory, trusted: Sequence[str]
+    settings: Settings,
+    events: EventStore,
+    keys: KeyInventory,
+    trusted: Sequence[str],
+    decoys: ReadDecoys = no_decoys,
 ) -> TrailRules:
-    """Return the rules about a store's events. KMS is asked for names of keys; no database is needed."""
+    """Return the rules about a store's events. KMS is asked for names of keys; `decoys` reads decoys."""
     from crypto_core.provider_logs.examination import ProviderRules
     from crypto_core.provider_logs.store import ProviderLog
     from crypto_core.trail.rules.service import TrailRules
@@ -112,7 +117,8 @@ def rules_about_events(
         _configured(settings, trusted),
         aliases=partial(aliases_where_known, keys),
         describe=lambda name: keys.describe(name).key_arn,
-        further=ProviderRules(ProviderLog(events.file), events),
+        further=ProviderRules(ProviderLog(events.file), events, decoys=decoys),
+        decoys=decoys,
         receipts=_receipt_policy(settings),
     )
 

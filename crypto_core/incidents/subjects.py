@@ -11,13 +11,14 @@ def _by_subject(of_key: IncidentCheck, of_tokens: IncidentCheck) -> IncidentChec
     return lambda situation: (of_key if situation.incident.scope.key else of_tokens)(situation)
 
 
-def joined(keys: Toolbox, tokens: Toolbox) -> Toolbox:
-    """Return both toolboxes as one. Where both have a check, the incident's scope decides."""
-    checks: dict[CheckKind, IncidentCheck] = {**keys.checks, **tokens.checks}
+def joined(keys: Toolbox, tokens: Toolbox, any_subject: Toolbox | None = None) -> Toolbox:
+    """Return all as one toolbox. Where keys and tokens have a check, the incident's scope decides."""
+    others = any_subject or Toolbox()
+    checks: dict[CheckKind, IncidentCheck] = {**others.checks, **keys.checks, **tokens.checks}
     for kind in keys.checks.keys() & tokens.checks.keys():
         checks[kind] = _by_subject(keys.checks[kind], tokens.checks[kind])
     return Toolbox(
-        actions={**keys.actions, **tokens.actions},
+        actions={**others.actions, **keys.actions, **tokens.actions},
         checks=checks,
-        captures={**keys.captures, **tokens.captures},
+        captures={**others.captures, **keys.captures, **tokens.captures},
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from threading import Event
 
 from crypto_core.cancelling import stop_if
+from crypto_core.database.tokens.decoys import ReadDecoys, no_decoys
 from crypto_core.findings.finding import Finding, Gap
 from crypto_core.findings.registry import Facts, rules_about
 from crypto_core.findings.severity import Severity
@@ -28,6 +29,7 @@ class ProviderRules:
     log: ProviderLog
     events: EventStore
     suspects: Suspects = tuple
+    decoys: ReadDecoys = no_decoys
 
     def __call__(self, since: datetime, until: datetime, cancelled: Event | None) -> Iterator[Finding | Gap]:
         """Yield what the rules say of a window; nothing where there are no such events.
@@ -43,7 +45,7 @@ class ProviderRules:
                 f"usual isn't known yet of {in_utc(since)}",
                 Severity.HIGH,
             )
-        uses = ProviderUses(self.log, judge, since, until, cancelled)
+        uses = ProviderUses(self.log, judge, since, until, cancelled, self.decoys())
         for rule in rules_about(Facts.PROVIDERS):
             stop_if(cancelled)
             yield from rule(uses)

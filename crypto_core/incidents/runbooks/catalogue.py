@@ -108,6 +108,8 @@ class CheckKind(StrEnum):
     DRILL_RECORDED = "drill-recorded"
     COPIES_KNOWN = "copies-known"
     """No registered copy, such as a backup, needs the key; without registered ones it is not known."""
+    TRIPWIRES_KNOWN = "tripwires-known"
+    """Every decoy of a tripwire stands, and it is known whether one was opened; so if none is set."""
 
 
 class CaptureKind(StrEnum):
@@ -133,6 +135,8 @@ class CaptureKind(StrEnum):
     ABILITIES = "abilities"
     """Of which tokens it is known what they can do; never what."""
     FINDINGS = "findings"
+    TRIPWIRES = "tripwires"
+    """Whether decoys stand, and who opened one; never which rows they are."""
 
 
 Options = Mapping[str, type[int] | type[str]]

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from threading import Event
 
+from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys
 from crypto_core.findings.finding import Finding
 from crypto_core.findings.registry import Facts, Said, rule
 from crypto_core.findings.severity import Severity
@@ -34,6 +35,7 @@ class ProviderUses:
     since: datetime
     until: datetime
     cancelled: Event | None = None
+    decoys: Decoys = NO_DECOYS
 
     @cached_property
     def groups(self) -> Sequence[UseGroup]:
@@ -81,11 +83,11 @@ def old_token(uses: ProviderUses) -> Said:
 
 def _old_token(known: KnownHash, events: list[ProviderEvent]) -> Finding:
     number = counted(len(events), "use")
-    return _found(
+    return provider_finding(
         Severity.CRITICAL,
         str(known.ref),
         f"The old token of {known.ref} was used at GitHub after it was replaced",
-        f"{number} {_where(events)}; GitHub's record has the token's SHA-256: a fact. The row held another "
+        f"{number} {where_of(events)}; GitHub's record has the token's SHA-256: a fact. The row held another "
         f"token by {in_utc(known.replaced_at)}",
         "Whoever used it has the old token, and its provider still takes it. Revoke it: keydeck incident "
         f"start token-compromise --tokens '{known.ref}', or by hand.",
@@ -111,12 +113,12 @@ def after_opening(uses: ProviderUses) -> Said:
     for opener, groups in by.values():
         events = uses.events_of(groups)
         first = min(one.first for one in groups)
-        yield _found(
+        yield provider_finding(
             Severity.CRITICAL,
             opener.principal,
             f"{opener.words} opened tokens at {in_utc(opener.first)}; from {in_utc(first)} on tokens were "
             f"used from {_listed(one.address for one in groups)}",
-            f"{counted(sum(one.events for one in groups), 'use')} {_where(events)}. {_INFERRED}",
+            f"{counted(sum(one.events for one in groups), 'use')} {where_of(events)}. {_INFERRED}",
             "Find out who this is: keydeck events principal. If nobody knows, the tokens that it opened are "
             "stolen and in use: block it, and declare a token compromise.",
             events,
@@ -136,11 +138,11 @@ def stranger(uses: ProviderUses) -> Said:
     for group in uses.groups:
         if uses.judge.stranger(group, uses.since):
             events = uses.events_of([group])
-            yield _found(
+            yield provider_finding(
                 Severity.HIGH,
                 group.address,
                 f"Tokens were used at {group.provider} from {group.address} by {group.agent or 'no client'}",
-                f"{counted(group.events, 'use')} {_where(events)}; before {in_utc(uses.since)} nobody used "
+                f"{counted(group.events, 'use')} {where_of(events)}; before {in_utc(uses.since)} nobody used "
                 f"this address or this client. {_INFERRED}",
                 "Ask the platform's owners and the token's owner whether it is theirs. If it is nobody's, "
                 "declare a token compromise.",
@@ -148,7 +150,7 @@ def stranger(uses: ProviderUses) -> Said:
             )
 
 
-def _found(
+def provider_finding(
     severity: Severity,
     subject: str,
     title: str,
@@ -156,12 +158,14 @@ def _found(
     remedy: str,
     events: Sequence[ProviderEvent],
 ) -> Finding:
+    """Return a finding about some events, the first ones of which it names."""
     named = tuple(f"{one.provider}:{one.event_id}" for one in events[:MOST_EVENTS])
     first, last = (min(one.at for one in events), max(one.at for one in events)) if events else (None, None)
     return Finding("", severity, subject, title, evidence, remedy, events=named, first_at=first, last_at=last)
 
 
-def _where(events: Sequence[ProviderEvent]) -> str:
+def where_of(events: Sequence[ProviderEvent]) -> str:
+    """Return what was done, where, from which addresses and by which clients."""
     actions, places = _listed(one.action for one in events), _listed(one.place for one in events)
     clients = _listed(one.agent for one in events)
     return f"({actions}) at {places} from {_listed(one.address for one in events)} by {clients}"
