@@ -21,7 +21,7 @@ from crypto_core.text.counting import counted
 from crypto_core.trail.rules.service import TrailRules
 from crypto_core.tripwires.plan import TripwireState
 
-TRIPPED = ("event-tripwire-opened", "event-tripwire-used")
+TRIPPED = ("event-tripwire-opened", "event-provider-tripwire")
 """The rules that tell of a decoy."""
 NONE_SET = "No tripwire is set: whoever reads a copy of the tables would not be told."
 

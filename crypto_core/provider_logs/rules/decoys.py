@@ -15,7 +15,7 @@ _MOST_USES = 5_000
 
 
 @rule(
-    "event-tripwire-used",
+    "event-provider-tripwire",
     "The token of a decoy was used at its provider",
     Severity.CRITICAL,
     Facts.PROVIDERS,

@@ -59,14 +59,14 @@ def test_an_incident_keeps_how_decoys_stand_and_names_none(
     LogFiles(ProviderLog(services.events.file)).import_files([str(log)])
 
     examined = services.trail_rules.examine_events()
-    (used,) = [one for one in examined.findings if one.rule == "event-tripwire-used"]
+    (used,) = [one for one in examined.findings if one.rule == "event-provider-tripwire"]
     assert used.subject == f"tripwire {made.state.number}"
     assert "1 use (git.clone) at" in used.evidence
     assert "\x1b" not in used.evidence
     seen = check(where)
     assert any(used.title in line for line in seen.lines)
     kept = captured(services, where).content
-    assert [trip["rule"] for trip in kept["trips"]] == ["event-tripwire-used"]
+    assert [trip["rule"] for trip in kept["trips"]] == ["event-provider-tripwire"]
     assert kept["tripwires"] == [{"tripwire": 1, "decoy_tokens": len(made.state.refs), "gone": 0}]
     ids = {row.row_id for row in decoys.rows}
     assert len(ids) == 2
