@@ -169,6 +169,7 @@ def _open(sandbox: Sandbox, way: str, *, read_only: bool | None) -> int:
     from console.game_day.platform_team import PlatformTeam
 
     platform = PlatformPart(sandbox)
+    platform.let_add_rows()
     team = PlatformTeam(platform, DamagedConnections(sandbox.world, platform).cut_off, pace=_PACE)
     with Story(sandbox, platform) as story, team:
         story.begin()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from importlib import metadata
@@ -155,12 +155,12 @@ def _stored_events() -> Iterator[TrailRules]:
     keys = key_inventory_of(settings, code_from_terminal)
     events = open_events(settings, partial(aliases_where_known, keys), told=say)
     with closing(events):
-        rules = rules_about_events(settings, events, keys, settings.trusted_keys)
+        made = partial(rules_about_events, settings, events, keys, settings.trusted_keys)
         if settings.database_url is None:
-            yield rules
+            yield made()
             return
         with services_of() as services:
-            yield replace(rules, decoys=services.tripwire_list.decoys)
+            yield made(services.tripwire_list.decoys)
 
 
 def _listing(posture: Posture, suppressed: Sequence[Suppressed], *, hidden: bool) -> Listing[Finding]:

@@ -29,8 +29,8 @@ EventsOf = Callable[[Finding], Sequence[TrailEvent]]
 """Returns the events that a finding names."""
 
 _ALONE = Gap(
-    "Examined are events alone, without suppressions: keys, access, trails and what is suppressed: keydeck "
-    "findings without --engine",
+    "Examined are events alone, without suppressions and decoys: keys, access, trails, tripwires and what is "
+    "suppressed: keydeck findings without --engine",
     Severity.LOW,
 )
 """Events alone are asked for: that nothing else is examined hides nothing of these."""

@@ -149,7 +149,7 @@ def _document(leak: LeakedTokens, found: TokenSearchResult) -> dict[str, Any]:
 def _print(leak: LeakedTokens, found: TokenSearchResult) -> None:
     for line in found.lines:
         print_line(line)
-    if not leak.is_list:
+    if leak.silent_lines and not leak.is_list:
         say(
             f"{counted(leak.silent_lines, 'line')} held nothing that begins like a provider's token. "
             "Others are recognised only where each line is one token."

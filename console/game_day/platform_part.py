@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, update
+from sqlalchemy import insert, text, update
 
 from console.sandbox import access_keys, platform
+from console.sandbox.postgres import OPERATOR
 from console.sandbox.provider_tokens import Style, issue
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected, open_engine
@@ -73,6 +74,16 @@ class PlatformPart:
         generated = None if ref is None else self._sandbox.world.tokens.get(ref)
         style = Style.GITHUB_USER if generated is None else generated.style
         return Secret.of(issue(style, self._sandbox.world.seed + 1_000 + number, str(ref)))
+
+    def let_add_rows(self) -> None:
+        """Grant the console's role what a tripwire takes. Raises DatabaseError."""
+        engine = open_engine(self._sandbox.platform_database_url)
+        try:
+            with connected(engine, write=True) as connection:
+                connection.execute(text(f"GRANT INSERT, DELETE ON ALL TABLES IN SCHEMA public TO {OPERATOR}"))
+                connection.execute(text(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {OPERATOR}"))
+        finally:
+            engine.dispose()
 
     def connect_account(self, keyring: KmsKeyring) -> None:
         """Connect a test account, as a platform's team does to see under which key it writes.
