@@ -22,9 +22,11 @@ ELSEWHERE = {
     CheckKind.EVIDENCE_CAPTURED,
     CheckKind.DRILL_RECORDED,
     CheckKind.SUSPECTS_BLOCKED,
+    CheckKind.TRIPWIRES_KNOWN,
     CaptureKind.CENSUS,
+    CaptureKind.TRIPWIRES,
 }
-"""What others make: the engine itself, and the tools about keys."""
+"""What others make: the engine itself, and the tools about keys and tripwires."""
 ACTIONS_ELSEWHERE = {ActionKind.BLOCK_SUSPECTS}
 
 
