@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from console.__main__ import run
 from console.commands.drill import PASSED, Drill
-from console.event_file import abilities_file
+from console.event_file import abilities_file, events_file
 from console.files.logfile import logging_to
 from console.sandbox.provider_tokens import MARKER
 from console.sandbox.sandbox import Sandbox
@@ -80,6 +80,8 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
     leak = tmp_path / "leak"
     leak.touch(mode=0o600)
     leak.write_text("\n".join(map(own_sandbox.world.token_for, list(own_sandbox.world.tokens)[:30])))
+    scanned = tmp_path / "scanned.json"
+    github = own_sandbox.world.sealed_under(own_sandbox.world.current_key)[0]
     data_keys: set[bytes] = set()
     call = KmsApi.call
 
@@ -97,6 +99,9 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
         assert run(["abilities", "--filter", "provider:slack", "--yes", "--order"]) in (0, 1)
         run(["whose", "--file", str(leak), "--json"])
         run(["whose", "index", "build", "--yes"])
+        with redirect_stdout(io.StringIO()) as document:
+            assert run(["scan", str(leak), "--json"]) == 1
+        scanned.write_text(document.getvalue())
         with logging_to(load().settings) as book:
             assert Drill(own_sandbox).play() == 0
         for command in (
@@ -113,6 +118,13 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
             ["doctor"],
             ["doctor", "--json"],
             ["discover"],
+            ["discover", "--full", "--json"],
+            ["scan", str(leak)],
+            ["copies", "add", "leak", "--scanned", str(scanned)],
+            ["copies", "show", "leak", "--json"],
+            ["events", "provider", "hash", str(github), "--yes"],
+            ["events", "token", str(github), "--json"],
+            ["evidence", "status", "--json"],
             ["whose", "index", "status", "--json"],
             ["whose", "index", "duplicates", "--json"],
             ["whose", "--file", str(leak)],
@@ -127,6 +139,8 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
         "keydeck.log": own_log.read_bytes(),
         "log in memory": repr(book.lines()).encode(),
         "answers about tokens": abilities_file(load().settings).read_bytes(),
+        "what a scan said": scanned.read_bytes(),
+        **{f"events {path.name}": path.read_bytes() for path in beside_events()},
         "webhook": json.dumps(hook.taken, ensure_ascii=False).encode(),
         **server_logs(own_sandbox),
         **cloudtrail(own_sandbox),
@@ -143,12 +157,20 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
     assert any(name.startswith("cloudtrail") and content for name, content in haystacks.items())
     assert hook.taken
     assert haystacks["table receipt"]
+    assert haystacks["table registered_copy"]
     assert haystacks["table fingerprint"]
     needles = spellings(MARKER.encode()) | tokens
     assert searched(haystacks, needles) == []
     everywhere_else = {name: content for name, content in haystacks.items() if name != "webhook"}
     assert searched(everywhere_else, {TOKEN.encode()}) == []
     assert searched(haystacks, {s for key in data_keys for s in spellings(key)}) == []
+
+
+def beside_events() -> list[Path]:
+    """The local store of events, and all that is kept beside it."""
+    events = events_file(load().settings)
+    assert events.is_file()
+    return sorted(events.parent.glob(f"{events.stem}*"))
 
 
 def server_logs(sandbox: Sandbox) -> dict[str, bytes]:
