@@ -81,7 +81,7 @@ TABLE_PRIVILEGES = text(
     """
     SELECT c.relname, p.privilege, has_table_privilege(c.oid, p.privilege) AS held
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS p(privilege)
+    CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p(privilege)
     WHERE n.nspname = :schema AND c.relkind IN ('r', 'p')
     UNION ALL
     SELECT f.writes, 'EXECUTE', has_function_privilege(p.oid, 'EXECUTE')

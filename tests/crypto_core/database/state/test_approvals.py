@@ -68,7 +68,8 @@ def wanted(book: ApprovalGate, digest: str = "d1", action: str = "keys disable")
 def test_the_list_of_actions_is_whole() -> None:
     changes = {f"keys {kind.value}" for kind in ChangeKind}
     others = {RESTORE, PURGE, "enter token", "revoke", "guard", "backups restore", "incident accept-lost"}
-    others |= {"journal break"}
+    others |= {"journal break", "tripwire add", "tripwire remove", "tripwire reseal"}
+    others |= {"whose index build", "whose index drop"}
     assert set(ACTIONS) == {*changes, *(verb.value for verb in Verb), *others}
 
 
