@@ -832,8 +832,8 @@ class Container:
         """What judges controls by what is measured."""
         from crypto_core.compliance.facts import SettingFacts
         from crypto_core.compliance.library import ControlLibrary
-        from crypto_core.compliance.reading import ComplianceSettings, SnapshotReader
         from crypto_core.compliance.service import ComplianceService
+        from crypto_core.compliance.snapshot_reader import ComplianceSettings, SnapshotReader
         from crypto_core.database.state.incidents import IncidentStore
 
         settings = self.settings

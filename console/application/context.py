@@ -126,7 +126,7 @@ class ConsoleContexts:
                     before.estate,
                 )
                 container = self._making(self._settings_for(chosen))
-            except BaseException:
+            except BaseException:  # raised again, an interrupt too
                 self._settings = settings  # all stays as it was
                 raise
             self._left |= {self._container.engine, self._container.state_engine}

@@ -71,7 +71,7 @@ def abilities(
     Each token is opened and sent to its own provider alone. The answers are kept on this machine, in a file
     that only you read. A run that is stopped goes on where it was.
 
-    Exit 1 if of some token it is not known what it can do.
+    Exit 1 if what one of the tokens can do is not known.
     """
     if sum(map(bool, (references, expression, name))) != 1:
         raise click.UsageError("Name references, --filter or --incident.")

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _SHOWN = 50
 """Failed files that are named as text; --json names all."""
 _SAID_SECONDS = 5.0
-"""How often progress is said where there is no terminal."""
+"""How often progress is printed where there is no terminal."""
 _STOPPING = "Stopping; events read so far are kept. Press again to stop at once."
 
 

@@ -12,7 +12,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("console.commands.events_provider_out", "List providers' events, the newest first."),
     "show": ("console.commands.events_provider_out", "Show one of them, the record as it came included."),
     "hash": ("console.commands.events_provider_hash", "Note by which hashes GitHub's log names tokens."),
-    "cover": ("console.commands.events_provider_out", "Say what there is, and of which times all is there."),
+    "cover": (
+        "console.commands.events_provider_out",
+        "Say which events the store has, and for which times it has them all.",
+    ),
 }
 
 

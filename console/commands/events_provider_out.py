@@ -87,7 +87,7 @@ def show(*, name: str, event_id: str, as_json: bool) -> None:
 @click.command()
 @json_option
 def cover(*, as_json: bool) -> None:
-    """Say which providers' events there are, and of which times all of them are there.
+    """Say which providers' events the store has, and for which times it has them all.
 
     A time is covered where a pull came to its end, or where whoever imported files said that they were the
     whole export. Of any other time, what is not in the store may have happened.

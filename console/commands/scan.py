@@ -27,7 +27,7 @@ from crypto_core.copies.scan import scan_copies
 from crypto_core.text.cleaning import clean
 
 _SAID_SECONDS = 5.0
-"""How often progress is said where there is no terminal."""
+"""How often progress is printed where there is no terminal."""
 _STOPPING = "Stopping; a scan that is not whole is not printed. Press again to stop at once."
 
 

@@ -7,7 +7,7 @@ from threading import Event
 
 from crypto_core.compliance.assessment import Assessment, assess, parts_of
 from crypto_core.compliance.library import ControlLibrary, Controls
-from crypto_core.compliance.reading import SnapshotReader
+from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 from crypto_core.text.likeness import meant

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from crypto_core.compliance.measured import guarding_keys, journal_facts, key_facts, token_facts
-from crypto_core.compliance.reading import _lack
 from crypto_core.compliance.snapshot import Lack
+from crypto_core.compliance.snapshot_reader import _lack
 from crypto_core.database.state.journal_verification import JournalCheck, OutsideAnchor
 from crypto_core.envelope import Format
 from crypto_core.errors import (
