@@ -11,6 +11,7 @@ still opens for nobody does it not count as under its key.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, astuple, dataclass, field, replace
@@ -33,6 +34,7 @@ from crypto_core.database.tokens.attribution import (
 from crypto_core.database.tokens.attribution_cache import KnownAttribution, Wrapping, once_a_key
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.census import Census, GroupCount, take_census
+from crypto_core.database.tokens.decoys import DecoyCount
 from crypto_core.database.tokens.key_counts import (
     HOLDING,
     Found,
@@ -111,7 +113,7 @@ class FreshProof:
     accepted: tuple[AcceptedLoss, ...] = ()
     """What does not count as under its key, as its loss was accepted and it opens for nobody."""
     remarks: tuple[str, ...] = ()
-    """Why an acceptance does not count, and what could not be opened anew."""
+    """Why an acceptance does not count, what could not be opened anew, and how many decoys are left out."""
 
     @property
     def taken_at(self) -> datetime:
@@ -389,7 +391,7 @@ class _Questions:
             failure=self.failure,
             broken=frozenset(digest for digest, named in self.single.items() if named is None),
             accepted=tuple(sorted(self.given_up.values(), key=lambda loss: loss.value.ref)),
-            remarks=tuple(self.remarks),
+            remarks=(*self.remarks, *left_out_decoys(self.census.decoys)),
         )
 
     def _give_up(self, parts: Sequence[_Part]) -> None:
@@ -519,6 +521,16 @@ class _Questions:
         if failure is not None and may_pass(failure):
             self.failure = self.failure or failure
             self.silent = self.silent or lasting_silence(failure)
+
+
+def left_out_decoys(decoys: DecoyCount) -> Iterator[str]:
+    """Say how many rows are in no number: by a list that operators can write."""
+    of_tripwire = Counter(decoy.tripwire for decoy in decoys.standing)
+    for number, rows in sorted(of_tripwire.items()):
+        yield (
+            f"Left out as {counted(rows, 'decoy')} of tripwire {number}, by the list of tripwires alone: see "
+            f"keydeck tripwire list, or remove them: keydeck tripwire remove {number}"
+        )
 
 
 def _malformed(token: StoredToken) -> KnownAttribution | None:

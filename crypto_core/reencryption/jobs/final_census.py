@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import clock
 from crypto_core.database.state.jobs import DONE, FAILED, RUNNING, JobRow
-from crypto_core.database.tokens.fresh_proof import FreshProof
+from crypto_core.database.tokens.fresh_proof import FreshProof, left_out_decoys
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.database.tokens.tables import Picked
 from crypto_core.errors import KmsError, RefusedError
@@ -222,6 +222,7 @@ class Closer:
     def _ended(self, job: JobRow, remarks: list[str], actor: str, **values: Any) -> _Step:
         proof = self._proof(job.source_key_arn or "", everywhere=True)
         census = self._status.status_by(proof)
+        remarks += left_out_decoys(proof.census.decoys)
         if not census.coverage.complete:
             remarks += [f"The census is not whole: {reason}" for reason in census.coverage.reasons]
         after = census.as_json() | {"proof": proof.as_json()}

@@ -78,3 +78,10 @@ def test_an_incident_keeps_how_decoys_stand_and_names_none(
     gone = check(where)
     assert gone.state is CheckState.FAILED
     assert "gone or changed" in gone.lines[0]
+
+
+def test_a_proof_says_what_it_leaves_out(services: Container, tripwires: Tripwires) -> None:
+    assert not services.status.prove(everywhere=False).remarks
+    added(tripwires, count=2)
+    (said,) = services.status.prove(everywhere=False).remarks
+    assert said.startswith("Left out as 2 decoys of tripwire 1, by the list of tripwires alone")
