@@ -74,16 +74,29 @@ def mark_cases(items: Sequence[pytest.Item]) -> None:
 def long_ones_first(items: list[pytest.Item], workers: int) -> None:
     """Let each process begin with its share of the tests marked `long`; none is left for the end.
 
-    Processes get equal parts of the list, in its order, and take from each other once they are through.
+    Processes get equal parts of the list, in its order, and take from each other once they are through. Those
+    marked with the seconds that they take are dealt out first, so that no process has several of the longest.
     """
-    long = [item for item in items if item.get_closest_marker("long")]
+    long = sorted((item for item in items if item.get_closest_marker("long")), key=_seconds, reverse=True)
     rest = iter([item for item in items if not item.get_closest_marker("long")])
     ordered: list[pytest.Item] = []
     for worker in range(workers):
-        mine = long[worker::workers]
+        mine = [item for place, item in enumerate(long) if _dealt_to(place, workers) == worker]
         part = (len(items) - len(ordered)) // (workers - worker)
         ordered += [*mine, *islice(rest, max(part - len(mine), 0))]
     items[:] = [*ordered, *rest]
+
+
+def _seconds(item: pytest.Item) -> int:
+    """What a test's mark says that it takes; 0 where it says nothing."""
+    told = getattr(item.get_closest_marker("long"), "args", ())
+    return int(told[0]) if told else 0
+
+
+def _dealt_to(place: int, workers: int) -> int:
+    """The process that gets a card: once around, then back."""
+    turn, seat = divmod(place, workers)
+    return workers - 1 - seat if turn % 2 else seat
 
 
 def mark_properties(items: list[pytest.Item]) -> None:

@@ -137,7 +137,7 @@ def told(crew: Crew, began: float) -> None:
     print(", ".join(f"{step} {number}" for step, number in crew.kills.items()))
 
 
-@pytest.mark.long
+@pytest.mark.long(150)
 def test_killing_the_console_at_every_step_about_a_key_loses_and_doubles_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dice: random.Random
 ) -> None:
@@ -207,7 +207,7 @@ def _assert_one_job_a_step(crew: Crew) -> None:
     assert str(made[Verb.ENCRYPT].job.id) == crew.value("encrypt_job")
 
 
-@pytest.mark.long
+@pytest.mark.long(95)
 def test_killing_the_console_while_tokens_are_revoked_and_entered_loses_none_and_revokes_no_new_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dice: random.Random
 ) -> None:

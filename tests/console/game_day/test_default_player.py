@@ -23,7 +23,7 @@ FAST = 500.0
 SEEDS = range(7, 7 + int(os.environ.get("GAME_WORLDS", "1")))
 
 
-@pytest.mark.long
+@pytest.mark.long(260)
 @pytest.mark.deep
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", list(SCENARIOS))
