@@ -47,7 +47,11 @@ def _tripwire_lines(key: KeyState, status: Status | None, width: int) -> Iterato
     decoys = (*status.decoys.standing, *status.decoys.gone) if status else ()
     here = {(d.tripwire, not d.format.binds_row) for d in decoys if same_key(d.key_arn, key.key_arn)}
     for number, own in sorted(here):
-        only = "Nothing but decoys: whoever opens one is told" if own else "Some decoys are under it, too"
+        only = (
+            "Nothing but decoys: a finding names whoever opens one"
+            if own
+            else "Some decoys are under it, too"
+        )
         yield fact("tripwire", f"{DECOY_SIGN} {number}. {only}.", width)
 
 

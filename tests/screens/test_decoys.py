@@ -66,7 +66,7 @@ def test_the_status_counts_decoys_apart_and_says_which_are_gone() -> None:
 def test_the_page_of_a_tripwires_key_says_what_it_is_for() -> None:
     status: Any = SimpleNamespace(decoys=DecoyCount((DECOY, replace(DECOY, row_id="gh-8"))))
     (line,) = _tripwire_lines(KeyState(KEY, "eu-central-1"), status, 100)
-    assert "◇ 2. Nothing but decoys: whoever opens one is told." in line.content.plain
+    assert "◇ 2. Nothing but decoys: a finding names whoever opens one." in line.content.plain
     other = KeyState(KEY.replace("0badc0de", "00000000"), "eu-central-1")
     assert list(_tripwire_lines(other, status, 100)) == []
     assert list(_tripwire_lines(other, None, 100)) == []
