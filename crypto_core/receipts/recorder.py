@@ -81,7 +81,7 @@ class ReceiptRecorder:
         if isinstance(token, str):
             digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
             token = None
-        if len(self._waiting) >= self._most:
+        if self._ended or len(self._waiting) >= self._most:
             self._lose(1, at)
             return
         self._waiting.append((operation, request_id, at, unanswered, token, digest))

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from crypto_core.errors import ReceiptError, SettingsError
+from crypto_core.log.rate_limit import LogRateLimit
+from crypto_core.receipts import recorder as recorder_module
 from crypto_core.receipts.destination import recorder_for
 from crypto_core.receipts.receipt import LostReceipts, Receipt, read_receipt
 from crypto_core.receipts.recorder import ReceiptRecorder
@@ -47,8 +49,9 @@ class Stuck(Kept):
 
 
 def test_a_sink_that_hangs_blocks_nobody_and_what_found_no_room_is_told(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(recorder_module, "_TROUBLE", LogRateLimit(60.0))
     sink = Stuck()
     recorder = ReceiptRecorder(sink, service="x", most=100, linger=0.0, retries=(0.01,))
     write(recorder, 1)
@@ -77,6 +80,9 @@ def test_many_threads_lose_nothing_while_there_is_room(kept: Kept) -> None:
     recorder.close(20)
     assert len(kept.receipts) == 8_000
     assert recorder.lost == 0
+    # What comes after its end is lost, and counted.
+    write(recorder, 2)
+    assert recorder.lost == 2
 
 
 def test_a_stored_value_is_kept_as_its_digest_alone(kept: Kept) -> None:
