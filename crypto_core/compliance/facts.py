@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from crypto_core.database.column_guards.model import GuardState
 from crypto_core.diagnosis.check import CheckOutcome
@@ -84,6 +85,18 @@ class FindingFacts:
 
 @dataclass(frozen=True, slots=True)
 @cleans(_LINE)
+class MaterialFact:
+    """One generation of a key. `standing` is its state by NIST SP 800-57 part 1: active, deactivated, …"""
+
+    id: CleanText
+    state: CleanText | None
+    since: datetime | None
+    tokens: int | None
+    standing: CleanText = NO_TEXT
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
 class KeyFact:
     """A key that tokens are under or are written under. `missing` maps what isn't known to the reason."""
 
@@ -101,6 +114,17 @@ class KeyFact:
     tokens: int | None = None
     writes: bool = False
     missing: Mapping[str, CleanText] = field(default_factory=dict)
+    purpose: CleanText = NO_TEXT
+    """What Keydeck knows it to be for, such as "tokens" or "signatures"; its description by KMS where not."""
+    owner: CleanText = NO_TEXT
+    """By its tags or the catalogue of controls; "" where nobody is named."""
+    usage: CleanText | None = None
+    created_at: datetime | None = None
+    deletion_at: datetime | None = None
+    last_used_at: datetime | None = None
+    policy_sha256: CleanText = NO_TEXT
+    """Of the policy's canonical JSON, in hex: another one is another policy. "" where it wasn't read."""
+    materials: tuple[MaterialFact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +263,94 @@ class CheckFacts:
     checks: tuple[CheckFact, ...]
 
 
+class ChangeKind(StrEnum):
+    """What was changed; its value is what a program sees."""
+
+    KEY = "key"
+    POLICY = "policy"
+    """A key's policy, or a grant."""
+    APPROVAL = "approval"
+    REENCRYPTION = "re-encryption"
+    OPERATION = "operation"
+    """Any other operation of Keydeck's that changed something."""
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class ChangeFact:
+    """One change, or an attempt. With its `source` the `id` is unique, and is where to look it up.
+
+    The source is "CloudTrail" (an event's id), "journal" (an entry's number), "approvals" or "jobs".
+    """
+
+    kind: ChangeKind
+    source: CleanText
+    id: CleanText
+    at: datetime
+    what: CleanText
+    """The call or the operation, such as PutKeyPolicy."""
+    subject: CleanText
+    who: CleanText
+    outcome: CleanText
+    approved_by: CleanText = NO_TEXT
+    detail: CleanText = NO_TEXT
+    opens: CleanText = NO_TEXT
+    """What it made wider than wanted, such as "anybody may Decrypt"; "" where nothing, or unknown."""
+    closes: bool = False
+    """Whether what it set is known to leave nothing wider than wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class ChangeFacts:
+    """What was changed between two moments; `gaps` are times and sources that could not be looked at."""
+
+    since: datetime
+    until: datetime
+    changes: tuple[ChangeFact, ...] = ()
+    gaps: tuple[CleanText, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class UseFact:
+    """How often somebody called a key in a while, by CloudTrail."""
+
+    key: CleanText
+    who: CleanText
+    action: CleanText
+    calls: int
+    denied: int
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class ReviewFact:
+    """Somebody looked at who may use keys, and who did: `accesses` is the SHA-256 of what was looked at."""
+
+    id: CleanText
+    """The journal's entry."""
+    at: datetime
+    by: CleanText
+    reason: CleanText
+    accesses: CleanText
+    keys: tuple[CleanText, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(_LINE)
+class UseFacts:
+    """Who used the keys that guard tokens between two moments, and the reviews of that."""
+
+    since: datetime
+    until: datetime
+    uses: tuple[UseFact, ...] = ()
+    reviews: tuple[ReviewFact, ...] = ()
+    gaps: tuple[CleanText, ...] = ()
+
+
 PartFacts = (
     TokenFacts
     | FindingFacts
@@ -251,4 +363,6 @@ PartFacts = (
     | DrillFacts
     | SettingFacts
     | CheckFacts
+    | ChangeFacts
+    | UseFacts
 )

@@ -10,6 +10,7 @@ from enum import StrEnum
 from crypto_core.compliance.facts import (
     AccessFacts,
     ApprovalFacts,
+    ChangeFacts,
     CheckFacts,
     DrillFacts,
     FindingFacts,
@@ -20,6 +21,7 @@ from crypto_core.compliance.facts import (
     SettingFacts,
     TokenFacts,
     TrailFacts,
+    UseFacts,
 )
 from crypto_core.text.cleaning import CleanText, clean, cleans
 
@@ -39,6 +41,8 @@ class SnapshotPart(StrEnum):
     DRILLS = "drills"
     SETTINGS = "settings"
     CHECKS = "checks"
+    CHANGES = "changes"
+    USES = "uses"
 
     @property
     def facts(self) -> type[PartFacts]:
@@ -64,6 +68,8 @@ _FACTS: dict[SnapshotPart, type[PartFacts]] = {
     SnapshotPart.DRILLS: DrillFacts,
     SnapshotPart.SETTINGS: SettingFacts,
     SnapshotPart.CHECKS: CheckFacts,
+    SnapshotPart.CHANGES: ChangeFacts,
+    SnapshotPart.USES: UseFacts,
 }
 _COMMANDS = {
     SnapshotPart.TOKENS: "status",
@@ -78,6 +84,8 @@ _COMMANDS = {
     SnapshotPart.DRILLS: "incident list",
     SnapshotPart.SETTINGS: "settings",
     SnapshotPart.CHECKS: "doctor",
+    SnapshotPart.CHANGES: "journal list",
+    SnapshotPart.USES: "events list",
 }
 
 

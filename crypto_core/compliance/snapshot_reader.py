@@ -139,6 +139,8 @@ class _Reading:
             SnapshotPart.DRILLS: self._drills,
             SnapshotPart.SETTINGS: self._settings,
             SnapshotPart.CHECKS: self._checks,
+            SnapshotPart.CHANGES: lambda: MissingPart(Lack.NOTHING, clean("no record was made before")),
+            SnapshotPart.USES: lambda: MissingPart(Lack.NOTHING, clean("no record was made before")),
         }
 
     def read(self, part: SnapshotPart) -> PartFacts | MissingPart:

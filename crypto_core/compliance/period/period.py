@@ -1,0 +1,129 @@
+"""What a period came to: days, controls, lapses, and the full populations of what an auditor samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from crypto_core.compliance.answer import ControlStatus
+from crypto_core.compliance.control import Exemption, FrameworkControl
+from crypto_core.compliance.facts import ChangeFact, IncidentFact, ReviewFact, UseFact
+from crypto_core.compliance.records.record import EvidenceRecord
+from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
+
+
+class LapseSource(StrEnum):
+    """What a lapse is known by."""
+
+    RECORDS = "records"
+    EVENTS = "CloudTrail"
+    """By events alone: it began and ended between two records."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlDay:
+    """What a control came to on a day: the worst of its records. `status` is None on a day without one."""
+
+    day: date
+    status: ControlStatus | None
+    record: int = 0
+    """The number of the record that decided; 0 for none."""
+    excepted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Days in a row with one status; None is a gap. Both days belong to it."""
+
+    status: ControlStatus | None
+    first: date
+    last: date
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPeriod:
+    """One control over the period, a day each, in order."""
+
+    control: FrameworkControl
+    days: tuple[ControlDay, ...]
+    spans: tuple[Span, ...]
+    exemptions: tuple[Exemption, ...] = ()
+
+    def count(self, status: ControlStatus | None) -> int:
+        """Return on how many days it had a status; None counts days without a record."""
+        return sum(one.status is status for one in self.days)
+
+    @property
+    def worst(self) -> ControlStatus | None:
+        """The worst status of any day with a record; None where no day has one."""
+        return min((one.status for one in self.days if one.status), key=lambda s: s.rank, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(600)
+class Lapse:
+    """Something was not met for a while: one cause, however many tests and controls tell of it.
+
+    It is known to have been so from `first_at` to `last_at`; before `after` and from `before` on it was not.
+    """
+
+    cause: CleanText
+    """The same for the same cause on every day, such as a rule and its subject."""
+    what: CleanText
+    """What was wrong, as a sentence, at its worst."""
+    source: LapseSource
+    first_at: datetime
+    last_at: datetime
+    after: datetime | None
+    """The last moment at which it is known not to have been so; None where it was so from the beginning."""
+    before: datetime | None
+    """The first moment at which it is known to be over; None where it isn't over."""
+    ended_by: CleanText
+    """What ended it, such as a change and who made it; "" where nothing tells."""
+    tests: tuple[CleanText, ...]
+    controls: tuple[FrameworkControl, ...]
+    """The controls that were not met for it, of the frameworks that were asked for."""
+    changes: tuple[ChangeFact, ...] = ()
+    """The changes that began and ended it, as far as they are known."""
+    records: tuple[int, ...] = ()
+    """The numbers of the records that show it."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it is known to have ended."""
+        return self.before is not None
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(600)
+class AuditPeriod:
+    """All that is known of a period: both days belong to it. `framework` is "" for all of them."""
+
+    since: date
+    until: date
+    framework: CleanText
+    made_at: datetime
+    records: tuple[EvidenceRecord, ...]
+    gaps: tuple[date, ...]
+    """The days without a record."""
+    controls: tuple[ControlPeriod, ...]
+    lapses: tuple[Lapse, ...]
+    changes: tuple[ChangeFact, ...]
+    """The full population, in the order of time, each change once."""
+    sample: tuple[ChangeFact, ...]
+    """Drawn from it with `seed`: the same for the same population and seed."""
+    seed: CleanText
+    uses: tuple[UseFact, ...]
+    reviews: tuple[ReviewFact, ...]
+    incidents: tuple[IncidentFact, ...]
+    drills: tuple[datetime, ...]
+    """When a restore was tried, in the order of time."""
+    problems: tuple[CleanText, ...] = ()
+    """What is wrong with the records themselves: a broken chain, a signature that does not fit."""
+    unknown: tuple[CleanText, ...] = ()
+    """What the period can't tell, and why."""
+    exemptions: Sequence[Exemption] = ()
+    unchecked: CleanText = NO_TEXT
+    """Why signatures could not be checked, "" where they were."""

@@ -1,0 +1,75 @@
+"""One record of evidence: a snapshot, its place in the chain, and the signature over both.
+
+What is kept, hashed and signed is one text, the document; everything else is read from it. A record names the
+digest of the one before and the journal's end at its time, so that each fixes the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from crypto_core.compliance.snapshot import Snapshot
+from crypto_core.guard.signature import Signature, digest_of
+from crypto_core.text.cleaning import CleanText, cleans
+
+FORM = 1
+PURPOSE = "evidence record"
+FIRST = bytes(32)
+"""What the first record names as the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(500)
+class EvidenceRecord:
+    """A record as it is kept. `number` counts from 1 without a gap; `document` is canonical JSON.
+
+    `signature` is None where it isn't signed, for the reason in `unsigned_because`.
+    """
+
+    number: int
+    document: str
+    snapshot: Snapshot
+    previous: bytes
+    """The digest of the record before, `FIRST` for the first."""
+    database_id: CleanText
+    recorded_by: CleanText
+    journal_seq: int
+    """The journal's last entry when the record was made, and that entry's digest."""
+    journal_digest: bytes
+    signature: Signature | None
+    unsigned_because: CleanText
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the document: what the next record and the journal name."""
+        return hashlib.sha256(self.document.encode()).digest()
+
+    @property
+    def signed(self) -> bytes:
+        """The 32 bytes that the signature is over."""
+        return signed_digest(self.document)
+
+    @property
+    def taken_at(self) -> datetime:
+        """When it was measured, in UTC, by the machine that did."""
+        return self.snapshot.taken_at
+
+    @property
+    def day(self) -> date:
+        """The day that it stands for, in UTC."""
+        return self.taken_at.date()
+
+
+def signed_digest(document: str) -> bytes:
+    """Return the 32 bytes that are signed for a record's document."""
+    return digest_of(PURPOSE, document)
+
+
+def canonical(document: Mapping[str, Any]) -> str:
+    """Return a document's JSON, written in one way: sorted names, no spaces, ASCII."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
