@@ -1,0 +1,26 @@
+"""What the documents of a pack have in common besides the period: where, when and by whom it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from crypto_core.compliance.control import ControlCatalogue
+from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(500)
+class PackContext:
+    """Where a pack is made, when, and by whom. The same period and context give the same bytes."""
+
+    database_id: CleanText
+    version: CleanText
+    """Keydeck's."""
+    made_at: datetime
+    made_by: CleanText
+    host: CleanText = NO_TEXT
+    catalogues: tuple[ControlCatalogue, ...] = ()
+    """What the controls were judged by."""
+    left_out: tuple[CleanText, ...] = ()
+    """Documents that the pack has not, and how to get them, a sentence each."""

@@ -1,0 +1,48 @@
+"""The documents of a pack that are made from the period alone, in one table.
+
+Another document is a function in a module of its own and its line here. What a document is made with, if not
+with Keydeck alone, is in `module`; without it the pack has no such file, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib import util
+
+from crypto_core.compliance.pack.context import PackContext
+from crypto_core.compliance.period.period import AuditPeriod
+from crypto_core.text.cleaning import CleanText, clean
+
+MakesDocument = Callable[[AuditPeriod, PackContext], bytes]
+"""Returns a file's bytes. Pure: the same period and context give the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackDocument:
+    """One file of a pack. `extra` is the one of Keydeck's that brings `module`."""
+
+    path: str
+    make: MakesDocument
+    module: str = ""
+    extra: str = ""
+
+    @property
+    def missing(self) -> CleanText:
+        """Why it can't be made here, "" if it can."""
+        if not self.module or util.find_spec(self.module) is not None:
+            return clean("")
+        return clean(f"{self.path} is left out: it takes pip install 'keydeck[{self.extra}]'.")
+
+
+DOCUMENTS: tuple[PackDocument, ...] = ()
+"""In the order of their names."""
+
+
+def made_documents(
+    period: AuditPeriod, context: PackContext, wanted: Iterable[PackDocument] = DOCUMENTS
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the path and the bytes of each document that can be made here."""
+    for one in wanted:
+        if not one.missing:
+            yield one.path, one.make(period, context)
