@@ -59,6 +59,7 @@ class Admin:
             "hold": faults.hold,
             "expire": faults.expire,
             "clear": faults.clear,
+            "clock": gate.clock.move,
             "address": self._address,
             "principals": lambda **one: {"arn": gate.principals.add(**one).arn},
             "data-keys": self._data_keys,

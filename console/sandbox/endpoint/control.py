@@ -63,6 +63,13 @@ class EndpointControl:
         """Make live calls with an access key id come from an address, as CloudTrail has it."""
         self._call("address", access_key_id=access_key_id, source_ip=source_ip)
 
+    def move_clock(self, to: datetime | None) -> None:
+        """Let it be another time in AWS, which goes on from there; None is the machine's again.
+
+        Keys that are made then bear the machine's time. See `backdate`.
+        """
+        self._call("clock", to=None if to is None else _epoch(to))
+
     def expire(self, access_key_id: str) -> None:
         """Let the session behind an access key id run out: its calls are refused from now on."""
         self._call("expire", access_key_id=access_key_id)

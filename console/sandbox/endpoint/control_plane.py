@@ -29,7 +29,7 @@ class ControlPlane:
     def __init__(self, keys: KeyStore, faults: Faults) -> None:
         self._keys = keys
         self._faults = faults
-        self.usage_tracked_since = time.time() - TRACKING_DAYS * 86_400
+        self.usage_tracked_since = keys.clock.now() - TRACKING_DAYS * 86_400
         self.by_name: dict[str, Operation] = {
             "CancelKeyDeletion": self.cancel_key_deletion,
             "DescribeKey": self.describe_key,

@@ -13,13 +13,13 @@ import json
 import logging
 import random
 import string
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from console.sandbox.endpoint.clock import EndpointClock
 from console.sandbox.endpoint.digests import DeliveredFile, DigestWriter
 from console.sandbox.endpoint.moto_server import MotoServer
 from console.sandbox.endpoint.principals import ACCOUNT
@@ -54,7 +54,8 @@ class Destination:
 class Delivery:
     """Writes what the trail has not delivered yet."""
 
-    def __init__(self, trail: SandboxTrail, moto: MotoServer) -> None:
+    def __init__(self, trail: SandboxTrail, moto: MotoServer, clock: EndpointClock) -> None:
+        self._clock = clock
         self._trail = trail
         self._moto = moto
         self.digests = DigestWriter()
@@ -121,7 +122,9 @@ class Delivery:
 
     def _write_digests(self, to: Destination, delivered: dict[str, list[DeliveredFile]]) -> None:
         for region, files in delivered.items():
-            made = self.digests.digest(to.bucket, to.prefix, to.trail, to.home, region, files, time.time())
+            made = self.digests.digest(
+                to.bucket, to.prefix, to.trail, to.home, region, files, self._clock.now()
+            )
             metadata = {
                 "x-amz-meta-signature": made.signature,
                 "x-amz-meta-signature-algorithm": "SHA256withRSA",

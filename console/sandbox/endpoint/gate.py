@@ -8,12 +8,12 @@ import asyncio
 import json
 import random
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
+from console.sandbox.endpoint.clock import EndpointClock
 from console.sandbox.endpoint.control_plane import ControlPlane
 from console.sandbox.endpoint.delivery import Delivery
 from console.sandbox.endpoint.errors import ServiceError, expired
@@ -83,10 +83,11 @@ class EndpointGate:
         self.region = region
         self.moto = MotoServer(seed)
         self.faults = Faults()
+        self.clock = EndpointClock()
         self.trail = SandboxTrail()
-        self.keys = KeyStore(self.moto, root_secret)
+        self.keys = KeyStore(self.moto, root_secret, self.clock)
         self.principals = PrincipalDirectory(self.moto.issued_to)
-        self.delivery = Delivery(self.trail, self.moto)
+        self.delivery = Delivery(self.trail, self.moto, self.clock)
         self.control_plane = ControlPlane(self.keys, self.faults)
         self._moto_operations = MotoOperations(self.keys, self.faults)
         signing = SigningOperations(self.keys, self.faults)
@@ -140,7 +141,7 @@ class EndpointGate:
         else:
             call = Call(request, credential, credential.service)
         record = Record(
-            time=time.time(),
+            time=self.clock.now(),
             source=KMS if call.service == "kms" else sys.intern(f"{call.service}.amazonaws.com"),
             name=sys.intern(name),
             region=credential.region,
@@ -232,7 +233,7 @@ class EndpointGate:
         key = self.keys.find(record.region, record.resources[0])
         newest = self.keys.companion(key).generations[-2:]
         materials = [generation.material.id for generation in newest]
-        self.trail.add(rotation_event(record.region, key.arn, time.time(), "ON_DEMAND", materials))
+        self.trail.add(rotation_event(record.region, key.arn, self.clock.now(), "ON_DEMAND", materials))
 
     async def _cloudtrail(self, call: Call, record: Record) -> HttpAnswer:
         document = _document(call.request.body)
@@ -240,7 +241,7 @@ class EndpointGate:
         self.faults.authorise(record, record.action)
         if record.name == "LookupEvents":
             self.faults.check_lookup_rate(record.region)
-            return _json(lookup_events(self.trail, record.region, document))
+            return _json(lookup_events(self.trail, record.region, document, self.clock.now()))
         if record.name == "ListPublicKeys":
             digests = self.delivery.digests
             return _json(await self.moto.run_in_thread(lambda: digests.public_keys(record.time)))

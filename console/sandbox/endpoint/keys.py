@@ -6,10 +6,10 @@ endpoint's root secret, so the replicas of a multi-Region key share it and a see
 """
 
 import re
-import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from console.sandbox.endpoint.clock import EndpointClock
 from console.sandbox.endpoint.crypto import MaterialGeneration, derive_material
 from console.sandbox.endpoint.errors import ServiceError, invalid_state, not_found, validation, violated
 from console.sandbox.endpoint.moto_server import MotoServer
@@ -96,8 +96,9 @@ class KeptBesideMoto:
 class KeyStore:
     """Finds keys the way KMS does, and their generations."""
 
-    def __init__(self, moto: MotoServer, root_secret: bytes) -> None:
+    def __init__(self, moto: MotoServer, root_secret: bytes, clock: EndpointClock) -> None:
         self.moto = moto
+        self.clock = clock
         self._root = root_secret
         self._companions: dict[str, Companion] = {}
         self._by_identifier: dict[bytes, tuple[str, MaterialGeneration]] = {}
@@ -156,7 +157,7 @@ class KeyStore:
         """Add a generation that begins at `at` (epoch seconds); ValidationException if out of order."""
         companion = self.companion(key)
         newest = companion.current
-        if at < newest.since or at > time.time() + 1:
+        if at < newest.since or at > self.clock.now() + 1:
             raise validation(
                 f"Key '{key.arn}' can't be rotated at that time: it must be later than the start of its "
                 "newest key material and not in the future. Backdate the key first."

@@ -8,7 +8,6 @@ import base64
 import binascii
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -31,8 +30,8 @@ _MATCHERS: dict[str, Callable[[Record, str], bool]] = {
 }
 
 
-def lookup_events(trail: SandboxTrail, region: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one page of a Region's events.
+def lookup_events(trail: SandboxTrail, region: str, request: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Return one page of a Region's events, as asked at `now` (epoch seconds).
 
     Raises InvalidLookupAttributesException, InvalidTimeRangeException, InvalidMaxResultsException,
     InvalidEventCategoryException and InvalidNextTokenException as CloudTrail does.
@@ -42,7 +41,6 @@ def lookup_events(trail: SandboxTrail, region: str, request: Mapping[str, Any]) 
         return {"Events": []}
     if "EventCategory" in request:
         raise ServiceError("InvalidEventCategoryException", "The event category is not valid.")
-    now = time.time()
     end = min(float(request.get("EndTime", now)), now)
     start = float(request.get("StartTime", now - _WINDOW))
     if "StartTime" in request and "EndTime" in request and start > float(request["EndTime"]):

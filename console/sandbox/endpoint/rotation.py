@@ -3,7 +3,6 @@
 https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html
 """
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +58,7 @@ class Rotations:
                 "LimitExceededException",
                 f"The on-demand rotations limit has been reached for the given keyId {key.arn}.",
             )
-        self._keys.rotate(key, time.time(), "ON_DEMAND")
+        self._keys.rotate(key, self._keys.clock.now(), "ON_DEMAND")
         record.response = {"keyId": key.id}
         return {"KeyId": key.id}
 
@@ -78,7 +77,7 @@ class Rotations:
                 f"Value '{period_days}' at 'rotationPeriodInDays'", "have value between 90 and 2560"
             )
         if not companion.rotates or period_days != companion.rotation_period:
-            companion.rotation_enabled_at = time.time()
+            companion.rotation_enabled_at = self._keys.clock.now()
         companion.rotation_period = period_days
         companion.rotates = True
         record.response = {"keyId": key.arn}
@@ -103,7 +102,7 @@ class Rotations:
         if enabled:
             answer["RotationPeriodInDays"] = companion.rotation_period
             if key.key_state in ("Enabled", "Disabled"):
-                answer["NextRotationDate"] = _next_rotation(companion)
+                answer["NextRotationDate"] = _next_rotation(companion, self._keys.clock.now())
         return answer
 
     def listed(self, request: Document, record: Record) -> Answer:
@@ -152,12 +151,12 @@ def _require_rotatable(key: "Key") -> None:
         raise unsupported(f"{key.arn} is a multi-Region replica key. Rotate its primary key.")
 
 
-def _next_rotation(companion: Companion) -> float:
+def _next_rotation(companion: Companion, now: float) -> float:
     automatic = [one.since for one in companion.generations if one.rotation == "AUTOMATIC"]
     base = max([companion.rotation_enabled_at or companion.generations[0].since, *automatic])
     period = companion.rotation_period * _DAY
     # A rotation date in the past is one the sandbox didn't carry out: the next one counts.
-    periods = max(1, -int((base - time.time()) // period))
+    periods = max(1, -int((base - now) // period))
     return base + periods * period
 
 

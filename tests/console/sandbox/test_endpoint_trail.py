@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from botocore.exceptions import ClientError
 
 from console.sandbox.endpoint import ANALYST, INTRUDER, PLATFORM, Denial, EndpointProcess, PastCall
@@ -439,3 +440,20 @@ def read_file(client: Callable[..., Any], bucket: str, name: str) -> list[Any]:
     packed = client("s3").get_object(Bucket=bucket, Key=name)["Body"].read()
     records: list[Any] = json.loads(gzip.decompress(packed))["Records"]
     return records
+
+
+def test_a_moved_clock_is_the_time_of_calls_and_of_what_is_looked_up(
+    endpoint: EndpointProcess, kms: Any, key: Any, trail: Any
+) -> None:
+    spring = datetime.now(UTC) - timedelta(days=200)
+    endpoint.control.move_clock(spring)
+    try:
+        assert refusal(kms.describe_key, KeyId=key["Arn"])[0] == "InvalidSignatureException"
+        with time_machine.travel(spring):
+            kms.disable_key_rotation(KeyId=key["Arn"])
+            (then,) = events_of(trail, key, "DisableKeyRotation")
+    finally:
+        endpoint.control.move_clock(None)
+    assert abs(datetime.fromisoformat(then["eventTime"]) - spring) < timedelta(minutes=1)
+    # Longer ago than CloudTrail looks up.
+    assert events_of(trail, key, "DisableKeyRotation") == []
