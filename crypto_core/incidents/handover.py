@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from crypto_core.incidents.model import EntryKind, IncidentState, IncidentView, StepState, StepView
-from crypto_core.incidents.report.words import duration, found_out, moment_utc
+from crypto_core.incidents.report.words import found_out
 from crypto_core.incidents.times import times_of
+from crypto_core.reports.words import duration, moment_utc
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.counting import counted
 

@@ -10,10 +10,11 @@ from datetime import datetime
 
 from crypto_core.incidents.model import EntryKind, IncidentView, StepState
 from crypto_core.incidents.people import IncidentRole
-from crypto_core.incidents.report.markdown import escaped
-from crypto_core.incidents.report.masking import shown
-from crypto_core.incidents.report.words import duration, moment, moment_utc, verdict
+from crypto_core.incidents.report.words import verdict
 from crypto_core.incidents.times import Time, Times, times_of
+from crypto_core.reports.markdown import escaped
+from crypto_core.reports.masking import shown
+from crypto_core.reports.words import duration, moment, moment_utc
 
 _LEFT_OUT = {EntryKind.CHECK, EntryKind.EVIDENCE, EntryKind.JOINED}
 """What the report tells, and a review has no use for."""

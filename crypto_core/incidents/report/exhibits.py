@@ -20,9 +20,9 @@ from crypto_core.errors import EvidenceError, KeydeckError
 from crypto_core.incidents.keys.accepted_losses import KIND as ACCEPTED_LOSS
 from crypto_core.incidents.keys.accepted_losses import acceptance_of
 from crypto_core.incidents.model import EvidencePiece
-from crypto_core.incidents.report.words import moment
 from crypto_core.incidents.runbooks.catalogue import CaptureKind
 from crypto_core.providers.answers import Liveness
+from crypto_core.reports.words import moment
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 

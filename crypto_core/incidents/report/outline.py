@@ -6,7 +6,6 @@ allow-list names (exhibits.py), and the whole passes masking.py, for what people
 
 from __future__ import annotations
 
-from crypto_core.incidents.report.masking import masked
 from crypto_core.incidents.report.own_sections import OwnSections, are_used
 from crypto_core.incidents.report.section import Report, ReportSection, Sources
 from crypto_core.incidents.report.sections.actions import ActionsSection
@@ -28,6 +27,7 @@ from crypto_core.incidents.report.sections.records import (
 from crypto_core.incidents.report.sections.suspects import SuspectsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
 from crypto_core.incidents.report.sections.uses import UsesSection
+from crypto_core.reports.masking import masked
 
 SECTIONS: tuple[type[ReportSection], ...] = (
     SummarySection,

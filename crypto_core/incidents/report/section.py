@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.guard.signature import Signature
 from crypto_core.incidents.model import IncidentView
-from crypto_core.incidents.report.cells import ShownSection
 from crypto_core.incidents.report.exhibits import Exhibit
 from crypto_core.incidents.times import Times, times_of
+from crypto_core.reports.cells import ShownSection
+from crypto_core.reports.page import Named
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+__all__ = ["Named", "Report", "ReportSection", "Signed", "Sources", "taken_from"]
 
 Kind = TypeVar("Kind", bound="ReportSection")
 Part = TypeVar("Part", bound="DataclassInstance")
@@ -103,12 +106,3 @@ def taken_from(kind: type[Part], source: object, /, **others: Any) -> Part:
     """Return a record with the fields of `source` that have the names of its own, and `others`."""
     same = (one.name for one in fields(kind) if one.name not in others)
     return kind(**{name: getattr(source, name) for name in same}, **others)
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A value by its name, such as a figure of the summary or what a step has found out."""
-
-    name: str
-    value: str
-    note: str = ""

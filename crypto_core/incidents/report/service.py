@@ -15,10 +15,9 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signer, SigningTime
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.report.exhibits import read
-from crypto_core.incidents.report.html import as_html
 from crypto_core.incidents.report.json import exported
-from crypto_core.incidents.report.markdown import as_markdown
 from crypto_core.incidents.report.outline import build
+from crypto_core.incidents.report.pages import html_report, markdown_report
 from crypto_core.incidents.report.section import Signed, Sources
 from crypto_core.incidents.report.signing import NO_KEY, ReportCheck, check_report, sign
 from crypto_core.text.cleaning import clean
@@ -26,8 +25,8 @@ from crypto_core.text.cleaning import clean
 _log = logging.getLogger(__name__)
 
 FORMS: Mapping[str, Callable[[Signed], str]] = {
-    "markdown": as_markdown,
-    "html": as_html,
+    "markdown": markdown_report,
+    "html": html_report,
     "json": exported,
 }
 """What a report can be had as."""

@@ -1,10 +1,6 @@
-"""Moments, durations and verdicts as a report writes them."""
+"""Findings of steps and verdicts as a report writes them."""
 
 from __future__ import annotations
-
-from datetime import UTC, datetime
-
-MINUTE, HOUR, DAY = 60, 3600, 86400
 
 _FOUND = {
     "new_key": "new key",
@@ -33,39 +29,6 @@ _FOUND = {
 def found_out(name: str) -> str:
     """Return in words what a step has found out; a name that is no known one without its underscores."""
     return _FOUND.get(name, name.replace("_", " "))
-
-
-def moment(at: datetime | None) -> str:
-    """Return a moment in UTC to the second, "" for none."""
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if at else ""
-
-
-def moment_utc(at: datetime | None) -> str:
-    """Return a moment as `moment` does, with its zone."""
-    return f"{moment(at)} UTC" if at else ""
-
-
-def span(begin: datetime | None, end: datetime | None) -> str:
-    """Return from when to when in UTC, the day once where it is the same; "" for neither."""
-    if begin is None or end is None:
-        return f"from {moment(begin)}" if begin else f"at {moment(end)}" if end else ""
-    first, last = moment(begin), moment(end)
-    same_day = first[:10] == last[:10]
-    return f"{first} – {last[11:] if same_day else last}"
-
-
-def duration(seconds: float | None) -> str:
-    """Return a number of seconds in the two units that matter, "" for none: 4 s, 12 min 31 s, 2 d 3 h."""
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    for size, name, smaller, small_name in ((DAY, "d", HOUR, "h"), (HOUR, "h", MINUTE, "min")):
-        if whole >= size:
-            rest = whole % size // smaller
-            return f"{whole // size:,} {name}" + (f" {rest} {small_name}" if rest else "")
-    if whole >= MINUTE:
-        return f"{whole // MINUTE} min" + (f" {whole % MINUTE} s" if whole % MINUTE else "")
-    return f"{whole} s"
 
 
 def verdict(within: bool | None, budget_seconds: int) -> str:

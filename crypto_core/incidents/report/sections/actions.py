@@ -11,11 +11,11 @@ from typing import Any, Self
 
 from crypto_core.database.state.journal import JournalEntry
 from crypto_core.incidents.model import Incident
-from crypto_core.incidents.report.cells import Cell, ShownSection, at_time, code, number, table, word
-from crypto_core.incidents.report.masking import shown
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources, taken_from
 from crypto_core.incidents.report.sections.people import Names
-from crypto_core.incidents.report.words import moment
+from crypto_core.reports.cells import Cell, ShownSection, at_time, code, number, table, word
+from crypto_core.reports.masking import shown
+from crypto_core.reports.words import moment
 from crypto_core.text.counting import counted
 
 SHOWN_LIMIT = 1000

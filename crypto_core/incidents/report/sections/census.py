@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Self
 
 from crypto_core.envelope.formats import Format
-from crypto_core.incidents.report.cells import Cell, ReportTable, ShownSection, TextLook, Tone, number, table
 from crypto_core.incidents.report.exhibits import CensusCounts, Exhibit
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources
-from crypto_core.incidents.report.words import moment_utc
 from crypto_core.key_names import same_key
+from crypto_core.reports.cells import Cell, ReportTable, ShownSection, TextLook, Tone, number, table
+from crypto_core.reports.words import moment_utc
 
 
 @dataclass(frozen=True, slots=True)

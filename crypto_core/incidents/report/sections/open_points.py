@@ -8,13 +8,13 @@ from typing import Self
 
 from crypto_core.findings.severity import Severity
 from crypto_core.incidents.model import CheckState, IncidentView, StepState, StepView
-from crypto_core.incidents.report.cells import Cell, ShownSection, Tone, table
 from crypto_core.incidents.report.exhibits import Exhibit
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources
 from crypto_core.incidents.report.sections.actions import ActionsSection
 from crypto_core.incidents.report.sections.losses import LossesSection
 from crypto_core.incidents.report.sections.tokens import TokensSection, said_of
 from crypto_core.incidents.steps.evidence_sanitising import joined
+from crypto_core.reports.cells import Cell, ShownSection, Tone, table
 from crypto_core.text.counting import counted
 
 BY_HAND_SHOWN = 100

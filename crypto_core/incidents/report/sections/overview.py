@@ -8,14 +8,15 @@ from datetime import datetime
 from typing import Self
 
 from crypto_core.incidents.model import IncidentState, StepState
-from crypto_core.incidents.report.cells import WORD_TONE, Cell, ShownSection, Tone, code, facts, share, table
 from crypto_core.incidents.report.section import Named, ReportSection, Signed, Sources, taken_from
 from crypto_core.incidents.report.sections.census import CensusSection, under_key
 from crypto_core.incidents.report.sections.losses import LossesSection
 from crypto_core.incidents.report.sections.open_points import OpenPointsSection
 from crypto_core.incidents.report.sections.tokens import TokensSection
-from crypto_core.incidents.report.words import duration, found_out, moment_utc, verdict
+from crypto_core.incidents.report.words import found_out, verdict
 from crypto_core.incidents.times import Time, Times
+from crypto_core.reports.cells import WORD_TONE, Cell, ShownSection, Tone, code, facts, share, table
+from crypto_core.reports.words import duration, moment_utc
 from crypto_core.text.counting import counted
 
 DRAFT = "DRAFT"

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Self
 
 from crypto_core.incidents.model import IncidentView
-from crypto_core.incidents.report.cells import Cell, ShownSection, Tone, at_time, number, table
 from crypto_core.incidents.report.section import Report, ReportSection, Signed, Sources, taken_from
-from crypto_core.incidents.report.words import moment
+from crypto_core.reports.cells import Cell, ShownSection, Tone, at_time, number, table
+from crypto_core.reports.words import moment
 
 _ACCOUNT = re.compile(r"arn:aws[a-z-]*:(?:sts|iam)::[0-9]{12}:")
 _STATE_TONE = {"done": Tone.GOOD, "overdue": Tone.BAD, "open": Tone.WARNING}

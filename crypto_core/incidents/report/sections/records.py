@@ -7,7 +7,10 @@ from datetime import datetime
 from typing import Self
 
 from crypto_core.incidents.model import StepView
-from crypto_core.incidents.report.cells import (
+from crypto_core.incidents.report.section import ReportSection, Signed, Sources, taken_from
+from crypto_core.incidents.report.sections.people import Names
+from crypto_core.incidents.times import Times
+from crypto_core.reports.cells import (
     WORD_TONE,
     Cell,
     ShownSection,
@@ -20,10 +23,7 @@ from crypto_core.incidents.report.cells import (
     table,
     word,
 )
-from crypto_core.incidents.report.section import ReportSection, Signed, Sources, taken_from
-from crypto_core.incidents.report.sections.people import Names
-from crypto_core.incidents.report.words import duration, moment, moment_utc, span
-from crypto_core.incidents.times import Times
+from crypto_core.reports.words import duration, moment, moment_utc, span
 
 
 @dataclass(frozen=True, slots=True)

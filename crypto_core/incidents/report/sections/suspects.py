@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from crypto_core.incidents.report.cells import Cell, ShownSection, at_time, code, number, table
 from crypto_core.incidents.report.exhibits import NamedSuspect
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources
+from crypto_core.reports.cells import Cell, ShownSection, at_time, code, number, table
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Self
 
 from crypto_core.incidents.model import IncidentView
-from crypto_core.incidents.report.cells import Cell, ShownSection, facts, number, quiet, table
 from crypto_core.incidents.report.exhibits import Exhibit, ReportJob
 from crypto_core.incidents.report.section import ReportSection, Signed, Sources
 from crypto_core.incidents.report.sections.actions import job_numbers
 from crypto_core.incidents.runbooks.catalogue import CheckKind
 from crypto_core.providers.answers import Liveness
+from crypto_core.reports.cells import Cell, ShownSection, facts, number, quiet, table
 
 
 @dataclass(frozen=True, slots=True)

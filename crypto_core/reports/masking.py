@@ -1,6 +1,6 @@
-"""How foreign text gets into a report: cleaned, and without whatever looks like a secret.
+"""How foreign text gets into a document: cleaned, and without whatever looks like a secret.
 
-A report is built from texts as they are and masked once, whole, when it is done: no part can be forgotten.
+It is built from texts as they are and masked once, whole, when it is done: no part can be forgotten.
 """
 
 from __future__ import annotations
@@ -8,22 +8,23 @@ from __future__ import annotations
 import re
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
-from crypto_core.incidents.report.section import Report
 from crypto_core.log.redaction import redacted
 from crypto_core.text.cleaning import CleanText, clean
 
+Document = TypeVar("Document")
+
 TEXT_LIMIT = 1000
-"""Characters of one text in a report."""
+"""Characters of one text in a document."""
 
 _DIGESTS = ("sha256", "runbook_digest")
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def masked(report: Report) -> Report:
-    """Return a report with every text in it as it may be shown; SHA-256s in hex stay."""
-    done: Report = _masked(report)
+def masked(document: Document) -> Document:
+    """Return a document with every text in it as it may be shown; SHA-256s in hex stay."""
+    done: Document = _masked(document)
     return done
 
 

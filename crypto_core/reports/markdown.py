@@ -1,4 +1,4 @@
-"""A report as Markdown (CommonMark with the tables of GitHub Flavored Markdown, section 4.10).
+"""A document as Markdown (CommonMark with the tables of GitHub Flavored Markdown, section 4.10).
 
 Every text of the document is escaped: none can end a cell, begin a heading, a list, a link or an element.
 """
@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from crypto_core.incidents.report.cells import Cell, ReportTable, ShownSection, TextLook
-from crypto_core.incidents.report.section import Signed
-from crypto_core.incidents.report.sections.overview import SummarySection
+from crypto_core.reports.cells import Cell, ReportTable, ShownSection, TextLook
+from crypto_core.reports.page import Page
 from crypto_core.text.cleaning import clean
 
 # A character reference can't be taken for structure (CommonMark 0.31, section 2.5), nor can it be undone by
@@ -29,20 +28,18 @@ _PLAIN_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9:/+=._-]*")
 _LIMIT = 4000
 
 
-def as_markdown(signed: Signed) -> str:
-    """Return the report, with a line break at its end."""
-    summary = signed.report.section(SummarySection)
-    head = summary.head
+def as_markdown(page: Page) -> str:
+    """Return the document, with a line break at its end."""
     lines = [
-        f"# {escaped(head.name)} {escaped(head.title)}",
+        f"# {escaped(page.name)} {escaped(page.title)}",
         "",
-        f"**{escaped(summary.headline)}**",
+        f"**{escaped(page.state)}**",
         "",
     ]
-    for figure in summary.figures:
+    for figure in page.figures:
         note = f" ({escaped(figure.note)})" if figure.note else ""
         lines.append(f"- {escaped(figure.name)}: **{escaped(figure.value)}**{note}")
-    for section in signed.shown_sections():
+    for section in page.sections:
         lines += ["", *_section(section)]
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""The look of the HTML report: on screens light and dark, and on A4."""
+"""The look of documents as HTML: on screens light and dark, and on A4."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _DARK = """
   --page: #12161c; --ink: #dfe4ea; --soft: #98a3b1; --line: #2c343f; --band: #191f27;
   --accent: #7db4e6; --good: #7cc693; --warning: #e2ae62; --bad: #f2918a;"""
 
-STYLESHEET = f"""
+
+def stylesheet(rules: str, whole: str) -> str:
+    """Return the styles of a kind of document, with rules of its own; `whole` selects what no page cuts."""
+    return f"""
 :root {{ color-scheme: light dark;{_LIGHT} }}
 @media screen and (prefers-color-scheme: dark) {{ :root {{{_DARK} }} }}
 * {{ box-sizing: border-box; }}
@@ -77,19 +80,7 @@ td span, th span, dd span {{ unicode-bidi: isolate; }}
 .bar i {{ display: block; height: 4px; background: var(--accent); }}
 .bar.over i {{ background: var(--bad); }}
 {_BARS}
-#open-points th:nth-child(1) {{ width: 5.5rem; }}
-#open-points th:nth-child(2) {{ width: 30%; }}
-#times th:nth-child(1) {{ width: 46%; }}
-#times th:nth-child(2) {{ width: 22%; }}
-#steps th:nth-child(2) {{ width: 24%; }}
-#steps th:nth-child(3) {{ width: 26%; }}
-#timeline th:nth-child(1) {{ width: 11.5rem; }}
-#timeline th:nth-child(2) {{ width: 5.5rem; }}
-#timeline th:nth-child(4) {{ width: 26%; }}
-#actions th:nth-child(3), #actions th:nth-child(4) {{ width: 25%; }}
-#evidence th:nth-child(4) {{ width: 24%; }}
-#evidence th:nth-child(3) {{ width: 22%; }}
-@media print {{
+{rules}@media print {{
   @page {{ size: A4; margin: 16mm 14mm 18mm;
     @bottom-right {{ content: counter(page) " / " counter(pages); font: 8pt sans-serif; color: #5b6675; }} }}
   html {{ font-size: 9.5pt; }}
@@ -98,7 +89,7 @@ td span, th span, dd span {{ unicode-bidi: isolate; }}
   h1, h2, caption, .lead {{ break-after: avoid; }}
   thead {{ display: table-header-group; }}
   tr, dl div, .figures, .short {{ break-inside: avoid; }}
-  #summary, #times, #signature {{ break-inside: avoid; }}
+  {whole} {{ break-inside: avoid; }}
   p, dd {{ orphans: 3; widows: 3; }}
   .bar, .bar i {{ print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
 }}

@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: no script, no request, styles of its own.
+"""A document as one HTML page that needs nothing else: no script, no request, styles of its own.
 
 The page's Content Security Policy (W3C CSP Level 3) allows its one stylesheet by hash and nothing besides, so
 that whatever slipped through escaping would still do nothing.
@@ -11,45 +11,42 @@ from base64 import b64encode
 from collections.abc import Iterator
 from html import escape
 
-from crypto_core.incidents.report.cells import Cell, ReportTable, ShownSection, TextLook, Tone
-from crypto_core.incidents.report.section import Signed
-from crypto_core.incidents.report.sections.overview import DRAFT, SummarySection
-from crypto_core.incidents.report.stylesheet import BAR_STEPS, STYLESHEET
-
-_POLICY = (
-    "default-src 'none'; "
-    f"style-src 'sha256-{b64encode(hashlib.sha256(STYLESHEET.encode()).digest()).decode()}'; "
-    "base-uri 'none'; form-action 'none'"
-)
+from crypto_core.reports.cells import Cell, ReportTable, ShownSection, TextLook, Tone
+from crypto_core.reports.page import Page
+from crypto_core.reports.stylesheet import BAR_STEPS
 
 _SHORT = 8
 """Rows of a table that is kept on one sheet."""
 
 
-def as_html(signed: Signed) -> str:
-    """Return the page, with a line break at its end."""
-    return "\n".join(_page(signed)) + "\n"
+def as_html(page: Page, styles: str) -> str:
+    """Return the page, with a line break at its end. `styles` is its stylesheet."""
+    return "\n".join(_page(page, styles)) + "\n"
 
 
-def _page(signed: Signed) -> Iterator[str]:
-    summary = signed.report.section(SummarySection)
-    head, sections = summary.head, signed.shown_sections()
+def _policy(styles: str) -> str:
+    digest = b64encode(hashlib.sha256(styles.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def _page(page: Page, styles: str) -> Iterator[str]:
     yield "<!doctype html>"
     yield '<html lang="en"><head><meta charset="utf-8">'
-    yield f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{escape(_policy(styles))}">'
     yield '<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{escape(f'{head.name} {head.title}')}</title>"
-    yield f"<style>{STYLESHEET}</style></head>"
-    yield f'<body class="{"draft" if head.state == DRAFT else "final"}"><header>'
-    yield f'<p class="kind">Incident report <b>{escape(head.name)}</b></p>'
-    yield f'<h1 dir="auto">{escape(head.title)}</h1>'
-    yield f'<p class="state">{escape(summary.headline)}</p>'
+    yield f"<title>{escape(f'{page.name} {page.title}')}</title>"
+    yield f"<style>{styles}</style></head>"
+    yield f'<body class="{"draft" if page.draft else "final"}"><header>'
+    yield f'<p class="kind">{escape(page.kind)} <b>{escape(page.name)}</b></p>'
+    yield f'<h1 dir="auto">{escape(page.title)}</h1>'
+    yield f'<p class="state">{escape(page.state)}</p>'
     yield '<ul class="figures">'
-    for figure in summary.figures:
+    for figure in page.figures:
         note = f" <small>{escape(figure.note)}</small>" if figure.note else ""
         yield f"<li><span>{escape(figure.name)}</span> <b>{escape(figure.value)}</b>{note}</li>"
     yield "</ul>"
+    sections = page.sections
     links = "".join(f'<li><a href="#{section.id}">{escape(section.title)}</a></li>' for section in sections)
     yield f'<nav aria-label="Sections"><ul>{links}</ul></nav></header><main>'
     for section in sections:
