@@ -24,7 +24,7 @@ FIRST = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(500)
+@cleans(500, raw=("document",))
 class EvidenceRecord:
     """A record as it is kept. `number` counts from 1 without a gap; `document` is canonical JSON.
 
