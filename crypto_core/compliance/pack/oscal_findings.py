@@ -1,0 +1,224 @@
+"""What a framework's controls came to over a period: one of OSCAL's results, with its findings and risks.
+
+OSCAL knows two states. A control is satisfied where it was met on every day of the period by a record of that
+day. Otherwise it is not satisfied: the reason is "fail" where it was not met, and "other" where it was
+excepted, met in part, not assessed, or where a day has no record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from crypto_core.compliance.answer import ControlStatus
+from crypto_core.compliance.control import FrameworkControl
+from crypto_core.compliance.pack.context import PackContext
+from crypto_core.compliance.pack.oscal_datatypes import (
+    Json,
+    OscalNames,
+    day_begins,
+    day_ends,
+    filled,
+    line,
+    markup,
+    moment,
+    props,
+    string,
+    token,
+)
+from crypto_core.compliance.pack.oscal_observations import (
+    AnsweredTest,
+    Observer,
+    days_values,
+    days_words,
+    lapse_key,
+    lapse_values,
+    lapse_words,
+)
+from crypto_core.compliance.pack.oscal_system import OscalSystem
+from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse
+
+OPEN, CLOSED = "open", "closed"
+
+
+def objective_of(control: FrameworkControl) -> str:
+    """Return the id of what is assessed of a control."""
+    return f"{token(control.id)}_obj"
+
+
+@dataclass(frozen=True)
+class FrameworkResult:
+    """One result: the controls of a framework over the period. `id` is the framework's."""
+
+    id: str
+    controls: Sequence[ControlPeriod]
+    tests: Mapping[str, AnsweredTest]
+    period: AuditPeriod
+    context: PackContext
+    names: OscalNames
+
+    def as_json(self) -> Json:
+        """Return the result as OSCAL has it."""
+        title = ", ".join(dict.fromkeys(one.control.framework.title for one in self.controls)) or self.id
+        said = f"From {self.period.since:%Y-%m-%d} to {self.period.until:%Y-%m-%d}, both days in UTC."
+        return filled(
+            uuid=self._observer.uuid("result"),
+            title=line(title, "No framework"),
+            description=markup(
+                said, "Measured by Keydeck, record by record; nothing beyond that is claimed."
+            ),
+            start=day_begins(self.period.since),
+            end=day_ends(self.period.until),
+            props=props({"framework": self.id}),
+            local_definitions=self._system.as_json(),
+            reviewed_controls=self._reviewed(),
+            observations=list(self._observations()),
+            risks=[self._risk(lapse) for lapse in self._lapses],
+            findings=[self._finding(one) for one in self.controls],
+        )
+
+    @cached_property
+    def _system(self) -> OscalSystem:
+        return OscalSystem(self.period, self.context, self.names, self.id)
+
+    @cached_property
+    def _observer(self) -> Observer:
+        made_at = moment(self.context.made_at)
+        return Observer(
+            self.period, self.names, self.id, made_at, self._system.origins, self._system.subjects
+        )
+
+    @property
+    def _tests(self) -> dict[str, AnsweredTest]:
+        asked = dict.fromkeys(name for one in self.controls for name in one.control.tests)
+        return {name: self.tests[name] for name in asked if name in self.tests}
+
+    @cached_property
+    def _lapses(self) -> tuple[Lapse, ...]:
+        inside = {one.control.id for one in self.controls}
+        return tuple(one for one in self.period.lapses if inside & {control.id for control in one.controls})
+
+    @property
+    def _doubtful(self) -> bool:
+        return bool(self.period.problems or self.period.unknown or self.period.unchecked)
+
+    def _reviewed(self) -> Json:
+        controls = [{"control-id": token(one.control.id)} for one in self.controls]
+        objectives = [{"objective-id": objective_of(one.control)} for one in self.controls]
+        selected = filled(include_controls=controls) or {
+            "description": "No control of this framework is known."
+        }
+        return filled(
+            description=markup("The controls that Keydeck's catalogues have of this framework."),
+            control_selections=[selected],
+            control_objective_selections=[{"include-objectives": objectives}] if objectives else [],
+        )
+
+    def _observations(self) -> Iterator[Json]:
+        yield from map(self._observer.of_test, self._tests.values())
+        for lapse in self._lapses:
+            yield self._observer.of_lapse(lapse, self.period.lapses.index(lapse))
+        if self.period.gaps:
+            yield self._observer.of_gaps()
+        if self._doubtful:
+            yield self._observer.of_doubts()
+
+    def _finding(self, one: ControlPeriod) -> Json:
+        control = one.control
+        days = [(day.day, day.status) for day in one.days]
+        far = f"This is about {control.as_far_as}." if control.as_far_as else ""
+        excepted = [f"Excepted until {e.until:%Y-%m-%d} by {e.by}: {e.reason}" for e in one.exemptions]
+        return filled(
+            uuid=self._observer.uuid("finding", control.id),
+            title=line(f"{control.framework.title} {control.number}: {control.title}"),
+            description=markup(control.question, *days_words(days), otherwise=line(control.id)),
+            props=props(
+                {
+                    "framework": control.framework.id,
+                    "edition": control.framework.edition,
+                    "number": control.number,
+                    "owner": control.owner,
+                    "worst": one.worst,
+                    **days_values(days),
+                    "days-excepted": sum(day.excepted for day in one.days),
+                }
+            ),
+            origins=self._system.origins,
+            target=self._target(one),
+            related_observations=[{"observation-uuid": uuid} for uuid in self._related(one)],
+            related_risks=[{"risk-uuid": self._risk_uuid(lapse)} for lapse in self._lapses_of(control)],
+            remarks=markup(far, control.limit, control.outside, *excepted),
+        )
+
+    def _target(self, one: ControlPeriod) -> Json:
+        state, reason, words = standing(one)
+        return {
+            "type": "objective-id",
+            "target-id": objective_of(one.control),
+            "title": line(one.control.title),
+            "status": {"state": state, "reason": reason, "remarks": markup(words)},
+        }
+
+    def _related(self, one: ControlPeriod) -> Iterator[str]:
+        observer = self._observer
+        yield from (observer.uuid("test", name) for name in one.control.tests if name in self.tests)
+        yield from (observer.uuid("lapse", *lapse_key(lapse)) for lapse in self._lapses_of(one.control))
+        if self.period.gaps:
+            yield observer.uuid("gaps")
+        if self._doubtful:
+            yield observer.uuid("doubts")
+
+    def _lapses_of(self, control: FrameworkControl) -> Iterator[Lapse]:
+        return (one for one in self._lapses if control.id in {found.id for found in one.controls})
+
+    def _risk_uuid(self, lapse: Lapse) -> str:
+        return self._observer.uuid("risk", *lapse_key(lapse))
+
+    def _risk(self, lapse: Lapse) -> Json:
+        uuid, over = self._risk_uuid(lapse), lapse.before
+        log = [self._log_entry(uuid, "began", lapse, moment(lapse.first_at), OPEN)]
+        if over is not None:
+            log.append(self._log_entry(uuid, "ended", lapse, moment(over), CLOSED))
+        return filled(
+            uuid=uuid,
+            title=line(lapse.cause),
+            description=markup(lapse.what, otherwise=line(lapse.cause)),
+            statement=markup(lapse_words(lapse)),
+            props=props(lapse_values(lapse)),
+            status=CLOSED if lapse.over else OPEN,
+            origins=self._system.origins,
+            risk_log={"entries": log},
+            related_observations=[{"observation-uuid": self._observer.uuid("lapse", *lapse_key(lapse))}],
+        )
+
+    def _log_entry(self, risk: str, what: str, lapse: Lapse, at: str, status: str) -> Json:
+        said = lapse.ended_by if status == CLOSED else lapse.what
+        return filled(
+            uuid=self._observer.uuid("log", risk, what),
+            title=f"The lapse {what}",
+            description=markup(string(said, "What ended it is not known.")),
+            start=at,
+            status_change=status,
+        )
+
+
+def standing(one: ControlPeriod) -> tuple[str, str, str]:
+    """Return OSCAL's state and reason, and the sentence that says why."""
+    failed = [day for day in one.days if day.status is ControlStatus.NOT_MET]
+    if any(not day.excepted for day in failed):
+        return "not-satisfied", "fail", "Not met on at least one day of the period."
+    if failed:
+        return "not-satisfied", "other", "Not met on at least one day, and excepted then."
+    if one.days and one.count(ControlStatus.MET) == len(one.days):
+        return "satisfied", "pass", "Met on every day of the period, by a record of each."
+    if one.worst is ControlStatus.MET:
+        return (
+            "not-satisfied",
+            "other",
+            "Met on every day with a record; for the other days nothing is known.",
+        )
+    if one.worst is None:
+        return "not-satisfied", "other", "Not assessed: there is no record in the period."
+    lacking = "not assessed" if one.worst is ControlStatus.NOT_ASSESSED else "met in part only"
+    return "not-satisfied", "other", f"At no time found not met, and on at least one day {lacking}."
