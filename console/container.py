@@ -830,6 +830,7 @@ class Container:
     @deferred_property
     def compliance(self) -> ComplianceService:
         """What judges controls by what is measured."""
+        from crypto_core.compliance.cryptography_reader import CryptographyReader
         from crypto_core.compliance.facts import SettingFacts
         from crypto_core.compliance.library import ControlLibrary
         from crypto_core.compliance.service import ComplianceService
@@ -858,6 +859,7 @@ class Container:
                 approval_minutes=settings.approval_minutes,
                 signs=bool(settings.signing_key),
             ),
+            CryptographyReader(self.kms, settings.signing_key, settings.former_signing_keys),
             self._connection_areas,
         )
         return ComplianceService(ControlLibrary(settings.controls), reader)

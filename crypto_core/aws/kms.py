@@ -21,6 +21,7 @@ from crypto_core.aws import clock as aws_clock
 from crypto_core.aws.failures import SERVICES, error_from_exception, error_from_response, unreadable
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.aws.missing_operations import lacks_service
+from crypto_core.aws.service_endpoint import ServiceEndpoint
 from crypto_core.aws.sessions import AccessKey, AwsSessions
 from crypto_core.errors import (
     CodeNotEnteredError,
@@ -315,18 +316,25 @@ class KmsApi:
             raise ReadOnlyError(f"{service}:{operation} is refused.")
         return self._send(service, operation, region, parameters)
 
-    def ground(self, region: str) -> KmsGround:
-        """Return how KMS is reached in a Region without boto3. Raises KmsError."""
+    def endpoint(self, service: str, region: str) -> ServiceEndpoint:
+        """Return where a service is reached in a Region. Asks nobody. Raises KmsError."""
         from botocore.utils import get_environ_proxies
 
+        with _translated("", service=service):
+            url = str(self._client(service, region).meta.endpoint_url)
+            proxy = get_environ_proxies(url).get(url.partition(":")[0])
+            return ServiceEndpoint(service, region, url, self._sessions.authorities(), proxy)
+
+    def ground(self, region: str) -> KmsGround:
+        """Return how KMS is reached in a Region without boto3. Raises KmsError."""
+        endpoint = self.endpoint("kms", region)
         with _translated(""):
             meta = self._client("kms", region).meta
-            url = str(meta.endpoint_url)
             return KmsGround(
                 region=meta.region_name,
-                endpoint_url=url,
-                authorities=self._sessions.authorities(),
-                proxy=get_environ_proxies(url).get(url.partition(":")[0]),
+                endpoint_url=endpoint.url,
+                authorities=endpoint.authorities,
+                proxy=endpoint.proxy,
                 user_agent=str(meta.config.user_agent),  # type: ignore[attr-defined]
                 connect_timeout=float(self._options["connect_timeout"]),
                 read_timeout=float(self._options["read_timeout"]),

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from crypto_core.compliance.control_test import ControlTest
-from crypto_core.compliance.control_tests import findings, keys, machine, records, response, tokens
+from crypto_core.compliance.control_tests import (
+    cryptography,
+    findings,
+    keys,
+    machine,
+    records,
+    response,
+    tokens,
+)
 
 ALL_TESTS: dict[str, ControlTest] = {
     test.name: test
-    for module in (tokens, keys, findings, records, response, machine)
+    for module in (tokens, keys, findings, records, response, machine, cryptography)
     for test in module.TESTS
 }
 """In the order of their modules."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from crypto_core.compliance.cryptography_facts import CryptographyFacts
 from crypto_core.database.column_guards.model import GuardState
 from crypto_core.diagnosis.check import CheckOutcome
 from crypto_core.envelope import Format
@@ -365,4 +366,5 @@ PartFacts = (
     | CheckFacts
     | ChangeFacts
     | UseFacts
+    | CryptographyFacts
 )

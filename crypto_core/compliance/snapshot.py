@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from crypto_core.compliance.cryptography_facts import CryptographyFacts
 from crypto_core.compliance.facts import (
     AccessFacts,
     ApprovalFacts,
@@ -43,6 +44,7 @@ class SnapshotPart(StrEnum):
     CHECKS = "checks"
     CHANGES = "changes"
     USES = "uses"
+    CRYPTOGRAPHY = "cryptography"
 
     @property
     def facts(self) -> type[PartFacts]:
@@ -70,6 +72,7 @@ _FACTS: dict[SnapshotPart, type[PartFacts]] = {
     SnapshotPart.CHECKS: CheckFacts,
     SnapshotPart.CHANGES: ChangeFacts,
     SnapshotPart.USES: UseFacts,
+    SnapshotPart.CRYPTOGRAPHY: CryptographyFacts,
 }
 _COMMANDS = {
     SnapshotPart.TOKENS: "status",
@@ -86,6 +89,7 @@ _COMMANDS = {
     SnapshotPart.CHECKS: "doctor",
     SnapshotPart.CHANGES: "journal list",
     SnapshotPart.USES: "events list",
+    SnapshotPart.CRYPTOGRAPHY: "doctor",
 }
 
 

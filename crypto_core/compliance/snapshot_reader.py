@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from crypto_core.cancelling import stop_if
 from crypto_core.compliance.control_tests.records import QUARTER, YEAR
+from crypto_core.compliance.cryptography_facts import CryptographyFacts
 from crypto_core.compliance.facts import (
     AccessFacts,
     ApprovalFacts,
@@ -57,6 +58,7 @@ from crypto_core.text.cleaning import clean
 from crypto_core.trail.store.suppressions import sift
 
 if TYPE_CHECKING:
+    from crypto_core.compliance.cryptography_reader import CryptographyReader
     from crypto_core.database.state.approval_book import ApprovalBook
     from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
     from crypto_core.incidents.service import IncidentService
@@ -104,6 +106,7 @@ class SnapshotReader:
     incidents: IncidentService
     incident_store: IncidentStore
     configured: ComplianceSettings
+    cryptography: CryptographyReader
     areas: Callable[[], Sequence[Area]] = tuple
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -141,6 +144,7 @@ class _Reading:
             SnapshotPart.CHECKS: self._checks,
             SnapshotPart.CHANGES: lambda: MissingPart(Lack.NOTHING, clean("no record was made before")),
             SnapshotPart.USES: lambda: MissingPart(Lack.NOTHING, clean("no record was made before")),
+            SnapshotPart.CRYPTOGRAPHY: self._cryptography,
         }
 
     def read(self, part: SnapshotPart) -> PartFacts | MissingPart:
@@ -246,6 +250,18 @@ class _Reading:
 
     def _settings(self) -> SettingFacts:
         return self.by.configured.settings
+
+    def _cryptography(self) -> CryptographyFacts:
+        counted = self._census
+        tokens = counted if isinstance(counted, KeydeckError) else token_facts(counted)
+        keys: GuardingKeyFacts | KeydeckError
+        try:
+            keys = self._keys()
+        except InterruptedRunError:
+            raise
+        except KeydeckError as error:
+            keys = error
+        return self.by.cryptography.read(tokens, keys, self.by.configured.settings, self.cancelled)
 
     def _checks(self) -> CheckFacts:
         return CheckFacts(tuple(self._checked()))

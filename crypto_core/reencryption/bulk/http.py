@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crypto_core.aws.kms import KmsGround
@@ -109,18 +108,6 @@ def _head(model: ClientRequest) -> str:
     kept = [name for name in ("Host", "User-Agent", "Proxy-Authorization") if name in model.headers]
     lines = "".join(f"{name}: {model.headers[name]}\r\n" for name in kept)
     return f"POST {target} HTTP/1.1\r\n{lines}"
-
-
-def tls_context(ground: KmsGround) -> ssl.SSLContext | None:
-    """Return what verifies the endpoint as botocore does; None for one that is reached without TLS.
-
-    Reads files. Raises OSError.
-    """
-    if not ground.endpoint_url.startswith("https:"):
-        return None
-    if Path(ground.authorities).is_dir():
-        return ssl.create_default_context(capath=ground.authorities)
-    return ssl.create_default_context(cafile=ground.authorities)
 
 
 def _as_botocore(error: Exception, url: str) -> Exception:

@@ -19,6 +19,7 @@ from typing import Any, Self
 from crypto_core.aws.failures import error_from_exception, error_from_response
 from crypto_core.aws.kms import READ_ONLY_OPERATIONS, KmsApi
 from crypto_core.aws.region_failover import Routes
+from crypto_core.aws.service_endpoint import tls_context
 from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.errors import (
     CredentialsError,
@@ -41,7 +42,7 @@ from crypto_core.log.observation import SILENT, Observer, observed_call
 from crypto_core.receipts.call_subject import note_call
 from crypto_core.reencryption.bulk.access import LoopCredentials
 from crypto_core.reencryption.bulk.answers import document_of, refusal_of, request_id_of, skew_of, take_bytes
-from crypto_core.reencryption.bulk.http import Endpoint, tls_context
+from crypto_core.reencryption.bulk.http import Endpoint
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.retrying import ATTEMPTS, CallFailure, Refused, Retries
 from crypto_core.reencryption.bulk.watch import CallWatch
@@ -269,7 +270,9 @@ class KmsTransport:
             if region not in self._endpoints:
                 ground = await loop.run_in_executor(self._threads, self._kms.ground, region)
                 try:
-                    tls = await loop.run_in_executor(self._threads, tls_context, ground)
+                    tls = await loop.run_in_executor(
+                        self._threads, tls_context, ground.endpoint_url, ground.authorities
+                    )
                 except OSError as error:
                     raise SettingsError(
                         "The certificate authorities can't be read.", remedy="Check AWS_CA_BUNDLE."

@@ -6,6 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from crypto_core.algorithms.algorithm import ALGORITHMS
+from crypto_core.algorithms.aws_endpoints import EndpointFact
+from crypto_core.algorithms.certificate import CertificateFact
+from crypto_core.algorithms.openssl_modules import LIBRARY, PYTHON, OpensslModule
+from crypto_core.compliance.algorithm_uses import algorithm_fact
+from crypto_core.compliance.cryptography_facts import CryptographyFacts, SigningKeyFact
 from crypto_core.compliance.facts import (
     AccessFact,
     AccessFacts,
@@ -66,6 +72,39 @@ OPERATIONS = tuple(map(clean, ("keys disable", "revoke tokens")))
 OF_EVENTS = (RuleFacts.EVENTS, RuleFacts.PROVIDERS)
 CHECKS = ("encryption", "role", "endpoint", "clock")
 
+CERTIFICATE = CertificateFact(
+    subject=clean("CN=kms.eu-west-1.amazonaws.com"),
+    issuer=clean("CN=Amazon"),
+    serial=clean("1f"),
+    key=clean("RSA"),
+    key_bits=2048,
+    key_classical_bits=112,
+    signature=clean("RSA_WITH_SHA256"),
+    signature_oid=clean("1.2.840.113549.1.1.11"),
+    not_before=NOW - 30 * DAY,
+    not_after=NOW + 300 * DAY,
+    sha256=clean("ab" * 32),
+)
+ENDPOINT = EndpointFact(
+    services=(clean("kms"),),
+    region=clean("eu-west-1"),
+    host=clean("kms.eu-west-1.amazonaws.com:443"),
+    encrypted=True,
+    fips=False,
+    protocol=clean("TLSv1.3"),
+    cipher=clean("TLS_AES_128_GCM_SHA256"),
+    cipher_bits=128,
+    group=clean("X25519MLKEM768"),
+    certificate=CERTIFICATE,
+)
+SEALS = algorithm_fact(
+    ALGORITHMS["AES-256-GCM"], "seals tokens in format v2", protects=["a.b"], tokens=100, why="counted"
+)
+MODULES = tuple(
+    OpensslModule(clean(name), clean("TLS"), clean("OpenSSL 3.5"), fips=True, why=clean("it is in FIPS mode"))
+    for name in (PYTHON, LIBRARY)
+)
+
 
 def _rules(*facts: RuleFacts) -> tuple[Any, ...]:
     return tuple(clean(rule.id) for rule in rules_about(*facts))
@@ -96,6 +135,15 @@ WELL: dict[SnapshotPart, PartFacts] = {
     SnapshotPart.SETTINGS: SettingFacts(Format.V2, Format.V2, clean("table")),
     SnapshotPart.CHECKS: CheckFacts(
         tuple(CheckFact(clean("database"), clean(name), CheckOutcome.OK, clean("Well.")) for name in CHECKS)
+    ),
+    SnapshotPart.CRYPTOGRAPHY: CryptographyFacts(
+        algorithms=(SEALS,),
+        signing_keys=(
+            SigningKeyFact(clean("alias/s"), spec=clean("ECC_NIST_P256"), algorithm=clean("ECDSA P-256")),
+        ),
+        endpoints=(ENDPOINT,),
+        modules=MODULES,
+        fips_required=True,
     ),
 }
 SNAPSHOT = Snapshot(NOW, WELL)
@@ -129,3 +177,20 @@ def check(name: str, outcome: CheckOutcome) -> Snapshot:
         for one in CHECKS
     )
     return changed(SnapshotPart.CHECKS, checks=checks)
+
+
+def algorithm(name: str, **fields: Any) -> Snapshot:
+    """The well snapshot, in which one more algorithm protects the journal."""
+    used = replace(algorithm_fact(ALGORITHMS[name], "signs", protects=["journal"], why="KMS"), **fields)
+    return changed(SnapshotPart.CRYPTOGRAPHY, algorithms=(SEALS, used))
+
+
+def endpoint(**fields: Any) -> Snapshot:
+    """The well snapshot, in which the one endpoint is another."""
+    return changed(SnapshotPart.CRYPTOGRAPHY, endpoints=(replace(ENDPOINT, **fields),))
+
+
+def modules(*fips: bool | None, required: bool = True) -> Snapshot:
+    """The well snapshot, in which OpenSSLs are in FIPS mode or not."""
+    found = tuple(replace(one, fips=mode) for one, mode in zip(MODULES, fips, strict=True))
+    return changed(SnapshotPart.CRYPTOGRAPHY, modules=found, fips_required=required)

@@ -20,15 +20,19 @@ from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.keys.status import ProblemKind
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.compliance.snapshots import (
+    CERTIFICATE,
     DAY,
     NOW,
     OPERATIONS,
     SNAPSHOT,
+    algorithm,
     changed,
     check,
+    endpoint,
     finding,
     incident,
     key,
+    modules,
 )
 
 MET, PARTLY, NOT_MET, NOT_ASSESSED = (
@@ -38,6 +42,7 @@ MET, PARTLY, NOT_MET, NOT_ASSESSED = (
     ControlStatus.NOT_ASSESSED,
 )
 T, K, J = SnapshotPart.TOKENS, SnapshotPart.KEYS, SnapshotPart.JOURNAL
+C = SnapshotPart.CRYPTOGRAPHY
 NO_TOKENS = changed(T, tokens=0, protected=0, by_format={}, columns=())
 NO_KEYS = changed(K, keys=())
 NO_INCIDENT = changed(SnapshotPart.INCIDENTS, incidents=())
@@ -70,6 +75,11 @@ def unasked(part: SnapshotPart, *rules: str) -> Snapshot:
     """Rules without these."""
     every = SNAPSHOT.parts[part].rules  # type: ignore[union-attr]
     return changed(part, rules=tuple(one for one in every if one not in rules))
+
+
+NO_ALGORITHM = changed(C, algorithms=())
+UNREACHED = {"protocol": None, "cipher": None, "group": None, "problem": clean("no answer in time")}
+PLAIN = UNREACHED | {"encrypted": False, "problem": clean("plain HTTP")}
 
 
 Cases = tuple[tuple[Snapshot, ControlStatus], ...]
@@ -229,6 +239,39 @@ CASES: dict[str, Cases] = {
         (incident(follow_ups=0), PARTLY),
         (incident(closed_at=None), NOT_ASSESSED),
     ),
+    "cryptography-inventoried": (
+        (changed(C, gaps=GAP), PARTLY),
+        (NO_ALGORITHM, NOT_ASSESSED),
+    ),
+    "algorithms-strong": (
+        (algorithm("RSA-2048"), NOT_MET),
+        (algorithm("RSA-3072"), MET),
+        (algorithm("RSA-2048", protects=()), MET),
+        (algorithm("RSA-3072", classical_bits=None), PARTLY),
+        (changed(C, gaps=GAP), PARTLY),
+        (NO_ALGORITHM, NOT_ASSESSED),
+    ),
+    "quantum-standing-known": (
+        (algorithm("ECDSA P-256"), MET),
+        (algorithm("ChaCha20-Poly1305"), PARTLY),
+        (changed(C, gaps=GAP), PARTLY),
+        (NO_ALGORITHM, NOT_ASSESSED),
+    ),
+    "endpoints-encrypted-well": (
+        (endpoint(protocol=clean("TLSv1.1")), NOT_MET),
+        (endpoint(certificate=replace(CERTIFICATE, not_after=NOW + 13 * DAY)), NOT_MET),
+        (endpoint(certificate=None, group=None), MET),
+        (endpoint(**PLAIN), NOT_MET),
+        (endpoint(**PLAIN, host=clean("127.0.0.1:4566")), NOT_ASSESSED),
+        (endpoint(**UNREACHED), NOT_ASSESSED),
+        (changed(C, endpoints=()), NOT_ASSESSED),
+    ),
+    "fips-as-required": (
+        (modules(True, False), NOT_MET),
+        (modules(None, True), NOT_MET),
+        (modules(False, False, required=False), MET),
+        (changed(C, modules=()), NOT_ASSESSED),
+    ),
     **{
         name: (
             (check(checked, CheckOutcome.WARNING), NOT_MET),
@@ -255,7 +298,14 @@ CASES: dict[str, Cases] = {
         for name, rules in RULES.items()
     },
 }
-NEVER_NOT_MET = {"algorithms-known", "keys-inventoried", "key-access-known", "events-examined"}
+NEVER_NOT_MET = {
+    "algorithms-known",
+    "cryptography-inventoried",
+    "events-examined",
+    "key-access-known",
+    "keys-inventoried",
+    "quantum-standing-known",
+}
 """They ask whether something is known: the worst that they say is partly."""
 
 

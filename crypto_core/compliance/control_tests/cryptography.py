@@ -1,0 +1,134 @@
+"""Tests of cryptography: is all of it known, strong enough, and what is required."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from crypto_core.algorithms.aws_endpoints import EndpointFact
+from crypto_core.algorithms.fips import lacking_fips
+from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
+from crypto_core.compliance.control_test import ControlTest
+from crypto_core.compliance.cryptography_facts import AlgorithmFact, CryptographyFacts
+from crypto_core.compliance.snapshot import Lack, SnapshotPart
+from crypto_core.diagnosis.check import stays_here
+from crypto_core.text.counting import counted, listed
+
+LEAST_BITS = 128
+"""OWASP ASVS 5.0, 11.2.3."""
+_PROTOCOLS = ("TLSv1.2", "TLSv1.3")
+_SOON = timedelta(days=14)
+_NOTHING = "no algorithm is known to be in use"
+
+
+def _named(one: AlgorithmFact) -> str:
+    size = f", {one.key_bits:,}-bit key" if one.key_bits else ""
+    return f"{one.name}{size}: {one.use}"
+
+
+def _inventoried(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
+    if not facts.algorithms:
+        return not_assessed(_NOTHING)
+    certificates = sum(one.certificate is not None for one in facts.endpoints)
+    summary = ", ".join(
+        (
+            counted(len({one.name for one in facts.algorithms}), "algorithm"),
+            counted(len(facts.signing_keys), "signing key"),
+            counted(len(facts.endpoints), "endpoint"),
+            counted(certificates, "certificate"),
+        )
+    )
+    lines = [_named(one) for one in facts.algorithms]
+    return answer([summary, *lines], open_=[f"Not known: {gap}" for gap in facts.gaps])
+
+
+def _strong(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
+    used = [one for one in facts.algorithms if one.protects]
+    if not used:
+        return not_assessed(_NOTHING)
+    weak, unknown, good = [], [f"Not known: {gap}" for gap in facts.gaps], []
+    for one in used:
+        if one.classical_bits is None:
+            unknown.append(f"{_named(one)}; strength not known")
+        elif one.classical_bits < LEAST_BITS:
+            weak.append(f"{_named(one)}; {one.classical_bits} bits of security")
+        else:
+            good.append(f"{_named(one)}; {one.classical_bits} bits of security")
+    return answer(good, bad=weak, open_=unknown)
+
+
+def _quantum(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
+    """Whether of each algorithm it is known how it stands; to be broken one day is no failure today."""
+    used = [one for one in facts.algorithms if one.protects]
+    if not used:
+        return not_assessed(_NOTHING)
+    unknown = [f"{_named(one)}: {one.quantum}" for one in used if one.quantum_category is None]
+    unknown += [f"Not known: {gap}" for gap in facts.gaps]
+    broken = [f"{_named(one)}: {one.quantum}" for one in used if one.quantum_category == 0]
+    safe = sum(bool(one.quantum_category) for one in used)
+    return answer([f"{safe} of {counted(len(used), 'use')} stand", *broken], open_=unknown)
+
+
+def _encrypted_well(now: datetime, facts: CryptographyFacts) -> ControlAnswer:
+    shaken = [one for one in facts.endpoints if one.protocol is not None]
+    plain = [one for one in facts.endpoints if not one.encrypted and not stays_here(one.name)]
+    if not shaken and not plain:
+        reasons = [f"{one.host}: {one.problem}" for one in facts.endpoints] or list(facts.gaps)
+        return not_assessed(listed(reasons, 3) or "no endpoint was looked at", Lack.FAILED)
+    bad = [f"{one.host}: {one.problem}" for one in plain]
+    good: list[str] = []
+    for one in shaken:
+        trouble = _trouble(one, now)
+        line = f"{one.host}: {one.protocol}, {one.cipher}, {one.group or 'group not named'}"
+        (bad if trouble else good).append(f"{line}{trouble}")
+    failed = [one for one in facts.endpoints if one.protocol is None and one not in plain]
+    return answer(good, bad=bad, open_=[f"{one.host}: {one.problem}" for one in failed])
+
+
+def _trouble(endpoint: EndpointFact, now: datetime) -> str:
+    if endpoint.protocol not in _PROTOCOLS:
+        return ": outdated protocol"
+    certificate = endpoint.certificate
+    if certificate is not None and certificate.not_after - now < _SOON:
+        return f": certificate ends {certificate.not_after:%Y-%m-%d}"
+    return ""
+
+
+def _fips(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
+    if not facts.modules:
+        return not_assessed("no OpenSSL was asked")
+    lines = [f"{one.what} ({one.version}): {one.why}" for one in facts.modules]
+    if not facts.fips_required:
+        return answer(["FIPS mode is not required (KEYDECK_FIPS)", *lines])
+    return answer(lines, bad=[f"Not in FIPS mode: {one}" for one in lacking_fips(facts.modules)])
+
+
+TESTS = tuple(
+    ControlTest(name, measures, (SnapshotPart.CRYPTOGRAPHY,), ask)
+    for name, measures, ask in (
+        (
+            "cryptography-inventoried",
+            "Algorithms, keys, connections and certificates that protect tokens and records are known.",
+            _inventoried,
+        ),
+        (
+            "algorithms-strong",
+            f"Every algorithm that protects tokens, records or calls has {LEAST_BITS} bits of security.",
+            _strong,
+        ),
+        (
+            "quantum-standing-known",
+            "Of every such algorithm it is known how it stands against quantum computers.",
+            _quantum,
+        ),
+        (
+            "endpoints-encrypted-well",
+            "Endpoints of AWS agree on TLS 1.2 or 1.3, with certificates that last two weeks or more.",
+            _encrypted_well,
+        ),
+        (
+            "fips-as-required",
+            "OpenSSL is in FIPS mode where KEYDECK_FIPS requires it.",
+            _fips,
+        ),
+    )
+)
