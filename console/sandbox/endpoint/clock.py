@@ -9,6 +9,11 @@ class EndpointClock:
     def __init__(self) -> None:
         self._ahead = 0.0
 
+    @property
+    def moved(self) -> bool:
+        """Whether it tells another time than the machine's."""
+        return self._ahead != 0
+
     def now(self) -> float:
         """Return the time in epoch seconds."""
         return time.time() + self._ahead

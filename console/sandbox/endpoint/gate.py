@@ -10,6 +10,7 @@ import random
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -115,6 +116,8 @@ class EndpointGate:
         if record.name:
             self.trail.add(record)
         answer.headers.append(("x-amzn-RequestId", as_uuid(record.request_id)))
+        if self.clock.moved:
+            answer.headers.append(("Date", formatdate(record.time, usegmt=True)))
         return answer
 
     def note_use(self, record: Record) -> None:

@@ -1,0 +1,103 @@
+"""A year in the sandbox, day by day: AWS, PostgreSQL and this process are at the same simulated time.
+
+PostgreSQL's clock can't be moved, so Keydeck's functions there ask one that stands in a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import time_machine
+from sqlalchemy import Engine, text
+
+from console.sandbox.sandbox import Sandbox
+from tests.conftest import Ran, run_here
+
+_CLOCK = """
+CREATE SCHEMA simulated;
+GRANT USAGE ON SCHEMA simulated TO PUBLIC;
+CREATE TABLE simulated.clock (ahead interval NOT NULL);
+INSERT INTO simulated.clock VALUES ('0');
+CREATE FUNCTION simulated.clock_timestamp() RETURNS timestamptz LANGUAGE sql SECURITY DEFINER
+    AS 'SELECT pg_catalog.clock_timestamp() + ahead FROM simulated.clock';
+CREATE FUNCTION simulated.now() RETURNS timestamptz LANGUAGE sql SECURITY DEFINER
+    AS 'SELECT pg_catalog.now() + ahead FROM simulated.clock';
+CREATE FUNCTION simulated.statement_timestamp() RETURNS timestamptz LANGUAGE sql SECURITY DEFINER
+    AS 'SELECT pg_catalog.statement_timestamp() + ahead FROM simulated.clock';
+"""
+_FUNCTIONS = """
+DO $$
+DECLARE one record;
+BEGIN
+    FOR one IN SELECT pg_get_functiondef(p.oid) AS made FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+        WHERE n.nspname = 'keydeck' AND p.prokind = 'f'
+    LOOP
+        EXECUTE regexp_replace(one.made, '\\m(clock_timestamp|now|statement_timestamp)\\(\\)', 'simulated.\\&', 'g');
+    END LOOP;
+END
+$$
+"""
+MORNING = time(6, 30, tzinfo=UTC)
+"""When a day's record is made."""
+
+
+@dataclass(eq=False)
+class SimulatedYear:
+    """Days that pass. Keydeck's schema must be installed in the sandbox's database before `begin`."""
+
+    sandbox: Sandbox
+    superuser: Engine
+    missing: frozenset[date] = frozenset()
+    """The days on which no record is made."""
+    recorded: list[date] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Let Keydeck's functions in PostgreSQL, and what its role asks there, tell the simulated time."""
+        with self.superuser.begin() as connection:
+            connection.execute(text(_CLOCK))
+            connection.exec_driver_sql(_FUNCTIONS)
+            name = self.superuser.url.database
+            path = "simulated, pg_catalog, public"
+            connection.execute(text(f"ALTER DATABASE {name} SET search_path = {path}"))
+
+    @contextmanager
+    def at(self, moment: datetime) -> Iterator[None]:
+        """Let it be another time everywhere, which goes on from there."""
+        ahead = moment - datetime.now(UTC)
+        with self.superuser.begin() as connection:
+            connection.execute(text("UPDATE simulated.clock SET ahead = :ahead"), {"ahead": ahead})
+        self.sandbox.control.move_clock(moment)
+        with time_machine.travel(moment):
+            yield
+
+    def morning(self, day: date) -> None:
+        """What cron does every morning: fetch events, make a record. On a missing day it did nothing."""
+        if day in self.missing:
+            return
+        with self.at(datetime.combine(day, MORNING)):
+            done("events", "pull", "--yes")
+            done("evidence", "record", "--yes", fine=(0, 1, 3))
+        self.recorded.append(day)
+
+
+def done(*arguments: str, fine: tuple[int, ...] = (0, 1)) -> Ran:
+    """Run a command that ends with one of these codes."""
+    ran = run_here(*arguments)
+    assert ran.exit_code in fine, (arguments, ran)
+    return ran
+
+
+def days(first: date, last: date) -> Iterator[date]:
+    """Yield the days from the first to the last one."""
+    for number in range((last - first).days + 1):
+        yield first + timedelta(days=number)
+
+
+def opened_to_all(policy: dict[str, Any]) -> dict[str, Any]:
+    """Return a key policy with a statement that lets anybody decrypt."""
+    anybody = {"Sid": "Help", "Effect": "Allow", "Principal": "*", "Action": "kms:Decrypt", "Resource": "*"}
+    return policy | {"Statement": [*policy["Statement"], anybody]}
