@@ -19,7 +19,7 @@ _ARN = re.compile(
 )
 # A multi-Region key's id is mrk- and 32 digits; moto and LocalStack keep the dashes.
 _KEY_ID = re.compile(r"(?:(?:mrk-)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|mrk-[0-9a-f]{32})")
-_KEY_RESOURCE = re.compile(f"key/{_KEY_ID.pattern}")
+_KEY_ARN = re.compile(rf"arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{{12}}:key/{_KEY_ID.pattern}")
 _ALIAS = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
 
 
@@ -69,8 +69,7 @@ def parse_key_name(text: str) -> KeyName:
 
 def is_key_arn(value: object) -> TypeGuard[str]:
     """True for the text of a key ARN."""
-    arn = _ARN.fullmatch(value) if isinstance(value, str) else None
-    return arn is not None and _KEY_RESOURCE.fullmatch(arn["rest"]) is not None
+    return isinstance(value, str) and _KEY_ARN.fullmatch(value) is not None
 
 
 def same_key(arn: str, other: str) -> bool:

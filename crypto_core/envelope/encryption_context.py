@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from crypto_core.errors import InvalidReferenceError, SettingsError
 from crypto_core.references import TokenRef, split_name
@@ -73,10 +74,10 @@ def encryption_context(ref: TokenRef, binding: str | None = None) -> dict[str, s
 
 def encode(context: EncryptionContext) -> bytes:
     """Return the canonical encoding. Raises ValueError for more or longer texts than 16 bits can count."""
-    pairs = sorted((key.encode(), value.encode()) for key, value in context.items())
-    parts = [len(pairs).to_bytes(2)]
-    for key, value in pairs:
-        parts += (prefixed(key), prefixed(value))
+    # Texts are in the order of their code points, and so is UTF-8.
+    parts = [len(context).to_bytes(2)]
+    for key in sorted(context):
+        parts += (_prefixed_name(key), prefixed(context[key].encode()))
     return b"".join(parts)
 
 
@@ -85,6 +86,11 @@ def prefixed(content: bytes) -> bytes:
     if len(content) > 0xFFFF:
         raise ValueError(f"{len(content):,} bytes, at most 65,535 can be encoded")
     return len(content).to_bytes(2) + content
+
+
+@lru_cache(maxsize=64)
+def _prefixed_name(key: str) -> bytes:
+    return prefixed(key.encode())
 
 
 def _bounded(ref: TokenRef, name: str, text: object, limit: int) -> None:

@@ -33,10 +33,13 @@ _FUNCTIONS = """
 DO $$
 DECLARE one record;
 BEGIN
-    FOR one IN SELECT pg_get_functiondef(p.oid) AS made FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-        WHERE n.nspname = 'keydeck' AND p.prokind = 'f'
+    FOR one IN
+        SELECT pg_get_functiondef(p.oid) AS made FROM pg_proc p
+        WHERE p.pronamespace = 'keydeck'::regnamespace AND p.prokind = 'f'
     LOOP
-        EXECUTE regexp_replace(one.made, '\\m(clock_timestamp|now|statement_timestamp)\\(\\)', 'simulated.\\&', 'g');
+        EXECUTE regexp_replace(
+            one.made, '\\m(clock_timestamp|now|statement_timestamp)\\(\\)', 'simulated.\\&', 'g'
+        );
     END LOOP;
 END
 $$
