@@ -49,13 +49,18 @@ from screens.services import Services, UserCommands
 
 if TYPE_CHECKING:
     from console.host.host_processes import HostProcesses
+    from crypto_core.compliance.library import ControlLibrary
+    from crypto_core.compliance.records.book import RecordBook
+    from crypto_core.compliance.records.recording import EvidenceRecorder
     from crypto_core.compliance.service import ComplianceService
+    from crypto_core.compliance.snapshot_reader import SnapshotReader
     from crypto_core.copies.attribution import CopyAttribution
     from crypto_core.copies.register import CopyRegister, RegisteredCopy
     from crypto_core.database.column_guards.service import ColumnGuardService
     from crypto_core.database.state.anchors.anchor import AnchorStore
     from crypto_core.database.state.anchors.anchoring import Anchoring
     from crypto_core.database.state.approval_book import ApprovalBook
+    from crypto_core.database.state.evidence_records import EvidenceRecordTable
     from crypto_core.database.state.journal_breaks import JournalBreaks
     from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
     from crypto_core.database.tokens.left_tokens import LeftTokens
@@ -830,15 +835,59 @@ class Container:
     @deferred_property
     def compliance(self) -> ComplianceService:
         """What judges controls by what is measured."""
+        from crypto_core.compliance.service import ComplianceService
+
+        return ComplianceService(self.controls, self.snapshots)
+
+    @deferred_property
+    def controls(self) -> ControlLibrary:
+        """The catalogues of controls, the team's own among them."""
+        from crypto_core.compliance.library import ControlLibrary
+
+        return ControlLibrary(self.settings.controls)
+
+    @deferred_property
+    def evidence_records(self) -> EvidenceRecordTable:
+        """Where records of evidence are kept."""
+        from crypto_core.database.state.evidence_records import EvidenceRecordTable
+
+        return EvidenceRecordTable(self.state_engine, self.journal)
+
+    @deferred_property
+    def record_book(self) -> RecordBook:
+        """What reads records of evidence and follows their chain."""
+        from crypto_core.compliance.records.book import RecordBook
+
+        return RecordBook(self.evidence_records, self._signer(), self.journal.database_id)
+
+    @deferred_property
+    def evidence_recorder(self) -> EvidenceRecorder:
+        """What makes the record of a day."""
+        from importlib.metadata import version
+
+        from crypto_core.compliance.records.recording import EvidenceRecorder
+
+        return EvidenceRecorder(
+            self.snapshots,
+            self.controls,
+            self.evidence_records,
+            self.journal,
+            self.checkpoints,
+            self._signer(),
+            version=version("keydeck"),
+            read_only=self.settings.read_only,
+        )
+
+    @deferred_property
+    def snapshots(self) -> SnapshotReader:
+        """What measures everything that controls are about."""
         from crypto_core.compliance.cryptography_reader import CryptographyReader
         from crypto_core.compliance.facts import SettingFacts
-        from crypto_core.compliance.library import ControlLibrary
-        from crypto_core.compliance.service import ComplianceService
         from crypto_core.compliance.snapshot_reader import ComplianceSettings, SnapshotReader
         from crypto_core.database.state.incidents import IncidentStore
 
         settings = self.settings
-        reader = SnapshotReader(
+        return SnapshotReader(
             self.status,
             self.keys,
             self.policies,
@@ -862,7 +911,6 @@ class Container:
             CryptographyReader(self.kms, settings.signing_key, settings.former_signing_keys),
             self._connection_areas,
         )
-        return ComplianceService(ControlLibrary(settings.controls), reader)
 
     def _connection_areas(self) -> tuple[Area, ...]:
         from console.checks.diagnosis import connection_areas

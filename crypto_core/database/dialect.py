@@ -86,7 +86,8 @@ TABLE_PRIVILEGES = text(
     UNION ALL
     SELECT f.writes, 'EXECUTE', has_function_privilege(p.oid, 'EXECUTE')
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    JOIN (VALUES ('append_to_journal', 'journal'), ('write_receipts', 'receipt')) AS f(name, writes)
+    JOIN (VALUES ('append_to_journal', 'journal'), ('write_receipts', 'receipt'),
+        ('write_evidence_record', 'evidence_record')) AS f(name, writes)
     ON p.proname = f.name
     WHERE n.nspname = :schema
     """

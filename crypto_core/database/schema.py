@@ -35,7 +35,10 @@ JOURNAL_FUNCTION = f"{SCHEMA}.append_to_journal"
 RECEIPT_FUNCTION = f"{SCHEMA}.write_receipts"
 """What alone writes receipts, likewise."""
 
-FUNCTIONS = {"journal": JOURNAL_FUNCTION, "receipt": RECEIPT_FUNCTION}
+RECORD_FUNCTION = f"{SCHEMA}.write_evidence_record"
+"""What alone writes records of evidence, likewise, and takes old documents away."""
+
+FUNCTIONS = {"journal": JOURNAL_FUNCTION, "receipt": RECEIPT_FUNCTION, "evidence_record": RECORD_FUNCTION}
 """The functions that alone write a table, by its name."""
 
 metadata = MetaData(schema=SCHEMA)
@@ -452,3 +455,23 @@ tripwire = Table(
     *_required(BigInteger, "entry"),
 )
 """One row: the sealed list of all tripwires. `entry` is the journal's that has the document's digest."""
+
+evidence_record = Table(
+    "evidence_record",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    *_required(_MOMENT, "taken_at"),
+    *_optional(SqlText, "document"),
+    *_required(LargeBinary, "digest", "signed", "previous"),
+    *_required(SqlText, "key_arn", "algorithm"),
+    *_required(LargeBinary, "signature"),
+    *_required(SqlText, "unsigned_because"),
+    *_required(BigInteger, "entry"),
+    *_optional(BigInteger, "removal"),
+)
+"""Records of evidence: see compliance/records/record. Append-only; `write_evidence_record` alone writes it.
+
+`signed` is what a signature is over, `entry` the journal's that names the record. `document` is NULL once it
+was taken away, which the journal's entry `removal` tells.
+"""
+Index("ix_evidence_record_taken", evidence_record.c.taken_at)

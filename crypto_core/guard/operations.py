@@ -62,6 +62,7 @@ INDEX = (("fingerprint", FORGETTABLE), ("fingerprint_key", FORGETTABLE))
 COPIES = (("registered_copy", WRITE),)
 NOTICES = (("duty", WRITE), ("notice", WRITE))
 TRIPWIRES = (("tripwire", WRITE),)
+RECORDS = (("evidence_record", CALL),)
 
 
 class KeydeckRole(StrEnum):
@@ -557,6 +558,16 @@ OPERATIONS: tuple[Operation, ...] = (
         _SIGNING,
         KeydeckRole.OPERATOR,
         changes="the journal",
+        danger=Danger.CONFIRM,
+    ),
+    Operation(
+        "evidence record",
+        "record evidence",
+        "Measure everything that controls are about, and keep that, signed, as the record of this day",
+        _SIGNING,
+        KeydeckRole.OPERATOR,
+        (*JOURNAL, *RECORDS),
+        changes="the records of evidence",
         danger=Danger.CONFIRM,
     ),
     Operation(

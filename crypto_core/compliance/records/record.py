@@ -14,8 +14,9 @@ from datetime import date, datetime
 from typing import Any
 
 from crypto_core.compliance.snapshot import Snapshot
+from crypto_core.compliance.snapshot_json import read_snapshot
 from crypto_core.guard.signature import Signature, digest_of
-from crypto_core.text.cleaning import CleanText, cleans
+from crypto_core.text.cleaning import CleanText, clean, cleans
 
 FORM = 1
 PURPOSE = "evidence record"
@@ -73,3 +74,32 @@ def signed_digest(document: str) -> bytes:
 def canonical(document: Mapping[str, Any]) -> str:
     """Return a document's JSON, written in one way: sorted names, no spaces, ASCII."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def read_record(document: str, signature: Signature | None, unsigned_because: str = "") -> EvidenceRecord:
+    """Return the record of a document, whatever has become of it; nothing is verified.
+
+    Raises ValueError for a text that is no record.
+    """
+    try:
+        told = _of_this_form(json.loads(document))
+        return EvidenceRecord(
+            number=int(told["number"]),
+            document=document,
+            snapshot=read_snapshot(told["snapshot"]),
+            previous=bytes.fromhex(told["previous"]),
+            database_id=clean(told["database_id"], 100),
+            recorded_by=clean(told["recorded_by"], 500),
+            journal_seq=int(told["journal"]["seq"]),
+            journal_digest=bytes.fromhex(told["journal"]["digest"]),
+            signature=signature,
+            unsigned_because=clean(unsigned_because, 500),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError("it is no record of evidence") from error
+
+
+def _of_this_form(told: Any) -> Any:
+    if told["keydeck_evidence_record"] != FORM:
+        raise ValueError("it is of another form")
+    return told

@@ -71,7 +71,7 @@ class Journal:
         `through` is what stands behind this machine's name, such as who sits at it.
         """
         self.engine = engine
-        self._host = f"{socket.gethostname()}, {through}" if through else socket.gethostname()
+        self.host = clean(f"{socket.gethostname()}, {through}" if through else socket.gethostname(), 200)
         self._actor = actor
 
     def actor(self) -> str:
@@ -97,7 +97,7 @@ class Journal:
             actor = self.actor()
         append = func.keydeck.append_to_journal(
             clean(actor, 500),
-            clean(self._host, 200),
+            self.host,
             clean(action, 100),
             clean(subject, 500),
             outcome.value,

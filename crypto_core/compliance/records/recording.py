@@ -1,0 +1,186 @@
+"""Makes the record of a day: everything is measured, signed, and appended to the chain of records.
+
+Whatever can't be read is missing in the record, with the reason; where it can't be signed, it says why, and
+the journal's checkpoint is tried all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from threading import Event
+from typing import Any
+
+from crypto_core.compliance.library import ControlLibrary
+from crypto_core.compliance.records.record import FIRST, FORM, EvidenceRecord, canonical, read_record
+from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
+from crypto_core.compliance.snapshot_json import snapshot_json
+from crypto_core.compliance.snapshot_reader import SnapshotReader
+from crypto_core.database.connection.repeating import repeated_if_rolled_back
+from crypto_core.database.state.checkpoint import Checkpoint
+from crypto_core.database.state.evidence_records import RECORD, EvidenceRecordTable, RecordChainEnd
+from crypto_core.database.state.installation import require_schemas
+from crypto_core.database.state.journal import Journal
+from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
+from crypto_core.errors import KeydeckError, KmsError, SettingsError
+from crypto_core.guard.guard import Guard
+from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.signature import Signature, Signer
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+
+NO_SIGNING_KEY = "no signing key is configured (KEYDECK_SIGNING_KEY)"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDay:
+    """A record and what came with it. `checkpoint` is None where `unanchored_because` says why.
+
+    In a dry run the record is as it would be, unsigned, and `written` is False.
+    """
+
+    record: EvidenceRecord
+    written: bool
+    checkpoint: Checkpoint | None = None
+    unanchored_because: CleanText = NO_TEXT
+
+    @property
+    def missing(self) -> dict[SnapshotPart, MissingPart]:
+        """The parts that the record lacks."""
+        parts = self.record.snapshot.parts
+        return {part: found for part, found in parts.items() if isinstance(found, MissingPart)}
+
+    @property
+    def failed(self) -> bool:
+        """Whether something could not be read; a part of which there is nothing to read doesn't count."""
+        return any(one.lack is not Lack.NOTHING for one in self.missing.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """What `keydeck evidence record --json` prints."""
+        record = self.record
+        return {
+            "written": self.written,
+            "number": record.number,
+            "taken_at": record.taken_at.isoformat(),
+            "sha256": record.digest.hex(),
+            "previous": record.previous.hex(),
+            "bytes": len(record.document.encode()),
+            "signature": record.signature.as_json() if record.signature else None,
+            "unsigned_because": record.unsigned_because or None,
+            "missing": [
+                {"part": part.value, "lack": one.lack.value, "reason": one.reason}
+                for part, one in self.missing.items()
+            ],
+            "checkpoint": self.checkpoint.seq if self.checkpoint else None,
+            "no_checkpoint_because": self.unanchored_because or None,
+        }
+
+
+class EvidenceRecorder:
+    """Makes records. Blocks on SQL and AWS: call it from a worker."""
+
+    def __init__(
+        self,
+        reader: SnapshotReader,
+        library: ControlLibrary,
+        table: EvidenceRecordTable,
+        journal: Journal,
+        checkpoints: JournalCheckpoints,
+        signer: Signer | None,
+        *,
+        version: str,
+        read_only: bool,
+        keep_days: int = 0,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`signer` is None where no signing key is configured. `version` is Keydeck's.
+
+        Documents older than `keep_days` are taken away with each new record; 0 keeps them for ever.
+        """
+        self._reader = reader
+        self._library = library
+        self._table = table
+        self._journal = journal
+        self._checkpoints = checkpoints
+        self._signer = signer
+        self._version = version
+        self._keep_days = keep_days
+        self._clock = clock
+        self._guard = Guard(journal, read_only=read_only, ready=require_schemas(journal.engine))
+
+    def record(self, cancelled: Event | None = None) -> EvidenceRecord:
+        """Measure everything and keep that as a record. Raises as `record_day`."""
+        return self.record_day(cancelled).record
+
+    def record_day(self, cancelled: Event | None = None) -> RecordedDay:
+        """Measure everything, keep that as a record, and make a checkpoint of the journal where possible.
+
+        Journaled, refusals and failures too. Raises ReadOnlyError, InterruptedRunError, MissingSchemaError,
+        DatabaseError; never for what can't be measured or signed.
+        """
+        self._guard.may_change("record evidence")
+        with self._guard.recording(RECORD, RECORD):
+            made = self._append(self._reader.take(cancelled=cancelled), self._journal.actor())
+        return self._anchored(RecordedDay(made, written=True))
+
+    def draft(self, cancelled: Event | None = None) -> RecordedDay:
+        """Return the record as it would be now; nothing is kept but that this was looked at.
+
+        Raises InterruptedRunError, DatabaseError.
+        """
+        with self._guard.recording(RECORD, RECORD):
+            snapshot, end = self._reader.take(cancelled=cancelled), self._table.end()
+            document = self._document(snapshot, end, self._journal.actor())
+        record = read_record(document, None, "this is a dry run")
+        detail = {"number": record.number, "sha256": record.digest.hex()}
+        self._guard.try_to_record(RECORD, f"{RECORD} {record.number}", Outcome.DRY_RUN, detail)
+        return RecordedDay(record, written=False)
+
+    @repeated_if_rolled_back
+    def _append(self, snapshot: Snapshot, actor: str) -> EvidenceRecord:
+        """Append a record behind the last one; again, behind that, where another was written meanwhile."""
+        document = self._document(snapshot, self._table.end(), actor)
+        record = read_record(document, None)
+        signature, why = self._signature(record.signed)
+        self._table.write(document, signature, why, keep_days=self._keep_days)
+        return replace(record, signature=signature, unsigned_because=clean(why, 500))
+
+    def _document(self, snapshot: Snapshot, end: RecordChainEnd, actor: str) -> str:
+        journal = end.journal
+        return canonical(
+            {
+                "keydeck_evidence_record": FORM,
+                "number": end.number + 1,
+                "database_id": journal.database_id if journal else "",
+                "taken_at": snapshot.taken_at.isoformat(),
+                "recorded_by": clean(actor, 500),
+                "version": self._version,
+                "previous": (end.digest or FIRST).hex(),
+                "journal": {
+                    "seq": journal.seq if journal else 0,
+                    "digest": (journal.digest if journal else FIRST).hex(),
+                },
+                "catalogues": [
+                    {"id": one.id, "version": one.version, "sha256": one.digest}
+                    for one in self._library.read().catalogues
+                ],
+                "snapshot": snapshot_json(snapshot),
+            }
+        )
+
+    def _signature(self, digest: bytes) -> tuple[Signature | None, str]:
+        """The signature, or why there is none."""
+        if self._signer is None:
+            return None, NO_SIGNING_KEY
+        try:
+            return self._signer.sign(digest), ""
+        except (KmsError, SettingsError) as error:
+            return None, error.message
+
+    def _anchored(self, made: RecordedDay) -> RecordedDay:
+        if not self._checkpoints.possible:
+            return replace(made, unanchored_because=clean(NO_SIGNING_KEY))
+        try:
+            return replace(made, checkpoint=self._checkpoints.checkpoint())
+        except KeydeckError as error:
+            return replace(made, unanchored_because=clean(error.message, 500))

@@ -1,0 +1,211 @@
+"""Records of evidence in the journal's database: rows that `keydeck.write_evidence_record` alone writes.
+
+That function gives the number, looks that the document names it and the digest of the record before, and
+makes the journal's entry in the same transaction. What a record is: compliance/records/record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, Integer, Text, cast, func, select
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import JSONB
+from crypto_core.database.schema import evidence_record as table
+from crypto_core.database.schema import journal as journal_table
+from crypto_core.database.state.journal import Journal, written_last
+from crypto_core.database.state.journal_chain import WrittenLast
+from crypto_core.database.state.journal_entry import (
+    JournalEntry,
+    entry_of,
+    microseconds,
+    moment_of,
+    selecting,
+)
+from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.signature import Signature
+from crypto_core.text.cleaning import clean
+
+RECORD = "evidence record"
+PURGE = "evidence purge"
+"""What the journal calls a record, and that documents of old ones were taken away."""
+
+_OUTLINE = [
+    table.c[name]
+    for name in (
+        *("number", "digest", "previous", "key_arn", "algorithm", "signature"),
+        *("entry", "removal"),
+    )
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A row as it is stored. `document` is None once it was taken away, as the journal's `removal` tells.
+
+    `signed` is what `signature` is over; `entry` is the journal's entry that names the record.
+    """
+
+    number: int
+    taken_at: datetime
+    document: str | None
+    digest: bytes
+    signed: bytes
+    previous: bytes
+    signature: Signature | None
+    unsigned_because: str
+    entry: int
+    removal: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOutline:
+    """A row without its document. `whole`: its digest is that of the document; None without a document."""
+
+    number: int
+    taken_at: datetime
+    digest: bytes
+    previous: bytes
+    signature: Signature | None
+    entry: int
+    removal: int | None
+    whole: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChainEnd:
+    """Where the next record is appended: behind record `number`, with the journal's end as it is now."""
+
+    number: int
+    digest: bytes | None
+    taken_at: datetime | None
+    journal: WrittenLast | None
+
+
+class EvidenceRecordTable:
+    """Reads and writes the rows. Blocks on SQL."""
+
+    def __init__(self, engine: Engine, journal: Journal) -> None:
+        """`engine` is that of the journal's database."""
+        self._engine = engine
+        self._journal = journal
+
+    def end(self) -> RecordChainEnd:
+        """Return behind what the next record goes. Raises DatabaseError."""
+        c = table.c
+        newest = select(c.number, c.digest, microseconds(c.taken_at)).order_by(c.number.desc()).limit(1)
+        with connected(self._engine, snapshot=True) as connection:
+            row = connection.execute(newest).first()
+            last = written_last(connection)
+        if row is None:
+            return RecordChainEnd(0, None, None, last)
+        return RecordChainEnd(row[0], bytes(row[1]), moment_of(row[2]), last)
+
+    def write(
+        self, document: str, signature: Signature | None, unsigned_because: str, *, keep_days: int = 0
+    ) -> int:
+        """Append a record with its journal entry, and take away documents that are older than `keep_days`.
+
+        Returns its number. 0 days keeps all for ever; fewer than 400 are refused. Raises DatabaseError, with
+        SQLSTATE 40001 where another record was written since `end` was read.
+        """
+        told = signature.as_json() if signature else None
+        call = func.keydeck.write_evidence_record(
+            cast(document, Text),
+            cast(told, JSONB(none_as_null=True)),
+            clean(unsigned_because, 500),
+            clean(self._journal.actor(), 500),
+            self._journal.host,
+            cast(keep_days, Integer),
+        )
+        with connected(self._engine, write=True) as connection:
+            return int(connection.execute(select(call)).scalar_one())
+
+    def between(self, since: datetime, until: datetime) -> tuple[StoredRecord, ...]:
+        """Return the records of `since` <= time < `until`, by number. Raises DatabaseError."""
+        return self._rows(table.c.taken_at >= since, table.c.taken_at < until)
+
+    def before(self, number: int) -> StoredRecord | None:
+        """Return the last record before a number. Raises DatabaseError."""
+        rows = self._rows(table.c.number < number, newest=1)
+        return rows[0] if rows else None
+
+    def outlines(self) -> tuple[RecordOutline, ...]:
+        """Return all rows by number; PostgreSQL looks at the documents. Raises DatabaseError."""
+        c = table.c
+        whole = func.sha256(func.convert_to(c.document, "UTF8")) == c.digest
+        columns = (*_OUTLINE, microseconds(c.taken_at).label("taken_at"), whole.label("whole"))
+        with connected(self._engine) as connection:
+            rows = connection.execute(select(*columns).order_by(c.number)).all()
+        return tuple(
+            RecordOutline(
+                number=row.number,
+                taken_at=moment_of(row.taken_at),
+                digest=bytes(row.digest),
+                previous=bytes(row.previous),
+                signature=_signature(row),
+                entry=row.entry,
+                removal=row.removal,
+                whole=row.whole,
+            )
+            for row in rows
+        )
+
+    def entries(self) -> tuple[JournalEntry, ...]:
+        """Return the journal's entries that name a record, or that documents were taken away.
+
+        Raises DatabaseError.
+        """
+        c = journal_table.c
+        done = selecting().where(c.action.in_((RECORD, PURGE)), c.outcome == Outcome.DONE.value)
+        with connected(self._engine) as connection:
+            return tuple(entry_of(row) for row in connection.execute(done.order_by(c.seq)))
+
+    def journal_digests(self, numbers: Sequence[int]) -> dict[int, bytes]:
+        """Return the digests of these entries of the journal, as far as they are there, by number."""
+        c = journal_table.c
+        with connected(self._engine) as connection:
+            rows = connection.execute(select(c.seq, c.digest).where(c.seq.in_(numbers)))
+            return {number: bytes(digest) for number, digest in rows}
+
+    def _rows(self, *which: ColumnElement[bool], newest: int = 0) -> tuple[StoredRecord, ...]:
+        others = [column for column in table.c if column.name != "taken_at"]
+        statement = select(*others, microseconds(table.c.taken_at).label("taken_at")).where(*which)
+        ordered = statement.order_by(table.c.number.desc() if newest else table.c.number)
+        with connected(self._engine) as connection:
+            rows = connection.execute(ordered.limit(newest) if newest else ordered).all()
+        return tuple(map(_stored, rows))
+
+
+def told_in(entry: JournalEntry) -> dict[str, Any]:
+    """Return what an entry's detail tells, nothing where it can't be read."""
+    try:
+        told = json.loads(entry.detail)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _signature(row: Any) -> Signature | None:
+    value = bytes(row.signature)
+    return Signature(clean(row.key_arn, 300), clean(row.algorithm, 60), value) if value else None
+
+
+def _stored(row: Any) -> StoredRecord:
+    return StoredRecord(
+        number=row.number,
+        taken_at=moment_of(row.taken_at),
+        document=row.document,
+        digest=bytes(row.digest),
+        signed=bytes(row.signed),
+        previous=bytes(row.previous),
+        signature=_signature(row),
+        unsigned_because=clean(row.unsigned_because, 500),
+        entry=row.entry,
+        removal=row.removal,
+    )
