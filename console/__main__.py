@@ -46,7 +46,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "approvals": ("console.commands.approvals", "Approve or deny what needs a second identity."),
     "watch": ("console.commands.watch", "Do all that at intervals, as a service; metrics over HTTP."),
     "notify": ("console.commands.notify", "Send notifications, test receivers, list what was not sent."),
-    "evidence": ("console.commands.evidence", "Which controls of SOC 2, PCI DSS, ISO 27001, … are met."),
+    "evidence": (
+        "console.commands.evidence",
+        "Controls of SOC 2, PCI DSS, ISO 27001, …; a record every day.",
+    ),
     "journal": ("console.commands.journal", "List, verify and sign the journal."),
     "init": ("console.commands.init", "Create Keydeck's own schema."),
     "settings": ("console.commands.settings", "Show each setting and where it came from."),

@@ -1,132 +1,17 @@
-"""keydeck evidence: what of published controls is met, as far as Keydeck measures it."""
+"""keydeck evidence: controls and what shows that they are met. Each subcommand is imported when used."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
-from typing import Any
-
 import click
-from click.shell_completion import CompletionItem
 
-from console.commands.estate_options import estate_option
-from console.commands.output_options import rows_option
-from console.commands.session import services_of
-from console.host.interrupts import cancelled_by_interrupt
-from console.printed.forms import Form
-from console.printed.listing import Listing, print_listing
-from console.printed.printing import say
-from console.printed.terminal import styled
-from crypto_core.compliance.answer import ControlAnswer, ControlStatus
-from crypto_core.compliance.assessment import Assessment, Judgement
-from crypto_core.text.counting import counted
-from screens.signs import Sign
+from console.lazy_commands import LazyGroup
 
-_SIGNS = {
-    ControlStatus.NOT_MET: Sign("✖", "$error"),
-    ControlStatus.NOT_ASSESSED: Sign("?", "$warning"),
-    ControlStatus.PARTLY: Sign("▲", "$warning"),
-    ControlStatus.MET: Sign("●", "$success"),
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "status": ("console.commands.evidence_status", "Which controls are met now, the worst first."),
+    "record": ("console.commands.evidence_record", "Measure everything, and keep that, signed."),
 }
-_EXCEPTED = Sign("◌", "$warning")
-_INDENT = " " * 6
-_MOST_LINES = 4
 
 
-def _frameworks(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem[Any]]:
-    from crypto_core.compliance.library import ControlLibrary
-
-    return [CompletionItem(name) for name in ControlLibrary().read().frameworks if name.startswith(typed)]
-
-
-@click.group()
+@click.group(cls=LazyGroup, table=_COMMANDS)
 def evidence() -> None:
     """What an auditor asks for: controls of SOC 2, PCI DSS, ISO 27001, ASVS, OWASP and NIST, and evidence."""
-
-
-@evidence.command()
-@click.option(
-    "--framework",
-    default="",
-    metavar="NAME",
-    shell_complete=_frameworks,
-    help="Only one of them: soc2, pci, iso, asvs, owasp, nist, or one of the team's own.",
-)
-@estate_option
-@rows_option
-def status(*, framework: str, form: Form) -> int:
-    """Say which controls are met now, by framework, the worst first, with the evidence.
-
-    Nothing is claimed beyond what is measured, and what is missing is never met. Exit code 1 if a control is
-    not met; those with an exception don't count. 2 if a catalogue can't be read. 3 if none is, but something
-    could not be read.
-    """
-    with services_of() as services, cancelled_by_interrupt() as cancelled:
-        found = services.compliance.assess_now(framework, cancelled=cancelled)
-    print_listing(_listing(found), form)
-    for trouble in found.controls.troubles:
-        say(trouble)
-    return _code(found)
-
-
-def _code(found: Assessment) -> int:
-    if found.fails:
-        return 1
-    if found.controls.troubles:
-        return 2
-    return 3 if found.failed else 0
-
-
-def _listing(found: Assessment) -> Listing[Judgement]:
-    return Listing(
-        name="controls",
-        schema="control",
-        rows=found.judgements,
-        record=Judgement.as_json,
-        text=lambda rows: _text(found, rows),
-        rest=lambda: {
-            "taken_at": found.taken_at.isoformat(),
-            "counts": {status.value: found.count(status) for status in ControlStatus},
-            "catalogues": [one.as_json() for one in found.controls.catalogues],
-            "troubles": list(found.controls.troubles),
-        },
-    )
-
-
-def _text(found: Assessment, rows: Iterable[Judgement]) -> Iterator[str]:
-    yield f"{_counts(found.judgements)}, as measured {found.taken_at:%Y-%m-%d %H:%M} UTC"
-    for _, judged in groupby(rows, key=lambda one: one.control.framework.id):
-        theirs = tuple(judged)
-        standards = dict.fromkeys(
-            f"{j.control.framework.title} {j.control.framework.edition}" for j in theirs
-        )
-        yield ""
-        yield f"{theirs[0].control.framework.id}: {'; '.join(standards)}: {_counts(theirs)}"
-        for one in theirs:
-            yield from _lines(one)
-
-
-def _counts(judged: Sequence[Judgement]) -> str:
-    numbers = {status: sum(one.status is status for one in judged) for status in ControlStatus}
-    return ", ".join(f"{number} {status}" for status, number in numbers.items() if number) or "no controls"
-
-
-def _lines(one: Judgement) -> Iterator[str]:
-    control = one.control
-    sign, style = _EXCEPTED if one.exemption and one.status is ControlStatus.NOT_MET else _SIGNS[one.status]
-    owner = f" [{control.owner}]" if control.owner else ""
-    yield f"  {styled(sign, style)} {control.number} {control.title}{owner}"
-    yield f"{_INDENT}{one.words}"
-    for name, answer in one.answers:
-        yield from _evidence(name, answer)
-    if control.limit:
-        yield f"{_INDENT}limit: {control.limit}"
-
-
-def _evidence(name: str, answer: ControlAnswer) -> Iterator[str]:
-    """The evidence of a test, the worst first; of what is met one line will do."""
-    most = 1 if answer.status is ControlStatus.MET else _MOST_LINES
-    for number, line in enumerate(answer.lines[:most]):
-        yield f"{_INDENT}{_SIGNS[answer.status].text} {name}: {line}" if not number else f"{_INDENT}  {line}"
-    if (more := len(answer.lines) - most) > 0 and most > 1:
-        yield f"{_INDENT}  {counted(more, 'more line')} in --json"

@@ -49,6 +49,12 @@ _COPY = (
     "INSERT INTO keydeck.registered_copy (name, holds, scanned_at, added_at, added_by)"
     " VALUES ('dump', '{}', now(), now(), 'ana')"
 )
+_RECORD = (
+    "SELECT keydeck.write_evidence_record(json_build_object('number', 1, 'previous', repeat('00', 32),"
+    " 'database_id', e.database_id, 'journal', json_build_object('seq', e.seq, 'digest',"
+    " encode(e.digest, 'hex')), 'snapshot', json_build_object('taken_at', now()))::text, NULL, 'x', 'ana',"
+    " 'host', 0) FROM keydeck.journal_end e"
+)
 _RECEIPT = """SELECT keydeck.write_receipts(jsonb_build_array(jsonb_build_object('at', now())))"""
 _INDEX = (
     "WITH k AS (INSERT INTO keydeck.fingerprint_key (encrypted_key, key_arn, made_at)"
@@ -61,6 +67,7 @@ _UNUSED = (
     _DUTY,
     _NOTICE,
     _RECEIPT,
+    _RECORD,
     _COPY,
     _INDEX,
     _SECRETS.format(table="connectors", columns="user_id, provider, name", values="'u', 'slack', 'n'"),
@@ -197,6 +204,12 @@ _DONE = {
 _CALLS = {
     "keydeck.append_to_journal": "SELECT {place}('ben', 'host', 'keys disable', 'alias/x', 'done', '{{}}')",
     "keydeck.write_receipts": _RECEIPT,
+    "keydeck.write_evidence_record": (
+        "SELECT keydeck.write_evidence_record(json_build_object('number', r.number + 1, 'previous',"
+        " encode(r.digest, 'hex'), 'database_id', e.database_id, 'journal', json_build_object('seq', e.seq,"
+        " 'digest', encode(e.digest, 'hex')), 'snapshot', json_build_object('taken_at', now()))::text, NULL,"
+        " 'x', 'ana', 'host', 0) FROM keydeck.journal_end e, keydeck.evidence_record r"
+    ),
 }
 _SHAPE_BACK = (
     "DROP TRIGGER IF EXISTS adversary ON {place}",

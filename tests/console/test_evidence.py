@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from console.commands.evidence import _code, _listing
+from console.commands.evidence_status import _code, _listing
 from console.printed.forms import Form
 from console.printed.listing import print_listing
 from console.sandbox.world import World

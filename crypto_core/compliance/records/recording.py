@@ -41,6 +41,8 @@ class RecordedDay:
 
     record: EvidenceRecord
     written: bool
+    signs: bool = False
+    """Whether a signing key is set."""
     checkpoint: Checkpoint | None = None
     unanchored_because: CleanText = NO_TEXT
 
@@ -52,8 +54,12 @@ class RecordedDay:
 
     @property
     def failed(self) -> bool:
-        """Whether something could not be read; a part of which there is nothing to read doesn't count."""
-        return any(one.lack is not Lack.NOTHING for one in self.missing.values())
+        """Whether something could not be read, or not be signed though there is a key for that.
+
+        A part of which there is nothing to read doesn't count.
+        """
+        unsigned = self.written and self.signs and (self.record.signature is None or self.checkpoint is None)
+        return unsigned or any(one.lack is not Lack.NOTHING for one in self.missing.values())
 
     def as_json(self) -> dict[str, Any]:
         """What `keydeck evidence record --json` prints."""
@@ -121,7 +127,7 @@ class EvidenceRecorder:
         self._guard.may_change("record evidence")
         with self._guard.recording(RECORD, RECORD):
             made = self._append(self._reader.take(cancelled=cancelled), self._journal.actor())
-        return self._anchored(RecordedDay(made, written=True))
+        return self._anchored(RecordedDay(made, written=True, signs=self._signer is not None))
 
     def draft(self, cancelled: Event | None = None) -> RecordedDay:
         """Return the record as it would be now; nothing is kept but that this was looked at.
@@ -139,7 +145,11 @@ class EvidenceRecorder:
     @repeated_if_rolled_back
     def _append(self, snapshot: Snapshot, actor: str) -> EvidenceRecord:
         """Append a record behind the last one; again, behind that, where another was written meanwhile."""
-        document = self._document(snapshot, self._table.end(), actor)
+        end = self._table.end()
+        if end.journal is None:  # its row is lost, and made anew with the next entry
+            self._journal.record(RECORD, RECORD, Outcome.STARTED, actor=actor)
+            end = self._table.end()
+        document = self._document(snapshot, end, actor)
         record = read_record(document, None)
         signature, why = self._signature(record.signed)
         self._table.write(document, signature, why, keep_days=self._keep_days)

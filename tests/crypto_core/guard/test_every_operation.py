@@ -512,6 +512,7 @@ DEEDS: dict[str, Callable[[Ground], Deed]] = {
     "copies add": lambda _: Deed(register),
     "copies remove": unregister,
     "journal checkpoint": checkpoint,
+    "evidence record": lambda _: Deed(lambda container: container.evidence_recorder.record()),
     "init": init,
 }
 

@@ -251,6 +251,7 @@ DIGESTS = {
     "v0013_token_index.py": "c140ac624bde06a19fbc57fe9ccaf7b2499bd541fe86dd7700e14ee696601953",
     "v0014_registered_copies.py": "39cb444a13b2d2d185f21c82a46031c711f284e0aec146ba618588fb212d291d",
     "v0015_tripwires.py": "af05277b6a49dcbd0f62ea3d0a2c7018f56f18d83d8e638df9fbc5f45effe92f",
+    "v0016_evidence_records.py": "4dbae50492bbaafaa315b2550fd06bb2c10382f62995833564bdbe4284f7bd93",
 }
 """SHA-256 of each migration. A line is added with a new one; none is ever changed: databases have run it."""
 

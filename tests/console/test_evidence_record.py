@@ -1,0 +1,55 @@
+"""keydeck evidence record: the sandbox measured, kept, and read again as it was."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from console.container import Container
+from console.sandbox.world import World
+from crypto_core.compliance.assessment import assess
+from crypto_core.compliance.snapshot import SnapshotPart
+from tests.console.command_types import Keydeck
+
+
+def test_a_record_holds_what_was_measured_and_is_kept_once_it_is_agreed_to(
+    keydeck: Keydeck, services: Container, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = keydeck("evidence", "record")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "Without a terminal it needs --yes; --dry-run only looks." in refused.stderr
+    drafted = keydeck("evidence", "record", "--dry-run", "--json")
+    assert (drafted.exit_code, drafted.json["written"], drafted.json["number"]) == (0, False, 1)
+    assert services.record_book.last() is None
+
+    ran = keydeck("evidence", "record", "--yes", "--json")
+    made = services.record_book.last()
+    assert made is not None
+    assert (ran.exit_code, ran.json["sha256"], ran.json["number"]) == (0, made.digest.hex(), 1)
+    assert "no signing key is configured" in ran.json["unsigned_because"]
+    told = json.loads(made.document)
+    assert set(told["snapshot"]["parts"]) == {part.value for part in SnapshotPart}
+    assert {one["id"] for one in told["catalogues"]} >= {"soc2-tsc", "pci-dss"}
+    assert ran.json["bytes"] == len(made.document) < 40_000
+    # It comes to what controls come to now, also after it was kept.
+    now = {j.control.id: j.status for j in services.compliance.assess_now().judgements}
+    then = assess(services.controls.read(), made.snapshot)
+    assert {j.control.id: j.status for j in then.judgements} == now
+
+    key = services.kms.call("CreateKey", KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
+    arn = str(key["KeyMetadata"]["Arn"])
+    monkeypatch.setenv("KEYDECK_SIGNING_KEY", arn)
+    signed = keydeck("evidence", "record", "--yes")
+    assert signed.exit_code == 0
+    assert f"Signed by ECDSA_SHA_256 of {arn}." in signed.stdout
+    assert "Record 2 of" in signed.stdout
+    # A key that is set and can't sign: kept all the same, and it is said.
+    services.kms.call("DisableKey", KeyId=arn)
+    broken = keydeck("evidence", "record", "--yes")
+    assert broken.exit_code == 3
+    assert "Not signed:" in broken.stderr
+    kept = services.record_book.records(made.day, made.day + timedelta(days=1))
+    assert [one.number for one in kept] == [1, 2, 3]
+    assert services.record_book.check(kept).problems == ()
