@@ -27,12 +27,13 @@ from crypto_core.errors import KeydeckError, KmsError, SettingsError
 from crypto_core.guard.guard import Guard
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 NO_SIGNING_KEY = "no signing key is configured (KEYDECK_SIGNING_KEY)"
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(500)
 class RecordedDay:
     """A record and what came with it. `checkpoint` is None where `unanchored_because` says why.
 
