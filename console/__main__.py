@@ -85,7 +85,9 @@ class _Keydeck(LazyGroup):
 @click.option("--read-only", is_flag=True, default=None, help="Refuse every change.")
 @click.option(
     "--screen",
-    type=click.Choice(["status", "connections", "keys", "events", "incidents", "jobs", "findings", "log"]),
+    type=click.Choice(
+        ["status", "connections", "keys", "events", "incidents", "jobs", "findings", "compliance", "log"]
+    ),
     default="status",
     show_default=True,
     help="The console's first screen.",

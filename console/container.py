@@ -254,6 +254,7 @@ class Container:
             approvals=self.approvals if self.settings.approvals else None,
             copy_register=self.copy_register,
             token_search=self.token_search,
+            compliance=self.compliance,
             user_commands=self._user_commands(),
             own_columns=tuple(one.column() for one in self.settings.columns),
         )

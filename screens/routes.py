@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from crypto_core.references import TokenRef
+
+if TYPE_CHECKING:
+    from screens.compliance.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +197,22 @@ class EstateRoute:
 @dataclass(frozen=True, slots=True)
 class ApprovalsRoute:
     """Pending approvals."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlDayRoute:
+    """The evidence behind one day of a control, by its id, as the screen that leads there has loaded it."""
+
+    control: str
+    day: date
+    standing: Standing = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPointsRoute:
+    """What is open for the next audit, as the screen that leads there has loaded it."""
+
+    standing: Standing = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,12 @@ from screens.manual_page import Manual
 
 if TYPE_CHECKING:
     # A service is loaded when it is first used.
+    from datetime import date
     from threading import Event
 
     from crypto_core.aws.device_login import DeviceCode
+    from crypto_core.compliance.period.period import AuditPeriod
+    from crypto_core.compliance.service import ComplianceService
     from crypto_core.copies.register import CopyRegister
     from crypto_core.database.tokens.inspection import Inspector
     from crypto_core.database.tokens.inventory import Inventory
@@ -187,6 +190,36 @@ class UserCommands(Protocol):
         ...
 
 
+class OpenPoint(Protocol):
+    """Something to settle before the next audit."""
+
+    @property
+    def what(self) -> str:
+        """What is open, as a sentence."""
+        ...
+
+    @property
+    def command(self) -> str:
+        """The command that settles or shows it, "" for none."""
+        ...
+
+
+class EvidencePeriods(Protocol):
+    """How controls stood over days, by the records of evidence. Every call blocks on the database."""
+
+    def last(self) -> int:
+        """Return the number of the newest record, 0 for none. Raises DatabaseError."""
+        ...
+
+    def of(self, since: date, until: date, *, cancelled: Event | None = None) -> AuditPeriod:
+        """Return a period, both days included. Raises DatabaseError, InterruptedRunError."""
+        ...
+
+    def open_points(self, period: AuditPeriod) -> Sequence[OpenPoint]:
+        """Return what a period leaves open, the most pressing first."""
+        ...
+
+
 class JobProcesses(Protocol):
     """Processes of this host that work on jobs for as long as the console is open."""
 
@@ -261,6 +294,10 @@ class Services:
     """None where no token can be looked for."""
     user_commands: UserCommands | None = None
     """None where no command of the team's own is set."""
+    compliance: ComplianceService | None = None
+    """None where controls can't be judged."""
+    periods: EvidencePeriods | None = None
+    """None where no records of evidence are kept."""
     own_columns: Sequence[OwnColumn] = ()
     """Columns of the team's own, of all lists."""
 

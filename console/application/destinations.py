@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from screens.facts import Facts
     from screens.main_screen import MainScreen
 
-NAMES = ("status", "connections", "keys", "events", "incidents", "jobs", "findings", "log")
+NAMES = ("status", "connections", "keys", "events", "incidents", "jobs", "findings", "compliance", "log")
 """The main screens, in the order in which they stand side by side."""
 
 SCREENS: dict[type, str] = {
@@ -39,6 +39,8 @@ SCREENS: dict[type, str] = {
     routes.EstatesRoute: "estates.screen.EstatesScreen",
     routes.PeopleRoute: "incidents.people_screen.PeopleScreen",
     routes.ApprovalsRoute: "incidents.approvals_screen.ApprovalsScreen",
+    routes.ControlDayRoute: "compliance.day_screen.ControlDayScreen",
+    routes.OpenPointsRoute: "compliance.points_screen.OpenPointsScreen",
     routes.ManualRoute: "manual.screen.ManualScreen",
     routes.ManualPageRoute: "manual.page_screen.ManualPageScreen",
 }

@@ -99,6 +99,7 @@ _SCREENS = (
     "jobs",
     "job",
     "findings",
+    "compliance",
     "log",
     "estates",
     "manual",

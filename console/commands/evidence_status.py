@@ -20,15 +20,8 @@ from console.printed.terminal import styled
 from crypto_core.compliance.answer import ControlAnswer, ControlStatus
 from crypto_core.compliance.assessment import Assessment, Judgement
 from crypto_core.text.counting import counted
-from screens.signs import Sign
+from screens.control_signs import CONTROL_SIGNS, control_state
 
-_SIGNS = {
-    ControlStatus.NOT_MET: Sign("✖", "$error"),
-    ControlStatus.NOT_ASSESSED: Sign("?", "$warning"),
-    ControlStatus.PARTLY: Sign("▲", "$warning"),
-    ControlStatus.MET: Sign("●", "$success"),
-}
-_EXCEPTED = Sign("◌", "$warning")
 _INDENT = " " * 6
 _MOST_LINES = 4
 
@@ -108,7 +101,7 @@ def _counts(judged: Sequence[Judgement]) -> str:
 
 def _lines(one: Judgement) -> Iterator[str]:
     control = one.control
-    sign, style = _EXCEPTED if one.exemption and one.status is ControlStatus.NOT_MET else _SIGNS[one.status]
+    sign, style = CONTROL_SIGNS[control_state(one.status, excepted=one.exemption is not None)]
     owner = f" [{control.owner}]" if control.owner else ""
     yield f"  {styled(sign, style)} {control.number} {control.title}{owner}"
     yield f"{_INDENT}{one.words}"
@@ -122,6 +115,7 @@ def _evidence(name: str, answer: ControlAnswer) -> Iterator[str]:
     """The evidence of a test, the worst first; of what is met one line will do."""
     most = 1 if answer.status is ControlStatus.MET else _MOST_LINES
     for number, line in enumerate(answer.lines[:most]):
-        yield f"{_INDENT}{_SIGNS[answer.status].text} {name}: {line}" if not number else f"{_INDENT}  {line}"
+        sign = CONTROL_SIGNS[control_state(answer.status)].text
+        yield f"{_INDENT}{sign} {name}: {line}" if not number else f"{_INDENT}  {line}"
     if (more := len(answer.lines) - most) > 0 and most > 1:
         yield f"{_INDENT}  {counted(more, 'more line')} in --json"

@@ -28,6 +28,7 @@ class ActionScope(StrEnum):
     APPROVALS = "approvals"
     JOB = "job"
     FINDINGS = "findings"
+    COMPLIANCE = "compliance"
     ROTATION = "rotation"
     LOG = "log"
     ESTATES = "estates"

@@ -26,7 +26,7 @@ from screens.use.lines import BLANK
 from screens.use.use_screen import UseScreen
 from screens.widgets.cells import cut, fit, fit_middle
 from screens.widgets.clipboard import send_to_clipboard
-from screens.widgets.event_text import EventText
+from screens.widgets.copied_lines import CopiedText, CopiedValue
 from screens.widgets.line_list import Line
 
 MOST_LINES = 20_000
@@ -120,26 +120,11 @@ def _piece(piece: EvidencePiece, width: int, digest: int, at: str, incident: int
 
 
 @dataclass(frozen=True, slots=True)
-class CopiedValue:
-    """A value that the clipboard can have."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class LaidOut:
     """A piece laid out."""
 
     characters: int
     text: Sequence[str]
-
-
-class EvidenceText(EventText):
-    """The lines of a piece: their values can be copied, and none leads deeper."""
-
-    def possible(self, action: Action) -> bool | None:
-        """There is nothing to open."""
-        return None if action.name == "open" else super().possible(action)
 
 
 class EvidenceScreen(AnswerScreen[LaidOut]):
@@ -148,7 +133,7 @@ class EvidenceScreen(AnswerScreen[LaidOut]):
     NAME = "evidence-text"
     EVERY = 300.0
     ASKING = "Reading the evidence and comparing its hash…"
-    TEXT = EvidenceText
+    TEXT = CopiedText
     ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
 
     def __init__(self, facts: Facts, incident: int, evidence: int, title: str, sha256: str) -> None:

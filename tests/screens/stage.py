@@ -29,6 +29,7 @@ from screens.services import Contexts, Services, Surroundings, UserCommands
 from tests.screens.samples import ACCOUNT, FINDINGS, GRANTS, GUIDE, KEYS, NOW, POLICY, make_rows
 from tests.screens.stage_abilities import StageAbilities, StageTokenOrder
 from tests.screens.stage_approvals import StageApprovals
+from tests.screens.stage_compliance import StageCompliance, StagePeriods
 from tests.screens.stage_events import StageEvents
 from tests.screens.stage_findings import StagePosture, StageRules
 from tests.screens.stage_incidents import StageIncidents
@@ -161,6 +162,11 @@ class Stage:
         return StageSearch(self.enter)
 
     @cached_property
+    def periods(self) -> StagePeriods:
+        """The records of evidence that there are."""
+        return StagePeriods(self)
+
+    @cached_property
     def puller(self) -> StagePuller:
         """Where new events come from."""
         return StagePuller(self.enter, self.events, lambda: NOW)
@@ -222,6 +228,8 @@ class Stage:
             token_search=self.search,
             copy_register=None if self.copies is None else StageCopies(self),  # type: ignore[arg-type]
             token_uses=self.token_uses,
+            compliance=StageCompliance(self),  # type: ignore[arg-type]
+            periods=self.periods,
             user_commands=self.user_commands,
             own_columns=self.own_columns,
         )

@@ -1,0 +1,1 @@
+"""Compliance: which controls were met, on which days, and what proves it?"""

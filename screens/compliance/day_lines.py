@@ -1,0 +1,178 @@
+"""The evidence behind a day as lines: the control, the record, each test's answer, what changed on that day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from textual.content import Content
+
+from crypto_core.compliance.all_tests import ALL_TESTS
+from crypto_core.compliance.answer import ControlAnswer
+from crypto_core.compliance.facts import ChangeFact
+from crypto_core.compliance.records.record import EvidenceRecord
+from crypto_core.text.counting import counted
+from screens.compliance.day_evidence import DayEvidence
+from screens.compliance.lapse_words import lapse_lines, moment
+from screens.compliance.standing import Standing
+from screens.control_signs import CONTROL_SIGNS, ControlState, control_state
+from screens.identities import person
+from screens.routes import EventRoute, JobRoute
+from screens.styled import plain
+from screens.use.lines import BLANK, NAME_CELLS
+from screens.widgets.cells import fit
+from screens.widgets.copied_lines import copied_lines
+from screens.widgets.line_list import Line
+
+MOST_CHANGES = 200
+
+
+def day_lines(found: DayEvidence, standing: Standing, today: datetime, width: int) -> Iterator[Line]:
+    """Yield all that is known of a control's day."""
+    yield from _status(found, today, width)
+    yield from _control(found, width)
+    yield BLANK
+    yield from _record(found, standing, width)
+    if found.judgement is not None:
+        yield BLANK
+        for name, answer in found.judgement.answers:
+            yield from _answer(name, answer, width)
+    yield from _lapses(found, width)
+    yield from _changes(found, standing, width)
+
+
+def _status(found: DayEvidence, today: datetime, width: int) -> Iterator[Line]:
+    state = _state(found, today)
+    sign = CONTROL_SIGNS[state]
+    words = found.judgement.words if found.judgement is not None else state.value
+    lead = f"{sign.text.strip() or '…'} "
+    yield from copied_lines(words, width, lead=lead, lead_style=sign.style, style=f"bold {sign.style}")
+
+
+def _state(found: DayEvidence, today: datetime) -> ControlState:
+    if found.judgement is None:
+        return ControlState.GAP if found.day < today.astimezone(UTC).date() else ControlState.COMING
+    return control_state(found.judgement.status, excepted=found.excepted, asked=bool(found.control.tests))
+
+
+def _control(found: DayEvidence, width: int) -> Iterator[Line]:
+    control = found.control
+    exemption = found.judgement.exemption if found.judgement is not None else None
+    for name, text in (
+        ("standard", f"{control.framework.title} {control.framework.edition}"),
+        ("control", f"{control.number} {control.title}"),
+        ("question", control.question),
+        ("owner", control.owner),
+        ("limit", control.limit),
+        ("exception", f"{exemption.words} (granted by {exemption.by})" if exemption is not None else ""),
+    ):
+        if text:
+            yield from _fact(name, text, width)
+
+
+def _fact(name: str, text: str, width: int, *, style: str = "") -> Iterator[Line]:
+    return copied_lines(text, width, lead=fit(name, NAME_CELLS), lead_style="$muted", style=style)
+
+
+def _record(found: DayEvidence, standing: Standing, width: int) -> Iterator[Line]:
+    if standing.period is None:
+        yield from _fact("record", "none yet: this is what is measured now", width, style="$warning")
+        return
+    record = found.record
+    if record is None:
+        yield from _fact("record", "none was made on this day: how the control stood is not known", width)
+    else:
+        at = f"{record.taken_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        yield from _fact("record", f"{record.number}, taken {at} by {record.recorded_by}", width)
+        yield from _fact("sha256", record.digest.hex(), width)
+        words, style = _signature(record, standing)
+        yield from _fact("signature", words, width, style=style)
+        words, style = _chain(found, record)
+        yield from _fact("chain", words, width, style=style)
+    if found.others:
+        numbers = ", ".join(map(str, found.others))
+        yield from _fact(
+            "also", f"{counted(len(found.others), 'other record')} of this day: {numbers}", width
+        )
+    for problem in standing.period.problems:
+        yield from copied_lines(problem, width, lead="✖ ", lead_style="$error")
+
+
+def _signature(record: EvidenceRecord, standing: Standing) -> tuple[str, str]:
+    if record.signature is None:
+        return f"none: {record.unsigned_because or 'the reason is not known'}", "$warning"
+    of = f"{record.signature.algorithm} by {record.signature.key_arn}"
+    unchecked = standing.period.unchecked if standing.period is not None else ""
+    if unchecked:
+        return f"{of}; not checked: {unchecked}", "$warning"
+    return of, ""
+
+
+def _chain(found: DayEvidence, record: EvidenceRecord) -> tuple[str, str]:
+    if found.follows is None:
+        return f"record {record.number - 1} was not read with this period", "$muted"
+    if not found.follows:
+        return f"broken: it does not name record {record.number - 1} as it is kept", "$error"
+    if record.number == 1:
+        return "the first record", ""
+    return (
+        f"it names record {record.number - 1} by its digest, and the journal's entry {record.journal_seq}",
+        "",
+    )
+
+
+def _answer(name: str, answer: ControlAnswer, width: int) -> Iterator[Line]:
+    sign = CONTROL_SIGNS[control_state(answer.status)]
+    measures = f": {ALL_TESTS[name].measures}" if name in ALL_TESTS else ""
+    yield from copied_lines(
+        f"{name}{measures}", width, lead=f"{sign.text} ", lead_style=sign.style, style="bold"
+    )
+    for text in (answer.reason, *answer.lines):
+        if text:
+            yield from copied_lines(text, width, lead="  ")
+
+
+def _lapses(found: DayEvidence, width: int) -> Iterator[Line]:
+    if found.lapses:
+        yield BLANK
+        yield Line(Content.assemble(("Lapses that this day is part of", "bold")))
+    for lapse in found.lapses:
+        for styled in lapse_lines(lapse):
+            sign = styled[0]
+            text, style = (sign, "") if isinstance(sign, str) else sign
+            yield from copied_lines(plain(styled[1:]), width, lead=text, lead_style=style)
+
+
+def _changes(found: DayEvidence, standing: Standing, width: int) -> Iterator[Line]:
+    if standing.period is None:
+        return
+    yield BLANK
+    title = f"Changes on {found.day:%Y-%m-%d}, UTC"
+    none = "  none is known" if not found.changes else ""
+    yield Line(Content.assemble((title, "bold"), (none, "$muted")))
+    for change in found.changes[:MOST_CHANGES]:
+        lead = f"  {moment(change.at)[11:]}  "
+        yield from copied_lines(
+            _change_words(change), width, lead=lead, lead_style="$muted", target=_route_of(change)
+        )
+    if len(found.changes) > MOST_CHANGES:
+        more = len(found.changes) - MOST_CHANGES
+        yield Line(Content.assemble((f"  and {more:,} more: keydeck evidence pack has all", "$muted")))
+
+
+def _change_words(change: ChangeFact) -> str:
+    approved = f", approved by {person(change.approved_by)}" if change.approved_by else ""
+    opens = f": {change.opens}" if change.opens else ""
+    return (
+        f"{change.what} {change.subject} by {person(change.who)}, {change.outcome}{approved}{opens}"
+        f" ({change.source} {change.id})"
+    )
+
+
+def _route_of(change: ChangeFact) -> EventRoute | JobRoute | None:
+    """Where Enter leads: to the event, or to the job."""
+    if change.source == "CloudTrail":
+        return EventRoute(change.id)
+    if change.source == "jobs" and change.id.isdecimal() and len(change.id) < 18:
+        return JobRoute(int(change.id))
+    return None

@@ -1,0 +1,147 @@
+"""The heat map's rows and cells: which controls, in which order, and what a control came to in a column."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from typing import NamedTuple
+
+from crypto_core.compliance.control import FrameworkControl
+from crypto_core.compliance.period.period import ControlPeriod
+from screens.compliance.columns import DayColumn
+from screens.control_signs import ControlState, control_state
+
+
+class Cell(NamedTuple):
+    """What one column of a control shows: the worst of its days, and whether one of them has no record."""
+
+    state: ControlState
+    gap: bool
+
+
+_cell = cache(Cell)
+"""The same cell is the same object, however many days show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameworkRow:
+    """The heading above a framework's controls."""
+
+    framework: str
+    title: str
+    counts: Sequence[tuple[ControlState, int]]
+    """How many of its controls are in each state on the last day with a record."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ControlRow:
+    """One control over the period. `states` are its days in order, the first of them `since`."""
+
+    period: ControlPeriod
+    since: date
+    states: tuple[ControlState, ...]
+    latest: ControlState
+    """Its state on the last day with a record."""
+    worst: ControlState
+
+    @property
+    def control(self) -> FrameworkControl:
+        """The control."""
+        return self.period.control
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it was less than met on a day, as far as Keydeck has a say."""
+        return self.worst not in (ControlState.MET, ControlState.OUTSIDE, ControlState.COMING)
+
+    def cell(self, column: DayColumn) -> Cell:
+        """Return what a column shows."""
+        first = (column.first - self.since).days
+        days = self.states[max(first, 0) : max((column.last - self.since).days + 1, 0)]
+        known = [state for state in days if state.known]
+        gap = ControlState.GAP in days
+        if known:
+            return _cell(min(known, key=_rank), gap)
+        return _cell(ControlState.GAP if gap else ControlState.COMING, gap)
+
+    def worst_day(self, column: DayColumn) -> date:
+        """Return the first day of a column on which the control was as bad as the column shows."""
+        shown = self.cell(column).state
+        for day in range(column.first.toordinal(), column.last.toordinal() + 1):
+            place = day - self.since.toordinal()
+            if 0 <= place < len(self.states) and self.states[place] is shown:
+                return date.fromordinal(day)
+        return column.first
+
+
+Row = FrameworkRow | ControlRow
+
+
+def control_row(period: ControlPeriod, today: date) -> ControlRow:
+    """Return a control's row. A day without a record is a gap, unless it isn't over."""
+    asked = bool(period.control.tests)
+    states = tuple(
+        control_state(day.status, excepted=day.excepted, asked=asked)
+        if day.status is not None
+        else (ControlState.GAP if day.day < today else ControlState.COMING)
+        for day in period.days
+    )
+    known = [state for state in states if state.known]
+    none = min(states, key=_rank, default=ControlState.COMING)
+    since = period.days[0].day if period.days else today
+    return ControlRow(
+        period, since, states, known[-1] if known else none, min(known, key=_rank) if known else none
+    )
+
+
+def rows_of(periods: Iterable[ControlPeriod], today: date) -> tuple[ControlRow, ...]:
+    """Return the rows of all controls: by framework, in the order of the catalogues, the worst first.
+
+    What was as bad at its worst follows by how it is now, then by the number of bad days, then as given.
+    """
+    rows = [control_row(period, today) for period in periods]
+    places = {name: place for place, name in enumerate(dict.fromkeys(r.control.framework.id for r in rows))}
+
+    def order(row: ControlRow) -> tuple[int, int, int, int]:
+        return (
+            places[row.control.framework.id],
+            row.worst.rank,
+            row.latest.rank,
+            -row.states.count(row.worst),
+        )
+
+    return tuple(sorted(rows, key=order))
+
+
+def shown_rows(rows: Sequence[ControlRow], framework: str, *, only_wrong: bool) -> tuple[Row, ...]:
+    """Return the rows that are listed, a heading above each framework's; `framework` "" is all."""
+    shown: list[Row] = []
+    for name in frameworks_of(rows):
+        if framework not in ("", name):
+            continue
+        theirs = [row for row in rows if row.control.framework.id == name]
+        listed = [row for row in theirs if row.wrong or not only_wrong]
+        if listed:
+            titles = dict.fromkeys(
+                f"{one.title} {one.edition}" for one in (row.control.framework for row in theirs)
+            )
+            shown += [FrameworkRow(name, "; ".join(titles), counts(theirs)), *listed]
+    return tuple(shown)
+
+
+def frameworks_of(rows: Iterable[ControlRow]) -> tuple[str, ...]:
+    """Return the frameworks' ids, in the order of the rows."""
+    return tuple(dict.fromkeys(row.control.framework.id for row in rows))
+
+
+def counts(rows: Iterable[ControlRow]) -> tuple[tuple[ControlState, int], ...]:
+    """Return how many controls are in each state on the last day with a record, the worst first."""
+    found = Counter(row.latest for row in rows)
+    return tuple((state, found[state]) for state in ControlState if found[state])
+
+
+def _rank(state: ControlState) -> int:
+    return state.rank

@@ -1,0 +1,267 @@
+"""The heat map: controls down, days across, with a cursor on one cell. Only the cells in sight are painted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.events import Click, Resize
+from textual.strip import Strip
+
+from screens.compliance.columns import DayColumn, Zoom, column_at, columns_of, label_of
+from screens.compliance.grid import Cell, ControlRow, FrameworkRow, Row
+from screens.control_signs import CONTROL_SIGNS, ControlState
+from screens.widgets.cells import cut, fit
+from screens.widgets.cursor_view import CursorView
+
+_WIDEST = 3
+"""Cells of a column where there is room for more."""
+_LABEL = (22, 60)
+"""The least and the most cells of a control's number and title."""
+_NUMBER = 9
+"""Cells of a control's number; a longer one takes what it needs."""
+
+Part = tuple[str, str]
+"""A text and its style."""
+
+
+class HeatMap(CursorView):
+    """Rows of controls below their frameworks' headings; the columns scroll on their own.
+
+    The cursor keeps its control and its day when rows or zoom change.
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"cursor-view--cursor"}
+    STICKY = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.zoom = Zoom.DAY
+        self.column = 0
+        """The column that the cursor is on."""
+        self.left = 0
+        """The first column in sight."""
+        self.rows: Sequence[Row] = ()
+        self.columns: Sequence[DayColumn] = ()
+        self._since = self._until = date.min
+        self._cells: dict[int, tuple[Cell, ...]] = {}
+        """What the columns of a row show, as far as they were in sight."""
+
+    # What is under the cursor
+
+    @property
+    def row(self) -> ControlRow | None:
+        """The control under the cursor."""
+        row = self.rows[self.cursor] if self.cursor < len(self.rows) else None
+        return row if isinstance(row, ControlRow) else None
+
+    @property
+    def day_column(self) -> DayColumn | None:
+        """The days under the cursor."""
+        return self.columns[self.column] if self.column < len(self.columns) else None
+
+    @property
+    def cell(self) -> Cell | None:
+        """What the control under the cursor came to in that column."""
+        row, column = self.row, self.day_column
+        return row.cell(column) if row is not None and column is not None else None
+
+    # What is shown
+
+    def show(self, rows: Sequence[Row], since: date, until: date) -> None:
+        """Show these rows over these days, both included."""
+        control, day = self.row, self.day_column
+        newest = day is None or self.column == len(self.columns) - 1
+        self.rows, self._since, self._until = rows, since, until
+        self._lay_out(None if newest or day is None else day.last)
+        same = [
+            place
+            for place, row in enumerate(rows)
+            if control is not None and isinstance(row, ControlRow) and row.control.id == control.control.id
+        ]
+        self.lines_changed(same[0] if same else 0 if control is None else self.cursor)
+
+    def zoom_by(self, step: int) -> None:
+        """Let a column stand for more days, or for fewer; the cursor stays on its day."""
+        zoom, day = self.zoom.next(step), self.day_column
+        if zoom is not self.zoom and day is not None:
+            self.zoom = zoom
+            self._lay_out(day.last)
+            self.refresh()
+            self._tell_moved()
+
+    def go_to(self, control: str, day: date) -> None:
+        """Put the cursor on a control's cell of a day, as far as both are shown."""
+        for place, row in enumerate(self.rows):
+            if isinstance(row, ControlRow) and row.control.id == control:
+                self.move_to(place)
+        self.move_across(column_at(self.columns, day))
+
+    def _lay_out(self, day: date | None) -> None:
+        """Make the columns anew, the cursor on the one with a day, or on the last one."""
+        self._cells.clear()
+        self.columns = columns_of(self._since, self._until, self.zoom)
+        last = max(len(self.columns) - 1, 0)
+        self.column = last if day is None else column_at(self.columns, day)
+        self.left = max(last - self.in_sight + 1, 0)
+        self._keep_column_in_sight()
+
+    # Moving across
+
+    def move_across(self, column: int) -> None:
+        """Put the cursor on a column, or on the nearest one that there is."""
+        column = min(max(column, 0), max(len(self.columns) - 1, 0))
+        if column == self.column:
+            return
+        self.column = column
+        self._keep_column_in_sight()
+        self.refresh()
+        self._tell_moved()
+
+    def next_wrong(self, step: int) -> bool:
+        """To the next column in which the control is anything but met; returns False if there is none."""
+        row = self.row
+        place = self.column + step
+        while row is not None and 0 <= place < len(self.columns):
+            cell = row.cell(self.columns[place])
+            if cell.gap or cell.state not in (ControlState.MET, ControlState.COMING):
+                self.move_across(place)
+                return True
+            place += step
+        return False
+
+    def _keep_column_in_sight(self) -> None:
+        fitting = self.in_sight
+        self.left = min(self.left, max(len(self.columns) - fitting, 0), self.column)
+        self.left = max(self.left, self.column - fitting + 1, 0)
+
+    @property
+    def in_sight(self) -> int:
+        """How many columns there is room for."""
+        return max((self.size.width - self._label_cells) // self._column_cells, 1)
+
+    @property
+    def _label_cells(self) -> int:
+        least, most = _LABEL
+        return min(max(self.size.width * 36 // 100, least), most)
+
+    @property
+    def _column_cells(self) -> int:
+        room = max(self.size.width - self._label_cells, 1)
+        return max(min(room // max(len(self.columns), 1), _WIDEST), self.zoom.least)
+
+    def on_resize(self, event: Resize) -> None:
+        """Another width has room for other columns."""
+        self.left = max(len(self.columns) - self.in_sight, 0)
+        self._keep_column_in_sight()
+        super().on_resize(event)
+
+    # Painting
+
+    def line_count(self) -> int:
+        """How many rows there are."""
+        return len(self.rows)
+
+    def selectable(self, index: int) -> bool:
+        """True for a control."""
+        return isinstance(self.rows[index], ControlRow)
+
+    def render_line(self, y: int) -> Strip:
+        """Paint a line of what is in sight: first the months, the days, then the rows."""
+        if y < self.STICKY:
+            return self._laid_out(self._head(y), self.size.width, self.visual_style)
+        return super().render_line(y - self.STICKY)
+
+    def line(self, index: int) -> Content:
+        """A framework's heading, or a control with its cells."""
+        row = self.rows[index]
+        if isinstance(row, FrameworkRow):
+            return self._heading(row)
+        sign = CONTROL_SIGNS[row.latest]
+        room = self._label_cells - 4
+        number = fit(row.control.number, max(_NUMBER, cell_len(row.control.number)))
+        label = fit(f"{number} {row.control.title}", room)
+        split = min(len(number), len(label))
+        return Content.assemble(
+            " ",
+            (sign.text, sign.style),
+            (f" {label[:split]}", "bold" if row.wrong else ""),
+            (f"{label[split:]} ", "" if row.wrong else "$muted"),
+            *self._parts(index, row),
+        )
+
+    def _heading(self, row: FrameworkRow) -> Content:
+        parts: list[Part] = []
+        for state, number in row.counts:
+            sign = CONTROL_SIGNS[state]
+            parts.append((f"  {sign.text.strip() or '…'} {number}", sign.style))
+        right = Content.assemble(*parts)
+        title = cut(row.title, max(self.size.width - right.cell_length - 2, 10))
+        return Content.assemble(" ", (title, "bold $accent"), right)
+
+    def _parts(self, index: int, row: ControlRow) -> Iterator[Part]:
+        """The cells in sight; neighbours that look the same are one part."""
+        cells = self._cells.get(index)
+        if cells is None:
+            cells = self._cells[index] = tuple(row.cell(column) for column in self.columns)
+        wide = self._column_cells
+        text, style = "", ""
+        for place in range(self.left, min(self.left + self.in_sight, len(cells))):
+            shown, looks = _painted(cells[place], wide)
+            if cells[place].state is ControlState.MET and not (index == self.cursor and place == self.column):
+                looks = "$success 55%"
+            if place == self.column:
+                looks += " reverse" if index == self.cursor else " on $cursor-idle"
+            if looks != style and text:
+                yield text, style
+                text = ""
+            text, style = text + shown, looks
+        if text:
+            yield text, style
+
+    def _head(self, y: int) -> Content:
+        """The line with the months, or the one with the days and the cursor's own above its column."""
+        room, wide = self._label_cells, self._column_cells
+        column = self.day_column
+        left = column.words if y and column is not None else ""
+        if not column:
+            return Content("")
+        line = [" "] * max(min(self.in_sight, len(self.columns)) * wide + 4, 4)
+        free = 0
+        for place in range(self.left, min(self.left + self.in_sight, len(self.columns))):
+            before = self.columns[place - 1] if place > self.left else None
+            label = label_of(self.columns[place], before, self.zoom)[y]
+            at = (place - self.left) * wide
+            if label and at >= free:
+                line[at : at + len(label)] = label
+                free = at + len(label) + 1
+        text = "".join(line)
+        if not y:
+            return Content.assemble((" " * room + text, "$muted"))
+        at = (self.column - self.left) * wide
+        return Content.assemble(
+            " ",
+            (fit(left, room - 1), "$accent"),
+            (text[:at], "$muted"),
+            ("▼", "$accent"),
+            (text[at + 1 :], "$muted"),
+        )
+
+    def on_click(self, event: Click) -> None:
+        """A click puts the cursor on the cell; a second one on it opens it."""
+        place = (event.x - self._label_cells) // self._column_cells
+        again = place + self.left == self.column or place < 0
+        if 0 <= place < self.in_sight:
+            self.move_across(place + self.left)
+        if again or event.chain < 2:
+            super().on_click(event)
+
+
+def _painted(cell: Cell, wide: int) -> tuple[str, str]:
+    """A cell's text, so many cells wide, and its style. Where it is wide enough, a gap stands beside it."""
+    sign = CONTROL_SIGNS[cell.state]
+    mark = CONTROL_SIGNS[ControlState.GAP].text if cell.gap and cell.state is not ControlState.GAP else ""
+    return f"{sign.text}{mark}"[:wide].ljust(wide), sign.style

@@ -1,0 +1,240 @@
+"""Compliance: which controls were met, on which days, and what proves it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date
+from typing import ClassVar
+
+from textual import on
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from crypto_core.cancelling import Cancellation
+from crypto_core.errors import InvalidFilterError
+from screens.actions.action import Action, ActionScope
+from screens.answer_screen import AnswerScreen
+from screens.compliance.choice import PeriodChoice, chosen, named
+from screens.compliance.columns import Zoom
+from screens.compliance.grid import ControlRow, frameworks_of, rows_of, shown_rows
+from screens.compliance.heat_map import HeatMap
+from screens.compliance.row_lines import row_content
+from screens.compliance.standing import Standing, load_standing
+from screens.compliance.summary import summary
+from screens.facts import Facts
+from screens.routes import ControlDayRoute, Followed, OpenPointsRoute
+from screens.widgets.clipboard import cell_as_text, send_to_clipboard
+from screens.widgets.cursor_view import CursorView
+from screens.widgets.hint_line import HintLine
+from screens.widgets.notice import Notice
+from screens.widgets.panes import Arrangement, Panes
+
+
+class ComplianceScreen(AnswerScreen[Standing]):
+    """The heat map of the controls over a period, and beside it the control under the cursor.
+
+    Until there is a record, it shows what is measured now, and how records are begun.
+    """
+
+    CSS_PATH = "screen.tcss"
+    NAME = "compliance"
+    EVERY = 300.0
+    ASKING = "Reading the records…"
+    LIMIT = 300.0
+    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.COMPLIANCE,)
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts)
+        self.chosen: PeriodChoice = named("90d")
+        self.framework = ""
+        self.only_wrong = False
+        self._rows: tuple[ControlRow, ...] = ()
+        self._rows_of: tuple[Standing | None, date] = (None, date.min)
+
+    def body(self) -> Iterable[Widget]:
+        """Trouble, how controls stand, the map, and the control under its cursor."""
+        yield Notice()
+        yield Static(id="standing")
+        yield Panes(
+            self.facts,
+            HeatMap(),
+            Static(id="control"),
+            arranged=self.show_facts,
+            narrow=Arrangement.BELOW,
+        )
+        yield HintLine()
+
+    @property
+    def map(self) -> HeatMap:
+        """The heat map."""
+        return self.query_one(HeatMap)
+
+    @property
+    def today(self) -> date:
+        """Today in UTC: the days of records are UTC's."""
+        return self.facts.clock().astimezone(UTC).date()
+
+    @property
+    def crumb(self) -> tuple[str, str]:
+        """The framework and the period."""
+        period = "" if self.answer is not None and self.answer.period is None else self.chosen.words
+        parts = [self.framework, period, "less than met" if self.only_wrong else ""]
+        return "Compliance", " · ".join(filter(None, parts))
+
+    def ask_for(self, cancelled: Cancellation) -> Standing:
+        """Read the period; where there is no record yet, measure what is met now."""
+        services = self.facts.services
+        if services.compliance is None:
+            raise InvalidFilterError("Controls can't be judged here.", position=0)
+        return load_standing(
+            services.compliance, services.periods, self.chosen.on(self.today), self.answer, cancelled
+        )
+
+    def show_facts(self) -> None:
+        """Show the map as far as it is known."""
+        self.say_known()
+        standing = self.answer
+        if standing is None:
+            words = "No answer: r asks again." if self.trouble else self.ASKING
+            self.query_one("#standing", Static).update(Content.assemble((words, "$muted")))
+            return
+        if self._rows_of[0] is not standing or self._rows_of[1] != self.today:
+            self._rows_of = standing, self.today
+            self._rows = rows_of(standing.controls, self.today)
+        self._show_rows(standing)
+
+    def say_known(self) -> None:
+        """Show the way here, and what trouble there was."""
+        self.show_path()
+        self.query_one(Notice).tell(self.trouble)
+
+    def _show_rows(self, standing: Standing) -> None:
+        rows = shown_rows(self._rows, self.framework, only_wrong=self.only_wrong)
+        about = [row for row in self._rows if self.framework in ("", row.control.framework.id)]
+        width = max(self.size.width - 2, 20)
+        self.query_one("#standing", Static).update(summary(standing, about, self.facts, width))
+        self.map.show(rows, standing.since, standing.until)
+
+    def cursor_moved(self) -> None:
+        """Show the control and the day under the cursor."""
+        standing, row, column = self.answer, self.map.row, self.map.day_column
+        content = Content("")
+        if standing is not None and row is not None and column is not None:
+            content = row_content(standing, row, column)
+        self.query_one("#control", Static).update(content, layout=False)
+        known = standing is not None and standing.period is not None
+        points = len(standing.points) if standing is not None else 0
+        hints = ["Enter: the evidence behind it.", f"o: {points} open points." if points else ""]
+        self.query_one(HintLine).say(" ".join(filter(None, hints)) if row is not None else "")
+        self.refresh_hints(row is not None, known, points)
+
+    @on(CursorView.Chosen)
+    def open_day(self, event: CursorView.Chosen) -> None:
+        """Open the evidence behind the cell under the cursor: behind the worst of its days."""
+        event.stop()
+        standing, row, column = self.answer, self.map.row, self.map.day_column
+        if standing is not None and row is not None and column is not None:
+            self.post_message(Followed(ControlDayRoute(row.control.id, row.worst_day(column), standing)))
+
+    def possible(self, action: Action) -> bool | None:
+        """What is about a period takes records, what is about a control takes one."""
+        standing = self.answer
+        if action.name in _OF_A_PERIOD and (standing is None or standing.period is None):
+            return None
+        if action.name in _OF_A_CONTROL and (not self.is_mounted or self.map.row is None):
+            return None
+        return super().possible(action)
+
+    def do_left(self) -> None:
+        """One column to the left."""
+        self.map.move_across(self.map.column - 1)
+
+    def do_right(self) -> None:
+        """One column to the right."""
+        self.map.move_across(self.map.column + 1)
+
+    def do_earlier(self) -> None:
+        """As many columns to the left as are in sight."""
+        self.map.move_across(self.map.column - self.map.in_sight)
+
+    def do_later(self) -> None:
+        """As many columns to the right as are in sight."""
+        self.map.move_across(self.map.column + self.map.in_sight)
+
+    def do_next_wrong(self) -> None:
+        """To the next day on which the control was less than met."""
+        self._to_wrong(1)
+
+    def do_last_wrong(self) -> None:
+        """To the day before on which the control was less than met."""
+        self._to_wrong(-1)
+
+    def _to_wrong(self, step: int) -> None:
+        if not self.map.next_wrong(step):
+            way = "later" if step > 0 else "earlier"
+            self.say(f"No {way} day in this period on which it was less than met.")
+
+    def do_zoom_in(self) -> None:
+        """From months to weeks, from weeks to days."""
+        self._zoom(-1)
+
+    def do_zoom_out(self) -> None:
+        """From days to weeks, from weeks to months."""
+        self._zoom(1)
+
+    def _zoom(self, step: int) -> None:
+        before = self.map.zoom
+        self.map.zoom_by(step)
+        if self.map.zoom is before:
+            self.say("A column is a day already." if before is Zoom.DAY else "A column is a month already.")
+
+    def do_framework(self, name: str) -> None:
+        """Show one framework's controls: the named one, or the next; behind the last all of them."""
+        names = ("", *frameworks_of(self._rows))
+        wanted = {"all": ""}.get(name, name)
+        if not name:
+            wanted = names[(names.index(self.framework) + 1) % len(names)] if self.framework in names else ""
+        elif wanted not in names:
+            known = ", ".join(names[1:])
+            self.say(
+                f"There is no framework {cell_as_text(name)[:40]}. Frameworks: all, {known}.", trouble=True
+            )
+            return
+        self.framework = wanted
+        self.show_facts()
+
+    def do_worst(self) -> None:
+        """Show only controls that were less than met on a day, or all again."""
+        self.only_wrong = not self.only_wrong
+        self.show_facts()
+
+    def do_period(self, words: str) -> None:
+        """Show another period: the named one, or the next of 30 days, 90 days and a year."""
+        try:
+            self.chosen = chosen(words, self.facts.clock()) if words else self.chosen.next()
+        except InvalidFilterError as error:
+            self.say(str(error), trouble=True)
+            return
+        self.stop_asking()
+        self.ask_anew()
+
+    def do_points(self) -> None:
+        """Show what is open for the next audit."""
+        if self.answer is not None:
+            self.post_message(Followed(OpenPointsRoute(self.answer)))
+
+    def do_copy(self) -> None:
+        """Copy the control, the day and what it came to."""
+        row, column, cell = self.map.row, self.map.day_column, self.map.cell
+        if row is not None and column is not None and cell is not None:
+            control = row.control
+            parts = (control.framework.title, control.number, control.title, column.words, cell.state)
+            text = "\t".join(map(cell_as_text, parts))
+            send_to_clipboard(self, text, f"{control.number} {column.words} {cell.state}")
+
+
+_OF_A_PERIOD = frozenset(
+    ("left", "right", "earlier", "later", "next-wrong", "last-wrong", "zoom-in", "zoom-out", "points")
+)
+_OF_A_CONTROL = frozenset(("copy", "next-wrong", "last-wrong"))

@@ -1,0 +1,224 @@
+"""Controls over a period, as a test says them: all built-in ones, with a lapse, gaps and an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from crypto_core.compliance.assessment import Assessment, assess, judge
+from crypto_core.compliance.control import Exemption
+from crypto_core.compliance.facts import ChangeFact, ChangeKind, FindingFact
+from crypto_core.compliance.library import ControlLibrary, Controls
+from crypto_core.compliance.period.period import (
+    AuditPeriod,
+    ControlDay,
+    ControlPeriod,
+    Lapse,
+    LapseSource,
+)
+from crypto_core.compliance.records.record import EvidenceRecord
+from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
+from crypto_core.envelope import Format
+from crypto_core.findings.severity import Severity
+from crypto_core.guard.signature import Signature
+from crypto_core.text.cleaning import NO_TEXT, clean
+from tests.crypto_core.compliance.snapshots import KEY, WELL
+from tests.screens.samples import NOW
+
+if TYPE_CHECKING:
+    from tests.screens.stage import Stage
+
+DAY = timedelta(days=1)
+TODAY = NOW.astimezone(UTC).date()
+OFF_SINCE, OFF_UNTIL = TODAY - 31 * DAY, TODAY - 23 * DAY
+"""The first and the last day on which the key did not rotate."""
+PLAIN = frozenset(TODAY - days * DAY for days in (50, 49, 48))
+"""The days on which 40 tokens were plaintext."""
+GAPS = frozenset(TODAY - days * DAY for days in (12, 40, 41, 60))
+FIRST_NUMBER = 12
+
+
+@cache
+def library() -> Controls:
+    """The built-in controls, one with an owner and one with an exception."""
+    found = ControlLibrary().read()
+    controls = tuple(
+        replace(one, owner=clean("Platform security")) if one.id.endswith("3.7.4") else one
+        for one in found.controls
+    )
+    return replace(found, controls=controls)
+
+
+def snapshot_of(day: date) -> Snapshot:
+    """What was measured on a day."""
+    at = datetime.combine(day, time(2), UTC)
+    parts = dict(WELL)
+    if OFF_SINCE <= day <= OFF_UNTIL:
+        posture: Any = parts[SnapshotPart.POSTURE]
+        off = FindingFact(clean("kms-rotation-off"), Severity.MEDIUM, KEY.arn, clean("Rotation is off"), at)
+        parts[SnapshotPart.POSTURE] = replace(posture, findings=(off,))
+    if day in PLAIN:
+        tokens: Any = parts[SnapshotPart.TOKENS]
+        by_format = {Format.V2: 60, Format.PLAINTEXT: 40}
+        parts[SnapshotPart.TOKENS] = replace(tokens, protected=60, by_format=by_format)
+    return Snapshot(at, parts)
+
+
+def record_of(number: int, day: date, previous: bytes) -> EvidenceRecord:
+    """A record, signed unless its number ends with 5."""
+    arn = "arn:aws:kms:eu-west-1:123456789012:key/sign"
+    return EvidenceRecord(
+        number=number,
+        document=f'{{"number":{number}}}',
+        snapshot=snapshot_of(day),
+        previous=previous,
+        database_id=clean("d1"),
+        recorded_by=clean("arn:aws:sts::123456789012:assumed-role/keydeck/cron"),
+        journal_seq=number * 3,
+        journal_digest=bytes(32),
+        signature=Signature(clean(arn), clean("ECDSA_SHA_256"), b"s"),
+        unsigned_because=NO_TEXT,
+    )
+
+
+def records(since: date, until: date) -> tuple[EvidenceRecord, ...]:
+    """A record for each day but the gaps."""
+    made: list[EvidenceRecord] = []
+    previous = bytes(32)
+    for place in range((until - since).days + 1):
+        day = since + place * DAY
+        if day not in GAPS:
+            made.append(record_of(FIRST_NUMBER + len(made), day, previous))
+            previous = made[-1].digest
+    return tuple(made)
+
+
+@cache
+def sample_period(since: date, until: date) -> AuditPeriod:
+    """A period as its records have it."""
+    made = records(since, until)
+    by_day = {record.day: record for record in made}
+    days = tuple(since + place * DAY for place in range((until - since).days + 1))
+    exemption = Exemption(
+        clean("pci-3.7.4"), clean("The key store can't rotate"), clean("CISO"), OFF_SINCE + 2 * DAY
+    )
+    periods = []
+    for control in library().controls:
+        own = (exemption,) if control.id == exemption.control else ()
+        found = []
+        for day in days:
+            record = by_day.get(day)
+            if record is None:
+                found.append(ControlDay(day, None))
+                continue
+            held = next((one for one in own if one.holds(record.taken_at)), None)
+            judged = judge(control, record.snapshot, held)
+            found.append(ControlDay(day, judged.status, record.number, held is not None))
+        periods.append(ControlPeriod(control, tuple(found), (), own))
+    failed = tuple(one.control for one in periods if any(d.status and d.status.rank == 0 for d in one.days))
+    return AuditPeriod(
+        since=since,
+        until=until,
+        framework=NO_TEXT,
+        made_at=NOW,
+        records=made,
+        gaps=tuple(day for day in days if day not in by_day and day < TODAY),
+        controls=tuple(periods),
+        lapses=(_lapse(failed),) if failed else (),
+        changes=_changes(),
+        sample=(),
+        seed=NO_TEXT,
+        uses=(),
+        reviews=(),
+        incidents=(),
+        drills=(),
+        unknown=(clean("CloudTrail of eu-west-1 from 2026-05-01 to 2026-05-02 was not fetched."),),
+    )
+
+
+def _lapse(controls: Sequence[Any]) -> Lapse:
+    return Lapse(
+        cause=clean("keys-rotated alias/tokens"),
+        what=clean("Automatic rotation is off for alias/tokens"),
+        source=LapseSource.RECORDS,
+        first_at=datetime.combine(OFF_SINCE, time(2), UTC),
+        last_at=datetime.combine(OFF_UNTIL, time(2), UTC),
+        after=datetime.combine(OFF_SINCE - DAY, time(2), UTC),
+        before=datetime.combine(OFF_UNTIL + DAY, time(2), UTC),
+        ended_by=clean("EnableKeyRotation by user/ana"),
+        tests=(clean("keys-rotated"),),
+        controls=tuple(controls),
+    )
+
+
+def _changes() -> tuple[ChangeFact, ...]:
+    at = datetime.combine(OFF_SINCE, time(1, 12), UTC)
+    return tuple(
+        ChangeFact(
+            kind=ChangeKind.KEY,
+            source=clean(source),
+            id=clean(id_),
+            at=at + timedelta(minutes=3) * place,
+            what=clean(what),
+            subject=clean("alias/tokens"),
+            who=clean("arn:aws:iam::123456789012:user/ben"),
+            outcome=clean("done"),
+        )
+        for place, (source, id_, what) in enumerate(
+            (("CloudTrail", "e-1", "DisableKeyRotation"), ("journal", "42", "keys disable-rotation"))
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Point:
+    """An open point."""
+
+    what: str
+    command: str = ""
+
+
+@dataclass
+class StageCompliance:
+    """What controls come to on the stage."""
+
+    stage: Stage
+
+    def assess_now(self, framework: str = "", *, cancelled: Event | None = None) -> Assessment:
+        """As on a good day."""
+        self.stage.enter("compliance", cancelled)
+        return assess(library(), snapshot_of(TODAY), framework)
+
+
+@dataclass
+class StagePeriods:
+    """The stage's records: as many days as are asked for, or none."""
+
+    stage: Stage
+    number: int = 98
+    points: tuple[Point, ...] = (
+        Point("Rotation was off for 9 days: explain it.", "keydeck findings"),
+        Point("Nobody reviewed who may use the keys in this period.", "keydeck evidence review"),
+    )
+    asked: list[tuple[date, date]] = field(default_factory=list)
+    made: AuditPeriod | None = None
+    """What is told instead, whatever is asked."""
+
+    def last(self) -> int:
+        """The newest record's number."""
+        self.stage.enter("records")
+        return self.number
+
+    def of(self, since: date, until: date, *, cancelled: Event | None = None) -> AuditPeriod:
+        """The period."""
+        self.stage.enter("period", cancelled)
+        self.asked.append((since, until))
+        return self.made or sample_period(since, until)
+
+    def open_points(self, period: AuditPeriod) -> Sequence[Point]:
+        """Its open points."""
+        return self.points
