@@ -1,9 +1,9 @@
-"""The evidence behind a day as lines: the control, the record, each test's answer, what changed on that day."""
+"""The evidence behind a day as lines: the control, the record, each test's answer, the changes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date
 
 from textual.content import Content
 
@@ -27,7 +27,7 @@ from screens.widgets.line_list import Line
 MOST_CHANGES = 200
 
 
-def day_lines(found: DayEvidence, standing: Standing, today: datetime, width: int) -> Iterator[Line]:
+def day_lines(found: DayEvidence, standing: Standing, today: date, width: int) -> Iterator[Line]:
     """Yield all that is known of a control's day."""
     yield from _status(found, today, width)
     yield from _control(found, width)
@@ -41,7 +41,7 @@ def day_lines(found: DayEvidence, standing: Standing, today: datetime, width: in
     yield from _changes(found, standing, width)
 
 
-def _status(found: DayEvidence, today: datetime, width: int) -> Iterator[Line]:
+def _status(found: DayEvidence, today: date, width: int) -> Iterator[Line]:
     state = _state(found, today)
     sign = CONTROL_SIGNS[state]
     words = found.judgement.words if found.judgement is not None else state.value
@@ -49,9 +49,9 @@ def _status(found: DayEvidence, today: datetime, width: int) -> Iterator[Line]:
     yield from copied_lines(words, width, lead=lead, lead_style=sign.style, style=f"bold {sign.style}")
 
 
-def _state(found: DayEvidence, today: datetime) -> ControlState:
+def _state(found: DayEvidence, today: date) -> ControlState:
     if found.judgement is None:
-        return ControlState.GAP if found.day < today.astimezone(UTC).date() else ControlState.COMING
+        return ControlState.GAP if found.day < today else ControlState.COMING
     return control_state(found.judgement.status, excepted=found.excepted, asked=bool(found.control.tests))
 
 
@@ -81,6 +81,9 @@ def _record(found: DayEvidence, standing: Standing, width: int) -> Iterator[Line
     record = found.record
     if record is None:
         yield from _fact("record", "none was made on this day: how the control stood is not known", width)
+        for name, beside in zip(("before it", "after it"), found.beside, strict=True):
+            if beside is not None:
+                yield from _fact(name, f"record {beside.number}, {moment(beside.taken_at)} UTC", width)
     else:
         at = f"{record.taken_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         yield from _fact("record", f"{record.number}, taken {at} by {record.recorded_by}", width)

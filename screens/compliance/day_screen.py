@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date
 from typing import ClassVar
 
 from textual import on
@@ -50,7 +50,7 @@ class ControlDayScreen(AnswerScreen[DayEvidence]):
 
     def lines(self, answer: DayEvidence, width: int) -> Iterable[Line]:
         """Return what the record holds."""
-        return day_lines(answer, self.standing, self.facts.clock(), width)
+        return day_lines(answer, self.standing, self.facts.clock().astimezone(UTC).date(), width)
 
     def do_copy_hash(self) -> None:
         """Send the text under the cursor to the clipboard, whole."""

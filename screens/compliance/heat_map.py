@@ -1,4 +1,4 @@
-"""The heat map: controls down, days across, with a cursor on one cell. Only the cells in sight are painted."""
+"""The heat map: controls down, days across, a cursor on one cell. Only what is in sight is painted."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import date
 from typing import ClassVar
 
 from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style as RichStyle
 from textual.content import Content
 from textual.events import Click, Resize
 from textual.strip import Strip
@@ -24,6 +26,9 @@ _LABEL = (22, 60)
 _NUMBER = 9
 """Cells of a control's number; a longer one takes what it needs."""
 
+_CALM = "$success 55%"
+"""What is met is the rule, and steps back behind what is not."""
+
 Part = tuple[str, str]
 """A text and its style."""
 
@@ -34,7 +39,8 @@ class HeatMap(CursorView):
     The cursor keeps its control and its day when rows or zoom change.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"cursor-view--cursor"}
+    DEFAULT_CSS = "HeatMap > .heat-map--column { background: $cursor-idle; }"
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"cursor-view--cursor", "heat-map--column"}
     STICKY = 2
 
     def __init__(self) -> None:
@@ -49,6 +55,8 @@ class HeatMap(CursorView):
         self._since = self._until = date.min
         self._cells: dict[int, tuple[Cell, ...]] = {}
         """What the columns of a row show, as far as they were in sight."""
+        self._strips: dict[int, Strip] = {}
+        self._strips_look: tuple[int, int, str] = (0, 0, "")
 
     # What is under the cursor
 
@@ -103,6 +111,7 @@ class HeatMap(CursorView):
     def _lay_out(self, day: date | None) -> None:
         """Make the columns anew, the cursor on the one with a day, or on the last one."""
         self._cells.clear()
+        self._strips.clear()
         self.columns = columns_of(self._since, self._until, self.zoom)
         last = max(len(self.columns) - 1, 0)
         self.column = last if day is None else column_at(self.columns, day)
@@ -173,7 +182,32 @@ class HeatMap(CursorView):
         """Paint a line of what is in sight: first the months, the days, then the rows."""
         if y < self.STICKY:
             return self._laid_out(self._head(y), self.size.width, self.visual_style)
-        return super().render_line(y - self.STICKY)
+        index = y - self.STICKY + self.scroll_offset.y
+        if index == self.cursor or index >= len(self.rows):
+            return super().render_line(y - self.STICKY)
+        return self._crossed(self._strip(index), index)
+
+    def _strip(self, index: int) -> Strip:
+        """A row as it is without the cursor: kept while it looks so, as a move across changes one column."""
+        looks = (self.left, self.size.width, self.app.theme)
+        if looks != self._strips_look:
+            self._strips_look = looks
+            self._strips.clear()
+        strip = self._strips.get(index)
+        if strip is None:
+            strip = self._laid_out(self.line(index), self.size.width, self.visual_style)
+            self._strips[index] = strip
+        return strip
+
+    def _crossed(self, strip: Strip, index: int) -> Strip:
+        """A control's row with the cursor's column set off."""
+        if not self.selectable(index) or not self.columns:
+            return strip
+        first = self._label_cells + (self.column - self.left) * self._column_cells
+        before, cell, after = strip.divide((first, first + self._column_cells, self.size.width))
+        ground = RichStyle(bgcolor=self.get_visual_style("heat-map--column").rich_style.bgcolor)
+        shaded = [Segment(text, style + ground if style else ground) for text, style, _ in cell]
+        return Strip([*before, *shaded, *after], self.size.width)
 
     def line(self, index: int) -> Content:
         """A framework's heading, or a control with its cells."""
@@ -207,18 +241,14 @@ class HeatMap(CursorView):
         cells = self._cells.get(index)
         if cells is None:
             cells = self._cells[index] = tuple(row.cell(column) for column in self.columns)
-        wide = self._column_cells
         text, style = "", ""
         for place in range(self.left, min(self.left + self.in_sight, len(cells))):
-            shown, looks = _painted(cells[place], wide)
-            if cells[place].state is ControlState.MET and not (index == self.cursor and place == self.column):
-                looks = "$success 55%"
-            if place == self.column:
-                looks += " reverse" if index == self.cursor else " on $cursor-idle"
-            if looks != style and text:
-                yield text, style
-                text = ""
-            text, style = text + shown, looks
+            ground = " reverse" if place == self.column and index == self.cursor else ""
+            for shown, looks in _painted(cells[place], self._column_cells):
+                if looks + ground != style and text:
+                    yield text, style
+                    text = ""
+                text, style = text + shown, looks + ground
         if text:
             yield text, style
 
@@ -230,24 +260,26 @@ class HeatMap(CursorView):
         if not column:
             return Content("")
         line = [" "] * max(min(self.in_sight, len(self.columns)) * wide + 4, 4)
-        free = 0
+        free, cursor = 0, (self.column - self.left) * wide
         for place in range(self.left, min(self.left + self.in_sight, len(self.columns))):
             before = self.columns[place - 1] if place > self.left else None
             label = label_of(self.columns[place], before, self.zoom)[y]
             at = (place - self.left) * wide
-            if label and at >= free:
+            touched = y and wide == 1 and at <= cursor < at + len(label)
+            if label and at >= free and not touched:
                 line[at : at + len(label)] = label
                 free = at + len(label) + 1
         text = "".join(line)
-        if not y:
-            return Content.assemble((" " * room + text, "$muted"))
-        at = (self.column - self.left) * wide
+        at = cursor
+        here = "▼" if y and wide == 1 else text[at : at + wide]
+        more = "‹" if y and self.left else " "
         return Content.assemble(
             " ",
-            (fit(left, room - 1), "$accent"),
+            (fit(left, room - 2), "$accent"),
+            (more, "$accent"),
             (text[:at], "$muted"),
-            ("▼", "$accent"),
-            (text[at + 1 :], "$muted"),
+            (here, "bold $accent on $cursor-idle"),
+            (text[at + wide :], "$muted"),
         )
 
     def on_click(self, event: Click) -> None:
@@ -260,8 +292,13 @@ class HeatMap(CursorView):
             super().on_click(event)
 
 
-def _painted(cell: Cell, wide: int) -> tuple[str, str]:
-    """A cell's text, so many cells wide, and its style. Where it is wide enough, a gap stands beside it."""
+def _painted(cell: Cell, wide: int) -> Iterator[Part]:
+    """A cell, so many cells wide: where there is room for more than a sign, a gap stands beside it."""
     sign = CONTROL_SIGNS[cell.state]
-    mark = CONTROL_SIGNS[ControlState.GAP].text if cell.gap and cell.state is not ControlState.GAP else ""
-    return f"{sign.text}{mark}"[:wide].ljust(wide), sign.style
+    style = _CALM if cell.state is ControlState.MET else sign.style
+    yield sign.text, style
+    if wide == 1:
+        return
+    gap = CONTROL_SIGNS[ControlState.GAP]
+    beside = cell.gap and cell.state is not ControlState.GAP
+    yield (gap.text if beside else " ").ljust(wide - 1), gap.style if beside else style

@@ -36,7 +36,7 @@ def lapse_lines(lapse: Lapse) -> tuple[StyledLine, ...]:
     known = "known by CloudTrail alone" if lapse.source is LapseSource.EVENTS else "known by the records"
     return (
         (BAD if not lapse.over else ("✖ ", "$muted"), (when(lapse), "bold"), f"  {lapse.what}"),
-        ("  ", (f"{ending(lapse)} · {bounds(lapse)} · {known}", "$muted")),
+        (("  ", ""), (f"{ending(lapse)} · {bounds(lapse)} · {known}", "$muted")),
     )
 
 

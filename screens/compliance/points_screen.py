@@ -1,4 +1,4 @@
-"""What is open for the next audit, each point with the command that settles it or the screen that shows it."""
+"""What is open for the next audit, each point with the command or the screen that settles it."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 from textual.content import Content
 
@@ -10,27 +11,49 @@ from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.assessment import Judgement
 from screens.compliance.columns import DayColumn
 from screens.compliance.day_evidence import DayEvidence, day_evidence, lapses_of
+from screens.compliance.day_lines import day_lines
 from screens.compliance.grid import Cell, ControlRow
 from screens.compliance.lapse_words import lapse_lines
 from screens.compliance.standing import Standing
 from screens.control_signs import CONTROL_SIGNS, ControlState
 from screens.styled import StyledLine
-from screens.widgets.cells import painted
 
 _LAPSES = 20
+_LEAD = 2
+"""Cells of a sign and what parts it from its text."""
 
 
-def row_content(standing: Standing, row: ControlRow, column: DayColumn) -> Content:
-    """Return what is known of a control, of its days in a column, and of its lapses."""
-    return painted(_lines(standing, row, column))
+def row_content(
+    standing: Standing, row: ControlRow, column: DayColumn, today: date, width: int, *, whole: bool
+) -> Content:
+    """Return what is known of a control, of its days in a column, and of its lapses, wrapped to `width`.
+
+    `whole` has all evidence of the worst of the days, too, as its own page has it.
+    """
+    evidence = day_evidence(standing, row.control.id, row.worst_day(column))
+    lines = [part for styled in _lines(standing, row, column, evidence) for part in _wrapped(styled, width)]
+    if whole and evidence is not None:
+        lines += [Content(""), *(line.content for line in day_lines(evidence, standing, today, width))]
+    return Content("\n").join(lines)
 
 
-def _lines(standing: Standing, row: ControlRow, column: DayColumn) -> Iterator[StyledLine]:
+def _wrapped(styled: StyledLine, width: int) -> Iterator[Content]:
+    """A line; where its first part is a sign, what goes on below is set in behind that."""
+    first, *rest = styled
+    hangs = isinstance(first, tuple) and len(first[0]) == _LEAD
+    room = width - _LEAD if hangs else width
+    for number, part in enumerate(Content.assemble(*(rest if hangs else styled)).wrap(max(room, 20))):
+        lead = first if hangs and not number else " " * _LEAD if hangs else ""
+        yield Content.assemble(lead, part)
+
+
+def _lines(
+    standing: Standing, row: ControlRow, column: DayColumn, evidence: DayEvidence | None
+) -> Iterator[StyledLine]:
     control = row.control
     owner = (f"  {control.owner}", "$muted") if control.owner else ""
     yield (control.number, "bold"), " ", (control.title, "bold"), owner
     cell = row.cell(column)
-    evidence = day_evidence(standing, control.id, row.worst_day(column))
     sign = CONTROL_SIGNS[cell.state]
     yield (
         (f"{column.words}  ", "$accent"),
@@ -50,6 +73,8 @@ def _lines(standing: Standing, row: ControlRow, column: DayColumn) -> Iterator[S
 
 def _state_words(cell: Cell, column: DayColumn) -> str:
     several = column.first != column.last
+    if several and cell.state is ControlState.MET:
+        return "met on every day with a record" if cell.gap else "met on every day"
     at_worst = " at its worst" if several and cell.state.known else ""
     gap = ", with a day without a record" if cell.gap and cell.state is not ControlState.GAP else ""
     return f"{cell.state}{at_worst}{gap}"

@@ -121,7 +121,9 @@ class ComplianceScreen(AnswerScreen[Standing]):
         standing, row, column = self.answer, self.map.row, self.map.day_column
         content = Content("")
         if standing is not None and row is not None and column is not None:
-            content = row_content(standing, row, column)
+            panes = self.query_one(Panes)
+            whole = panes.arrangement is Arrangement.BESIDE
+            content = row_content(standing, row, column, self.today, panes.detail_cells, whole=whole)
         self.query_one("#control", Static).update(content, layout=False)
         known = standing is not None and standing.period is not None
         points = len(standing.points) if standing is not None else 0

@@ -55,6 +55,7 @@ REACH = {
     "jobs": (ActionScope.JOB, ActionScope.TABLE, *ANYWHERE),
     "job": (ActionScope.JOB, *ANYWHERE),
     "findings": (ActionScope.FINDINGS, ActionScope.BLOCKING, ActionScope.TABLE, *ANYWHERE),
+    "compliance": (ActionScope.COMPLIANCE, *ANYWHERE),
     "log": (ActionScope.LOG, ActionScope.TABLE, *ANYWHERE),
     "principal": (ActionScope.PRINCIPAL, ActionScope.BLOCKING, *ANYWHERE),
     "events": (ActionScope.EVENTS, ActionScope.BLOCKING, ActionScope.TABLE, *ANYWHERE),
@@ -377,7 +378,8 @@ async def test_read_only_is_also_what_the_database_says_of_itself() -> None:
 
 @pytest.mark.quick(3)
 @pytest.mark.parametrize(
-    "screen", ["status", "connections", "keys", "events", "incidents", "jobs", "findings", "log"]
+    "screen",
+    ["status", "connections", "keys", "events", "incidents", "jobs", "findings", "compliance", "log"],
 )
 async def test_help_lists_all_that_is_in_reach_with_its_command(screen: str) -> None:
     async with deck(start=screen, size=(160, 60)) as d:
