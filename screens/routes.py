@@ -11,7 +11,7 @@ from textual.message import Message
 from crypto_core.references import TokenRef
 
 if TYPE_CHECKING:
-    from screens.compliance.standing import Standing
+    from screens.evidence_standing import Standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.facts import ChangeFact
 from crypto_core.compliance.period.period import ControlDay, ControlPeriod, Lapse
 from crypto_core.compliance.records.record import FIRST, EvidenceRecord
-from screens.compliance.standing import Standing
+from screens.evidence_standing import Standing
 
 
 @dataclass(frozen=True, slots=True, eq=False)

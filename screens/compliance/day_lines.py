@@ -14,8 +14,8 @@ from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.text.counting import counted
 from screens.compliance.day_evidence import DayEvidence
 from screens.compliance.lapse_words import lapse_lines, moment
-from screens.compliance.standing import Standing
 from screens.control_signs import CONTROL_SIGNS, ControlState, control_state
+from screens.evidence_standing import Standing
 from screens.identities import person
 from screens.routes import EventRoute, JobRoute
 from screens.styled import plain

@@ -14,7 +14,7 @@ from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
 from screens.compliance.day_evidence import DayEvidence, day_evidence
 from screens.compliance.day_lines import day_lines
-from screens.compliance.standing import Standing
+from screens.evidence_standing import Standing
 from screens.facts import Facts
 from screens.routes import Followed
 from screens.widgets.clipboard import cell_as_text, send_to_clipboard

@@ -12,7 +12,7 @@ from crypto_core.cancelling import Cancellation
 from crypto_core.text.counting import counted
 from screens.actions.action import ActionScope
 from screens.answer_screen import AnswerScreen
-from screens.compliance.standing import Standing
+from screens.evidence_standing import Standing
 from screens.facts import Facts
 from screens.routes import ApprovalsRoute, FindingsRoute, Followed
 from screens.services import OpenPoint

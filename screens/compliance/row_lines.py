@@ -14,8 +14,8 @@ from screens.compliance.day_evidence import DayEvidence, day_evidence, lapses_of
 from screens.compliance.day_lines import day_lines
 from screens.compliance.grid import Cell, ControlRow
 from screens.compliance.lapse_words import lapse_lines
-from screens.compliance.standing import Standing
 from screens.control_signs import CONTROL_SIGNS, ControlState
+from screens.evidence_standing import Standing
 from screens.styled import StyledLine
 
 _LAPSES = 20

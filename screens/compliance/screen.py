@@ -20,8 +20,8 @@ from screens.compliance.columns import Zoom
 from screens.compliance.grid import ControlRow, frameworks_of, rows_of, shown_rows
 from screens.compliance.heat_map import HeatMap
 from screens.compliance.row_lines import row_content
-from screens.compliance.standing import Standing, load_standing
 from screens.compliance.summary import summary
+from screens.evidence_standing import Standing, load_standing
 from screens.facts import Facts
 from screens.routes import ControlDayRoute, Followed, OpenPointsRoute
 from screens.widgets.clipboard import cell_as_text, send_to_clipboard

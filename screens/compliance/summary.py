@@ -8,8 +8,8 @@ from textual.content import Content
 
 from crypto_core.text.counting import counted
 from screens.compliance.grid import ControlRow, counts
-from screens.compliance.standing import Standing
 from screens.control_signs import CONTROL_SIGNS, ControlState
+from screens.evidence_standing import Standing
 from screens.facts import Facts
 from screens.widgets.cells import cut, spread
 
