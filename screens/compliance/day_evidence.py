@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
 
+from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.assessment import Judgement, judge
 from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.facts import ChangeFact
@@ -20,6 +21,8 @@ class DayEvidence:
 
     control: FrameworkControl
     day: date
+    status: ControlStatus | None = None
+    """What the day came to; None without a record. Events may tell worse of it than its record."""
     excepted: bool = False
     judgement: Judgement | None = None
     record: EvidenceRecord | None = None
@@ -43,12 +46,13 @@ def day_evidence(standing: Standing, control: str, day: date) -> DayEvidence | N
         judged = [one for one in standing.now.judgements if one.control.id == control] if standing.now else []
         found = judged[0] if judged else None
         excepted = found is not None and found.exemption is not None
-        return DayEvidence(period.control, day, excepted, found)
+        return DayEvidence(period.control, day, found.status if found else None, excepted, found)
     known = _day(period, day)
     record = standing.records.get(known.record) if known is not None else None
     return DayEvidence(
         period.control,
         day,
+        known.status if known is not None else None,
         known is not None and known.excepted,
         _judged(period, record),
         record,

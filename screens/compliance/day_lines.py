@@ -25,6 +25,7 @@ from screens.widgets.copied_lines import copied_lines
 from screens.widgets.line_list import Line
 
 MOST_CHANGES = 200
+_BY_EVENTS = "Events tell it, between two records: see the lapses below."
 
 
 def day_lines(found: DayEvidence, standing: Standing, today: date, width: int) -> Iterator[Line]:
@@ -44,15 +45,18 @@ def day_lines(found: DayEvidence, standing: Standing, today: date, width: int) -
 def _status(found: DayEvidence, today: date, width: int) -> Iterator[Line]:
     state = _state(found, today)
     sign = CONTROL_SIGNS[state]
-    words = found.judgement.words if found.judgement is not None else state.value
+    judged = found.judgement
+    words = judged.words if judged is not None and judged.status is found.status else state.value
     lead = f"{sign.text.strip() or '…'} "
     yield from copied_lines(words, width, lead=lead, lead_style=sign.style, style=f"bold {sign.style}")
+    if found.status is not None and (judged is None or judged.status is not found.status):
+        yield from copied_lines(_BY_EVENTS, width, lead="  ", style="$muted")
 
 
 def _state(found: DayEvidence, today: date) -> ControlState:
-    if found.judgement is None:
+    if found.status is None:
         return ControlState.GAP if found.day < today else ControlState.COMING
-    return control_state(found.judgement.status, excepted=found.excepted, asked=bool(found.control.tests))
+    return control_state(found.status, excepted=found.excepted, asked=bool(found.control.tests))
 
 
 def _control(found: DayEvidence, width: int) -> Iterator[Line]:

@@ -237,6 +237,17 @@ class ComplianceScreen(AnswerScreen[Standing]):
 
 
 _OF_A_PERIOD = frozenset(
-    ("left", "right", "earlier", "later", "next-wrong", "last-wrong", "zoom-in", "zoom-out", "points")
+    (
+        "left",
+        "right",
+        "earlier",
+        "later",
+        "next-wrong",
+        "last-wrong",
+        "zoom-in",
+        "zoom-out",
+        "period",
+        "points",
+    )
 )
 _OF_A_CONTROL = frozenset(("copy", "next-wrong", "last-wrong"))
