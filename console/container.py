@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from crypto_core.compliance.records.book import RecordBook
     from crypto_core.compliance.records.recording import EvidenceRecorder
     from crypto_core.compliance.service import ComplianceService
+    from crypto_core.compliance.snapshot import Snapshot
     from crypto_core.compliance.snapshot_reader import SnapshotReader
     from crypto_core.copies.attribution import CopyAttribution
     from crypto_core.copies.register import CopyRegister, RegisteredCopy
@@ -882,6 +883,7 @@ class Container:
     @deferred_property
     def snapshots(self) -> SnapshotReader:
         """What measures everything that controls are about."""
+        from crypto_core.compliance.change_reader import ChangeReader
         from crypto_core.compliance.cryptography_reader import CryptographyReader
         from crypto_core.compliance.facts import SettingFacts
         from crypto_core.compliance.snapshot_reader import ComplianceSettings, SnapshotReader
@@ -910,8 +912,15 @@ class Container:
                 signs=bool(settings.signing_key),
             ),
             CryptographyReader(self.kms, settings.signing_key, settings.former_signing_keys),
+            ChangeReader(self.journal, self.trail_rules, self.event_coverage),
+            self._recorded_before,
             self._connection_areas,
         )
+
+    def _recorded_before(self) -> Snapshot | None:
+        """What the last record of evidence holds."""
+        last = self.record_book.last()
+        return last.snapshot if last else None
 
     def _connection_areas(self) -> tuple[Area, ...]:
         from console.checks.diagnosis import connection_areas

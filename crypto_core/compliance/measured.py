@@ -18,6 +18,9 @@ from crypto_core.compliance.facts import (
     ProblemFact,
     TokenFacts,
 )
+from crypto_core.compliance.key_standing import materials_of
+from crypto_core.compliance.trail_changes import policy_digest
+from crypto_core.compliance.without_rows import without_rows
 from crypto_core.database.state.journal_verification import JournalCheck
 from crypto_core.errors import KmsError
 from crypto_core.findings.finding import Finding, Gap
@@ -25,6 +28,7 @@ from crypto_core.findings.registry import Facts as RuleFacts
 from crypto_core.findings.registry import rules_about
 from crypto_core.incidents.model import IncidentView
 from crypto_core.incidents.people import IncidentRole
+from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.incidents.runbooks.runbook import Runbook
 from crypto_core.incidents.times import times_of
 from crypto_core.key_names import account_of, same_key
@@ -32,7 +36,7 @@ from crypto_core.keys.policy.access import Access
 from crypto_core.keys.policy.reading import KeyPolicy
 from crypto_core.keys.state import KeyState
 from crypto_core.keys.status import Status
-from crypto_core.text.cleaning import clean
+from crypto_core.text.cleaning import NO_TEXT, clean
 from crypto_core.trail.store.suppressions import Suppressed
 
 
@@ -57,7 +61,7 @@ def token_facts(status: Status) -> TokenFacts:
                 one.kind,
                 one.severity,
                 clean(one.title),
-                clean(one.where),
+                without_rows(one.where),
                 one.tokens,
             )
             for one in status.problems
@@ -84,10 +88,10 @@ def finding_facts(
             FindingFact(
                 clean(one.rule),
                 one.severity,
-                clean(one.subject),
-                clean(one.title),
+                without_rows(one.subject),
+                without_rows(one.title),
                 one.first_at,
-                clean(why, 600),
+                without_rows(why),
             )
             for one, why in told
         ),
@@ -104,8 +108,18 @@ def guarding_keys(
     return tuple(state for state in states if any(same_key(state.key_arn, arn) for arn in wanted))
 
 
-def key_facts(state: KeyState, status: Status | None, write_arn: str) -> KeyFact:
-    """Return what is known of a key, and of the materials that tokens are under."""
+def key_facts(
+    state: KeyState,
+    status: Status | None,
+    write_arn: str,
+    *,
+    policy: str = "",
+    compromised_at: Iterable[datetime] = (),
+) -> KeyFact:
+    """Return what is known of a key, and of the materials that tokens are under.
+
+    `policy` is its own, "" where it wasn't read; `compromised_at` is when incidents about it were declared.
+    """
     shares = [s for s in status.keys if s.key_arn and same_key(s.key_arn, state.key_arn)] if status else []
     used = {share.key_material_id for share in shares if share.tokens}
     since = [material.since for material in state.materials if material.key_material_id in used]
@@ -121,8 +135,31 @@ def key_facts(state: KeyState, status: Status | None, write_arn: str) -> KeyFact
         rotation_days=state.rotation_period_days,
         oldest_in_use=min(known) if known and len(known) == len(since) == len(used) else None,
         tokens=sum(share.tokens for share in shares) if status else None,
-        writes=bool(write_arn) and same_key(state.key_arn, write_arn),
+        writes=(writes := bool(write_arn) and same_key(state.key_arn, write_arn)),
         missing={part: clean(why, 600) for part, why in state.missing.items()},
+        purpose=clean("data keys of tokens" if writes else "data keys of tokens, of earlier writes alone"),
+        owner=next((value for name, value in state.tags.items() if name.lower() == "owner"), NO_TEXT),
+        usage=state.usage,
+        created_at=state.created_at,
+        deletion_at=state.deletion_at,
+        last_used_at=state.last_used_at,
+        policy_sha256=clean(policy and policy_digest(policy)),
+        materials=materials_of(state, status, compromised_at),
+    )
+
+
+def compromises(views: Iterable[IncidentView], state: KeyState) -> tuple[datetime, ...]:
+    """Return when incidents were declared that say that a key is compromised.
+
+    Those that are closed count where the key is not in use any more: else its compromise was not confirmed.
+    """
+    return tuple(
+        view.incident.declared_at
+        for view in views
+        if view.runbook.subject is SubjectKind.KEY
+        and view.incident.scope.key
+        and same_key(view.incident.scope.key, state.key_arn)
+        and (view.incident.closed_at is None or not state.usable)
     )
 
 

@@ -15,6 +15,7 @@ from crypto_core.compliance.cryptography_facts import CryptographyFacts
 from crypto_core.compliance.facts import (
     AccessFacts,
     ApprovalFacts,
+    ChangeFacts,
     CheckFact,
     CheckFacts,
     DrillFacts,
@@ -26,9 +27,11 @@ from crypto_core.compliance.facts import (
     SettingFacts,
     TokenFacts,
     TrailFacts,
+    UseFacts,
 )
 from crypto_core.compliance.measured import (
     access_facts,
+    compromises,
     finding_facts,
     guarding_keys,
     incident_facts,
@@ -43,6 +46,7 @@ from crypto_core.errors import (
     InterruptedRunError,
     KeydeckError,
     KmsAccessDeniedError,
+    KmsError,
     MissingGrantError,
     MissingPermissionError,
     MissingSchemaError,
@@ -58,12 +62,14 @@ from crypto_core.text.cleaning import clean
 from crypto_core.trail.store.suppressions import sift
 
 if TYPE_CHECKING:
+    from crypto_core.compliance.change_reader import ChangeReader
     from crypto_core.compliance.cryptography_reader import CryptographyReader
     from crypto_core.database.state.approval_book import ApprovalBook
     from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
+    from crypto_core.incidents.model import IncidentView
     from crypto_core.incidents.service import IncidentService
     from crypto_core.keys.inventory import KeyInventory
-    from crypto_core.keys.policy.reading import KeyPolicies
+    from crypto_core.keys.policy.reading import KeyPolicies, KeyPolicy
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.posture.limits import Limits
     from crypto_core.keys.service import StatusService
@@ -107,6 +113,9 @@ class SnapshotReader:
     incident_store: IncidentStore
     configured: ComplianceSettings
     cryptography: CryptographyReader
+    change_reader: ChangeReader
+    before: Callable[[], Snapshot | None]
+    """Returns what the last record holds, None where there is none. It raises DatabaseError."""
     areas: Callable[[], Sequence[Area]] = tuple
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -127,6 +136,7 @@ class _Reading:
     now: datetime
     cancelled: Event | None
     _read: Mapping[SnapshotPart, Callable[[], PartFacts | MissingPart]] = field(init=False)
+    _policies: dict[str, KeyPolicy] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._read = {
@@ -142,8 +152,8 @@ class _Reading:
             SnapshotPart.DRILLS: self._drills,
             SnapshotPart.SETTINGS: self._settings,
             SnapshotPart.CHECKS: self._checks,
-            SnapshotPart.CHANGES: lambda: MissingPart(Lack.NOTHING, clean("no record was made before")),
-            SnapshotPart.USES: lambda: MissingPart(Lack.NOTHING, clean("no record was made before")),
+            SnapshotPart.CHANGES: self._changes,
+            SnapshotPart.USES: self._uses,
             SnapshotPart.CRYPTOGRAPHY: self._cryptography,
         }
 
@@ -208,11 +218,41 @@ class _Reading:
     def _keys(self) -> GuardingKeyFacts:
         limits = self.by.configured.limits
         writes = self._write_arn()
-        keys = tuple(key_facts(state, self._counted, writes) for state in self._states)
+        keys = tuple(
+            key_facts(
+                state,
+                self._counted,
+                writes,
+                policy=self._policy_text(state),
+                compromised_at=self._compromises(state),
+            )
+            for state in self._states
+        )
         return GuardingKeyFacts(keys, limits.rotation_days, limits.material_days)
 
     def _access(self) -> AccessFacts:
-        return access_facts(self._states, self.by.policies.of)
+        return access_facts(self._states, self._policy)
+
+    def _policy(self, state: KeyState) -> KeyPolicy:
+        if state.key_arn not in self._policies:
+            self._policies[state.key_arn] = self.by.policies.of(state)
+        return self._policies[state.key_arn]
+
+    def _policy_text(self, state: KeyState) -> str:
+        try:
+            return self._policy(state).text
+        except KmsError:
+            return ""  # The part about access tells.
+
+    def _compromises(self, state: KeyState) -> tuple[datetime, ...]:
+        try:
+            return compromises(self._views, state)
+        except KeydeckError:
+            return ()  # The part about incidents tells.
+
+    @cached_property
+    def _views(self) -> tuple[IncidentView, ...]:
+        return tuple(self.by.incidents.incidents(closed=True))
 
     def _trail(self) -> TrailFacts:
         coverage = self.by.event_coverage
@@ -240,13 +280,26 @@ class _Reading:
 
     def _incidents(self) -> IncidentFacts:
         service = self.by.incidents
-        views = service.incidents(closed=True)
-        return incident_facts(views, service.runbooks(), service.runbook_troubles(), self.now)
+        return incident_facts(self._views, service.runbooks(), service.runbook_troubles(), self.now)
 
     def _drills(self) -> DrillFacts:
         kind = CaptureKind.VERIFICATION.value
         last = self.by.incident_store.last_evidence(kind, unlike=NOTHING_SHA256)
         return DrillFacts(last, self.by.configured.drill_days)
+
+    @cached_property
+    def _before(self) -> Snapshot | None:
+        return self.by.before()
+
+    def _changes(self) -> ChangeFacts:
+        before = self._before.taken_at if self._before else None
+        return self.by.change_reader.changes(before, self.now, self.cancelled)
+
+    def _uses(self) -> UseFacts:
+        before = self._before
+        told = before.part(SnapshotPart.USES) if before else None
+        since = told.until if isinstance(told, UseFacts) else before.taken_at if before else None
+        return self.by.change_reader.uses(since, self.now, (), self.cancelled)
 
     def _settings(self) -> SettingFacts:
         return self.by.configured.settings

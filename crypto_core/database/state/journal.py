@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Executable, func, select
+from sqlalchemy import Connection, Engine, Executable, and_, func, not_, select
 
 from crypto_core.database.connection.engine import connected, told_apart
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, lock_holders
@@ -146,6 +146,39 @@ class Journal:
         with connected(self.engine) as connection:
             details = map(json.loads, connection.scalars(began))
             return tuple(detail for detail in details if detail.get("run") == str(run_id))
+
+    def ended(
+        self, since: datetime, until: datetime, actions: Sequence[str], *, limit: int
+    ) -> tuple[tuple[JournalEntry, ...], int]:
+        """Return entries of these actions that began or ended something in a time, the oldest first.
+
+        With them comes how many more than `limit` there are. Those of parts of a run, which name the tokens
+        that were written, are left out. Raises DatabaseError.
+        """
+        c = table.c
+        part = and_(c.detail.contains('"references"'), c.detail.not_like('%"run_ended": true%'))
+        began_or_ended = (Outcome.STARTED, Outcome.DONE, Outcome.FAILED, Outcome.INTERRUPTED)
+        which = (
+            *(c.at >= since, c.at < until, c.action.in_(actions)),
+            *(c.outcome.in_([one.value for one in began_or_ended]), not_(part)),
+        )
+        with connected(self.engine) as connection:
+            rows = connection.execute(selecting().where(*which).order_by(c.seq).limit(limit)).all()
+            left = 0
+            if len(rows) == limit:
+                left = connection.execute(select(func.count()).where(*which)).scalar_one() - limit
+        return tuple(map(entry_of, rows)), left
+
+    def beginnings(self, runs: Iterable[str]) -> tuple[JournalEntry, ...]:
+        """Return the entries that began these runs, as far as they are there. Raises DatabaseError."""
+        c = table.c
+        found: list[JournalEntry] = []
+        with connected(self.engine) as connection:
+            for run in runs:
+                began = (c.outcome == Outcome.STARTED.value, c.detail.contains(run, autoescape=True))
+                statement = selecting().where(*began).order_by(c.seq).limit(1)
+                found += map(entry_of, connection.execute(statement))
+        return tuple(found)
 
     def actors(self) -> tuple[str, ...]:
         """Return who has acted, each once: AWS identity and database role. Raises DatabaseError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from crypto_core.errors import PolicyError
 from crypto_core.findings.severity import Severity
@@ -160,24 +161,54 @@ def grant_created(context: RuleContext, event: TrailEvent) -> Judgement | None:
     EC2, RDS and others make a grant for each disk they attach: that is noise, a grant to another account is
     none.
     """
+    given, made = request(event), _grant(context, event)
+    if event.by_service and not made.foreign and not made.wide:
+        return None
+    severity = Severity.HIGH if made.grave else Severity.MEDIUM
+    whom = made.principal.seen_from(made.own) if made.grantee else "a principal"
+    return (
+        Severity.CRITICAL if (made.foreign or made.wide) and made.grave else severity,
+        f"granted {whom} the use of {_name(context, event)}",
+        f"operations {listed(made.operations, 12) or 'not recorded'}; to {made.grantee or 'nobody recorded'}"
+        + ("; of another account" if made.foreign else "")
+        + ("; constrained by an encryption context" if given.get("constraints") else ""),
+    )
+
+
+def granted_beyond(context: RuleContext, event: TrailEvent) -> str:
+    """Return to whom a grant gives what is grave, everybody or other accounts; "" for neither."""
+    made = _grant(context, event)
+    if not made.grave or not (made.foreign or made.wide):
+        return ""
+    return f"granted {made.grantee} {listed(made.operations, 12) or 'operations that are not recorded'}"
+
+
+class _Grant(NamedTuple):
+    """A grant as a call asks for it. `own` is the key's account."""
+
+    grantee: str
+    operations: list[str]
+    principal: Named
+    own: str
+    foreign: bool
+    wide: bool
+    grave: bool
+
+
+def _grant(context: RuleContext, event: TrailEvent) -> _Grant:
     given = request(event)
     grantee = text(given.get("granteePrincipal"), 300)
     operations = (
         [text(o, 40) for o in given["operations"]] if isinstance(given.get("operations"), list) else []
     )
     principal = Named("Service" if grantee.endswith(".amazonaws.com") else "AWS", grantee)
-    own = account_of(event.key_arns[0]) if event.key_arns else event.account
-    foreign = bool(principal.account) and principal.account not in context.keys.accounts | {own}
-    wide = "*" in grantee or principal.is_account
-    if event.by_service and not foreign and not wide:
-        return None
-    grave = any(power in _GRAVE for power in powers(operations)) or not operations
-    severity = Severity.HIGH if grave else Severity.MEDIUM
-    whom = principal.seen_from(own) if grantee else "a principal"
-    return (
-        Severity.CRITICAL if (foreign or wide) and grave else severity,
-        f"granted {whom} the use of {_name(context, event)}",
-        f"operations {listed(operations, 12) or 'not recorded'}; to {grantee or 'nobody recorded'}"
-        + ("; of another account" if foreign else "")
-        + ("; constrained by an encryption context" if given.get("constraints") else ""),
+    own = (account_of(event.key_arns[0]) if event.key_arns else event.account) or ""
+    return _Grant(
+        grantee,
+        operations,
+        principal,
+        own,
+        foreign=bool(principal.account) and principal.account not in context.keys.accounts | {own},
+        wide="*" in grantee or principal.is_account,
+        grave=any(power in _GRAVE for power in powers(operations)) or not operations,
     )

@@ -1,0 +1,127 @@
+"""Reads what was changed since the record before, and who used the keys: parts of a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Event
+
+from crypto_core.compliance.facts import ChangeFact, ChangeFacts, ReviewFact, UseFact, UseFacts
+from crypto_core.compliance.journal_changes import journal_changes
+from crypto_core.compliance.trail_changes import trail_changes
+from crypto_core.database.state.journal import Journal
+from crypto_core.errors import DatabaseError, InterruptedRunError, TrailError
+from crypto_core.key_uses import USES
+from crypto_core.text.cleaning import clean
+from crypto_core.text.counting import counted
+from crypto_core.trail.coverage_record import CoverageRecord
+from crypto_core.trail.rules.rule_context import OF_KMS, RuleContext
+from crypto_core.trail.rules.service import TrailRules
+from crypto_core.trail.store.event_questions import Group, Span, flag, has
+from crypto_core.trail.store.history import History
+
+OVERLAP = timedelta(days=1)
+"""So much of the time before the record before is read again: what came late is seen, by its id once."""
+LATE = timedelta(hours=1)
+"""Uses are counted up to so long ago: CloudTrail delivers with delay, and what is counted has no id."""
+MOST_CHANGES = 5_000
+MOST_USES = 2_000
+_BY = ("key", "principal", "name")
+
+
+@dataclass(eq=False)
+class ChangeReader:
+    """Reads changes and uses. Blocks on SQL, and on KMS for the names of keys."""
+
+    journal: Journal
+    rules: TrailRules
+    coverage: CoverageRecord
+
+    def changes(self, before: datetime | None, now: datetime, cancelled: Event | None = None) -> ChangeFacts:
+        """Return what was changed since the record before, and a day more; of the last day without one.
+
+        What can't be looked at is a gap. Raises InterruptedRunError.
+        """
+        since = (before or now) - OVERLAP
+        found: list[ChangeFact] = []
+        gaps: list[str] = []
+        read: tuple[tuple[str, Callable[[], tuple[tuple[ChangeFact, ...], int]]], ...] = (
+            ("CloudTrail events", lambda: self._of_trail(since, now, gaps, cancelled)),
+            ("journal", lambda: journal_changes(self.journal, since, now, MOST_CHANGES)),
+        )
+        for name, reading in read:
+            try:
+                some, left = reading()
+            except InterruptedRunError:
+                raise
+            except (TrailError, DatabaseError) as error:
+                gaps.append(f"{name}: {error.message}")
+                continue
+            found += some
+            if left:
+                gaps.append(f"{name}: {left:,} more than a record has room for are left out")
+        ordered = sorted(found, key=lambda one: (one.at, one.source, one.id))
+        if (left := len(ordered) - MOST_CHANGES) > 0:
+            gaps.append(f"{counted(left, 'change')} more than a record has room for left out")
+        return ChangeFacts(
+            since, now, tuple(ordered[:MOST_CHANGES]), tuple(clean(gap, 600) for gap in dict.fromkeys(gaps))
+        )
+
+    def uses(
+        self,
+        before: datetime | None,
+        now: datetime,
+        reviews: tuple[ReviewFact, ...],
+        cancelled: Event | None = None,
+    ) -> UseFacts:
+        """Return who used the keys since `before`, up to an hour ago; of the last day without it.
+
+        Raises EventStoreError, InterruptedRunError.
+        """
+        until = now - LATE
+        since = min(before or until - OVERLAP, until)
+        gaps = list(self.coverage.coverage_of(since, until).reasons)
+        uses = sorted(
+            self._uses(since, until, gaps, cancelled), key=lambda one: (-one.calls, one.key, one.who)
+        )
+        if (left := len(uses) - MOST_USES) > 0:
+            gaps.append(f"{counted(left, 'use')} by whoever called least left out")
+        return UseFacts(
+            since, until, tuple(uses[:MOST_USES]), reviews, tuple(clean(gap, 600) for gap in gaps)
+        )
+
+    def _of_trail(
+        self, since: datetime, now: datetime, gaps: list[str], cancelled: Event | None
+    ) -> tuple[tuple[ChangeFact, ...], int]:
+        gaps += self.coverage.coverage_of(since, now).reasons
+        keys, unknown = self.rules.configured_keys()
+        gaps += (gap.reason for gap in unknown)
+        history = History(self.rules.store.file, self.rules.aliases, cancelled)
+        return trail_changes(history, keys, since, now, MOST_CHANGES)
+
+    def _uses(
+        self, since: datetime, until: datetime, gaps: list[str], cancelled: Event | None
+    ) -> Iterator[UseFact]:
+        keys, unknown = self.rules.configured_keys()
+        gaps += (gap.reason for gap in unknown)
+        history = History(self.rules.store.file, self.rules.aliases, cancelled)
+        context = RuleContext(history, since, until, keys)
+        terms = (OF_KMS, has("name", *USES), *context.on_guarded)
+        span = Span(since, until)
+        denied = {one.values: one.events for one in history.groups(_BY, (*terms, flag("denied")), span)}
+        for one in history.groups(_BY, terms, span):
+            yield _use(one, denied.get(one.values, 0))
+
+
+def _use(found: Group, denied: int) -> UseFact:
+    key, who, action = found.values
+    return UseFact(
+        clean(key.split(" ")[0]),
+        clean(who or "nobody named"),
+        clean(action),
+        found.events,
+        denied,
+        found.first,
+        found.last,
+    )

@@ -1,0 +1,130 @@
+"""Changes as the journal has them: approvals decided, tokens written anew, and other operations that ended.
+
+A run is one change, however many entries tell of it: its number is that of the entry that began it. Rows are
+left out of it: the column and the number of tokens stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from crypto_core.compliance.facts import ChangeFact, ChangeKind
+from crypto_core.compliance.without_rows import counted_by_column, without_rows
+from crypto_core.database.state.evidence_records import RECORD, told_in
+from crypto_core.database.state.journal import Journal
+from crypto_core.database.state.journal_entry import JournalEntry
+from crypto_core.guard.operations import OPERATIONS, Operation, operation_of
+from crypto_core.guard.outcome import Outcome
+from crypto_core.text.cleaning import clean
+
+JOURNAL, JOBS = "journal", "jobs"
+_UNTOLD = (RECORD, "journal checkpoint")
+"""What every day has; the records themselves tell of it."""
+CHANGING = tuple(one.journaled_as for one in OPERATIONS if one.changes and one.name not in _UNTOLD)
+_APPROVED = "approvals use"
+_NUMBERS = ("done", "restored", "purged", "tokens", "poisoned", "waves")
+"""What is told of an end's numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An entry with what its detail tells."""
+
+    entry: JournalEntry
+    detail: Mapping[str, Any]
+
+    @property
+    def run(self) -> str:
+        return str(self.detail.get("run") or "")
+
+    @property
+    def began(self) -> bool:
+        return self.entry.outcome == Outcome.STARTED.value
+
+
+def journal_changes(
+    journal: Journal, since: datetime, until: datetime, limit: int
+) -> tuple[tuple[ChangeFact, ...], int]:
+    """Return the changes of a time, the oldest first, and how many entries are left out behind them.
+
+    Up to four entries for each of `limit` are read. Refusals and dry runs changed nothing. Raises
+    DatabaseError.
+    """
+    entries, left = journal.ended(since, until, (*CHANGING, _APPROVED), limit=4 * limit)
+    told = [_Told(entry, told_in(entry)) for entry in entries]
+    approved = {
+        str(one.detail.get("plan")): clean(one.detail.get("decided_by"), 300)
+        for one in told
+        if one.entry.action == _APPROVED
+    }
+    changes = [
+        _change(members, approved)
+        for members in _runs(journal, told)
+        if operation_of(members[0].entry.action)
+    ]
+    return tuple(sorted(changes, key=lambda one: (one.at, one.id))), left
+
+
+def _runs(journal: Journal, told: Sequence[_Told]) -> Iterator[list[_Told]]:
+    """The entries of each change, its beginning first; what began earlier is looked up."""
+    runs: dict[str, list[_Told]] = {}
+    for one in told:
+        runs.setdefault(one.run or str(one.entry.seq), []).append(one)
+    earlier = {run for run, members in runs.items() if members[0].run and not members[0].began}
+    for entry in journal.beginnings(earlier):
+        began = _Told(entry, told_in(entry))
+        if began.run in earlier:
+            runs[began.run].insert(0, began)
+    yield from runs.values()
+
+
+def _change(members: Sequence[_Told], approved: Mapping[str, str]) -> ChangeFact:
+    first, last = members[0], members[-1]
+    operation = operation_of(first.entry.action)
+    job = next((one.detail["job"] for one in members if isinstance(one.detail.get("job"), int)), None)
+    plan = next((str(one.detail["plan"]) for one in members if one.detail.get("plan")), "")
+    decides = first.entry.action.startswith("approvals ")
+    return ChangeFact(
+        kind=_kind(operation, decides=decides),
+        source=clean(JOURNAL if job is None else JOBS),
+        id=clean(first.entry.seq if job is None else job),
+        at=first.entry.at,
+        what=clean(first.entry.action),
+        subject=_subject(members, operation),
+        who=clean(first.entry.who, 600),
+        outcome=clean("begun, its end is not on record" if last.began else last.entry.outcome),
+        approved_by=clean(approved.get(plan, ""), 300) if not decides else clean(""),
+        detail=without_rows("; ".join(_details(members))),
+    )
+
+
+def _kind(operation: Operation | None, *, decides: bool) -> ChangeKind:
+    if decides:
+        return ChangeKind.APPROVAL
+    writes = operation is not None and operation.writes_tokens
+    return ChangeKind.REENCRYPTION if writes else ChangeKind.OPERATION
+
+
+def _subject(members: Sequence[_Told], operation: Operation | None) -> Any:
+    references = [str(one) for member in members for one in _texts(member.detail.get("references"))]
+    if references:
+        return clean(counted_by_column(references), 600)
+    return without_rows(members[0].entry.subject)
+
+
+def _texts(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list) else ()
+
+
+def _details(members: Sequence[_Told]) -> Iterator[str]:
+    told = {name: value for one in members for name, value in one.detail.items()}
+    if request := told.get("request"):
+        yield f"request {request}"
+    if told.get("to"):
+        yield f"under {told['to']}"
+    for name in _NUMBERS:
+        if isinstance(told.get(name), int) and not isinstance(told[name], bool):
+            yield f"{name} {told[name]:,}"
