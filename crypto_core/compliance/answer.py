@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from crypto_core.compliance.cause import NO_KIND, Cause, cause
 from crypto_core.compliance.snapshot import Lack, MissingPart
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
@@ -30,7 +31,7 @@ class ControlStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(lines=600, reason=600)
+@cleans(lines=600, reason=600, unseen=600)
 class ControlAnswer:
     """A test's answer. `lines` are its evidence; `lack` and `reason` say why it is not assessed."""
 
@@ -38,6 +39,12 @@ class ControlAnswer:
     lines: tuple[CleanText, ...] = ()
     lack: Lack | None = None
     reason: CleanText = NO_TEXT
+    causes: tuple[Cause, ...] = ()
+    """Why it is not met: everything that is wrong, however many lines tell of it."""
+    undecided: tuple[Cause, ...] = ()
+    """What stands and is not counted as wrong, such as a suppressed finding."""
+    unseen: tuple[CleanText, ...] = ()
+    """What could not be looked at: something wrong may hide there."""
 
     def as_json(self) -> dict[str, Any]:
         """The answer as a JSON document's part."""
@@ -49,14 +56,30 @@ class ControlAnswer:
         }
 
 
-def answer(good: Sequence[str], *, bad: Sequence[str] = (), open_: Sequence[str] = ()) -> ControlAnswer:
-    """Return not met where anything is bad, partly where something is left open, else met.
+def answer(
+    good: Sequence[str],
+    *,
+    bad: Sequence[str] = (),
+    open_: Sequence[str] = (),
+    unseen: Sequence[str] = (),
+    causes: Sequence[Cause] = (),
+    undecided: Sequence[Cause] = (),
+) -> ControlAnswer:
+    """Return not met where anything is bad, partly where something is left open or unseen, else met.
 
-    The evidence is what is bad, then what is open, then what is good.
+    The evidence is what is bad, then what is open, what is unseen, and what is good. `causes` are those of
+    what is bad, `undecided` those of what is open; without them the test has one cause.
     """
-    status = ControlStatus.NOT_MET if bad else ControlStatus.PARTLY if open_ else ControlStatus.MET
-    lines = (*_first(bad), *_first(open_), *_first(good))
-    return ControlAnswer(status, tuple(clean(line, 600) for line in lines))
+    left = bool(open_ or unseen)
+    status = ControlStatus.NOT_MET if bad else ControlStatus.PARTLY if left else ControlStatus.MET
+    lines = (*_first(bad), *_first(open_), *_first(unseen), *_first(good))
+    return ControlAnswer(
+        status,
+        tuple(clean(line, 600) for line in lines),
+        causes=tuple(causes) or tuple(cause(NO_KIND, what=line) for line in bad[:1]),
+        undecided=tuple(undecided),
+        unseen=tuple(clean(line, 600) for line in unseen),
+    )
 
 
 def not_assessed(reason: str, lack: Lack = Lack.NOTHING) -> ControlAnswer:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crypto_core.compliance.answer import ControlAnswer, lacking
+from crypto_core.compliance.cause import Cause
 from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart
+from crypto_core.text.cleaning import clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,4 +29,12 @@ class ControlTest:
         for one in found:
             if isinstance(one, MissingPart):
                 return lacking(one)
-        return self.ask(snapshot.taken_at, *found)
+        answer = self.ask(snapshot.taken_at, *found)
+        if not (answer.causes or answer.undecided):
+            return answer
+        return replace(answer, causes=self._named(answer.causes), undecided=self._named(answer.undecided))
+
+    def _named(self, causes: tuple[Cause, ...]) -> tuple[Cause, ...]:
+        """Each cause once; one without a kind is known by this test."""
+        named = [one if one.kind else replace(one, kind=clean(self.name)) for one in causes]
+        return tuple({one.id: one for one in reversed(named)}.values())[::-1]

@@ -43,6 +43,8 @@ class ProblemFact:
     title: CleanText
     where: CleanText
     tokens: int
+    key: CleanText = NO_TEXT
+    """The key that it is about, by its ARN; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,8 @@ class IncidentFact:
     lead: bool = False
     follow_ups: int = 0
     overdue: int = 0
+    budget_seconds: int = 0
+    """How soon it was to be contained, in seconds from the declaration; 0 for no budget."""
 
 
 @dataclass(frozen=True, slots=True)

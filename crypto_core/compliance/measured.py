@@ -63,6 +63,7 @@ def token_facts(status: Status) -> TokenFacts:
                 clean(one.title),
                 without_rows(one.where),
                 one.tokens,
+                clean(one.key_arn),
             )
             for one in status.problems
         ),
@@ -229,4 +230,5 @@ def _incident(view: IncidentView, now: datetime) -> IncidentFact:
         lead=bool(view.people.who(IncidentRole.LEAD)),
         follow_ups=len(view.people.follow_ups),
         overdue=sum(one.overdue(now.date()) for one in view.people.follow_ups),
+        budget_seconds=contain.budget_seconds,
     )

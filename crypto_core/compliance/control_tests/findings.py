@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
+from crypto_core.compliance.cause import Cause, cause
 from crypto_core.compliance.control_test import ControlTest
 from crypto_core.compliance.facts import FindingFact, FindingFacts, GuardingKeyFacts, KeyFact
 from crypto_core.compliance.snapshot import SnapshotPart
@@ -21,16 +22,51 @@ def _line(found: FindingFact) -> str:
     return f"{found.severity}: {found.title} ({found.rule}: {found.subject}{since})"
 
 
+def _causes(facts: FindingFacts, found: Sequence[FindingFact]) -> list[Cause]:
+    """What findings are about. Those of events tell what happened, all others what stands."""
+    happened = facts.since is not None
+    return [
+        cause(
+            one.rule,
+            one.subject,
+            one.title,
+            len(Severity) - one.severity.rank,
+            one.first_at if happened else None,
+        )
+        for one in found
+    ]
+
+
 def _told(
-    facts: FindingFacts, found: Sequence[FindingFact], good: Sequence[str], left: Sequence[str] = ()
+    facts: FindingFacts,
+    found: Sequence[FindingFact],
+    good: Sequence[str],
+    unasked: Sequence[str] = (),
+    *,
+    mild_counts: bool = True,
 ) -> ControlAnswer:
-    bad = [_line(one) for one in found if not one.suppressed]
-    hidden = [f"Suppressed {one.suppressed}: {_line(one)}" for one in found if one.suppressed]
-    return answer(good, bad=bad, open_=[*hidden, *left, *(f"Not examined: {gap}" for gap in facts.gaps)])
+    """The answer of findings; what is suppressed is left open, and what is mild where it doesn't count."""
+    hidden = [one for one in found if one.suppressed]
+    shown = [one for one in found if not one.suppressed]
+    bad = [one for one in shown if mild_counts or one.severity in _GRAVE]
+    mild = [one for one in shown if one not in bad]
+    return answer(
+        good,
+        bad=[_line(one) for one in bad],
+        open_=[*map(_line, mild), *(f"Suppressed {one.suppressed}: {_line(one)}" for one in hidden)],
+        unseen=[*unasked, *(f"Not examined: {gap}" for gap in facts.gaps)],
+        causes=_causes(facts, bad),
+        undecided=_causes(facts, [*mild, *hidden]),
+    )
 
 
 def _nothing_found(
-    rules: tuple[str, ...], now: datetime, facts: FindingFacts, keys: GuardingKeyFacts | None = None
+    rules: tuple[str, ...],
+    now: datetime,
+    facts: FindingFacts,
+    keys: GuardingKeyFacts | None = None,
+    *,
+    mild_counts: bool = True,
 ) -> ControlAnswer:
     """The answer of rules; of those about keys there must be a key that guards tokens."""
     if keys is not None and not keys.keys:
@@ -42,7 +78,7 @@ def _nothing_found(
     left = [f"Not asked: {rule}" for rule in rules if rule not in asked]
     first = f"{'Asked' if found else 'No finding of'}: {listed(asked, 12)}"
     said = [first, *(_key_line(key, now) for key in (keys.keys if keys else ()))]
-    return _told(facts, found, said, left)
+    return _told(facts, found, said, left, mild_counts=mild_counts)
 
 
 def _key_line(key: KeyFact, now: datetime) -> str:
@@ -72,12 +108,16 @@ def _examined(_now: datetime, facts: FindingFacts) -> ControlAnswer:
     told = sum(not one.suppressed for one in facts.findings)
     period = f"{facts.since:%Y-%m-%d %H:%M} to {facts.until:%Y-%m-%d %H:%M} UTC"
     good = f"{counted(len(facts.rules), 'rule')} over events from {period}: {counted(told, 'finding')}"
-    return answer([good], open_=[f"Not examined: {gap}" for gap in facts.gaps])
+    return answer([good], unseen=[f"Not examined: {gap}" for gap in facts.gaps])
 
 
 def _rules(name: str, measures: str, parts: tuple[SnapshotPart, ...], *rules: str) -> ControlTest:
-    return ControlTest(name, measures, parts, partial(_nothing_found, rules))
+    ask = partial(_nothing_found, rules, mild_counts=name not in MILD_LEFT_OPEN)
+    return ControlTest(name, measures, parts, ask)
 
+
+MILD_LEFT_OPEN = {"key-changes-watched"}
+"""Tests for which a finding below severity high says nothing wrong: a key was changed, and nothing opened."""
 
 RULES: dict[str, tuple[str, ...]] = {}
 """The rules that a test is answered by, by its name."""
@@ -142,7 +182,8 @@ _TABLE: tuple[tuple[str, str, tuple[SnapshotPart, ...], tuple[str, ...]], ...] =
     ),
     (
         "key-changes-watched",
-        "No event shows a key's policy, grants, state, rotation or replicas changed.",
+        "No event shows a key's policy, grants, state or replicas changed for the worse; other changes of "
+        "keys are left open.",
         _EVENTS,
         (
             *("event-key-policy", "event-key-grant", "event-key-made-open", "event-key-disabled"),

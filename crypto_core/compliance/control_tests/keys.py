@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
+from crypto_core.compliance.cause import NO_KIND, Cause, cause
 from crypto_core.compliance.control_test import ControlTest
 from crypto_core.compliance.facts import AccessFacts, GuardingKeyFacts, KeyFact
 from crypto_core.compliance.snapshot import SnapshotPart
@@ -29,11 +30,12 @@ def _each(facts: GuardingKeyFacts, judged: Callable[[KeyFact], tuple[str, str]])
     """The answer by what is said of each key: good, bad or open, and the line."""
     if not facts.keys:
         return not_assessed(_NO_KEYS)
-    lines: dict[str, list[str]] = {"good": [], "bad": [], "open": []}
+    lines: dict[str, list[Cause]] = {"good": [], "bad": [], "open": []}
     for key in facts.keys:
         kind, line = judged(key)
-        lines[kind].append(f"{key.name}: {line}")
-    return answer(lines["good"], bad=lines["bad"], open_=lines["open"])
+        lines[kind].append(cause(NO_KIND, key.arn, f"{key.name}: {line}"))
+    good, bad, left = ([one.what for one in lines[kind]] for kind in ("good", "bad", "open"))
+    return answer(good, bad=bad, open_=left, causes=lines["bad"], undecided=lines["open"])
 
 
 def _strength(key: KeyFact) -> tuple[str, str]:
@@ -95,15 +97,14 @@ def _access_known(_now: datetime, facts: AccessFacts) -> ControlAnswer:
         if any(action in one.actions for action in _POWERFUL)
     ]
     lines = [f"{one.key}: {one.who} may {listed(actions, 3)} ({one.by})" for one, actions in powers]
-    open_ = [f"Not read: {gap}" for gap in facts.gaps]
-    open_ += [
+    open_ = [
         f"{one.key}: {one.who} may {listed(actions, 3)}: IAM policies there decide who of it"
         for one, actions in powers
         if one.delegated
     ]
     good = [line for line, (one, _) in zip(lines, powers, strict=True) if not one.delegated]
     summary = f"Policies of {counted(len(facts.keys), 'key')}: {counted(len(powers), 'permission')}"
-    return answer([summary, *good], open_=open_)
+    return answer([summary, *good], open_=open_, unseen=[f"Not read: {gap}" for gap in facts.gaps])
 
 
 TESTS = (

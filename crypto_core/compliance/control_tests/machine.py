@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 
 from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
+from crypto_core.compliance.cause import NO_KIND, cause
 from crypto_core.compliance.control_test import ControlTest
 from crypto_core.compliance.facts import CheckFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
@@ -20,10 +21,14 @@ def _checked(name: str, _now: datetime, facts: CheckFacts) -> ControlAnswer:
     if not told:
         reasons = [f"{one.area}: {one.said}" for one in found]
         return not_assessed(reasons[0] if reasons else f"{name} was not checked", Lack.FAILED)
+    failed = [one for one in told if one.outcome in _BAD]
+    left = [one for one in found if one not in told]
     return answer(
         [f"{one.area}: {one.said}" for one in told if one.outcome == CheckOutcome.OK],
-        bad=[f"{one.area}: {one.said}" for one in told if one.outcome in _BAD],
-        open_=[f"{one.area}: {one.said}" for one in found if one not in told],
+        bad=[f"{one.area}: {one.said}" for one in failed],
+        open_=[f"{one.area}: {one.said}" for one in left],
+        causes=[cause(NO_KIND, one.area, one.said) for one in failed],
+        undecided=[cause(NO_KIND, one.area, one.said) for one in left],
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
+from crypto_core.compliance.cause import NO_KIND, Cause, cause
 from crypto_core.compliance.control_test import ControlTest
 from crypto_core.compliance.facts import ApprovalFacts, DrillFacts, IncidentFact, IncidentFacts
 from crypto_core.compliance.snapshot import SnapshotPart
@@ -68,7 +70,14 @@ def _contained(now: datetime, facts: IncidentFacts) -> ControlAnswer:
         for within in (True, False, None)
     }
     left = [f"Not told: {line}" for line in told[None]]
-    return answer(told[True], bad=[f"Over its budget: {line}" for line in told[False]], open_=left)
+    bad = [f"Over its budget: {line}" for line in told[False]]
+    causes = _of_incidents(bad, [one for one in recent if one.contained_in_time is False])
+    return answer(told[True], bad=bad, open_=left, causes=causes)
+
+
+def _of_incidents(lines: Sequence[str], incidents: Sequence[IncidentFact]) -> list[Cause]:
+    """One cause an incident, as its line tells it."""
+    return [cause(NO_KIND, one.name, line) for line, one in zip(lines, incidents, strict=True)]
 
 
 def _line(one: IncidentFact) -> str:
@@ -85,23 +94,26 @@ def _led(now: datetime, facts: IncidentFacts) -> ControlAnswer:
     recent = _of_the_year(now, facts)
     if not recent:
         return not_assessed(_NO_INCIDENT)
-    bad = [f"Open without a lead: {_line(one)}" for one in recent if not one.lead and one.closed_at is None]
+    alone = [one for one in recent if not one.lead and one.closed_at is None]
+    bad = [f"Open without a lead: {_line(one)}" for one in alone]
     left = [f"Closed without a lead: {_line(one)}" for one in recent if not one.lead and one.closed_at]
-    return answer([_line(one) for one in recent if one.lead], bad=bad, open_=left)
+    led = [_line(one) for one in recent if one.lead]
+    return answer(led, bad=bad, open_=left, causes=_of_incidents(bad, alone))
 
 
 def _learned(now: datetime, facts: IncidentFacts) -> ControlAnswer:
     closed = [one for one in _of_the_year(now, facts) if one.closed_at is not None]
     if not closed:
         return not_assessed("no closed incident is on record")
-    bad = [f"{counted(one.overdue, 'follow-up')} overdue: {_line(one)}" for one in closed if one.overdue]
+    late = [one for one in closed if one.overdue]
+    bad = [f"{counted(one.overdue, 'follow-up')} overdue: {_line(one)}" for one in late]
     left = [f"No follow-up: {_line(one)}" for one in closed if not one.follow_ups]
     good = [
         f"{counted(one.follow_ups, 'follow-up')}: {_line(one)}"
         for one in closed
         if one.follow_ups and not one.overdue
     ]
-    return answer(good, bad=bad, open_=left)
+    return answer(good, bad=bad, open_=left, causes=_of_incidents(bad, late))
 
 
 TESTS = (

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
+from crypto_core.compliance.cause import Cause, cause, without_counts
 from crypto_core.compliance.control_test import ControlTest
 from crypto_core.compliance.facts import SettingFacts, TokenFacts
 from crypto_core.compliance.snapshot import SnapshotPart
@@ -45,12 +46,37 @@ def _uncounted(facts: TokenFacts) -> list[str]:
     return [f"Not counted: {gap}" for gap in facts.gaps]
 
 
-def _problems(facts: TokenFacts, kinds: Iterable[ProblemKind]) -> list[str]:
+def _problems(facts: TokenFacts, kinds: Iterable[ProblemKind]) -> list[Cause]:
     wanted = set(kinds)
     return [
-        f"{one.title}: {one.where}" if not one.tokens else f"{_of(one.tokens)} {one.title}: {one.where}"
+        cause(
+            f"tokens-{one.kind}",
+            one.key or without_counts(f"{one.title} {one.where}"),
+            f"{one.title}: {one.where}" if not one.tokens else f"{_of(one.tokens)} {one.title}: {one.where}",
+            one.tokens,
+        )
         for one in facts.problems
         if one.kind in wanted
+    ]
+
+
+def _lines(causes: Iterable[Cause]) -> list[str]:
+    return [one.what for one in causes]
+
+
+def _in_format(facts: TokenFacts, kinds: Iterable[Format]) -> list[Cause]:
+    """The columns that hold tokens in these formats; without columns, all of a format together."""
+    found = [
+        cause(f"tokens-{kind}", column.column, f"{_of(number)} in format {kind}: {column.column}", number)
+        for kind in kinds
+        for column in facts.columns
+        if (number := column.by_format.get(kind, 0))
+    ]
+    told = {one.kind for one in found}
+    missed = [kind for kind in kinds if facts.by_format.get(kind) and f"tokens-{kind}" not in told]
+    return found + [
+        cause(f"tokens-{kind}", "", f"{_of(facts.by_format[kind])} in format {kind}", facts.by_format[kind])
+        for kind in missed
     ]
 
 
@@ -58,15 +84,18 @@ def _encrypted(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     held = _held(facts)
     if not held:
         return not_assessed(_NO_TOKENS)
+    open_formats = (Format.PLAINTEXT, Format.DEV, Format.UNRECOGNISED)
     bad = [
         f"{facts.by_format[kind]:,} of {_of(facts.tokens)} in format {kind}"
-        for kind in (Format.PLAINTEXT, Format.DEV, Format.UNRECOGNISED)
+        for kind in open_formats
         if facts.by_format.get(kind)
     ]
+    causes = _in_format(facts, open_formats)
     if not bad and facts.protected < held:
         bad = [f"{held - facts.protected:,} of {_of(facts.tokens)} unprotected"]
+        causes = [cause("tokens-unprotected", "", bad[0], held - facts.protected)]
     share = f"{facts.protected:,} of {_of(facts.tokens)} in an envelope that only KMS opens"
-    return answer([share], bad=bad, open_=_uncounted(facts))
+    return answer([share], bad=bad, unseen=_uncounted(facts), causes=causes if bad else ())
 
 
 def _algorithms(facts: TokenFacts) -> dict[Format, str]:
@@ -85,7 +114,8 @@ def _authenticated(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     if not good and not bad:
         return not_assessed("no token is encrypted" if lines else _NO_TOKENS)
     left = [line for line in lines.values() if line not in (*good, *bad)]
-    return answer(good, bad=bad, open_=[*left, *_uncounted(facts)])
+    causes = _in_format(facts, (Format.DEV,)) if bad else []
+    return answer(good, bad=bad, open_=left, unseen=_uncounted(facts), causes=causes)
 
 
 def _algorithms_known(_now: datetime, facts: TokenFacts) -> ControlAnswer:
@@ -94,24 +124,24 @@ def _algorithms_known(_now: datetime, facts: TokenFacts) -> ControlAnswer:
         return not_assessed(_NO_TOKENS)
     good = [line for kind, line in lines.items() if kind is not Format.UNRECOGNISED]
     left = [line for kind, line in lines.items() if kind is Format.UNRECOGNISED]
-    return answer(good, open_=[*left, *_uncounted(facts)])
+    return answer(good, open_=left, unseen=_uncounted(facts))
 
 
 def _trusted_keys(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     if not facts.protected:
         return not_assessed("no token is under a KMS key")
     good = [f"{_of(facts.protected)} under KMS keys"]
-    left = [*_problems(facts, _OPEN_PROBLEMS), *_uncounted(facts)]
-    return answer(good, bad=_problems(facts, _KEY_PROBLEMS), open_=left)
+    bad, left = _problems(facts, _KEY_PROBLEMS), _problems(facts, _OPEN_PROBLEMS)
+    return answer(good, bad=_lines(bad), open_=_lines(left), unseen=_uncounted(facts), causes=bad)
 
 
 def _counted_all(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     bad = _problems(facts, (ProblemKind.UNDECLARED, ProblemKind.STRAY))
-    open_ = _uncounted(facts)
+    unseen = _uncounted(facts)
     if not facts.swept:
-        open_.append("The rest of the database was not searched for tokens")
+        unseen.append("The rest of the database was not searched for tokens")
     good = [f"{_of(facts.tokens)} in {counted(len(facts.columns), 'declared column')}"]
-    return answer(good, bad=bad, open_=open_)
+    return answer(good, bad=_lines(bad), unseen=unseen, causes=bad)
 
 
 def _guarded(_now: datetime, facts: TokenFacts) -> ControlAnswer:
@@ -128,7 +158,14 @@ def _guarded(_now: datetime, facts: TokenFacts) -> ControlAnswer:
     good = [line for state, line in lines.items() if state == GuardState.VALIDATED]
     left = [line for state, line in lines.items() if state in (GuardState.NOT_VALIDATED, None)]
     bad = [line for line in lines.values() if line not in (*good, *left)]
-    return answer(good, bad=bad, open_=left)
+    open_states = [state for state in by_state if lines[state] in bad]
+    causes = [
+        cause("column-unguarded", column, f"{column}: {state}")
+        for state in open_states
+        for column in by_state[state]
+    ]
+    unread = [cause("column-unguarded", column) for column in by_state.get(None, ())]
+    return answer(good, bad=bad, open_=left, causes=causes, undecided=unread)
 
 
 def _least_format(_now: datetime, facts: TokenFacts, settings: SettingFacts) -> ControlAnswer:
@@ -141,7 +178,7 @@ def _least_format(_now: datetime, facts: TokenFacts, settings: SettingFacts) -> 
         f"Oldest format expected: {settings.least_format}; written: {settings.written_format}",
         *(f"{_of(facts.by_format[k])} in {k}" for k in ENVELOPE_FORMATS if facts.by_format.get(k)),
     ]
-    return answer(good, bad=bad, open_=_uncounted(facts))
+    return answer(good, bad=bad, unseen=_uncounted(facts), causes=_in_format(facts, older) if bad else ())
 
 
 TESTS = (
