@@ -23,6 +23,7 @@ owner = "Platform security"
 control = "pci-3.7.4"
 reason = "The key store can't rotate; a new key is made each January."
 by = "CISO"
+since = 2026-02-01               # may be left out: then it holds for all days before
 until = 2027-01-31
 """
 
@@ -158,15 +159,23 @@ def _exemption(table: object, place: str) -> Exemption:
         control,
         fields.text("reason", 300, required=True),
         fields.text("by", 120, required=True),
-        _day(fields, fields.take("until")),
+        _day(fields, "until", fields.take("until")),
+        _first_day(fields),
     )
     fields.none_left()
+    if found.since is not None and found.since > found.until:
+        fields.refuse("since", "is after until")
     return found
 
 
-def _day(fields: Fields, value: Any) -> date:
+def _first_day(fields: Fields) -> date | None:
+    value = fields.take("since")
+    return None if value is None else _day(fields, "since", value)
+
+
+def _day(fields: Fields, name: str, value: Any) -> date:
     if value is None:
-        fields.refuse("until", "is missing: every exception ends")
+        fields.refuse(name, "is missing: every exception ends")
     if isinstance(value, datetime) or not isinstance(value, date):
-        fields.refuse("until", "is not a date such as 2027-01-31, without quotes")
+        fields.refuse(name, "is not a date such as 2027-01-31, without quotes")
     return value

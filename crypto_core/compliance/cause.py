@@ -1,4 +1,4 @@
-"""Why a test is not met, so that the same thing is known again on another day and in another test's answer."""
+"""Why a test is not met, so that the same thing is known again on another day and by another test."""
 
 from __future__ import annotations
 

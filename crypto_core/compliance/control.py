@@ -42,16 +42,24 @@ class FrameworkControl:
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
-    """An exception from a control that somebody granted, until a day (UTC), that day included."""
+    """An exception from a control that somebody granted, from a day to a day (UTC), both included.
+
+    `since` is None where the catalogue names no first day: then it holds for all days before its last.
+    """
 
     control: CleanText
     reason: CleanText
     by: CleanText
     until: date
+    since: date | None = None
 
     def holds(self, now: datetime) -> bool:
-        """Return whether it is not over yet."""
-        return now.date() <= self.until
+        """Return whether it holds at a moment."""
+        return self.holds_on(now.date())
+
+    def holds_on(self, day: date) -> bool:
+        """Return whether it holds on a day."""
+        return day <= self.until and (self.since is None or self.since <= day)
 
     @property
     def words(self) -> str:
@@ -60,7 +68,8 @@ class Exemption:
 
     def as_json(self) -> dict[str, Any]:
         """The exception as a JSON document's part."""
-        return {"reason": self.reason, "by": self.by, "until": self.until.isoformat()}
+        since = self.since.isoformat() if self.since else None
+        return {"reason": self.reason, "by": self.by, "since": since, "until": self.until.isoformat()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,8 +182,7 @@ _TABLE: tuple[tuple[str, str, tuple[SnapshotPart, ...], tuple[str, ...]], ...] =
     ),
     (
         "key-changes-watched",
-        "No event shows a key's policy, grants, state or replicas changed for the worse; other changes of "
-        "keys are left open.",
+        "No event shows a key's policy, grants, state or replicas worsened; other changes are left open.",
         _EVENTS,
         (
             *("event-key-policy", "event-key-grant", "event-key-made-open", "event-key-disabled"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -9,7 +10,7 @@ from enum import StrEnum
 
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.control import Exemption, FrameworkControl
-from crypto_core.compliance.facts import ChangeFact, IncidentFact, ReviewFact, UseFact
+from crypto_core.compliance.facts import ChangeFact, ChangeKind, IncidentFact, ReviewFact, UseFact
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
 
@@ -24,13 +25,18 @@ class LapseSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ControlDay:
-    """What a control came to on a day: the worst of its records. `status` is None on a day without one."""
+    """What a control came to on a day: the worst of its records. `status` is None on a day without one.
+
+    A lapse that events alone tell of counts, too: no record need have seen it.
+    """
 
     day: date
     status: ControlStatus | None
     record: int = 0
     """The number of the record that decided; 0 for none."""
     excepted: bool = False
+    by_events: bool = False
+    """Whether it is not met by events alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,14 @@ class Lapse:
     """The changes that began and ended it, as far as they are known."""
     records: tuple[int, ...] = ()
     """The numbers of the records that show it."""
+    began_by: CleanText = NO_TEXT
+    """What began it; "" where nothing tells."""
+    remarks: tuple[CleanText, ...] = ()
+    """What else is to be known of it, such as days of which nothing is known."""
+    exemptions: tuple[Exemption, ...] = ()
+    """The exceptions from its controls that held at any time of it."""
+    excepted: bool = False
+    """Whether all of its controls were excepted for all of its time."""
 
     @property
     def over(self) -> bool:
@@ -125,5 +139,28 @@ class AuditPeriod:
     unknown: tuple[CleanText, ...] = ()
     """What the period can't tell, and why."""
     exemptions: Sequence[Exemption] = ()
+    """The exceptions that held on any of its days."""
     unchecked: CleanText = NO_TEXT
     """Why signatures could not be checked, "" where they were."""
+    unsigned: tuple[int, ...] = ()
+    """The numbers of records without a signature."""
+    explained: tuple[Lapse, ...] = ()
+    """What events tell of that an operation of Keydeck's, on record, explains: no lapses."""
+    unreviewed: tuple[UseFact, ...] = ()
+    """Uses of keys that no review has looked at since."""
+
+    @property
+    def days(self) -> tuple[date, ...]:
+        """Its days, in order; those after `made_at` are left out, and the last one until it has a record."""
+        return tuple(one.day for one in self.controls[0].days) if self.controls else ()
+
+    @property
+    def population(self) -> dict[ChangeKind, int]:
+        """How many changes there are of each kind."""
+        numbers = Counter(change.kind for change in self.changes)
+        return {kind: numbers[kind] for kind in ChangeKind}
+
+    @property
+    def fails(self) -> bool:
+        """True if there is a lapse that nobody excepted."""
+        return any(not lapse.excepted for lapse in self.lapses)

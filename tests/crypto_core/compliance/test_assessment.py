@@ -119,7 +119,9 @@ def test_an_exception_holds_up_to_its_last_day_and_is_told() -> None:
     granted = Exemption(control.id, clean("Moves in March."), clean("CISO"), NOW.date())
     held = judge(control, PLAINTEXT, granted)
     assert (held.fails, held.words) == (False, "not met, excepted until 2026-11-25: Moves in March.")
-    assert held.as_json()["exception"] == {"reason": "Moves in March.", "by": "CISO", "until": "2026-11-25"}
+    told = {"reason": "Moves in March.", "by": "CISO", "since": None, "until": "2026-11-25"}
+    assert held.as_json()["exception"] == told
+    assert judge(control, PLAINTEXT, replace(granted, since=date(2026, 11, 26))).fails
     over = judge(control, PLAINTEXT, replace(granted, until=date(2026, 11, 24)))
     assert (over.fails, over.words) == (True, "not met; its exception ended on 2026-11-24")
     assert over.as_json()["exception"] is None

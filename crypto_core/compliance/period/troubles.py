@@ -1,0 +1,245 @@
+"""What was wrong, and when: runs of records and changes brought together, one trouble a cause. Pure.
+
+Causes that are about one thing and came and went with the same records are one. Changes say what began and
+ended it. What was opened and closed between two records is known by the changes alone. An event of a change
+that belongs to a trouble is none of its own, and neither is one that an operation on record explains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from crypto_core.compliance.answer import ControlStatus
+from crypto_core.compliance.cause import Cause
+from crypto_core.compliance.facts import ChangeFact
+from crypto_core.compliance.period.aspects import (
+    CHANGED_ASPECTS,
+    DONE,
+    OF_GUARDING_KEYS,
+    Aspect,
+    aspect_of,
+    begins,
+    concerns,
+    ends,
+    table_of,
+    thing_of,
+)
+from crypto_core.compliance.period.judged_records import JudgedRecord
+from crypto_core.compliance.period.period import LapseSource
+from crypto_core.compliance.period.runs import Run, runs_of
+from crypto_core.compliance.period.turns import NO_TURN, TRAIL, Subjects, Turn, beginning, ending, fact
+
+_NEAR = timedelta(minutes=15)
+"""So far from an event the operation that made it is on record."""
+
+
+@dataclass(eq=False, slots=True)
+class Trouble:
+    """Something that was wrong: the runs that are one thing, or the changes that alone tell of it.
+
+    The moments are those of a Lapse. `happened` are findings about events that began, ended or changed it.
+    """
+
+    aspect: Aspect
+    subject: str
+    source: LapseSource
+    first_at: datetime
+    last_at: datetime
+    after: datetime | None
+    before: datetime | None
+    runs: Sequence[Run] = ()
+    began: Turn = NO_TURN
+    ended: Turn = NO_TURN
+    happened: list[Run] = field(default_factory=list)
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """The tests that tell of it; where changes alone do, those that would have told."""
+        by_runs = [name for run in (*self.runs, *self.happened) for name in run.tests]
+        expected = () if self.runs else table_of(self.aspect).tests
+        return tuple(dict.fromkeys((*expected, *by_runs)))
+
+    def may_hold(self, at: datetime) -> bool:
+        """Return whether it is not known to have begun later, or to have ended before."""
+        return (self.after is None or self.after <= at) and (self.before is None or at <= self.before)
+
+
+@dataclass(eq=False)
+class TroubleFinder:
+    """Finds what was wrong. Records and changes are in the order of time."""
+
+    judged: Sequence[JudgedRecord]
+    changes: Sequence[ChangeFact]
+    subjects: Subjects
+    guarding: Sequence[frozenset[str]]
+    """The keys that guard tokens, by their one names, as each record knows them."""
+
+    def __post_init__(self) -> None:
+        self._by_subject: dict[str, list[ChangeFact]] = {}
+        for change in self.changes:
+            self._by_subject.setdefault(self.subjects.one(change.subject), []).append(change)
+
+    def find(self) -> tuple[tuple[Trouble, ...], tuple[Trouble, ...]]:
+        """Return what was wrong, and what events tell of that operations on record explain."""
+        runs = runs_of(self.judged)
+        standing = [self._standing(group) for group in self._one_things(r for r in runs if not r.happening)]
+        known = [*standing, *self._by_changes(standing)]
+        alone = [run for run in runs if run.happening and not self._put_to(run, known)]
+        events = [self._event(group) for group in self._one_things(alone)]
+        explained = [one for one in events if self._is_explained(one)]
+        return (*known, *(one for one in events if one not in explained)), tuple(explained)
+
+    def _one_things(self, runs: Iterable[Run]) -> Iterator[list[Run]]:
+        """Group runs that are about one thing and came and went with the same records."""
+        groups: dict[tuple[object, ...], list[Run]] = {}
+        for run in runs:
+            subject = self.subjects.one(run.first.subject)
+            always = run.after is None and run.before is None
+            thing = thing_of(run.first, subject, together=not always)
+            key = (*thing, run.seen[0].record.number, run.seen[-1].record.number)
+            groups.setdefault(key, []).append(run)
+        yield from groups.values()
+
+    def _standing(self, runs: Sequence[Run]) -> Trouble:
+        first = runs[0]
+        aspect, subject = aspect_of(first.first.kind), self.subjects.one(first.first.subject)
+        after = max((run.after for run in runs if run.after), default=None)
+        before = min((run.before for run in runs if run.before), default=None)
+        near = self._changes_of(aspect, subject, runs)
+        began = beginning(near, aspect, after, first.first_at)
+        ended = ending(near, aspect, first.last_at, before)
+        return Trouble(
+            aspect,
+            subject,
+            LapseSource.RECORDS,
+            began.at or first.first_at,
+            ended.at or first.last_at,
+            began.at or after,
+            ended.at or before,
+            runs,
+            began,
+            ended,
+        )
+
+    def _changes_of(self, aspect: Aspect, subject: str, runs: Sequence[Run]) -> Sequence[ChangeFact]:
+        """The changes that are about it; of tokens, those of its columns, else those of any."""
+        if aspect is not Aspect.STORAGE:
+            return self._by_subject.get(subject, ())
+        found = [one for one in self.changes if concerns(one, aspect)]
+        columns = [run.first.subject for run in runs]
+        named = [one for one in found if any(column and column in one.subject for column in columns)]
+        return named or found
+
+    def _by_changes(self, standing: Sequence[Trouble]) -> Iterator[Trouble]:
+        """What changes opened and closed again, or left open, that no record shows."""
+        for subject, changes in self._by_subject.items():
+            for aspect in CHANGED_ASPECTS:
+                theirs = [one for one in standing if (one.aspect, one.subject) == (aspect, subject)]
+                for opened in _openings(changes, aspect):
+                    if aspect in OF_GUARDING_KEYS and not self._guards(subject, opened[0].at):
+                        continue
+                    found = self._changed(aspect, subject, opened, changes)
+                    if not any(_is_same(found, opened, one) for one in theirs):
+                        yield found
+
+    def _changed(
+        self, aspect: Aspect, subject: str, opened: Sequence[ChangeFact], changes: Sequence[ChangeFact]
+    ) -> Trouble:
+        began = fact(opened[0], opened)
+        ended = ending(changes, aspect, opened[-1].at, None)
+        first_at = began.at or opened[0].at
+        gone = self._first_without(aspect, subject, opened[-1].at) if ended.at is None else None
+        last_at = ended.at or opened[-1].at
+        before = ended.at or gone
+        return Trouble(
+            aspect, subject, LapseSource.EVENTS, first_at, last_at, first_at, before, (), began, ended
+        )
+
+    def _first_without(self, aspect: Aspect, subject: str, at: datetime) -> datetime | None:
+        """When the first record after a moment was taken that shows nothing of it."""
+        for one in self.judged:
+            if one.at > at and self._shows_none(one, aspect, subject):
+                return one.at
+        return None
+
+    def _shows_none(self, record: JudgedRecord, aspect: Aspect, subject: str) -> bool:
+        answers = [record.answers[name] for name in table_of(aspect).tests]
+        told = [one for answer in answers for one in (*answer.causes, *answer.undecided)]
+        assessed = any(answer.status is not ControlStatus.NOT_ASSESSED for answer in answers)
+        return assessed and not any(self._is_about(one, aspect, subject) for one in told)
+
+    def records_without(self, trouble: Trouble) -> tuple[int, ...]:
+        """Return the records that were taken within a trouble and show nothing of it."""
+        return tuple(
+            one.record.number
+            for one in self.judged
+            if trouble.first_at < one.at < trouble.last_at
+            and self._shows_none(one, trouble.aspect, trouble.subject)
+        )
+
+    def _guards(self, subject: str, at: datetime) -> bool:
+        """Whether a key guarded tokens by the first record after a moment, or by the last one before."""
+        places = [place for place, one in enumerate(self.judged) if one.at > at]
+        place = places[0] if places else len(self.judged) - 1
+        return place >= 0 and subject in self.guarding[place]
+
+    def _put_to(self, run: Run, known: Sequence[Trouble]) -> bool:
+        """Put what happened to the trouble that it began, ended or changed. False if there is none."""
+        aspect, subject = aspect_of(run.first.kind), self.subjects.one(run.first.subject)
+        at = run.first.at or run.first_at
+        about = [one for one in known if (one.aspect, one.subject) == (aspect, subject) and one.may_hold(at)]
+        if aspect is Aspect.OTHER or not about:
+            return False
+        max(about, key=lambda one: one.first_at).happened.append(run)
+        return True
+
+    def _event(self, runs: Sequence[Run]) -> Trouble:
+        first = min(run.first.at or run.first_at for run in runs)
+        last = max(run.last.at or run.last_at for run in runs)
+        after = max((run.after for run in runs if run.after and run.after <= first), default=None)
+        before = min((run.before for run in runs if run.before), default=None)
+        aspect, subject = aspect_of(runs[0].first.kind), self.subjects.one(runs[0].first.subject)
+        return Trouble(aspect, subject, LapseSource.EVENTS, first, max(first, last), after, before, runs)
+
+    def _is_explained(self, trouble: Trouble) -> bool:
+        """Whether an operation on record made the change, and nothing was opened by it."""
+        if trouble.aspect not in (*CHANGED_ASPECTS, Aspect.ALIAS):
+            return False
+        near = [
+            one
+            for one in self.changes
+            if trouble.first_at - _NEAR <= one.at <= trouble.last_at + _NEAR
+            and (self.subjects.one(one.subject) == trouble.subject or trouble.subject in one.subject)
+        ]
+        made = [one for one in near if one.source != TRAIL and one.outcome == DONE]
+        return bool(made) and not any(one.opens for one in near)
+
+    def _is_about(self, cause: Cause, aspect: Aspect, subject: str) -> bool:
+        return aspect_of(cause.kind) is aspect and self.subjects.one(cause.subject) == subject
+
+
+def _openings(changes: Sequence[ChangeFact], aspect: Aspect) -> Iterator[list[ChangeFact]]:
+    """Each row of changes that begin it, up to the one that ends it."""
+    opened: list[ChangeFact] = []
+    for change in changes:
+        if begins(change, aspect):
+            opened.append(change)
+        elif ends(change, aspect) and opened:
+            yield opened
+            opened = []
+    if opened:
+        yield opened
+
+
+def _is_same(found: Trouble, opened: Sequence[ChangeFact], other: Trouble) -> bool:
+    """Whether a trouble that records show is the one that changes tell of.
+
+    Rotation is on or off: what overlaps is one. A policy can be too wide in several ways at a time: there the
+    records must have begun to show it by one of these changes.
+    """
+    if found.aspect is Aspect.ACCESS:
+        return any(change in other.began.changes for change in opened)
+    begins_first = found.before is None or other.first_at <= found.last_at
+    return begins_first and (other.before is None or found.first_at <= other.last_at)

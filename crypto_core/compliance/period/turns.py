@@ -1,0 +1,124 @@
+"""The changes that began and ended what was wrong: a fact where a change does just that, else an inference.
+
+Only a fact moves a moment: rotation that is off was turned off by DisableKeyRotation, at that time. That
+tokens are no longer in plaintext after an encrypt in between is an inference, and told as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from crypto_core.compliance.facts import ChangeFact
+from crypto_core.compliance.period.aspects import Aspect, begins, concerns, ends
+from crypto_core.key_names import is_multi_region, region_of
+from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.counting import counted
+
+_SAME_CALL = timedelta(minutes=15)
+"""So far apart CloudTrail's event of a call and the journal's entry of the operation that made it may be."""
+TRAIL = "CloudTrail"
+"""The source of what CloudTrail recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """Names of keys by which changes, findings and facts call them, brought to one."""
+
+    arns: dict[str, str]
+
+    @classmethod
+    def of(cls, named: Iterable[tuple[str, str]]) -> Subjects:
+        """Return the subjects of (name, ARN), by key ids too; a name that several keys had stays as it is."""
+        arns: dict[str, set[str]] = {}
+        for name, arn in named:
+            arns.setdefault(name, set()).add(arn)
+            arns.setdefault(arn.rsplit("/", 1)[-1], set()).add(arn)
+        return cls({name: next(iter(found)) for name, found in arns.items() if len(found) == 1})
+
+    def one(self, subject: str) -> str:
+        """Return a subject's one name: a key's ARN, without the Region for one that is in several."""
+        arn = self.arns.get(subject, subject)
+        if is_multi_region(arn):
+            return arn.replace(f":{region_of(arn)}:", "::", 1)
+        return arn
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What began or ended something: `words` say who did what, and how it is known."""
+
+    words: CleanText
+    changes: tuple[ChangeFact, ...] = ()
+    at: datetime | None = None
+    """When, where that is a fact."""
+
+
+NO_TURN = Turn(clean(""))
+
+
+def beginning(
+    changes: Sequence[ChangeFact], aspect: Aspect, after: datetime | None, first_at: datetime
+) -> Turn:
+    """Return what began it: between the last moment without it and the first with it."""
+    between = [one for one in changes if (after is None or one.at > after) and one.at <= first_at]
+    certain: list[ChangeFact] = []
+    for one in between:
+        if ends(one, aspect):
+            certain = []
+        elif begins(one, aspect):
+            certain.append(one)
+    if certain:
+        return fact(certain[0], certain)
+    may = [one for one in between if concerns(one, aspect)]
+    return _inference(may, "before the first record that shows it")
+
+
+def ending(changes: Sequence[ChangeFact], aspect: Aspect, last_at: datetime, before: datetime | None) -> Turn:
+    """Return what ended it: between the last moment with it and the first without it.
+
+    Without the latter, only a change that certainly ends it counts.
+    """
+    between = [one for one in changes if one.at >= last_at and (before is None or one.at <= before)]
+    certain: list[ChangeFact] = []
+    for one in between:
+        if begins(one, aspect):
+            if certain:
+                break
+        elif ends(one, aspect):
+            certain.append(one)
+    if certain:
+        # A key whose deletion was cancelled is still disabled: the last call of several made it usable.
+        return fact(certain[-1 if aspect is Aspect.STATE else 0], certain)
+    if before is None:
+        return NO_TURN
+    may = [one for one in between if concerns(one, aspect)]
+    return _inference(may, "before the record that shows its end")
+
+
+def told(change: ChangeFact) -> str:
+    """Return a change in words: what, who, when, and where to look it up."""
+    by = f" by {change.who}" if change.who else ""
+    return f"{change.what}{by} at {change.at:%Y-%m-%d %H:%M} UTC ({change.source} {change.id})"
+
+
+def fact(turn: ChangeFact, certain: Sequence[ChangeFact]) -> Turn:
+    """Return the turn that a change made.
+
+    It is told by the event of the call itself rather than by the journal's entry of the operation behind it.
+    """
+    near = [one for one in certain if abs(one.at - turn.at) <= _SAME_CALL]
+    if turn.source != TRAIL:
+        turn = next((one for one in near if one.source == TRAIL), turn)
+    return Turn(clean(told(turn), 600), tuple(near), turn.at)
+
+
+def _inference(candidates: Sequence[ChangeFact], where: str) -> Turn:
+    if not candidates:
+        return NO_TURN
+    last = candidates[-1]
+    if len(candidates) == 1:
+        return Turn(clean(f"inferred: {told(last)}, the only such change {where}", 600), (last,))
+    most = f"the last of {counted(len(candidates), 'such change')} {where}"
+    return Turn(clean(f"inferred: {told(last)}, {most}", 600), (last,))

@@ -1,0 +1,82 @@
+"""What a period can't tell, and why, a sentence each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+
+from crypto_core.compliance.records.record import EvidenceRecord
+from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
+from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.counting import counted
+
+MOST = 60
+"""Sentences at most; how many more there are is the last one."""
+
+
+def unknowns_of(
+    records: Sequence[EvidenceRecord],
+    before: EvidenceRecord | None,
+    days: Sequence[date],
+    removed: Iterable[date],
+    gaps: Iterable[str],
+) -> tuple[CleanText, ...]:
+    """Return what is not known: before the first record, on days without one, and of missing parts.
+
+    `removed` are days whose record was taken away, `gaps` what else could not be looked at.
+    """
+    told = [*_told(records, before, days, set(removed)), *gaps]
+    more = len(told) - MOST
+    ends = [f"and {more:,} more"] if more > 0 else []
+    return tuple(clean(one, 600) for one in (*told[:MOST], *ends))
+
+
+def _told(
+    records: Sequence[EvidenceRecord],
+    before: EvidenceRecord | None,
+    days: Sequence[date],
+    removed: set[date],
+) -> Iterator[str]:
+    if not records:
+        yield "There is no record of these days: nothing is known of them but what stores hold now."
+        return
+    if before is None:
+        first = records[0].taken_at
+        yield f"No record is older than {first:%Y-%m-%d %H:%M} UTC: since when it was so is unknown."
+    recorded = {one.day for one in records}
+    taken_away = [day for day in days if day in removed and day not in recorded]
+    never = [day for day in days if day not in removed and day not in recorded]
+    if never:
+        yield f"{counted(len(never), 'day')} without a record: {_listed(never)}."
+    if taken_away:
+        yield (
+            f"{counted(len(taken_away), 'day')} whose record was taken away, by its time to be kept: "
+            f"{_listed(taken_away)}."
+        )
+    yield from _missing_parts(records)
+
+
+def _missing_parts(records: Sequence[EvidenceRecord]) -> Iterator[str]:
+    """The parts that some records lack, with the reason that most of them name."""
+    for part in SnapshotPart:
+        reasons: dict[str, list[date]] = {}
+        for record in records:
+            found = record.snapshot.part(part)
+            if isinstance(found, MissingPart):
+                reasons.setdefault(f"{found.lack}: {found.reason}", []).append(record.day)
+        for reason, missing in sorted(reasons.items(), key=lambda one: -len(one[1]))[:3]:
+            days = counted(len(set(missing)), "day")
+            yield f"{part} was not measured on {days} ({_listed(missing)}): {reason}"
+
+
+def _listed(days: Sequence[date]) -> str:
+    """Days, those in a row by the first and the last one."""
+    rows: list[tuple[date, date]] = []
+    for day in sorted(set(days)):
+        if rows and (day - rows[-1][1]).days == 1:
+            rows[-1] = (rows[-1][0], day)
+        else:
+            rows.append((day, day))
+    told = [f"{first}" if first == last else f"{first} to {last}" for first, last in rows[:5]]
+    more = [f"and {len(rows) - 5} more"] if len(rows) > 5 else []
+    return ", ".join([*told, *more])
