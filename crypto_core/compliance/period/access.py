@@ -17,10 +17,11 @@ from crypto_core.compliance.facts import (
 from crypto_core.compliance.period.population import moments_of
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.cleaning import CleanText, clean, cleans
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(gaps=600)
 class AccessInPeriod:
     """Uses summed by principal, action and key, the most calls first; reviews; uses that none looked at."""
 

@@ -155,6 +155,11 @@ def ends(change: ChangeFact, aspect: Aspect) -> bool:
     return change.what in table_of(aspect).ends or (aspect is Aspect.ACCESS and change.closes)
 
 
+def stays_open(change: ChangeFact) -> bool:
+    """Return whether what a change opened is not known to end with the policy that is set later: a grant."""
+    return change.what == "CreateGrant"
+
+
 def concerns(change: ChangeFact, aspect: Aspect) -> bool:
     """Return whether a change may begin or end it."""
     return change.outcome == DONE and change.what in table_of(aspect).concerns

@@ -22,7 +22,7 @@ from crypto_core.compliance.period.spans import by_day, control_period, days_of
 from crypto_core.compliance.period.unknowns import unknowns_of
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Lack, MissingPart
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 NOT_ASKED = MissingPart(Lack.NOTHING, clean("nothing was asked now"))
 
@@ -49,6 +49,7 @@ class PeriodQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(problems=600, unchecked=600)
 class CheckedRecords:
     """The records of a period, the one before, and what is wrong with them.
 

@@ -21,13 +21,16 @@ from datetime import UTC, date, datetime, time, timedelta
 from crypto_core.compliance.facts import ChangeFact, ChangeFacts
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.cleaning import CleanText, clean, cleans
 
 LEAST, MOST = 1, 1_000
 """Changes that a sample may have."""
+UNENDED = "begun"
+"""How the outcome of a change begins whose end is not on record yet."""
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(problems=600, gaps=600)
 class Population:
     """Changes in the order of time, those that differ between two places, and what could not be looked at."""
 
@@ -46,8 +49,8 @@ def population_of(
 ) -> Population:
     """Return the changes that the records tell of and those that the stores hold now.
 
-    Where both have one, the record's counts: it was written at the time. One that differs in time, call,
-    subject or principal is a problem.
+    Where both have one, the record's counts: it was written at the time; of what had not ended then, the
+    later one. One that differs in time, call or principal is a problem.
     """
     begin, end = moments_of(since, until)
     kept: dict[tuple[str, str], tuple[ChangeFact, int]] = {}
@@ -61,8 +64,10 @@ def population_of(
         gaps += [f"Changes: {gap}" for gap in facts.gaps]
         for change in facts.changes:
             if begin <= change.at < end:
-                before = kept.setdefault((change.source, change.id), (change, number))
-                problems += _differing(before, change, number)
+                key = (change.source, change.id)
+                if key not in kept or kept[key][0].outcome.startswith(UNENDED):
+                    kept[key] = change, number
+                problems += _differing(kept[key], change, number)
     ordered = sorted((one for one, _ in kept.values()), key=lambda one: (one.at, one.source, one.id))
     return Population(
         tuple(ordered),
@@ -99,7 +104,7 @@ def _told(records: Iterable[EvidenceRecord]) -> Iterable[tuple[int, ChangeFacts 
 
 def _differing(before: tuple[ChangeFact, int], now: ChangeFact, number: int) -> list[str]:
     change, place = before
-    fields = ("at", "what", "subject", "who")
+    fields = ("at", "what", "who")
     other = [name for name in fields if getattr(change, name) != getattr(now, name)]
     if not other:
         return []

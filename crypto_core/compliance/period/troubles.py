@@ -23,6 +23,7 @@ from crypto_core.compliance.period.aspects import (
     begins,
     concerns,
     ends,
+    stays_open,
     table_of,
     thing_of,
 )
@@ -109,7 +110,10 @@ class TroubleFinder:
         before = min((run.before for run in runs if run.before), default=None)
         near = self._changes_of(aspect, subject, runs)
         began = beginning(near, aspect, after, first.first_at)
-        ended = ending(near, aspect, first.last_at, before)
+        ended = ending(near, aspect, first.last_at, before, began.changes)
+        if ended is NO_TURN and aspect is Aspect.STORAGE:
+            # Writing many tokens anew takes a while: it may have begun before the last record with some left.
+            ended = ending(near, aspect, first.first_at, before)
         return Trouble(
             aspect,
             subject,
@@ -148,9 +152,11 @@ class TroubleFinder:
         self, aspect: Aspect, subject: str, opened: Sequence[ChangeFact], changes: Sequence[ChangeFact]
     ) -> Trouble:
         began = fact(opened[0], opened)
-        ended = ending(changes, aspect, opened[-1].at, None)
+        ended = ending(changes, aspect, opened[-1].at, None, opened)
         first_at = began.at or opened[0].at
         gone = self._first_without(aspect, subject, opened[-1].at) if ended.at is None else None
+        if gone is not None:
+            ended = ending(changes, aspect, opened[-1].at, gone, opened)
         last_at = ended.at or opened[-1].at
         before = ended.at or gone
         return Trouble(
@@ -221,11 +227,14 @@ class TroubleFinder:
 
 
 def _openings(changes: Sequence[ChangeFact], aspect: Aspect) -> Iterator[list[ChangeFact]]:
-    """Each row of changes that begin it, up to the one that ends it."""
+    """Each row of changes that begin it, up to the one that ends it; each grant alone."""
     opened: list[ChangeFact] = []
     for change in changes:
         if begins(change, aspect):
-            opened.append(change)
+            if stays_open(change):
+                yield [change]
+            else:
+                opened.append(change)
         elif ends(change, aspect) and opened:
             yield opened
             opened = []

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crypto_core.compliance.facts import ChangeFact
-from crypto_core.compliance.period.aspects import Aspect, begins, concerns, ends
+from crypto_core.compliance.period.aspects import Aspect, begins, concerns, ends, stays_open
 from crypto_core.key_names import is_multi_region, region_of
-from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.counting import counted
 
 _SAME_CALL = timedelta(minutes=15)
@@ -46,6 +46,7 @@ class Subjects:
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(words=600)
 class Turn:
     """What began or ended something: `words` say who did what, and how it is known."""
 
@@ -66,19 +67,25 @@ def beginning(
     certain: list[ChangeFact] = []
     for one in between:
         if ends(one, aspect):
-            certain = []
+            certain = [opened for opened in certain if stays_open(opened)]
         elif begins(one, aspect):
             certain.append(one)
     if certain:
         return fact(certain[0], certain)
-    may = [one for one in between if concerns(one, aspect)]
+    may = [one for one in between if concerns(one, aspect) and not ends(one, aspect)]
     return _inference(may, "before the first record that shows it")
 
 
-def ending(changes: Sequence[ChangeFact], aspect: Aspect, last_at: datetime, before: datetime | None) -> Turn:
+def ending(
+    changes: Sequence[ChangeFact],
+    aspect: Aspect,
+    last_at: datetime,
+    before: datetime | None,
+    opened: Sequence[ChangeFact] = (),
+) -> Turn:
     """Return what ended it: between the last moment with it and the first without it.
 
-    Without the latter, only a change that certainly ends it counts.
+    Without the latter, only a change that certainly ends it counts, for what these changes opened.
     """
     between = [one for one in changes if one.at >= last_at and (before is None or one.at <= before)]
     certain: list[ChangeFact] = []
@@ -86,14 +93,14 @@ def ending(changes: Sequence[ChangeFact], aspect: Aspect, last_at: datetime, bef
         if begins(one, aspect):
             if certain:
                 break
-        elif ends(one, aspect):
+        elif ends(one, aspect) and not any(map(stays_open, opened)):
             certain.append(one)
     if certain:
         # A key whose deletion was cancelled is still disabled: the last call of several made it usable.
         return fact(certain[-1 if aspect is Aspect.STATE else 0], certain)
     if before is None:
         return NO_TURN
-    may = [one for one in between if concerns(one, aspect)]
+    may = [one for one in between if concerns(one, aspect) and not begins(one, aspect)]
     return _inference(may, "before the record that shows its end")
 
 

@@ -249,3 +249,23 @@ def test_a_key_is_one_subject_by_its_alias_and_in_every_region() -> None:
     lapse = _only(period(records, changes(by_alias, again)))
     assert (lapse.first_at, lapse.before) == (at(1, 9), at(4, 9))
     assert lapse.last_at - lapse.first_at == 3 * 24 * HOUR
+
+
+def test_a_grant_that_lets_others_in_is_not_closed_by_the_policy_that_is_set_later() -> None:
+    granted = change("CreateGrant", at(2, 13), kind=ChangeKind.POLICY, opens="another account may Decrypt")
+    policy = change("PutKeyPolicy", at(3, 1), kind=ChangeKind.POLICY, closes=True)
+    revoked = change("RevokeGrant", at(3, 4), kind=ChangeKind.POLICY, who="user/ann")
+    wide = findings(replace(finding("kms-key-cross-account", Severity.HIGH), first_at=None))
+    lapse = _only(period([record(d) for d in range(5)], changes(granted, policy, revoked)))
+    assert (lapse.first_at, lapse.before, lapse.source) == (at(2, 13), at(3), LapseSource.EVENTS)
+    seen = period([record(d, wide if d == 3 else None) for d in range(6)], changes(granted, policy, revoked))
+    lapse = _only(seen)
+    assert (lapse.first_at, lapse.before, lapse.source) == (at(2, 13), at(4), LapseSource.RECORDS)
+
+
+def test_tokens_that_a_long_job_wrote_anew_are_ended_by_it_as_far_as_can_be_inferred() -> None:
+    job = change("encrypt", at(2, 1), source="jobs", subject="every token", who="ann", id_="7")
+    planted = {1: plaintext(40), 2: plaintext(40), 3: plaintext(9)}
+    lapse = _only(period([record(day, planted.get(day)) for day in range(6)], changes(job)))
+    assert "inferred: encrypt by ann" in lapse.ended_by
+    assert lapse.before == at(4)
