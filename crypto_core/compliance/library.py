@@ -10,8 +10,9 @@ from pathlib import Path
 
 from crypto_core.compliance.catalogue_toml import read_catalogue
 from crypto_core.compliance.control import ControlCatalogue, Exemption, FrameworkControl
-from crypto_core.errors import ControlError
+from crypto_core.errors import ControlError, SettingsError
 from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.text.likeness import meant
 from crypto_core.text.toml_reading import SIZE_LIMIT
 
 _BUILT_IN = "builtin"
@@ -35,6 +36,15 @@ class Controls:
     def frameworks(self) -> tuple[CleanText, ...]:
         """What --framework may name."""
         return tuple(dict.fromkeys(control.framework.id for control in self.controls))
+
+    def require(self, framework: str) -> None:
+        """Return if there are controls of a framework, or for "". Raises SettingsError."""
+        if framework and framework not in self.frameworks:
+            known = ", ".join(self.frameworks)
+            raise SettingsError(
+                f"No catalogue has framework {clean(framework, 60)!r}.",
+                remedy=f"{meant(framework, self.frameworks)}Frameworks: {known}.",
+            )
 
 
 class ControlLibrary:

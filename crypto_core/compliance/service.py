@@ -8,9 +8,6 @@ from threading import Event
 from crypto_core.compliance.assessment import Assessment, assess, parts_of
 from crypto_core.compliance.library import ControlLibrary, Controls
 from crypto_core.compliance.snapshot_reader import SnapshotReader
-from crypto_core.errors import SettingsError
-from crypto_core.text.cleaning import clean
-from crypto_core.text.likeness import meant
 
 
 @dataclass(eq=False)
@@ -30,12 +27,7 @@ class ComplianceService:
         Raises SettingsError for a framework that no catalogue has, InterruptedRunError.
         """
         controls = self.library.read()
-        if framework and framework not in controls.frameworks:
-            known = ", ".join(controls.frameworks)
-            raise SettingsError(
-                f"No catalogue has framework {clean(framework, 60)!r}.",
-                remedy=f"{meant(framework, controls.frameworks)}Frameworks: {known}.",
-            )
+        controls.require(framework)
         chosen = (one for one in controls.controls if framework in ("", one.framework.id))
         snapshot = self.reader.take(parts_of(chosen), cancelled)
         return assess(controls, snapshot, framework)

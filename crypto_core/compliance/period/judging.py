@@ -17,7 +17,8 @@ from crypto_core.compliance.period.access import access_of, drills_of, incidents
 from crypto_core.compliance.period.judged_records import judge_records
 from crypto_core.compliance.period.lapses import find_lapses
 from crypto_core.compliance.period.period import AuditPeriod
-from crypto_core.compliance.period.population import default_seed, population_of, sample_of
+from crypto_core.compliance.period.population import population_of
+from crypto_core.compliance.period.sampling import default_seed, draw_sample
 from crypto_core.compliance.period.spans import by_day, control_period, days_of
 from crypto_core.compliance.period.unknowns import unknowns_of
 from crypto_core.compliance.records.record import EvidenceRecord
@@ -92,7 +93,7 @@ def audit_period(
         ),
         lapses=lapses,
         changes=population.changes,
-        sample=sample_of(population.changes, seed, asked.sample),
+        sample=draw_sample(population.changes, seed, asked.sample),
         seed=seed,
         uses=access.uses,
         reviews=access.reviews,

@@ -22,7 +22,7 @@ from crypto_core.compliance.facts import (
 )
 from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
 from crypto_core.compliance.period.period import ControlDay
-from crypto_core.compliance.period.population import sample_of
+from crypto_core.compliance.period.sampling import draw_sample
 from crypto_core.compliance.period.spans import spans_of
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.compliance.snapshot_json import read_snapshot, snapshot_json
@@ -160,7 +160,7 @@ def test_a_sample_is_the_same_for_the_same_seed_and_the_default_seed_is_the_last
     found = period(records, changes(*CHANGES))
     assert found.seed == records[-1].digest.hex()
     assert len(found.sample) == 40
-    assert found.sample == sample_of(found.changes, found.seed, 40)
+    assert found.sample == draw_sample(found.changes, found.seed, 40)
     assert found.sample != period(records, changes(*CHANGES), seed="other").sample
     assert len(period(records, changes(*CHANGES[:3])).sample) == 3
 
@@ -241,5 +241,5 @@ def test_what_records_hold_from_outside_is_clean_wherever_a_period_tells_it() ->
 
 @pytest.mark.parametrize("size", [0, 1, 2])
 def test_a_small_sample_takes_kinds_before_numbers(size: int) -> None:
-    assert len(sample_of(CHANGES, "s", size)) == size
-    assert len({one.kind for one in sample_of(CHANGES, "s", size)}) == size
+    assert len(draw_sample(CHANGES, "s", size)) == size
+    assert len({one.kind for one in draw_sample(CHANGES, "s", size)}) == size
