@@ -49,6 +49,8 @@ from screens.services import Services, UserCommands
 
 if TYPE_CHECKING:
     from console.host.host_processes import HostProcesses
+    from crypto_core.compliance.access_review import AccessReviewer
+    from crypto_core.compliance.change_reader import ChangeReader
     from crypto_core.compliance.library import ControlLibrary
     from crypto_core.compliance.records.book import RecordBook
     from crypto_core.compliance.records.recording import EvidenceRecorder
@@ -878,12 +880,25 @@ class Container:
             self._signer(),
             version=version("keydeck"),
             read_only=self.settings.read_only,
+            keep_days=self.settings.evidence_days,
         )
+
+    @deferred_property
+    def access_reviewer(self) -> AccessReviewer:
+        """What shows who may use the keys and who did, and journals that somebody looked at it."""
+        from crypto_core.compliance.access_review import AccessReviewer
+
+        return AccessReviewer(self.snapshots, self._changes, self.journal, read_only=self.settings.read_only)
+
+    @property
+    def _changes(self) -> ChangeReader:
+        from crypto_core.compliance.change_reader import ChangeReader
+
+        return ChangeReader(self.journal, self.trail_rules, self.event_coverage, self.settings.review_days)
 
     @deferred_property
     def snapshots(self) -> SnapshotReader:
         """What measures everything that controls are about."""
-        from crypto_core.compliance.change_reader import ChangeReader
         from crypto_core.compliance.cryptography_reader import CryptographyReader
         from crypto_core.compliance.facts import SettingFacts
         from crypto_core.compliance.snapshot_reader import ComplianceSettings, SnapshotReader
@@ -912,7 +927,7 @@ class Container:
                 signs=bool(settings.signing_key),
             ),
             CryptographyReader(self.kms, settings.signing_key, settings.former_signing_keys),
-            ChangeReader(self.journal, self.trail_rules, self.event_coverage),
+            self._changes,
             self._recorded_before,
             self._connection_areas,
         )

@@ -37,6 +37,7 @@ from console.notify_settings import NotifySettings
 from console.own_folders import settings_folder
 from console.own_settings import ColumnSettings, UserCommandSettings
 from crypto_core.database.connection.urls import parse_database_url
+from crypto_core.database.state.evidence_records import LEAST_DAYS
 from crypto_core.database.tokens.tables import PLATFORM_TABLES, TokenTable
 from crypto_core.envelope import DEV_KEY, ENVELOPE_FORMATS, Format, bound_format
 from crypto_core.envelope.encryption_context import require_binding
@@ -374,6 +375,14 @@ class Settings(BaseSettings):
     drill_days: int = Field(90, validation_alias="KEYDECK_DRILL_DAYS", ge=0, le=3_650)
     """How old the last restore drill may be, in days, before a reminder; 0 is for ever."""
 
+    review_days: int = Field(90, validation_alias="KEYDECK_REVIEW_DAYS", ge=0, le=3_650)
+    """How old the last review of who may use the keys may be, in days; 0 is for ever."""
+
+    evidence_days: int = Field(0, validation_alias="KEYDECK_EVIDENCE_DAYS", ge=0, le=36_500)
+    """How long the documents of records of evidence are kept, in days: 400 at least, 0 is for ever. Digests
+    and signatures stay.
+    """
+
     tables: tuple[TableSettings, ...] = Field((), validation_alias="KEYDECK_TABLES")
     """Further tables with tokens; given in the file."""
 
@@ -429,6 +438,13 @@ class Settings(BaseSettings):
     def _sign_no_more(cls, value: dict[str, datetime], info: ValidationInfo) -> dict[str, datetime]:
         if both := sorted(set(value) & set(info.data.get("signing_key", ()))):
             raise ValueError(f"{clean(both[0], 200)} is a signing key too (KEYDECK_SIGNING_KEY)")
+        return value
+
+    @field_validator("evidence_days")
+    @classmethod
+    def _lasts_an_audit(cls, value: int) -> int:
+        if 0 < value < LEAST_DAYS:
+            raise ValueError(f"fewer than {LEAST_DAYS} days; 0 keeps them for ever")
         return value
 
     @field_validator("administrators")

@@ -8,6 +8,10 @@ from console.lazy_commands import LazyGroup
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("console.commands.evidence_status", "Which controls are met now, the worst first."),
+    "review": (
+        "console.commands.evidence_review",
+        "Who may use the keys, and who did: note that you looked.",
+    ),
     "record": ("console.commands.evidence_record", "Measure everything, and keep that, signed."),
 }
 

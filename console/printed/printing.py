@@ -96,10 +96,10 @@ def utc(moment: datetime, form: str = "%Y-%m-%d %H:%M:%S") -> str:
     return f"{moment.astimezone(UTC):{form}}"
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, err: bool = False) -> None:
     """Print aligned columns, as wide as the terminal, where stdout is one."""
     for line in Table(headers, rows).lines(width_of_terminal()):
-        click.echo(line)
+        click.echo(line, err=err)
 
 
 class Meter:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from threading import Event
 
 from crypto_core.compliance.facts import ChangeFact, ChangeFacts, ReviewFact, UseFact, UseFacts
-from crypto_core.compliance.journal_changes import journal_changes
+from crypto_core.compliance.journal_changes import journal_changes, reviews_since
 from crypto_core.compliance.trail_changes import trail_changes
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import DatabaseError, InterruptedRunError, TrailError
@@ -37,6 +37,7 @@ class ChangeReader:
     journal: Journal
     rules: TrailRules
     coverage: CoverageRecord
+    review_days: int = 0
 
     def changes(self, before: datetime | None, now: datetime, cancelled: Event | None = None) -> ChangeFacts:
         """Return what was changed since the record before, and a day more; of the last day without one.
@@ -72,7 +73,6 @@ class ChangeReader:
         self,
         before: datetime | None,
         now: datetime,
-        reviews: tuple[ReviewFact, ...],
         cancelled: Event | None = None,
     ) -> UseFacts:
         """Return who used the keys since `before`, up to an hour ago; of the last day without it.
@@ -88,8 +88,16 @@ class ChangeReader:
         if (left := len(uses) - MOST_USES) > 0:
             gaps.append(f"{counted(left, 'use')} by whoever called least left out")
         return UseFacts(
-            since, until, tuple(uses[:MOST_USES]), reviews, tuple(clean(gap, 600) for gap in gaps)
+            since,
+            until,
+            tuple(uses[:MOST_USES]),
+            gaps=tuple(clean(gap, 600) for gap in gaps),
+            review_days=self.review_days,
         )
+
+    def reviews(self, now: datetime) -> tuple[ReviewFact, ...]:
+        """Return the reviews of access of the last year, or as long as one holds. Raises DatabaseError."""
+        return reviews_since(self.journal, now - timedelta(days=max(self.review_days, 366)))
 
     def _of_trail(
         self, since: datetime, now: datetime, gaps: list[str], cancelled: Event | None

@@ -354,6 +354,8 @@ class UseFacts:
     uses: tuple[UseFact, ...] = ()
     reviews: tuple[ReviewFact, ...] = ()
     gaps: tuple[CleanText, ...] = ()
+    review_days: int = 0
+    """How old the last review may be, in days; 0 is for ever."""
 
 
 PartFacts = (

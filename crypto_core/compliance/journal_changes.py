@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crypto_core.compliance.facts import ChangeFact, ChangeKind
+from crypto_core.compliance.facts import ChangeFact, ChangeKind, ReviewFact
 from crypto_core.compliance.without_rows import counted_by_column, without_rows
 from crypto_core.database.state.evidence_records import RECORD, told_in
-from crypto_core.database.state.journal import Journal
+from crypto_core.database.state.journal import EntryFilter, Journal
 from crypto_core.database.state.journal_entry import JournalEntry
-from crypto_core.guard.operations import OPERATIONS, Operation, operation_of
+from crypto_core.guard.operations import BY_NAME, OPERATIONS, Operation, operation_of
 from crypto_core.guard.outcome import Outcome
 from crypto_core.text.cleaning import clean
 
 JOURNAL, JOBS = "journal", "jobs"
-_UNTOLD = (RECORD, "journal checkpoint")
-"""What every day has; the records themselves tell of it."""
+REVIEW = BY_NAME["evidence review"].name
+_UNTOLD = (RECORD, REVIEW, "journal checkpoint")
+"""What the records themselves tell of."""
+_MOST_REVIEWS = 200
 CHANGING = tuple(one.journaled_as for one in OPERATIONS if one.changes and one.name not in _UNTOLD)
 _APPROVED = "approvals use"
 _NUMBERS = ("done", "restored", "purged", "tokens", "poisoned", "waves")
@@ -66,6 +68,24 @@ def journal_changes(
         if operation_of(members[0].entry.action)
     ]
     return tuple(sorted(changes, key=lambda one: (one.at, one.id))), left
+
+
+def reviews_since(journal: Journal, since: datetime) -> tuple[ReviewFact, ...]:
+    """Return the newest reviews of access since a time, the oldest first. Raises DatabaseError."""
+    which = EntryFilter(since=since, action=REVIEW, outcome=Outcome.DONE.value)
+    return tuple(map(_review, journal.entries(limit=_MOST_REVIEWS, which=which)))
+
+
+def _review(entry: JournalEntry) -> ReviewFact:
+    told = told_in(entry)
+    return ReviewFact(
+        id=clean(entry.seq),
+        at=entry.at,
+        by=clean(entry.who, 600),
+        reason=clean(told.get("reason"), 600),
+        accesses=clean(told.get("accesses"), 64),
+        keys=tuple(clean(key, 300) for key in _texts(told.get("keys"))),
+    )
 
 
 def _runs(journal: Journal, told: Sequence[_Told]) -> Iterator[list[_Told]]:

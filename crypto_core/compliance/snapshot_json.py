@@ -25,7 +25,7 @@ def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
     """Return a snapshot as a JSON document."""
     return {
         "taken_at": snapshot.taken_at.isoformat(),
-        "parts": {part.value: _written(found) for part, found in snapshot.parts.items()},
+        "parts": {part.value: written(found) for part, found in snapshot.parts.items()},
     }
 
 
@@ -39,17 +39,18 @@ def read_snapshot(document: Mapping[str, Any]) -> Snapshot:
     )
 
 
-def _written(value: Any) -> Any:
+def written(value: Any) -> Any:
+    """Return a fact, or what one holds, as a JSON document's part."""
     if isinstance(value, MissingPart):
         return {_MISSING: value.lack.value, "reason": value.reason}
     if is_dataclass(value):
-        return {field.name: _written(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: written(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return {str(name): _written(one) for name, one in value.items()}
+        return {str(name): written(one) for name, one in value.items()}
     if isinstance(value, tuple):
-        return [_written(one) for one in value]
+        return [written(one) for one in value]
     return str(value) if isinstance(value, str) else value
 
 

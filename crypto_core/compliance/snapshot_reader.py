@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from threading import Event
@@ -299,7 +299,8 @@ class _Reading:
         before = self._before
         told = before.part(SnapshotPart.USES) if before else None
         since = told.until if isinstance(told, UseFacts) else before.taken_at if before else None
-        return self.by.change_reader.uses(since, self.now, (), self.cancelled)
+        reader = self.by.change_reader
+        return replace(reader.uses(since, self.now, self.cancelled), reviews=reader.reviews(self.now))
 
     def _settings(self) -> SettingFacts:
         return self.by.configured.settings

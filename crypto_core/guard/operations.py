@@ -571,6 +571,14 @@ OPERATIONS: tuple[Operation, ...] = (
         danger=Danger.CONFIRM,
     ),
     Operation(
+        "evidence review",
+        "review access",
+        "Note that you looked at who may use the keys and who did, with the digest of what you looked at",
+        role=KeydeckRole.OPERATOR,
+        changes="the journal",
+        danger=Danger.CONFIRM,
+    ),
+    Operation(
         "journal break",
         "begin the journal anew",
         "Acknowledge that the journal is damaged or lacks entries, and have it begin anew, signed",

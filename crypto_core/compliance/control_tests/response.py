@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
 from crypto_core.compliance.cause import NO_KIND, Cause, cause
 from crypto_core.compliance.control_test import ControlTest
-from crypto_core.compliance.facts import ApprovalFacts, DrillFacts, IncidentFact, IncidentFacts
+from crypto_core.compliance.facts import ApprovalFacts, DrillFacts, IncidentFact, IncidentFacts, UseFacts
 from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.incidents.runbooks.catalogue import SubjectKind
 from crypto_core.text.counting import counted, listed
@@ -50,6 +50,18 @@ def _drilled(now: datetime, facts: DrillFacts) -> ControlAnswer:
         return answer([], bad=["No restore drill is on record"])
     line = f"The last restore drill was on {facts.last_at:%Y-%m-%d}; one is wanted every {wanted.days} days"
     late = now - facts.last_at > wanted
+    return answer([] if late else [line], bad=[line] if late else [])
+
+
+def _reviewed(now: datetime, facts: UseFacts) -> ControlAnswer:
+    wanted = timedelta(days=facts.review_days) if facts.review_days else YEAR
+    if not facts.reviews:
+        return answer([], bad=["No review of who may use the keys is on record"])
+    last = max(facts.reviews, key=lambda one: one.at)
+    keys = counted(len(last.keys), "key")
+    said = f"{last.by} reviewed access to {keys} on {last.at:%Y-%m-%d}: {last.reason}"
+    line = f"{said}; a review is wanted every {wanted.days} days"
+    late = now - last.at > wanted
     return answer([] if late else [line], bad=[line] if late else [])
 
 
@@ -140,6 +152,12 @@ TESTS = (
         "Tokens of a restored database were opened as often as KEYDECK_DRILL_DAYS wants, or within a year.",
         (SnapshotPart.DRILLS,),
         _drilled,
+    ),
+    ControlTest(
+        "accesses-reviewed",
+        "Who may use keys and who did was reviewed as often as KEYDECK_REVIEW_DAYS wants, or within a year.",
+        (SnapshotPart.USES,),
+        _reviewed,
     ),
     ControlTest(
         "incidents-contained-in-time",

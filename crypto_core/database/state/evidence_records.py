@@ -32,6 +32,8 @@ from crypto_core.guard.signature import Signature
 from crypto_core.text.cleaning import clean
 
 RECORD = "evidence record"
+LEAST_DAYS = 400
+"""So long documents of records are kept at least, in days: a year, and the time to audit it."""
 PURGE = "evidence purge"
 """What the journal calls a record, and that documents of old ones were taken away."""
 

@@ -28,9 +28,11 @@ from crypto_core.compliance.facts import (
     JournalFacts,
     KeyFact,
     PartFacts,
+    ReviewFact,
     SettingFacts,
     TokenFacts,
     TrailFacts,
+    UseFacts,
 )
 from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
 from crypto_core.database.column_guards.model import GuardState
@@ -97,6 +99,14 @@ ENDPOINT = EndpointFact(
     group=clean("X25519MLKEM768"),
     certificate=CERTIFICATE,
 )
+REVIEW = ReviewFact(
+    id=clean("12"),
+    at=NOW - 30 * DAY,
+    by=clean("role/admin"),
+    reason=clean("The quarter's review."),
+    accesses=clean("ab" * 32),
+    keys=(KEY.arn,),
+)
 SEALS = algorithm_fact(
     ALGORITHMS["AES-256-GCM"], "seals tokens in format v2", protects=["a.b"], tokens=100, why="counted"
 )
@@ -132,6 +142,7 @@ WELL: dict[SnapshotPart, PartFacts] = {
     ),
     SnapshotPart.INCIDENTS: IncidentFacts((INCIDENT,), tuple(SubjectKind)),
     SnapshotPart.DRILLS: DrillFacts(NOW - 30 * DAY, 90),
+    SnapshotPart.USES: UseFacts(NOW - DAY, NOW, reviews=(REVIEW,), review_days=90),
     SnapshotPart.SETTINGS: SettingFacts(Format.V2, Format.V2, clean("table")),
     SnapshotPart.CHECKS: CheckFacts(
         tuple(CheckFact(clean("database"), clean(name), CheckOutcome.OK, clean("Well.")) for name in CHECKS)

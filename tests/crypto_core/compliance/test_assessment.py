@@ -153,5 +153,5 @@ def test_a_framework_needs_the_parts_that_its_controls_read() -> None:
     storage = [one for one in CONTROLS.controls if one.id == "owasp-storage-algorithms"]
     assert parts_of(storage) == (SnapshotPart.TOKENS, SnapshotPart.KEYS)
     # What only a period is told by.
-    history = {SnapshotPart.CHANGES, SnapshotPart.USES}
+    history = {SnapshotPart.CHANGES}
     assert set(parts_of(CONTROLS.controls)) == set(SnapshotPart) - history

@@ -24,6 +24,7 @@ from tests.crypto_core.compliance.snapshots import (
     DAY,
     NOW,
     OPERATIONS,
+    REVIEW,
     SNAPSHOT,
     algorithm,
     changed,
@@ -221,6 +222,16 @@ CASES: dict[str, Cases] = {
         (changed(SnapshotPart.DRILLS, last_at=NOW - 91 * DAY), NOT_MET),
         (changed(SnapshotPart.DRILLS, last_at=NOW - 91 * DAY, wanted_days=0), MET),
         (changed(SnapshotPart.DRILLS, last_at=None), NOT_MET),
+        (Snapshot(NOW), NOT_ASSESSED),
+    ),
+    "accesses-reviewed": (
+        (changed(SnapshotPart.USES, reviews=()), NOT_MET),
+        (changed(SnapshotPart.USES, reviews=(replace(REVIEW, at=NOW - 91 * DAY),)), NOT_MET),
+        (changed(SnapshotPart.USES, reviews=(replace(REVIEW, at=NOW - 91 * DAY), REVIEW)), MET),
+        (
+            changed(SnapshotPart.USES, reviews=(replace(REVIEW, at=NOW - 91 * DAY),), review_days=0),
+            MET,
+        ),
         (Snapshot(NOW), NOT_ASSESSED),
     ),
     "incidents-contained-in-time": (

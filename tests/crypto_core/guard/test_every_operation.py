@@ -490,6 +490,10 @@ def unregister(ground: Ground) -> Deed:
     return Deed(lambda container: container.copy_register.remove("dump"))
 
 
+def review(container: Container) -> object:
+    return container.access_reviewer.record(container.access_reviewer.look(), "The quarter's review.")
+
+
 DEEDS: dict[str, Callable[[Ground], Deed]] = {
     **{f"jobs {word}": of_a_job_there_is(word) for word in ("pause", "resume", "cancel")},
     "jobs retry": retry,
@@ -512,6 +516,7 @@ DEEDS: dict[str, Callable[[Ground], Deed]] = {
     "copies add": lambda _: Deed(register),
     "copies remove": unregister,
     "journal checkpoint": checkpoint,
+    "evidence review": lambda _: Deed(review),
     "evidence record": lambda _: Deed(lambda container: container.evidence_recorder.record()),
     "init": init,
 }

@@ -1,0 +1,159 @@
+"""A review of access: who may use the keys that guard tokens, who did, and that somebody looked at it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any
+
+from crypto_core.compliance.change_reader import LATE, ChangeReader
+from crypto_core.compliance.facts import AccessFact, AccessFacts, GuardingKeyFacts, KeyFact, UseFact
+from crypto_core.compliance.journal_changes import REVIEW
+from crypto_core.compliance.records.record import canonical
+from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
+from crypto_core.compliance.snapshot_json import written
+from crypto_core.compliance.snapshot_reader import SnapshotReader
+from crypto_core.compliance.without_rows import without_rows
+from crypto_core.database.state.installation import require_schemas
+from crypto_core.database.state.journal import Journal
+from crypto_core.errors import RefusedError, SettingsError
+from crypto_core.guard.guard import Guard
+from crypto_core.guard.outcome import Outcome
+from crypto_core.incidents.steps.evidence_sanitising import kept_text
+from crypto_core.text.cleaning import CleanText, clean, cleans
+from crypto_core.text.counting import listed
+
+_REASON = 500
+_FIRST_DAYS = 90
+"""So far back uses are looked at where nobody has reviewed before."""
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(600)
+class AccessReview:
+    """What is looked at. `uses` are from `since` to `until`; `gaps` are what could not be read of it."""
+
+    keys: tuple[KeyFact, ...]
+    accesses: tuple[AccessFact, ...]
+    uses: tuple[UseFact, ...]
+    since: datetime
+    until: datetime
+    gaps: tuple[CleanText, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The keys' names."""
+        return tuple(one.name for one in self.keys)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What was looked at, as JSON: in one order."""
+        return {
+            "keys": sorted(one.arn for one in self.keys),
+            "accesses": sorted((written(one) for one in self.accesses), key=canonical),
+            "uses": sorted((written(one) for one in self.uses), key=canonical),
+            "since": self.since.isoformat(),
+            "until": self.until.isoformat(),
+            "gaps": sorted(self.gaps),
+        }
+
+    @property
+    def sha256(self) -> str:
+        """The digest of that, in hex: what the journal has."""
+        return hashlib.sha256(canonical(self.document).encode()).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """What `keydeck evidence review --json` prints of it."""
+        return {"sha256": self.sha256, "names": list(self.names), **self.document}
+
+
+class AccessReviewer:
+    """Shows what a review is of, and journals it. Blocks on SQL and KMS: call it from a worker."""
+
+    def __init__(
+        self,
+        reader: SnapshotReader,
+        changes: ChangeReader,
+        journal: Journal,
+        *,
+        read_only: bool,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._reader = reader
+        self._changes = changes
+        self._journal = journal
+        self._clock = clock
+        self._guard = Guard(journal, read_only=read_only, ready=require_schemas(journal.engine))
+
+    def look(self, names: Sequence[str] = (), cancelled: Event | None = None) -> AccessReview:
+        """Return who may use these keys, all that guard tokens by default, and who did since the last review.
+
+        Raises SettingsError for a key that guards no tokens, RefusedError where keys or policies can't be
+        read, EventStoreError, DatabaseError, InterruptedRunError.
+        """
+        parts = (SnapshotPart.KEYS, SnapshotPart.ACCESS)
+        snapshot = self._reader.take(parts, cancelled)
+        found = [snapshot.part(part) for part in parts]
+        for one in found:
+            if isinstance(one, MissingPart):
+                raise RefusedError(f"Who may use the keys can't be read: {one.reason}")
+        known, access = found
+        assert isinstance(known, GuardingKeyFacts)  # noqa: S101  # by the snapshot's types
+        assert isinstance(access, AccessFacts)  # noqa: S101
+        keys = _chosen(known.keys, names)
+        now = self._clock()
+        arns, titles = {one.arn for one in keys}, {one.name for one in keys}
+        reviews = [one for one in self._changes.reviews(now) if arns <= set(one.keys)]
+        first = now - timedelta(days=_FIRST_DAYS)
+        uses = self._changes.uses(max((one.at - LATE for one in reviews), default=first), now, cancelled)
+        return AccessReview(
+            keys,
+            tuple(one for one in access.accesses if one.key in titles),
+            tuple(one for one in uses.uses if one.key in arns),
+            uses.since,
+            uses.until,
+            (*access.gaps, *uses.gaps),
+        )
+
+    def record(self, review: AccessReview, reason: str) -> str:
+        """Journal that the present identity looked at this, and why; return its digest, in hex.
+
+        Raises ReadOnlyError, MissingSchemaError, DatabaseError; RefusedError without a reason or without a
+        key, journaled.
+        """
+        self._guard.may_change("review access")
+        why = without_rows(kept_text(reason, _REASON), _REASON)
+        subject = f"access to {listed(review.names, 3)}"
+        with self._guard.recording(REVIEW, subject, {"accesses": review.sha256}):
+            if not why:
+                raise RefusedError("A review needs a reason, in a few words: what it was done for.")
+            if not review.keys:
+                raise RefusedError("No key is known that guards tokens: there is nothing to review.")
+            detail = {
+                "accesses": review.sha256,
+                "keys": sorted(one.arn for one in review.keys),
+                "reason": why,
+                "since": review.since.isoformat(),
+                "until": review.until.isoformat(),
+                "permissions": len(review.accesses),
+                "users": len({one.who for one in review.uses}),
+                "gaps": len(review.gaps),
+            }
+            self._journal.record(REVIEW, subject, Outcome.DONE, detail)
+        return review.sha256
+
+
+def _chosen(keys: Sequence[KeyFact], names: Sequence[str]) -> tuple[KeyFact, ...]:
+    chosen: dict[str, KeyFact] = {}
+    for name in names:
+        found = next((one for one in keys if name in (one.arn, one.name, one.arn.rsplit("/", 1)[-1])), None)
+        if found is None:
+            raise SettingsError(
+                f"No tokens are under a key called {clean(name, 200)}.",
+                remedy=f"Keys that guard tokens: {', '.join(one.name for one in keys) or 'none'}.",
+            )
+        chosen[found.arn] = found
+    return tuple(chosen.values()) or tuple(keys)
