@@ -11,6 +11,7 @@ import click
 
 from console.completion import COMPLETING
 from console.exit_codes import exit_code, exit_codes_text
+from console.fips_gate import require_fips_for
 from console.lazy_commands import LazyGroup
 from console.printed.broken_pipe import UNREAD, is_unread
 from console.printed.encodings import write_plain_where_needed
@@ -63,10 +64,15 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+_BEHIND = "keydeck.behind"
+"""What stands behind the command's name."""
+
+
 class _Keydeck(LazyGroup):
     """All commands. Where nobody reads what one prints, it ends without a word."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        ctx.meta[_BEHIND] = tuple(ctx.args)  # the command reads them later
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -101,6 +107,7 @@ def keydeck(ctx: click.Context, *, read_only: bool | None, screen: str) -> None:
     Without a command, open the console.
     """
     ctx.obj = {"read_only": read_only}
+    require_fips_for(ctx.invoked_subcommand, ctx.meta[_BEHIND])
     if ctx.invoked_subcommand is None:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise click.UsageError("The console needs a terminal. For scripts: keydeck status --json.")

@@ -20,6 +20,7 @@ from console.lazy_services import deferred_property, if_made
 from console.manual.book import Book
 from console.own_folders import data_folder
 from console.settings import Settings
+from crypto_core.algorithms.fips import require_fips
 from crypto_core.aws import clock as aws_clock
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
@@ -142,6 +143,8 @@ class Container:
         """`trust` are keys trusted for this command alone; `observer` is told of every call of KMS and every
         operation on a token; `ask_code` is asked for the codes of MFA devices. Raises SettingsError.
         """
+        if settings.fips:
+            require_fips()
         read_only = settings.read_only
         self.settings = settings
         self._ask_code = ask_code
@@ -926,7 +929,9 @@ class Container:
                 approval_minutes=settings.approval_minutes,
                 signs=bool(settings.signing_key),
             ),
-            CryptographyReader(self.kms, settings.signing_key, settings.former_signing_keys),
+            CryptographyReader(
+                self.kms, settings.signing_key, settings.former_signing_keys, bool(settings.fips)
+            ),
             self._changes,
             self._recorded_before,
             self._connection_areas,

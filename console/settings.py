@@ -190,6 +190,11 @@ class Settings(BaseSettings):
     read_only: bool = Field(False, validation_alias="KEYDECK_READ_ONLY")
     """Refuse every change, in the database session and before KMS is called."""
 
+    fips: Literal["", "require"] = Field("", validation_alias="KEYDECK_FIPS")
+    """`require` refuses to start unless OpenSSL's FIPS provider is active, in Python and in the cryptography
+    package; empty leaves it to the machine.
+    """
+
     receipts: str = Field("off", validation_alias="KEYDECK_RECEIPTS", max_length=4096)
     """Where receipts of KMS calls go, by which CloudTrail's records are told token by token, also for v1:
     `off`, `table` (`keydeck.receipt`), `log` (logger `keydeck.receipts`) or `file:` with an absolute path.

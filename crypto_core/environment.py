@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
+from crypto_core.algorithms.fips import VARIABLE, require_fips_where_set
 from crypto_core.aws.kms import KmsApi
 from crypto_core.cipher import TokenCipher
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
@@ -63,9 +64,16 @@ def _reference(reference: TokenRef | str | None) -> TokenRef | None:
     return parsed
 
 
+@lru_cache(maxsize=1)
+def _require_fips(setting: str) -> None:
+    """Once for a value that passes."""
+    require_fips_where_set({VARIABLE: setting})
+
+
 def _cipher_from_environment(
     least_format: Format | str | None = None, binding: str | None = None
 ) -> TokenCipher:
+    _require_fips(os.environ.get(VARIABLE, ""))
     names = ("TOKEN_ENCRYPTION_KEY_ID", "KEYDECK_TRUSTED_KEYS", "KEYDECK_REGIONS", "KEYDECK_WRITE_FORMAT")
     receipts = os.environ.get("KEYDECK_RECEIPTS", "")
     aws = (

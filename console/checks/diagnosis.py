@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from threading import Event
@@ -14,12 +15,13 @@ from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.diagnosis import Area, Check, Topic
 from crypto_core.errors import SettingsError
 
-MACHINE, SETTINGS, DATABASE, STATE, AWS, EVENTS, SANDBOX = (
+MACHINE, SETTINGS, DATABASE, STATE, AWS, CRYPTOGRAPHY, EVENTS, SANDBOX = (
     "this machine",
     "settings",
     "database",
     "journal's database",
     "AWS",
+    "cryptography",
     "CloudTrail's events",
     "sandbox",
 )
@@ -41,8 +43,16 @@ def all_areas(
     )
     sandbox = Area(SANDBOX, lambda _: look_at_sandbox_parts(SANDBOX))
     if isinstance(loaded, SettingsError):
-        return (*own, _not_looked_at(DATABASE), _not_looked_at(AWS), _not_looked_at(EVENTS), sandbox)
-    return (*own, *_databases(loaded), *_aws(loaded, ask_code), _events(loaded), sandbox)
+        rest = (_not_looked_at(DATABASE), _not_looked_at(AWS), _cryptography(None), _not_looked_at(EVENTS))
+        return (*own, *rest, sandbox)
+    return (
+        *own,
+        *_databases(loaded),
+        *_aws(loaded, ask_code),
+        _cryptography(loaded),
+        _events(loaded),
+        sandbox,
+    )
 
 
 def connection_areas(loaded: LoadedSettings, *, ask_code: AskCode = nobody_to_ask) -> tuple[Area, ...]:
@@ -108,6 +118,28 @@ def _aws(loaded: LoadedSettings, ask_code: AskCode) -> Iterator[Area]:
         yield Area(key.area, partial(look_at_key, key, place, apis))
     for signing in signing_keys_of(settings.signing_key, settings.former_signing_keys):
         yield Area(signing.area, partial(look_at_signing_key, signing, apis))
+
+
+def _cryptography(loaded: LoadedSettings | None) -> Area:
+    def look(stop: Event) -> Iterator[Check]:
+        from crypto_core.algorithms.fips import VARIABLE
+        from crypto_core.diagnosis.aws import Apis, AwsPlace
+        from crypto_core.diagnosis.cryptography import CryptographyPlace, look_at_cryptography
+        from crypto_core.diagnosis.signing_keys import signing_keys_of
+
+        if loaded is None:
+            required = bool(os.environ.get(VARIABLE))
+            yield from look_at_cryptography(
+                CryptographyPlace(CRYPTOGRAPHY, None, fips_required=required), stop
+            )
+            return
+        settings = loaded.settings
+        apis = Apis(AwsPlace(regions=settings.regions, profile=settings.profile))
+        keys = signing_keys_of(settings.signing_key, settings.former_signing_keys)
+        place = CryptographyPlace(CRYPTOGRAPHY, apis, keys, bool(settings.fips))
+        yield from look_at_cryptography(place, stop)
+
+    return Area(CRYPTOGRAPHY, look)
 
 
 def _events(loaded: LoadedSettings) -> Area:

@@ -68,6 +68,7 @@ CONTENTS: dict[str, tuple[Entry, ...]] = {
             "compliance",
             "Which controls of SOC 2, PCI DSS, ISO 27001, ASVS, OWASP and NIST are met.",
         ),
+        ("cryptography", "Which algorithms protect what, quantum computers, FIPS mode."),
         ("privileges", "What each role needs in SQL and IAM."),
     ),
     "Look up": _chapter(

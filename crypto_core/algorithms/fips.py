@@ -15,8 +15,7 @@ NEEDED = (PYTHON, LIBRARY)
 
 REMEDY = (
     "Name the FIPS provider in OPENSSL_CONF, with default_properties = fips=yes, and install cryptography "
-    "built against the OpenSSL that Python uses: pip install --no-binary cryptography cryptography. keydeck "
-    "doctor shows each."
+    "built against the OpenSSL that Python uses: pip install --no-binary cryptography cryptography."
 )
 
 
@@ -33,7 +32,8 @@ def require_fips() -> None:
     """
     if missing := lacking_fips(openssl_modules()):
         raise SettingsError(
-            f"{VARIABLE} is {REQUIRE}, and {PROVIDER} is not active in {'; '.join(missing)}.", remedy=REMEDY
+            f"{VARIABLE} is {REQUIRE}, and {PROVIDER} is not active in {'; '.join(missing)}.",
+            remedy=f"{REMEDY} keydeck doctor shows each.",
         )
 
 

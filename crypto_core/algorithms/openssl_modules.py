@@ -32,6 +32,8 @@ class OpensslModule:
     version: CleanText
     fips: bool | None
     why: CleanText
+    broken: bool = False
+    """Whether it is set to FIPS mode, and isn't in it: with no provider nothing works that it computes."""
 
 
 def openssl_modules() -> tuple[OpensslModule, ...]:
@@ -40,12 +42,14 @@ def openssl_modules() -> tuple[OpensslModule, ...]:
 
 
 def _of_python() -> OpensslModule:
-    fips, why = _judged(_python_mode(), _python_works, _python_refuses)
+    mode = _python_mode()
+    fips, why = _judged(mode, _python_works, _python_refuses)
     return OpensslModule(
         *(clean(PYTHON), clean("TLS to AWS and providers, hashes, HMACs")),
         clean(ssl.OPENSSL_VERSION),
         fips,
         clean(why),
+        broken=bool(mode) and not fips,
     )
 
 
@@ -56,9 +60,10 @@ def _of_library() -> OpensslModule:
     except (ImportError, RuntimeError) as error:
         why = f"it can't be loaded: {clean(error, 200)}"
         return OpensslModule(what, computes, clean("not loaded"), None, clean(why))
-    fips, why = _judged(_library_mode(openssl), _library_works, _library_refuses)
+    mode = _library_mode(openssl)
+    fips, why = _judged(mode, _library_works, _library_refuses)
     version = clean(openssl.openssl_version_text())
-    return OpensslModule(what, computes, version, fips, clean(why))
+    return OpensslModule(what, computes, version, fips, clean(why), broken=bool(mode) and not fips)
 
 
 def _of_database() -> OpensslModule:

@@ -84,6 +84,8 @@ class CryptographyReader:
             places = endpoints_of(self.kms, self.kms.regions)
         except KeydeckError as error:
             return (), [f"endpoints of AWS: {error.message}"]
+        except OSError:
+            return (), ["endpoints of AWS: no TLS can be spoken by this process's OpenSSL"]
         found = look_at_endpoints(places, cancelled)
         stop_if(cancelled)
         gaps = [f"TLS with {one.host}: {one.problem}" for one in found if one.problem and one.encrypted]

@@ -294,7 +294,7 @@ def test_a_screen_gets_checks_as_they_come_under_the_promised_headings(
     areas = all_areas(load())
     found = list(examine(areas))
     assert {area.title for area in areas} == {c.area for c in found}
-    assert len(areas) == 8
+    assert len(areas) == 9
     assert isinstance(found[0], Check)
 
 

@@ -6,10 +6,7 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from hypothesis import given
@@ -22,8 +19,7 @@ from crypto_core.algorithms.tls_probe import HandshakeError, shake_hands
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.service_endpoint import ServiceEndpoint, tls_context
 from tests.tls import Tls
-
-Limit = Callable[[ssl.SSLContext], None]
+from tests.tls_servers import Limit, listening, speaking
 
 
 def tls_1_2(context: ssl.SSLContext) -> None:
@@ -34,42 +30,6 @@ def tls_1_2(context: ssl.SSLContext) -> None:
 def p_384(context: ssl.SSLContext) -> None:
     """P-384 alone, so that the client's first offer is refused."""
     context.set_ecdh_curve("secp384r1")
-
-
-@contextmanager
-def listening(serve: Callable[[socket.socket], object]) -> Iterator[int]:
-    """A server for any number of connections; gives its port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def run() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection:
-                    try:
-                        serve(connection)
-                    except OSError:
-                        continue
-
-        Thread(target=run, daemon=True).start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-
-
-def speaking(tls: Tls, limit: Limit | None = None) -> Callable[[socket.socket], object]:
-    """What speaks TLS until the client goes."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tls.folder / "server.crt", tls.folder / "server.key")
-    if limit is not None:
-        limit(context)
-
-    def serve(connection: socket.socket) -> None:
-        with context.wrap_socket(connection, server_side=True) as wrapped:
-            wrapped.recv(1)
-
-    return serve
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import mldsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.aws.public_keys import PublicKeys, public_key
 from crypto_core.errors import EndedKeyError, SettingsError
-from crypto_core.guard.signature import SigningTime, digest_of
+from crypto_core.guard.signature import Signature, SigningTime, digest_of
 
 DIGEST = digest_of("a test", "what is signed")
 
@@ -44,6 +45,17 @@ def test_what_kms_signed_is_verified_by_the_public_key(kms: KmsApi, client: Any,
     assert former.verify(DIGEST, signature, SigningTime(end, "a witness"))
     with pytest.raises(EndedKeyError, match=r"signed by key\.pem, a former key"):
         former.verify(DIGEST, signature)
+
+
+@pytest.mark.parametrize("kind", [mldsa.MLDSA44PrivateKey, mldsa.MLDSA65PrivateKey, mldsa.MLDSA87PrivateKey])
+def test_a_post_quantum_signature_is_verified_by_the_public_key(kind: Any) -> None:
+    key = kind.generate()
+    der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    signature = Signature("arn", "ML_DSA_SHAKE_256", key.sign(DIGEST))
+    keys = PublicKeys([public_key(der, "key")])
+    assert keys.verify(DIGEST, signature)
+    assert not keys.verify(digest_of("a test", "another"), signature)
+    assert not keys.verify(DIGEST, replace(signature, algorithm="ECDSA_SHA_256"))
 
 
 def test_what_only_kms_can_verify_is_said_to_be(kms: KmsApi, client: Any) -> None:

@@ -1,0 +1,157 @@
+"""Which OpenSSLs are in FIPS mode, what TLS with AWS comes to, and how strong signing keys are."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Event
+
+from crypto_core.algorithms.algorithm import ALGORITHMS, Algorithm, Primitive, algorithm_of_spec
+from crypto_core.algorithms.aws_endpoints import EndpointFact, endpoints_of, look_at_endpoints
+from crypto_core.algorithms.fips import NEEDED, REMEDY, VARIABLE
+from crypto_core.algorithms.openssl_modules import LIBRARY, PYTHON, OpensslModule, openssl_modules
+from crypto_core.diagnosis.aws import Apis
+from crypto_core.diagnosis.check import Check, Topic
+from crypto_core.diagnosis.clocks import Clock, system_clock
+from crypto_core.diagnosis.signing_keys import SigningPlace
+from crypto_core.errors import KeydeckError
+from crypto_core.key_names import partition_of, region_of, short_key
+
+OUTDATED = ("SSLv3", "TLSv1", "TLSv1.1")
+_ENDS_SOON = timedelta(days=14)
+_FIRST_HYBRID = (3, 5)
+_SHORT = {PYTHON: "Python's ssl", LIBRARY: "cryptography"}
+_OWN_BUILD = (
+    "Install psycopg2 built against the system's libpq: pip install --no-binary psycopg2-binary "
+    "psycopg2-binary."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CryptographyPlace:
+    """What to look at. `apis` is None where AWS's configuration can't be used; `area` is the heading."""
+
+    area: str
+    apis: Apis | None
+    signing_keys: tuple[SigningPlace, ...] = ()
+    fips_required: bool = False
+
+
+def look_at_cryptography(
+    place: CryptographyPlace, stop: Event, clock: Clock = system_clock
+) -> Iterator[Check]:
+    """Yield the checks: OpenSSLs first, then a handshake with each endpoint. Changes nothing."""
+    modules = openssl_modules()
+    for module in modules:
+        yield _module(
+            Topic(place.area, f"FIPS: {_SHORT.get(module.what, module.what)}"),
+            module,
+            required=place.fips_required,
+        )
+    topic = Topic(place.area, "TLS")
+    if any(module.broken for module in modules):
+        yield topic.skipped("Not asked: an OpenSSL has no provider to compute with.")
+        return
+    if place.apis is None or stop.is_set():
+        return
+    try:
+        regions = place.apis.regions
+        endpoints = endpoints_of(place.apis.of(regions[0]), regions)
+    except KeydeckError as error:
+        yield topic.unknown_by(error)
+        return
+    found = look_at_endpoints(endpoints, stop)
+    yield _fips_endpoints(Topic(place.area, "FIPS endpoints"), found, required=place.fips_required)
+    for one in found:
+        yield _connection(Topic(place.area, f"TLS: {', '.join(one.services)}"), one, clock())
+    for key in place.signing_keys:
+        if stop.is_set():
+            return
+        yield _signing_key(Topic(place.area, f"signs: {short_key(key.name)}"), key, place.apis)
+
+
+def _module(topic: Topic, module: OpensslModule, *, required: bool) -> Check:
+    said = f"{module.version}: {module.why}."
+    if module.fips:
+        return topic.ok(said)
+    if module.what in NEEDED:
+        if required:
+            return topic.failed(f"{said} {VARIABLE} requires FIPS mode: nothing else starts.", REMEDY)
+        return topic.failed(said, REMEDY) if module.broken else topic.ok(f"{said} FIPS mode is not required.")
+    if required:
+        return topic.warning(f"Not known: {module.why}.", _OWN_BUILD)
+    return topic.skipped(f"{module.version}; FIPS mode is not required.")
+
+
+def _fips_endpoints(topic: Topic, endpoints: tuple[EndpointFact, ...], *, required: bool) -> Check:
+    others = [one.host for one in endpoints if not one.fips]
+    if not others:
+        return topic.ok("AWS's FIPS endpoints are used.")
+    said = f"Not used for {', '.join(others)}."
+    if not required:
+        return topic.ok(f"{said} They are not required.")
+    return topic.warning(said, "Set AWS_USE_FIPS_ENDPOINT=true, in Regions where AWS has them.")
+
+
+def _connection(topic: Topic, endpoint: EndpointFact, now: datetime) -> Check:
+    where = f"{endpoint.host} ({endpoint.region})"
+    if not endpoint.encrypted:
+        return topic.skipped(f"{where}: plain HTTP.")
+    if endpoint.protocol is None:
+        return topic.unknown(f"{where}: {endpoint.problem}.")
+    said = f"{where}: {endpoint.protocol}, {endpoint.cipher}, {_group(endpoint)}"
+    if endpoint.protocol in OUTDATED:
+        return topic.warning(said, "Have the endpoint speak TLS 1.2 or 1.3.")
+    certificate = endpoint.certificate
+    if certificate is not None:
+        said += f" Certificate: {certificate.key} {certificate.key_bits or ''}, {certificate.signature},"
+        said += f" until {certificate.not_after:%Y-%m-%d}."
+        if certificate.not_after - now < _ENDS_SOON:
+            return topic.warning(said, "Renew it, or look whether its owner does.")
+    return topic.ok(said, _hybrid_hint(endpoint))
+
+
+def _group(endpoint: EndpointFact) -> str:
+    if endpoint.group is None:
+        return "no group named."
+    algorithm = ALGORITHMS.get(endpoint.group)
+    return f"{endpoint.group}. {algorithm.quantum_standing}" if algorithm else f"{endpoint.group}."
+
+
+def _hybrid_hint(endpoint: EndpointFact) -> str:
+    """What would make key exchange withstand quantum computers, "" where it does."""
+    algorithm = ALGORITHMS.get(endpoint.group or "")
+    if algorithm is not None and algorithm.quantum_category:
+        return ""
+    if ssl.OPENSSL_VERSION_INFO[:2] < _FIRST_HYBRID:
+        return (
+            f"A Python with OpenSSL 3.5 or newer offers X25519MLKEM768; this one has {ssl.OPENSSL_VERSION}."
+        )
+    return "This machine offers X25519MLKEM768; the endpoint, or what stands before it, took another."
+
+
+def _signing_key(topic: Topic, key: SigningPlace, apis: Apis) -> Check:
+    region = region_of(key.name) or apis.regions[0]
+    try:
+        told = apis.of(region).call("DescribeKey", KeyId=key.name).get("KeyMetadata") or {}
+    except KeydeckError as error:
+        return topic.unknown_by(error)
+    spec = str(told.get("KeySpec") or "")
+    algorithm = algorithm_of_spec(spec, partition_of(region))
+    if algorithm is None:
+        return topic.unknown(f"KMS says {spec or 'no spec'}, which is not known.")
+    said = (
+        f"{spec}: {algorithm.name}, {algorithm.classical_bits} bits of security. {algorithm.quantum_standing}"
+    )
+    return topic.ok(said, _signing_hint(key, algorithm))
+
+
+def _signing_hint(key: SigningPlace, algorithm: Algorithm) -> str:
+    if not key.signs or algorithm.primitive is not Primitive.SIGNATURE or algorithm.quantum_category:
+        return ""
+    return (
+        "It is fine today. A possibility: a key of spec ML_DSA_65 as KEYDECK_SIGNING_KEY, this one as "
+        "KEYDECK_FORMER_SIGNING_KEYS."
+    )
