@@ -40,6 +40,8 @@ from crypto_core.compliance.pack.oscal_system import OscalSystem
 from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse
 
 OPEN, CLOSED = "open", "closed"
+_NONE_KNOWN: Json = {"description": "No control of this framework is known.", "include-all": {}}
+"""A selection has to select: all that there are, which are none."""
 
 
 def objective_of(control: FrameworkControl) -> str:
@@ -106,9 +108,7 @@ class FrameworkResult:
     def _reviewed(self) -> Json:
         controls = [{"control-id": token(one.control.id)} for one in self.controls]
         objectives = [{"objective-id": objective_of(one.control)} for one in self.controls]
-        selected = filled(include_controls=controls) or {
-            "description": "No control of this framework is known."
-        }
+        selected: Json = {"include-controls": controls} if controls else _NONE_KNOWN
         return filled(
             description=markup("The controls that Keydeck's catalogues have of this framework."),
             control_selections=[selected],

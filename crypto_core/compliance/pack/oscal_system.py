@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from crypto_core.compliance.algorithm_uses import use_of_key
 from crypto_core.compliance.facts import GuardingKeyFacts, KeyFact
+from crypto_core.compliance.pack.algorithms_in_use import algorithms_in_use, quantum_readiness
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.newest import newest_part
-from crypto_core.compliance.pack.oscal_datatypes import Json, OscalNames, filled, line, markup, props
+from crypto_core.compliance.pack.oscal_datatypes import Json, OscalNames, filled, line, markup, prop, props
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
 
@@ -52,7 +54,10 @@ class OscalSystem:
             description=markup(
                 "A PostgreSQL database that holds API tokens, and the KMS keys that guard them."
             ),
-            props=props({"database-id": self.context.database_id, "keys-not-known": lacking}),
+            props=[
+                *props({"database-id": self.context.database_id, "keys-not-known": lacking}),
+                *(prop("quantum-readiness", one) for one in self._readiness()),
+            ],
             status={"state": "operational"},
         )
 
@@ -73,11 +78,16 @@ class OscalSystem:
             uses_components=[{"component-uuid": self._of("tool")}],
         )
 
+    def _readiness(self) -> tuple[str, ...]:
+        records = self.period.records
+        return quantum_readiness(algorithms_in_use(records[-1].snapshot)) if records else ()
+
     def _keys(self) -> tuple[KeyFact, ...]:
         found = newest_part(self.period, SnapshotPart.KEYS)
         return found.keys if isinstance(found, GuardingKeyFacts) else ()
 
     def _key(self, key: KeyFact) -> Json:
+        use = use_of_key(key)
         return filled(
             uuid=self._of("key", key.arn),
             description=markup(f"KMS key {key.name}", key.purpose),
@@ -90,6 +100,8 @@ class OscalSystem:
                     "manager": key.manager,
                     "owner": key.owner,
                     "tokens": key.tokens,
+                    "algorithm": use.name if use else None,
+                    "quantum": use.quantum if use else None,
                 }
             ),
             implemented_components=[{"component-uuid": self._of("database")}],

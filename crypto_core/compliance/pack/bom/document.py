@@ -11,9 +11,9 @@ from cyclonedx.model.lifecycle import LifecyclePhase, PredefinedLifecycle
 from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot6
 
-from crypto_core.compliance.algorithm_uses import use_of_key, uses_of_keydeck, uses_of_tokens
-from crypto_core.compliance.cryptography_facts import AlgorithmFact, CryptographyFacts
-from crypto_core.compliance.facts import GuardingKeyFacts, KeyFact, SettingFacts, TokenFacts
+from crypto_core.compliance.cryptography_facts import CryptographyFacts
+from crypto_core.compliance.facts import GuardingKeyFacts, KeyFact, TokenFacts
+from crypto_core.compliance.pack.algorithms_in_use import algorithms_in_use, quantum_readiness
 from crypto_core.compliance.pack.bom.algorithms import add_algorithms
 from crypto_core.compliance.pack.bom.bill import Bill, properties, text
 from crypto_core.compliance.pack.bom.endpoints import add_endpoint
@@ -29,7 +29,7 @@ def bill_document(snapshot: Snapshot, context: PackContext, record: int = 0) -> 
     """Return the document. `record` is the number of the record that has the snapshot; 0 for none."""
     bill = Bill()
     facts = _Facts(snapshot)
-    algorithms = tuple(facts.algorithms())
+    algorithms = algorithms_in_use(snapshot)
     cryptography = facts.cryptography
     signing = cryptography.signing_keys if cryptography else ()
     add_algorithms(bill, algorithms, kms_uses(facts.keys, signing))
@@ -46,7 +46,7 @@ def bill_document(snapshot: Snapshot, context: PackContext, record: int = 0) -> 
         "measured-at": snapshot.taken_at.isoformat() if snapshot.parts else None,
         "record": record or None,
         "made-by": context.made_by,
-        "quantum-readiness": tuple(_readiness(algorithms)),
+        "quantum-readiness": quantum_readiness(algorithms),
         "not-known": tuple(facts.lacking()),
         "fips": tuple(_modules(cryptography)),
     }
@@ -73,22 +73,10 @@ class _Facts:
         self._found = {part: snapshot.part(part) for part in _PARTS}
         tokens = self._found[SnapshotPart.TOKENS]
         keys = self._found[SnapshotPart.KEYS]
-        settings = self._found[SnapshotPart.SETTINGS]
         cryptography = self._found[SnapshotPart.CRYPTOGRAPHY]
         self.tokens = tokens if isinstance(tokens, TokenFacts) else None
         self.keys: tuple[KeyFact, ...] = keys.keys if isinstance(keys, GuardingKeyFacts) else ()
-        self.settings = settings if isinstance(settings, SettingFacts) else None
         self.cryptography = cryptography if isinstance(cryptography, CryptographyFacts) else None
-
-    def algorithms(self) -> Iterator[AlgorithmFact]:
-        """Yield algorithms as they were recorded, or what follows from tokens and keys where none were."""
-        yield from (use for key in self.keys if (use := use_of_key(key)) is not None)
-        if self.cryptography is not None:
-            yield from self.cryptography.algorithms
-            return
-        if self.tokens is not None and self.settings is not None:
-            yield from uses_of_tokens(self.tokens, self.settings.written_format)
-        yield from uses_of_keydeck()
 
     def lacking(self) -> Iterator[str]:
         """Yield what is not known, and why."""
@@ -97,18 +85,6 @@ class _Facts:
                 yield f"{part}: {found.reason}"
         yield from self.tokens.gaps if self.tokens else ()
         yield from self.cryptography.gaps if self.cryptography else ()
-
-
-def _readiness(algorithms: tuple[AlgorithmFact, ...]) -> Iterator[str]:
-    """How the algorithms stand against a large quantum computer, by their names."""
-    for words, wanted in (
-        ("no known quantum attack breaks", bool),
-        ("a large quantum computer breaks", lambda level: level == 0),
-        ("not known", lambda level: level is None),
-    ):
-        names = sorted({one.name for one in algorithms if wanted(one.quantum_category)})
-        if names:
-            yield f"{words}: {', '.join(names)}"
 
 
 def _modules(cryptography: CryptographyFacts | None) -> Iterator[str]:

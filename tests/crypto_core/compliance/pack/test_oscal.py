@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trestle.oscal.assessment_results import AssessmentResults
 
 from crypto_core.compliance.control import Exemption, Framework, FrameworkControl
 from crypto_core.compliance.pack.oscal import oscal_results
@@ -96,7 +97,7 @@ def holds_together(found: dict[str, Any]) -> None:
     objectives = {value for name, value in every if name == "id"}
     assert {value for name, value in every if name in ("objective-id", "target-id")} <= objectives
     for name, value in every:
-        assert value not in (None, "", [], {}), name
+        assert value not in (None, "", [], {}) or name == "include-all", name
         if name in TOKENS:
             assert TOKEN.fullmatch(value)
         if name in STRINGS:
@@ -243,9 +244,6 @@ def test_whatever_a_text_is_it_becomes_a_token_and_a_string(text: str) -> None:
 
 
 def test_compliance_trestle_loads_it(tmp_path: Path) -> None:
-    results = pytest.importorskip(
-        "trestle.oscal.assessment_results", reason="compliance-trestle for OSCAL 1.1 needs Python before 3.14"
-    )
     bad = key(spec="RSA_2048")
     periods = {
         "every": period(bad=bad, gaps=(7,), lapses=(lapse(*CONTROLS.controls),), unknown=(clean("Much."),)),
@@ -256,22 +254,26 @@ def test_compliance_trestle_loads_it(tmp_path: Path) -> None:
     for name, of in periods.items():
         file = tmp_path / f"{name}.json"
         file.write_bytes(oscal_results(of, CONTEXT))
-        read = results.AssessmentResults.oscal_read(file)
-        assert str(read.metadata.oscal_version.__root__) == "1.1.3"
+        read = AssessmentResults.oscal_read(file)
+        assert read is not None
         assert sum(len(one.findings or ()) for one in read.results) == len(of.controls)
 
     broken = json.loads((tmp_path / "every.json").read_text())
     broken["assessment-results"]["results"][0]["findings"][0]["target"]["target-id"] = "a b"
     (tmp_path / "broken.json").write_text(json.dumps(broken))
     with pytest.raises(Exception, match="target-id"):
-        results.AssessmentResults.oscal_read(tmp_path / "broken.json")
+        AssessmentResults.oscal_read(tmp_path / "broken.json")
 
 
 def test_keys_are_the_inventory_as_the_newest_record_has_them() -> None:
     (result,) = document(period("soc2"))["results"]
 
+    (database,) = result["local-definitions"]["components"]
+    told = [one["value"] for one in database["props"] if one["name"] == "quantum-readiness"]
+    assert told == ["no known quantum attack breaks: AES-256-GCM"]
     (item,) = result["local-definitions"]["inventory-items"]
     values = {one["name"]: one["value"] for one in item["props"]}
+    assert values["quantum"] == "No known quantum attack breaks it (NIST category 5)."
     assert (values["arn"], values["state"], values["spec"]) == (KEY.arn, "Enabled", "SYMMETRIC_DEFAULT")
 
 
