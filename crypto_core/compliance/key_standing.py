@@ -19,14 +19,14 @@ from crypto_core.text.cleaning import CleanText, clean
 PRE_ACTIVE, ACTIVE, SUSPENDED = clean("pre-active"), clean("active"), clean("suspended")
 DEACTIVATED, COMPROMISED, DESTROYED = clean("deactivated"), clean("compromised"), clean("destroyed")
 
-_OF_KEYS = {
+OF_KEYS = {
     "Creating": PRE_ACTIVE,
     "PendingImport": PRE_ACTIVE,
     "Disabled": SUSPENDED,
     "Unavailable": SUSPENDED,
     **dict.fromkeys(PENDING_DELETION, SUSPENDED),
 }
-"""KMS Developer Guide, "Key states of AWS KMS keys"; of the others the material decides."""
+"""KMS Developer Guide, "Key states of AWS KMS keys"; of the others the material decides, or nothing."""
 
 
 def materials_of(
@@ -62,7 +62,7 @@ def _standing(state: KeyState, material: KeyMaterial, compromised_at: datetime |
     told = str(material.state or "")
     if told.startswith("PENDING"):
         return PRE_ACTIVE
-    if (of_key := _OF_KEYS.get(str(state.state))) is not None:
+    if (of_key := OF_KEYS.get(str(state.state))) is not None:
         return of_key
     if state.state is None:
         return clean("")

@@ -31,7 +31,7 @@ def test_the_bill_of_now_agrees_with_status_and_is_printed_or_written_once(
     for key in counted["keys"]:
         assert not key["key_arn"] or f"key/{key['key_arn']}" in parts
     assert {f"column/{name}" for name in world.by_column} <= set(parts)
-    assert not [ref for ref in world.plaintext_refs if f'"{ref.id}"' in ran.stdout]
+    assert not [ref for ref in world.plaintext_refs if str(ref) in ran.stdout]
     assert not any(prefix in ran.stdout for prefixes in PROVIDER_PREFIXES.values() for prefix in prefixes)
 
     file = tmp_path / "cbom.json"
@@ -39,7 +39,7 @@ def test_the_bill_of_now_agrees_with_status_and_is_printed_or_written_once(
     assert (written.exit_code, written.stdout) == (0, "")
     assert file.stat().st_mode & 0o777 == 0o600
     assert {one["bom-ref"] for one in json.loads(file.read_text())["components"]} == set(parts)
-    assert keydeck("evidence", "cbom", "--output", str(file)).exit_code == 3
+    assert keydeck("evidence", "cbom", "--output", str(file)).exit_code == 2
 
     take = SnapshotReader.take
 

@@ -11,7 +11,7 @@ from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.errors import DatabaseError
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
 
 BILL_PARTS = (
     SnapshotPart.TOKENS,
@@ -23,6 +23,7 @@ BILL_PARTS = (
 
 
 @dataclass(frozen=True, slots=True)
+@cleans(600, raw=("document",))
 class MadeBill:
     """A bill, and why parts of what it is about are missing from it."""
 

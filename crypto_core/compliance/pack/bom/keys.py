@@ -18,11 +18,20 @@ from crypto_core.algorithms.algorithm import Primitive
 from crypto_core.compliance.algorithm_uses import use_of_key, use_of_signing_key
 from crypto_core.compliance.cryptography_facts import AlgorithmFact, SigningKeyFact
 from crypto_core.compliance.facts import ColumnFact, KeyFact, MaterialFact, TokenFacts
+from crypto_core.compliance.key_standing import (
+    ACTIVE,
+    COMPROMISED,
+    DEACTIVATED,
+    DESTROYED,
+    OF_KEYS,
+    PRE_ACTIVE,
+    SUSPENDED,
+)
 from crypto_core.compliance.pack.bom.algorithms import NAMED_BY_SET, algorithm_ref
 from crypto_core.compliance.pack.bom.bill import Bill, reference, text
 from crypto_core.envelope import Format
 from crypto_core.envelope.fields import DATA_KEY_BYTES
-from crypto_core.text.cleaning import CleanText
+from crypto_core.text.cleaning import NO_TEXT, CleanText
 
 DATA_KEYS = "data-keys"
 HARDWARE = ("AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM")
@@ -31,15 +40,14 @@ HARDWARE = ("AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM")
 KMS Developer Guide, "Key origin" and "Custom key stores".
 """
 _STATES = {
-    "Enabled": RelatedCryptoMaterialState.ACTIVE,
-    "Disabled": RelatedCryptoMaterialState.SUSPENDED,
-    "PendingDeletion": RelatedCryptoMaterialState.DEACTIVATED,
-    "PendingReplicaDeletion": RelatedCryptoMaterialState.DEACTIVATED,
-    "Creating": RelatedCryptoMaterialState.PRE_ACTIVATION,
-    "PendingImport": RelatedCryptoMaterialState.PRE_ACTIVATION,
+    PRE_ACTIVE: RelatedCryptoMaterialState.PRE_ACTIVATION,
+    ACTIVE: RelatedCryptoMaterialState.ACTIVE,
+    SUSPENDED: RelatedCryptoMaterialState.SUSPENDED,
+    DEACTIVATED: RelatedCryptoMaterialState.DEACTIVATED,
+    COMPROMISED: RelatedCryptoMaterialState.COMPROMISED,
+    DESTROYED: RelatedCryptoMaterialState.DESTROYED,
 }
-"""KMS's state of a key as a state of SP 800-57 part 1. Others (Unavailable, Updating) tell of none."""
-_STANDINGS = {state.value: state for state in RelatedCryptoMaterialState}
+"""The states of SP 800-57 as CycloneDX has them."""
 _KEEPERS = {
     "AWS_KMS": "AWS KMS",
     "AWS_CLOUDHSM": "AWS CloudHSM",
@@ -68,7 +76,7 @@ def add_key(bill: Bill, key: KeyFact) -> str:
         crypto=_material(
             type=_type(fact),
             id=text(key.arn),
-            state=_STATES.get(key.state or ""),
+            state=_STATES.get(_standing(key.state, key.materials)),
             algorithm_ref=bill.ref(use),
             creation_date=key.created_at,
             size=_bits(fact),
@@ -103,7 +111,7 @@ def _add_material(bill: Bill, key: KeyFact, one: MaterialFact, fact: AlgorithmFa
         crypto=_material(
             type=_type(fact),
             id=text(one.id),
-            state=_STANDINGS.get(one.standing),
+            state=_STATES.get(one.standing),
             algorithm_ref=bill.ref(_use_ref(bill, fact)),
             activation_date=one.since,
             size=_bits(fact),
@@ -125,7 +133,7 @@ def add_signing_key(bill: Bill, key: SigningKeyFact) -> None:
         crypto=_material(
             type=_type(fact),
             id=text(key.arn or key.name),
-            state=_STATES.get(key.state or ""),
+            state=_STATES.get(_standing(key.state)),
             algorithm_ref=bill.ref(use),
             size=_bits(fact),
         ),
@@ -186,6 +194,13 @@ def _add_data_keys(bill: Bill, sealed: Mapping[CleanText, int], keys: Sequence[K
 
 def _sealed(column: ColumnFact) -> int:
     return sum(number for name, number in column.by_format.items() if Format(name).protected)
+
+
+def _standing(state: str | None, materials: Sequence[MaterialFact] = ()) -> CleanText:
+    """A key's standing; compromised where all of its materials are."""
+    if materials and all(one.standing == COMPROMISED for one in materials):
+        return COMPROMISED
+    return ACTIVE if state == "Enabled" else OF_KEYS.get(state or "", NO_TEXT)
 
 
 def _use_ref(bill: Bill, fact: AlgorithmFact | None) -> str | None:

@@ -22,6 +22,14 @@ from crypto_core.compliance.algorithm_uses import (
 )
 from crypto_core.compliance.cryptography_facts import AlgorithmFact, CryptographyFacts, SigningKeyFact
 from crypto_core.compliance.facts import ColumnFact, GuardingKeyFacts, MaterialFact, PartFacts, TokenFacts
+from crypto_core.compliance.key_standing import (
+    ACTIVE,
+    COMPROMISED,
+    DEACTIVATED,
+    DESTROYED,
+    PRE_ACTIVE,
+    SUSPENDED,
+)
 from crypto_core.compliance.pack.cbom import cryptography_bom, snapshot_bom
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.envelope import Format
@@ -30,14 +38,17 @@ from tests.crypto_core.compliance.pack.small_periods import CONTEXT, HOSTILE, pe
 from tests.crypto_core.compliance.snapshots import ENDPOINT, KEY, NOW, WELL
 
 VALIDATOR = JsonStrictValidator(SchemaVersion.V1_6)
-STATES = ("active", "deactivated", "compromised", "destroyed", "suspended", "pre-activation")
+STATES = {
+    PRE_ACTIVE: "pre-activation",
+    **{one: str(one) for one in (ACTIVE, SUSPENDED, DEACTIVATED, COMPROMISED, DESTROYED)},
+}
 GUARDING = replace(
     KEY,
     created_at=NOW - timedelta(days=900),
     owner=clean("Platform"),
     purpose=clean("tokens"),
     materials=(
-        *(MaterialFact(clean(f"m-{one}"), None, NOW - timedelta(days=9), 1, clean(one)) for one in STATES),
+        *(MaterialFact(clean(f"m-{one}"), None, NOW - timedelta(days=9), 1, one) for one in STATES),
         MaterialFact(clean("m-unknown"), clean("NON_CURRENT"), None, None),
     ),
 )
@@ -181,11 +192,15 @@ def test_keys_and_materials_have_their_states_of_sp_800_57_and_none_that_is_not_
         for one in materials
     }
 
-    assert states == {**{f"m-{one}": one for one in STATES}, "m-unknown": None}
+    assert states == {**{f"m-{one}": state for one, state in STATES.items()}, "m-unknown": None}
     key = named(found, "key", "alias/tokens")["cryptoProperties"]["relatedCryptoMaterialProperties"]
     assert (key["state"], key["type"], key["size"]) == ("active", "secret-key", 256)
     assert key["creationDate"].startswith("2024-06-08")
-    off = replace(GUARDING, state=clean("Unavailable"), spec=None, created_at=None)
+    lost = replace(GUARDING, materials=(replace(GUARDING.materials[0], standing=COMPROMISED),))
+    stolen = bill(snapshot(keys=GuardingKeyFacts((lost,), 365, 730)))
+    key = named(stolen, "key", "alias/tokens")["cryptoProperties"]["relatedCryptoMaterialProperties"]
+    assert key["state"] == "compromised"
+    off = replace(GUARDING, state=clean("Updating"), spec=None, created_at=None)
     unknown = bill(snapshot(keys=GuardingKeyFacts((off,), 365, 730)))
     key = named(unknown, "key", "alias/tokens")["cryptoProperties"]["relatedCryptoMaterialProperties"]
     assert not {"state", "size", "creationDate", "algorithmRef"} & set(key)

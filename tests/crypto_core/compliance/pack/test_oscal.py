@@ -205,16 +205,16 @@ def test_the_same_period_is_the_same_document_and_another_has_other_names() -> N
 
 def hostile(size: int = 0) -> AuditPeriod:
     """A period in which every text is hostile, and so long where nothing has cleaned it before."""
-    text = CleanText(HOSTILE + "x" * size)
-    framework = Framework(text, text, text)
+    text, name = CleanText(HOSTILE + "x" * size), CleanText(HOSTILE)
+    framework = Framework(name, text, text)
     ours = tuple(
-        FrameworkControl(CleanText(f"{name}{text}"), framework, text, text, text, STRENGTH.tests, text, text)
-        for name in ("a", "b")
+        FrameworkControl(CleanText(f"{one}{name}"), framework, text, text, text, STRENGTH.tests, text, text)
+        for one in ("a", "b")
     )
     of_text = replace(KEY, arn=text, name=text, state=text, owner=text, purpose=text, spec="RSA_2048")
     return replace(
         period(controls=ours, bad=changed(SnapshotPart.KEYS, keys=(of_text,))),
-        framework=text,
+        framework=name,
         lapses=(replace(lapse(*ours, cause=text), what=text, ended_by=text, tests=(text,)),),
         unknown=(text,),
         problems=(text,),
