@@ -9,6 +9,7 @@ from console.lazy_commands import LazyGroup
 _COMMANDS: dict[str, tuple[str, str]] = {
     "cbom": ("console.commands.evidence_cbom", "Algorithms, keys and what they protect, as CycloneDX."),
     "status": ("console.commands.evidence_status", "Which controls are met now, the worst first."),
+    "schedule": ("console.commands.evidence_schedule", "Print what makes a record every day."),
     "review": (
         "console.commands.evidence_review",
         "Who may use the keys, and who did: note that you looked.",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PORT = 9464
 """Prometheus's port for OpenMetrics exporters."""
-NAMES = ("pull", "findings", "census", "notices")
+NAMES = ("pull", "findings", "census", "evidence", "notices")
 GRACE_SECONDS = 1.5
 """How long duties have to end after a signal."""
 _PRINTED = {"systemd": "unit", "kubernetes": "manifest"}
@@ -78,7 +78,7 @@ def watch(
     print_unit: str | None,
     print_manifest: str | None,
 ) -> int:
-    """Fetch events, look for findings, count tokens and send notifications, each at its interval.
+    """Fetch events, look for findings, count tokens, record evidence, notify; each at its interval.
 
     Runs until SIGTERM or Ctrl-C, with exit code 0. Of several hosts one watches, and the others stand by.
     What fails is tried again, later each time: see /metrics, /ready and /health on the address. Where the

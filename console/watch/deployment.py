@@ -14,12 +14,15 @@ UNIT, MANIFEST = "keydeck-watch.service", "keydeck-watch.yaml"
 
 def systemd_unit(arguments: Sequence[str]) -> str:
     """Return a unit that runs this installation's command with these arguments."""
-    executable = Path(sys.argv[0]).resolve()
-    if executable.name != "keydeck":
-        executable = Path(sys.executable).with_name("keydeck")
     # In a unit a percent sign begins a specifier.
-    command = shlex.join([str(executable), *arguments]).replace("%", "%%")
+    command = shlex.join([this_command(), *arguments]).replace("%", "%%")
     return _text(UNIT).replace("{command}", command)
+
+
+def this_command() -> str:
+    """Return the path of this installation's keydeck."""
+    executable = Path(sys.argv[0]).resolve()
+    return str(executable if executable.name == "keydeck" else Path(sys.executable).with_name("keydeck"))
 
 
 def kubernetes_manifest(arguments: Sequence[str], port: int) -> str:

@@ -11,8 +11,9 @@ from threading import Event
 from console.container import Container
 from console.watch.watch_metrics import WatchMetrics
 from console.whole_posture import not_examined, with_events
+from crypto_core.compliance.snapshot import Lack
 from crypto_core.database.state.duties import DutyLease, on_duty
-from crypto_core.errors import KmsError
+from crypto_core.errors import KmsError, MissingGrantError, MissingSchemaError
 from crypto_core.metrics import Metrics
 from crypto_core.notices.standing import Standing, standing_findings, standing_problems
 from crypto_core.text.counting import counted
@@ -77,6 +78,21 @@ def _census(work: DutyWork) -> str:
     return f"{counted(taken.tokens, 'token')}, {taken.protected:,} protected{incomplete}"
 
 
+def _evidence(work: DutyWork) -> str:
+    """Record, unless this day has its record; whoever may not write records leaves it to others."""
+    services = work.services
+    try:
+        last = services.record_book.last()
+        if services.settings.read_only or (last is not None and last.day >= datetime.now(UTC).date()):
+            return ""
+        made = services.evidence_recorder.record_day(work.stop)
+    except (MissingGrantError, MissingSchemaError) as error:
+        return f"not recorded: {error.message}"
+    missing = ", ".join(part.value for part, one in made.missing.items() if one.lack is not Lack.NOTHING)
+    unsigned = "" if made.record.signature else ", unsigned"
+    return f"record {made.record.number:,}{unsigned}{f', without {missing}' if missing else ''}"
+
+
 def _notices(work: DutyWork) -> str:
     done = work.services.notices.tell(work.stop)
     work.metrics.notices(work.services.notices.counts())
@@ -98,6 +114,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("pull", 300, "fetch CloudTrail's events", _pull),
     Duty("findings", 900, "look for findings", _findings),
     Duty("census", 3_600, "count tokens", _census),
+    Duty("evidence", 3_600, "record evidence, once a day", _evidence),
     Duty("notices", 15, "send notifications", _notices, tells=True),
 )
 """All of them, in the order in which they begin. What else is to be done at an interval is a line here."""

@@ -11,9 +11,10 @@ from sqlalchemy import Engine, text
 from crypto_core.database import state
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import SCHEMA_USE, TABLE_PRIVILEGES
-from crypto_core.database.schema import FUNCTIONS, SCHEMA, journal, journal_end, metadata
+from crypto_core.database.schema import FUNCTIONS, SCHEMA, evidence_record, journal, journal_end, metadata
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.diagnosis.own_journal import own_anchors, own_journal
+from crypto_core.diagnosis.own_records import own_records
 from crypto_core.errors import KeydeckError
 from crypto_core.guard.operations import READ, KeydeckRole, own_tables
 
@@ -60,8 +61,10 @@ def own_schema(
             yield topic.failed("Not there.", "Create it with: keydeck init.")
     if present >= {journal.name, journal_end.name}:
         yield Topic(area, "journal").by(partial(own_journal, engine))
-        if anchors is not None:
-            yield Topic(area, "anchors").by(partial(own_anchors, engine, anchors))
+    if evidence_record.name in present and (evidence_record.name, "SELECT") in held:
+        yield Topic(area, "records of evidence").by(partial(own_records, engine))
+    if present >= {journal.name, journal_end.name} and anchors is not None:
+        yield Topic(area, "anchors").by(partial(own_anchors, engine, anchors))
 
 
 def _table(topic: Topic, table: str, held: set[tuple[str, str]], role: str, read_only: bool) -> Check:

@@ -313,9 +313,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "watch",
         "watch",
-        "Fetch events, look for findings and count tokens at intervals, and send notifications",
+        "Fetch events, look for findings, count tokens, record evidence and notify, each at its interval",
         role=KeydeckRole.OPERATOR,
-        tables=NOTICES,
+        tables=(*NOTICES, *RECORDS),
     ),
     _of_keys(
         ChangeKind.ENABLE_ROTATION,

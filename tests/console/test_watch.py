@@ -265,6 +265,7 @@ def test_duties_have_intervals_that_options_change_and_wrong_ones_are_named(
     assert {duty.name: seconds for duty, seconds in chosen.items()} == {
         "findings": 900,
         "census": 7_200,
+        "evidence": 3_600,
         "notices": 15,
     }
     wrong = keydeck("watch", "--every", "censsus=2h")
