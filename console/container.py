@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from crypto_core.compliance.change_reader import ChangeReader
     from crypto_core.compliance.library import ControlLibrary
     from crypto_core.compliance.pack.bill_service import BillService
+    from crypto_core.compliance.period.service import PeriodService
     from crypto_core.compliance.records.book import RecordBook
     from crypto_core.compliance.records.recording import EvidenceRecorder
     from crypto_core.compliance.service import ComplianceService
@@ -846,6 +847,14 @@ class Container:
         from crypto_core.compliance.service import ComplianceService
 
         return ComplianceService(self.controls, self.snapshots)
+
+    @deferred_property
+    def periods(self) -> PeriodService:
+        """What judges controls over days, by the records of evidence."""
+        from crypto_core.compliance.period.service import PeriodService
+        from crypto_core.compliance.period.stores import ReaderStores
+
+        return PeriodService(self.controls, self.record_book, ReaderStores(self.snapshots))
 
     @deferred_property
     def controls(self) -> ControlLibrary:

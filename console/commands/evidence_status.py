@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
 from itertools import groupby
 from typing import Any
 
@@ -24,6 +25,7 @@ from screens.control_signs import CONTROL_SIGNS, control_state
 
 _INDENT = " " * 6
 _MOST_LINES = 4
+_DAY = click.DateTime(["%Y-%m-%d"])
 
 
 def _frameworks(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem[Any]]:
@@ -40,21 +42,45 @@ def _frameworks(_ctx: click.Context, _param: click.Parameter, typed: str) -> lis
     shell_complete=_frameworks,
     help="Only one of them: soc2, pci, iso, asvs, owasp, nist, or one of the team's own.",
 )
+@click.option("--from", "since", type=_DAY, metavar="DATE", help="The first day (UTC) of a period.")
+@click.option("--to", "until", type=_DAY, metavar="DATE", help="Its last day [today].")
 @estate_option
 @rows_option
-def status(*, framework: str, form: Form) -> int:
+def status(*, framework: str, since: datetime | None, until: datetime | None, form: Form) -> int:
     """Say which controls are met now, by framework, the worst first, with the evidence.
 
     Nothing is claimed beyond what is measured, and what is missing is never met. Exit code 1 if a control is
     not met; those with an exception don't count. 2 if a catalogue can't be read. 3 if none is, but something
     could not be read.
+
+    With --from it says how they stood over days, by the records of evidence: spans, lapses with what began
+    and ended them, and days without a record. Then exit code 1 is for a lapse without an exception and for
+    records that are wrong, 3 for days without a record.
     """
+    if since is not None:
+        return _period(framework, since.date(), until, form)
+    if until is not None:
+        raise click.UsageError("--to needs --from: name the first day, too.")
     with services_of() as services, cancelled_by_interrupt() as cancelled:
         found = services.compliance.assess_now(framework, cancelled=cancelled)
     print_listing(_listing(found), form)
     for trouble in found.controls.troubles:
         say(trouble)
     return _code(found)
+
+
+def _period(framework: str, since: date, until: datetime | None, form: Form) -> int:
+    from console.printed.evidence_period import period_code, period_listing
+
+    with services_of() as services, cancelled_by_interrupt() as cancelled:
+        last = until.date() if until else services.periods.clock().date()
+        found = services.periods.of(since, last, framework, cancelled=cancelled)
+        troubles = services.controls.read().troubles
+    print_listing(period_listing(found), form)
+    for trouble in troubles:
+        say(trouble)
+    code = period_code(found)
+    return 2 if troubles and code != 1 else code
 
 
 def _code(found: Assessment) -> int:

@@ -22,6 +22,7 @@ SCHEMAS = (
     "whose",
     "scan",
     "control",
+    "control-period",
 )
 """Their names."""
 

@@ -43,8 +43,6 @@ def access_of(
     for record in records:
         facts = record.snapshot.part(SnapshotPart.USES)
         if not isinstance(facts, UseFacts):
-            if isinstance(facts, MissingPart):
-                gaps.append(f"Uses by record {record.number}: {facts.lack}: {facts.reason}")
             continue
         if reached is not None and facts.since < reached:
             gaps.append("Uses of some hours stand in two records and are counted twice.")

@@ -45,8 +45,7 @@ def population_of(
     covered = False
     for number, facts in (*_told(records), (0, at_hand)):
         if isinstance(facts, MissingPart):
-            place = f"record {number}" if number else "the stores at hand"
-            gaps.append(f"Changes by {place}: {facts.lack}: {facts.reason}")
+            gaps.append(f"Changes by the stores at hand: {facts.lack}: {facts.reason}")
             continue
         if number or not covered:
             # What stores lack by now, the records had then.
@@ -68,10 +67,11 @@ def population_of(
     )
 
 
-def _told(records: Iterable[EvidenceRecord]) -> Iterable[tuple[int, ChangeFacts | MissingPart]]:
+def _told(records: Iterable[EvidenceRecord]) -> Iterable[tuple[int, ChangeFacts]]:
+    """What records tell; those that lack the part are told with other missing parts."""
     for record in records:
         facts = record.snapshot.part(SnapshotPart.CHANGES)
-        if isinstance(facts, ChangeFacts | MissingPart):
+        if isinstance(facts, ChangeFacts):
             yield record.number, facts
 
 

@@ -10,7 +10,7 @@ from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.counting import counted
 
-MOST = 60
+MOST = 40
 """Sentences at most; how many more there are is the last one."""
 
 
@@ -42,7 +42,7 @@ def _told(
         return
     if before is None:
         first = records[0].taken_at
-        yield f"No record is older than {first:%Y-%m-%d %H:%M} UTC: since when it was so is unknown."
+        yield f"No record is older than {first:%Y-%m-%d %H:%M} UTC: what was wrong may have begun earlier."
     recorded = {one.day for one in records}
     taken_away = [day for day in days if day in removed and day not in recorded]
     never = [day for day in days if day not in removed and day not in recorded]
