@@ -17,13 +17,17 @@ from crypto_core.compliance.facts import (
 from crypto_core.compliance.period.population import moments_of
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
+from crypto_core.key_names import same_key
 from crypto_core.text.cleaning import CleanText, clean, cleans
 
 
 @dataclass(frozen=True, slots=True)
 @cleans(gaps=600)
 class AccessInPeriod:
-    """Uses summed by principal, action and key, the most calls first; reviews; uses that none looked at."""
+    """Uses summed by principal, action and key, the most calls first; reviews; uses that none looked at.
+
+    `reviews` are those of the period; a later one has looked at its uses, too.
+    """
 
     uses: tuple[UseFact, ...]
     reviews: tuple[ReviewFact, ...]
@@ -55,11 +59,12 @@ def access_of(
     if isinstance(at_hand, UseFacts):
         reviews |= {one.id: one for one in at_hand.reviews}
     within = sorted((one for one in reviews.values() if begin <= one.at < end), key=lambda one: one.at)
+    every = tuple(reviews.values())
     ordered = sorted(uses.values(), key=lambda one: (-one.calls, one.who, one.action, one.key))
     return AccessInPeriod(
         tuple(ordered),
         tuple(within),
-        tuple(one for one in ordered if not _reviewed(one, within)),
+        tuple(one for one in ordered if not _reviewed(one, every)),
         tuple(clean(gap, 600) for gap in dict.fromkeys(gaps)),
     )
 
@@ -103,4 +108,7 @@ def _added(one: UseFact, other: UseFact) -> UseFact:
 
 def _reviewed(use: UseFact, reviews: Iterable[ReviewFact]) -> bool:
     """Whether a review looked at the key after its last use; one that names no key is of all."""
-    return any(one.at >= use.last_at and (not one.keys or use.key in one.keys) for one in reviews)
+    return any(
+        one.at >= use.last_at and (not one.keys or any(same_key(use.key, key) for key in one.keys))
+        for one in reviews
+    )

@@ -7,10 +7,11 @@ from datetime import datetime
 from threading import Event
 
 from crypto_core.compliance.change_reader import OVERLAP
-from crypto_core.compliance.facts import DrillFacts, IncidentFacts
+from crypto_core.compliance.facts import DrillFacts, IncidentFacts, UseFacts
 from crypto_core.compliance.period.judging import AtHand
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.compliance.snapshot_reader import SnapshotReader
+from crypto_core.errors import DatabaseError
 from crypto_core.text.cleaning import clean
 
 
@@ -29,9 +30,17 @@ class ReaderStores:
             return AtHand(changes=changes)
         return AtHand(
             changes=self.reader.change_reader.changes(since + OVERLAP, end, cancelled),
+            uses=self._reviews(since, end, taken.taken_at),
             incidents=_incidents(taken),
             drills=_drills(taken),
         )
+
+    def _reviews(self, since: datetime, end: datetime, now: datetime) -> UseFacts | MissingPart:
+        """The reviews up to now; uses themselves are summed from the records."""
+        try:
+            return UseFacts(since, end, reviews=self.reader.change_reader.reviews(now))
+        except DatabaseError as error:
+            return MissingPart(Lack.FAILED, clean(error, 600))
 
 
 def _incidents(taken: Snapshot) -> IncidentFacts | MissingPart:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
 from crypto_core.compliance.records.record import EvidenceRecord
-from crypto_core.compliance.snapshot import MissingPart, SnapshotPart
+from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.text.cleaning import CleanText, clean
 from crypto_core.text.counting import counted
 
@@ -57,16 +57,16 @@ def _told(
 
 
 def _missing_parts(records: Sequence[EvidenceRecord]) -> Iterator[str]:
-    """The parts that some records lack, with the reason that most of them name."""
+    """The parts that some records lack, by why, with the first reason of each."""
     for part in SnapshotPart:
-        reasons: dict[str, list[date]] = {}
+        lacks: dict[Lack, tuple[str, list[date]]] = {}
         for record in records:
             found = record.snapshot.part(part)
             if isinstance(found, MissingPart):
-                reasons.setdefault(f"{found.lack}: {found.reason}", []).append(record.day)
-        for reason, missing in sorted(reasons.items(), key=lambda one: -len(one[1]))[:3]:
+                lacks.setdefault(found.lack, (found.reason, []))[1].append(record.day)
+        for lack, (reason, missing) in lacks.items():
             days = counted(len(set(missing)), "day")
-            yield f"{part} was not measured on {days} ({_listed(missing)}): {reason}"
+            yield f"{part} was not measured on {days} ({_listed(missing)}): {lack}: {reason}"
 
 
 def _listed(days: Sequence[date]) -> str:
