@@ -6,7 +6,7 @@ it is first used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from crypto_core.compliance.change_reader import ChangeReader
     from crypto_core.compliance.library import ControlLibrary
     from crypto_core.compliance.pack.bill_service import BillService
+    from crypto_core.compliance.pack.writer import PackWriter
     from crypto_core.compliance.period.service import PeriodService
     from crypto_core.compliance.records.book import RecordBook
     from crypto_core.compliance.records.recording import EvidenceRecorder
@@ -917,6 +918,32 @@ class Container:
         from crypto_core.compliance.change_reader import ChangeReader
 
         return ChangeReader(self.journal, self.trail_rules, self.event_coverage, self.settings.review_days)
+
+    @deferred_property
+    def packs(self) -> PackWriter:
+        """What writes evidence packs."""
+        from importlib.metadata import version
+        from socket import gethostname
+
+        from crypto_core.aws.public_keys import fetched_public_keys
+        from crypto_core.compliance.pack.writer import PackWriter
+
+        settings = self.settings
+
+        def public_keys(named: Collection[str]) -> dict[str, dict[str, Any]]:
+            names = (*settings.signing_key, *settings.former_signing_keys, *named)
+            return fetched_public_keys(self.kms.call, tuple(dict.fromkeys(names)))
+
+        return PackWriter(
+            self.checkpoints,
+            self._signer(),
+            lambda number: self.record_book.before(number),  # noqa: PLW0108  # the book is made when asked
+            lambda: self.controls.read().catalogues,
+            public_keys,
+            version=version("keydeck"),
+            host=gethostname(),
+            read_only=settings.read_only,
+        )
 
     @deferred_property
     def snapshots(self) -> SnapshotReader:

@@ -14,7 +14,9 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "console.commands.evidence_review",
         "Who may use the keys, and who did: note that you looked.",
     ),
+    "pack": ("console.commands.evidence_pack", "A period as a folder for an auditor, signed."),
     "record": ("console.commands.evidence_record", "Measure everything, and keep that, signed."),
+    "verify": ("console.commands.evidence_verify", "Is a pack what was signed, and what its records give?"),
 }
 
 

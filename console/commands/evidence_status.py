@@ -28,7 +28,9 @@ _MOST_LINES = 4
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
-def _frameworks(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem[Any]]:
+def complete_frameworks(
+    _ctx: click.Context, _param: click.Parameter, typed: str
+) -> list[CompletionItem[Any]]:
     from crypto_core.compliance.library import ControlLibrary
 
     return [CompletionItem(name) for name in ControlLibrary().read().frameworks if name.startswith(typed)]
@@ -39,7 +41,7 @@ def _frameworks(_ctx: click.Context, _param: click.Parameter, typed: str) -> lis
     "--framework",
     default="",
     metavar="NAME",
-    shell_complete=_frameworks,
+    shell_complete=complete_frameworks,
     help="Only one of them: soc2, pci, iso, asvs, owasp, nist, or one of the team's own.",
 )
 @click.option("--from", "since", type=_DAY, metavar="DATE", help="The first day (UTC) of a period.")

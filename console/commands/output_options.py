@@ -73,6 +73,8 @@ rows_option = together(
 """For what prints a list of rows: the command gets the `form`."""
 json_option = together(_output(DOCUMENT, expose=False), _short(Form.JSON, _PRINT_JSON, expose=True))
 """For what prints a document: the command gets `as_json`, whether it is one for a program (JSON or YAML)."""
+json_flag = _short(Form.JSON, "Print one JSON document.", expose=True)
+"""For what prints a document beside the folder that it writes, which --output names."""
 json_lines_option = together(
     _output(STREAM, expose=False),
     _short(Form.JSONL, "Print JSON lines: --output jsonl.", name="json", expose=True),

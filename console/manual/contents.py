@@ -69,6 +69,7 @@ CONTENTS: dict[str, tuple[Entry, ...]] = {
             "Which controls of SOC 2, PCI DSS, ISO 27001, ASVS, OWASP and NIST are met.",
         ),
         ("cryptography", "Which algorithms protect what, quantum computers, FIPS mode."),
+        ("evidence-pack", "A period as a folder for an auditor: what is in it, and how it is verified."),
         ("privileges", "What each role needs in SQL and IAM."),
     ),
     "Look up": _chapter(

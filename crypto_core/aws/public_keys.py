@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -10,9 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crypto_core.aws.kms_signer import MAC_ALGORITHMS, MAX_SIGNATURE, require_before_end
-from crypto_core.errors import SettingsError
+from crypto_core.aws.kms_signer import (
+    ALGORITHMS,
+    MAC_ALGORITHMS,
+    MAX_SIGNATURE,
+    Call,
+    require_before_end,
+)
+from crypto_core.errors import KmsError, SettingsError
 from crypto_core.guard.signature import Signature, SigningTime
+from crypto_core.key_names import is_key_arn, region_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +129,24 @@ _VERIFY: Mapping[str, Verify] = {
     "ED25519_SHA_512": _plain,
     "ML_DSA_SHAKE_256": _plain,
 }
+
+
+def fetched_public_keys(call: Call, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the public keys of signing keys by their ARNs: {"algorithm", "public_key"}.
+
+    It is null for HMAC keys, which have none, and for keys that KMS does not give out here.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name in names:
+        try:
+            answer = call("GetPublicKey", region=region_of(name), KeyId=name)
+        except KmsError:
+            if is_key_arn(name):
+                found.setdefault(name, {"algorithm": None, "public_key": None})
+            continue
+        arn, key = answer.get("KeyId"), answer.get("PublicKey")
+        algorithms = answer.get("SigningAlgorithms") or ()
+        if isinstance(arn, str) and isinstance(key, bytes):
+            algorithm = next((one for one in ALGORITHMS if one in algorithms), None)
+            found[arn] = {"algorithm": algorithm, "public_key": b64encode(key).decode()}
+    return found

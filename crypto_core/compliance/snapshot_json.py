@@ -12,11 +12,13 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from types import UnionType
-from typing import Any, NewType, Union, get_args, get_origin, get_type_hints
+from typing import Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from crypto_core.compliance.facts import PartFacts
 from crypto_core.compliance.snapshot import Lack, MissingPart, Snapshot, SnapshotPart
 from crypto_core.text.cleaning import clean
+
+Fact = TypeVar("Fact")
 
 _MISSING = "missing"
 
@@ -37,6 +39,15 @@ def read_snapshot(document: Mapping[str, Any]) -> Snapshot:
         _moment(document.get("taken_at")),
         {part: _part(part, parts[part.value]) for part in SnapshotPart if part.value in parts},
     )
+
+
+def read_fact(kind: type[Fact], stored: object) -> Fact:
+    """Return the fact of a kind that `written` wrote. Raises ValueError for what is none."""
+    try:
+        fact: Fact = _read(kind, stored)
+        return fact
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"it is no {kind.__name__}") from error
 
 
 def written(value: Any) -> Any:

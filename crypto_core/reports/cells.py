@@ -9,16 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-class Tone(StrEnum):
-    """The tone of a word. The word itself always says it too."""
-
-    PLAIN = "plain"
-    GOOD = "good"
-    WARNING = "warning"
-    BAD = "bad"
-    QUIET = "quiet"
-
+from crypto_core.reports.heat_map import HeatMap
+from crypto_core.reports.tone import Tone
 
 WORD_TONE = {
     "done": Tone.GOOD,
@@ -89,6 +81,7 @@ class ShownSection:
     lead: str = ""
     facts: tuple[NamedValue, ...] = ()
     tables: tuple[ReportTable, ...] = ()
+    maps: tuple[HeatMap, ...] = ()
 
     @property
     def names_tables(self) -> bool:

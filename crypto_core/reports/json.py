@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Any
 
@@ -34,6 +34,10 @@ def json_value(value: object) -> Any:
         return [json_value(one) for one in value]
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(name): json_value(one) for name, one in value.items()}
     if isinstance(value, float):
         # Whole numbers as such: others than Python write 12.0 as 12, and the digest is over what is written.
         return int(value) if value.is_integer() else round(value, 3)

@@ -62,7 +62,7 @@ LOOKING = {
         "keys list",
     ),
     *("estates", "incident follow-up list", "incident handover", "incident review"),
-    *("evidence cbom", "evidence schedule", "evidence status"),
+    *("evidence cbom", "evidence pack", "evidence schedule", "evidence status", "evidence verify"),
     *("notify list", "notify test", "whose index duplicates", "whose index status"),
     "tripwire list",
     *("keys materials", "keys policy", "keys replace", "keys show", "metrics", "settings", "verify"),

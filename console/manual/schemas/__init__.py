@@ -23,6 +23,7 @@ SCHEMAS = (
     "scan",
     "control",
     "control-period",
+    "pack-check",
 )
 """Their names."""
 

@@ -10,7 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import util
 
+from crypto_core.compliance.pack.cbom import cryptography_bom
 from crypto_core.compliance.pack.context import PackContext
+from crypto_core.compliance.pack.csv_tables import TABLES, csv_table
+from crypto_core.compliance.pack.oscal import oscal_results
+from crypto_core.compliance.pack.report import html_report, markdown_report, pdf_report
+from crypto_core.compliance.pack.report_json import report_json
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.text.cleaning import CleanText, clean
 
@@ -35,12 +40,19 @@ class PackDocument:
         return clean(f"{self.path} is left out: it takes pip install 'keydeck[{self.extra}]'.")
 
 
-DOCUMENTS: tuple[PackDocument, ...] = ()
-"""In the order of their names."""
+DOCUMENTS: tuple[PackDocument, ...] = (
+    *(PackDocument(name, csv_table(name)) for name in TABLES),
+    PackDocument("cbom.cdx.json", cryptography_bom, module="cyclonedx", extra="cbom"),
+    PackDocument("oscal-assessment-results.json", oscal_results),
+    PackDocument("report.html", html_report),
+    PackDocument("report.json", report_json),
+    PackDocument("report.md", markdown_report),
+    PackDocument("report.pdf", pdf_report, module="reportlab", extra="pdf"),
+)
 
 
 def made_documents(
-    period: AuditPeriod, context: PackContext, wanted: Iterable[PackDocument] = DOCUMENTS
+    period: AuditPeriod, context: PackContext, wanted: Iterable[PackDocument]
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the path and the bytes of each document that can be made here."""
     for one in wanted:

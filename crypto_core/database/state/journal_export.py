@@ -43,8 +43,17 @@ def export_journal(checkpoints: JournalCheckpoints, path: Path) -> int:
 
     Raises ExportError, DatabaseError.
     """
-    number = 0
-    with new_file(path) as file, checkpoints.reading() as connection:
+    number = -1
+    with new_file(path) as file:
+        for line in journal_lines(checkpoints):
+            file.write(line)
+            number += 1
+    return number
+
+
+def journal_lines(checkpoints: JournalCheckpoints) -> Iterator[str]:
+    """Yield the whole journal line by line, its head first, each with its end. Raises DatabaseError."""
+    with checkpoints.reading() as connection:
         last = written_last(connection)
         head = {
             "keydeck_journal": FORM,
@@ -55,11 +64,9 @@ def export_journal(checkpoints: JournalCheckpoints, path: Path) -> int:
                 one.checkpoint.as_json() | {"actor": one.actor} for one in stored_checkpoints(connection)
             ],
         }
-        file.write(f"{json.dumps(head)}\n")
+        yield f"{json.dumps(head)}\n"
         for entry in chained(connection):
-            file.write(f"{json.dumps(entry.as_json())}\n")
-            number += 1
-    return number
+            yield f"{json.dumps(entry.as_json())}\n"
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from crypto_core.reports.cells import (
     Cell,
     ShownSection,
     TextLook,
-    Tone,
     at_time,
     code,
     number,
@@ -23,6 +22,7 @@ from crypto_core.reports.cells import (
     table,
     word,
 )
+from crypto_core.reports.tone import Tone
 from crypto_core.reports.words import duration, moment, moment_utc, span
 
 

@@ -1,0 +1,98 @@
+"""keydeck evidence pack: a period as a folder for an auditor, signed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from console.commands.evidence_status import complete_frameworks
+from console.commands.output_options import json_flag
+from console.commands.session import services_of
+from console.host.interrupts import cancelled_by_interrupt
+from console.printed.printing import print_answer, print_line, say
+from crypto_core.compliance.pack.writer import FOR_PEOPLE, PackMade
+from crypto_core.compliance.period.period import AuditPeriod
+from crypto_core.text.counting import counted, listed
+
+_DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@click.command()
+@click.option("--from", "since", type=_DAY, required=True, help="The first day (UTC).")
+@click.option("--to", "until", type=_DAY, required=True, help="The last day (UTC).")
+@click.option(
+    "--framework",
+    default="",
+    metavar="NAME",
+    shell_complete=complete_frameworks,
+    help="Only one of them: soc2, pci, iso, asvs, owasp, nist, or one of the team's own [all].",
+)
+@click.option(
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    required=True,
+    help="A new folder, for its owner alone.",
+)
+@click.option("--seed", default="", metavar="TEXT", help="Draw the sample of changes by this.")
+@click.option(
+    "--sample",
+    type=click.IntRange(1, 1000),
+    default=40,
+    show_default=True,
+    help="How many changes are drawn.",
+)
+@click.option(
+    "--form",
+    "forms",
+    multiple=True,
+    type=click.Choice(list(FOR_PEOPLE)),
+    help="The document in this form, beside JSON; may be given again [all].",
+)
+@json_flag
+def pack(
+    *,
+    since: datetime,
+    until: datetime,
+    framework: str,
+    folder: Path,
+    seed: str,
+    sample: int,
+    forms: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Write what a period came to into a new folder, signed: documents, tables, records and the journal.
+
+    The folder appears whole or not at all. Without a seed of yours it is the digest of the period's last
+    record. Exit code 3 if it could not be signed though a signing key is set.
+    """
+    with services_of() as services, cancelled_by_interrupt() as cancelled:
+        period = services.periods.of(
+            since.date(), until.date(), framework, seed=seed, sample=sample, cancelled=cancelled
+        )
+        signs = services.settings.signing_key
+        made = services.packs.write(period, folder, forms=forms or tuple(FOR_PEOPLE))
+    print_answer(made, lambda one: _print(one, period), as_json=as_json)
+    return 3 if signs and made.signature is None else 0
+
+
+def _print(made: PackMade, period: AuditPeriod) -> None:
+    print_line(f"Written: {made.path}, {counted(made.files, 'file')}, {made.bytes:,} bytes.")
+    print_line(
+        f"{counted(len(period.lapses), 'lapse')}, {counted(len(period.gaps), 'day')} without a record, "
+        f"{counted(len(period.changes), 'change')}."
+    )
+    print_line(f"sha256     {made.sha256}")
+    if made.signature is not None:
+        print_line(f"signed by  {made.signature.key_arn} ({made.signature.algorithm})")
+    else:
+        say(f"Not signed: {made.unsigned_because}")
+    for one in made.left_out:
+        say(one)
+    if made.unjournaled:
+        say(f"Not journaled: {made.unjournaled}")
+    if period.problems:
+        say(f"Something is wrong with records: {listed(period.problems, 5)}")

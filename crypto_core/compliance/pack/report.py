@@ -1,0 +1,106 @@
+"""The pack's document: one page of sections, in the forms for people."""
+
+from __future__ import annotations
+
+from crypto_core.compliance.answer import ControlStatus
+from crypto_core.compliance.pack.context import PackContext
+from crypto_core.compliance.pack.sections.inventory import access, changes, keys
+from crypto_core.compliance.pack.sections.limits import judged_by, limits, verification
+from crypto_core.compliance.pack.sections.overview import (
+    controls,
+    counts,
+    day_maps,
+    exceptions,
+    lapses,
+    summary,
+)
+from crypto_core.compliance.pack.sections.response import drills, incidents
+from crypto_core.compliance.pack.words import day_count, period_words
+from crypto_core.compliance.period.period import AuditPeriod
+from crypto_core.reports.heat_map import MAP_STYLES
+from crypto_core.reports.html import as_html
+from crypto_core.reports.markdown import as_markdown
+from crypto_core.reports.page import Named, Page
+from crypto_core.reports.stylesheet import stylesheet
+from crypto_core.text.counting import counted
+
+_WIDTHS = """\
+#controls th:nth-child(1), #controls th:nth-child(2) { width: 25%; }
+#controls th:nth-child(3) { width: 20%; }
+#controls .warning, #controls .bad, #lapses .bad { white-space: normal; }
+#lapses th:nth-child(1) { width: 26%; }
+#changes th:nth-child(5) { width: 28%; }
+"""
+STYLES = stylesheet(_WIDTHS + MAP_STYLES, "#summary, #verify, .map")
+
+
+def report_page(period: AuditPeriod, context: PackContext) -> Page:
+    """Return the document's page. Its texts are those of the period, which holds them cleaned and masked."""
+    return Page(
+        "Evidence pack",
+        period.framework or "all frameworks",
+        f"Evidence from {period_words(period)}",
+        _state(period),
+        _figures(period),
+        (
+            summary(period, context),
+            lapses(period),
+            day_maps(period),
+            controls(period),
+            exceptions(period),
+            keys(period),
+            changes(period),
+            access(period),
+            drills(period),
+            incidents(period),
+            limits(period, context),
+            judged_by(context),
+            verification(),
+        ),
+    )
+
+
+def html_report(period: AuditPeriod, context: PackContext) -> bytes:
+    """Return the document as one HTML page."""
+    return as_html(report_page(period, context), STYLES).encode()
+
+
+def markdown_report(period: AuditPeriod, context: PackContext) -> bytes:
+    """Return the document as Markdown."""
+    return as_markdown(report_page(period, context)).encode()
+
+
+def pdf_report(period: AuditPeriod, context: PackContext) -> bytes:
+    """Return the document as PDF. Takes the extra `pdf`."""
+    from crypto_core.reports.pdf import as_pdf
+
+    return as_pdf(report_page(period, context))
+
+
+def _state(period: AuditPeriod) -> str:
+    days = day_count(period)
+    gaps = len(period.gaps)
+    recorded = f"{days - gaps:,} of {counted(days, 'day')} have a record"
+    if not period.controls:
+        return f"{recorded}. No control was asked about."
+    failed = counts(period)[ControlStatus.NOT_MET]
+    told = f"{failed:,} of {counted(len(period.controls), 'control')} not met on some day"
+    return f"{recorded}. {told if failed else 'No control is known to have been not met'}."
+
+
+def _figures(period: AuditPeriod) -> tuple[Named, ...]:
+    days = day_count(period)
+    by_worst = counts(period)
+    open_ = sum(not lapse.over for lapse in period.lapses)
+    return (
+        Named("Days with a record", f"{days - len(period.gaps):,} of {days:,}"),
+        Named(
+            "Controls met", f"{by_worst[ControlStatus.MET]:,} of {len(period.controls):,}", "on days measured"
+        ),
+        Named("Partly met", f"{by_worst[ControlStatus.PARTLY]:,}", "on some day"),
+        Named("Not met", f"{by_worst[ControlStatus.NOT_MET]:,}", "on some day"),
+        Named("Not assessed", f"{by_worst[ControlStatus.NOT_ASSESSED] + by_worst[None]:,}", "on some day"),
+        Named("Lapses", f"{len(period.lapses):,}", f"{open_:,} not over"),
+        Named("Changes", f"{len(period.changes):,}", f"{len(period.sample):,} in the sample"),
+        Named("Incidents", f"{len(period.incidents):,}"),
+    )

@@ -1,0 +1,248 @@
+"""Writes a pack: a new folder of documents, records, the journal and what vouches for them, signed once."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from crypto_core.compliance.control import ControlCatalogue
+from crypto_core.compliance.pack.context import PackContext
+from crypto_core.compliance.pack.documents import DOCUMENTS, PackDocument, made_documents
+from crypto_core.compliance.pack.hidden import hidden_tokens
+from crypto_core.compliance.pack.manifest import (
+    MANIFEST,
+    SIGNATURE,
+    Manifest,
+    PackedFile,
+    PackSignature,
+    signed_digest,
+)
+from crypto_core.compliance.pack.readme import README, readme
+from crypto_core.compliance.pack.records_file import record_lines
+from crypto_core.compliance.period.period import AuditPeriod
+from crypto_core.compliance.records.record import EvidenceRecord
+from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
+from crypto_core.database.state.journal_export import journal_lines
+from crypto_core.errors import DatabaseError, KeydeckError
+from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.signature import Signature, Signer
+from crypto_core.lists.new_folder import NewFolder, new_folder
+from crypto_core.text.cleaning import NO_TEXT, CleanText, clean, cleans
+
+_log = logging.getLogger(__name__)
+
+ACTION = "evidence pack"
+"""What the journal calls a pack that was made."""
+NO_KEY = "No signing key is configured (KEYDECK_SIGNING_KEY)."
+RECORDS, JOURNAL, ANCHORS = "records.jsonl", "journal.jsonl", "anchors.jsonl"
+FOR_PEOPLE = {"html": "report.html", "markdown": "report.md", "pdf": "report.pdf"}
+"""The forms of the document that can be chosen, and their files; JSON is always there."""
+
+
+@dataclass(frozen=True, slots=True)
+@cleans(500, raw=("path", "signature"))
+class PackMade:
+    """A pack that was written. `sha256`, in hex, is that of its manifest, as the journal names it."""
+
+    path: Path
+    sha256: str
+    files: int
+    bytes: int
+    signature: Signature | None
+    unsigned_because: CleanText
+    left_out: tuple[CleanText, ...] = ()
+    unjournaled: CleanText = NO_TEXT
+    """Why the journal doesn't name it, "" where it does."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What `keydeck evidence pack --json` prints."""
+        return {
+            "path": clean(self.path, 500),
+            "sha256": self.sha256,
+            "files": self.files,
+            "bytes": self.bytes,
+            "signature": self.signature.as_json() if self.signature else None,
+            "unsigned_because": self.unsigned_because or None,
+            "left_out": list(self.left_out),
+            "not_journaled_because": self.unjournaled or None,
+        }
+
+
+class PackWriter:
+    """Makes packs. Blocks on SQL, and on KMS for the signature."""
+
+    def __init__(
+        self,
+        checkpoints: JournalCheckpoints,
+        signer: Signer | None,
+        before: Callable[[int], EvidenceRecord | None],
+        catalogues: Callable[[], Sequence[ControlCatalogue]],
+        public_keys: Callable[[Collection[str]], Mapping[str, Mapping[str, Any]]],
+        *,
+        version: str,
+        host: str = "",
+        read_only: bool = False,
+        documents: Sequence[PackDocument] = DOCUMENTS,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`before` gives the record before a number, `public_keys` those of the signing keys, by ARN; it is
+        given the ARNs that signatures name.
+        """
+        self._checkpoints = checkpoints
+        self._journal = checkpoints.journal
+        self._signer = signer
+        self._before = before
+        self._catalogues = catalogues
+        self._public_keys = public_keys
+        self._version = version
+        self._host = host
+        self._read_only = read_only
+        self._documents = documents
+        self._clock = clock
+
+    def write(
+        self, period: AuditPeriod, target: Path, *, forms: Collection[str] = tuple(FOR_PEOPLE)
+    ) -> PackMade:
+        """Write a pack of a period to a new folder. `forms` are those of FOR_PEOPLE that are wanted.
+
+        Raises ExportError for a folder that is there or can't be written, DatabaseError. Where it can't be
+        signed it says why.
+        """
+        wanted = [one for one in self._documents if _is_wanted(one.path, forms)]
+        left_out = tuple(one.missing for one in wanted if one.missing)
+        made_by = clean(self._journal.actor(), 500)
+        context = PackContext(
+            *(clean(self._journal.database_id()), clean(self._version), self._clock(), made_by),
+            *(clean(self._host), tuple(self._catalogues()), left_out),
+        )
+        with new_folder(target) as folder:
+            files, journal = self._write_files(folder, hidden_tokens(period), context, wanted)
+            manifest, signature, why = self._signed(self._manifest(period, context, files, journal))
+            folder.write(MANIFEST, [manifest.encode() + b"\n"])
+            sha256 = PackSignature.digest_of(manifest)
+            folder.write(SIGNATURE, [PackSignature(sha256, signature, clean(why, 500)).text().encode()])
+        size = sum(one.bytes for one in files) + len(manifest) + 1
+        unjournaled = self._record(period, sha256, signature, why)
+        return PackMade(
+            *(target, sha256, len(files) + 2, size, signature),
+            *(clean(why, 500), left_out, clean(unjournaled, 500)),
+        )
+
+    def _write_files(
+        self,
+        folder: NewFolder,
+        period: AuditPeriod,
+        context: PackContext,
+        wanted: Iterable[PackDocument],
+    ) -> tuple[list[PackedFile], dict[str, Any]]:
+        """Write everything but the manifest; returns the files, and what the journal holds."""
+        files: list[PackedFile] = []
+
+        def write(name: str, parts: Iterable[bytes]) -> None:
+            files.append(PackedFile(name, *folder.write(name, parts)))
+
+        ends: list[dict[str, Any]] = []
+        write(JOURNAL, _noting_ends(journal_lines(self._checkpoints), ends))
+        write(RECORDS, (line.encode() for line in record_lines(self._records(period))))
+        anchors = [one.line() for one in self._checkpoints.anchoring.read().anchors]
+        if anchors:
+            write(ANCHORS, anchors)
+        for name, content in made_documents(period, context, wanted):
+            write(name, [content])
+        write(README, [readme(period, context)])
+        first, last = (ends[0], ends[-1]) if ends else ({}, {})
+        journal = {"first": first.get("seq", 0), "last": last.get("seq", 0), "digest": last.get("digest", "")}
+        return files, journal
+
+    def _records(self, period: AuditPeriod) -> tuple[EvidenceRecord, ...]:
+        """Those of the period, and the one before, which the first one names."""
+        records = tuple(period.records)
+        before = self._before(records[0].number) if records else None
+        return (before, *records) if before else records
+
+    def _manifest(
+        self,
+        period: AuditPeriod,
+        context: PackContext,
+        files: Sequence[PackedFile],
+        journal: Mapping[str, Any],
+    ) -> Manifest:
+        records = period.records
+        last = records[-1] if records else None
+        named = {one.signature.key_arn for one in records if one.signature}
+        return Manifest(
+            context.database_id,
+            period.since,
+            period.until,
+            period.framework,
+            context.made_at,
+            context.made_by,
+            context.version,
+            period.seed,
+            {
+                "first": records[0].number if records else 0,
+                "last": last.number if last else 0,
+                "sha256_of_last": last.digest.hex() if last else "",
+            },
+            journal,
+            self._public_keys(named),
+            tuple(files),
+        )
+
+    def _signed(self, manifest: Manifest) -> tuple[str, Signature | None, str]:
+        """Return the manifest's text with the signature over it, or with why there is none.
+
+        The manifest names the key that signs it: whoever renames the key in the signature is found.
+        """
+        text = manifest.text()
+        if self._signer is None:
+            return text, None, NO_KEY
+        try:
+            signature = self._signer.sign(signed_digest(text))
+            if signature.key_arn not in manifest.keys:
+                unknown = {signature.key_arn: {"algorithm": signature.algorithm, "public_key": None}}
+                text = replace(manifest, keys={**manifest.keys, **unknown}).text()
+                signature = self._signer.sign(signed_digest(text))
+        except KeydeckError as error:
+            return text, None, error.message
+        return text, signature, ""
+
+    def _record(self, period: AuditPeriod, sha256: str, signature: Signature | None, why: str) -> str:
+        """Journal the pack; returns why that failed, "" where it didn't."""
+        if self._read_only:
+            return "Keydeck is in read-only mode."
+        detail = {
+            "sha256": sha256,
+            "since": period.since.isoformat(),
+            "until": period.until.isoformat(),
+            "framework": period.framework,
+            "signature": signature.as_json() if signature else None,
+            "unsigned_because": why,
+        }
+        subject = f"{ACTION} {period.since.isoformat()}..{period.until.isoformat()}"
+        try:
+            self._journal.record(ACTION, subject, Outcome.DONE, detail)
+        except DatabaseError as error:
+            _log.warning("An evidence pack was not journaled: %s", error.message)
+            return error.message
+        return ""
+
+
+def _is_wanted(path: str, forms: Collection[str]) -> bool:
+    form = next((form for form, file in FOR_PEOPLE.items() if file == path), None)
+    return form is None or form in forms
+
+
+def _noting_ends(lines: Iterator[str], ends: list[dict[str, Any]]) -> Iterator[bytes]:
+    """Pass the journal's lines on, and note the first entry and the last."""
+    yield next(lines).encode()
+    first = last = ""
+    for line in lines:
+        first, last = first or line, line
+        yield line.encode()
+    ends += [json.loads(line) for line in (first, last) if line]

@@ -1,0 +1,102 @@
+"""Packs over a real journal, signed by a key of the sandbox's KMS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from console.container import Container
+from console.sandbox.sandbox import Sandbox
+from crypto_core.aws.kms_signer import KmsSigner
+from crypto_core.aws.public_keys import PublicKey, PublicKeys, fetched_public_keys, public_key
+from crypto_core.compliance.facts import ChangeFacts
+from crypto_core.compliance.library import ControlLibrary
+from crypto_core.compliance.pack.check import PackCheck
+from crypto_core.compliance.pack.packed_folder import PackedFolder
+from crypto_core.compliance.pack.recomputing import Recomputer
+from crypto_core.compliance.pack.verification import TrustedKey, verify_pack
+from crypto_core.compliance.pack.writer import PackMade, PackWriter
+from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
+from crypto_core.compliance.period.period import AuditPeriod
+from crypto_core.compliance.records.record import EvidenceRecord
+from crypto_core.database.state.journal import Journal
+from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
+from crypto_core.guard.outcome import Outcome
+from crypto_core.guard.signature import Signer
+from tests.crypto_core.compliance.pack.making import MADE, SINCE, made_changes, made_records, noon
+
+VERSION = "0.2.0"
+DAYS = 9
+
+
+@dataclass
+class PackingTable:
+    """A journal that names records, and what makes packs over it."""
+
+    services: Container
+    key: str
+    signer: KmsSigner
+    journal: Journal
+    checkpoints: JournalCheckpoints
+    records: tuple[EvidenceRecord, ...]
+
+    @property
+    def period(self) -> AuditPeriod:
+        """The period that the records give, with tokens in plaintext for two days."""
+        changes = made_changes(30, DAYS)
+        at_hand = AtHand(changes=ChangeFacts(noon(SINCE), noon(SINCE) + timedelta(days=DAYS), changes))
+        asked = PeriodQuestion(SINCE, SINCE + timedelta(days=DAYS - 1), "soc2", "spring", 10)
+        return audit_period(asked, CheckedRecords(self.records), ControlLibrary().read(), at_hand, MADE)
+
+    def writer(self, signer: Signer | None = None, **more: Any) -> PackWriter:
+        """What writes packs, signed by KMS unless said otherwise."""
+        return PackWriter(
+            self.checkpoints,
+            signer or self.signer,
+            lambda number: None,
+            lambda: ControlLibrary().read().catalogues,
+            lambda named: fetched_public_keys(self.services.kms.call, [self.key]),
+            version=VERSION,
+            host="ops-1",
+            clock=lambda: MADE,
+            **more,
+        )
+
+    def write(self, folder: Path) -> PackMade:
+        """A pack in a new folder."""
+        return self.writer().write(self.period, folder)
+
+    def public_key(self) -> PublicKey:
+        """The key as an outsider has it."""
+        answer = self.services.kms.call("GetPublicKey", KeyId=self.key)
+        return public_key(answer["PublicKey"], "auditor.der")
+
+
+def packing_table(services: Container, sandbox: Sandbox) -> PackingTable:
+    """A journal with records of days, a gap among them, and a signed checkpoint."""
+    made = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")
+    key = str(made["KeyMetadata"]["Arn"])
+    signer = KmsSigner(services.kms.call, [key])
+    journal = Journal(services.engine, lambda: "arn:aws:sts::1:assumed-role/oncall/ana, database role x")
+    journal.record("evidence review", "keys", Outcome.DONE)
+    records = made_records(DAYS, (4,), signer=signer, exposed=(6, 7), database_id=journal.database_id())
+    for one in records:
+        detail = {"number": one.number, "sha256": one.digest.hex(), "previous": one.previous.hex()}
+        journal.record("evidence record", f"evidence record {one.number}", Outcome.DONE, detail)
+    checkpoints = JournalCheckpoints(journal, signer, read_only=False)
+    checkpoints.checkpoint()
+    return PackingTable(services, key, signer, journal, checkpoints, records)
+
+
+def verified(folder: Path, *keys: PublicKey, also: Iterable[str] = ()) -> PackCheck:
+    """What an outsider with a public key finds."""
+    signer = PublicKeys(keys) if keys else None
+    return verify_pack(
+        PackedFolder(folder),
+        TrustedKey(signer, "auditor.der"),
+        Recomputer(ControlLibrary().read, VERSION),
+        also=also,
+    )
