@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from crypto_core.compliance.answer import ControlStatus
-from crypto_core.compliance.control import FrameworkControl
+from crypto_core.compliance.control import Exemption, FrameworkControl
 from crypto_core.compliance.pack.context import PackContext
 from crypto_core.compliance.pack.oscal_datatypes import (
     Json,
@@ -24,7 +24,6 @@ from crypto_core.compliance.pack.oscal_datatypes import (
     markup,
     moment,
     props,
-    string,
     token,
 )
 from crypto_core.compliance.pack.oscal_observations import (
@@ -32,6 +31,7 @@ from crypto_core.compliance.pack.oscal_observations import (
     Observer,
     days_values,
     days_words,
+    doubtful,
     lapse_key,
     lapse_values,
     lapse_words,
@@ -39,7 +39,7 @@ from crypto_core.compliance.pack.oscal_observations import (
 from crypto_core.compliance.pack.oscal_system import OscalSystem
 from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod, Lapse
 
-OPEN, CLOSED = "open", "closed"
+OPEN, CLOSED, EXCEPTED = "open", "closed", "deviation-approved"
 _NONE_KNOWN: Json = {"description": "No control of this framework is known.", "include-all": {}}
 """A selection has to select: all that there are, which are none."""
 
@@ -101,10 +101,6 @@ class FrameworkResult:
         inside = {one.control.id for one in self.controls}
         return tuple(one for one in self.period.lapses if inside & {control.id for control in one.controls})
 
-    @property
-    def _doubtful(self) -> bool:
-        return bool(self.period.problems or self.period.unknown or self.period.unchecked)
-
     def _reviewed(self) -> Json:
         controls = [{"control-id": token(one.control.id)} for one in self.controls]
         objectives = [{"objective-id": objective_of(one.control)} for one in self.controls]
@@ -121,14 +117,14 @@ class FrameworkResult:
             yield self._observer.of_lapse(lapse, self.period.lapses.index(lapse))
         if self.period.gaps:
             yield self._observer.of_gaps()
-        if self._doubtful:
+        if doubtful(self.period):
             yield self._observer.of_doubts()
 
     def _finding(self, one: ControlPeriod) -> Json:
         control = one.control
         days = [(day.day, day.status) for day in one.days]
         far = f"This is about {control.as_far_as}." if control.as_far_as else ""
-        excepted = [f"Excepted until {e.until:%Y-%m-%d} by {e.by}: {e.reason}" for e in one.exemptions]
+        excepted = map(_exemption_words, one.exemptions)
         return filled(
             uuid=self._observer.uuid("finding", control.id),
             title=line(f"{control.framework.title} {control.number}: {control.title}"),
@@ -166,7 +162,7 @@ class FrameworkResult:
         yield from (observer.uuid("lapse", *lapse_key(lapse)) for lapse in self._lapses_of(one.control))
         if self.period.gaps:
             yield observer.uuid("gaps")
-        if self._doubtful:
+        if doubtful(self.period):
             yield observer.uuid("doubts")
 
     def _lapses_of(self, control: FrameworkControl) -> Iterator[Lapse]:
@@ -186,21 +182,26 @@ class FrameworkResult:
             description=markup(lapse.what, otherwise=line(lapse.cause)),
             statement=markup(lapse_words(lapse)),
             props=props(lapse_values(lapse)),
-            status=CLOSED if lapse.over else OPEN,
+            status=CLOSED if lapse.over else EXCEPTED if lapse.excepted else OPEN,
             origins=self._system.origins,
             risk_log={"entries": log},
             related_observations=[{"observation-uuid": self._observer.uuid("lapse", *lapse_key(lapse))}],
         )
 
     def _log_entry(self, risk: str, what: str, lapse: Lapse, at: str, status: str) -> Json:
-        said = lapse.ended_by if status == CLOSED else lapse.what
+        said = lapse.ended_by or "What ended it is not known." if status == CLOSED else lapse.what
         return filled(
             uuid=self._observer.uuid("log", risk, what),
             title=f"The lapse {what}",
-            description=markup(string(said, "What ended it is not known.")),
+            description=markup(said, lapse.began_by if status == OPEN else ""),
             start=at,
             status_change=status,
         )
+
+
+def _exemption_words(one: Exemption) -> str:
+    since = f"from {one.since:%Y-%m-%d} " if one.since else ""
+    return f"Excepted {since}until {one.until:%Y-%m-%d} by {one.by}: {one.reason}"
 
 
 def standing(one: ControlPeriod) -> tuple[str, str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from itertools import groupby
 
 from crypto_core.compliance.all_tests import ALL_TESTS
@@ -76,7 +76,7 @@ class Observer:
             collected=moment(lapse.last_at),
             values=lapse_values(lapse),
             evidence=evidence,
-            remarks=[f"Seen by {name}." for name in lapse.tests],
+            remarks=(*lapse.remarks, *(f"Seen by {name}." for name in lapse.tests)),
         )
 
     def of_gaps(self) -> Json:
@@ -99,11 +99,11 @@ class Observer:
         return self._observation(
             self.uuid("doubts"),
             title="What the period can't tell",
-            said=(*period.problems, *period.unknown, period.unchecked),
+            said=(*period.problems, *period.unknown, period.unchecked, *_unsigned(period)),
             methods=("EXAMINE",),
             kind="finding",
             collected=self.made_at,
-            values={"record-problems": len(period.problems)},
+            values={"record-problems": len(period.problems), "records-unsigned": len(period.unsigned)},
             evidence=[self._evidence(RECORDS, "All records of the period.")],
         )
 
@@ -153,9 +153,7 @@ def _answered(period: AuditPeriod, name: str) -> AnsweredTest:
     worst: dict[date, ControlStatus] = {}
     for day, answer in answers:
         worst[day] = min(worst.get(day, answer.status), answer.status, key=lambda status: status.rank)
-    length = (period.until - period.since).days + 1
-    every = (period.since + timedelta(days=number) for number in range(length))
-    return AnsweredTest(name, tuple((day, worst.get(day)) for day in every), answers[-1][1])
+    return AnsweredTest(name, tuple((day, worst.get(day)) for day in period.days), answers[-1][1])
 
 
 def days_words(days: StatusDays) -> Iterator[str]:
@@ -189,6 +187,16 @@ def _spans(days: StatusDays) -> Iterator[tuple[ControlStatus | None, date, date]
         yield status, inside[0], inside[-1]
 
 
+def doubtful(period: AuditPeriod) -> bool:
+    """Return whether there is anything that the period can't tell, or that is wrong with its records."""
+    return bool(period.problems or period.unknown or period.unchecked or period.unsigned)
+
+
+def _unsigned(period: AuditPeriod) -> Iterator[str]:
+    if period.unsigned:
+        yield f"Not signed: records {numbers_text(period.unsigned)}."
+
+
 def lapse_key(lapse: Lapse) -> tuple[str, str]:
     """Return what tells a lapse from every other of its period."""
     return lapse.cause, lapse.first_at.isoformat()
@@ -197,6 +205,7 @@ def lapse_key(lapse: Lapse) -> tuple[str, str]:
 def lapse_words(lapse: Lapse) -> str:
     """Return from when to when a lapse is known, and what ended it."""
     began = f"not before {moment(lapse.after)}" if lapse.after else "from the beginning of what is known"
+    began += f"; begun by {lapse.began_by}" if lapse.began_by else ""
     over = f"over by {moment(lapse.before)}" if lapse.before else "not known to be over"
     ended = f"; ended by {lapse.ended_by}" if lapse.ended_by else ""
     known = f"Known from {moment(lapse.first_at)} to {moment(lapse.last_at)}"

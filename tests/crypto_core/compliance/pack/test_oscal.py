@@ -155,6 +155,17 @@ def test_a_lapse_is_an_observation_and_a_risk_with_its_beginning_and_its_end() -
     assert [one["target"]["target-id"] for one in holding] == [f"{STRENGTH.id}_obj"]
 
 
+def test_a_lapse_that_goes_on_by_leave_is_an_approved_deviation() -> None:
+    by_leave = replace(
+        lapse(STRENGTH, over=False), excepted=True, began_by=clean("DisableKeyRotation by ops")
+    )
+    (result,) = document(period(controls=OURS, lapses=(by_leave,)))["results"]
+
+    (risk,) = result["risks"]
+    assert risk["status"] == "deviation-approved"
+    assert "begun by DisableKeyRotation by ops" in risk["statement"]
+
+
 def test_a_lapse_that_events_alone_tell_of_was_examined_not_tested() -> None:
     of_events = replace(lapse(STRENGTH), source=LapseSource.EVENTS, records=())
     (result,) = document(period(controls=OURS, lapses=(of_events,)))["results"]
@@ -176,13 +187,15 @@ def test_every_framework_holds_together(framework: str) -> None:
 
 
 def test_without_a_record_nothing_was_tested_and_that_is_said() -> None:
-    of = period("soc2", gaps=tuple(range(10)), unknown=(clean("Who reviewed access."),))
+    doubts = {"unknown": (clean("Who reviewed access."),), "unsigned": (3, 4)}
+    of = period("soc2", gaps=tuple(range(10)), **doubts)
     (result,) = document(of)["results"]
 
     holds_together(document(of))
     assert [one["methods"] for one in result["observations"]] == [["EXAMINE"], ["EXAMINE"]]
     assert "2026-11-25 to 2026-12-04" in result["observations"][0]["description"]
     assert "Who reviewed access." in result["observations"][1]["description"]
+    assert "Not signed: records 3, 4." in result["observations"][1]["description"]
     assert {one["target"]["status"]["state"] for one in result["findings"]} == {"not-satisfied"}
 
 
