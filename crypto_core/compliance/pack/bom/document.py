@@ -94,8 +94,8 @@ def _modules(cryptography: CryptographyFacts | None) -> Iterator[str]:
 
 
 def _root(context: PackContext) -> Component:
-    name = f"Token encryption of database {text(context.database_id)}"
-    return Component(name=name, type=ComponentType.APPLICATION, bom_ref="system")
+    of = f" of database {text(context.database_id)}" if context.database_id else ""
+    return Component(name=f"Token encryption{of}", type=ComponentType.APPLICATION, bom_ref="system")
 
 
 def _keydeck(context: PackContext) -> Component:

@@ -33,7 +33,7 @@ def add_endpoint(bill: Bill, endpoint: EndpointFact) -> None:
     refs = [bill.components[ref].bom_ref for ref in uses]
     suites = [ProtocolPropertiesCipherSuite(name=text(endpoint.cipher), algorithms=refs)]
     protocol = ProtocolProperties(
-        type=ProtocolPropertiesType.TLS,
+        type=ProtocolPropertiesType.TLS if endpoint.encrypted else ProtocolPropertiesType.OTHER,
         version=text(endpoint.protocol.removeprefix("TLSv")) if endpoint.protocol else None,
         cipher_suites=suites if endpoint.cipher else [],
         crypto_refs=[bill.components[shown].bom_ref] if shown else [],

@@ -261,6 +261,10 @@ def test_connections_have_their_suite_and_their_certificate() -> None:
     one = named(silent, "connection", f"TLS to {ENDPOINT.host}")
     assert one["cryptoProperties"]["protocolProperties"] == {"type": "tls"}
     assert values(one)["not-known"] == ["no answer"]
+    plain = replace(dead, encrypted=False, problem=clean("plain HTTP"))
+    bare = bill(snapshot(cryptography=CryptographyFacts((), (), (plain,))))
+    one = named(bare, "connection", f"Plain HTTP to {ENDPOINT.host}")
+    assert one["cryptoProperties"]["protocolProperties"] == {"type": "other"}
 
 
 def test_what_could_not_be_measured_is_absent_and_said() -> None:
