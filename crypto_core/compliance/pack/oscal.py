@@ -5,10 +5,13 @@ Each framework is a result, with observations for tests, lapses and lacks, and a
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator
 
 from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.pack.context import PackContext
+from crypto_core.compliance.pack.csv_tables import csv_table
 from crypto_core.compliance.pack.oscal_datatypes import (
     Json,
     OscalNames,
@@ -36,8 +39,8 @@ PATH = "oscal-assessment-results.json"
 _RMF = "http://csrc.nist.gov/ns/rmf"
 """Whose the names of NIST's own properties are."""
 _ASSESSOR = "assessor"
-_FILES = (
-    (RECORDS, "application/jsonl", "The records that all of this rests on, signed one by one"),
+_RECORDS = (RECORDS, "application/jsonl", "The records that all of this rests on, signed one by one")
+_TABLES = (
     (CONTROLS, "text/csv", "What each control came to, day by day"),
     (LAPSES, "text/csv", "What was not met, from when to when"),
     (CHANGES, "text/csv", "The full population of changes"),
@@ -57,7 +60,7 @@ def oscal_results(period: AuditPeriod, context: PackContext) -> bytes:
         },
         local_definitions=filled(objectives_and_methods=list(map(_objective, controls))),
         results=[one.as_json() for one in _results(period, context, names)],
-        back_matter={"resources": [_plan(context, names), *_files(names)]},
+        back_matter={"resources": [_plan(context, names), *_files(period, context, names)]},
     )
     return (json.dumps({"assessment-results": document}, indent=1) + "\n").encode()
 
@@ -125,13 +128,17 @@ def _plan(context: PackContext, names: OscalNames) -> Json:
     )
 
 
-def _files(names: OscalNames) -> list[Json]:
-    return [
-        filled(
-            uuid=names.of("file", path),
-            title=path,
-            description=f"{said}. Its SHA-256 is in manifest.json, which signature.json signs.",
-            rlinks=[{"href": path, "media-type": media}],
-        )
-        for path, media, said in _FILES
-    ]
+def _files(period: AuditPeriod, context: PackContext, names: OscalNames) -> Iterator[Json]:
+    yield _file(names, *_RECORDS, hashes=[])
+    for path, media, said in _TABLES:
+        sha256 = hashlib.sha256(csv_table(path)(period, context)).hexdigest()
+        yield _file(names, path, media, said, hashes=[{"algorithm": "SHA-256", "value": sha256}])
+
+
+def _file(names: OscalNames, path: str, media: str, said: str, *, hashes: list[Json]) -> Json:
+    return filled(
+        uuid=names.of("file", path),
+        title=path,
+        description=f"{said}. Its SHA-256 is in manifest.json, which signature.json signs.",
+        rlinks=[filled(href=path, media_type=media, hashes=hashes)],
+    )

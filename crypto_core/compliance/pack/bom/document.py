@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType
@@ -17,16 +17,28 @@ from crypto_core.compliance.pack.algorithms_in_use import algorithms_in_use, qua
 from crypto_core.compliance.pack.bom.algorithms import add_algorithms
 from crypto_core.compliance.pack.bom.bill import Bill, properties, text
 from crypto_core.compliance.pack.bom.endpoints import add_endpoint
-from crypto_core.compliance.pack.bom.keys import add_columns, add_key, add_signing_key, kms_uses
+from crypto_core.compliance.pack.bom.keys import (
+    add_columns,
+    add_former_key,
+    add_key,
+    add_signing_key,
+    kms_uses,
+)
 from crypto_core.compliance.pack.context import PackContext
+from crypto_core.compliance.pack.seen import SeenKey
 from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart
 
 _PARTS = (SnapshotPart.TOKENS, SnapshotPart.KEYS, SnapshotPart.SETTINGS, SnapshotPart.CRYPTOGRAPHY)
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://keydeck.invalid/ns/cbom")
 
 
-def bill_document(snapshot: Snapshot, context: PackContext, record: int = 0) -> bytes:
-    """Return the document. `record` is the number of the record that has the snapshot; 0 for none."""
+def bill_document(
+    snapshot: Snapshot, context: PackContext, record: int = 0, former: Sequence[SeenKey] = ()
+) -> bytes:
+    """Return the document. `record` is the number of the record that has the snapshot; 0 for none.
+
+    `former` are keys that the snapshot has no longer.
+    """
     bill = Bill()
     facts = _Facts(snapshot)
     algorithms = algorithms_in_use(snapshot)
@@ -35,6 +47,8 @@ def bill_document(snapshot: Snapshot, context: PackContext, record: int = 0) -> 
     add_algorithms(bill, algorithms, kms_uses(facts.keys, signing))
     for key in facts.keys:
         add_key(bill, key)
+    for seen in former:
+        add_former_key(bill, seen)
     for signer in signing:
         add_signing_key(bill, signer)
     if facts.tokens is not None:

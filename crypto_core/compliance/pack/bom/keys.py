@@ -29,6 +29,7 @@ from crypto_core.compliance.key_standing import (
 )
 from crypto_core.compliance.pack.bom.algorithms import NAMED_BY_SET, algorithm_ref
 from crypto_core.compliance.pack.bom.bill import Bill, reference, text
+from crypto_core.compliance.pack.seen import SeenKey
 from crypto_core.envelope import Format
 from crypto_core.envelope.fields import DATA_KEY_BYTES
 from crypto_core.text.cleaning import NO_TEXT, CleanText
@@ -101,6 +102,24 @@ def add_key(bill: Bill, key: KeyFact) -> str:
         needs=[*materials, *([use] if use else [])],
     )
     return ref
+
+
+def add_former_key(bill: Bill, seen: SeenKey) -> None:
+    """Add a key that only earlier records have. Nothing is said of what it and its materials are now."""
+    key = seen.key
+    bill.add(
+        reference("key", key.arn),
+        key.name or key.arn,
+        "Earlier records have it, the last one has it no longer",
+        crypto=_material(type=_type(use_of_key(key)), id=text(key.arn), creation_date=key.created_at),
+        values={
+            "last-record": seen.record.number,
+            "last-record-day": seen.record.day.isoformat(),
+            "kms-state-then": key.state,
+            "spec": key.spec,
+            "materials-then": tuple(f"{one.id}: {one.standing or 'not known'}" for one in key.materials),
+        },
+    )
 
 
 def _add_material(bill: Bill, key: KeyFact, one: MaterialFact, fact: AlgorithmFact | None) -> str:

@@ -297,6 +297,24 @@ def test_a_period_shows_its_last_record_and_an_empty_one_nothing_measured() -> N
     assert len(told["not-known"]) == 4
 
 
+def test_a_key_that_only_earlier_records_have_is_there_without_a_state() -> None:
+    of = period("soc2")
+    old = replace(GUARDING, arn=clean("arn:old"), name=clean("alias/former"))
+    earlier = snapshot(keys=GuardingKeyFacts((GUARDING, old), 365, 730))
+    records = (replace(of.records[0], snapshot=earlier), *of.records[1:])
+    raw = cryptography_bom(replace(of, records=records), CONTEXT).decode()
+
+    assert VALIDATOR.validate_str(raw) is None
+    key = named(json.loads(raw), "key", "alias/former")
+    assert values(key)["last-record"] == ["1"]
+    assert values(key)["kms-state-then"] == ["Enabled"]
+    assert "state" not in key["cryptoProperties"]["relatedCryptoMaterialProperties"]
+    unread = snapshot(keys=MissingPart(Lack.FAILED, clean("KMS did not answer")))
+    last = replace(of.records[-1], snapshot=unread)
+    silent = cryptography_bom(replace(of, records=(*records[:-1], last)), CONTEXT).decode()
+    assert "arn:old" not in silent
+
+
 def test_the_same_snapshot_is_the_same_bill_and_another_database_has_another() -> None:
     raw = snapshot_bom(snapshot(), CONTEXT)
     assert snapshot_bom(snapshot(), CONTEXT) == raw

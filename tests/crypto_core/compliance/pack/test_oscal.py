@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import uuid
@@ -15,6 +16,7 @@ import pytest
 from trestle.oscal.assessment_results import AssessmentResults
 
 from crypto_core.compliance.control import Exemption, Framework, FrameworkControl
+from crypto_core.compliance.pack.csv_tables import csv_table
 from crypto_core.compliance.pack.oscal import oscal_results
 from crypto_core.compliance.pack.oscal_datatypes import markup, string, token
 from crypto_core.compliance.period.period import AuditPeriod, LapseSource
@@ -288,6 +290,16 @@ def test_keys_are_the_inventory_as_the_newest_record_has_them() -> None:
     values = {one["name"]: one["value"] for one in item["props"]}
     assert values["quantum"] == "No known quantum attack breaks it (NIST category 5)."
     assert (values["arn"], values["state"], values["spec"]) == (KEY.arn, "Enabled", "SYMMETRIC_DEFAULT")
+
+
+def test_evidence_names_the_tables_of_the_pack_with_their_digests() -> None:
+    of = period(controls=OURS, bad=key(spec="RSA_2048"), lapses=(lapse(STRENGTH),))
+    links = [one["rlinks"][0] for one in document(of)["back-matter"]["resources"]]
+    told = {one["href"]: one["hashes"][0]["value"] for one in links if "hashes" in one}
+
+    assert set(told) == {"changes.csv", "controls.csv", "lapses.csv"}
+    for path, digest in told.items():
+        assert hashlib.sha256(csv_table(path)(of, CONTEXT)).hexdigest() == digest
 
 
 def test_what_looks_like_a_token_is_hidden() -> None:
