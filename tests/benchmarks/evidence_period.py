@@ -1,0 +1,96 @@
+"""How long a year of evidence takes to read, to judge by every control, and to write as a document.
+
+    python -m tests.benchmarks.evidence_period [--json] [--rounds N]
+
+Each of 365 days has a record with 20 token columns, 10 keys and 200 changes. A year of records is read as
+`keydeck evidence status --from` and screen 8 read it, without the database.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from crypto_core.compliance.facts import ChangeFacts, ColumnFact
+from crypto_core.compliance.period.period_json import control_json, period_json
+from crypto_core.compliance.snapshot import SnapshotPart
+from crypto_core.compliance.snapshot_json import read_snapshot, snapshot_json
+from crypto_core.text.cleaning import clean
+from tests.benchmarks.measuring import (
+    Target,
+    Timing,
+    environment,
+    exit_status,
+    options,
+    print_json,
+    print_table,
+    print_targets,
+)
+from tests.crypto_core.compliance.period.year import TOKENS, at, change, period, record, rotation_off
+from tests.crypto_core.compliance.snapshots import KEY, WELL
+
+DAYS = 365
+SECONDS = 2.0
+"""How long a year may take to judge, of one core."""
+
+
+def document(day: int) -> str:
+    """Return the JSON of a day's snapshot, as it is kept."""
+    keys: Any = WELL[SnapshotPart.KEYS]
+    every = tuple(replace(KEY, arn=clean(f"{KEY.arn[:-1]}{n}"), name=clean(f"alias/k{n}")) for n in range(10))
+    columns = tuple(ColumnFact(clean(f"table_{n}.token"), 5, {"v2": 5}) for n in range(20))
+    made = [
+        change(f"call-{n % 7}", at(day - 1) + timedelta(minutes=n), source="journal", id_=f"{day}-{n}")
+        for n in range(200)
+    ]
+    parts: Any = {
+        SnapshotPart.KEYS: replace(keys, keys=every),
+        SnapshotPart.TOKENS: replace(TOKENS, columns=columns),
+        SnapshotPart.CHANGES: ChangeFacts(at(day - 1), at(day), tuple(made)),
+    }
+    parts |= rotation_off() if day % 50 < 9 else {}
+    return json.dumps(snapshot_json(record(day, parts).snapshot))
+
+
+def timed(case: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the processor time in seconds that a case took, and what came of it."""
+    begin = time.process_time()
+    made = case()
+    return time.process_time() - begin, made
+
+
+def main() -> int:
+    """Run it; returns the exit status."""
+    given = options("a year of evidence", rounds=3).parse_args()
+    documents = [document(day) for day in range(DAYS)]
+    samples: dict[str, list[float]] = {"read": [], "judge": [], "write": []}
+    for _ in range(given.rounds):
+        seconds, snapshots = timed(lambda: [read_snapshot(json.loads(text)) for text in documents])
+        samples["read"].append(seconds)
+        records = [replace(record(day), snapshot=one) for day, one in enumerate(snapshots)]
+        seconds, found = timed(lambda records=records: period(records))  # type: ignore[misc]
+        samples["judge"].append(seconds)
+        seconds, _ = timed(
+            lambda found=found: json.dumps([period_json(found), *map(control_json, found.controls)])  # type: ignore[misc]
+        )
+        samples["write"].append(seconds)
+    timings = {case: Timing(tuple(taken)) for case, taken in samples.items()}
+    targets = [Target("a year judged", timings["judge"].median, SECONDS, "s")]
+    if given.json:
+        medians = {case: round(timing.median, 3) for case, timing in timings.items()}
+        print_json(
+            {"days": DAYS, "seconds": medians, "targets": [t.as_json() for t in targets]} | environment()
+        )
+    else:
+        print_table(("case", "s of one core"), [(c, f"{t.median:.2f}") for c, t in timings.items()])
+        print(f"{sum(map(len, documents)) / DAYS / 1024:,.1f} KiB a day")
+        print_targets(targets)
+    return exit_status(targets)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
