@@ -7,7 +7,8 @@ that belongs to a trouble is none of its own, and neither is one that an operati
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -67,6 +68,10 @@ class Trouble:
         return (self.after is None or self.after <= at) and (self.before is None or at <= self.before)
 
 
+_Things = Mapping[tuple[Aspect, str], Sequence[Trouble]]
+"""Troubles by what they are about: aspect and subject."""
+
+
 @dataclass(eq=False)
 class TroubleFinder:
     """Finds what was wrong. Records and changes are in the order of time."""
@@ -81,13 +86,15 @@ class TroubleFinder:
         self._by_subject: dict[str, list[ChangeFact]] = {}
         for change in self.changes:
             self._by_subject.setdefault(self.subjects.one(change.subject), []).append(change)
+        self._times = [change.at for change in self.changes]
 
     def find(self) -> tuple[tuple[Trouble, ...], tuple[Trouble, ...]]:
         """Return what was wrong, and what events tell of that operations on record explain."""
         runs = runs_of(self.judged)
         standing = [self._standing(group) for group in self._one_things(r for r in runs if not r.happening)]
-        known = [*standing, *self._by_changes(standing)]
-        alone = [run for run in runs if run.happening and not self._put_to(run, known)]
+        known = [*standing, *self._by_changes(_by_thing(standing))]
+        things = _by_thing(known)
+        alone = [run for run in runs if run.happening and not self._put_to(run, things)]
         events = [self._event(group) for group in self._one_things(alone)]
         explained = [one for one in events if self._is_explained(one)]
         return (*known, *(one for one in events if one not in explained)), tuple(explained)
@@ -136,11 +143,11 @@ class TroubleFinder:
         named = [one for one in found if any(column and column in one.subject for column in columns)]
         return named or found
 
-    def _by_changes(self, standing: Sequence[Trouble]) -> Iterator[Trouble]:
+    def _by_changes(self, standing: _Things) -> Iterator[Trouble]:
         """What changes opened and closed again, or left open, that no record shows."""
         for subject, changes in self._by_subject.items():
             for aspect in CHANGED_ASPECTS:
-                theirs = [one for one in standing if (one.aspect, one.subject) == (aspect, subject)]
+                theirs = standing.get((aspect, subject), ())
                 for opened in _openings(changes, aspect):
                     if aspect in OF_GUARDING_KEYS and not self._guards(subject, opened[0].at):
                         continue
@@ -191,11 +198,11 @@ class TroubleFinder:
         place = places[0] if places else len(self.judged) - 1
         return place >= 0 and subject in self.guarding[place]
 
-    def _put_to(self, run: Run, known: Sequence[Trouble]) -> bool:
+    def _put_to(self, run: Run, known: _Things) -> bool:
         """Put what happened to the trouble that it began, ended or changed. False if there is none."""
         aspect, subject = aspect_of(run.first.kind), self.subjects.one(run.first.subject)
         at = run.first.at or run.first_at
-        about = [one for one in known if (one.aspect, one.subject) == (aspect, subject) and one.may_hold(at)]
+        about = [one for one in known.get((aspect, subject), ()) if one.may_hold(at)]
         if aspect is Aspect.OTHER or not about:
             return False
         max(about, key=lambda one: one.first_at).happened.append(run)
@@ -213,17 +220,25 @@ class TroubleFinder:
         """Whether an operation on record made the change, and nothing was opened by it."""
         if trouble.aspect not in (*CHANGED_ASPECTS, Aspect.ALIAS):
             return False
+        first = bisect_left(self._times, trouble.first_at - _NEAR)
+        last = bisect_right(self._times, trouble.last_at + _NEAR)
         near = [
             one
-            for one in self.changes
-            if trouble.first_at - _NEAR <= one.at <= trouble.last_at + _NEAR
-            and (self.subjects.one(one.subject) == trouble.subject or trouble.subject in one.subject)
+            for one in self.changes[first:last]
+            if self.subjects.one(one.subject) == trouble.subject or trouble.subject in one.subject
         ]
         made = [one for one in near if one.source != TRAIL and one.outcome == DONE]
         return bool(made) and not any(one.opens for one in near)
 
     def _is_about(self, cause: Cause, aspect: Aspect, subject: str) -> bool:
         return aspect_of(cause.kind) is aspect and self.subjects.one(cause.subject) == subject
+
+
+def _by_thing(troubles: Iterable[Trouble]) -> dict[tuple[Aspect, str], list[Trouble]]:
+    found: dict[tuple[Aspect, str], list[Trouble]] = {}
+    for one in troubles:
+        found.setdefault((one.aspect, one.subject), []).append(one)
+    return found
 
 
 def _openings(changes: Sequence[ChangeFact], aspect: Aspect) -> Iterator[list[ChangeFact]]:
