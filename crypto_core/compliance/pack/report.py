@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.pack.context import PackContext
+from crypto_core.compliance.pack.sections.cryptography import cryptography
 from crypto_core.compliance.pack.sections.inventory import access, changes, keys
 from crypto_core.compliance.pack.sections.limits import judged_by, limits, verification
 from crypto_core.compliance.pack.sections.overview import (
@@ -49,6 +50,7 @@ def report_page(period: AuditPeriod, context: PackContext) -> Page:
             controls(period),
             exceptions(period),
             keys(period),
+            cryptography(period),
             changes(period),
             access(period),
             drills(period),
