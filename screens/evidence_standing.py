@@ -8,6 +8,7 @@ from datetime import UTC, date
 from threading import Event
 from typing import TYPE_CHECKING
 
+from crypto_core.compliance.period.open_points import OpenPoint, open_points
 from crypto_core.compliance.period.period import ControlDay, ControlPeriod, Span
 from crypto_core.errors import MissingSchemaError
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from crypto_core.compliance.period.period import AuditPeriod
     from crypto_core.compliance.records.record import EvidenceRecord
     from crypto_core.compliance.service import ComplianceService
-    from screens.services import EvidencePeriods, OpenPoint
+    from screens.services import EvidencePeriods
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +67,7 @@ def load_standing(
         until,
         period.controls,
         period,
-        points=tuple(periods.open_points(period)),
+        points=open_points(period),
         last=last,
         records={record.number: record for record in period.records},
     )

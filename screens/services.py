@@ -190,20 +190,6 @@ class UserCommands(Protocol):
         ...
 
 
-class OpenPoint(Protocol):
-    """Something to settle before the next audit."""
-
-    @property
-    def what(self) -> str:
-        """What is open, as a sentence."""
-        ...
-
-    @property
-    def command(self) -> str:
-        """The command that settles or shows it, "" for none."""
-        ...
-
-
 class EvidencePeriods(Protocol):
     """How controls stood over days, by the records of evidence. Every call blocks on the database."""
 
@@ -213,10 +199,6 @@ class EvidencePeriods(Protocol):
 
     def of(self, since: date, until: date, *, cancelled: Event | None = None) -> AuditPeriod:
         """Return a period, both days included. Raises DatabaseError, InterruptedRunError."""
-        ...
-
-    def open_points(self, period: AuditPeriod) -> Sequence[OpenPoint]:
-        """Return what a period leaves open, the most pressing first."""
         ...
 
 

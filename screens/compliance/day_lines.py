@@ -160,7 +160,7 @@ def _changes(found: DayEvidence, standing: Standing, width: int) -> Iterator[Lin
     for change in found.changes[:MOST_CHANGES]:
         lead = f"  {moment(change.at)[11:]}  "
         yield from copied_lines(
-            _change_words(change), width, lead=lead, lead_style="$muted", target=_route_of(change)
+            _change_words(change), width, lead=lead, lead_style="$muted", leads_to=_route_of(change)
         )
     if len(found.changes) > MOST_CHANGES:
         more = len(found.changes) - MOST_CHANGES

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date
-from typing import ClassVar
-
-from textual import on
 
 from crypto_core.cancelling import Cancellation
 from crypto_core.errors import InvalidFilterError
-from screens.actions.action import ActionScope
-from screens.answer_screen import AnswerScreen
+from screens.compliance.copied_page import CopiedPage
 from screens.compliance.day_evidence import DayEvidence, day_evidence
 from screens.compliance.day_lines import day_lines
 from screens.evidence_standing import Standing
 from screens.facts import Facts
-from screens.routes import Followed
-from screens.widgets.clipboard import cell_as_text, send_to_clipboard
-from screens.widgets.copied_lines import CopiedText, CopiedValue
-from screens.widgets.line_list import Line, LineList
+from screens.widgets.line_list import Line
 
 
-class ControlDayScreen(AnswerScreen[DayEvidence]):
-    """What the record of the day holds about the control. It does not change, so nothing is asked anew."""
+class ControlDayScreen(CopiedPage[DayEvidence]):
+    """What the record of the day holds about the control."""
 
     NAME = "evidence-day"
-    EVERY = 0.0
     ASKING = "Judging the record…"
-    TEXT = CopiedText
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
 
     def __init__(self, facts: Facts, control: str, day: date, standing: Standing) -> None:
         super().__init__(facts)
@@ -51,17 +41,3 @@ class ControlDayScreen(AnswerScreen[DayEvidence]):
     def lines(self, answer: DayEvidence, width: int) -> Iterable[Line]:
         """Return what the record holds."""
         return day_lines(answer, self.standing, self.facts.clock().astimezone(UTC).date(), width)
-
-    def do_copy_hash(self) -> None:
-        """Send the text under the cursor to the clipboard, whole."""
-        line = self.query_one(LineList).current
-        if line is not None:
-            target = line.target
-            text = target.text if isinstance(target, CopiedValue) else line.content.plain.strip()
-            send_to_clipboard(self, cell_as_text(text), text)
-
-    @on(Followed)
-    def stay(self, event: Followed) -> None:
-        """A text leads nowhere."""
-        if isinstance(event.target, CopiedValue):
-            event.stop()

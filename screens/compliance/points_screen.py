@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar
 
-from textual import on
 from textual.content import Content
 
 from crypto_core.cancelling import Cancellation
+from crypto_core.compliance.period.open_points import OpenPoint
 from crypto_core.text.counting import counted
-from screens.actions.action import ActionScope
-from screens.answer_screen import AnswerScreen
+from screens.compliance.copied_page import CopiedPage
+from screens.event_filters import FIRST
 from screens.evidence_standing import Standing
 from screens.facts import Facts
-from screens.routes import ApprovalsRoute, FindingsRoute, Followed
-from screens.services import OpenPoint
+from screens.routes import ApprovalsRoute, EventsRoute, FindingsRoute, TokensRoute
+from screens.signs import SIGNS
 from screens.use.lines import BLANK, prose
-from screens.widgets.clipboard import cell_as_text, send_to_clipboard
-from screens.widgets.copied_lines import CopiedText, CopiedValue, copied_lines
-from screens.widgets.line_list import Line, LineList
+from screens.widgets.copied_lines import copied_lines
+from screens.widgets.line_list import Line
 
 _ROUTES: dict[str, object] = {
     "keydeck findings": FindingsRoute(""),
     "keydeck approvals": ApprovalsRoute(),
+    "keydeck status": TokensRoute(""),
+    "keydeck events": EventsRoute(FIRST),
 }
 """The screens that show the same as a command, by how it begins."""
 
 
-class OpenPointsScreen(AnswerScreen[Sequence[OpenPoint]]):
+class OpenPointsScreen(CopiedPage[Sequence[OpenPoint]]):
     """The open points of one period, the most pressing first."""
 
     NAME = "open-points"
-    EVERY = 0.0
-    TEXT = CopiedText
-    ACTS: ClassVar[tuple[ActionScope, ...]] = (ActionScope.EVIDENCE,)
 
     def __init__(self, facts: Facts, standing: Standing) -> None:
         super().__init__(facts)
@@ -59,28 +56,14 @@ class OpenPointsScreen(AnswerScreen[Sequence[OpenPoint]]):
             yield from _point(point, width)
         yield from _besides(self.standing, width)
 
-    def do_copy_hash(self) -> None:
-        """Send the command or the text under the cursor to the clipboard, whole."""
-        line = self.query_one(LineList).current
-        if line is not None:
-            target = line.target
-            text = target.text if isinstance(target, CopiedValue) else line.content.plain.strip()
-            send_to_clipboard(self, cell_as_text(text), text)
-
-    @on(Followed)
-    def stay(self, event: Followed) -> None:
-        """A text leads nowhere."""
-        if isinstance(event.target, CopiedValue):
-            event.stop()
-
 
 def _point(point: OpenPoint, width: int) -> Iterator[Line]:
-    yield BLANK
-    yield from copied_lines(point.what, width, lead="▲ ", lead_style="$warning")
+    sign = SIGNS[point.severity]
+    route = next((to for start, to in _ROUTES.items() if point.command.startswith(start)), None)
+    yield from copied_lines(point.what, width, lead=f"{sign.text} ", lead_style=sign.style, leads_to=route)
     if point.command:
-        route = next((to for start, to in _ROUTES.items() if point.command.startswith(start)), None)
         yield from copied_lines(
-            point.command, width, lead="  → ", lead_style="$accent", style="bold", target=route
+            point.command, width, lead="  → ", lead_style="$accent", style="bold", leads_to=route
         )
 
 

@@ -15,31 +15,32 @@ from screens.widgets.line_list import Line
 
 @dataclass(frozen=True, slots=True)
 class CopiedValue:
-    """A value that the clipboard can have."""
+    """A value that the clipboard can have; `leads_to` is a route, None where Enter leads nowhere."""
 
     text: str
+    leads_to: object = None
 
 
 class CopiedText(EventText):
-    """Lines whose values can be copied; a value leads nowhere."""
+    """Lines whose values can be copied; only some lead elsewhere."""
 
     def possible(self, action: Action) -> bool | None:
-        """A value can't be opened."""
-        if (
-            action.name == "open"
-            and self.current is not None
-            and isinstance(self.current.target, CopiedValue)
-        ):
+        """Only what leads elsewhere can be opened."""
+        target = self.current.target if self.current is not None else None
+        if action.name == "open" and isinstance(target, CopiedValue) and target.leads_to is None:
             return None
         return super().possible(action)
 
 
 def copied_lines(
-    text: str, width: int, *, lead: str = "", lead_style: str = "", style: str = "", target: object = None
+    text: str, width: int, *, lead: str = "", lead_style: str = "", style: str = "", leads_to: object = None
 ) -> Iterator[Line]:
-    """Yield a text behind a lead, wrapped and set in; `y` copies it whole, Enter follows `target`."""
+    """Yield a text behind a lead, wrapped and set in; `y` copies it whole, Enter follows `leads_to`."""
+    hint = f"y copies: {cut(text, 200)}" if text else ""
+    if leads_to is not None:
+        hint = f"Enter: what it is about. {hint}"
     shown = Content(text).stylize(style)
     for number, part in enumerate(shown.wrap(max(width - len(lead), 20))):
         front = " " * len(lead) if number else lead
         line = Content.assemble((front, lead_style), part)
-        yield Line(line, target or CopiedValue(text), f"y copies: {cut(text, 200)}" if text else "")
+        yield Line(line, CopiedValue(text, leads_to), hint)

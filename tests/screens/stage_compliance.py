@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.assessment import Assessment, assess, judge
 from crypto_core.compliance.control import Exemption
-from crypto_core.compliance.facts import ChangeFact, ChangeKind, FindingFact
+from crypto_core.compliance.facts import ChangeFact, ChangeKind, FindingFact, UseFact
 from crypto_core.compliance.library import ControlLibrary, Controls
 from crypto_core.compliance.period.period import (
     AuditPeriod,
@@ -158,6 +158,7 @@ def sample_period(since: date, until: date) -> AuditPeriod:
         reviews=(),
         incidents=(),
         drills=(),
+        unreviewed=_uses(),
         unknown=(clean("CloudTrail of eu-west-1 from 2026-05-01 to 2026-05-02 was not fetched."),),
     )
 
@@ -172,9 +173,14 @@ def _lapse(controls: Sequence[Any]) -> Lapse:
         after=datetime.combine(OFF_SINCE - DAY, time(2), UTC),
         before=datetime.combine(OFF_UNTIL + DAY, time(2), UTC),
         ended_by=clean("EnableKeyRotation by user/ana"),
-        tests=(clean("keys-rotated"),),
+        tests=(clean("keys-rotate"),),
         controls=tuple(controls),
     )
+
+
+def _uses() -> tuple[UseFact, ...]:
+    who, at = clean("role/platform"), datetime.combine(TODAY, time(1), UTC)
+    return (UseFact(clean("alias/tokens"), who, clean("Decrypt"), 1_204, 0, at - 80 * DAY, at),)
 
 
 def _changes() -> tuple[ChangeFact, ...]:
@@ -196,14 +202,6 @@ def _changes() -> tuple[ChangeFact, ...]:
     )
 
 
-@dataclass(frozen=True)
-class Point:
-    """An open point."""
-
-    what: str
-    command: str = ""
-
-
 @dataclass
 class StageCompliance:
     """What controls come to on the stage."""
@@ -222,10 +220,6 @@ class StagePeriods:
 
     stage: Stage
     number: int = 98
-    points: tuple[Point, ...] = (
-        Point("Rotation was off for 9 days: explain it.", "keydeck findings"),
-        Point("Nobody reviewed who may use the keys in this period.", "keydeck evidence review"),
-    )
     asked: list[tuple[date, date]] = field(default_factory=list)
     made: AuditPeriod | None = None
     """What is told instead, whatever is asked."""
@@ -240,7 +234,3 @@ class StagePeriods:
         self.stage.enter("period", cancelled)
         self.asked.append((since, until))
         return self.made or sample_period(since, until)
-
-    def open_points(self, period: AuditPeriod) -> Sequence[Point]:
-        """Its open points."""
-        return self.points

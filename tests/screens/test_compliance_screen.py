@@ -19,7 +19,7 @@ from screens.findings.screen import FindingsScreen
 from tests.screens.deck import LARGE, SMALL, Deck, deck
 from tests.screens.samples import HOSTILE
 from tests.screens.stage import Stage
-from tests.screens.stage_compliance import OFF_UNTIL, TODAY, Point, sample_period
+from tests.screens.stage_compliance import OFF_UNTIL, TODAY, sample_period
 from tests.screens.test_hostile_text import assert_harmless
 
 DAY = timedelta(days=1)
@@ -170,17 +170,22 @@ async def test_a_day_without_a_record_says_so_and_between_which_it_lies() -> Non
 
 
 async def test_open_points_lead_to_their_screen_or_give_their_command() -> None:
-    async with deck(start="compliance", size=LARGE) as d:
-        assert "o: 2 open points." in d.text()
+    stage = Stage()
+    lapse = replace(PERIOD.lapses[0], before=None, ended_by=clean(""))
+    stage.periods.made = replace(PERIOD, lapses=(lapse,))
+    async with deck(stage, start="compliance", size=LARGE) as d:
+        assert "1 lapse, 1 open" in d.lines()[2]
+        assert "o: 4 open points." in d.text()
         await d.press("o")
         assert isinstance(d.app.screen, OpenPointsScreen)
-        assert "▲ Rotation was off for 9 days: explain it." in d.text()
+        assert "▲ Not met since 2026-05-31: Automatic rotation is off for alias/tokens (" in d.text()
+        assert "△ Nobody reviewed 1,204 calls of keys that guard tokens, by role/platform." in d.text()
         assert "? CloudTrail of eu-west-1 from 2026-05-01" in d.text()
-        await d.press("end", *["up"] * 3)
-        assert "keydeck evidence review" in d.cursor_line()
-        await d.press("y")
-        assert d.app.clipboard == "keydeck evidence review"
-        await d.press("home", "down", "down", "down", "enter")
+        await d.press("end", "up", "up", "up")
+        assert "keydeck incident start restore-drill" in d.cursor_line()
+        await d.press("enter", "y")
+        assert d.app.clipboard == "keydeck incident start restore-drill --database NAME"
+        await d.press("home", "down", "down", "enter")
         assert isinstance(d.app.screen, FindingsScreen)
 
 
@@ -273,7 +278,6 @@ async def test_hostile_texts_in_controls_lapses_and_changes_are_text(size: tuple
     text = "".join(HOSTILE)
     stage = Stage()
     stage.periods.made = hostile_period(text)
-    stage.periods.points = (Point(clean(text), clean(text)),)
     async with deck(stage, start="compliance", size=size) as d:
         assert_harmless(d, size)
         await d.press("N", "N")

@@ -139,7 +139,8 @@ def _of_people(period: AuditPeriod) -> Iterator[OpenPoint]:
             words = f"{incident.name}: {counted(incident.overdue, 'follow-up')} overdue."
             yield _point(Severity.MEDIUM, words, "incident list")
     if period.records and not period.drills:
-        yield _point(Severity.LOW, "Nobody tried a restore in this period.", "incident list")
+        command = "incident start restore-drill --database NAME"
+        yield _point(Severity.LOW, "Nobody tried a restore in this period.", command)
 
 
 _SOURCES: tuple[Callable[[AuditPeriod], Iterator[OpenPoint]], ...] = (
@@ -170,5 +171,3 @@ def _command_of(tests: Iterable[str]) -> str:
     """The command that shows what a test looks at."""
     parts = [part for name in tests if name in ALL_TESTS for part in ALL_TESTS[name].parts]
     return parts[0].command if parts else "evidence status"
-
-
