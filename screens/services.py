@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from crypto_core.aws.device_login import DeviceCode
     from crypto_core.compliance.period.period import AuditPeriod
+    from crypto_core.compliance.records.recording import EvidenceRecorder
     from crypto_core.compliance.service import ComplianceService
     from crypto_core.copies.register import CopyRegister
     from crypto_core.database.tokens.inspection import Inspector
@@ -280,6 +281,8 @@ class Services:
     """None where controls can't be judged."""
     periods: EvidencePeriods | None = None
     """None where no records of evidence are kept."""
+    evidence_recorder: EvidenceRecorder | None = None
+    """None where none can be made."""
     own_columns: Sequence[OwnColumn] = ()
     """Columns of the team's own, of all lists."""
 

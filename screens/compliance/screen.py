@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, date
 from typing import ClassVar
 
-from textual import on
+from textual import on, work
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
@@ -225,6 +225,18 @@ class ComplianceScreen(AnswerScreen[Standing]):
         """Show what is open for the next audit."""
         if self.answer is not None:
             self.post_message(Followed(OpenPointsRoute(self.answer)))
+
+    @work(exclusive=True, group="write")
+    async def do_record(self) -> None:
+        """Make a record now, once it is agreed to, and show it."""
+        from screens.compliance.record_dialog import RecordEvidence
+
+        recorder = self.facts.services.evidence_recorder
+        if recorder is None:
+            return
+        made = await self.app.push_screen_wait(RecordEvidence(self.facts, recorder))
+        if made is not None:
+            self.ask_anew()
 
     def do_copy(self) -> None:
         """Copy the control, the day and what it came to."""

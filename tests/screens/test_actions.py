@@ -280,6 +280,7 @@ STARTS: dict[ActionScope, tuple[str, tuple[str, ...]]] = {
     ActionScope.JOB: ("jobs", ()),
     ActionScope.STATUS: ("status", ()),
     ActionScope.FINDINGS: ("findings", ()),
+    ActionScope.COMPLIANCE: ("compliance", ()),
     ActionScope.EVENTS: ("events", ()),
     ActionScope.BLOCKING: ("events", ()),
     ActionScope.PRINCIPAL: ("events", ("T",)),
