@@ -264,6 +264,7 @@ class Container:
             copy_register=self.copy_register,
             token_search=self.token_search,
             compliance=self.compliance,
+            periods=self.periods,
             evidence_recorder=self.evidence_recorder,
             user_commands=self._user_commands(),
             own_columns=tuple(one.column() for one in self.settings.columns),

@@ -16,9 +16,9 @@ from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 if TYPE_CHECKING:
     from crypto_core.compliance.assessment import Assessment
     from crypto_core.compliance.period.period import AuditPeriod
+    from crypto_core.compliance.period.service import PeriodService
     from crypto_core.compliance.records.record import EvidenceRecord
     from crypto_core.compliance.service import ComplianceService
-    from screens.services import EvidencePeriods
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +41,7 @@ class Standing:
 
 def load_standing(
     compliance: ComplianceService,
-    periods: EvidencePeriods | None,
+    periods: PeriodService | None,
     days: tuple[date, date],
     known: Standing | None,
     cancelled: Event,
@@ -49,7 +49,7 @@ def load_standing(
     """Return how controls stood from one day to another. Blocks on the database, and without a record on AWS.
 
     `known` is returned as it is where it is about the same days and no record came since. Raises
-    DatabaseError, InterruptedRunError.
+    DatabaseError, SettingsError, InterruptedRunError.
     """
     since, until = days
     last, trouble = 0, NO_TEXT

@@ -14,11 +14,10 @@ from screens.manual_page import Manual
 
 if TYPE_CHECKING:
     # A service is loaded when it is first used.
-    from datetime import date
     from threading import Event
 
     from crypto_core.aws.device_login import DeviceCode
-    from crypto_core.compliance.period.period import AuditPeriod
+    from crypto_core.compliance.period.service import PeriodService
     from crypto_core.compliance.records.recording import EvidenceRecorder
     from crypto_core.compliance.service import ComplianceService
     from crypto_core.copies.register import CopyRegister
@@ -191,18 +190,6 @@ class UserCommands(Protocol):
         ...
 
 
-class EvidencePeriods(Protocol):
-    """How controls stood over days, by the records of evidence. Every call blocks on the database."""
-
-    def last(self) -> int:
-        """Return the number of the newest record, 0 for none. Raises DatabaseError."""
-        ...
-
-    def of(self, since: date, until: date, *, cancelled: Event | None = None) -> AuditPeriod:
-        """Return a period, both days included. Raises DatabaseError, InterruptedRunError."""
-        ...
-
-
 class JobProcesses(Protocol):
     """Processes of this host that work on jobs for as long as the console is open."""
 
@@ -279,7 +266,7 @@ class Services:
     """None where no command of the team's own is set."""
     compliance: ComplianceService | None = None
     """None where controls can't be judged."""
-    periods: EvidencePeriods | None = None
+    periods: PeriodService | None = None
     """None where no records of evidence are kept."""
     evidence_recorder: EvidenceRecorder | None = None
     """None where none can be made."""

@@ -603,6 +603,7 @@ ACTIONS: tuple[Action, ...] = (
         "period",
         "The last 30 days, 90 days or year; or from one date to another, such as 2026-01-01 2026-06-30",
         "d",
+        calls="periods.of",
         argument="30d|90d|1y|FROM TO",
         shown=True,
     ),

@@ -229,7 +229,7 @@ class Stage:
             copy_register=None if self.copies is None else StageCopies(self),  # type: ignore[arg-type]
             token_uses=self.token_uses,
             compliance=StageCompliance(self),  # type: ignore[arg-type]
-            periods=self.periods,
+            periods=self.periods,  # type: ignore[arg-type]
             evidence_recorder=StageRecorder(self),  # type: ignore[arg-type]
             user_commands=self.user_commands,
             own_columns=self.own_columns,
