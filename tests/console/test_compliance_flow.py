@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from console.container import Container
+from crypto_core.compliance.assessment import assess
+from screens.compliance.grid import ControlRow
 from screens.compliance.heat_map import HeatMap
+from screens.control_signs import ControlState, control_state
 from tests.console.test_flows import console
+from tests.screens.deck import Deck
 
 
 async def test_a_record_that_is_made_on_the_screen_is_shown_with_its_evidence(services: Container) -> None:
     async with console(services, start="compliance") as d:
         await d.until(lambda: "as measured now" in d.text())
         assert "No record yet: keydeck evidence record makes one" in d.text()
-        before = dict(_states(d.app.screen.query_one(HeatMap)))
+        assert _states(d)["pci-3.5.1"] is ControlState.NOT_MET
         await d.press("m")
         await d.until(lambda: "Make record 1" in d.text())
         await d.press("tab", "enter")
         await d.until(lambda: "▲ Not signed: no signing key is configured" in d.text())
         await d.press("escape")
         await d.until(lambda: "1 of them not signed" in d.text())
-        assert dict(_states(d.app.screen.query_one(HeatMap))) == before
-        await d.press("enter")
-        await d.until(lambda: "the first record" in d.text())
         made = services.record_book.last()
         assert made is not None
+        judged = assess(services.controls.read(), made.snapshot).judgements
+        assert _states(d) == {
+            one.control.id: control_state(one.status, asked=bool(one.control.tests)) for one in judged
+        }
+        await d.press("enter")
+        await d.until(lambda: "the first record" in d.text())
         assert made.digest.hex() in d.text()
         await d.press("escape", "o")
         await d.until(lambda: "Nobody tried a restore in this period." in d.text())
         assert "1 record not signed: 1. Set KEYDECK_SIGNING_KEY." in d.text()
 
 
-def _states(shown: HeatMap) -> list[tuple[str, str]]:
-    return [(row.control.id, row.latest.value) for row in shown.rows if hasattr(row, "latest")]
+def _states(d: Deck) -> dict[str, ControlState]:
+    rows = d.app.screen.query_one(HeatMap).rows
+    return {row.control.id: row.latest for row in rows if isinstance(row, ControlRow)}
