@@ -278,7 +278,7 @@ class HeatMap(CursorView):
             (fit(left, room - 2), "$accent"),
             (more, "$accent"),
             (text[:at], "$muted"),
-            (here, "bold $accent on $cursor-idle"),
+            (here, "bold $accent on $cursor-idle" if y else "$muted"),
             (text[at + wide :], "$muted"),
         )
 

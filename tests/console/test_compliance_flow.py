@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from console.container import Container
 from crypto_core.compliance.assessment import assess
+from crypto_core.compliance.period.open_points import open_points
 from screens.compliance.grid import ControlRow
 from screens.compliance.heat_map import HeatMap
 from screens.control_signs import ControlState, control_state
@@ -32,8 +33,10 @@ async def test_a_record_that_is_made_on_the_screen_is_shown_with_its_evidence(se
         await d.until(lambda: "the first record" in d.text())
         assert made.digest.hex() in d.text()
         await d.press("escape", "o")
-        await d.until(lambda: "Nobody tried a restore in this period." in d.text())
-        assert "1 record not signed: 1. Set KEYDECK_SIGNING_KEY." in d.text()
+        await d.until(lambda: "open points" in d.text())
+        told = {one.what for one in open_points(services.periods.of(made.day, made.day))}
+        assert "1 record not signed: 1. Set KEYDECK_SIGNING_KEY." in told
+        assert "Not met since" in d.text()
 
 
 def _states(d: Deck) -> dict[str, ControlState]:

@@ -102,7 +102,7 @@ async def test_main_screens(picture: SnapshotAssertion) -> None:
 async def test_compliance(picture: SnapshotAssertion) -> None:
     looks: Looks = {"small": (SMALL, DARK), "large": (LARGE, DARK), "large-light": (LARGE, LIGHT)}
     async with album(picture, start="compliance", size=LARGE) as a:
-        await a.d.press("down", "N", "N", *["left"] * 4)
+        await a.d.press("N", "N", *["left"] * 4)
         await a.take(looks, "map")
         await a.d.press("enter")
         await a.take({"large": (LARGE, DARK)}, "day")
