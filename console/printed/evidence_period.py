@@ -10,12 +10,14 @@ from textwrap import wrap
 from console.printed.listing import Listing
 from console.printed.terminal import styled
 from crypto_core.compliance.control import FrameworkControl
+from crypto_core.compliance.period.open_points import open_points
 from crypto_core.compliance.period.period import AuditPeriod, Lapse
 from crypto_core.compliance.period.period_json import control_json, period_json
 from crypto_core.text.counting import counted
 from screens.compliance.columns import DayColumn, Zoom, columns_of
 from screens.compliance.grid import ControlRow, counts, rows_of
 from screens.control_signs import CONTROL_SIGNS, ControlState
+from screens.signs import SIGNS
 
 _WIDTH = 80
 _INDENT = " " * 6
@@ -33,7 +35,7 @@ def period_listing(period: AuditPeriod) -> Listing[ControlRow]:
         rows=rows_of(period.controls, period.made_at.date()),
         record=lambda row: control_json(row.period),
         text=lambda rows: _text(period, tuple(rows)),
-        rest=lambda: period_json(period),
+        rest=lambda: period_json(period) | {"open_points": [one.as_json() for one in open_points(period)]},
     )
 
 
@@ -60,6 +62,7 @@ def _text(period: AuditPeriod, rows: Sequence[ControlRow]) -> Iterator[str]:
     yield from _lapses("Lapses", period.lapses, "No lapse is known.")
     if period.explained:
         yield from _lapses("Seen in events, and explained by operations on record", period.explained, "")
+    yield from _points(period)
     yield from _sentences("Wrong with the records", period.problems)
     yield from _sentences("Not known", period.unknown)
     if period.unchecked:
@@ -142,6 +145,21 @@ def _numbers(controls: Sequence[FrameworkControl]) -> str:
     more = len(controls) - _MOST_NUMBERS
     named = ", ".join(one.number for one in controls[:_MOST_NUMBERS])
     return f"{named} and {more} more" if more > 0 else named
+
+
+def _points(period: AuditPeriod) -> Iterator[str]:
+    """What is open for the next audit, the most pressing first, each with its command."""
+    points = open_points(period)
+    if not points:
+        return
+    yield ""
+    yield f"Open for the next audit: {len(points):,}"
+    for point in points:
+        sign = SIGNS[point.severity]
+        yield f"  {styled(sign.text, sign.style)} {point.severity}"
+        yield from _wrapped(point.what)
+        if point.command:
+            yield f"{_INDENT}{point.command}"
 
 
 def _sentences(heading: str, sentences: Sequence[str]) -> Iterator[str]:

@@ -55,6 +55,15 @@ def test_the_document_of_a_period_has_its_shape_and_everything_that_the_text_tel
     assert cc71["last"] == "met"
     assert len(document["records"]) == 361
     assert document["population"]["policy"] == 2
+    points = {one["what"]: one["command"] for one in document["open_points"]}
+    gaps = (
+        "4 days without a record: 2026-03-12, 2026-03-13, 2026-07-20, 2026-10-28. Nothing is known of them."
+    )
+    assert points[gaps] == "keydeck evidence schedule"
+    print_listing(period_listing(YEAR), Form.TABLE)
+    told = capsys.readouterr().out
+    assert f"Open for the next audit: {len(points)}" in told
+    assert gaps in " ".join(told.split())
 
 
 def test_the_exit_code_tells_lapses_wrong_records_and_gaps_apart() -> None:
