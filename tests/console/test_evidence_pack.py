@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from trestle.oscal.assessment_results import AssessmentResults
 
 from console.sandbox.sandbox import Sandbox
 from tests.console.command_types import Keydeck
@@ -30,13 +33,22 @@ def test_a_day_is_packed_and_verified_by_the_public_key_by_kms_and_by_nothing_bu
     assert made.json["signature"]["key_arn"] == key
     assert {"report.html", "report.json", "cbom.cdx.json"} <= {path.name for path in folder.iterdir()}
     assert not (folder / "report.pdf").exists()
+    assert (
+        JsonStrictValidator(SchemaVersion.V1_6).validate_str((folder / "cbom.cdx.json").read_text()) is None
+    )
+    told = AssessmentResults.oscal_read(folder / "oscal-assessment-results.json")
+    assert told is not None
+    controls = json.loads((folder / "report.json").read_text())["controls"]
+    assert [len(one.findings or ()) for one in told.results] == [len(controls)]
     assert json.loads((folder / "report.json").read_text())["records"][0]["sha256"] == recorded["sha256"]
     assert keydeck(*asked).exit_code == 2  # it is there
 
     check = keydeck("evidence", "verify", str(folder), "--public-key", str(public), "--json")
     assert_shape("pack-check", check.json)
     assert (check.json["problems"], check.json["unproved_because"], check.exit_code) == ([], None, 0)
-    assert {"report.html", "report.json", "controls.csv"} <= set(check.json["recomputed"])
+    assert {"report.html", "report.json", "controls.csv", "oscal-assessment-results.json"} <= set(
+        check.json["recomputed"]
+    )
     by_kms = keydeck("evidence", "verify", str(folder))
     assert by_kms.exit_code == 0, by_kms.stdout
     assert "KEYDECK_SIGNING_KEY" in by_kms.stdout

@@ -13,9 +13,6 @@ from crypto_core.compliance.pack.seen import seen_keys
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
 
-PATH = "cbom.cdx.json"
-MODULE, EXTRA = "cyclonedx", "cbom"
-
 
 def cryptography_bom(period: AuditPeriod, context: PackContext) -> bytes:
     """Return the bill of a period: what its last record shows, and keys that only earlier ones have."""

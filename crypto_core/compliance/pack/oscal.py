@@ -35,7 +35,6 @@ from crypto_core.compliance.pack.oscal_observations import (
 from crypto_core.compliance.period.period import AuditPeriod, ControlPeriod
 
 OSCAL_VERSION = "1.1.3"
-PATH = "oscal-assessment-results.json"
 _RMF = "http://csrc.nist.gov/ns/rmf"
 """Whose the names of NIST's own properties are."""
 _ASSESSOR = "assessor"
