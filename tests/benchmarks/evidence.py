@@ -50,13 +50,15 @@ from tests.crypto_core.compliance.pack.making import MADE, SINCE, made_changes, 
 
 _VERSION = "0.2.0"
 _CHANGES = 1_000
+_BATCH = 2_000
+"""Entries that are written in one transaction."""
 _FILL = """
 SELECT count(keydeck.append_to_journal(
     'arn:aws:sts::123456789012:assumed-role/operator/ana, database role ops', 'ops-1',
     'rewrap', 'gh_connection.access_token:gh-' || n, 'done',
     '{"from": "arn:aws:kms:eu-west-1:123456789012:key/5b1d3a55-2d0f-4a0e-8f77-3f0c6a1f9e01", "plan": "'
     || n || '"}'))
-FROM generate_series(1, :number) AS n
+FROM generate_series(:first, :last) AS n
 """
 
 
@@ -100,8 +102,10 @@ def _measured(
         ]
     )
     signer, journal = KmsSigner(container.kms.call, [key]), container.journal
-    with container.engine.begin() as connection:
-        connection.execute(text(_FILL), {"number": asked.entries})
+    for first in range(1, asked.entries + 1, _BATCH):
+        with container.engine.begin() as connection:
+            last = min(first + _BATCH - 1, asked.entries)
+            connection.execute(text(_FILL), {"first": first, "last": last})
     records = made_records(
         asked.days, (50, 51, 120, 200), signer=signer, exposed=(6, 7), database_id=journal.database_id()
     )

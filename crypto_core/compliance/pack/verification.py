@@ -227,6 +227,8 @@ def _journal(
     found: _Found,
 ) -> JournalCheck | None:
     """Verify the journal, and the records by what it names."""
+    if not folder.names().get(JOURNAL):
+        return None  # it is missing, or no plain file: that is told already
     named, digests = NamedRecords(), dict[int, bytes]()
     wanted = {one.journal_seq for one in records}
     try:
