@@ -17,6 +17,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "pack": ("console.commands.evidence_pack", "A period as a folder for an auditor, signed."),
     "record": ("console.commands.evidence_record", "Measure everything, and keep that, signed."),
     "verify": ("console.commands.evidence_verify", "Is a pack what was signed, and what its records give?"),
+    "verifier": ("console.commands.evidence_verifier", "Write the outsider's program that verifies packs."),
 }
 
 

@@ -70,6 +70,7 @@ CONTENTS: dict[str, tuple[Entry, ...]] = {
         ),
         ("cryptography", "Which algorithms protect what, quantum computers, FIPS mode."),
         ("evidence-pack", "A period as a folder for an auditor: what is in it, and how it is verified."),
+        ("outsider", "Verify packs and journals without Keydeck: for an auditor."),
         ("privileges", "What each role needs in SQL and IAM."),
     ),
     "Look up": _chapter(

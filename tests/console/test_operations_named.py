@@ -63,6 +63,7 @@ LOOKING = {
     ),
     *("estates", "incident follow-up list", "incident handover", "incident review"),
     *("evidence cbom", "evidence pack", "evidence schedule", "evidence status", "evidence verify"),
+    "evidence verifier",
     *("notify list", "notify test", "whose index duplicates", "whose index status"),
     "tripwire list",
     *("keys materials", "keys policy", "keys replace", "keys show", "metrics", "settings", "verify"),
