@@ -22,12 +22,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from console.container import Container
+from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.public_keys import PublicKeys, public_key
 from crypto_core.compliance.pack import outsider
 from crypto_core.compliance.pack.verifier import verifier_source
 from crypto_core.database.state.anchors.anchor import Anchor, stamped
 from crypto_core.database.state.checkpoint import ACTION, Checkpoint, JournalBreak
-from crypto_core.database.state.journal_export import exported_journal
+from crypto_core.database.state.journal_export import export_journal, exported_journal
 from crypto_core.database.state.journal_verification import JournalVerification
 from crypto_core.errors import RefusedError
 from crypto_core.guard.signature import Signature, digest_of
@@ -44,6 +46,7 @@ from tests.crypto_core.compliance.pack.owned_history import (
     printed,
     steps_of,
 )
+from tests.crypto_core.compliance.pack.packing import packing_table
 from tests.crypto_core.database.state.anchors.authority import Authority, certified
 from tests.lanes import examples
 
@@ -588,3 +591,33 @@ def test_the_time_is_read_from_what_the_authority_signed(monkeypatch: pytest.Mon
     assert outsider.stamped_at(b"roots", (b"stamp", "00")) == datetime(2026, 11, 29, 16, 1, 45, tzinfo=UTC)
     monkeypatch.setattr(outsider, "openssl", lambda *_: (False, "unable to load"))
     assert outsider.stamped_at(b"roots", (b"stamp", "00")) is None
+
+
+def test_a_pack_over_a_real_journal_is_read_as_keydeck_wrote_it(
+    services: Container, sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its records are of another month than their entries, which is all that is found: days made up later."""
+    table = packing_table(services, sandbox)
+    pack, key = tmp_path / "pack", tmp_path / "key.b64"
+    table.write(pack)
+    der = services.kms.call("GetPublicKey", KeyId=table.key)["PublicKey"]
+    key.write_bytes(b64encode(der))
+    assert (pack / "verifier.py").read_bytes() == verifier_source()
+    kept = tmp_path / "kept.json"
+    kept.write_bytes(printed(table.checkpoints.checkpoint()))
+    assert outsider.main(["--public-key", str(key), str(pack)]) == 1
+    told = capsys.readouterr().out.splitlines()
+    wrong = [line for line in told if line.startswith("Wrong: ")]
+    assert len(wrong) == len(table.records)
+    assert all("but the journal has it since" in line for line in wrong)
+    assert outsider.main(["--public-key", str(key), "--journal", str(pack / "journal.jsonl")]) == 0
+    # A checkpoint that was made after the pack is over an entry that the pack hasn't yet.
+    journal = ["--public-key", str(key), "--journal", str(pack / "journal.jsonl"), "--checkpoint", str(kept)]
+    capsys.readouterr()
+    assert outsider.main(journal) == 1
+    assert "its entry is gone" in capsys.readouterr().out
+    exported = tmp_path / "journal.jsonl"
+    export_journal(table.checkpoints, exported)
+    journal[3] = str(exported)
+    assert outsider.main(journal) == 0
+    assert "Fixed: up to entry" in capsys.readouterr().out

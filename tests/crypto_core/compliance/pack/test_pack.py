@@ -30,7 +30,7 @@ FILES = {
     *("access.csv", "changes.csv", "controls.csv", "drills.csv", "exceptions.csv", "incidents.csv"),
     *("keys.csv", "lapses.csv", "reviews.csv", "sample.csv", "uses.csv", "report.html", "report.json"),
     *("report.md", "report.pdf", "records.jsonl", "journal.jsonl", "README.txt", "manifest.json"),
-    "signature.json",
+    *("signature.json", "verifier.py"),
 }
 
 
