@@ -8,15 +8,21 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from sqlalchemy import text
 from trestle.oscal.assessment_results import AssessmentResults
 
+from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape
 
 
 def test_a_day_is_packed_and_verified_by_the_public_key_by_kms_and_by_nothing_but_itself(
-    keydeck: Keydeck, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keydeck: Keydeck,
+    sandbox: Sandbox,
+    services: Container,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kms = sandbox.client("kms")
     key = kms.create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"]
@@ -42,6 +48,15 @@ def test_a_day_is_packed_and_verified_by_the_public_key_by_kms_and_by_nothing_bu
     assert [len(one.findings or ()) for one in told.results] == [len(controls)]
     assert json.loads((folder / "report.json").read_text())["records"][0]["sha256"] == recorded["sha256"]
     assert keydeck(*asked).exit_code == 2  # it is there
+    # No token, row or organisation of the platform's is in any file.
+    content = b"".join(path.read_bytes() for path in folder.iterdir())
+    with services.engine.connect() as connection:
+        tokens = connection.scalars(text("SELECT bot_token FROM slack_connection")).all()
+        orgs = connection.scalars(text("SELECT org_id FROM gh_connection")).all()
+        rows = connection.scalars(text("SELECT id FROM gh_connection")).all()
+    assert any(tokens)
+    told = {str(one) for one in (*tokens, *orgs, *rows) if one}
+    assert not [one for one in told if one.encode() in content]
 
     check = keydeck("evidence", "verify", str(folder), "--public-key", str(public), "--json")
     assert_shape("pack-check", check.json)
