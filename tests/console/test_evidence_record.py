@@ -6,11 +6,13 @@ import json
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Engine, text
 
 from console.container import Container
 from console.sandbox.world import World
 from crypto_core.compliance.assessment import assess
 from crypto_core.compliance.snapshot import SnapshotPart
+from crypto_core.guard.outcome import Outcome
 from tests.console.command_types import Keydeck
 
 
@@ -52,4 +54,39 @@ def test_a_record_holds_what_was_measured_and_is_kept_once_it_is_agreed_to(
     assert "Not signed:" in broken.stderr
     kept = services.record_book.records(made.day, made.day + timedelta(days=1))
     assert [one.number for one in kept] == [1, 2, 3]
+    assert services.record_book.check(kept).problems == ()
+
+
+def test_a_record_names_no_token_row_organisation_or_address_and_outlives_their_rows(
+    keydeck: Keydeck, services: Container, world: World, superuser: Engine
+) -> None:
+    github = [ref for ref in world.sealed_under(world.old_key) if ref.table == "gh_connection"]
+    with superuser.begin() as connection:
+        # Rows that findings and operations name: one envelope in two rows, a row in plaintext, one rewrapped.
+        connection.execute(text("UPDATE gh_connection SET org_id = 'canary-org', user_id = 'canary-user'"))
+        connection.execute(text("UPDATE confluence_connection SET email = 'canary@example.com'"))
+        connection.execute(
+            text("UPDATE gh_connection SET refresh_token = access_token WHERE id = :id"),
+            {"id": github[1].row_id},
+        )
+        ids = connection.scalars(text("SELECT id FROM gh_connection")).all()
+    assert keydeck("rewrap", str(github[0]), "--to", world.current_key.arn, "--yes").exit_code == 0
+    services.journal.record(
+        "findings suppress", f"some-rule about {github[0]}", Outcome.DONE, {"reason": "x"}
+    )
+    assert keydeck("evidence", "record", "--yes").exit_code == 0
+    first = services.record_book.last()
+    assert first is not None
+    tokens = {world.token_for(ref) for ref in world.tokens}
+    held = [one for one in (*ids, *tokens, "canary-org", "canary-user", "canary@") if len(one) > 4]
+    assert len(held) > 100
+    assert [one for one in held if one in first.document] == []
+    assert "gh_connection.access_token (a row)" in first.document
+
+    with superuser.begin() as connection:
+        for table in ("gh_connection", "jira_connection", "slack_connection", "confluence_connection"):
+            connection.execute(text(f"DELETE FROM {table}"))
+    assert keydeck("evidence", "record", "--yes").exit_code in (0, 3)
+    kept = services.record_book.records(first.day, first.day + timedelta(days=1))
+    assert [one.number for one in kept] == [1, 2]
     assert services.record_book.check(kept).problems == ()

@@ -125,6 +125,8 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
             ["events", "provider", "hash", str(github), "--yes"],
             ["events", "token", str(github), "--json"],
             ["evidence", "status", "--json"],
+            ["evidence", "review", "--reason", own_sandbox.world.token_for(github), "--yes", "--json"],
+            ["evidence", "record", "--yes", "--json"],
             ["whose", "index", "status", "--json"],
             ["whose", "index", "duplicates", "--json"],
             ["whose", "--file", str(leak)],
@@ -159,6 +161,7 @@ def test_a_whole_drill_writes_no_token_and_no_data_key_anywhere(
     assert haystacks["table receipt"]
     assert haystacks["table registered_copy"]
     assert haystacks["table fingerprint"]
+    assert haystacks["table evidence_record"]
     needles = spellings(MARKER.encode()) | tokens
     assert searched(haystacks, needles) == []
     everywhere_else = {name: content for name, content in haystacks.items() if name != "webhook"}
@@ -211,6 +214,7 @@ def own_tables(sandbox: Sandbox) -> dict[str, bytes]:
             "fingerprint",
             "registered_copy",
             "tripwire",
+            "evidence_record",
         ):
             rows = connection.execute(text(f"SELECT t::text FROM keydeck.{name} t")).scalars()
             tables[f"table {name}"] = "\n".join(rows).encode()
