@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from crypto_core.algorithms.aws_endpoints import EndpointFact
 from crypto_core.algorithms.fips import lacking_fips
 from crypto_core.compliance.answer import ControlAnswer, answer, not_assessed
+from crypto_core.compliance.cause import NO_KIND, Cause, cause
 from crypto_core.compliance.control_test import ControlTest
 from crypto_core.compliance.cryptography_facts import AlgorithmFact, CryptographyFacts
 from crypto_core.compliance.snapshot import Lack, SnapshotPart
@@ -38,22 +39,33 @@ def _inventoried(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
         )
     )
     lines = [_named(one) for one in facts.algorithms]
-    return answer([summary, *lines], open_=[f"Not known: {gap}" for gap in facts.gaps])
+    return answer([summary, *lines], unseen=_unseen(facts))
+
+
+def _unseen(facts: CryptographyFacts) -> list[str]:
+    return [f"Not known: {gap}" for gap in facts.gaps]
 
 
 def _strong(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
     used = [one for one in facts.algorithms if one.protects]
     if not used:
         return not_assessed(_NOTHING)
-    weak, unknown, good = [], [f"Not known: {gap}" for gap in facts.gaps], []
+    weak: list[Cause] = []
+    unknown: list[Cause] = []
+    good: list[Cause] = []
     for one in used:
+        bits = (
+            "strength not known" if one.classical_bits is None else f"{one.classical_bits} bits of security"
+        )
+        found = cause(NO_KIND, _named(one), f"{_named(one)}; {bits}")
         if one.classical_bits is None:
-            unknown.append(f"{_named(one)}; strength not known")
-        elif one.classical_bits < LEAST_BITS:
-            weak.append(f"{_named(one)}; {one.classical_bits} bits of security")
+            unknown.append(found)
         else:
-            good.append(f"{_named(one)}; {one.classical_bits} bits of security")
-    return answer(good, bad=weak, open_=unknown)
+            (weak if one.classical_bits < LEAST_BITS else good).append(found)
+    lines = [[one.what for one in some] for some in (good, weak, unknown)]
+    return answer(
+        lines[0], bad=lines[1], open_=lines[2], unseen=_unseen(facts), causes=weak, undecided=unknown
+    )
 
 
 def _quantum(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
@@ -62,10 +74,11 @@ def _quantum(_now: datetime, facts: CryptographyFacts) -> ControlAnswer:
     if not used:
         return not_assessed(_NOTHING)
     unknown = [f"{_named(one)}: {one.quantum}" for one in used if one.quantum_category is None]
-    unknown += [f"Not known: {gap}" for gap in facts.gaps]
     broken = [f"{_named(one)}: {one.quantum}" for one in used if one.quantum_category == 0]
     safe = sum(bool(one.quantum_category) for one in used)
-    return answer([f"{safe} of {counted(len(used), 'use')} stand", *broken], open_=unknown)
+    return answer(
+        [f"{safe} of {counted(len(used), 'use')} stand", *broken], open_=unknown, unseen=_unseen(facts)
+    )
 
 
 def _encrypted_well(now: datetime, facts: CryptographyFacts) -> ControlAnswer:
@@ -74,14 +87,16 @@ def _encrypted_well(now: datetime, facts: CryptographyFacts) -> ControlAnswer:
     if not shaken and not plain:
         reasons = [f"{one.host}: {one.problem}" for one in facts.endpoints] or list(facts.gaps)
         return not_assessed(listed(reasons, 3) or "no endpoint was looked at", Lack.FAILED)
-    bad = [f"{one.host}: {one.problem}" for one in plain]
-    good: list[str] = []
+    bad = [cause(NO_KIND, one.host, f"{one.host}: {one.problem}") for one in plain]
+    good: list[Cause] = []
     for one in shaken:
         trouble = _trouble(one, now)
         line = f"{one.host}: {one.protocol}, {one.cipher}, {one.group or 'group not named'}"
-        (bad if trouble else good).append(f"{line}{trouble}")
+        (bad if trouble else good).append(cause(NO_KIND, one.host, f"{line}{trouble}"))
     failed = [one for one in facts.endpoints if one.protocol is None and one not in plain]
-    return answer(good, bad=bad, open_=[f"{one.host}: {one.problem}" for one in failed])
+    left = [cause(NO_KIND, one.host, f"{one.host}: {one.problem}") for one in failed]
+    lines = [[one.what for one in some] for some in (good, bad, left)]
+    return answer(lines[0], bad=lines[1], open_=lines[2], causes=bad, undecided=left)
 
 
 def _trouble(endpoint: EndpointFact, now: datetime) -> str:

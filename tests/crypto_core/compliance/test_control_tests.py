@@ -339,6 +339,8 @@ def test_a_test_is_met_not_met_and_not_assessed_by_what_was_measured(name: str) 
         found = test.answer(snapshot)
         assert (found.status, bool(found.lines)) == (wanted, wanted is not NOT_ASSESSED), snapshot
         assert (found.lack is not None and bool(found.reason)) is (wanted is NOT_ASSESSED)
+        assert bool(found.causes) is (wanted is NOT_MET)
+        assert all(one.kind and one.what for one in found.causes)
 
 
 def test_every_test_says_what_it_measures_and_reads_rules_that_there_are() -> None:
@@ -354,6 +356,26 @@ def test_evidence_has_the_counts_and_the_first_of_many_lines() -> None:
     many = changed(SnapshotPart.POSTURE, findings=tuple(finding("kms-key-public") for _ in range(30)))
     lines = ALL_TESTS["key-access-narrow"].answer(many).lines
     assert lines[MOST_LINES] == f"and {30 - MOST_LINES} more"
+
+
+@pytest.mark.parametrize(
+    ("name", "one_day", "another"),
+    [
+        ("tokens-encrypted", tokens(v1=60, plaintext=40), tokens(v1=62, plaintext=38)),
+        ("incidents-learned-from", incident(overdue=1), incident(overdue=2)),
+        (
+            "restore-drilled",
+            changed(SnapshotPart.DRILLS, last_at=None),
+            changed(SnapshotPart.DRILLS, last_at=NOW - 100 * DAY),
+        ),
+    ],
+)
+def test_a_cause_is_the_same_on_another_day_with_other_numbers(
+    name: str, one_day: Snapshot, another: Snapshot
+) -> None:
+    first, second = (ALL_TESTS[name].answer(one).causes for one in (one_day, another))
+    assert [one.id for one in first] == [one.id for one in second]
+    assert [one.what for one in first] != [one.what for one in second]
 
 
 def test_an_account_as_a_whole_is_left_open() -> None:
