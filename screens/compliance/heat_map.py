@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import ClassVar
 
@@ -26,6 +26,7 @@ _LABEL = (22, 60)
 _NUMBER = 9
 """Cells of a control's number; a longer one takes what it needs."""
 
+NO_WORDS: Mapping[str, str] = {}
 _CALM = "$success 55%"
 """What is met is the rule, and steps back behind what is not."""
 
@@ -55,6 +56,7 @@ class HeatMap(CursorView):
         self._since = self._until = date.min
         self._cells: dict[int, tuple[Cell, ...]] = {}
         """What the columns of a row show, as far as they were in sight."""
+        self._words: Mapping[str, str] = NO_WORDS
         self._strips: dict[int, Strip] = {}
         self._strips_look: tuple[int, int, str] = (0, 0, "")
 
@@ -79,8 +81,11 @@ class HeatMap(CursorView):
 
     # What is shown
 
-    def show(self, rows: Sequence[Row], since: date, until: date) -> None:
-        """Show these rows over these days, both included."""
+    def show(
+        self, rows: Sequence[Row], since: date, until: date, words: Mapping[str, str] = NO_WORDS
+    ) -> None:
+        """Show these rows over these days, both included; `words` by control's id stand behind the cells."""
+        self._words = words
         control, day = self.row, self.day_column
         newest = day is None or self.column == len(self.columns) - 1
         self.rows, self._since, self._until = rows, since, until
@@ -225,6 +230,7 @@ class HeatMap(CursorView):
             (f" {label[:split]}", "bold" if row.wrong else ""),
             (f"{label[split:]} ", "" if row.wrong else "$muted"),
             *self._parts(index, row),
+            (self._words.get(row.control.id, ""), "$muted"),
         )
 
     def _heading(self, row: FrameworkRow) -> Content:

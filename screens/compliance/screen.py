@@ -49,6 +49,10 @@ class ComplianceScreen(AnswerScreen[Standing]):
         self.chosen: PeriodChoice = named("90d")
         self.framework = ""
         self.only_wrong = False
+        self._by_itself = False
+        """Whether it is the time that has the screen ask."""
+        self._known: Standing | None = None
+        """What need not be read again unless a record came."""
         self._rows: tuple[ControlRow, ...] = ()
         self._rows_of: tuple[Standing | None, date] = (None, date.min)
 
@@ -88,8 +92,18 @@ class ComplianceScreen(AnswerScreen[Standing]):
         if services.compliance is None:
             raise InvalidFilterError("Controls can't be judged here.", position=0)
         return load_standing(
-            services.compliance, services.periods, self.chosen.on(self.today), self.answer, cancelled
+            services.compliance, services.periods, self.chosen.on(self.today), self._known, cancelled
         )
+
+    def ask_anew(self) -> None:
+        """Read the period; by itself only if a record came, for the operator also what changed without."""
+        self._known = self.answer if self._by_itself else None
+        super().ask_anew()
+
+    def _tick(self) -> None:
+        self._by_itself = True
+        super()._tick()
+        self._by_itself = False
 
     def show_facts(self) -> None:
         """Show the map as far as it is known."""
@@ -114,7 +128,9 @@ class ComplianceScreen(AnswerScreen[Standing]):
         about = [row for row in self._rows if self.framework in ("", row.control.framework.id)]
         width = max(self.size.width - 2, 20)
         self.query_one("#standing", Static).update(summary(standing, about, self.facts, width))
-        self.map.show(rows, standing.since, standing.until)
+        judged = standing.now.judgements if standing.now is not None else ()
+        words = {one.control.id: one.words for one in judged}
+        self.map.show(rows, standing.since, standing.until, words)
 
     def cursor_moved(self) -> None:
         """Show the control and the day under the cursor."""

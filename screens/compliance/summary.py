@@ -72,10 +72,11 @@ def _records(standing: Standing, facts: Facts, width: int) -> Iterator[Content]:
         yield Content.assemble(("▲ ", "$warning"), cut(words, width - 2))
     else:
         first, last = period.records[0].number, period.records[-1].number
-        words = f"Records {first}–{last}: the chain is whole, every signature fits"
-        unsigned = sum(one.signature is None for one in period.records)
+        named = f"Records {first}–{last}" if last > first else f"Record {last}"
+        unsigned = len(period.unsigned)
+        words = f"{named}: the chain is whole, every signature fits"
         if unsigned:
-            words = f"Records {first}–{last}: the chain is whole; {unsigned} of them not signed"
+            words = f"{named}: the chain is whole; {counted(unsigned, 'record')} not signed"
         sign = ("▲ ", "$warning") if unsigned else ("● ", "$success")
         yield Content.assemble(sign, (cut(words, width - 2), "$muted"))
 

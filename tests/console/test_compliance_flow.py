@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from console.container import Container
 from crypto_core.compliance.assessment import assess
 from crypto_core.compliance.period.open_points import open_points
@@ -12,6 +14,7 @@ from tests.console.test_flows import console
 from tests.screens.deck import Deck
 
 
+@pytest.mark.deep
 async def test_a_record_that_is_made_on_the_screen_is_shown_with_its_evidence(services: Container) -> None:
     async with console(services, start="compliance") as d:
         await d.until(lambda: "as measured now" in d.text())
@@ -22,7 +25,7 @@ async def test_a_record_that_is_made_on_the_screen_is_shown_with_its_evidence(se
         await d.press("tab", "enter")
         await d.until(lambda: "▲ Not signed: no signing key is configured" in d.text())
         await d.press("escape")
-        await d.until(lambda: "1 of them not signed" in d.text())
+        await d.until(lambda: "the chain is whole; 1 record not signed" in d.text())
         made = services.record_book.last()
         assert made is not None
         judged = assess(services.controls.read(), made.snapshot).judgements

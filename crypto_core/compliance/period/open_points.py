@@ -18,6 +18,9 @@ from crypto_core.text.counting import counted, listed
 
 SOON = timedelta(days=30)
 """An exception that ends within so many days of the period's end is open."""
+_RESTORE = "incident start restore-drill --database NAME"
+_COMMANDS = {"accesses-reviewed": "evidence review", "restore-drilled": _RESTORE}
+"""What settles a test where that is more than to look at what it looks at."""
 _NAMED = 5
 """Of many things so many are named."""
 
@@ -75,7 +78,8 @@ def _of_lapses(period: AuditPeriod) -> Iterator[OpenPoint]:
         ids = tuple(one.id for one in lapse.controls)
         about = _numbers(lapse.controls)
         if not lapse.over:
-            words = f"Not met since {began}: {lapse.what} ({about})."
+            earlier = "" if lapse.after else " or earlier"
+            words = f"Not met since {began}{earlier}: {lapse.what} ({about})."
             yield _point(Severity.HIGH, words, _command(lapse), ids)
         elif not lapse.ended_by:
             words = (
@@ -139,8 +143,7 @@ def _of_people(period: AuditPeriod) -> Iterator[OpenPoint]:
             words = f"{incident.name}: {counted(incident.overdue, 'follow-up')} overdue."
             yield _point(Severity.MEDIUM, words, "incident list")
     if period.records and not period.drills:
-        command = "incident start restore-drill --database NAME"
-        yield _point(Severity.LOW, "Nobody tried a restore in this period.", command)
+        yield _point(Severity.LOW, "Nobody tried a restore in this period.", _RESTORE)
 
 
 _SOURCES: tuple[Callable[[AuditPeriod], Iterator[OpenPoint]], ...] = (
@@ -169,5 +172,8 @@ def _command(lapse: Lapse) -> str:
 
 def _command_of(tests: Iterable[str]) -> str:
     """The command that shows what a test looks at."""
+    for name in tests:
+        if name in _COMMANDS:
+            return _COMMANDS[name]
     parts = [part for name in tests if name in ALL_TESTS for part in ALL_TESTS[name].parts]
     return parts[0].command if parts else "evidence status"

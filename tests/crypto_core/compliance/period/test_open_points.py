@@ -20,7 +20,7 @@ from tests.crypto_core.compliance.period.year import (
     record,
     rotation_off,
 )
-from tests.crypto_core.compliance.snapshots import INCIDENT
+from tests.crypto_core.compliance.snapshots import INCIDENT, WELL
 from tests.screens.samples import HOSTILE
 
 SIGNED: dict[str, Any] = {"unsigned": (), "drills": (at(1),)}
@@ -48,6 +48,14 @@ def test_what_is_not_met_still_is_open_with_the_command_that_shows_it() -> None:
     assert "pci-3.5.1" in one.controls
     assert "and" in one.what
     assert one.as_json()["controls"] == list(one.controls)
+
+
+def test_what_was_so_in_the_first_record_may_have_begun_earlier_and_has_the_command_that_settles_it() -> None:
+    assert the(points(record(0, plaintext(40)), record(1, plaintext(40))), "2026-01-01 or earlier: ")
+    drills: Any = WELL[SnapshotPart.DRILLS]
+    never = {SnapshotPart.DRILLS: replace(drills, last_at=None)}
+    one = the(points(record(0, never)), "No restore drill is on record")
+    assert one.command == "keydeck incident start restore-drill --database NAME"
 
 
 def test_of_what_is_over_only_the_end_that_nothing_tells_is_open() -> None:
