@@ -129,7 +129,7 @@ class ComplianceScreen(AnswerScreen[Standing]):
         width = max(self.size.width - 2, 20)
         self.query_one("#standing", Static).update(summary(standing, about, self.facts, width))
         judged = standing.now.judgements if standing.now is not None else ()
-        words = {one.control.id: one.words for one in judged}
+        words: dict[str, str] = {one.control.id: one.words for one in judged}
         self.map.show(rows, standing.since, standing.until, words)
 
     def cursor_moved(self) -> None:
