@@ -14,6 +14,7 @@ from crypto_core.compliance.assessment import assess
 from crypto_core.compliance.snapshot import SnapshotPart
 from crypto_core.guard.outcome import Outcome
 from tests.console.command_types import Keydeck
+from tests.console.shapes import assert_shape
 
 
 def test_a_record_holds_what_was_measured_and_is_kept_once_it_is_agreed_to(
@@ -25,10 +26,12 @@ def test_a_record_holds_what_was_measured_and_is_kept_once_it_is_agreed_to(
     drafted = keydeck("evidence", "record", "--dry-run", "--json")
     assert (drafted.exit_code, drafted.json["written"], drafted.json["number"]) == (0, False, 1)
     assert services.record_book.last() is None
+    assert_shape("evidence-record", drafted.json)
 
     ran = keydeck("evidence", "record", "--yes", "--json")
     made = services.record_book.last()
     assert made is not None
+    assert_shape("evidence-record", ran.json)
     assert (ran.exit_code, ran.json["sha256"], ran.json["number"]) == (0, made.digest.hex(), 1)
     assert "no signing key is configured" in ran.json["unsigned_because"]
     told = json.loads(made.document)

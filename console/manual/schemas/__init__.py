@@ -23,6 +23,7 @@ SCHEMAS = (
     "scan",
     "control",
     "control-period",
+    "evidence-record",
     "pack-check",
 )
 """Their names."""
