@@ -36,7 +36,6 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 CLOCKS, LATE = timedelta(minutes=10), timedelta(hours=6)  # so much do clocks differ, and records come late
-LONGEST = 256 * 1024 * 1024  # bytes of a line
 UNREADABLE = (ValueError, RecursionError, LookupError, TypeError, AttributeError, OverflowError)
 TEXTS = ("actor", "host", "action", "subject", "outcome", "detail")
 ENTRY = {*TEXTS, "seq", "at", "previous", "digest", "database_role", "database_id"}
@@ -66,7 +65,8 @@ def claim_of(signature: Any, *parts: str | bytes) -> Claim:
     signed = hashlib.sha256(b"keydeck signature 1\0" + len(parts).to_bytes(8, "big") + b"".join(kinds))
     told = signature or {"signature": "", "algorithm": ""}
     value = base64.b64decode(told["signature"], validate=True)
-    return (signed.digest(), str(told["algorithm"]), value) if signature else None
+    same = "key_arn" in told and base64.b64encode(value).decode() == told["signature"]
+    return (signed.digest(), str(told["algorithm"]), value if same else b"") if signature else None
 
 
 def openssl(*arguments: str | bytes) -> tuple[bool, str]:
@@ -141,7 +141,7 @@ class Verifier:
     def take(self, path: Path, take: Callable[[str, Any], None], *, whole: bool = False) -> None:
         """Give a function each line's JSON text; what is none, or not what it must be, is wrong."""
         with path.open("rb") as file:
-            read = partial(file.read if whole else file.readline, LONGEST)
+            read = partial(file.read if whole else file.readline, 1 << 28)  # so long may a line be
             for number, text in enumerate(iter(read, b""), 1):
                 try:
                     take(f"{path.name}, line {number}", document_of(text.decode()))
@@ -169,7 +169,7 @@ class Verifier:
         fault("it is earlier than the entry before it", None not in (role, self.role) and at < before[1])
         fault("it is of another database, or names none", database != (self.database or database))
         self.ends[seq] = (digest, at)
-        self.seq, self.role, self.database = seq, role, database or self.database
+        self.seq, self.role, self.database = seq, role, self.database or database
         done = entry["action"] if entry["outcome"] == "done" else ""
         if done == "journal checkpoint":
             self.checkpoint("entry", where, document_of(entry["detail"]), (seq, at))
@@ -198,7 +198,7 @@ class Verifier:
         text, seal = ((folder / name).read_bytes().decode() for name in SEAL if there.pop(name))
         self.manifest, told = document_of(text), document_of(seal)
         self.seal = claim_of(told["signature"], "evidence pack", text[:-1])
-        told["sha256"] = hashlib.sha256(text[:-1].encode()).hexdigest()
+        told.update(sha256=hashlib.sha256(text[:-1].encode()).hexdigest(), unsigned_because="")
         rewritten = [canonical(self.manifest) + "\n", canonical(told) + "\n"] != [text, seal]
         self.fault("manifest.json and signature.json", "Keydeck did not write them so", rewritten)
         listed = {file["path"]: file for file in self.manifest["files"]}

@@ -383,7 +383,7 @@ def test_an_edit_of_any_single_byte_is_found(
     files = sorted(pack.iterdir())
     assert verify(pack)[0] == 0
     unseen = []
-    for _ in range(examples(400, quick=60)):
+    for _ in range(examples(600, quick=100)):
         path = draw.choice(files)
         content = path.read_bytes()
         at = draw.randrange(len(content))
@@ -621,3 +621,83 @@ def test_a_pack_over_a_real_journal_is_read_as_keydeck_wrote_it(
     journal[3] = str(exported)
     assert outsider.main(journal) == 0
     assert "Fixed: up to entry" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"previous": b"p" * 32}, "it does not follow the entry before it"),
+        ({"seq": 22}, "entries are missing or not in order: 20 is before it"),
+        ({"seq": 20}, "entries are missing or not in order: 20 is before it"),
+        ({"at": datetime(2025, 12, 31, tzinfo=UTC)}, "it is earlier than the entry before it"),
+        ({"database_id": "another"}, "it is of another database, or names none"),
+        ({"database_id": None}, "it is of another database, or names none"),
+    ],
+    ids=lambda one: ", ".join(one) if isinstance(one, dict) else "",
+)
+def test_an_entry_that_does_not_belong_behind_the_one_before_is_found_whatever_its_digest(
+    verify: Verify,
+    in_process: None,
+    signer: LocalSigner,
+    honest: History,
+    tmp_path: Path,
+    changes: dict[str, Any],
+    fault: str,
+) -> None:
+    more = History(signer, list(honest.entries), list(honest.stored))
+    more.enter(honest.entries[-1].at, "rewrap", "a token", {})
+    drafted = replace(more.entries[-1], **changes)
+    more.entries[-1] = replace(drafted, digest=drafted.computed_digest())
+    path = tmp_path / "journal.jsonl"
+    path.write_text(more.journal())
+    code, told = verify("--journal", path)
+    wrong = [line for line in told.splitlines() if line.startswith("Wrong: ")]
+    assert (code, wrong) == (1, [f"Wrong: journal.jsonl, line 22: entry {drafted.seq}: {fault}."])
+
+
+def test_a_name_that_stands_twice_is_refused(
+    verify: Verify, in_process: None, honest: History, tmp_path: Path
+) -> None:
+    """Another reader may show the first of the two."""
+    path = tmp_path / "journal.jsonl"
+    lines = honest.journal().splitlines(keepends=True)
+    lines[2] = lines[2].replace('"subject": ', '"subject": "another", "subject": ')
+    path.write_text("".join(lines))
+    code, told = verify("--journal", path)
+    assert (code, "line 3: this is not what Keydeck writes there" in told) == (1, True)
+
+
+def test_a_checkpoint_of_another_database_is_found(
+    verify: Verify, in_process: None, signer: LocalSigner, honest: History, tmp_path: Path
+) -> None:
+    drafted = replace(honest.stored[0], database_id="another")
+    kept = tmp_path / "kept.json"
+    kept.write_bytes(printed(replace(drafted, signature=signer.sign(drafted.signed))))
+    path = tmp_path / "journal.jsonl"
+    path.write_text(honest.journal())
+    code, told = verify("--journal", path, "--checkpoint", kept)
+    assert (code, "it is of another database" in told, "is gone" in told) == (1, True, False)
+
+
+def test_records_whose_documents_the_journal_says_were_taken_away_are_no_gap_and_are_told(
+    verify: Verify, in_process: None, signer: LocalSigner, honest: History, tmp_path: Path
+) -> None:
+    made = History(signer, list(honest.entries), list(honest.stored), honest.records[2:])
+    assert "Wrong: record 1: it is missing." in verify(made.pack(tmp_path / "without"))[1]
+    made.enter(honest.entries[-1].at, "evidence purge", "evidence records 1 to 2", {"first": 1, "last": 2})
+    code, told = verify(made.pack(tmp_path / "pack"))
+    assert (code, "Acknowledged: records 1 to 2 were taken away" in told) == (0, True)
+
+
+def test_a_record_that_names_an_end_of_the_journal_behind_its_own_entry_is_found(
+    verify: Verify, in_process: None, signer: LocalSigner, honest: History, tmp_path: Path
+) -> None:
+    pack = honest.pack(tmp_path / "pack")
+    lines = [json.loads(line) for line in (pack / "records.jsonl").read_text().splitlines()]
+    later = honest.entries[-1]
+    document = json.loads(lines[1]["document"])
+    document["journal"] = {"seq": later.seq, "digest": later.digest.hex()}
+    lines[1]["document"] = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    (pack / "records.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    honest.seal(pack)
+    assert "line 2: record 2: it names another end of the journal" in verify(pack)[1]
