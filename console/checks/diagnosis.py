@@ -1,4 +1,4 @@
-"""The whole diagnosis: this machine, the settings, the database, AWS, CloudTrail's events, the sandbox."""
+"""The whole diagnosis: machine, settings, databases, AWS, cryptography, CloudTrail's events, the sandbox."""
 
 from __future__ import annotations
 

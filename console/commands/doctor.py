@@ -32,7 +32,7 @@ _INDENT = " " * 13
 @click.command()
 @json_option
 def doctor(*, as_json: bool) -> int:
-    """Look whether all is in place: machine, settings, database, AWS, events, sandbox. Changes nothing.
+    """Look whether all is in place: machine, settings, database, AWS, cryptography, events. Changes nothing.
 
     Where receipts are written, it once makes a data key, decrypts it twice, and looks for the calls' request
     ids among CloudTrail's records, so that receipts are known to be joined rightly. Run it again for that.
