@@ -86,7 +86,9 @@ def _encrypted_well(now: datetime, facts: CryptographyFacts) -> ControlAnswer:
     plain = [one for one in facts.endpoints if not one.encrypted and not stays_here(one.name)]
     if not shaken and not plain:
         reasons = [f"{one.host}: {one.problem}" for one in facts.endpoints] or list(facts.gaps)
-        return not_assessed(listed(reasons, 3) or "no endpoint was looked at", Lack.FAILED)
+        here = facts.endpoints and not any(one.encrypted for one in facts.endpoints)
+        told = f"no TLS on this machine: {listed(reasons, 3)}" if here else listed(reasons, 3)
+        return not_assessed(told or "no endpoint was looked at", Lack.NOTHING if here else Lack.FAILED)
     bad = [cause(NO_KIND, one.host, f"{one.host}: {one.problem}") for one in plain]
     good: list[Cause] = []
     for one in shaken:
