@@ -182,16 +182,11 @@ def head_of(stored: Text_) -> Text_:
     computed for each head, not for each row. Where an envelope names its key, the EDK's base64 follows the
     mark at once in its head.
     """
-    behind = func.substr(stored, 5, V2_CHARACTERS)
-    edk = func.left(func.split_part(_decoded(behind), "|", 2), _EDK_CHARACTERS)
     ways: list[tuple[ColumnElement[bool], ColumnElement[Any]]] = []
     for mark in _marks(names_key=True):
-        readable = and_(
-            func.starts_with(stored, mark),
-            func.length(stored) >= V2_CHARACTERS + 4,
-            not_(behind.regexp_match(_FOREIGN)),
-        )
-        ways += [(readable, func.concat(mark, edk)), (func.starts_with(stored, mark), literal(mark))]
+        begins = func.starts_with(stored, mark)
+        readable = and_(begins, _is_readable_behind_key(stored))
+        ways += [(readable, func.concat(mark, _edk_behind_key(stored))), (begins, literal(mark))]
     return case(*ways, else_=func.left(stored, HEAD_CHARACTERS))
 
 
@@ -213,9 +208,46 @@ def edk_prefix_of_head(head: Text_) -> Text_:
     )
 
 
+@_kept
 def edk_prefix_of(stored: Text_) -> Text_:
-    """The 37-byte EDK prefix of an envelope as bytea; NULL where there is none with a KMS header."""
-    return edk_prefix_of_head(head_of(stored))
+    """The 37-byte EDK prefix of an envelope as bytea; NULL where there is none with a KMS header.
+
+    It is that of the value's head, written without one: a head would stand in this a dozen times.
+    """
+    behind = func.substr(stored, 5, HEAD_CHARACTERS - MARK_CHARACTERS)
+    readable = (
+        func.length(behind) == HEAD_CHARACTERS - MARK_CHARACTERS,
+        not_(behind.regexp_match(_FOREIGN)),
+    )
+    return case(
+        *(
+            (and_(func.starts_with(stored, mark), *readable), _prefix(_decoded(behind)))
+            for mark in _marks(names_key=False)
+        ),
+        *((func.starts_with(stored, mark), edk_prefix_behind_key(stored)) for mark in _marks(names_key=True)),
+        else_=cast(null(), LargeBinary),
+    )
+
+
+@_kept
+def edk_prefix_behind_key(stored: Text_) -> Text_:
+    """The same, to be asked only of values that begin as an envelope that names its key before the EDK."""
+    return case(
+        (_is_readable_behind_key(stored), _prefix(_edk_behind_key(stored))),
+        else_=cast(null(), LargeBinary),
+    )
+
+
+def _is_readable_behind_key(stored: Text_) -> ColumnElement[bool]:
+    """True where so much of an envelope that names its key can be decoded as its EDK prefix needs."""
+    behind = func.substr(stored, 5, V2_CHARACTERS)
+    return and_(func.length(stored) >= V2_CHARACTERS + 4, not_(behind.regexp_match(_FOREIGN)))
+
+
+def _edk_behind_key(stored: Text_) -> Text_:
+    """The beginning of the EDK's base64, behind the key's name."""
+    decoded = _decoded(func.substr(stored, 5, V2_CHARACTERS))
+    return func.left(func.split_part(decoded, "|", 2), _EDK_CHARACTERS)
 
 
 def _marks(*, names_key: bool) -> list[str]:

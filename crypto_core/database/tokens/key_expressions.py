@@ -32,7 +32,7 @@ from crypto_core.database.tokens.attribution_cache import Wrapping
 from crypto_core.database.tokens.expressions import (
     HEAD_CHARACTERS,
     digest_of,
-    edk_prefix_of,
+    edk_prefix_behind_key,
     is_envelope,
     mark_of,
 )
@@ -55,7 +55,7 @@ def _in_groups(stored: Any, prefixes: tuple[bytes, ...]) -> ColumnElement[bool]:
         return false()
     by_head = func.left(stored, HEAD_CHARACTERS).in_(_heads(prefixes))
     named = (
-        and_(func.starts_with(stored, STORED_PREFIXES[f]), edk_prefix_of(stored).in_(prefixes))
+        and_(func.starts_with(stored, STORED_PREFIXES[f]), edk_prefix_behind_key(stored).in_(prefixes))
         for f in ENVELOPE_FORMATS
         if f.names_key
     )
