@@ -116,7 +116,11 @@ class MotoServer:
         if self._seed is not None:
             mock_random.seed(self._seed)
         _share_spare_private_keys()
-        self._application = DomainDispatcherApplication(create_backend_app)
+        _keep_method_names()
+        application: Any = DomainDispatcherApplication(create_backend_app)
+        # It would look into two hundred folders for each request.
+        application.get_backend_for_host = cache(application.get_backend_for_host)
+        self._application = application
 
     def _call(self, request: HttpRequest) -> HttpAnswer:
         application = self._application
@@ -148,6 +152,13 @@ def _share_spare_private_keys() -> None:
         return spare() if key_spec.startswith(("SYMMETRIC_", "HMAC_")) else make(key_spec)
 
     models.generate_private_key = make_or_share  # type: ignore[attr-defined]
+
+
+def _keep_method_names() -> None:
+    """moto would look through a service's class for its operations at each request."""
+    from moto.core import responses
+
+    responses.method_names_from_class = cache(responses.method_names_from_class)  # type: ignore[attr-defined]
 
 
 def _failure(status: int, code: str, message: str) -> HttpAnswer:
