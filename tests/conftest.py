@@ -11,19 +11,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import botocore.session
 import pytest
-from botocore.client import ClientCreator
-from botocore.model import ServiceModel
-from sqlalchemy import Connection, Engine, event, make_url, text
-from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
-from sqlalchemy.util import LRUCache
+from sqlalchemy import Engine, make_url, text
 
 from console.__main__ import run
 from console.container import Container
@@ -35,49 +28,12 @@ from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install
 from crypto_core.reencryption import patience
 from crypto_core.references import TokenRef
-from tests import lanes
+from tests import lanes, made_once
 
 CONNECTIONS = 120
 ROOM_IN_MEMORY = 4 << 30
 
-# Each session of boto3 would read the services' models from their files again.
-botocore.session.create_loader = cache(botocore.session.create_loader)
-
-
-def _share_client_methods() -> None:
-    """Each client of boto3 would make the methods of its service again, which are the same."""
-    make = ClientCreator._create_methods
-    made: dict[tuple[str, str], dict[str, object]] = {}
-
-    def methods(creator: ClientCreator, model: ServiceModel) -> dict[str, object]:
-        name = (model.service_name, model.api_version)
-        if name not in made:
-            made[name] = make(creator, model)
-        return dict(made[name])
-
-    ClientCreator._create_methods = methods
-
-
-_share_client_methods()
-
-
-def _share_compiled_statements() -> None:
-    """Each test has engines of its own, for the same PostgreSQL and like stores: one compiles for all."""
-    shared: Any = LRUCache(1_000)
-
-    @event.listens_for(Engine, "engine_connect")
-    def connected(connection: Connection) -> None:
-        connection.execution_options(compiled_cache=shared)
-
-    def same(one: Any, other: object) -> bool:
-        return type(one) is type(other) and one.statement_compiler is other.statement_compiler
-
-    for dialect in (PGDialect_psycopg2, SQLiteDialect_pysqlite):
-        dialect.__eq__ = same  # type: ignore[method-assign]
-        dialect.__hash__ = lambda one: hash(one.statement_compiler)  # type: ignore[method-assign]
-
-
-_share_compiled_statements()
+made_once.share()
 
 
 @pytest.hookimpl(tryfirst=True)

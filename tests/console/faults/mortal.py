@@ -1,8 +1,8 @@
 """Commands in processes of their own, each of which may end at a chosen moment, as by SIGKILL from outside.
 
 A line of the standard input is an order, a JSON document: `arguments` of keydeck, `environment`, `said` (the
-file that gets its output) and `moment`. What all of them need is loaded once, and each is forked from that:
-hundreds of consoles can die in a minute. Told is the process, and then how it ended.
+file that gets its output) and `moment`. What all of them need is loaded, read and compiled once, and each is
+forked from that: hundreds of consoles can die in a minute. Told is the process, and then how it ended.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
+from io import StringIO
 from typing import Any, NoReturn
 
 from botocore.client import BaseClient
@@ -24,6 +27,7 @@ from crypto_core.database.tokens.store import TokenStore
 from crypto_core.incidents.steps import evidence_capture, run_action, step_checks
 from crypto_core.providers.transport import Transport
 from crypto_core.reencryption.jobs.service import JobService
+from tests import made_once
 
 LOADED = (
     "boto3",
@@ -36,6 +40,8 @@ LOADED = (
     "crypto_core.incidents.tokens.toolbox",
     "crypto_core.trail.store",
 )
+ASKED_BEFORE = (["findings"], ["incident", "list"], ["keys", "disable", "--dry-run"])
+"""What a console asks at a step, without a step; the last about the key that the platform writes under."""
 CHUNK = 10
 """Tokens of a chunk, so that a small job has a middle."""
 
@@ -109,10 +115,26 @@ def _live(order: dict[str, Any]) -> NoReturn:
         os._exit(code)
 
 
+def _ask_before() -> None:
+    """Ask what all of them ask, so that they have what is read and compiled for it. Raises RuntimeError."""
+    for asked in ASKED_BEFORE:
+        key = [os.environ["TOKEN_ENCRYPTION_KEY_ID"]] if "keys" in asked else []
+        said = StringIO()
+        with redirect_stdout(said), redirect_stderr(said):
+            code = run([*asked, *key])
+        if code not in (0, 1):
+            raise RuntimeError(f"{asked}: {code} {said.getvalue()}")
+    # Nothing is under way where it would be forked.
+    for thread in set(threading.enumerate()) - {threading.main_thread()}:
+        thread.join()
+
+
 def main() -> None:
     """Take orders until the standard input ends."""
+    made_once.share()
     for name in LOADED:
         import_module(name)
+    _ask_before()
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         pid = os.fork()
