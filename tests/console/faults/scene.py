@@ -35,6 +35,8 @@ from crypto_core.reencryption.plan import Selection, Verb
 HOME = Path(console.__file__).resolve().parents[1]
 PATIENCE_SECONDS = 420.0
 """How long a state is waited for before a test says that it never came: a loaded machine takes its time."""
+POLL_SECONDS = 0.1
+"""How often a state is looked at: a look asks the database, and takes from what is looked at."""
 LEAST_SHARE = 0.05
 """The part of the planned tokens that the platform changes during a job, at least."""
 STATE = "state"
@@ -47,7 +49,7 @@ def until(is_so: Callable[[], Any], what: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not is_so():
         assert time.monotonic() < deadline, f"Never came: {what}"
-        time.sleep(0.05)
+        time.sleep(POLL_SECONDS)
 
 
 class Child:
