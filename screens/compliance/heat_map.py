@@ -167,6 +167,12 @@ class HeatMap(CursorView):
         room = max(self.size.width - self._label_cells, 1)
         return max(min(room // max(len(self.columns), 1), _WIDEST), self.zoom.least)
 
+    @property
+    def _room_behind(self) -> int:
+        """Cells behind the columns."""
+        shown = min(self.in_sight, len(self.columns)) * self._column_cells
+        return max(self.size.width - self._label_cells - shown, 0)
+
     def on_resize(self, event: Resize) -> None:
         """Another width has room for other columns."""
         self.left = max(len(self.columns) - self.in_sight, 0)
@@ -230,7 +236,7 @@ class HeatMap(CursorView):
             (f" {label[:split]}", "bold" if row.wrong else ""),
             (f"{label[split:]} ", "" if row.wrong else "$muted"),
             *self._parts(index, row),
-            (self._words.get(row.control.id, ""), "$muted"),
+            (cut(self._words.get(row.control.id, ""), self._room_behind), "$muted"),
         )
 
     def _heading(self, row: FrameworkRow) -> Content:
