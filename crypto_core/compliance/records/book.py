@@ -149,15 +149,17 @@ class _Chain:
 
     def lacking(self) -> Iterator[str]:
         """What is wrong with the chain as a whole, a sentence each."""
-        numbers = self.rows.keys() | self.entries.keys()
-        for number in range(1, max(numbers, default=0) + 1):
+        before = 0
+        for number in sorted(self.rows.keys() | self.entries.keys()):
+            made = self.entries.get(number, [])
+            if number > before + 1:
+                yield f"No record from {before + 1} to {number - 1} is there, and the journal names none."
             if number not in self.rows:
-                names = f"the journal's entry {self.entries[number][-1][0].seq} names it"
-                tells = names if number in self.entries else "the journal does not name it either"
-                yield f"Record {number} is gone: {tells}."
-            elif len(made := self.entries.get(number, ())) > 1:
+                yield f"Record {number} is gone: the journal's entry {made[-1][0].seq} names it."
+            elif len(made) > 1:
                 seqs = ", ".join(str(entry.seq) for entry, _ in made)
                 yield f"Record {number} was made more than once, by the journal's entries {seqs}."
+            before = max(number, 0)
         for row in self.rows.values():
             yield from self._wrong_row(row)
 

@@ -103,6 +103,16 @@ def test_each_change_of_the_table_is_found_by_the_book(book: Book) -> None:
         assert told in book.problems(), deeds
 
 
+def test_an_entry_that_names_a_record_that_never_was_is_told_and_holds_nobody_up(book: Book) -> None:
+    """Whoever may append to the journal can write so; no number is gone through one by one."""
+    for number in (10**15, -3, 2):
+        book.services.journal.record("evidence record", "forged", Outcome.DONE, {"number": number})
+    told = book.problems()
+    assert f"Record {10**15} is gone: the journal's entry" in told
+    assert f"No record from 5 to {10**15 - 1} is there" in told
+    assert "Record 2 was made more than once" in told
+
+
 def test_a_record_dropped_with_its_entries_is_found_by_a_checkpoint_that_is_left(book: Book) -> None:
     """The newest record, all of the journal from its entry on, and the checkpoint in the table."""
     tampered(
