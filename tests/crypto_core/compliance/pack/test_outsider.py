@@ -8,7 +8,7 @@ import os
 import random
 import shutil
 import sys
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -400,6 +400,27 @@ def test_an_edit_of_any_single_byte_is_found(
     assert unseen == []
 
 
+def test_a_signature_is_spelled_in_one_way(
+    verify: Verify, in_process: None, honest: History, tmp_path: Path
+) -> None:
+    """Base64 spells a value in several ways where its last letter has bits to spare."""
+    pack = honest.pack(tmp_path / "pack")
+    path = pack / "signature.json"
+    while '="' not in path.read_text():
+        honest.seal(pack)
+    text = path.read_text()
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    last = text.index("=") - 1
+    other = text[:last] + letters[letters.index(text[last]) ^ 1] + text[last + 1 :]
+    told = [json.loads(one)["signature"]["signature"] for one in (text, other)]
+    assert b64decode(told[0]) == b64decode(told[1])
+    for changed in (other, text.replace("key_arn", "key_arm"), text.replace("unsigned", "unsigneD")):
+        path.write_text(changed)
+        assert verify(pack)[0] == 1
+    path.write_text(text)
+    assert verify(pack)[0] == 0
+
+
 def test_a_hostile_folder_leads_nowhere_and_writes_nothing_to_the_terminal(
     verify: Verify, in_process: None, honest: History, tmp_path: Path
 ) -> None:
@@ -439,7 +460,7 @@ def test_a_hostile_folder_leads_nowhere_and_writes_nothing_to_the_terminal(
         b"[" * 100_000,
         b'{"seq": 1, "seq": 2}',
         b'{"seq": ' + b"9" * 5_000 + b"}",
-        b'{"keydeck_journal": 1, "last": null, "checkpoints": []}',
+        b'{"keydeck_journal": 1, "last": {"seq": 20, "digest": ""}, "checkpoints": []}',
         json.dumps({"\x1b[31m": "[/red]\u202e"}).encode(),
         b'"' + b"x" * 10_000_000 + b'"',
     ],
