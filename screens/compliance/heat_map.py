@@ -155,23 +155,28 @@ class HeatMap(CursorView):
     @property
     def in_sight(self) -> int:
         """How many columns there is room for."""
-        return max((self.size.width - self._label_cells) // self._column_cells, 1)
+        return max((self._across - self._label_cells) // self._column_cells, 1)
+
+    @property
+    def _across(self) -> int:
+        """Cells of a line that no scroll bar stands on."""
+        return max(self.size.width - 1, 1)
 
     @property
     def _label_cells(self) -> int:
         least, most = _LABEL
-        return min(max(self.size.width * 36 // 100, least), most)
+        return min(max(self._across * 36 // 100, least), most)
 
     @property
     def _column_cells(self) -> int:
-        room = max(self.size.width - self._label_cells, 1)
+        room = max(self._across - self._label_cells, 1)
         return max(min(room // max(len(self.columns), 1), _WIDEST), self.zoom.least)
 
     @property
     def _room_behind(self) -> int:
         """Cells behind the columns."""
         shown = min(self.in_sight, len(self.columns)) * self._column_cells
-        return max(self.size.width - self._label_cells - shown, 0)
+        return max(self._across - self._label_cells - shown, 0)
 
     def on_resize(self, event: Resize) -> None:
         """Another width has room for other columns."""
@@ -245,7 +250,7 @@ class HeatMap(CursorView):
             sign = CONTROL_SIGNS[state]
             parts.append((f"  {sign.text.strip() or '…'} {number}", sign.style))
         right = Content.assemble(*parts)
-        title = cut(row.title, max(self.size.width - right.cell_length - 2, 10))
+        title = cut(row.title, max(self._across - right.cell_length - 2, 10))
         return Content.assemble(" ", (title, "bold $accent"), right)
 
     def _parts(self, index: int, row: ControlRow) -> Iterator[Part]:

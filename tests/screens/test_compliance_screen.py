@@ -48,6 +48,7 @@ async def test_the_first_lines_answer_and_the_cursor_is_on_the_newest_day_of_the
         assert "Wed 1 Jul 2026" in d.line_with("met  record 97")
         assert "✖✖✖✖✖✖✖✖✖" in d.cursor_line()
         assert "·" in d.cursor_line()
+        assert "▼" in d.lines()[5]  # above the newest day, beside the scroll bar
 
 
 async def test_the_cursor_goes_by_days_by_screens_and_to_what_was_less_than_met() -> None:
