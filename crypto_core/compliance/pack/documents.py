@@ -16,6 +16,7 @@ from crypto_core.compliance.pack.csv_tables import TABLES, csv_table
 from crypto_core.compliance.pack.oscal import oscal_results
 from crypto_core.compliance.pack.report import html_report, markdown_report, pdf_report
 from crypto_core.compliance.pack.report_json import report_json
+from crypto_core.compliance.pack.verifier import VERIFIER, verifier_source
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.text.cleaning import CleanText, clean
 
@@ -48,6 +49,7 @@ DOCUMENTS: tuple[PackDocument, ...] = (
     PackDocument("report.json", report_json),
     PackDocument("report.md", markdown_report),
     PackDocument("report.pdf", pdf_report, module="reportlab", extra="pdf"),
+    PackDocument(VERIFIER, lambda _period, _context: verifier_source()),
 )
 
 

@@ -22,7 +22,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Optional
@@ -94,10 +94,8 @@ def stamped_at(roots: bytes, stamped: tuple[bytes, str]) -> datetime | None:
     """The time of an authority's valid time stamp over a digest; None for another."""
     stamp, imprint = stamped
     text = openssl("ts", "-reply", "-in", stamp, "-text")[1].rpartition("TST info:")[2]  # what is signed
-    words = [word.partition(".")[0] for word in text.partition("\nTime stamp: ")[2].split()[:5]]
-    if not words:
-        return None
-    at = datetime.strptime(" ".join(words), "%b %d %H:%M:%S %Y GMT").replace(tzinfo=timezone.utc)
+    words = [word.partition(".")[0] for word in text.partition("\nTime stamp: ")[2].split()[:4]]
+    at = datetime.strptime((" ".join(words) or "Jan 1 00:00:00 1970") + " +0000", "%b %d %H:%M:%S %Y %z")
     then = ("-attime", str(int(at.timestamp())))  # its certificate counts as of then
     valid = openssl("ts", "-verify", "-digest", imprint, "-in", stamp, "-CAfile", roots, *then)[0]
     return at if valid else None
@@ -199,8 +197,9 @@ class Verifier:
         self.manifest, told = document_of(text), document_of(seal)
         self.seal = claim_of(told["signature"], "evidence pack", text[:-1])
         told.update(sha256=hashlib.sha256(text[:-1].encode()).hexdigest(), unsigned_because="")
-        rewritten = [canonical(self.manifest) + "\n", canonical(told) + "\n"] != [text, seal]
-        self.fault("manifest.json and signature.json", "Keydeck did not write them so", rewritten)
+        same = [canonical(self.manifest) + "\n", canonical(told) + "\n"] == [text, seal]
+        known = not told["signature"] or told["signature"]["key_arn"] in self.manifest["keys"]
+        self.fault("manifest.json and signature.json", "Keydeck did not write them so", not (same and known))
         listed = {file["path"]: file for file in self.manifest["files"]}
         for name in sorted({*there, *listed}):
             words = f"the manifest lists {listed.get(name)}, the folder has {there.get(name)}"

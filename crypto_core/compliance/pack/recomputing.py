@@ -15,7 +15,6 @@ from crypto_core.compliance.pack.manifest import Manifest
 from crypto_core.compliance.pack.packed_folder import PackedFolder
 from crypto_core.compliance.pack.readme import README, readme
 from crypto_core.compliance.pack.report_json import PeriodInputs, parsed, read_context, read_inputs
-from crypto_core.compliance.pack.verifier import VERIFIER, verifier_source
 from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.period.population import moments_of
@@ -68,7 +67,7 @@ class Recomputer:
         there = {one.path for one in manifest.files}
         same: list[str] = []
         other: list[str] = []
-        for path, make in (*_makers(self.documents), (README, readme), (VERIFIER, _verifier)):
+        for path, make in (*_makers(self.documents), (README, readme)):
             if path in there:
                 (same if make(period, context) == folder.content(path) else other).append(path)
         left = sorted(one.path for one in self.documents if one.module and one.path in there)
@@ -90,10 +89,6 @@ def period_again(records: Sequence[EvidenceRecord], inputs: PeriodInputs, contro
     asked = PeriodQuestion(inputs.since, inputs.until, inputs.framework, inputs.seed, inputs.sample)
     period = audit_period(asked, CheckedRecords(within, before), controls, at_hand, inputs.made_at)
     return replace(period, problems=inputs.problems, unknown=inputs.unknown, unchecked=inputs.unchecked)
-
-
-def _verifier(_period: AuditPeriod, _context: PackContext) -> bytes:
-    return verifier_source()
 
 
 def _makers(documents: Sequence[PackDocument]) -> Iterator[tuple[str, Any]]:

@@ -24,7 +24,6 @@ from crypto_core.compliance.pack.manifest import (
 )
 from crypto_core.compliance.pack.readme import README, readme
 from crypto_core.compliance.pack.records_file import record_lines
-from crypto_core.compliance.pack.verifier import VERIFIER, verifier_source
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
@@ -156,7 +155,6 @@ class PackWriter:
         for name, content in made_documents(period, context, wanted):
             write(name, [content])
         write(README, [readme(period, context)])
-        write(VERIFIER, [verifier_source()])
         first, last = (ends[0], ends[-1]) if ends else ({}, {})
         journal = {"first": first.get("seq", 0), "last": last.get("seq", 0), "digest": last.get("digest", "")}
         return files, journal

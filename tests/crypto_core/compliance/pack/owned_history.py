@@ -160,6 +160,7 @@ class History:
                 "since": "2000-01-01",
                 "until": "2100-01-01",
                 "made_at": self.entries[-1].at.isoformat(),
+                "keys": {ARN: {"algorithm": "ECDSA_SHA_256", "public_key": None}},
                 "files": files,
             }
         )
