@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from crypto_core.compliance.period.open_points import OpenPoint, open_points
 from crypto_core.compliance.period.period import ControlDay, ControlPeriod, Span
 from crypto_core.errors import MissingSchemaError
-from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 
 if TYPE_CHECKING:
     from crypto_core.compliance.assessment import Assessment
@@ -33,7 +32,7 @@ class Standing:
     points: Sequence[OpenPoint] = ()
     last: int = 0
     """The number of the newest record, 0 for none."""
-    no_records: CleanText = NO_TEXT
+    no_records: str = ""
     """Why there can be no record here, "" where there just is none yet."""
     records: Mapping[int, EvidenceRecord] = field(default_factory=dict)
     """Those of the period, by number."""
@@ -52,11 +51,11 @@ def load_standing(
     DatabaseError, SettingsError, InterruptedRunError.
     """
     since, until = days
-    last, trouble = 0, NO_TEXT
+    last, trouble = 0, ""
     try:
         last = periods.last() if periods is not None else 0
     except MissingSchemaError as error:
-        trouble = clean(str(error), 600)
+        trouble = str(error)
     if periods is None or not last:
         return _as_measured(compliance, trouble, cancelled)
     if known is not None and (known.since, known.until, known.last) == (since, until, last):
@@ -73,7 +72,7 @@ def load_standing(
     )
 
 
-def _as_measured(compliance: ComplianceService, trouble: CleanText, cancelled: Event) -> Standing:
+def _as_measured(compliance: ComplianceService, trouble: str, cancelled: Event) -> Standing:
     now = compliance.assess_now(cancelled=cancelled)
     day = now.taken_at.astimezone(UTC).date()
     controls = tuple(
