@@ -17,6 +17,7 @@ from crypto_core.compliance.pack.seen import SeenKey, seen_accesses, seen_keys
 from crypto_core.compliance.pack.words import age_days, looked_up, reasons_of, recorded_days, status_words
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.lists.row_files import CsvWriter
+from crypto_core.reports.json import json_value
 
 Row = Sequence[object]
 Rows = Callable[[AuditPeriod], Iterable[Row]]
@@ -191,4 +192,5 @@ def _cell(value: object) -> object:
         return value.isoformat()
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return value
+    # As the report has it, from which the table can be made again.
+    return json_value(value) if isinstance(value, float) else value
