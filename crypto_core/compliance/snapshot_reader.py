@@ -10,6 +10,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from crypto_core.cancelling import stop_if
+from crypto_core.compliance.change_reader import LATE, OVERLAP
 from crypto_core.compliance.control_tests.records import QUARTER, YEAR
 from crypto_core.compliance.cryptography_facts import CryptographyFacts
 from crypto_core.compliance.facts import (
@@ -119,12 +120,19 @@ class SnapshotReader:
     areas: Callable[[], Sequence[Area]] = tuple
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def take(self, parts: Iterable[SnapshotPart] = SnapshotPart, cancelled: Event | None = None) -> Snapshot:
+    def take(
+        self,
+        parts: Iterable[SnapshotPart] = SnapshotPart,
+        cancelled: Event | None = None,
+        *,
+        since_record: bool = False,
+    ) -> Snapshot:
         """Return a snapshot with these parts; one that can't be read is missing, with the reason.
 
-        Raises InterruptedRunError.
+        Events are examined of the last day; with `since_record` of all the time since the last record's, if
+        that is longer. Raises InterruptedRunError.
         """
-        reading = _Reading(self, self.clock(), cancelled)
+        reading = _Reading(self, self.clock(), cancelled, since_record=since_record)
         return Snapshot(reading.now, {part: reading.read(part) for part in dict.fromkeys(parts)})
 
 
@@ -135,6 +143,7 @@ class _Reading:
     by: SnapshotReader
     now: datetime
     cancelled: Event | None
+    since_record: bool
     _read: Mapping[SnapshotPart, Callable[[], PartFacts | MissingPart]] = field(init=False)
     _policies: dict[str, KeyPolicy] = field(default_factory=dict)
 
@@ -208,12 +217,21 @@ class _Reading:
         return finding_facts(asked, told, hidden, posture.gaps)
 
     def _events(self) -> FindingFacts | MissingPart:
-        found = self.by.trail_rules.examine_events(cancelled=self.cancelled)
+        since = self._unexamined_since() if self.since_record else None
+        found = self.by.trail_rules.examine_events(since, cancelled=self.cancelled)
         if found.empty and not (found.findings or found.suppressed):
             return MissingPart(Lack.NOTHING, clean(found.gaps[0].reason, 600))
         asked = _OF_EVENTS[1:] if found.empty else _OF_EVENTS
         facts = finding_facts(asked, found.findings, found.suppressed, found.gaps)
         return FindingFacts(facts.rules, facts.findings, facts.gaps, found.since, found.until)
+
+    def _unexamined_since(self) -> datetime | None:
+        """Since when no record looked at events; None for the last day, which is looked at in any case."""
+        if self._before is None:
+            return None
+        told = self._before.part(SnapshotPart.EVENTS)
+        looked = told.until if isinstance(told, FindingFacts) else None
+        return min(self.now - OVERLAP, (looked or self._before.taken_at - OVERLAP) - LATE)
 
     def _keys(self) -> GuardingKeyFacts:
         limits = self.by.configured.limits

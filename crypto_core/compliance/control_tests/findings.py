@@ -245,13 +245,13 @@ TESTS = (
     ),
     ControlTest(
         "events-quiet",
-        "No finding of severity high or worse in CloudTrail's events of the last day.",
+        "No finding of severity high or worse in CloudTrail's events since the last record, at least a day.",
         (SnapshotPart.EVENTS,),
         _nothing_grave,
     ),
     ControlTest(
         "events-examined",
-        "CloudTrail's events of the last day were examined by every rule, whatever they found.",
+        "CloudTrail's events since the last record, at least of a day, were examined by every rule.",
         (SnapshotPart.EVENTS,),
         _examined,
     ),

@@ -127,7 +127,9 @@ class EvidenceRecorder:
         """
         self._guard.may_change("record evidence")
         with self._guard.recording(RECORD, RECORD):
-            made = self._append(self._reader.take(cancelled=cancelled), self._journal.actor())
+            made = self._append(
+                self._reader.take(cancelled=cancelled, since_record=True), self._journal.actor()
+            )
         return self._anchored(RecordedDay(made, written=True, signs=self._signer is not None))
 
     def draft(self, cancelled: Event | None = None) -> RecordedDay:
@@ -136,7 +138,7 @@ class EvidenceRecorder:
         Raises InterruptedRunError, DatabaseError.
         """
         with self._guard.recording(RECORD, RECORD):
-            snapshot, end = self._reader.take(cancelled=cancelled), self._table.end()
+            snapshot, end = self._reader.take(cancelled=cancelled, since_record=True), self._table.end()
             document = self._document(snapshot, end, self._journal.actor())
         record = read_record(document, None, "this is a dry run")
         detail = {"number": record.number, "sha256": record.digest.hex()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,9 +14,18 @@ from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.compliance import change_reader
-from crypto_core.compliance.facts import ChangeFact, ChangeFacts, ChangeKind, GuardingKeyFacts, UseFacts
+from crypto_core.compliance.facts import (
+    ChangeFact,
+    ChangeFacts,
+    ChangeKind,
+    FindingFacts,
+    GuardingKeyFacts,
+    PartFacts,
+    UseFacts,
+)
 from crypto_core.compliance.key_standing import materials_of
-from crypto_core.compliance.snapshot import SnapshotPart
+from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
+from crypto_core.compliance.snapshot_reader import SnapshotReader
 from crypto_core.compliance.without_rows import counted_by_column, without_rows
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.state import KeyMaterial
@@ -69,6 +78,26 @@ def test_the_state_of_a_material_follows_from_kms_and_from_incidents() -> None:
     assert [one.tokens for one in counted] == [3, 0, 4]
 
 
+def assert_records_examine_since_the_one_before(reader: SnapshotReader) -> None:
+    def since(*, record: bool, before: PartFacts | None = None) -> datetime | None:
+        last = Snapshot(NOW - 3 * DAY, {SnapshotPart.EVENTS: before} if before else {})
+        asked = replace(made, before=lambda: last, clock=lambda: NOW)
+        found = asked.take([SnapshotPart.EVENTS], since_record=record).part(SnapshotPart.EVENTS)
+        assert isinstance(found, FindingFacts)
+        return found.since
+
+    made = reader.take.__self__  # type: ignore[attr-defined]  # not what stands for it
+    hour = timedelta(hours=1)
+    looked = FindingFacts((), until=NOW - 3 * DAY)
+    recent = FindingFacts((), until=NOW - hour)
+    assert since(record=True, before=looked) == NOW - 3 * DAY - hour
+    assert since(record=True, before=recent) == NOW - DAY
+    assert since(record=True) == NOW - 4 * DAY - hour
+    last_day = since(record=False, before=looked)
+    assert last_day is not None
+    assert timedelta(0) <= datetime.now(UTC) - DAY - last_day < timedelta(minutes=5)
+
+
 def read(services: Container) -> tuple[ChangeFacts, UseFacts]:
     snapshot = services.snapshots.take([SnapshotPart.CHANGES, SnapshotPart.USES])
     changes, uses = snapshot.part(SnapshotPart.CHANGES), snapshot.part(SnapshotPart.USES)
@@ -103,6 +132,7 @@ def test_changes_and_uses_are_read_from_events_and_journal_with_what_each_opened
     services.journal.record("keys disable", "alias/x", Outcome.REFUSED)
     assert keydeck("events", "pull", "--yes").exit_code == 0
 
+    assert_records_examine_since_the_one_before(services.snapshots)
     changes, uses = read(services)
     assert changes.gaps == ()
     told = [(one.kind, one.what, one.opens, one.closes) for one in changes.changes if one.subject == key]

@@ -27,7 +27,13 @@ class MeasuredBefore:
 
     snapshot: Snapshot = field(default_factory=lambda: SNAPSHOT)
 
-    def take(self, parts: Iterable[SnapshotPart] = SnapshotPart, cancelled: Event | None = None) -> Snapshot:
+    def take(
+        self,
+        parts: Iterable[SnapshotPart] = SnapshotPart,
+        cancelled: Event | None = None,
+        *,
+        since_record: bool = False,
+    ) -> Snapshot:
         return Snapshot(datetime.now(UTC), self.snapshot.parts)
 
 
