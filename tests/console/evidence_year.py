@@ -5,7 +5,7 @@ PostgreSQL's clock can't be moved, so Keydeck's functions there ask one that sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -44,6 +44,12 @@ BEGIN
 END
 $$
 """
+_NO_JOURNAL = """
+SET LOCAL session_replication_role = replica;
+DELETE FROM keydeck.journal;
+UPDATE keydeck.journal_end SET seq = 0, digest = decode(repeat('00', 32), 'hex'), at = '-infinity';
+"""
+"""The entry about the installation is of the machine's time, and no entry is older than the one before."""
 MORNING = time(6, 30, tzinfo=UTC)
 """When a day's record is made."""
 
@@ -56,13 +62,15 @@ class SimulatedYear:
     superuser: Engine
     missing: frozenset[date] = frozenset()
     """The days on which no record is made."""
-    recorded: list[date] = field(default_factory=list)
+    deeds: list[tuple[datetime, Callable[[], object]]] = field(default_factory=list)
+    """What happens, and when."""
 
     def begin(self) -> None:
         """Let Keydeck's functions in PostgreSQL, and what its role asks there, tell the simulated time."""
         with self.superuser.begin() as connection:
             connection.execute(text(_CLOCK))
             connection.exec_driver_sql(_FUNCTIONS)
+            connection.execute(text(_NO_JOURNAL))
             name = self.superuser.url.database
             path = "simulated, pg_catalog, public"
             connection.execute(text(f"ALTER DATABASE {name} SET search_path = {path}"))
@@ -77,14 +85,19 @@ class SimulatedYear:
         with time_machine.travel(moment):
             yield
 
-    def morning(self, day: date) -> None:
-        """What cron does every morning: fetch events, make a record. On a missing day it did nothing."""
-        if day in self.missing:
-            return
-        with self.at(datetime.combine(day, MORNING)):
-            done("events", "pull", "--yes")
-            done("evidence", "record", "--yes", fine=(0, 1, 3))
-        self.recorded.append(day)
+    def live(self, first: date, last: date) -> None:
+        """Let the days pass from the first to the last one: in the morning cron, later what happens then."""
+        for number in range((last - first).days + 1):
+            day = first + timedelta(days=number)
+            if day not in self.missing:
+                with self.at(datetime.combine(day, MORNING)):
+                    self.sandbox.control.deliver()
+                    done("events", "pull", "--from", "s3", "--since", "7d")
+                    done("evidence", "record", "--yes", fine=(0, 3))
+            for moment, deed in sorted(self.deeds, key=lambda one: one[0]):
+                if moment.date() == day:
+                    with self.at(moment):
+                        deed()
 
 
 def done(*arguments: str, fine: tuple[int, ...] = (0, 1)) -> Ran:
@@ -92,12 +105,6 @@ def done(*arguments: str, fine: tuple[int, ...] = (0, 1)) -> Ran:
     ran = run_here(*arguments)
     assert ran.exit_code in fine, (arguments, ran)
     return ran
-
-
-def days(first: date, last: date) -> Iterator[date]:
-    """Yield the days from the first to the last one."""
-    for number in range((last - first).days + 1):
-        yield first + timedelta(days=number)
 
 
 def opened_to_all(policy: dict[str, Any]) -> dict[str, Any]:
