@@ -260,17 +260,18 @@ class Verifier:
         self.pack(given.pack) if given.pack else self.take(given.journal[0], self.entry)
         self.fault("The journal", "it ends elsewhere", self.last != (self.seq, self.ends[self.seq][0]))
         claims = {self.seal, *(one.claim for one in self.checkpoints), *(one[2] for one in self.records)}
-        wanted = {one.stamp for one in self.checkpoints if one.stamp and roots}
+        held = {one.stamp for one in self.checkpoints if one.stamp}
         with ThreadPoolExecutor() as pool:
             signed = dict(zip(claims, pool.map(partial(is_signed, keys), claims)))
-            stamps = dict(zip(wanted, pool.map(partial(stamped_at, roots), wanted)))
+            stamps = dict(zip(held, pool.map(partial(stamped_at, roots), held))) if roots else {}
         fixed, how = max(self.judge_checkpoints(signed, stamps), default=(0, "nothing kept"))
         if given.pack:
             self.fault("The pack", "your key did not sign it", not self.seal or signed[self.seal] is False)
             self.judge_records(signed)
         unchecked = {claim[1] for claim in claims if claim and signed[claim] is None}
         self.said["Not checked"] += [f"what {name} signed: no public key can tell" for name in unchecked]
-        self.said["Read"] = [f"{self.seq} entries, {len(self.records)} records, {len(signed)} signatures."]
+        read = f"{self.seq} entries, {len(self.records)} records, {len(signed)} signatures"
+        self.said["Read"] = [f"{read}; {len(stamps)} of {len(held)} time stamps were verified."]
         rest = f"{self.seq - fixed} entries behind it rest on the signing key alone"
         self.said["Fixed"] = [] if self.said["Wrong"] else [f"up to entry {fixed}, by {how}; {rest}."]
 

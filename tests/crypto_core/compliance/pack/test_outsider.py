@@ -162,11 +162,13 @@ def test_a_pack_is_proved_and_said_up_to_where(verify: Verify, honest: History, 
     pack = honest.pack(tmp_path / "pack")
     kept = honest.stored[2]
     entries, on_the_key = len(honest.entries), "entries behind it rest on the signing key alone."
+    stamps = sum("time_stamp" in one.detail for one in honest.entries)
     (tmp_path / "kept.json").write_bytes(printed(kept))
     code, told = verify(pack, "--checkpoint", tmp_path / "kept.json")
     assert code == 0
     assert told == (
-        f"Read: {entries} entries, {DAYS} records, {1 + 2 * DAYS} signatures.\n"
+        f"Read: {entries} entries, {DAYS} records, {1 + 2 * DAYS} signatures; "
+        f"0 of {stamps} time stamps were verified.\n"
         f"Fixed: up to entry {kept.seq}, by kept.json, line 1: the checkpoint over entry {kept.seq} of "
         f"{kept.at:%Y-%m-%d %H:%M:%S} UTC; {entries - kept.seq} {on_the_key}\n"
     )
