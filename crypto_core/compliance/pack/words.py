@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 
 from crypto_core.compliance.answer import ControlStatus
@@ -24,6 +25,7 @@ LOOKS = {
     ControlStatus.NOT_MET: HeatLook.BAD,
     None: HeatLook.GAP,
 }
+_NUMBER = re.compile("[0-9]+")
 _LOOKED_UP = {
     "CloudTrail": "keydeck events show {id}; aws cloudtrail lookup-events --lookup-attributes "
     "AttributeKey=EventId,AttributeValue={id}",
@@ -92,15 +94,26 @@ def span_words(span: Span) -> str:
 
 
 def reasons_of(one: ControlPeriod, records: Sequence[EvidenceRecord]) -> tuple[str, ...]:
-    """Return why a control was not assessed, each reason once, by the records that decided."""
+    """Return why a control was not assessed, each kind of reason once, by the records that decided."""
     by_number = {record.number: record for record in records}
-    told: dict[str, None] = {}
+    told: list[str] = []
     for span in one.spans:
         if span.status is ControlStatus.NOT_ASSESSED:
             day = next(day for day in one.days if day.day == span.first)
             record = by_number.get(day.record)
-            told |= dict.fromkeys([judge(one.control, record.snapshot).reason] if record else [])
-    return tuple(shown(reason) for reason in told if reason)
+            told += [judge(one.control, record.snapshot).reason] if record else []
+    return tuple(shown(reason) for reason in first_of_each_kind(filter(None, told)))
+
+
+def first_of_each_kind(reasons: Iterable[str]) -> tuple[str, ...]:
+    """Return the first of those that differ in numbers alone, such as a date, and how many others it has."""
+    kinds: dict[str, dict[str, None]] = {}
+    for reason in reasons:
+        kinds.setdefault(_NUMBER.sub("0", reason), {})[reason] = None
+    return tuple(
+        f"{first} (and {counted(len(others), 'time')} more with other numbers)" if others else first
+        for first, *others in kinds.values()
+    )
 
 
 def evidence_lines(one: ControlPeriod, records: Sequence[EvidenceRecord]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from crypto_core.compliance.pack.documents import DOCUMENTS
 from crypto_core.compliance.pack.hidden import hidden_tokens
 from crypto_core.compliance.pack.report import html_report, markdown_report, pdf_report
 from crypto_core.compliance.pack.report_json import parsed, read_inputs, report_json
-from crypto_core.compliance.pack.words import status_words
+from crypto_core.compliance.pack.words import first_of_each_kind, status_words
 from crypto_core.compliance.period.period import AuditPeriod, ControlDay, ControlPeriod
 from crypto_core.text.cleaning import clean
 from tests.crypto_core.compliance.pack.making import CATALOGUES, CONTEXT, SINCE, made_period, noon, spans
@@ -167,3 +167,11 @@ def test_every_table_has_its_headings_and_as_many_cells(period: AuditPeriod) -> 
 
 def test_the_report_as_json_is_json() -> None:
     assert json.loads(report_json(made_period(2, gaps=(), off=(), changes=0), CONTEXT))["gaps"] == []
+
+
+def test_reasons_that_differ_in_numbers_alone_are_told_once_with_how_often() -> None:
+    reasons = ("none since 2026-02-23", "no permission", "none since 2026-03-05", "none since 2026-02-23")
+    assert first_of_each_kind(reasons) == (
+        "none since 2026-02-23 (and 1 time more with other numbers)",
+        "no permission",
+    )
