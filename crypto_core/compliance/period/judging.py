@@ -77,6 +77,7 @@ def audit_period(
         judged, population.changes, chosen, exemptions, min(asked.until, made_at.date())
     )
     recorded = by_day(judged)
+    held = {one for theirs in exemptions.values() for one in theirs}
     days = days_of(asked.since, asked.until, made_at, recorded)
     access = access_of(records, at_hand.uses, asked.since, asked.until)
     seed = clean(asked.seed, 200) or default_seed(records, asked.since, asked.until)
@@ -100,7 +101,14 @@ def audit_period(
         incidents=incidents_of(records, at_hand.incidents, asked.since, asked.until),
         drills=drills_of(records, at_hand.drills, asked.since, asked.until),
         problems=(*found.problems, *population.problems),
-        unknown=unknowns_of(records, found.before, days, found.removed, (*population.gaps, *access.gaps)),
+        unknown=unknowns_of(
+            records,
+            found.before,
+            days,
+            found.removed,
+            (*population.gaps, *access.gaps),
+            [one for one in controls.catalogues if held.intersection(one.exemptions)],
+        ),
         exemptions=tuple(one for theirs in exemptions.values() for one in theirs),
         unchecked=found.unchecked,
         unsigned=tuple(one.number for one in records if one.signature is None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
+from crypto_core.compliance.control import ControlCatalogue
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.compliance.snapshot import Lack, MissingPart, SnapshotPart
 from crypto_core.text.cleaning import CleanText, clean
@@ -20,12 +21,14 @@ def unknowns_of(
     days: Sequence[date],
     removed: Iterable[date],
     gaps: Iterable[str],
+    granting: Iterable[ControlCatalogue],
 ) -> tuple[CleanText, ...]:
     """Return what is not known: before the first record, on days without one, and of missing parts.
 
-    `removed` are days whose record was taken away, `gaps` what else could not be looked at.
+    `removed` are days whose record was taken away, `gaps` what else could not be looked at, `granting` the
+    catalogues of whose exceptions some held.
     """
-    told = [*_told(records, before, days, set(removed)), *gaps]
+    told = [*_told(records, before, days, set(removed)), *_granted_later(records, granting), *gaps]
     more = len(told) - MOST
     ends = [f"and {more:,} more"] if more > 0 else []
     return tuple(clean(one, 600) for one in (*told[:MOST], *ends))
@@ -54,6 +57,18 @@ def _told(
             f"{_listed(taken_away)}."
         )
     yield from _missing_parts(records)
+
+
+def _granted_later(records: Sequence[EvidenceRecord], granting: Iterable[ControlCatalogue]) -> Iterator[str]:
+    """Catalogues that were others then: an exception may have been granted once it was needed."""
+    for catalogue in granting:
+        others = [one.day for one in records if one.catalogues.get(catalogue.id) != catalogue.digest]
+        if others:
+            yield (
+                f"Exceptions of catalogue {catalogue.id}: on {counted(len(set(others)), 'day')} "
+                f"({_listed(others)}) it was another text, or none. Whether they had been granted by then is "
+                "not shown."
+            )
 
 
 def _missing_parts(records: Sequence[EvidenceRecord]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -44,6 +44,8 @@ class EvidenceRecord:
     journal_digest: bytes
     signature: Signature | None
     unsigned_because: CleanText
+    catalogues: Mapping[str, CleanText] = field(default_factory=dict)
+    """The SHA-256 of the catalogues of controls as they were then, by their ids."""
 
     @property
     def digest(self) -> bytes:
@@ -94,6 +96,7 @@ def read_record(document: str, signature: Signature | None, unsigned_because: st
             journal_digest=bytes.fromhex(told["journal"]["digest"]),
             signature=signature,
             unsigned_because=clean(unsigned_because, 500),
+            catalogues={clean(one["id"], 100): clean(one["sha256"], 64) for one in told["catalogues"]},
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError("it is no record of evidence") from error

@@ -131,6 +131,19 @@ def test_exceptions_that_held_on_a_day_are_told_on_that_day() -> None:
     assert not period([record(day) for day in range(1)], controls=controls, days=1).exemptions
 
 
+def test_an_exception_that_no_record_knew_is_told_as_perhaps_granted_later() -> None:
+    controls = excepted("pci-3.5.1", at(9).date())
+    (house,) = (one for one in controls.catalogues if one.id == "house")
+    knew = replace(record(2), catalogues={"house": clean(house.digest)})
+    another = replace(record(1), catalogues={"house": clean("1" * 64)})
+    told = " ".join(period([record(0), another, knew], controls=controls).unknown)
+    assert "Exceptions of catalogue house: on 2 days (2026-01-01 to 2026-01-02) it was another text" in told
+    told = " ".join(period([knew], controls=controls).unknown)
+    assert "catalogue house" not in told
+    without = " ".join(period([record(0)], framework="soc2", controls=controls).unknown)
+    assert "catalogue house" not in without
+
+
 CHANGES = tuple(
     change(f"{kind}", at(1, n / 10), kind=kind, id_=f"{kind}-{n}")
     for kind, number in ((ChangeKind.KEY, 90), (ChangeKind.POLICY, 1), (ChangeKind.REENCRYPTION, 60))
