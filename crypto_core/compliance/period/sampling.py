@@ -6,7 +6,7 @@
    were asked for; a smaller population is taken whole.
 
 Without a seed of the auditor's own it is the digest of the period's last record, which names the record and
-the journal before it: nobody can choose it to get a convenient sample.
+the journal before it: whoever tries for a convenient sample leaves a record each time.
 """
 
 from __future__ import annotations
