@@ -57,22 +57,29 @@ class KeyHints(Widget):
     def _lines(self, width: int) -> list[Content]:
         """One line where all fits, else two: this screen's, then the rest, which ends with what always stays.
 
-        Where it's too narrow, what always stays loses its words, and then the places give way.
+        Where it's too narrow, what always stays loses its words, then the places do, the last one first, and
+        then they give way.
         """
-        here, places, always = self._shown()
+        here, everywhere, always = self._shown()
         words, keys = [self._hint(a) for a in always], [self._hint(a, words=False) for a in always]
+        places = [self._hint(a) for a in everywhere]
         if _cells([*here, *places, *words]) <= width:
             return [_joined([*here, *places, *words])]
         fitting = next((n for n in range(len(here), 0, -1) if _cells(here[:n]) <= width), 0)
-        first, rest = here[:fitting], [*here[fitting:], *places]
-        for end, gap in ((words, _GAP), (keys, _GAP), (keys, _NARROW_GAP)):
+        first, left = here[:fitting], here[fitting:]
+        wordless = [self._hint(a, words=False) for a in everywhere]
+        tries = [(places, words, _GAP), (places, keys, _GAP)]
+        named = range(len(places), -1, -1)
+        tries += [([*places[:n], *wordless[n:]], keys, _NARROW_GAP) for n in named]
+        for some, end, gap in tries:
+            rest = [*left, *some]
             if _cells([*rest, *end], gap) <= width:
                 break
         while rest and _cells([*rest, *end], gap) > width:
             rest.pop()
         return [*([_joined(first)] if first else []), _joined([*rest, *end], gap)]
 
-    def _shown(self) -> tuple[list[Content], list[Content], list[ActiveBinding]]:
+    def _shown(self) -> tuple[list[Content], list[ActiveBinding], list[ActiveBinding]]:
         """The hints of this screen, those that the whole app has, and what of these always stays."""
         read_only = cast(Host, self.app).read_only
         seen: dict[str, ActiveBinding] = {}
@@ -83,7 +90,7 @@ class KeyHints(Widget):
         here = [self._hint(a) for a in seen.values() if a.node is not self.app]
         everywhere = [a for a in seen.values() if a.node is self.app]
         always = [a for a in everywhere if a.binding.id in _ALWAYS]
-        return here, [self._hint(a) for a in everywhere if a not in always], always
+        return here, [a for a in everywhere if a not in always], always
 
     def _hint(self, active: ActiveBinding, *, words: bool = True) -> Content:
         key = self.app.get_key_display(active.binding)
