@@ -117,11 +117,8 @@ def _keep_in_memory() -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Three processes for each core: tests wait for servers, screens and leases as long as they compute.
-
-    Those of the deep lane wait longer: four.
-    """
-    return (4 if lanes.is_only_deep(config) else 3) * (os.cpu_count() or 1)
+    """Three processes for each core: tests wait for servers, screens and leases as long as they compute."""
+    return 3 * (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,8 +255,8 @@ def changed_bytes_are_caught(pack: Path, public: Path) -> None:
         place, bit = draw.randrange(len(content)), 1 << draw.randrange(8)
         file.write_bytes(content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :])
         found = done("evidence", "verify", str(pack), "--public-key", str(public), fine=(1, 3))
-        told = "not signed" if file.name == "signature.json" else file.name
-        assert told in found.stdout + found.stderr, (file.name, place, bit)
+        told = (file.name, "not signed") if file.name == "signature.json" else (file.name,)
+        assert any(one in found.stdout + found.stderr for one in told), (file.name, place, bit)
         assert verified_outside(pack, public) == 1, (file.name, place, bit)
         file.write_bytes(content)
 
