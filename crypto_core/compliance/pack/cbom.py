@@ -9,7 +9,7 @@ from datetime import UTC, datetime, time
 
 from crypto_core.compliance.facts import GuardingKeyFacts
 from crypto_core.compliance.pack.context import PackContext
-from crypto_core.compliance.pack.seen import seen_keys
+from crypto_core.compliance.pack.recorded_keys import seen_keys
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
 

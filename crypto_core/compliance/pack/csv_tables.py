@@ -13,7 +13,7 @@ from enum import Enum
 from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.facts import ChangeFact
 from crypto_core.compliance.pack.context import PackContext
-from crypto_core.compliance.pack.seen import SeenKey, seen_accesses, seen_keys
+from crypto_core.compliance.pack.recorded_keys import SeenKey, seen_accesses, seen_keys
 from crypto_core.compliance.pack.words import age_days, looked_up, reasons_of, recorded_days, status_words
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.lists.row_files import CsvWriter

@@ -17,7 +17,7 @@ from crypto_core.compliance.answer import ControlStatus
 from crypto_core.compliance.control import FrameworkControl
 from crypto_core.compliance.facts import ChangeFact, IncidentFact, ReviewFact, UseFact
 from crypto_core.compliance.pack.context import PackContext
-from crypto_core.compliance.pack.seen import seen_accesses, seen_keys
+from crypto_core.compliance.pack.recorded_keys import seen_accesses, seen_keys
 from crypto_core.compliance.pack.words import (
     age_days,
     began,

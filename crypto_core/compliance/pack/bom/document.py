@@ -25,7 +25,7 @@ from crypto_core.compliance.pack.bom.keys import (
     kms_uses,
 )
 from crypto_core.compliance.pack.context import PackContext
-from crypto_core.compliance.pack.seen import SeenKey
+from crypto_core.compliance.pack.recorded_keys import SeenKey
 from crypto_core.compliance.snapshot import MissingPart, Snapshot, SnapshotPart
 
 _PARTS = (SnapshotPart.TOKENS, SnapshotPart.KEYS, SnapshotPart.SETTINGS, SnapshotPart.CRYPTOGRAPHY)

@@ -29,7 +29,7 @@ from crypto_core.compliance.key_standing import (
 )
 from crypto_core.compliance.pack.bom.algorithms import NAMED_BY_SET, algorithm_ref
 from crypto_core.compliance.pack.bom.bill import Bill, reference, text
-from crypto_core.compliance.pack.seen import SeenKey
+from crypto_core.compliance.pack.recorded_keys import SeenKey
 from crypto_core.envelope import Format
 from crypto_core.envelope.fields import DATA_KEY_BYTES
 from crypto_core.text.cleaning import NO_TEXT, CleanText

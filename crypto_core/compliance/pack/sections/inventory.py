@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crypto_core.compliance.facts import ChangeFact
-from crypto_core.compliance.pack.seen import SeenKey, access_gaps, seen_accesses, seen_keys
+from crypto_core.compliance.pack.recorded_keys import SeenKey, access_gaps, seen_accesses, seen_keys
 from crypto_core.compliance.pack.words import age_days, days_of, looked_up, population
 from crypto_core.compliance.period.period import AuditPeriod
 from crypto_core.reports.cells import Cell, ShownSection, at_time, code, facts, number, table
