@@ -146,14 +146,12 @@ def test_the_tokens_timelines_say_the_same_token_by_token(scene: Scene) -> None:
 def test_opening_and_use_stand_in_one_list_and_say_how_sure_they_are(scene: Scene) -> None:
     use = scene.timelines[scene.token("gh_connection")]
     assert [deed.at for deed in use.deeds] == sorted(deed.at for deed in use.deeds)
-    opened = next(deed for deed in use.deeds if deed.doing is Doing.OPENED)
+    # Others may have opened it before: the analyst decrypts, too, at some times of the day.
+    openings = [deed for deed in use.deeds if deed.doing is Doing.OPENED]
+    opened = next(deed for deed in openings if deed.address == INTRUDER_ADDRESS)
     used = next(deed for deed in use.deeds if deed.theft)
     assert opened.at < used.at
-    assert (opened.address, opened.certainty, opened.reason) == (
-        INTRUDER_ADDRESS,
-        Certainty.POSSIBILITY,
-        UNNAMED_OPENING,
-    )
+    assert {(one.certainty, one.reason) for one in openings} == {(Certainty.POSSIBILITY, UNNAMED_OPENING)}
     assert opened.words.startswith(f"may have been opened by user/intruder from {INTRUDER_ADDRESS}")
     assert (used.address, used.agent, used.certainty, used.reason) == (
         INTRUDER_EGRESS,
