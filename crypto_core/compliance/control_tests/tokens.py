@@ -154,13 +154,15 @@ def _guarded(_now: datetime, facts: TokenFacts) -> ControlAnswer:
         state: [column.column for column in held if column.guard == state]
         for state in dict.fromkeys(column.guard for column in held)
     }
-    lines = {state: f"{', '.join(columns)}: {state or 'not read'}" for state, columns in by_state.items()}
+    lines = {
+        state: f"{', '.join(columns)}: guard {state or 'not read'}" for state, columns in by_state.items()
+    }
     good = [line for state, line in lines.items() if state == GuardState.VALIDATED]
     left = [line for state, line in lines.items() if state in (GuardState.NOT_VALIDATED, None)]
     bad = [line for line in lines.values() if line not in (*good, *left)]
     open_states = [state for state in by_state if lines[state] in bad]
     causes = [
-        cause("column-unguarded", column, f"{column}: {state}")
+        cause("column-unguarded", column, f"{column}: guard {state}")
         for state in open_states
         for column in by_state[state]
     ]
