@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -91,7 +92,9 @@ def test_receipts_make_a_v1_token_attributable_and_say_where_they_do_not(
     before = use.token_timeline(mine)
     assert before.receipted is None
     (possible,) = before.could
-    a, b, c, d, e, f, g, *left = openings
+    # By one caller, who wrote no receipt for a call in their midst.
+    ((caller, _),) = Counter(one.principal.arn for one in openings).most_common(1)
+    a, b, _without, c, d, e, f, g, *left = (one for one in openings if one.principal.arn == caller)
     replaced(mine, "older one")
     services.events.add_receipts(
         [
@@ -120,7 +123,7 @@ def test_receipts_make_a_v1_token_attributable_and_say_where_they_do_not(
     assert "as far as the caller wrote the truth" in told
     assert "1 call of these opened an older value" in told
     assert "found in no row: an earlier value of this token may be among them" in told
-    assert "Receipts don't cover" in told or "writes no receipts" in told
+    assert "Receipts don't cover" in told
     assert "receipts cover nothing" in told
     assert "not confirmed in your account" in told
     note_proof(services.events.file, "123456789012", RequestIdProof(NOW, ("a", "b"), NOW))
