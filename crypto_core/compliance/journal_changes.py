@@ -28,7 +28,7 @@ _MOST_REVIEWS = 200
 CHANGING = tuple(one.journaled_as for one in OPERATIONS if one.changes and one.name not in _UNTOLD)
 _APPROVED = "approvals use"
 _NUMBERS = ("done", "restored", "purged", "tokens", "poisoned", "waves")
-"""What is told of an end's numbers."""
+"""The numbers of a run's end that a change shows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,13 +106,6 @@ class HeatMap(CursorView):
             self.refresh()
             self._tell_moved()
 
-    def go_to(self, control: str, day: date) -> None:
-        """Put the cursor on a control's cell of a day, as far as both are shown."""
-        for place, row in enumerate(self.rows):
-            if isinstance(row, ControlRow) and row.control.id == control:
-                self.move_to(place)
-        self.move_across(column_at(self.columns, day))
-
     def _lay_out(self, day: date | None) -> None:
         """Make the columns anew, the cursor on the one with a day, or on the last one."""
         self._cells.clear()

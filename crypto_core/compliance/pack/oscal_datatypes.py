@@ -45,7 +45,7 @@ def string(text: object, otherwise: str = "unknown") -> str:
 
 
 def markup(*sentences: object, otherwise: str = "") -> str:
-    """Return sentences as Markdown, each a paragraph; those of which nothing is left are left out."""
+    """Return sentences as Markdown, each a paragraph; empty ones are left out."""
     texts = (escaped(shown(one, _LIMIT)) for one in sentences)
     return "\n\n".join(one for one in texts if one) or otherwise
 

@@ -228,7 +228,7 @@ def _journal(
 ) -> JournalCheck | None:
     """Verify the journal, and the records by what it names."""
     if not folder.names().get(JOURNAL):
-        return None  # it is missing, or no plain file: that is told already
+        return None  # missing, or no plain file: already among the problems
     named, digests = NamedRecords(), dict[int, bytes]()
     wanted = {one.journal_seq for one in records}
     try:
@@ -309,7 +309,7 @@ def _recomputed(
     recomputer: Recomputer,
     found: _Found,
 ) -> Recomputed:
-    """Make the documents again; only where all else holds, so that one change is told once."""
+    """Make the documents again where all else holds, so that one change is one problem."""
     if found.problems:
         return Recomputed()
     again = recomputer.recompute(folder, manifest, records)

@@ -1,4 +1,4 @@
-"""How a period is told: no more than was measured, and how many days it was measured on."""
+"""A period in words: no more than was measured, and on how many days."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def ended(lapse: Lapse) -> str:
 
 
 def day_count(period: AuditPeriod) -> int:
-    """Return how many days are told of: those still to come when it was made are not."""
+    """Return how many days there are, without those still to come when it was made."""
     return len({record.day for record in period.records}) + len(period.gaps)
 
 

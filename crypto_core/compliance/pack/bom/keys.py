@@ -105,7 +105,7 @@ def add_key(bill: Bill, key: KeyFact) -> str:
 
 
 def add_former_key(bill: Bill, seen: SeenKey) -> None:
-    """Add a key that only earlier records have. Nothing is said of what it and its materials are now."""
+    """Add a key that only earlier records have. What it and its materials are now is left out."""
     key = seen.key
     bill.add(
         reference("key", key.arn),
