@@ -25,8 +25,8 @@ class _Hidden:
     @classmethod
     def adopt(cls, buffer: bytearray) -> Self:
         """Return an object that owns `buffer`, without a copy: wiping it wipes the caller's buffer too."""
-        hidden = cls.__new__(cls)
-        hidden._buffer, hidden._wiped = buffer, False  # noqa: SLF001  # its own kind
+        hidden = object.__new__(cls)
+        hidden._buffer, hidden._wiped = buffer, False  # its own kind
         return hidden
 
     def __repr__(self) -> str:
@@ -72,9 +72,10 @@ class _Hidden:
 
     def __del__(self) -> None:
         # Whatever was not wiped is wiped with its last reference.
-        buffer = getattr(self, "_buffer", None)
-        if buffer is not None:
-            buffer[:] = bytes(len(buffer))
+        try:  # noqa: SIM105  # suppress() takes longer than the rest
+            self._buffer[:] = bytes(len(self._buffer))
+        except AttributeError:  # never filled
+            pass
 
 
 def exposed(hidden: _Hidden) -> memoryview:

@@ -96,10 +96,14 @@ class Envelope(ABC):
 
         Raises MissingReferenceError, and WrongBindingError for an envelope that names another database.
         """
+        self.require_binding(ref, binding)
+        return self.context_for(ref, binding)
+
+    def require_binding(self, ref: TokenRef | None, binding: str | None) -> None:
+        """Raise WrongBindingError for an envelope that names another database than the reader's."""
         named = self.named_database
         if named is not None and named != binding:
             raise wrong_binding(named, binding, ref)
-        return self.context_for(ref, binding)
 
     @abstractmethod
     def rewrapped(self, encrypted_data_key: bytes, key_arn: str) -> Self:
@@ -127,9 +131,8 @@ def wrong_binding(named: str, binding: str | None, ref: TokenRef | None) -> Wron
 
 def require_sealable(token: Secret) -> None:
     """Raise InvalidTokenError for an empty token or one over 65,536 bytes."""
-    if not len(token):
+    size = len(token)
+    if not size:
         raise InvalidTokenError("The token is empty: there is nothing to protect.")
-    if len(token) > MAX_TOKEN_BYTES:
-        raise InvalidTokenError(
-            f"The token has {len(token):,} bytes; at most {MAX_TOKEN_BYTES:,} are sealed."
-        )
+    if size > MAX_TOKEN_BYTES:
+        raise InvalidTokenError(f"The token has {size:,} bytes; at most {MAX_TOKEN_BYTES:,} are sealed.")

@@ -13,10 +13,10 @@ before what they measure, so two different contexts never encode alike (`a|bc` a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from crypto_core.errors import InvalidReferenceError, SettingsError
+from crypto_core.errors import InvalidReferenceError, KeydeckError, SettingsError
 from crypto_core.references import TokenRef, split_name
 
 EncryptionContext = Mapping[str, str]
@@ -75,10 +75,35 @@ def encryption_context(ref: TokenRef, binding: str | None = None) -> dict[str, s
 def encode(context: EncryptionContext) -> bytes:
     """Return the canonical encoding. Raises ValueError for more or longer texts than 16 bits can count."""
     # Texts are in the order of their code points, and so is UTF-8.
-    parts = [len(context).to_bytes(2)]
-    for key in sorted(context):
-        parts += (_prefixed_name(key), prefixed(context[key].encode()))
-    return b"".join(parts)
+    return len(context).to_bytes(2) + _pairs(context, sorted(context))
+
+
+def encoded_context(ref: TokenRef, binding: str | None = None) -> bytes:
+    """Return `encode(encryption_context(ref, binding))`: only the row id is encoded anew for each token.
+
+    Raises as `encryption_context`.
+    """
+    try:
+        before, after = _around_row_id(ref.table, ref.column, ref.member, binding)
+        row_id = ref.row_id.encode()
+        if 1 <= len(row_id) <= MAX_ROW_ID_BYTES:
+            return before + len(row_id).to_bytes(2) + row_id + after
+    except (KeydeckError, AttributeError, TypeError, UnicodeEncodeError):
+        pass  # what is wrong is told of the reference itself
+    return encode(encryption_context(ref, binding))
+
+
+@lru_cache(maxsize=1024)
+def _around_row_id(table: str, column: str, member: str | None, binding: str | None) -> tuple[bytes, bytes]:
+    context = encryption_context(TokenRef(table, column, ROW_ID, member), binding)
+    keys = sorted(context)
+    at = keys.index(ROW_ID)
+    count = len(context).to_bytes(2)
+    return count + _pairs(context, keys[:at]) + prefixed(ROW_ID.encode()), _pairs(context, keys[at + 1 :])
+
+
+def _pairs(context: EncryptionContext, keys: Iterable[str]) -> bytes:
+    return b"".join(prefixed(key.encode()) + prefixed(context[key].encode()) for key in keys)
 
 
 def prefixed(content: bytes) -> bytes:
@@ -86,11 +111,6 @@ def prefixed(content: bytes) -> bytes:
     if len(content) > 0xFFFF:
         raise ValueError(f"{len(content):,} bytes, at most 65,535 can be encoded")
     return len(content).to_bytes(2) + content
-
-
-@lru_cache(maxsize=64)
-def _prefixed_name(key: str) -> bytes:
-    return prefixed(key.encode())
 
 
 def _bounded(ref: TokenRef, name: str, text: object, limit: int) -> None:

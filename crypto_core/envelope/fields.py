@@ -50,9 +50,14 @@ def decode(encoded: bytes, name: str) -> bytes:
         raise MalformedEnvelopeError(name, "not strict base64") from error
     # Strict mode lets padding stand behind a whole group, and bits behind the last byte of an incomplete one;
     # two spellings of one envelope must not both be read.
-    rest = len(decoded) % 3
-    if len(encoded) != (len(decoded) + 2) // 3 * 4 or (rest and encoded[rest - 4] not in _LAST_DIGITS[rest]):
-        raise MalformedEnvelopeError(name, "not canonical base64")
+    if encoded.endswith(b"="):
+        rest = len(decoded) % 3
+        if (
+            not rest
+            or len(encoded) != (len(decoded) + 2) // 3 * 4
+            or encoded[rest - 4] not in _LAST_DIGITS[rest]
+        ):
+            raise MalformedEnvelopeError(name, "not canonical base64")
     return decoded
 
 

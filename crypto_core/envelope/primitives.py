@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from crypto_core.envelope.fields import TAG_BYTES
 
+_SHA512 = SHA512()
+
 Buffer = bytes | bytearray | memoryview
 
 
@@ -26,7 +28,7 @@ def gcm_decrypt(key: Buffer, nonce: bytes, ciphertext: bytes, aad: bytes | None)
     try:
         AESGCM(key).decrypt_into(nonce, ciphertext, aad, plaintext)
     except InvalidTag:
-        plaintext[:] = bytes(len(plaintext))
+        wipe(plaintext)
         raise
     return plaintext
 
@@ -36,5 +38,10 @@ def hkdf(
 ) -> bytearray:
     """Return `length` bytes derived with HKDF, SHA-512 unless told, in a buffer that the caller owns."""
     output = bytearray(length)
-    HKDF(algorithm or SHA512(), length, salt, info).derive_into(input_key, output)
+    HKDF(algorithm or _SHA512, length, salt, info).derive_into(input_key, output)
     return output
+
+
+def wipe(buffer: bytearray) -> None:
+    """Overwrite a buffer with zeros."""
+    buffer[:] = bytes(len(buffer))

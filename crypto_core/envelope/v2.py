@@ -23,6 +23,7 @@ from __future__ import annotations
 import hmac
 import os
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import ClassVar, Self
 
 from cryptography.exceptions import InvalidTag
@@ -30,7 +31,7 @@ from cryptography.exceptions import InvalidTag
 from crypto_core.envelope.base import Entropy, Envelope, require_sealable
 from crypto_core.envelope.encryption_context import (
     EncryptionContext,
-    encode,
+    encoded_context,
     encryption_context,
     is_binding,
     prefixed,
@@ -45,7 +46,7 @@ from crypto_core.envelope.fields import (
     bounded,
 )
 from crypto_core.envelope.formats import MARKS, Format
-from crypto_core.envelope.primitives import gcm_decrypt, gcm_encrypt, hkdf
+from crypto_core.envelope.primitives import gcm_decrypt, gcm_encrypt, hkdf, wipe
 from crypto_core.errors import (
     AuthenticationFailedError,
     MalformedEnvelopeError,
@@ -127,29 +128,37 @@ class EnvelopeV2(Envelope):
     ) -> Self:
         require_sealable(token)
         _require_key_arn(key_arn)
-        bound = cls._bound(key_arn, cls.context_for(ref, binding))
+        bound = cls._bound(key_arn, ref, binding)
         salt, nonce = entropy(SALT_BYTES), entropy(NONCE_BYTES)
-        commitment = _derived(data_key, salt, COMMITMENT_LABEL + bound)
-        with DataKey.adopt(_derived(data_key, salt, ENCRYPTION_LABEL + bound)) as key:
-            ciphertext = gcm_encrypt(exposed(key), nonce, exposed(token), bound)
-        database = binding if cls.format.binds_database else None
+        whole = _of_32_bytes(data_key)
+        commitment = hkdf(whole, salt, COMMITMENT_LABEL + bound, COMMITMENT_BYTES)
+        key = hkdf(whole, salt, ENCRYPTION_LABEL + bound, DATA_KEY_BYTES)
+        try:
+            ciphertext = gcm_encrypt(key, nonce, exposed(token), bound)
+        finally:
+            wipe(key)
+        database = cls._database(binding)
         return cls(key_arn, encrypted_data_key, nonce, salt, bytes(commitment), ciphertext, database)
 
     def open(self, data_key: DataKey, ref: TokenRef | None, binding: str | None = None) -> Secret:
-        bound = self._bound(self.key_arn, self.opening_context(ref, binding))
-        commitment = _derived(data_key, self.salt, COMMITMENT_LABEL + bound)
+        self.require_binding(ref, binding)
+        bound = self._bound(self.key_arn, ref, binding)
+        whole = _of_32_bytes(data_key)
+        commitment = hkdf(whole, self.salt, COMMITMENT_LABEL + bound, COMMITMENT_BYTES)
         if not hmac.compare_digest(commitment, self.commitment):
             others = "row, database" if self.format.binds_database else "row"
             raise AuthenticationFailedError(
                 f"The envelope does not open as {ref}: it was sealed for another {others}, key or data key."
             )
+        key = hkdf(whole, self.salt, ENCRYPTION_LABEL + bound, DATA_KEY_BYTES)
         try:
-            with DataKey.adopt(_derived(data_key, self.salt, ENCRYPTION_LABEL + bound)) as key:
-                return Secret.adopt(gcm_decrypt(exposed(key), self.nonce, self.ciphertext, bound))
+            return Secret.adopt(gcm_decrypt(key, self.nonce, self.ciphertext, bound))
         except InvalidTag as error:
             raise AuthenticationFailedError(
                 f"The envelope of {ref} does not open: its authentication tag does not match."
             ) from error
+        finally:
+            wipe(key)
 
     @property
     def named_key(self) -> str | None:
@@ -161,7 +170,7 @@ class EnvelopeV2(Envelope):
 
     @classmethod
     def context_for(cls, ref: TokenRef | None, binding: str | None = None) -> EncryptionContext:
-        return encryption_context(_named(ref))
+        return encryption_context(_named(ref), cls._database(binding))
 
     def rewrapped(self, encrypted_data_key: bytes, key_arn: str) -> Self:
         if key_arn != self.key_arn:
@@ -182,9 +191,13 @@ class EnvelopeV2(Envelope):
         )
 
     @classmethod
-    def _bound(cls, key_arn: str, context: EncryptionContext) -> bytes:
-        mark = MARKS[cls.format].encode()
-        return prefixed(mark) + prefixed(key_arn.encode("ascii")) + encode(context)
+    def _database(cls, binding: str | None) -> str | None:
+        """The database that is bound, of the reader's or writer's own name for it."""
+        return None
+
+    @classmethod
+    def _bound(cls, key_arn: str, ref: TokenRef | None, binding: str | None) -> bytes:
+        return _version_and_key(cls.format, key_arn) + encoded_context(_named(ref), cls._database(binding))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +212,13 @@ class EnvelopeV2Bound(EnvelopeV2):
     )
 
     @classmethod
-    def context_for(cls, ref: TokenRef | None, binding: str | None = None) -> EncryptionContext:
+    def _database(cls, binding: str | None) -> str | None:
         if binding is None:
             raise SettingsError(
                 "A v2-bound envelope names its database, and this one has no name.",
                 remedy="Set KEYDECK_BINDING.",
             )
-        return encryption_context(_named(ref), binding)
+        return binding
 
 
 def _named(ref: TokenRef | None) -> TokenRef:
@@ -214,12 +227,20 @@ def _named(ref: TokenRef | None) -> TokenRef:
     return ref
 
 
+@lru_cache(maxsize=256)
+def _version_and_key(format_: Format, key_arn: str) -> bytes:
+    return prefixed(MARKS[format_].encode()) + prefixed(key_arn.encode("ascii"))
+
+
 def _require_key_arn(key_arn: str) -> None:
-    if len(key_arn) > MAX_KEY_ARN_BYTES or not is_key_arn(key_arn):
+    if len(key_arn) > MAX_KEY_ARN_BYTES or not _is_key_arn(key_arn):
         raise MalformedEnvelopeError("key ARN", "it names no KMS key")
 
 
-def _derived(data_key: DataKey, salt: bytes, info: bytes) -> bytearray:
+_is_key_arn = lru_cache(maxsize=256)(is_key_arn)
+
+
+def _of_32_bytes(data_key: DataKey) -> memoryview:
     key = exposed(data_key)
     bounded("data key", key, DATA_KEY_BYTES, DATA_KEY_BYTES)
-    return hkdf(key, salt, info, DATA_KEY_BYTES)
+    return key

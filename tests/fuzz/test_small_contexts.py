@@ -80,10 +80,14 @@ class Context(NamedTuple):
         return version
 
     @property
+    def ref(self) -> TokenRef:
+        """The reference of the token."""
+        return TokenRef(table_name(self.schema, self.table), self.column, self.row_id, self.member)
+
+    @property
     def pairs(self) -> EncryptionContext:
         """The product's encryption context. Raises InvalidReferenceError, SettingsError."""
-        ref = TokenRef(table_name(self.schema, self.table), self.column, self.row_id, self.member)
-        return self.version.context_for(ref, self.database)
+        return self.version.context_for(self.ref, self.database)
 
 
 Bound = Callable[[Context], bytes]
@@ -114,7 +118,7 @@ LARGE = Domain(
 
 
 def bound_by_the_product(context: Context) -> bytes:
-    return context.version._bound(context.arn, context.pairs)
+    return context.version._bound(context.arn, context.ref, context.database)
 
 
 def two_bound_alike(domain: Domain, bound: Bound) -> tuple[Context, Context] | None:

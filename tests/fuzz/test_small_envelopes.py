@@ -283,8 +283,8 @@ Break = Callable[[pytest.MonkeyPatch], None]
 def binds(changed: Callable[[bytes, str, EncryptionContext], bytes]) -> Break:
     """Everything is sealed and opened with something else bound than the product's."""
 
-    def bound(version: type[EnvelopeV2], arn: str, context: EncryptionContext) -> bytes:
-        return changed(MARKS[version.format].encode(), arn, context)
+    def bound(version: type[EnvelopeV2], arn: str, ref: TokenRef | None, binding: str | None) -> bytes:
+        return changed(MARKS[version.format].encode(), arn, version.context_for(ref, binding))
 
     return lambda patch: patch.setattr(EnvelopeV2, "_bound", classmethod(bound))
 
@@ -294,8 +294,11 @@ def texts(context: EncryptionContext, *, but: str = "") -> bytes:
 
 
 def any_binding_will_do(patch: pytest.MonkeyPatch) -> None:
-    own = Envelope.opening_context
-    patch.setattr(Envelope, "opening_context", lambda self, ref, _: own(self, ref, self.named_database))
+    context, opened = Envelope.opening_context, EnvelopeV2.open
+    patch.setattr(Envelope, "opening_context", lambda self, ref, _: context(self, ref, self.named_database))
+    patch.setattr(
+        EnvelopeV2, "open", lambda self, key, ref, _=None: opened(self, key, ref, self.named_database)
+    )
 
 
 BROKEN: dict[str, Break] = {

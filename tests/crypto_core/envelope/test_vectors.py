@@ -139,7 +139,7 @@ def test_we_come_to_the_vectors_values_on_the_way(format_: Format, case: Case) -
     version = VERSIONS[format_]
     assert issubclass(version, EnvelopeV2)
     context = version.context_for(ref_of(case), case.get("database"))
-    binding = version._bound(case["key_arn"], context)
+    binding = version._bound(case["key_arn"], ref_of(case), case.get("database"))
     assert binding == raw(case, "binding")
     assert encode(context) == raw(case, "context_encoding")
     for label, name in ((ENCRYPTION_LABEL, "encryption_key"), (COMMITMENT_LABEL, "commitment")):
