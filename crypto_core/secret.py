@@ -88,6 +88,13 @@ def exposed(hidden: _Hidden) -> memoryview:
     return memoryview(hidden._buffer).toreadonly()  # noqa: SLF001
 
 
+def own_buffer(hidden: _Hidden) -> bytearray:
+    """Return the buffer itself, for ciphers that read it at once and keep nothing. Raises as `exposed`."""
+    if hidden._wiped:  # noqa: SLF001  # as `exposed`
+        raise ValueError(f"{type(hidden).__name__} is wiped")
+    return hidden._buffer  # noqa: SLF001
+
+
 class Secret(_Hidden):
     """A token's plaintext. `reveal()` is the only way to the text."""
 

@@ -66,7 +66,7 @@ def encode(content: bytes) -> bytes:
     return binascii.b2a_base64(content, newline=False)
 
 
-def bounded(name: str, content: bytes | memoryview, least: int, most: int) -> None:
+def bounded(name: str, content: bytes | bytearray | memoryview, least: int, most: int) -> None:
     """Raise MalformedEnvelopeError unless `content` has from `least` to `most` bytes."""
     if not least <= len(content) <= most:
         expected = f"{least:,}" if least == most else f"{least:,} to {most:,}"

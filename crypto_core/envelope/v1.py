@@ -27,7 +27,7 @@ from crypto_core.envelope.formats import Format
 from crypto_core.envelope.primitives import gcm_decrypt, gcm_encrypt
 from crypto_core.errors import AuthenticationFailedError
 from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret, exposed
+from crypto_core.secret import DataKey, Secret, own_buffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,13 @@ class EnvelopeV1(Envelope):
         entropy: Entropy = os.urandom,
     ) -> Self:
         require_sealable(token)
-        key = exposed(data_key)
+        key = own_buffer(data_key)
         bounded("data key", key, DATA_KEY_BYTES, DATA_KEY_BYTES)
         nonce = entropy(NONCE_BYTES)
-        return cls(encrypted_data_key, nonce, gcm_encrypt(key, nonce, exposed(token), None))
+        return cls(encrypted_data_key, nonce, gcm_encrypt(key, nonce, own_buffer(token), None))
 
     def open(self, data_key: DataKey, ref: TokenRef | None = None, binding: str | None = None) -> Secret:
-        key = exposed(data_key)
+        key = own_buffer(data_key)
         bounded("data key", key, DATA_KEY_BYTES, DATA_KEY_BYTES)
         try:
             return Secret.adopt(gcm_decrypt(key, self.nonce, self.ciphertext, None))

@@ -56,7 +56,7 @@ from crypto_core.errors import (
 )
 from crypto_core.key_names import is_key_arn
 from crypto_core.references import TokenRef
-from crypto_core.secret import DataKey, Secret, exposed
+from crypto_core.secret import DataKey, Secret, own_buffer
 
 SALT_BYTES = 32
 COMMITMENT_BYTES = 32
@@ -134,7 +134,7 @@ class EnvelopeV2(Envelope):
         commitment = hkdf(whole, salt, COMMITMENT_LABEL + bound, COMMITMENT_BYTES)
         key = hkdf(whole, salt, ENCRYPTION_LABEL + bound, DATA_KEY_BYTES)
         try:
-            ciphertext = gcm_encrypt(key, nonce, exposed(token), bound)
+            ciphertext = gcm_encrypt(key, nonce, own_buffer(token), bound)
         finally:
             wipe(key)
         database = cls._database(binding)
@@ -240,7 +240,7 @@ def _require_key_arn(key_arn: str) -> None:
 _is_key_arn = lru_cache(maxsize=256)(is_key_arn)
 
 
-def _of_32_bytes(data_key: DataKey) -> memoryview:
-    key = exposed(data_key)
+def _of_32_bytes(data_key: DataKey) -> bytearray:
+    key = own_buffer(data_key)
     bounded("data key", key, DATA_KEY_BYTES, DATA_KEY_BYTES)
     return key
