@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from crypto_core.reencryption.materials import MaterialService
     from crypto_core.reencryption.planner import Planner
     from crypto_core.reencryption.replacing_token.service import TokenEntering
+    from crypto_core.reencryption.scale.service import Forecaster
     from crypto_core.reencryption.service import TokenWorkService
     from crypto_core.reencryption.token_search.index import TokenIndex
     from crypto_core.reencryption.token_search.search import TokenSearch
@@ -615,6 +616,13 @@ class Container:
             self.status,
             **self._guard,
         )
+
+    @deferred_property
+    def forecaster(self) -> Forecaster:
+        """What forecasts what a job takes of hosts, KMS and PostgreSQL."""
+        from crypto_core.reencryption.scale.service import Forecaster
+
+        return Forecaster(self.engine)
 
     @deferred_property
     def undoing(self) -> Undoing:

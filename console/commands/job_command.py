@@ -9,10 +9,11 @@ from console.host.job_progress import work_on
 from console.host.runners import environment_of
 from console.printed.job_words import code_of, print_takes, say_end, takes_of
 from console.printed.plan_words import print_nothing_to_do, print_plan
-from console.printed.printing import print_json, say
+from console.printed.printing import print_json, print_line, say
 from crypto_core.errors import RefusedError
 from crypto_core.reencryption.jobs.model import JobPlan
 from crypto_core.text.counting import counted
+from screens.forecast_words import forecast_lines
 from screens.jobs.work import job_work
 
 
@@ -20,12 +21,17 @@ def run_as_job(services: Container, job_plan: JobPlan, asked: WritingOptions) ->
     """Start a job as planned and work on it until it ends or stops; returns the exit code."""
     work = job_work(services)
     plan, processes = job_plan.plan, asked.processes or None
-    if asked.dry_run:
+    if asked.dry_run or asked.forecast:
+        supposed = asked.supposed_numbers
+        forecast = services.forecaster.of_job(job_plan, supposed) if asked.forecast else None
         if asked.as_json:
-            print_json(plan.as_json() | takes_of(job_plan, processes) | {"job": None})
+            more = {} if forecast is None else {"forecast": forecast.as_json()}
+            print_json(plan.as_json() | takes_of(job_plan, processes) | {"job": None} | more)
         else:
             print_plan(plan, kms_calls=job_plan.kms_calls)
             print_takes(job_plan, processes=processes)
+            for line in forecast_lines(forecast) if forecast is not None else ():
+                print_line(line)
         return 0 if plan.whole and not job_plan.losses else 1
     if not plan.tokens:
         return print_nothing_to_do(plan, as_json=asked.as_json)

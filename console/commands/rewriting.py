@@ -21,6 +21,7 @@ from crypto_core.errors import SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import FEW, JobPlan
 from crypto_core.reencryption.plan import Plan, Selection, Verb
+from crypto_core.reencryption.scale.forecast import SUPPOSABLE
 from crypto_core.references import RowRef, TokenRef, parse_reference
 from screens.jobs.work import job_work
 
@@ -56,6 +57,19 @@ _how = together(
         multiple=True,
         metavar="PRINCIPAL",
         help="Who may lose access by a job: an ARN or account; * and ? as in IAM.",
+    ),
+    click.option(
+        "--plan",
+        "forecast",
+        is_flag=True,
+        help="A job. Show what it takes of processes, hosts, KMS and PostgreSQL; change nothing.",
+    ),
+    click.option(
+        "--suppose",
+        "supposed",
+        multiple=True,
+        metavar="NAME=N",
+        help=f"With --plan, what if: {', '.join(SUPPOSABLE)}.",
     ),
     trust_option,
     json_option,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import click
+
 from console.commands.asking import consent_to
 from crypto_core.guard.consent import Consent, Subject
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Plan
+from crypto_core.text.cleaning import clean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +27,31 @@ class WritingOptions:
     accepted: tuple[str, ...]
     trust: tuple[str, ...]
     as_json: bool
+    forecast: bool = False
+    supposed: tuple[str, ...] = ()
     allow_downgrade: bool = False
+
+    def __post_init__(self) -> None:
+        if self.supposed and not self.forecast:
+            raise click.UsageError("--suppose goes with --plan.")
 
     @property
     def as_job(self) -> bool:
         """True if it is to be a job however few tokens there are."""
-        return self.job or bool(self.processes or self.rate or self.verify or self.accepted)
+        asked = self.processes or self.rate or self.verify or self.accepted
+        return self.job or self.forecast or bool(asked)
+
+    @property
+    def supposed_numbers(self) -> dict[str, float]:
+        """What a forecast supposes, by name. Raises UsageError."""
+        numbers = {}
+        for given in self.supposed:
+            name, _, number = given.partition("=")
+            try:
+                numbers[name] = float(number.replace(",", ""))
+            except ValueError as error:
+                raise click.UsageError(f"--suppose takes NAME=NUMBER, not {clean(given, 60)!r}.") from error
+        return numbers
 
     @property
     def job_options(self) -> JobOptions:

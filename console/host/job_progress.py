@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from threading import Event
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from console.garbage import settle
 from console.host.runners import RunnerProcess, runners
 from console.host.worker_scaling import Growth, cores
-from console.printed.printing import meter, say
-from crypto_core.reencryption.jobs.model import JobState, JobView
+from console.printed.printing import meter, say, utc
+from crypto_core.reencryption.jobs.model import JobRunnerView, JobState, JobView
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.service import JobService
 
 POLL_SECONDS = 0.5
+
+_CUT_OFF = "Others take its tokens over. Cut off, it goes on by itself; killed, start another."
 
 
 def through(view: JobView) -> tuple[int, int]:
@@ -40,9 +43,11 @@ def work_on(
     label = work.show_job(job).job.verb.words
     growth = Growth(cores() if processes is None else processes)
     settle()
+    heard = Heard()
     with meter(label) as shown, runners(job, (processes or 1) - 1, environment) as others:
 
         def progress(view: JobView) -> None:
+            heard.tell(view)
             shown.show(*through(view), view.tokens_per_second)
             if growth.wants_more(1 + len(others), view):
                 others.append(RunnerProcess(job, environment))
@@ -54,13 +59,31 @@ def work_on(
 
 def follow(work: JobService, job: int, cancelled: Event) -> JobView:
     """Tell how far a job is until it ends or stops, or `cancelled` is set; return where it is then."""
-    view = work.show_job(job)
+    view, heard = work.show_job(job), Heard()
     with meter(view.job.verb.words) as shown:
         while True:
+            heard.tell(view)
             shown.show(*through(view), view.tokens_per_second)
             if view.state is not JobState.RUNNING or cancelled.wait(POLL_SECONDS):
                 return view
             view = work.show_job(job)
+
+
+class Heard:
+    """Says once of each process of a job that nothing is heard of it any more, and that it is back."""
+
+    def __init__(self) -> None:
+        self._silent: dict[UUID, JobRunnerView] = {}
+
+    def tell(self, view: JobView) -> None:
+        """Say what has changed."""
+        for runner in view.runners:
+            name = f"Process {runner.pid} on {runner.host}"
+            if runner.silent and view.state is JobState.RUNNING and runner.id not in self._silent:
+                self._silent[runner.id] = runner
+                say(f"{name} is silent since {utc(runner.seen_at)} UTC. {_CUT_OFF}")
+            elif not runner.silent and self._silent.pop(runner.id, None) is not None:
+                say(f"{name} {'has ended' if runner.ended else 'is back'}.")
 
 
 def _tell(others: list[RunnerProcess]) -> None:

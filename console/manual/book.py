@@ -20,6 +20,7 @@ PARTS: dict[str, str] = {
     "questions": "console.manual.questions",
     "checks": "console.manual.checks",
     "controls": "console.manual.controls",
+    "large_jobs": "console.manual.large_jobs",
     "runbooks": "console.manual.runbooks",
     "schemas": "console.manual.schemas",
     "settings": "console.manual.settings",

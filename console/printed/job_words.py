@@ -46,6 +46,7 @@ def document_of(view: JobView, *, whole: bool = False) -> dict[str, Any]:
                     "actor": runner.actor,
                     "seen_at": runner.seen_at.isoformat(),
                     "ended": runner.ended,
+                    "silent": runner.silent,
                 }
                 for runner in view.runners
             ],
@@ -105,7 +106,8 @@ def describe(view: JobView) -> Iterator[str]:
     for kind, tokens in view.errors.items():
         yield f"not written, {kind}: {tokens:,}"
     for runner in view.runners:
-        words = "ended" if runner.ended else f"seen {utc(runner.seen_at)} UTC"
+        heard = "silent since" if runner.silent else "seen"
+        words = "ended" if runner.ended and not runner.silent else f"{heard} {utc(runner.seen_at)} UTC"
         yield f"process {runner.pid} on {runner.host}, {words}, as {runner.actor}"
     for remark in view.remarks:
         yield f"Note: {remark}"

@@ -169,7 +169,9 @@ def _runners(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
     words += f", {own:,} of this console: until it is left" if own else ""
     yield line(("Processes", "bold"), (cut(words, max(width - 9, 10)), "$muted"))
     for runner in view.runners:
-        when = "ended" if runner.ended else f"seen {ago(runner.seen_at, facts.clock())}"
+        heard = "silent, last seen" if runner.silent else "seen"
+        known = runner.silent or not runner.ended
+        when = f"{heard} {ago(runner.seen_at, facts.clock())}" if known else "ended"
         text = f"{runner.pid} on {runner.host}  {when}  {who(runner.actor)}"
         yield line((cut(text, width), "$muted" if runner.ended else ""))
 

@@ -252,6 +252,22 @@ def test_a_dry_run_says_what_the_job_takes_and_begins_none(keydeck: Keydeck, job
     assert jobs.asked == []
 
 
+def test_a_plan_forecasts_what_the_job_takes_and_what_if(keydeck: Keydeck, jobs: StageJobs) -> None:
+    given = ("reencrypt", "--all", "--to", CURRENT, "--plan", "--suppose", "tokens=1e9", "--suppose")
+    ran = keydeck(*given, "quota=200,000", "--json")
+    assert (ran.exit_code, jobs.asked) == (0, [])
+    assert_shape("forecast", ran.json["forecast"])
+    results = {one["name"]: one["value"] for one in ran.json["forecast"]["results"]}
+    assert (results["calls"], results["time"]) == (2e9, 20_000)
+    words = keydeck(*given, "quota=200,000").stdout
+    assert "\n  time: at least 5 h\n    Ask AWS for a higher quota" in words
+    assert "\n  tokens 1,000,000,000: supposed\n" in words
+    assert "µs a token: measured by a benchmark, tests.benchmarks.bulk_jobs\n" in words
+    for wrong in ("colour=1", "tokens=many", "tokens=0"):
+        assert keydeck(*given, wrong).exit_code == 2
+    assert keydeck("reencrypt", "--all", "--suppose", "tokens=1").exit_code == 2
+
+
 def test_yes_alone_does_not_pass_who_loses_access(keydeck: Keydeck, jobs: StageJobs) -> None:
     jobs.losses = ("role/platform loses Decrypt",)
     ran = keydeck("reencrypt", "--all", "--to", CURRENT, "--job", "--yes")

@@ -19,6 +19,7 @@ SCHEMAS = (
     "event",
     "incident",
     "job",
+    "forecast",
     "whose",
     "scan",
     "control",

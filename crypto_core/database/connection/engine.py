@@ -116,11 +116,18 @@ def _connect_timeout(asked: str | None) -> int:
 
 @contextmanager
 def connected(
-    engine: Engine, *, write: bool = False, snapshot: bool = False, cancelled: Event | None = None
+    engine: Engine,
+    *,
+    write: bool = False,
+    snapshot: bool = False,
+    brief: bool = False,
+    cancelled: Event | None = None,
 ) -> Iterator[Connection]:
     """Give a connection in a transaction: committed at the end if `write`, else read only.
 
-    With `snapshot` all its statements see the same moment, else each what is committed by then.
+    With `snapshot` all its statements see the same moment, else each what is committed by then. `brief` is
+    for what does nothing long between its statements and holds locks that others wait for: the server ends it
+    where its client has gone silent.
 
     A Cancellation that is set ends the statement under way; any other event is looked at before the first.
     Raises InterruptedRunError then, else the DatabaseError that tells a failure apart.
@@ -130,7 +137,7 @@ def connected(
         with (
             told_apart(engine),
             engine.begin() if write else engine.connect() as connection,
-            _beginning(connection, write=write, snapshot=snapshot),
+            _beginning(connection, write=write, snapshot=snapshot, brief=brief),
         ):
             if isinstance(cancelled, Cancellation):
                 with cancelling(connection, cancelled):
@@ -150,13 +157,13 @@ def _limit(engine: Engine) -> str:
 
 
 @contextmanager
-def _beginning(connection: Connection, *, write: bool, snapshot: bool) -> Iterator[None]:
+def _beginning(connection: Connection, *, write: bool, snapshot: bool, brief: bool) -> Iterator[None]:
     driver: Any = connection.connection.driver_connection
-    driver.writes, driver.snapshot = write, snapshot
+    driver.writes, driver.snapshot, driver.brief = write, snapshot, brief
     try:
         yield
     finally:
-        driver.writes, driver.snapshot = True, False
+        driver.writes, driver.snapshot, driver.brief = True, False, False
 
 
 @contextmanager

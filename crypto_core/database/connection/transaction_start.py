@@ -9,7 +9,7 @@ PostgreSQL documentation, SET TRANSACTION and section 55.2.2.1, "Multiple Statem
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from psycopg2.extensions import STATUS_READY
@@ -20,6 +20,8 @@ from crypto_core.database.connection.watchdog import WatchedConnection, WatchedC
 STATEMENT_TIMEOUT_SECONDS = 60
 LOCK_TIMEOUT_SECONDS = 10
 IDLE_TIMEOUT_SECONDS = 120
+BRIEF_SECONDS = 10
+"""How long the server waits in a brief transaction for its client, which may have been cut off."""
 
 _SECONDS = {
     "statement_timeout": STATEMENT_TIMEOUT_SECONDS,
@@ -35,19 +37,26 @@ def _no_longer_than(name: str, seconds: int) -> str:
     return f"set_config('{name}', CASE WHEN {longer} THEN '{seconds}s' ELSE {theirs} END, true)"
 
 
-_LIMITS = (
-    f"SELECT {', '.join(_no_longer_than(*limit) for limit in _SECONDS.items())}, "
+def _limits(seconds: Mapping[str, int]) -> str:
+    limits = ", ".join(_no_longer_than(*limit) for limit in seconds.items())
     # Compiling takes longer than it saves here: every answer is wanted at once.
-    "set_config('jit', 'off', true); "
-)
+    return f"SELECT {limits}, set_config('jit', 'off', true); "
+
+
+_LIMITS = _limits(_SECONDS)
+_BRIEF_LIMITS = _limits(_SECONDS | {"idle_in_transaction_session_timeout": BRIEF_SECONDS})
 
 
 class LimitedConnection(WatchedConnection):
-    """Its transactions are read only while `writes` isn't set, and see one moment while `snapshot` is."""
+    """Its transactions are read only while `writes` isn't set, and see one moment while `snapshot` is.
+
+    While `brief` is set, they end on the server once their client is silent for BRIEF_SECONDS.
+    """
 
     read_only = False
     writes = True
     snapshot = False
+    brief = False
     server = ServerSettings()
     """What the URL asks for."""
 
@@ -56,11 +65,9 @@ class LimitedConnection(WatchedConnection):
         """What stands before the first statement of a transaction."""
         isolation = "REPEATABLE READ" if self.snapshot else "READ COMMITTED"
         access = ", READ ONLY" if self.read_only or not self.writes else ""
-        asked = self.server
+        asked, limits = self.server, _BRIEF_LIMITS if self.brief else _LIMITS
         # Of the limits that are asked for Keydeck's own leave what is shorter.
-        return (
-            f"SET TRANSACTION ISOLATION LEVEL {isolation}{access}; {asked.limiting}{_LIMITS}{asked.setting}"
-        )
+        return f"SET TRANSACTION ISOLATION LEVEL {isolation}{access}; {asked.limiting}{limits}{asked.setting}"
 
 
 class ReadOnlyConnection(LimitedConnection):

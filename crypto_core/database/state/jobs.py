@@ -183,7 +183,7 @@ class JobStore:
     def enlist(self, id_: int, runner: UUID, *, host: str, pid: int, actor: str) -> None:
         """Tell that a process works on a job."""
         now = clock()
-        with connected(self._engine, write=True) as connection:
+        with connected(self._engine, write=True, brief=True) as connection:
             connection.execute(
                 insert(job_runner).values(
                     id=runner, job_id=id_, host=host, pid=pid, actor=actor, started_at=now, seen_at=now
@@ -195,7 +195,7 @@ class JobStore:
     @repeated_if_rolled_back
     def leave(self, runner: UUID) -> None:
         """Tell that a process no longer works on its job."""
-        with connected(self._engine, write=True) as connection:
+        with connected(self._engine, write=True, brief=True) as connection:
             statement = update(job_runner).where(job_runner.c.id == runner)
             connection.execute(statement.values(ended_at=clock()))
 
@@ -231,14 +231,16 @@ class JobStore:
     @repeated_if_rolled_back
     def sample(self, runner: UUID, samples: Sequence[Mapping[str, Any]]) -> None:
         """Keep what a process measured in its last minute."""
-        with connected(self._engine, write=True) as connection:
+        with connected(self._engine, write=True, brief=True) as connection:
             statement = update(job_runner).where(job_runner.c.id == runner)
             connection.execute(statement.values(samples=list(samples)))
 
     def _within(
         self, connection: Connection | None, *, write: bool = False
     ) -> AbstractContextManager[Connection]:
-        return connected(self._engine, write=write) if connection is None else nullcontext(connection)
+        if connection is not None:
+            return nullcontext(connection)
+        return connected(self._engine, write=write, brief=write)
 
 
 _STANDING = ("state", "wave", "zeroes", "zero_at")

@@ -191,7 +191,7 @@ class ChunkStore:
     def claim_chunk(self, job_id: int, runner: UUID, lease_seconds: float) -> Chunk | None:
         """Take a free chunk of a running job, or one whose lease has run out; None without one."""
         parameters = {"job": job_id, "runner": runner, "lease": lease_seconds, "longest": LEASE_SECONDS}
-        with connected(self._engine, write=True) as connection:
+        with connected(self._engine, write=True, brief=True) as connection:
             row = connection.execute(_CLAIM, parameters).one_or_none()
         return None if row is None else Chunk(*row)
 
@@ -205,7 +205,7 @@ class ChunkStore:
             "lease": lease_seconds,
             "lively": LIVELY_SECONDS,
         }
-        with connected(self._engine, write=True) as connection:
+        with connected(self._engine, write=True, brief=True) as connection:
             state, rate, working, held = connection.execute(_RENEW, parameters).one()
         return Beat(state, rate, max(1, working), chunk is None or bool(held))
 
@@ -232,13 +232,13 @@ class ChunkStore:
     def finish_chunk(self, chunk: Chunk, counted: BatchCounts) -> None:
         """Tell that a chunk is done. Raises LeaseLostError."""
         changes = _added(counted) | {"state": "done", "lease_until": None}
-        with connected(self._engine, write=True) as connection:
+        with connected(self._engine, write=True, brief=True) as connection:
             self._fenced(connection, chunk, changes)
 
     def release_chunk(self, chunk: Chunk, position: str | None, counted: BatchCounts) -> None:
         """Give a chunk back, for the next claimant to continue. Raises LeaseLostError."""
         changes = _added(counted, position) | {"state": "open", "runner_id": None, "lease_until": None}
-        with connected(self._engine, write=True) as connection:
+        with connected(self._engine, write=True, brief=True) as connection:
             self._fenced(connection, chunk, changes)
 
     def left(self, connection: Connection, job_id: int) -> int:

@@ -342,7 +342,7 @@ class TokenStore:
         stored: list[tuple[TokenTable, str, dict[str, str]]] = []
         catalogue = self._catalogue()
         carry = self._carrier() if verb in KEEPS_TOKEN else None
-        with connected(self._engine, write=True) as connection:
+        with connected(self._engine, write=True, brief=not wait) as connection:
             for table_name in sorted({table_name for table_name, _ in by_column}):
                 ids = {r.old.ref.row_id for r in replacements if r.old.ref.table == table_name}
                 locked[table_name] = _lock(connection, catalogue.table(table_name), sorted(ids), wait=wait)

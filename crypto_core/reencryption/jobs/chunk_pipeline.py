@@ -18,6 +18,7 @@ from crypto_core.reencryption.bulk.ports import TokenPages, TokenSink, TokenTask
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.bulk.watch import CallSample, CallWatch
 from crypto_core.reencryption.jobs.ports import ChunkWork
+from crypto_core.reencryption.jobs.transient_retry import PATIENCE_SECONDS
 
 FIRST_RATE = 50.0
 """Calls a second until the first heartbeat has told how many the job may make."""
@@ -38,7 +39,8 @@ class Piped:
     def write_chunk(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
         """Write every token of `pages` anew; see ChunkWork."""
         order = replace(order, dev_key=self._dev_key)
-        tally = self._loop.run(pipeline.write_tokens(pages, sink, order, self._kms, Control(stop=stop)))
+        control = Control(stop=stop, patience_seconds=PATIENCE_SECONDS)
+        tally = self._loop.run(pipeline.write_tokens(pages, sink, order, self._kms, control))
         if tally.lease_lost:
             raise LeaseLostError("The chunk is another process's by now.")
 

@@ -141,7 +141,7 @@ class Closer:
         """Write what a step came to; False, and nothing is, where another process was at it meanwhile."""
         if step.change is None:
             return True
-        with connected(self._engine, write=True) as connection:
+        with connected(self._engine, write=True, brief=self._same_database) as connection:
             if not self._jobs.stands(connection, job) or self._chunks.left(connection, job.id):
                 return False
             tell = step.change(connection)

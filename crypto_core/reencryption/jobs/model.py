@@ -149,6 +149,9 @@ class JobRunnerView:
     actor: CleanText
     seen_at: datetime
     ended: bool
+    """It works no longer, as far as is known."""
+    silent: bool = False
+    """It has not ended by itself, and nothing is heard of it: it is cut off, or was killed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from crypto_core.errors import DatabaseError, KmsError
 
 _log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 600.0
+"""Longer than a database takes to fail over, or than a line that was cut off usually stays so."""
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 5.0
 

@@ -15,6 +15,9 @@ LATELY_SECONDS = 10.0
 """Seconds over which a running job's rate is told."""
 
 
+SILENT_SECONDS = 5.0
+"""After so long, a process that has not ended is called silent: a heartbeat may be late."""
+
 NOT_READABLE = "Its row is nothing that Keydeck stores: nothing that is shown of it is certain."
 
 
@@ -59,7 +62,15 @@ def job_view(row: JobRow, counts: JobCounts, runners: Sequence[RunnerRow]) -> Jo
         errors=counts.errors,
         samples=samples,
         runners=tuple(
-            JobRunnerView(r.id, clean(r.host, 100), r.pid, clean(r.actor, 300), r.seen_at, _gone(r, row.now))
+            JobRunnerView(
+                r.id,
+                clean(r.host, 100),
+                r.pid,
+                clean(r.actor, 300),
+                r.seen_at,
+                _gone(r, row.now),
+                r.ended_at is None and _unheard(r, row.now) > SILENT_SECONDS,
+            )
             for r in runners
         ),
         census_before=row.census_before,
@@ -69,7 +80,11 @@ def job_view(row: JobRow, counts: JobCounts, runners: Sequence[RunnerRow]) -> Jo
 
 
 def _gone(runner: RunnerRow, now: datetime) -> bool:
-    return runner.ended_at is not None or (now - runner.seen_at).total_seconds() > LIVELY_SECONDS
+    return runner.ended_at is not None or _unheard(runner, now) > LIVELY_SECONDS
+
+
+def _unheard(runner: RunnerRow, now: datetime) -> float:
+    return (now - runner.seen_at).total_seconds()
 
 
 def _lately(runners: Iterable[RunnerRow], now: datetime) -> float:

@@ -1,0 +1,151 @@
+"""What PostgreSQL's catalogue and statistics tell of the tables with tokens: size, room for updates, indexes.
+
+Every role may read it; pg_stats tells of columns that the role may read. Partitions count to their table.
+PostgreSQL documentation, "Heap-Only Tuples (HOT)": an UPDATE writes to no index only where no index has the
+column and the row's page has room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, bindparam, text
+from sqlalchemy import Text as SqlText
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.dialect import place_oid
+from crypto_core.database.tokens.tables import TokenColumn
+from crypto_core.references import split_name
+
+_SETTINGS = (
+    "autovacuum_vacuum_scale_factor",
+    "autovacuum_vacuum_threshold",
+    "autovacuum_vacuum_max_threshold",
+    "full_page_writes",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TableFigures:
+    """One table. `rows` is PostgreSQL's own estimate, None where it has never been analysed.
+
+    `token_indexes` are those that have one of the columns: then each update writes to all indexes.
+    `envelope_bytes` are stored bytes of a value on average, by column, as far as pg_stats tells.
+    `vacuum_at` is the number of dead rows at which autovacuum comes, None where it doesn't.
+    """
+
+    name: str
+    rows: float | None
+    heap_bytes: int
+    indexes: int
+    token_indexes: int
+    fillfactor: int
+    vacuum_at: float | None
+    envelope_bytes: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFigures:
+    """The tables with a job's tokens, and what the server tells of itself.
+
+    `backup_bytes` are those of a replaced envelope with its indexes; None while there are too few to tell.
+    """
+
+    tables: tuple[TableFigures, ...] = ()
+    backup_bytes: float | None = None
+    replicas: int = 0
+    writes_page_images: bool = True
+    is_aurora: bool = False
+
+
+def read_figures(engine: Engine, columns: Iterable[TokenColumn]) -> DatabaseFigures:
+    """Return what is known of the tables with these columns. Changes nothing. Raises DatabaseError."""
+    by_table: dict[str, list[str]] = {}
+    for column in columns:
+        by_table.setdefault(column.table, []).append(column.column)
+    with connected(engine) as connection:
+        found = connection.execute(_READ_SETTINGS, {"names": [*_SETTINGS]})
+        settings = {row.name: row.setting for row in found}
+        replicas, is_aurora = connection.execute(_SERVER).one()
+        tables = tuple(_table(connection, name, by_table[name], settings) for name in sorted(by_table))
+        rows, size = connection.execute(_BACKUPS).one()
+    return DatabaseFigures(
+        tables,
+        size / rows if rows and rows >= _ENOUGH else None,
+        replicas,
+        settings.get("full_page_writes") != "off" and not is_aurora,
+        is_aurora,
+    )
+
+
+def _table(
+    connection: Connection, name: str, columns: list[str], settings: Mapping[str, str]
+) -> TableFigures:
+    schema, relation = split_name(name)
+    found = connection.execute(_READ_TABLE, {"schema": schema, "table": relation, "columns": columns})
+    rows, heap, indexes, token_indexes, options, widths = found.one()
+    own = dict(option.split("=", 1) for option in options or ())
+    known = None if rows is None or rows < 0 else float(rows)
+    return TableFigures(
+        name,
+        known,
+        int(heap or 0),
+        int(indexes),
+        int(token_indexes),
+        int(own.get("fillfactor", 100)),
+        _vacuum_at({**settings, **own}, known),
+        {column: float(width) for column, width in (widths or {}).items()},
+    )
+
+
+def _vacuum_at(settings: Mapping[str, str], rows: float | None) -> float | None:
+    if settings.get("autovacuum_enabled", "on") in ("off", "false") or rows is None:
+        return None
+    share = float(settings.get("autovacuum_vacuum_scale_factor", 0.2))
+    dead = float(settings.get("autovacuum_vacuum_threshold", 50)) + share * rows
+    most = float(settings.get("autovacuum_vacuum_max_threshold", -1))
+    return min(dead, most) if most >= 0 else dead
+
+
+_ENOUGH = 1_000
+"""Rows of backups from which on their size tells something."""
+
+_READ_SETTINGS = text("SELECT name, setting FROM pg_settings WHERE name = ANY (:names)").bindparams(
+    bindparam("names", type_=ARRAY(SqlText))
+)
+_SERVER = text(
+    "SELECT (SELECT count(*) FROM pg_stat_replication), "
+    "EXISTS (SELECT FROM pg_proc WHERE proname = 'aurora_version')"
+)
+_BACKUPS = text(
+    f"""
+    SELECT max(c.reltuples), max(pg_total_relation_size(c.oid)) FROM pg_class c
+    WHERE c.oid = {place_oid("'keydeck'", "'envelope_backup'")}
+    """  # noqa: S608  # nothing in it is foreign
+)
+_READ_TABLE = text(
+    f"""
+    WITH place AS (SELECT {place_oid("CAST(:schema AS text)", "CAST(:table AS text)")} AS oid), parts AS (
+        SELECT c.* FROM pg_class c, place WHERE c.oid = place.oid OR c.oid IN (
+            SELECT relid FROM pg_partition_tree(place.oid)) AND c.relkind = 'r'), columns AS (
+        SELECT a.attrelid, a.attnum, a.attname FROM pg_attribute a JOIN parts p ON p.oid = a.attrelid
+        WHERE a.attname = ANY (:columns)), kept AS (
+        SELECT i.* FROM pg_index i JOIN parts p ON p.oid = i.indrelid)
+    SELECT CASE WHEN bool_and(p.reltuples >= 0) THEN sum(p.reltuples) END,
+           sum(coalesce(pg_relation_size(p.oid), 0)),
+           (SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM kept GROUP BY indrelid) AS each),
+           (SELECT count(DISTINCT k.indexrelid) FROM kept k JOIN columns c ON c.attrelid = k.indrelid
+            WHERE c.attnum = ANY (CAST(k.indkey AS int2[])) OR EXISTS (
+                SELECT FROM pg_depend d WHERE d.objid = k.indexrelid AND d.refobjid = k.indrelid
+                       AND d.refobjsubid = c.attnum)),
+           (SELECT reloptions FROM parts ORDER BY reltuples DESC LIMIT 1),
+           (SELECT jsonb_object_agg(attname, width) FROM (
+                SELECT s.attname, max(s.avg_width) AS width
+                FROM pg_stats s JOIN pg_namespace n ON n.nspname = s.schemaname
+                     JOIN parts q ON q.relnamespace = n.oid AND q.relname = s.tablename
+                WHERE s.attname = ANY (:columns) AND s.null_frac < 1 GROUP BY 1) AS told)
+    FROM parts p
+    """  # noqa: S608  # nothing in it is foreign
+).bindparams(bindparam("columns", type_=ARRAY(SqlText)))

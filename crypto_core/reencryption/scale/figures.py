@@ -1,0 +1,70 @@
+"""The numbers that a forecast is made of, each with where it comes from.
+
+What a benchmark measured was measured on two cores of a virtual machine, with v1 envelopes of 93-byte tokens;
+another machine has others, so they are named as what they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from crypto_core.reencryption.plan import Verb
+
+
+class Origin(StrEnum):
+    """Where a number comes from."""
+
+    ESTATE = "measured on this estate"
+    BENCHMARK = "measured by a benchmark"
+    DOCUMENTED = "documented"
+    ASSUMED = "assumed"
+    SUPPOSED = "supposed"
+    """Given by the operator, to see what if."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number that a forecast starts from. `source` is the benchmark, the view or the document."""
+
+    name: str
+    value: float
+    unit: str
+    origin: Origin
+    source: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The figure as JSON writes it."""
+        return {
+            "name": self.name,
+            "value": self.value,
+            "unit": self.unit,
+            "origin": self.origin.value,
+            "source": self.source,
+        }
+
+
+BULK_JOBS, HOSTS, WAL = "tests.benchmarks.bulk_jobs", "tests.benchmarks.hosts", "tests.benchmarks.postgres"
+
+CPU_US = {Verb.REENCRYPT: 209.0, Verb.REWRAP: 190.0, Verb.ENCRYPT: 209.0}
+"""A runner's processor time for a token, in µs (BULK_JOBS); encryption in place counts as re-encryption."""
+DATABASE_CPU_US = 120.0
+"""PostgreSQL's processor time for a token, in µs (HOSTS)."""
+ENVELOPE_BYTES = 748.0
+"""A v1 envelope of a 93-byte token (BULK_JOBS)."""
+BACKUP_EXTRA_BYTES = 330.0
+"""What a replaced envelope takes in keydeck.envelope_backup besides itself, indexes included (WAL)."""
+BATCH_TOKENS = 500
+"""Tokens of a transaction, at most."""
+
+WAL_TIMES_ENVELOPE, WAL_EXTRA_BYTES, WAL_BYTES_AN_INDEX = 2.0, 500.0, 110.0
+"""WAL of a token: its new row and its backup; what is besides; an entry of an index of its table (WAL)."""
+IMAGE_BYTES = 1_700.0
+"""Images of whole pages, a token (WAL)."""
+HOT_SHARE = 0.85
+"""The part of updates that stay in their page, where it was full and no index has a token column (WAL)."""
+ROOMY = 90
+"""From this fillfactor down, all do: a tenth of a page's rows is written at a time."""
+DEAD_SHARE = 0.3
+"""Dead rows that are left for vacuum, a token: others are taken away on the way (WAL)."""
