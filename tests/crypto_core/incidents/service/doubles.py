@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from crypto_core.database.state.step_lease import StepLease
 from crypto_core.errors import KmsAccessDeniedError
 from crypto_core.guard.consent import Danger, require
-from crypto_core.guard.held_step import require_held
+from crypto_core.guard.held_step import held_step, require_held
 from crypto_core.incidents.model import CheckResult, CheckState
 from crypto_core.incidents.runbooks.catalogue import ActionKind, CaptureKind, CheckKind
 from crypto_core.incidents.steps.step_contracts import (
@@ -258,8 +259,15 @@ def killed(situation: Situation) -> None:
 
 
 def frozen(situation: Situation) -> None:
-    """Stop this process, until it is told to go on."""
-    os.kill(os.getpid(), signal.SIGSTOP)
+    """Stop this process, until it is told to go on.
+
+    It stops between two renewals of its lease: in the midst of one it would hold the row of its step, and who
+    comes next would run into PostgreSQL's lock timeout, not into the lease.
+    """
+    step = held_step()
+    assert isinstance(step, StepLease)
+    with step._lock:
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def interrupted(situation: Situation) -> None:
