@@ -10,7 +10,7 @@ from console.commands.job_command import run_as_job
 from console.commands.operation_command import OperationCommand
 from console.commands.output_options import json_option
 from console.commands.session import services_of, together, trust_option
-from console.commands.writing_options import WritingOptions, writing_consent
+from console.commands.writing_options import Seconds, WritingOptions, writing_consent
 from console.completion.offers import key_names, token_references
 from console.container import Container
 from console.host.interrupts import cancelled_by_interrupt
@@ -20,6 +20,7 @@ from console.printed.printing import meter, print_json
 from crypto_core.errors import SettingsError
 from crypto_core.guard.consent import Consent
 from crypto_core.reencryption.jobs.model import FEW, JobPlan
+from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS
 from crypto_core.reencryption.plan import Plan, Selection, Verb
 from crypto_core.reencryption.scale.forecast import SUPPOSABLE
 from crypto_core.references import RowRef, TokenRef, parse_reference
@@ -45,6 +46,12 @@ _how = together(
         type=click.FloatRange(min=0, min_open=True),
         metavar="N",
         help="Use a job with at most this many KMS calls a second [half of the Region's quota].",
+    ),
+    click.option(
+        "--max-lag",
+        type=Seconds(),
+        metavar="SECONDS",
+        help=f"Use a job that waits while a replica is further behind; off for never [{MAX_LAG_SECONDS:g}].",
     ),
     click.option(
         "--verify",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
 from console.commands.asking import consent_to
 from crypto_core.guard.consent import Consent, Subject
 from crypto_core.reencryption.jobs.model import JobOptions
+from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS
 from crypto_core.reencryption.plan import Plan
 from crypto_core.text.cleaning import clean
 
@@ -23,6 +25,7 @@ class WritingOptions:
     job: bool
     processes: int | None
     rate: float | None
+    max_lag: float | None
     verify: str | None
     accepted: tuple[str, ...]
     trust: tuple[str, ...]
@@ -38,7 +41,7 @@ class WritingOptions:
     @property
     def as_job(self) -> bool:
         """True if it is to be a job however few tokens there are."""
-        asked = self.processes or self.rate or self.verify or self.accepted
+        asked = self.processes or self.rate or self.verify or self.accepted or self.max_lag is not None
         return self.job or self.forecast or bool(asked)
 
     @property
@@ -56,7 +59,20 @@ class WritingOptions:
     @property
     def job_options(self) -> JobOptions:
         """How the job is to be run."""
-        return JobOptions(self.rate or 0.0, self.verify == "kms", self.allow_downgrade, self.accepted)
+        lag = MAX_LAG_SECONDS if self.max_lag is None else self.max_lag
+        return JobOptions(self.rate or 0.0, self.verify == "kms", self.allow_downgrade, self.accepted, lag)
+
+
+class Seconds(click.ParamType[float]):
+    """A number of seconds; off is 0."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds. Raises BadParameter."""
+        if value == "off":
+            return 0.0
+        return float(click.FloatRange(min=0, max=86_400).convert(value, param, ctx))
 
 
 def writing_consent(subject: Subject, plan: Plan, *, yes: bool) -> Consent:

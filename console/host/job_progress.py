@@ -48,7 +48,7 @@ def work_on(
 
         def progress(view: JobView) -> None:
             heard.tell(view)
-            shown.show(*through(view), view.tokens_per_second)
+            shown.show(*through(view), view.tokens_per_second, waiting=view.waiting)
             if growth.wants_more(1 + len(others), view):
                 others.append(RunnerProcess(job, environment))
 
@@ -63,7 +63,7 @@ def follow(work: JobService, job: int, cancelled: Event) -> JobView:
     with meter(view.job.verb.words) as shown:
         while True:
             heard.tell(view)
-            shown.show(*through(view), view.tokens_per_second)
+            shown.show(*through(view), view.tokens_per_second, waiting=view.waiting)
             if view.state is not JobState.RUNNING or cancelled.wait(POLL_SECONDS):
                 return view
             view = work.show_job(job)

@@ -103,6 +103,8 @@ def describe(view: JobView) -> Iterator[str]:
     )
     if view.eta_seconds is not None and view.state is JobState.RUNNING:
         yield f"about {span(timedelta(seconds=view.eta_seconds))} remaining"
+    if view.waiting:
+        yield f"waiting: {view.waiting}; it goes on by itself"
     for kind, tokens in view.errors.items():
         yield f"not written, {kind}: {tokens:,}"
     for runner in view.runners:

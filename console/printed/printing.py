@@ -111,15 +111,22 @@ class Meter:
         self._label, self._unit = label, unit
         self._draw = draw
         self._tenth = 0
+        self._waits = False
         self._pace = Pace()
 
     def update(self, progress: RunProgress) -> None:
         """Show where the run stands."""
         self.show(progress.done + progress.poisoned, progress.total, progress.per_second)
 
-    def show(self, through: int, total: int, per_second: float | None = None) -> None:
-        """Show how many of how many are through, and how many a second: where nobody measured it, as seen."""
+    def show(self, through: int, total: int, per_second: float | None = None, *, waiting: str = "") -> None:
+        """Show how many of how many are through, and how many a second: where nobody measured it, as seen.
+
+        `waiting` is what it waits for, which a line tells when it begins and when it ends.
+        """
         per_second = per_second or self._pace.per_second(through)
+        if bool(waiting) != self._waits:
+            self._waits = bool(waiting)
+            say(f"{self._label} is waiting: {waiting}." if waiting else f"{self._label} goes on.")
         if self._draw is not None:
             self._draw(through, total, pace_words(through, total, per_second))
             return

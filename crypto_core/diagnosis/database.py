@@ -29,6 +29,7 @@ from crypto_core.diagnosis.check import Check, CheckOutcome, Topic, stays_here
 from crypto_core.diagnosis.clocks import Clock, clock_check, system_clock
 from crypto_core.diagnosis.own_schema import own_schema
 from crypto_core.diagnosis.token_columns import other_places, token_columns
+from crypto_core.diagnosis.upkeep import upkeep
 from crypto_core.errors import DatabaseUnreachableError, KeydeckError
 
 OLDEST_VERSION = 13
@@ -76,7 +77,7 @@ def look_at_database(place: DatabasePlace, stop: Event, clock: Clock = system_cl
             if stop.is_set():
                 return
             yield Topic(place.area, name).by(partial(find, engine, place))
-        looks = (token_columns, other_places) if place.tables else ()
+        looks = (token_columns, other_places, upkeep) if place.tables else ()
         tokens = [partial(look, engine, place.tables) for look in looks]
         for look in (*tokens, partial(own_schema, engine, anchors=place.anchors)):
             if stop.is_set():

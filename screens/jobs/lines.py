@@ -29,6 +29,10 @@ def job_lines(view: JobView, width: int, facts: Facts) -> Iterator[Line]:
     yield _counts(view, width)
     if view.why:
         yield from prose(view.why, width, lead="✖ ", lead_style="$error")
+    if view.waiting:
+        yield from prose(
+            f"Waiting: {view.waiting}. It goes on by itself.", width, lead="▲ ", lead_style="$warning"
+        )
     for remark in view.remarks:
         yield from prose(remark, width, lead="▲ ", lead_style="$warning")
     here = facts.services.job_processes

@@ -53,6 +53,7 @@ BENCHMARKS = (
     Benchmark("keys", 60),
     Benchmark("bulk", 60),
     Benchmark("bulk_jobs", 200),
+    Benchmark("postgres", 150),
     Benchmark("events_import", 90),
     Benchmark("events_store", 200, ("--events", "5000000")),
     Benchmark("console", 200),

@@ -209,6 +209,19 @@ def test_options_of_jobs_make_one_of_whatever_is_selected(
     assert ran.json["verb"] == verb.value
 
 
+def test_how_far_replicas_may_be_behind_is_asked_for_and_what_a_job_waits_for_is_shown(
+    keydeck: Keydeck, jobs: StageJobs
+) -> None:
+    for given, seconds in (("2.5", 2.5), ("off", 0.0)):
+        keydeck("rewrap", "--from", CURRENT, "--to", CURRENT, "--max-lag", given, "--yes")
+        assert jobs.planned[-1][3].max_lag == seconds
+    assert keydeck("rewrap", "--from", CURRENT, "--max-lag", "-1").exit_code == 2
+    jobs.views[31] = job_view(waiting="Replica eu-2 is 34 s behind")
+    assert keydeck("jobs", "show", "31", "--json").json["waiting"] == "Replica eu-2 is 34 s behind"
+    words = keydeck("jobs", "show", "31").stdout
+    assert "waiting: Replica eu-2 is 34 s behind; it goes on by itself" in words
+
+
 def test_few_tokens_are_written_without_a_job(
     keydeck: Keydeck, jobs: StageJobs, new_key: Callable[[], str]
 ) -> None:

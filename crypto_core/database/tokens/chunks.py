@@ -28,24 +28,31 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    or_,
+    literal_column,
     select,
     text,
     update,
 )
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+from sqlalchemy.sql.expression import TableClause
 
-from crypto_core.database.connection.engine import connected
+from crypto_core.database.connection.engine import connected, patient
+from crypto_core.database.dialect import place_oid
 from crypto_core.database.schema import job_chunk, job_token
 from crypto_core.database.state.jobs import LIVELY_SECONDS
 from crypto_core.database.tokens.store import TokenScope, TokenStore
 from crypto_core.database.tokens.tables import Picked, TokenColumn
+from crypto_core.database.tokens.token_source import TokenSource
 from crypto_core.errors import LeaseLostError
 from crypto_core.references import TokenRef
 
 CHUNK = 5_000
 """Tokens of a chunk, cut by ids."""
+ROUNDS = 10
+"""A chunk is written in so many rounds; what lies side by side in its table comes in different ones."""
+CUT_SECONDS = 600
+"""How long a column may take to be cut: it is read whole, in one statement."""
 LISTED = 1_000
 """Tokens of a chunk that lists them."""
 LEASE_SECONDS = 15.0
@@ -127,34 +134,34 @@ class ChunkStore:
     def cut_scope(
         self, connection: Connection, job_id: int, wave: int, scope: TokenScope, *, size: int = CHUNK
     ) -> int:
-        """Cut a scope into chunks of `size` tokens; returns how many tokens it has.
+        """Cut a scope into chunks that list `size` tokens; returns how many tokens it has.
 
-        A column is read once. Its last chunk ends at the highest id that there is now.
+        A column is read once. A chunk's rows lie together, so that each page of the table is written within
+        one short time; whatever the ids are like, it is logged whole once then. Of a chunk's rows those that
+        lie beside one another come in different batches, so that each finds the space that the last one left:
+        its new version stays in its page, and no index is written.
         """
         tokens = 0
         for source, condition in self._store.scoped(scope):
-            order = source.order()
-            inside = (
-                select(
-                    source.id.label("id"),
-                    func.row_number().over(order_by=order).label("n"),
-                    func.lead(source.id).over(order_by=order).is_(None).label("last"),
-                )
-                .where(condition)
-                .subquery()
-            )
-            ends = (
-                select(cast(inside.c.id, SqlText).label("id"), inside.c.n)
-                .where(or_(inside.c.n % size == 0, inside.c.last))
-                .subquery()
-            )
-            before = func.lag(ends.c.id).over(order_by=ends.c.n)
-            counted = ends.c.n - func.coalesce(func.lag(ends.c.n).over(order_by=ends.c.n), 0)
+            place = [literal_column("ctid")] if self._has_places(connection, source) else source.order()
+            numbered = func.row_number().over(order_by=place)
+            inside = select(source.id_text.label("id"), numbered.label("n")).where(condition).subquery()
+            part = (inside.c.n - 1) // size
+            spread = aggregate_order_by(inside.c.id, inside.c.n % ROUNDS, inside.c.n)
             new = _opened(job_id, wave, source.of)
             told: dict[str, Any] = {name: literal(value) for name, value in new.items()}
-            told |= {"after_id": before, "upto_id": ends.c.id, "expected": counted}
-            tokens += _made(connection, told, select(*told.values()).order_by(ends.c.n))
+            told |= {"row_ids": func.array_agg(spread, type_=ARRAY(SqlText)), "expected": func.count()}
+            chunks = select(*told.values()).select_from(inside).group_by(part).order_by(part)
+            with patient(connection, CUT_SECONDS):
+                tokens += _made(connection, told, chunks)
         return tokens
+
+    def _has_places(self, connection: Connection, source: TokenSource) -> bool:
+        """True where rows are read from their table itself: of a view nobody knows where they lie."""
+        if not isinstance(source.source, TableClause):
+            return False
+        names = {"schema": source.table.schema, "table": source.table.relation}
+        return bool(connection.scalar(_IS_TABLE, names))
 
     def cut_listed(
         self, connection: Connection, job_id: int, wave: int, refs: Iterable[TokenRef], *, size: int = LISTED
@@ -301,6 +308,9 @@ def _left(job_id: int, picked: Picked) -> Subquery:
     numbered = func.row_number().over(order_by=found.c.id)
     return select(row_id.label("id"), numbered.label("n")).where(*conditions).subquery()
 
+
+_PLACE = place_oid("CAST(:schema AS text)", "CAST(:table AS text)")
+_IS_TABLE = text(f"SELECT relkind IN ('r', 'p') FROM pg_class WHERE oid = {_PLACE}")  # noqa: S608  # ours
 
 _CLAIM = text(
     f"""

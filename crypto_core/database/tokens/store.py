@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from threading import Event
+from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
@@ -37,7 +38,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import TableClause
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
+from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECONDS
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tokens.attribution_cache import SHA256_BYTES, AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
@@ -75,7 +78,7 @@ from crypto_core.database.tokens.token_source import (
 )
 from crypto_core.database.tokens.write_obstacles import write_obstacles
 from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify
-from crypto_core.errors import ChangedByDatabaseError, RowVanishedError
+from crypto_core.errors import ChangedByDatabaseError, DatabaseTimeoutError, RowVanishedError
 from crypto_core.guard.held_step import require_held
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.references import TokenRef
@@ -105,6 +108,9 @@ class Replacement:
 
 Carrier = Callable[[Connection, Sequence[tuple[TokenRef, bytes, bytes]]], None]
 """Is told, within the transaction, which values hold the tokens of which others now: by both digests."""
+
+_HELD_SECONDS = 0.05
+"""How long nothing is held before rows that another transaction held are tried again."""
 
 KEEPS_TOKEN = frozenset({"rewrap", "reencrypt"})
 """The verbs after which an envelope holds the token that the replaced envelope held."""
@@ -314,7 +320,6 @@ class TokenStore:
         with connected(self._engine) as connection:
             return frozenset(bytes(found) for found in connection.scalars(statement))
 
-    @repeated_if_rolled_back
     def write_tokens(
         self,
         run_id: UUID,
@@ -327,11 +332,31 @@ class TokenStore:
         """Swap in the new envelopes and back up the old ones, all in one transaction.
 
         Returns the references that were written; one that is missing had changed or vanished, and is left as
-        it is. So is, without `wait`, one whose row another transaction holds. `within` is called in the
-        transaction, before it commits, with what was written. Raises DatabaseError, in which case nothing was
-        written; ChangedByDatabaseError where the database stored another value than it was given, and
-        StepLostError for a step of an incident that was taken over.
+        it is. So is, without `wait`, one whose row another transaction holds; else all is tried again, and
+        nothing held meanwhile. `within` is called in the transaction, before it commits, with what was
+        written. Raises DatabaseError, in which case nothing was written; ChangedByDatabaseError where the
+        database stored another value than it was given, and StepLostError for a step of an incident that was
+        taken over.
         """
+        until = monotonic() + LOCK_TIMEOUT_SECONDS
+        while True:
+            try:
+                return self._write_now(run_id, verb, replacements, within=within, wait=wait)
+            except DatabaseTimeoutError as error:
+                if not wait or error.sqlstate != LOCK_NOT_AVAILABLE or monotonic() > until:
+                    raise
+            sleep(_HELD_SECONDS)
+
+    @repeated_if_rolled_back
+    def _write_now(
+        self,
+        run_id: UUID,
+        verb: str,
+        replacements: Sequence[Replacement],
+        *,
+        within: Callable[[Connection, frozenset[TokenRef]], None] | None,
+        wait: bool,
+    ) -> frozenset[TokenRef]:
         by_column: dict[tuple[str, str], list[Replacement]] = {}
         for replacement in replacements:
             by_column.setdefault((replacement.old.ref.table, replacement.old.ref.column), []).append(
@@ -343,6 +368,7 @@ class TokenStore:
         catalogue = self._catalogue()
         carry = self._carrier() if verb in KEEPS_TOKEN else None
         with connected(self._engine, write=True, brief=not wait) as connection:
+            connection.execute(_IMPATIENT)
             for table_name in sorted({table_name for table_name, _ in by_column}):
                 ids = {r.old.ref.row_id for r in replacements if r.old.ref.table == table_name}
                 locked[table_name] = _lock(connection, catalogue.table(table_name), sorted(ids), wait=wait)
@@ -449,14 +475,22 @@ def _tokens(source: TokenSource, rows: Iterable[Any]) -> list[StoredToken]:
 
 
 def _lock(connection: Connection, table: TokenTable, ids: Sequence[str], *, wait: bool) -> frozenset[str]:
-    """Lock rows in the order of their ids: of two writers of the same rows, one waits for the other.
+    """Lock rows that no other transaction holds, and wait for none: others wait for those that are locked.
 
-    Returns the ids of those that are there and, without `wait`, not locked by another.
+    Returns the ids of those that are locked now. Raises DatabaseTimeoutError, with `wait`, if one is held.
     """
     source = table_of(table)
     rows = select(id_text(table, source)).where(id_in(table, source, ids))
-    rows = rows.order_by(*(source.c[name] for name in table.id_columns))
-    return frozenset(connection.scalars(rows.with_for_update(key_share=True, skip_locked=not wait)))
+    ordered = rows.order_by(*(source.c[name] for name in table.id_columns))
+    locked = frozenset(connection.scalars(ordered.with_for_update(key_share=True, skip_locked=True)))
+    missing = sorted(set(ids) - locked) if wait else []
+    there = select(id_text(table, source)).where(id_in(table, source, missing))
+    if missing and (held := connection.scalar(there.limit(1))) is not None:
+        raise DatabaseTimeoutError(
+            f"The database took too long: another transaction holds row {clean(held, 200)} of {table.name}.",
+            sqlstate=LOCK_NOT_AVAILABLE,
+        )
+    return locked
 
 
 def _swap(
@@ -570,6 +604,12 @@ def _stored_digest(table: TokenTable, column: str, stored: Any) -> Any:
         return digest_of(text_of(table, column, stored))
     return func.sha256(whole_bytes(table, column, stored))
 
+
+_IMPATIENT = text(
+    "SELECT set_config('lock_timeout', '150ms', true) WHERE current_setting('lock_timeout') = '0' "
+    "OR CAST(current_setting('lock_timeout') AS interval) > interval '150ms'"
+)
+"""Whoever waits for a row that is locked here is not to wait for what is waited for here besides."""
 
 _NOTHING_LATER = text("SET CONSTRAINTS ALL IMMEDIATE")
 

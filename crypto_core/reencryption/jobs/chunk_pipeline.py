@@ -35,11 +35,13 @@ class Piped:
         self._pace = pace
         self._watch = watch
         self._dev_key = dev_key
+        self._gate = Event()
+        self._gate.set()
 
     def write_chunk(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
         """Write every token of `pages` anew; see ChunkWork."""
         order = replace(order, dev_key=self._dev_key)
-        control = Control(stop=stop, patience_seconds=PATIENCE_SECONDS)
+        control = Control(gate=self._gate, stop=stop, patience_seconds=PATIENCE_SECONDS)
         tally = self._loop.run(pipeline.write_tokens(pages, sink, order, self._kms, control))
         if tally.lease_lost:
             raise LeaseLostError("The chunk is another process's by now.")
@@ -47,6 +49,10 @@ class Piped:
     def set_rate(self, calls_per_second: float) -> None:
         """Ask KMS so often at most, from now on."""
         self._pace.set_rate(calls_per_second)
+
+    def hold_back(self, waits: bool, /) -> None:
+        """Ask KMS nothing while `waits`; see ChunkWork."""
+        (self._gate.clear if waits else self._gate.set)()
 
     def take_sample(self) -> CallSample:
         """Return what the calls since the last look came to."""

@@ -15,6 +15,7 @@ from crypto_core.database.state.jobs import RUNNING, JobStore
 from crypto_core.database.tokens.chunks import Chunk, ChunkStore
 from crypto_core.errors import DatabaseError
 from crypto_core.reencryption.jobs.ports import ChunkWork
+from crypto_core.reencryption.jobs.replica_watch import ReplicaWatch
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Heartbeat:
         runner: UUID,
         work: ChunkWork,
         *,
+        replicas: ReplicaWatch,
         lease_seconds: float,
         cancelled: Event,
         written: Callable[[], int],
@@ -48,6 +50,7 @@ class Heartbeat:
         self._jobs, self._chunks = jobs, chunks
         self._job_id, self._runner = job_id, runner
         self._work = work
+        self._replicas = replicas
         self._lease_seconds = lease_seconds
         self._cancelled = cancelled
         self._written = written
@@ -58,7 +61,8 @@ class Heartbeat:
         self._thread = Thread(target=self._beat, name="keydeck-heartbeat", daemon=True)
 
     def __enter__(self) -> Heartbeat:
-        """Begin."""
+        """Begin; what has to wait for replicas does so from the beginning."""
+        self._work.hold_back(bool(self._replicas.renew()))
         self._thread.start()
         return self
 
@@ -85,6 +89,7 @@ class Heartbeat:
                 self.end()
             try:
                 self._renew()
+                self._work.hold_back(bool(self._replicas.renew()))
                 self._sample()
             except DatabaseError as error:
                 # The batches will meet with it too, and wait it out; a lost lease is found by them.
@@ -117,6 +122,8 @@ class Heartbeat:
                 "throttled": measured.throttled,
                 "p50_ms": measured.p50_ms,
                 "p99_ms": measured.p99_ms,
+                "waiting": self._replicas.waiting,
+                "unseen": self._replicas.unseen,
             }
         )
         self._sampled_at, self._sampled = now, written

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from crypto_core.guard.consent import Danger
+from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS
 from crypto_core.reencryption.plan import Plan, Verb
 from crypto_core.text.cleaning import CleanText, cleans
 
@@ -41,13 +42,14 @@ class JobOptions:
     """How a job is run. `calls_per_second` is for all its runners together; 0 for half the Region's quota.
 
     `accepted` are principals that may lose access: ARNs or accounts, `*` and `?` as in IAM. They are not
-    among the plan's losses.
+    among the plan's losses. The job waits while a replica is over `max_lag` seconds behind; 0 for never.
     """
 
     calls_per_second: float = 0.0
     ask_kms: bool = False
     allow_downgrade: bool = False
     accepted: tuple[str, ...] = ()
+    max_lag: float = MAX_LAG_SECONDS
 
 
 def calls_per_token(verb: Verb, *, ask_kms: bool) -> int:
@@ -155,7 +157,7 @@ class JobRunnerView:
 
 
 @dataclass(frozen=True, slots=True)
-@cleans(why=2_000, errors=100, remarks=2_000)
+@cleans(why=2_000, errors=100, remarks=2_000, waiting=300)
 class JobView:
     """A job and where it stands. Quick to ask for: twice a second is fine."""
 
@@ -186,6 +188,8 @@ class JobView:
     census_after: Mapping[str, Any] | None = None
     remarks: tuple[str, ...] = ()
     """What the operator must know of how it ended, such as that nobody can tell who still seals."""
+    waiting: str = ""
+    """What the job waits for just now, to go on by itself; "" while it doesn't."""
 
     @property
     def complete(self) -> bool:
@@ -210,5 +214,6 @@ class JobView:
             "tokens_per_second": round(self.tokens_per_second, 1),
             "kms_calls": self.kms_calls,
             "why": self.why,
+            "waiting": self.waiting,
             "remarks": list(self.remarks),
         }

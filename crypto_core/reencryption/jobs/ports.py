@@ -16,7 +16,7 @@ from crypto_core.reencryption.bulk.watch import CallSample
 class ChunkWork(Protocol):
     """Writes the tokens of one chunk after the other.
 
-    Used by one thread, but for `set_rate` and `take_sample`.
+    Used by one thread, but for `set_rate`, `hold_back` and `take_sample`.
     """
 
     def write_chunk(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
@@ -29,6 +29,10 @@ class ChunkWork(Protocol):
 
     def set_rate(self, calls_per_second: float) -> None:
         """Ask KMS so often at most, from now on."""
+        ...
+
+    def hold_back(self, waits: bool, /) -> None:
+        """Ask KMS nothing and read nothing while `waits`; what is sealed is written."""
         ...
 
     def take_sample(self) -> CallSample:

@@ -33,6 +33,7 @@ from crypto_core.reencryption.patience import ask_patiently
 
 BATCH = 100
 WORKERS = 16
+_LOOK_SECONDS = 0.1
 DIFFERENT = "different-token"
 
 
@@ -45,6 +46,8 @@ class Restoring:
         self._run_id = run_id
         self._keyring = keyring
         self._pool = pool
+        self._gate = Event()
+        self._gate.set()
 
     def write_chunk(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
         """Put back what there is. `order` names the keys that both envelopes may be under, beside those
@@ -52,10 +55,18 @@ class Restoring:
         """
         while not stop.is_set() and (page := pages.next()):
             for first in range(0, len(page), BATCH):
+                while not self._gate.wait(_LOOK_SECONDS) and not stop.is_set():
+                    pass
+                if stop.is_set():
+                    return
                 self._batch(page[first : first + BATCH], sink, order, stop)
 
     def set_rate(self, calls_per_second: float) -> None:
         """Nothing: it asks KMS less than a job may."""
+
+    def hold_back(self, waits: bool, /) -> None:
+        """Put nothing back while `waits`."""
+        (self._gate.clear if waits else self._gate.set)()
 
     def take_sample(self) -> CallSample:
         """Return nothing: what botocore's clients measure is in the metrics."""

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
+from crypto_core.database.replicas import ReplicaLags
 from crypto_core.database.state.jobs import FAILED, RUNNING, JobRow
 from crypto_core.database.tokens.chunks import LEASE_SECONDS, Chunk
 from crypto_core.database.tokens.store import TokenScope
@@ -22,12 +23,14 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.bulk.ports import Poison, TokenTask
 from crypto_core.reencryption.bulk.sealing import UNKNOWN_KEY
+from crypto_core.reencryption.jobs.batch_size import BatchSize
 from crypto_core.reencryption.jobs.confirmed_terms import ConfirmedTerms
 from crypto_core.reencryption.jobs.final_census import Closer, Closing
 from crypto_core.reencryption.jobs.heartbeat import Heartbeat
 from crypto_core.reencryption.jobs.in_flight import Outstanding
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.ports import ChunkWork, OpenRestoring, OpenWork
+from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS, ReplicaWatch
 from crypto_core.reencryption.jobs.transient_retry import Endurance
 from crypto_core.reencryption.jobs.work import CONTRADICTED, ChunkGround, ChunkPages, ChunkSink
 from crypto_core.reencryption.plan import Verb
@@ -52,6 +55,7 @@ class JobRunner:
     _: KW_ONLY
     lease_seconds: float = LEASE_SECONDS
     _confirmed: ConfirmedTerms = field(init=False)
+    _size: BatchSize = field(default_factory=BatchSize, init=False)
     _before: int = field(default=0, init=False)
     _sink: ChunkSink | None = field(default=None, init=False)
 
@@ -79,7 +83,7 @@ class JobRunner:
         else:
             opened = self.open_restoring(parts.jobs.get(job.restores).run_id)
         try:
-            with opened as work, self._heartbeat(job_id, runner, work, cancelled) as heart:
+            with opened as work, self._heartbeat(job, runner, work, cancelled) as heart:
                 self._work_on(job, runner, work, heart, actor)
         except (KmsError, DatabaseError) as error:
             self._fail(job_id, runner, error)
@@ -89,14 +93,15 @@ class JobRunner:
             with suppress(DatabaseError):
                 parts.jobs.leave(runner)
 
-    def _heartbeat(self, job_id: int, runner: UUID, work: ChunkWork, cancelled: Event) -> Heartbeat:
-        parts = self.parts
+    def _heartbeat(self, job: JobRow, runner: UUID, work: ChunkWork, cancelled: Event) -> Heartbeat:
+        parts, max_lag = self.parts, job.plan.get("max_lag", MAX_LAG_SECONDS)
         return Heartbeat(
             parts.jobs,
             parts.chunks,
-            job_id,
+            job.id,
             runner,
             work,
+            replicas=ReplicaWatch(ReplicaLags(parts.engine).look, float(max_lag)),
             lease_seconds=self.lease_seconds,
             cancelled=cancelled,
             written=lambda: self._before + (self._sink.written if self._sink else 0),
@@ -134,6 +139,7 @@ class JobRunner:
             TokenScope.from_json(job.scope),
             Endurance(heart.halt),
             partial(self._key_asked, order),
+            self._size,
             partial(self._tell_references, job, actor) if order.verb is Verb.ENCRYPT else None,
         )
         pages, sink = ChunkPages(ground, chunk, outstanding), ChunkSink(ground, chunk, outstanding)

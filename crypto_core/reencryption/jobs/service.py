@@ -295,6 +295,7 @@ def _told(plan: JobPlan) -> dict[str, Any]:
     return plan.plan.as_json() | {
         "losses": list(plan.losses),
         "options": list(astuple(plan.options)),
+        "max_lag": plan.options.max_lag,
         "calls_per_second": plan.calls_per_second,
         "seconds": round(plan.seconds, 1),
         "dollars": round(plan.dollars, 4),

@@ -75,7 +75,8 @@ def job_view(row: JobRow, counts: JobCounts, runners: Sequence[RunnerRow]) -> Jo
         ),
         census_before=row.census_before,
         census_after=row.census_after,
-        remarks=tuple(row.remarks),
+        remarks=(*row.remarks, *_told_of_late(runners, row.now, "unseen")),
+        waiting="; ".join(_told_of_late(runners, row.now, "waiting")) if state is JobState.RUNNING else "",
     )
 
 
@@ -85,6 +86,12 @@ def _gone(runner: RunnerRow, now: datetime) -> bool:
 
 def _unheard(runner: RunnerRow, now: datetime) -> float:
     return (now - runner.seen_at).total_seconds()
+
+
+def _told_of_late(runners: Iterable[RunnerRow], now: datetime, what: str) -> Iterable[str]:
+    """What those at work say in their last samples, the same once."""
+    said = (r.samples[-1].get(what, "") for r in runners if r.samples and not _gone(r, now))
+    return dict.fromkeys(one for one in said if one)
 
 
 def _lately(runners: Iterable[RunnerRow], now: datetime) -> float:

@@ -7,8 +7,8 @@ another transaction holds for long is given up for now, and so does not hold up 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic, sleep
 from uuid import UUID
@@ -21,6 +21,7 @@ from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStor
 from crypto_core.errors import DatabaseError
 from crypto_core.reencryption.bulk.ports import Committed, Outcome, Poison, Sealed
 from crypto_core.reencryption.bulk.sealing import UNKNOWN_KEY
+from crypto_core.reencryption.jobs.batch_size import BatchSize
 from crypto_core.reencryption.jobs.in_flight import Outstanding
 from crypto_core.reencryption.jobs.transient_retry import Endurance
 from crypto_core.references import TokenRef
@@ -56,6 +57,7 @@ class ChunkGround:
     scope: TokenScope
     endure: Endurance
     key_asked: Callable[[Poison], Poison | None]
+    size: BatchSize = field(default_factory=BatchSize)
     note: Written | None = None
 
 
@@ -112,7 +114,7 @@ class ChunkPages:
             return found
         ground, chunk = self._ground, self._chunk
         skipped: frozenset[str] = frozenset()
-        if chunk.row_ids is None and chunk.wave > 1:
+        if chunk.wave > 1:
             ids = [t.ref.identity for t in found]
             skipped = ground.endure(lambda: ground.unwritable.among(chunk.job_id, chunk.column, ids))
         if chunk.attempt > 1:
@@ -185,6 +187,10 @@ class ChunkSink:
         self, sealed: Sequence[Sealed], refused: Sequence[Poison]
     ) -> tuple[frozenset[TokenRef], list[Poison]]:
         """Write what can be written; returns that, and what the database refuses because of its value."""
+        size = self._ground.size.tokens
+        if len(sealed) > size:
+            slices = (sealed[first : first + size] for first in range(0, len(sealed), size))
+            return self._apart([(some, refused if n == 0 else ()) for n, some in enumerate(slices)])
         untold = list(refused)
         try:
             return self._ground.endure(lambda: self._transaction(sealed, refused, untold)), []
@@ -197,6 +203,12 @@ class ChunkSink:
         half = len(sealed) // 2
         # What is refused already goes first, and alone: it must not be halved with the rest.
         parts = [(sealed[:half], ()), (sealed[half:], ())] if not refused else [((), refused), (sealed, ())]
+        return self._apart(parts)
+
+    def _apart(
+        self, parts: Iterable[tuple[Sequence[Sealed], Sequence[Poison]]]
+    ) -> tuple[frozenset[TokenRef], list[Poison]]:
+        """Write parts of a batch, a transaction each."""
         written: set[TokenRef] = set()
         by_row: list[Poison] = []
         for some, told in parts:
@@ -234,10 +246,11 @@ class ChunkSink:
             if ground.note is not None and written:
                 ground.note(connection, written)
 
-        replacements = [s.replacement for s in sealed]
+        replacements, began = [s.replacement for s in sealed], monotonic()
         written = ground.store.write_tokens(
             ground.run_id, ground.verb, replacements, within=within, wait=False
         )
+        ground.size.took(len(sealed), monotonic() - began)
         self._known += counted
         outstanding.written_down(before)
         outstanding.settle({ref.identity for ref in written} | {p.token.ref.identity for p in refused})

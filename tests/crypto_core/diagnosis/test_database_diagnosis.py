@@ -299,3 +299,20 @@ def test_the_journals_own_database_is_asked_for_no_tokens(services: Container, d
     stopped = Event()
     stopped.set()
     assert len(list(look_at_database(place(database_url), stopped))) == 1
+
+
+def test_a_table_that_is_vacuumed_too_late_is_named_with_the_statement_that_mends_it(
+    services: Container, superuser: Engine, platform: Engine, database_url: str
+) -> None:
+    said = found(database_url)["vacuum"].said
+    assert said == f"{len(PLATFORM_TABLES)} tables vacuumed in time by autovacuum's settings."
+    run(superuser, "UPDATE pg_class SET reltuples = 2e7 WHERE relname = 'gh_connection'")
+    run(platform, "ALTER TABLE slack_connection SET (autovacuum_enabled = off)")
+    check = found(database_url)["vacuum"]
+    assert check.outcome is CheckOutcome.WARNING
+    assert check.said.startswith("gh_connection is vacuumed by itself only after 4,000,050 dead rows.")
+    assert "SET (autovacuum_vacuum_threshold = 50, autovacuum_vacuum_scale_factor = 0.05);" in check.remedy
+    assert check.said.endswith("So it is with 1 more table.")
+    run(platform, *check.remedy.partition(": ")[2].replace("; ", ";\n").splitlines())
+    assert found(database_url)["vacuum"].said == said
+    assert found(database_url)["replicas"].said == "None that streams from here."

@@ -62,6 +62,9 @@ class SlowWork:
     def set_rate(self, calls_per_second: float) -> None:
         self.pace_told = calls_per_second
 
+    def hold_back(self, waits: bool, /) -> None:
+        """Nothing: it has no replicas."""
+
     def take_sample(self) -> CallSample:
         return CallSample(calls=1, p50_ms=1.0, p99_ms=2.0)
 

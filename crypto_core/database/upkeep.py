@@ -1,0 +1,97 @@
+"""What PostgreSQL has to keep up with while many tokens are written: autovacuum, and logical slots.
+
+PostgreSQL documentation, section 24.1.6, "The Autovacuum Daemon", and section 19.10. Each new envelope leaves
+a dead row version behind. Vacuuming costs points: 20 for each page that is changed and 2 for each that is
+read; after so many (autovacuum_vacuum_cost_limit) a worker sleeps (autovacuum_vacuum_cost_delay).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from crypto_core.database.dialect import place_oid
+from crypto_core.database.tokens.tables import TokenTable
+
+MOST_DEAD = 2_000_000
+"""Dead rows that a table may have before it is vacuumed: removing more at once takes long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuuming:
+    """A table's vacuuming. It is vacuumed by itself `after` so many dead rows, None for never."""
+
+    table: str
+    rows: int
+    after: int | None
+    oldest_seconds: float
+    """How long the oldest transaction runs that keeps its dead rows from being removed, 0 for none."""
+
+    @property
+    def remedy(self) -> str:
+        """The statement that has the table vacuumed in time, "" where it is."""
+        if self.after is None:
+            return f"ALTER TABLE {self.table} SET (autovacuum_enabled = on);"
+        if self.after > MOST_DEAD:
+            scale = max(round(MOST_DEAD / 2 / max(self.rows, MOST_DEAD), 4), 0.0001)
+            settings = f"autovacuum_vacuum_threshold = 50, autovacuum_vacuum_scale_factor = {scale:g}"
+            return f"ALTER TABLE {self.table} SET ({settings});"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Bytes of WAL that a logical slot's subscriber has still to take; its name as it is."""
+
+    name: str
+    bytes: int
+
+
+def vacuuming(connection: Connection, tables: Iterable[TokenTable]) -> list[Vacuuming]:
+    """Return how the tables with tokens are vacuumed. Raises DatabaseError."""
+    found = []
+    for table in tables:
+        names = {"schema": table.schema, "table": table.relation}
+        found += [Vacuuming(table.name, *row) for row in connection.execute(_VACUUMING, names)]
+    return found
+
+
+def backlogs(connection: Connection) -> list[Backlog]:
+    """Return the WAL that logical slots have still to take, the largest first. Raises DatabaseError."""
+    return [Backlog(*row) for row in connection.execute(_SLOTS)]
+
+
+_OPTIONS = "(SELECT option_value FROM pg_options_to_table(c.reloptions) WHERE option_name = '{name}')"
+
+
+def _setting(name: str) -> str:
+    """A table's own setting, else the server's."""
+    return f"coalesce({_OPTIONS.format(name=name)}, current_setting('{name}'))"
+
+
+_ENABLED = _OPTIONS.format(name="autovacuum_enabled")
+_OF_TABLE = place_oid("CAST(:schema AS text)", "CAST(:table AS text)")
+_VACUUMING = text(
+    f"""
+    SELECT greatest(CAST(c.reltuples AS bigint), 0),
+           CASE WHEN current_setting('autovacuum') = 'off' OR CAST({_ENABLED} AS boolean) IS FALSE
+                THEN NULL
+                ELSE CAST(CAST({_setting("autovacuum_vacuum_threshold")} AS float8)
+                     + CAST({_setting("autovacuum_vacuum_scale_factor")} AS float8) * greatest(c.reltuples, 0)
+                     AS bigint) END,
+           coalesce((SELECT max(extract(epoch FROM clock_timestamp() - a.xact_start)) FROM pg_stat_activity a
+                     WHERE a.backend_xmin IS NOT NULL AND a.pid <> pg_backend_pid()
+                           AND a.datname = current_database()), 0)
+    FROM pg_class c WHERE c.oid = {_OF_TABLE} AND c.relkind = 'r'
+    """  # noqa: S608  # names of our own
+)
+_SLOTS = text(
+    """
+    SELECT CAST(slot_name AS text), CAST(pg_current_wal_lsn() - confirmed_flush_lsn AS bigint)
+    FROM pg_replication_slots WHERE slot_type = 'logical' AND confirmed_flush_lsn IS NOT NULL
+          AND NOT pg_is_in_recovery() AND database = current_database()
+    ORDER BY 2 DESC
+    """
+)
