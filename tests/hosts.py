@@ -106,7 +106,8 @@ class Hosts:
         return f"10.77.0.{host + _FIRST}"
 
     def _join(self, host: int) -> None:
-        namespace = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+        # It ends with this process, whatever that ends by.
+        namespace = subprocess.Popen(["unshare", "--net", "cat"], stdin=subprocess.PIPE)
         self._namespaces.append(namespace)
         own = Path("/proc/self/ns/net").readlink()
         until = time.monotonic() + 10

@@ -11,7 +11,9 @@ from console.garbage import settle
 from console.host.runners import RunnerProcess, runners
 from console.host.worker_scaling import Growth, cores
 from console.printed.printing import meter, say, utc
+from crypto_core.errors import DatabaseError
 from crypto_core.reencryption.jobs.model import JobRunnerView, JobState, JobView
+from crypto_core.reencryption.jobs.transient_retry import Endurance
 
 if TYPE_CHECKING:
     from crypto_core.reencryption.jobs.service import JobService
@@ -66,7 +68,18 @@ def follow(work: JobService, job: int, cancelled: Event) -> JobView:
             shown.show(*through(view), view.tokens_per_second, waiting=view.waiting)
             if view.state is not JobState.RUNNING or cancelled.wait(POLL_SECONDS):
                 return view
-            view = work.show_job(job)
+            view = _shown(work, job, cancelled)
+
+
+def _shown(work: JobService, job: int, cancelled: Event) -> JobView:
+    """Where a job stands; a database that is away is waited for, as by those who write."""
+    try:
+        return work.show_job(job)
+    except DatabaseError as error:
+        if not error.passing:
+            raise
+        say(f"{error.message} Waiting for the database.")
+        return Endurance(cancelled)(lambda: work.show_job(job))
 
 
 class Heard:

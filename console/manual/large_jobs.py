@@ -20,7 +20,7 @@ from crypto_core.reencryption.scale.forecast import (
 )
 from screens.forecast_words import value_words
 
-_TOKENS, _QUOTA, _CORES, _ROW_BYTES = 1e9, 100_000.0, 8.0, 1_000.0
+_TOKENS, _QUOTA, _CORES, _ROW_BYTES = 1e9, 100_000.0, 8.0, 750.0
 _RATES = (50_000.0, 100_000.0)
 _TABLE = TableFigures("connection", _TOKENS, int(_TOKENS * _ROW_BYTES), 1, 0, 100, 100e6, {})
 
@@ -39,7 +39,7 @@ def forecast_at(rate: float) -> Forecast:
         BACKUP_BYTES: f.ENVELOPE_BYTES + f.BACKUP_EXTRA_BYTES,
     }
     given = {name: f.Figure(name, value, "", f.Origin.SUPPOSED) for name, value in values.items()}
-    return forecast(given, DatabaseFigures((_TABLE,)), {_TABLE.name: _TOKENS}, backed_up=True)
+    return forecast(given, DatabaseFigures((_TABLE,)), {_TABLE.name: _TOKENS}, Verb.REENCRYPT)
 
 
 def markdown() -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from console.container import Container
+from crypto_core.errors import DatabaseUnreachableError
 from crypto_core.guard.consent import Origin
 from crypto_core.reencryption.jobs.model import JobState, JobView
 from crypto_core.reencryption.plan import Verb
@@ -148,6 +149,34 @@ def test_watch_ends_with_the_job_and_changes_nothing(keydeck: Keydeck, jobs: Sta
     assert (ran.exit_code, ran.json["job"]) == (0, 30)
     assert "re-encrypt: 412,003 of 1,000,000, 4,060 tokens/s" in ran.stderr
     assert jobs.asked == []
+
+
+def test_watch_waits_for_a_database_that_is_away(keydeck: Keydeck, jobs: StageJobs) -> None:
+    answers: list[Any] = [job_view(), DatabaseUnreachableError("The connection was lost."), DONE]
+
+    def show_job(job: int) -> JobView:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, DatabaseUnreachableError):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+    jobs.show_job = show_job  # type: ignore[method-assign]
+    ran = keydeck("jobs", "watch", "30")
+    assert (ran.exit_code, "The connection was lost. Waiting for the database." in ran.stderr) == (0, True)
+
+
+def test_watch_says_once_who_is_silent_and_that_it_is_back(keydeck: Keydeck, jobs: StageJobs) -> None:
+    here = job_view()
+    cut_off = replace(here.runners[0], ended=True, silent=True)
+    silent = replace(here, runners=(cut_off, *here.runners[1:]))
+    views = [here, silent, silent, here, DONE]
+    jobs.show_job = lambda job: views.pop(0) if len(views) > 1 else views[0]  # type: ignore[method-assign]
+    said = keydeck("jobs", "watch", "30").stderr
+    assert said.count("Process 4711 on ops-1 is silent since ") == 1
+    assert "Others take its tokens over." in said
+    assert said.count("Process 4711 on ops-1 is back.") == 1
+    views[:] = [silent]
+    assert "process 4711 on ops-1, silent since" in keydeck("jobs", "show", "31").stdout
 
 
 @pytest.mark.parametrize("text", HOSTILE)

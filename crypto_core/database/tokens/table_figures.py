@@ -55,7 +55,6 @@ class DatabaseFigures:
 
     tables: tuple[TableFigures, ...] = ()
     backup_bytes: float | None = None
-    replicas: int = 0
     writes_page_images: bool = True
     is_aurora: bool = False
 
@@ -68,13 +67,12 @@ def read_figures(engine: Engine, columns: Iterable[TokenColumn]) -> DatabaseFigu
     with connected(engine) as connection:
         found = connection.execute(_READ_SETTINGS, {"names": [*_SETTINGS]})
         settings = {row.name: row.setting for row in found}
-        replicas, is_aurora = connection.execute(_SERVER).one()
+        is_aurora = bool(connection.scalar(_IS_AURORA))
         tables = tuple(_table(connection, name, by_table[name], settings) for name in sorted(by_table))
         rows, size = connection.execute(_BACKUPS).one()
     return DatabaseFigures(
         tables,
         size / rows if rows and rows >= _ENOUGH else None,
-        replicas,
         settings.get("full_page_writes") != "off" and not is_aurora,
         is_aurora,
     )
@@ -115,10 +113,7 @@ _ENOUGH = 1_000
 _READ_SETTINGS = text("SELECT name, setting FROM pg_settings WHERE name = ANY (:names)").bindparams(
     bindparam("names", type_=ARRAY(SqlText))
 )
-_SERVER = text(
-    "SELECT (SELECT count(*) FROM pg_stat_replication), "
-    "EXISTS (SELECT FROM pg_proc WHERE proname = 'aurora_version')"
-)
+_IS_AURORA = text("SELECT EXISTS (SELECT FROM pg_proc WHERE proname = 'aurora_version')")
 _BACKUPS = text(
     f"""
     SELECT max(c.reltuples), max(pg_total_relation_size(c.oid)) FROM pg_class c

@@ -51,20 +51,22 @@ CPU_US = {Verb.REENCRYPT: 209.0, Verb.REWRAP: 190.0, Verb.ENCRYPT: 209.0}
 """A runner's processor time for a token, in µs (BULK_JOBS); encryption in place counts as re-encryption."""
 DATABASE_CPU_US = 120.0
 """PostgreSQL's processor time for a token, in µs (HOSTS)."""
-ENVELOPE_BYTES = 748.0
-"""A v1 envelope of a 93-byte token (BULK_JOBS)."""
-BACKUP_EXTRA_BYTES = 330.0
+ENVELOPE_BYTES = 556.0
+"""A v1 envelope of a 93-byte token (BULK_JOBS); the figures below are of such."""
+BACKUP_EXTRA_BYTES = 360.0
 """What a replaced envelope takes in keydeck.envelope_backup besides itself, indexes included (WAL)."""
 BATCH_TOKENS = 500
 """Tokens of a transaction, at most."""
 
-WAL_TIMES_ENVELOPE, WAL_EXTRA_BYTES, WAL_BYTES_AN_INDEX = 2.0, 500.0, 110.0
-"""WAL of a token: its new row and its backup; what is besides; an entry of an index of its table (WAL)."""
-IMAGE_BYTES = 1_700.0
-"""Images of whole pages, a token (WAL)."""
-HOT_SHARE = 0.85
+WAL_BYTES = {Verb.REENCRYPT: 1_850.0, Verb.REWRAP: 1_360.0, Verb.ENCRYPT: 810.0}
+"""WAL of a token without images of pages (WAL); of encryption it is re-encryption's without the backup."""
+WAL_ENVELOPES = {Verb.REENCRYPT: 2, Verb.REWRAP: 1, Verb.ENCRYPT: 1}
+"""How often an envelope stands in that: a rewrapped one changes in part, which alone is written."""
+IMAGES = 2
+"""How often each page is written to the WAL whole: as a job comes to it, and as its work is settled."""
+HOT_SHARE = 0.82
 """The part of updates that stay in their page, where it was full and no index has a token column (WAL)."""
 ROOMY = 90
 """From this fillfactor down, all do: a tenth of a page's rows is written at a time."""
-DEAD_SHARE = 0.3
+DEAD_SHARE = 0.26
 """Dead rows that are left for vacuum, a token: others are taken away on the way (WAL)."""

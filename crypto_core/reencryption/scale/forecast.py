@@ -9,17 +9,18 @@ from typing import Any
 
 from crypto_core.database.tokens.table_figures import DatabaseFigures, TableFigures
 from crypto_core.reencryption.bulk.quota import DOLLARS_PER_CALL
+from crypto_core.reencryption.plan import Verb
 from crypto_core.reencryption.scale.figures import (
     BATCH_TOKENS,
     DEAD_SHARE,
     HOT_SHARE,
-    IMAGE_BYTES,
+    IMAGES,
     ROOMY,
-    WAL_BYTES_AN_INDEX,
-    WAL_EXTRA_BYTES,
-    WAL_TIMES_ENVELOPE,
+    WAL_BYTES,
+    WAL_ENVELOPES,
     Figure,
 )
+from crypto_core.reencryption.scale.figures import ENVELOPE_BYTES as MEASURED_ENVELOPE_BYTES
 
 TOKENS, QUOTA, RATE, CALLS = "tokens", "quota", "rate", "calls-per-token"
 CORES, CPU_US, DATABASE_CPU_US = "cores", "cpu-us", "database-cpu-us"
@@ -103,19 +104,20 @@ def forecast(
     figures: Mapping[str, Figure],
     database: DatabaseFigures,
     tokens_by_table: Mapping[str, float],
-    *,
-    backed_up: bool,
+    verb: Verb,
 ) -> Forecast:
     """Return what a job takes. `figures` has the names above; `tokens_by_table` adds up to its tokens."""
     value = {name: one.value for name, one in figures.items()}
+    backed_up = verb is not Verb.ENCRYPT
     tables = [TableShare(one, tokens_by_table.get(one.name, 0.0)) for one in database.tables]
     tokens, rate, calls = value[TOKENS], value[RATE], value[TOKENS] * value[CALLS]
     per_second = rate / value[CALLS]
     processes = max(1, ceil(per_second * value[CPU_US] / 1e6))
     index_writes = sum(one.index_writes for one in tables)
-    copies = WAL_TIMES_ENVELOPE if backed_up else WAL_TIMES_ENVELOPE / 2
-    wal = tokens * (copies * value[ENVELOPE_BYTES] + WAL_EXTRA_BYTES) + index_writes * WAL_BYTES_AN_INDEX
-    images = tokens * IMAGE_BYTES * database.writes_page_images
+    longer = WAL_ENVELOPES[verb] * (value[ENVELOPE_BYTES] - MEASURED_ENVELOPE_BYTES)
+    wal = tokens * (WAL_BYTES[verb] + longer)
+    pages = sum(one.tokens * one.row_bytes(value[ENVELOPE_BYTES]) for one in tables)
+    images = IMAGES * pages * database.writes_page_images
     share = rate / value[QUOTA] if value[QUOTA] else 1.0
     results = [
         Result("time", calls / rate, "s", _time_advice(share)),
@@ -182,7 +184,9 @@ _IMAGES = (
     "max_wal_size for the job."
 )
 _NO_IMAGES = "This server writes no images of whole pages."
-_REPLICAS = "Replicas and the archive must keep up with it: watch their lag, or lower --rate."
+_REPLICAS = (
+    "Replicas and the archive must keep up with it: the job waits for replicas that are behind (--max-lag)."
+)
 _VACUUM = (
     "So that it comes in time, for the job: ALTER TABLE … SET (autovacuum_vacuum_scale_factor = 0, "
     "autovacuum_vacuum_threshold = 1000000), and RESET both after it. Or pause the job, VACUUM, resume it."

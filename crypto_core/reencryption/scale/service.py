@@ -12,9 +12,7 @@ from crypto_core.database.tokens.table_figures import DatabaseFigures, read_figu
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.errors import SettingsError
 from crypto_core.key_names import region_of
-from crypto_core.reencryption.bulk.quota import DEFAULT_SHARE
 from crypto_core.reencryption.jobs.model import JobPlan, calls_per_token
-from crypto_core.reencryption.plan import Verb
 from crypto_core.reencryption.scale.figures import (
     BACKUP_EXTRA_BYTES,
     BULK_JOBS,
@@ -61,7 +59,7 @@ class Forecaster:
         for name, tokens in plan.plan.by_column.items():
             table = TokenColumn.named(name).table
             by_table[table] = by_table.get(table, 0.0) + tokens * times
-        return forecast(figures, database, by_table, backed_up=plan.plan.verb is not Verb.ENCRYPT)
+        return forecast(figures, database, by_table, plan.plan.verb)
 
 
 def require_supposable(supposed: Mapping[str, float]) -> None:
@@ -86,10 +84,10 @@ def _figures(plan: JobPlan, database: DatabaseFigures, supposed: Mapping[str, fl
         Figure(QUOTA, quota, "calls/s", Origin.DOCUMENTED, f"AWS's default for {region}"),
         Figure(
             RATE,
-            chosen or quota * DEFAULT_SHARE,
+            chosen or quota * plan.quota_share,
             "calls/s",
             Origin.SUPPOSED if chosen else Origin.ASSUMED,
-            "--rate" if chosen else f"{DEFAULT_SHARE:.0%} of the quota",
+            "--rate" if chosen else f"{plan.quota_share:.0%} of the quota",
         ),
         Figure(CALLS, calls, "", Origin.DOCUMENTED, "what this job asks KMS for a token"),
         Figure(CORES, os.cpu_count() or 1, "a host", Origin.ASSUMED, "as many as this host has"),

@@ -51,6 +51,9 @@ def test_the_shorter_limit_holds_and_none_is_longer_than_keydecks(
     for way in ({}, {"write": True}, {"snapshot": True}):
         with connected(engine, **way) as connection:
             assert tuple(connection.execute(SHOWN).one()) == holds
+    with connected(engine, write=True, brief=True) as connection:
+        *others, idle = connection.execute(SHOWN).one()
+    assert (tuple(others), idle) == (holds[:2], "10s" if holds[2] in ("30s", "1min", "2min") else holds[2])
     with connected(engine) as connection:
         streamed = connection.execute(SHOWN, execution_options={"stream_results": True})
         assert tuple(streamed.one()) == holds

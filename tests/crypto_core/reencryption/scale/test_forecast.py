@@ -31,12 +31,12 @@ VALUES = {
 
 
 def told(
-    table: TableFigures = TABLE, *, images: bool = True, backed_up: bool = True, **values: float
+    table: TableFigures = TABLE, *, images: bool = True, verb: Verb = Verb.REENCRYPT, **values: float
 ) -> Forecast:
     given = VALUES | {name.replace("_", "-"): value for name, value in values.items()}
     figures = {name: Figure(name, value, "", Origin.ASSUMED) for name, value in given.items()}
     database = DatabaseFigures((table,), writes_page_images=images)
-    return forecast(figures, database, {table.name: given["tokens"]}, backed_up=backed_up)
+    return forecast(figures, database, {table.name: given["tokens"]}, verb)
 
 
 def test_a_thousand_million_tokens_at_half_of_the_largest_quota() -> None:
@@ -68,7 +68,7 @@ def test_where_no_row_stays_in_its_page_a_table_grows_until_vacuum_comes() -> No
 
 
 def test_a_server_without_images_of_pages_writes_less_wal_and_one_without_backups_less_still() -> None:
-    found, plain = told(images=False), told(images=False, backed_up=False)
+    found, plain = told(images=False), told(images=False, verb=Verb.ENCRYPT)
     assert (found["of it images of pages"], plain["backups"]) == (0, 0)
     assert told()["WAL"] == pytest.approx(found["WAL"] + told()["of it images of pages"])
     assert plain["WAL"] < found["WAL"] < told()["WAL"]
