@@ -18,13 +18,14 @@ from textual.signal import Signal
 
 from crypto_core.cancelling import Cancellation
 from screens.ages import Clock
-from screens.asking import PendingCall, ask
+from screens.asking import LIMIT_SECONDS, PendingCall, ask
 from screens.blocking import Trouble
 from screens.key_words import KeyWords
 from screens.memory import DayCount, Memory
 from screens.services import Services, Surroundings
 
 if TYPE_CHECKING:
+    from crypto_core.database.tokens.census import CensusProgress
     from crypto_core.keys.changes.blocks import Blocks
     from crypto_core.keys.posture.examination import Posture
     from crypto_core.keys.state import KeyState
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+COUNTING_SECONDS = 900.0
+"""How long tokens may be counted: each statement of it has a time limit of its own."""
 MOMENT_SECONDS = 0.1
 """How old the time may be that ages in lists are counted from."""
 
@@ -75,6 +78,8 @@ class Facts:
         """Seconds on a clock that only goes forward: what an answer took is measured by it."""
         self.surroundings: Loaded[Surroundings] = Loaded()
         self.status: Loaded[Status] = Loaded()
+        self.counting: CensusProgress | None = None
+        """How far the tokens have been counted that are being counted, as far as that is known."""
         self.keys: Loaded[tuple[KeyState, ...]] = Loaded()
         self.posture: Loaded[Posture] = Loaded()
         self.trail: Loaded[Examined] = Loaded()
@@ -132,7 +137,18 @@ class Facts:
 
     def ask_status(self) -> None:
         """Ask for the census and the keys behind it, unless that is being asked already."""
-        self._ask("status", lambda cancelled: self.services.status.take_census(cancelled=cancelled))
+        if not self.status.asking:
+            self.counting = None
+        take = self.services.status.take_census
+        self._ask(
+            "status",
+            lambda cancelled: take(cancelled=cancelled, progress=self._keep_progress),
+            limit=COUNTING_SECONDS,
+        )
+
+    def _keep_progress(self, progress: CensusProgress) -> None:
+        """Called by the threads that count: who shows it looks now and then, so it can't flood the screen."""
+        self.counting = progress
 
     def ask_keys(self) -> None:
         """Ask for the list of keys, unless that is being asked already."""
@@ -173,7 +189,9 @@ class Facts:
             asked.drop()
         self._asked.clear()
 
-    def _ask(self, name: str, call: Callable[[Cancellation], object]) -> None:
+    def _ask(
+        self, name: str, call: Callable[[Cancellation], object], *, limit: float = LIMIT_SECONDS
+    ) -> None:
         fact: Loaded[Any] = getattr(self, name)
         if fact.asking or self._left:
             return
@@ -184,6 +202,7 @@ class Facts:
             call,
             lambda answer: self._learn(name, answer, self.timer() - began),
             group=f"facts-{name}",
+            limit=limit,
         )
 
     def _learn(self, name: str, answer: object, took: float) -> None:

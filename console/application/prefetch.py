@@ -15,6 +15,7 @@ from screens.memory import Memory
 from screens.services import Services
 
 if TYPE_CHECKING:
+    from crypto_core.database.tokens.census import CensusProgress
     from crypto_core.database.tokens.inventory import Inventory
     from crypto_core.keys.service import StatusService
 
@@ -103,15 +104,28 @@ class _Status:
 
     def __init__(self, source: StatusService) -> None:
         self._source = source
-        self._ahead = _Ahead(source.take_census)
+        self._seen: CensusProgress | None = None
+        self._told: Callable[[CensusProgress], None] | None = None
+        self._ahead = _Ahead(lambda: source.take_census(progress=self._tell))
 
-    def take_census(self, *, cancelled: Event | None = None) -> Status:
+    def take_census(
+        self,
+        *,
+        cancelled: Event | None = None,
+        progress: Callable[[CensusProgress], None] | None = None,
+    ) -> Status:
         """Return the status as StatusService says."""
-        return (
-            self._ahead.take_census(cancelled)
-            if self._ahead.fresh
-            else self._source.take_census(cancelled=cancelled)
-        )
+        if not self._ahead.fresh:
+            return self._source.take_census(cancelled=cancelled, progress=progress)
+        if progress is not None and self._seen is not None:
+            progress(self._seen)
+        self._told = progress
+        return self._ahead.take_census(cancelled)
+
+    def _tell(self, progress: CensusProgress) -> None:
+        self._seen = progress
+        if self._told is not None:
+            self._told(progress)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)

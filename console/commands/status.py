@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
 import click
 
 from console.commands.estate_options import estate_option
@@ -9,6 +14,7 @@ from console.commands.output_options import json_option
 from console.commands.session import services_of
 from console.container import Container
 from console.printed.printing import (
+    bar,
     print_answer,
     print_gaps,
     print_json,
@@ -29,14 +35,17 @@ from screens.key_shares import evidence_words
 from screens.status.guard_line import guard_words
 from screens.status.sweep_line import sweep_words
 
+if TYPE_CHECKING:
+    from crypto_core.database.tokens.census import CensusProgress
+
 
 @click.command()
 @estate_option
 @json_option
 def status(*, as_json: bool) -> None:
     """Count all tokens by format, by column, by KMS key and key material."""
-    with services_of() as services:
-        taken = services.services.status.take_census()
+    with services_of() as services, census_progress() as progress:
+        taken = services.services.status.take_census(progress=progress)
     print_answer(taken, print_status, as_json=as_json)
 
 
@@ -49,7 +58,8 @@ def check(*, as_json: bool) -> int:
     Findings of severity high or worse fail it too, and so does a posture that could not be examined for them.
     """
     with services_of() as services:
-        taken = services.services.status.take_census()
+        with census_progress() as progress:
+            taken = services.services.status.take_census(progress=progress)
         posture = _posture(services, taken)
     well = taken.well and posture.well
     grave = tuple(f for f in posture.findings if f.severity in (Severity.CRITICAL, Severity.HIGH))
@@ -74,6 +84,31 @@ def check(*, as_json: bool) -> int:
         click.echo("well" if well else "not well")
         print_gaps(coverage.reasons)
     return 0 if well else 1
+
+
+@contextmanager
+def census_progress() -> Iterator[Callable[[CensusProgress], None] | None]:
+    """Give what shows on a terminal's stderr how far the count is; elsewhere nothing does."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with ExitStack() as drawn:
+        yield _Drawing(drawn).show
+
+
+class _Drawing:
+    """A bar, once there is more to count than one statement does."""
+
+    def __init__(self, drawn: ExitStack) -> None:
+        self._drawn = drawn
+        self._draw: Callable[[int, int, str], None] | None = None
+
+    def show(self, now: CensusProgress) -> None:
+        """Draw how far it is."""
+        if self._draw is None and now.done < now.pages:
+            self._draw = self._drawn.enter_context(bar("counting"))
+        if self._draw is not None:
+            self._draw(now.done, now.pages, f"pages, {counted(now.tokens, 'token')} so far")
 
 
 def print_status(taken: Status) -> None:

@@ -16,7 +16,7 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
-from crypto_core.database.tokens.census import Census, take_census
+from crypto_core.database.tokens.census import Census, CensusProgress, take_census
 from crypto_core.database.tokens.decoys import DecoyCount
 from crypto_core.database.tokens.fresh_proof import FreshProof, FreshProver
 from crypto_core.database.tokens.key_counts import KeyCount
@@ -63,12 +63,20 @@ class StatusService:
     least_format: Format = Format.V1
     incident_of: Callable[[str], str] = lambda key_arn: ""
 
-    def take_census(self, *, cancelled: Event | None = None) -> Status:
+    def take_census(
+        self,
+        *,
+        cancelled: Event | None = None,
+        progress: Callable[[CensusProgress], None] | None = None,
+    ) -> Status:
         """Return the status now. Trouble with KMS is part of the coverage, and so is what the sweep found.
 
-        Raises DatabaseError, and InterruptedRunError once `cancelled` is set.
+        `progress` is called while the tokens are counted, by threads of the census. Raises DatabaseError, and
+        InterruptedRunError once `cancelled` is set.
         """
-        census = take_census(self.engine, self.catalogue, self.answers, cancelled=cancelled)
+        census = take_census(
+            self.engine, self.catalogue, self.answers, cancelled=cancelled, progress=progress
+        )
         strays = find_strays(self.engine, census, self.least_format, cancelled=cancelled)
         sweep, unswept = self._sweep(cancelled)
         attribution = self.attributor.attribute_census(census, cancelled=cancelled)

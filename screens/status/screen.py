@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 from textual.content import Content
 from textual.geometry import Size
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -18,6 +19,7 @@ from screens.blocking import Trouble
 from screens.facts import Facts
 from screens.routes import KeyRoute
 from screens.status.column_lines import column_lines
+from screens.status.counting import counting_content, counting_note
 from screens.status.decoy_line import decoy_lines
 from screens.status.guard_line import guard_lines
 from screens.status.key_lines import key_lines
@@ -33,10 +35,13 @@ from screens.widgets.notice import Notice
 from screens.widgets.panes import Arrangement, Panes
 
 if TYPE_CHECKING:
+    from crypto_core.database.tokens.census import CensusProgress
     from crypto_core.incidents.model import IncidentView
 
 WIDEST = 150
 """Cells beyond which a line is no easier to read."""
+COUNTING_LOOKS = 0.25
+"""Seconds between two looks at how far a count is."""
 FINDINGS_SECONDS = 300.0
 """How old the findings in the store's events may be before the rules are asked anew."""
 
@@ -56,6 +61,8 @@ class StatusScreen(ProblemActor):
         self._asked_incidents: PendingCall[tuple[IncidentView, ...]] | None = None
         self._use_of: tuple[object, int] | None = None
         """The answer beside which the keys' use was asked for."""
+        self._looks: Timer | None = None
+        self._shown_counting: CensusProgress | None = None
 
     def body(self) -> Iterable[Widget]:
         """Trouble, the page, and beside it what its line under the cursor is about."""
@@ -68,6 +75,10 @@ class StatusScreen(ProblemActor):
             narrow=Arrangement.ALONE,
         )
         yield HintLine()
+
+    def on_mount(self) -> None:
+        """Look now and then at how far a count is, while there is one."""
+        self._looks = self.set_interval(COUNTING_LOOKS, self._show_counting, pause=True)
 
     def cursor_moved(self) -> None:
         """Say what can be done about the line under the cursor, and what it is about."""
@@ -93,6 +104,11 @@ class StatusScreen(ProblemActor):
         self.show_path()
         self.say_trouble(fact)
         self.query_one(LineList).write(self._lines)
+        self._show_counting()
+        if self._looks is not None and fact.asking:
+            self._looks.resume()
+        elif self._looks is not None:
+            self._looks.pause()
         # After the tokens are on screen, and anew whenever they were counted anew.
         if fact.value is not None and self._use_of != (fact.at, self.facts.epoch):
             if self._use_of is not None and self._use_of[1] != self.facts.epoch:
@@ -145,12 +161,27 @@ class StatusScreen(ProblemActor):
             return ""
         return "examining keys…" if self.facts.posture.asking else "keys not examined: 7"
 
+    def _waiting(self, width: int) -> Content:
+        """What there is before the first answer: trouble, or how far the count is."""
+        if self.facts.status.trouble and not self.facts.status.asking:
+            return Content.assemble(("No answer yet: r asks again.", "$muted"))
+        return counting_content(self.facts.counting, width)
+
+    def _show_counting(self) -> None:
+        """Show how far the count is, if that has changed."""
+        counting = self.facts.counting if self.facts.status.asking else None
+        if counting != self._shown_counting and self.is_current:
+            self._shown_counting = counting
+            if self.facts.status.value is None and counting is not None:
+                self.query_one(LineList).write(self._lines)
+            else:
+                self.show_path(counting_note(counting))
+
     def _lines(self, size: Size) -> Sequence[Line]:
         width = min(size.width - 3, WIDEST)
         status = self.facts.status.value
         if status is None:
-            words = "No answer yet: r asks again." if self.facts.status.trouble else "Counting tokens…"
-            return indented([Line(Content.assemble((words, "$muted")))])
+            return indented([Line(self._waiting(width))])
         self.rows = problem_rows(status, self.facts)
         if not status.tokens and not status.by_column:
             return indented(

@@ -1,11 +1,14 @@
 """How fast the console's lists and its status are over a million connections, without an index of ours.
 
-    python -m tests.benchmarks.console_sql [--connections N | --environment FILE] [--json] [--rounds N]
+    python -m tests.benchmarks.console_sql [--connections N | --environment FILE] [--large N] [--json]
+        [--rounds N]
 
-Builds a sandbox, which takes a minute or two, or uses that of FILE: a JSON document of environment variables,
-as `Sandbox.environment` gives them. The time is what passes, the median of some rounds, each a list of its
-own: nothing that was counted before is used again. Keydeck's schema is used if it is there. Exit status 1 if
-a target is missed.
+Builds a sandbox (see `many_connections`), or uses that of FILE: a JSON document of environment variables, as
+`Sandbox.environment` gives them. Then another one with as many connections as --large says, 0 for none, where
+the status may take its share of the time of ten million and pages behind the first are to take no longer. Ten
+million are 9.5 GB below TMPDIR, and take two minutes to fill on two idle cores. The time is what passes, the
+median of some rounds, each a list of its own: nothing that was counted before is used again. Keydeck's schema
+is used if it is there. Exit status 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -14,19 +17,19 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
 
 from console.container import Container
-from console.sandbox.sandbox import Sandbox
 from console.settings import load
 from crypto_core.database.tokens.inventory import Inventory, SortKey
 from crypto_core.database.tokens.token_groups import GroupBy
 from crypto_core.lists.paging import Query
+from tests.benchmarks.many_connections import many_connections
 from tests.benchmarks.measuring import (
     DecryptCalls,
     Target,
@@ -40,6 +43,7 @@ from tests.benchmarks.measuring import (
 
 FIRST, NEXT, FILTERED, SORTED, COUNTED, STATUS = 250.0, 30.0, 1_000.0, 1_500.0, 1_000.0, 2_500.0
 """Targets in milliseconds."""
+STATUS_OF_TEN_MILLION = 15_000.0
 INDEXED = 100.0
 GROUPED = 2_500.0
 """As long as the status, which counts by key material."""
@@ -92,7 +96,23 @@ def cases(container: Container) -> Iterator[Case]:
         yield _counting(inventory, query, f"filter {filter_}: count")
 
 
-def _first(inventory: Inventory, query: Query, name: str, limit: float) -> Case:
+def large_cases(container: Container, connections: int) -> Iterator[Case]:
+    """What is measured over many more connections: what must not grow with them, and the status."""
+    inventory = container.services.inventory
+    limit = STATUS_OF_TEN_MILLION * connections / 10_000_000
+    yield Case("status", lambda: container.services.status.take_census, limit)
+    yield _first(inventory, Query(), "first page", FIRST)
+    for sort in (SortKey.STATE, SortKey.REFERENCE, SortKey.PROVIDER, SortKey.FORMAT):
+        yield from _onwards(inventory, Query(sort=sort), f"sort {sort}")
+    for sort in (SortKey.KEY, SortKey.EVIDENCE):
+        yield from _onwards(inventory, Query(sort=sort, descending=True), f"sort {sort}, descending")
+    for filter_ in BY_INDEX:
+        yield _first(inventory, Query(filter_), f"filter {filter_}: first page", INDEXED)
+    for filter_ in ("org:org-ember", "format:plaintext", "nothing-of-that-kind"):
+        yield _first(inventory, Query(filter_), f"filter {filter_}: first page", None)
+
+
+def _first(inventory: Inventory, query: Query, name: str, limit: float | None) -> Case:
     return Case(name, lambda: partial(inventory.page, query), limit)
 
 
@@ -133,24 +153,39 @@ def measured(case: Case, rounds: int) -> tuple[float, ...]:
     return tuple(taken)
 
 
+def _entered(stack: ExitStack, settings: Mapping[str, str]) -> tuple[Container, DecryptCalls]:
+    """The services over a sandbox, and what counts their questions."""
+    mine = ("AWS_", "KEYDECK_", "TOKEN_ENCRYPTION_KEY_ID", "DATABASE_URL")
+    os.environ.update({name: value for name, value in settings.items() if name.startswith(mine)})
+    calls = DecryptCalls()
+    return stack.enter_context(closing(Container(load().settings, observer=calls))), calls
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print. Returns the exit status."""
     parser = options("Time the console's SQL over many connections.", rounds=5)
     parser.add_argument("--connections", type=int, default=1_000_000, help="(%(default)s)")
+    parser.add_argument(
+        "--large", type=int, default=3_000_000, help="as many beside, 0 for none (%(default)s)"
+    )
     parser.add_argument("--environment", type=Path, help="a running sandbox's environment, as JSON")
     chosen = parser.parse_args(arguments)
     with ExitStack() as stack:
         if chosen.environment:
             given = json.loads(chosen.environment.read_text())
-            mine = ("AWS_", "KEYDECK_", "TOKEN_ENCRYPTION_KEY_ID", "DATABASE_URL")
-            os.environ.update({name: v for name, v in given.items() if name.startswith(mine)})
         else:
-            os.environ.update(stack.enter_context(Sandbox.start(connections=chosen.connections)).settings())
-        calls = DecryptCalls()
-        container = stack.enter_context(closing(Container(load().settings, observer=calls)))
+            given = stack.enter_context(many_connections(chosen.connections)).settings()
+        container, calls = _entered(stack, given)
         questions = _questions(container, calls)
         tokens = container.services.inventory.count(Query())
         rows = [(case, measured(case, chosen.rounds)) for case in cases(container)]
+    if chosen.large:
+        with ExitStack() as stack:
+            container, _ = _entered(stack, stack.enter_context(many_connections(chosen.large)).settings())
+            container.services.status.take_census()
+            for case in large_cases(container, chosen.large):
+                named = replace(case, name=f"{chosen.large:,} connections, {case.name}")
+                rows.append((named, measured(case, min(chosen.rounds, 3))))
     targets = [
         Target(case.name, median(taken), case.limit, "ms") for case, taken in rows if case.limit is not None
     ]

@@ -9,6 +9,7 @@ from threading import Event
 from typing import Any
 
 from console.manual.book import Book
+from crypto_core.database.tokens.census import CensusProgress
 from crypto_core.database.tokens.inventory import InventoryRow
 from crypto_core.database.tokens.lost_tokens import AcceptedUnderKey
 from crypto_core.errors import InterruptedRunError, RowVanishedError
@@ -62,6 +63,8 @@ class Stage:
     faults: dict[str, Exception] = field(default_factory=dict)
     gates: dict[str, Event] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    counting: CensusProgress | None = None
+    """How far the count of tokens says that it is, before it ends."""
     problems: tuple[Problem, ...] | None = None
     coverage: Coverage = field(default_factory=Coverage)
     place: Surroundings = field(

@@ -9,6 +9,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState
+from crypto_core.database.tokens.census import CensusProgress
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow, Organisation, SortKey
 from crypto_core.database.tokens.inventory_expressions import FIELDS
@@ -90,8 +91,15 @@ class StageStatus:
 
     stage: Stage
 
-    def take_census(self, *, cancelled: Event | None = None) -> Status:
-        """Count the rows."""
+    def take_census(
+        self,
+        *,
+        cancelled: Event | None = None,
+        progress: Callable[[CensusProgress], None] | None = None,
+    ) -> Status:
+        """Count the rows, with the progress that the stage is set to tell."""
+        if progress is not None and self.stage.counting is not None:
+            progress(self.stage.counting)
         self.stage.enter("status")
         rows = self.stage.rows
         columns: dict[str, Counter[Format]] = {}

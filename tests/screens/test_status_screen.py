@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from crypto_core.database.tokens.census import CensusProgress
 from crypto_core.database.tokens.lost_tokens import AcceptedLoss, AcceptedUnderKey, StoredValue
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.envelope import Format
@@ -189,6 +190,22 @@ async def test_the_last_status_stays_while_a_new_one_is_counted() -> None:
         await d.press("r")
         assert "⟳" in d.lines()[0]
         assert "✖ 4 problems" in d.text()
+
+
+async def test_how_far_a_count_is_stands_where_its_answer_will_and_then_beside_the_last_one() -> None:
+    stage = Stage(counting=CensusProgress(620, 1_000, 7_350_000))
+    counted = stage.hold("status")
+    async with deck(stage) as d:
+        await d.until(lambda: "62%  7,350,000 tokens so far" in d.text())
+        counted.set()
+        await d.until(lambda: "✖ 4 problems" in d.text())
+        assert "so far" not in d.text()
+        counted = stage.hold("status")
+        await d.press("r")
+        await d.until(lambda: "counting 62%" in d.lines()[1])
+        assert "✖ 4 problems" in d.text()
+        counted.set()
+        await d.until(lambda: "counting" not in d.text())
 
 
 async def test_a_status_that_never_came_says_how_to_ask_again() -> None:

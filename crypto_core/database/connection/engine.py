@@ -119,15 +119,16 @@ def connected(
     engine: Engine,
     *,
     write: bool = False,
-    snapshot: bool = False,
+    snapshot: bool | str = False,
     brief: bool = False,
     cancelled: Event | None = None,
 ) -> Iterator[Connection]:
     """Give a connection in a transaction: committed at the end if `write`, else read only.
 
-    With `snapshot` all its statements see the same moment, else each what is committed by then. `brief` is
-    for what does nothing long between its statements and holds locks that others wait for: the server ends it
-    where its client has gone silent.
+    With `snapshot` all its statements see the same moment, else each what is committed by then. It may be the
+    name of a snapshot that another session has exported: then they see that one. `brief` is for what does
+    nothing long between its statements and holds locks that others wait for: the server ends it where its
+    client has gone silent.
 
     A Cancellation that is set ends the statement under way; any other event is looked at before the first.
     Raises InterruptedRunError then, else the DatabaseError that tells a failure apart.
@@ -157,7 +158,7 @@ def _limit(engine: Engine) -> str:
 
 
 @contextmanager
-def _beginning(connection: Connection, *, write: bool, snapshot: bool, brief: bool) -> Iterator[None]:
+def _beginning(connection: Connection, *, write: bool, snapshot: bool | str, brief: bool) -> Iterator[None]:
     driver: Any = connection.connection.driver_connection
     driver.writes, driver.snapshot, driver.brief = write, snapshot, brief
     try:

@@ -9,6 +9,7 @@ PostgreSQL documentation, SET TRANSACTION and section 55.2.2.1, "Multiple Statem
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -55,7 +56,8 @@ class LimitedConnection(WatchedConnection):
 
     read_only = False
     writes = True
-    snapshot = False
+    snapshot: bool | str = False
+    """Or the name of the exported snapshot that they see."""
     brief = False
     server = ServerSettings()
     """What the URL asks for."""
@@ -65,9 +67,15 @@ class LimitedConnection(WatchedConnection):
         """What stands before the first statement of a transaction."""
         isolation = "REPEATABLE READ" if self.snapshot else "READ COMMITTED"
         access = ", READ ONLY" if self.read_only or not self.writes else ""
+        name = self.snapshot if isinstance(self.snapshot, str) else ""
+        # Only before the first query can it be imported.
+        moment = f"SET TRANSACTION SNAPSHOT '{re.sub('[^0-9A-Fa-f-]', '', name)}'; " if name else ""
         asked, limits = self.server, _BRIEF_LIMITS if self.brief else _LIMITS
         # Of the limits that are asked for Keydeck's own leave what is shorter.
-        return f"SET TRANSACTION ISOLATION LEVEL {isolation}{access}; {asked.limiting}{limits}{asked.setting}"
+        return (
+            f"SET TRANSACTION ISOLATION LEVEL {isolation}{access}; {moment}"
+            f"{asked.limiting}{limits}{asked.setting}"
+        )
 
 
 class ReadOnlyConnection(LimitedConnection):

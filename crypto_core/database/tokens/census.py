@@ -1,10 +1,16 @@
-"""Counts of all tokens by format, column and key material group, made in SQL: one statement, one snapshot."""
+"""Counts of all tokens by format, column and key material group, made in SQL, of one moment.
+
+Small tables are one statement. Of large ones ranges of pages are counted by several sessions at once, which
+see the same snapshot: see `page_ranges` and `shared_moment`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -28,6 +34,7 @@ from sqlalchemy import Text as SqlText
 from sqlalchemy import column as sql_column
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.connection.shared_moment import at_one_moment
 from crypto_core.database.tokens.attribution_cache import Asked, AttributionCache, Wrapping, named_by_group
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.tokens.decoy_rows import is_decoy
@@ -36,6 +43,7 @@ from crypto_core.database.tokens.expressions import (
     apart,
     digest_of,
     edk_prefix_of_head,
+    fetched,
     format_of,
     head_of,
     holds_envelope,
@@ -43,12 +51,18 @@ from crypto_core.database.tokens.expressions import (
     is_envelope,
     mark_of,
     runs_on,
+    sure_part,
     table_of,
 )
-from crypto_core.database.tokens.token_source import TABLE, alike, source_of_all
+from crypto_core.database.tokens.page_ranges import TableSizes, hold_layout, read_sizes
+from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.database.tokens.token_source import TABLE, TokenSource, alike, source_of_all, token_source
 from crypto_core.envelope import Format
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
+
+SESSIONS = 3
+"""Sessions that count at once: as many processes as PostgreSQL itself takes for one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,37 +117,136 @@ class Census:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class CensusProgress:
+    """How far a census is: `done` of so many `pages` of the tables, with so many tokens in them."""
+
+    done: int
+    pages: int
+    tokens: int
+
+    @property
+    def share(self) -> float:
+        """The part that is done, from 0 to 1."""
+        return min(self.done / self.pages, 1.0) if self.pages else 0.0
+
+
 def take_census(
     engine: Engine,
     catalogue: LiveCatalogue,
     answers: AttributionCache | None,
     *,
     cancelled: Event | None = None,
+    progress: Callable[[CensusProgress], None] | None = None,
 ) -> Census:
     """Return the census; without `answers` nothing that is remembered counts, and all groups are unasked.
 
-    No token value leaves the database. Raises DatabaseError, InterruptedRunError.
+    `progress` is called after each part, by one thread at a time. No token value leaves the database.
+    Raises DatabaseError, InterruptedRunError: there is no census of a part.
     """
     current = catalogue.refresh()
     relation = answers.relation() if answers is not None else None
-    parts = []
-    for column, tables in alike(current.tables):
-        source = source_of_all(tables, column)
-        stored = source.stored
-        named = [source.source.c[TABLE]] if len(tables) > 1 else []
-        tokens = apart(
-            select(
-                _told_by(stored).label("head"), source.id_text.label("row_id"), stored.label("stored"), *named
-            ).where(stored.is_not(None))
-        )
-        parts.append(_grouped(tables[0].name, column, tokens, relation))
-    with connected(engine, cancelled=cancelled) as connection:
+    with connected(engine, snapshot=True, cancelled=cancelled) as connection:
         taken_at = datetime.now(UTC)
-        rows = connection.execute(union_all(*parts)).all() if parts else []
+        sizes = read_sizes(connection, current.tables)
+        parts = list(_parts(current, sizes, relation))
+        hold_layout(connection, [t for t in current.tables if sizes.ranges(t.name)])
+        tally = _Tally(current, sum(part.pages for part in parts), progress)
+        at_one_moment(
+            engine,
+            connection,
+            [partial(_counted, part) for part in parts],
+            sessions=SESSIONS,
+            cancelled=cancelled,
+            done=lambda index, rows: tally.add(parts[index], rows),
+        )
         asked = answers.asked(connection) if answers is not None else {}
         decoys = _count_decoys(connection, current)
-    groups = tuple(
-        GroupCount(
+    return Census(taken_at, current, tally.groups, named_by_group(asked), asked, decoys)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some of the rows to count; `pages` is how much of all that is."""
+
+    statement: Any
+    pages: int
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def _parts(catalogue: Catalogue, sizes: TableSizes, relation: Any) -> Iterator[_Part]:
+    """All rows, each in one part: small tables together, large ones by ranges, or else column by column."""
+    large = [table for table in catalogue.tables if sizes.is_large(table.name)]
+    small = [table for table in catalogue.tables if table not in large]
+    if small:
+        sources = [(tables, source_of_all(tables, column)) for column, tables in alike(small)]
+        yield _Part(_counting(sources, relation), sum(sizes.pages[table.name] for table in small))
+    for table in large:
+        ranges = sizes.ranges(table.name)
+        sources = [
+            ([table], token_source(table, column, whole=True, in_range=bool(ranges)))
+            for column in table.token_columns
+        ]
+        if ranges:
+            counting = _counting(sources, relation)
+            yield from (_Part(counting, one.pages, one.parameters) for one in ranges)
+        else:
+            share = sizes.pages[table.name] // len(sources)
+            yield from (_Part(_counting([source], relation), share) for source in sources)
+
+
+def _counted(part: _Part, connection: Connection) -> Sequence[Any]:
+    return connection.execute(part.statement, part.parameters).all()
+
+
+def _counting(sources: Iterable[tuple[list[TokenTable], TokenSource]], relation: Any) -> Any:
+    """One statement for some columns, each of tables that have it alike."""
+    parts = []
+    for tables, source in sources:
+        stored = source.stored
+        named = [source.source.c[TABLE]] if len(tables) > 1 else []
+        values = apart(
+            select(fetched(stored).label("stored"), source.id_text.label("row_id"), *named).where(
+                stored.is_not(None)
+            )
+        )
+        tokens = apart(select(_told_by(_STORED).label("head"), *values.c))
+        parts.append(_grouped(tables[0].name, source.column, tokens, relation))
+    return union_all(*parts)
+
+
+@dataclass(eq=False, repr=False)
+class _Tally:
+    """The groups so far, of all parts together."""
+
+    catalogue: Catalogue
+    pages: int
+    progress: Callable[[CensusProgress], None] | None
+    _done: int = 0
+    _tokens: int = 0
+    _groups: dict[tuple[object, ...], GroupCount] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> tuple[GroupCount, ...]:
+        """The groups, each once."""
+        return tuple(self._groups.values())
+
+    def add(self, part: _Part, rows: Iterable[Any]) -> None:
+        """Add a part's rows."""
+        for group in map(self._group, rows):
+            key = (
+                *(group.column, group.format, group.edk_prefix, group.holding),
+                *(group.asked, group.wrapping, group.reason),
+            )
+            known = self._groups.get(key)
+            self._groups[key] = replace(known, tokens=known.tokens + group.tokens) if known else group
+            self._tokens += group.tokens
+        self._done += part.pages
+        if self.progress is not None:
+            self.progress(CensusProgress(self._done, self.pages, self._tokens))
+
+    def _group(self, row: Any) -> GroupCount:
+        return GroupCount(
             column=f"{row.in_table}.{row.in_column}",
             format=Format(row.format),
             edk_prefix=bytes(row.edk_prefix) if row.edk_prefix is not None else None,
@@ -141,12 +254,9 @@ def take_census(
             wrapping=(row.key_arn, row.material) if row.key_arn else None,
             reason=row.reason,
             tokens=row.tokens,
-            sample=current.table(row.in_table).ref(row.in_column, row.row_id),
+            sample=self.catalogue.table(row.in_table).ref(row.in_column, row.row_id),
             holding=row.holding,
         )
-        for row in rows
-    )
-    return Census(taken_at, current, groups, named_by_group(asked), asked, decoys)
 
 
 def _count_decoys(connection: Connection, catalogue: Catalogue) -> DecoyCount:
@@ -220,6 +330,16 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
         .group_by(*keys)
         .subquery()
     )
+    h = heads.c
+    # What is dear to decode is decoded for one head of those that mean the same.
+    told_apart = [h[name] for name in ("asked", "key_arn", "material", "reason", *named)]
+    few = select(
+        func.min(h.head).label("head"),
+        *told_apart,
+        cast(func.sum(h.tokens), BigInteger).label("tokens"),
+        func.min(h.row_id).label("row_id"),
+    )
+    heads = few.group_by(sure_part(h.head), *told_apart).subquery()
     h = heads.c
     told = apart(
         select(

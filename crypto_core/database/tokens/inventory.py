@@ -363,13 +363,14 @@ class Inventory:
             return KeyView({}, None)
         relation = self._answers.relation()
         if relation is None:
-            return KeyView(groups, None)
+            return KeyView(groups, None, damaged=False)
         unlike = unlike_their_group(relation, groups)
         named = connection.execute(select(unlike.c.key_arn, unlike.c.key_material_id).distinct()).all()
         told = frozenset((arn, material) for arn, material in named if arn is not None)
+        damaged = len(told) < len(named)
         if sort is SortKey.EVIDENCE or asks_for_evidence(clauses):
-            return KeyView(groups, relation, told)
-        return KeyView(groups, unlike if named else None, told)
+            return KeyView(groups, relation, told, damaged)
+        return KeyView(groups, unlike if named else None, told, damaged)
 
     def _rows(
         self, connection: Connection, refs: Sequence[TokenRef], known: Mapping[bytes, frozenset[Wrapping]]

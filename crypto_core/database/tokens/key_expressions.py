@@ -94,12 +94,14 @@ class KeyView:
     """What is known of the keys while a query runs.
 
     `groups` are the wrappings that KMS named for each EDK prefix, `answers` those answers about single values
-    that say something else than their group, `told` the wrappings among these.
+    that say something else than their group, `told` the wrappings among these. `damaged` is False where none
+    of them is about an envelope that can't be opened.
     """
 
     groups: Mapping[bytes, frozenset[Wrapping]]
     answers: FromClause | None
     told: frozenset[Wrapping] = frozenset()
+    damaged: bool = True
 
     @property
     def single(self) -> dict[bytes, Wrapping]:
@@ -152,6 +154,10 @@ class KeyView:
         """True for tokens with the evidence. The tokens must be `joined` with all answers."""
         if evidence is Evidence.VERIFIED:
             return false() if self.answers is None else self.answers.c.key_arn.is_not(None)
+        if evidence is Evidence.UNKNOWN and not self.damaged:
+            # The answers are joined after that to what is in no group, not to each row that is looked at.
+            ungrouped = not_(func.coalesce(in_groups(stored, self.groups), False))
+            return ungrouped if self.answers is None else and_(ungrouped, self.answers.c.digest.is_(None))
         if evidence is Evidence.UNKNOWN:
             others = (e for e in Evidence if e is not Evidence.UNKNOWN)
             return not_(func.coalesce(or_(*(self.has_evidence(stored, e) for e in others)), False))

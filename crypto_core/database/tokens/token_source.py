@@ -49,6 +49,7 @@ from crypto_core.database.tokens.expressions import (
     table_of,
     text_of,
 )
+from crypto_core.database.tokens.page_ranges import rows_between
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.references import TokenRef, token_ref
 
@@ -180,14 +181,20 @@ class TokenSource:
 
 
 def token_source(
-    table: TokenTable, column: str, *, sampled: float | None = None, whole: bool = False
+    table: TokenTable,
+    column: str,
+    *,
+    sampled: float | None = None,
+    whole: bool = False,
+    in_range: bool = False,
 ) -> TokenSource:
     """Return a token column as SQL; with `sampled`, of so many per cent of the table's pages.
 
-    `whole` is for a statement that reads all of it, and is fast for that alone.
+    `whole` is for a statement that reads all of it, and is fast for that alone; with `in_range`, all that is
+    in a range of its pages, which the statement's parameters say.
     """
     differing = (table.types, table.required, table.tests_json, table.decoys)
-    return _source(table, *differing, column, sampled, whole)
+    return _source(table, *differing, column, sampled, whole, in_range)
 
 
 @lru_cache(maxsize=500)
@@ -200,10 +207,12 @@ def _source(
     column: str,
     sampled: float | None,
     whole: bool,
+    in_range: bool,
 ) -> TokenSource:
     needed = columns_of(table, _needed(table, [*table.id_columns, *table.shown, column]))
     rows: Any = table_of(table) if table.is_text(column) else needed
     some = rows if sampled is None else _sample(rows, sampled)
+    some = rows_between(some) if in_range else some
     return _read_from(without_decoys(table, some), table, column, whole=whole)
 
 

@@ -1,0 +1,130 @@
+"""Tasks that several sessions do at once, all at one moment: the snapshot of the session that leads.
+
+It exports its snapshot and keeps its transaction until every task is done; the others import it. Where they
+can't (no further connection to be had, a pooler that leads to another server) it does all tasks itself. One
+that fails ends them all: there is no result of some of them.
+PostgreSQL documentation, "Snapshot Synchronization Functions" and SET TRANSACTION SNAPSHOT.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Condition, Event, Thread
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, Engine, text
+
+from crypto_core.cancelling import Cancellation, stop_if
+from crypto_core.database.connection.canceller import cancelling
+from crypto_core.database.connection.engine import connected
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.05
+
+_log = logging.getLogger(__name__)
+_EXPORT = text("SELECT pg_export_snapshot()")
+_READY = text("SELECT 1")
+
+
+def at_one_moment(
+    engine: Engine,
+    leading: Connection,
+    tasks: Sequence[Callable[[Connection], T]],
+    *,
+    sessions: int,
+    cancelled: Event | None = None,
+    done: Callable[[int, T], None] = lambda index, result: None,
+) -> list[T]:
+    """Return what each task gives; `leading`, in a `snapshot`, is one of at most so many sessions.
+
+    `done` is called after each task, by one thread at a time. Raises what the first task raised that failed,
+    and InterruptedRunError.
+    """
+    crew = _Crew(tasks, done)
+    helpers = min(sessions, len(tasks)) - 1
+    moment = str(leading.scalar(_EXPORT)) if helpers > 0 else ""
+    for _ in range(helpers):
+        # Nobody waits for one that has no connection yet.
+        Thread(target=_help, args=(engine, moment, crew), name="keydeck-session", daemon=True).start()
+    try:
+        with cancelling(leading, crew.over):
+            crew.work(leading)
+        return crew.results(cancelled)
+    except BaseException as error:
+        first = crew.fail(error)
+        if first is error:
+            raise
+        raise first from error
+    finally:
+        crew.over.set()
+
+
+@dataclass(eq=False, repr=False)
+class _Crew(Generic[T]):
+    """What is to be done, and what came of it."""
+
+    tasks: Sequence[Callable[[Connection], T]]
+    done: Callable[[int, T], None]
+    over: Cancellation = field(default_factory=Cancellation)
+    """Ends statements under way, once something has failed."""
+    _taken: int = 0
+    _found: dict[int, T] = field(default_factory=dict)
+    _failure: BaseException | None = None
+    _changed: Condition = field(default_factory=Condition)
+
+    def work(self, connection: Connection) -> None:
+        """Do one task after the other for as long as there are any."""
+        while (index := self._next()) is not None:
+            result = self.tasks[index](connection)
+            with self._changed:
+                self._found[index] = result
+                self.done(index, result)
+                self._changed.notify_all()
+
+    @property
+    def has_more(self) -> bool:
+        """True while a task waits for somebody."""
+        return self._taken < len(self.tasks) and not self.over.is_set()
+
+    def fail(self, error: BaseException) -> BaseException:
+        """End the others' work. Returns the first failure."""
+        with self._changed:
+            self._failure = self._failure or error
+            self._changed.notify_all()
+        self.over.set()
+        return self._failure
+
+    def results(self, cancelled: Event | None) -> list[T]:
+        """Return all results once they are there. Raises the first failure, or InterruptedRunError."""
+        with self._changed:
+            while len(self._found) < len(self.tasks):
+                if self._failure is not None:
+                    raise self._failure
+                stop_if(cancelled)
+                self._changed.wait(POLL_SECONDS)
+            return [self._found[index] for index in range(len(self.tasks))]
+
+    def _next(self) -> int | None:
+        with self._changed:
+            if not self.has_more:
+                return None
+            self._taken += 1
+            return self._taken - 1
+
+
+def _help(engine: Engine, moment: str, crew: _Crew[Any]) -> None:
+    """Do tasks in a session of its own. Without one there is nothing to tell: others do them."""
+    ready = False
+    try:
+        with connected(engine, snapshot=moment, cancelled=crew.over) as connection:
+            connection.execute(_READY)
+            ready = True
+            crew.work(connection)
+    except BaseException as error:  # noqa: BLE001  # raised where the results are waited for
+        if ready:
+            crew.fail(error)
+        elif crew.has_more:
+            _log.info("One session less counts: %s", type(error).__name__)
