@@ -39,6 +39,7 @@ made_once.share()
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the lane, and keep what all processes of a run would make again."""
+    gc.set_threshold(100_000, 20, 100)  # all that is imported and collected lives to the end
     lanes.choose(config)
     config.pluginmanager.register(_LongOnesFirst())
     _keep_compiled()
@@ -82,9 +83,7 @@ class _LongOnesFirst:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Thousands of tests and modules live to the end: collecting garbage need not look at them each time."""
-    gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
 
 
 def _keep_compiled() -> None:

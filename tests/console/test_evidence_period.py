@@ -14,14 +14,14 @@ from console.printed.listing import print_listing
 from crypto_core.text.cleaning import clean
 from tests.console.command_types import Keydeck
 from tests.console.shapes import assert_shape
-from tests.crypto_core.compliance.period.test_lapses import YEAR
+from tests.crypto_core.compliance.period.test_lapses import a_year
 from tests.crypto_core.compliance.period.year import at, excepted, period, record, rotation_off
 
 
 def test_a_year_fits_a_narrow_terminal_and_tells_lapses_with_their_ends(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    print_listing(period_listing(YEAR), Form.TABLE)
+    print_listing(period_listing(a_year()), Form.TABLE)
     told = capsys.readouterr().out
     lines = told.splitlines()
     assert lines[0] == "2026-01-01 to 2026-12-31, by 361 records; 4 days without one"
@@ -34,13 +34,13 @@ def test_a_year_fits_a_narrow_terminal_and_tells_lapses_with_their_ends(
     assert "ended: inferred: encrypt by ann" in " ".join(told.split())
     assert "      soc2: CC6.1, CC7.1, CC7.3" in lines
     assert "  ✖ 2026-05-01 06:00 to 2026-05-03 06:00 UTC, over by 2026-05-04 06:00" in lines
-    assert period_code(YEAR) == 1
+    assert period_code(a_year()) == 1
 
 
 def test_the_document_of_a_period_has_its_shape_and_everything_that_the_text_tells(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    print_listing(period_listing(YEAR), Form.JSON)
+    print_listing(period_listing(a_year()), Form.JSON)
     document = json.loads(capsys.readouterr().out)
     for control in document["controls"]:
         assert_shape("control-period", control)
@@ -60,7 +60,7 @@ def test_the_document_of_a_period_has_its_shape_and_everything_that_the_text_tel
         "4 days without a record: 2026-03-12, 2026-03-13, 2026-07-20, 2026-10-28. Nothing is known of them."
     )
     assert points[gaps] == "keydeck evidence schedule"
-    print_listing(period_listing(YEAR), Form.TABLE)
+    print_listing(period_listing(a_year()), Form.TABLE)
     told = capsys.readouterr().out
     assert f"Open for the next audit: {len(points)}" in told
     assert gaps in " ".join(told.split())

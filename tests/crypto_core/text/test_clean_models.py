@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,8 +88,13 @@ def sources(word: str, *floors: str) -> Iterator[tuple[Path, ast.Module]]:
     """The modules that have the word in them: to parse all of them takes seconds."""
     for floor in floors:
         for path in sorted((ROOT / floor).rglob("*.py")):
-            if word in (text := path.read_text()):
-                yield path, ast.parse(text)
+            if word in path.read_text():
+                yield path, parsed(path)
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def module_of(path: Path) -> str:
@@ -127,7 +133,7 @@ def cleaned_by_itself(path: Path, node: ast.ClassDef) -> tuple[str, ...]:
 
 
 MODELS = {n.name: (path, n) for path, n in classes("CleanText") if annotated(n) and n.name[0] != "_"}
-OWN_WORK = {n.name: (path, n) for path, n in classes("cleans") if cleaned_by_itself(path, n)}
+OWN_WORK = {n.name: (path, n) for path, n in classes("@cleans(") if cleaned_by_itself(path, n)}
 
 
 def is_clean(value: object) -> bool:
