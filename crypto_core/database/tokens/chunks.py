@@ -1,4 +1,4 @@
-"""The parts of a job: cut by ids, claimed by one process at a time, and given back if that one dies.
+"""The parts of a job: lists of ids, claimed by one process at a time, and given back if that one dies.
 
 A claim is a lease on the database's own clock (clock_timestamp: now() stands still in a transaction). Each
 batch of a chunk is counted in the transaction that writes it, and fails there if the lease was lost: so no
@@ -48,7 +48,7 @@ from crypto_core.errors import LeaseLostError
 from crypto_core.references import TokenRef
 
 CHUNK = 5_000
-"""Tokens of a chunk, cut by ids."""
+"""Tokens of a chunk of what lies together."""
 ROUNDS = 10
 """A chunk is written in so many rounds; what lies side by side in its table comes in different ones."""
 CUT_SECONDS = 600

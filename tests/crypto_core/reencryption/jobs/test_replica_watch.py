@@ -124,6 +124,7 @@ def test_a_job_waits_for_a_real_replica_and_goes_on(own: Sandbox) -> None:
     with standby_of(own) as url:
         place = make_url(own.superuser_url).set(port=make_url(url).port)
         replica = open_engine(place.render_as_string(hide_password=False))
+        replica = replica.execution_options(isolation_level="AUTOCOMMIT")
         assert ReplicaLags(services.engine).look().unseen == 1
         with replica.connect() as following, superuser.connect() as primary:
             primary.execute(text("GRANT pg_read_all_stats TO operator"))
