@@ -29,15 +29,28 @@ class EventProperty(IntFlag):
     """A receipt explains it; the store knows."""
     RECEIPT = 1024
     """And that receipt names a token, or a stored value."""
+    SESSION = 2048
+    ACCESS_KEY = 4096
+    MESSAGE = 8192
+    """It has one; the store notes it."""
 
 
-_UNASKED = (EventProperty.READ, EventProperty.NAMED, EventProperty.RECEIPT)
+HELD = {
+    "token": EventProperty.NAMED,
+    "session": EventProperty.SESSION,
+    "access_key": EventProperty.ACCESS_KEY,
+    "message": EventProperty.MESSAGE,
+}
+"""The texts that are an event's alone, each with the property that the event has one."""
+
+_UNASKED = (EventProperty.READ, EventProperty.RECEIPT, *HELD.values())
 FLAGS = {one.name.lower(): one for one in EventProperty if one.name and one not in _UNASKED}
 """The properties that can be asked for, by what filters call them."""
 OF_STORE = frozenset({"explained"})
 """Those of them that no engine knows: receipts are in the store alone."""
 
-HOUR = 3_600
+HOUR, DAY = 3_600, 86_400
+"""In seconds."""
 
 
 def marks(found: TrailEvent) -> int:

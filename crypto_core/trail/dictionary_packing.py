@@ -16,7 +16,6 @@ else:
     from backports import zstd
 
 _OPTIONS: Mapping[int, int] = {
-    zstd.CompressionParameter.compression_level: 3,
     zstd.CompressionParameter.checksum_flag: 0,
     zstd.CompressionParameter.dict_id_flag: 0,
 }
@@ -25,7 +24,9 @@ _OPTIONS: Mapping[int, int] = {
 class DictionaryPacker:
     """Packs and unpacks with one dictionary, which is a part of the format. Thread-safe."""
 
-    def __init__(self, common: bytes) -> None:
+    def __init__(self, common: bytes, *, level: int = 3) -> None:
+        """`level` is Zstandard's, and no part of the format."""
+        self._options = {**_OPTIONS, zstd.CompressionParameter.compression_level: level}
         self._dictionary = zstd.ZstdDict(common, is_raw=True)
         # Zstandard's contexts are not for several threads at once.
         self._of_thread = local()
@@ -34,7 +35,9 @@ class DictionaryPacker:
         """Return a frame of its own."""
         compressor: Any = getattr(self._of_thread, "compressor", None)
         if compressor is None:
-            compressor = zstd.ZstdCompressor(options=_OPTIONS, zstd_dict=self._dictionary.as_digested_dict)
+            compressor = zstd.ZstdCompressor(
+                options=self._options, zstd_dict=self._dictionary.as_digested_dict
+            )
             self._of_thread.compressor = compressor
         packed: bytes = compressor.compress(text, zstd.ZstdCompressor.FLUSH_FRAME)
         return packed

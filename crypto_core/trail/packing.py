@@ -15,12 +15,12 @@ Block = tuple[int, bytes]
 
 _ONE, _LINES = b"\x01", b"\x02"
 """A block of one record, whatever is in it, and one of a record a line."""
-_TOGETHER = 56
-"""Records of a block: packed, they take a little more than a page of SQLite's, and hardly waste any of it.
+_TOGETHER = 112
+"""Records of a block: so many at level 1 of Zstandard take a tenth less than half of them at level 3.
 
 To read one of them, all are unpacked, though only the one is parsed.
 """
-_LARGEST = 96 * 1024
+_LARGEST = 192 * 1024
 """Bytes, unpacked, of a block of several records."""
 
 _COMMON = (
@@ -48,7 +48,7 @@ _COMMON = (
     b'"managementEvent":true,"recipientAccountId":"","eventCategory":"Management","tlsDetails":{"tlsVersion":'
     b'"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256","clientProvidedHostHeader":"kms.amazonaws.com"}}'
 )
-_PACKER = DictionaryPacker(_COMMON)
+_PACKER = DictionaryPacker(_COMMON, level=1)
 
 
 def pack(records: Sequence[bytes]) -> list[Block]:

@@ -10,7 +10,7 @@ import re
 
 from crypto_core.key_uses import MAKES, OPENS
 from crypto_core.text.cleaning import clean
-from crypto_core.trail.columns import stored_id
+from crypto_core.trail.columns import DAY, stored_id
 from crypto_core.trail.event import LONG, MOST_SKEW, TrailEvent
 
 OPERATIONS = {name: number for number, name in enumerate((*OPENS, *MAKES), start=1)}
@@ -19,7 +19,6 @@ OTHER = 0
 """The number of any other operation."""
 APART = int(MOST_SKEW.total_seconds())
 """Seconds that a receipt and its call's record are apart at most: AWS refuses a clock that is further off."""
-DAY = 86_400
 
 VALUE = b"#"
 """How the store begins the SHA-256 of a stored value."""

@@ -49,7 +49,7 @@ from tests.benchmarks.measuring import (
 )
 from tests.benchmarks.trail_files import write
 
-TIMES, AGAIN_SECONDS, PROCESSOR = 6.0, 0.3, 1e6 / 15_000
+TIMES, AGAIN_SECONDS, PROCESSOR = 4.0, 0.3, 1e6 / 15_000
 """Targets: an import takes so many times as long as merely unpacking; the same files again, in seconds; an
 event into a large store, in microseconds of one core."""
 

@@ -23,11 +23,17 @@ _SERVICES = ("backup", "rds", "s3", "ebs", "secretsmanager", "lambda", "logs", "
 _HUMANS = ("ana", "ben", "carla", "dmitri", "elif")
 
 
-def records(count: int, *, now: datetime, seed: int = 7) -> Iterator[dict[str, Any]]:
-    """Yield so many records of the last 30 days, as files come: a quarter of an hour is in no order."""
+def records(
+    count: int, *, now: datetime, seed: int = 7, days: float = DAYS, intruder: datetime | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield so many records of the last days, as files come: a quarter of an hour is in no order.
+
+    `intruder` is when one calls, for ten minutes; two days before `now` where it isn't given.
+    """
+    attack = intruder or now - timedelta(days=2)
     draw = random.Random(seed)
     for number in range(count):
-        age = timedelta(seconds=DAYS * 86_400 * (1 - number / count) + draw.random() * _LATE)
+        age = timedelta(seconds=days * 86_400 * (1 - number / count) + draw.random() * _LATE)
         kind = draw.random()
         if kind < 0.55:
             yield _platform(draw, now - age)
@@ -36,7 +42,7 @@ def records(count: int, *, now: datetime, seed: int = 7) -> Iterator[dict[str, A
         elif kind < 0.995:
             yield _human(draw, now - age)
         else:
-            yield _intruder(draw, now - timedelta(days=2, seconds=draw.random() * 600))
+            yield _intruder(draw, attack - timedelta(seconds=draw.random() * 600))
 
 
 def key_arn(number: int, region: str) -> str:

@@ -27,8 +27,8 @@ def write_blocks(connection: Connection, first: int, blocks: Sequence[Block]) ->
     insert(connection, "raw", ("id", "body"), [(first + place, block) for place, block in blocks])
 
 
-def with_records(chosen: Subquery, *further: ColumnElement[Any]) -> Select[Any]:
-    """Return a query of the Rows of events that a query chose by `id` and `at`; and of `further` columns."""
+def with_records(chosen: Subquery) -> Select[Any]:
+    """Return a query of the Rows of events that a query chose by `id` and `at`."""
     return select(
         chosen.c.id,
         chosen.c.at,
@@ -38,7 +38,6 @@ def with_records(chosen: Subquery, *further: ColumnElement[Any]) -> Select[Any]:
         note.c.text,
         note.c.by,
         note.c.at,
-        *further,
     ).select_from(
         chosen.join(raw, raw.c.id == _block_of(chosen.c.id)).outerjoin(note, note.c.id == chosen.c.id)
     )

@@ -43,7 +43,7 @@ from crypto_core.lists.filter_language import (
     terms_of,
 )
 from crypto_core.text.cleaning import DEFAULT_LIMIT
-from crypto_core.trail.columns import FLAGS, HOUR, EventProperty, moment, seconds, stored_id
+from crypto_core.trail.columns import FLAGS, HELD, HOUR, EventProperty, moment, seconds, stored_id
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, FREE, ROLLED
 from crypto_core.trail.query import Aliases
@@ -145,9 +145,10 @@ class Conditions:
     reach: Bounds = field(default_factory=Bounds)
 
     def on(self, table: Table) -> ColumnElement[bool]:
-        """The condition for a row of `event` or `rollup`, the bounds in time not among them."""
+        """The condition for a row of `event`, `rollup` or `daily`, the bounds in time not among them."""
         own = (t.on(table) for t in self.terms if not t.of_profile)
-        return and_(true(), self.profiles(table), *own)
+        # What is quickest to see stands first.
+        return and_(true(), *own, self.profiles(table))
 
     def profiles(self, table: Table) -> ColumnElement[bool]:
         """The part of the condition that is about profiles.
@@ -159,6 +160,39 @@ class Conditions:
         if len(without) == len(asked):
             return and_(true(), *(not_(having(table, mark)) for mark in without))
         return _has_profile(table, *(one.condition(profile) for one in asked))
+
+    def also(self, mark: EventProperty) -> Conditions:
+        """The filter with a property more that events must have."""
+        return replace(self, terms=(*self.terms, ResolvedTerm(negated=False, mark=mark)))
+
+    def without_own(self) -> Conditions | None:
+        """What the filter means for events that have nothing of their own that it names; None for no event.
+
+        That is known by the hour. Of all events, those alone can differ from it for which one of `own` holds.
+        """
+        kept: list[ResolvedTerm] = []
+        for one in self.terms:
+            rest = one.without_own()
+            if rest is False:
+                return None
+            if isinstance(rest, ResolvedTerm):
+                kept.append(rest)
+        return replace(self, terms=tuple(kept), rolled=True)
+
+    def own(self) -> list[ResolvedTerm]:
+        """All that the filter asks for that is an event's alone, as if nothing of it were negated."""
+        return [one for term_ in self.terms for one in term_.own()]
+
+    @property
+    def by_hour(self) -> bool:
+        """True if the hour of an event decides, so that its day alone doesn't tell."""
+        return any(one.by_hour for one in self.terms)
+
+    @property
+    def names_token(self) -> bool:
+        """True if only events that name a token are asked for."""
+        named = EventProperty.NAMED
+        return any(not one.negated and (one.column == "token" or one.mark is named) for one in self.terms)
 
     @property
     def within(self) -> Bounds:
@@ -195,8 +229,43 @@ class ResolvedTerm:
             return all(one.of_profile for branch in self.branches for one in branch)
         return self.mark is not None or self.column in ROLLED
 
+    @property
+    def rolled(self) -> bool:
+        """True if `rollup` knows whether it holds."""
+        if self.branches:
+            return all(one.rolled for branch in self.branches for one in branch)
+        return self.of_profile or self.cycle is not None
+
+    def without_own(self) -> ResolvedTerm | bool:
+        """What it means for an event that has nothing of its own that is asked for; see Conditions."""
+        if self.rolled:
+            return self
+        kept: list[tuple[ResolvedTerm, ...]] = []
+        for branch in self.branches:
+            rest = [one.without_own() for one in branch]
+            if any(one is False for one in rest):
+                continue
+            terms = tuple(one for one in rest if isinstance(one, ResolvedTerm))
+            if not terms:
+                return not self.negated
+            kept.append(terms)
+        return replace(self, branches=tuple(kept)) if kept else self.negated
+
+    def own(self) -> Iterator[ResolvedTerm]:
+        """What it asks for that is an event's alone."""
+        for branch in self.branches:
+            for one in branch:
+                yield from one.own()
+        if not self.branches and not self.rolled:
+            yield replace(self, negated=False)
+
+    @property
+    def by_hour(self) -> bool:
+        """True if the hour of an event decides."""
+        return self.cycle is not None or any(one.by_hour for branch in self.branches for one in branch)
+
     def on(self, table: Table) -> ColumnElement[bool]:
-        """The condition for a row of `event` or `rollup`."""
+        """The condition for a row of `event`, `rollup` or `daily`."""
         return _has_profile(table, self.condition(profile)) if self.of_profile else self.condition(table)
 
     def condition(self, table: Table) -> ColumnElement[bool]:
@@ -304,6 +373,8 @@ def _resolved(connection: Connection, one: Clause, aliases: Aliases) -> tuple[Re
         return ResolvedTerm(one.negated, mark=FLAGS[one.field]), True
     if one.field == "receipt" and any(value.is_anything for value in one.alternatives):
         return ResolvedTerm(one.negated, mark=EventProperty.RECEIPT), True
+    if one.field in HELD and any(value.is_anything for value in one.alternatives):
+        return ResolvedTerm(one.negated, mark=HELD[one.field]), True
     if one.field in _CYCLES:
         return ResolvedTerm(one.negated, cycle=partial(_CYCLES[one.field], one.alternatives)), True
     if one.field in _COLUMNS:

@@ -1,21 +1,20 @@
-"""Counts events: how many, when, and by what. From the hours' counts wherever these know the answer.
-
-The hours at both ends of a span in time are counted event by event.
-"""
+"""Counts events: how many, when, and by what; see parts.py for where."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, Table, and_, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select, union_all
 
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
-from crypto_core.trail.columns import HOUR, EventProperty
-from crypto_core.trail.store.conditions import Bounds, Conditions, having
-from crypto_core.trail.store.first_last_seen import Ends, find_ends
-from crypto_core.trail.store.schema import COLUMNS, event, profile, rollup, term, with_profiles
+from crypto_core.trail.columns import HELD, HOUR, EventProperty
+from crypto_core.trail.store.conditions import Conditions, whole
+from crypto_core.trail.store.pages import by_index
+from crypto_core.trail.store.parts import Part, parts, quickest
+from crypto_core.trail.store.schema import event, profile, rollup, term, with_profiles
 
 MOST_BARS = 2_000
 _FEW = 200_000
@@ -70,163 +69,194 @@ class Pivot:
     rest: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
-class _Total(Ends):
-    """A value while it is counted."""
+@dataclass(slots=True)
+class _Total:
+    """A value while it is counted. `gone` are the first and the last second of events that are taken away."""
 
     events: int = 0
+    first: int | None = None
+    last: int | None = None
+    gone: tuple[int, int] | None = None
+
+    def add(self, events: int, first: int | None, last: int | None, *gone: int | None) -> None:
+        """Add what a part of the store holds of it; gone come last."""
+        self.events += events
+        if first is not None and (self.first is None or first < self.first):
+            self.first = first
+        if last is not None and (self.last is None or last > self.last):
+            self.last = last
+        if gone[0] is not None and gone[1] is not None:
+            before = self.gone or (gone[0], gone[1])
+            self.gone = min(before[0], gone[0]), max(before[1], gone[1])
 
     def value(self, text: CleanText) -> Value:
         """Return what was counted."""
         return Value(text, self.events, self.first or 0, self.last or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Rows of one table that together with other parts are all that is asked for."""
-
-    table: Table
-    columns: Mapping[str, ColumnElement[Any]]
-    """Of the table and of its profiles."""
-    number: ColumnElement[int]
-    condition: ColumnElement[bool]
-    hourly: bool
-
-    def counted(self, *wanted: ColumnElement[Any], by: Iterable[str] = ()) -> Select[Any]:
-        """Return a query of the part's rows, with what it needs to group them by some fields."""
-        shared = any(name in profile.c for name in by)
-        return (
-            select(*wanted)
-            .select_from(with_profiles(self.table) if shared else self.table)
-            .where(self.condition)
-        )
-
-    def of(self, mark: EventProperty) -> ColumnElement[int]:
-        """The number of a row's events that have a property."""
-        return func.iif(having(self.table, mark), self.number, 0)
-
-
-def parts(found: Conditions, *, exact: bool = False) -> Iterator[Part]:
-    """Yield where the events of a filter are counted. `exact` asks for events throughout."""
-    bounds = found.within
-    if bounds.empty:
-        return
-    if exact or not found.rolled:
-        yield _events(found, bounds)
-        return
-    first = None if bounds.first is None else -(-bounds.first // HOUR)
-    last = None if bounds.last is None else (bounds.last + 1) // HOUR - 1
-    if first is not None and last is not None and first > last:
-        yield _events(found, bounds)
-        return
-    conditions = [found.on(rollup)]
-    if first is not None:
-        conditions.append(rollup.c.hour >= first)
-        if bounds.first is not None and bounds.first < first * HOUR:
-            yield _events(found, Bounds(bounds.first, first * HOUR - 1))
-    if last is not None:
-        conditions.append(rollup.c.hour <= last)
-        if bounds.last is not None and bounds.last >= (last + 1) * HOUR:
-            yield _events(found, Bounds((last + 1) * HOUR, bounds.last))
-    columns = {**profile.c, **rollup.c, "at": rollup.c.hour * HOUR}
-    yield Part(rollup, columns, rollup.c.events, and_(*conditions), hourly=True)
-
-
-def _events(found: Conditions, bounds: Bounds) -> Part:
-    one: ColumnElement[int] = literal_column("1", Integer)
-    return Part(event, COLUMNS, one, and_(found.on(event), *bounds.on(event.c.at)), hourly=False)
-
-
 def count(connection: Connection, found: Conditions) -> int:
     """Return how many events a filter lets through."""
-    total = 0
-    for part in parts(found):
-        number = func.sum(part.number) if part.hourly else func.count(part.columns["at"])
-        total += int(connection.scalar(part.counted(number)) or 0)
+    return _all(connection, found).events
+
+
+def extent(connection: Connection, found: Conditions) -> tuple[int, int, int] | None:
+    """Return how many events a filter lets through, and their first and last second; None where none."""
+    total = _all(connection, found)
+    if not total.events:
+        return None
+    _find_ends(connection, found, total)
+    return total.events, total.first or 0, total.last or 0
+
+
+def _all(connection: Connection, found: Conditions) -> _Total:
+    total = _Total()
+    for part in parts(found, corrected=True):
+        row = connection.execute(quickest(connection, part, part.counted(*_numbers(part)))).one()
+        if row[0]:
+            total.add(*row)
+        elif part.corrects:
+            total.add(0, *row[1:])
     return total
 
 
-def span(connection: Connection, found: Conditions) -> tuple[int, int] | None:
-    """Return the first and the last second with events; or None."""
-    ends = Ends()
-    for part in parts(found):
-        at = part.columns["at"]
-        first, last = connection.execute(part.counted(func.min(at), func.max(at))).one()
-        if first is not None:
-            ends.widen(int(first), int(last), hourly=part.hourly)
-    find_ends(connection, found, (), {(): ends})
-    return None if ends.first is None or ends.last is None else (ends.first, ends.last)
+def _numbers(part: Part) -> list[ColumnElement[Any]]:
+    """What a _Total adds."""
+    return [part.total, func.min(part.first), func.max(part.last), func.min(part.gone), func.max(part.gone)]
+
+
+def _find_ends(
+    connection: Connection, found: Conditions, total: _Total, of: ColumnElement[bool] | None = None
+) -> None:
+    """Look the first and the last event up where that which was counted as such is taken away.
+
+    `of` is a condition on events or profiles, beside the filter's.
+    """
+    if total.gone is None or total.first is None or total.last is None:
+        return
+    within = (found.on(event), event.c.at >= total.first, event.c.at <= total.last)
+    chosen = select(event.c.at).select_from(with_profiles(event)).where(*within)
+    if of is not None:
+        chosen = chosen.where(of)
+    chosen = by_index(chosen.limit(1), "ix_event_at")
+    if total.gone[0] <= total.first:
+        total.first = connection.scalar(chosen.order_by(event.c.at))
+    if total.gone[1] >= total.last:
+        total.last = connection.scalar(chosen.order_by(event.c.at.desc()))
 
 
 def histogram(connection: Connection, found: Conditions, bars: int) -> Histogram | None:
     """Return at most `bars` bars over the filter's span, or over its events; None where there are none."""
-    ends = span(connection, found)
-    if ends is None:
+    total = _Total()
+    by_hour = _by_time(connection, found, HOUR, 0, total)
+    if not total.events:
         return None
-    first = ends[0] - ends[0] % HOUR if found.bounds.first is None else found.bounds.first
-    last = max(ends[1], first + HOUR - 1) if found.bounds.last is None else found.bounds.last
+    _find_ends(connection, found, total)
+    earliest, latest = total.first or 0, total.last or 0
+    first = earliest - earliest % HOUR if found.bounds.first is None else found.bounds.first
+    last = max(latest, first + HOUR - 1) if found.bounds.last is None else found.bounds.last
     most = max(1, min(bars, MOST_BARS))
     width = -(-(last - first + 1) // most)
-    exact = width < HOUR and (not found.rolled or count(connection, found) <= _FEW)
-    if not exact:
+    totals: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
+    if width < HOUR and (not found.rolled or total.events <= _FEW):
+        totals |= _by_time(connection, found, width, first)
+    else:
         first -= first % HOUR
         width = -(-(last - first + 1) // (most * HOUR)) * HOUR
-    totals: dict[int, list[int]] = {}
-    for part in parts(found, exact=exact):
-        slot = (part.columns["at"] - first) // width
-        numbers = func.sum(part.number), func.sum(part.of(EventProperty.FAILED))
-        for place, events, failures in connection.execute(part.counted(slot, *numbers).group_by(slot)):
-            bar = totals.setdefault(int(place), [0, 0])
-            bar[0] += int(events)
-            bar[1] += int(failures)
-    return Histogram(first, last, width, tuple(Bar(first + at * width, *totals[at]) for at in sorted(totals)))
+        for hour, (events, failed) in by_hour.items():
+            bar = totals[(hour * HOUR - first) // width]
+            bar[0] += events
+            bar[1] += failed
+    shown = tuple(Bar(first + at * width, *totals[at]) for at in sorted(totals) if totals[at][0])
+    return Histogram(first, last, width, shown)
+
+
+def _by_time(
+    connection: Connection, found: Conditions, width: int, first: int, total: _Total | None = None
+) -> dict[int, list[int]]:
+    """Return the events and the failed ones by so many seconds from the first on; adds all to a total."""
+    times: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
+    exact = width != HOUR
+    for part in parts(found, exact=exact, by_hour=True, corrected=True):
+        # Hours are read in their order, so that they need not be sorted.
+        time = rollup.c.hour if part.counted_before else whole(event.c.at - first, width)
+        asked = part.counted(time, func.sum(part.of(EventProperty.FAILED)), *_numbers(part)).group_by(time)
+        for at, failed, *numbers in connection.execute(quickest(connection, part, asked, exact=exact)):
+            times[at][0] += numbers[0]
+            times[at][1] += failed
+            if total is not None:
+                total.add(*numbers)
+    return times
 
 
 def pivot(connection: Connection, found: Conditions, field: str, limit: int) -> Pivot:
     """Return the values of a field with their events; those without a value are not counted."""
     if field not in profile.c:
         return _most_common(connection, found, field, limit)
-    totals: dict[int, _Total] = {}
-    for part in parts(found):
-        for number, events, first, last in connection.execute(_by(field, part)):
-            total = totals.setdefault(int(number), _Total())
-            total.events += int(events)
-            total.widen(int(first), int(last), hourly=part.hourly)
+    totals: defaultdict[int, _Total] = defaultdict(_Total)
+    for part in parts(found, corrected=True):
+        for number, *numbers in connection.execute(_by(connection, field, part)):
+            totals[number].add(*numbers)
+    for number in [number for number, total in totals.items() if not total.events]:
+        del totals[number]
     if field in ("key", "material"):
         return _split(connection, found, totals, field, limit)
     ordered = sorted(totals.items(), key=lambda item: (-item[1].events, item[0]))
-    shown = ordered[:limit]
-    find_ends(connection, found, [field], {(number,): total for number, total in shown})
-    named = texts_of(connection, [number for number, _ in shown])
+    for number, total in ordered[:limit]:
+        _find_ends(connection, found, total, profile.c[field] == number)
+    named = texts_of(connection, [number for number, _ in ordered[:limit]])
     rest = ordered[limit:]
-    chosen = tuple(total.value(named[number]) for number, total in shown)
+    chosen = tuple(total.value(named[number]) for number, total in ordered[:limit])
     return Pivot(field, chosen, len(rest), sum(total.events for _, total in rest))
+
+
+def _by(connection: Connection, field: str, part: Part) -> Select[Any]:
+    """The events of a part by a field that profiles have: by the profile first, which is far quicker."""
+    of = part.table.c.profile
+    each = quickest(connection, part, part.counted(of, *_numbers(part)).group_by(of), field).subquery()
+    profiles, number, first, last, gone_first, gone_last = each.c
+    column = profile.c[field]
+    ends = func.min(first), func.max(last), func.min(gone_first), func.max(gone_last)
+    return (
+        select(column, func.sum(number), *ends)
+        .select_from(each.join(profile, profile.c.id == profiles))
+        .where(column != 0)
+        .group_by(column)
+    )
 
 
 def _most_common(connection: Connection, found: Conditions, field: str, limit: int) -> Pivot:
     """What differs with nearly every event is put in order by SQLite: only the most common values come."""
-    for part in parts(found, exact=True):
-        each = _by(field, part).subquery()
-        number, events, first, last = each.c
-        rows = connection.execute(
-            select(number, events, first, last, func.count().over(), func.sum(events).over())
-            .order_by(events.desc(), number)
-            .limit(limit)
-        ).all()
-        if not rows:
-            break
-        named = texts_of(connection, [row[0] for row in rows])
-        chosen = tuple(Value(named[row[0]], *map(int, row[1:4])) for row in rows)
-        others, rest = int(rows[0][4]) - len(chosen), int(rows[0][5]) - sum(v.events for v in chosen)
-        return Pivot(field, chosen, others, rest)
-    return Pivot(field, ())
-
-
-def _by(field: str, part: Part) -> Select[Any]:
-    column, at = part.columns[field], part.columns["at"]
-    number = func.sum(part.number) if part.hourly else func.count()
-    counted = part.counted(column, number, func.min(at), func.max(at), by=(field,))
-    return counted.where(column != 0).group_by(column)
+    each = []
+    for part in parts(found.also(HELD[field]), exact=True, corrected=True):
+        column = event.c[field]
+        names = ("number", "events", "first", "last", "gone_first", "gone_last")
+        numbers = [one.label(name) for one, name in zip((column, *_numbers(part)), names, strict=True)]
+        each.append(quickest(connection, part, part.counted(*numbers).group_by(column), field, exact=True))
+    if not each:
+        return Pivot(field, ())
+    all_ = (union_all(*each) if len(each) > 1 else each[0]).subquery()
+    if len(each) > 1:
+        number, events, first, last, gone_first, gone_last = all_.c
+        ends = func.min(first), func.max(last), func.min(gone_first), func.max(gone_last)
+        summed = select(number, func.sum(events).label("events"), *ends).group_by(number)
+        all_ = summed.having(func.sum(events) > 0).subquery()
+    number, events, *_ = all_.c
+    rows = connection.execute(
+        select(*all_.c, func.count().over(), func.sum(events).over())
+        .order_by(events.desc(), number)
+        .limit(limit)
+    ).all()
+    if not rows:
+        return Pivot(field, ())
+    named = texts_of(connection, [row[0] for row in rows])
+    chosen = []
+    for row in rows:
+        total = _Total()
+        total.add(*row[1:6])
+        _find_ends(connection, found, total, of=event.c[field] == row[0])
+        chosen.append(total.value(named[row[0]]))
+    others, rest = int(rows[0][6]) - len(chosen), int(rows[0][7]) - sum(v.events for v in chosen)
+    return Pivot(field, tuple(chosen), others, rest)
 
 
 def _split(
@@ -234,20 +264,19 @@ def _split(
 ) -> Pivot:
     """An event about two keys counts for each of them."""
     named = texts_of(connection, list(totals))
-    numbers: dict[CleanText, list[int]] = {}
+    numbers: defaultdict[CleanText, list[int]] = defaultdict(list)
     for number in totals:
         for text in map(CleanText, named[number].split(" ")):
-            numbers.setdefault(text, []).append(number)
+            numbers[text].append(number)
     events = {text: sum(totals[number].events for number in those) for text, those in numbers.items()}
     ordered = sorted(numbers, key=lambda text: (-events[text], text))
-    shown = {number for text in ordered[:limit] for number in numbers[text]}
-    find_ends(connection, found, [field], {(number,): totals[number] for number in shown})
+    for number in {number for text in ordered[:limit] for number in numbers[text]}:
+        _find_ends(connection, found, totals[number], profile.c[field] == number)
     chosen: list[Value] = []
     for text in ordered[:limit]:
-        all_ = _Total(events=events[text])
+        all_ = _Total()
         for number in numbers[text]:
-            one = totals[number].value(NO_TEXT)
-            all_.widen(one.first, one.last, hourly=False)
+            all_.add(totals[number].events, totals[number].first, totals[number].last, None, None)
         chosen.append(all_.value(text))
     rest = ordered[limit:]
     return Pivot(field, tuple(chosen), len(rest), sum(events[text] for text in rest))

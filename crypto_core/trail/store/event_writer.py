@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, func, select
-from sqlalchemy import insert as insert_into
+from sqlalchemy import Connection
 
 from crypto_core.receipts.receipt import LostReceipts, Receipt
-from crypto_core.trail.columns import HOUR
+from crypto_core.trail.columns import HELD, HOUR
 from crypto_core.trail.event_fields import DETAILS, ROLLED
 from crypto_core.trail.prepared import Prepared, Texts
 from crypto_core.trail.store.blocks import write_blocks
 from crypto_core.trail.store.bulk_insert import insert
-from crypto_core.trail.store.conditions import whole
-from crypto_core.trail.store.event_ids import stored
+from crypto_core.trail.store.event_ids import stored, write_ids
 from crypto_core.trail.store.explained import mark_explained, write_calls
+from crypto_core.trail.store.hourly_counts import count_new
 from crypto_core.trail.store.profiles import Profiles
 from crypto_core.trail.store.receipt_writer import AddedReceipts, write_lost, write_receipts
-from crypto_core.trail.store.schema import PRESENT, event, presence, rollup
+from crypto_core.trail.store.schema import PRESENT
 from crypto_core.trail.store.twins import mark_twins
 from crypto_core.trail.store.vocabulary import Vocabulary, changed
 
-_EVENT = ("id", "event_id", "at", "profile", *DETAILS)
-_ROLLUP = ("hour", "profile", "events")
+_EVENT = ("id", "at", "profile", *DETAILS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +69,17 @@ class EventWriter:
             for name, kind in (ROLLED | DETAILS).items()
         }
         marks = mark_twins(connection, top + 1, events, columns["name"], self._profiles)
-        marks = mark_explained(connection, events, marks)
+        marks = _with_held(mark_explained(connection, events, marks), columns)
         rolled = list(zip(*(columns[name] for name in ROLLED), marks, strict=True))
         profiles = self._profiles.numbers(connection, rolled)
         details = [columns[name] for name in DETAILS]
-        rows = zip(numbers, events.ids, events.at, profiles, *details, strict=True)
+        rows = zip(numbers, events.at, profiles, *details, strict=True)
         insert(connection, "event", _EVENT, list(rows))
+        write_ids(connection, top + 1, list(zip(events.at, events.ids, strict=True)))
         write_blocks(connection, top + 1, events.blocks)
         write_calls(connection, top + 1, events)
+        count_new(connection, zip(events.at, profiles, strict=True))
         hours = [second // HOUR for second in events.at]
-        counted = Counter(zip(hours, profiles, strict=True))
-        add_to_hours(connection, [(*hour, number) for hour, number in counted.items()])
         present = {pair for name in PRESENT for pair in zip(columns[name], hours, strict=True) if pair[0]}
         insert(connection, "presence", ("text", "hour"), sorted(present), "ON CONFLICT DO NOTHING")
         changed(connection)
@@ -106,19 +103,9 @@ class EventWriter:
         return list(map(numbers.__getitem__, column.places))
 
 
-def add_to_hours(connection: Connection, counted: Sequence[tuple[int, ...]]) -> None:
-    """Add numbers of events to those of an hour and a profile; each is hour, profile and number."""
-    added = "ON CONFLICT DO UPDATE SET events = events + excluded.events"
-    insert(connection, "rollup", _ROLLUP, sorted(counted), added)
-
-
-def count_hours(connection: Connection, *events: ColumnElement[bool]) -> None:
-    """Count some of the stored events by the hour; what there was of these hours has to be gone."""
-    hour = whole(event.c.at, HOUR)
-    counted = select(hour, event.c.profile, func.count()).where(*events).group_by(hour, event.c.profile)
-    connection.execute(insert_into(rollup).from_select(_ROLLUP, counted))
-    for name in PRESENT:
-        present = select(event.c[name], hour).where(*events, event.c[name] != 0).distinct()
-        connection.execute(
-            insert_into(presence).prefix_with("OR IGNORE").from_select(("text", "hour"), present)
-        )
+def _with_held(marks: list[int], columns: Mapping[str, Sequence[int]]) -> list[int]:
+    """Return the marks of events with those of the texts that they have."""
+    for name, held in HELD.items():
+        bit = int(held)
+        marks = [mark | bit if text else mark for mark, text in zip(marks, columns[name], strict=True)]
+    return marks

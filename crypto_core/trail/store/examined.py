@@ -19,7 +19,8 @@ from crypto_core.trail.columns import moment, seconds
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.store.conditions import whole
 from crypto_core.trail.store.database import StoreFile
-from crypto_core.trail.store.new_since import BEGINNING, Anchor
+from crypto_core.trail.store.event_ids import id_of
+from crypto_core.trail.store.new_since import BEGINNING, Anchor, newest
 from crypto_core.trail.store.schema import event, metadata
 
 _DAY = 86_400
@@ -81,19 +82,16 @@ class ExaminedArrivals:
     def arrived(self, after: Anchor) -> Arrived:
         """Return the days of the events that came after one; of all where that one is gone."""
         with self._file.reading() as connection:
-            newest = connection.execute(
-                select(event.c.id, event.c.event_id).order_by(event.c.id.desc()).limit(1)
-            ).one_or_none()
-            if newest is None:
+            last = newest(connection)
+            if last is None:
                 return Arrived((), BEGINNING)
-            same = select(event.c.event_id).where(event.c.id == after.number)
-            begin = after.number if connection.scalar(same) == after.event_id else 0
+            begin = after.number if id_of(connection, after.number) == after.event_id else 0
             day = whole(event.c.at, _DAY)
             counted = select(day, func.count()).where(event.c.id > begin).group_by(day).order_by(day)
             found = {int(number): int(events) for number, events in connection.execute(counted)}
         undated = found.pop(seconds(UNDATED) // _DAY, 0)
         days = tuple(moment(number * _DAY) for number in found)
-        return Arrived(days, Anchor(newest.id, newest.event_id), undated)
+        return Arrived(days, last, undated)
 
     def judged(self) -> datetime | None:
         """Return up to when calls without a receipt were judged; None before the first time."""

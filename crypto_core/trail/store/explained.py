@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select
 
-from crypto_core.trail.columns import HOUR, EventProperty
+from crypto_core.trail.columns import DAY, EventProperty
 from crypto_core.trail.prepared import Prepared
-from crypto_core.trail.receipt_match import APART, DAY, days_near
+from crypto_core.trail.receipt_match import APART, days_near
 from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
+from crypto_core.trail.store.hourly_counts import recount
 from crypto_core.trail.store.profiles import Profiles, profile_of
 from crypto_core.trail.store.receipt_tables import receipt
 
@@ -71,35 +72,28 @@ def _bits(subject: bytes) -> int:
 
 def _mark(connection: Connection, bits: Mapping[int, int], profiles: Profiles) -> int:
     """Give events the profiles that differ from theirs by the marks, and count them so."""
-    moved: defaultdict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    moved: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    seconds: dict[int, int] = {}
     for some in _chunks(sorted(bits)):
         places = ", ".join("?" * len(some))
         found = f"SELECT profile, id, at FROM event WHERE id IN ({places})"  # noqa: S608
         for before, number, at in connection.exec_driver_sql(found, tuple(some)):
-            moved[before, bits[number]].append((number, at // HOUR))
-    marked = 0
+            moved[before, bits[number]].append(number)
+            seconds[number] = at
+    marked: list[int] = []
+    changed: set[int] = set()
     for (before, more), events in moved.items():
         *texts, marks = profile_of(connection, before)
         if marks | more != marks:
             (after,) = profiles.numbers(connection, [(*texts, marks | more)])
-            _move(connection, before, after, events)
-            marked += len(events)
-    return marked
-
-
-def _move(connection: Connection, before: int, after: int, events: Sequence[tuple[int, int]]) -> None:
-    hours: defaultdict[int, int] = defaultdict(int)
-    for _, hour in events:
-        hours[hour] += 1
-    for some in _chunks([number for number, _ in events]):
-        places = ", ".join("?" * len(some))
-        statement = f"UPDATE event SET profile = ? WHERE id IN ({places})"  # noqa: S608
-        connection.exec_driver_sql(statement, (after, *some))
-    columns = ("hour", "profile", "events")
-    added = "ON CONFLICT DO UPDATE SET events = events + excluded.events"
-    insert(connection, "rollup", columns, [(hour, after, n) for hour, n in sorted(hours.items())], added)
-    insert(connection, "rollup", columns, [(hour, before, -n) for hour, n in sorted(hours.items())], added)
-    connection.exec_driver_sql("DELETE FROM rollup WHERE profile = ? AND events <= 0", (before,))
+            for some in _chunks(events):
+                places = ", ".join("?" * len(some))
+                statement = f"UPDATE event SET profile = ? WHERE id IN ({places})"  # noqa: S608
+                connection.exec_driver_sql(statement, (after, *some))
+            marked += events
+            changed |= {before, after}
+    recount(connection, (seconds[number] for number in marked), changed)
+    return len(marked)
 
 
 def _looked_up(

@@ -21,12 +21,12 @@ from crypto_core.trail.query import Aliases
 from crypto_core.trail.store.blocks import event_of
 from crypto_core.trail.store.bursts import Burst, busiest, most_different, stretches
 from crypto_core.trail.store.conditions import Bounds, Conditions, resolve, whole
-from crypto_core.trail.store.counts import parts, texts_of
+from crypto_core.trail.store.counts import texts_of
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.event_questions import Group, Span, like
 from crypto_core.trail.store.pages import read_page
+from crypto_core.trail.store.parts import by_way, parts, way
 from crypto_core.trail.store.schema import COLUMNS, event, rollup
-from crypto_core.trail.store.tallies import by_way, way
 
 
 class History:
@@ -61,9 +61,9 @@ class History:
         with self._asking(terms, span) as (connection, found):
             for part in parts(found, exact=exact):
                 columns = [part.columns[field] for field in fields]
-                at = part.columns["at"]
-                number = func.sum(part.number) if part.hourly else func.count()
-                counted = part.counted(number, func.min(at), func.max(at), *columns, by=fields)
+                first_hour, last_hour = part.hours
+                ends = func.min(first_hour), func.max(last_hour)
+                counted = part.counted(part.total, *ends, *columns, by=fields)
                 for events, first, last, *numbers in connection.execute(counted.group_by(*columns)):
                     known = totals.setdefault(tuple(map(int, numbers)), [0, int(first), int(last)])
                     known[0] += int(events)
@@ -79,7 +79,7 @@ class History:
         """Return every principal's busiest hour, by principal."""
         totals: dict[tuple[int, int], int] = {}
         with self._asking(terms, span) as (connection, found):
-            for part in parts(found):
+            for part in parts(found, by_hour=True):
                 principal, hour = part.columns["principal"], part.columns["at"] // HOUR
                 counted = part.counted(func.sum(part.number), principal, hour, by=("principal",))
                 for events, who, at in connection.execute(counted.group_by(principal, hour)):

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from crypto_core.trail.store.blocks import Row, with_records
 from crypto_core.trail.store.conditions import Conditions
+from crypto_core.trail.store.event_ids import id_of
 from crypto_core.trail.store.schema import event
 
 
@@ -33,26 +34,28 @@ def arrived(
     These are whether there is more, and whether it began anew: numbers are given again once the newest events
     are deleted, so where the anchor is no longer there, nothing can be said of what came after it.
     """
-    newest = connection.execute(
-        select(event.c.id, event.c.event_id).order_by(event.c.id.desc()).limit(1)
-    ).one_or_none()
-    if newest is None:
+    last = newest(connection)
+    if last is None:
         return [], BEGINNING, False, after != BEGINNING
-    anew = after != BEGINNING and after.event_id != connection.scalar(
-        select(event.c.event_id).where(event.c.id == after.number)
-    )
-    conditions = [event.c.id > (0 if anew else after.number), event.c.id <= newest.id, found.on(event)]
+    anew = after != BEGINNING and after.event_id != id_of(connection, after.number)
+    conditions = [event.c.id > (0 if anew else after.number), event.c.id <= last.number, found.on(event)]
     if found.bounds.empty:
-        return [], Anchor(newest.id, newest.event_id), False, anew
+        return [], last, False, anew
     page = (
-        select(event.c.id, event.c.at, event.c.event_id)
+        select(event.c.id, event.c.at)
         .where(*conditions, *found.bounds.on(event.c.at))
         .order_by(event.c.id)
         .limit(limit + 1)
         .subquery()
     )
-    rows = connection.execute(with_records(page, page.c.event_id).order_by(page.c.id)).all()
+    rows = connection.execute(with_records(page).order_by(page.c.id)).all()
     more = len(rows) > limit
     chosen = [tuple(row) for row in rows[:limit]]
-    reached = Anchor(chosen[-1][0], chosen[-1][-1]) if more else Anchor(newest.id, newest.event_id)
-    return [row[:-1] for row in chosen], reached, more, anew
+    reached = Anchor(chosen[-1][0], id_of(connection, chosen[-1][0]) or b"") if more else last
+    return chosen, reached, more, anew
+
+
+def newest(connection: Connection) -> Anchor | None:
+    """Return the event that came last; None where there is none."""
+    number = connection.scalar(select(func.max(event.c.id)))
+    return None if number is None else Anchor(number, id_of(connection, number) or b"")

@@ -8,9 +8,9 @@ from itertools import islice
 
 from sqlalchemy import Connection, select
 
-from crypto_core.trail.columns import seconds
+from crypto_core.trail.columns import DAY, seconds
 from crypto_core.trail.packing import unpack
-from crypto_core.trail.receipt_match import DAY, request_of
+from crypto_core.trail.receipt_match import request_of
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store.bulk_insert import insert
 from crypto_core.trail.store.schema import raw

@@ -23,14 +23,16 @@ from crypto_core.trail.query import Aliases
 from crypto_core.trail.receipt_match import APART
 from crypto_core.trail.store.blocks import event_of, with_records
 from crypto_core.trail.store.conditions import Conditions, resolve
-from crypto_core.trail.store.counts import parts, texts_of
+from crypto_core.trail.store.counts import texts_of
 from crypto_core.trail.store.database import StoreFile
 from crypto_core.trail.store.event_questions import Span
+from crypto_core.trail.store.parts import parts
 from crypto_core.trail.store.receipt_questions import (
     NAMES,
     Contradiction,
     contradictions,
     lost_spans,
+    receipts_within,
 )
 from crypto_core.trail.store.receipt_tables import (
     UNKNOWN,
@@ -101,6 +103,7 @@ class ReceiptHistory:
                 counted = part.counted(who, role, func.count(event.c.id.distinct()), by=("principal",))
                 joined = counted.join(call, call.c.event == event.c.id).join(receipt, explains)
                 joined = joined.join(receipt_process, receipt_process.c.id == receipt.c.process)
+                joined = joined.where(*receipts_within(found.within))
                 for principal, writer, number in connection.execute(joined.group_by(who, role)):
                     totals[principal, writer] = totals.get((principal, writer), 0) + int(number)
             named = texts_of(connection, sorted({principal for principal, _ in totals if principal}))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, select
 
 from crypto_core.text.cleaning import CleanText, clean
-from crypto_core.trail.columns import moment
-from crypto_core.trail.receipt_match import OPERATIONS, VALUE, is_token, subject_text
-from crypto_core.trail.store.conditions import Bounds, Conditions
-from crypto_core.trail.store.counts import parts
+from crypto_core.trail.columns import DAY, moment
+from crypto_core.trail.receipt_match import APART, OPERATIONS, VALUE, is_token, subject_text
+from crypto_core.trail.store.conditions import Bounds, Conditions, whole
+from crypto_core.trail.store.parts import parts
 from crypto_core.trail.store.receipt_tables import (
     call,
     contradicts,
@@ -155,7 +155,11 @@ def subjects(connection: Connection, found: Conditions, limit: int, *, values_on
         counted = part.counted(
             receipt.c.subject, func.count(event.c.id.distinct()), func.min(event.c.at), func.max(event.c.at)
         )
-        joined = counted.join(call, call.c.event == event.c.id).join(receipt, explains)
+        joined = (
+            counted.join(call, call.c.event == event.c.id)
+            .join(receipt, explains)
+            .where(*receipts_within(found.within))
+        )
         if values_only:
             joined = joined.where(func.substr(receipt.c.subject, 1, 1) == VALUE)
         for subject, number, first, last in connection.execute(joined.group_by(receipt.c.subject)):
@@ -176,7 +180,7 @@ def receipts_of(connection: Connection, number: int) -> tuple[ReceiptOfEvent, ..
         .select_from(call)
         .join(receipt, same_call)
         .join(receipt_process, p.id == r.process)
-        .where(call.c.event == number)
+        .where(call.c.event == number, call.c.day == _day_of(number))
         .order_by(r.at, r.subject)
         .limit(_MOST_OF_EVENT)
     )
@@ -193,6 +197,19 @@ def receipts_of(connection: Connection, number: int) -> tuple[ReceiptOfEvent, ..
         )
         for row in connection.execute(asked)
     )
+
+
+def receipts_within(bounds: Bounds) -> Iterator[ColumnElement[bool]]:
+    """The conditions that a receipt is of a day of which one can be that explains a call of these seconds."""
+    if bounds.first is not None:
+        yield receipt.c.day >= (bounds.first - APART) // DAY
+    if bounds.last is not None:
+        yield receipt.c.day <= (bounds.last + APART) // DAY
+
+
+def _day_of(number: int) -> ScalarSelect[int]:
+    """The day of an event's call; both tables are read by day."""
+    return select(whole(event.c.at, DAY)).where(event.c.id == number).scalar_subquery()
 
 
 def contradictions(connection: Connection, bounds: Bounds, limit: int) -> tuple[Contradiction, ...]:

@@ -79,7 +79,6 @@ receipt_reached = Table(
 A source is a table, by what names it, or all files that were read.
 """
 
-Index("ix_call_event", call.c.event)
 Index("ix_receipt_subject", receipt.c.subject, receipt.c.at)
 Index(
     "ix_receipt_process",

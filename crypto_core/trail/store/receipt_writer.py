@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, exists, select
 
 from crypto_core.receipts.receipt import LostReceipts, Receipt, ReceiptProcess
-from crypto_core.trail.columns import seconds, stored_id
-from crypto_core.trail.receipt_match import DAY, OPERATIONS, OTHER, subject_of
+from crypto_core.trail.columns import DAY, seconds, stored_id
+from crypto_core.trail.receipt_match import OPERATIONS, OTHER, subject_of
 from crypto_core.trail.store.bulk_insert import PARAMETERS, insert
 from crypto_core.trail.store.explained import Row, mark_stored
 from crypto_core.trail.store.profiles import Profiles

@@ -6,13 +6,23 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, not_, select
 
-from crypto_core.trail.columns import HOUR
+from crypto_core.trail.columns import DAY, HOUR
 from crypto_core.trail.event_fields import DETAILS, ROLLED
 from crypto_core.trail.store.blocks import blocks_of, forget_records
-from crypto_core.trail.store.event_writer import count_hours
+from crypto_core.trail.store.hourly_counts import count_all
 from crypto_core.trail.store.pulls import forget_pulls_before
 from crypto_core.trail.store.receipt_writer import forget_receipts_before
-from crypto_core.trail.store.schema import COLUMNS, event, note, presence, profile, rollup, term
+from crypto_core.trail.store.schema import (
+    COLUMNS,
+    daily,
+    event,
+    identity,
+    note,
+    presence,
+    profile,
+    rollup,
+    term,
+)
 from crypto_core.trail.store.twins import forget_twins
 from crypto_core.trail.store.vocabulary import changed
 
@@ -35,10 +45,13 @@ def forget_before(connection: Connection, at: int) -> int:
     forget_twins(connection)
     forget_receipts_before(connection, at)
     forget_pulls_before(connection, at)
+    gone_ids = identity.c.event.not_in(select(event.c.id))
+    connection.execute(delete(identity).where(identity.c.day <= at // DAY, gone_ids))
     connection.execute(delete(rollup).where(rollup.c.hour <= at // HOUR))
+    connection.execute(delete(daily).where(daily.c.day <= at // DAY))
     connection.execute(delete(presence).where(presence.c.hour <= at // HOUR))
-    # Both halves of the hour that is cut are counted anew.
-    count_hours(connection, event.c.at < (at // HOUR + 1) * HOUR)
+    # Both halves of the hour that is cut are counted anew, and so is its day.
+    count_all(connection, until=at // HOUR)
     connection.execute(delete(profile).where(profile.c.id.not_in(select(rollup.c.profile))))
     for name, kind in (ROLLED | DETAILS).items():
         used = select(COLUMNS[name]).distinct()

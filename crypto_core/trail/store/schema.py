@@ -1,8 +1,9 @@
 """The tables of the event store.
 
 A text stands once, in `term`; what refers to it has its number, 0 being none. What many events have in
-common stands once too, as a `profile`. `rollup` counts the events of each hour by profile, so that counts,
-histograms and pivots don't read the events; `presence` has the hours of the texts that are no profile's.
+common stands once too, as a `profile`. `rollup` and `daily` count the events of each hour and of each day by
+profile, so that counts, histograms and pivots don't read the events; `presence` has the hours of the texts
+that are no profile's. `event` has what is left, in narrow rows: all of a million are read in 50 ms.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from sqlalchemy import Column, Index, Integer, Join, LargeBinary, MetaData, Tabl
 
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 
-VERSION = 9 + len(EVENT_FIELDS) - 18
+VERSION = 10 + len(EVENT_FIELDS) - 18
 """Written to the file as `user_version`; a file with a higher one is not opened.
 
-With version 8 there are profiles and 18 fields of events, with 9 receipts; each field more is a version, see
-upgrade.py.
+With version 8 there are profiles and 18 fields of events, with 9 receipts, with 10 counts by the day; each
+field more is a version, see upgrade.py.
 """
 
 metadata = MetaData()
@@ -32,10 +33,20 @@ event = Table(
     "event",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("event_id", LargeBinary, nullable=False),
     *_numbers("at", "profile", *DETAILS),
 )
 """`at` is in seconds since 1970, UTC."""
+
+identity = Table(
+    "identity",
+    metadata,
+    *_numbers("day", key=True),
+    Column("event_id", LargeBinary, primary_key=True),
+    *_numbers("at", key=True),
+    *_numbers("event"),
+    sqlite_with_rowid=False,
+)
+"""The ids of events, with the number of each; see event_ids.py. `day` is in days since 1970, rounded down."""
 
 profile = Table("profile", metadata, Column("id", Integer, primary_key=True), *_numbers(*ROLLED, "marks"))
 """What events have in common, each combination once; `marks` are the properties."""
@@ -54,14 +65,26 @@ raw = Table(
 )
 """The records of the events from `id` on, as they came, in a block; see blocks.py and packing.py."""
 
+COUNTED = ("events", "begins", "ends")
+"""How many events, and the first and the last second of them, from the beginning of the hour or day on."""
+
 rollup = Table(
     "rollup",
     metadata,
     *_numbers("hour", "profile", key=True),
-    *_numbers("events"),
+    *_numbers(*COUNTED),
     sqlite_with_rowid=False,
 )
 """`hour` is in hours since 1970."""
+
+daily = Table(
+    "daily",
+    metadata,
+    *_numbers("day", "profile", key=True),
+    *_numbers(*COUNTED),
+    sqlite_with_rowid=False,
+)
+"""What `rollup` holds of a whole day; `day` is in days since 1970."""
 
 term = Table(
     "term",
@@ -93,7 +116,6 @@ keeping = Table(
 """One row: how often something was written, and how often texts were forgotten, by any process."""
 
 Index("ix_event_at", event.c.at)
-Index("ix_event_id", text("at / 86400"), event.c.event_id, event.c.at, unique=True)
 Index("ix_event_token", event.c.token, event.c.at, event.c.profile, sqlite_where=text("token <> 0"))
 Index("ix_profile", *(profile.c[name] for name in (*ROLLED, "marks")), unique=True)
 Index("ix_term", term.c.kind, term.c.folded)
@@ -103,5 +125,5 @@ COLUMNS: Mapping[str, Column[Any]] = {**profile.c, **event.c}
 
 
 def with_profiles(table: Table) -> Join:
-    """Return `event` or `rollup`, each row with its profile."""
+    """Return `event`, `rollup` or `daily`, each row with its profile."""
     return table.join(profile, profile.c.id == table.c.profile)

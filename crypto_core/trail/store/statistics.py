@@ -1,7 +1,7 @@
 """Counts events by some fields and by the clock together: how many, how many failed, how many different.
 
-All in one statement, so that only the groups that are shown leave the database. The hours' counts are used
-where they know the answer; the hours in which a shown group begins and ends are then looked at by event.
+All in one statement, so that only the groups that are shown leave the database. See parts.py for where they
+are counted.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from crypto_core.trail.columns import EventProperty, moment
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS
 from crypto_core.trail.store.clock import CLOCK, NO_TIME, key_of
 from crypto_core.trail.store.conditions import Conditions
-from crypto_core.trail.store.counts import parts, texts_of
-from crypto_core.trail.store.first_last_seen import Ends, find_ends
-from crypto_core.trail.store.tallies import by_way, moment_json, way
+from crypto_core.trail.store.counts import texts_of
+from crypto_core.trail.store.parts import by_way, parts, way
+from crypto_core.trail.store.tallies import moment_json
 
 FIELDS = (*EVENT_FIELDS, *CLOCK)
 """What events can be counted by."""
@@ -112,21 +112,20 @@ def count_groups(
     """Return the groups of events that are alike in `fields`, the `limit` largest ones in detail."""
     asked = {*fields, *([distinct] if distinct else ())}
     every = []
-    for part in parts(found, exact=bool(asked & DETAILS.keys())):
+    for part in parts(found, exact=bool(asked & DETAILS.keys()), by_hour="hour" in asked):
         columns = part.columns
         keys = [key_of(columns, name).label(f"key_{n}") for n, name in enumerate(fields)]
         value = [key_of(columns, distinct).label("value")] if distinct else []
-        at: ColumnElement[int] = columns["at"] * 2 + (1 if part.hourly else 0)
         numbers: list[ColumnElement[Any]] = [
             func.sum(part.number).label("events"),
             func.sum(part.of(EventProperty.FAILED)).label("failed"),
             func.sum(part.of(EventProperty.DENIED)).label("denied"),
-            func.min(at).label("first"),
-            func.max(at).label("last"),
+            func.min(part.first).label("first"),
+            func.max(part.last).label("last"),
         ]
         wanted: list[ColumnElement[Any]] = [*keys, *value, *numbers]
         statement = part.counted(*wanted, by=asked)
-        if not part.hourly:
+        if not part.counted_before:
             statement = by_way(statement, way(connection, found, [f for f in asked if f in EVENT_FIELDS]))
         # A sum over nothing is no group.
         every.append(statement.group_by(*keys, *value).having(func.count() > 0))
@@ -136,7 +135,7 @@ def count_groups(
     if not rows:
         return EventGroups(tuple(fields), distinct)
     all_, events = int(rows[0].groups), int(rows[0].total)
-    shown = _shown(connection, found, fields, rows, distinct=bool(distinct))
+    shown = _shown(connection, fields, rows, distinct=bool(distinct))
     rest = events - sum(row.events for row in shown)
     return EventGroups(tuple(fields), distinct, shown, all_ - len(shown), rest)
 
@@ -171,14 +170,8 @@ def _chosen(every: Sequence[Any], keys: int, distinct: str, thresholds: Sequence
 
 
 def _shown(
-    connection: Connection, found: Conditions, fields: Sequence[str], rows: Sequence[Any], *, distinct: bool
+    connection: Connection, fields: Sequence[str], rows: Sequence[Any], *, distinct: bool
 ) -> tuple[EventGroup, ...]:
-    ends: dict[tuple[int, ...], Ends] = {}
-    for row in rows:
-        one = ends[tuple(row[: len(fields)])] = Ends()
-        for end in (int(row.first), int(row.last)):
-            one.widen(end // 2, end // 2, hourly=bool(end % 2))
-    find_ends(connection, found, fields, ends)
     texts = [[int(row[n]) for row in rows] for n, name in enumerate(fields) if name not in CLOCK]
     named = texts_of(connection, sorted({number for column in texts for number in column}))
     return tuple(
@@ -188,10 +181,10 @@ def _shown(
             row.failed,
             row.denied,
             row.distinct if distinct else None,
-            moment(one.first or 0),
-            moment(one.last or 0),
+            moment(int(row.first)),
+            moment(int(row.last)),
         )
-        for row, one in zip(rows, ends.values(), strict=True)
+        for row in rows
     )
 
 

@@ -229,16 +229,16 @@ class EventStore:
     def summary(self, expression: str, *, cancelled: Event | None = None) -> Summary:
         """Return how many events a filter lets through, and how many more its `-service` and `-own` hide."""
         with self._asking(expression, cancelled) as (connection, found):
-            shown = counts.count(connection, found)
+            ends = counts.extent(connection, found)
+            shown = ends[0] if ends else 0
             terms = tuple(t for t in found.terms if not (t.mark is EventProperty.SERVICE and t.negated))
             hidden = 0
             if len(terms) != len(found.terms):
                 hidden = counts.count(connection, replace(found, terms=terms)) - shown
-            ends = counts.span(connection, found)
             clauses = parse(expression, self._clock())
             rest = without_own(clauses)
             own = counts.count(connection, self._resolved(connection, rest)) - shown if rest != clauses else 0
-        first, last = map(moment, ends) if ends else (None, None)
+        first, last = map(moment, ends[1:]) if ends else (None, None)
         return Summary(shown, hidden, first, last, own)
 
     def histogram(

@@ -1,7 +1,6 @@
 """Counts events by several columns at once, with the exact first and last of each group; and by day.
 
-Counted in the hours' counts where these know the answer. The hours in which a group begins and ends are then
-looked at event by event.
+See parts.py for where they are counted.
 """
 
 from __future__ import annotations
@@ -11,24 +10,18 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func
+from sqlalchemy import ColumnElement, Connection, func
 
 from crypto_core.text.cleaning import CleanText
-from crypto_core.trail.columns import EventProperty, moment
+from crypto_core.trail.columns import DAY, EventProperty, moment
 from crypto_core.trail.event import UNDATED
 from crypto_core.trail.event_fields import DETAILS, ROLLED
-from crypto_core.trail.store.conditions import Bounds, Conditions, whole
-from crypto_core.trail.store.counts import Part, count, parts, texts_of
-from crypto_core.trail.store.first_last_seen import Ends, find_ends
-from crypto_core.trail.store.pages import TOKENS, by_index, few
-from crypto_core.trail.store.schema import event
+from crypto_core.trail.store.conditions import Conditions, whole
+from crypto_core.trail.store.counts import texts_of
+from crypto_core.trail.store.parts import Part, by_way, parts, way
 
 FIELDS = (*ROLLED, *DETAILS)
 """The columns that events can be counted by together."""
-
-_DAY = 86_400
-_SOME = 100_000
-"""So many events are read one at a time, from wherever they are, rather than all in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +92,22 @@ class Day:
         return {"day": self.day.isoformat(), "events": self.events, "failed": self.failed}
 
 
-@dataclass(slots=True, kw_only=True)
-class _Group(Ends):
+@dataclass(slots=True)
+class _Group:
     """A group while it is counted."""
 
-    events: int = 0
-    failed: int = 0
-    denied: int = 0
+    events: int
+    failed: int
+    denied: int
+    first: int
+    last: int
 
-    def add(self, events: int, failed: int, denied: int) -> None:
-        """Add what a part of the store holds of it."""
-        self.events += events
-        self.failed += failed
-        self.denied += denied
+    def add(self, other: _Group) -> None:
+        """Add what another part of the store holds of it."""
+        self.events += other.events
+        self.failed += other.failed
+        self.denied += other.denied
+        self.first, self.last = min(self.first, other.first), max(self.last, other.last)
 
 
 def tally(connection: Connection, found: Conditions, fields: Sequence[str], limit: int) -> Tallies:
@@ -120,22 +116,21 @@ def tally(connection: Connection, found: Conditions, fields: Sequence[str], limi
     groups: dict[tuple[int, ...], _Group] = {}
     for part in parts(found, exact=exact):
         columns = [part.columns[name] for name in fields]
-        at = part.columns["at"]
         numbers = [func.sum(number) for number in _numbers(part)]
-        statement = part.counted(*columns, *numbers, func.min(at), func.max(at), by=fields)
-        if not part.hourly:
+        ends = func.min(part.first), func.max(part.last)
+        statement = part.counted(*columns, *numbers, *ends, by=fields)
+        if not part.counted_before:
             statement = by_way(statement, way(connection, found, fields))
         for row in connection.execute(statement.group_by(*columns) if columns else statement):
             if row[-1] is None:
                 continue  # a sum over nothing
             key = tuple(int(number) for number in row[: len(fields)])
-            events, failed, denied, first, last = map(int, row[len(fields) :])
-            group = groups.setdefault(key, _Group())
-            group.add(events, failed, denied)
-            group.widen(first, last, hourly=part.hourly)
+            group = _Group(*map(int, row[len(fields) :]))
+            known = groups.setdefault(key, group)
+            if known is not group:
+                known.add(group)
     ordered = sorted(groups.items(), key=lambda item: (-item[1].events, item[0]))
     chosen = dict(ordered[:limit])
-    find_ends(connection, found, fields, chosen)
     named = texts_of(connection, sorted({number for key in chosen for number in key}))
     rows = tuple(
         EventTally(
@@ -143,8 +138,8 @@ def tally(connection: Connection, found: Conditions, fields: Sequence[str], limi
             group.events,
             group.failed,
             group.denied,
-            moment(group.first or 0),
-            moment(group.last or 0),
+            moment(group.first),
+            moment(group.last),
         )
         for key, group in chosen.items()
     )
@@ -156,48 +151,21 @@ def by_day(connection: Connection, found: Conditions) -> tuple[Day, ...]:
     """Return the days that have events, in order."""
     days: dict[int, list[int]] = {}
     for part in parts(found):
-        at = part.columns["at"]
-        day: Any = whole(at, _DAY)
+        day: Any = whole(part.columns["at"], DAY)
         numbers = [func.sum(number) for number in _numbers(part)[:2]]
         statement = part.counted(day, *numbers).group_by(day)
-        if not part.hourly:
+        if not part.counted_before:
             statement = by_way(statement, way(connection, found, ()))
         for number, events, failed in connection.execute(statement):
             known = days.setdefault(int(number), [0, 0])
             known[0] += int(events)
             known[1] += int(failed)
-    return tuple(Day(moment(number * _DAY).date(), *days[number]) for number in sorted(days))
+    return tuple(Day(moment(number * DAY).date(), *days[number]) for number in sorted(days))
 
 
 def moment_json(at: datetime | None) -> str | None:
     """Return a moment as JSON documents have it; None for the time of an event that tells none."""
     return None if at is None or at == UNDATED else at.isoformat()
-
-
-def way(connection: Connection, found: Conditions, fields: Sequence[str], *, exact: bool = False) -> str:
-    """Return the index by which events are read: one that finds few of them; "" for all in a row.
-
-    SQLite would follow an index to most of the table for the sake of an order, a place at a time. `exact` is
-    True where all are counted event by event.
-    """
-    if not exact and found.rolled and not set(fields) & set(DETAILS):
-        return "ix_event_at"  # the hours at the ends alone
-    index = few(connection, found)
-    if index:
-        return index
-    token = any(one.column == "token" and not one.negated for one in found.terms)
-    known = {"token", "", *ROLLED}
-    if token and {*fields, *(term.column for term in found.terms)} <= known:
-        return TOKENS  # which has all that is asked for
-    within = Conditions(bounds=found.within)
-    if found.within != Bounds() and count(connection, within) <= _SOME:
-        return "ix_event_at"
-    return ""
-
-
-def by_way(statement: Select[Any], index: str) -> Select[Any]:
-    """Return a query of events that is answered in a way, see `way`."""
-    return by_index(statement, index) if index else statement.with_hint(event, "NOT INDEXED", "sqlite")
 
 
 def _numbers(part: Part) -> list[ColumnElement[int]]:

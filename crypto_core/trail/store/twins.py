@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, and_, delete, select, update
+from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, delete, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from crypto_core.trail.columns import HOUR, EventProperty
+from crypto_core.trail.columns import EventProperty
 from crypto_core.trail.prepared import Prepared
 from crypto_core.trail.store.bulk_insert import PARAMETERS
+from crypto_core.trail.store.hourly_counts import recount
 from crypto_core.trail.store.profiles import Profiles, profile_of
-from crypto_core.trail.store.schema import event, metadata, profile, rollup
+from crypto_core.trail.store.schema import event, metadata, profile
 
 TWIN = int(EventProperty.TWIN)
 APART = 60
@@ -77,8 +78,7 @@ def mark_twins(
             ),
             rows,
         )
-    for number in sorted(fewer):
-        _mark_stored(connection, number, profiles)
+    _mark_stored(connection, sorted(fewer), profiles)
     return marks
 
 
@@ -101,17 +101,16 @@ def _known(connection: Connection, keys: Iterable[bytes]) -> dict[bytes, _Counte
     return found
 
 
-def _mark_stored(connection: Connection, number: int, profiles: Profiles) -> None:
-    at, before = connection.execute(select(event.c.at, event.c.profile).where(event.c.id == number)).one()
-    *texts, marks = profile_of(connection, before)
-    if marks & TWIN:
-        return
-    (after,) = profiles.numbers(connection, [(*texts, marks | TWIN)])
-    connection.execute(update(event).where(event.c.id == number).values(profile=after))
-    counted = and_(rollup.c.hour == at // HOUR, rollup.c.profile == before)
-    connection.execute(update(rollup).where(counted).values(events=rollup.c.events - 1))
-    connection.execute(delete(rollup).where(counted, rollup.c.events <= 0))
-    added = upsert(rollup).values(hour=at // HOUR, profile=after, events=1)
-    connection.execute(
-        added.on_conflict_do_update(index_elements=["hour", "profile"], set_={"events": rollup.c.events + 1})
-    )
+def _mark_stored(connection: Connection, numbers: Sequence[int], profiles: Profiles) -> None:
+    seconds: set[int] = set()
+    changed: set[int] = set()
+    for number in numbers:
+        at, before = connection.execute(select(event.c.at, event.c.profile).where(event.c.id == number)).one()
+        *texts, marks = profile_of(connection, before)
+        if marks & TWIN:
+            continue
+        (after,) = profiles.numbers(connection, [(*texts, marks | TWIN)])
+        connection.execute(update(event).where(event.c.id == number).values(profile=after))
+        seconds.add(at)
+        changed |= {before, after}
+    recount(connection, seconds, changed)

@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Integer,
     LargeBinary,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    func,
     insert,
     inspect,
     select,
@@ -29,17 +31,28 @@ from sqlalchemy import (
 )
 
 from crypto_core.key_uses import OPENS
-from crypto_core.trail.columns import EventProperty, marks
+from crypto_core.trail.columns import DAY, HELD, EventProperty, marks
 from crypto_core.trail.event import TrailEvent
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 from crypto_core.trail.packing import unpack
 from crypto_core.trail.record_reader import load, read_record
 from crypto_core.trail.store.blocks import blocks_of
-from crypto_core.trail.store.event_writer import count_hours
+from crypto_core.trail.store.conditions import whole
+from crypto_core.trail.store.hourly_counts import count_all
 from crypto_core.trail.store.older_calls import note_older_calls
 from crypto_core.trail.store.older_twins import mark_older_twins
 from crypto_core.trail.store.receipt_tables import call
-from crypto_core.trail.store.schema import VERSION, event, metadata, profile, raw, rollup, term
+from crypto_core.trail.store.schema import (
+    VERSION,
+    daily,
+    event,
+    identity,
+    metadata,
+    profile,
+    raw,
+    rollup,
+    term,
+)
 from crypto_core.trail.store.twins import twin
 from crypto_core.trail.store.vocabulary import Vocabulary, changed
 
@@ -63,6 +76,7 @@ def upgrade(connection: Connection) -> None:
     knows_twins, knows_calls = found.has_table(twin.name), found.has_table(call.name)
     there = set() if _laid_out(connection) and knows_twins and not older else _lay_out(connection)
     metadata.create_all(connection)
+    connection.exec_driver_sql("DROP INDEX IF EXISTS ix_call_event")
     connection.exec_driver_sql("INSERT OR IGNORE INTO keeping (id, changes, forgotten) VALUES (1, 0, 0)")
     if there:
         younger = [name for name in (*ROLLED, *DETAILS) if name not in there]
@@ -81,7 +95,7 @@ def upgrade(connection: Connection) -> None:
 def _laid_out(connection: Connection) -> bool:
     """Return whether the events have today's tables and fields."""
     found = inspect(connection)
-    if not found.has_table(profile.name):
+    if not found.has_table(profile.name) or not found.has_table(identity.name):
         return False
     there = {c["name"] for table in (event, profile) for c in found.get_columns(table.name)}
     return there >= {*ROLLED, *DETAILS, "marks"}
@@ -95,15 +109,17 @@ def _lay_out(connection: Connection) -> set[str]:
     there = {column["name"] for column in found.get_columns(event.name)}
     if found.has_table(profile.name):
         shared = [c["name"] for c in found.get_columns(profile.name) if c["name"] != "id"]
-        own = [name for name in there if name != "profile"]
+        own = [name for name in there if name not in ("profile", "event_id")]
         columns = ", ".join([f"event.{name}" for name in own] + [f"profile.{name}" for name in shared])
         # Names are the schema's own.
-        joined = f"SELECT {columns} FROM event JOIN profile ON profile.id = event.profile"  # noqa: S608
+        joined = f"SELECT event_id, {columns} FROM event JOIN profile ON profile.id = event.profile"  # noqa: S608
+        if "event_id" not in there:
+            joined += " JOIN identity ON identity.event = event.id"
         connection.exec_driver_sql(f"CREATE TABLE wide AS {joined}")
-        for table in (event, profile):
-            connection.exec_driver_sql(f"DROP TABLE {table.name}")
+        for table in (event, profile, identity, daily):
+            table.drop(connection, checkfirst=True)
         connection.exec_driver_sql("CREATE UNIQUE INDEX ix_wide ON wide (id)")
-        there = {*own, *shared}
+        there = {"event_id", *own, *shared}
     else:
         for index in found.get_indexes(event.name):
             connection.exec_driver_sql(f"DROP INDEX {index['name']}")
@@ -113,17 +129,22 @@ def _lay_out(connection: Connection) -> set[str]:
 
 
 def _put_in_place(connection: Connection) -> None:
-    named = update(_wide).where(_wide.c.token != 0)
-    connection.execute(named.values(marks=_wide.c.marks.bitwise_or(int(EventProperty.NAMED))))
+    held: ColumnElement[int] = _wide.c.marks
+    for name, mark in HELD.items():
+        held = held.bitwise_or(func.iif(_wide.c[name] != 0, int(mark), 0))
+    connection.execute(update(_wide).values(marks=held))
     shared = [_wide.c[name] for name in (*ROLLED, "marks")]
     names = [column.name for column in shared]
     connection.execute(insert(profile).from_select(names, select(*shared).distinct()))
     same = and_(*(profile.c[name] == _wide.c[name] for name in names))
-    own = [_wide.c.id, _wide.c.event_id, _wide.c.at, profile.c.id, *(_wide.c[name] for name in DETAILS)]
+    own = [_wide.c.id, _wide.c.at, profile.c.id, *(_wide.c[name] for name in DETAILS)]
     moved = select(*own).select_from(_wide.join(profile, same)).order_by(_wide.c.id)
     connection.execute(insert(event).from_select([c.name for c in event.c], moved))
+    day = whole(_wide.c.at, DAY)
+    ids = select(day, _wide.c.event_id, _wide.c.at, _wide.c.id).order_by(day, _wide.c.event_id, _wide.c.at)
+    connection.execute(insert(identity).from_select([c.name for c in identity.c], ids))
     _wide.drop(connection)
-    count_hours(connection)
+    count_all(connection)
     changed(connection, forgotten=True)
 
 

@@ -62,9 +62,11 @@ def store(tmp_path: Path) -> Iterator[EventStore]:
 
 WIDE = """
 CREATE TABLE wide (id INTEGER PRIMARY KEY, event_id BLOB NOT NULL UNIQUE, at INTEGER NOT NULL, {columns});
-INSERT INTO wide SELECT event.id, event_id, at, {kept} FROM event JOIN profile ON profile.id = profile;
+INSERT INTO wide SELECT event.id, event_id, event.at, {kept} FROM event JOIN profile ON profile.id = profile
+    JOIN identity ON identity.event = event.id;
 CREATE TABLE counted AS SELECT at / 3600 AS hour, {kept}, count(*) events FROM wide GROUP BY hour, {kept};
-DROP TABLE event; DROP TABLE profile; DROP TABLE rollup; DROP TABLE presence;
+DROP TABLE event; DROP TABLE profile; DROP TABLE rollup; DROP TABLE presence; DROP TABLE identity;
+DROP TABLE daily;
 ALTER TABLE wide RENAME TO event; ALTER TABLE counted RENAME TO rollup;
 CREATE INDEX ix_event_at ON event (at);
 CREATE INDEX ix_event_principal ON event (principal, at);
