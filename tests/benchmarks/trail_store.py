@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from crypto_core.trail.event_fields import DETAILS
 from crypto_core.trail.prepared import Prepared, prepare
@@ -42,12 +44,20 @@ _COPY = (
 """Of each table what is put into it, of which rows, and what becomes of those that are there."""
 
 
-def fill(path: Path, count: int, *, copies: int = COPIES) -> None:
-    """Put so many events of the last 30 days into a new store; of `copies` like parts, the first is added."""
+def fill(path: Path, count: int, *, copies: int = COPIES, processes: int | None = None) -> None:
+    """Put so many events of the last 30 days into a new store; of `copies` like parts, the first is added.
+
+    They are made by processes, on all cores unless told otherwise; by 0, by this one.
+    """
     days = DAYS // copies
     store = EventStore(path)
-    with get_context("spawn").Pool(os.cpu_count()) as pool:
-        for some in pool.imap(_prepared, list(_pieces(count // copies, days))):
+    with ExitStack() as stack:
+        mapped: Any = map
+        if processes != 0:
+            spawned = get_context("spawn")
+            pool = ProcessPoolExecutor(processes or os.cpu_count(), mp_context=spawned)
+            mapped = stack.enter_context(pool).map
+        for some in mapped(_prepared, _pieces(count // copies, days)):
             for prepared in some:
                 store.add_prepared([prepared])
     store.close()

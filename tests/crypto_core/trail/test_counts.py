@@ -111,7 +111,7 @@ UNKNOWN = "SELECT DISTINCT session, at / 3600 FROM event WHERE session EXCEPT SE
 
 def test_the_benchmarks_store_is_what_an_import_makes(tmp_path: Path) -> None:
     path = tmp_path / "events.sqlite"
-    fill(path, 6_000)
+    fill(path, 6_000, processes=0)
     with closing(sqlite3.connect(path)) as file:
         for table, name, width in (("rollup", "hour", 3_600), ("daily", "day", 86_400)):
             kept = file.execute(f"SELECT {name}, profile, events, begins, ends FROM {table} ORDER BY 1, 2")
