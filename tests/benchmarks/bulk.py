@@ -185,14 +185,11 @@ def sockets(url: str, tokens: int) -> Callable[[], int]:
     host, _, port = url.removeprefix("http://").partition(":")
     blob = b64encode(encrypted_data_key()).decode()
     body = json.dumps({"KeyId": OLD, "CiphertextBlob": blob}).encode()
+    head = f"POST / HTTP/1.1\r\nHost: {host}:{port}\r\n".encode()
 
     def call() -> bytes:
-        headers = signer.headers("Decrypt", body, time.time()) | {
-            "Host": f"{host}:{port}",
-            "Content-Length": str(len(body)),
-        }
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return f"POST / HTTP/1.1\r\n{lines}\r\n".encode() + body
+        lines = signer.lines("Decrypt", body, time.time())
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, lines, len(body), body)
 
     async def go() -> int:
         calls = iter(range(tokens * 2))

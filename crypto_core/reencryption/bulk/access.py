@@ -34,6 +34,10 @@ class LoopCredentials:
         self._looking: asyncio.Task[None] | None = None
         self._renewing = asyncio.Lock()
 
+    def at_hand(self) -> AccessKey | None:
+        """Return the credentials at hand unless it is time to ask for others."""
+        return self._held if self._clock() < self._look_at else None
+
     async def key(self) -> AccessKey:
         """Return the credentials at hand; waits only for the first. Raises KmsError."""
         held = self._held

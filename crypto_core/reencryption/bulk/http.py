@@ -26,10 +26,11 @@ class Endpoint:
     """KMS in one Region. For one event loop; `close` it."""
 
     def __init__(self, ground: KmsGround, tls: ssl.SSLContext | None) -> None:
-        from aiohttp import ClientRequest, ClientTimeout, TCPConnector, ThreadedResolver
+        from aiohttp import ClientError, ClientRequest, ClientTimeout, TCPConnector, ThreadedResolver
         from yarl import URL
 
         self._ground = ground
+        self._loop = asyncio.get_running_loop()
         url = URL(ground.endpoint_url.rstrip("/") + "/", encoded=True)
         self._connector = TCPConnector(
             limit=0, ssl=tls if tls is not None else True, resolver=ThreadedResolver()
@@ -37,31 +38,28 @@ class Endpoint:
         self._model = ClientRequest(
             "POST",
             url,
-            loop=asyncio.get_running_loop(),
+            loop=self._loop,
             proxy=URL(ground.proxy) if ground.proxy else None,
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type"),
             headers={"User-Agent": ground.user_agent},
         )
         self._timeout = ClientTimeout(sock_connect=ground.connect_timeout)
         self._idle: list[Wire] = []
-        self._head = ""
+        self._head = b""
+        self._failures = (ClientError, BrokenAnswerError, TimeoutError, OSError)
         self._signer: tuple[ReadOnlyCredentials, RequestSigner] | None = None
 
     async def send(
         self, operation: str, body: bytes, credentials: ReadOnlyCredentials, now: float
     ) -> WireAnswer | Exception:
         """Send one signed call. Returns the answer, or botocore's exception where there was none."""
-        from aiohttp import ClientError
-
-        url = self._ground.endpoint_url
         try:
             wire = self._kept() or await self._connected()
-            signed = self._signed_by(credentials).headers(operation, body, now)
-            lines = "".join([f"{name}: {value}\r\n" for name, value in signed.items()])
-            request = f"{self._head}{lines}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
+            lines = self._signed_by(credentials).lines(operation, body, now)
+            request = b"%b%bContent-Length: %d\r\n\r\n%b" % (self._head, lines, len(body), body)
             answer = await wire.post(request, self._ground.read_timeout)
-        except (ClientError, BrokenAnswerError, TimeoutError, OSError) as error:
-            return _as_botocore(error, url)
+        except self._failures as error:
+            return _as_botocore(error, self._ground.endpoint_url)
         if wire.is_open:
             self._idle.append(wire)
         return answer
@@ -75,7 +73,7 @@ class Endpoint:
 
     def _kept(self) -> Wire | None:
         """The connection that was used last, so that those beyond need grow old and go."""
-        oldest = asyncio.get_running_loop().time() - KEEP_SECONDS
+        oldest = self._loop.time() - KEEP_SECONDS
         while self._idle:
             wire = self._idle.pop()
             if wire.is_open and wire.idle_since > oldest:
@@ -101,13 +99,13 @@ class Endpoint:
         return self._signer[1]
 
 
-def _head(model: ClientRequest) -> str:
+def _head(model: ClientRequest) -> bytes:
     """The first lines of every call, as far as they are alike. A proxy that sees the call has its own."""
     by_proxy = model.proxy is not None and not model.is_ssl()
     target = str(model.url) if by_proxy else model.url.raw_path
     kept = [name for name in ("Host", "User-Agent", "Proxy-Authorization") if name in model.headers]
     lines = "".join(f"{name}: {model.headers[name]}\r\n" for name in kept)
-    return f"POST {target} HTTP/1.1\r\n{lines}"
+    return f"POST {target} HTTP/1.1\r\n{lines}".encode("latin-1")
 
 
 def _as_botocore(error: Exception, url: str) -> Exception:

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from math import log, log1p
 from typing import Any
 
 from crypto_core.database.tokens.store import StoredToken
@@ -84,18 +85,28 @@ class _Sealing:
 
     def __init__(self, order: TokenTask, kms: BulkKms) -> None:
         self._order, self._kms = order, kms
-        self._is_unproved = True
-        """Whether KMS has still to open a new envelope of this run."""
+        self._until_proof = 0
+        """How many new envelopes KMS is not asked about before it is asked about the next one."""
 
     async def seal_token(self, token: StoredToken) -> Outcome:
         """Return the token's new envelope, or why there is none. Raises as `sealed`."""
-        prove, outcome = self._is_unproved or not secrets.randbelow(PROVED), None
-        self._is_unproved = False
+        if self._until_proof:
+            self._until_proof -= 1
+            return await sealed(token, self._order, self._kms)
+        self._until_proof = _unproved()
+        outcome = None
         try:
-            outcome = await sealed(token, self._order, self._kms, prove=prove)
+            outcome = await sealed(token, self._order, self._kms, prove=True)
         finally:
-            self._is_unproved |= prove and not isinstance(outcome, Sealed)
+            if not isinstance(outcome, Sealed):
+                self._until_proof = 0
         return outcome
+
+
+def _unproved() -> int:
+    """How many envelopes come before the next that KMS opens, if one in PROVED is, whichever."""
+    drawn = 1.0 - secrets.SystemRandom().random()
+    return int(log(drawn) / log1p(-1 / PROVED))
 
 
 class _Run:

@@ -35,8 +35,8 @@ class RequestSigner:
         self._second = -1
         self._drafts: dict[str, _Draft] = {}
 
-    def headers(self, operation: str, body: bytes, now: float) -> dict[str, str]:
-        """Return the headers of a signed call at `now`, in seconds since 1970.
+    def lines(self, operation: str, body: bytes, now: float) -> bytes:
+        """Return the headers of a signed call at `now`, in seconds since 1970, as lines of its request.
 
         They are all that is signed, but for Host, which is the URL's.
         """
@@ -62,9 +62,11 @@ class RequestSigner:
         auth: Any = self._auth
         credential, scope = auth.scope(request), auth.credential_scope(request)
         signed = auth.signed_headers(auth.headers_to_sign(request))
+        headers["Authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature="
+        )
         return _Draft(
-            headers,
-            f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature=",
+            "\r\n".join(f"{name}: {value}" for name, value in headers.items()),
             auth.canonical_request(request).rpartition("\n")[0] + "\n",
             f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n",
             _signing_key(self._secret, scope),
@@ -74,25 +76,20 @@ class RequestSigner:
 class _Draft:
     """What all calls of one operation in one second share."""
 
-    __slots__ = ("_authorization", "_canonical", "_headers", "_keyed", "_to_sign")
+    __slots__ = ("_canonical", "_keyed", "_lines")
 
-    def __init__(
-        self, headers: dict[str, str], authorization: str, canonical: str, to_sign: str, key: bytes
-    ) -> None:
-        self._headers = headers
-        self._authorization = authorization
+    def __init__(self, lines: str, canonical: str, to_sign: str, key: bytes) -> None:
+        """`lines` end where the signature follows."""
+        self._lines = lines.encode("latin-1")
         self._canonical = hashlib.sha256(canonical.encode())
-        self._to_sign = to_sign.encode()
-        self._keyed = hmac.new(key, digestmod="sha256")
+        self._keyed = hmac.new(key, to_sign.encode(), digestmod="sha256")
 
-    def signed(self, body: bytes) -> dict[str, str]:
-        """Return the headers with the signature of a call that has this body."""
-        canonical = self._canonical.copy()
+    def signed(self, body: bytes) -> bytes:
+        """Return the lines with the signature of a call that has this body."""
+        canonical, signature = self._canonical.copy(), self._keyed.copy()
         canonical.update(hashlib.sha256(body).hexdigest().encode())
-        to_sign = self._to_sign + canonical.hexdigest().encode()
-        signature = self._keyed.copy()
-        signature.update(to_sign)
-        return {**self._headers, "Authorization": self._authorization + signature.hexdigest()}
+        signature.update(canonical.hexdigest().encode())
+        return b"%b%b\r\n" % (self._lines, signature.hexdigest().encode())
 
 
 def _signing_key(secret: str, scope: str) -> bytes:

@@ -13,6 +13,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -95,6 +96,9 @@ class KmsTransport:
         self._replicas: dict[str, list[str]] = {}
 
     async def __aenter__(self) -> Self:
+        from orjson import dumps
+
+        self._written = dumps
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="keydeck-aws")
         self._access = LoopCredentials(self._kms, self._threads)
         self._reaching = asyncio.Lock()
@@ -128,11 +132,13 @@ class KmsTransport:
     async def decrypt(self, key: str, blob: bytes, context: EncryptionContext) -> UnwrappedDataKey:
         """Return the data key that `key`, and no other, had wrapped. Raises KmsError.
 
-        Where a multi-Region key's Region does not answer, its replicas in the configured Regions are asked.
+        Where a multi-Region key's Region does not answer, its replicas in the configured Regions are asked;
+        what did not answer just now comes last.
         """
         silent: KmsUnreachableError | None = None
         refused: KmsError | None = None
-        for name in await self._names(key):
+        names = self._replicas.get(key) or await self._names(key)
+        for name in names if not names[1:] else sorted(names, key=self._routes.is_down):
             parameters = {"KeyId": name, "CiphertextBlob": _text(blob), **_with("EncryptionContext", context)}
             try:
                 answer = await self._call("Decrypt", name, (name,), parameters)
@@ -152,18 +158,16 @@ class KmsTransport:
         )
 
     async def _names(self, key: str) -> Sequence[str]:
-        """The key and its replicas in the configured Regions; what did not answer just now comes last."""
-        names = self._replicas.get(key)
-        if names is None:
-            pinned_arn = self._pins.get(key, key)
-            if not is_multi_region(pinned_arn):
-                if key == pinned_arn:
-                    self._replicas[key] = [key]
-                return (key,)
-            loop = asyncio.get_running_loop()
-            routes = await loop.run_in_executor(self._threads, self._routes.to, key, pinned_arn)
-            names = self._replicas[key] = [key, *(name for _, name in routes if name != key)]
-        return sorted(names, key=self._routes.is_down) if names[1:] else names
+        """The key and its replicas in the configured Regions, found out once."""
+        pinned_arn = self._pins.get(key, key)
+        if not is_multi_region(pinned_arn):
+            if key == pinned_arn:
+                self._replicas[key] = [key]
+            return (key,)
+        loop = asyncio.get_running_loop()
+        routes = await loop.run_in_executor(self._threads, self._routes.to, key, pinned_arn)
+        names = self._replicas[key] = [key, *(name for _, name in routes if name != key)]
+        return names
 
     async def reencrypt(
         self, blob: bytes, source: str, destination: str, context: EncryptionContext
@@ -188,11 +192,11 @@ class KmsTransport:
         take_bytes(answer, "CiphertextBlob")
         return RewrappedDataKey(
             encrypted_data_key_of(answer, "ReEncrypt", destination),
-            KeyAnswer(
+            _key_answer(
                 pinned(self._pins, source, answer.get("SourceKeyId"), "ReEncrypt"),
                 material_of(answer.get("SourceKeyMaterialId")),
             ),
-            KeyAnswer(
+            _key_answer(
                 pinned(self._pins, destination, answer.get("KeyId"), "ReEncrypt"),
                 material_of(answer.get("DestinationKeyMaterialId")),
             ),
@@ -207,18 +211,16 @@ class KmsTransport:
         except KmsError:
             data_key.wipe()
             raise
-        return data_key, KeyAnswer(key_arn, material_of(answer.get("KeyMaterialId")))
+        return data_key, _key_answer(key_arn, material_of(answer.get("KeyMaterialId")))
 
     async def _call(
         self, operation: str, home: str, keys: Sequence[str], parameters: dict[str, Any]
     ) -> dict[str, Any]:
-        import orjson
-
         if self._kms.read_only and operation not in READ_ONLY_OPERATIONS:
             raise ReadOnlyError(f"kms:{operation} is refused: Keydeck is in read-only mode.")
         endpoint = self._endpoints.get(self._homes.get(home, "")) or await self._reached(home)
         with observed_call(self._observer, operation):
-            return await self._answered(endpoint, operation, keys, orjson.dumps(parameters))
+            return await self._answered(endpoint, operation, keys, self._written(parameters))
 
     async def _answered(
         self, endpoint: Endpoint, operation: str, keys: Sequence[str], body: bytes
@@ -227,13 +229,14 @@ class KmsTransport:
         unanswered = 0
         while True:
             await self._pace.turn()
-            access = await self._access.key()
+            access = self._access.at_hand() or await self._access.key()
             started = time.perf_counter()
             signed = self._clock() + self._skew
             happened = await endpoint.send(operation, body, access.credentials, signed)
             self._watch.call(time.perf_counter() - started)
             if isinstance(happened, WireAnswer) and happened.status == 200:
-                note_call(self._kms.receipts, operation, request_id_of(happened), unanswered)
+                if self._kms.receipts is not None:
+                    note_call(self._kms.receipts, operation, request_id_of(happened), unanswered)
                 return _read(happened, operation, keys)
             unanswered += not isinstance(happened, WireAnswer)
             refused = refusal_of(happened) if isinstance(happened, WireAnswer) else happened
@@ -280,6 +283,10 @@ class KmsTransport:
                 self._endpoints[region] = Endpoint(ground, tls)
             self._homes[name] = region
         return self._endpoints[region]
+
+
+_key_answer = lru_cache(maxsize=64)(KeyAnswer)
+"""There are few keys, and thousands of answers a second name them."""
 
 
 def _read(answer: WireAnswer, operation: str, keys: Sequence[str]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """One kept connection to KMS, with one POST under way at a time.
 
 aiohttp makes the connection (names, TLS, proxies) and httptools reads what comes; a general client's request
-and response objects, which cost several times what signing a call does, are left out.
+and response objects, which cost several times what signing a call does, are left out. What comes is received
+into a buffer that is kept: a new one for each answer, as asyncio.Protocol has it, costs more than the rest.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ MAX_ANSWER_BYTES = 64 * 1024
 """The longest answer is a data key with 6,144 bytes of ciphertext, in base64."""
 _MOST_RECEIVED = MAX_ANSWER_BYTES + 32 * 1024
 """Bytes of one answer with its head, and of chunks' lengths where it comes in chunks."""
+_BUFFER_BYTES = 4 * 1024
+"""More than most answers have."""
 
 
 class BrokenAnswerError(Exception):
     """The connection ended, or what came is no answer of HTTP/1.1. Says nothing of what came."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WireAnswer:
     """What came back. The body may hold a data key."""
 
@@ -39,12 +42,12 @@ class WireAnswer:
         return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self.fields}
 
 
-class Wire(asyncio.Protocol):
+class Wire(asyncio.BufferedProtocol):
     """The connection. `post` on it while it is open and idle."""
 
     def __init__(self, connection: Connection) -> None:
         """Take over a connection that was just made."""
-        from httptools import HttpResponseParser
+        from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
         transport = connection.transport
         if transport is None:
@@ -53,11 +56,12 @@ class Wire(asyncio.Protocol):
         self._connection = connection
         self._transport = transport
         self._parser = HttpResponseParser(self)
+        self._unread = (HttpParserError, HttpParserUpgrade)
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._asked: asyncio.Future[WireAnswer] | None = None
-        self._until = 0.0
         self._clock: asyncio.TimerHandle | None = None
         self._begin()
-        self.idle_since = self._loop.time()
+        self.idle_since = self._until = self._loop.time()
         transport.set_protocol(self)
 
     @property
@@ -96,18 +100,21 @@ class Wire(asyncio.Protocol):
         self._transport.abort()
         self._connection.close()
 
-    def data_received(self, data: bytes) -> None:
-        """Read on."""
-        from httptools import HttpParserError, HttpParserUpgrade
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where to put what comes."""
+        return self._buffer
 
-        self._received += len(data)
+    def buffer_updated(self, nbytes: int) -> None:
+        """Read on, and overwrite what was read: it may hold a data key."""
+        self._received += nbytes
         if self._asked is None or self._asked.done() or self._received > _MOST_RECEIVED:
             self._fail(BrokenAnswerError())  # Nothing was asked, or far more comes than KMS says.
-            return
-        try:
-            self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade):
-            self._fail(BrokenAnswerError())
+        else:
+            try:
+                self._parser.feed_data(self._buffer[:nbytes])
+            except self._unread:
+                self._fail(BrokenAnswerError())
+        self._buffer[:nbytes] = bytes(nbytes)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Wake the waiting caller."""
@@ -123,12 +130,12 @@ class Wire(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
-        self._body += body
+        self._body = self._body + body if self._body else body
 
     def on_message_complete(self) -> None:
         """Hand over the answer."""
         status = self._parser.get_status_code()
-        answer = WireAnswer(status, self._fields, bytes(self._body))
+        answer = WireAnswer(status, self._fields, self._body)
         keep = self._parser.should_keep_alive()
         self._begin()
         if status < 200:
@@ -153,7 +160,7 @@ class Wire(asyncio.Protocol):
         self._begun = False
         self._received = 0
         self._fields: list[tuple[bytes, bytes]] = []
-        self._body = bytearray()
+        self._body: bytes = b""
 
     def _fail(self, error: Exception) -> None:
         self.close()
