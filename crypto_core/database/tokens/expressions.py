@@ -423,15 +423,30 @@ def _composite_id_in(table: TokenTable, source: Any, ids: Sequence[str]) -> Colu
 
 
 def unnested(name: str, columns: Mapping[str, tuple[Sequence[Any], Any]]) -> Any:
-    """Values as rows called `name`: of each column its values and their type, as one parameter."""
+    """Values as rows called `name`: of each column its values and their type, as one parameter.
+
+    The parameter is one literal: PostgreSQL reads it at once, and reads an array that is spelt out in SQL
+    element by element, as expressions.
+    """
     arrays = (
-        bindparam(column, values, ARRAY(type_), unique=True) for column, (values, type_) in columns.items()
+        cast(bindparam(column, _array(values), SqlText, unique=True), ARRAY(type_))
+        for column, (values, type_) in columns.items()
     )
     typed = (sql_column(column, type_) for column, (_, type_) in columns.items())
     return func.unnest(*arrays).table_valued(*typed).render_derived(name=name)
 
 
-def _array(texts: Sequence[str]) -> str:
-    """Texts as PostgreSQL writes an array of them."""
-    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
-    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
+def _array(values: Iterable[Any]) -> str:
+    """Values as PostgreSQL writes an array of them (PostgreSQL documentation, "Array Input and Output")."""
+    return "{" + ",".join(map(_element, values)) + "}"
+
+
+def _element(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f'"\\\\x{value.hex()}"'
+    text = str(value)
+    if "\\" in text or '"' in text:
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'

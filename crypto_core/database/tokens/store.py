@@ -451,14 +451,16 @@ def _is_one_of(stored: Any, digests: Iterable[bytes]) -> ColumnElement[bool]:
     return and_(is_envelope(stored), mark_of(stored) == func.any(marks), digest_of(stored) == func.any(told))
 
 
+_ENVELOPES = tuple(STORED_PREFIXES[f] for f in ENVELOPE_FORMATS)
+
+
 def digest(stored: str) -> bytes:
     """What tells a stored value from others, as `expressions.digest_of` computes it in SQL.
 
     An envelope's mark, then SHA-256 of the value: a join by the mark hashes few values, not a million.
     """
     encoded = stored.encode("utf-8", "surrogatepass")
-    enveloped = stored.startswith(tuple(STORED_PREFIXES[f] for f in ENVELOPE_FORMATS))
-    mark = encoded[MARK_BEGINS : MARK_BEGINS + MARK_BYTES] if enveloped else b""
+    mark = encoded[MARK_BEGINS : MARK_BEGINS + MARK_BYTES] if stored.startswith(_ENVELOPES) else b""
     return mark + hashlib.sha256(encoded).digest()
 
 

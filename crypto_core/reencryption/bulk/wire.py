@@ -56,6 +56,7 @@ class Wire(asyncio.BufferedProtocol):
         self._connection = connection
         self._transport = transport
         self._parser = HttpResponseParser(self)
+        self._body = b""
         self._unread = (HttpParserError, HttpParserUpgrade)
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._asked: asyncio.Future[WireAnswer] | None = None
@@ -160,7 +161,7 @@ class Wire(asyncio.BufferedProtocol):
         self._begun = False
         self._received = 0
         self._fields: list[tuple[bytes, bytes]] = []
-        self._body: bytes = b""
+        self._body = b""
 
     def _fail(self, error: Exception) -> None:
         self.close()
