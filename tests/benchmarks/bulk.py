@@ -14,7 +14,8 @@ PostgreSQL's part is not in it. What is compared:
 
 PostgreSQL and whole jobs are measured by bulk_jobs.py. The AWS Encryption SDK and Tink are told as not
 installed where they are not (extra `bench`). Times are the wall clock's and
-the processor's (user and system, of the way's own process), memory is the process's peak.
+the processor's (user and system, of the way's own process), memory is the process's peak. Targets compare
+the ways of one run at one latency. Exit status 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import subprocess
 import sys
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -50,12 +51,22 @@ from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 from tests.benchmarks.bulk_libraries import encryption_sdk, tink_envelopes
 from tests.benchmarks.fake_kms import NEW, OLD, data_key_of, encrypted_data_key, running
-from tests.benchmarks.measuring import environment, options, print_json, print_table
+from tests.benchmarks.measuring import (
+    Target,
+    environment,
+    exit_status,
+    options,
+    print_json,
+    print_table,
+    print_targets,
+)
 
 REGION = "eu-central-1"
 TOKEN = "github_pat_" + "0123456789abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJ" + "KLMNOPQRSTUVWXYZ" * 2 + "abc"
 POOL = 1_000
 PAGE = 500
+TIMES_SCRIPT, TIMES_SOCKETS = 30.0, 4.0
+"""Targets: tokens a second in the script's, and processor time a token in the bare sockets'."""
 LIBRARY_POOL = 50
 THREADS = 16
 SOCKETS = 64
@@ -270,6 +281,17 @@ def measured_apart(way: str, latency_ms: float, tokens: int) -> Result:
     return Result(**json.loads(done.stdout))
 
 
+def targets(results: Sequence[Result]) -> Iterator[Target]:
+    """What was promised; each as a number that is to stay small."""
+    by_case = {(r.way, r.latency_ms): r for r in results}
+    for latency in sorted({r.latency_ms for r in results}):
+        ours, plain, bare = (by_case[way, latency] for way in ("Keydeck", "Script", "Sockets"))
+        words = f"at {latency:g} ms, {TIMES_SCRIPT:.0f} times the script: time a token"
+        yield Target(words, 1e6 / ours.rate, 1e6 / plain.rate / TIMES_SCRIPT, "µs")
+        words = f"at {latency:g} ms, processor time a token in that of bare sockets"
+        yield Target(words, ours.cpu_us / bare.cpu_us, TIMES_SOCKETS, "")
+
+
 def main() -> int:
     """Print what each way does at each latency."""
     if sys.argv[1:2] == ["--way"]:
@@ -290,6 +312,7 @@ def main() -> int:
         if way not in missing
     ]
     scripts = {r.latency_ms: r.rate for r in results if r.way == "Script"}
+    reached = list(targets(results))
     if chosen.json:
         rows = [{name: getattr(r, name) for name in Result.__slots__} | {"rate": r.rate} for r in results]
         print_json(
@@ -297,9 +320,10 @@ def main() -> int:
                 "environment": environment("aiohttp", "httptools", "boto3", "aws-encryption-sdk", "tink"),
                 "not_installed": missing,
                 "rows": rows,
+                "targets": [target.as_json() for target in reached],
             }
         )
-        return 0
+        return exit_status(reached)
     print_table(
         ("Way", "latency ms", "tokens", "tokens/s", "× script", "CPU µs/token", "peak MB"),
         [
@@ -317,7 +341,8 @@ def main() -> int:
     )
     for name in missing:
         print(f"{name}: not installed")
-    return 0
+    print_targets(reached)
+    return exit_status(reached)
 
 
 if __name__ == "__main__":

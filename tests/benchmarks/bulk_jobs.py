@@ -13,9 +13,11 @@ A job's rate is taken from when its first process joins it to its last batch; wh
 (start, plan, censuses, the seconds in which a job waits for writers under the old key) is in the whole
 command's time, told beside it. The small job's time is from when it is made to its end. Script's rate is its
 loop's, verification's that of the call that verifies.
-CPU is user and system time of the command and its processes, memory the peak of the largest of them. Growth
-compares the last size with the first. Two processes, PostgreSQL and the fake KMS want a core each: with
-fewer, they take them from each other. Exit status 1 if a target is missed.
+CPU is user and system time of the command and its processes, start and plan included, memory the peak of the
+largest of them. Growth compares the last size with the first. One process has a core where there are two:
+PostgreSQL and the fake KMS share the other, so rates of the wall clock depend on both. Two processes,
+PostgreSQL and the fake KMS want a core each: with fewer, they take them from each other. Exit status 1 if a
+target is missed.
 """
 
 from __future__ import annotations
@@ -48,10 +50,12 @@ from tests.benchmarks.measuring import (
     print_targets,
 )
 
-TIMES_SCRIPT, RATE, REWRAPS, TWO_PROCESSES, GROWTH, PEAK_MB = 16.0, 3_000.0, 5_000.0, 1.7, 0.85, 200.0
+TIMES_SCRIPT, RATE, REWRAPS, TWO_PROCESSES, GROWTH, PEAK_MB = 16.0, 5_500.0, 5_000.0, 1.7, 0.85, 200.0
 """Targets: re-encryption in scripts, tokens a second, rewraps a second, two processes in one's, and so on."""
+CPU_US = 170.0
+"""Target: µs of processor time a token that is re-encrypted."""
 VERIFY = "verify, one core"
-VERIFIES, VERIFIES_SCRIPT = 7_000.0, 37.0
+VERIFIES, VERIFIES_SCRIPT = 9_000.0, 37.0
 """Targets: tokens verified a second, and in scripts."""
 SMALL = "small job"
 FEW, SMALL_SECONDS = 2, 3.0
@@ -269,6 +273,7 @@ def targets(results: list[Result]) -> Iterator[Target]:
         "s",
     )
     yield Target(f"re-encryption, {RATE:,.0f} tokens/s: time a token", 1e6 / best, 1e6 / RATE, "µs")
+    yield Target("re-encryption: processor time a token", min(one.cpu_us for one in ours), CPU_US, "µs")
     for one in by_way.get("rewrap 1", []):
         yield Target(f"rewrap, {REWRAPS:,.0f} tokens/s: time a token", 1e6 / one.rate, 1e6 / REWRAPS, "µs")
     for one in by_way.get(VERIFY, []):
@@ -301,7 +306,11 @@ def main() -> int:
     chosen = parser.parse_args()
     first = chosen.tokens[0]
     cases = [("script", max(first // FEWER, 1)), *(("reencrypt 1", n) for n in chosen.tokens)]
-    cases += [("rewrap 1", first), (VERIFY, chosen.tokens[-1]), ("reencrypt 2", chosen.tokens[-1])]
+    cases += [
+        ("rewrap 1", min(first * 3, chosen.tokens[-1])),
+        (VERIFY, chosen.tokens[-1]),
+        ("reencrypt 2", chosen.tokens[-1]),
+    ]
     cases += [(SMALL, FEW)]
     results = [measured(way, tokens, chosen.latency) for way, tokens in cases]
     reached = list(targets(results))

@@ -580,13 +580,20 @@ def _must_be_stored(
     """Raise ChangedByDatabaseError unless these values are stored, by row id."""
     if not values:
         return
-    new = unnested("new", {"id": (list(values), SqlText), "value": (list(values.values()), SqlText)})
+    if table.is_text(column):
+        new = unnested(
+            "new",
+            {"id": (list(values), SqlText), "digest": (list(map(digest, values.values())), LargeBinary)},
+        )
+        expected = new.c.digest
+    else:
+        new = unnested("new", {"id": (list(values), SqlText), "value": (list(values.values()), SqlText)})
+        expected = _stored_digest(table, column, whole_value(table, column, new.c.value))
     source = _written_column(table, column)
-    value = _new_value(table, column, new.c.value)
     there = select(new.c.id).where(
         id_in(table, source, list(values)),
         id_text(table, source) == new.c.id,
-        _stored_digest(table, column, source.c[column]) == _stored_digest(table, column, value),
+        _stored_digest(table, column, source.c[column]) == expected,
     )
     if changed := sorted(set(values) - set(connection.scalars(there))):
         raise _changed(connection, TokenColumn(table.name, column), changed)
