@@ -444,7 +444,7 @@ def _array(values: Iterable[Any]) -> str:
 def _element(value: Any) -> str:
     if value is None:
         return "NULL"
-    if isinstance(value, bytes):
+    if isinstance(value, bytes | memoryview):
         return f'"\\\\x{value.hex()}"'
     text = str(value)
     if "\\" in text or '"' in text:
