@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, Text, bindparam, column, func, make_url, select
+from sqlalchemy import Engine, LargeBinary, Text, bindparam, column, func, make_url, select
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -29,6 +29,7 @@ from crypto_core.database.tokens.expressions import (
     id_in,
     plaintext_provider_of,
     table_of,
+    unnested,
 )
 from crypto_core.database.tokens.store import digest
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
@@ -355,6 +356,23 @@ def test_a_changed_byte_anywhere_fails_no_statement(engine: Engine, place: int, 
 
 def test_the_digest_is_the_stores_digest(engine: Engine) -> None:
     assert [t.digest for t in in_sql(engine, ["ü", "djF8"])] == [digest("ü"), digest("djF8")]
+
+
+@settings(max_examples=examples(60, quick=20), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+            st.none() | st.binary(),
+        )
+    )
+)
+@example([("NULL", b"\\x41"), (None, None), ('a"\\,{}%s', b""), ("", b"\0")])
+def test_rows_hold_what_they_are_made_of(engine: Engine, rows: list[tuple[str | None, bytes | None]]) -> None:
+    columns = {"text": ([text for text, _ in rows], Text), "bytes": ([some for _, some in rows], LargeBinary)}
+    with engine.connect() as connection:
+        found = connection.execute(select(unnested("made", columns))).all()
+    assert [tuple(row) for row in found] == rows
 
 
 def test_ids_are_found_by_their_own_type(environment: dict[str, str], platform: Engine) -> None:
