@@ -122,7 +122,7 @@ def _examine(store: EventStore, days: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
-    parser = options(__doc__.splitlines()[0], rounds=3)
+    parser = options(__doc__.splitlines()[0], rounds=2)
     parser.add_argument("--events", type=int, default=5_000_000, help="events (%(default)s)")
     parser.add_argument("--store", type=Path, help="a store filled before, or where to keep the new one")
     parser.add_argument("--ask", type=Path, help="only ask a store, and print JSON")
