@@ -33,7 +33,7 @@ def forecast_at(rate: float) -> Forecast:
         RATE: rate,
         CALLS: 2.0,
         CORES: _CORES,
-        CPU_US: f.CPU_US[Verb.REENCRYPT],
+        CPU_US: f.CPU_US,
         DATABASE_CPU_US: f.DATABASE_CPU_US,
         ENVELOPE_BYTES: f.ENVELOPE_BYTES,
         BACKUP_BYTES: f.ENVELOPE_BYTES + f.BACKUP_EXTRA_BYTES,

@@ -392,9 +392,8 @@ def main() -> int:
     taken, back = (", ".join(f"{one:.1f}" for one in some) for some in told)
     print(f"\n{measured.tokens:,} tokens, {measured.packets_lost:,} packets lost.")
     print(f"Others had the chunks {taken} s after the cut; who was back wrote after {back} s.")
-    if rates:
-        runners, database = measured.runner_cpu_us, measured.database_cpu_us
-        print(f"Processor at full rate: {runners:,.0f} µs a token in runners, {database:,.0f} in PostgreSQL.")
+    runners, database = measured.runner_cpu_us, measured.database_cpu_us
+    print(f"Processor at full rate: {runners:,.0f} µs a token in runners, {database:,.0f} in PostgreSQL.")
     for lost in measured.lost[:20]:
         print(f"LOST  {lost}")
     print_targets(reached)

@@ -21,7 +21,7 @@ from crypto_core.reencryption.scale.figures import (
     Figure,
     Origin,
 )
-from crypto_core.reencryption.scale.figures import CPU_US as CPU_US_OF
+from crypto_core.reencryption.scale.figures import CPU_US as CPU_US_MEASURED
 from crypto_core.reencryption.scale.figures import DATABASE_CPU_US as DATABASE_CPU_US_MEASURED
 from crypto_core.reencryption.scale.figures import ENVELOPE_BYTES as ENVELOPE_BYTES_MEASURED
 from crypto_core.reencryption.scale.forecast import (
@@ -91,7 +91,7 @@ def _figures(plan: JobPlan, database: DatabaseFigures, supposed: Mapping[str, fl
         ),
         Figure(CALLS, calls, "", Origin.DOCUMENTED, "what this job asks KMS for a token"),
         Figure(CORES, os.cpu_count() or 1, "a host", Origin.ASSUMED, "as many as this host has"),
-        Figure(CPU_US, CPU_US_OF[verb], "µs a token", Origin.BENCHMARK, BULK_JOBS),
+        Figure(CPU_US, CPU_US_MEASURED, "µs a token", Origin.BENCHMARK, BULK_JOBS),
         Figure(DATABASE_CPU_US, DATABASE_CPU_US_MEASURED, "µs a token", Origin.BENCHMARK, HOSTS),
         envelope,
         _backup(database, supposed.get(ENVELOPE_BYTES, envelope.value)),
