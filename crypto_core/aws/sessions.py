@@ -107,7 +107,7 @@ class AwsSessions:
     def region(self) -> str | None:
         """Return boto3's default Region, None without one. Raises BotoCoreError."""
         with self._building():
-            return self._boto().region_name  # type: ignore[no-any-return]
+            return self._boto().get_config_variable("region")  # type: ignore[no-any-return]
 
     def client(
         self, service: str, region: str, endpoint_url: str | None, options: Mapping[str, Any]
@@ -127,7 +127,7 @@ class AwsSessions:
                 from botocore.config import Config
 
                 require_clear_proxies()
-                client = self._boto().client(
+                client = self._boto().create_client(
                     service, region_name=region, endpoint_url=endpoint_url, config=Config(**options)
                 )
                 signs_by_it(client)
@@ -290,17 +290,19 @@ def cap_loggers() -> None:
 
 
 def boto_session(profile: str | None, prompter: CodePrompter | None = None) -> Any:
-    """Return a boto3 session that reads no terminal, and has what roles gave to others of this profile.
+    """Return a botocore session that reads no terminal, and has what roles gave to others of this profile.
 
-    Without a `prompter` nobody is asked for codes. Raises what boto3 raises.
+    boto3's own would add but what is never used here. Without a `prompter` nobody is asked for codes. Raises
+    what botocore raises.
     """
-    import boto3
     from botocore.session import Session
 
-    core = Session()
-    session = boto3.Session(profile_name=profile, botocore_session=core)
+    from crypto_core.aws.service_models import ServiceModels
+
+    session = Session(profile=profile)
+    session.get_component("data_loader").file_loader = ServiceModels()
     prompter = prompter or CodePrompter(profile or profile_of(os.environ), nobody_to_ask)
-    keep_off_the_terminal(core, prompter, _roles_of(profile))
+    keep_off_the_terminal(session, prompter, _roles_of(profile))
     return session
 
 

@@ -146,7 +146,7 @@ def _session(place: AwsPlace) -> Any:
 
 
 def _endpoint(session: Any, region: str, topic: Topic) -> Check:
-    url = str(session.client("kms", region_name=region).meta.endpoint_url)
+    url = str(session.create_client("kms", region_name=region).meta.endpoint_url)
     parts = urlsplit(url)
     host = parts.hostname or ""
     if host.endswith(_AWS_HOSTS):

@@ -1,0 +1,49 @@
+"""What is left out of botocore's models is missed by nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.session import Session
+
+from crypto_core.aws.kms import READ_OPERATIONS
+from crypto_core.aws.service_models import ServiceModels
+from crypto_core.aws.sessions import boto_session
+
+ASKED = ("kms", "sts", "rds", *READ_OPERATIONS)
+
+
+@pytest.fixture(autouse=True)
+def somebody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials that nobody looks at, and AWS's own endpoints."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+
+@pytest.mark.parametrize("region", ["eu-west-1", "us-gov-west-1", "cn-north-1"])
+def test_clients_ask_where_botocores_own_do(region: str) -> None:
+    ours, theirs = boto_session(None), Session()
+    for service in ASKED:
+        client, other = (session.create_client(service, region_name=region) for session in (ours, theirs))
+        assert client.meta.endpoint_url == other.meta.endpoint_url
+        assert client._request_signer.signing_name == other._request_signer.signing_name
+        assert client._request_signer.region_name == other._request_signer.region_name
+        assert client.meta.service_model.operation_names == other.meta.service_model.operation_names
+
+
+def test_shapes_are_kept_and_documentation_is_not() -> None:
+    loader = boto_session(None).get_component("data_loader")
+    assert isinstance(loader.file_loader, ServiceModels)
+    ours = loader.load_service_model("kms", "service-2")
+    theirs = Session().get_component("data_loader").load_service_model("kms", "service-2")
+    assert ours == undocumented(theirs)
+    assert ours != theirs
+
+
+def undocumented(node: Any) -> Any:
+    """The same without texts of documentation."""
+    if isinstance(node, dict):
+        return {k: undocumented(v) for k, v in node.items() if k != "documentation" or not isinstance(v, str)}
+    return [undocumented(one) for one in node] if isinstance(node, list) else node
