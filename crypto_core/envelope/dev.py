@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-
-from cryptography.fernet import Fernet, InvalidToken
+from typing import TYPE_CHECKING
 
 from crypto_core.envelope.fields import MAX_STORED_CHARACTERS, decode, encode
 from crypto_core.envelope.formats import Format, classify
@@ -16,6 +15,9 @@ from crypto_core.errors import (
 )
 from crypto_core.secret import Secret
 
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
+
 DEV_KEY = "Uqktv94Z9tHa5WsVKJVtBsc-QylZWQ4wTg3_sXekPaA="
 """The platform's development key, published in its source. Anyone can open what it seals."""
 
@@ -26,6 +28,8 @@ def open_dev(stored: str, key: str = DEV_KEY) -> Secret:
     Raises MalformedEnvelopeError, UnsupportedFormatError for another format, and AuthenticationFailedError
     where the key is another one. `key` is a Fernet key: 32 bytes in URL-safe base64; SettingsError if not.
     """
+    from cryptography.fernet import InvalidToken
+
     if classify(stored).format is not Format.DEV:
         raise UnsupportedFormatError("The value is not in dev format.")
     if len(stored) > MAX_STORED_CHARACTERS:
@@ -49,6 +53,8 @@ def seal_dev(token: Secret, key: str = DEV_KEY) -> str:
 
 
 def _fernet(key: str) -> Fernet:
+    from cryptography.fernet import Fernet
+
     # A codec's exception carries the key, so it ends here.
     with suppress(ValueError):
         return Fernet(key)

@@ -11,8 +11,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
-from cryptography.exceptions import InvalidTag
-
+from crypto_core.envelope import deferred_primitives as primitives
 from crypto_core.envelope.base import Entropy, Envelope, require_sealable
 from crypto_core.envelope.encryption_context import EncryptionContext
 from crypto_core.envelope.fields import (
@@ -24,7 +23,6 @@ from crypto_core.envelope.fields import (
     bounded,
 )
 from crypto_core.envelope.formats import Format
-from crypto_core.envelope.primitives import gcm_decrypt, gcm_encrypt
 from crypto_core.errors import AuthenticationFailedError
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret, own_buffer
@@ -73,14 +71,14 @@ class EnvelopeV1(Envelope):
         key = own_buffer(data_key)
         bounded("data key", key, DATA_KEY_BYTES, DATA_KEY_BYTES)
         nonce = entropy(NONCE_BYTES)
-        return cls(encrypted_data_key, nonce, gcm_encrypt(key, nonce, own_buffer(token), None))
+        return cls(encrypted_data_key, nonce, primitives.gcm_encrypt(key, nonce, own_buffer(token), None))
 
     def open(self, data_key: DataKey, ref: TokenRef | None = None, binding: str | None = None) -> Secret:
         key = own_buffer(data_key)
         bounded("data key", key, DATA_KEY_BYTES, DATA_KEY_BYTES)
         try:
-            return Secret.adopt(gcm_decrypt(key, self.nonce, self.ciphertext, None))
-        except InvalidTag as error:
+            return Secret.adopt(primitives.gcm_decrypt(key, self.nonce, self.ciphertext, None))
+        except primitives.InvalidTag as error:
             raise AuthenticationFailedError(
                 "The envelope does not open: its authentication tag does not match its data key."
             ) from error

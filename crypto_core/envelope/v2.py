@@ -26,8 +26,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import ClassVar, Self
 
-from cryptography.exceptions import InvalidTag
-
+from crypto_core.envelope import deferred_primitives as primitives
 from crypto_core.envelope.base import Entropy, Envelope, require_sealable
 from crypto_core.envelope.encryption_context import (
     EncryptionContext,
@@ -46,7 +45,6 @@ from crypto_core.envelope.fields import (
     bounded,
 )
 from crypto_core.envelope.formats import MARKS, Format
-from crypto_core.envelope.primitives import gcm_decrypt, gcm_encrypt, hkdf, wipe
 from crypto_core.errors import (
     AuthenticationFailedError,
     MalformedEnvelopeError,
@@ -131,12 +129,12 @@ class EnvelopeV2(Envelope):
         bound = cls._bound(key_arn, ref, binding)
         salt, nonce = entropy(SALT_BYTES), entropy(NONCE_BYTES)
         whole = _of_32_bytes(data_key)
-        commitment = hkdf(whole, salt, COMMITMENT_LABEL + bound, COMMITMENT_BYTES)
-        key = hkdf(whole, salt, ENCRYPTION_LABEL + bound, DATA_KEY_BYTES)
+        commitment = primitives.hkdf(whole, salt, COMMITMENT_LABEL + bound, COMMITMENT_BYTES)
+        key = primitives.hkdf(whole, salt, ENCRYPTION_LABEL + bound, DATA_KEY_BYTES)
         try:
-            ciphertext = gcm_encrypt(key, nonce, own_buffer(token), bound)
+            ciphertext = primitives.gcm_encrypt(key, nonce, own_buffer(token), bound)
         finally:
-            wipe(key)
+            primitives.wipe(key)
         database = cls._database(binding)
         return cls(key_arn, encrypted_data_key, nonce, salt, bytes(commitment), ciphertext, database)
 
@@ -144,21 +142,21 @@ class EnvelopeV2(Envelope):
         self.require_binding(ref, binding)
         bound = self._bound(self.key_arn, ref, binding)
         whole = _of_32_bytes(data_key)
-        commitment = hkdf(whole, self.salt, COMMITMENT_LABEL + bound, COMMITMENT_BYTES)
+        commitment = primitives.hkdf(whole, self.salt, COMMITMENT_LABEL + bound, COMMITMENT_BYTES)
         if not hmac.compare_digest(commitment, self.commitment):
             others = "row, database" if self.format.binds_database else "row"
             raise AuthenticationFailedError(
                 f"The envelope does not open as {ref}: it was sealed for another {others}, key or data key."
             )
-        key = hkdf(whole, self.salt, ENCRYPTION_LABEL + bound, DATA_KEY_BYTES)
+        key = primitives.hkdf(whole, self.salt, ENCRYPTION_LABEL + bound, DATA_KEY_BYTES)
         try:
-            return Secret.adopt(gcm_decrypt(key, self.nonce, self.ciphertext, bound))
-        except InvalidTag as error:
+            return Secret.adopt(primitives.gcm_decrypt(key, self.nonce, self.ciphertext, bound))
+        except primitives.InvalidTag as error:
             raise AuthenticationFailedError(
                 f"The envelope of {ref} does not open: its authentication tag does not match."
             ) from error
         finally:
-            wipe(key)
+            primitives.wipe(key)
 
     @property
     def named_key(self) -> str | None:

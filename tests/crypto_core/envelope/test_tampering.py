@@ -336,7 +336,7 @@ def _other_data_key() -> str:
 def test_nothing_is_decrypted_before_the_commitment_agrees(
     attempt: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crypto_core.envelope.v2.gcm_decrypt", lambda *_: pytest.fail("decrypted"))
+    monkeypatch.setattr("crypto_core.envelope.v2.primitives.gcm_decrypt", lambda *_: pytest.fail("decrypted"))
     with pytest.raises(AuthenticationFailedError, match=NOT_COMMITTED):
         attempt()
 
