@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.events import Paste
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widget import Widget
 
 from screens.actions.action import Action
@@ -21,6 +22,7 @@ from screens.blocking import Trouble
 from screens.command_line.screen import CommandLine
 from screens.facts import Facts, Loaded
 from screens.routes import Followed
+from screens.widgets.changed_lines import ChangedLines
 from screens.widgets.cursor_view import CursorFollower
 from screens.widgets.header import Header
 from screens.widgets.hint_line import HintLine
@@ -49,8 +51,10 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
 
     def __init__(self, facts: Facts) -> None:
         super().__init__()
+        self._compositor = ChangedLines()
         self.facts = facts
         self._state: tuple[object, ...] | None = None
+        self._ticks: Timer | None = None
         self.refreshing = Refreshing(facts, self.NAME, self.EVERY)
 
     def body(self) -> Iterable[Widget]:
@@ -147,7 +151,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
     def on_mount(self) -> None:
         """Follow the facts and the time."""
         self.facts.subscribe(self, lambda _: self._facts_changed())
-        self.set_interval(1.0, self._tick)
+        self._ticks = self.set_interval(1.0, self._tick)
         self.show_facts()
 
     def on_screen_resume(self) -> None:
@@ -156,6 +160,8 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
             for panes in self.query(Panes):
                 panes.follow_choice()
             self.show_path()
+            if self._ticks is not None:
+                self._ticks.resume()
             self._tick()
 
     @on(Followed)
@@ -193,8 +199,14 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
             self.show_facts()
 
     def _tick(self) -> None:
+        """Let ages grow, and ask anew for what has become old; what nobody sees waits until it is seen."""
+        if not self.is_current:
+            if self._ticks is not None:
+                self._ticks.pause()
+            return
+        self.query_one(Header).show()
         at, asking = self.freshness
         if at is not None and self.tried is not None:
             at = max(at, self.tried)
-        if self.is_current and not asking and self.refreshing.due(at, self.took):
+        if not asking and self.refreshing.due(at, self.took):
             self.ask_anew()

@@ -252,6 +252,8 @@ class Services:
     """None where no provider can be asked what a token can do."""
     abilities_kept: Callable[[], bool] = lambda: False
     """Whether any such answer is kept: until then what reads them need not be loaded."""
+    events_kept: Callable[[], bool] = lambda: True
+    """Whether events are kept, alike."""
     token_order: TokenOrder | None = None
     """None where the tokens of an incident can't be put in order."""
     approvals: ApprovalGate | None = None

@@ -22,6 +22,7 @@ from console.application.terminal import Title
 from console.application.themes import DARK, THEMES, defaults_for, theme_after, theme_named
 from console.crash import EXIT_CODE, crash_report
 from console.garbage import collect_again
+from console.heap import give_back
 from crypto_core.log.tracebacks import crash_lines
 from crypto_core.text.cleaning import clean
 from screens.actions.action import Action, ActionScope
@@ -40,6 +41,7 @@ from screens.memory import Memory
 from screens.navigation import Navigation
 from screens.routes import EstateRoute, EstatesRoute, Followed, ManualRoute, NarrowedEventsRoute
 from screens.services import JobProcesses, Services
+from screens.widgets.cursor_view import CursorView
 from screens.widgets.line_input import LONGEST
 from screens.widgets.panes import Arrangement, Panes
 
@@ -162,7 +164,12 @@ class KeydeckApp(Actor, App[None]):
             # Rows first: loading AWS's library takes the time that they need to be painted.
             self.set_timer(ROWS_FIRST_SECONDS, self.facts.ask_all)
         self.set_interval(SURROUNDINGS_SECONDS, self.facts.ask_surroundings)
-        self.set_timer(LOADED_SECONDS, collect_again)
+        self.set_timer(LOADED_SECONDS, self._settle)
+
+    def _settle(self) -> None:
+        """What was needed to load is needed no more."""
+        collect_again()
+        give_back()
 
     def _welcome(self) -> None:
         from screens.welcome.card import WelcomeCard
@@ -179,6 +186,12 @@ class KeydeckApp(Actor, App[None]):
         if isinstance(event, Paste) and not event.is_forwarded:
             event = Paste(clean(event.text, LONGEST))
         await super().on_event(event)
+
+    async def _check_bindings(self, key: str, priority: bool = False) -> bool:
+        """A list takes no key but by its bindings: such a key need not pass all that the list stands in."""
+        if await super()._check_bindings(key, priority):
+            return True
+        return priority and isinstance(self.focused, CursorView) and await super()._check_bindings(key)
 
     def on_key(self, event: Key) -> None:
         """A letter that no field took though one is there was typed before it was: it is the field's."""

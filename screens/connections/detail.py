@@ -38,7 +38,6 @@ class TokenDetail(Static):
     TokenDetail {
         padding: 0 1;
         text-wrap: nowrap;
-        &.-folded { text-wrap: wrap; }
     }
     """
 
@@ -118,7 +117,7 @@ class TokenDetail(Static):
 
     def _fold(self) -> None:
         """Fold lines where one is too long, and only then: looking for where to fold takes its time."""
-        self.set_class(self._widest > self.content_size.width, "-folded")
+        self.styles.text_wrap = "wrap" if self._widest > self.content_size.width else "nowrap"
 
     def _read_when_at_rest(self) -> None:
         """Read the envelope once the cursor has rested on it for a moment."""
@@ -162,10 +161,9 @@ class TokenDetail(Static):
             lambda answer: self._keep_abilities(ref, answer),
             group="abilities",
         )
-        use = self._facts.services.event_use
         ask(
             self,
-            lambda _: use.receipted_use(ref),
+            lambda _: self._receipted_use(ref),
             lambda answer: self._keep_receipted(ref, answer),
             group="receipts",
         )
@@ -183,6 +181,11 @@ class TokenDetail(Static):
         if services.abilities is None or not services.abilities_kept():
             return None
         return services.abilities.kept((ref,)).get(ref)
+
+    def _receipted_use(self, ref: TokenRef) -> NamedUse | None:
+        """In a worker: nothing is loaded where no event was ever fetched."""
+        services = self._facts.services
+        return services.event_use.receipted_use(ref) if services.events_kept() else None
 
     def _keep_abilities(self, ref: TokenRef, answer: TokenAbilities | Trouble | None) -> None:
         if answer is None or isinstance(answer, Trouble):

@@ -71,9 +71,8 @@ class Header(Vertical):
         yield Static(id="crumbs")
 
     def on_mount(self) -> None:
-        """Follow the facts, and let ages grow."""
+        """Follow the facts."""
         self._facts.subscribe(self, lambda _: self._show_soon())
-        self.set_interval(1, self._grow)
 
     def on_resize(self) -> None:
         """What fits depends on the width."""
@@ -105,10 +104,6 @@ class Header(Vertical):
         if not self._due:
             self._due = True
             self.call_next(self.show)
-
-    def _grow(self) -> None:
-        if self.screen.is_current:
-            self.show()
 
     def show(self) -> None:
         """Paint all lines."""

@@ -287,10 +287,10 @@ async def test_a_line_of_the_detail_that_is_too_long_goes_on_below() -> None:
     stage.rows[1] = replace(stage.rows[1], shown=(("scopes", "read " * 26 + "the-last-one"),))
     async with deck(stage, start="connections", size=LARGE) as d:
         below = d.app.screen.query_one(TokenDetail)
-        assert not below.has_class("-folded")
+        assert below.styles.text_wrap == "nowrap"
         await d.press("down")
-        assert below.has_class("-folded")
+        assert below.styles.text_wrap == "wrap"
         assert any("the-last-one" in line for line in d.lines())
         await d.pilot.resize_terminal(170, 40)
         await d.settle()
-        assert not below.has_class("-folded")
+        assert below.styles.text_wrap == "nowrap"
