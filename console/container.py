@@ -13,8 +13,7 @@ from functools import cached_property, partial
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from console.environment_probe import EnvironmentProbe
-from console.event_file import abilities_file, open_events
+from console.event_file import abilities_file, events_file, open_events
 from console.event_services import coverage_record, regions_of, rules_about_events
 from console.lazy_services import deferred_property, if_made
 from console.manual.book import Book
@@ -25,30 +24,23 @@ from crypto_core.aws import clock as aws_clock
 from crypto_core.aws.kms import KmsApi
 from crypto_core.aws.mfa_codes import AskCode, nobody_to_ask
 from crypto_core.database.connection.engine import open_engine
-from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.receipt_table import TableSink
-from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
-from crypto_core.database.tokens.fresh_proof import FreshProver
-from crypto_core.database.tokens.inspection import Inspector
 from crypto_core.database.tokens.inventory import Inventory
-from crypto_core.database.tokens.store import TokenStore
-from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.database.tokens.tripwire_list import TripwireList
 from crypto_core.envelope import Format
 from crypto_core.errors import AnchorError, DatabaseError, KeydeckError, RefusedError, SettingsError
 from crypto_core.key_names import same_key
 from crypto_core.keyring.kms_keyring import KmsKeyring
-from crypto_core.keys.inventory import KeyInventory
-from crypto_core.keys.service import StatusService, trusted_keys_line
 from crypto_core.log.observation import SILENT, Observer
 from crypto_core.receipts.destination import FILE, TABLE, recorder_for
 from crypto_core.text.cleaning import clean
 from crypto_core.text.file_paths import expanded
-from screens.services import Services, UserCommands
+from screens.services import Services, Surroundings, UserCommands
 
 if TYPE_CHECKING:
+    from console.environment_probe import EnvironmentProbe
     from console.host.host_processes import HostProcesses
     from crypto_core.compliance.access_review import AccessReviewer
     from crypto_core.compliance.change_reader import ChangeReader
@@ -68,12 +60,16 @@ if TYPE_CHECKING:
     from crypto_core.database.state.anchors.anchoring import Anchoring
     from crypto_core.database.state.approval_book import ApprovalBook
     from crypto_core.database.state.evidence_records import EvidenceRecordTable
+    from crypto_core.database.state.journal import Journal
     from crypto_core.database.state.journal_breaks import JournalBreaks
     from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
+    from crypto_core.database.tokens.attribution import Attributor
+    from crypto_core.database.tokens.inspection import Inspector
     from crypto_core.database.tokens.left_tokens import LeftTokens
     from crypto_core.database.tokens.lost_tokens import AcceptedLosses
     from crypto_core.database.tokens.opening import ValueOpener
-    from crypto_core.database.tokens.store import Carrier
+    from crypto_core.database.tokens.store import Carrier, TokenStore
+    from crypto_core.database.tokens.sweep.service import SweepService
     from crypto_core.diagnosis import Area
     from crypto_core.guard.signature import Signer
     from crypto_core.incidents.key_callers import KeyCallers
@@ -87,9 +83,11 @@ if TYPE_CHECKING:
     from crypto_core.incidents.tokens.restored_tokens import RestoredTokens
     from crypto_core.incidents.tokens.token_order import TokenOrder
     from crypto_core.keys.changes.service import KeyChangeService
+    from crypto_core.keys.inventory import KeyInventory
     from crypto_core.keys.policy.reading import KeyPolicies
     from crypto_core.keys.posture.examination import PostureService
     from crypto_core.keys.replacement.service import ManualRotation
+    from crypto_core.keys.service import StatusService
     from crypto_core.notices.service import NoticeService
     from crypto_core.provider_logs.hashing import TokenHashing
     from crypto_core.provider_logs.joining import TokenUses
@@ -180,34 +178,7 @@ class Container:
         self.tripwire_list = TripwireList(self.state_engine, self.keyring)
         self.catalogue = LiveCatalogue(self.engine, settings.all_tables, decoys=self.tripwire_list.decoys)
         self.answers = AttributionCache(self.engine, read_only=read_only)
-        self.store = TokenStore(self.engine, self.catalogue, self.answers, carrier=self._carrier)
-        self.attributor = Attributor(self.store, self.keyring, self.answers)
-        self.keys = KeyInventory(self.kms, guarding=lambda: (*self.keyring.trusted, *self.attributor.met))
-        self.probe = EnvironmentProbe(settings, self.engine, self.kms, self.keys.aliases)
-        self.inventory = Inventory(self.engine, self.catalogue, self.answers, aliases=self.keys.known_aliases)
-        self.sweeps = SweepService(self.engine, self.catalogue, read_only=read_only)
-        self.status = StatusService(
-            self.engine,
-            self.catalogue,
-            self.answers,
-            self.attributor,
-            self.keys,
-            self.keyring,
-            self.sweeps,
-            FreshProver(
-                self.store,
-                self.catalogue,
-                self.attributor,
-                self.keyring,
-                self.sweeps,
-                accepted=self._accepted_losses,
-            ),
-            least_format=Format(self.settings.least_format),
-            incident_of=self._incident_of,
-        )
-        self.inspector = Inspector(self.inventory, self.store, self.attributor, sharing=self._sharing)
-        browser = f"browser of {self.settings.browser_user}" if self.settings.browser_user else ""
-        self.journal = Journal(self.state_engine, self.probe.actor, through=browser)
+        self.inventory = Inventory(self.engine, self.catalogue, self.answers, aliases=self._known_aliases)
 
     def close(self) -> None:
         """Close the database connections, once what is to be written there is written."""
@@ -233,7 +204,7 @@ class Container:
     def services(self) -> Services:
         """What the screens call."""
         return Services(
-            surroundings=self.probe.now,
+            surroundings=self._surroundings,
             status=self.status,
             inventory=self.inventory,
             inspector=self.inspector,
@@ -260,6 +231,7 @@ class Container:
             incidents=self.incidents,
             abilities=self.abilities,
             abilities_kept=lambda: abilities_file(self.settings).exists(),
+            events_kept=lambda: events_file(self.settings).exists(),
             token_order=self.token_order,
             approvals=self.approvals if self.settings.approvals else None,
             copy_register=self.copy_register,
@@ -279,7 +251,92 @@ class Container:
         commands = [one.command() for one in self.settings.user_commands]
         return HostCommands(commands, read_only=self.settings.read_only)
 
+    # What is read besides the first rows.
+
+    @deferred_property
+    def store(self) -> TokenStore:
+        """What reads and writes stored tokens."""
+        from crypto_core.database.tokens.store import TokenStore
+
+        return TokenStore(self.engine, self.catalogue, self.answers, carrier=self._carrier)
+
+    @deferred_property
+    def attributor(self) -> Attributor:
+        """What finds which key wrapped a token's data key."""
+        from crypto_core.database.tokens.attribution import Attributor
+
+        return Attributor(self.store, self.keyring, self.answers)
+
+    @deferred_property
+    def keys(self) -> KeyInventory:
+        """The KMS keys that there are."""
+        from crypto_core.keys.inventory import KeyInventory
+
+        return KeyInventory(self.kms, guarding=lambda: (*self.keyring.trusted, *self.attributor.met))
+
+    @deferred_property
+    def probe(self) -> EnvironmentProbe:
+        """Where all this works, and as whom."""
+        from console.environment_probe import EnvironmentProbe
+
+        return EnvironmentProbe(self.settings, self.engine, self.kms, self.keys.aliases)
+
+    def _known_aliases(self) -> Mapping[str, Sequence[str]]:
+        return self.keys.known_aliases()
+
+    def _surroundings(self) -> Surroundings:
+        return self.probe.now()
+
+    @deferred_property
+    def sweeps(self) -> SweepService:
+        """What looks through columns for what is no envelope."""
+        from crypto_core.database.tokens.sweep.service import SweepService
+
+        return SweepService(self.engine, self.catalogue, read_only=self.settings.read_only)
+
+    @deferred_property
+    def status(self) -> StatusService:
+        """What counts the tokens by format and key."""
+        from crypto_core.database.tokens.fresh_proof import FreshProver
+        from crypto_core.keys.service import StatusService
+
+        fresh = FreshProver(
+            self.store,
+            self.catalogue,
+            self.attributor,
+            self.keyring,
+            self.sweeps,
+            accepted=self._accepted_losses,
+        )
+        return StatusService(
+            self.engine,
+            self.catalogue,
+            self.answers,
+            self.attributor,
+            self.keys,
+            self.keyring,
+            self.sweeps,
+            fresh,
+            least_format=Format(self.settings.least_format),
+            incident_of=self._incident_of,
+        )
+
+    @deferred_property
+    def inspector(self) -> Inspector:
+        """What reads one token's envelope, field by field."""
+        from crypto_core.database.tokens.inspection import Inspector
+
+        return Inspector(self.inventory, self.store, self.attributor, sharing=self._sharing)
+
     # The state of Keydeck itself.
+
+    @deferred_property
+    def journal(self) -> Journal:
+        """What writes down each change."""
+        from crypto_core.database.state.journal import Journal
+
+        browser = f"browser of {self.settings.browser_user}" if self.settings.browser_user else ""
+        return Journal(self.state_engine, self.probe.actor, through=browser)
 
     @deferred_property
     def approvals(self) -> ApprovalBook:
@@ -1050,6 +1107,8 @@ class Container:
 
     def _trust(self, key_arn: str) -> str:
         """Trust a key that the operator has made or chosen here; return the settings line for others."""
+        from crypto_core.keys.service import trusted_keys_line
+
         self.keyring.trust(key_arn)
         return trusted_keys_line(self.keyring, key_arn)
 

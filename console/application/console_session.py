@@ -28,7 +28,9 @@ def open_console(
     """
     from console.application.hangup import ended_with_the_terminal
     from console.garbage import uncollected
+    from console.heap import share_heap
 
+    share_heap()
     with ended_with_the_terminal(), uncollected():
         return _run(
             read_only=read_only, screen=screen, settings=settings, remember=remember, welcomes=welcomes

@@ -1,11 +1,12 @@
-"""How fast the console is: from the command to the first rows, a key press, memory; run on demand.
+"""How fast the console is: from the command to the first rows, a key press, memory, idle; run on demand.
 
-    python -m tests.benchmarks.console [--connections N] [--environment FILE]
+    python -m tests.benchmarks.console [--connections N] [--environment FILE] [--json]
 
-A sandbox with N connections is started, or FILE names a running one's environment (a JSON object). The
-console runs in a pseudo-terminal of 120x40 as an operator's does, with a state folder of its own. Times are
-those of this machine; the ratios to a bare Textual app and an empty interpreter, measured in the same run,
-are what compares.
+A sandbox with about N connections is filled (`many_connections`), or FILE names a running one's environment
+(a JSON object). The console runs in a pseudo-terminal of 120x40 as an operator's does, with folders of its
+own; no events have been fetched. Times are those of this machine; the ratios to a bare Textual app and an
+empty interpreter, measured in the same run, are what compares. What an hour of work switches between screens
+is pressed in a minute. Exit status 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from termios import TIOCSWINSZ
 
 import psutil
 
-from console.sandbox.sandbox import Sandbox
+from tests.benchmarks.many_connections import many_connections
 from tests.benchmarks.measuring import Target, exit_status, options, print_json, print_targets
 
 BARE = """
@@ -42,6 +43,20 @@ Bare().run()
 """
 ROW = b"_connection."
 """What the first painted row has in it."""
+SCREENS = {
+    b"1": "Status",
+    b"2": "Connections",
+    b"3": "Keys",
+    b"4": "Events",
+    b"5": "Incidents",
+    b"6": "Jobs",
+    b"7": "Findings",
+    b"8": "Compliance",
+}
+"""The main screens by their keys."""
+IDLE_SECONDS = 6.0
+SWITCHES = 720
+"""An hour of work that goes to another screen every five seconds."""
 DOWN, UP, PAGE_DOWN, PAGE_UP = b"\x1b[B", b"\x1b[A", b"\x1b[6~", b"\x1b[5~"
 
 
@@ -148,13 +163,18 @@ def key_milliseconds(terminal: Terminal, key: bytes, presses: int = 100) -> floa
 def place(arguments: argparse.Namespace) -> Iterator[dict[str, str]]:
     """Give the environment of a sandbox."""
     with tempfile.TemporaryDirectory() as state:
-        own = {"XDG_STATE_HOME": state, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        own = {
+            "XDG_STATE_HOME": state,
+            "XDG_DATA_HOME": state,
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+        }
         # An installed package has its modules compiled.
         own["PYTHONDONTWRITEBYTECODE"] = ""
         if arguments.environment:
             yield {**os.environ, **json.loads(Path(arguments.environment).read_text()), **own}
             return
-        with Sandbox.start(connections=arguments.connections) as sandbox:
+        with many_connections(arguments.connections) as sandbox:
             yield {**sandbox.environment(), **own}
 
 
@@ -163,24 +183,54 @@ def measured(environment: dict[str, str], rounds: int) -> Iterator[Target]:
     ours, bare = help_seconds(environment, rounds)
     yield Target(f"keydeck --help ({ours / bare:.1f} times an empty interpreter)", ours, 0.15, "s")
     ours, bare = first_rows(environment, rounds)
-    yield Target(f"first painted rows ({ours / bare:.1f} times a bare Textual app)", ours, 0.8, "s")
+    yield Target(f"first painted rows ({ours / bare:.1f} times a bare Textual app)", ours, 0.5, "s")
     terminal = console(environment)
     terminal.wait_for(ROW)
     terminal.rest(quiet=2.0)
-    yield Target("resident at the first row", terminal.megabytes(), 150, "MB")
-    for name, key in (("down", DOWN), ("page down", PAGE_DOWN), ("mark", b" ")):
-        yield Target(
-            f"{name}, at the first rows", key_milliseconds(terminal, key), 10, "ms of processor time"
-        )
+    yield Target("resident at the first row", terminal.megabytes(), 110, "MB")
+    yield from presses(terminal, "first", (("down", DOWN, 4), ("page down", PAGE_DOWN, 6), ("mark", b" ", 4)))
     terminal.press(b"G")
     terminal.rest(quiet=2.0)
-    for name, key in (("up", UP), ("page up", PAGE_UP)):
-        yield Target(f"{name}, at the last rows", key_milliseconds(terminal, key), 10, "ms of processor time")
+    yield from presses(terminal, "last", (("up", UP, 4), ("page up", PAGE_UP, 6)))
     for _ in range(200):
         terminal.press(PAGE_UP)
         terminal.rest(quiet=0.03, limit=0.5)
-    yield Target("resident after 240 pages", terminal.megabytes(), 150, "MB")
+    yield Target("resident after 240 pages", terminal.megabytes(), 125, "MB")
+    for key, name in SCREENS.items():
+        yield Target(f"idle on {name}", idle_percent(terminal, key), 0.5, "% of a processor")
+    yield Target(f"more resident after {SWITCHES} switches of screens", grown_megabytes(terminal), 5, "MB")
     terminal.close()
+
+
+def presses(terminal: Terminal, where: str, keys: tuple[tuple[str, bytes, float], ...]) -> Iterator[Target]:
+    """Measure what each key costs at the first or the last rows; the limits are in milliseconds."""
+    for name, key, limit in keys:
+        yield Target(
+            f"{name}, at the {where} rows", key_milliseconds(terminal, key), limit, "ms of processor time"
+        )
+
+
+def idle_percent(terminal: Terminal, key: bytes) -> float:
+    """Go to a screen, and return what it takes of a processor once all of it is there."""
+    terminal.press(key)
+    terminal.rest(quiet=1.5, limit=10.0)
+    began, used = time.perf_counter(), terminal.cpu()
+    terminal.rest(quiet=IDLE_SECONDS, limit=IDLE_SECONDS)
+    return 100 * (terminal.cpu() - used) / (time.perf_counter() - began)
+
+
+def grown_megabytes(terminal: Terminal) -> float:
+    """Return by how much memory grows while screens are switched, all of them having been seen before."""
+    keys = list(SCREENS)
+    before = 0.0
+    for switch in range(80 + SWITCHES):
+        if switch == 80:
+            terminal.rest(quiet=1.5, limit=10.0)
+            before = terminal.megabytes()
+        terminal.press(keys[switch % len(keys)])
+        terminal.rest(quiet=0.02, limit=0.3)
+    terminal.rest(quiet=1.5, limit=10.0)
+    return terminal.megabytes() - before
 
 
 def main() -> int:

@@ -25,9 +25,12 @@ contexts.close()
 """
 LATER = (
     "boto3",
+    "botocore",
+    "crypto_core.database.state.journal",
     "crypto_core.keys.changes",
     "crypto_core.keys.posture.examination",
     "crypto_core.keys.replacement",
+    "crypto_core.keys.service",
     "crypto_core.reencryption",
     "crypto_core.trail.rules",
     "crypto_core.trail.sources",
@@ -37,6 +40,7 @@ LATER = (
     "screens.findings",
     "screens.keys",
     "screens.manual",
+    "cryptography",
     "markdown_it",
 )
 """What the first rows don't need: none of it is loaded, nor what is below it."""

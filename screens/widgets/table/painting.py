@@ -20,8 +20,8 @@ from screens.widgets.table.columns import Cell
 
 Row = TypeVar("Row")
 
-MOST_PAINTED = 500
-"""Lines that are kept as they were painted."""
+MOST_PAINTED = 150
+"""Lines that are kept as they were painted, where fewer are in sight. Textual keeps its own forms of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Painter(Generic[Row]):
         known = self._rows.get(key)
         if known is not None and known[0] is row:
             return known[1]
-        if len(self._rows) >= MOST_PAINTED:
+        if len(self._rows) >= self._most:
             self._rows.clear()
         strip = self._paint(row, here=here, marked=marked, thumb=thumb)
         self._rows[key] = row, strip
@@ -106,10 +106,14 @@ class Painter(Generic[Row]):
             segments = list(strips[0]) if strips else [Segment(" " * width, look.plain.rich_style)]
             segments.append(Segment(" ", look.plain.rich_style) if thumb is None else self._beside[thumb])
             strip = Strip(self._filtered(segments), look.width)
-            if len(self._lines) >= MOST_PAINTED:
+            if len(self._lines) >= self._most:
                 self._lines.clear()
             self._lines[key] = strip
         return strip
+
+    @property
+    def _most(self) -> int:
+        return max(MOST_PAINTED, 2 * self._widget.size.height)
 
     @property
     def _given(self) -> LineLook:

@@ -11,7 +11,7 @@ from crypto_core.lists.paging import Cursor, Page
 
 Row = TypeVar("Row")
 
-MOST = 2_000
+MOST = 1_000
 """Rows held at most, plus a page."""
 
 
