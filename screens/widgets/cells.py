@@ -32,6 +32,8 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
 
 def fit_middle(text: str, width: int) -> str:
     """Return `text` cleaned, exactly `width` cells wide, cut in its middle: a reference's end matters."""
+    if len(text) <= width and text.isascii():
+        return fit(text, width)
     whole = clean(text)
     if cell_len(whole) <= width or width < 8:
         return fit(whole, width)
