@@ -26,7 +26,6 @@ contexts.close()
 LATER = (
     "boto3",
     "botocore",
-    "crypto_core.database.state.journal",
     "crypto_core.keys.changes",
     "crypto_core.keys.posture.examination",
     "crypto_core.keys.replacement",
