@@ -186,11 +186,11 @@ def measured(environment: dict[str, str], rounds: int) -> Iterator[Target]:
     yield Target(f"first painted rows ({ours / bare:.1f} times a bare Textual app)", ours, 0.5, "s")
     terminal = console(environment)
     terminal.wait_for(ROW)
-    terminal.rest(quiet=2.0)
+    terminal.rest(quiet=2.0, limit=8.0)
     yield Target("resident at the first row", terminal.megabytes(), 110, "MB")
     yield from presses(terminal, "first", (("down", DOWN, 4), ("page down", PAGE_DOWN, 6), ("mark", b" ", 4)))
     terminal.press(b"G")
-    terminal.rest(quiet=2.0)
+    terminal.rest(quiet=2.0, limit=4.0)
     yield from presses(terminal, "last", (("up", UP, 4), ("page up", PAGE_UP, 6)))
     for _ in range(200):
         terminal.press(PAGE_UP)
@@ -213,7 +213,7 @@ def presses(terminal: Terminal, where: str, keys: tuple[tuple[str, bytes, float]
 def idle_percent(terminal: Terminal, key: bytes) -> float:
     """Go to a screen, and return what it takes of a processor once all of it is there."""
     terminal.press(key)
-    terminal.rest(quiet=1.5, limit=10.0)
+    terminal.rest(quiet=1.5, limit=4.0)
     began, used = time.perf_counter(), terminal.cpu()
     terminal.rest(quiet=IDLE_SECONDS, limit=IDLE_SECONDS)
     return 100 * (terminal.cpu() - used) / (time.perf_counter() - began)
@@ -225,11 +225,11 @@ def grown_megabytes(terminal: Terminal) -> float:
     before = 0.0
     for switch in range(80 + SWITCHES):
         if switch == 80:
-            terminal.rest(quiet=1.5, limit=10.0)
+            terminal.rest(quiet=1.5, limit=4.0)
             before = terminal.megabytes()
         terminal.press(keys[switch % len(keys)])
         terminal.rest(quiet=0.02, limit=0.3)
-    terminal.rest(quiet=1.5, limit=10.0)
+    terminal.rest(quiet=1.5, limit=4.0)
     return terminal.megabytes() - before
 
 
