@@ -2,7 +2,7 @@
 
 aiohttp makes the connection (names, TLS, proxies) and httptools reads what comes; a general client's request
 and response objects, which cost several times what signing a call does, are left out. What comes is received
-into a buffer that is kept: a new one for each answer, as asyncio.Protocol has it, costs more than the rest.
+into a buffer that is kept, and overwritten once it was read.
 """
 
 from __future__ import annotations
