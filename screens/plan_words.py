@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from crypto_core.key_names import short_key
-from crypto_core.reencryption.jobs.model import JobPlan
+from crypto_core.reencryption.bulk.pace import Standing
+from crypto_core.reencryption.jobs.model import JobPlan, JobView
 from crypto_core.reencryption.plan import Plan, RunResult, Unwritten, Verb
 from crypto_core.text.counting import counted
 from screens.ages import span
@@ -21,6 +22,13 @@ ABOUT: dict[Verb, str] = {
     Verb.ENCRYPT: (
         "Encrypt in place replaces a plaintext or dev value by an envelope. The old value isn't kept."
     ),
+}
+_STANDING = {
+    Standing.RISING: "looking for more",
+    Standing.SHARED: "the platform uses the rest",
+    Standing.LIMITED: "the limit",
+    Standing.UNUSED: "more than its processes make",
+    Standing.STARVED: "next to nothing: KMS throttles whatever the rate",
 }
 SHOWN = 50
 """How many tokens that aren't written are named one by one on a screen."""
@@ -106,9 +114,29 @@ def loss_lines(plan: JobPlan) -> Iterator[StyledLine]:
 def takes_words(plan: JobPlan, processes: int | None) -> str:
     """Return what a job takes: time, share of the quota, cost, processes (None: as many as cores take)."""
     time = span(timedelta(seconds=max(plan.seconds, 1)))
+    rate = f"{assumed_words(plan)}; rate auto"
+    if plan.options.calls_per_second:
+        rate = (
+            f"at up to {plan.calls_per_second:,.0f} KMS calls/s, {plan.quota_share:.0%} of the quota of "
+            f"{plan.quota:,} that production shares"
+        )
     many = "process" if processes == 1 else "processes"
     number = "as many processes as there are cores" if processes is None else f"{processes:,} {many}"
-    return (
-        f"at least {time}, at up to {plan.calls_per_second:,.0f} KMS calls/s, {plan.quota_share:.0%} of the "
-        f"quota of {plan.quota:,} that production shares; about ${plan.dollars:,.2f}; {number}"
-    )
+    return f"at least {time}, {rate}; about ${plan.dollars:,.2f}; {number}"
+
+
+def assumed_words(plan: JobPlan) -> str:
+    """Return under which assumption a job takes as long as its plan says."""
+    quota = f"the quota of {plan.quota:,} KMS calls/s"
+    if plan.options.calls_per_second:
+        return f"if production leaves {plan.calls_per_second:,.0f} KMS calls/s of {quota}"
+    return f"if production leaves all of {quota}"
+
+
+def rate_words(view: JobView) -> str:
+    """Return how often a job asks KMS, and why: "auto: 1,640 KMS calls/s, the platform uses the rest"."""
+    limit, pace = view.calls_per_second, view.pace
+    name = f"at most {limit:,.0f} calls/s" if limit else "auto"
+    if pace is None:
+        return name if limit else "auto: what production leaves of KMS's quota"
+    return f"{name}: {pace.calls_per_second:,.0f} calls/s, {_STANDING[pace.standing]}"

@@ -26,6 +26,20 @@ from crypto_core.reencryption.scale.forecast import SUPPOSABLE
 from crypto_core.references import RowRef, TokenRef, parse_reference
 from screens.jobs.work import job_work
 
+
+class RateType(click.FloatRange):
+    """KMS calls a second: a number above 0, or "auto", which is 0.0."""
+
+    name = "rate"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        return 0.0 if value == "auto" else float(super().convert(value, param, ctx))
+
+
 _how = together(
     click.option(
         "--to",
@@ -43,9 +57,9 @@ _how = together(
     ),
     click.option(
         "--rate",
-        type=click.FloatRange(min=0, min_open=True),
-        metavar="N",
-        help="Use a job with at most this many KMS calls a second [half of the Region's quota].",
+        type=RateType(),
+        metavar="auto|N",
+        help="Use a job with at most N KMS calls a second; auto: what production leaves of the quota [auto].",
     ),
     click.option(
         "--max-lag",

@@ -25,6 +25,7 @@ class WritingOptions:
     job: bool
     processes: int | None
     rate: float | None
+    """KMS calls a second at most, 0 for auto; None where nothing was said."""
     max_lag: float | None
     verify: str | None
     accepted: tuple[str, ...]
@@ -41,8 +42,9 @@ class WritingOptions:
     @property
     def as_job(self) -> bool:
         """True if it is to be a job however few tokens there are."""
-        asked = self.processes or self.rate or self.verify or self.accepted or self.max_lag is not None
-        return self.job or self.forecast or bool(asked)
+        asked = self.processes or self.verify or self.accepted
+        limits = self.rate is not None or self.max_lag is not None
+        return self.job or self.forecast or limits or bool(asked)
 
     @property
     def supposed_numbers(self) -> dict[str, float]:

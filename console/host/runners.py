@@ -34,9 +34,13 @@ _SAID = 4_000
 
 
 def processes_for(calls_per_second: float, cores: int | None = None) -> int:
-    """Return how many processes a job of that rate gets on this machine: one core stays for PostgreSQL."""
+    """Return how many processes a job of that rate, 0 for any, gets on this machine.
+
+    One core stays for PostgreSQL.
+    """
     free = max((cores if cores is not None else worker_scaling.cores()) - 1, 1)
-    return max(1, min(free, ceil(calls_per_second / CALLS_OF_A_PROCESS), MOST_PROCESSES))
+    wanted = ceil(calls_per_second / CALLS_OF_A_PROCESS) or MOST_PROCESSES
+    return min(free, wanted, MOST_PROCESSES)
 
 
 def fitting_processes(calls_per_second: float, tokens: int) -> int:

@@ -11,7 +11,7 @@ from console.printed.printing import print_json, print_line, say, utc
 from crypto_core.reencryption.jobs.model import JobPlan, JobState, JobView
 from crypto_core.text.counting import counted
 from screens.ages import span
-from screens.plan_words import loss_lines, takes_words
+from screens.plan_words import assumed_words, loss_lines, rate_words, takes_words
 from screens.styled import plain
 
 if TYPE_CHECKING:
@@ -31,7 +31,14 @@ def document_of(view: JobView, *, whole: bool = False) -> dict[str, Any]:
         "created_by": job.created_by,
         "host": job.host,
         "restores": job.restores,
+        "rate": view.calls_per_second or "auto",
         "calls_per_second": view.calls_per_second,
+        "pace": {
+            "calls_per_second": round(view.pace.calls_per_second, 1),
+            "standing": view.pace.standing.value,
+        }
+        if view.pace
+        else None,
         "eta_seconds": view.eta_seconds,
     }
     if whole:
@@ -98,9 +105,10 @@ def describe(view: JobView) -> Iterator[str]:
     throttled = sum(sample.throttled for sample in view.samples)
     yield _line(
         f"{counted(view.kms_calls, 'KMS call')} in {view.seconds:,.1f} s, "
-        f"{view.tokens_per_second:,.0f} tokens/s, at most {view.calls_per_second:,.0f} calls/s",
+        f"{view.tokens_per_second:,.0f} tokens/s",
         f"throttled of late {throttled:,}" if throttled else "",
     )
+    yield f"rate {rate_words(view)}"
     if view.eta_seconds is not None and view.state is JobState.RUNNING:
         yield f"about {span(timedelta(seconds=view.eta_seconds))} remaining"
     if view.waiting:
@@ -166,7 +174,9 @@ def takes_of(plan: JobPlan, processes: int | None) -> dict[str, Any]:
     """Return what a job takes as a part of a dry run's document."""
     return {
         "kms_calls": plan.kms_calls,
+        "rate": plan.options.calls_per_second or "auto",
         "calls_per_second": plan.calls_per_second,
+        "assumes": assumed_words(plan),
         "estimated_seconds": round(plan.seconds, 1),
         "estimated_dollars": round(plan.dollars, 4),
         "quota": plan.quota,

@@ -26,7 +26,7 @@ from crypto_core.reencryption.bulk.opening import LookAt, opened
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.pipeline import pass_tokens
 from crypto_core.reencryption.bulk.ports import Committed, Opened, Outcome, TokenSink
-from crypto_core.reencryption.bulk.quota import DEFAULT_SHARE, quota_of
+from crypto_core.reencryption.bulk.quota import quota_of
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.filter_selection import filtered
 from crypto_core.reencryption.patience import is_passing
@@ -112,7 +112,7 @@ class Verifier:
 
     async def _open(self, pages: _Pages, sink: TokenSink, control: Control, look_at: LookAt | None) -> None:
         keyring = self._keyring
-        pace = CallPace(self._calls_per_second())
+        pace = CallPace(guess=self._quota())
         transport = KmsTransport(
             keyring.kms,
             pace,
@@ -125,11 +125,11 @@ class Verifier:
             ask = partial(opened, keyring=keyring, kms=transport, observer=self._observer, look_at=look_at)
             await pass_tokens(pages, sink, ask, control)
 
-    def _calls_per_second(self) -> float:
-        """A job's share of the quota, of the Region where that is smallest."""
+    def _quota(self) -> int:
+        """The quota of the Region where that is smallest."""
         trusted = {region_of(name) for name in self._keyring.trusted}
         regions = {region or self._keyring.kms.regions[0] for region in trusted}
-        return min(map(quota_of, regions or {""})) * DEFAULT_SHARE
+        return min(map(quota_of, regions or {""}))
 
     def _scope(self, selection: Selection) -> TokenScope:
         if selection.filter is not None:

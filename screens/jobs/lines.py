@@ -9,10 +9,12 @@ from typing import Any
 
 from textual.content import Content
 
+from crypto_core.reencryption.bulk.pace import Standing
 from crypto_core.reencryption.jobs.model import JobState, JobView, ThroughputSample
 from screens.ages import ago, span, stamp
 from screens.facts import Facts
 from screens.jobs.words import at_work, how_to_work, state_sign, to_go, whole
+from screens.plan_words import rate_words
 from screens.routes import JobErrorsRoute, KeyRoute
 from screens.use.lines import BLANK, NAME_CELLS, fact, prose, who
 from screens.widgets.cells import cut, fit, progress
@@ -90,8 +92,9 @@ def _counts(view: JobView, width: int) -> Line:
 def _kms(view: JobView, width: int) -> Iterator[Line]:
     """How KMS answered in the last minute."""
     room = max(width - NAME_CELLS - _NUMBER, 10)
-    calls = f"{view.kms_calls:,}, at most {view.calls_per_second:,.0f}/s"
-    yield fact("KMS calls", calls, width)
+    starved = view.pace is not None and view.pace.standing is Standing.STARVED
+    words = f"{view.kms_calls:,}, {rate_words(view)}"
+    yield fact("KMS calls", words, width, style="$warning" if starved else "")
     if not view.samples:
         if not view.state.ended:
             yield fact("KMS", "no recent calls", width, style="$muted")

@@ -27,7 +27,7 @@ MOST_PROCESSES = 64
 
 
 class JobPreview(Proposal[JobPlan]):
-    """The rate and the number of processes can be set; left empty, they are as the plan says."""
+    """The rate and the number of processes can be set; left empty, they are auto and as the plan says."""
 
     DEFAULT_CSS = """
     JobPreview #takes { margin-top: 1; }
@@ -69,7 +69,7 @@ class JobPreview(Proposal[JobPlan]):
         if plan is None:
             return
         yield Static(id="takes", classes="setting")
-        rate = LineInput(placeholder=f"{plan.calls_per_second:,.0f}", id="rate", compact=True)
+        rate = LineInput(placeholder="auto", id="rate", compact=True)
         row: list[Widget] = [Label("at most"), rate, Label("KMS calls/s")]
         if self.facts.services.job_processes is not None:
             number = LineInput(placeholder=f"{self._fitting(plan):,}", id="processes", compact=True)
@@ -86,7 +86,7 @@ class JobPreview(Proposal[JobPlan]):
         plan, number = self.chosen(self._plan), self._processes()
         shown = self.query_one("#takes", Static)
         if plan is None:
-            words = "Enter KMS calls a second as a number above 0, or leave it empty."
+            words = "Enter KMS calls a second as a number above 0, or auto."
             shown.update(Content.assemble(("✖ ", "$error"), words))
         elif number is None:
             shown.update(Content.assemble(("✖ ", "$error"), f"Processes: 1 to {MOST_PROCESSES}, or nothing."))
@@ -106,7 +106,7 @@ class JobPreview(Proposal[JobPlan]):
             return None
         self._number = number
         text = self._text("#rate")
-        if not text:
+        if text in ("", "auto"):
             return plan
         rate = _number(text)
         return plan.at(rate) if rate else None

@@ -53,6 +53,7 @@ BENCHMARKS = (
     Benchmark("keys", 60),
     Benchmark("bulk", 60),
     Benchmark("bulk_jobs", 200),
+    Benchmark("quota", 120),
     Benchmark("postgres", 150),
     Benchmark("hosts", 120),
     Benchmark("events_import", 90),

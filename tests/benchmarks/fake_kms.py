@@ -1,9 +1,11 @@
 """A KMS that costs next to nothing: data keys are computed from encrypted ones, nothing is verified.
 
-    python -m tests.benchmarks.fake_kms LATENCY_MS
+    python -m tests.benchmarks.fake_kms LATENCY_MS [QUOTA]
 
-Prints its port, and ends with its standard input. An `asyncio.Protocol` of its own, because a web framework
-would be what bounds the benchmark.
+Prints its port, and ends with its standard input. With a quota, in calls a second for the whole account, it
+refuses what exceeds it as KMS does, by a token bucket of one second's calls; at its end it prints how many
+calls it let through and refused in each tenth of a second, those of the platform apart. An `asyncio.Protocol`
+of its own, because a web framework would be what bounds the benchmark.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +24,17 @@ from typing import Any
 
 import orjson
 
+from tests.benchmarks.quota_simulation import AccountQuota
+
+PLATFORM = b"AKIAPLATFORM00000001"
+"""The access key by which the platform's calls are told from others."""
+_THROTTLED = orjson.dumps(
+    {
+        "__type": "ThrottlingException",
+        "message": "You have exceeded the rate at which you may call KMS.",
+    }
+)
+TALLY_SECONDS = 0.1
 HEADER = bytes.fromhex("0102030078")
 EDK_BYTES = 184
 ACCOUNT = "111122223333"
@@ -117,10 +131,28 @@ def answer(operation: bytes, request: dict[str, Any]) -> dict[str, Any]:
     return {"Aliases": [], "Grants": [], "Keys": [], "PolicyNames": ["default"], "Truncated": False}
 
 
+class Account:
+    """The quota that all callers share, and what became of their calls: by tenths of a second."""
+
+    def __init__(self, quota: float) -> None:
+        self._quota = AccountQuota(quota, time.monotonic())
+        self.tallies: dict[int, list[int]] = {}
+        """Others' calls let through and refused, the platform's calls let through and refused."""
+
+    def take(self, head: bytes) -> bool:
+        """Take a call from the quota; False if it is refused."""
+        now = time.monotonic()
+        let = self._quota.take(now)
+        tally = self.tallies.setdefault(int(now / TALLY_SECONDS), [0, 0, 0, 0])
+        tally[(PLATFORM in head) * 2 + (not let)] += 1
+        return let
+
+
 class FakeKms(asyncio.Protocol):
     """One connection. Requests are answered one after the other."""
 
     seconds = 0.0
+    account: Account | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with nothing received."""
@@ -132,6 +164,7 @@ class FakeKms(asyncio.Protocol):
         self._received += data
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
             head = self._received[:end].lower()
+            named = self._received[:end]
             length = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
             if len(self._received) < end + 4 + length:
                 return
@@ -142,7 +175,9 @@ class FakeKms(asyncio.Protocol):
             status, content = 200, _CALLER
             if b"trentservice." in head:
                 request = orjson.loads(body)
-                if request.get("DryRun"):
+                if self.account is not None and not self.account.take(named):
+                    status, content = 400, _THROTTLED
+                elif request.get("DryRun"):
                     status, content = 400, b'{"__type":"DryRunOperationException"}'
                 else:
                     content = orjson.dumps(answer(operation, request))
@@ -153,21 +188,26 @@ class FakeKms(asyncio.Protocol):
                 self._transport.write(whole)  # type: ignore[attr-defined]
 
 
-async def serve(latency_ms: float) -> None:
+async def serve(latency_ms: float, quota: float = 0.0) -> None:
     """Serve until standard input ends."""
     FakeKms.seconds = latency_ms / 1000
+    FakeKms.account = Account(quota) if quota else None
     loop = asyncio.get_running_loop()
     server = await loop.create_server(FakeKms, "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
+    if FakeKms.account is not None:
+        print(json.dumps(FakeKms.account.tallies), flush=True)
 
 
 @contextmanager
-def running(latency_ms: float) -> Iterator[str]:
-    """Run the fake KMS in a process of its own; gives its URL."""
+def running(
+    latency_ms: float, quota: float = 0.0, tallies: dict[int, list[int]] | None = None
+) -> Iterator[str]:
+    """Run the fake KMS in a process of its own; gives its URL. `tallies` has its tallies behind the block."""
     kms = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.fake_kms", str(latency_ms)],
+        [sys.executable, "-m", "tests.benchmarks.fake_kms", str(latency_ms), str(quota)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -178,9 +218,11 @@ def running(latency_ms: float) -> Iterator[str]:
         yield f"http://127.0.0.1:{int(kms.stdout.readline())}"
     finally:
         kms.stdin.close()
+        if tallies is not None:
+            tallies |= {int(at): tally for at, tally in json.loads(kms.stdout.readline()).items()}
         kms.wait()
         kms.stdout.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(float(sys.argv[1])))
+    asyncio.run(serve(*map(float, sys.argv[1:])))

@@ -251,6 +251,13 @@ def test_how_far_replicas_may_be_behind_is_asked_for_and_what_a_job_waits_for_is
     assert "waiting: Replica eu-2 is 34 s behind; it goes on by itself" in words
 
 
+@pytest.mark.parametrize(("rate", "limit"), [("auto", 0.0), ("1200", 1_200.0)])
+def test_a_rate_is_auto_or_a_limit(keydeck: Keydeck, jobs: StageJobs, rate: str, limit: float) -> None:
+    assert keydeck("reencrypt", "--all", "--to", CURRENT, "--rate", rate, "--yes").exit_code == 0
+    assert jobs.planned[0][3].calls_per_second == limit
+    assert keydeck("reencrypt", "--all", "--to", CURRENT, "--rate", "0", "--yes").exit_code == 2
+
+
 def test_few_tokens_are_written_without_a_job(
     keydeck: Keydeck, jobs: StageJobs, new_key: Callable[[], str]
 ) -> None:
@@ -279,16 +286,18 @@ def test_a_dry_run_says_what_the_job_takes_and_begins_none(keydeck: Keydeck, job
     assert ran.exit_code == 1
     assert {
         "dry_run": True,
-        "calls_per_second": 50_000.0,
-        "estimated_seconds": 40.0,
+        "rate": "auto",
+        "calls_per_second": 100_000.0,
+        "assumes": "if production leaves all of the quota of 100,000 KMS calls/s",
+        "estimated_seconds": 20.0,
         "estimated_dollars": 6.0,
         "quota": 100_000,
-        "quota_share": 0.5,
+        "quota_share": 1.0,
         "processes": 3,
         "losses": ["role/platform loses Decrypt"],
     }.items() <= ran.json.items()
     words = keydeck("reencrypt", "--all", "--to", CURRENT, "--job", "--dry-run", "--processes", "1").stdout
-    assert "at least 40 s, at up to 50,000 KMS calls/s, 50% of the quota of 100,000" in words
+    assert "at least 20 s, if production leaves all of the quota of 100,000 KMS calls/s; rate auto" in words
     assert "about $6.00; 1 process" in words
     assert "✖ 1 principal would lose access to these tokens:\n• role/platform loses Decrypt\n" in words
     assert jobs.asked == []
@@ -300,9 +309,9 @@ def test_a_plan_forecasts_what_the_job_takes_and_what_if(keydeck: Keydeck, jobs:
     assert (ran.exit_code, jobs.asked) == (0, [])
     assert_shape("forecast", ran.json["forecast"])
     results = {one["name"]: one["value"] for one in ran.json["forecast"]["results"]}
-    assert (results["calls"], results["time"]) == (2e9, 20_000)
+    assert (results["calls"], results["time"]) == (2e9, 10_000)
     words = keydeck(*given, "quota=200,000").stdout
-    assert "\n  time: at least 5 h\n    Ask AWS for a higher quota" in words
+    assert "\n  time: at least 2 h\n    Ask AWS for a higher quota" in words
     assert "\n  tokens 1,000,000,000: supposed\n" in words
     assert "µs a token: measured by a benchmark, tests.benchmarks.bulk_jobs\n" in words
     for wrong in ("colour=1", "tokens=many", "tokens=0"):

@@ -12,9 +12,11 @@ from uuid import UUID
 from crypto_core.errors import ReadOnlyError, UnknownJobError
 from crypto_core.guard.consent import Consent, require
 from crypto_core.lists.coverage import Coverage
+from crypto_core.reencryption.bulk.pace import Standing
 from crypto_core.reencryption.jobs.model import (
     Job,
     JobOptions,
+    JobPace,
     JobPlan,
     JobRunnerView,
     JobState,
@@ -58,7 +60,8 @@ def job_view(number: int = 31, state: JobState = JobState.RUNNING, **more: Any) 
         "chunks": 500,
         "chunks_done": 206,
         "kms_calls": 824_012,
-        "calls_per_second": 50_000.0,
+        "calls_per_second": 0.0,
+        "pace": JobPace(8_000.0, Standing.SHARED),
         "seconds": 101.5,
         "tokens_per_second": 4_060.0,
         "eta_seconds": 145.0,
@@ -154,7 +157,7 @@ class StageJobs:
         warnings = (NO_RECOVERY,) if verb is Verb.REWRAP else ()
         name, coverage = "alias/tokens", Coverage()
         plan = Plan(verb, selection, CURRENT, name, self.plan_tokens, column, (), warnings, coverage)
-        rate = options.calls_per_second or 50_000.0
+        rate = options.calls_per_second or 100_000.0
         calls = self.plan_tokens * calls_per_token(verb, ask_kms=False)
         return JobPlan(plan, options, rate, calls / rate, calls * 3e-6, 100_000, self.losses)
 

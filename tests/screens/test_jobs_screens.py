@@ -93,7 +93,7 @@ async def test_the_page_shows_progress_rate_and_what_is_left(size: tuple[int, in
         assert "1.6 ms" in d.line_with("latency p50")
         assert "4.1 ms" in d.line_with("latency p99")
         assert "30 in 1 min" in d.line_with("throttled")
-        assert "824,012, at most 50,000/s" in d.line_with("KMS calls")
+        assert "824,012, auto: 8,000 calls/s, the platform uses the rest" in d.line_with("KMS calls")
         assert "▶ running" in d.lines()[1]
 
 

@@ -190,8 +190,8 @@ async def test_the_plan_says_what_the_command_says_and_follows_the_rate_that_is_
     async with deck(stage, start="jobs", size=LARGE) as d:
         await from_jobs(d)
         assert "2,000,000 calls of KMS" in d.says()
-        assert "at least 40 s, at up to 50,000 KMS calls/s, 50% of the quota of 100,000" in d.says()
-        assert "about $6.00; 5 processes" in d.says()
+        assert "if production leaves all of the quota of 100,000 KMS calls/s; rate auto" in d.says()
+        assert "about $6.00; 10 processes" in d.says()
         await d.press("shift+tab", "shift+tab")
         await d.type("20,000")
         assert "at least 1 min" in d.says()

@@ -229,11 +229,18 @@ class JobStore:
             return int(connection.scalar(select(func.count()).where(*at_it)) or 0)
 
     @repeated_if_rolled_back
-    def sample(self, runner: UUID, samples: Sequence[Mapping[str, Any]]) -> None:
-        """Keep what a process measured in its last minute."""
+    def sample(self, id_: int, runner: UUID, samples: Sequence[Mapping[str, Any]]) -> float:
+        """Keep what a process measured in its last minute.
+
+        Returns the mean pace of those that called KMS just now for the job, this process among them.
+        """
+        c = job_runner.c
+        last = c.samples[-1]
+        at_it = (c.job_id == id_, c.ended_at.is_(None), c.seen_at > seconds_ago(LIVELY_SECONDS))
+        mean = select(func.avg(last["pace"].as_float())).where(*at_it, last["calls"].as_integer() > 0)
         with connected(self._engine, write=True, brief=True) as connection:
-            statement = update(job_runner).where(job_runner.c.id == runner)
-            connection.execute(statement.values(samples=list(samples)))
+            connection.execute(update(job_runner).where(c.id == runner).values(samples=list(samples)))
+            return float(connection.scalar(mean) or 0.0)
 
     def _within(
         self, connection: Connection | None, *, write: bool = False

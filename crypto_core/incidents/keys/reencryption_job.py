@@ -167,8 +167,8 @@ class MovingTokens(IncidentAction):
             f"{counted(plan.tokens, 'token')} to {plan.target_name} ({plan.target_key_arn})",
             *columns,
             (
-                f"About {inner.seconds:,.0f} s at {inner.calls_per_second:,.0f} calls of KMS a second, "
-                f"{inner.quota_share:.0%} of the quota"
+                f"At least {inner.seconds:,.0f} s, if production leaves all of the quota of {inner.quota:,} "
+                "KMS calls a second: the job takes what is left"
             ),
         ]
         does_not = ["Does not revoke tokens: anyone who has read one still has it."]

@@ -55,4 +55,6 @@ class Control:
     patience_seconds: float = PATIENCE_SECONDS
     passing: Callable[[KmsError], bool] = attrgetter("transient")
     """Which failures of KMS are waited out."""
+    outlasted: tuple[type[KmsError], ...] = ()
+    """Of those, what is waited out for as long as it takes: the pace has all but stopped by then."""
     tally: RunTally = field(default_factory=RunTally)

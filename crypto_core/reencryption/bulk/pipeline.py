@@ -250,7 +250,10 @@ class _Run:
                 return await self._ask(entry.token)
             except KmsError as error:
                 in_vain = self._loop.time() - self._succeeded_at
-                if not self._control.passing(error) or in_vain > self._control.patience_seconds:
+                impatient = in_vain > self._control.patience_seconds
+                if not self._control.passing(error) or (
+                    impatient and not isinstance(error, self._control.outlasted)
+                ):
                     raise
             if self._halted_at is not None:
                 return None

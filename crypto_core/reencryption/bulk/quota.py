@@ -2,7 +2,8 @@
 
 AWS KMS Developer Guide, "Request quotas": Decrypt, Encrypt, GenerateDataKey and ReEncrypt with symmetric keys
 share one quota for each account and Region
-(https://docs.aws.amazon.com/kms/latest/developerguide/requests-per-second.html).
+(https://docs.aws.amazon.com/kms/latest/developerguide/requests-per-second.html). What exceeds it is refused
+with ThrottlingException, whoever of the account asks ("Throttling AWS KMS requests").
 """
 
 from __future__ import annotations
@@ -22,9 +23,6 @@ _QUOTAS: dict[str, int] = {
         20_000,
     ),
 }
-
-DEFAULT_SHARE = 0.5
-"""The part of the quota that a job takes unless told otherwise: production decrypts from the same quota."""
 
 DOLLARS_PER_CALL = 0.03 / 10_000
 """US dollars a call, without the free ones of each month (https://aws.amazon.com/kms/pricing/)."""

@@ -228,12 +228,13 @@ class KmsTransport:
         attempt, renewals, corrections = 1, _RENEWALS, _CORRECTIONS
         unanswered = 0
         while True:
-            await self._pace.turn()
+            turn = await self._pace.turn()
             access = self._access.at_hand() or await self._access.key()
             started = time.perf_counter()
             signed = self._clock() + self._skew
             happened = await endpoint.send(operation, body, access.credentials, signed)
-            self._watch.call(time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._watch.call(seconds)
             if isinstance(happened, WireAnswer) and happened.status == 200:
                 if self._kms.receipts is not None:
                     note_call(self._kms.receipts, operation, request_id_of(happened), unanswered)
@@ -253,7 +254,7 @@ class KmsTransport:
                     continue
             if failure is CallFailure.THROTTLED:
                 self._watch.throttled += 1
-                self._pace.throttled()
+                self._pace.throttled(turn, seconds)
             if failure is CallFailure.FINAL or attempt >= self._attempts:
                 if unanswered:
                     note_call(self._kms.receipts, operation, "", unanswered)

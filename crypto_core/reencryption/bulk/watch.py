@@ -10,12 +10,17 @@ _MOST = 20_000
 
 @dataclass(frozen=True, slots=True)
 class CallSample:
-    """The calls since the look before, each attempt counted. Latencies are in milliseconds."""
+    """The calls since the look before, each attempt counted. Latencies are in milliseconds.
+
+    `pace` is the share of the quota that the pace keeps to, in calls a second, and `standing` why (pace.py).
+    """
 
     calls: int = 0
     throttled: int = 0
     p50_ms: float = 0.0
     p99_ms: float = 0.0
+    pace: float = 0.0
+    standing: str = ""
 
 
 class CallWatch:

@@ -6,15 +6,18 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from math import inf
 from threading import Event
 
 from crypto_core.aws.kms import KmsApi
-from crypto_core.errors import LeaseLostError
+from crypto_core.errors import KmsThrottledError, LeaseLostError
+from crypto_core.key_names import region_of
 from crypto_core.log.observation import Observer
 from crypto_core.reencryption.bulk import pipeline
 from crypto_core.reencryption.bulk.control import Control
 from crypto_core.reencryption.bulk.pace import CallPace
 from crypto_core.reencryption.bulk.ports import TokenPages, TokenSink, TokenTask
+from crypto_core.reencryption.bulk.quota import quota_of
 from crypto_core.reencryption.bulk.transport import KmsTransport
 from crypto_core.reencryption.bulk.watch import CallSample, CallWatch
 from crypto_core.reencryption.jobs.ports import ChunkWork
@@ -37,18 +40,25 @@ class Piped:
         self._dev_key = dev_key
         self._gate = Event()
         self._gate.set()
+        self._region = ""
 
     def write_chunk(self, pages: TokenPages, sink: TokenSink, order: TokenTask, stop: Event) -> None:
         """Write every token of `pages` anew; see ChunkWork."""
         order = replace(order, dev_key=self._dev_key)
-        control = Control(gate=self._gate, stop=stop, patience_seconds=PATIENCE_SECONDS)
+        self._region = region_of(order.target) or ""
+        control = Control(
+            gate=self._gate, stop=stop, patience_seconds=PATIENCE_SECONDS, outlasted=(KmsThrottledError,)
+        )
         tally = self._loop.run(pipeline.write_tokens(pages, sink, order, self._kms, control))
         if tally.lease_lost:
             raise LeaseLostError("The chunk is another process's by now.")
 
-    def set_rate(self, calls_per_second: float) -> None:
-        """Ask KMS so often at most, from now on."""
-        self._pace.set_rate(calls_per_second)
+    def set_rate(self, limit: float, fellows: float) -> None:
+        """Ask KMS so often at most, from now on; see ChunkWork."""
+        if limit:
+            self._pace.set_rate(limit, fellows=fellows)
+        else:
+            self._pace.set_rate(inf, guess=quota_of(self._region), fellows=fellows)
 
     def hold_back(self, waits: bool, /) -> None:
         """Ask KMS nothing while `waits`; see ChunkWork."""
@@ -56,7 +66,8 @@ class Piped:
 
     def take_sample(self) -> CallSample:
         """Return what the calls since the last look came to."""
-        return self._watch.take_sample()
+        pace = self._pace
+        return replace(self._watch.take_sample(), pace=pace.share, standing=pace.standing.value)
 
 
 def piped(

@@ -56,6 +56,7 @@ class Heartbeat:
         self._written = written
         self._chunk: Chunk | None = None
         self._over = Event()
+        self._fellows = 0.0
         self._samples: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
         self._sampled_at, self._sampled = monotonic(), 0
         self._thread = Thread(target=self._beat, name="keydeck-heartbeat", daemon=True)
@@ -106,7 +107,8 @@ class Heartbeat:
         if not beat.held and chunk is self._chunk:
             self.lost.set()
             self.halt.set()
-        self._work.set_rate(beat.calls_per_second / beat.working)
+        fellows = self._fellows if beat.working > 1 else 0.0
+        self._work.set_rate(beat.calls_per_second / beat.working, fellows)
 
     def _sample(self) -> None:
         now = monotonic()
@@ -122,9 +124,11 @@ class Heartbeat:
                 "throttled": measured.throttled,
                 "p50_ms": measured.p50_ms,
                 "p99_ms": measured.p99_ms,
+                "pace": measured.pace,
+                "standing": measured.standing,
                 "waiting": self._replicas.waiting,
                 "unseen": self._replicas.unseen,
             }
         )
         self._sampled_at, self._sampled = now, written
-        self._jobs.sample(self._runner, list(self._samples))
+        self._fellows = self._jobs.sample(self._job_id, self._runner, list(self._samples))

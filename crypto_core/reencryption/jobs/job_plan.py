@@ -10,7 +10,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.database.tokens.store import TokenStore
 from crypto_core.database.tokens.tables import Picked
 from crypto_core.key_names import region_of, same_key
-from crypto_core.reencryption.bulk.quota import DEFAULT_SHARE, dollars, quota_of
+from crypto_core.reencryption.bulk.quota import dollars, quota_of
 from crypto_core.reencryption.filter_selection import of_formats
 from crypto_core.reencryption.jobs.final_census import scope_formats
 from crypto_core.reencryption.jobs.model import JobOptions, JobPlan, calls_per_token
@@ -60,7 +60,7 @@ class JobPlanner:
         if verb is Verb.REWRAP and any(f.names_key and n for f, n in plan.by_format.items()):
             plan = self._without_bound(plan)
         quota = self.quota(region_of(plan.target_key_arn) or "")
-        rate = options.calls_per_second or quota * DEFAULT_SHARE
+        rate = options.calls_per_second or float(quota)
         calls = plan.tokens * calls_per_token(verb, ask_kms=options.ask_kms)
         compared = []
         for source in self._sources(plan):

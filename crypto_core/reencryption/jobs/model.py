@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from crypto_core.guard.consent import Danger
+from crypto_core.reencryption.bulk.pace import Standing
 from crypto_core.reencryption.jobs.replica_watch import MAX_LAG_SECONDS
 from crypto_core.reencryption.plan import Plan, Verb
 from crypto_core.text.cleaning import CleanText, cleans
@@ -39,7 +40,7 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """How a job is run. `calls_per_second` is for all its runners together; 0 for half the Region's quota.
+    """How a job is run. `calls_per_second` is for all its runners together; 0 for what the quota leaves.
 
     `accepted` are principals that may lose access: ARNs or accounts, `*` and `?` as in IAM. They are not
     among the plan's losses. The job waits while a replica is over `max_lag` seconds behind; 0 for never.
@@ -72,6 +73,7 @@ class JobPlan:
     plan: Plan
     options: JobOptions
     calls_per_second: float
+    """At most: what was set, else the quota."""
     seconds: float
     dollars: float
     quota: int
@@ -142,6 +144,14 @@ class ThroughputSample:
 
 
 @dataclass(frozen=True, slots=True)
+class JobPace:
+    """The pace of those that work on a job now: calls a second together, and why (bulk/pace.py)."""
+
+    calls_per_second: float
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
 class JobRunnerView:
     """A process that works on a job."""
 
@@ -174,6 +184,7 @@ class JobView:
     chunks_done: int
     kms_calls: int
     calls_per_second: float
+    """The limit that was set, 0 for none."""
     seconds: float
     """From its start to its end, or to now."""
     tokens_per_second: float
@@ -184,6 +195,8 @@ class JobView:
     """Tokens that can't be written, by kind."""
     samples: tuple[ThroughputSample, ...] = ()
     runners: tuple[JobRunnerView, ...] = ()
+    pace: JobPace | None = None
+    """None where nobody calls KMS for it now."""
     census_before: Mapping[str, Any] | None = None
     census_after: Mapping[str, Any] | None = None
     remarks: tuple[str, ...] = ()

@@ -27,8 +27,11 @@ class ChunkWork(Protocol):
         """
         ...
 
-    def set_rate(self, calls_per_second: float) -> None:
-        """Ask KMS so often at most, from now on."""
+    def set_rate(self, limit: float, fellows: float) -> None:
+        """Ask KMS so often a second at most, from now on; 0 for as often as the quota has room.
+
+        `fellows` is the mean pace of all processes that work on the job, 0 for one alone.
+        """
         ...
 
     def hold_back(self, waits: bool, /) -> None:

@@ -61,7 +61,7 @@ class Restoring:
                     return
                 self._batch(page[first : first + BATCH], sink, order, stop)
 
-    def set_rate(self, calls_per_second: float) -> None:
+    def set_rate(self, limit: float, fellows: float) -> None:
         """Nothing: it asks KMS less than a job may."""
 
     def hold_back(self, waits: bool, /) -> None:

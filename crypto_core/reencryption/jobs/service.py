@@ -142,7 +142,7 @@ class JobService:
                 plan=_told(plan) | {"selected": selection_as_json(what.selection)},
                 plan_digest=plan.digest,
                 planned=what.tokens,
-                calls_per_second=plan.calls_per_second,
+                calls_per_second=plan.options.calls_per_second,
                 census_before=self.status.status_by(proof).as_json(),
                 created_by=clean(actor, 300),
                 host=clean(socket.gethostname(), 100),

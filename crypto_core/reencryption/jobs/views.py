@@ -7,7 +7,15 @@ from dataclasses import fields, replace
 from datetime import datetime
 
 from crypto_core.database.state.jobs import LIVELY_SECONDS, JobCounts, JobRow, RunnerRow
-from crypto_core.reencryption.jobs.model import Job, JobRunnerView, JobState, JobView, ThroughputSample
+from crypto_core.reencryption.bulk.pace import Standing
+from crypto_core.reencryption.jobs.model import (
+    Job,
+    JobPace,
+    JobRunnerView,
+    JobState,
+    JobView,
+    ThroughputSample,
+)
 from crypto_core.reencryption.plan import Verb
 from crypto_core.text.cleaning import clean
 
@@ -18,6 +26,8 @@ LATELY_SECONDS = 10.0
 SILENT_SECONDS = 5.0
 """After so long, a process that has not ended is called silent: a heartbeat may be late."""
 
+_FIRST_SAID = (Standing.SHARED, Standing.RISING, Standing.LIMITED, Standing.UNUSED, Standing.STARVED)
+"""Which reason stands for several processes."""
 NOT_READABLE = "Its row is nothing that Keydeck stores: nothing that is shown of it is certain."
 
 
@@ -73,6 +83,7 @@ def job_view(row: JobRow, counts: JobCounts, runners: Sequence[RunnerRow]) -> Jo
             )
             for r in runners
         ),
+        pace=_pace(runners, row.now) if state is JobState.RUNNING else None,
         census_before=row.census_before,
         census_after=row.census_after,
         remarks=(*row.remarks, *_told_of_late(runners, row.now, "unseen")),
@@ -108,6 +119,16 @@ def _lately(runners: Iterable[RunnerRow], now: datetime) -> float:
             seconds += sample["seconds"]
         rate += tokens / seconds if seconds else 0.0
     return rate
+
+
+def _pace(runners: Iterable[RunnerRow], now: datetime) -> JobPace | None:
+    """The pace of those at work now, together; why, by the one that has come closest to being stopped."""
+    last = [r.samples[-1] for r in runners if r.samples and not _gone(r, now)]
+    told = [sample for sample in last if sample.get("standing") and sample["calls"]]
+    if not told:
+        return None
+    reasons = {Standing(sample["standing"]) for sample in told}
+    return JobPace(sum(sample["pace"] for sample in told), next(s for s in _FIRST_SAID if s in reasons))
 
 
 def _merged(runners: Iterable[RunnerRow]) -> tuple[ThroughputSample, ...]:

@@ -87,7 +87,7 @@ def _figures(plan: JobPlan, database: DatabaseFigures, supposed: Mapping[str, fl
             chosen or quota * plan.quota_share,
             "calls/s",
             Origin.SUPPOSED if chosen else Origin.ASSUMED,
-            "--rate" if chosen else f"{plan.quota_share:.0%} of the quota",
+            "--rate" if chosen else f"auto: production leaves {plan.quota_share:.0%} of the quota",
         ),
         Figure(CALLS, calls, "", Origin.DOCUMENTED, "what this job asks KMS for a token"),
         Figure(CORES, os.cpu_count() or 1, "a host", Origin.ASSUMED, "as many as this host has"),

@@ -503,3 +503,13 @@ def test_losing_the_lease_rolls_a_batch_back(jobs: Jobs, superuser: Engine, worl
             give_back()
     parts.chunks.finish_chunk(second, BatchCounts())
     assert scalar(superuser, f"SELECT done FROM keydeck.job_chunk WHERE id = {first.id}") == 0
+
+
+def test_processes_hear_of_their_mean_pace(jobs: Jobs, world: World) -> None:
+    job, store = jobs.start(old(world), world.current_key.arn), jobs.parts.jobs
+    one, two, idle = uuid4(), uuid4(), uuid4()
+    for runner in (one, two, idle):
+        store.enlist(job, runner, host="ops", pid=1, actor="ana")
+    assert store.sample(job, idle, [{"calls": 0, "pace": 9.0}]) == 0.0
+    assert store.sample(job, one, [{"calls": 5, "pace": 1.0}, {"calls": 5, "pace": 100.0}]) == 100.0
+    assert store.sample(job, two, [{"calls": 5, "pace": 300.0}]) == 200.0

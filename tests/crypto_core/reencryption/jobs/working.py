@@ -59,8 +59,8 @@ class SlowWork:
                 changed = sink.commit(outcomes).changed
                 page += pages.again(changed) if changed else []
 
-    def set_rate(self, calls_per_second: float) -> None:
-        self.pace_told = calls_per_second
+    def set_rate(self, limit: float, fellows: float) -> None:
+        self.pace_told = limit
 
     def hold_back(self, waits: bool, /) -> None:
         """Nothing: it has no replicas."""

@@ -92,7 +92,7 @@ def test_the_estate_tells_of_its_tables_and_what_if_replaces_what_is_known(
         Origin.BENCHMARK,
     )
     assert found["calls"] == 2e9
-    assert found["time"] == pytest.approx(2e9 / 50_000)
+    assert found["time"] == pytest.approx(2e9 / 100_000)
     with pytest.raises(SettingsError, match="can't be supposed"):
         services.forecaster.of_job(plan, {"colour": 1})
     with pytest.raises(SettingsError, match="above 0"):
