@@ -99,7 +99,7 @@ def cases(container: Container) -> Iterator[Case]:
 def large_cases(container: Container, connections: int) -> Iterator[Case]:
     """What is measured over many more connections: what must not grow with them, and the status."""
     inventory = container.services.inventory
-    limit = STATUS_OF_TEN_MILLION * connections / 10_000_000
+    limit = max(STATUS, STATUS_OF_TEN_MILLION * connections / 10_000_000)
     yield Case("status", lambda: container.services.status.take_census, limit)
     yield _first(inventory, Query(), "first page", FIRST)
     for sort in (SortKey.STATE, SortKey.REFERENCE, SortKey.PROVIDER, SortKey.FORMAT):
@@ -163,7 +163,7 @@ def _entered(stack: ExitStack, settings: Mapping[str, str]) -> tuple[Container, 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print. Returns the exit status."""
-    parser = options("Time the console's SQL over many connections.", rounds=5)
+    parser = options("Time the console's SQL over many connections.", rounds=3)
     parser.add_argument("--connections", type=int, default=1_000_000, help="(%(default)s)")
     parser.add_argument(
         "--large", type=int, default=3_000_000, help="as many beside, 0 for none (%(default)s)"

@@ -119,7 +119,7 @@ _SIZES = text(
         FROM parts p JOIN pg_class c ON c.oid = p.oid
     )
     SELECT f.name, sum(f.pages) AS pages, max(f.pages) AS largest, sum(greatest(f.reltuples, 0)) AS estimate,
-           bool_and(root.relkind IN ('r', 'p', 'm') AND NOT row_security_active(f.root)
+           bool_and(root.relkind IN ('r', 'p') AND NOT row_security_active(f.root)
                     AND has_table_privilege(f.root, 'SELECT')
                     AND current_setting('server_version_num')::int >= 140000) AS in_ranges,
            (SELECT greatest(max(reltuples), 0) FROM pg_class
