@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from console.sandbox.endpoint import Fault
+from crypto_core.reencryption.bulk.pace import Standing
 from crypto_core.reencryption.jobs.model import JobState
 from tests.console.faults.aftermath import assert_all_is_well
 from tests.console.faults.scene import Scene, staged, until
@@ -63,6 +64,27 @@ def test_whatever_kms_does_a_runner_goes_on_and_so_does_its_end(
         written = scene.finish(runner)
         control.clear()
         assert_all_is_well(scene, written)
+
+
+def test_a_job_at_rate_auto_says_that_kms_leaves_it_nothing_and_loses_no_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with staged(monkeypatch, connections=300, rate=0.0) as scene:
+        control = scene.sandbox.control
+        control.set_throttle(0.0)
+        runner = scene.join()
+        scene.until_enlisted(runner)
+
+        def is_starved() -> bool:
+            pace = scene.view().pace
+            return pace is not None and pace.standing is Standing.STARVED
+
+        until(lambda: is_starved() or not runner.runs, "a pace that has all but stopped")
+        control.set_throttle(60.0)
+        scene.until_written(40, runner)
+        control.set_throttle(None)
+        scene.write(SEED, 0.2)
+        assert_all_is_well(scene, scene.finish(runner))
 
 
 @pytest.mark.long
