@@ -269,9 +269,8 @@ async def platform_client(url: str, usual: float, burst: float, begin: float, se
     signer = RequestSigner(credentials.get_frozen_credentials(), REGION, url)
     host, _, port = url.removeprefix("http://").partition(":")
     body = json.dumps({"KeyId": OLD, "CiphertextBlob": b64encode(encrypted_data_key()).decode()}).encode()
-    signed = signer.headers("Decrypt", body, time.time())
-    lines = "".join(f"{name}: {value}\r\n" for name, value in signed.items())
-    call = f"POST / HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {len(body)}\r\n{lines}\r\n".encode()
+    begun = f"POST / HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {len(body)}\r\n".encode()
+    call = begun + signer.lines("Decrypt", body, time.time()) + b"\r\n"
     idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
     taken: list[float] = []
     platform = platform_of(usual, burst, begin)
