@@ -10,22 +10,41 @@ Service = TypeVar("Service")
 
 
 class _Deferred:
-    """Stands for an object. Thread-safe: it is made once; where making it fails, the next use tries again."""
+    """Stands for an object. Thread-safe: it is made once; where making it fails, the next use tries again.
+
+    To whoever looks it is that object: its attributes, set ones too, and its class.
+    """
+
+    __slots__ = ("_lock", "_made", "_make")
 
     def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
-        self._lock = RLock()
-        self._made: Any = None
+        keep = object.__setattr__
+        keep(self, "_make", make)
+        keep(self, "_lock", RLock())
+        keep(self, "_made", None)
 
     def _if_made(self) -> Any:
         return self._made
 
-    def __getattr__(self, name: str) -> Any:
+    def _now(self) -> Any:
         if self._made is None:
             with self._lock:
                 if self._made is None:
-                    self._made = self._make()
-        return getattr(self._made, name)
+                    object.__setattr__(self, "_made", self._make())
+        return self._made
+
+    @property
+    def __class__(self) -> Any:  # type: ignore[misc]
+        return self._now().__class__
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._now(), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._now(), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._now(), name)
 
 
 def deferred(make: Callable[[], Service]) -> Service:

@@ -14,7 +14,16 @@ import pytest
 import rich.traceback
 from rich.console import Console
 
-from crypto_core.envelope import EnvelopeV1, Format, open_envelope, parse, primitives, seal, serialise, v2
+from crypto_core.envelope import (
+    EnvelopeV1,
+    Format,
+    deferred_primitives,
+    open_envelope,
+    parse,
+    seal,
+    serialise,
+    v2,
+)
 from crypto_core.errors import (
     AuthenticationFailedError,
     InvalidTokenError,
@@ -36,7 +45,7 @@ NOT_WALKED = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionT
 def derived_keys(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Copies of the AES keys that v2 derives while the test runs."""
     derived: list[bytes] = []
-    hkdf = primitives.hkdf
+    hkdf = deferred_primitives.hkdf
 
     def noted(input_key: Any, salt: bytes, info: bytes, length: int) -> bytearray:
         output = hkdf(input_key, salt, info, length)
@@ -44,7 +53,7 @@ def derived_keys(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
             derived.append(bytes(output))
         return output
 
-    monkeypatch.setattr(v2, "hkdf", noted)
+    monkeypatch.setattr(deferred_primitives, "hkdf", noted)
     return derived
 
 

@@ -255,8 +255,8 @@ class StageProcesses:
     asked: list[tuple[int, int, tuple[str, ...]]] = field(default_factory=list)
 
     def fitting(self, calls_per_second: float, tokens: int) -> int:
-        """One for each 10,000 calls a second."""
-        return max(1, round(calls_per_second / 10_000))
+        """One for each 10,000 calls a second, five for any rate."""
+        return max(1, round((calls_per_second or 50_000) / 10_000))
 
     def work_on(self, job: int, processes: int = 1, *, trust: Sequence[str] = ()) -> None:
         """So many more."""

@@ -69,7 +69,7 @@ async def test_from_the_list_of_jobs_to_the_page_of_a_new_one(verb: Verb, size: 
         assert d.app.screen.job == 32
         assert stage.jobs.consent is not None
         assert stage.jobs.consent.origin is Origin.TYPED
-        assert stage.job_processes.asked == [(32, 5, ())]
+        assert stage.job_processes.asked == [(32, 10, ())]
         assert "keydeck jobs join 32" in d.toasts()[-1]
         await d.press("escape")
         assert isinstance(d.app.screen, JobsScreen)

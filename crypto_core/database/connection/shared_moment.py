@@ -51,7 +51,7 @@ def at_one_moment(
         Thread(target=_help, args=(engine, moment, crew), name="keydeck-session", daemon=True).start()
     try:
         with cancelling(leading, crew.over):
-            crew.work(leading)
+            crew.work(leading, cancelled)
         return crew.results(cancelled)
     except BaseException as error:
         first = crew.fail(error)
@@ -75,9 +75,10 @@ class _Crew(Generic[T]):
     _failure: BaseException | None = None
     _changed: Condition = field(default_factory=Condition)
 
-    def work(self, connection: Connection) -> None:
-        """Do one task after the other for as long as there are any."""
+    def work(self, connection: Connection, cancelled: Event | None = None) -> None:
+        """Do one task after the other for as long as there are any. Raises InterruptedRunError."""
         while (index := self._next()) is not None:
+            stop_if(cancelled)
             result = self.tasks[index](connection)
             with self._changed:
                 self._found[index] = result
@@ -100,10 +101,12 @@ class _Crew(Generic[T]):
     def results(self, cancelled: Event | None) -> list[T]:
         """Return all results once they are there. Raises the first failure, or InterruptedRunError."""
         with self._changed:
-            while len(self._found) < len(self.tasks):
+            while True:
                 if self._failure is not None:
                     raise self._failure
                 stop_if(cancelled)
+                if len(self._found) == len(self.tasks):
+                    break
                 self._changed.wait(POLL_SECONDS)
             return [self._found[index] for index in range(len(self.tasks))]
 
