@@ -33,8 +33,8 @@ class _Deferred:
                     object.__setattr__(self, "_made", self._make())
         return self._made
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         return self._now().__class__
 
     def __getattr__(self, name: str) -> Any:
