@@ -47,7 +47,7 @@ def _drop_documentation(node: Any) -> None:
     """A text of that name is documentation; a member of a structure that is called so is no text."""
     if isinstance(node, dict):
         if isinstance(node.get("documentation"), str):
-            del node["documentation"]
+            node["documentation"] = ""  # some of it is asked for
         for child in node.values():
             _drop_documentation(child)
     elif isinstance(node, list):
