@@ -292,14 +292,19 @@ def cap_loggers() -> None:
 def boto_session(profile: str | None, prompter: CodePrompter | None = None) -> Any:
     """Return a botocore session that reads no terminal, and has what roles gave to others of this profile.
 
-    boto3's own would add but what is never used here. Without a `prompter` nobody is asked for codes. Raises
-    what botocore raises.
+    boto3's own would add but what is never used here, and it names itself as boto3's does: in CloudTrail the
+    same principal must not appear with other software from one version to the next. Without a `prompter`
+    nobody is asked for codes. Raises what botocore raises.
     """
+    from importlib.metadata import version
+
     from botocore.session import Session
 
     from crypto_core.aws.service_models import ServiceModels
 
     session = Session(profile=profile)
+    session.user_agent_extra = f"Botocore/{session.user_agent_version}"
+    session.user_agent_name, session.user_agent_version = "Boto3", version("boto3")
     session.get_component("data_loader").file_loader = ServiceModels()
     prompter = prompter or CodePrompter(profile or profile_of(os.environ), nobody_to_ask)
     keep_off_the_terminal(session, prompter, _roles_of(profile))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import boto3
 import pytest
 from botocore.loaders import Loader
 from botocore.session import Session
@@ -56,3 +57,13 @@ def undocumented(node: Any) -> Any:
         empty = {"documentation": ""} if isinstance(node.get("documentation"), str) else {}
         return {k: undocumented(v) for k, v in node.items()} | empty
     return [undocumented(one) for one in node] if isinstance(node, list) else node
+
+
+def test_a_session_names_itself_as_boto3_does() -> None:
+    """Who watches CloudTrail for software that a principal never used before knows Keydeck's."""
+    ours, theirs = (
+        session.create_client("kms", region_name="eu-west-1").meta.config.user_agent.split(" cfg/")[0]
+        for session in (boto_session(None), boto3.Session()._session)
+    )
+    assert ours == theirs
+    assert ours.startswith("Boto3/")
