@@ -25,7 +25,7 @@ class WritingOptions:
     job: bool
     processes: int | None
     rate: float | None
-    """KMS calls a second at most, 0 for auto; None where nothing was said."""
+    """The limit in KMS calls a second, 0 for auto; None where the option was not given."""
     max_lag: float | None
     verify: str | None
     accepted: tuple[str, ...]
