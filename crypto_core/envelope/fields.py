@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
+import string
 
 from crypto_core.errors import MalformedEnvelopeError
 
@@ -27,9 +28,16 @@ EDK_PREFIX_BYTES = 37
 """Version header (5 bytes) and key material identifier (32 bytes) of a KMS symmetric ciphertext."""
 _EDK_HEADER = re.compile(rb"\x01[\x00-\x0f][\x00-\x0f]\x00\x78", re.DOTALL)
 
-
-_LAST_DIGITS = (b"", b"AQgw", b"AEIMQUYcgkosw048")
-"""The digits that can end a last group of 1 or 2 bytes: those whose spare bits are zero."""
+_a2b = binascii.a2b_base64
+_DIGITS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+_LAST_CHARACTERS = frozenset(
+    ending.encode()
+    for ending in (
+        *(f"{last}==" for last in _DIGITS[::16]),
+        *(f"{digit}{last}=" for digit in _DIGITS for last in _DIGITS[::4]),
+    )
+)
+"""What a last group of 1 or 2 bytes ends with, its spare bits zero: three characters, padding among them."""
 
 
 def edk_prefix(encrypted_data_key: bytes) -> bytes | None:
@@ -45,19 +53,13 @@ def edk_prefix(encrypted_data_key: bytes) -> bytes | None:
 def decode(encoded: bytes, name: str) -> bytes:
     """Decode strict base64. Raises MalformedEnvelopeError naming the field; its content is never told."""
     try:
-        decoded = binascii.a2b_base64(encoded, strict_mode=True)
+        decoded = _a2b(encoded, strict_mode=True)
     except binascii.Error as error:
         raise MalformedEnvelopeError(name, "not strict base64") from error
     # Strict mode lets padding stand behind a whole group, and bits behind the last byte of an incomplete one;
     # two spellings of one envelope must not both be read.
-    if encoded.endswith(b"="):
-        rest = len(decoded) % 3
-        if (
-            not rest
-            or len(encoded) != (len(decoded) + 2) // 3 * 4
-            or encoded[rest - 4] not in _LAST_DIGITS[rest]
-        ):
-            raise MalformedEnvelopeError(name, "not canonical base64")
+    if encoded.endswith(b"=") and (len(encoded) % 4 or encoded[-3:] not in _LAST_CHARACTERS):
+        raise MalformedEnvelopeError(name, "not canonical base64")
     return decoded
 
 

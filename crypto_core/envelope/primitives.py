@@ -24,7 +24,8 @@ def gcm_encrypt(key: Buffer, nonce: bytes, plaintext: Buffer, aad: bytes | None)
 
 def gcm_decrypt(key: Buffer, nonce: bytes, ciphertext: bytes, aad: bytes | None) -> bytearray:
     """Return the plaintext in a buffer that the caller owns. Raises InvalidTag, the buffer zeroed."""
-    plaintext = bytearray(max(len(ciphertext) - TAG_BYTES, 0))
+    size = len(ciphertext) - TAG_BYTES
+    plaintext = bytearray(size) if size > 0 else bytearray()
     try:
         AESGCM(key).decrypt_into(nonce, ciphertext, aad, plaintext)
     except InvalidTag:
