@@ -4,7 +4,8 @@
 
 Runs the benchmarks one after the other, each in a process of its own, with sizes that let all of them end in
 15 minutes on two cores that have nothing else to do; NAME … runs only these. A benchmark that fails, or takes
-longer than it may, is told and counts as missed. Of each target stands what was measured in parts of its
+longer than it may, is told and counts as missed. Before each one a bare loop tells how fast the machine is
+just then: many limits are seconds, and neighbours of a virtual machine slow it down without a trace. Of each target stands what was measured in parts of its
 limit, below 1.00 where it is met; of what has to be at least so much, the limit in parts of what was seen.
 Exit status 1 if a target is missed, 2 for an unknown name.
 """
@@ -26,7 +27,7 @@ from typing import Any
 
 import psutil
 
-from tests.benchmarks.measuring import environment, print_json, print_table
+from tests.benchmarks.measuring import environment, loop_nanoseconds, print_json, print_table
 
 HOME = Path(__file__).parents[2]
 MOST_SECONDS = 900.0
@@ -78,6 +79,8 @@ class Outcome:
     failure: str = ""
     unmeasured: str = ""
     """Why it can't be run here: neither met nor missed."""
+    loop_ns: float = 0.0
+    """Nanoseconds of a bare loop's turn right before it."""
 
     @property
     def met(self) -> bool:
@@ -87,6 +90,7 @@ class Outcome:
 
 def run(benchmark: Benchmark) -> Outcome:
     """Run one benchmark. What it writes to standard error passes through."""
+    loop_ns = loop_nanoseconds()
     command = [sys.executable, "-m", f"tests.benchmarks.{benchmark.name}", "--json", *benchmark.options]
     began = time.monotonic()
     process = subprocess.Popen(command, cwd=HOME, stdout=subprocess.PIPE, start_new_session=True)
@@ -94,7 +98,7 @@ def run(benchmark: Benchmark) -> Outcome:
         printed, _ = process.communicate(timeout=benchmark.seconds)
         document = json.loads(printed)
         if why := document.get("not_measured", ""):
-            return Outcome(benchmark.name, time.monotonic() - began, (), unmeasured=why)
+            return Outcome(benchmark.name, time.monotonic() - began, (), unmeasured=why, loop_ns=loop_ns)
         targets = tuple(document["targets"])
         failure = "" if targets else "it has no targets"
     except subprocess.TimeoutExpired:
@@ -102,7 +106,7 @@ def run(benchmark: Benchmark) -> Outcome:
         targets, failure = (), f"it took longer than {benchmark.seconds:.0f} s"
     except (ValueError, KeyError, TypeError):
         targets, failure = (), f"it ended with status {process.returncode} and without its figures"
-    return Outcome(benchmark.name, time.monotonic() - began, targets, failure)
+    return Outcome(benchmark.name, time.monotonic() - began, targets, failure, loop_ns=loop_ns)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -117,7 +121,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def rows_of(outcome: Outcome) -> Iterator[tuple[str, ...]]:
     """Yield a benchmark's lines of the table: its name, then its targets."""
-    yield (outcome.name, "", "", "", f"{outcome.seconds:.0f} s", "")
+    yield (outcome.name, f"{outcome.loop_ns:.0f}", "", "ns a turn", f"{outcome.seconds:.0f} s", "")
     if outcome.failure:
         yield (f"  {outcome.failure}", "", "", "", "", MISSED)
     if outcome.unmeasured:
@@ -167,6 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     {
                         "name": outcome.name,
                         "seconds": round(outcome.seconds, 1),
+                        "loop_ns": round(outcome.loop_ns, 1),
                         "failure": outcome.failure,
                         "not_measured": outcome.unmeasured,
                         "targets": outcome.targets,
@@ -183,6 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"\n{met} met, {missed} missed on {psutil.cpu_count()} cores in {seconds:.0f} s "
         f"({'met' if in_time else 'MISSED'}: at most {MOST_SECONDS:.0f} s)"
     )
+    paces = [outcome.loop_ns for outcome in outcomes]
+    print(f"A bare loop took {min(paces):.0f} to {max(paces):.0f} ns a turn: so steady was the machine.")
     if busy > BUSY_PERCENT:
         print(f"The cores were not idle: {busy:.0f} % was in use before the first benchmark.")
     return 0 if well else 1

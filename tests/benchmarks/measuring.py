@@ -95,6 +95,17 @@ def microseconds(cases: Mapping[str, Case], *, rounds: int, calls: int) -> dict[
     return {name: Timing(tuple(taken)) for name, taken in samples.items()}
 
 
+def loop_nanoseconds() -> float:
+    """Return the processor time of one turn of a bare loop, the best of some tries: how fast the machine is now.
+
+    Limits in seconds and tokens a second belong to a machine; beside this figure it is seen when another one,
+    or its neighbours, are slower.
+    """
+    turns = 100_000
+    loop = timeit.Timer(f"for i in range({turns}): i * i % 7", timer=time.process_time)
+    return min(loop.repeat(repeat=9, number=1)) / turns * 1e9
+
+
 def options(description: str, *, rounds: int) -> argparse.ArgumentParser:
     """Return the options that every benchmark has: --json and --rounds."""
     parser = argparse.ArgumentParser(description=description)
