@@ -39,12 +39,18 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A promise: `measured` stays under `limit`, both in `unit`."""
+    """A promise: `measured` stays under `limit`, both in `unit`.
+
+    `floor` is what the same work takes at least, measured in the same run, and `floor_is` what was measured
+    for it, such as the libraries' own part.
+    """
 
     promise: str
     measured: float
     limit: float
     unit: str
+    floor: float | None = None
+    floor_is: str = ""
 
     @property
     def met(self) -> bool:
@@ -53,9 +59,10 @@ class Target:
 
     def __str__(self) -> str:
         verdict = "met   " if self.met else "MISSED"
-        return (
+        told = (
             f"{verdict}  {self.promise}: {self.measured:.2f} {self.unit}, under {self.limit:.2f} {self.unit}"
         )
+        return told if self.floor is None else f"{told}; {self.floor_is}: {self.floor:.2f} {self.unit}"
 
     def as_json(self) -> dict[str, Any]:
         """The target as JSON writes it."""
@@ -65,6 +72,8 @@ class Target:
             "limit": round(self.limit, 3),
             "unit": self.unit,
             "met": self.met,
+            "floor": None if self.floor is None else round(self.floor, 3),
+            "floor_is": self.floor_is,
         }
 
 
@@ -96,7 +105,7 @@ def microseconds(cases: Mapping[str, Case], *, rounds: int, calls: int) -> dict[
 
 
 def loop_nanoseconds() -> float:
-    """Return the processor time of one turn of a bare loop, the best of some tries: how fast the machine is now.
+    """Return the processor time of a bare loop's turn, the best of some tries: how fast the machine is now.
 
     Limits in seconds and tokens a second belong to a machine; beside this figure it is seen when another one,
     or its neighbours, are slower.
