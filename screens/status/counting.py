@@ -20,12 +20,14 @@ def counting_content(counting: CensusProgress | None, width: int) -> Content:
     if counting is None:
         return Content.assemble(("Counting tokens…", "$muted"))
     shown = bar(counting.share, min(_BAR, max(width - 50, 8)))
-    words = f"  {counting.share:4.0%}  {counted(counting.tokens, 'token')} so far"
+    words = f"  {100 * counting.share:3.0f} %  {counted(counting.tokens, 'token')} so far"
     return Content.assemble(("Counting tokens  ", "$muted"), (shown, "$accent on $panel"), words)
 
 
 def counting_note(counting: CensusProgress | None) -> Content:
     """Return the same in a few words, beside an answer that is shown meanwhile; nothing while none counts."""
     return (
-        Content("") if counting is None else Content.assemble((f"counting {counting.share:.0%}", "$accent"))
+        Content("")
+        if counting is None
+        else Content.assemble((f"counting {100 * counting.share:.0f} %", "$accent"))
     )
