@@ -200,7 +200,7 @@ def receipts_of(connection: Connection, number: int) -> tuple[ReceiptOfEvent, ..
 
 
 def receipts_within(bounds: Bounds) -> Iterator[ColumnElement[bool]]:
-    """The conditions that a receipt is of a day of which one can be that explains a call of these seconds."""
+    """Conditions for receipts of those days on which one can explain a call of these seconds."""
     if bounds.first is not None:
         yield receipt.c.day >= (bounds.first - APART) // DAY
     if bounds.last is not None:

@@ -89,7 +89,7 @@ def test_what_others_write_meanwhile_is_counted_as_it_was(
 def test_one_session_counts_as_several_do(
     services: Container, before: Counter[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no other session is to be had, the one does it all."""
+    """Without a second session, the first one counts everything."""
     monkeypatch.setattr(shared_moment, "_help", lambda *_: None)
     assert numbers(census_of(services)) == before
 
