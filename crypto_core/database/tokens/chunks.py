@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import cache
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,7 @@ from sqlalchemy import (
     Engine,
     Select,
     Subquery,
+    Update,
     bindparam,
     cast,
     func,
@@ -218,10 +220,7 @@ class ChunkStore:
 
     def counted(self, connection: Connection, chunk: Chunk) -> BatchCounts:
         """Return what has been counted of a chunk of ours. Raises LeaseLostError."""
-        c = job_chunk.c
-        found = connection.execute(
-            select(*(c[name] for name in _COUNTS)).where(*_mine(chunk)).with_for_update()
-        ).one_or_none()
+        found = connection.execute(_counted(), _fence(chunk)).one_or_none()
         if found is None:
             raise _lost(chunk)
         return BatchCounts(*found)
@@ -233,8 +232,9 @@ class ChunkStore:
 
         `position` is the last id up to which every token is finished, None for as it was.
         """
-        changes = _added(counted, position)
-        self._fenced(connection, chunk, changes or {"position": job_chunk.c.position})
+        more = {f"more_{name}": getattr(counted, name) for name in _COUNTS}
+        if not connection.execute(_counting(), _fence(chunk) | more | {"last": position}).rowcount:
+            raise _lost(chunk)
 
     def finish_chunk(self, chunk: Chunk, counted: BatchCounts) -> None:
         """Tell that a chunk is done. Raises LeaseLostError."""
@@ -288,6 +288,31 @@ def _mine(chunk: Chunk) -> tuple[ColumnElement[bool], ...]:
     c = job_chunk.c
     held = (c.id == chunk.id, c.runner_id == chunk.runner_id, c.attempt == chunk.attempt)
     return (*held, c.state == "taken")
+
+
+def _fence(chunk: Chunk) -> dict[str, Any]:
+    """What a chunk of ours is known by, as parameters of statements that are made once."""
+    return {"chunk": chunk.id, "runner": chunk.runner_id, "tried": chunk.attempt}
+
+
+def _fenced_later() -> tuple[ColumnElement[bool], ...]:
+    c = job_chunk.c
+    fence = (c.id == bindparam("chunk"), c.runner_id == bindparam("runner"), c.attempt == bindparam("tried"))
+    return (*fence, c.state == "taken")
+
+
+@cache
+def _counted() -> Select[Any]:
+    counts = (job_chunk.c[name] for name in _COUNTS)
+    return select(*counts).where(*_fenced_later()).with_for_update()
+
+
+@cache
+def _counting() -> Update:
+    c = job_chunk.c
+    more: dict[str, Any] = {name: c[name] + bindparam(f"more_{name}") for name in _COUNTS}
+    position = func.coalesce(bindparam("last", type_=SqlText), c.position)
+    return update(job_chunk).where(*_fenced_later()).values(more | {"position": position})
 
 
 def _lost(chunk: Chunk) -> LeaseLostError:

@@ -396,21 +396,45 @@ def id_in(table: TokenTable, source: Any, ids: Sequence[str]) -> ColumnElement[b
     However many ids there are, they are one parameter for each column of the id.
     """
     if table.has_composite_id:
-        return _composite_id_in(table, source, ids)
+        if not ids:
+            return false()
+        parts = {name: (values, SqlText) for name, values in _parts(table, ids).items()}
+        return _is_part_of(table, source, unnested("given", parts))
+    return _is_any(table, source, bindparam("ids", _listed(table, ids), NullType(), unique=True))
+
+
+def id_in_later(table: TokenTable, source: Any) -> ColumnElement[bool]:
+    """As `id_in`, of ids that are given when the statement is executed, as `later_ids` has them."""
+    if table.has_composite_id:
+        parts = {f"part_{number}": SqlText for number, _ in enumerate(table.id_columns)}
+        return _is_part_of(table, source, unnested_later("given", parts))
+    return _is_any(table, source, bindparam(f"{_LATER}ids", type_=NullType()))
+
+
+def later_ids(table: TokenTable, ids: Sequence[str]) -> dict[str, Any]:
+    """Return the parameters of `id_in_later`."""
+    if table.has_composite_id:
+        return later_rows("given", _parts(table, ids))
+    return {f"{_LATER}ids": _listed(table, ids)}
+
+
+def _listed(table: TokenTable, ids: Sequence[str]) -> Any:
     # A literal of no type is read as an array of the column's.
-    listed: Any = [int(i) for i in ids] if table.has_number_id else _array(ids)
-    result: ColumnElement[bool] = id_of(table, source) == func.any(
-        bindparam("ids", listed, NullType(), unique=True)
-    )
+    return [int(i) for i in ids] if table.has_number_id else _array(ids)
+
+
+def _is_any(table: TokenTable, source: Any, listed: Any) -> ColumnElement[bool]:
+    result: ColumnElement[bool] = id_of(table, source) == func.any(listed)
     return result
 
 
-def _composite_id_in(table: TokenTable, source: Any, ids: Sequence[str]) -> ColumnElement[bool]:
-    if not ids:
-        return false()
-    values = list(zip(*map(table.id_parts, ids), strict=True))
-    named = {f"part_{number}": (list(part), SqlText) for number, part in enumerate(values)}
-    given = unnested("given", named)
+def _parts(table: TokenTable, ids: Sequence[str]) -> dict[str, list[str]]:
+    """The values of each column of these ids."""
+    rows = [table.id_parts(one) for one in ids]
+    return {f"part_{number}": [row[number] for row in rows] for number, _ in enumerate(table.id_columns)}
+
+
+def _is_part_of(table: TokenTable, source: Any, given: Any) -> ColumnElement[bool]:
     typed: dict[str, Any] = {"integer": BigInteger, "uuid": Uuid(as_uuid=False)}
     own, others = [], []
     for name, part in zip(table.id_columns, given.c, strict=True):
@@ -428,17 +452,47 @@ def unnested(name: str, columns: Mapping[str, tuple[Sequence[Any], Any]]) -> Any
     The parameter is one literal: PostgreSQL reads it at once, and reads an array that is spelt out in SQL
     element by element, as expressions.
     """
-    arrays = (
-        cast(bindparam(column, _array(values), SqlText, unique=True), ARRAY(type_))
-        for column, (values, type_) in columns.items()
+    return _rows(
+        name,
+        {column: type_ for column, (_, type_) in columns.items()},
+        (bindparam(n, _array(values), SqlText, unique=True) for n, (values, _) in columns.items()),
     )
-    typed = (sql_column(column, type_) for column, (_, type_) in columns.items())
-    return func.unnest(*arrays).table_valued(*typed).render_derived(name=name)
+
+
+def unnested_later(name: str, types: Mapping[str, Any]) -> Any:
+    """As `unnested`, of values that are given when the statement is executed, as `later_rows` has them.
+
+    So a statement that is executed for thousands of batches is made once.
+    """
+    return _rows(name, types, (bindparam(f"{_LATER}{name}_{column}", type_=SqlText) for column in types))
+
+
+def later_rows(name: str, columns: Mapping[str, Iterable[Any]]) -> dict[str, str]:
+    """Return the parameters of `unnested_later`."""
+    return {f"{_LATER}{name}_{column}": _array(values) for column, values in columns.items()}
+
+
+_LATER = "keydeck_"
+"""Begins the names of parameters, which in an UPDATE must be no column's that is set."""
+
+
+def _rows(name: str, types: Mapping[str, Any], arrays: Iterable[Any]) -> Any:
+    cast_ = (cast(one, ARRAY(type_)) for one, type_ in zip(arrays, types.values(), strict=True))
+    typed = (sql_column(column, type_) for column, type_ in types.items())
+    return func.unnest(*cast_).table_valued(*typed).render_derived(name=name)
 
 
 def _array(values: Iterable[Any]) -> str:
     """Values as PostgreSQL writes an array of them (PostgreSQL documentation, "Array Input and Output")."""
-    return "{" + ",".join(map(_element, values)) + "}"
+    given = list(values)
+    kinds = set(map(type, given))
+    if kinds == {bytes}:
+        return '{"\\\\x' + '","\\\\x'.join(map(bytes.hex, given)) + '"}'
+    if kinds == {str}:
+        joined = '","'.join(given)
+        if "\\" not in joined and joined.count('"') == 2 * (len(given) - 1):
+            return f'{{"{joined}"}}'
+    return "{" + ",".join(map(_element, given)) + "}"
 
 
 def _element(value: Any) -> str:

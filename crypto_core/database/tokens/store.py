@@ -10,23 +10,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import groupby
 from threading import Event
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Insert,
     LargeBinary,
     Select,
     and_,
     bindparam,
     func,
     insert,
-    literal,
     or_,
     select,
     text,
@@ -35,6 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.expression import TableClause
 
 from crypto_core.database.connection.engine import connected
@@ -54,12 +56,15 @@ from crypto_core.database.tokens.expressions import (
     formats_counted,
     has_token_bytes,
     id_in,
+    id_in_later,
     id_text,
     is_envelope,
+    later_ids,
+    later_rows,
     mark_of,
     table_of,
     text_of,
-    unnested,
+    unnested_later,
 )
 from crypto_core.database.tokens.fingerprints import not_indexed
 from crypto_core.database.tokens.json_documents import (
@@ -85,6 +90,9 @@ from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -476,18 +484,40 @@ def _tokens(source: TokenSource, rows: Iterable[Any]) -> list[StoredToken]:
     ]
 
 
+def _made_once(make: Callable[Concatenate[TokenTable, P], R]) -> Callable[Concatenate[TokenTable, P], R]:
+    """Keep the statements of tables that `make` makes: to make one takes as long as to execute it."""
+    statements: dict[object, R] = {}
+
+    def made(table: TokenTable, /, *arguments: P.args, **named: P.kwargs) -> R:
+        # What the database says of a table makes another statement, too, and tables are equal without it.
+        case = (table, table.types, table.required, table.tests_json, *arguments, *named.items())
+        if (statement := statements.get(case)) is None:
+            statement = statements[case] = make(table, *arguments, **named)
+        return statement
+
+    return made
+
+
+@_made_once
+def _locking(table: TokenTable) -> Select[Any]:
+    source = table_of(table)
+    rows = select(id_text(table, source)).where(id_in_later(table, source))
+    ordered = rows.order_by(*(source.c[name] for name in table.id_columns))
+    return ordered.with_for_update(key_share=True, skip_locked=True)
+
+
 def _lock(connection: Connection, table: TokenTable, ids: Sequence[str], *, wait: bool) -> frozenset[str]:
     """Lock rows that no other transaction holds, and wait for none: others wait for those that are locked.
 
     Returns the ids of those that are locked now. Raises DatabaseTimeoutError, with `wait`, if one is held.
     """
-    source = table_of(table)
-    rows = select(id_text(table, source)).where(id_in(table, source, ids))
-    ordered = rows.order_by(*(source.c[name] for name in table.id_columns))
-    locked = frozenset(connection.scalars(ordered.with_for_update(key_share=True, skip_locked=True)))
+    locked = frozenset(connection.scalars(_locking(table), later_ids(table, ids)))
     missing = sorted(set(ids) - locked) if wait else []
+    if not missing:
+        return locked
+    source = table_of(table)
     there = select(id_text(table, source)).where(id_in(table, source, missing))
-    if missing and (held := connection.scalar(there.limit(1))) is not None:
+    if (held := connection.scalar(there.limit(1))) is not None:
         raise DatabaseTimeoutError(
             f"The database took too long: another transaction holds row {clean(held, 200)} of {table.name}.",
             sqlstate=LOCK_NOT_AVAILABLE,
@@ -554,24 +584,26 @@ def _exchange(
     """
     if not new_values:
         return {}
-    columns: dict[str, tuple[list[Any], Any]] = {
-        "id": (list(new_values), SqlText),
-        "digest": ([before for before, _ in new_values.values()], LargeBinary),
-        "value": ([after for _, after in new_values.values()], SqlText),
-    }
-    new = unnested("new", columns)
+    befores, afters = zip(*new_values.values(), strict=True)
+    given = later_rows("new", {"id": new_values, "digest": befores, "value": afters})
+    found = connection.scalars(_exchanging(table, column), given | later_ids(table, list(new_values)))
+    return {str(row_id): new_values[str(row_id)][1] for row_id in found}
+
+
+@_made_once
+def _exchanging(table: TokenTable, column: str) -> ReturningUpdate[Any]:
+    new = unnested_later("new", {"id": SqlText, "digest": LargeBinary, "value": SqlText})
     source = _written_column(table, column)
-    statement = (
+    return (
         update(source)
         .values({column: _new_value(table, column, new.c.value)})
         .where(
-            id_in(table, source, list(new_values)),
+            id_in_later(table, source),
             id_text(table, source) == new.c.id,
             _stored_digest(table, column, source.c[column]) == new.c.digest,
         )
         .returning(new.c.id)
     )
-    return {str(row_id): new_values[str(row_id)][1] for row_id in connection.scalars(statement)}
 
 
 def _must_be_stored(
@@ -580,23 +612,25 @@ def _must_be_stored(
     """Raise ChangedByDatabaseError unless these values are stored, by row id."""
     if not values:
         return
-    if table.is_text(column):
-        new = unnested(
-            "new",
-            {"id": (list(values), SqlText), "digest": (list(map(digest, values.values())), LargeBinary)},
-        )
-        expected = new.c.digest
-    else:
-        new = unnested("new", {"id": (list(values), SqlText), "value": (list(values.values()), SqlText)})
-        expected = _stored_digest(table, column, whole_value(table, column, new.c.value))
-    source = _written_column(table, column)
-    there = select(new.c.id).where(
-        id_in(table, source, list(values)),
-        id_text(table, source) == new.c.id,
-        _stored_digest(table, column, source.c[column]) == expected,
-    )
-    if changed := sorted(set(values) - set(connection.scalars(there))):
+    texts = map(digest, values.values()) if table.is_text(column) else values.values()
+    given = later_rows("new", {"id": values, "value": texts}) | later_ids(table, list(values))
+    if changed := sorted(set(values) - set(connection.scalars(_comparing(table, column), given))):
         raise _changed(connection, TokenColumn(table.name, column), changed)
+
+
+@_made_once
+def _comparing(table: TokenTable, column: str) -> Select[Any]:
+    by_digest = table.is_text(column)
+    new = unnested_later("new", {"id": SqlText, "value": LargeBinary if by_digest else SqlText})
+    whole = (
+        new.c.value if by_digest else _stored_digest(table, column, whole_value(table, column, new.c.value))
+    )
+    source = _written_column(table, column)
+    return select(new.c.id).where(
+        id_in_later(table, source),
+        id_text(table, source) == new.c.id,
+        _stored_digest(table, column, source.c[column]) == whole,
+    )
 
 
 def _written_column(table: TokenTable, column: str) -> TableClause:
@@ -639,15 +673,27 @@ def _back_up(connection: Connection, run_id: UUID, verb: str, replacements: Sequ
     kept = [r for r in replacements if r.old.format.protected]
     if not kept:
         return
-    columns: dict[str, tuple[list[Any], Any]] = {
-        "token_column": ([f"{r.old.ref.table}.{r.old.ref.column}" for r in kept], SqlText),
-        "row_id": ([r.old.ref.identity for r in kept], SqlText),
-        "envelope": ([r.old.value.reveal() for r in kept], SqlText),
-        "key_arn": ([r.source.key_arn if r.source else None for r in kept], SqlText),
-        "key_material_id": ([r.source.key_material_id if r.source else None for r in kept], SqlText),
-        "written_digest": ([digest(r.stored) for r in kept], LargeBinary),
+    columns = {
+        "token_column": (f"{r.old.ref.table}.{r.old.ref.column}" for r in kept),
+        "row_id": (r.old.ref.identity for r in kept),
+        "envelope": (r.old.value.reveal() for r in kept),
+        "key_arn": (r.source.key_arn if r.source else None for r in kept),
+        "key_material_id": (r.source.key_material_id if r.source else None for r in kept),
+        "written_digest": (digest(r.stored) for r in kept),
     }
-    rows = unnested("kept", columns)
-    same: list[Any] = [literal(run_id), literal(verb), func.statement_timestamp()]
-    told = select(*same, *(rows.c[name] for name in columns))
-    connection.execute(insert(envelope_backup).from_select(["run_id", "verb", "replaced_at", *columns], told))
+    run = {"keydeck_run": run_id, "keydeck_verb": verb}
+    connection.execute(_backing_up(), later_rows("kept", columns) | run)
+
+
+@cache
+def _backing_up() -> Insert:
+    own = envelope_backup.c
+    texts = ("token_column", "row_id", "envelope", "key_arn", "key_material_id")
+    rows = unnested_later("kept", dict.fromkeys(texts, SqlText) | {"written_digest": LargeBinary})
+    same: list[Any] = [
+        bindparam("keydeck_run", type_=own.run_id.type),
+        bindparam("keydeck_verb", type_=own.verb.type),
+        func.statement_timestamp(),
+    ]
+    told = select(*same, *rows.c)
+    return insert(envelope_backup).from_select(["run_id", "verb", "replaced_at", *rows.c.keys()], told)
