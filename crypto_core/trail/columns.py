@@ -81,7 +81,8 @@ def stored_id(event_id: str) -> bytes:
 
 def seconds(moment: datetime) -> int:
     """A moment in whole seconds since 1970, rounded down: exact for every year."""
-    return (moment - _EPOCH) // timedelta(seconds=1)
+    since = moment - _EPOCH
+    return since.days * DAY + since.seconds
 
 
 def moment(second: int) -> datetime:

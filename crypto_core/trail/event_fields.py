@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
-from crypto_core.lists.filter_language import Value
 from crypto_core.trail.event import TrailEvent
+
+if TYPE_CHECKING:  # processes that only read files load no language of filters
+    from crypto_core.lists.filter_language import Value
 
 Named = Mapping[str, Sequence[str]]
 """The aliases of key ARNs."""

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, compress
+from typing import TypeVar
 
 from crypto_core.trail.columns import marks, seconds, stored_id
-from crypto_core.trail.event import TrailEvent
+from crypto_core.trail.event import KMS, TrailEvent
 from crypto_core.trail.event_fields import DETAILS, EVENT_FIELDS, ROLLED
 from crypto_core.trail.packing import Block, pack, unpack
 from crypto_core.trail.receipt_match import request_of
 from crypto_core.trail.recorded_twice import detail, twin_keys
 
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """A column of texts: each text once, and for each event the place of its own."""
+    """A column of texts: each text once, and for each row the place of its own."""
 
     texts: list[str]
     places: list[int]
 
-    def of(self, kept: Sequence[bool]) -> Texts:
-        """The column of those events that are kept, without the texts of others."""
-        return texts_of([self.texts[place] for place in compress(self.places, kept)])
+    def at(self, rows: Iterable[int]) -> Texts:
+        """The column of some of the rows, without the texts of others."""
+        return texts_of([self.texts[self.places[row]] for row in rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,11 @@ class Prepared:
     """Events, each once, and how many were given: of the same, the first stays. The same have id and time.
 
     `kms_given` and `kms` are those of KMS, as often as they were given and each once. `marks` are the
-    properties, `blocks` the records. `twins` are those that may be recorded twice, each by its place, what
-    its records have in common, and how much this one tells. `requests` are those that a receipt can explain,
-    each by its place, its request id and its operation's number.
+    properties, `blocks` the records. What events have in common, the texts of ROLLED, stands once in
+    `common`; `kinds` are the rows of each event there. `columns` are those of DETAILS. `twins` are those that
+    may be recorded twice, each by its place, what its records have in common, and how much this one tells.
+    `requests` are those that a receipt can explain, each by its place, its request id and its operation's
+    number.
     """
 
     given: int
@@ -42,6 +47,8 @@ class Prepared:
     ids: list[bytes]
     at: list[int]
     marks: list[int]
+    kinds: list[int]
+    common: dict[str, Texts]
     columns: dict[str, Texts]
     blocks: list[Block]
     twins: list[tuple[int, bytes, int]]
@@ -57,6 +64,8 @@ class Prepared:
         if all(kept):
             return self
         places = list(accumulate(kept, initial=0))
+        kinds, rows = _numbered(list(compress(self.kinds, kept)))
+        left = list(compress(range(len(kept)), kept))
         # What all are without needs no records: nothing is written of it.
         records = [record for _, block in self.blocks for record in unpack(block)] if any(kept) else []
         return Prepared(
@@ -66,7 +75,9 @@ class Prepared:
             list(compress(self.ids, kept)),
             list(compress(self.at, kept)),
             list(compress(self.marks, kept)),
-            {name: column.of(kept) for name, column in self.columns.items()},
+            kinds,
+            {name: column.at(rows) for name, column in self.common.items()},
+            {name: column.at(left) for name, column in self.columns.items()},
             pack(list(compress(records, kept))),
             [(places[place], key, told) for place, key, told in self.twins if kept[place]],
             [(places[place], request, of) for place, request, of in self.requests if kept[place]],
@@ -79,14 +90,18 @@ def prepare(events: Sequence[TrailEvent]) -> Prepared:
     for event in events:
         by_id.setdefault((stored_id(event.event_id), seconds(event.time)), event)
     once = list(by_id.values())
+    texts = [map(EVENT_FIELDS[name].text, once) for name in ROLLED]
+    kinds, common = _numbered(list(zip(*texts, strict=True)))
     return Prepared(
         len(events),
-        sum(event.is_kms for event in events),
-        sum(event.is_kms for event in once),
+        sum(event.source == KMS for event in events),
+        sum(event.source == KMS for event in once),
         [one for one, _ in by_id],
         [at for _, at in by_id],
         list(map(marks, once)),
-        {name: texts_of(list(map(EVENT_FIELDS[name].text, once))) for name in (*ROLLED, *DETAILS)},
+        kinds,
+        {name: texts_of([one[place] for one in common]) for place, name in enumerate(ROLLED)},
+        {name: texts_of(list(map(EVENT_FIELDS[name].text, once))) for name in DETAILS},
         pack([event.raw for event in once]),
         [(place, key, detail(event)) for place, event in enumerate(once) for key in twin_keys(event)],
         [(place, *asked) for place, event in enumerate(once) if (asked := request_of(event))],
@@ -94,6 +109,12 @@ def prepare(events: Sequence[TrailEvent]) -> Prepared:
 
 
 def texts_of(texts: Sequence[str]) -> Texts:
-    """Return the texts of a column of events."""
-    numbers = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-    return Texts(list(numbers), list(map(numbers.__getitem__, texts)))
+    """Return the texts of a column."""
+    places, once = _numbered(texts)
+    return Texts(once, places)
+
+
+def _numbered(values: Sequence[_T]) -> tuple[list[int], list[_T]]:
+    """The place of each value, and the values, each once."""
+    numbers = {value: place for place, value in enumerate(dict.fromkeys(values))}
+    return list(map(numbers.__getitem__, values)), list(numbers)

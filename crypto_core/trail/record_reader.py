@@ -108,7 +108,7 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
         return None
     raw = raw or as_raw(record)
     if not event_id:
-        texts[0] = CleanText(f"sha256:{hashlib.sha256(raw).hexdigest()}")
+        texts[0] = CleanText(f"sha256:{hashlib.sha256(as_raw(record)).hexdigest()}")
     account = _account(record, identity)
     keys, alias = _resources(record.get("resources")), NO_TEXT
     materials: tuple[CleanText, ...] = ()
@@ -202,6 +202,15 @@ def _raws(records: list[object]) -> list[bytes]:
 
 def _raw_of(record: object) -> bytes:
     return as_raw(record) if isinstance(record, dict) else b""
+
+
+def kept_raw(record: dict[Any, Any], raw: bytes) -> bytes:
+    """Return the JSON that a record came in if it can be kept: of one line, without escapes, nested little.
+
+    What is looked for in texts of JSON would be missed behind escapes. All else is written anew.
+    """
+    odd = b"\\" in raw or b"\n" in raw or raw.count(b"{") + raw.count(b"[") > _NESTED
+    return as_raw(record) if odd else raw
 
 
 def as_raw(record: dict[Any, Any]) -> bytes:

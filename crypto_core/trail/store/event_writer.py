@@ -64,16 +64,17 @@ class EventWriter:
             self._profiles.forget()
         top = int(connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM event").scalar_one())
         numbers = range(top + 1, top + 1 + len(events.ids))
-        columns = {
-            name: self._numbered(connection, kind, events.columns[name])
-            for name, kind in (ROLLED | DETAILS).items()
-        }
-        marks = mark_twins(connection, top + 1, events, columns["name"], self._profiles)
+        common = self._numbered(connection, ROLLED, events.common)
+        columns = self._numbered(connection, DETAILS, events.columns)
+        marks = mark_twins(connection, top + 1, events, common["name"], self._profiles)
         marks = _with_held(mark_explained(connection, events, marks), columns)
-        rolled = list(zip(*(columns[name] for name in ROLLED), marks, strict=True))
-        profiles = self._profiles.numbers(connection, rolled)
-        details = [columns[name] for name in DETAILS]
-        rows = zip(numbers, events.at, profiles, *details, strict=True)
+        rolled = list(zip(*common.values(), strict=True))
+        kinds = list(zip(events.kinds, marks, strict=True))
+        once = list(dict.fromkeys(kinds))
+        found = self._profiles.numbers(connection, [(*rolled[kind], mark) for kind, mark in once])
+        numbered = dict(zip(once, found, strict=True))
+        profiles = list(map(numbered.__getitem__, kinds))
+        rows = zip(numbers, events.at, profiles, *columns.values(), strict=True)
         insert(connection, "event", _EVENT, list(rows))
         write_ids(connection, top + 1, list(zip(events.at, events.ids, strict=True)))
         write_blocks(connection, top + 1, events.blocks)
@@ -98,9 +99,15 @@ class EventWriter:
             changed(connection)
         return added
 
-    def _numbered(self, connection: Connection, kind: int, column: Texts) -> list[int]:
-        numbers = self._vocabulary.numbers(connection, kind, column.texts)
-        return list(map(numbers.__getitem__, column.places))
+    def _numbered(
+        self, connection: Connection, kinds: Mapping[str, int], columns: Mapping[str, Texts]
+    ) -> dict[str, list[int]]:
+        """The numbers of the texts of columns."""
+        found = {}
+        for name, kind in kinds.items():
+            numbers = self._vocabulary.numbers(connection, kind, columns[name].texts)
+            found[name] = list(map(numbers.__getitem__, columns[name].places))
+        return found
 
 
 def _with_held(marks: list[int], columns: Mapping[str, Sequence[int]]) -> list[int]:

@@ -6,7 +6,6 @@ At most one row of both for every event, whatever is in the events. Always in th
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -31,13 +30,17 @@ def count_new(connection: Connection, events: Iterable[tuple[int, int]]) -> None
     insert_many(connection, "daily", _DAYS, _counted(in_order, DAY), _ADDED)
 
 
-def _counted(events: Sequence[tuple[int, int]], width: int) -> list[tuple[int, ...]]:
+def _counted(events: Sequence[tuple[int, int]], width: int) -> list[list[int]]:
     """The rows for events that are in the order of time."""
-    keys = [(at // width, profile) for at, profile in events]
-    seconds = [at % width for at, _ in events]
-    number, ends = Counter(keys), dict(zip(keys, seconds, strict=True))
-    begins = dict(zip(reversed(keys), reversed(seconds), strict=True))
-    return [(*key, number[key], begins[key], ends[key]) for key in sorted(number)]
+    found: dict[tuple[int, int], list[int]] = {}
+    for at, profile in events:
+        whole, second = divmod(at, width)
+        if (row := found.get((whole, profile))) is not None:
+            row[2] += 1
+            row[4] = second
+        else:
+            found[whole, profile] = [whole, profile, 1, second, second]
+    return sorted(found.values())
 
 
 def recount(connection: Connection, seconds: Iterable[int], profiles: Collection[int]) -> None:

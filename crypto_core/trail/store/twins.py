@@ -48,9 +48,10 @@ class _Counted:
 def mark_twins(
     connection: Connection, first: int, events: Prepared, names: Sequence[int], profiles: Profiles
 ) -> list[int]:
-    """Return the marks of events that are about to be stored from number `first` on; `names` are numbers.
+    """Return the marks of events that are about to be stored from number `first` on.
 
-    Stored events that tell less than a new one of the same call are marked where they are.
+    `names` are the numbers of their names, by kind. Stored events that tell less than a new one of the same
+    call are marked where they are.
     """
     marks = list(events.marks)
     if not events.twins:
@@ -59,7 +60,7 @@ def mark_twins(
     new: dict[bytes, _Counted] = {}
     fewer: set[int] = set()
     for place, key, detail in events.twins:
-        mine = _Counted(first + place, detail, events.at[place], names[place])
+        mine = _Counted(first + place, detail, events.at[place], names[events.kinds[place]])
         other = known.get(key)
         if other is None or (mine.detail > other.detail and mine.same_call(other)):
             known[key] = new[key] = mine

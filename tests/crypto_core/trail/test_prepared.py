@@ -43,7 +43,8 @@ def test_without_some_events_is_as_if_they_had_not_been_given(
     whole = prepare(found)
     left = whole.of([one not in set(map(stored_id, gone)) for one in whole.ids])
     alone = prepare([event for event in found if event.event_id not in gone])
-    assert (left.ids, left.at, left.marks, left.columns) == (alone.ids, alone.at, alone.marks, alone.columns)
+    assert (left.ids, left.at, left.marks) == (alone.ids, alone.at, alone.marks)
+    assert (left.kinds, left.common, left.columns) == (alone.kinds, alone.common, alone.columns)
     assert records(left) == records(alone)
     assert (left.given, left.kms, left.kms_given) == (whole.given, whole.kms, whole.kms_given)
 
@@ -61,5 +62,7 @@ def test_the_first_of_a_kind_stays_and_all_are_counted(found: list[TrailEvent]) 
     assert prepared.given == len(found)
     assert prepared.kms_given == sum(event.is_kms for event in found)
     assert prepared.kms == sum(event.is_kms for event in first.values())
-    region = prepared.columns["region"]
-    assert [region.texts[place] for place in region.places] == [event.region for event in first.values()]
+    region = prepared.common["region"]
+    assert [region.texts[region.places[kind]] for kind in prepared.kinds] == [
+        event.region for event in first.values()
+    ]

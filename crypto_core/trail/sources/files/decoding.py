@@ -8,13 +8,23 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 from crypto_core.text.counting import counted
-from crypto_core.trail.record_reader import OversizeDocumentError, load_foreign, require_few_values
+from crypto_core.trail.record_reader import (
+    OversizeDocumentError,
+    kept_raw,
+    load_foreign,
+    require_few_values,
+)
 from crypto_core.trail.sources.files.csv_rows import rows_of, table_names
-from crypto_core.trail.sources.files.record_shapes import records_of
+from crypto_core.trail.sources.files.record_shapes import MOST_RECORDS, is_record, records_of
 from crypto_core.trail.sources.files.table_rows import of_row
 from crypto_core.trail.sources.files.unpacking import LARGEST, UnreadableError
 
+_LIST, _BEGIN = b'{"Records":[', b'{"eventVersion":'
+_FIRST, _NEXT = _LIST + _BEGIN, b"," + _BEGIN
+"""How CloudTrail's own files begin, and what stands between their records."""
 _BARREN = 100_000
 """Documents or lines in a row without a record after which no more are looked for."""
 _LOOKED_AT = 20
@@ -38,6 +48,26 @@ _UNREAD_FORMATS = (
     (rb"<[0-9]{1,3}>", "syslog", "Export the records without its headers, one a line."),
 )
 """Formats that hold records in ways that are not read here: how they begin, what they are, what to do."""
+
+
+def plain_records(content: bytes) -> list[tuple[dict[str, Any], bytes]] | None:
+    """Return the records in a file as CloudTrail writes it, each with its JSON; None for any other content.
+
+    What lies between the commas that are followed by a record's first field is parsed by itself. As each is
+    an object, they are the records of the whole, for JSON can't be read in two ways.
+    """
+    if not (content.startswith(_FIRST) and content.endswith(b"}]}")):
+        return None
+    begin, *others = content[len(_LIST) : -2].split(_NEXT)
+    if len(others) >= MOST_RECORDS:
+        return None
+    raws = [begin, *[_BEGIN + other for other in others]]
+    try:
+        require_few_values(content)
+        found = [((record := orjson.loads(raw)), kept_raw(record, raw)) for raw in raws]
+    except ValueError:
+        return None
+    return found if all(is_record(record) for record, _ in found) else None
 
 
 def records_in(source: Iterator[bytes], *, largest: int = LARGEST) -> Iterator[object]:

@@ -108,7 +108,7 @@ def _named(path: FileName) -> tuple[AccountRegion, int] | None:
     if found is None:
         return None
     try:
-        at = datetime.strptime(found["stamp"], "%Y%m%dT%H%MZ").replace(tzinfo=UTC)
+        at = datetime.fromisoformat(found["stamp"])
     except ValueError:
         return None
     return AccountRegion(found["account"], found["region"]), seconds(at)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
-from crypto_core.trail.event import TrailEvent
-from crypto_core.trail.record_reader import read_records
+from crypto_core.trail.event import KMS, TrailEvent
+from crypto_core.trail.record_reader import read_record, read_records
 from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.sources.files.archives import (
     TAR_NEEDS,
@@ -21,15 +21,17 @@ from crypto_core.trail.sources.files.archives import (
     tar_members,
     zip_members,
 )
-from crypto_core.trail.sources.files.decoding import records_in
+from crypto_core.trail.sources.files.decoding import plain_records, records_in
 from crypto_core.trail.sources.files.find_files import NO_FILE, why
 from crypto_core.trail.sources.files.refused import Refused
-from crypto_core.trail.sources.files.unpacking import UnreadableError, unpacked
+from crypto_core.trail.sources.files.unpacking import UnreadableError, unpacked, unpacked_at_once
 
 TOLD_EVERY = 2_000
 """Events of one file after which progress is told, and it is seen whether the operator still waits."""
 _NO_EVENTS = 100_000
 """Records that are no events, beyond those that are, after which a file is given up."""
+_SMALL, _SMALL_UNPACKED = 256 * 1024, 4 * 1024 * 1024
+"""Bytes, packed and unpacked, of files that are read at once."""
 _MOST_REASONS = 3
 """Reasons that are told of one file."""
 _NAME = 200
@@ -99,15 +101,35 @@ class FileReader:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 return NO_FILE
-            records, kms, trouble = self._read_descriptor(descriptor, status.st_size)
+            records, kms, trouble = self._read_plain(descriptor, status.st_size) or self._read_descriptor(
+                descriptor, status.st_size
+            )
             if trouble:
                 return trouble
-            file = seen(path, status)
-            if not file.same_as(seen(path, os.fstat(descriptor))):
+            if _as_it_is(status) != _as_it_is(os.fstat(descriptor)):
                 return "The file changed while it was read; the part that was read is imported."
-            return replace(file, records=records, kms=kms)
+            return SeenFile(path, *_as_it_is(status), records, kms)
         finally:
             os.close(descriptor)
+
+    def _read_plain(self, descriptor: int, size: int) -> tuple[int, int, str] | None:
+        """Read a small file as CloudTrail writes them; None for any other, of which nothing is taken."""
+        if size > _SMALL:
+            return None
+        most = min(_SMALL_UNPACKED, self.largest, self.most or self.largest)
+        content = unpacked_at_once(os.pread(descriptor, size + 1, 0), most)
+        self.stop()
+        records = None if content is None else plain_records(content)
+        if records is None:
+            return None
+        events = [event for record, raw in records if (event := read_record(record, raw)) is not None]
+        if len(events) != len(records):
+            return None
+        for number, event in enumerate(events, start=1):
+            self.put(event)
+            if number % TOLD_EVERY == 0:
+                self.tell()
+        return len(events), sum(event.source == KMS for event in events), ""
 
     def read_pieces(self, pieces: Iterable[bytes]) -> tuple[int, int, str]:
         """Read a file's bytes; return its events, those of KMS, and what of it could not be read, if any."""
@@ -219,4 +241,8 @@ def _require_events(events: int, others: int) -> None:
 
 def seen(path: FileName, status: os.stat_result) -> SeenFile:
     """Return a file as it is."""
-    return SeenFile(path, status.st_size, status.st_mtime_ns, status.st_ino)
+    return SeenFile(path, *_as_it_is(status))
+
+
+def _as_it_is(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ino

@@ -72,7 +72,7 @@ class _Unwrapping:
 
     def records(self, document: object, depth: int) -> Iterator[object]:
         empty = not document and depth < _DEPTH
-        if not depth or empty or not isinstance(document, dict | list) or _is_record(document):
+        if not depth or empty or not isinstance(document, dict | list) or is_record(document):
             yield document
             return
         if isinstance(document, list):
@@ -84,7 +84,7 @@ class _Unwrapping:
                 return
             within = shape.within(document)
         for one in within:
-            if _is_record(one):
+            if is_record(one):
                 yield one
             elif isinstance(document, list):
                 yield from self.records(one, depth - 1)
@@ -118,8 +118,11 @@ class _Unwrapping:
         return b"".join(parts)
 
 
-def _is_record(document: object) -> bool:
-    """Whether it is a record. Notifications of other services have the same fields, as `aws:s3` and so on."""
+def is_record(document: object) -> bool:
+    """Return whether it is a record.
+
+    Notifications of other services have the same fields, as `aws:s3` and so on.
+    """
     if not isinstance(document, dict) or "_raw" in document:
         return False
     source = document.get("eventSource")

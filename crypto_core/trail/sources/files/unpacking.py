@@ -37,6 +37,16 @@ class BombError(UnreadableError):
     """A file that unpacks to what no file of CloudTrail's does."""
 
 
+def unpacked_at_once(packed: bytes, most: int) -> bytes | None:
+    """Return what is in gzip of one member, at most so many bytes; None for all else."""
+    inflater = zlib.decompressobj(31)
+    try:
+        found = inflater.decompress(packed, most)
+    except zlib.error:
+        return None
+    return found if inflater.eof and not inflater.unused_data else None
+
+
 def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield bytes, unpacked if they are gzip, in pieces of bounded size. Raises UnreadableError."""
     pieces = iter(pieces)
