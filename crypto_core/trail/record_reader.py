@@ -6,7 +6,6 @@ guessed. A denied call names its key in the error message alone.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -108,6 +107,8 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
         return None
     raw = raw or as_raw(record)
     if not event_id:
+        import hashlib
+
         texts[0] = CleanText(f"sha256:{hashlib.sha256(as_raw(record)).hexdigest()}")
     account = _account(record, identity)
     keys, alias = _resources(record.get("resources")), NO_TEXT

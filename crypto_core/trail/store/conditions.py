@@ -168,7 +168,8 @@ class Conditions:
     def without_own(self) -> Conditions | None:
         """What the filter means for events that have nothing of their own that it names; None for no event.
 
-        That is known by the hour. Of all events, those alone can differ from it for which one of `own` holds.
+        Where it names most of what there is, what it means for events that have any of it. That is known by
+        the hour. Of all events, those alone can differ from it for which one of `own` holds.
         """
         kept: list[ResolvedTerm] = []
         for one in self.terms:
@@ -180,7 +181,10 @@ class Conditions:
         return replace(self, terms=tuple(kept), rolled=True)
 
     def own(self) -> list[ResolvedTerm]:
-        """All that the filter asks for that is an event's alone, as if nothing of it were negated."""
+        """All that the filter asks for that is an event's alone, as if nothing of it were negated.
+
+        Where that is most of what there is, the rest of it.
+        """
         return [one for term_ in self.terms for one in term_.own()]
 
     @property
@@ -211,7 +215,8 @@ class ResolvedTerm:
     """One term. `column` "" is for one that isn't about one column of texts; its condition is `others`.
 
     `cycle` is the condition of one that is about the hour, given hours since 1970. `branches` are those of
-    alternatives, of each of which everything must hold.
+    alternatives, of each of which everything must hold. `most` is True where a column of an event's own is
+    asked for most of the texts in it.
     """
 
     negated: bool
@@ -221,6 +226,7 @@ class ResolvedTerm:
     others: tuple[ColumnElement[bool], ...] = ()
     cycle: Callable[[ColumnElement[int]], ColumnElement[bool]] | None = None
     branches: tuple[tuple[ResolvedTerm, ...], ...] = ()
+    most: bool = False
 
     @property
     def of_profile(self) -> bool:
@@ -237,9 +243,14 @@ class ResolvedTerm:
         return self.of_profile or self.cycle is not None
 
     def without_own(self) -> ResolvedTerm | bool:
-        """What it means for an event that has nothing of its own that is asked for; see Conditions."""
+        """What it means for an event that has nothing of its own that is asked for; see Conditions.
+
+        Of one that asks for `most`, what it means for an event that has any of them.
+        """
         if self.rolled:
             return self
+        if self.most:
+            return ResolvedTerm(self.negated, mark=HELD[self.column])
         kept: list[tuple[ResolvedTerm, ...]] = []
         for branch in self.branches:
             rest = [one.without_own() for one in branch]
@@ -256,7 +267,10 @@ class ResolvedTerm:
         for branch in self.branches:
             for one in branch:
                 yield from one.own()
-        if not self.branches and not self.rolled:
+        if self.most:
+            text = event.c[self.column]
+            yield ResolvedTerm(negated=False, others=(and_(text != 0, not_(self.numbers.among(text))),))
+        elif not self.branches and not self.rolled:
             yield replace(self, negated=False)
 
     @property
@@ -379,11 +393,21 @@ def _resolved(connection: Connection, one: Clause, aliases: Aliases) -> tuple[Re
         return ResolvedTerm(one.negated, cycle=partial(_CYCLES[one.field], one.alternatives)), True
     if one.field in _COLUMNS:
         numbers = _numbers(connection, one.field, one.alternatives, aliases)
-        return ResolvedTerm(one.negated, one.field, numbers), one.field in ROLLED
+        most = one.field in PRESENT and _are_most(connection, one.field, numbers)
+        return ResolvedTerm(one.negated, one.field, numbers, most=most), one.field in ROLLED
     if one.field is None:
         found_anywhere = _found_anywhere(connection, one)
         return found_anywhere, found_anywhere.of_profile
     return ResolvedTerm(one.negated, others=tuple(_others(connection, one))), False
+
+
+def _are_most(connection: Connection, column: str, numbers: Numbers) -> bool:
+    """Whether more than half of a column's texts are meant."""
+    if not numbers.found:
+        return False
+    twice = 2 * len(numbers.found)
+    there = select(term.c.id).where(term.c.kind == _COLUMNS[column]).limit(twice)
+    return int(connection.scalar(select(func.count()).select_from(there.subquery())) or 0) < twice
 
 
 def _found_anywhere(connection: Connection, one: Term) -> ResolvedTerm:

@@ -34,6 +34,12 @@ FILTERS = (
     *("(session:api-1 token:*) OR (principal:*ana* -token:*gh-2)", "-(session:api-2 OR error:*) hour:3..20"),
     *("-reviewed", "reviewed", "reviewed OR session:api-1", "-message:*authorized*", "-access_key:*EXAMPLE*"),
     *("-id:event-3", "-(time:>2020-01-01 session:api-2)", "-receipt:nothing", "-session:api-*"),
+    # Most of the texts that there are: all but a few events are counted before.
+    *("session:*pi-1,*pi-2,*pi-3", "-session:*pi-1,*pi-2,*pi-3 since:2h", "message:*authorized* OR human"),
+    *(
+        "-(session:*pi-1,*pi-2,*pi-3 error:*) hour:3..20",
+        "session:*pi-1,*pi-2,*pi-3 OR -access_key:*EXAMPLE*",
+    ),
 )
 
 

@@ -6,25 +6,20 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from crypto_core.text.cleaning import clean
 from crypto_core.text.counting import counted
 from crypto_core.trail.event import KMS, TrailEvent
 from crypto_core.trail.record_reader import read_record, read_records
 from crypto_core.trail.seen_file import FileName, SeenFile
-from crypto_core.trail.sources.files.archives import (
-    TAR_NEEDS,
-    ZIP,
-    Member,
-    Unpacked,
-    is_tar,
-    tar_members,
-    zip_members,
-)
 from crypto_core.trail.sources.files.decoding import plain_records, records_in
 from crypto_core.trail.sources.files.find_files import NO_FILE, why
 from crypto_core.trail.sources.files.refused import Refused
 from crypto_core.trail.sources.files.unpacking import UnreadableError, unpacked, unpacked_at_once
+
+if TYPE_CHECKING:  # which is loaded only where there is an archive, or what may be one
+    from crypto_core.trail.sources.files.archives import Member, Unpacked
 
 TOLD_EVERY = 2_000
 """Events of one file after which progress is told, and it is seen whether the operator still waits."""
@@ -133,6 +128,8 @@ class FileReader:
 
     def read_pieces(self, pieces: Iterable[bytes]) -> tuple[int, int, str]:
         """Read a file's bytes; return its events, those of KMS, and what of it could not be read, if any."""
+        from crypto_core.trail.sources.files.archives import Unpacked, is_tar, tar_members
+
         so_far = Unpacked()
         count = _Count()
         begin, content = _peeked(self._bounded(unpacked(_measured(pieces, so_far)), count))
@@ -143,6 +140,8 @@ class FileReader:
         return count.events, count.kms, count.trouble
 
     def _read_descriptor(self, descriptor: int, size: int) -> tuple[int, int, str]:
+        from crypto_core.trail.sources.files.archives import ZIP, Unpacked, zip_members
+
         if os.pread(descriptor, 4, 0) not in ZIP:
             return self.read_pieces(self._pieces(descriptor))
         count = _Count()
@@ -217,6 +216,8 @@ def _measured(pieces: Iterable[bytes], so_far: Unpacked) -> Iterator[bytes]:
 
 def _peeked(content: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """The first bytes of a file, and all of it. What can't be read of it is raised by the latter."""
+    from crypto_core.trail.sources.files.archives import TAR_NEEDS
+
     begin: list[bytes] = []
     trouble: UnreadableError | OSError | None = None
     try:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
-from typing import IO, Self, cast
+from typing import IO, Any, Self, cast
 
 from crypto_core.cancelling import stop_if
 from crypto_core.trail.prepared import Prepared
@@ -190,16 +190,17 @@ class _Process:
 
     def read_files(self, paths: Sequence[FileName], largest: int) -> Answer:
         """Return the answer on some files. Raises GoneError."""
-        found: Answer = []
         try:
             send(self._questions, (paths, largest))
         except (OSError, ValueError) as error:
             raise GoneError from error
-        unread = len(paths)
-        while unread:
-            found.append(self._next())
-            unread -= _is_end(found[-1])
-        return found
+        found = self._next()
+        parts = isinstance(found, list) and all(
+            isinstance(p, Prepared | SeenFile | str | None) for p in found
+        )
+        if not parts or sum(map(_is_end, found)) != len(paths):
+            raise GoneError
+        return cast(Answer, found)
 
     def end(self) -> None:
         """End it at once."""
@@ -209,14 +210,11 @@ class _Process:
             with suppress(OSError):
                 pipe.close()
 
-    def _next(self) -> Part:
+    def _next(self) -> Any:
         try:
-            found = pickle.load(self._answers)  # noqa: S301  # of a process that this one started
+            return pickle.load(self._answers)  # noqa: S301  # of a process that this one started
         except Exception as error:  # whatever it sent, it is no answer
             raise GoneError from error
-        if isinstance(found, Prepared | SeenFile | str | None):
-            return found
-        raise GoneError
 
 
 def _is_end(part: Part) -> bool:

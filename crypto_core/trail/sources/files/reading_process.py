@@ -111,8 +111,7 @@ def main() -> None:
     with suppress(OSError, EOFError):
         send(answers, READY)
         while True:
-            for part in answer(*pickle.load(questions)):  # noqa: S301  # of the process that started this one
-                send(answers, part)
+            send(answers, list(answer(*pickle.load(questions))))  # noqa: S301  # of who started this one
             gc.collect()
 
 
