@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import io
 import json
@@ -25,7 +26,7 @@ from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from console.settings import load
 from crypto_core.database.connection.engine import open_engine
-from crypto_core.database.state.installation import install
+from crypto_core.database.state.installation import install, installed_version
 from crypto_core.reencryption import patience
 from crypto_core.references import TokenRef
 from tests import lanes, made_once
@@ -45,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _keep_compiled()
     _keep_in_memory()
     if hasattr(config, "workerinput"):
+        atexit.register(_leave)
         _begin_elsewhere(config, **config.workerinput)
 
 
@@ -84,6 +86,17 @@ class _LongOnesFirst:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Thousands of tests and modules live to the end: collecting garbage need not look at them each time."""
     gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """Garbage was collected for what it may tell: once is enough."""
+    gc.freeze()
+
+
+def _leave() -> None:
+    """Leave a process of the run: all it has to tell is told, and to take everything down takes seconds."""
+    os._exit(0)
 
 
 def _keep_compiled() -> None:
@@ -238,7 +251,8 @@ def stored(superuser: Engine) -> Callable[[TokenRef], str]:
 def services(environment: dict[str, str]) -> Iterator[Container]:
     """The services over the test's own database, Keydeck's schema installed."""
     container = Container(load().settings)
-    install(container.engine)  # it is there, unless a test asked for this after the database
+    if installed_version(container.engine) is None:  # a test has asked for this after the database
+        install(container.engine)
     yield container
     container.close()
 

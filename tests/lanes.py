@@ -1,6 +1,6 @@
 """Two lanes of tests: what each change is tried by within minutes, and what takes longer, marked `deep`.
 
-In the default lane properties are tried with at most 50 examples, the same in every run. In the deep lane
+In the default lane properties are tried with at most 25 examples, the same in every run. In the deep lane
 they are tried again, with all the examples that they ask for and a seed of the run's own, which is printed.
 
 A test with many costly cases says how many of them the default lane has: `@pytest.mark.quick(2)`.
@@ -19,7 +19,7 @@ import pytest
 from _pytest.mark.expression import Expression
 from hypothesis import is_hypothesis_test, settings
 
-EXAMPLES = 50
+EXAMPLES = 25
 """Of a property in the default lane, unless it asks for fewer."""
 _DEFAULT = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
 _DEEP = settings(max_examples=100, deadline=None, database=None, print_blob=True)

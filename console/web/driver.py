@@ -7,8 +7,8 @@ import threading
 
 from textual.drivers.web_driver import WebDriver
 
-GRACE = 5.0
-"""Seconds that the console has to end by itself once its page is gone."""
+GRACE = 15.0
+"""Seconds that the console has to end by itself once its page is gone; a busy machine needs some of them."""
 
 
 class PageDriver(WebDriver):

@@ -152,9 +152,14 @@ class Attributor:
         """
         with ThreadPoolExecutor(max_workers=self.workers) as pool:
             probes = list(pool.map(self._probe, tokens))
-        known = [p for p in probes if p.answer and not (keep_damage and self.damage(p.token))]
-        self.answers.remember(p.answer for p in known if p.answer)
+        kept = self._damaged(tokens) if keep_damage else frozenset()
+        self.answers.remember(p.answer for p in probes if p.answer and p.token.digest not in kept)
         return probes
+
+    def _damaged(self, tokens: Sequence[StoredToken]) -> frozenset[bytes]:
+        """The digests of those that are known not to open."""
+        known = self.answers.of_each(token.digest for token in tokens)
+        return frozenset(d for d, answer in known.items() if answer.key_arn is None and answer.reason)
 
     def _probe(self, token: StoredToken) -> Probe:
         try:

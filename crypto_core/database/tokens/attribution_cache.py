@@ -146,8 +146,12 @@ class AttributionCache:
 
     def of(self, digest: bytes) -> KnownAttribution | None:
         """Return the answer about one stored value. Raises DatabaseError."""
+        return self.of_each([digest]).get(digest)
+
+    def of_each(self, digests: Iterable[bytes]) -> Mapping[bytes, KnownAttribution]:
+        """Return the answers about some stored values, by digest. Raises DatabaseError."""
         with connected(self._engine) as connection:
-            return self.about(connection, [digest]).get(digest)
+            return self.about(connection, digests)
 
     def relation(self) -> FromClause | None:
         """Return the answers as something to join; or None.

@@ -339,7 +339,7 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
         cast(func.sum(h.tokens), BigInteger).label("tokens"),
         func.min(h.row_id).label("row_id"),
     )
-    heads = few.group_by(sure_part(h.head), *told_apart).subquery()
+    heads = few.group_by(sure_part(_HEAD), *told_apart).subquery()
     h = heads.c
     told = apart(
         select(

@@ -23,7 +23,6 @@ from typing import Any
 
 from crypto_core.cancelling import stop_if
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attribution import (
     MEMBERS_TRIED,
     PAGE,
@@ -262,8 +261,7 @@ class FreshProver:
 
     def _told_before(self, damaged: Sequence[bytes]) -> set[bytes]:
         """Those of damaged tokens that a run has named as such before: another need not name them again."""
-        with connected(self.catalogue.engine) as connection:
-            known = self.attributor.answers.about(connection, damaged)
+        known = self.attributor.answers.of_each(damaged)
         return {digest for digest, answer in known.items() if answer.wrapping is None}
 
     def _opened(self, proof: FreshProof, key_arn: str, cancelled: Event | None) -> FreshProof:
@@ -436,8 +434,8 @@ class _Questions:
         stop_if(self.cancelled)
         if self.silent is not None:
             return
-        for part in parts:
-            drawn = self.by.store.at_random(part.scope, part.column, size=MEMBERS_TRIED + part.given_up)
+        draws = [(part.scope, part.column, MEMBERS_TRIED + part.given_up) for part in parts]
+        for part, drawn in zip(parts, self.by.store.at_random(draws) if draws else [], strict=True):
             part.members = [token for token in drawn if token.ref not in self.given_up][:MEMBERS_TRIED]
         while waiting := [p for p in parts if p.probe is None and p.members]:
             asking = waiting[: self.by.limit - self.asked]

@@ -304,13 +304,20 @@ class TokenStore:
         refs = [self._catalogue().table(of.table).ref(of.column, identity) for identity in ids]
         return next(self._listed(scope, refs, len(refs)), []) if refs else []
 
-    def at_random(self, scope: TokenScope, of: TokenColumn, *, size: int) -> list[StoredToken]:
-        """Return some tokens of a column that are in the scope, each as likely as any other."""
-        for source, condition in self.scoped(scope, of=of):
-            some = _read(source).where(condition).order_by(func.random()).limit(size)
-            with connected(self._engine) as connection:
-                return _tokens(source, connection.execute(some))
-        return []
+    def at_random(self, draws: Iterable[tuple[TokenScope, TokenColumn, int]]) -> list[list[StoredToken]]:
+        """Return for each draw at most so many tokens of a column in the scope, all as likely."""
+        statements = [
+            [
+                (source, _read(source).where(condition).order_by(func.random()).limit(size))
+                for source, condition in self.scoped(scope, of=of)
+            ]
+            for scope, of, size in draws
+        ]
+        with connected(self._engine) as connection:
+            return [
+                [token for source, some in each for token in _tokens(source, connection.execute(some))]
+                for each in statements
+            ]
 
     def narrowed(self, picked: Picked, scope: TokenScope) -> Picked:
         """Return those of some picked tokens that are in a scope, still as SQL."""

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from aiohttp import web
 
+from console.web import driver
 from console.web.addresses import addresses
 from console.web.admission import Admission
 from console.web.gate import RequestGate
@@ -187,7 +188,7 @@ def readable(stream: bytes) -> str:
     return re.sub(r"\x1b\[[0-9;?<>=$]*[ -/]*[@-~]", "", stream.decode("utf-8", "replace"))
 
 
-async def gone(process: psutil.Process, seconds: float = 15) -> None:
+async def gone(process: psutil.Process, seconds: float = 2 * driver.GRACE) -> None:
     """Wait until a process has ended."""
     # It may end between one question and the next.
     with suppress(psutil.NoSuchProcess):

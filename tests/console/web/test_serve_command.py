@@ -16,6 +16,7 @@ import aiohttp
 import psutil
 import pytest
 
+from console.web import driver
 from console.web.admission import WRONG_TRIES
 from console.web.process import child_environment, console_command
 from tests.console.web.conftest import Command, entered, gone, page_socket, painted
@@ -111,7 +112,7 @@ async def test_a_console_whose_input_ends_leaves_although_it_could_go_on_paintin
     while b"keydeck" not in seen:
         seen += await child.stdout.read(4096)
     child.stdin.close()
-    await asyncio.wait_for(child.communicate(), 15)
+    await asyncio.wait_for(child.communicate(), 2 * driver.GRACE)
     assert child.returncode == 0
 
 
