@@ -14,6 +14,7 @@ import asyncio
 import hashlib
 import json
 import os
+import selectors
 import subprocess
 import sys
 import time
@@ -148,10 +149,27 @@ class Account:
         return let
 
 
+class ArrivalSelector(selectors.DefaultSelector):
+    """Knows when what is being read had arrived."""
+
+    arrived = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait for something to arrive."""
+        found = super().select(timeout)
+        self.arrived = time.monotonic()
+        return found
+
+
 class FakeKms(asyncio.Protocol):
-    """One connection. Requests are answered one after the other."""
+    """One connection. Requests are answered one after the other.
+
+    An answer is due a while after its request had arrived, however many others had to be read before it: KMS
+    has more processors than one.
+    """
 
     seconds = 0.0
+    selector: ArrivalSelector | None = None
     account: Account | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -183,7 +201,9 @@ class FakeKms(asyncio.Protocol):
                     content = orjson.dumps(answer(operation, request))
             whole = _HEAD % (status, len(content)) + content
             if self.seconds:
-                asyncio.get_running_loop().call_later(self.seconds, self._transport.write, whole)  # type: ignore[attr-defined]
+                arrived = self.selector.arrived if self.selector else time.monotonic()
+                due = arrived + self.seconds
+                asyncio.get_running_loop().call_at(due, self._transport.write, whole)  # type: ignore[attr-defined]
             else:
                 self._transport.write(whole)  # type: ignore[attr-defined]
 
@@ -225,4 +245,6 @@ def running(
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(*map(float, sys.argv[1:])))
+    FakeKms.selector = ArrivalSelector()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(FakeKms.selector)) as runner:
+        runner.run(serve(*map(float, sys.argv[1:])))

@@ -13,6 +13,9 @@ The platform makes its usual calls a second and, for five seconds, a burst. In s
 
 In real time, over sockets, at a quota of 2,000: Keydeck's transport and pipeline re-encrypt tokens from
 memory beside a platform client. Each has a process of its own, as has the fake KMS, which keeps the quota.
+The platform's 99th percentile is compared with its own beside the same job at a KMS and a quota apart: its
+calls wait for processors there as much as here, and only the quota is not shared. How much of all cores was
+in use is told, too: where it is all, processors were measured, and no quota.
 
 What is told, the worst of all platforms and seeds (`--rounds`): the share that was taken of what the platform
 left, but for ten seconds at the start and ten behind the burst, and of the whole; how many of the platform's
@@ -33,10 +36,11 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
+import psutil
 from botocore.exceptions import CapacityNotAvailableError
 from botocore.retries.adaptive import ClientRateLimiter, RateClocker
 from botocore.retries.bucket import TokenBucket
@@ -190,6 +194,8 @@ class Figures:
     p99_rise: float
     yield_seconds: float
     back_seconds: float
+    busy_percent: float = 0.0
+    """Of all cores, in real time."""
 
     def worse(self, other: Figures) -> Figures:
         """The worse of two in everything."""
@@ -326,18 +332,21 @@ def _client(url: str, burst: float, begin: float, seconds: float) -> subprocess.
 
 
 def real(seconds: float) -> Figures:
-    """Run Keydeck beside a platform client for so long; the platform alone, for its latency, before that."""
+    """Run Keydeck beside a platform client for so long; before that, for the latency, at a KMS apart."""
     p99s = []
     tallies: dict[int, list[int]] = {}
     burst = BURST
-    for with_job in (False, True):
+    busy = 0.0
+    for shared in (False, True):
         tallies.clear()
-        with running(REAL_LATENCY_MS, REAL_QUOTA, tallies) as url:
+        apart = running(REAL_LATENCY_MS, REAL_QUOTA - REAL_PLATFORM[0])
+        with running(REAL_LATENCY_MS, REAL_QUOTA, tallies) as url, apart as other:
+            psutil.cpu_percent()
             client = _client(url, REAL_PLATFORM[1], burst, seconds)
-            beside = _apart("--job", url, str(seconds)) if with_job else None
+            job = _apart("--job", url if shared else other, str(seconds))
             taken = sorted(json.loads(client.communicate()[0]))
-            if beside is not None:
-                beside.communicate()
+            busy = max(busy, psutil.cpu_percent())
+            job.communicate()
         p99s.append(taken[int(len(taken) * 0.99)])
     first = min(tallies)
     platform = platform_of(*REAL_PLATFORM, burst)
@@ -348,7 +357,8 @@ def real(seconds: float) -> Figures:
         left = max(REAL_QUOTA - platform(at), 0.0) * TALLY_SECONDS
         calls = platform_let + platform_refused
         windows.append(Window(at, left, [let], [refused], calls, platform_refused))
-    return figures_of("Keydeck, sockets", REAL_QUOTA, Simulation(windows, taken), p99s[0], burst)
+    found = figures_of("Keydeck, sockets", REAL_QUOTA, Simulation(windows, taken), p99s[0], burst)
+    return replace(found, busy_percent=busy)
 
 
 def targets(found: Sequence[Figures]) -> list[Target]:
@@ -407,6 +417,8 @@ def main() -> int:
             print(f"{title}\n")
             print_table(heads, [_cells(one) for one in rows])
             print()
+    for one in sockets:
+        print(f"In real time at most {one.busy_percent:.0f} % of all cores were in use.\n")
     print_targets(reached)
     return exit_status(reached)
 
