@@ -161,10 +161,20 @@ def _limit(engine: Engine) -> str:
 def _beginning(connection: Connection, *, write: bool, snapshot: bool | str, brief: bool) -> Iterator[None]:
     driver: Any = connection.connection.driver_connection
     driver.writes, driver.snapshot, driver.brief = write, snapshot, brief
+    driver.ahead = ""
     try:
         yield
     finally:
         driver.writes, driver.snapshot, driver.brief = True, False, False
+
+
+def send_with_next(connection: Connection, sql: str) -> None:
+    """Have a statement without parameters or answer travel with the transaction's next one, ahead of it.
+
+    It fails where the next one would. Without a next one it isn't sent.
+    """
+    driver: Any = connection.connection.driver_connection
+    driver.ahead = f"{sql}; "
 
 
 @contextmanager

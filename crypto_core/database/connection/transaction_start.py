@@ -59,6 +59,8 @@ class LimitedConnection(WatchedConnection):
     snapshot: bool | str = False
     """Or the name of the exported snapshot that they see."""
     brief = False
+    ahead = ""
+    """What goes before the next statement: see engine.send_with_next."""
     server = ServerSettings()
     """What the URL asks for."""
 
@@ -110,7 +112,9 @@ class LimitedCursor(WatchedCursor):
 
     def _begun(self, query: Any) -> Any:
         if not self._first:
-            return query
+            connection: Any = self.connection
+            ahead, connection.ahead = connection.ahead, ""
+            return ahead + query if ahead else query
         if self.name is None and isinstance(query, str):
             return self.connection.start + query  # type: ignore[attr-defined]
         # The driver puts its own DECLARE before the query of a server-side cursor.

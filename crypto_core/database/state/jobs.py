@@ -216,9 +216,13 @@ class JobStore:
             return connection.scalar(first) in (None, runner)
 
     def stands(self, connection: Connection, was: JobRow) -> bool:
-        """Return whether a job stands where it did; it does until the transaction's end then."""
+        """Return whether a job stands where it did; it does until the transaction's end then.
+
+        Whoever adds to the job meanwhile, such as a process that joins it, need not wait.
+        """
         columns = [job.c[name] for name in _STANDING]
-        now = connection.execute(select(*columns).where(job.c.id == was.id).with_for_update()).one()
+        locked = select(*columns).where(job.c.id == was.id).with_for_update(key_share=True)
+        now = connection.execute(locked).one()
         return tuple(now) == tuple(getattr(was, name) for name in _STANDING)
 
     def lively(self, id_: int) -> int:

@@ -248,10 +248,10 @@ class ChunkStore:
         with connected(self._engine, write=True, brief=True) as connection:
             self._fenced(connection, chunk, changes)
 
-    def left(self, connection: Connection, job_id: int) -> int:
-        """Return how many chunks of a job are not done."""
+    def left(self, connection: Connection, job_id: int, wave: int) -> int:
+        """Return how many chunks of a job are not done, up to a wave."""
         c = job_chunk.c
-        unfinished = select(func.count()).where(c.job_id == job_id, c.state != "done")
+        unfinished = select(func.count()).where(c.job_id == job_id, c.wave <= wave, c.state != "done")
         return int(connection.execute(unfinished).scalar_one())
 
     def moved(self, connection: Connection, job_id: int, wave: int) -> int:

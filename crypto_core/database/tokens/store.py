@@ -39,7 +39,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.expression import TableClause
 
-from crypto_core.database.connection.engine import connected
+from crypto_core.database.connection.engine import connected, send_with_next
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECONDS
@@ -341,6 +341,7 @@ class TokenStore:
         verb: str,
         replacements: Sequence[Replacement],
         *,
+        before: Callable[[Connection], None] = lambda connection: None,
         within: Callable[[Connection, frozenset[TokenRef]], None] | None = None,
         wait: bool = True,
     ) -> frozenset[TokenRef]:
@@ -348,15 +349,15 @@ class TokenStore:
 
         Returns the references that were written; one that is missing had changed or vanished, and is left as
         it is. So is, without `wait`, one whose row another transaction holds; else all is tried again, and
-        nothing held meanwhile. `within` is called in the transaction, before it commits, with what was
-        written. Raises DatabaseError, in which case nothing was written; ChangedByDatabaseError where the
-        database stored another value than it was given, and StepLostError for a step of an incident that was
-        taken over.
+        nothing held meanwhile. `before` is called in the transaction before any row is locked, and `within`
+        with what was written, before it commits. Raises DatabaseError, in which case nothing was written;
+        ChangedByDatabaseError where the database stored another value than it was given, and StepLostError
+        for a step of an incident that was taken over.
         """
         until = monotonic() + LOCK_TIMEOUT_SECONDS
         while True:
             try:
-                return self._write_now(run_id, verb, replacements, within=within, wait=wait)
+                return self._write_now(run_id, verb, replacements, before=before, within=within, wait=wait)
             except DatabaseTimeoutError as error:
                 if not wait or error.sqlstate != LOCK_NOT_AVAILABLE or monotonic() > until:
                     raise
@@ -369,6 +370,7 @@ class TokenStore:
         verb: str,
         replacements: Sequence[Replacement],
         *,
+        before: Callable[[Connection], None],
         within: Callable[[Connection, frozenset[TokenRef]], None] | None,
         wait: bool,
     ) -> frozenset[TokenRef]:
@@ -382,8 +384,11 @@ class TokenStore:
         stored: list[tuple[TokenTable, str, dict[str, str]]] = []
         catalogue = self._catalogue()
         carry = self._carrier() if verb in KEEPS_TOKEN else None
+        # What can be done before rows are locked is: others wait for them until the end.
+        new_digests = {r.stored: digest(r.stored) for r in replacements}
         with connected(self._engine, write=True, brief=not wait) as connection:
             connection.execute(_IMPATIENT)
+            before(connection)
             for table_name in sorted({table_name for table_name, _ in by_column}):
                 ids = {r.old.ref.row_id for r in replacements if r.old.ref.table == table_name}
                 locked[table_name] = _lock(connection, catalogue.table(table_name), sorted(ids), wait=wait)
@@ -397,13 +402,13 @@ class TokenStore:
                 stored.append((table, column, values))
                 swapped = [r for r in group if r.old.ref.identity in matched]
                 written.update(r.old.ref for r in swapped)
-                _back_up(connection, run_id, verb, swapped)
+                _back_up(connection, run_id, verb, swapped, new_digests)
                 if carry is not None:
-                    carry(connection, [(r.old.ref, r.old.digest, digest(r.stored)) for r in swapped])
+                    carry(connection, [(r.old.ref, r.old.digest, new_digests[r.stored]) for r in swapped])
             # What triggers make of it afterwards counts too, also those that wait for the transaction's end.
-            connection.execute(_NOTHING_LATER)
+            send_with_next(connection, "SET CONSTRAINTS ALL IMMEDIATE")
             for table, column, values in stored:
-                _must_be_stored(connection, table, column, values)
+                _must_be_stored(connection, table, column, values, new_digests)
             if within is not None:
                 within(connection, frozenset(written))
             require_held()
@@ -614,12 +619,16 @@ def _exchanging(table: TokenTable, column: str) -> ReturningUpdate[Any]:
 
 
 def _must_be_stored(
-    connection: Connection, table: TokenTable, column: str, values: Mapping[str, str]
+    connection: Connection,
+    table: TokenTable,
+    column: str,
+    values: Mapping[str, str],
+    digests: Mapping[str, bytes],
 ) -> None:
-    """Raise ChangedByDatabaseError unless these values are stored, by row id."""
+    """Raise ChangedByDatabaseError unless these values are stored, by row id; `digests` are of texts."""
     if not values:
         return
-    texts = map(digest, values.values()) if table.is_text(column) else values.values()
+    texts = [digests[v] for v in values.values()] if table.is_text(column) else values.values()
     given = later_rows("new", {"id": values, "value": texts}) | later_ids(table, list(values))
     if changed := sorted(set(values) - set(connection.scalars(_comparing(table, column), given))):
         raise _changed(connection, TokenColumn(table.name, column), changed)
@@ -661,8 +670,6 @@ _IMPATIENT = text(
 )
 """Whoever waits for a row that is locked here is not to wait for what is waited for here besides."""
 
-_NOTHING_LATER = text("SET CONSTRAINTS ALL IMMEDIATE")
-
 
 def _changed(connection: Connection, column: TokenColumn, row_ids: Sequence[str]) -> ChangedByDatabaseError:
     causes = "; ".join(write_obstacles(connection, column)) or "a type, a rule or a trigger of the database"
@@ -675,7 +682,13 @@ def _changed(connection: Connection, column: TokenColumn, row_ids: Sequence[str]
     )
 
 
-def _back_up(connection: Connection, run_id: UUID, verb: str, replacements: Sequence[Replacement]) -> None:
+def _back_up(
+    connection: Connection,
+    run_id: UUID,
+    verb: str,
+    replacements: Sequence[Replacement],
+    digests: Mapping[str, bytes],
+) -> None:
     """One INSERT … SELECT FROM unnest(…), of the envelopes alone: a plaintext or dev value is never kept."""
     kept = [r for r in replacements if r.old.format.protected]
     if not kept:
@@ -686,7 +699,7 @@ def _back_up(connection: Connection, run_id: UUID, verb: str, replacements: Sequ
         "envelope": (r.old.value.reveal() for r in kept),
         "key_arn": (r.source.key_arn if r.source else None for r in kept),
         "key_material_id": (r.source.key_material_id if r.source else None for r in kept),
-        "written_digest": (digest(r.stored) for r in kept),
+        "written_digest": (digests[r.stored] for r in kept),
     }
     run = {"keydeck_run": run_id, "keydeck_verb": verb}
     connection.execute(_backing_up(), later_rows("kept", columns) | run)

@@ -73,10 +73,11 @@ _Change = Callable[[Connection], _Tell | None]
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What a step came to, and how that is written, if it is."""
+    """What a step came to, and how that is written, if it is: first what takes long and locks no job."""
 
     closing: Closing
     change: _Change | None = None
+    prepare: Callable[[Connection], None] = lambda connection: None
 
 
 class Closer:
@@ -124,7 +125,7 @@ class Closer:
     def _tidied(self, job: JobRow, actor: str) -> _Step | None:
         """What comes before a census, None if nothing does."""
         with connected(self._engine) as connection:
-            left = self._chunks.left(connection, job.id)
+            left = self._chunks.left(connection, job.id, job.wave)
             passing = any(
                 self._unwritable.has(connection, job.id, kind, attempts=MOST_TRIES) for kind in PASSING
             )
@@ -142,7 +143,9 @@ class Closer:
         if step.change is None:
             return True
         with connected(self._engine, write=True, brief=self._same_database) as connection:
-            if not self._jobs.stands(connection, job) or self._chunks.left(connection, job.id):
+            step.prepare(connection)
+            if not self._jobs.stands(connection, job) or self._chunks.left(connection, job.id, job.wave):
+                connection.rollback()
                 return False
             tell = step.change(connection)
             if tell is not None:
@@ -196,12 +199,16 @@ class Closer:
         with connected(self._engine) as connection:
             moves = job.wave == 1 or self._chunks.moved(connection, job.id, job.wave)
         if moves:
+            tokens = 0
+
+            def cut(connection: Connection) -> None:
+                nonlocal tokens
+                tokens = rest.cut(connection, job.wave + 1)
 
             def more(connection: Connection) -> _Tell:
-                tokens = rest.cut(connection, job.wave + 1)
                 return self._wave(connection, job, actor, tokens, rest.scope.as_json())
 
-            return _Step(Closing.MORE, more)
+            return _Step(Closing.MORE, more, cut)
         left = rest.tokens
         why = f"{counted(left, 'token')} can be neither written nor distinguished from those to write."
 

@@ -224,21 +224,27 @@ class ChunkSink:
         """Write and count. `untold` are those of `refused` that are not known to be counted yet."""
         ground, chunk, outstanding = self._ground, self._chunk, self._outstanding
         calls = {s.replacement.old.ref: s.kms_calls for s in sealed}
-        before = counted = BatchCounts()
+        told_before = counted = BatchCounts()
+        began = locks_at = monotonic()
 
-        def within(connection: Connection, written: frozenset[TokenRef]) -> None:
-            nonlocal before, counted
+        def before(connection: Connection) -> None:
+            nonlocal began, locks_at
+            began = monotonic()
             known = ground.chunks.counted(connection, chunk)
             if known != self._known:
                 # An earlier try was committed, and its answer was lost.
                 outstanding.written_down(self._tried)
                 self._known, self._tried = known, BatchCounts()
                 untold.clear()
-            before = self._tried = outstanding.counted()
+            locks_at = monotonic()
+
+        def within(connection: Connection, written: frozenset[TokenRef]) -> None:
+            nonlocal told_before, counted
+            told_before = self._tried = outstanding.counted()
             settled = {ref.identity for ref in written} | {p.token.ref.identity for p in refused}
             asked = sum(calls[ref] for ref in written) + sum(p.kms_calls for p in untold)
             counted = replace(
-                before, done=len(written), poisoned=len(untold), kms_calls=before.kms_calls + asked
+                told_before, done=len(written), poisoned=len(untold), kms_calls=told_before.kms_calls + asked
             )
             ground.chunks.count_batch(connection, chunk, outstanding.position(settled), counted)
             told = [Unwritable(p.token.ref, p.kind, p.reason) for p in untold]
@@ -246,13 +252,13 @@ class ChunkSink:
             if ground.note is not None and written:
                 ground.note(connection, written)
 
-        replacements, began = [s.replacement for s in sealed], monotonic()
+        replacements = [s.replacement for s in sealed]
         written = ground.store.write_tokens(
-            ground.run_id, ground.verb, replacements, within=within, wait=False
+            ground.run_id, ground.verb, replacements, before=before, within=within, wait=False
         )
-        ground.size.took(len(sealed), monotonic() - began)
+        ground.size.took(len(sealed), monotonic() - locks_at, one_statement=locks_at - began)
         self._known += counted
-        outstanding.written_down(before)
+        outstanding.written_down(told_before)
         outstanding.settle({ref.identity for ref in written} | {p.token.ref.identity for p in refused})
         return written
 

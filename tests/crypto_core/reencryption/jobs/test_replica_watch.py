@@ -20,7 +20,6 @@ from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.replicas import ReplicaLag, ReplicaLags
 from crypto_core.database.state.installation import install
 from crypto_core.errors import DatabaseError
-from crypto_core.reencryption.jobs.batch_size import FEWEST, FIRST, MOST, BatchSize
 from crypto_core.reencryption.jobs.model import JobState
 from crypto_core.reencryption.jobs.replica_watch import UNSEEN, ReplicaWatch
 from tests.crypto_core.reencryption.jobs.test_jobs import wait_until
@@ -88,20 +87,6 @@ def test_auroras_own_function_is_asked_where_there_is_one(services: Container, s
             )
         )
     assert ReplicaLags(services.engine).look() == ReplicaLag("reader-2", 12.5)
-
-
-def test_a_batch_takes_as_many_tokens_as_a_tenth_of_a_second_allows() -> None:
-    size = BatchSize()
-    for _ in range(5):
-        size.took(size.tokens, 0.02)
-    assert size.tokens == MOST
-    size.took(MOST, 1.0)
-    assert size.tokens == MOST // 2
-    size.took(7, 0.001)  # too few to go by
-    assert size.tokens == MOST // 2
-    for _ in range(5):
-        size.took(size.tokens, 30.0)
-    assert size.tokens == FEWEST < FIRST
 
 
 @pytest.fixture
