@@ -303,7 +303,7 @@ def main() -> int:
         run_way(sys.argv[2])
         return 0
     parser = options("Jobs over PostgreSQL and a fake KMS, tokens a second.", rounds=1)
-    parser.add_argument("--tokens", type=int, nargs="+", default=[5_000, 30_000], metavar="N")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[4_000, 20_000], metavar="N")
     parser.add_argument("--latency", type=float, default=1.5, metavar="MS")
     chosen = parser.parse_args()
     first = chosen.tokens[0]
