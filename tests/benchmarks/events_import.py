@@ -182,8 +182,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         for case, timing in found.items()
     ]
+    cores = os.cpu_count() or 1
     targets = [
-        Target("an import beside bare unpacking", found["import"].median / unit, TIMES, "times"),
+        Target(
+            *("an import beside bare unpacking", found["import"].median / unit, TIMES, "times"),
+            floor=used["import"].median / cores / used["bare"].median,
+            floor_is=f"the processors' time of all its processes, were {cores} cores busy throughout",
+        ),
         Target("the same files again", found["again"].median, AGAIN_SECONDS, "s"),
     ]
     if given.into:

@@ -147,14 +147,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         of: {what: max(found[f][what] for f in asked) for what in ("first page", "histogram", "pivot")}
         for of, asked in (("", FILTERS), (" of an event's own", OTHERS))
     }
+    number = f"{found['']['events']:,.0f} events"
     targets = [
         *(
-            Target(f"slowest {what}{of}", times[what], PIVOT_MS, "ms")
+            Target(f"slowest {what}{of}, {number}", times[what], PIVOT_MS, "ms")
             for of, times in slowest.items()
             for what in ("pivot", "histogram")
         ),
         *(
-            Target(f"first page of the slowest filter{of}", times["first page"], LIST_MS, "ms")
+            Target(f"first page of the slowest filter{of}, {number}", times["first page"], LIST_MS, "ms")
             for of, times in slowest.items()
         ),
         Target("next page of what the screen opens with", found[FILTERS[0]]["next page"], PAGE_MS, "ms"),

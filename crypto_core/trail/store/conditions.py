@@ -156,14 +156,32 @@ class Conditions:
         Where only properties are left out, those that have one are asked for: they are fewer.
         """
         asked = [one for one in self.terms if one.of_profile]
-        without = [one.mark for one in asked if one.mark is not None and one.negated]
-        if len(without) == len(asked):
-            return and_(true(), *(not_(having(table, mark)) for mark in without))
-        return _has_profile(table, *(one.condition(profile) for one in asked))
+        without = self._left_out
+        if without is None:
+            return _has_profile(table, *(one.condition(profile) for one in asked))
+        # Looked up once, however many these are.
+        return not_(_has_profile(table, profile.c.marks.bitwise_and(without) != 0)) if without else true()
 
-    def also(self, mark: EventProperty) -> Conditions:
-        """The filter with a property more that events must have."""
-        return replace(self, terms=(*self.terms, ResolvedTerm(negated=False, mark=mark)))
+    @property
+    def _left_out(self) -> int | None:
+        """The properties that are left out, if that is all that is asked of profiles."""
+        without = 0
+        for one in self.terms:
+            if one.of_profile:
+                if one.mark is None or not one.negated:
+                    return None
+                without |= int(one.mark)
+        return without
+
+    def with_text(self, column: str) -> Conditions:
+        """The filter for those events alone that have a text in one of HELD.
+
+        The properties tell that, or the index of tokens, where else twins alone are left out: they are few.
+        """
+        by_index = column == "token" and self.rolled and self._left_out == int(EventProperty.TWIN)
+        some = ResolvedTerm(negated=False, column=column, numbers=Numbers(all=True))
+        held = ResolvedTerm(negated=False, mark=HELD[column])
+        return replace(self, terms=(*self.terms, some if by_index else held))
 
     def without_own(self) -> Conditions | None:
         """What the filter means for events that have nothing of their own that it names; None for no event.

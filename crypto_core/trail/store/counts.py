@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, func, select, union_all
 
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
-from crypto_core.trail.columns import HELD, HOUR, EventProperty
+from crypto_core.trail.columns import HOUR, EventProperty
 from crypto_core.trail.store.conditions import Conditions, whole
 from crypto_core.trail.store.pages import by_index
 from crypto_core.trail.store.parts import Part, parts, quickest
@@ -227,7 +227,7 @@ def _by(connection: Connection, field: str, part: Part) -> Select[Any]:
 def _most_common(connection: Connection, found: Conditions, field: str, limit: int) -> Pivot:
     """What differs with nearly every event is put in order by SQLite: only the most common values come."""
     each = []
-    for part in parts(found.also(HELD[field]), exact=True, corrected=True):
+    for part in parts(found.with_text(field), exact=True, corrected=True):
         column = event.c[field]
         names = ("number", "events", "first", "last", "gone_first", "gone_last")
         numbers = [one.label(name) for one, name in zip((column, *_numbers(part)), names, strict=True)]

@@ -50,6 +50,42 @@ def test_every_record_comes_out_of_its_shape_as_the_event_that_it_is(
     assert {event.event_id: event for event in events} == {one["eventID"]: read(one) for one in records}
 
 
+def compact(*found: object) -> bytes:
+    """A file as CloudTrail writes it: nothing between its values."""
+    return json.dumps({"Records": found}, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def versioned(**more: object) -> dict[str, Any]:
+    """A record whose first field is CloudTrail's first."""
+    return {"eventVersion": "1.11"} | record(**more)
+
+
+NESTED = {"eventVersion": "1.11", "eventName": "Decrypt", "eventSource": "kms.amazonaws.com"}
+DEEP: object = json.loads("[" * 300 + "]" * 300)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        compact(versioned(), versioned(eventName="Encrypt")),
+        compact(versioned(requestParameters={"all": [{}, NESTED, NESTED]}), versioned()),
+        compact(versioned(requestParameters={"text": ',{"eventVersion":'}), versioned()),
+        compact(versioned(userAgent="a\\b\n\u2028é"), versioned(eventID=None)),
+        compact(versioned(eventSource="aws:s3", s3={}), versioned()),
+        compact(versioned(requestParameters={"deep": DEEP}), versioned()),
+        compact(versioned(), {"eventVersion": "1.11"}),
+        compact(versioned(), versioned())[:-2] + b',{"eventVersion":]}',
+        compact(versioned())[:-2] + b'},{"eventVersion":"1"}]}',
+    ],
+)
+def test_a_small_file_of_cloudtrails_own_is_read_as_any_other(tmp_path: Path, content: bytes) -> None:
+    at_once, trouble = brought(gzip.compress(content), tmp_path / "packed")
+    events, told = brought(content, tmp_path / "plain")
+    assert (at_once, trouble) == (events, told)
+    assert [read(json.loads(one.raw)) for one in at_once] == at_once
+    assert all(b"\\u" not in one.raw and b"\n" not in one.raw for one in at_once)
+
+
 @pytest.mark.parametrize("shape", REFUSED)
 def test_what_holds_no_whole_record_is_refused_by_name_and_brings_nothing(
     tmp_path: Path, records: list[dict[str, Any]], shape: str
