@@ -22,10 +22,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
-    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -601,6 +601,22 @@ class _Resolved(Settings):
         return _sources.get()
 
 
+class _Found(PydanticBaseSettingsSource):
+    """What was found in a source, each setting by its variable."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        super().__init__(Settings)
+        self._values = values
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Nothing: all values are given at once."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """What was found."""
+        return self._values
+
+
 @contextmanager
 def _read_from(sources: tuple[PydanticBaseSettingsSource, ...]) -> Iterator[None]:
     before = _sources.set(sources)
@@ -617,21 +633,21 @@ def load(options: Mapping[str, Any] | None = None) -> LoadedSettings:
     """
     path = settings_file()
     given = {name: value for name, value in (options or {}).items() if value is not None}
-    # The first source that has a setting wins.
-    sources: dict[str, PydanticBaseSettingsSource] = {
-        "option": InitSettingsSource(Settings, _by_variable(given)),
-        "environment": EnvSettingsSource(Settings),
-        str(path): InitSettingsSource(Settings, _by_variable({} if path is None else _from_file(path))),
-    }
-
+    of_file = _by_variable({} if path is None else _from_file(path))
     origins: dict[str, str] = {}
     try:
-        for origin, source in reversed(sources.items()):
-            for variable in source():
+        # The first source that has a setting wins.
+        values = {
+            "option": _by_variable(given),
+            "environment": EnvSettingsSource(Settings)(),
+            str(path): of_file,
+        }
+        for origin, found in reversed(values.items()):
+            for variable in found:
                 name = _VARIABLES.get(variable)
                 if name is not None:
                     origins[name] = "the environment" if origin == "environment" else origin
-        with _read_from(tuple(sources.values())):
+        with _read_from(tuple(map(_Found, values.values()))):
             settings = _Resolved()
     except (ValidationError, SettingsSourceError) as error:
         raise _explained(error, origins) from None  # the cause repeats the value, which may be secret

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from console.sandbox.audit_logs import AUDIT_TOKEN
+from console.sandbox.endpoint.control import LOCAL
 from console.sandbox.endpoint.control_access import TOKEN_HEADER
 from console.sandbox.providers import PREFIX, ProviderCall, ProviderFault
 
@@ -22,8 +23,6 @@ class ProviderControl:
         """`token` is the one that the endpoint made at its start."""
         self._token = token
         self._url = endpoint_url.rstrip("/") + PREFIX
-        # No proxy: the endpoint is on the loopback interface.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def settings(self) -> dict[str, str]:
         """Return the environment variables that point Keydeck at these providers."""
@@ -79,7 +78,7 @@ class ProviderControl:
             data=json.dumps(document).encode(),
             headers={TOKEN_HEADER: self._token},
         )
-        with self._opener.open(request, timeout=_TIMEOUT) as answer:
+        with LOCAL.open(request, timeout=_TIMEOUT) as answer:
             return json.load(answer)
 
 

@@ -14,6 +14,9 @@ from console.sandbox.endpoint.scenario import Denial, EndpointStats, Fault, Made
 
 Rotation = Literal["AUTOMATIC", "ON_DEMAND"]
 
+LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Asks what is on the loopback interface, through no proxy; to make one takes as long as to ask."""
+
 _TIMEOUT = 30.0
 _BATCH = 2_000
 
@@ -29,8 +32,6 @@ class EndpointControl:
         """`token` is the one that the endpoint made at its start."""
         self.url = url.rstrip("/")
         self._token = token
-        # No proxy: the endpoint is on the loopback interface.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def set_latency(self, milliseconds: float) -> None:
         """Delay every AWS answer by so many milliseconds."""
@@ -203,7 +204,7 @@ class EndpointControl:
             headers={"Content-Type": "application/json", TOKEN_HEADER: self._token},
         )
         try:
-            with self._opener.open(request, timeout=_TIMEOUT) as answer:
+            with LOCAL.open(request, timeout=_TIMEOUT) as answer:
                 result: dict[str, Any] = json.load(answer)
                 return result
         except urllib.error.HTTPError as error:

@@ -164,12 +164,11 @@ class AttributionCache:
         remembered = _as_select(memory) if memory else None
         if not self._stored("SELECT"):
             return None if remembered is None else remembered.subquery("answers")
-        t = key_answer.c
-        stored = select(*_told(t.envelope_digest, t))
         if remembered is None:
-            return stored.subquery("answers")
+            return STORED_ANSWERS
         # One answer a value, the newer one: two would count the token twice.
-        older = stored.where(t.envelope_digest.not_in(select(remembered.subquery().c.digest)))
+        told_since = key_answer.c.envelope_digest.in_(select(remembered.subquery().c.digest))
+        older = _STORED.where(~told_since)
         both: FromClause = remembered.union_all(older).subquery("answers")
         return both
 
@@ -238,3 +237,8 @@ def _as_select(answers: list[KnownAttribution]) -> Select[Any]:
 def _told(digest: Any, c: Any) -> list[Any]:
     mark = func.substr(digest, 1, func.length(digest) - SHA256_BYTES, type_=LargeBinary)
     return [digest.label("digest"), mark.label("mark"), *(c[name] for name in _ANSWER)]
+
+
+_STORED = select(*_told(key_answer.c.envelope_digest, key_answer.c))
+STORED_ANSWERS: FromClause = _STORED.subquery("answers")
+"""All answers that are stored, one object for all statements: what is made of it may be kept."""

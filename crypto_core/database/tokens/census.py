@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from threading import Event
 from typing import Any
 
@@ -35,7 +35,13 @@ from sqlalchemy import column as sql_column
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.shared_moment import at_one_moment
-from crypto_core.database.tokens.attribution_cache import Asked, AttributionCache, Wrapping, named_by_group
+from crypto_core.database.tokens.attribution_cache import (
+    STORED_ANSWERS,
+    Asked,
+    AttributionCache,
+    Wrapping,
+    named_by_group,
+)
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.tokens.decoy_rows import is_decoy
 from crypto_core.database.tokens.decoys import DecoyCount
@@ -56,7 +62,14 @@ from crypto_core.database.tokens.expressions import (
 )
 from crypto_core.database.tokens.page_ranges import TableSizes, hold_layout, read_sizes
 from crypto_core.database.tokens.tables import TokenTable
-from crypto_core.database.tokens.token_source import TABLE, TokenSource, alike, source_of_all, token_source
+from crypto_core.database.tokens.token_source import (
+    TABLE,
+    TokenSource,
+    alike,
+    differing,
+    source_of_all,
+    token_source,
+)
 from crypto_core.envelope import Format
 from crypto_core.references import TokenRef
 from crypto_core.text.counting import counted
@@ -179,8 +192,13 @@ def _parts(catalogue: Catalogue, sizes: TableSizes, relation: Any) -> Iterator[_
     large = [table for table in catalogue.tables if sizes.is_large(table.name)]
     small = [table for table in catalogue.tables if table not in large]
     if small:
-        sources = [(tables, source_of_all(tables, column)) for column, tables in alike(small)]
-        yield _Part(_counting(sources, relation), sum(sizes.pages[table.name] for table in small))
+        kept = relation is None or relation is STORED_ANSWERS
+        counting = (
+            _kept_counting(tuple(small), tuple(map(differing, small)), relation)
+            if kept
+            else _counting_all(small, relation)
+        )
+        yield _Part(counting, sum(sizes.pages[table.name] for table in small))
     for table in large:
         ranges = sizes.ranges(table.name)
         sources = [
@@ -197,6 +215,17 @@ def _parts(catalogue: Catalogue, sizes: TableSizes, relation: Any) -> Iterator[_
 
 def _counted(part: _Part, connection: Connection) -> Sequence[Any]:
     return connection.execute(part.statement, part.parameters).all()
+
+
+def _counting_all(tables: Sequence[TokenTable], relation: Any) -> Any:
+    """One statement for all columns of some tables."""
+    return _counting([(of, source_of_all(of, column)) for column, of in alike(tables)], relation)
+
+
+@lru_cache(maxsize=16)
+def _kept_counting(tables: tuple[TokenTable, ...], _differing: tuple[Any, ...], relation: Any) -> Any:
+    """The same, kept: to make it takes longer than to count small tables."""
+    return _counting_all(tables, relation)
 
 
 def _counting(sources: Iterable[tuple[list[TokenTable], TokenSource]], relation: Any) -> Any:

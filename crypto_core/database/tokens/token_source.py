@@ -193,14 +193,20 @@ def token_source(
     `whole` is for a statement that reads all of it, and is fast for that alone; with `in_range`, all that is
     in a range of its pages, which the statement's parameters say.
     """
-    differing = (table.types, table.required, table.tests_json, table.decoys)
-    return _source(table, *differing, column, sampled, whole, in_range)
+    return _source(table, *differing(table), column, sampled, whole, in_range)
+
+
+def differing(
+    table: TokenTable,
+) -> tuple[frozenset[tuple[str, str]], frozenset[str], bool, tuple[Decoy, ...]]:
+    """Return what tables may differ in that are equal: what is kept of one is kept by this, too."""
+    return table.types, table.required, table.tests_json, table.decoys
 
 
 @lru_cache(maxsize=500)
 def _source(
     table: TokenTable,
-    types: frozenset[tuple[str, str]],  # what equal tables differ in
+    types: frozenset[tuple[str, str]],
     required: frozenset[str],
     tests_json: bool,
     decoys: tuple[Decoy, ...],
