@@ -55,6 +55,8 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
         self.facts = facts
         self._state: tuple[object, ...] | None = None
         self._ticks: Timer | None = None
+        self._behind = False
+        """True if facts have changed since it was painted."""
         self.refreshing = Refreshing(facts, self.NAME, self.EVERY)
 
     def body(self) -> Iterable[Widget]:
@@ -159,6 +161,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
         if self.is_mounted and self.query(Header):
             for panes in self.query(Panes):
                 panes.follow_choice()
+            self._catch_up()
             self.show_path()
             if self._ticks is not None:
                 self._ticks.resume()
@@ -195,7 +198,17 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
             self.refresh_bindings()
 
     def _facts_changed(self) -> None:
+        """Paint what can be seen, maybe behind a dialog; the rest is painted when it is seen again."""
         if self.is_mounted and self.query(Header):
+            seen = self.is_current or self.app.screen.is_modal
+            if seen and not self._behind:
+                # Once, however much is said before anything is painted.
+                self.call_next(self._catch_up)
+            self._behind = True
+
+    def _catch_up(self) -> None:
+        if self._behind and self.is_mounted:
+            self._behind = False
             self.show_facts()
 
     def _tick(self) -> None:
@@ -204,7 +217,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
             if self._ticks is not None:
                 self._ticks.pause()
             return
-        self.query_one(Header).show()
+        self.query_one(Header).show_age()
         at, asking = self.freshness
         if at is not None and self.tried is not None:
             at = max(at, self.tried)

@@ -46,6 +46,8 @@ from screens.widgets.line_input import LONGEST
 from screens.widgets.panes import Arrangement, Panes
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
+
     from console.application.code_dialogs import CodeDialogs
     from crypto_core.log.logbook import LogBook
     from screens.context.screen import ContextChange
@@ -140,6 +142,15 @@ class KeydeckApp(Actor, App[None]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours of ours that a foreign theme doesn't define."""
         return defaults_for(self.current_theme)
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's driver, but on a terminal the one that waits for keys."""
+        chosen = super().get_driver_class()
+        if chosen.__name__ != "LinuxDriver":
+            return chosen
+        from console.application.driver import WaitingDriver
+
+        return WaitingDriver
 
     # From beginning to end
 

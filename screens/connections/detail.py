@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from textual.content import Content, Span
+from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import Static
 
 from crypto_core.database.tokens.inspection import Inspection
 from crypto_core.database.tokens.inventory import InventoryRow
@@ -18,6 +17,7 @@ from screens.asking import ask
 from screens.blocking import Trouble
 from screens.connections.token_text import token_text
 from screens.facts import Facts
+from screens.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
     from crypto_core.providers.abilities.record import TokenAbilities
@@ -27,7 +27,7 @@ REST_SECONDS = 0.2
 """How long the cursor rests on a token before its envelope is read: a key that is held down reads none."""
 
 
-class TokenDetail(Static):
+class TokenDetail(TextLines):
     """What is known of one token: its row at once, then its envelope, then what KMS says of its key.
 
     At most one envelope is being read at a time: when it came and the cursor has moved on meanwhile, the one
@@ -58,7 +58,6 @@ class TokenDetail(Static):
         self._reading: TokenRef | None = None
         self._asking_kms: TokenRef | None = None
         self._widest = 0
-        self._written: tuple[str, Sequence[Span]] | None = None
         self._rest: Timer | None = None
         self._moved_at = 0.0
 
@@ -103,13 +102,9 @@ class TokenDetail(Static):
 
     def _write(self, lines: Sequence[Content]) -> None:
         """Show some lines, unless they are what is shown."""
-        words = Content("\n").join(lines)
-        seen = (words.plain, words.spans)
-        if seen != self._written:
-            self._written = seen
-            self._widest = max((line.rstrip().cell_length for line in lines), default=0)
-            self._fold()
-            self.update(words, layout=False)
+        self._widest = max((line.rstrip().cell_length for line in lines), default=0)
+        self._fold()
+        self.show(lines)
 
     def on_resize(self) -> None:
         """What fits on a line depends on the width."""

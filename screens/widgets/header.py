@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.content import Content, Span
+from textual.content import Content
 from textual.widgets import Static
 
 from crypto_core.text.cleaning import shortened
@@ -16,6 +16,7 @@ from screens.ages import ago
 from screens.facts import Facts
 from screens.services import Surroundings
 from screens.widgets.cells import cut, spread
+from screens.widgets.text_lines import TextLines
 
 _AGE_ROOM = 20
 """Cells kept for the data's age and rhythm, so that the rest of the line doesn't move with them."""
@@ -42,6 +43,7 @@ class Header(Vertical):
     Header {
         height: auto;
         & > Static { height: auto; padding: 0 1; }
+        & > TextLines { text-wrap: nowrap; }
         & > #where { height: 1; background: $header; }
         & > #trouble { background: $error 12%; display: none; }
         & > #trouble.-shown { display: block; }
@@ -62,13 +64,12 @@ class Header(Vertical):
         self._aged: object = None
         """What the first line was put together from."""
         self._where: tuple[object, Content] = (None, Content(""))
-        self._written: dict[str, tuple[str, Sequence[Span]]] = {}
 
     def compose(self) -> ComposeResult:
         """The place, its troubles, and the path to this screen."""
-        yield Static(id="where")
+        yield TextLines(id="where")
         yield Static(id="trouble")
-        yield Static(id="crumbs")
+        yield TextLines(id="crumbs")
 
     def on_mount(self) -> None:
         """Follow the facts."""
@@ -119,10 +120,7 @@ class Header(Vertical):
         asked = (place.value, bool(troubles), width - _AGE_ROOM, read_only)
         if self._where[0] != asked:
             self._where = (asked, place_line(*asked[:3], read_only=read_only))
-        age = self._age()
-        if self._aged != (asked, age.plain, width):
-            self._aged = asked, age.plain, width
-            self._write("where", spread(self._where[1], age, width))
+        self.show_age()
         self._write(
             "crumbs", spread(self._fitting_crumbs(width - self._note.cell_length - 1), self._note, width)
         )
@@ -133,12 +131,16 @@ class Header(Vertical):
             trouble.set_class(bool(troubles), "-shown")
             trouble.update(Content("\n").join(lines))
 
+    def show_age(self) -> None:
+        """Paint how old the data is by now, if that isn't what is painted."""
+        width = self.size.width - 2
+        age = self._age()
+        if self._where[0] is not None and self._aged != (self._where[0], age.plain, width):
+            self._aged = self._where[0], age.plain, width
+            self._write("where", spread(self._where[1], age, width))
+
     def _write(self, line: str, content: Content) -> None:
-        """Show a line, unless that is what it shows already."""
-        seen = (content.plain, content.spans)
-        if self._written.get(line) != seen:
-            self._written[line] = seen
-            self.query_one(f"#{line}", Static).update(content, layout=False)
+        self.query_one(f"#{line}", TextLines).show((content,))
 
     def _fitting_crumbs(self, room: int) -> Content:
         """The path; what was shown of the screens before is left out, the oldest first, where room lacks.

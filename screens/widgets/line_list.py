@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from textual.content import Content
 from textual.events import Resize
-from textual.geometry import Size
+from textual.geometry import Region, Size
 
 from screens.routes import Followed
 from screens.widgets.cursor_view import CursorView
@@ -37,6 +37,8 @@ class LineList(CursorView):
         super().__init__(id=id)
         self._write: Callable[[Size], Sequence[Line]] = lambda _size: ()
         self._lines: Sequence[Line] = ()
+        self._seen: tuple[object, list[Content]] | None = None
+        """Where in the page the view was, and what of it was in sight, when it was last written."""
 
     @property
     def current(self) -> Line | None:
@@ -65,6 +67,19 @@ class LineList(CursorView):
             same = [i for i in targets if self._lines[i].target == before.target]
             place = min(same, key=lambda i: abs(i - at), default=place)
         self.lines_changed(place)
+
+    def _show_lines(self) -> None:
+        """Paint the lines in sight that are other ones than when they were last written."""
+        top = self.scroll_offset.y
+        place = (self.size, top, self.cursor)
+        before, now = self._seen, [line.content for line in self._lines[top : top + self.size.height]]
+        self._seen = place, now
+        if before is None or before[0] != place or len(before[1]) != len(now):
+            self.refresh()
+            return
+        for y, (old, new) in enumerate(zip(before[1], now, strict=True)):
+            if old.plain != new.plain or old.spans != new.spans:
+                self.refresh(Region(0, y, self.size.width, 1))
 
     def line_count(self) -> int:
         """How many lines there are."""

@@ -4,9 +4,11 @@
 
 A sandbox with about N connections is filled (`many_connections`), or FILE names a running one's environment
 (a JSON object). The console runs in a pseudo-terminal of 120x40 as an operator's does, with folders of its
-own; no events have been fetched. Times are those of this machine; the ratios to a bare Textual app and an
-empty interpreter, measured in the same run, are what compares. What an hour of work switches between screens
-is pressed in a minute. Exit status 1 if a target is missed.
+own; no events have been fetched. Times are those of this machine; the ratios to a bare Textual app, to one
+with a DataTable of the same size, and to an empty interpreter, measured in the same run, are what compares.
+At rest is a console that nobody touches after its screen has loaded: one for each screen, all at the same
+time, for longer than lists wait between two refreshes, so that a refresh is measured with it. Switches
+between screens are pressed one after the other. Exit status 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -41,6 +43,25 @@ class Bare(App):
         yield Static("painted _connection.")
 Bare().run()
 """
+TABLE = """
+from textual.app import App
+from textual.coordinate import Coordinate
+from textual.widgets import DataTable
+class Bare(App):
+    BINDINGS = [("space", "mark", "mark")]
+    def compose(self):
+        yield DataTable(cursor_type="row")
+    def on_mount(self):
+        table = self.query_one(DataTable)
+        table.add_columns(*map(str, range(9)))
+        for number in range(1000):
+            table.add_row(" ", f"painted _connection.{number}", *["some words"] * 7)
+    def action_mark(self):
+        table = self.query_one(DataTable)
+        table.update_cell_at(Coordinate(table.cursor_row, 0), "*")
+        table.action_cursor_down()
+Bare().run()
+"""
 ROW = b"_connection."
 """What the first painted row has in it."""
 SCREENS = {
@@ -54,10 +75,16 @@ SCREENS = {
     b"8": "Compliance",
 }
 """The main screens by their keys."""
-IDLE_SECONDS = 6.0
-SWITCHES = 720
-"""An hour of work that goes to another screen every five seconds."""
+IDLE_SECONDS = 32.0
+"""Longer than the thirty seconds that most screens wait between two refreshes."""
+LOADING_SECONDS = 15.0
+"""How long a screen may take to load before it is taken to be at rest all the same."""
+LITTLE_SECONDS = 0.025
+"""What a screen that has loaded takes of the processor in a second, at most."""
+SWITCHES_A_ROUND = 40
+PRESSES = 40
 DOWN, UP, PAGE_DOWN, PAGE_UP = b"\x1b[B", b"\x1b[A", b"\x1b[6~", b"\x1b[5~"
+END = b"\x1b[4~"
 
 
 class Terminal:
@@ -90,6 +117,15 @@ class Terminal:
         while time.perf_counter() - last < quiet and time.perf_counter() < end:
             if self._read(0.05):
                 last = time.perf_counter()
+
+    def loaded(self, limit: float = LOADING_SECONDS) -> None:
+        """Wait until what was to be loaded is there: for two seconds hardly any processor time is used."""
+        end = time.perf_counter() + limit
+        quiet = 0
+        while quiet < 2 and time.perf_counter() < end:
+            used = self.cpu()
+            self.rest(quiet=1.0, limit=1.0)
+            quiet = quiet + 1 if self.cpu() - used < LITTLE_SECONDS else 0
 
     def press(self, keys: bytes) -> None:
         """Press keys."""
@@ -145,18 +181,18 @@ def help_seconds(environment: dict[str, str], rounds: int) -> tuple[float, float
     return median(ours), median(bare)
 
 
-def key_milliseconds(terminal: Terminal, key: bytes, presses: int = 100) -> float:
+def key_milliseconds(terminal: Terminal, key: bytes) -> float:
     """Return the processor milliseconds that one press costs, what runs by itself meanwhile taken off."""
-    terminal.rest(quiet=3.0, limit=3.0)
+    terminal.rest(quiet=1.0, limit=1.0)
     began, used = time.perf_counter(), terminal.cpu()
-    terminal.rest(quiet=2.0, limit=2.0)
+    terminal.rest(quiet=1.0, limit=1.0)
     idle = (terminal.cpu() - used) / (time.perf_counter() - began)
     began, used = time.perf_counter(), terminal.cpu()
-    for _ in range(presses):
+    for _ in range(PRESSES):
         terminal.press(key)
         terminal.rest(quiet=0.03, limit=0.2)
     taken = terminal.cpu() - used - idle * (time.perf_counter() - began)
-    return 1000 * taken / presses
+    return 1000 * taken / PRESSES
 
 
 @contextmanager
@@ -186,50 +222,74 @@ def measured(environment: dict[str, str], rounds: int) -> Iterator[Target]:
     yield Target(f"first painted rows ({ours / bare:.1f} times a bare Textual app)", ours, 0.5, "s")
     terminal = console(environment)
     terminal.wait_for(ROW)
-    terminal.rest(quiet=2.0, limit=8.0)
+    terminal.loaded()
     yield Target("resident at the first row", terminal.megabytes(), 110, "MB")
-    yield from presses(terminal, "first", (("down", DOWN, 4), ("page down", PAGE_DOWN, 6), ("mark", b" ", 4)))
+    bare_table = Terminal([sys.executable, "-c", TABLE], environment)
+    bare_table.wait_for(ROW)
+    both = (terminal, bare_table)
+    yield from presses(both, "first", (("down", DOWN, 4), ("page down", PAGE_DOWN, 6), ("mark", b" ", 4)))
     terminal.press(b"G")
-    terminal.rest(quiet=2.0, limit=4.0)
-    yield from presses(terminal, "last", (("up", UP, 4), ("page up", PAGE_UP, 6)))
-    for _ in range(200):
+    bare_table.press(END)
+    terminal.loaded()
+    yield from presses(both, "last", (("up", UP, 4), ("page up", PAGE_UP, 6)))
+    bare_table.close()
+    for _ in range(240 - 2 * PRESSES):
         terminal.press(PAGE_UP)
         terminal.rest(quiet=0.03, limit=0.5)
     yield Target("resident after 240 pages", terminal.megabytes(), 125, "MB")
-    for key, name in SCREENS.items():
-        yield Target(f"idle on {name}", idle_percent(terminal, key), 0.5, "% of a processor")
-    yield Target(f"more resident after {SWITCHES} switches of screens", grown_megabytes(terminal), 5, "MB")
+    switches = SWITCHES_A_ROUND * rounds
+    yield Target(
+        f"more resident after {switches} switches of screens", grown_megabytes(terminal, switches), 5, "MB"
+    )
     terminal.close()
+    yield from at_rest(environment)
 
 
-def presses(terminal: Terminal, where: str, keys: tuple[tuple[str, bytes, float], ...]) -> Iterator[Target]:
-    """Measure what each key costs at the first or the last rows; the limits are in milliseconds."""
+def presses(
+    terminals: tuple[Terminal, Terminal], where: str, keys: tuple[tuple[str, bytes, float], ...]
+) -> Iterator[Target]:
+    """Measure what each key costs at the first or the last rows, in milliseconds, here and in a DataTable."""
     for name, key, limit in keys:
+        ours, bare = (key_milliseconds(terminal, key) for terminal in terminals)
         yield Target(
-            f"{name}, at the {where} rows", key_milliseconds(terminal, key), limit, "ms of processor time"
+            f"{name}, at the {where} rows ({ours / max(bare, 0.01):.1f} times a bare DataTable)",
+            ours,
+            limit,
+            "ms of processor time",
         )
 
 
-def idle_percent(terminal: Terminal, key: bytes) -> float:
-    """Go to a screen, and return what it takes of a processor once all of it is there."""
-    terminal.press(key)
-    terminal.rest(quiet=1.5, limit=4.0)
-    began, used = time.perf_counter(), terminal.cpu()
-    terminal.rest(quiet=IDLE_SECONDS, limit=IDLE_SECONDS)
-    return 100 * (terminal.cpu() - used) / (time.perf_counter() - began)
+def at_rest(environment: dict[str, str]) -> Iterator[Target]:
+    """Measure what each screen takes of a processor while nobody touches it, refreshes included."""
+    terminals = []
+    for name in SCREENS.values():
+        terminals.append(console(environment, name.lower()))
+        terminals[-1].rest(quiet=0.3, limit=3.0)
+    for terminal in terminals:
+        terminal.loaded()
+    used = [terminal.cpu() for terminal in terminals]
+    began = time.perf_counter()
+    while time.perf_counter() - began < IDLE_SECONDS:
+        for terminal in terminals:
+            terminal.rest(quiet=0.02, limit=0.05)
+    passed = time.perf_counter() - began
+    for name, terminal, before in zip(SCREENS.values(), terminals, used, strict=True):
+        taken = 100 * (terminal.cpu() - before) / passed
+        yield Target(f"idle on {name}", taken, 0.5, "% of a processor")
+        terminal.close()
 
 
-def grown_megabytes(terminal: Terminal) -> float:
+def grown_megabytes(terminal: Terminal, switches: int) -> float:
     """Return by how much memory grows while screens are switched, all of them having been seen before."""
     keys = list(SCREENS)
     before = 0.0
-    for switch in range(80 + SWITCHES):
+    for switch in range(80 + switches):
         if switch == 80:
-            terminal.rest(quiet=1.5, limit=4.0)
+            terminal.loaded()
             before = terminal.megabytes()
         terminal.press(keys[switch % len(keys)])
         terminal.rest(quiet=0.02, limit=0.3)
-    terminal.rest(quiet=1.5, limit=4.0)
+    terminal.loaded()
     return terminal.megabytes() - before
 
 

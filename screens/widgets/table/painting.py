@@ -58,7 +58,7 @@ class Painter(Generic[Row]):
         self._ground = Color(0, 0, 0)
         self._beside: dict[bool, Segment] = {}
         """A cell of the track: True in its thumb."""
-        self._rows: dict[tuple[int, bool, bool, bool], tuple[Row, Strip]] = {}
+        self._rows: dict[tuple[int, bool, bool, bool], tuple[Row, Sequence[Cell], Strip]] = {}
         """Rows by their own identity: a row that is read again as it was stays the same object."""
         self._lines: dict[Hashable, Strip] = {}
         self._styles: dict[tuple[str, Style], RichStyle | None] = {}
@@ -88,12 +88,20 @@ class Painter(Generic[Row]):
         key = (id(row), here, marked, thumb)
         known = self._rows.get(key)
         if known is not None and known[0] is row:
-            return known[1]
+            return known[2]
         if len(self._rows) >= self._most:
             self._rows.clear()
-        strip = self._paint(row, here=here, marked=marked, thumb=thumb)
-        self._rows[key] = row, strip
+        cells = self._cells(row)
+        strip = self._paint(row, cells=cells, here=here, marked=marked, thumb=thumb)
+        self._rows[key] = row, cells, strip
         return strip
+
+    def outdated(self, rows: Sequence[Row]) -> bool:
+        """Forget rows that look different by now, and all but these; returns whether any of these does."""
+        now = {id(row): self._cells(row) for row in rows}
+        known = {key: kept for key, kept in self._rows.items() if key[0] in now}
+        self._rows = {key: kept for key, kept in known.items() if kept[1] == now[key[0]]}
+        return len(self._rows) < len(known) or not known
 
     def line(self, shows: Hashable, content: Callable[[], Content], *, thumb: bool | None) -> Strip:
         """Return a line that is no row, known again by what it shows; beside nothing if `thumb` is None."""
@@ -121,14 +129,14 @@ class Painter(Generic[Row]):
             raise RuntimeError("Nothing can be painted before it is said how.")
         return self._look
 
-    def _paint(self, row: Row, *, here: bool, marked: bool, thumb: bool) -> Strip:
+    def _paint(self, _row: Row, *, cells: Sequence[Cell], here: bool, marked: bool, thumb: bool) -> Strip:
         """Cells are cut and padded already, so no text has to be laid out."""
         look = self._given
         ground = look.cursor if here else look.marked if marked else look.plain
         width = look.width - 1
         segments: list[Segment] = []
         joined, style = "›" if here else "▌" if marked else " ", self._style("$accent", ground)
-        for text, named in (*self._cells(row), (" " * (width - look.taken), "")):
+        for text, named in (*cells, (" " * (width - look.taken), "")):
             own = self._style(named, ground)
             if own is style:
                 joined += text

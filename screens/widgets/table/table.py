@@ -154,10 +154,13 @@ class Table(CursorView, Generic[Row]):
             self.lines_changed(self.cursor, follow=self._cursor_in_sight)
 
     def facts_changed(self) -> None:
-        """Paint anew: keys may have got names, and time has passed."""
+        """Paint the rows anew that look different now: keys may have got names, and time has passed."""
         self.columns.want(self._window.rows[: self.size.height], self._room)
         self._place()
-        self.paint_anew()
+        top = self.scroll_offset.y
+        if self._painter.outdated(self._window.rows[top : top + self.size.height]):
+            self._seen = None
+            self.refresh()
 
     def lines_changed(self, cursor: int, *, follow: bool = True) -> None:
         """Paint anew after the lines changed, the cursor at `cursor` or the nearest line that allows it."""
@@ -281,12 +284,6 @@ class Table(CursorView, Generic[Row]):
             text, named = placed.column.cell(row, self._facts)
             cells.append((placed.column.text(text, placed.width) + " " * GAP, named))
         return cells
-
-    def paint_anew(self) -> None:
-        """Paint all lines, those too that show the same rows as before."""
-        self._painter.forget()
-        self._seen = None
-        self.refresh()
 
     def notify_style_update(self) -> None:
         """Colours may be others now."""
