@@ -77,7 +77,7 @@ SCREENS = {
 """The main screens by their keys."""
 IDLE_SECONDS = 32.0
 """Longer than the thirty seconds that most screens wait between two refreshes."""
-LOADING_SECONDS = 15.0
+LOADING_SECONDS = 30.0
 """How long a screen may take to load before it is taken to be at rest all the same."""
 LITTLE_SECONDS = 0.025
 """What a screen that has loaded takes of the processor in a second, at most."""
@@ -118,15 +118,6 @@ class Terminal:
             if self._read(0.05):
                 last = time.perf_counter()
 
-    def loaded(self, limit: float = LOADING_SECONDS) -> None:
-        """Wait until what was to be loaded is there: for two seconds hardly any processor time is used."""
-        end = time.perf_counter() + limit
-        quiet = 0
-        while quiet < 2 and time.perf_counter() < end:
-            used = self.cpu()
-            self.rest(quiet=1.0, limit=1.0)
-            quiet = quiet + 1 if self.cpu() - used < LITTLE_SECONDS else 0
-
     def press(self, keys: bytes) -> None:
         """Press keys."""
         os.write(self._master, keys)
@@ -152,6 +143,24 @@ class Terminal:
             return False
         self._seen = (self._seen + os.read(self._master, 65536))[-200_000:]
         return True
+
+
+def drain(terminals: list[Terminal], seconds: float) -> None:
+    """Read what terminals write, for so many seconds."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for terminal in terminals:
+            terminal.rest(quiet=0.02, limit=0.05)
+
+
+def wait_until_loaded(terminals: list[Terminal]) -> None:
+    """Wait until what was to be loaded is there: for two seconds hardly any processor time is used."""
+    end, quiet = time.perf_counter() + LOADING_SECONDS, 0
+    while quiet < 2 and time.perf_counter() < end:
+        used = [terminal.cpu() for terminal in terminals]
+        drain(terminals, 1.0)
+        little = all(t.cpu() - u < LITTLE_SECONDS for t, u in zip(terminals, used, strict=True))
+        quiet = quiet + 1 if little else 0
 
 
 def console(environment: dict[str, str], screen: str = "connections") -> Terminal:
@@ -222,7 +231,7 @@ def measured(environment: dict[str, str], rounds: int) -> Iterator[Target]:
     yield Target(f"first painted rows ({ours / bare:.1f} times a bare Textual app)", ours, 0.5, "s")
     terminal = console(environment)
     terminal.wait_for(ROW)
-    terminal.loaded()
+    wait_until_loaded([terminal])
     yield Target("resident at the first row", terminal.megabytes(), 110, "MB")
     bare_table = Terminal([sys.executable, "-c", TABLE], environment)
     bare_table.wait_for(ROW)
@@ -230,7 +239,7 @@ def measured(environment: dict[str, str], rounds: int) -> Iterator[Target]:
     yield from presses(both, "first", (("down", DOWN, 4), ("page down", PAGE_DOWN, 6), ("mark", b" ", 4)))
     terminal.press(b"G")
     bare_table.press(END)
-    terminal.loaded()
+    wait_until_loaded([terminal])
     yield from presses(both, "last", (("up", UP, 4), ("page up", PAGE_UP, 6)))
     bare_table.close()
     for _ in range(240 - 2 * PRESSES):
@@ -261,17 +270,13 @@ def presses(
 
 def at_rest(environment: dict[str, str]) -> Iterator[Target]:
     """Measure what each screen takes of a processor while nobody touches it, refreshes included."""
-    terminals = []
-    for name in SCREENS.values():
-        terminals.append(console(environment, name.lower()))
-        terminals[-1].rest(quiet=0.3, limit=3.0)
+    terminals = [console(environment, name.lower()) for name in SCREENS.values()]
     for terminal in terminals:
-        terminal.loaded()
+        terminal.wait_for(b"keydeck")
+    wait_until_loaded(terminals)
     used = [terminal.cpu() for terminal in terminals]
     began = time.perf_counter()
-    while time.perf_counter() - began < IDLE_SECONDS:
-        for terminal in terminals:
-            terminal.rest(quiet=0.02, limit=0.05)
+    drain(terminals, IDLE_SECONDS)
     passed = time.perf_counter() - began
     for name, terminal, before in zip(SCREENS.values(), terminals, used, strict=True):
         taken = 100 * (terminal.cpu() - before) / passed
@@ -285,11 +290,11 @@ def grown_megabytes(terminal: Terminal, switches: int) -> float:
     before = 0.0
     for switch in range(80 + switches):
         if switch == 80:
-            terminal.loaded()
+            wait_until_loaded([terminal])
             before = terminal.megabytes()
         terminal.press(keys[switch % len(keys)])
         terminal.rest(quiet=0.02, limit=0.3)
-    terminal.loaded()
+    wait_until_loaded([terminal])
     return terminal.megabytes() - before
 
 
