@@ -57,7 +57,7 @@ BENCHMARKS = (
     Benchmark("bulk", 60),
     Benchmark("bulk_jobs", 200),
     Benchmark("quota", 120),
-    Benchmark("postgres", 150),
+    Benchmark("postgres", 150, ("--tokens", "16000")),
     Benchmark("hosts", 150),
     Benchmark("events_import", 90, ("--rounds", "3")),
     Benchmark("events_store", 240, ("--rounds", "1")),
