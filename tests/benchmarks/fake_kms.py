@@ -28,7 +28,7 @@ import orjson
 from tests.benchmarks.quota_simulation import AccountQuota
 
 PLATFORM = b"AKIAPLATFORM00000001"
-"""The access key by which the platform's calls are told from others."""
+"""The access key that only the platform uses."""
 _THROTTLED = orjson.dumps(
     {
         "__type": "ThrottlingException",

@@ -13,7 +13,7 @@ down. Both stay so until another host has their chunks, and 20 seconds at least,
 Lost is a token that isn't under the new key, doesn't open to what it was, or was written or backed up more
 than once; a chunk that is left; a count that differs from what was written; a journal that doesn't verify.
 What is left then is written as fast as can be; processor time is that part's, from /proc. Without root or
-network namespaces nothing is measured, which is said. Exit status 1 if a target is missed.
+network namespaces it measures nothing, and says so. Exit status 1 if a target is missed.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ that dead rows can be counted. "In order" has ids that come in the order of the 
 don't (UUIDs).
 
 Bare is what no job can do without: an UPDATE of every row, with an envelope of the same length, in one
-transaction, without backup, checks or checkpoints. WAL is read by pg_walinspect, record by record, and told
-by table; an entry in an index is a record of its own, images of pages are told apart from what was changed.
+transaction, without backup, checks or checkpoints. WAL is read by pg_walinspect, record by record, table by
+table; an entry in an index is a record of its own. Images of whole pages are counted apart.
 
 Vacuuming is VACUUM at autovacuum's default pace (a cost limit of 200 every 2 ms) of what the job left behind.
 Beside is a platform that writes rows of the chunk that the job is at, one after the other, and holds another
@@ -77,7 +77,7 @@ _TABLES = {"gh_connection": TOKENS, "envelope_backup": BACKUPS}
 class Spent:
     """What one case came to, a token: bytes `changed` in WAL and of page `images`, index entries, dead rows.
 
-    They are told by whose table they are of. `vacuum_seconds` are those of VACUUM at autovacuum's pace.
+    The platform's tables and Keydeck's are counted apart. `vacuum_seconds`: VACUUM at autovacuum's pace.
     """
 
     way: str

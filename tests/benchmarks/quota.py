@@ -17,7 +17,7 @@ The platform's 99th percentile is compared with its own beside the same job at a
 calls wait for processors there as much as here, and only the quota is not shared. How much of all cores was
 in use is told, too: where it is all, processors were measured, and no quota.
 
-What is told, the worst of all platforms and seeds (`--rounds`): the share that was taken of what the platform
+It prints the worst of all platforms and seeds (`--rounds`): the share that was taken of what the platform
 left, but for ten seconds at the start and ten behind the burst, and of the whole; how many of the platform's
 calls were refused; by how much its 99th percentile rose against the same platform alone, retries included;
 seconds from the burst's first refusal until no more was asked for than was left; and seconds from the burst's

@@ -130,7 +130,7 @@ class Simulation:
     def yielded(self, burst: float, most: float) -> float:
         """Seconds from the first refusal in a burst until the job makes no more calls than are left.
 
-        That is: in the second that follows. `most` is told where it doesn't.
+        Calls are counted over the second that follows. Returns `most` for a job that never does.
         """
         behind = [w for w in self.windows if w.at >= burst - 1e-9]
         first = next((n for n, w in enumerate(behind) if w.platform_refused or any(w.refused)), None)

@@ -41,7 +41,7 @@ _COPY = (
     ("daily", f"day - :days, profile, {', '.join(COUNTED)}", "temp.days WHERE true", _ADDED),
     ("presence", "text, hour - 24 * :days", "temp.present WHERE true", "ON CONFLICT DO NOTHING"),
 )
-"""Of each table what is put into it, of which rows, and what becomes of those that are there."""
+"""For each table: its columns, the rows they are read from, and what to do with rows that are there."""
 
 
 def fill(path: Path, count: int, *, copies: int = COPIES, processes: int | None = None) -> None:
