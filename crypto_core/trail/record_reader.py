@@ -109,7 +109,7 @@ def read_record(record: object, raw: bytes = b"") -> TrailEvent | None:
     if not event_id:
         import hashlib
 
-        texts[0] = CleanText(f"sha256:{hashlib.sha256(as_raw(record)).hexdigest()}")
+        texts[0] = CleanText(f"sha256:{hashlib.sha256(raw).hexdigest()}")
     account = _account(record, identity)
     keys, alias = _resources(record.get("resources")), NO_TEXT
     materials: tuple[CleanText, ...] = ()
@@ -208,8 +208,12 @@ def _raw_of(record: object) -> bytes:
 def kept_raw(record: dict[Any, Any], raw: bytes) -> bytes:
     """Return the JSON that a record came in if it can be kept: of one line, without escapes, nested little.
 
-    What is looked for in texts of JSON would be missed behind escapes. All else is written anew.
+    What is looked for in texts of JSON would be missed behind escapes. All else is written anew, and what has
+    no id, which gets one from its JSON: the same however a file is laid out.
     """
+    named = record.get("eventID")
+    if not isinstance(named, str) or not named.strip() or not (named.isascii() and named.isprintable()):
+        return as_raw(record)
     odd = b"\\" in raw or b"\n" in raw or raw.count(b"{") + raw.count(b"[") > _NESTED
     return as_raw(record) if odd else raw
 

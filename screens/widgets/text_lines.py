@@ -28,6 +28,8 @@ class TextLines(Static):
     """Shows lines, as many as there is room for."""
 
     _shown: Sequence[Content] = ()
+    _longest = 0
+    """Cells of the longest line. Where there is less room, Textual folds it, which moves the lines below."""
     _stale: tuple[Region, ...] = ()
     """The lines that are to be painted next, all if there are none."""
     _look: Hashable = None
@@ -41,10 +43,11 @@ class TextLines(Static):
         """Show these lines; returns whether they are other ones than before."""
         lines = [part for line in lines for part in _parts(line)]
         before, self._shown = self._shown, lines
+        longest, self._longest = self._longest, max((line.cell_length for line in lines), default=0)
         most = max(len(before), len(lines))
         stale = [y for y in range(most) if _differ(before[y : y + 1], lines[y : y + 1])]
         if stale:
-            if not self._folds:
+            if not self._folds and max(longest, self._longest) <= self.size.width:
                 self._stale = tuple(Region(0, y, self.size.width, 1) for y in stale)
             self.update(Content("\n").join(lines), layout=False)
             self._stale = ()
@@ -66,7 +69,7 @@ class TextLines(Static):
         inside = range(gutter.top, gutter.top + height)
         lines = {y: line for y, line in zip(inside, self._shown, strict=False) if y in crop.line_range}
         plain = not (self._folds or self.hover_style or gutter.width != padding.width)
-        fits = all(line.cell_length <= width and "\t" not in line.plain for line in lines.values())
+        fits = self._longest <= width and not any("\t" in line.plain for line in lines.values())
         if not plain or not fits or width <= 0 or self.text_selection is not None:
             return super().render_lines(crop)
         below, over = self.background_colors

@@ -28,7 +28,7 @@ from tests.crypto_core.trail.records import NOW
 from tests.crypto_core.trail.test_query import _FILTERS, EXAMPLES, SAMPLE, expected
 from tests.lanes import examples
 
-UNASKED = ("reviewed", "noted")
+UNASKED = ("reviewed", "noted", "receipt", "explained")
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from random import Random
 from statistics import median
 from typing import Any
 from uuid import uuid4
@@ -48,6 +49,17 @@ def test_what_every_transaction_takes_makes_no_batch_small() -> None:
     far = sizes(0.0001, 0.02)
     assert min(far[3:]) * 0.0001 > HELD_SECONDS / 4
     assert max(far) * 0.0001 <= HELD_SECONDS / 2
+
+
+def test_waiting_for_a_processor_makes_no_batch_small() -> None:
+    """A busy host waits before every statement, for longer than the server takes for all of them."""
+    waits = Random(1)
+    size, found = BatchSize(), []
+    for _ in range(200):
+        found.append(size.tokens)
+        first, *others = (waits.uniform(0.0, 0.1) for _ in range(STATEMENTS + 1))
+        size.took(size.tokens, sum(others) + size.tokens * 0.0003, one_statement=first)
+    assert median(found) > FIRST
 
 
 def test_one_slow_transaction_is_made_good_and_few_tokens_tell_of_none() -> None:
