@@ -24,7 +24,7 @@ class BatchSize:
         self._statement: float | None = None
         """Seconds that a statement takes which reads one row, waiting for a processor included: a mean."""
         self._written, self._spent = 0.0, 0.0
-        """Tokens of late, and the seconds that went into them: one transaction that had to wait says little."""
+        """Tokens of late, and the seconds that went into them: a single transaction says little."""
 
     def took(self, tokens: int, seconds: float, *, one_statement: float = 0.0) -> None:
         """Tell for how long a transaction held so many tokens, and what a statement took that reads one row.
