@@ -90,12 +90,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
-    """Garbage was collected for what it may tell: once is enough."""
+    """pytest has just collected garbage, to find what was left open: once is enough."""
     gc.freeze()
 
 
 def _leave() -> None:
-    """Leave a process of the run: all it has to tell is told, and to take everything down takes seconds."""
+    """End a process of the run at once: its results are sent, and taking all down would take seconds."""
     os._exit(0)
 
 

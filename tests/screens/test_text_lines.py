@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from textual.content import Content
 from textual.geometry import Offset
 from textual.selection import Selection
 from textual.strip import Strip
@@ -53,6 +54,20 @@ async def test_selected_text_is_seen_as_such() -> None:
         d.app.screen.selections = {detail: Selection(Offset(0, 0), Offset(8, 0))}
         await d.settle()
         assert cells(detail.render_lines(crop)) != before
+
+
+async def test_below_a_line_that_textual_folds_everything_is_painted_anew() -> None:
+    async with deck(start="connections", size=LARGE) as d:
+        detail = d.app.screen.query_one(TokenDetail)
+        detail.styles.text_wrap = "nowrap"
+        long = Content("y" + " " * detail.size.width)
+        detail.show([long, Content("old")])
+        await d.settle()
+        detail._exchange_repaint_regions()
+        assert detail.show([long, Content("new")])
+        assert max(region.height for region in detail._exchange_repaint_regions()) > 1
+        crop = detail.outer_size.region
+        assert cells(detail.render_lines(crop)) == cells(Static.render_lines(detail, crop))
 
 
 async def test_only_lines_that_changed_are_painted() -> None:
