@@ -17,7 +17,7 @@ _NEWS = 0.2
 
 
 class BatchSize:
-    """Goes by how long the last transaction took. For one thread."""
+    """Goes by how long transactions took of late. For one thread."""
 
     def __init__(self) -> None:
         self.tokens = FIRST
@@ -43,7 +43,8 @@ class BatchSize:
         room = max(HELD_SECONDS - waits, HELD_SECONDS / 2)
         fitting = int(tokens * room / max(seconds - waits, 1e-6))
         if seconds - waits > room:
-            of_late = int(self._written * room / max(self._spent, 1e-6))
+            # Of a few tokens noise tells as much as they do; of many it is the server that has become slow.
+            of_late = int(self._written * room / max(self._spent, 1e-6)) if tokens < FIRST else 0
             self.tokens = max(1, min(self.tokens, max(fitting, of_late)))
         elif tokens >= self.tokens:
             self.tokens = min(MOST, self.tokens * 2, max(self.tokens, fitting))

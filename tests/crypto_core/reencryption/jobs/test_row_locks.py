@@ -59,7 +59,16 @@ def test_waiting_for_a_processor_makes_no_batch_small() -> None:
         found.append(size.tokens)
         first, *others = (waits.uniform(0.0, 0.1) for _ in range(STATEMENTS + 1))
         size.took(size.tokens, sum(others) + size.tokens * 0.0003, one_statement=first)
-    assert median(found) > FIRST
+    assert median(found) > FIRST / 2
+
+
+def test_a_server_that_becomes_slow_gets_small_transactions_at_once() -> None:
+    size = BatchSize()
+    for row in (*[0.00005] * 12, *[0.01] * 12):
+        held = size.tokens * row
+        size.took(size.tokens, STATEMENTS * 0.0002 + held, one_statement=0.0002)
+        if row == 0.01:
+            assert size.tokens * row <= HELD_SECONDS
 
 
 def test_one_slow_transaction_is_made_good_and_few_tokens_tell_of_none() -> None:
