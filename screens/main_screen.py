@@ -202,7 +202,7 @@ class MainScreen(Actor, CursorFollower, Screen[None]):
         if self.is_mounted and self.query(Header):
             seen = self.is_current or self.app.screen.is_modal
             if seen and not self._behind:
-                # Once, however much is said before anything is painted.
+                # Once for all changes until then.
                 self.call_next(self._catch_up)
             self._behind = True
 

@@ -1,4 +1,4 @@
-"""A few lines of text, of which only those that changed are painted, and quickly.
+"""A few lines of text; only those that changed are painted, and quickly.
 
 Textual gives each line of a text through what folds it, frames it and makes it transparent. Lines that need
 none of that come from here, cell for cell and colour for colour as Textual has them.

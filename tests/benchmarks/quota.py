@@ -14,8 +14,8 @@ The platform makes its usual calls a second and, for five seconds, a burst. In s
 In real time, over sockets, at a quota of 2,000: Keydeck's transport and pipeline re-encrypt tokens from
 memory beside a platform client. Each has a process of its own, as has the fake KMS, which keeps the quota.
 The platform's 99th percentile is compared with its own beside the same job at a KMS and a quota apart: its
-calls wait for processors there as much as here, and only the quota is not shared. How much of all cores was
-in use is told, too: where it is all, processors were measured, and no quota.
+calls wait for processors there as much as here, and only the quota is not shared. It also
+prints how busy the cores were: where they were full, processors were measured, not the quota.
 
 It prints the worst of all platforms and seeds (`--rounds`): the share that was taken of what the platform
 left, but for ten seconds at the start and ten behind the burst, and of the whole; how many of the platform's

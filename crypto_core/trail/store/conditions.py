@@ -232,9 +232,9 @@ class Conditions:
 class ResolvedTerm:
     """One term. `column` "" is for one that isn't about one column of texts; its condition is `others`.
 
-    `cycle` is the condition of one that is about the hour, given hours since 1970. `branches` are those of
-    alternatives, of each of which everything must hold. `most` is True where a column of an event's own is
-    asked for most of the texts in it.
+    `cycle` is the condition of one that is about the hour, given hours since 1970. `branches` are the
+    alternatives: of one of them everything must hold. `most` is True where most of an event's own texts
+    in a column are asked for.
     """
 
     negated: bool

@@ -108,7 +108,7 @@ class FileReader:
             os.close(descriptor)
 
     def _read_plain(self, descriptor: int, size: int) -> tuple[int, int, str] | None:
-        """Read a small file as CloudTrail writes them; None for any other, of which nothing is taken."""
+        """Read a small file in CloudTrail's own form; returns None for any other, without taking events."""
         if size > _SMALL:
             return None
         most = min(_SMALL_UNPACKED, self.largest, self.most or self.largest)
