@@ -7,7 +7,7 @@ another transaction holds for long is given up for now, and so does not hold up 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic, sleep
@@ -187,10 +187,8 @@ class ChunkSink:
         self, sealed: Sequence[Sealed], refused: Sequence[Poison]
     ) -> tuple[frozenset[TokenRef], list[Poison]]:
         """Write what can be written; returns that, and what the database refuses because of its value."""
-        size = self._ground.size.tokens
-        if len(sealed) > size:
-            slices = (sealed[first : first + size] for first in range(0, len(sealed), size))
-            return self._apart([(some, refused if n == 0 else ()) for n, some in enumerate(slices)])
+        if len(sealed) > self._ground.size.tokens:
+            return self._apart(self._in_sizes(sealed, refused))
         untold = list(refused)
         try:
             return self._ground.endure(lambda: self._transaction(sealed, refused, untold)), []
@@ -204,6 +202,16 @@ class ChunkSink:
         # What is refused already goes first, and alone: it must not be halved with the rest.
         parts = [(sealed[:half], ()), (sealed[half:], ())] if not refused else [((), refused), (sealed, ())]
         return self._apart(parts)
+
+    def _in_sizes(
+        self, sealed: Sequence[Sealed], refused: Sequence[Poison]
+    ) -> Iterator[tuple[Sequence[Sealed], Sequence[Poison]]]:
+        """Parts of a batch, each as large as fits once those before it are written."""
+        first = 0
+        while first < len(sealed):
+            size = self._ground.size.tokens
+            yield sealed[first : first + size], () if first else refused
+            first += size
 
     def _apart(
         self, parts: Iterable[tuple[Sequence[Sealed], Sequence[Poison]]]
