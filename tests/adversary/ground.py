@@ -30,7 +30,7 @@ from tests.crypto_core.tripwires.conftest import added, tripwires_of
 _SECRETS = (
     "INSERT INTO {table} ({columns}, created_at, secret_json) SELECT {values}, now(),"
     " convert_to(json_build_object('bot', access_token)::text, 'UTF8') FROM gh_connection"
-    " WHERE access_token LIKE 'djF8%' ORDER BY id LIMIT 2"
+    " WHERE id = ANY (:intact) ORDER BY id LIMIT 2"
 )
 _UNWRITTEN = (
     "INSERT INTO keydeck.job_token"
@@ -100,6 +100,7 @@ def work(services: Container, world: World, superuser: Engine) -> None:
         connection.execute(text(f"REVOKE INSERT, DELETE ON gh_connection FROM {OPERATOR}"))
     services.sweeps.take_sweep()
     services.status.take_census()
+    intact = [r.row_id for r in world.sealed_under(world.current_key) if r.table == "gh_connection"]
     key = services.kms.call("CreateKey", KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"][
         "Arn"
     ]
@@ -107,7 +108,7 @@ def work(services: Container, world: World, superuser: Engine) -> None:
     JournalCheckpoints(services.journal, signer, read_only=False).checkpoint()
     with superuser.begin() as connection:
         for statement in _UNUSED:
-            connection.execute(text(statement))
+            connection.execute(text(statement), {"intact": intact} if ":intact" in statement else {})
 
 
 @contextmanager
