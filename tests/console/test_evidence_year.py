@@ -258,7 +258,9 @@ def changed_bytes_are_caught(pack: Path, public: Path) -> None:
         found = done("evidence", "verify", str(pack), "--public-key", str(public), fine=(1, 3))
         told = (file.name, "not signed") if file.name == "signature.json" else (file.name,)
         assert any(one in found.stdout + found.stderr for one in told), (file.name, place, bit)
-        assert verified_outside(pack, public) == 1, (file.name, place, bit)
+        # Of a signature by an algorithm of another name it says that it can't check it.
+        caught = {1, 3} if file.name == "signature.json" else {1}
+        assert verified_outside(pack, public) in caught, (file.name, place, bit)
         file.write_bytes(content)
 
 
