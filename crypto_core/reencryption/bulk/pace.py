@@ -42,8 +42,8 @@ _DIP = 0.12
 """How far below what is left the pace goes on after it was throttled."""
 _FIRST_HOLD, _LONGEST_HOLD = 2.0, 30.0
 """Seconds until it is back at what is left, at first and at the longest."""
-_CALLS_A_HOLD = 2_500
-"""Calls between two looks for more: each costs production some, whatever the pace."""
+_CALLS_A_HOLD, _OFTEN = 2_500, 8.0
+"""Calls, and seconds, between two looks for more at least: each costs production some, whatever the pace."""
 _RISE, _STEEPEST = 0.05, 10.0
 _FORGETTING_SECONDS = 30.0
 _REFUTED = 1.1
@@ -191,7 +191,7 @@ class CallPace:
         if before is None or left < before * 0.75:
             self._hold = min(max(_FIRST_HOLD, 500 / left), 5.0)
         elif not early:
-            self._hold = min(self._hold * 1.5, max(_CALLS_A_HOLD / left, 5.0), _LONGEST_HOLD)
+            self._hold = min(self._hold * 1.5, max(_CALLS_A_HOLD / left, _OFTEN), _LONGEST_HOLD)
         self._known = max(left, self._known)
         self._left = left
         self._pauses = min(self._pauses + 1, _LONGEST_PAUSE) if early else 0
