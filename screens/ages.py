@@ -42,6 +42,12 @@ def ago(moment: datetime, now: datetime) -> str:
     return f"in {span(-passed)}"
 
 
+def calmly_ago(moment: datetime, now: datetime) -> str:
+    """Return how long ago a moment was as `ago` does, in steps of five seconds: it does not fidget."""
+    passed = (now - moment).total_seconds()
+    return ago(moment, moment + timedelta(seconds=passed // 5 * 5)) if 0 <= passed < 60 else ago(moment, now)
+
+
 def local(moment: datetime, now: datetime) -> datetime:
     """Return a moment in the operator's zone; in UTC where that would lead out of the calendar."""
     try:

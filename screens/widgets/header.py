@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from crypto_core.text.cleaning import shortened
-from screens.ages import ago
+from screens.ages import calmly_ago
 from screens.facts import Facts
 from screens.services import Surroundings
 from screens.widgets.cells import cut, spread
@@ -176,7 +176,7 @@ class Header(Vertical):
             return (
                 Content.assemble(("asking…", "$accent"), rhythm) if self._asking else Content.assemble(rhythm)
             )
-        age = ago(self._fresh, self._facts.clock())
+        age = calmly_ago(self._fresh, self._facts.clock())
         shown = (f"⟳ {age}", "$accent") if self._asking else (age, "$muted")
         return Content.assemble(shown, rhythm)
 

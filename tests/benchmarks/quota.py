@@ -385,7 +385,7 @@ def main() -> int:
     if sys.argv[1:2] == ["--job"]:
         asyncio.run(job(sys.argv[2], float(sys.argv[3])))
         return 0
-    parser = options("KMS's quota, shared by the platform and a job.", rounds=2)
+    parser = options("KMS's quota, shared by the platform and a job.", rounds=4)
     parser.add_argument("--real-seconds", type=float, default=32.0, metavar="S", help="0 to leave it out")
     chosen = parser.parse_args()
     found = table(chosen.rounds)

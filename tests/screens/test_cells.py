@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.content import Content
 
-from screens.ages import ago, day, span
+from screens.ages import ago, calmly_ago, day, span
 from screens.connections.listing import COLUMNS
 from screens.widgets.cells import bar, cut, fit, fit_middle, percent, spread
 from screens.widgets.table.columns import GAP, NARROWEST, place
@@ -74,6 +74,12 @@ def test_moments_to_come_and_moments_past_are_told_apart() -> None:
     assert ago(now + timedelta(days=3), now) == "in 3 d"
     assert ago(now, now) == "now"
     assert day(now - timedelta(days=365), now) == "1 Jul 2025"
+
+
+def test_what_grows_while_it_is_seen_goes_in_steps() -> None:
+    now = datetime(2026, 7, 1, tzinfo=UTC)
+    told = [calmly_ago(now - timedelta(seconds=passed), now) for passed in (0, 4.9, 5, 59.9, 60, 61, -3)]
+    assert told == ["now", "now", "5 s ago", "55 s ago", "1 min ago", "1 min ago", "in 3 s"]
 
 
 _NAMES = [c.name for c in COLUMNS]

@@ -24,7 +24,7 @@ SLOWEST = 1.0
 """Calls a second below which throttling doesn't bring the pace."""
 STARVED_PAUSES = 4
 """Pauses in a row, each throttled at once behind it, after which nothing is taken to be left."""
-BURST_SECONDS = 0.02
+BURST_SECONDS = 0.01
 START = 0.02
 """The part of the guessed quota with which a pace begins. Half of the guess it reaches in two seconds."""
 _LEAP_SECONDS = 1.0
@@ -38,9 +38,9 @@ _WINDOW_SECONDS = 0.25
 _PAUSE_SECONDS = 0.15
 _LONGEST_PAUSE = 4
 """Times that the pause is doubled."""
-_DIP = 0.12
+_DIP = 0.18
 """How far below what is left the pace goes on after it was throttled."""
-_FIRST_HOLD, _LONGEST_HOLD = 2.0, 30.0
+_FIRST_HOLD, _LONGEST_HOLD = 3.0, 30.0
 """Seconds until it is back at what is left, at first and at the longest."""
 _CALLS_A_HOLD, _OFTEN = 2_500, 8.0
 """Calls, and seconds, between two looks for more at least: each costs production some, whatever the pace."""
