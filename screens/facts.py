@@ -228,10 +228,11 @@ class Facts:
         return place.database if place is not None else ""
 
     def _set(self, name: str, fact: Loaded[Any]) -> None:
-        same = name == "surroundings" and fact == replace(self.surroundings, asking=fact.asking)
+        before: Loaded[Any] = getattr(self, name)
+        same = name == "surroundings" and (fact.value, fact.trouble) == (before.value, before.trouble)
         setattr(self, name, fact)
         if name == "keys":
             self.key_words = KeyWords(self.keys.value or ())
-        # Where the console works is asked all the time, and that it is being asked is nowhere shown.
+        # Where the console works is asked all the time, and when it was asked is nowhere shown.
         if not same:
             self._changed.publish(None)

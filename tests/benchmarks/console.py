@@ -43,6 +43,22 @@ class Bare(App):
         yield Static("painted _connection.")
 Bare().run()
 """
+IMPORTS = """
+import botocore.session, psycopg2, pydantic_settings, sqlalchemy.dialects.postgresql, textual.widgets
+import console.application.console_session, console.container, screens.connections.screen
+"""
+"""What is loaded before the first rows: the libraries, and the rooms that show connections."""
+LIBRARIES = """
+import botocore.session, psutil, psycopg2, pydantic_settings, sqlalchemy.dialects.postgresql, textual.widgets
+import cryptography.hazmat.primitives.ciphers.aead
+from crypto_core.aws.service_models import ServiceModels
+session = botocore.session.get_session()
+session.get_component("data_loader").file_loader = ServiceModels()
+for service in ("kms", "sts", "cloudtrail"):
+    session.create_client(service, "eu-central-1", aws_access_key_id="a", aws_secret_access_key="b")
+print(psutil.Process().memory_info().rss / 1e6)
+"""
+"""Prints the MB that are resident where the libraries have been loaded, and AWS's clients made."""
 TABLE = """
 from textual.app import App
 from textual.coordinate import Coordinate
@@ -167,15 +183,29 @@ def console(environment: dict[str, str], screen: str = "connections") -> Termina
     return Terminal([sys.executable, "-m", "console", "--screen", screen], environment)
 
 
-def first_rows(environment: dict[str, str], rounds: int) -> tuple[float, float]:
-    """Return the median seconds to the console's first rows and to a bare app's first paint."""
-    ours, bare = [], []
+def first_rows(environment: dict[str, str], rounds: int) -> tuple[float, float, float]:
+    """Return the median seconds to the console's first rows, and to a bare app's first paint.
+
+    The last is of a bare app that has loaded the same before.
+    """
+    ours, bare, loaded = [], [], []
+    apps = (
+        (ours, None),
+        (bare, [sys.executable, "-c", BARE]),
+        (loaded, [sys.executable, "-c", IMPORTS + BARE]),
+    )
     for _ in range(rounds):
-        for times, command in ((ours, None), (bare, [sys.executable, "-c", BARE])):
+        for times, command in apps:
             terminal = console(environment) if command is None else Terminal(command, environment)
             times.append(terminal.wait_for(ROW))
             terminal.close()
-    return median(ours), median(bare)
+    return median(ours), median(bare), median(loaded)
+
+
+def libraries_megabytes(environment: dict[str, str]) -> float:
+    """Return the resident memory of a process that has loaded the console's libraries alone."""
+    command = [sys.executable, "-c", LIBRARIES]
+    return float(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
 
 
 def help_seconds(environment: dict[str, str], rounds: int) -> tuple[float, float]:
@@ -226,12 +256,14 @@ def measured(environment: dict[str, str], rounds: int, switches: int) -> Iterato
     """Measure one promise after the other."""
     ours, bare = help_seconds(environment, rounds)
     yield Target(f"keydeck --help ({ours / bare:.1f} times an empty interpreter)", ours, 0.15, "s")
-    ours, bare = first_rows(environment, rounds)
-    yield Target(f"first painted rows ({ours / bare:.1f} times a bare Textual app)", ours, 0.5, "s")
+    ours, bare, loaded = first_rows(environment, rounds)
+    promise = f"first painted rows ({ours / bare:.1f} times a bare Textual app)"
+    yield Target(promise, ours, 0.5, "s", loaded, "a bare Textual app, the same modules loaded")
     terminal = console(environment)
     terminal.wait_for(ROW)
     wait_until_loaded([terminal])
-    yield Target("resident at the first row", terminal.megabytes(), 110, "MB")
+    alone = libraries_megabytes(environment)
+    yield Target("resident at the first row", terminal.megabytes(), 110, "MB", alone, "the libraries alone")
     bare_table = Terminal([sys.executable, "-c", TABLE], environment)
     bare_table.wait_for(ROW)
     both = (terminal, bare_table)

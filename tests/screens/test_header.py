@@ -75,3 +75,18 @@ async def test_surroundings_that_hang_leave_the_rest_usable() -> None:
         assert "✖ 4 problems" in d.text()
         await d.press("2")
         assert "1,200 tokens" in d.text()
+
+
+async def test_an_answer_that_the_place_is_as_before_has_nothing_painted() -> None:
+    async with deck() as d:
+        painted: list[None] = []
+        d.app.facts.subscribe(d.app.screen, painted.append)
+        for _ in range(3):
+            d.app.facts.ask_surroundings()
+            await d.tick(5)
+        assert painted == []
+        d.stage.place = replace(d.stage.place, database_trouble="no answer for 12 s")
+        d.app.facts.ask_surroundings()
+        await d.tick(0)
+        assert len(painted) == 1
+        assert "no answer for 12 s" in d.lines()[1]
