@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from botocore.client import BaseClient
 
 from console.__main__ import run
+from console.host.host_processes import HostProcesses
 from crypto_core.database.state.incident_changes import IncidentChange
 from crypto_core.database.tokens.chunks import ChunkStore
 from crypto_core.database.tokens.store import TokenStore
@@ -93,6 +94,9 @@ def prepare(moment: str) -> None:
     elif moment:
         owner, name, after = POINTS[moment]
         _ends_at(owner, name, after=after)
+        if owner is ChunkStore:
+            # Further processes may write all of it first.
+            HostProcesses.work_on = lambda *_, **__: None  # type: ignore[method-assign]
 
 
 def _live(order: dict[str, Any]) -> NoReturn:
