@@ -66,7 +66,7 @@ BENCHMARKS = (
     Benchmark("secrets_columns", 90, ("--rows", "200000", "--rounds", "1")),
     Benchmark("scan", 60, ("--rounds", "1")),
     Benchmark("provider_logs", 60, ("--rounds", "1")),
-    Benchmark("whose", 90, ("--rounds", "5")),
+    Benchmark("whose", 90, ("--rounds", "3")),
     Benchmark("evidence_period", 60, ("--rounds", "1")),
 )
 
