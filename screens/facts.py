@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 COUNTING_SECONDS = 900.0
 """How long tokens may be counted: each statement of it has a time limit of its own."""
+AGES = timedelta(seconds=30)
+"""How long what is painted may stand while nothing changes: it tells ages."""
 MOMENT_SECONDS = 0.1
 """How old the time may be that ages in lists are counted from."""
 
@@ -91,6 +93,7 @@ class Facts:
         self.epoch = 0
         """Counts the changes of context: facts from an earlier one are about another place."""
         self._moment: tuple[float, datetime] | None = None
+        self._told_at = self.clock()
         self._app = app
         self._changed: Signal[None] = Signal(app, "facts")
         self._asked: dict[str, PendingCall[Any]] = {}
@@ -122,7 +125,7 @@ class Facts:
         self.surroundings, self.status, self.keys, self.posture = Loaded(), Loaded(), Loaded(), Loaded()
         self.trail, self.blocks = Loaded(), Loaded()
         self.key_words = KeyWords()
-        self._changed.publish(None)
+        self._tell()
         self.ask_all()
 
     def ask_all(self) -> None:
@@ -234,5 +237,9 @@ class Facts:
         if name == "keys":
             self.key_words = KeyWords(self.keys.value or ())
         # Where the console works is asked all the time, and when it was asked is nowhere shown.
-        if not same:
-            self._changed.publish(None)
+        if not same or not timedelta(0) <= self.clock() - self._told_at < AGES:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._told_at = self.clock()
+        self._changed.publish(None)

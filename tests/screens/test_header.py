@@ -90,3 +90,14 @@ async def test_an_answer_that_the_place_is_as_before_has_nothing_painted() -> No
         await d.tick(0)
         assert len(painted) == 1
         assert "no answer for 12 s" in d.lines()[1]
+
+
+async def test_ages_grow_on_a_screen_that_is_paused() -> None:
+    async with deck(start="keys", size=LARGE) as d:
+        await d.press("p")
+        before = d.line_with("alias/tokens")
+        for _ in range(16):
+            d.app.facts.ask_surroundings()
+            await d.tick(10)
+        assert "12 s ago" in before
+        assert "min ago" in d.line_with("alias/tokens")
