@@ -402,6 +402,10 @@ class ChangedByDatabaseError(DatabaseError):
         return True
 
 
+class ChangedAtCommitError(DatabaseError):
+    """The database changed tokens as their transaction was committed, after they were stored as given."""
+
+
 class DatabaseUnreachableError(DatabaseError, remedy="Check DATABASE_URL and that the server is up."):
     """No connection to the database, or it was lost."""
 

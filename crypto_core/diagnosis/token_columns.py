@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Engine
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.tokens.attached_code import EVENTS, attached_code, column_limits
 from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue, read_catalogue
 from crypto_core.database.tokens.sweep.service import SweepService
 from crypto_core.database.tokens.tables import TokenTable
-from crypto_core.database.tokens.write_obstacles import write_obstacles
 from crypto_core.diagnosis.check import Check, Topic
 from crypto_core.errors import KeydeckError
 from crypto_core.references import split_name
@@ -40,7 +40,7 @@ def token_columns(
     for column in catalogue.columns:
         yield _column(Topic(area, str(column)), catalogue.unwritable.get(column), read_only)
     if not read_only:
-        yield from _obstacles(engine, catalogue, area)
+        yield from _attached(engine, catalogue, area)
     for table in catalogue.tables:
         yield Topic(area, f"{table.name}.{', '.join(table.id_columns)}").ok("Names one row.")
     yield from _ambiguous(engine, catalogue, area)
@@ -89,20 +89,26 @@ def _column(column: Topic, grant: str | None, read_only: bool) -> Check:
     return column.warning(said, f"{grant};")
 
 
-def _obstacles(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Check]:
-    """A check for each column whose tokens the database may change or refuse when they are written."""
+def _attached(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Check]:
+    """A check for all code of others that runs in a table's writes, and for what refuses an envelope."""
     try:
         with connected(engine) as connection:
-            found = {column: write_obstacles(connection, column) for column in catalogue.columns}
+            code = attached_code(connection, catalogue.tables, events=EVENTS)
+            limits = {column: column_limits(connection, column) for column in catalogue.columns}
     except KeydeckError as error:
-        yield Topic(area, "triggers").unknown_by(error)
+        yield Topic(area, "code of others").unknown_by(error)
         return
-    for column, obstacles in found.items():
-        if obstacles:
-            said = "; ".join(obstacles)
+    for one in code:
+        yield Topic(area, f"{one.table or 'the database'}, when written").warning(
+            f"Code of others: {one}.",
+            "Read it: it runs with the rights of whoever writes there. A plan names it before it runs.",
+        )
+    if not code:
+        yield Topic(area, "code of others").ok("None is attached to token tables.")
+    for column, limited in limits.items():
+        if limited:
             yield Topic(area, f"{column}, when written").warning(
-                f"{said[0].upper()}{said[1:]}.",
-                "Whatever changes an envelope there loses the token: let it leave the column as it is.",
+                f"{'; '.join(limited).capitalize()}.", "Widen the column, or describe another one."
             )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+from crypto_core.database.tokens.attached_code import AttachedCode
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS, Format, at_least, bound_format
 from crypto_core.guard.consent import Danger
@@ -128,6 +129,8 @@ class Plan:
     """The tokens by the format that they have now."""
     unlisted: bool = False
     """True of a job over more tokens of a filter than a plan lists: they are looked up when it begins."""
+    code: tuple[AttachedCode, ...] = ()
+    """What others have had run when these tokens are written."""
 
     @property
     def conversions(self) -> tuple[Conversion, ...]:
@@ -188,6 +191,7 @@ class Plan:
             "tokens": self.tokens,
             "by_column": sorted(self.by_column.items()),
             "by_format": sorted(self.by_format.items()),
+            "code": [code.as_json for code in self.code],
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
@@ -206,6 +210,7 @@ class Plan:
             "conversions": [c.as_json() for c in self.conversions],
             "kms_calls": self.kms_calls,
             "coverage": self.coverage.as_json(),
+            "code": [code.as_json for code in self.code],
         }
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from crypto_core.database.tokens.attached_code import AttachedCode
 from crypto_core.database.tokens.attribution_cache import Wrapping
 from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.fresh_proof import FreshProof
@@ -244,6 +245,7 @@ def build_plan(
     resolved: ResolvedSelection,
     tally: Tally,
     doubts: Sequence[str],
+    code: tuple[AttachedCode, ...],
     gaps: Sequence[str],
     *,
     trusted: Iterable[str],
@@ -253,8 +255,9 @@ def build_plan(
 ) -> Plan:
     """Return the plan to write the tokens of a tally.
 
-    `doubts` are what KMS would refuse for some of them, `gaps` what can't be seen in the database, `trusted`
-    the keys that the platform is configured with, `binding` the name of the database.
+    `doubts` are what KMS would refuse for some of them, `code` is that of others that runs there, `gaps` what
+    can't be seen in the database, `trusted` the keys that the platform is configured with, `binding` the
+    name of the database.
     """
     columns, formats = by_column(tally), by_format(tally)
     warnings = [_NO_RECOVERY] if verb is Verb.REWRAP else []
@@ -282,6 +285,7 @@ def build_plan(
         allow_downgrade=allow_downgrade,
         by_format=formats,
         unlisted=resolved.tally is not None,
+        code=code,
     )
     return replace(plan, warnings=(*warnings, *_format_warnings(plan), *doubts))
 

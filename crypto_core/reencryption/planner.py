@@ -13,6 +13,10 @@ from threading import Event
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.tokens.attached_code import (
+    code_warnings,
+    column_limits,
+)
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.attribution_cache import AttributionCache, Wrapping
 from crypto_core.database.tokens.catalogue import LiveCatalogue
@@ -20,7 +24,6 @@ from crypto_core.database.tokens.fresh_proof import FreshProver
 from crypto_core.database.tokens.inventory import Inventory
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.database.tokens.tables import TokenColumn
-from crypto_core.database.tokens.write_obstacles import write_obstacles
 from crypto_core.envelope import Format, version_of
 from crypto_core.errors import InvalidReferenceError, KmsAccessDeniedError, KmsError
 from crypto_core.key_names import parse_key_name
@@ -110,12 +113,13 @@ class Planner:
             tally = self.store.tally(resolved.scope, cancelled=cancelled)
         check_writable(catalogue, tally)
         stop_if(cancelled)
+        code = self.store.code_at(tally)
         doubts: tuple[str, ...] = ()
         if tally and (page := self._sample(verb, selection, resolved)):
             sources = self._sources(page, resolved.source_key_arn)
             found = self._permissions(verb, key.arn, sources, page[0].ref)
             doubts = check_permissions(found, key.arn, sources=len(sources))
-            doubts += tuple(self._obstacles(tally))
+            doubts += code_warnings(code) + tuple(self._obstacles(tally))
         return build_plan(
             verb,
             selection,
@@ -123,6 +127,7 @@ class Planner:
             resolved,
             tally,
             doubts,
+            code,
             self.catalogue().gaps,
             trusted=self.trusted,
             write_format=self.write_format,
@@ -250,14 +255,11 @@ class Planner:
         return probe.failure.key if probe.failure is not None else ""
 
     def _obstacles(self, tally: Mapping[str, Mapping[Format, int]]) -> Iterator[str]:
-        """What the database may do to the tokens when they are written, a warning for each column."""
+        """What refuses the tokens when they are written, a warning for each column."""
         with connected(self.catalogue.engine) as connection:
             for name in tally:
-                if found := write_obstacles(connection, TokenColumn.named(name)):
-                    yield (
-                        f"{name}: {'; '.join(found)}. Each token is compared as it is stored, and left as it "
-                        "was where the database changed or refused it."
-                    )
+                if found := column_limits(connection, TokenColumn.named(name)):
+                    yield f"{name}: {'; '.join(found)}. A token that the database refuses is left as it was."
 
     def _permissions(
         self, verb: Verb, target_arn: str, sources: Mapping[str, WrappedSample | None], first: TokenRef

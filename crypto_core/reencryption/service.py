@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
+from crypto_core.database.tokens.attached_code import require_same_code
 from crypto_core.errors import DatabaseError, RefusedError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
@@ -77,6 +78,7 @@ class TokenWorkService:
         def still() -> None:
             if plan.unlisted:
                 raise RefusedError(f"Use a job to {plan.verb.words} {counted(plan.tokens, 'token')}.")
+            require_same_code(plan.code, self.planner.store.code_at(plan.by_column))
 
         change = GuardedChange(
             action=plan.verb.value,

@@ -18,6 +18,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Engine,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
+    literal_column,
     or_,
     select,
     text,
@@ -35,6 +37,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import Text as SqlText
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.expression import TableClause
@@ -43,7 +46,9 @@ from crypto_core.database.connection.engine import connected, send_with_next
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECONDS
+from crypto_core.database.dialect import place_oid
 from crypto_core.database.schema import envelope_backup
+from crypto_core.database.tokens.attached_code import UPDATE, AttachedCode, attached_code, write_obstacles
 from crypto_core.database.tokens.attribution_cache import SHA256_BYTES, AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.expressions import (
@@ -81,9 +86,14 @@ from crypto_core.database.tokens.token_source import (
     whole_bytes,
     whole_value,
 )
-from crypto_core.database.tokens.write_obstacles import write_obstacles
-from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify
-from crypto_core.errors import ChangedByDatabaseError, DatabaseTimeoutError, RowVanishedError
+from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES, Format, classify, parse
+from crypto_core.errors import (
+    ChangedAtCommitError,
+    ChangedByDatabaseError,
+    DatabaseTimeoutError,
+    EnvelopeError,
+    RowVanishedError,
+)
 from crypto_core.guard.held_step import require_held
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.references import TokenRef
@@ -117,6 +127,10 @@ class Replacement:
 Carrier = Callable[[Connection, Sequence[tuple[TokenRef, bytes, bytes]]], None]
 """Is told, within the transaction, which values hold the tokens of which others now: by both digests."""
 
+_HAS_XMIN = text(
+    "SELECT relkind IN ('r', 'p') FROM pg_class "  # noqa: S608  # nothing in it is foreign
+    f"WHERE oid = {place_oid('CAST(:schema AS text)', 'CAST(:table AS text)')}"
+)
 _HELD_SECONDS = 0.05
 """How long nothing is held before rows that another transaction held are tried again."""
 
@@ -177,6 +191,56 @@ class TokenScope:
             token_bytes=frozenset(map(int, told.get("token_bytes", ()))),
             unindexed=told.get("unindexed"),
         )
+
+
+@dataclass(slots=True)
+class _Committed:
+    """What a transaction wrote: `stored` are the values of each column, by row id."""
+
+    digests: Mapping[str, bytes]
+    stored: list[tuple[TokenTable, str, dict[str, str]]] = field(default_factory=list)
+    written: list[Replacement] = field(default_factory=list)
+    transaction: int | None = None
+    """The number of the transaction, its subtransactions' top."""
+
+    def differing(
+        self, connection: Connection, table: TokenTable, column: str, values: Mapping[str, str]
+    ) -> list[str]:
+        """Return the ids of the rows that do not hold these values, by row id."""
+        if not values:
+            return []
+        texts = [self.digests[v] for v in values.values()] if table.is_text(column) else values.values()
+        given = later_rows("new", {"id": values, "value": texts}) | later_ids(table, list(values))
+        rows = connection.execute(_comparing(table, column), given).all()
+        self.transaction = self.transaction or next((row.transaction for row in rows), None)
+        return sorted(set(values) - {row.id for row in rows})
+
+    def written_by(self, connection: Connection, table: TokenTable, ids: Sequence[str]) -> Iterable[str]:
+        """Return those of some rows that this transaction itself wrote last."""
+        source = table_of(table)
+        named = {"schema": table.schema, "table": table.relation}
+        if not ids or self.transaction is None or not connection.scalar(_HAS_XMIN, named):
+            return ()
+        number = sql_cast(sql_cast(literal_column("xmin"), SqlText), BigInteger)
+        own = select(id_text(table, source)).where(
+            id_in(table, source, list(ids)), number == self.transaction % 2**32
+        )
+        return connection.scalars(own).all()
+
+
+def _place(ref: TokenRef) -> tuple[str, str, str]:
+    return ref.table, ref.column, ref.row_id
+
+
+def _is_damaged(token: StoredToken) -> bool:
+    """True for a value that nobody writes on purpose: no token in any format, no empty value."""
+    if not token.format.protected:
+        return token.format is Format.UNRECOGNISED
+    try:
+        parse(token.value.reveal())
+    except EnvelopeError:
+        return True
+    return False
 
 
 class TokenStore:
@@ -326,6 +390,13 @@ class TokenStore:
             return replace(picked, ids=select(source.id.label("id")).where(condition, source.id.in_(inside)))
         return picked
 
+    def code_at(self, columns: Iterable[str], *, events: int = UPDATE) -> tuple[AttachedCode, ...]:
+        """Return the code of others that runs when these columns are written. Raises DatabaseError."""
+        names = {TokenColumn.named(name).table for name in columns}
+        tables = [table for table in self._catalogue().tables if table.name in names]
+        with connected(self._engine) as connection:
+            return attached_code(connection, tables, events=events)
+
     def written_in(self, run_id: UUID, digests: Sequence[bytes]) -> frozenset[bytes]:
         """Return those of some values' digests that a run has written."""
         told = bindparam("digests", list(digests), ARRAY(LargeBinary))
@@ -352,16 +423,20 @@ class TokenStore:
         nothing held meanwhile. `before` is called in the transaction before any row is locked, and `within`
         with what was written, before it commits. Raises DatabaseError, in which case nothing was written;
         ChangedByDatabaseError where the database stored another value than it was given, and StepLostError
-        for a step of an incident that was taken over.
+        for a step of an incident that was taken over. Raises ChangedAtCommitError where the transaction is
+        committed and the database changed a value as it was: the new envelope is then kept as a backup.
         """
         until = monotonic() + LOCK_TIMEOUT_SECONDS
         while True:
             try:
-                return self._write_now(run_id, verb, replacements, before=before, within=within, wait=wait)
+                done = self._write_now(run_id, verb, replacements, before=before, within=within, wait=wait)
             except DatabaseTimeoutError as error:
                 if not wait or error.sqlstate != LOCK_NOT_AVAILABLE or monotonic() > until:
                     raise
-            sleep(_HELD_SECONDS)
+                sleep(_HELD_SECONDS)
+            else:
+                self._require_kept(run_id, done)
+                return frozenset(r.old.ref for r in done.written)
 
     @repeated_if_rolled_back
     def _write_now(
@@ -373,19 +448,17 @@ class TokenStore:
         before: Callable[[Connection], None],
         within: Callable[[Connection, frozenset[TokenRef]], None] | None,
         wait: bool,
-    ) -> frozenset[TokenRef]:
+    ) -> _Committed:
         by_column: dict[tuple[str, str], list[Replacement]] = {}
         for replacement in replacements:
             by_column.setdefault((replacement.old.ref.table, replacement.old.ref.column), []).append(
                 replacement
             )
-        written: set[TokenRef] = set()
+        done = _Committed({r.stored: digest(r.stored) for r in replacements})
+        new_digests, stored = done.digests, done.stored
         locked: dict[str, frozenset[str]] = {}
-        stored: list[tuple[TokenTable, str, dict[str, str]]] = []
         catalogue = self._catalogue()
         carry = self._carrier() if verb in KEEPS_TOKEN else None
-        # What can be done before rows are locked is: others wait for them until the end.
-        new_digests = {r.stored: digest(r.stored) for r in replacements}
         with connected(self._engine, write=True, brief=not wait) as connection:
             connection.execute(_IMPATIENT)
             before(connection)
@@ -401,18 +474,67 @@ class TokenStore:
                 matched, values = swap(connection, table, column, group)
                 stored.append((table, column, values))
                 swapped = [r for r in group if r.old.ref.identity in matched]
-                written.update(r.old.ref for r in swapped)
+                done.written += swapped
                 _back_up(connection, run_id, verb, swapped, new_digests)
                 if carry is not None:
                     carry(connection, [(r.old.ref, r.old.digest, new_digests[r.stored]) for r in swapped])
             # What triggers make of it afterwards counts too, also those that wait for the transaction's end.
             send_with_next(connection, "SET CONSTRAINTS ALL IMMEDIATE")
             for table, column, values in stored:
-                _must_be_stored(connection, table, column, values, new_digests)
+                if changed := done.differing(connection, table, column, values):
+                    raise _changed(connection, TokenColumn(table.name, column), changed)
             if within is not None:
-                within(connection, frozenset(written))
+                within(connection, frozenset(r.old.ref for r in done.written))
             require_held()
-        return frozenset(written)
+        return done
+
+    @repeated_if_rolled_back
+    def _require_kept(self, run_id: UUID, done: _Committed) -> None:
+        """Look whether what was committed is stored, as whoever reads next finds it.
+
+        A deferred constraint trigger may act at COMMIT, after all that the transaction itself can see. What
+        others wrote since is theirs. Raises ChangedAtCommitError.
+        """
+        changed: set[tuple[str, str, str]] = set()
+        own: set[tuple[str, str, str]] = set()
+        with connected(self._engine) as connection:
+            for table, column, values in done.stored:
+                differing = done.differing(connection, table, column, values)
+                changed |= {(table.name, column, row_id) for row_id in differing}
+                own |= {(table.name, column, i) for i in done.written_by(connection, table, differing)}
+        if not changed:
+            return
+        replaced = {r.old.ref: r for r in done.written if _place(r.old.ref) in changed}
+        now = {token.ref: token for token in self.read_many(replaced)}
+        lost: list[Replacement] = []
+        undone: list[TokenRef] = []
+        for ref, made in replaced.items():
+            token = now.get(ref)
+            if token is not None and token.digest == done.digests[made.stored]:
+                continue
+            if token is not None and token.digest == made.old.digest:
+                undone.append(ref)
+            elif _place(ref) in own or (token is not None and _is_damaged(token)):
+                lost.append(made)
+        if not lost and not undone:
+            return
+        with connected(self._engine, write=True) as connection:
+            # What was written is kept, so that it can be restored over the present value.
+            kept = [
+                Replacement(replace(made.old, value=Secret.of(made.stored), format=Format.V1), str(i), None)
+                for i, made in enumerate(lost)
+            ]
+            present = (now[made.old.ref].digest if made.old.ref in now else b"" for made in lost)
+            _back_up(connection, run_id, "lost", kept, {str(i): d for i, d in enumerate(present)})
+            refs = sorted([made.old.ref for made in lost] + undone)
+            causes = "; ".join(write_obstacles(connection, TokenColumn(refs[0].table, refs[0].column)))
+        more = f" and {counted(len(refs) - 1, 'more token')}" if refs[1:] else ""
+        raise ChangedAtCommitError(
+            f"{refs[0]}{more}: the database changed what was written when the transaction was committed "
+            f"({causes or 'code of the database'}).",
+            remedy="Disable what changes tokens there. The envelopes that were written are kept: then run "
+            f"keydeck backups restore {refs[0]}.",
+        )
 
     def scoped(
         self, scope: TokenScope, *, of: TokenColumn | None = None
@@ -618,22 +740,6 @@ def _exchanging(table: TokenTable, column: str) -> ReturningUpdate[Any]:
     )
 
 
-def _must_be_stored(
-    connection: Connection,
-    table: TokenTable,
-    column: str,
-    values: Mapping[str, str],
-    digests: Mapping[str, bytes],
-) -> None:
-    """Raise ChangedByDatabaseError unless these values are stored, by row id; `digests` are of texts."""
-    if not values:
-        return
-    texts = [digests[v] for v in values.values()] if table.is_text(column) else values.values()
-    given = later_rows("new", {"id": values, "value": texts}) | later_ids(table, list(values))
-    if changed := sorted(set(values) - set(connection.scalars(_comparing(table, column), given))):
-        raise _changed(connection, TokenColumn(table.name, column), changed)
-
-
 @_made_once
 def _comparing(table: TokenTable, column: str) -> Select[Any]:
     by_digest = table.is_text(column)
@@ -642,7 +748,8 @@ def _comparing(table: TokenTable, column: str) -> Select[Any]:
         new.c.value if by_digest else _stored_digest(table, column, whole_value(table, column, new.c.value))
     )
     source = _written_column(table, column)
-    return select(new.c.id).where(
+    number = sql_cast(sql_cast(func.pg_current_xact_id_if_assigned(), SqlText), BigInteger)
+    return select(new.c.id, number.label("transaction")).where(
         id_in_later(table, source),
         id_text(table, source) == new.c.id,
         _stored_digest(table, column, source.c[column]) == whole,

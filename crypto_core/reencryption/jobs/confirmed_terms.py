@@ -26,6 +26,7 @@ _OF_PLAN = ("selected", "binding")
 def told_terms(job: JobDraft | JobRow) -> dict[str, str]:
     """Return what a job's beginning says in the journal of all that decides what it writes: digests."""
     terms = {name: getattr(job, name) for name in _TERMS} | {name: job.plan.get(name) for name in _OF_PLAN}
+    terms |= {"code": job.plan["code"]} if "code" in job.plan else {}
     return {"terms": _digest(terms), **told_scope(job.scope)}
 
 

@@ -15,10 +15,11 @@ from sqlalchemy import Connection
 
 from crypto_core.database.replicas import ReplicaLags
 from crypto_core.database.state.jobs import FAILED, RUNNING, JobRow
+from crypto_core.database.tokens.attached_code import AttachedCode, require_same_code
 from crypto_core.database.tokens.chunks import LEASE_SECONDS, Chunk
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import Format
-from crypto_core.errors import DatabaseError, JobError, KeydeckError, KmsError, LeaseLostError
+from crypto_core.errors import DatabaseError, JobError, KeydeckError, KmsError, LeaseLostError, RefusedError
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
 from crypto_core.reencryption.bulk.ports import Poison, TokenTask
@@ -85,7 +86,7 @@ class JobRunner:
         try:
             with opened as work, self._heartbeat(job, runner, work, cancelled) as heart:
                 self._work_on(job, runner, work, heart, actor)
-        except (KmsError, DatabaseError) as error:
+        except (KmsError, DatabaseError, RefusedError) as error:
             self._fail(job_id, runner, error)
             raise
         finally:
@@ -118,6 +119,7 @@ class JobRunner:
                     job = endure(partial(parts.jobs.get, job.id))
                     endure(partial(self._confirmed.require, job))
                     order = endure(partial(self._order, job))
+                endure(partial(self._require_code, job))
                 self._chunk(job, order, chunk, work, heart, actor)
                 continue
             closing = endure(partial(self.closer.close_job, job.id, heart.stop, actor, runner))
@@ -125,6 +127,12 @@ class JobRunner:
                 return
             if closing is Closing.WAIT:
                 heart.stop.wait(IDLE_SECONDS)
+
+    def _require_code(self, job: JobRow) -> None:
+        """Pass if the code that runs in the job's writes is what was agreed to. Raises RefusedError."""
+        if "code" in job.plan:
+            planned = tuple(AttachedCode.from_json(told) for told in job.plan["code"])
+            require_same_code(planned, self.parts.store.code_at(job.plan["by_column"]))
 
     def _chunk(
         self, job: JobRow, order: TokenTask, chunk: Chunk, work: ChunkWork, heart: Heartbeat, actor: str

@@ -23,6 +23,7 @@ from crypto_core.database.state.jobs import (
     JobDraft,
     JobRow,
 )
+from crypto_core.database.tokens.attached_code import require_same_code
 from crypto_core.errors import DatabaseError, JobError, KeydeckError
 from crypto_core.guard.approvals import ApprovalGate
 from crypto_core.guard.consent import Consent
@@ -124,6 +125,7 @@ class JobService:
             summary=what.summary,
             shown=_told(plan),
             detail={"to": what.target_key_arn, "planned": what.tokens},
+            still=lambda: require_same_code(what.code, parts.store.code_at(what.by_column)),
         )
 
         def act(run: Run) -> int:

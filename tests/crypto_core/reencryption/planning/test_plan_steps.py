@@ -65,6 +65,7 @@ def planned(verb: Verb = Verb.REENCRYPT, **given: object) -> Plan:
         resolved,
         tally,
         ("a doubt",),
+        (),
         ("two",),
         **(how | given),  # type: ignore[arg-type]
     )
