@@ -10,7 +10,8 @@ from console.completion.offers import token_references
 from console.host.interrupts import cancelled_by_interrupt
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
-from console.printed.printing import meter, print_line
+from console.printed.printing import meter, print_gaps, print_line
+from crypto_core.lists.coverage import Coverage
 from crypto_core.reencryption.plan import Selection
 from crypto_core.references import parse_reference
 
@@ -27,7 +28,10 @@ def verify(
     trust: tuple[str, ...],
     form: Form,
 ) -> int:
-    """Open each token and say only whether it opened. Exit 1 if any did not."""
+    """Open each token and say only whether it opened.
+
+    Exit 1 if any did not, and with --all if tokens may stand where they can't be counted or read.
+    """
     if bool(references) == everything:
         raise click.UsageError("Name references, or --all.")
     selection = Selection(tuple(parse_reference(r) for r in references), everything=everything)
@@ -37,7 +41,9 @@ def verify(
         meter("verify") as shown,
     ):
         results = services.services.work.verify_tokens(selection, progress=shown.update, cancelled=cancelled)
-        interrupted = cancelled.is_set()
+        interrupted, coverage = cancelled.is_set(), Coverage()
+        if everything and not interrupted:
+            coverage = services.services.status.take_census(cancelled=cancelled).coverage
     failed = [v for v in results if not v.opened]
     opened = f"{len(results) - len(failed):,} of {len(results):,} tokens opened"
     listing = Listing(
@@ -51,12 +57,14 @@ def verify(
             "opened": len(results) - len(failed),
             "failed": [v.as_json() for v in failed],
             "interrupted": interrupted,
+            "coverage": coverage.as_json(),
         },
     )
     if listing.rows or form is not Form.TABLE:
         print_listing(listing, form)
     if not form.is_document:
         print_line(opened, err=form is not Form.TABLE)
+        print_gaps(coverage.reasons)
     if interrupted:
         return 130
-    return 1 if failed else 0
+    return 1 if failed or not coverage.complete else 0

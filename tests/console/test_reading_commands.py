@@ -172,6 +172,21 @@ def test_verify_all_names_each_token_that_does_not_open(keydeck: Keydeck, world:
     assert document["opened"] == document["tokens"] - len(unopened)
 
 
+def test_verify_all_is_not_well_where_it_may_not_read_a_column(
+    keydeck: Keydeck, environment: dict[str, str], superuser: Engine
+) -> None:
+    with superuser.begin() as connection:
+        connection.execute(text("DELETE FROM gh_connection WHERE access_token NOT LIKE 'djF8%'"))
+        for table in ("gh_connection", "jira_connection", "slack_connection"):
+            connection.execute(text(f"REVOKE ALL ON {table} FROM operator"))
+    ran = keydeck("verify", "--all", "--json")
+    assert ran.exit_code == 1
+    coverage = ran.json["coverage"]
+    assert not coverage["complete"]
+    assert any("gh_connection.access_token" in reason for reason in coverage["reasons"])
+    assert "Not covered: " in keydeck("verify", "--all").stderr
+
+
 def test_keys_are_listed_with_the_tokens_under_each(keydeck: Keydeck, world: World) -> None:
     document = keydeck("keys", "list", "--json").json
     by_arn = {k["key_arn"]: k for k in document["keys"]}
