@@ -13,9 +13,9 @@ from typing import Any
 
 from crypto_core.compliance.facts import ChangeFact, ChangeKind, ReviewFact
 from crypto_core.compliance.without_rows import counted_by_column, without_rows
-from crypto_core.database.state.evidence_records import RECORD, told_in
+from crypto_core.database.state.evidence_records import RECORD
 from crypto_core.database.state.journal import EntryFilter, Journal
-from crypto_core.database.state.journal_entry import JournalEntry
+from crypto_core.database.state.journal_entry import JournalEntry, told_in
 from crypto_core.guard.operations import BY_NAME, OPERATIONS, Operation, operation_of
 from crypto_core.guard.outcome import Outcome
 from crypto_core.text.cleaning import clean
@@ -56,7 +56,7 @@ def journal_changes(
     DatabaseError.
     """
     entries, left = journal.ended(since, until, (*CHANGING, _APPROVED), limit=4 * limit)
-    told = [_Told(entry, told_in(entry)) for entry in entries]
+    told = [_Told(entry, told_in(entry.detail)) for entry in entries]
     approved = {
         str(one.detail.get("plan")): clean(one.detail.get("decided_by"), 300)
         for one in told
@@ -77,7 +77,7 @@ def reviews_since(journal: Journal, since: datetime) -> tuple[ReviewFact, ...]:
 
 
 def _review(entry: JournalEntry) -> ReviewFact:
-    told = told_in(entry)
+    told = told_in(entry.detail)
     return ReviewFact(
         id=clean(entry.seq),
         at=entry.at,
@@ -95,7 +95,7 @@ def _runs(journal: Journal, told: Sequence[_Told]) -> Iterator[list[_Told]]:
         runs.setdefault(one.run or str(one.entry.seq), []).append(one)
     earlier = {run for run, members in runs.items() if members[0].run and not members[0].began}
     for entry in journal.beginnings(earlier):
-        began = _Told(entry, told_in(entry))
+        began = _Told(entry, told_in(entry.detail))
         if began.run in earlier:
             runs[began.run].insert(0, began)
     yield from runs.values()

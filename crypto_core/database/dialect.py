@@ -87,7 +87,9 @@ TABLE_PRIVILEGES = text(
     SELECT f.writes, 'EXECUTE', has_function_privilege(p.oid, 'EXECUTE')
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
     JOIN (VALUES ('append_to_journal', 'journal'), ('write_receipts', 'receipt'),
-        ('write_evidence_record', 'evidence_record')) AS f(name, writes)
+        ('write_evidence_record', 'evidence_record'), ('record_approval', 'approval'), ('record_job', 'job'),
+        ('keep_evidence', 'incident_evidence'), ('record_checkpoint', 'journal_checkpoint'),
+        ('write_tripwire_list', 'tripwire')) AS f(name, writes)
     ON p.proname = f.name
     WHERE n.nspname = :schema
     """

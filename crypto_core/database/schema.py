@@ -29,17 +29,20 @@ from crypto_core.database.dialect import ARRAY, JSONB
 
 SCHEMA = "keydeck"
 
-JOURNAL_FUNCTION = f"{SCHEMA}.append_to_journal"
-"""What alone writes the journal, for every role, as the owner of the schema."""
-
-RECEIPT_FUNCTION = f"{SCHEMA}.write_receipts"
-"""What alone writes receipts, likewise."""
-
-RECORD_FUNCTION = f"{SCHEMA}.write_evidence_record"
-"""What alone writes records of evidence, likewise, and takes old documents away."""
-
-FUNCTIONS = {"journal": JOURNAL_FUNCTION, "receipt": RECEIPT_FUNCTION, "evidence_record": RECORD_FUNCTION}
-"""The functions that alone write a table, by its name."""
+FUNCTIONS = {
+    name: f"{SCHEMA}.{function}"
+    for name, function in {
+        "approval": "record_approval",
+        "evidence_record": "write_evidence_record",
+        "incident_evidence": "keep_evidence",
+        "job": "record_job",
+        "journal": "append_to_journal",
+        "journal_checkpoint": "record_checkpoint",
+        "receipt": "write_receipts",
+        "tripwire": "write_tripwire_list",
+    }.items()
+}
+"""The functions that write the journal about a table, by its name; most alone write the table, too."""
 
 metadata = MetaData(schema=SCHEMA)
 
@@ -119,12 +122,17 @@ journal = Table(
     *_required(LargeBinary, "previous", "digest"),
     *_optional(SqlText, "database_role"),
     *_optional(Uuid, "database_id"),
+    *_optional(Boolean, "checked"),
+    *_optional(BigInteger, "transaction_id"),
 )
 """What operators did. Append-only by a trigger; each row's digest covers the row before it.
 
-`append_to_journal` alone writes it. `database_role` is who had logged in then, `database_id` the id of the
-journal's database; both are NULL where nobody noted it.
+Functions alone write it. `checked` is True where one of them checked what it records, False for text that
+`append_to_journal` takes as it is. `database_role` is who had logged in then, `database_id` the id of the
+journal's database, `transaction_id` the number of the transaction there, which no digest covers. All are NULL
+where nobody noted it.
 """
+Index("ix_journal_checked", journal.c.action, journal.c.seq, postgresql_where=journal.c.checked)
 
 INCIDENT_PEOPLE = ("incident role", "incident follow-up", "incident follow-up done")
 """The journal's words for who has which role in an incident, and for its follow-ups: kept nowhere else."""

@@ -20,6 +20,10 @@ R = TypeVar("R")
 _log = logging.getLogger(__name__)
 
 
+TEXT = "append_to_journal"
+"""The function that makes entries of what it is given: no decision rests on them."""
+
+
 class Recorder(Protocol):
     """What takes entries of the journal."""
 
@@ -32,9 +36,12 @@ class Recorder(Protocol):
         *,
         within: Connection | None = None,
         actor: str | None = None,
+        by: str = TEXT,
     ) -> None:
         """Append an entry, in the transaction of `within` where given. Raises DatabaseError,
         MissingSchemaError.
+
+        `by` is the database's function that makes it: one that checks what it records, or `TEXT`.
         """
         ...
 
@@ -78,16 +85,21 @@ class Run:
         return {**self._change.detail, "run": str(self.id), "plan": self._change.plan.digest}
 
     def begin(
-        self, detail: Mapping[str, Any], *, within: Connection | None = None, actor: str | None = None
+        self,
+        detail: Mapping[str, Any],
+        *,
+        within: Connection | None = None,
+        actor: str | None = None,
+        by: str = TEXT,
     ) -> None:
         """Journal that it begins; nothing may be changed before. Raises DatabaseError, MissingSchemaError,
         StepLostError.
 
-        `within` and `actor` as for Journal.record.
+        `within`, `actor` and `by` as for Journal.record.
         """
         require_held()
         begun = {"consent": self.consent.origin.value, **detail}
-        self.record(Outcome.STARTED, begun, within=within, actor=actor)
+        self.record(Outcome.STARTED, begun, within=within, actor=actor, by=by)
         self.begun = True
         _log.info("Begins to %s.", self._change.words)
 
@@ -98,11 +110,12 @@ class Run:
         *,
         within: Connection | None = None,
         actor: str | None = None,
+        by: str = TEXT,
     ) -> None:
         """Journal something of it: its beginning, or its end with what it changes. Raises as `begin`."""
         told = {**self.detail, **detail}
         change = self._change
-        self._journal.record(change.action, change.subject, outcome, told, within=within, actor=actor)
+        self._journal.record(change.action, change.subject, outcome, told, within=within, actor=actor, by=by)
 
     def require_begun(self) -> None:
         """Pass if its beginning is journaled. Raises RuntimeError: whoever acts forgot it."""

@@ -20,7 +20,7 @@ READ = ("SELECT",)
 APPEND = ("SELECT", "INSERT")
 WRITE = ("SELECT", "INSERT", "UPDATE")
 CALL = ("SELECT", "EXECUTE")
-"""EXECUTE is on the function that alone writes the table, on which nobody has more than SELECT."""
+"""EXECUTE is on the function that writes about the table: see database.schema.FUNCTIONS."""
 
 _INSPECTED = (
     *("kms:ListKeys", "kms:ListAliases", "kms:DescribeKey", "kms:GetKeyRotationStatus"),
@@ -49,19 +49,19 @@ _WITHOUT_RESOURCE = frozenset(
 )
 _OF_ALIASES = frozenset({"kms:CreateAlias", "kms:UpdateAlias"})
 
-JOURNAL = (("journal", CALL), ("journal_checkpoint", APPEND))
-APPROVAL = (("approval", WRITE),)
-JOBS = tuple((name, WRITE) for name in ("job", "job_chunk", "job_runner", "job_token"))
+JOURNAL = (("journal", CALL), ("journal_checkpoint", CALL))
+APPROVAL = (("approval", (*WRITE, "EXECUTE")),)
+JOBS = (("job", (*WRITE, "EXECUTE")), *((name, WRITE) for name in ("job_chunk", "job_runner", "job_token")))
 TOKENS = (("envelope_backup", WRITE), ("key_answer", WRITE), ("sweep", APPEND), ("receipt", CALL))
 INCIDENTS = (
     *((name, WRITE) for name in ("incident", "incident_step", "incident_presence", "incident_lease")),
-    *((name, APPEND) for name in ("incident_evidence", "incident_entry")),
+    *(("incident_evidence", CALL), ("incident_entry", APPEND)),
 )
 FORGETTABLE = ("SELECT", "INSERT", "DELETE")
 INDEX = (("fingerprint", FORGETTABLE), ("fingerprint_key", FORGETTABLE))
 COPIES = (("registered_copy", WRITE),)
 NOTICES = (("duty", WRITE), ("notice", WRITE))
-TRIPWIRES = (("tripwire", WRITE),)
+TRIPWIRES = (("tripwire", CALL),)
 RECORDS = (("evidence_record", CALL),)
 
 

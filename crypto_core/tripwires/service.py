@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Engine, select
 
 from crypto_core.cipher import seal_under
 from crypto_core.database.connection.engine import connected
@@ -28,7 +28,6 @@ from crypto_core.database.tokens.store import digest
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.database.tokens.tripwire_list import (
     FRESH_SECONDS,
-    WRITTEN,
     Tripwire,
     TripwireDocument,
     TripwireList,
@@ -375,16 +374,8 @@ class Tripwires:
             if number is None and document.tripwires:
                 told = {"tripwire": document.last_number}
 
-            def record(
-                connection: Connection, detail: Mapping[str, Any], told: Mapping[str, Any] = told
-            ) -> None:
-                noted = {**run.detail, **told, **detail}
-                self._journal.record(
-                    WRITTEN, "tripwires", Outcome.DONE, noted, within=connection, actor=actor
-                )
-
             try:
-                self._list.write(document, record)
+                self._list.write(document, self._journal, actor, {**run.detail, **told})
             except ConflictError:
                 if not left:
                     raise

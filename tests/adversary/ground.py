@@ -17,6 +17,7 @@ from console.sandbox.world import World
 from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.role_grants import role_grants
+from crypto_core.database.schema import FUNCTIONS
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.guard.consent import Consent
@@ -156,7 +157,8 @@ class Ground:
         """Give a table the rows and the shape that it had, and the journal its entries."""
         with self.superuser.begin() as connection:
             connection.execute(text("SET LOCAL session_replication_role = replica"))
-            for one in {place, *_JOURNAL} & self.tables.keys():
+            written = [f"keydeck.{table}" for table, function in FUNCTIONS.items() if function == place]
+            for one in {place, *written, *_JOURNAL} & self.tables.keys():
                 for statement in _SHAPE_BACK:
                     connection.execute(text(statement.format(place=one)))
                 columns = ", ".join(c.name for c in self.tables[one] if not c.computed)
@@ -210,6 +212,31 @@ _CALLS = {
         " encode(r.digest, 'hex'), 'database_id', e.database_id, 'journal', json_build_object('seq', e.seq,"
         " 'digest', encode(e.digest, 'hex')), 'snapshot', json_build_object('taken_at', now()))::text, NULL,"
         " 'x', 'ana', 'host', 0) FROM keydeck.journal_end e, keydeck.evidence_record r"
+    ),
+}
+_SIGNED = "'key_arn', 'arn:x', 'algorithm', 'ECDSA_SHA_256', 'signature', encode(sha256('x'), 'base64')"
+_CALLS |= {
+    "keydeck.record_checkpoint": (
+        "SELECT keydeck.record_checkpoint('ana', 'host', 'j', json_build_object('seq', j.seq, 'digest',"
+        f" encode(j.digest, 'hex'), 'at', now(), 'database_id', j.database_id, {_SIGNED})::text, '')"
+        " FROM keydeck.journal j ORDER BY j.seq DESC LIMIT 1"
+    ),
+    "keydeck.record_approval": (
+        "SELECT keydeck.record_approval('ana', 'host', 'approvals request', 's', 'done', json_build_object("
+        "'request', a.id, 'request_digest', a.request_digest, 'requested_by', a.requested_by)::text)"
+        " FROM keydeck.approval a LIMIT 1"
+    ),
+    "keydeck.record_job": (
+        "SELECT keydeck.record_job('ana', 'host', 'reencrypt', 's', 'started', json_build_object('run',"
+        " gen_random_uuid(), 'terms', repeat('ab', 32), 'scope', repeat('ab', 32))::text)"
+    ),
+    "keydeck.keep_evidence": (
+        "SELECT keydeck.keep_evidence('ana', 'host', i.id, '', 'events', 't', '[]', now())"
+        " FROM keydeck.incident i LIMIT 1"
+    ),
+    "keydeck.write_tripwire_list": (
+        "SELECT keydeck.write_tripwire_list('ana', 'host', 's', t.version + 1, t.document, '{{}}')"
+        " FROM keydeck.tripwire t"
     ),
 }
 _SHAPE_BACK = (

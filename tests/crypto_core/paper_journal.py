@@ -28,6 +28,7 @@ class Paper:
         *,
         within: Connection | None = None,
         actor: str | None = None,
+        by: str = "",
     ) -> None:
         """Append an entry, or raise."""
         if self.torn is not None:

@@ -38,7 +38,7 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 CLOCKS, LATE = timedelta(minutes=10), timedelta(hours=6)  # so much do clocks differ, and records come late
 UNREADABLE = (ValueError, RecursionError, LookupError, TypeError, AttributeError, OverflowError)
 TEXTS = ("actor", "host", "action", "subject", "outcome", "detail")
-ENTRY = {*TEXTS, "seq", "at", "previous", "digest", "database_role", "database_id"}
+ENTRY = {*TEXTS, "seq", "at", "previous", "digest", "database_role", "database_id", "checked"}
 SEAL = ("manifest.json", "signature.json")
 PEM = b"-----BEGIN PUBLIC KEY-----\n%b-----END PUBLIC KEY-----\n"
 # KMS takes the 32 bytes that are signed as a digest, or as a message, which it may hash again.
@@ -158,17 +158,20 @@ class Verifier:
         seq, at, role, database = (entry[name] for name in ("seq", "at", "database_role", "database_id"))
         at, previous, digest = moment(at), bytes.fromhex(entry["previous"]), bytes.fromhex(entry["digest"])
         form = ["v3", database] if database is not None else ["v2"] if role is not None else []
-        texts = [*form, str(seq), iso(at), *map(entry.get, TEXTS), *([] if role is None else [role])]
+        ends, checked = [] if role is None else [role], entry.get("checked")  # None in entries from before
+        if checked is not None:
+            form, ends = ["v4", database], ["checked" if checked is True else "text", *ends]
+        texts = [*form, str(seq), iso(at), *map(entry.get, TEXTS), *ends]
         computed = hashlib.sha256(previous + framed(*map(str.encode, texts))).digest()
         before, fault = self.ends[self.seq], partial(self.fault, f"{where}: entry {seq}")
         fault(f"entries are missing or not in order: {self.seq} is before it", seq != self.seq + 1)
         fault("it does not follow the entry before it", previous != before[0])
-        fault("it was changed", digest != computed or set(entry) != ENTRY)
+        fault("it was changed", digest != computed or {*entry, "checked"} != ENTRY)
         fault("it is earlier than the entry before it", None not in (role, self.role) and at < before[1])
         fault("it is of another database, or names none", database != (self.database or database))
         self.ends[seq] = (digest, at)
         self.seq, self.role, self.database = seq, role, self.database or database
-        done = entry["action"] if entry["outcome"] == "done" else ""
+        done = entry["action"] if entry["outcome"] == "done" and (checked is None or checked is True) else ""
         if done == "journal checkpoint":
             self.checkpoint("entry", where, document_of(entry["detail"]), (seq, at))
         if done == "evidence record":

@@ -21,10 +21,9 @@ from crypto_core.database.state.evidence_records import (
     EvidenceRecordTable,
     RecordOutline,
     StoredRecord,
-    told_in,
 )
 from crypto_core.database.state.journal_chain import another_database
-from crypto_core.database.state.journal_entry import JournalEntry
+from crypto_core.database.state.journal_entry import JournalEntry, told_in
 from crypto_core.errors import EndedKeyError, KmsError, SettingsError
 from crypto_core.guard.signature import Signature, Signer, SigningTime
 from crypto_core.text.cleaning import CleanText, clean, cleans
@@ -133,7 +132,7 @@ class _Chain:
     def read(cls, table: EvidenceRecordTable) -> _Chain:
         chain = cls({row.number: row for row in table.outlines()})
         for entry in table.entries():
-            told = told_in(entry)
+            told = told_in(entry.detail)
             if entry.action == RECORD and isinstance(told.get("number"), int):
                 chain.entries.setdefault(told["number"], []).append((entry, told))
             elif entry.action == PURGE and isinstance(told.get("first"), int):

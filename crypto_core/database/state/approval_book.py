@@ -26,6 +26,7 @@ from crypto_core.database.schema import journal
 from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_chain import another_database
+from crypto_core.database.state.journal_entry import witnessed
 from crypto_core.errors import (
     ApprovalNeededError,
     EndedKeyError,
@@ -424,7 +425,12 @@ class ApprovalBook:
             detail["signature"] = asked.signature.as_json() if asked.signature else None
         if self.advisory:
             detail["advisory"] = True
-        self._journal.record(action, asked.summary, Outcome.DONE, detail, within=connection, actor=actor)
+        self._journal.record(
+            *(action, asked.summary, Outcome.DONE, detail),
+            within=connection,
+            actor=actor,
+            by="record_approval",
+        )
 
     def _me(self) -> str:
         me = clean(self._identity())
@@ -503,8 +509,8 @@ def _changed(found: Approval, kept: Any) -> str:
 
 
 def _times_used(request: UUID) -> Select[Any]:
-    c = journal.c
-    return select(func.count()).where(c.action == USE, c.detail.contains(str(request)))
+    used = witnessed(USE, earlier=True)
+    return select(func.count()).where(used, journal.c.detail.contains(str(request)))
 
 
 def _signature_columns(signature: Signature | None) -> dict[str, Any]:

@@ -6,7 +6,6 @@ makes the journal's entry in the same transaction. What a record is: compliance/
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,8 +25,8 @@ from crypto_core.database.state.journal_entry import (
     microseconds,
     moment_of,
     selecting,
+    witnessed,
 )
-from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature
 from crypto_core.text.cleaning import clean
 
@@ -163,10 +162,9 @@ class EvidenceRecordTable:
 
         Raises DatabaseError.
         """
-        c = journal_table.c
-        done = selecting().where(c.action.in_((RECORD, PURGE)), c.outcome == Outcome.DONE.value)
+        done = selecting().where(witnessed(RECORD, PURGE, earlier=True)).order_by(journal_table.c.seq)
         with connected(self._engine) as connection:
-            return tuple(entry_of(row) for row in connection.execute(done.order_by(c.seq)))
+            return tuple(map(entry_of, connection.execute(done)))
 
     def journal_digests(self, numbers: Sequence[int]) -> dict[int, bytes]:
         """Return the digests of these entries of the journal, as far as they are there, by number."""
@@ -182,15 +180,6 @@ class EvidenceRecordTable:
         with connected(self._engine) as connection:
             rows = connection.execute(ordered.limit(newest) if newest else ordered).all()
         return tuple(map(_stored, rows))
-
-
-def told_in(entry: JournalEntry) -> dict[str, Any]:
-    """Return what an entry's detail tells, nothing where it can't be read."""
-    try:
-        told = json.loads(entry.detail)
-    except (ValueError, RecursionError):
-        return {}
-    return told if isinstance(told, dict) else {}
 
 
 def _signature(row: Any) -> Signature | None:

@@ -6,9 +6,8 @@ one another, and none overwrites what the other did.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -200,24 +199,15 @@ class IncidentChange:
 
     def keep(self, step_id: str, draft: EvidenceDraft) -> EvidenceRow:
         """Keep a piece of evidence; its hash goes into the timeline and the journal too."""
-        hashed = hashlib.sha256(draft.content.encode()).hexdigest()
-        values = asdict(draft) | {
-            "incident_id": self.incident.id,
-            "step_id": step_id,
-            "captured_at": self.now,
-            "captured_by": self.actor,
-            "sha256": hashed,
-        }
-        row = self._connection.execute(insert(incident_evidence).values(values).returning(*EVIDENCE)).one()
-        kept = EvidenceRow(*row)
-        self.tell("evidence", step_id, f"{draft.title} kept as evidence {kept.id}, SHA-256 {hashed}.")
-        detail = {
-            "evidence": kept.id,
-            "kind": draft.kind,
-            "sha256": hashed,
-            "characters": kept.characters,
-        }
-        self.record("incident evidence", step_id, Outcome.DONE, detail)
+        number = self._journal.call(
+            "keep_evidence",
+            *(self.incident.id, step_id, draft.kind, draft.title, draft.content, self.now),
+            within=self._connection,
+            actor=self.actor,
+        )
+        found = select(*EVIDENCE).where(incident_evidence.c.id == number)
+        kept = EvidenceRow(*self._connection.execute(found).one())
+        self.tell("evidence", step_id, f"{draft.title} kept as evidence {kept.id}, SHA-256 {kept.sha256}.")
         return kept
 
     def tell(self, kind: str, step_id: str, text: str) -> None:

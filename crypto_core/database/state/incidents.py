@@ -6,7 +6,6 @@ The words for states and kinds are those of whoever calls.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +40,7 @@ from crypto_core.database.state.incident_changes import (
     read_steps,
 )
 from crypto_core.database.state.journal import Journal
+from crypto_core.database.state.journal_entry import told_in, witnessed
 from crypto_core.database.state.step_lease import StepLease
 from crypto_core.errors import EvidenceError
 from crypto_core.guard.held_step import held_step
@@ -218,16 +218,13 @@ class IncidentStore:
                     f"{name} has no piece of evidence {evidence}.",
                     remedy=f"List the incident's evidence with: keydeck incident show {number}.",
                 )
-            told = connection.scalars(
-                select(j.detail).where(
-                    j.action == "incident evidence",
-                    j.subject == clean(f"{name} {found.step_id}".rstrip(), 500),
-                )
-            ).all()
+            subject = clean(f"{name} {found.step_id}".rstrip(), 500)
+            about = (witnessed("incident evidence", earlier=True), j.subject == subject)
+            told = connection.scalars(select(j.detail).where(*about)).all()
         hashed = hashlib.sha256(found.content.encode()).hexdigest()
         if hashed != found.sha256:
             raise EvidenceError(f"Evidence {evidence} of {name} was changed after it was captured.")
-        journaled = [detail for detail in map(json.loads, told) if detail.get("evidence") == evidence]
+        journaled = [detail for detail in map(told_in, told) if detail.get("evidence") == evidence]
         if [detail.get("sha256") for detail in journaled] != [hashed]:
             raise EvidenceError(f"Evidence {evidence} of {name} is not what the journal says was captured.")
         return str(found.content)

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Executable, and_, func, not_, select
+from sqlalchemy import Connection, Engine, Select, and_, func, not_, select
 
 from crypto_core.database.connection.engine import connected, told_apart
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, lock_holders
@@ -25,6 +25,7 @@ from crypto_core.database.schema import journal_end as end
 from crypto_core.database.state.journal_chain import Chain, WrittenLast
 from crypto_core.database.state.journal_entry import FIRST, JournalEntry, entry_of, selecting
 from crypto_core.errors import DatabaseTimeoutError
+from crypto_core.guard.guarded_change import TEXT
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import SigningTime
 from crypto_core.text.cleaning import clean
@@ -87,28 +88,32 @@ class Journal:
         *,
         within: Connection | None = None,
         actor: str | None = None,
+        by: str = TEXT,
     ) -> None:
         """Append one entry, in the transaction of `within` where given. Raises DatabaseError.
 
         PostgreSQL adds its number, the time, who had logged in, and the digest; see journal_entry.
-        `actor` is for who had to ask before the transaction began; see `actor`.
+        `actor` is for who had to ask before the transaction began; see `actor`. `by` is the function that
+        checks what is recorded: whoever decides anything by an entry relies on that.
         """
-        if actor is None:
-            actor = self.actor()
-        append = func.keydeck.append_to_journal(
-            clean(actor, 500),
-            self.host,
-            clean(action, 100),
-            clean(subject, 500),
-            outcome.value,
-            json.dumps(detail or {}, sort_keys=True, ensure_ascii=True),
-        )
+        told = json.dumps(detail or {}, sort_keys=True, ensure_ascii=True)
+        fields = (clean(action, 100), clean(subject, 500), outcome.value, told)
+        self.call(by, *fields, within=within, actor=actor)
+
+    def call(
+        self, function: str, *arguments: Any, within: Connection | None = None, actor: str | None = None
+    ) -> int | None:
+        """Call a function that writes an entry and what belongs to it; return what it returns.
+
+        It is given who acts and the host before the arguments. Raises DatabaseError.
+        """
+        who = clean(self.actor() if actor is None else actor, 500)
+        called = select(getattr(func.keydeck, function)(who, self.host, *arguments))
         try:
             if within is None:
-                self._append(select(append))
-            else:
-                with told_apart():
-                    within.execute(select(append))
+                return self._append(called)
+            with told_apart():
+                return within.execute(called).scalar_one()
         except DatabaseTimeoutError as error:
             if error.sqlstate != LOCK_NOT_AVAILABLE:
                 raise
@@ -120,9 +125,9 @@ class Journal:
             ) from error
 
     @repeated_if_rolled_back
-    def _append(self, entry: Executable) -> None:
+    def _append(self, called: Select[Any]) -> int | None:
         with connected(self.engine, write=True) as connection:
-            connection.execute(entry)
+            return connection.execute(called).scalar_one()
 
     def entries(self, *, limit: int = 1000, which: EntryFilter | None = None) -> tuple[JournalEntry, ...]:
         """Return the newest `limit` entries that the filter lets through, oldest first.
@@ -136,15 +141,15 @@ class Journal:
         return tuple(entry_of(row) for row in reversed(rows))
 
     def begun(self, run_id: UUID) -> tuple[Mapping[str, Any], ...]:
-        """Return the details of the entries that began a run and its further waves, the first first.
+        """Return the details of the checked entries that began a run and its further waves, the first first.
 
         Raises DatabaseError.
         """
         c = table.c
         mentions = c.detail.contains(str(run_id), autoescape=True)
-        began = select(c.detail).where(c.outcome == Outcome.STARTED.value, mentions).order_by(c.seq)
+        began = select(c.detail).where(c.outcome == Outcome.STARTED.value, c.checked, mentions)
         with connected(self.engine) as connection:
-            details = map(json.loads, connection.scalars(began))
+            details = map(json.loads, connection.scalars(began.order_by(c.seq)))
             return tuple(detail for detail in details if detail.get("run") == str(run_id))
 
     def ended(

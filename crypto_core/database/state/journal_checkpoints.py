@@ -11,6 +11,7 @@ when an incident is closed. A damaged journal gets none until its break is ackno
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.schema import journal_checkpoint as table
@@ -40,9 +41,7 @@ from crypto_core.database.state.journal_verification import (
 )
 from crypto_core.errors import AnotherDatabaseError, EndedKeyError, RefusedError, SettingsError
 from crypto_core.guard.guard import Guard
-from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signature, Signer
-from crypto_core.text.cleaning import clean
 
 _LOOK = "Look at all that is wrong: keydeck journal verify."
 
@@ -121,21 +120,9 @@ class JournalCheckpoints:
             detail["time_stamp"] = b64encode(stamp).decode()
         if outcomes:
             detail["anchors"] = [outcome.as_json() for outcome in outcomes]
-        row = {
-            "seq": made.seq,
-            "digest": made.digest,
-            "at": made.at,
-            "actor": clean(actor, 500),
-            "key_arn": signature.key_arn,
-            "algorithm": signature.algorithm,
-            "signature": signature.value,
-            "database_id": made.database_id,
-            "broken": broken.canonical if broken else "",
-        }
-        with connected(self.journal.engine, write=True) as connection:
-            connection.execute(insert(table), row)
-            subject = f"journal up to entry {made.seq}"
-            self.journal.record(ACTION, subject, Outcome.DONE, detail, within=connection, actor=actor)
+        told = json.dumps(detail, sort_keys=True, ensure_ascii=True)
+        subject = f"journal up to entry {made.seq}"
+        self.journal.call("record_checkpoint", subject, told, broken.canonical if broken else "", actor=actor)
         return made, stamp, outcomes
 
     def verify(

@@ -4,23 +4,28 @@ The digest is SHA-256 over the previous digest and the entry's fields, each pref
 big-endian), so no two different entries have the same encoding. The first entry's predecessor is 32 zero
 bytes. Text is hashed as it is stored, never normalised: two spellings of one letter are two texts.
 
-There are three forms, and all may stand in one chain. Entries with a database role have `v2`, which is no
+There are four forms, and all may stand in one chain. Entries with a database role have `v2`, which is no
 entry's number, before their fields and the role behind them; those with a database id have `v3` and that id
-before them instead. keydeck.append_to_journal makes both, and computes the same in SQL. Entries without a
-role were inserted by consoles, and have none of it.
+before them instead; those that say whether they were checked have `v4` in its place, and `checked` or `text`
+before the role. The database's functions make these, and compute the same in SQL. Entries without a role were
+inserted by consoles, and have none of it.
+
+Decisions rest on entries that were checked when they were made, and on nothing else: see `witnessed`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, cast, extract, select
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, extract, select
 
 from crypto_core.database.schema import journal as table
+from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import SigningTime
 
 FIRST = bytes(32)
@@ -39,6 +44,7 @@ class JournalEntry:
 
     `database_role` is who had logged in to PostgreSQL, as the server says; None in entries of the first form.
     `database_id` tells the database, and its copies, from others; None in entries of the first two forms.
+    `checked` is True where a function of its own checked what it records, None before there were any.
     `actor`, `host` and what follows are what the console says.
     """
 
@@ -54,6 +60,7 @@ class JournalEntry:
     digest: bytes
     database_role: str | None = None
     database_id: str | None = None
+    checked: bool | None = None
 
     @property
     def who(self) -> str:
@@ -72,8 +79,10 @@ class JournalEntry:
         """What the digest must be for these fields."""
         form = [] if self.database_role is None else ["v2"]
         if self.database_id is not None:
-            form = ["v3", self.database_id]
+            form = ["v3" if self.checked is None else "v4", self.database_id]
         role = [] if self.database_role is None else [self.database_role]
+        if self.checked is not None:
+            role.insert(0, "checked" if self.checked else "text")
         fields = (
             *form,
             str(self.seq),
@@ -114,9 +123,20 @@ def moment_of(told: str | None) -> datetime:
         return NO_MOMENT
 
 
+def witnessed(*actions: str, outcome: Outcome = Outcome.DONE, earlier: bool = False) -> ColumnElement[bool]:
+    """Return what selects the entries of actions that the database checked when it made them.
+
+    With `earlier` come those from before it did, which may deny something, or count where something else
+    proves them; they never grant anything by themselves.
+    """
+    c = table.c
+    made = c.checked.is_not(False) if earlier else c.checked
+    return and_(c.action.in_(actions), c.outcome == outcome.value, made)
+
+
 def selecting() -> Select[Any]:
     """Return the statement for whole entries, in no order yet; `entry_of` reads its rows."""
-    others = [column for column in table.c if column.name != "at"]
+    others = [column for column in table.c if column.name not in ("at", "transaction_id")]
     return select(*others, microseconds(table.c.at).label("at"))
 
 
@@ -131,8 +151,18 @@ def entry_of(row: Any) -> JournalEntry:
         digest=bytes(row.digest or b""),
         database_role=row.database_role,
         database_id=None if row.database_id is None else str(row.database_id),
+        checked=row.checked,
         **read,
     )
+
+
+def told_in(detail: str) -> dict[str, Any]:
+    """Return what an entry's detail tells, nothing where it can't be read."""
+    try:
+        told = json.loads(detail)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _text(value: str | None) -> str:

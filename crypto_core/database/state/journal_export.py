@@ -107,19 +107,20 @@ def _entries(file: Any, path: Path) -> Iterator[JournalEntry]:
 
 
 def _entry(document: Mapping[str, Any]) -> JournalEntry:
-    if set(document) != {field.name for field in fields(JournalEntry)}:
+    if {*document, "checked"} != {field.name for field in fields(JournalEntry)}:
         raise ValueError("other fields")
     told: dict[str, Any] = {name: document[name] for name in (*_TEXTS, "database_role", "database_id")}
     optional = {"database_role", "database_id"}
     if not all(isinstance(v, str) or (v is None and name in optional) for name, v in told.items()):
         raise TypeError("a text that is none")
-    if type(document["seq"]) is not int:
+    if type(document["seq"]) is not int or not isinstance(document.get("checked"), bool | None):
         raise TypeError("a number that is none")
     return JournalEntry(
         seq=document["seq"],
         at=datetime.fromisoformat(document["at"]),
         previous=bytes.fromhex(document["previous"]),
         digest=bytes.fromhex(document["digest"]),
+        checked=document.get("checked"),
         **told,
     )
 

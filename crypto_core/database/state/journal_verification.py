@@ -385,7 +385,7 @@ class JournalVerification:
 
 def journaled_anchor(entry: JournalEntry) -> Anchor | None:
     """The checkpoint that an entry tells of, with its time stamp; None if it tells of none."""
-    if entry.action != ACTION or entry.outcome != Outcome.DONE:
+    if entry.action != ACTION or entry.outcome != Outcome.DONE or entry.checked is False:
         return None
     try:
         return anchor_of(entry.detail.encode(errors="surrogatepass"), NO_TEXT)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, text
 
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.schema import RECEIPT_FUNCTION
+from crypto_core.database.schema import FUNCTIONS
 from crypto_core.receipts.receipt import LostReceipts, Receipt
 
 _log = logging.getLogger(__name__)
-_WRITE = text(f"SELECT {RECEIPT_FUNCTION}(CAST(:receipts AS jsonb))")
+_WRITE = text(f"SELECT {FUNCTIONS['receipt']}(CAST(:receipts AS jsonb))")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,14 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select, text, update
+from sqlalchemy import Engine, and_, select, text
 
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected
-from crypto_core.database.schema import journal, journal_end
+from crypto_core.database.schema import journal
 from crypto_core.database.schema import tripwire as table
+from crypto_core.database.state.journal import Journal
+from crypto_core.database.state.journal_entry import told_in, witnessed
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoy, Decoys, DecoyToken
 from crypto_core.envelope import Format
 from crypto_core.errors import ConflictError, KeydeckError, RefusedError
@@ -184,31 +186,23 @@ class TripwireList:
             return str(self._read[0][2]) if self._read else ""
 
     def write(
-        self, document: TripwireDocument, record: Callable[[Connection, Mapping[str, Any]], None]
+        self, document: TripwireDocument, journal: Journal, actor: str, told: Mapping[str, Any]
     ) -> None:
-        """Seal and store a list, as the next version of its own, and have it journaled in one transaction.
+        """Seal and store a list, as the next version of its own; the entry of it has what is `told`, too.
 
-        `record` is given what the entry must hold. Raises ConflictError where somebody else has written one
-        meanwhile, RefusedError for too many decoys, KmsError, DatabaseError, SettingsError without a key.
+        Raises ConflictError where somebody else has written one meanwhile, RefusedError for too many decoys,
+        KmsError, DatabaseError, SettingsError without a key.
         """
-        told = document.as_text()
-        if len(told) > MOST_BYTES:
+        text_ = document.as_text()
+        if len(text_) > MOST_BYTES:
             raise RefusedError(
                 "The list would hold too many decoys.", remedy="Remove a tripwire first, or add fewer rows."
             )
-        sealed = self._cipher().encrypt(Secret.of(told), ref=LIST)
-        stored = sealed.stored
-        values = {"version": document.version + 1, "document": stored}
-        with connected(self.engine, write=True) as connection:
-            now = connection.execute(select(table.c.version).with_for_update()).scalar()
-            if (now or 0) != document.version:
-                raise ConflictError("The list of tripwires has changed meanwhile.")
-            record(connection, {"list": _digest(stored), "version": values["version"]})
-            values["entry"] = connection.scalar(select(journal_end.c.seq))
-            if now is None:
-                connection.execute(insert(table).values(id=1, **values))
-            else:
-                connection.execute(update(table).values(values))
+        stored = self._cipher().encrypt(Secret.of(text_), ref=LIST).stored
+        detail = json.dumps(told, sort_keys=True, ensure_ascii=True)
+        values = ("tripwires", document.version + 1, stored, detail)
+        if journal.call("write_tripwire_list", *values, actor=actor) is None:
+            raise ConflictError("The list of tripwires has changed meanwhile.")
         with self._lock:
             self._until = float("-inf")
 
@@ -217,8 +211,9 @@ class TripwireList:
             may = connection.scalar(_MAY)
             rows: Sequence[Any] = ()
             if may == "readable":
-                entry = select(table.c.version, table.c.document, journal.c.action, journal.c.detail)
-                joined = entry.select_from(table.outerjoin(journal, journal.c.seq == table.c.entry))
+                witness = and_(journal.c.seq == table.c.entry, witnessed(WRITTEN))
+                entry = select(table.c.version, table.c.document, journal.c.detail)
+                joined = entry.select_from(table.outerjoin(journal, witness))
                 rows = connection.execute(joined).all()
         if may == "denied":
             raise RefusedError("The role lacks a privilege: GRANT SELECT ON keydeck.tripwire.")
@@ -227,7 +222,7 @@ class TripwireList:
             return TripwireDocument()
         row = rows[0]
         written = (_digest(row.document), row.version)
-        if len(rows) > 1 or row.action != WRITTEN or _noted(row.detail) != written:
+        if len(rows) > 1 or _noted(row.detail) != written:
             raise RefusedError(
                 "It is not the one that the journal has, so somebody has changed it outside Keydeck.",
                 remedy="See who wrote to keydeck.tripwire.",
@@ -252,13 +247,10 @@ def _digest(stored: str) -> str:
     return hashlib.sha256(stored.encode()).hexdigest()
 
 
-def _noted(detail: str) -> tuple[object, object] | None:
+def _noted(detail: str | None) -> tuple[object, object]:
     """The digest and the version that an entry has of a list."""
-    try:
-        told = json.loads(detail)
-    except (ValueError, TypeError):
-        return None
-    return (told.get("list"), told.get("version")) if isinstance(told, dict) else None
+    told = told_in(detail or "")
+    return told.get("list"), told.get("version")
 
 
 def _tripwire_json(one: Tripwire) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from crypto_core.database.state.jobs import JobDraft, JobRow
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import JobChangedError
 
+BEGIN = "record_job"
+"""The database's function that records the beginning of a job and of each wave."""
+
 _TERMS = (
     *("run_id", "verb", "selection", "source_key_arn", "target_key_arn"),
     *("write_format", "allow_downgrade", "verify", "planned", "restores"),
@@ -47,27 +50,20 @@ class ConfirmedTerms:
         self._known: dict[UUID, list[dict[str, str]]] = {}
 
     def require(self, job: JobRow) -> None:
-        """Pass if a job is as it was begun. Raises JobChangedError if not, DatabaseError.
-
-        The journal has no digest of jobs that were begun before there was one: of those the key counts alone.
-        """
+        """Pass if a job is as it was begun. Raises JobChangedError if not, DatabaseError."""
         own = told_terms(job)
         if own not in self._known.get(job.run_id, ()):
-            self._known[job.run_id] = self._confirmed(job, own)
+            self._known[job.run_id] = self._confirmed(job)
         if own not in self._known[job.run_id]:
             raise JobChangedError(f"Job {job.id} is not as it was confirmed: its row was changed since.")
 
-    def _confirmed(self, job: JobRow, own: Mapping[str, str]) -> list[dict[str, str]]:
+    def _confirmed(self, job: JobRow) -> list[dict[str, str]]:
         """What a job may be like: the terms of its beginning, with the tokens of it or of a later wave."""
         begun = self._journal.begun(job.run_id)
         if not begun:
-            raise JobChangedError(f"The journal has no beginning of job {job.id}: it was not confirmed.")
-        first = begun[0]
-        if "terms" not in first:
-            same_key = first.get("to", job.target_key_arn) == job.target_key_arn
-            return [dict(own)] if same_key else []
-        return [
-            {"terms": str(first["terms"]), "scope": str(detail["scope"])}
-            for detail in begun
-            if "scope" in detail
-        ]
+            raise JobChangedError(
+                f"The journal has no beginning of job {job.id} that was checked: it was not confirmed, or an "
+                "earlier version of Keydeck made it.",
+                remedy=f"Start anew what is left: keydeck jobs cancel {job.id}, then the same command again.",
+            )
+        return [{"terms": str(begun[0]["terms"]), "scope": str(detail["scope"])} for detail in begun]

@@ -24,10 +24,11 @@ from crypto_core.database.tokens.fresh_proof import FreshProof, left_out_decoys
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.database.tokens.tables import Picked
 from crypto_core.errors import KmsError, RefusedError
+from crypto_core.guard.guarded_change import TEXT
 from crypto_core.guard.outcome import Outcome
 from crypto_core.key_names import same_key
 from crypto_core.keys.service import StatusService
-from crypto_core.reencryption.jobs.confirmed_terms import ConfirmedTerms, told_scope
+from crypto_core.reencryption.jobs.confirmed_terms import BEGIN, ConfirmedTerms, told_scope
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.jobs.work import PASSING
 from crypto_core.reencryption.jobs.writers import Writers
@@ -255,7 +256,10 @@ class Closer:
         whole = {"job": job.id, "run": str(job.run_id), "to": job.target_key_arn, **detail}
 
         def tell(connection: Connection | None) -> None:
-            self._journal.record(job.verb, job.selection, outcome, whole, within=connection, actor=actor)
+            by = BEGIN if outcome is Outcome.STARTED else TEXT
+            self._journal.record(
+                *(job.verb, job.selection, outcome, whole), within=connection, actor=actor, by=by
+            )
 
         return tell
 

@@ -30,7 +30,7 @@ from crypto_core.guard.consent import Consent
 from crypto_core.guard.guarded_change import GuardedChange, Run, ended_by_others
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.service import StatusService
-from crypto_core.reencryption.jobs.confirmed_terms import told_terms
+from crypto_core.reencryption.jobs.confirmed_terms import BEGIN, told_terms
 from crypto_core.reencryption.jobs.final_census import selection_as_json
 from crypto_core.reencryption.jobs.job_plan import JobPlanner
 from crypto_core.reencryption.jobs.model import FEW, JobOptions, JobPlan, JobView
@@ -163,6 +163,7 @@ class JobService:
                     {"job": job_id, **told_terms(draft)},
                     within=parts.journaling(connection),
                     actor=actor,
+                    by=BEGIN,
                 )
             return job_id
 

@@ -21,7 +21,7 @@ from crypto_core.guard.consent import Consent, Danger
 from crypto_core.guard.guarded_change import Ended, GuardedChange, Run, ended_by_others
 from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.inventory import KeyInventory
-from crypto_core.reencryption.jobs.confirmed_terms import told_terms
+from crypto_core.reencryption.jobs.confirmed_terms import BEGIN, told_terms
 from crypto_core.reencryption.jobs.parts import JobParts
 from crypto_core.reencryption.plan import Verb
 from crypto_core.text.cleaning import clean
@@ -159,7 +159,8 @@ class Undoing:
                 for refs in found:
                     parts.chunks.cut_listed(connection, job, 1, refs)
                 begun = {"job": job, "restores": plan.job, "tokens": plan.tokens}
-                run.begin(begun | told_terms(draft), within=parts.journaling(connection), actor=actor)
+                within = parts.journaling(connection)
+                run.begin(begun | told_terms(draft), within=within, actor=actor, by=BEGIN)
             return job
 
         change = _guarded(RESTORE, f"job {plan.job}", plan, lambda: self._restoring(plan.job))

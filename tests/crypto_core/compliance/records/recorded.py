@@ -86,7 +86,7 @@ def move_clock(superuser: Engine, ahead: str) -> None:
     moved = (
         "DO $$ DECLARE one text; BEGIN FOR one IN SELECT pg_get_functiondef(oid) FROM pg_proc"
         " WHERE pronamespace = 'keydeck'::regnamespace AND proname IN"
-        " ('append_to_journal', 'write_evidence_record') LOOP"
+        " ('make_entry', 'write_evidence_record') LOOP"
         " EXECUTE regexp_replace(one, 'clock_timestamp\\(\\)( \\+ interval ''[^'']*'')?',"
         f" 'clock_timestamp() + interval ''{ahead}''', 'g'); END LOOP; END $$"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,7 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.database.state.checkpoint import Checkpoint
+from crypto_core.errors import MissingGrantError
 from crypto_core.guard.outcome import Outcome
 from tests.crypto_core.compliance.records.recorded import (
     Records,
@@ -104,9 +106,13 @@ def test_each_change_of_the_table_is_found_by_the_book(book: Book) -> None:
 
 
 def test_an_entry_that_names_a_record_that_never_was_is_told_and_holds_nobody_up(book: Book) -> None:
-    """Whoever may append to the journal can write so; no number is gone through one by one."""
+    """The schema's owner alone can write so; no number is gone through one by one."""
+    journal = book.services.journal
     for number in (10**15, -3, 2):
-        book.services.journal.record("evidence record", "forged", Outcome.DONE, {"number": number})
+        with pytest.raises(MissingGrantError, match="only the function that checks it"):
+            journal.record("evidence record", "forged", Outcome.DONE, {"number": number})
+        told = ("evidence record", "forged", "done", json.dumps({"number": number}), True)
+        journal.call("make_entry", *told)
     told = book.problems()
     assert f"Record {10**15} is gone: the journal's entry" in told
     assert f"No record from 5 to {10**15 - 1} is there" in told

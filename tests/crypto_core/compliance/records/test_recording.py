@@ -16,7 +16,7 @@ from console.container import Container
 from crypto_core.compliance.records.record import FIRST, canonical, read_record
 from crypto_core.compliance.records.recording import NO_SIGNING_KEY
 from crypto_core.compliance.snapshot import Snapshot, SnapshotPart
-from crypto_core.database.state.evidence_records import told_in
+from crypto_core.database.state.journal_entry import told_in
 from crypto_core.errors import DatabaseError, KmsRequestError, ReadOnlyError
 from crypto_core.guard.operations import KeydeckRole
 from crypto_core.guard.outcome import Outcome
@@ -55,7 +55,7 @@ def test_a_record_names_the_one_before_and_the_journal_names_each(services: Cont
     assert signer.verify(third.signed, third.signature or Signature("", "", b""))
     entries = [e for e in services.journal.entries() if e.action == "evidence record"]
     assert [(e.subject, e.outcome) for e in entries] == [(f"evidence record {n}", "done") for n in (1, 2, 3)]
-    assert told_in(entries[1]) == {
+    assert told_in(entries[1].detail) == {
         "number": 2,
         "sha256": second.digest.hex(),
         "previous": first.digest.hex(),
@@ -168,7 +168,7 @@ def test_old_documents_are_taken_away_and_the_chain_still_verifies(
     with time_machine.travel(datetime.now(UTC) + timedelta(days=401)):
         third = keeping.recorder.record()
     (purge,) = [e for e in services.journal.entries() if e.action == "evidence purge"]
-    assert told_in(purge) == {"first": 1, "last": 1, "documents": 1, "kept_days": 400}
+    assert told_in(purge.detail) == {"first": 1, "last": 1, "documents": 1, "kept_days": 400}
     assert keeping.book.records(first.day, third.day) == (second, third)
     assert keeping.book.removed_days(first.day, third.day) == (first.day,)
     found = keeping.book.check((second, third))

@@ -20,7 +20,7 @@ from console.container import Container
 from console.sandbox.postgres import OPERATOR, PLATFORM
 from console.sandbox.sandbox import Sandbox
 from crypto_core.database.connection.engine import open_engine
-from crypto_core.database.schema import JOURNAL_FUNCTION, metadata
+from crypto_core.database.schema import FUNCTIONS, metadata
 from crypto_core.database.state import installation
 from crypto_core.database.state.installation import VERSION, _config, ddl, install, require_schema
 from crypto_core.database.state.journal import Journal
@@ -206,7 +206,7 @@ def test_a_role_without_create_may_use_a_schema_that_is_there(
         connection.execute(text(f"REVOKE CREATE ON DATABASE {engine.url.database} FROM {OPERATOR}"))
         connection.execute(text(f"GRANT USAGE ON SCHEMA keydeck TO {OPERATOR}"))
         connection.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA keydeck TO {OPERATOR}"))
-        connection.execute(text(f"GRANT EXECUTE ON FUNCTION {JOURNAL_FUNCTION} TO {OPERATOR}"))
+        connection.execute(text(f"GRANT EXECUTE ON FUNCTION {FUNCTIONS['journal']} TO {OPERATOR}"))
     assert install(engine) is False
     Journal(engine, lambda: "tester").record("rewrap", "x", Outcome.DONE)
     assert Journal(owner, lambda: "").verify() is None
@@ -252,6 +252,7 @@ DIGESTS = {
     "v0014_registered_copies.py": "39cb444a13b2d2d185f21c82a46031c711f284e0aec146ba618588fb212d291d",
     "v0015_tripwires.py": "af05277b6a49dcbd0f62ea3d0a2c7018f56f18d83d8e638df9fbc5f45effe92f",
     "v0016_evidence_records.py": "4dbae50492bbaafaa315b2550fd06bb2c10382f62995833564bdbe4284f7bd93",
+    "v0017_checked_entries.py": "bbc5cf28afab806ab755c0419ac038f055b13b2b8625a91c03bb096a5a71145a",
 }
 """SHA-256 of each migration. A line is added with a new one; none is ever changed: databases have run it."""
 

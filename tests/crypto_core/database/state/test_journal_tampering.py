@@ -225,7 +225,8 @@ def test_a_copy_of_the_database_has_the_same_chain(filled: Journal, superuser: E
         connection.execute(
             text(
                 "CREATE TEMP TABLE kept AS SELECT seq, at::text, actor, host, action, subject, outcome,"
-                " detail, previous::text, digest::text, database_role, database_id FROM keydeck.journal"
+                " detail, previous::text, digest::text, database_role, database_id, checked, transaction_id"
+                " FROM keydeck.journal"
                 " ORDER BY random()"
             )
         )
@@ -233,7 +234,8 @@ def test_a_copy_of_the_database_has_the_same_chain(filled: Journal, superuser: E
         connection.execute(
             text(
                 "INSERT INTO keydeck.journal SELECT seq, at::timestamptz, actor, host, action, subject,"
-                " outcome, detail, previous::bytea, digest::bytea, database_role, database_id FROM kept"
+                " outcome, detail, previous::bytea, digest::bytea, database_role, database_id, checked,"
+                " transaction_id FROM kept"
             )
         )
     assert filled.verify() is None

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from sqlalchemy import Connection, Engine
 
 from crypto_core.database.state.journal import Journal
 from crypto_core.errors import RefusedError
-from crypto_core.guard.outcome import Outcome
 from crypto_core.incidents.model import EntryKind, IncidentScope, IncidentView, StepState
 from crypto_core.incidents.service import IncidentService
 from crypto_core.incidents.steps.step_contracts import ActionResult
@@ -40,20 +39,14 @@ class BreakingJournal(Journal):
     breaks_at = 0
     written = 0
 
-    def record(
-        self,
-        action: str,
-        subject: str,
-        outcome: Outcome,
-        detail: Mapping[str, Any] | None = None,
-        *,
-        within: Connection | None = None,
-        actor: str | None = None,
-    ) -> None:
-        super().record(action, subject, outcome, detail, within=within, actor=actor)
+    def call(
+        self, function: str, *arguments: Any, within: Connection | None = None, actor: str | None = None
+    ) -> int | None:
+        made = super().call(function, *arguments, within=within, actor=actor)
         self.written += 1
         if self.written == self.breaks_at:
             raise KeyboardInterrupt
+        return made
 
 
 def go_on(service: IncidentService, act: Act, incident: int) -> None:
