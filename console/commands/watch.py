@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from datetime import timedelta
 from threading import Thread
@@ -65,6 +65,13 @@ def _intervals(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 for a free one."
 )
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="NAME[:PORT]",
+    help="A name under which others reach the metrics, beside addresses; repeatable.",
+)
 @click.option("--once", is_flag=True, help="Do each duty once and end; no metrics over HTTP.")
 @click.option("--print-unit", type=click.Choice(["systemd"]), help="Print a systemd unit for this, and end.")
 @click.option("--print-manifest", type=click.Choice(["kubernetes"]), help="Print a manifest, and end.")
@@ -74,6 +81,7 @@ def watch(
     source: str,
     host: str,
     port: int,
+    names: tuple[str, ...],
     once: bool,
     print_unit: str | None,
     print_manifest: str | None,
@@ -85,6 +93,7 @@ def watch(
     database role may only read, no notifications are sent. With --once: exit code 3 if a duty fails.
     """
     given = [f"--every={name}={int(seconds)}s" for name, seconds in every.items()]
+    given += [f"--name={name}" for name in names]
     given += [] if source == "lookup" else [f"--from={source}"]
     if print_unit is not None:
         from console.watch.deployment import systemd_unit
@@ -97,10 +106,12 @@ def watch(
         arguments = ["watch", *given, "--host=0.0.0.0", f"--port={port or PORT}"]
         click.echo(kubernetes_manifest(arguments, port or PORT), nl=False)
         return 0
-    return _watch(every, source, None if once else (host, port))
+    return _watch(every, source, None if once else (host, port), names)
 
 
-def _watch(every: dict[str, float], source: str, address: tuple[str, int] | None) -> int:
+def _watch(
+    every: dict[str, float], source: str, address: tuple[str, int] | None, names: Sequence[str]
+) -> int:
     from console.container import Container
     from console.files.logfile import logging_to
     from console.watch.duties import DUTIES, DutyWork
@@ -123,7 +134,7 @@ def _watch(every: dict[str, float], source: str, address: tuple[str, int] | None
         if address is None:
             return 0 if watcher.run_once() else 3
         signals = _held_back()
-        with serving(*address, core.registry, metrics) as url:
+        with serving(*address, core.registry, metrics, names) as url:
             say(f"Metrics: {url}/metrics. {', '.join(f'{d.name} every {s:g} s' for d, s in duties.items())}.")
             _run_until_told(watcher, stop.set, signals)
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET, AF_INET6, socket
@@ -14,12 +14,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from console.watch.watch_metrics import WatchMetrics
+from console.web.addresses import bracketed, hosts_of
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
 
 _SECONDS = 5.0
 """How long a client may take for its request."""
 _AT_ONCE = 16
+_ELSEWHERE = b"This server is not known by that name. Allow it with: keydeck watch --name NAME[:PORT]\n"
 
 
 class _Server(ThreadingHTTPServer):
@@ -50,8 +52,13 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(host: str, port: int, registry: CollectorRegistry, metrics: WatchMetrics) -> Iterator[str]:
-    """Answer on an address while the block runs; give its URL. Raises SettingsError where that can't be."""
+def serving(
+    host: str, port: int, registry: CollectorRegistry, metrics: WatchMetrics, names: Sequence[str] = ()
+) -> Iterator[str]:
+    """Answer on an address while the block runs; give its URL. Raises SettingsError where that can't be.
+
+    Requests must name a loopback host, the address at which they came in, or one of `names`.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         timeout = _SECONDS
@@ -59,7 +66,10 @@ def serving(host: str, port: int, registry: CollectorRegistry, metrics: WatchMet
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
-            if path == "/metrics":
+            target, reached = self.requestline.split(" ")[1], self.connection.getsockname()[0]
+            if not where.admit(self.headers.get_all("Host", []), target, reached):
+                self._answer(421, "text/plain; charset=utf-8", _ELSEWHERE)
+            elif path == "/metrics":
                 encode, kind = choose_encoder(self.headers.get("Accept") or "")
                 self._answer(200, kind, encode(registry))
             elif path in ("/health", "/ready"):
@@ -90,7 +100,7 @@ def serving(host: str, port: int, registry: CollectorRegistry, metrics: WatchMet
             remedy="Choose another address: --host, --port.",
         ) from error
     with server:
+        where = hosts_of(host, server.server_address[1], names)
         Thread(target=server.serve_forever, args=(0.1,), name="keydeck-http", daemon=True).start()
-        name = f"[{host}]" if ":" in host else host
-        yield f"http://{name}:{server.server_address[1]}"
+        yield f"http://{bracketed(host)}:{where.port}"
         server.shutdown()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -21,10 +22,26 @@ class Addresses:
     hosts: frozenset[str]
     origins: frozenset[str]
 
+    def admit(self, hosts: Sequence[str], target: str, reached: str = "") -> bool:
+        """Whether a request with these Host headers, for this target, is meant for this server.
+
+        `reached` is the address at which it came in. A page of another site whose name was made to resolve
+        to this machine still sends its own name. A target that names a host would take precedence over the
+        header (RFC 9112, section 3.2.2).
+        """
+        if len(hosts) != 1 or not target.startswith("/"):
+            return False
+        return hosts[0].lower() in self.hosts or hosts[0] == f"{bracketed(reached)}:{self.port}"
+
     @property
     def secure(self) -> bool:
         """Whether the browser's connection is encrypted."""
         return self.url.startswith("https:")
+
+
+def bracketed(host: str) -> str:
+    """Return a host as a URL has it."""
+    return f"[{host}]" if ":" in host else host
 
 
 def is_loopback(host: str) -> bool:
@@ -48,7 +65,7 @@ def addresses(host: str, port: int, public_url: str | None = None) -> Addresses:
 
     `public_url` is what browsers see of a proxy in front of it: scheme, name and port, no path.
     """
-    name = f"[{host}]" if ":" in host else host.lower()
+    name = bracketed(host.lower())
     names = [name, *_LOOPBACK] if is_loopback(host) else [name]
     hosts = {spelled for one in names for spelled in _spelled("http", one, port)}
     origins = {f"http://{spelled}" for spelled in hosts}
@@ -60,6 +77,26 @@ def addresses(host: str, port: int, public_url: str | None = None) -> Addresses:
         origins |= {f"{scheme}://{one}" for one in spelled}
         url = f"{scheme}://{min(spelled, key=len)}"
     return Addresses(url, port, frozenset(hosts), frozenset(origins))
+
+
+def hosts_of(host: str, port: int, names: Sequence[str]) -> Addresses:
+    """Return the addresses of a server without a page: loopback, its own, and these names.
+
+    A name may have a port of its own, of a proxy. Raises SettingsError for a malformed one.
+    """
+    own = addresses(host, port)
+    found = set(own.hosts).union(*(_spelled("http", one, port) for one in _LOOPBACK))
+    for given in names:
+        try:
+            _, name, named_port = _public(f"http://{given}")
+        except SettingsError:
+            raise SettingsError(
+                "--name can't be read.",
+                remedy="It takes a name, and a port if that is another one: metrics.example:8080.",
+            ) from None
+        has_port = given.rpartition(":")[2].isdigit() and not given.endswith("]")
+        found |= _spelled("http", name, named_port if has_port else port)
+    return replace(own, hosts=frozenset(found))
 
 
 def _spelled(scheme: str, name: str, port: int) -> set[str]:
@@ -77,7 +114,7 @@ def _public(url: str) -> tuple[str, str, int]:
         raise _malformed()
     if parts.query or parts.fragment or not parts.hostname.isascii() or any(c in url for c in " ;,'\"\\"):
         raise _malformed()
-    return parts.scheme, f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname, port
+    return parts.scheme, bracketed(parts.hostname), port
 
 
 def _malformed() -> SettingsError:

@@ -93,7 +93,7 @@ class RequestGate:
         return self._admission.session.user if self._admission.session else ""
 
     def _turned_away(self, request: web.Request) -> web.StreamResponse | None:
-        if request.headers.get("Host", "").lower() not in self._addresses.hosts:
+        if not self._addresses.admit(request.headers.getall("Host", []), request.raw_path):
             return self._refused(_ELSEWHERE)
         if "Origin" in request.headers and not self.is_from_here(request):
             return self._refused(_ELSEWHERE)

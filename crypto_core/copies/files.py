@@ -13,7 +13,7 @@ from threading import Event
 from typing import IO
 
 from crypto_core.cancelling import stop_if
-from crypto_core.copies.streams import BrokenStreamError, ByteStream
+from crypto_core.unpacking.streams import BrokenStreamError, ByteStream
 
 STDIN = "-"
 """The path that means standard input."""

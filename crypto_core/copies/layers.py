@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import IO
 
-from crypto_core.copies import tar_members, wal_pages, zip_members
+from crypto_core.copies import wal_pages
 from crypto_core.copies.pg_archive import MAGIC, ArchiveReader
-from crypto_core.copies.streams import BLOCK, BrokenStreamError, ByteStream
-from crypto_core.copies.unpacking import Packing, packing_of, unpacked
+from crypto_core.unpacking import tar_members, zip_members
+from crypto_core.unpacking.packings import packing_of, unpacked
+from crypto_core.unpacking.streams import BLOCK, BrokenStreamError, ByteStream, UnpackingLimit
 
 MOST_LAYERS = 6
 """Archives and compressions, one in the other, that are taken off."""
@@ -54,6 +55,13 @@ class Layers:
     file: IO[bytes] | None = None
     size: int = 0
     """Bytes of the file; 0 where that is not known before it was read."""
+    _limit: UnpackingLimit = field(init=False)
+    _held: int = field(default=0, init=False)
+    """Bytes of zip archives within the file that are in memory."""
+
+    def __post_init__(self) -> None:
+        self._limit = UnpackingLimit(MOST_TIMES, FREE_BYTES, self.size)
+        self.stream = self._measured(self.stream)
 
     def plain_streams(self, name: str) -> Iterator[PlainStream]:
         """Return all streams within the file, each to be read before the next is asked for.
@@ -75,14 +83,14 @@ class Layers:
         if layers >= MOST_LAYERS and (packing or is_zip or is_tar):
             self.problem(name, 0, f"is packed more than {MOST_LAYERS} times, one in the other: not read")
         elif packing is not None:
-            yield from self._within(self._bounded(stream, packing), name, layers + 1)
+            yield from self._within(unpacked(stream, packing, self._limit), name, layers + 1)
         elif is_zip:
             yield from self._zipped(stream, name, layers + 1)
         elif is_tar:
-            for member, content in tar_members.members(stream):
+            for member, content, _ in tar_members.members(stream):
                 yield from self._within(content, f"{name}: {member}", layers + 1)
         elif begins.startswith(MAGIC):
-            yield from self._dumped(ArchiveReader(stream), name)
+            yield from self._dumped(ArchiveReader(stream, self._limit), name)
         elif size := wal_pages.page_size(begins):
             self.problem("", 0, OF_LOGS)
             yield PlainStream(name, wal_pages.without_headers(stream, size))
@@ -98,34 +106,35 @@ class Layers:
                 yield PlainStream(f"{name}: {entry}", content)
 
     def _zipped(self, stream: ByteStream, name: str, layers: int) -> Iterator[PlainStream]:
-        file = self.file if layers == 1 else None
-        if file is None:
-            content = b""
-            while len(content) <= LARGEST_ZIP_WITHIN and (piece := stream.read(BLOCK)):
-                content += piece
-            if len(content) > LARGEST_ZIP_WITHIN:
-                self.problem(name, 0, "is a zip archive within another stream, larger than 64 MiB: unpack it")
-                return
-            file = BytesIO(content)
-        for member, opened in zip_members.members(file):
+        if layers == 1 and self.file is not None:
+            yield from self._members(self.file, stream, name, layers)
+            return
+        content, size = BytesIO(), 0
+        while self._held + size <= LARGEST_ZIP_WITHIN and (piece := stream.read(BLOCK)):
+            size += content.write(piece)
+        if self._held + size > LARGEST_ZIP_WITHIN:
+            self.problem(name, 0, "is a zip archive within another stream, larger than 64 MiB: unpack it")
+            return
+        self._held += size
+        try:
+            yield from self._members(content, stream, name, layers)
+        finally:
+            self._held -= size
+
+    def _members(self, file: IO[bytes], stream: ByteStream, name: str, layers: int) -> Iterator[PlainStream]:
+        for member, opened in zip_members.members(file, self._limit, layer=stream.layer):
+            if self._limit.exceeded:
+                break
             inner = f"{name}: {member}"
             if isinstance(opened, str):
                 self.problem(inner, 0, opened)
             else:
-                yield from self._within(self._counted(opened), inner, layers)
+                yield from self._within(opened, inner, layers)
 
-    def _bounded(self, stream: ByteStream, packing: Packing) -> ByteStream:
-        return self._counted(unpacked(stream, packing))
-
-    def _counted(self, inner: ByteStream) -> ByteStream:
-        """A stream that breaks off once it is far larger than the file that it came from."""
-
+    def _measured(self, stream: ByteStream) -> ByteStream:
         def pull(size: int) -> bytes:
-            if inner.offset > max(FREE_BYTES, MOST_TIMES * self._packed()):
-                raise BrokenStreamError(f"unpacks to more than {MOST_TIMES} times its size: read up to there")
-            return inner.read(size)
+            piece = stream.read(size)
+            self._limit.packed = max(self._limit.packed, stream.offset)
+            return piece
 
         return ByteStream(pull)
-
-    def _packed(self) -> int:
-        return max(self.stream.offset, self.size)

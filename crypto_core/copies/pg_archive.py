@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crypto_core.copies.streams import BLOCK, BrokenStreamError, ByteStream, of_pieces
-from crypto_core.copies.unpacking import LZ4, ZLIB, ZSTD, Packing, unpacked
+from crypto_core.unpacking.packings import LZ4, ZLIB, ZSTD, Packing, unpacked
+from crypto_core.unpacking.streams import BLOCK, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
 
 MAGIC = b"PGDMP"
 _CUSTOM = 1
@@ -26,6 +26,7 @@ class ArchiveReader:
     """Reads one archive. `contents` first, to its end; then `data`."""
 
     stream: ByteStream
+    limit: UnpackingLimit
     _version: tuple[int, int] = (0, 0)
     _int_size: int = 4
     _offset_size: int = 8
@@ -53,9 +54,12 @@ class ArchiveReader:
                 yield from self._unpacked(f"large object {oid}")
 
     def _unpacked(self, name: str) -> Iterator[tuple[str, ByteStream]]:
-        raw = of_pieces(self._blocks())
+        raw = of_pieces(self._blocks(), self.stream.layer)
         try:
-            yield name, raw if self._packing is None else unpacked(raw, self._packing)
+            if self._packing is None:
+                yield name, raw
+            else:
+                yield name, unpacked(raw, self._packing, self.limit)
         finally:
             raw.skip_rest()
 

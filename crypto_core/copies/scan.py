@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Event
@@ -9,9 +10,12 @@ from threading import Event
 from crypto_core.copies.files import STDIN, FileWalk, opened
 from crypto_core.copies.layers import Layers, PlainStream
 from crypto_core.copies.scanner import ValueScanner
-from crypto_core.copies.streams import BLOCK, BrokenStreamError
 from crypto_core.copies.tally import Tally
+from crypto_core.errors import KeydeckError
 from crypto_core.text.cleaning import CleanText, clean
+from crypto_core.unpacking.streams import BLOCK, BrokenStreamError
+
+_log = logging.getLogger(__name__)
 
 MOST_PROBLEMS = 200
 """What could not be read is named up to so many; more are only counted."""
@@ -94,6 +98,11 @@ def _scan_file(scan: ScanOfCopy, path: str, told: Callable[[int], None], cancell
                 _scan_stream(scan, plain)
     except OSError as error:
         scan.problem(name, 0, f"can't be read: {error.strerror or error}")
+    except KeydeckError:
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever a file does to its reader, the others are read
+        _log.exception("A file could not be scanned.")
+        scan.problem(name, 0, f"can't be read further: {type(error).__name__}")
 
 
 def _scan_stream(scan: ScanOfCopy, plain: PlainStream) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crypto_core.copies.streams import ByteStream, of_pieces
+from crypto_core.unpacking.streams import ByteStream, of_pieces
 
 _SHORT, _LONG = 24, 40
 _HAS_LONG_HEADER = 0x0002

@@ -1,40 +1,26 @@
 """The JSON records of an audit log file, one after the other, each with the number of its line or its place.
 
 A file is lines of JSON, an array, one record, or an API's answer that holds records (`entries`, `data`);
-plain, gzip or Zstandard. Memory is bounded by the largest record and the largest document, not by the file.
+plain or compressed. Memory is bounded by the largest record and the largest document, not by the file.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import orjson
 
 from crypto_core.text.counting import counted
 from crypto_core.trail.record_reader import OversizeDocumentError, load_foreign
-from crypto_core.trail.sources.files.unpacking import (
-    MOST_TIMES,
-    TIMES_FROM,
-    BombError,
-    UnreadableError,
-)
-from crypto_core.trail.sources.files.unpacking import unpacked as gunzipped
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from crypto_core.trail.sources.files.unpacking import UnreadableError, unpacked
+from crypto_core.unpacking.packings import PACKINGS
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of the largest record that is read, and of the largest document that isn't lines or an array."""
 
-_ZSTD = b"\x28\xb5\x2f\xfd"
-_PIECE = 1024 * 1024
 _MARK = b"\xef\xbb\xbf"
 _HOLDERS = ("entries", "data")
 _SIGNS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},"]', re.DOTALL)
@@ -59,7 +45,7 @@ class Malformed:
 
 def records_in(pieces: Iterable[bytes], *, largest: int = LARGEST) -> Iterator[Record | Malformed]:
     """Yield what a file holds. Raises UnreadableError, after all that could be read of it."""
-    source = _Source(unpacked(pieces), largest)
+    source = _Source(unpacked(pieces, PACKINGS), largest)
     begin = source.begin()
     if not begin:
         raise UnreadableError("It is empty.")
@@ -73,37 +59,6 @@ def records_in(pieces: Iterable[bytes], *, largest: int = LARGEST) -> Iterator[R
             yield from _of_document(whole)
     else:
         raise UnreadableError("It is neither JSON nor lines of JSON.")
-
-
-def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield bytes, unpacked if they are gzip or Zstandard. Raises UnreadableError."""
-    pieces = iter(pieces)
-    first = b""
-    while len(first) < len(_ZSTD) and (piece := next(pieces, b"")):
-        first += piece
-    if not first.startswith(_ZSTD):
-        yield from gunzipped(chain((first,), pieces))
-        return
-    packed = size = 0
-    frame = zstd.ZstdDecompressor()
-    for piece in chain((first,), pieces):
-        packed += len(piece)
-        rest = piece
-        while rest or not (frame.needs_input or frame.eof):
-            if frame.eof:
-                frame = zstd.ZstdDecompressor()
-            try:
-                found = frame.decompress(rest, _PIECE)
-            except zstd.ZstdError as error:
-                raise UnreadableError("The Zstandard data is damaged.") from error
-            size += len(found)
-            if size > TIMES_FROM and size > MOST_TIMES * packed:
-                raise BombError(f"It unpacks to more than {MOST_TIMES} times its size.")
-            if found:
-                yield found
-            rest = frame.unused_data if frame.eof else b""
-    if not frame.eof:
-        raise UnreadableError("The Zstandard data is cut short.", cut_short=True)
 
 
 class _Source:

@@ -19,8 +19,9 @@ from base64 import b64encode
 from collections.abc import Iterator
 from statistics import median
 
-from crypto_core.copies.scanner import ValueScanner
 from crypto_core.copies.streams import BLOCK
+
+from crypto_core.copies.scanner import ValueScanner
 from crypto_core.copies.tally import Tally
 from tests.benchmarks.measuring import (
     Target,

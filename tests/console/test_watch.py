@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -256,6 +257,38 @@ def test_metrics_are_served_in_both_forms_and_readiness_follows_the_duties() -> 
         assert json.loads(asked(f"{url}/ready")[2])["duties"] == {
             "pull": {"failing": False, "last_success": 1.0}
         }
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/ready", "/health"])
+def test_only_requests_for_a_name_of_its_own_are_answered(path: str) -> None:
+    """A page whose name was made to resolve to this machine sends its own name."""
+    core = Metrics()
+    metrics = WatchMetrics(core.registry, {"pull": 300.0})
+    with serving("127.0.0.1", 0, core.registry, metrics, ("Metrics.Example", "proxy.example:8080")) as url:
+        port = int(url.rpartition(":")[2])
+
+        def status(*hosts: str, target: str = path) -> int:
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                lines = [f"GET {target} HTTP/1.1", *(f"Host: {host}" for host in hosts), "", ""]
+                client.sendall("\r\n".join(lines).encode())
+                return int(client.makefile("rb").readline().split()[1])
+
+        known = ("127.0.0.1", "localhost", "LocalHost", "[::1]", "metrics.example")
+        assert {status(f"{name}:{port}") for name in known} == {200}
+        assert status("proxy.example:8080") == 200
+        hostile = [
+            *("evil.example", f"evil.example:{port}", "", f":{port}", "localhost", f"localhost:{port + 1}"),
+            *(f"localhost.:{port}", f"user@localhost:{port}", f"localhost:{port}@evil.example", "0.0.0.0"),
+            *(f"localhost:{port}.evil.example", f"0.0.0.0:{port}", f"[::ffff:127.0.0.1]:{port}"),
+            *(f"127.0.0.1.evil.example:{port}", f"127.1:{port}", f"localhost:{port}, evil.example"),
+        ]
+        assert {host: status(host) for host in hostile if status(host) != 421} == {}
+        assert status() == 421
+        assert status(f"localhost:{port}", "evil.example") == 421
+        assert status("evil.example", f"localhost:{port}") == 421
+        for host in ("evil.example", f"localhost:{port}"):
+            assert status("evil.example", target=f"http://{host}{path}") == 421
+            assert status(f"localhost:{port}", target=f"http://{host}{path}") == 421
 
 
 def test_duties_have_intervals_that_options_change_and_wrong_ones_are_named(

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_core.copies import layers
-from crypto_core.copies.streams import ByteStream
+from crypto_core.unpacking.streams import ByteStream
 from tests import lanes
 from tests.crypto_core.copies.values import TOKEN, envelopes, scan, v1
 

@@ -180,7 +180,7 @@ def test_an_array_is_read_element_by_element_whatever_the_pieces(tmp_path: Path)
     [
         (b"", "It is empty."),
         (b"   \n ", "It is empty."),
-        (b"PAR1....", "neither JSON nor lines"),
+        (b"PAR1....", "is a Parquet file, which is not read here: write it as CSV first"),
         (json.dumps([github(1), github(2)]).encode()[:-20], "cut short after 1 element"),
         (gzip.compress(lines(github(1)))[:-9], "cut short"),
         (zstd.compress(lines(github(1)))[:-3], "cut short"),

@@ -16,10 +16,18 @@ from crypto_core.trail.seen_file import FileName, SeenFile
 from crypto_core.trail.sources.files.decoding import plain_records, records_in
 from crypto_core.trail.sources.files.find_files import NO_FILE, why
 from crypto_core.trail.sources.files.refused import Refused
-from crypto_core.trail.sources.files.unpacking import UnreadableError, unpacked, unpacked_at_once
+from crypto_core.trail.sources.files.unpacking import (
+    MOST_TIMES,
+    TIMES_FROM,
+    UnreadableError,
+    unpacked,
+    unpacked_at_once,
+    unreadable,
+)
+from crypto_core.unpacking.streams import BombError, UnpackingLimit
 
 if TYPE_CHECKING:  # which is loaded only where there is an archive, or what may be one
-    from crypto_core.trail.sources.files.archives import Member, Unpacked
+    from crypto_core.trail.sources.files.archives import Member
 
 TOLD_EVERY = 2_000
 """Events of one file after which progress is told, and it is seen whether the operator still waits."""
@@ -128,11 +136,11 @@ class FileReader:
 
     def read_pieces(self, pieces: Iterable[bytes]) -> tuple[int, int, str]:
         """Read a file's bytes; return its events, those of KMS, and what of it could not be read, if any."""
-        from crypto_core.trail.sources.files.archives import Unpacked, is_tar, tar_members
+        from crypto_core.trail.sources.files.archives import is_tar, tar_members
 
-        so_far = Unpacked()
+        so_far = _limit()
         count = _Count()
-        begin, content = _peeked(self._bounded(unpacked(_measured(pieces, so_far)), count))
+        begin, content = _peeked(self._bounded(unpacked(so_far.measured(iter(pieces))), count))
         if is_tar(begin):
             self._read_members(tar_members(content), so_far, count)
         else:
@@ -140,22 +148,22 @@ class FileReader:
         return count.events, count.kms, count.trouble
 
     def _read_descriptor(self, descriptor: int, size: int) -> tuple[int, int, str]:
-        from crypto_core.trail.sources.files.archives import ZIP, Unpacked, zip_members
+        from crypto_core.trail.sources.files.archives import ZIP, zip_members
 
         if os.pread(descriptor, 4, 0) not in ZIP:
             return self.read_pieces(self._pieces(descriptor))
         count = _Count()
         with os.fdopen(os.dup(descriptor), "rb") as file:
-            self._read_members(zip_members(file), Unpacked(packed=size), count)
+            self._read_members(zip_members(file, _limit(size)), _limit(size), count)
         return count.events, count.kms, count.trouble
 
-    def _read_members(self, members: Iterator[Member], so_far: Unpacked, count: _Count) -> None:
+    def _read_members(self, members: Iterator[Member], so_far: UnpackingLimit, count: _Count) -> None:
         """Read an archive's files. What can't be read is told with the file's name, and the next is read."""
         try:
             for name, pieces in members:
                 self.stop()
                 of_file = _Count(size=count.size)
-                self._read_content(so_far.count(self._bounded(unpacked(pieces), of_file)), of_file)
+                self._read_content(_counted(self._bounded(unpacked(pieces), of_file), so_far), of_file)
                 count.events += of_file.events
                 count.kms += of_file.kms
                 count.size = of_file.size
@@ -208,9 +216,16 @@ def _told(records: Iterator[object], refused: dict[str, None]) -> Iterator[objec
         yield record
 
 
-def _measured(pieces: Iterable[bytes], so_far: Unpacked) -> Iterator[bytes]:
+def _limit(packed: int = 0) -> UnpackingLimit:
+    return UnpackingLimit(MOST_TIMES, TIMES_FROM, packed)
+
+
+def _counted(pieces: Iterator[bytes], limit: UnpackingLimit) -> Iterator[bytes]:
     for piece in pieces:
-        so_far.packed += len(piece)
+        try:
+            limit.add(len(piece))
+        except BombError as error:
+            raise unreadable(error) from error
         yield piece
 
 

@@ -1,15 +1,15 @@
-"""Bytes as they were packed, in pieces of bounded size: gzip or plain. Content decides.
-
-RFC 1952 for gzip, several members of which may follow one another.
-"""
+"""Audit logs as they were packed, in pieces of bounded size. Content decides."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
 
 from crypto_core.errors import TrailError
+from crypto_core.unpacking.packings import GZIP, Packing, packing_of
+from crypto_core.unpacking.packings import unpacked as unpacked_stream
+from crypto_core.unpacking.streams import BLOCK, BrokenStreamError, ByteStream, UnpackingLimit, of_pieces
+from crypto_core.unpacking.streams import BombError as StreamBombError
 
 LARGEST = 32 * 1024 * 1024
 """Bytes, unpacked, of one JSON document. CloudTrail's own have some MB. Reading may take ten times more.
@@ -17,9 +17,7 @@ LARGEST = 32 * 1024 * 1024
 Of documents that stand in lines, a file may hold any number.
 """
 
-_GZIP = b"\x1f\x8b"
-_PIECE = 16 * 1024 * 1024
-"""Bytes that are unpacked at once at most."""
+_MAGIC_BYTES = 10
 MOST_TIMES, TIMES_FROM = 100, 8 * 1024 * 1024
 """How many times its size a file may unpack to, from so many bytes on. CloudTrail's: some 20 times."""
 
@@ -47,45 +45,33 @@ def unpacked_at_once(packed: bytes, most: int) -> bytes | None:
     return found if inflater.eof and not inflater.unused_data else None
 
 
-def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield bytes, unpacked if they are gzip, in pieces of bounded size. Raises UnreadableError."""
-    pieces = iter(pieces)
-    first = b""
-    while len(first) < len(_GZIP) and (piece := next(pieces, b"")):
-        first += piece
-    if not first.startswith(_GZIP):
-        if first:
-            yield first
-        yield from pieces
-        return
-    inflater = zlib.decompressobj(31)
-    size = packed = 0
-    for piece in chain((first,), pieces):
-        rest = piece
-        packed += len(piece)
-        while rest:
-            if inflater.eof:
-                rest = rest.lstrip(b"\0")
-                if not rest:
-                    break
-                if not _GZIP.startswith(rest[:2]):
-                    raise UnreadableError("What follows the gzip data is none.", cut_short=True)
-                inflater = zlib.decompressobj(31)
-            try:
-                found = inflater.decompress(rest, _PIECE)
-            except zlib.error as error:
-                raise UnreadableError("The gzip data is damaged.") from error
-            size += len(found)
-            if size > TIMES_FROM and size > MOST_TIMES * packed:
-                raise BombError(
-                    f"It unpacks to more than {MOST_TIMES} times its size, as no file of CloudTrail's does."
-                )
-            if found:
-                yield found
-            rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-    if not inflater.eof:
-        found = inflater.flush()
-        if found:
-            yield found
-        if not inflater.eof:
-            raise UnreadableError("The gzip data is cut short.", cut_short=True)
+def unpacked(pieces: Iterable[bytes], packings: Sequence[Packing] = (GZIP,)) -> Iterator[bytes]:
+    """Yield bytes, unpacked if they are packed in one of these forms, in pieces of bounded size.
+
+    Raises UnreadableError.
+    """
+    limit = UnpackingLimit(MOST_TIMES, TIMES_FROM)
+    packed = of_pieces(limit.measured(iter(pieces)))
+    packing = packing_of(packed.peek(_MAGIC_BYTES), packings)
+    try:
+        yield from readable(packed if packing is None else unpacked_stream(packed, packing, limit))
+    except BrokenStreamError as error:
+        raise unreadable(error) from error
+
+
+def readable(stream: ByteStream) -> Iterator[bytes]:
+    """Yield a stream's bytes. Raises UnreadableError where it breaks off."""
+    try:
+        while piece := stream.read(BLOCK):
+            yield piece
+    except BrokenStreamError as error:
+        raise unreadable(error) from error
+
+
+def unreadable(error: BrokenStreamError) -> UnreadableError:
+    """Return the error that a broken stream is here."""
+    if isinstance(error, StreamBombError):
+        return BombError(f"It unpacks to more than {MOST_TIMES} times its size, as no audit log does.")
+    message = error.message
+    words = f"It {message}" if message.startswith(("is ", "needs ")) else message[:1].upper() + message[1:]
+    return UnreadableError(f"{words}.", cut_short=error.cut_short)

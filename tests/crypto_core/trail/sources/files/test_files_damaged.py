@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from crypto_core.lists.paging import Query
-from crypto_core.trail.sources.files import unpacking
 from crypto_core.trail.sources.files.decoding import records_in
 from crypto_core.trail.sources.files.event_files import FileImport
 from crypto_core.trail.sources.files.unpacking import UnreadableError, unpacked
 from crypto_core.trail.store import EventStore
+from crypto_core.unpacking.streams import BLOCK
 from tests.crypto_core.trail.records import record
 from tests.crypto_core.trail.sources.files.test_files import counts, put
 
@@ -117,10 +117,10 @@ def test_a_decompression_bomb_is_told_in_bounded_memory(store: EventStore, folde
     (folder / "large.json.gz").write_bytes(large)
     report = FileImport(store, largest=2**20).import_files([folder])
     assert [failed.reason for failed in report.failed] == [
-        "It unpacks to more than 100 times its size, as no file of CloudTrail's does.",
+        "It unpacks to more than 100 times its size, as no audit log does.",
         "It is larger than 1 MiB, unpacked, and not in JSON lines. Make lines of it: jq -c '.Records[]'.",
     ]
-    assert max(map(len, unpacked([large]))) <= unpacking._PIECE
+    assert max(map(len, unpacked([large]))) <= BLOCK
 
 
 def test_json_lines_may_be_larger_than_one_document_may_be(store: EventStore, folder: Path) -> None:

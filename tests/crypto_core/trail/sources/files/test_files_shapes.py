@@ -194,7 +194,7 @@ def test_archives_within_archives_and_encrypted_ones_are_refused(tmp_path: Path)
         (zipped({"inner.zip": inner}), "inner.zip: It is a zip archive within"),
         (zipped({"inner.tar": tarred({"a.json": b"{}"}, "w")}), "inner.tar: It is a tar archive within"),
         (tarred({"inner.tgz": tarred({"a.json": b"{}"})}), "inner.tgz: It is a tar archive within"),
-        (bytes(encrypted), "a.json: It is encrypted."),
+        (bytes(encrypted), "a.json: It is encrypted"),
         (zipped({}), "It holds no records."),
     ):
         events, trouble = brought(content, tmp_path / "file")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crypto_core.copies.streams import BrokenStreamError, ByteStream
+from crypto_core.unpacking.streams import BrokenStreamError, ByteStream
 
 RECORD = 512
 _MAGIC = slice(257, 262)
 _LONGEST_NAME = 4096
-_LONG_NAME, _EXTENDED = b"L", b"x"
+_LONG_NAME = b"L"
+_ABOUT_THE_NEXT = (_LONG_NAME, b"x")
+_FILES = (b"0", b"\0", b"7")
 _WITHOUT_DATA = b"123456"
 """Links, devices, folders and pipes."""
 
@@ -19,37 +21,42 @@ def is_tar(begins: bytes) -> bool:
     return begins[_MAGIC] == b"ustar" and _sum_is_right(begins[:RECORD])
 
 
-def members(stream: ByteStream) -> Iterator[tuple[str, ByteStream]]:
-    """Return each member's name and content, to be read at once.
+def members(stream: ByteStream) -> Iterator[tuple[str, ByteStream, bool]]:
+    """Return each member's name, its content, to be read at once, and whether it is a plain file.
 
     Raises BrokenStreamError for an archive that ends too early or has a damaged header.
     """
-    named = ""
+    named, larger, ended = "", None, False
     while header := stream.peek(RECORD):
-        if not header.strip(b"\0"):
-            stream.skip_rest()
-            return
         header = stream.exactly(RECORD, "the tar archive")
+        if not header.strip(b"\0"):
+            ended = True
+            continue
         if not _sum_is_right(header):
             raise BrokenStreamError("the tar archive has a damaged header")
-        size, kind = _number(header[124:136]), header[156:157]
+        size, kind, ended = _number(header[124:136]), header[156:157], False
         if kind in _WITHOUT_DATA and kind:
             size = 0
+        if larger is not None and kind in _FILES:
+            size = larger
         content = stream.part(size, "the tar archive")
-        if kind in (_LONG_NAME, _EXTENDED) and size <= _LONGEST_NAME:
-            named = _named(content.exactly(size, "the tar archive"), kind) or named
+        if kind in _ABOUT_THE_NEXT and size <= _LONGEST_NAME:
+            text = content.exactly(size, "the tar archive")
+            named, larger = (_text(text), larger) if kind == _LONG_NAME else _extended(text, named)
         else:
-            yield named or _text(header[:100]), content
-            named = ""
+            yield named or _text(header[:100]), content, kind in _FILES
+            named, larger = "", None
         content.skip_rest()
         stream.exactly(-size % RECORD, "the tar archive")
+    if not ended:
+        raise BrokenStreamError("the tar archive is cut short")
 
 
-def _named(content: bytes, kind: bytes) -> str:
-    if kind == _LONG_NAME:
-        return _text(content)
-    paths = (line.partition(b" path=")[2] for line in content.split(b"\n"))
-    return next((_text(path) for path in paths if path), "")
+def _extended(content: bytes, named: str) -> tuple[str, int | None]:
+    """The name and the size in an extended header, each where it has one."""
+    fields = dict(line.partition(b" ")[2].partition(b"=")[::2] for line in content.split(b"\n"))
+    size = fields.get(b"size", b"")
+    return _text(fields.get(b"path", b"")) or named, int(size) if size.isdigit() else None
 
 
 def _text(raw: bytes) -> str:

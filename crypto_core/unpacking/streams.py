@@ -14,12 +14,53 @@ BLOCK = 4 << 20
 class BrokenStreamError(KeydeckError):
     """A stream that ends too early, or is not what it begins like. What was read of it counts."""
 
+    def __init__(self, message: str, *, cut_short: bool = False) -> None:
+        super().__init__(message)
+        self.cut_short = cut_short
+        """True where everything before the end is sound."""
+
+
+class BombError(BrokenStreamError):
+    """A stream that unpacks to far more than a file of its size holds."""
+
+
+@dataclass(eq=False)
+class UnpackingLimit:
+    """How much one file may unpack to, over all its layers and members: `times` the bytes read of it.
+
+    The first `free` bytes are always allowed. `packed` and `size` are the bytes before and after unpacking.
+    """
+
+    times: int
+    free: int
+    packed: int = 0
+    size: int = 0
+
+    @property
+    def exceeded(self) -> bool:
+        """True once more was unpacked than is allowed."""
+        return self.size > max(self.free, self.times * self.packed)
+
+    def measured(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass on packed bytes, and count them."""
+        for piece in pieces:
+            self.packed += len(piece)
+            yield piece
+
+    def add(self, size: int) -> None:
+        """Count unpacked bytes. Raises BombError once they exceed the limit."""
+        self.size += size
+        if self.exceeded:
+            raise BombError(f"unpacks to more than {self.times} times its size: read up to there")
+
 
 @dataclass(eq=False)
 class ByteStream:
     """Reads through `pull`, which returns at most so many bytes, and none at the end."""
 
     pull: Callable[[int], bytes]
+    layer: int = 0
+    """Compressions that were taken off to get here."""
     _ahead: bytes = field(default=b"", init=False)
     offset: int = field(default=0, init=False)
     """How many bytes were read."""
@@ -63,7 +104,7 @@ class ByteStream:
             left -= len(piece)
             return piece
 
-        return ByteStream(pull)
+        return ByteStream(pull, self.layer)
 
     def skip_rest(self) -> None:
         """Read to the end."""
@@ -71,18 +112,18 @@ class ByteStream:
             pass
 
 
-def of_pieces(pieces: Iterator[bytes]) -> ByteStream:
+def of_pieces(pieces: Iterator[bytes], layer: int = 0) -> ByteStream:
     """Return a stream of pieces, which are made as they are read."""
-    kept = b""
+    kept, at = b"", 0
 
     def pull(size: int) -> bytes:
-        nonlocal kept
-        while not kept:
+        nonlocal kept, at
+        while at == len(kept):
             piece = next(pieces, None)
             if piece is None:
                 return b""
-            kept = piece
-        got, kept = kept[:size], kept[size:]
-        return got
+            kept, at = piece, 0
+        begin, at = at, min(at + size, len(kept))
+        return kept[begin:at]
 
-    return ByteStream(pull)
+    return ByteStream(pull, layer)
