@@ -109,7 +109,7 @@ class _Standard:
 
 
 def _zstd(window: int) -> Unpacker:
-    limit = {zstd.DecompressionParameter.window_log_max: window}
+    limit: dict[int, int] = {zstd.DecompressionParameter.window_log_max: window}
     return _Standard(zstd.ZstdDecompressor(options=limit))
 
 
