@@ -178,18 +178,13 @@ class ConsoleContexts:
             engine.dispose()
 
     def _settings_for(self, chosen: Context) -> Settings:
+        from console.estates.named import of_database
+
         update: dict[str, object] = {"profile": chosen.profile or None}
         if chosen.region:
             update["regions"] = tuple(dict.fromkeys([chosen.region, *self._settings.regions]))
         if chosen.database != DEFAULT:
-            database = self._settings.databases[chosen.database]
-            update |= {
-                "database_url": database.url,
-                "environment": database.environment or chosen.database[:20],
-                "environment_colour": database.environment_colour,
-                # A binding names one database; another's tokens must not be sealed for it.
-                "binding": database.binding,
-            }
+            update = of_database(self._settings, chosen.database) | update
         settings = self._settings.model_copy(update=update)
         if settings.written_format.binds_database and settings.binding is None:
             raise SettingsError(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
+from urllib.parse import quote
 
+from console.own_folders import data_folder
 from console.settings import Settings
 from crypto_core.errors import SettingsError
 from crypto_core.text.cleaning import clean
@@ -11,17 +14,29 @@ from crypto_core.text.likeness import meant
 
 DEFAULT = "default"
 """The estate of the settings themselves."""
-_NEVER_SHARED: dict[str, Any] = {
-    "write_key": None,
-    "write_alias": "",
-    "trusted_keys": (),
-    "state_url": None,
-    "binding": None,
-    "environment_colour": "",
-}
-"""What an estate with a database of its own takes from nowhere else: nothing of it is sealed under another's
-key, nor journaled in another's database.
-"""
+OF_A_DATABASE = frozenset({"database_url", "state_url", "binding", "anchor_file", "anchor_bucket"})
+"""Settings that are about one database: another one has its own, or none."""
+OF_AN_ENVIRONMENT = frozenset(
+    {
+        *("environment", "environment_colour", "write_key", "write_alias"),
+        *("trusted_keys", "retired_keys", "administrators", "trusted_accounts", "signing_key"),
+        *("former_signing_keys", "events_file", "athena_table", "athena_output", "athena_workgroup"),
+        *("lake_store", "receipts", "receipts_complete_since"),
+    }
+)
+"""Settings about trust, signing and events: an estate with a database_url inherits none of them."""
+SHARED = frozenset(
+    {
+        *("profile", "regions", "write_format", "least_format", "read_only", "fips", "receipts_grace"),
+        *("browser_user", "dev_key", "databases", "estates", "keys", "theme", "refresh", "reduced_motion"),
+        *("log_file", "token_index", "rotation_days", "material_days", "events_days", "anchor_days"),
+        *("tsa_url", "tsa_certificates", "approvals", "approval_minutes", "notify", "github_url"),
+        *("slack_url", "atlassian_url", "github_client_id", "github_client_secret", "runbooks", "controls"),
+        *("github_audit_token", "slack_audit_token", "atlassian_audit_token", "drill_days", "review_days"),
+        *("evidence_days", "tables", "extensions", "user_commands", "columns"),
+    }
+)
+"""Settings that every estate has alike. What is in none of these tables no estate inherits."""
 
 
 def estates_of(settings: Settings) -> dict[str, Settings]:
@@ -31,7 +46,11 @@ def estates_of(settings: Settings) -> dict[str, Settings]:
     """
     found = {DEFAULT: settings} if settings.database_url else {}
     named = {estate.database for estate in settings.estates.values()}
-    found |= {name: _of_database(settings, name) for name in settings.databases if name not in named}
+    found |= {
+        name: settings.model_copy(update=of_database(settings, name))
+        for name in settings.databases
+        if name not in named
+    }
     return found | {name: _of_estate(settings, name) for name in settings.estates}
 
 
@@ -46,17 +65,22 @@ def estate_named(settings: Settings, name: str) -> Settings:
     return estates[name]
 
 
-def _of_database(settings: Settings, name: str) -> Settings:
+def without(settings: Settings, kept: Set[str]) -> dict[str, Any]:
+    """Return the defaults of all settings that are not kept."""
+    fields = type(settings).model_fields
+    return {name: fields[name].get_default(call_default_factory=True) for name in fields if name not in kept}
+
+
+def of_database(settings: Settings, name: str) -> dict[str, Any]:
+    """Return the settings that are others in one of [databases]."""
     database = settings.databases[name]
-    return settings.model_copy(
-        update={
-            "database_url": database.url,
-            "environment": database.environment or name[:20],
-            "environment_colour": database.environment_colour,
-            # A binding names one database; another's tokens must not be sealed for it.
-            "binding": database.binding,
-        }
-    )
+    return without(settings, SHARED | OF_AN_ENVIRONMENT) | {
+        "database_url": database.url,
+        "environment": database.environment or name[:20],
+        "environment_colour": database.environment_colour,
+        # A binding names one database; another's tokens must not be sealed for it.
+        "binding": database.binding,
+    }
 
 
 def _of_estate(settings: Settings, name: str) -> Settings:
@@ -66,11 +90,14 @@ def _of_estate(settings: Settings, name: str) -> Settings:
             f"Estate {clean(name, 60)}: [databases] has no {clean(estate.database, 60)!r}.",
             remedy="Add it there, or give the estate a database_url.",
         )
-    base = _of_database(settings, estate.database) if estate.database else settings
-    update: dict[str, Any] = {
+    if estate.database:
+        base = of_database(settings, estate.database)
+    else:
+        own_events = str(data_folder() / f"events-{quote(name, safe='')}.sqlite")
+        base = without(settings, SHARED) | {"environment": name[:20], "events_file": own_events}
+    given = {
         field: value
         for field in type(estate).model_fields
         if field != "database" and (value := getattr(estate, field))
     }
-    own = {} if estate.database else _NEVER_SHARED | {"environment": name[:20]}
-    return base.model_copy(update=own | update)
+    return settings.model_copy(update=base | given)

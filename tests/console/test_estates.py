@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from console.container import Container
-from console.estates.named import DEFAULT, estates_of
+from console.estate_settings import EstateSettings
+from console.estates.named import DEFAULT, OF_A_DATABASE, OF_AN_ENVIRONMENT, SHARED, estates_of
 from console.estates.overview import shared_keys
 from console.sandbox.world import World
-from console.settings import load, masked_url
+from console.settings import DatabaseSettings, Settings, load, masked_url
 from crypto_core.text.cleaning import clean
 from screens.estate_standing import EstateStanding
 from tests.console.command_types import Keydeck
@@ -125,11 +127,59 @@ def test_an_estate_brings_its_own_and_leaves_the_rest(estates: str, tmp_path: Pa
     gone = found["gone"]
     assert found[DEFAULT].write_key == found["stage"].write_key is not None
     assert (gone.write_key, gone.write_alias, gone.trusted_keys, gone.state_url) == (None, "", (), None)
+    assert (eu.events_file, Path(gone.events_file).name) == (
+        "/var/lib/keydeck/eu.sqlite",
+        "events-gone.sqlite",
+    )
     assert "copy" not in found
     for wrong in ("", 'database = "copy"\ndatabase_url = "postgresql://x@y/z"', 'database = "nowhere"'):
         path.write_text(f"[estates.x]\n{wrong}\n")
         with pytest.raises(Exception, match=r"database_url|nowhere"):
             estates_of(load().settings)
+
+
+def test_every_setting_says_whether_another_database_inherits_it() -> None:
+    """A new setting belongs into one of the tables, and one that isn't shared can be named by an estate."""
+    listed = Counter([*OF_A_DATABASE, *OF_AN_ENVIRONMENT, *SHARED])
+    assert listed == Counter(dict.fromkeys(Settings.model_fields, 1))
+    assert set(EstateSettings.model_fields) >= (OF_A_DATABASE | OF_AN_ENVIRONMENT)
+
+
+GIVEN: dict[str, object] = {
+    "former_signing_keys": {"alias/former": datetime(2026, 1, 1, tzinfo=UTC)},
+    "receipts_complete_since": datetime(2026, 1, 1, tzinfo=UTC),
+    "environment_colour": "red",
+}
+
+
+@pytest.mark.parametrize("name", sorted((OF_A_DATABASE | OF_AN_ENVIRONMENT) - {"database_url"}))
+def test_no_estate_inherits_what_belongs_to_another_and_each_can_name_its_own(name: str) -> None:
+    is_tuple = isinstance(Settings.model_fields[name].default, tuple)
+    of_default = GIVEN.get(name, ("default",) if is_tuple else "default")
+    own = GIVEN.get(name, ("own",) if is_tuple else "own")
+    settings = Settings().model_copy(
+        update={
+            name: of_default,
+            "databases": {"beside": DatabaseSettings(url=GONE)},
+            "estates": {
+                "elsewhere": EstateSettings(database_url=GONE),
+                "beside-it": EstateSettings(database="beside"),
+                "named": EstateSettings.model_validate({"database_url": GONE, name: own}),
+            },
+        }
+    )
+    found = estates_of(settings)
+    unset = Settings.model_fields[name].get_default(call_default_factory=True)
+    elsewhere = getattr(found["elsewhere"], name)
+    if name == "environment":
+        assert elsewhere == "elsewhere"
+    elif name == "events_file":
+        assert elsewhere.endswith("events-elsewhere.sqlite")
+    else:
+        assert elsewhere == unset
+    of_database = OF_A_DATABASE | {"environment", "environment_colour"}
+    assert (getattr(found["beside-it"], name) == of_default) is (name not in of_database)
+    assert getattr(found["named"], name) == own
 
 
 def test_replicas_are_one_key_and_one_environment_may_share_its_own() -> None:
