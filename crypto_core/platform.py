@@ -69,14 +69,14 @@ def decrypt_token(
     least_format: Format | str | None = None,
     binding: str | None = None,
 ) -> str:
-    """Return the token of a stored value: text or bytes, with or without an end of line.
+    """Return the token of a stored value: text or bytes, however its base64 is spelt.
 
     Envelopes are opened in development too (one KMS call, more where several keys are trusted), a value in
     dev format nowhere else. `reference`, `least_format` and `binding` are those of
     `crypto_core.decrypt_token`. Raises TokenEncryptionError.
     """
     with _as_token_error():
-        stored = _text(encrypted_blob, "The stored value").rstrip("\r\n")
+        stored = _stored_text(encrypted_blob)
         if classify(stored).format is not Format.DEV:
             return environment.decrypt_token(stored, reference, least_format=least_format, binding=binding)
         if not _in_development():
@@ -145,6 +145,13 @@ def _text(value: str | bytes | bytearray | memoryview, what: str) -> str:
     with suppress(UnicodeDecodeError):
         return str(value, "utf-8")
     raise TokenEncryptionError(f"{what} is bytes that are not UTF-8.")
+
+
+def _stored_text(value: str | bytes | bytearray | memoryview) -> str:
+    """A stored value as text; bytes that are no ASCII are no base64, and count for nothing."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return str(value, "ascii", "replace")
+    return _text(value, "The stored value")
 
 
 def _in_development() -> bool:

@@ -19,18 +19,23 @@ from crypto_core.envelope.dev import DEV_KEY, open_dev, seal_dev
 from crypto_core.envelope.fields import (
     DATA_KEY_BYTES,
     EDK_PREFIX_BYTES,
+    LEAST_V1_CHARACTERS,
     MAX_EDK_BYTES,
     MAX_KEY_ARN_BYTES,
     MAX_STORED_CHARACTERS,
     MAX_TOKEN_BYTES,
     NONCE_BYTES,
     TAG_BYTES,
+    content_of,
     decode,
     edk_prefix,
     encode,
+    lenient_fields,
 )
 from crypto_core.envelope.formats import (
     ENVELOPE_FORMATS,
+    KEY_NAMED,
+    MARK_CHARACTERS,
     MARKS,
     PROVIDER_PREFIXES,
     STORED_PREFIXES,
@@ -38,12 +43,13 @@ from crypto_core.envelope.formats import (
     Classification,
     Format,
     at_least,
+    begins_as,
     bound_format,
     classify,
 )
 from crypto_core.envelope.v1 import EnvelopeV1
 from crypto_core.envelope.v2 import EnvelopeV2, EnvelopeV2Bound
-from crypto_core.errors import MalformedEnvelopeError, UnsupportedFormatError
+from crypto_core.errors import EnvelopeError, MalformedEnvelopeError, UnsupportedFormatError
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
 from crypto_core.text.counting import counted
@@ -53,7 +59,10 @@ __all__ = [
     "DEV_KEY",
     "EDK_PREFIX_BYTES",
     "ENVELOPE_FORMATS",
+    "KEY_NAMED",
+    "LEAST_V1_CHARACTERS",
     "MARKS",
+    "MARK_CHARACTERS",
     "MAX_EDK_BYTES",
     "MAX_KEY_ARN_BYTES",
     "MAX_STORED_CHARACTERS",
@@ -72,12 +81,17 @@ __all__ = [
     "EnvelopeV2Bound",
     "Format",
     "at_least",
+    "begins_as",
     "bound_format",
     "classify",
+    "content_of",
     "edk_prefix",
+    "is_respelt",
+    "lenient_fields",
     "open_dev",
     "open_envelope",
     "parse",
+    "parse_strictly",
     "require_sealable",
     "seal",
     "seal_dev",
@@ -105,12 +119,37 @@ def version_of(format_: Format) -> type[Envelope]:
 
 
 def parse(stored: str | None) -> Envelope:
-    """Return the envelope that a stored value holds.
+    """Return the envelope that a stored value holds, also a v1 that only the platform's lenient reader opens.
 
     Raises MalformedEnvelopeError naming the broken field, and UnsupportedFormatError where the value is
     no envelope.
     """
-    version = version_of(classify(stored).format)
+    try:
+        return parse_strictly(stored)
+    except EnvelopeError:
+        text = stored or ""
+        if len(text) > MAX_STORED_CHARACTERS or classify(text).format is not Format.V1:
+            raise
+        if (fields := lenient_fields(text)) is None:
+            raise
+        return EnvelopeV1(*fields)
+
+
+def is_respelt(stored: str) -> bool:
+    """True for a v1 envelope that is spelt otherwise than it is written: lenient readers alone open it."""
+    try:
+        parse_strictly(stored)
+    except EnvelopeError:
+        return classify(stored).format is Format.V1 and lenient_fields(stored) is not None
+    return False
+
+
+def parse_strictly(stored: str | None) -> Envelope:
+    """Return the envelope that a stored value holds, spelt as envelopes are written. Raises as `parse`.
+
+    It is what conforms to the format: `serialise` returns the very same text.
+    """
+    version = version_of(begins_as(stored).format)
     text = stored or ""
     if len(text) > MAX_STORED_CHARACTERS:
         raise MalformedEnvelopeError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from crypto_core.envelope.fields import MAX_STORED_CHARACTERS, decode, encode
+from crypto_core.envelope.fields import MAX_STORED_CHARACTERS, decode_leniently, encode
 from crypto_core.envelope.formats import Format, classify
 from crypto_core.errors import (
     AuthenticationFailedError,
@@ -34,7 +34,7 @@ def open_dev(stored: str, key: str = DEV_KEY) -> Secret:
         raise UnsupportedFormatError("The value is not in dev format.")
     if len(stored) > MAX_STORED_CHARACTERS:
         raise MalformedEnvelopeError("envelope", f"{len(stored):,} characters")
-    version, _, token = decode(stored.encode("ascii", "replace"), "envelope").partition(b"|")
+    version, _, token = decode_leniently(stored, "envelope").partition(b"|")
     if version != b"dev":
         raise MalformedEnvelopeError("envelope", "it does not begin with dev|")
     fernet = _fernet(key)

@@ -1,7 +1,9 @@
-"""Bounds of an envelope's fields and their strict base64.
+"""Bounds of an envelope's fields, their strict base64, and the lenient base64 of the platform's own reader.
 
-Base64 is RFC 4648 section 4 with padding, read strictly: no white space, no foreign character, no missing
-padding, no bits set where the padding stands. So every envelope has exactly one stored form.
+Base64 is RFC 4648 section 4 with padding, written and first read strictly: no white space, no foreign
+character, no missing padding, no bits set where the padding stands. The platform reads v1 with Python's
+`base64.b64decode`, which skips foreign characters and stops behind padding, and it ignores the version word:
+`lenient_fields` is that reader, and `database.tokens.respelling` the same in SQL.
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ EDK_PREFIX_BYTES = 37
 """Version header (5 bytes) and key material identifier (32 bytes) of a KMS symmetric ciphertext."""
 _EDK_HEADER = re.compile(rb"\x01[\x00-\x0f][\x00-\x0f]\x00\x78", re.DOTALL)
 
+LEAST_V1_CHARACTERS = 64
+"""Characters of the shortest v1 value that any reader opens: of fields of 1, 12 and 17 bytes."""
+
+_IN_HEX = re.compile(r"\\x([0-9a-f]{2})+")
 _a2b = binascii.a2b_base64
 _DIGITS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 _LAST_CHARACTERS = frozenset(
@@ -61,6 +67,37 @@ def decode(encoded: bytes, name: str) -> bytes:
     if encoded.endswith(b"=") and (len(encoded) % 4 or encoded[-3:] not in _LAST_CHARACTERS):
         raise MalformedEnvelopeError(name, "not canonical base64")
     return decoded
+
+
+def lenient_fields(stored: str) -> tuple[bytes, bytes, bytes] | None:
+    """Return EDK, nonce and ciphertext as the platform's reader takes them from a v1 value; None if it can't.
+
+    Bytes that are no text are given in hex, as PostgreSQL prints them. No upper bound is checked.
+    """
+    if len(stored) < LEAST_V1_CHARACTERS:
+        return None
+    try:
+        _, *parts = _a2b(content_of(stored)).split(b"|")
+        edk, nonce, ciphertext = map(_a2b, parts)
+    except ValueError:  # binascii.Error is one; so is another number of fields
+        return None
+    whole = edk and len(nonce) == NONCE_BYTES and len(ciphertext) > TAG_BYTES
+    return (edk, nonce, ciphertext) if whole else None
+
+
+def decode_leniently(stored: str, name: str) -> bytes:
+    """Decode base64 as the platform does. Raises MalformedEnvelopeError naming the field."""
+    try:
+        return _a2b(content_of(stored))
+    except binascii.Error as error:
+        raise MalformedEnvelopeError(name, "not base64") from error
+
+
+def content_of(stored: str) -> bytes:
+    """Return a stored value in bytes, of which those of base64 count."""
+    if _IN_HEX.fullmatch(stored):
+        return bytes.fromhex(stored[2:])
+    return stored.encode("ascii", "replace")
 
 
 def encode(content: bytes) -> bytes:

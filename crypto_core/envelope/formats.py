@@ -1,7 +1,7 @@
 """How a token can be stored, and how a stored value tells which way that is.
 
 Base64 works on groups of three bytes, so the version marks "v1|", "v2|" and "vb|" are four characters of the
-stored string, whatever follows; SQL tells the formats apart by the same prefixes.
+stored string, whatever follows; SQL tells the formats apart by the same prefixes, and by the same reader.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from base64 import b64encode
 from dataclasses import dataclass
 from enum import StrEnum
+
+from crypto_core.envelope.fields import lenient_fields
 
 
 class Format(StrEnum):
@@ -88,6 +90,11 @@ STORED_PREFIXES: dict[Format, str] = {
 }
 """What a stored value begins with: base64 of "v1|", "v2|", "vb|" and "dev|". SQL counts by these."""
 
+MARK_CHARACTERS = 4
+"""Stored characters that tell an envelope's version: "v1|" in base64."""
+KEY_NAMED = "WVhKd"
+"""What follows the mark where an envelope names its key: base64 of the base64 of "arn:"."""
+
 PROVIDER_PREFIXES: dict[str, tuple[str, ...]] = {
     "github": ("github_pat_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
     "slack": ("xoxb-", "xoxp-", "xoxa-", "xoxe-", "xoxe.", "xoxr-", "xoxs-", "xapp-"),
@@ -107,22 +114,35 @@ class Classification:
     provider: str | None = None
 
 
-_BY_BEGINNING: tuple[tuple[str, Classification], ...] = tuple(
-    (prefix, Classification(format_)) for format_, prefix in STORED_PREFIXES.items()
-)
+_BY_MARK = {STORED_PREFIXES[format_]: Classification(format_) for format_ in ENVELOPE_FORMATS}
 _BY_PROVIDER: tuple[tuple[tuple[str, ...], Classification], ...] = tuple(
     (prefixes, Classification(Format.PLAINTEXT, provider)) for provider, prefixes in PROVIDER_PREFIXES.items()
 )
+_V1, _DEV = Classification(Format.V1), Classification(Format.DEV)
 _EMPTY, _UNRECOGNISED = Classification(Format.EMPTY), Classification(Format.UNRECOGNISED)
 
 
 def classify(stored: str | None) -> Classification:
-    """Tell from its beginning what a stored value is, without decoding it."""
+    """Tell what a stored value is: by its beginning, or else by what the platform's own reader makes of it.
+
+    Whatever that reader takes apart into the fields of v1 is v1, however it is spelt and begins, but for what
+    names a key's ARN where v1 has the encrypted data key.
+    """
+    begins = begins_as(stored)
+    if begins.format in (Format.V1, Format.EMPTY):
+        return begins
+    names_key = begins.format.names_key and stored and stored.startswith(KEY_NAMED, MARK_CHARACTERS)
+    return begins if names_key or lenient_fields(stored or "") is None else _V1
+
+
+def begins_as(stored: str | None) -> Classification:
+    """Tell from its beginning alone what a stored value is, without decoding it."""
     if not stored:
         return _EMPTY
-    for prefix, classification in _BY_BEGINNING:
-        if stored.startswith(prefix):
-            return classification
+    if (envelope := _BY_MARK.get(stored[:MARK_CHARACTERS])) is not None:
+        return envelope
+    if stored.startswith(STORED_PREFIXES[Format.DEV]):
+        return _DEV
     for prefixes, classification in _BY_PROVIDER:
         if stored.startswith(prefixes):
             return classification

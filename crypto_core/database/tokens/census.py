@@ -46,20 +46,22 @@ from crypto_core.database.tokens.catalogue import Catalogue, LiveCatalogue
 from crypto_core.database.tokens.decoy_rows import is_decoy
 from crypto_core.database.tokens.decoys import DecoyCount
 from crypto_core.database.tokens.expressions import (
+    RESPELT,
     apart,
     digest_of,
     edk_prefix_of_head,
+    envelopes_mark,
     fetched,
     format_of,
     head_of,
     holds_envelope,
     id_text,
     is_envelope,
-    mark_of,
     runs_on,
     sure_part,
     table_of,
 )
+from crypto_core.database.tokens.hidden_envelopes import MOST_READ, may_hold_envelope, needs_reading
 from crypto_core.database.tokens.page_ranges import TableSizes, hold_layout, read_sizes
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.database.tokens.token_source import (
@@ -84,8 +86,8 @@ class GroupCount:
 
     `edk_prefix` is the key material group of envelopes, None where the EDK has no KMS header. `asked` is
     True for tokens that KMS was asked about; then `wrapping` is what it said, None with a `reason` for a
-    broken envelope. `sample` is one of them. `holding` is True for values that have an envelope
-    among other text.
+    broken envelope. `sample` is one of them. `holding` is True for values that have, or may have, an envelope
+    among other text; `undecided` for those that are yet to be read to know: see `hidden_envelopes`.
     """
 
     column: str
@@ -97,6 +99,9 @@ class GroupCount:
     tokens: int
     sample: TokenRef
     holding: bool = False
+    undecided: bool = False
+    respelt: bool = False
+    """True for v1 values that are spelt otherwise than Keydeck writes them: see `expressions.is_respelt`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +127,8 @@ class Census:
         return (
             *self.catalogue.gaps,
             *(
-                f"{counted(number, 'value')} in {column}: an envelope is among other text. No run reads it, "
-                "and which key it is under is not known."
+                f"{counted(number, 'value')} in {column}: an envelope is, or may be, among other text. "
+                "No run reads it, and which key it is under is not known."
                 for column, number in holding.items()
                 if number
             ),
@@ -175,7 +180,8 @@ def take_census(
         )
         asked = answers.asked(connection) if answers is not None else {}
         decoys = _count_decoys(connection, current)
-    return Census(taken_at, current, tally.groups, named_by_group(asked), asked, decoys)
+        groups = tuple(_decided(connection, current, tally.groups))
+    return Census(taken_at, current, groups, named_by_group(asked), asked, decoys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +270,8 @@ class _Tally:
         """Add a part's rows."""
         for group in map(self._group, rows):
             key = (
-                *(group.column, group.format, group.edk_prefix, group.holding),
-                *(group.asked, group.wrapping, group.reason),
+                *(group.column, group.format, group.edk_prefix, group.holding, group.undecided),
+                *(group.respelt, group.asked, group.wrapping, group.reason),
             )
             known = self._groups.get(key)
             self._groups[key] = replace(known, tokens=known.tokens + group.tokens) if known else group
@@ -285,7 +291,34 @@ class _Tally:
             tokens=row.tokens,
             sample=self.catalogue.table(row.in_table).ref(row.in_column, row.row_id),
             holding=row.holding,
+            undecided=row.undecided,
+            respelt=row.respelt,
         )
+
+
+def _decided(
+    connection: Connection, catalogue: Catalogue, groups: Iterable[GroupCount]
+) -> Iterator[GroupCount]:
+    """The groups, with those that SQL can't decide about parted by what reading their values tells."""
+    left = MOST_READ
+    for group in groups:
+        if not group.undecided:
+            yield group
+            continue
+        holding = group.tokens
+        if group.tokens <= left:
+            left -= group.tokens
+            holding = _count_holding(connection, catalogue, group)
+        parted = {True: holding, False: group.tokens - holding}
+        yield from (replace(group, tokens=n, holding=h, undecided=False) for h, n in parted.items() if n)
+
+
+def _count_holding(connection: Connection, catalogue: Catalogue, group: GroupCount) -> int:
+    ref = group.sample
+    source = token_source(catalogue.table(ref.table), ref.column, whole=True)
+    values = select(source.stored).where(_told_by(source.stored) == f"{_UNDECIDED}{group.format}")
+    told = connection.execute(values, execution_options={"yield_per": 20})
+    return sum(may_hold_envelope(str(stored)) for stored in told.scalars())
 
 
 def _count_decoys(connection: Connection, catalogue: Catalogue) -> DecoyCount:
@@ -307,6 +340,8 @@ _NO_ENVELOPE = "!"
 """Before a format, instead of an envelope's head: no other value has to be told from its like."""
 _HOLDING = "!+"
 """The same before the format of a value with an envelope in it."""
+_UNDECIDED = "!?"
+"""The same before the format of a value that has to be read to know."""
 
 
 def _told_by(stored: Any) -> Any:
@@ -314,6 +349,7 @@ def _told_by(stored: Any) -> Any:
     return case(
         (and_(is_envelope(stored), not_(runs_on(stored))), head_of(stored)),
         (or_(is_envelope(stored), holds_envelope(stored)), func.concat(_HOLDING, format_of(stored))),
+        (needs_reading(stored), func.concat(_UNDECIDED, format_of(stored))),
         else_=func.concat(_NO_ENVELOPE, format_of(stored)),
     )
 
@@ -345,8 +381,9 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
         ]
         keys += answer
         # `is_(True)`: a join by the digest would hash every value, this one only those with such a mark.
-        same = and_(r.mark == mark_of(_STORED), (r.digest == digest_of(_STORED)).is_(True))
-        joined = tokens.outerjoin(relation, and_(is_envelope(tokens.c.head), same))
+        respelt = func.starts_with(tokens.c.head, RESPELT)
+        same = and_(r.mark == envelopes_mark(_STORED, respelt), (r.digest == digest_of(_STORED)).is_(True))
+        joined = tokens.outerjoin(relation, same)
     heads = (
         select(
             tokens.c.head,
@@ -375,17 +412,21 @@ def _grouped(table: str, column: str, tokens: Any, relation: Any) -> Any:
             case(
                 *(
                     (func.starts_with(_HEAD, mark), func.substr(_HEAD, len(mark) + 1))
-                    for mark in (_HOLDING, _NO_ENVELOPE)
+                    for mark in (_HOLDING, _UNDECIDED, _NO_ENVELOPE)
                 ),
+                (func.starts_with(_HEAD, RESPELT), literal(Format.V1.value)),
                 else_=format_of(_HEAD),
             ).label("format"),
             func.starts_with(_HEAD, _HOLDING).label("holding"),
+            func.starts_with(_HEAD, _UNDECIDED).label("undecided"),
+            func.starts_with(_HEAD, RESPELT).label("respelt"),
             edk_prefix_of_head(_HEAD).label("edk_prefix"),
             *(h[name] for name in ("asked", "key_arn", "material", "reason", "tokens", "row_id", *named)),
         ).select_from(heads)
     )
     t = told.c
-    groups: list[Any] = [t.format, t.holding, t.edk_prefix, t.asked, t.key_arn, t.material, t.reason]
+    groups: list[Any] = [t.format, t.holding, t.undecided, t.respelt]
+    groups += [t.edk_prefix, t.asked, t.key_arn, t.material, t.reason]
     whose: list[Any] = [t[name] for name in named] or [cast(literal(table), String)]
     place = [whose[0].label("in_table"), cast(literal(column), String).label("in_column")]
     tokens = [cast(func.sum(t.tokens), BigInteger).label("tokens"), func.min(t.row_id).label("row_id")]

@@ -41,14 +41,18 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import TableClause
 from sqlalchemy.types import NullType
 
+from crypto_core.database.tokens.respelling import has_v1_fields, lenient_edk_prefix
 from crypto_core.database.tokens.tables import READ_DIRECTLY, TokenTable
 from crypto_core.database.tokens.token_patterns import HOLDS_ENVELOPE, LEAST_WITH_ENVELOPE
 from crypto_core.envelope import (
     ENVELOPE_FORMATS,
+    KEY_NAMED,
+    MARK_CHARACTERS,
     MAX_KEY_ARN_BYTES,
     PROVIDER_PREFIXES,
     STORED_PREFIXES,
     VERSIONS,
+    Envelope,
     Format,
 )
 
@@ -57,15 +61,16 @@ Text_ = ColumnElement[Any]
 _kept = lru_cache(maxsize=128)
 """For expressions of a column that many statements have: to build one takes longer than to run it."""
 
-MARK_CHARACTERS = 4
-"""Stored characters that tell an envelope's version: "v1|" in base64."""
 HEAD_CHARACTERS = 72
 """Stored characters of a v1 value that hold the version and the EDK prefix, in whole base64 groups."""
 MARK_BEGINS, MARK_BYTES = 360, 16
 """Where an envelope's mark stands: behind the longest EDK prefix, so that no two envelopes share it."""
+RESPELT = "djF~"
+"""Begins the head of a v1 value that is spelt otherwise; the EDK's base64 follows at once."""
 V2_CHARACTERS = 4 * -(-(4 * -(-MAX_KEY_ARN_BYTES // 3) + 51) // 3)
 """Stored characters of a v2 value, behind the version, that hold the longest key ARN and the EDK prefix."""
 
+_BASE64 = "^[A-Za-z0-9+/]+={0,2}$"
 _FOREIGN = "[^A-Za-z0-9+/]"
 _HEADER = "^AQ[AEIMQUYcgkosw048][A-P]AH[g-j]"
 """The version header 01 0x 0x 00 78 in base64. Counted repetitions would make an expression slow."""
@@ -107,7 +112,10 @@ def format_of(stored: Text_) -> Text_:
     plaintexts = [prefix for prefixes in PROVIDER_PREFIXES.values() for prefix in prefixes]
     return case(
         (stored == "", literal(Format.EMPTY.value)),
-        *((func.starts_with(stored, p), literal(f.value)) for f, p in STORED_PREFIXES.items()),
+        (func.starts_with(stored, STORED_PREFIXES[Format.V1]), literal(Format.V1.value)),
+        *((names_key(stored, f), literal(f.value)) for f in ENVELOPE_FORMATS if f.names_key),
+        (has_v1_fields(stored), literal(Format.V1.value)),
+        (func.starts_with(stored, STORED_PREFIXES[Format.DEV]), literal(Format.DEV.value)),
         (starts_with_any(stored, plaintexts), literal(Format.PLAINTEXT.value)),
         else_=literal(Format.UNRECOGNISED.value),
     )
@@ -125,7 +133,7 @@ def plaintext_provider_of(stored: Text_) -> Text_:
     """The provider of a plaintext value, by its prefix; NULL for anything else."""
     return case(
         *(
-            (starts_with_any(stored, prefixes), literal(provider))
+            (and_(starts_with_any(stored, prefixes), not_(has_v1_fields(stored))), literal(provider))
             for provider, prefixes in PROVIDER_PREFIXES.items()
         ),
         else_=cast(null(), String),
@@ -141,12 +149,53 @@ def starts_with_any(stored: Text_, prefixes: Sequence[str]) -> ColumnElement[boo
 
 @_kept
 def is_envelope(stored: Text_) -> ColumnElement[bool]:
-    """True for values in an envelope format, of any version.
+    """True for values in an envelope format, of any version, also for v1 that is spelt otherwise."""
+    return or_(has_mark(stored), has_v1_fields(stored))
+
+
+@_kept
+def has_mark(stored: Text_) -> ColumnElement[bool]:
+    """True for values that begin with an envelope's mark.
 
     Long values are stored outside their row, and fetched for every function that looks at them: here once.
     """
     marks = [STORED_PREFIXES[f] for f in sorted(ENVELOPE_FORMATS)]
     result: ColumnElement[bool] = func.left(stored, MARK_CHARACTERS).in_(marks)
+    return result
+
+
+@_kept
+def is_respelt(stored: Text_) -> ColumnElement[bool]:
+    """True for v1 envelopes that only the platform's lenient reader opens.
+
+    Of those with v1's mark it is told by a length that strict base64 never has, so that no other is decoded:
+    one that keeps it counts as v1 all the same, and by its group or, without a readable one, by itself.
+    """
+    return case(
+        (and_(_begins_as_v1(stored), _has_strict_length(stored)), False),
+        (or_(*(_names_key(stored, f) for f in ENVELOPE_FORMATS if f.names_key)), False),
+        else_=has_v1_fields(stored),
+    )
+
+
+def names_key(stored: Text_, format_: Format) -> ColumnElement[bool]:
+    """True for values in a format that names its key, but for what the platform's reader takes for v1."""
+    begins = func.starts_with(stored, STORED_PREFIXES[format_])
+    return and_(begins, or_(_names_key(stored, format_), not_(has_v1_fields(stored))))
+
+
+def _names_key(stored: Text_, format_: Format) -> ColumnElement[bool]:
+    result: ColumnElement[bool] = func.starts_with(stored, STORED_PREFIXES[format_] + KEY_NAMED)
+    return result
+
+
+def _begins_as_v1(stored: Text_) -> ColumnElement[bool]:
+    begins: ColumnElement[bool] = func.starts_with(stored, STORED_PREFIXES[Format.V1])
+    return begins
+
+
+def _has_strict_length(stored: Text_) -> ColumnElement[bool]:
+    result: ColumnElement[bool] = func.octet_length(stored) % 4 == 0
     return result
 
 
@@ -162,7 +211,7 @@ def runs_on(stored: Text_) -> ColumnElement[bool]:
 
     The length is known without the value; to look through all of them would double what a census takes.
     """
-    is_base64 = and_(stored.regexp_match("^[A-Za-z0-9+/]+={0,2}$"), func.length(stored) % 4 == 0)
+    is_base64 = and_(stored.regexp_match(_BASE64), func.length(stored) % 4 == 0)
     decoded = _decoded(stored)
     separators = func.length(decoded) - func.length(func.replace(decoded, "|", ""))
     return case(
@@ -201,13 +250,14 @@ def head_of(stored: Text_) -> Text_:
     """
     first = func.left(stored, HEAD_CHARACTERS)
     ways: list[tuple[ColumnElement[bool], ColumnElement[Any]]] = [
-        (func.starts_with(stored, mark), first) for mark in _marks(names_key=False)
+        (and_(_begins_as_v1(stored), _has_strict_length(stored)), first)
     ]
-    for mark in _marks(names_key=True):
-        begins = func.starts_with(stored, mark)
+    for format_ in (f for f in ENVELOPE_FORMATS if f.names_key):
+        mark, begins = STORED_PREFIXES[format_], names_key(stored, format_)
         readable = and_(begins, _is_readable_behind_key(stored))
         ways += [(readable, func.concat(mark, _edk_behind_key(stored))), (begins, literal(mark))]
-    return case(*ways, else_=first)
+    respelt = func.concat(RESPELT, lenient_edk_prefix(stored).op("||")(literal_column("'A'")))
+    return case(*ways, (has_v1_fields(stored), respelt), else_=first)
 
 
 @_kept
@@ -223,7 +273,7 @@ def edk_prefix_of_head(head: Text_) -> Text_:
             (and_(func.starts_with(head, mark), *readable), _prefix(_decoded(behind)))
             for mark in _marks(names_key=False)
         ),
-        *((func.starts_with(head, mark), _prefix(behind)) for mark in _marks(names_key=True)),
+        *((func.starts_with(head, mark), _prefix(behind)) for mark in (*_marks(names_key=True), RESPELT)),
         else_=cast(null(), LargeBinary),
     )
 
@@ -254,7 +304,7 @@ def sure_part(head: Text_) -> Text_:
                 and_(func.starts_with(head, mark), has_edk, not_(func.right(head, 1).regexp_match(_FOREIGN))),
                 func.concat(func.left(head, MARK_CHARACTERS + _EDK_CHARACTERS - 1), ends),
             )
-            for mark in _marks(names_key=True)
+            for mark in (*_marks(names_key=True), RESPELT)
         ),
         else_=head,
     )
@@ -272,6 +322,7 @@ def edk_prefix_of(stored: Text_) -> Text_:
         not_(behind.regexp_match(_FOREIGN)),
     )
     return case(
+        (is_respelt(stored), respelt_prefix(stored)),
         *(
             (and_(func.starts_with(stored, mark), *readable), _prefix(_decoded(behind)))
             for mark in _marks(names_key=False)
@@ -279,6 +330,13 @@ def edk_prefix_of(stored: Text_) -> Text_:
         *((func.starts_with(stored, mark), edk_prefix_behind_key(stored)) for mark in _marks(names_key=True)),
         else_=cast(null(), LargeBinary),
     )
+
+
+@_kept
+def respelt_prefix(stored: Text_) -> Text_:
+    """The same, to be asked only of v1 values that are spelt otherwise."""
+    encoded = lenient_edk_prefix(stored).op("||")(literal_column("'=='"))
+    return func.decode(encoded, "base64")
 
 
 @_kept
@@ -328,11 +386,20 @@ def _prefix(edk_text: Text_) -> Text_:
 
 @_kept
 def mark_of(stored: Text_) -> Text_:
-    """Some bytes of an envelope's ciphertext, as bytea: random in each. Other values have none."""
-    return case(
-        (is_envelope(stored), func.substr(_utf8(stored), MARK_BEGINS + 1, MARK_BYTES)),
-        else_=literal_column("''::bytea"),
-    )
+    """Some bytes of a marked envelope's ciphertext, as bytea: random in each. Other values have none."""
+    return case((has_mark(stored), _mark(stored)), else_=_NO_MARK)
+
+
+def envelopes_mark(stored: Text_, is_respelt_v1: Any) -> Text_:
+    """The same of envelopes alone, so that answers about them are joined to no other value."""
+    return case((has_mark(stored), _mark(stored)), (is_respelt_v1, _NO_MARK), else_=cast(null(), LargeBinary))
+
+
+_NO_MARK: Any = literal_column("''::bytea")
+
+
+def _mark(stored: Text_) -> Text_:
+    return func.substr(_utf8(stored), MARK_BEGINS + 1, MARK_BYTES)
 
 
 @_kept
@@ -349,9 +416,10 @@ def has_token_bytes(stored: Text_, lengths: Iterable[int]) -> ColumnElement[bool
     asked: Any = literal(sorted(4 * length for length in lengths), ARRAY(BigInteger))
     quarters = _token_quarters(stored)
     return case(
-        (not_(is_envelope(stored)), True),
+        (not_(has_mark(stored)), True),
         (func.length(stored) % 4 != 0, True),
-        (not_(stored.regexp_match("^[A-Za-z0-9+/]+={0,2}$")), True),
+        (not_(stored.regexp_match(_BASE64)), True),
+        (not_(_last_field(stored).regexp_match(_BASE64)), True),
         else_=or_(quarters == func.any(asked), quarters % 4 != 0),
     )
 
@@ -362,12 +430,19 @@ def _token_quarters(stored: Text_) -> Text_:
 
     Of the base64 of the last field, a letter counts three and its padding, which the last letters tell, four.
     """
-    versions = [(func.starts_with(stored, STORED_PREFIXES[f]), version) for f, version in VERSIONS.items()]
-    last = case(*((begins, len(version.field_names) + 1) for begins, version in versions))
-    overhead = case(*((begins, version.sealed_overhead) for begins, version in versions))
+    overhead = case(*((begins, version.sealed_overhead) for begins, version in _versions(stored)))
     ends = _decoded(func.right(stored, 8))
     padding = func.length(ends) - func.length(func.rtrim(ends, "="))
-    return func.length(func.split_part(_decoded(stored), "|", last)) * 3 - (padding + overhead) * 4
+    return func.length(_last_field(stored)) * 3 - (padding + overhead) * 4
+
+
+def _versions(stored: Text_) -> list[tuple[Any, type[Envelope]]]:
+    return [(func.starts_with(stored, STORED_PREFIXES[f]), version) for f, version in VERSIONS.items()]
+
+
+def _last_field(stored: Text_) -> Text_:
+    last = case(*((begins, len(version.field_names) + 1) for begins, version in _versions(stored)))
+    return func.split_part(_decoded(stored), "|", last)
 
 
 def id_of(table: TokenTable, source: Any) -> Any:

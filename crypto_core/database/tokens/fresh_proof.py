@@ -364,7 +364,7 @@ class _Questions:
         """Ask, and return what came of it."""
         enveloped = [g for g in self.census.groups if g.format in ENVELOPE_FORMATS]
         sealed = [_Part(g) for g in enveloped if not g.holding]
-        self.counts += [unknown_count(g.tokens, HOLDING) for g in enveloped if g.holding]
+        self.counts += [unknown_count(g.tokens, HOLDING) for g in self.census.groups if g.holding]
         self._give_up(sealed)
         parts = [p for p in sealed if p.group.edk_prefix is not None and p.group.tokens]
         # The first alone: where KMS is silent, asking on would only take its time limit again.

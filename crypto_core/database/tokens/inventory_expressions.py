@@ -29,6 +29,8 @@ from crypto_core.database.tokens.expressions import (
     edk_prefix_of,
     format_of,
     is_envelope,
+    is_respelt,
+    names_key,
     plaintext_provider_of,
     table_of,
 )
@@ -204,8 +206,10 @@ def _has_format(stored: Any, wanted: frozenset[Format]) -> ColumnElement[bool]:
 def _is(stored: Any, format_: Format) -> ColumnElement[bool]:
     """True for values in a format; where that has no mark of its own, of those that are no envelopes."""
     if format_ in STORED_PREFIXES:
+        if format_.names_key:
+            return names_key(stored, format_)
         begins: ColumnElement[bool] = func.starts_with(stored, STORED_PREFIXES[format_])
-        return begins
+        return or_(begins, is_respelt(stored)) if format_ is Format.V1 else begins
     if format_ is Format.EMPTY:
         empty: ColumnElement[bool] = stored == ""
         return empty
@@ -218,4 +222,5 @@ def _is(stored: Any, format_: Format) -> ColumnElement[bool]:
 
 def leaked_by(stored: Any, provider: str) -> ColumnElement[bool]:
     """True for plaintext of a provider, by its prefix."""
-    return or_(*(func.starts_with(stored, prefix) for prefix in PROVIDER_PREFIXES[provider]))
+    begins = or_(*(func.starts_with(stored, prefix) for prefix in PROVIDER_PREFIXES[provider]))
+    return and_(begins, not_(is_envelope(stored)))

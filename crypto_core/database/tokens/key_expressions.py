@@ -33,8 +33,9 @@ from crypto_core.database.tokens.expressions import (
     HEAD_CHARACTERS,
     digest_of,
     edk_prefix_behind_key,
-    is_envelope,
-    mark_of,
+    envelopes_mark,
+    is_respelt,
+    respelt_prefix,
 )
 from crypto_core.envelope import ENVELOPE_FORMATS, STORED_PREFIXES
 from crypto_core.lists.coverage import Evidence
@@ -59,7 +60,7 @@ def _in_groups(stored: Any, prefixes: tuple[bytes, ...]) -> ColumnElement[bool]:
         for f in ENVELOPE_FORMATS
         if f.names_key
     )
-    return or_(by_head, *named)
+    return or_(by_head, *named, and_(is_respelt(stored), respelt_prefix(stored).in_(prefixes)))
 
 
 def _heads(edk_prefixes: tuple[bytes, ...]) -> SelectBase:
@@ -124,10 +125,8 @@ class KeyView:
             return source
         a = self.answers.c
         # `is_(True)`: a join by the digest would hash every value, this one only those with such a mark.
-        return source.outerjoin(
-            self.answers,
-            and_(a.mark == mark_of(stored), is_envelope(stored), (a.digest == digest_of(stored)).is_(True)),
-        )
+        same_mark = a.mark == envelopes_mark(stored, is_respelt(stored))
+        return source.outerjoin(self.answers, and_(same_mark, (a.digest == digest_of(stored)).is_(True)))
 
     def is_under(self, stored: Any, wanted: Iterable[Wrapping]) -> ColumnElement[bool]:
         """True for tokens under one of some wrappings. The tokens must be `joined`."""

@@ -586,7 +586,7 @@ def _prefix_in(stored: Any, prefixes: Sequence[bytes | None]) -> ColumnElement[b
 
 
 def _is_one_of(stored: Any, digests: Iterable[bytes]) -> ColumnElement[bool]:
-    """True for envelopes with these digests; few values are hashed, those with such a mark."""
+    """True for values with these digests; few are hashed, those with such a mark."""
     listed = sorted(digests)
     marks = bindparam("marks", [d[:-SHA256_BYTES] for d in listed], ARRAY(LargeBinary), unique=True)
     told = bindparam("digests", listed, ARRAY(LargeBinary), unique=True)

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import re
 
-from crypto_core.envelope import ENVELOPE_FORMATS, MARKS, PROVIDER_PREFIXES, STORED_PREFIXES, Format, parse
+from crypto_core.envelope import (
+    ENVELOPE_FORMATS,
+    MARKS,
+    PROVIDER_PREFIXES,
+    STORED_PREFIXES,
+    Format,
+    lenient_fields,
+    parse,
+)
 from crypto_core.errors import EnvelopeError
 
 LEAST_CHARACTERS = 40
@@ -70,7 +78,12 @@ LEAST_WITH_ENVELOPE = 200
 
 
 def holds_whole_envelope(value: str) -> bool:
-    """True if a value that is no envelope by itself has a whole one in it, as it stands."""
+    """True if a value that is no envelope by itself has a whole one in it, as it stands.
+
+    So is one that the platform's reader opens, and that is out of bounds here.
+    """
+    if lenient_fields(value) is not None:
+        return True
     marks = "|".join(re.escape(STORED_PREFIXES[f]) for f in ENVELOPE_FORMATS)
     for begins in re.finditer(f"(?=({marks}))", value):
         rest = value[begins.start() :]

@@ -46,6 +46,7 @@ from crypto_core.database.tokens.expressions import (
     id_in,
     id_of,
     id_text,
+    is_envelope,
     table_of,
     text_of,
 )
@@ -317,7 +318,10 @@ def _members(table: TokenTable, column: str, base: Any, *, whole: bool) -> Any:
         else_=func.json_build_object("", document),
     )
     members = func.json_each(read).table_valued("key", sql_column("value", JSON)).lateral("member")
-    told: Any = members.c.value.op("#>>")(_ITSELF)
+    # A name that is an envelope names no member: the two together are one that has none.
+    is_named = not_(is_envelope(members.c.key))
+    pair = cast(func.json_build_object(members.c.key, members.c.value), SqlText)
+    told: Any = case((is_named, members.c.value.op("#>>")(_ITSELF)), else_=pair)
     joined = rows.join(members, true())
     if not whole:
         value = _once_a_row(told, members)
@@ -325,11 +329,11 @@ def _members(table: TokenTable, column: str, base: Any, *, whole: bool) -> Any:
     statement = (
         select(
             *(rows.c[n] if whole else base.c[n] for n in names),
-            cast(members.c.key, SqlText).label(MEMBER),
+            case((is_named, cast(members.c.key, SqlText)), else_="").label(MEMBER),
             cast(told, SqlText).label(column),
         )
         .select_from(joined)
-        .where(func.json_typeof(members.c.value).in_(["string", "object", "array"]))
+        .where(or_(func.json_typeof(members.c.value).in_(["string", "object", "array"]), not_(is_named)))
     )
     return apart(statement) if whole else statement.subquery()
 

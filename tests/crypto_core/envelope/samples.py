@@ -19,7 +19,7 @@ from crypto_core.envelope import (
     EnvelopeV2,
     Format,
     open_envelope,
-    parse,
+    parse_strictly,
     seal,
     serialise,
 )
@@ -115,14 +115,14 @@ def stored_v2(**parts: bytes) -> str:
 
 
 def parsed_v1(stored: str) -> EnvelopeV1:
-    envelope = parse(stored)
+    envelope = parse_strictly(stored)
     assert isinstance(envelope, EnvelopeV1)
     assert serialise(envelope) == stored
     return envelope
 
 
 def parsed_v2(stored: str) -> EnvelopeV2:
-    envelope = parse(stored)
+    envelope = parse_strictly(stored)
     assert isinstance(envelope, EnvelopeV2)
     assert serialise(envelope) == stored
     return envelope
@@ -173,7 +173,7 @@ def leniently_decoded(text: str) -> bytes:
 def refused(stored: Any) -> EnvelopeError:
     """The error with which the value is refused, once it is known to tell nothing of the value."""
     with pytest.raises(EnvelopeError) as caught:
-        parse(stored)
+        parse_strictly(stored)
     assert_tells_nothing_of(caught.value, stored)
     return caught.value
 

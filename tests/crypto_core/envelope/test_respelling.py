@@ -1,15 +1,27 @@
-"""Base64 spelled otherwise: what lenient decoders read as the same bytes is not read at all."""
+"""Base64 spelt otherwise: the strict reader reads none of it, the reader of v1 what the platform's reads."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
 
-from crypto_core.envelope import Envelope, EnvelopeV1, parse, serialise
+from crypto_core.envelope import (
+    Envelope,
+    EnvelopeV1,
+    Format,
+    begins_as,
+    classify,
+    is_respelt,
+    lenient_fields,
+    parse,
+    parse_strictly,
+    serialise,
+)
 from crypto_core.errors import EnvelopeError, MalformedEnvelopeError, UnsupportedFormatError
 from tests.crypto_core.envelope.samples import (
     CIPHERTEXT,
@@ -24,10 +36,15 @@ from tests.crypto_core.envelope.samples import (
     sealed_v2,
     stored_with,
 )
+from tests.crypto_core.envelope.spellings import drawn_value, published_fields, stored_text
 
 V1 = EnvelopeV1(EDK, NONCE, CIPHERTEXT)
 V2 = sealed_v2()
 BOTH = pytest.mark.parametrize("envelope", [V1, V2], ids=["v1", "v2"])
+
+
+def stored_with_mark(mark: str) -> str:
+    return b64("|".join((mark, b64(EDK), b64(NONCE), b64(CIPHERTEXT))).encode())
 
 
 def respelled(encoded: str) -> Iterator[str]:
@@ -50,6 +67,43 @@ def respelled(encoded: str) -> Iterator[str]:
         )
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_value_is_v1_exactly_where_the_platforms_reader_opens_it(seed: int) -> None:
+    random, opened_values = Random(seed), 0
+    for _ in range(1_000):
+        value = drawn_value(random)
+        stored, fields = stored_text(value), published_fields(value)
+        assert lenient_fields(stored) == fields
+        marked = begins_as(stored).format.protected
+        assert (classify(stored).format is Format.V1) == (fields is not None) or marked
+        try:
+            read = parse(stored)
+        except EnvelopeError:
+            assert fields is None
+        else:
+            assert read == EnvelopeV1(*fields or ())
+            assert is_respelt(stored) == (serialise(read) != stored)
+        opened_values += fields is not None
+    assert 200 < opened_values < 800
+
+
+def test_what_names_a_key_where_v1_has_its_data_key_is_no_v1() -> None:
+    arn = base64.b64encode(b"arn:aws:kms:eu-west-1:123456789012:key/x").decode()
+    stored = b64(f"v2|{arn}|{b64(NONCE)}|{b64(CIPHERTEXT)}".encode())
+    assert classify(stored).format is Format.V2
+    with pytest.raises(MalformedEnvelopeError):
+        parse(stored)
+
+
+@pytest.mark.parametrize("mark", ["v2", "vb"])
+def test_v1_under_the_mark_of_a_later_version_is_v1_so_that_who_demands_the_later_one_refuses_it(
+    mark: str,
+) -> None:
+    stored = stored_with_mark(mark)
+    assert (classify(stored).format, parse(stored)) == (Format.V1, V1)
+    assert is_respelt(stored)
+
+
 @BOTH
 def test_no_other_spelling_of_the_stored_value_is_read(envelope: Any) -> None:
     lengths, tried = set(), 0
@@ -59,7 +113,7 @@ def test_no_other_spelling_of_the_stored_value_is_read(envelope: Any) -> None:
         for spelled in respelled(stored):
             if spelled != stored:
                 with pytest.raises(EnvelopeError):
-                    parse(spelled)
+                    parse_strictly(spelled)
                 tried += 1
     assert lengths == {0, 1, 2}
     assert tried > 70
@@ -75,7 +129,7 @@ def test_no_other_spelling_of_a_field_is_read(envelope: Any, name: str) -> None:
             continue
         stored = b64("|".join([envelope.format, *(written | {name: spelled}).values()]).encode())
         try:
-            read = parse(stored)
+            read = parse_strictly(stored)
         except MalformedEnvelopeError:
             assert refused_field(stored) == name
         else:  # hexadecimal and base32 can be base64 of something else
@@ -85,11 +139,11 @@ def test_no_other_spelling_of_a_field_is_read(envelope: Any, name: str) -> None:
 @BOTH
 def test_base64_within_base64_is_no_envelope_and_no_field(envelope: Envelope) -> None:
     with pytest.raises(UnsupportedFormatError):
-        parse(b64(serialise(envelope).encode()))
+        parse_strictly(b64(serialise(envelope).encode()))
     for name, content in fields_of(envelope).items():
         stored = stored_with(envelope, **{name.replace(" ", "_"): b64(content).encode()})
         if name == "encrypted data key":
-            assert parse(stored).encrypted_data_key == b64(EDK).encode() != EDK
+            assert parse_strictly(stored).encrypted_data_key == b64(EDK).encode() != EDK
         else:
             with pytest.raises(EnvelopeError):
-                opened(parse(stored))
+                opened(parse_strictly(stored))

@@ -13,7 +13,7 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from crypto_core.envelope import Envelope, EnvelopeV1, parse, serialise
+from crypto_core.envelope import Envelope, EnvelopeV1, parse_strictly, serialise
 from crypto_core.errors import (
     AuthenticationFailedError,
     EnvelopeError,
@@ -51,7 +51,7 @@ NOT_AUTHENTIC = "its authentication tag does not match"
 
 @BOTH
 def test_untouched_it_opens(envelope: Envelope) -> None:
-    assert opened(parse(serialise(envelope))) == TOKEN
+    assert opened(parse_strictly(serialise(envelope))) == TOKEN
     assert stored_with(envelope) == serialise(envelope)
 
 
@@ -73,7 +73,7 @@ def test_no_flipped_bit_of_what_is_authenticated_opens(envelope: Any, part: str,
     flipped = list(flips_of(getattr(envelope, part)))
     assert len(flipped) == 8 * len(dict(envelope.parts())[part]) >= 96
     for content in flipped:
-        changed = parse(serialise(replace(envelope, **{part: content})))
+        changed = parse_strictly(serialise(replace(envelope, **{part: content})))
         with pytest.raises(AuthenticationFailedError, match=says):
             opened(changed)
 
@@ -83,7 +83,7 @@ def test_a_flipped_bit_of_the_key_arn_names_no_key_or_another_one() -> None:
     for content in flips_of(KEY_ARN.encode()):
         stored = stored_with(V2, key_ARN=content)
         if is_key_arn(content.decode("latin-1")):
-            envelope = parse(stored)
+            envelope = parse_strictly(stored)
             assert envelope.named_key not in (None, KEY_ARN)
             with pytest.raises(AuthenticationFailedError, match=NOT_COMMITTED):
                 opened(envelope)
@@ -103,13 +103,13 @@ def test_a_flipped_bit_of_the_encrypted_data_key_is_another_encrypted_data_key(e
     flipped = list(flips_of(EDK))
     assert len(flipped) == 8 * len(EDK)
     for edk in flipped:
-        assert parse(stored_with(envelope, encrypted_data_key=edk)).encrypted_data_key == edk != EDK
+        assert parse_strictly(stored_with(envelope, encrypted_data_key=edk)).encrypted_data_key == edk != EDK
 
 
 def outcome_of(stored: str, original: Any) -> str:
     """How a changed value ends: refused, as another EDK that KMS has to judge, or opened."""
     try:
-        envelope: Any = parse(stored)
+        envelope: Any = parse_strictly(stored)
         opened(envelope)
     except EnvelopeError:
         return "refused"
@@ -147,7 +147,7 @@ OTHER_ARN = KEY_ARN.replace("9f2c", "9f2d")
 @pytest.mark.parametrize("ref", OTHERS, ids=str)
 def test_an_envelope_moved_to_another_row_column_or_table_does_not_open(ref: TokenRef) -> None:
     with pytest.raises(AuthenticationFailedError, match=NOT_COMMITTED) as caught:
-        opened(parse(serialise(V2)), ref=ref)
+        opened(parse_strictly(serialise(V2)), ref=ref)
     assert str(ref) in str(caught.value)
 
 
@@ -163,7 +163,7 @@ def test_no_mixture_of_two_v2_envelopes_opens(ref: TokenRef, other_arn: str, oth
             mixed = replace(V2, **{name: getattr(other, name) for name in taken})
             for data_key, row in itertools.product((DATA_KEY, other_key), (REF, ref)):
                 with pytest.raises(AuthenticationFailedError):
-                    opened(parse(serialise(mixed)), data_key, row)
+                    opened(parse_strictly(serialise(mixed)), data_key, row)
             mixtures += 1
     assert mixtures == 2 ** len(names) - 2
     assert opened(other, other_key, ref) == "ghp_another-token"
@@ -175,14 +175,14 @@ def test_no_mixture_of_two_v1_envelopes_opens(other_key: bytes) -> None:
     for mixed in (replace(V1, nonce=other.nonce), replace(V1, ciphertext=other.ciphertext)):
         for data_key in (DATA_KEY, other_key):
             with pytest.raises(AuthenticationFailedError, match=NOT_AUTHENTIC):
-                opened(parse(serialise(mixed)), data_key)
+                opened(parse_strictly(serialise(mixed)), data_key)
 
 
 @BOTH
 def test_with_the_encrypted_data_key_of_another_envelope_it_does_not_open(envelope: Any) -> None:
     """KMS would unwrap it, where the context allows, to the other envelope's data key."""
     unwraps = {EDK: DATA_KEY, b"other EDK": OTHER_KEY}
-    swapped = parse(stored_with(envelope, encrypted_data_key=b"other EDK"))
+    swapped = parse_strictly(stored_with(envelope, encrypted_data_key=b"other EDK"))
     with pytest.raises(AuthenticationFailedError):
         opened(swapped, unwraps[swapped.encrypted_data_key])
 
@@ -199,10 +199,10 @@ def test_no_truncated_or_extended_field_opens(envelope: Envelope) -> None:
         for changed in (*shorter, *longer):
             stored = stored_with(envelope, **{name.replace(" ", "_"): changed})
             if name == "encrypted data key" and changed:
-                assert parse(stored).encrypted_data_key == changed != EDK
+                assert parse_strictly(stored).encrypted_data_key == changed != EDK
                 continue
             with pytest.raises(EnvelopeError):
-                opened(parse(stored))
+                opened(parse_strictly(stored))
             tried += 1
     assert tried > 100
 
@@ -213,11 +213,11 @@ def test_truncating_or_extending_a_part_of_the_last_field_of_v2_does_not_open() 
         for changed in (part[:-1], part[1:], part + b"\0", b"\0" + part, b""):
             committed = b"".join([*parts[:place], changed, *parts[place + 1 :]])
             with pytest.raises(EnvelopeError):
-                opened(parse(stored_with(V2, ciphertext=committed)))
+                opened(parse_strictly(stored_with(V2, ciphertext=committed)))
     for order in itertools.permutations(parts):
         if list(order) != parts:
             with pytest.raises(AuthenticationFailedError):
-                opened(parse(stored_with(V2, ciphertext=b"".join(order))))
+                opened(parse_strictly(stored_with(V2, ciphertext=b"".join(order))))
 
 
 @BOTH
@@ -237,7 +237,7 @@ def test_fields_in_another_order_do_not_open(envelope: Envelope) -> None:
     for order in itertools.permutations(fields):
         if list(order) != fields:
             with pytest.raises(EnvelopeError):
-                opened(parse(stored_of(*order, version=envelope.format)))
+                opened(parse_strictly(stored_of(*order, version=envelope.format)))
 
 
 # Downgrade and upgrade
@@ -252,7 +252,7 @@ def test_v2_relabelled_as_v1_is_refused_for_its_fields() -> None:
 def test_v2_stripped_to_v1_does_not_open_with_its_real_data_key() -> None:
     committed = V2.to_fields()[-1]
     for ciphertext in (committed, V2.commitment + V2.ciphertext, V2.salt + V2.ciphertext, V2.ciphertext):
-        downgraded = parse(stored_as(V2.encrypted_data_key, V2.nonce, ciphertext))
+        downgraded = parse_strictly(stored_as(V2.encrypted_data_key, V2.nonce, ciphertext))
         assert isinstance(downgraded, EnvelopeV1)
         with pytest.raises(AuthenticationFailedError, match=NOT_AUTHENTIC):
             opened(downgraded)
@@ -285,7 +285,7 @@ def test_v1_dressed_as_v2_does_not_open_with_its_real_data_key() -> None:
     ):
         stored = stored_of(b64(KEY_ARN.encode()), b64(EDK), b64(long.nonce), b64(committed), version="v2")
         with pytest.raises(AuthenticationFailedError, match=says):
-            opened(parse(stored))
+            opened(parse_strictly(stored))
 
 
 # The commitment

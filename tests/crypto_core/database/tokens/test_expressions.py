@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from crypto_core.database.tokens.expressions import (
     table_of,
     unnested,
 )
+from crypto_core.database.tokens.respelling import has_v1_fields
 from crypto_core.database.tokens.store import digest
 from crypto_core.database.tokens.tables import PLATFORM_TABLES
 from crypto_core.database.tokens.token_source import token_source
@@ -49,11 +51,36 @@ from crypto_core.envelope import (
 from crypto_core.errors import EnvelopeError
 from crypto_core.references import TokenRef
 from crypto_core.secret import DataKey, Secret
+from tests.crypto_core.envelope.spellings import drawn_value, published_fields, stored_text
 from tests.lanes import examples
 
 HEADER = bytes.fromhex("0102030078")
 ARN = "arn:aws:kms:us-east-1:111122223333:key/12345678-1234-1234-1234-123456789012"
 LONG_ARN = "arn:aws-us-gov:kms:us-gov-west-1:111122223333:key/mrk-12345678-1234-1234-1234-123456789012"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sql_takes_for_v1_exactly_what_the_platforms_reader_opens(engine: Engine, seed: int) -> None:
+    random = Random(seed)
+    values = [drawn_value(random) for _ in range(1_000)]
+    texts = [stored_text(value) for value in values]
+    source = (
+        func.unnest(bindparam("stored_values", texts, ARRAY(Text)))
+        .table_valued(column("stored", Text), with_ordinality="number")
+        .render_derived(name="given")
+    )
+    stored: Any = source.c.stored
+    statement = select(has_v1_fields(stored)).order_by(source.c.number)
+    with engine.connect() as connection:
+        opens = connection.scalars(statement).all()
+    assert opens == [published_fields(value) is not None for value in values]
+    for value, in_database, text in zip(values, in_sql(engine, texts), texts, strict=True):
+        assert in_database.format == classify(text).format
+        assert in_database.digest == digest(text)
+        # Where SQL decodes nothing for it, KMS is asked about the value itself.
+        fields = published_fields(value)
+        if fields is not None and in_database.prefix is not None:
+            assert in_database.prefix == edk_prefix(fields[0])
 
 
 @dataclass(frozen=True)

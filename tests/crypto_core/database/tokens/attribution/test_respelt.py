@@ -1,0 +1,175 @@
+"""What the platform's own reader opens counts under its key, however it is spelt and wherever it stands."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Engine, text
+
+from console.container import Container
+from console.sandbox.world import World
+from crypto_core import encrypt_token
+from crypto_core.envelope import Format, classify, is_respelt, parse, serialise
+from crypto_core.guard.consent import Consent
+from crypto_core.reencryption.plan import Selection, Verb
+from tests.crypto_core.database.tokens.attribution.scene import only, put
+
+TOKENS = 19
+
+
+def _inner(stored: str) -> bytes:
+    return base64.b64decode(stored)
+
+
+def _folded(stored: str, width: int, end: str = "\n") -> str:
+    return end.join(stored[n : n + width] for n in range(0, len(stored), width))
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "encodebytes": lambda stored: base64.encodebytes(_inner(stored)).decode(),
+    "wrapped at 38": lambda stored: _folded(stored, 38),
+    "wrapped at 4 with CRLF": lambda stored: _folded(stored, 4, "\r\n"),
+    "a space": lambda stored: stored[:100] + " " + stored[100:],
+    "a space in front": lambda stored: " " + stored,
+    "four foreign characters": lambda stored: stored[:20] + "-_.\t" + stored[20:],
+    "v0": lambda stored: base64.b64encode(b"v0" + _inner(stored)[2:]).decode(),
+    "no version word": lambda stored: base64.b64encode(_inner(stored)[2:]).decode(),
+    "the word of v2": lambda stored: base64.b64encode(b"v2" + _inner(stored)[2:]).decode(),
+    "a provider's prefix": lambda stored: (
+        "ghp_" + base64.b64encode(base64.b64decode("ghpA") + _inner(stored)[2:]).decode()[3:]
+    ),
+    "a field wrapped": lambda stored: base64.b64encode(
+        _inner(stored)[:9] + b"\n" + _inner(stored)[9:]
+    ).decode(),
+    "something behind padding": lambda stored: stored.rstrip("=") + "=" * stored.count("=") + "=AAAA",
+}
+"""All of these the published reader opens."""
+
+
+@pytest.fixture(autouse=True)
+def key(services: Container, world: World, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The key that everything here is sealed under."""
+    monkeypatch.setenv("TOKEN_ENCRYPTION_KEY_ID", world.old_key.arn)
+    return world.old_key.arn
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_value_that_only_the_platforms_reader_opens_counts_under_its_key_and_is_rewritten(
+    services: Container, platform: Engine, world: World, key: str, spelling: str
+) -> None:
+    only(platform)
+    respelt = {}
+    for number in range(TOKENS):
+        stored = encrypt_token(f"gho_{number:0{10 + number % 3}}")
+        respelt[f"gh-{number}"] = SPELLINGS[spelling](stored)
+        assert parse(respelt[f"gh-{number}"]) == parse(stored)
+        put(platform, f"gh-{number}", respelt[f"gh-{number}"])
+    proof = services.status.prove()
+    assert (proof.tokens_under(key), proof.doubtful, proof.complete) == (TOKENS, 0, True)
+    status = services.status.take_census()
+    assert status.tokens_under(key) == TOKENS
+    scope = proof.scope_under(key)
+    assert sum(services.store.count(scope).values()) == TOKENS
+    assert {token.value.reveal() for page in services.store.pages(scope) for token in page} == set(
+        respelt.values()
+    )
+    plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection(under_key=key), world.current_key.arn)
+    assert services.work.run_plan(plan, Consent.by_option(plan)).done == TOKENS
+    with platform.connect() as connection:
+        rows = dict(connection.execute(text("SELECT id, access_token FROM gh_connection")).all())
+    assert rows.keys() == respelt.keys()
+    for row_id, stored in rows.items():
+        assert stored == serialise(parse(stored))
+        assert parse(stored) != parse(respelt[row_id])
+
+
+HIDING: dict[str, Callable[[str], bytes]] = {
+    "a document in UTF-16": lambda stored: json.dumps({"t": stored}).encode("utf-16"),
+    "a document in UTF-16 without mark": lambda stored: json.dumps({"t": stored}).encode("utf-16-le"),
+    "a document in UTF-32": lambda stored: json.dumps({"t": stored}).encode("utf-32"),
+    "a document behind a byte order mark": lambda stored: json.dumps({"t": stored}).encode("utf-8-sig"),
+    "an envelope as the name of a member": lambda stored: json.dumps({stored: "x"}).encode(),
+    "a wrapped envelope as the name of a number": lambda stored: json.dumps(
+        {_folded(stored, 38): 1}
+    ).encode(),
+    "an array": lambda stored: json.dumps([_folded(stored, 38)]).encode(),
+    "a nested object": lambda stored: json.dumps({"a": {"b": [{"c": _folded(stored, 38)}]}}).encode(),
+    "a document in a string": lambda stored: json.dumps(
+        {"a": json.dumps({"b": _folded(stored, 38)})}
+    ).encode(),
+    "base64 of a document": lambda stored: base64.b64encode(json.dumps({"t": stored}).encode()),
+    "base64 of a document in a member": lambda stored: json.dumps(
+        {"t": base64.b64encode(json.dumps({"t": _folded(stored, 38)}).encode()).decode()}
+    ).encode(),
+    "a compressed document": lambda stored: gzip.compress(json.dumps({"t": stored}).encode()),
+    "a document that has no end": lambda stored: json.dumps({"t": _folded(stored, 76)})[:-1].encode(),
+}
+
+
+@pytest.mark.parametrize("hiding", HIDING)
+def test_a_document_that_may_hold_an_envelope_stands_in_the_count_of_every_key(
+    services: Container, platform: Engine, hiding: str
+) -> None:
+    only(platform)
+    envelope = encrypt_token("gho_0123456789")
+    content = HIDING[hiding](envelope)
+    insert = (
+        "INSERT INTO connectors (user_id, provider, name, secret_json, created_at) "
+        "VALUES ('u', 'slack', 'n', :content, now())"
+    )
+    with platform.begin() as connection:
+        connection.execute(text("TRUNCATE connectors, mcp_servers"))
+        connection.execute(text(insert), {"content": content})
+    proof = services.status.prove()
+    assert proof.doubtful == 1
+    assert not proof.complete
+    assert any("connectors.secret_json" in gap for gap in proof.gaps)
+    assert not services.status.take_census().coverage.complete
+
+
+def test_documents_without_an_envelope_leave_a_zero_whole(services: Container, platform: Engine) -> None:
+    only(platform)
+    harmless = [
+        json.dumps({"t": "x" * 300}).encode("utf-16"),
+        json.dumps({"t": {"u": ["y" * 300, 1, None]}}).encode(),
+        json.dumps({"n" * 200: {"u": "z" * 300}}).encode(),
+        base64.b64encode(json.dumps({"t": "w" * 300}).encode()),
+    ]
+    insert = (
+        "INSERT INTO connectors (user_id, provider, name, secret_json, created_at) "
+        "VALUES ('u', 'slack', 'n', :content, now())"
+    )
+    with platform.begin() as connection:
+        connection.execute(text("TRUNCATE connectors, mcp_servers"))
+        connection.execute(text(insert), [{"content": content} for content in harmless])
+    proof = services.status.prove()
+    assert (proof.doubtful, proof.complete, proof.gaps) == (0, True, ())
+
+
+def test_a_member_that_is_spelt_otherwise_is_rewritten_and_the_rest_of_its_document_stays(
+    services: Container, platform: Engine, world: World, key: str
+) -> None:
+    only(platform)
+    respelt = _folded(encrypt_token("gho_0123456789"), 38)
+    document = json.dumps({"a": respelt, "b": {"deep": 1}, "c": "kept"}, indent=1)
+    with platform.begin() as connection:
+        connection.execute(text("TRUNCATE connectors, mcp_servers"))
+        connection.execute(
+            text(
+                "INSERT INTO connectors (user_id, provider, name, secret_json, created_at) "
+                "VALUES ('u', 'slack', 'n', :content, now())"
+            ),
+            {"content": document.encode()},
+        )
+    plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection(under_key=key), world.current_key.arn)
+    assert services.work.run_plan(plan, Consent.by_option(plan)).done == 1
+    with platform.connect() as connection:
+        written = bytes(connection.scalar(text("SELECT secret_json FROM connectors"))).decode()
+    new = json.loads(written)["a"]
+    assert classify(new).format is Format.V1
+    assert not is_respelt(new)
+    assert written == document.replace(json.dumps(respelt), json.dumps(new))
