@@ -82,7 +82,7 @@ def holds_whole_envelope(value: str) -> bool:
 
     So is one that the platform's reader opens, and that is out of bounds here.
     """
-    if lenient_fields(value) is not None:
+    if lenient_fields(value) is not None and not _is_envelope(value):
         return True
     marks = "|".join(re.escape(STORED_PREFIXES[f]) for f in ENVELOPE_FORMATS)
     for begins in re.finditer(f"(?=({marks}))", value):
