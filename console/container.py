@@ -17,7 +17,7 @@ from console.event_file import abilities_file, events_file, open_events
 from console.event_services import coverage_record, regions_of, rules_about_events
 from console.lazy_services import deferred_property, if_made
 from console.manual.book import Book
-from console.own_folders import data_folder
+from console.own_folders import data_folder, state_folder
 from console.settings import Settings
 from crypto_core.algorithms.fips import require_fips
 from crypto_core.aws import clock as aws_clock
@@ -292,7 +292,9 @@ class Container:
         """What looks through columns for what is no envelope."""
         from crypto_core.database.tokens.sweep.service import SweepService
 
-        return SweepService(self.engine, self.catalogue, read_only=self.settings.read_only)
+        return SweepService(
+            self.engine, self.catalogue, read_only=self.settings.read_only, folder=state_folder()
+        )
 
     @deferred_property
     def status(self) -> StatusService:

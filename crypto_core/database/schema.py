@@ -483,3 +483,6 @@ evidence_record = Table(
 was taken away, which the journal's entry `removal` tells.
 """
 Index("ix_evidence_record_taken", evidence_record.c.taken_at)
+
+OWN_TABLES = sorted({table.name for table in metadata.tables.values()} | {"version"})
+"""The names of all of them."""

@@ -86,10 +86,15 @@ class StatusService:
         return replace(status, accepted=self._accepted(status))
 
     def prove(
-        self, *, about: str = "", everywhere: bool = True, cancelled: Event | None = None
+        self,
+        *,
+        about: str = "",
+        everywhere: bool = True,
+        in_full: bool = False,
+        cancelled: Event | None = None,
     ) -> FreshProof:
         """Return what is under which key by a fresh proof; see FreshProver.prove."""
-        return self.prover.prove(about=about, everywhere=everywhere, cancelled=cancelled)
+        return self.prover.prove(about=about, everywhere=everywhere, in_full=in_full, cancelled=cancelled)
 
     def left_under(self, proof: FreshProof, key_arn: str, *, cancelled: Event | None = None) -> LeftTokens:
         """Return what a proof counts as left under a key, by how it opens; see LeftTokenSearch.left_under."""

@@ -156,10 +156,12 @@ def take_census(
     *,
     cancelled: Event | None = None,
     progress: Callable[[CensusProgress], None] | None = None,
+    beside: Callable[[Connection], None] = lambda _: None,
 ) -> Census:
     """Return the census; without `answers` nothing that is remembered counts, and all groups are unasked.
 
-    `progress` is called after each part, by one thread at a time. No token value leaves the database.
+    `progress` is called after each part, by one thread at a time. `beside` reads more in the same snapshot, at
+    its end. No token value leaves the database.
     Raises DatabaseError, InterruptedRunError: there is no census of a part.
     """
     current = catalogue.refresh()
@@ -181,6 +183,7 @@ def take_census(
         asked = answers.asked(connection) if answers is not None else {}
         decoys = _count_decoys(connection, current)
         groups = tuple(_decided(connection, current, tally.groups))
+        beside(connection)
     return Census(taken_at, current, groups, named_by_group(asked), asked, decoys)
 
 

@@ -15,14 +15,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, astuple, dataclass, field, replace
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from itertools import chain
 from threading import Event
 from typing import Any
 
+from sqlalchemy import Connection
+
 from crypto_core.cancelling import stop_if
 from crypto_core.cipher import TokenCipher
+from crypto_core.database.connection.engine import told_apart
 from crypto_core.database.tokens.attribution import (
     MEMBERS_TRIED,
     PAGE,
@@ -58,6 +62,7 @@ from crypto_core.database.tokens.lost_tokens import (
     in_words,
     incidents_of,
 )
+from crypto_core.database.tokens.open_writers import wait_for_writers
 from crypto_core.database.tokens.store import StoredToken, TokenScope, TokenStore
 from crypto_core.database.tokens.sweep.results import Sweep
 from crypto_core.database.tokens.sweep.service import SweepService
@@ -84,7 +89,8 @@ FEW = 200
 """So many tokens that seem to be left under a key are opened one by one: what is damaged opens for nobody."""
 
 SAMPLED = ", other places by samples of their rows"
-"""Said of a proof, as what no inventory knows is looked at so; `keydeck discover --full` reads all."""
+READ = ", other places read in full"
+"""How a proof knows what is in places that no inventory knows. Before harm all of them is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +173,8 @@ class FreshProof:
         """The proof in one line; what it misses is in `gaps`."""
         asked = "once" if self.asked == 1 else f"{self.asked:,} times"
         whole = "nothing left out" if self.complete else counted(len(self.gaps), "gap")
-        if self.sweep is not None and not self.sweep.full:
-            whole += SAMPLED
+        if self.sweep is not None:
+            whole += READ if self.sweep.full else SAMPLED
         return (
             f"Fresh proof of {in_utc(self.taken_at)}: {counted(self.parts, 'group')}, KMS asked {asked}, "
             f"{whole}"
@@ -232,32 +238,61 @@ class FreshProver:
     accepted: Callable[[], AcceptedLosses] = AcceptedLosses
 
     def prove(
-        self, *, about: str = "", everywhere: bool = True, cancelled: Event | None = None
+        self,
+        *,
+        about: str = "",
+        everywhere: bool = True,
+        in_full: bool = False,
+        cancelled: Event | None = None,
     ) -> FreshProof:
         """Return a proof made now. Trouble with KMS is part of it, as gaps.
 
-        With `everywhere`, what other places may hold tokens is looked for anew too, and each is a gap.
+        With `everywhere`, what other places may hold tokens is looked for anew too, and each is a gap: by
+        samples, or `in_full`, as it has to be before harm. Then a transaction is a gap, too, that may have
+        written tokens and has not ended.
 
         Where few tokens seem to be under the key `about` (its ARN), each of them is opened: damaged ones open
         for nobody and do not count as under it. Raises DatabaseError, InterruptedRunError.
         """
-        census = take_census(self.catalogue.engine, self.catalogue, None, cancelled=cancelled)
+        census, sweep, gaps = self._counted(everywhere, in_full, cancelled)
         proof = _Questions(self, census, cancelled).proof()
-        if everywhere:
-            proof = self._swept(proof, cancelled)
+        if everywhere and not in_full:
+            sweep, gaps = self._sampled(cancelled)
+        reasons = sweep.reasons if sweep is not None else ()
+        proof = replace(proof, gaps=tuple(dict.fromkeys((*proof.gaps, *gaps, *reasons))), sweep=sweep)
         under = [c for c in proof.counts if c.wrapping and same_key(c.wrapping[0], about)]
         if 0 < sum(c.tokens for c in under) <= FEW and not any(c.note for c in under):
             return self._opened(proof, about, cancelled)
         return proof
 
-    def _swept(self, proof: FreshProof, cancelled: Event | None) -> FreshProof:
-        """The proof with a sweep of the whole database that is not older."""
-        try:
-            sweep = self.sweeps.take_sweep(cancelled=cancelled)
-        except DatabaseError as error:
-            unknown = f"Whether other places hold tokens is not known: {error.message}"
-            return replace(proof, gaps=(*proof.gaps, unknown))
-        return replace(proof, gaps=tuple(dict.fromkeys((*proof.gaps, *sweep.reasons))), sweep=sweep)
+    def _counted(
+        self, everywhere: bool, in_full: bool, cancelled: Event | None
+    ) -> tuple[Census, Sweep | None, tuple[str, ...]]:
+        """The census; in full with what else the database holds at its very moment, and what is open then."""
+        count = partial(take_census, self.catalogue.engine, self.catalogue, None, cancelled=cancelled)
+        if not (everywhere and in_full):
+            return count(), None, ()
+        failed: list[str] = []
+        with self.sweeps.reading_in_full(cancelled) as reading:
+
+            def read_end(connection: Connection) -> None:
+                with _as_gap(failed), told_apart():
+                    reading.read_end(connection)
+
+            while True:
+                with _as_gap(failed):
+                    reading.read_ranges()
+                open_writers = wait_for_writers(self.catalogue.engine, cancelled=cancelled)
+                census = count(beside=read_end)
+                if reading.settled or failed:
+                    return census, None if failed else reading.sweep, (*open_writers, *failed)
+
+    def _sampled(self, cancelled: Event | None) -> tuple[Sweep | None, tuple[str, ...]]:
+        """A sweep of the whole database that is not older than the count."""
+        failed: list[str] = []
+        with _as_gap(failed):
+            return self.sweeps.take_sweep(cancelled=cancelled), ()
+        return None, tuple(failed)
 
     def _told_before(self, damaged: Sequence[bytes]) -> set[bytes]:
         """Those of damaged tokens that a run has named as such before: another need not name them again."""
@@ -519,6 +554,15 @@ class _Questions:
         if failure is not None and may_pass(failure):
             self.failure = self.failure or failure
             self.silent = self.silent or lasting_silence(failure)
+
+
+@contextmanager
+def _as_gap(failed: list[str]) -> Iterator[None]:
+    """Note that other places could not be read."""
+    try:
+        yield
+    except DatabaseError as error:
+        failed.append(f"Whether other places hold tokens is not known: {error.message}")
 
 
 def left_out_decoys(decoys: DecoyCount) -> Iterator[str]:

@@ -75,7 +75,7 @@ class EmptiedChecks:
             return self._under_way(view, lines)
         if view is not None and view.poisoned:
             lines += unwritten(self._services.jobs, view)
-        proof = self._services.status.prove(cancelled=situation.cancelled)
+        proof = self._services.status.prove(in_full=True, cancelled=situation.cancelled)
         status = self._services.status.status_by(proof)
         plain, dev = status.by_format.get(Format.PLAINTEXT, 0), status.by_format.get(Format.DEV, 0)
         left = plain + dev
@@ -105,7 +105,7 @@ class EmptiedChecks:
 
     def _count(self, situation: Situation, arn: str) -> TokensAtRisk:
         """By a proof that leaves out no damaged token: what is left of it is under the key for a thief."""
-        proof = self._services.status.prove(cancelled=situation.cancelled)
+        proof = self._services.status.prove(in_full=True, cancelled=situation.cancelled)
         return proven_at_risk(proof, arn, None)
 
     def _lost(self, situation: Situation, arn: str, tokens: TokensAtRisk) -> tuple[TriedToken, ...]:

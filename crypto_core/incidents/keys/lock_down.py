@@ -174,7 +174,7 @@ class LockingKey(KeyAction):
         """Whether the platform keeps reading: as long as there may be something under the key."""
         arn = self._services.keys.describe(old_key(situation)).key_arn
         try:
-            proof = self._services.status.prove(cancelled=situation.cancelled)
+            proof = self._services.status.prove(in_full=True, cancelled=situation.cancelled)
         except DatabaseError:
             return YES
         return NO if proven_at_risk(proof, arn, None).none else YES

@@ -191,7 +191,7 @@ class RotationReader:
             tokens = at_risk(status, state.key_arn, self._backups(state))
             if tokens.none:
                 # A zero is proved: what is remembered is not enough for it.
-                proof = self.status.prove(about=state.key_arn, cancelled=cancelled)
+                proof = self.status.prove(about=state.key_arn, in_full=True, cancelled=cancelled)
                 tokens = proven_at_risk(proof, state.key_arn, tokens.backups)
             if successor is not None and not same_key(successor.key_arn, state.key_arn):
                 written = self._written(state, successor, status, since, cancelled)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, text
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from crypto_core.database.schema import SCHEMA, metadata
+from crypto_core.database.schema import OWN_TABLES, SCHEMA
 from crypto_core.database.tokens.placed_tables import placed_tables
 from crypto_core.database.tokens.sweep.results import declared_name, declared_table
 from crypto_core.database.tokens.tables import TokenTable
@@ -164,8 +164,7 @@ def declared_names(
 
 
 def _relations(connection: Connection) -> Iterator[Relation]:
-    own = sorted({table.name for table in metadata.tables.values()} | {"version"})
-    rows = connection.execute(_COLUMNS, {"own_schema": SCHEMA, "own_tables": own}).all()
+    rows = connection.execute(_COLUMNS, {"own_schema": SCHEMA, "own_tables": OWN_TABLES}).all()
     for _, group in groupby(rows, key=lambda row: row.oid):
         columns = list(group)
         first = columns[0]

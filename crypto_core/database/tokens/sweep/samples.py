@@ -35,8 +35,6 @@ CHARACTERS_AT_ONCE = 64_000_000
 UNKNOWN_PERCENT = 10.0
 """Per cent of a table's pages that are sampled where PostgreSQL has no estimate of its rows."""
 STATEMENT_SECONDS = 5.0
-FULL_SECONDS = 900.0
-"""Seconds that a table is read for where every row is looked at."""
 LOCK_SECONDS = 0.5
 UNDEFINED_TABLE = "42P01"
 """SQLSTATE, PostgreSQL documentation, appendix A."""
@@ -44,12 +42,12 @@ UNDEFINED_TABLE = "42P01"
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much is looked at. Without `rows`, every row and the whole of every value.
+    """How many rows are looked at.
 
     `seed` makes two samples of a table the same one. `until` is when nothing more is begun, of `monotonic`.
     """
 
-    rows: int | None
+    rows: int
     seed: int
     until: float
 
@@ -58,15 +56,8 @@ class Extent:
         """Return the extent of samples in a database with so many tables."""
         return cls(min(MOST_ROWS, max(ROWS, ROWS_OF_ALL // max(tables, 1))), seed, until)
 
-    @property
-    def seconds(self) -> float:
-        """The longest that a statement may take."""
-        return FULL_SECONDS if self.rows is None else STATEMENT_SECONDS
-
-    def characters(self, columns: int) -> int | None:
-        """How many characters of a value are looked at, of a table with so many columns; None for all."""
-        if self.rows is None:
-            return None
+    def characters(self, columns: int) -> int:
+        """How many characters of a value are looked at, of a table with so many columns."""
         return max(1_000, min(CHARACTERS, CHARACTERS_AT_ONCE // (self.rows * columns)))
 
 
@@ -88,6 +79,12 @@ class Counted:
     begins: int
     documents: int
 
+    @classmethod
+    def of(cls, row: Sequence[int]) -> Counted:
+        """Return the answer to `kind_counts`, behind the number of rows."""
+        number, begins, documents, *kinds = row
+        return cls(number, {k: n for k, n in zip(PATTERNS, kinds, strict=True) if n}, begins, documents)
+
 
 class SampleReader:
     """Reads tables of one database. Raises InterruptedRunError once `cancelled` is set."""
@@ -102,8 +99,8 @@ class SampleReader:
         near = [relation for relation in relations if not relation.foreign]
         # One at a time: another server may take its time, or not answer at all.
         far = [[relation] for relation in relations if relation.foreign]
-        size = 1 if self._extent.rows is None else TOGETHER
-        for batch in (*(near[first : first + size] for first in range(0, len(near), size)), *far):
+        batches = (near[first : first + TOGETHER] for first in range(0, len(near), TOGETHER))
+        for batch in (*batches, *far):
             yield from self._look(batch)
 
     def _look(self, batch: Sequence[Relation]) -> Iterator[Read]:
@@ -113,12 +110,12 @@ class SampleReader:
             return
         parts = (self._looked_at(number, relation) for number, relation in enumerate(batch))
         try:
-            rows = self._run(" UNION ALL ".join(parts), min(left, self._extent.seconds))
+            rows = self._run(" UNION ALL ".join(parts), min(left, STATEMENT_SECONDS))
         except DatabaseUnreachableError:
             raise
         except DatabaseError as error:
             if len(batch) == 1:
-                yield Read(batch[0], failure=_why(error))
+                yield Read(batch[0], failure=why_unread(error))
             else:
                 half = len(batch) // 2
                 for part in (batch[:half], batch[half:]):
@@ -130,27 +127,16 @@ class SampleReader:
 
     def _looked_at(self, number: int, relation: Relation) -> str:
         values = [f"value_{n}" for n in range(len(relation.columns))]
-        if self._extent.rows is None:
-            hits = (f"coalesce(bool_or({_looks(value)}), false)" for value in values)
-        else:
-            hits = (f"coalesce(string_agg({value}, E'\\n') ~ {_ANY_TOKEN}, false)" for value in values)
+        hits = (f"coalesce(string_agg({value}, E'\\n') ~ {_ANY_TOKEN}, false)" for value in values)
         rows = self._rows(relation, relation.columns)
         return f"SELECT {number}, ARRAY[{', '.join(hits)}] FROM {rows}"  # noqa: S608  # names are quoted
 
     def count(self, relation: Relation, column: Candidate) -> Counted:
         """Count the kinds of one column's values. Raises DatabaseError."""
-        hit = _looks("value_0")
-        value = "ltrim(value_0, ' \"')" if column.type in ("json", "jsonb") else "value_0"
-        conditions = (
-            f"{value} ~ {_literal(BEGINS_AS_TOKEN)}",
-            "left(ltrim(value_0), 1) = '{'",
-            *(f"value_0 ~ {_literal(pattern)}" for pattern in PATTERNS.values()),
-        )
-        numbers = ", ".join(f"count(*) FILTER (WHERE {hit} AND {condition})" for condition in conditions)
         rows = self._rows(relation, (column,), once=True)
-        statement = f"SELECT count(*), {numbers} FROM {rows}"  # noqa: S608  # names are quoted
-        ((number, begins, documents, *kinds),) = self._run(statement, self._extent.seconds)
-        return Counted(number, {k: n for k, n in zip(PATTERNS, kinds, strict=True) if n}, begins, documents)
+        statement = f"SELECT count(*), {kind_counts(column)} FROM {rows}"  # noqa: S608  # names are quoted
+        (row,) = self._run(statement, STATEMENT_SECONDS)
+        return Counted.of(row)
 
     def _rows(self, relation: Relation, columns: Sequence[Candidate], *, once: bool = False) -> str:
         """The sampled rows as a subquery, whose columns value_0, value_1, … are text.
@@ -160,12 +146,10 @@ class SampleReader:
         extent = self._extent
         characters = extent.characters(len(columns))
         values = ", ".join(
-            f"{_text_of(column, characters)} AS value_{number}" for number, column in enumerate(columns)
+            f"{text_of(column, characters)} AS value_{number}" for number, column in enumerate(columns)
         )
         row = "tableoid AS place, ctid AS line, " if once and not relation.foreign else ""
         read = f"SELECT {row}{values} FROM {relation.quoted}"  # noqa: S608  # names are quoted
-        if extent.rows is None:
-            return f"({read}) AS looked_at"
         if relation.foreign or 0 < relation.rows <= extent.rows:
             return f"({read} LIMIT {extent.rows}) AS looked_at"
         sample = f"TABLESAMPLE SYSTEM ({_percent(relation, extent.rows):.6f}) REPEATABLE ({extent.seed})"
@@ -183,7 +167,7 @@ class SampleReader:
             return connection.exec_driver_sql(statement, execution_options={"no_parameters": True}).all()
 
 
-def _why(error: DatabaseError) -> str:
+def why_unread(error: DatabaseError) -> str:
     """Why a table can't be read; "" for one that is gone. PostgreSQL's own words may repeat a value."""
     if error.sqlstate == UNDEFINED_TABLE:
         return ""
@@ -205,7 +189,25 @@ def _looks(value: str) -> str:
     return f"(length({value}) > {LEAST_OF_A_TOKEN} AND {value} ~ {_ANY_TOKEN})"
 
 
-def _text_of(column: Candidate, characters: int | None) -> str:
+def hit_columns(columns: int) -> list[str]:
+    """Return, of the columns value_0, value_1, …, whether any row's holds what looks like a token."""
+    return [f"coalesce(bool_or({_looks(f'value_{n}')}), false)" for n in range(columns)]
+
+
+def kind_counts(column: Candidate) -> str:
+    """Return how many values in value_0 are of which kind: see `Counted.of`."""
+    hit = _looks("value_0")
+    value = "ltrim(value_0, ' \"')" if column.type in ("json", "jsonb") else "value_0"
+    conditions = (
+        f"{value} ~ {_literal(BEGINS_AS_TOKEN)}",
+        "left(ltrim(value_0), 1) = '{'",
+        *(f"value_0 ~ {_literal(pattern)}" for pattern in PATTERNS.values()),
+    )
+    return ", ".join(f"count(*) FILTER (WHERE {hit} AND {condition})" for condition in conditions)
+
+
+def text_of(column: Candidate, characters: int | None) -> str:
+    """Return a column's value as text: its first characters, or all."""
     match column.spelling:
         case Spelling.BYTES:
             value = column.quoted if characters is None else f"substr({column.quoted}, 1, {characters})"

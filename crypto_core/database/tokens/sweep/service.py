@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from threading import Event
+from pathlib import Path
+from threading import Event, Lock
 from time import monotonic
 from typing import Any
 
@@ -17,17 +19,23 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.placed_tables import placed_tables
-from crypto_core.database.tokens.sweep.candidates import NAMED, Candidate, Relation, read_candidates
+from crypto_core.database.tokens.sweep.candidates import NAMED, Candidate, Candidates, Relation, read_candidates
+from crypto_core.database.tokens.sweep.full_reading import AtTheEnd, FullReader, ReadingProgress, look_rules
+from crypto_core.database.tokens.sweep.reading_book import ReadingBook
 from crypto_core.database.tokens.sweep.remembered import Present, RememberedSweeps
 from crypto_core.database.tokens.sweep.results import FoundColumn, FoundTable, Sweep
 from crypto_core.database.tokens.sweep.samples import Counted, Extent, Read, SampleReader
 from crypto_core.errors import DatabaseError, DatabaseUnreachableError
+from crypto_core.text.counting import counted
 
+MOST_PASSES = 5
+"""Ends of one full reading; then what keeps changing is named."""
+SHORT_SECONDS = 30.0
+"""An end that takes no longer needs no other, though rows have changed: they were read in it."""
 GOOD_FOR = timedelta(days=1)
 """How old a remembered sweep may be."""
 LONGEST_SECONDS = 10.0
 """How long samples are read for; tables that were not reached are named."""
-_FOREVER = 10.0 * 365 * 86_400
 _BESIDE = 6
 """Columns that are proposed to be shown with a token."""
 
@@ -46,14 +54,30 @@ class SweepService:
         *,
         read_only: bool = False,
         seconds: float = LONGEST_SECONDS,
+        folder: Path | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Samples are read for at most so many `seconds`. With `read_only` nothing is written."""
+        """Samples are read for at most so many `seconds`. With `read_only` nothing is written to the database.
+
+        In `folder` is kept how far a full reading is; without one the next run begins anew.
+        """
         self._engine = engine
         self._catalogue = catalogue
         self._remembered = RememberedSweeps(engine, read_only=read_only)
         self._seconds = seconds
         self._clock = clock
+        self._book = ReadingBook(look_rules(), folder)
+        self._reading = Lock()
+        self._watching: list[Callable[[ReadingProgress], None]] = []
+
+    @contextmanager
+    def watching(self, show: Callable[[ReadingProgress], None]) -> Iterator[None]:
+        """Have `show` called with how far a full reading is, by the thread that reads."""
+        self._watching.append(show)
+        try:
+            yield
+        finally:
+            self._watching.remove(show)
 
     def known(self, *, cancelled: Event | None = None) -> Sweep:
         """Return the remembered sweep, or take one where there is none that still holds.
@@ -71,49 +95,145 @@ class SweepService:
 
         Raises DatabaseError where nothing can be read at all, InterruptedRunError once `cancelled` is set.
         """
+        if full:
+            with self.reading_in_full(cancelled) as reading:
+                while not reading.settled:
+                    reading.read_ranges()
+                    with connected(self._engine, snapshot=True, cancelled=cancelled) as connection:
+                        reading.read_end(connection)
+                return reading.sweep
         taken_at, began = self._clock(), monotonic()
         with connected(self._engine, cancelled=cancelled) as connection:
             present = Present.of(connection, self._catalogue.declared)
             candidates = read_candidates(connection, present.known, present.shown)
         relations = candidates.relations
         seed = secrets.randbelow(2**31)
-        extent = (
-            Extent(None, seed, began + _FOREVER)
-            if full
-            else Extent.of_samples(len(relations), seed, began + self._seconds)
-        )
+        extent = Extent.of_samples(len(relations), seed, began + self._seconds)
         reader = SampleReader(self._engine, extent, cancelled)
-        found: _Found = {}
+        found: list[tuple[Relation, Candidate, Counted]] = []
         failed: list[Read] = []
         for read in reader.look(relations):
             stop_if(cancelled)
             if read.failure:
                 failed.append(read)
-                continue
-            reported = candidates.reported[read.relation.oid]
-            for column in read.hits:
-                found.setdefault(reported.oid, []).append((column, _counted(reader, read.relation, column)))
+            found += [(read.relation, c, _counted(reader, read.relation, c)) for c in read.hits]
         with connected(self._engine, cancelled=cancelled) as connection:
-            tables = _described(connection, found, {r.oid: r for r in candidates.reported.values()})
-            declared = placed_tables(connection, self._catalogue.declared).tables
-            asked = {"schemas": [t.schema for t in declared], "names": [t.relation for t in declared]}
-            notes = tuple(connection.scalars(_VIEWS, asked))
-        sweep = Sweep(
+            sweep = self._summed_up(connection, taken_at, began, present, candidates, found, failed)
+        self._remembered.remember(sweep)
+        return sweep
+
+    @contextmanager
+    def reading_in_full(self, cancelled: Event | None) -> Iterator[FullReading]:
+        """Give a reading of the whole database. Another thread's is waited for; what it read counts.
+
+        Raises InterruptedRunError.
+        """
+        while not self._reading.acquire(timeout=0.05):
+            stop_if(cancelled)
+        try:
+            yield FullReading(self, cancelled)
+        finally:
+            self._reading.release()
+
+    def _progressed(self, progress: ReadingProgress) -> None:
+        for show in tuple(self._watching):
+            show(progress)
+
+    def _summed_up(
+        self,
+        connection: Connection,
+        taken_at: datetime,
+        began: float,
+        present: Present,
+        candidates: Candidates,
+        hits: Sequence[tuple[Relation, Candidate, Counted]],
+        failed: Sequence[Read],
+        *,
+        full: bool = False,
+        unsettled: Sequence[str] = (),
+    ) -> Sweep:
+        found: _Found = {}
+        for relation, column, number in hits:
+            found.setdefault(candidates.reported[relation.oid].oid, []).append((column, number))
+        tables = _described(connection, found, {r.oid: r for r in candidates.reported.values()})
+        declared = placed_tables(connection, self._catalogue.declared).tables
+        asked = {"schemas": [t.schema for t in declared], "names": [t.relation for t in declared]}
+        return Sweep(
             taken_at=taken_at,
             role=present.role,
             full=full,
             seconds=monotonic() - began,
-            tables=len(relations),
-            columns=sum(len(relation.columns) for relation in relations),
+            tables=len(candidates.relations),
+            columns=sum(len(relation.columns) for relation in candidates.relations),
             shape=present.shape,
             declared=present.known,
             found=tables,
-            unseen=(*candidates.unseen, *_not_read(failed)),
-            notes=notes,
+            unseen=(*candidates.unseen, *_not_read(failed), *unsettled),
+            notes=tuple(connection.scalars(_VIEWS, asked)),
             unread=tuple(dict.fromkeys((*candidates.unread, *(read.relation.place for read in failed)))),
         )
-        self._remembered.remember(sweep)
-        return sweep
+
+
+class FullReading:
+    """One reading of the whole database, in passes: the ranges that are left, then the end in one snapshot."""
+
+    def __init__(self, service: SweepService, cancelled: Event | None) -> None:
+        self._service = service
+        self._reader = FullReader(service._engine, service._book, cancelled, service._progressed)
+        self._began = monotonic()
+        self._passes = 0
+        self._sweep: Sweep | None = None
+        self.settled = False
+        """True once nothing is left that another pass would read, or after the last of them."""
+
+    @property
+    def sweep(self) -> Sweep:
+        """The last pass's. Raises LookupError before."""
+        if self._sweep is None:
+            raise LookupError("Nothing was read yet.")
+        return self._sweep
+
+    def read_ranges(self) -> None:
+        """Read what was not read yet of large tables. Raises DatabaseError, InterruptedRunError."""
+        with connected(self._service._engine, cancelled=self._reader.cancelled) as connection:
+            present = Present.of(connection, self._service._catalogue.declared)
+            candidates = read_candidates(connection, present.known, present.shown)
+        self._reader.read_ranges(candidates.relations)
+
+    def read_end(self, connection: Connection) -> None:
+        """Read all else in the snapshot of this connection. Raises DatabaseError, InterruptedRunError."""
+        taken_at, began = self._service._clock(), monotonic()
+        present = Present.of(connection, self._service._catalogue.declared)
+        candidates = read_candidates(connection, present.known, present.shown)
+        end = self._reader.read_end(connection, candidates.relations)
+        self._passes += 1
+        short = not end.changed or monotonic() - began <= SHORT_SECONDS
+        last = self._passes >= MOST_PASSES
+        self.settled = last or (short and not end.late)
+        self._sweep = self._service._summed_up(
+            connection,
+            taken_at,
+            self._began,
+            present,
+            candidates,
+            end.found,
+            end.failed,
+            full=True,
+            unsettled=() if short and not end.late else [_unsettled(end)],
+        )
+        if self.settled:
+            self._service._remembered.remember(self._sweep)
+
+
+def _unsettled(end: AtTheEnd) -> str:
+    """Why a reading comes to no end."""
+    changing = [f"{place} ({counted(rows, 'row')})" for place, rows in end.changed.items()]
+    parts = []
+    if end.late:
+        parts.append(f"rewritten, dropped or altered while it was read: {', '.join(end.late[:NAMED])}")
+    else:
+        parts.append(f"changing faster than it is read: {', '.join(changing[:NAMED])}")
+    return f"After {MOST_PASSES} passes the full reading has not settled: {'; '.join(parts)}. Try again when it rests."
 
 
 def _counted(reader: SampleReader, relation: Relation, column: Candidate) -> Counted:
@@ -176,18 +296,18 @@ def _described(
 def _merged(hits: Sequence[tuple[Candidate, Counted]]) -> tuple[FoundColumn, ...]:
     """The columns that were found in a table, or in its partitions."""
     merged: dict[str, FoundColumn] = {}
-    for column, counted in hits:
+    for column, number in hits:
         before = merged.get(column.name, FoundColumn(column.name, column.type, {}, 0, 0, 0))
         kinds = {
-            k: before.kinds.get(k, 0) + counted.kinds.get(k, 0) for k in {**before.kinds, **counted.kinds}
+            k: before.kinds.get(k, 0) + number.kinds.get(k, 0) for k in {**before.kinds, **number.kinds}
         }
         merged[column.name] = FoundColumn(
             column.name,
             column.type,
             kinds,
-            before.begins + counted.begins,
-            before.documents + counted.documents,
-            before.rows + counted.rows,
+            before.begins + number.begins,
+            before.documents + number.documents,
+            before.rows + number.rows,
         )
     return tuple(merged.values())
 
