@@ -354,6 +354,7 @@ def point_at(
     settings = sandbox.settings() | {
         "DATABASE_URL": database_url,
         "KEYDECK_EVENTS_FILE": str(folder / "events.sqlite"),
+        "XDG_STATE_HOME": str(folder / "state"),
     }
     for name in list(os.environ):
         if name.startswith(("AWS_", "KEYDECK_", "PG")) or name in ("DATABASE_URL", "DEV_ENCRYPTION_KEY"):

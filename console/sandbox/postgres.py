@@ -149,7 +149,9 @@ class Postgres:
 
     def _launch(self) -> None:
         said_before = self._cluster.said()
-        self._process = self._cluster.start_program("postgres", "-p", str(self.port))
+        self._process = self._cluster.start_program(
+            "postgres", "-p", str(self.port), "-c", "max_prepared_transactions=4"
+        )
         deadline = time.monotonic() + _START_LIMIT
         while True:
             if self._process.poll() is not None:

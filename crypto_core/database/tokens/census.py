@@ -160,8 +160,8 @@ def take_census(
 ) -> Census:
     """Return the census; without `answers` nothing that is remembered counts, and all groups are unasked.
 
-    `progress` is called after each part, by one thread at a time. `beside` reads more in the same snapshot, at
-    its end. No token value leaves the database.
+    `progress` is called after each part, by one thread at a time. `beside` reads more in the same
+    snapshot, at its end. No token value leaves the database.
     Raises DatabaseError, InterruptedRunError: there is no census of a part.
     """
     current = catalogue.refresh()

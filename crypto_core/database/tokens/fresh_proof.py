@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import KW_ONLY, astuple, dataclass, field, replace
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, astuple, dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -92,6 +92,9 @@ SAMPLED = ", other places by samples of their rows"
 READ = ", other places read in full"
 """How a proof knows what is in places that no inventory knows. Before harm all of them is read."""
 
+BY_MEMBERS = ", about one member of most"
+"""Said where not every token was asked about: KMS's answer about one of a group in a column stands for it."""
+
 
 @dataclass(frozen=True, slots=True)
 @cleans(gaps=2_000, remarks=600)
@@ -140,6 +143,11 @@ class FreshProof:
         )
 
     @property
+    def by_members(self) -> int:
+        """Tokens whose key is known by KMS's answer about another one of their group."""
+        return sum(c.tokens - c.asked for c in self.counts if c.evidence is Evidence.INFERRED)
+
+    @property
     def tokens(self) -> int:
         """How many tokens are stored, of every format."""
         return sum(group.tokens for group in self.census.groups)
@@ -176,8 +184,8 @@ class FreshProof:
         if self.sweep is not None:
             whole += READ if self.sweep.full else SAMPLED
         return (
-            f"Fresh proof of {in_utc(self.taken_at)}: {counted(self.parts, 'group')}, KMS asked {asked}, "
-            f"{whole}"
+            f"Fresh proof of {in_utc(self.taken_at)}: {counted(self.parts, 'group')}, KMS asked {asked}"
+            f"{BY_MEMBERS if self.by_members else ''}, {whole}"
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -207,6 +215,7 @@ class FreshProof:
             }
             if self.sweep
             else None,
+            "answered_by_another_member": self.by_members,
             "complete": self.complete,
             "gaps": list(self.gaps),
             "accepted_as_unrecoverable": [

@@ -1,8 +1,8 @@
 """Transactions that may have written tokens and have not ended: nobody else sees what they wrote.
 
-Whoever writes to a table holds a lock of it until the end of the transaction, a prepared one too, and pg_locks
-shows every role all locks. So once the holders of one moment are gone, whatever was written by then is committed
-or undone. PostgreSQL documentation, "Explicit Locking", "pg_locks" and "pg_prepared_xacts".
+Whoever writes to a table holds a lock of it until the end of the transaction, a prepared one too, and
+pg_locks shows every role all locks. So once the holders of one moment are gone, whatever was written by then
+is committed or undone. PostgreSQL documentation, "Explicit Locking", "pg_locks" and "pg_prepared_xacts".
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ from crypto_core.text.counting import counted
 WAIT_SECONDS = 5.0
 """How long the transactions of a moment are waited for."""
 POLL_SECONDS = 0.1
+_IS_STANDBY = (
+    "This server is a standby: which transactions are open on the primary is not known. Needed: the "
+    "primary's address in DATABASE_URL."
+)
+_NEEDED = "Needed: GRANT SELECT ON pg_catalog.pg_locks, pg_catalog.pg_prepared_xacts TO the role"
 NAMED = 10
 """Transactions that one sentence names; of more it gives the number."""
 
@@ -45,11 +50,17 @@ class OpenWriter:
     @property
     def words(self) -> str:
         """The transaction, and how to end it."""
-        age = f"open for {self.seconds:,} s" if self.seconds is not None else "its age is not shown to this role"
+        age = (
+            f"open for {self.seconds:,} s"
+            if self.seconds is not None
+            else "its age is not shown to this role"
+        )
         of_role = f"of role {self.role}" if self.role else "of a role that is not shown"
         if self.pid is None:
             end = f"COMMIT PREPARED or ROLLBACK PREPARED '{self.gid.replace(chr(39), chr(39) * 2)}'"
-            return f"prepared transaction {self.gid or self.transaction} {of_role} ({age}; {self.tables}): {end}"
+            return (
+                f"prepared transaction {self.gid or self.transaction} {of_role} ({age}; {self.tables}): {end}"
+            )
         end = f"SELECT pg_terminate_backend({self.pid})"
         return f"process {self.pid} {of_role} ({age}; {self.tables}): let it finish, or {end}"
 
@@ -65,10 +76,7 @@ def wait_for_writers(
     try:
         with connected(engine, cancelled=cancelled) as connection:
             if connection.scalar(_STANDBY):
-                return (
-                    "This server is a standby: which transactions are open on the primary is not known. Needed: "
-                    "the primary's address in DATABASE_URL.",
-                )
+                return (_IS_STANDBY,)
         writers, until = _writers(engine, cancelled), monotonic() + seconds
         while writers and monotonic() < until:
             (cancelled or Event()).wait(POLL_SECONDS)
@@ -76,10 +84,7 @@ def wait_for_writers(
             now = _writers(engine, cancelled)
             writers = {key: now[key] for key in writers if key in now}
     except DatabaseError as error:
-        return (
-            f"Whether open transactions have written tokens is not known: {error.message} "
-            "Needed: GRANT SELECT ON pg_catalog.pg_locks, pg_catalog.pg_prepared_xacts to the role.",
-        )
+        return (f"Whether open transactions have written tokens is not known: {error.message} {_NEEDED}",)
     return (_sentence(list(writers.values())),) if writers else ()
 
 
@@ -87,8 +92,8 @@ def _sentence(writers: list[OpenWriter]) -> str:
     named = "; ".join(writer.words for writer in writers[:NAMED])
     more = f" and {len(writers) - NAMED:,} more" if len(writers) > NAMED else ""
     return (
-        f"{counted(len(writers), 'open transaction')} may have written tokens that nobody else sees before its "
-        f"end: {named}{more}. Then try again."
+        f"{counted(len(writers), 'open transaction')} may have written tokens that nobody else sees yet: "
+        f"{named}{more}. Then try again."
     )
 
 
@@ -108,13 +113,13 @@ _WRITERS = text(
     """
     WITH held AS (
         SELECT l.virtualtransaction AS transaction, l.pid,
-               string_agg(DISTINCT coalesce(format('%s.%s', n.nspname, c.relname), 'a new table'), ', ')
-                   AS tables
+               string_agg(DISTINCT coalesce(n.nspname || '.' || c.relname, 'a new table'), ', ') AS tables
         FROM pg_locks l
         LEFT JOIN pg_class c ON c.oid = l.relation LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE l.locktype = 'relation' AND l.granted
               AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-              AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+              AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
+                             'AccessExclusiveLock')
               AND (l.relation >= 16384 OR l.relation = CAST('pg_largeobject' AS regclass))
               AND (c.oid IS NULL OR c.oid < 16384
                    OR (c.relkind IN ('r', 'p', 'm', 'f') AND n.nspname !~ '^pg_'
@@ -123,13 +128,13 @@ _WRITERS = text(
         GROUP BY l.virtualtransaction, l.pid
     )
     SELECT h.transaction, h.pid, h.tables, p.gid, coalesce(CAST(a.usename AS text), p.owner) AS role,
-           CAST(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)) AS bigint) AS seconds
+           CAST(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)) AS bigint)
+               AS seconds
     FROM held h
     LEFT JOIN pg_stat_activity a ON a.pid = h.pid
     LEFT JOIN pg_prepared_xacts p
-        ON h.pid IS NULL AND CAST(p.transaction AS text) = split_part(h.transaction, '/', 2)
+        ON h.pid IS NULL AND EXISTS (SELECT FROM pg_locks x WHERE x.virtualtransaction = h.transaction
+                                     AND x.pid IS NULL AND x.transactionid = p.transaction)
     ORDER BY h.transaction
     """
 )
-"""A table that its transaction has only made is in nobody else's catalogue. Keydeck's own are no place of tokens
-that a count is about."""

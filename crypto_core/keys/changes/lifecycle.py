@@ -136,6 +136,7 @@ def _taking(
     seen = {STATE: str(state.state)}
     if tokens is not None:
         seen[TOKENS] = str(tokens)
+        does = (*does, *([f"Counted by: {tokens.proof}."] if tokens.proof else []))
     return Draft(
         title=title,
         seen=seen,

@@ -1,12 +1,13 @@
 """Reads every candidate column in full, once, then what has changed since.
 
-A large table is read by ranges of its pages, each in a transaction of its own, with pauses, so that nothing is
-held up. At the end, in one snapshot, only those rows are read whose `xmin` is not older than the beginning:
+A large table is read by ranges of its pages, each in a transaction of its own, with pauses, so that nobody
+is held up. At the end, in one snapshot, only rows are read whose `xmin` is not older than the beginning:
 whatever was written, moved or updated meanwhile, wherever it went. So the end says what was stored at the
 snapshot's moment. Small tables, and what has no pages that can be asked for, are read at the end alone.
 
-A row's version never leaves its place unless its table gets another file (TRUNCATE, CLUSTER, a rewriting ALTER
-TABLE): then the table is read anew. PostgreSQL documentation, "System Columns", and "MVCC Caveats".
+A row's version never leaves its place unless its table gets another file (TRUNCATE, CLUSTER, an ALTER
+TABLE that rewrites it): then the table is read anew. PostgreSQL documentation, "System Columns" and "MVCC
+Caveats".
 """
 
 from __future__ import annotations
@@ -102,13 +103,16 @@ class _Part:
 
 
 def _range(relation: Relation, first: int, end: int) -> _Part:
-    condition = f"ctid >= '({first},0)'::tid AND ctid < '({end},0)'::tid"
-    return _Part(relation, condition, "ONLY ")
+    return _Part(relation, _pages(first, end), "ONLY ")
+
+
+def _pages(first: int, end: int) -> str:
+    return f"ctid >= '({first},0)'::tid AND ctid < '({end},0)'::tid"
 
 
 @dataclass(eq=False)
 class FullReader:
-    """Reads one database in full. For one thread; blocks on SQL. Raises InterruptedRunError once cancelled."""
+    """Reads one database in full. For one thread; blocks on SQL, raises InterruptedRunError if cancelled."""
 
     engine: Engine
     book: ReadingBook
@@ -178,7 +182,7 @@ class FullReader:
                 (self.cancelled or Event()).wait(took * self.rest)
 
     def read_end(self, connection: Connection, relations: Sequence[Relation]) -> AtTheEnd:
-        """Read in one snapshot, that of `connection`, all that is not known to be read. Raises DatabaseError."""
+        """Read in the one snapshot of `connection` all that is not known to be read. Raises DatabaseError."""
         end = AtTheEnd()
         states = _states(connection, relations)
         now = _Snapshot(*connection.execute(_SNAPSHOT).one())
@@ -196,9 +200,11 @@ class FullReader:
                 elif not reading.done:
                     end.fail(relation, self._failed.pop(relation.oid, ""))
                 else:
-                    condition = now.written_since(reading.since)
-                    since.append(_Part(relation, condition, "ONLY "))
                     self._confirm(connection, relation, reading, end)
+                    # What stands there has been counted.
+                    besides = reading.holding if len(reading.holding) <= CONFIRMED else []
+                    written = (now.written_since(reading.since), *(f"NOT ({_pages(*r)})" for r in besides))
+                    since.append(_Part(relation, " AND ".join(written), "ONLY "))
             for part, _, hits in self._looks(connection, whole, end):
                 self._count(connection, part, hits, end)
             for part, rows, hits in self._looks(connection, since, end):
@@ -281,7 +287,7 @@ class FullReader:
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
-    """A snapshot's limits, as ids of 64 bits: what is older than `xmin` has ended, what is from `xmax` not."""
+    """A snapshot's limits, as ids of 64 bits: what is older than `xmin` has ended, `xmax` and on has not."""
 
     xmin: int
     xmax: int
@@ -354,12 +360,13 @@ _STATES = text(
     FROM pg_class c WHERE c.oid = ANY (:oids)
     """
 ).bindparams(bindparam("oids", type_=ARRAY(OID)))
-"""By ranges of pages: what is large, has them, and shows them to the role. The shape is of the columns' rows in
-the catalogue: a column that is added with a default has values in rows that nobody wrote."""
+"""By ranges of pages: what is large, has them, and shows them to the role. The shape is of the columns' rows
+in the catalogue: a column that is added with a default has values in rows that nobody wrote."""
 
 _SNAPSHOT = text(
     """
-    SELECT CAST(CAST(pg_snapshot_xmin(s) AS text) AS bigint), CAST(CAST(pg_snapshot_xmax(s) AS text) AS bigint)
+    SELECT CAST(CAST(pg_snapshot_xmin(s) AS text) AS bigint),
+           CAST(CAST(pg_snapshot_xmax(s) AS text) AS bigint)
     FROM pg_current_snapshot() AS s
     """
 )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from threading import Event, Lock
 from time import monotonic
@@ -19,7 +22,13 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.placed_tables import placed_tables
-from crypto_core.database.tokens.sweep.candidates import NAMED, Candidate, Candidates, Relation, read_candidates
+from crypto_core.database.tokens.sweep.candidates import (
+    NAMED,
+    Candidate,
+    Candidates,
+    Relation,
+    read_candidates,
+)
 from crypto_core.database.tokens.sweep.full_reading import AtTheEnd, FullReader, ReadingProgress, look_rules
 from crypto_core.database.tokens.sweep.reading_book import ReadingBook
 from crypto_core.database.tokens.sweep.remembered import Present, RememberedSweeps
@@ -57,7 +66,7 @@ class SweepService:
         folder: Path | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Samples are read for at most so many `seconds`. With `read_only` nothing is written to the database.
+        """Samples are read for at most so many `seconds`. With `read_only` the database is not written to.
 
         In `folder` is kept how far a full reading is; without one the next run begins anew.
         """
@@ -101,11 +110,11 @@ class SweepService:
                     reading.read_ranges()
                     with connected(self._engine, snapshot=True, cancelled=cancelled) as connection:
                         reading.read_end(connection)
-                return reading.sweep
+            self._remembered.remember(reading.sweep)
+            return reading.sweep
         taken_at, began = self._clock(), monotonic()
         with connected(self._engine, cancelled=cancelled) as connection:
-            present = Present.of(connection, self._catalogue.declared)
-            candidates = read_candidates(connection, present.known, present.shown)
+            present, candidates = self._places(connection)
         relations = candidates.relations
         seed = secrets.randbelow(2**31)
         extent = Extent.of_samples(len(relations), seed, began + self._seconds)
@@ -118,7 +127,7 @@ class SweepService:
                 failed.append(read)
             found += [(read.relation, c, _counted(reader, read.relation, c)) for c in read.hits]
         with connected(self._engine, cancelled=cancelled) as connection:
-            sweep = self._summed_up(connection, taken_at, began, present, candidates, found, failed)
+            sweep = self._summed_up(began, connection, taken_at, present, candidates, found, failed)
         self._remembered.remember(sweep)
         return sweep
 
@@ -131,7 +140,8 @@ class SweepService:
         while not self._reading.acquire(timeout=0.05):
             stop_if(cancelled)
         try:
-            yield FullReading(self, cancelled)
+            reader = FullReader(self._engine, self._book, cancelled, self._progressed)
+            yield FullReading(reader, self._places, partial(self._summed_up, monotonic()))
         finally:
             self._reading.release()
 
@@ -139,18 +149,22 @@ class SweepService:
         for show in tuple(self._watching):
             show(progress)
 
+    def _places(self, connection: Connection) -> tuple[Present, Candidates]:
+        present = Present.of(connection, self._catalogue.declared)
+        return present, read_candidates(connection, present.known, present.shown)
+
     def _summed_up(
         self,
+        began: float,
         connection: Connection,
         taken_at: datetime,
-        began: float,
         present: Present,
         candidates: Candidates,
         hits: Sequence[tuple[Relation, Candidate, Counted]],
         failed: Sequence[Read],
+        unsettled: Sequence[str] = (),
         *,
         full: bool = False,
-        unsettled: Sequence[str] = (),
     ) -> Sweep:
         found: _Found = {}
         for relation, column, number in hits:
@@ -174,17 +188,17 @@ class SweepService:
         )
 
 
+@dataclass(eq=False)
 class FullReading:
-    """One reading of the whole database, in passes: the ranges that are left, then the end in one snapshot."""
+    """One reading of the whole database, in passes: the ranges that are left, then the end at one moment."""
 
-    def __init__(self, service: SweepService, cancelled: Event | None) -> None:
-        self._service = service
-        self._reader = FullReader(service._engine, service._book, cancelled, service._progressed)
-        self._began = monotonic()
-        self._passes = 0
-        self._sweep: Sweep | None = None
-        self.settled = False
-        """True once nothing is left that another pass would read, or after the last of them."""
+    reader: FullReader
+    places: Callable[[Connection], tuple[Present, Candidates]]
+    sum_up: Callable[..., Sweep]
+    passes: int = 0
+    settled: bool = False
+    """True once nothing is left that another pass would read, or after the last of them."""
+    _sweep: Sweep | None = None
 
     @property
     def sweep(self) -> Sweep:
@@ -195,45 +209,33 @@ class FullReading:
 
     def read_ranges(self) -> None:
         """Read what was not read yet of large tables. Raises DatabaseError, InterruptedRunError."""
-        with connected(self._service._engine, cancelled=self._reader.cancelled) as connection:
-            present = Present.of(connection, self._service._catalogue.declared)
-            candidates = read_candidates(connection, present.known, present.shown)
-        self._reader.read_ranges(candidates.relations)
+        with connected(self.reader.engine, cancelled=self.reader.cancelled) as connection:
+            _, candidates = self.places(connection)
+        self.reader.read_ranges(candidates.relations)
 
     def read_end(self, connection: Connection) -> None:
         """Read all else in the snapshot of this connection. Raises DatabaseError, InterruptedRunError."""
-        taken_at, began = self._service._clock(), monotonic()
-        present = Present.of(connection, self._service._catalogue.declared)
-        candidates = read_candidates(connection, present.known, present.shown)
-        end = self._reader.read_end(connection, candidates.relations)
-        self._passes += 1
-        short = not end.changed or monotonic() - began <= SHORT_SECONDS
-        last = self._passes >= MOST_PASSES
-        self.settled = last or (short and not end.late)
-        self._sweep = self._service._summed_up(
-            connection,
-            taken_at,
-            self._began,
-            present,
-            candidates,
-            end.found,
-            end.failed,
-            full=True,
-            unsettled=() if short and not end.late else [_unsettled(end)],
-        )
-        if self.settled:
-            self._service._remembered.remember(self._sweep)
+        taken_at, began = datetime.now(UTC), monotonic()
+        places = self.places(connection)
+        end = self.reader.read_end(connection, places[1].relations)
+        self.passes += 1
+        rests = not end.late and (not end.changed or monotonic() - began <= SHORT_SECONDS)
+        self.settled = rests or self.passes >= MOST_PASSES
+        unsettled = () if rests else (_unsettled(end),)
+        self._sweep = self.sum_up(connection, taken_at, *places, end.found, end.failed, unsettled, full=True)
 
 
 def _unsettled(end: AtTheEnd) -> str:
     """Why a reading comes to no end."""
-    changing = [f"{place} ({counted(rows, 'row')})" for place, rows in end.changed.items()]
-    parts = []
     if end.late:
-        parts.append(f"rewritten, dropped or altered while it was read: {', '.join(end.late[:NAMED])}")
+        why = f"rewritten, dropped or altered while they were read: {', '.join(end.late[:NAMED])}"
     else:
-        parts.append(f"changing faster than it is read: {', '.join(changing[:NAMED])}")
-    return f"After {MOST_PASSES} passes the full reading has not settled: {'; '.join(parts)}. Try again when it rests."
+        changing = (f"{place} ({counted(rows, 'row')})" for place, rows in end.changed.items())
+        why = f"changing faster than they are read: {', '.join(islice(changing, NAMED))}"
+    return (
+        f"After {MOST_PASSES} passes the full reading has not settled. Tables {why}. Try again once nobody "
+        "changes them."
+    )
 
 
 def _counted(reader: SampleReader, relation: Relation, column: Candidate) -> Counted:
@@ -298,9 +300,7 @@ def _merged(hits: Sequence[tuple[Candidate, Counted]]) -> tuple[FoundColumn, ...
     merged: dict[str, FoundColumn] = {}
     for column, number in hits:
         before = merged.get(column.name, FoundColumn(column.name, column.type, {}, 0, 0, 0))
-        kinds = {
-            k: before.kinds.get(k, 0) + number.kinds.get(k, 0) for k in {**before.kinds, **number.kinds}
-        }
+        kinds = {k: before.kinds.get(k, 0) + number.kinds.get(k, 0) for k in {**before.kinds, **number.kinds}}
         merged[column.name] = FoundColumn(
             column.name,
             column.type,

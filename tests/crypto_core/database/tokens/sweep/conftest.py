@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import Engine, text
@@ -32,3 +32,17 @@ def vault(services: Container, platform: Engine, envelope: Callable[[], str]) ->
                 {"name": f"item {number}", "document": document},
             )
     return "vault_items"
+
+
+@pytest.fixture
+def fresh_sweeps(services: Container) -> Iterator[Callable[[], Container]]:
+    """Make services that know nothing yet but what is kept in files and in the database."""
+    made: list[Container] = []
+
+    def make() -> Container:
+        made.append(Container(services.settings))
+        return made[-1]
+
+    yield make
+    for container in made:
+        container.close()
