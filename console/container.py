@@ -681,7 +681,7 @@ class Container:
         """What forecasts what a job takes of hosts, KMS and PostgreSQL."""
         from crypto_core.reencryption.scale.service import Forecaster
 
-        return Forecaster(self.engine)
+        return Forecaster(self.catalogue)
 
     @deferred_property
     def undoing(self) -> Undoing:

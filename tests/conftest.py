@@ -29,12 +29,13 @@ from crypto_core.database.connection.engine import open_engine
 from crypto_core.database.state.installation import install, installed_version
 from crypto_core.reencryption import patience
 from crypto_core.references import TokenRef
-from tests import lanes, made_once
+from tests import lanes, made_once, own_path
 
 CONNECTIONS = 120
 ROOM_IN_MEMORY = 4 << 30
 
 made_once.share()
+own_path.keep()
 
 
 @pytest.hookimpl(tryfirst=True)

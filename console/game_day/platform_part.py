@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, update
 
 from console.sandbox import access_keys, platform
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.provider_tokens import Style, issue
 from crypto_core.cipher import TokenCipher
-from crypto_core.database.connection.engine import connected, open_engine
+from crypto_core.database.connection.engine import connected
+from crypto_core.database.qualified_sql import text
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 
@@ -77,7 +78,7 @@ class PlatformPart:
 
     def let_add_rows(self) -> None:
         """Grant the console's role what a tripwire takes. Raises DatabaseError."""
-        engine = open_engine(self._sandbox.platform_database_url)
+        engine = platform.platform_engine(self._sandbox.platform_database_url)
         try:
             with connected(engine, write=True) as connection:
                 connection.execute(text(f"GRANT INSERT, DELETE ON ALL TABLES IN SCHEMA public TO {OPERATOR}"))
@@ -99,7 +100,7 @@ class PlatformPart:
         }
         with self.new_token(ref) as token:
             row[ref.column] = TokenCipher(keyring).encrypt(token, ref=ref).stored
-        engine = open_engine(self._sandbox.platform_database_url)
+        engine = platform.platform_engine(self._sandbox.platform_database_url)
         try:
             with connected(engine, write=True) as connection:
                 connection.execute(insert(table).values(row))
@@ -114,7 +115,7 @@ class PlatformPart:
         """
         cipher = TokenCipher(keyring)
         written = 0
-        engine = open_engine(self._sandbox.platform_database_url)
+        engine = platform.platform_engine(self._sandbox.platform_database_url)
         try:
             for ref in refs:
                 table = platform.metadata.tables[ref.table]

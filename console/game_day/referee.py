@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from console.game_day.loot import envelopes, read_all, seal_mark
 from console.game_day.scenario import End, Scenario
 from console.sandbox import access_keys
-from crypto_core.database.connection.engine import open_engine
+from console.sandbox.platform import platform_engine
 from crypto_core.envelope import Envelope, open_envelope
 from crypto_core.errors import KeydeckError
 from crypto_core.references import TokenRef
@@ -46,7 +46,7 @@ class Referee:
         self._providers = providers
         world = sandbox.world
         self._key = world.current_key.arn
-        self._engine = open_engine(sandbox.platform_database_url, read_only=True)
+        self._engine = platform_engine(sandbox.platform_database_url, read_only=True)
         self.sound: frozenset[TokenRef] = frozenset(
             {*world.sealed_under(world.current_key), *world.sealed_under(world.old_key), *world.corrupt}
         )

@@ -136,10 +136,10 @@ def _insert(engine: Engine, rows: dict[str, list[dict[str, str | None]]]) -> Non
             table = metadata.tables[name]
             columns = list(table.columns.keys())
             lines = "".join(_line(row.get(column) for column in columns) for row in values)
-            cursor.copy_expert(f"COPY {name} ({', '.join(columns)}) FROM STDIN", io.StringIO(lines))
+            cursor.copy_expert(f"COPY public.{name} ({', '.join(columns)}) FROM STDIN", io.StringIO(lines))
             if table.c.id.identity is not None:
                 # The ids were given: what the platform inserts later goes on behind them.
-                sequence = func.pg_get_serial_sequence(name, "id")
+                sequence = func.pg_get_serial_sequence(f"public.{name}", "id")
                 connection.execute(select(func.setval(sequence, func.max(table.c.id))))
         cursor.close()
 

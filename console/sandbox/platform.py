@@ -19,6 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from crypto_core.database.connection.engine import open_engine
+
 metadata = MetaData()
 
 
@@ -72,6 +74,11 @@ mcp_servers = _table(
     Column("id", Integer, Identity(), primary_key=True),
     *("name", "url", "user_id", "org_id", "auth_type", "secret_json", "created_at"),
 )
+
+
+def platform_engine(url: str, *, read_only: bool = False) -> Engine:
+    """Return an engine of the platform's, whose tables are in schema public."""
+    return open_engine(url, read_only=read_only).execution_options(schema_translate_map={None: "public"})
 
 
 def create_tables(engine: Engine) -> None:

@@ -19,13 +19,12 @@ from console.sandbox.generator import generate
 from console.sandbox.interruption import undisturbed
 from console.sandbox.keys import create_keys
 from console.sandbox.leftovers import claim_folder, remove_leftovers
-from console.sandbox.platform import create_tables
+from console.sandbox.platform import create_tables, platform_engine
 from console.sandbox.postgres import OPERATOR, PLATFORM, Postgres
 from console.sandbox.provider_traffic import record_provider_uses
 from console.sandbox.providers_control import ProviderControl
 from console.sandbox.traffic import record_traffic, register_principals
 from console.sandbox.world import World
-from crypto_core.database.connection.engine import open_engine
 
 _FOREIGN = ("AWS_", "KEYDECK_", "PG", "DATABASE_URL", "TOKEN_ENCRYPTION_KEY_ID", "DEV_ENCRYPTION_KEY")
 
@@ -173,7 +172,7 @@ class Sandbox:
         self.close()
 
     def _fill(self, connections: int, secrets: int, seed: int, now: datetime, *, data: bool) -> None:
-        engine = open_engine(self.platform_database_url)
+        engine = platform_engine(self.platform_database_url)
         try:
             create_tables(engine)
             if not data:

@@ -8,24 +8,24 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Function, Table, func, select, text
+from sqlalchemy import ColumnElement, Connection, Function, Table, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from crypto_core.database.qualified_sql import text
 from crypto_core.text.cleaning import clean
 
 __all__ = ["ARRAY", "JSONB", "upsert"]
 
 
 def place_oid(schema: str, table: str) -> str:
-    """Return SQL for the oid of a table; both are expressions, a schema that is NULL means the search path.
+    """Return SQL for the oid of a table; both are expressions. It is NULL for a table that isn't there.
 
     Unlike to_regclass it fails in no schema that the role may not use.
     """
     return (
-        f"CASE WHEN {schema} IS NULL THEN CAST(to_regclass(quote_ident({table})) AS oid) ELSE ("  # noqa: S608
-        "SELECT placed.oid FROM pg_class placed JOIN pg_namespace place ON place.oid = placed.relnamespace "
-        f"WHERE place.nspname = {schema} AND placed.relname = {table}) END"
+        "(SELECT placed.oid FROM pg_class placed JOIN pg_namespace place ON place.oid = placed.relnamespace "  # noqa: S608
+        f"WHERE place.nspname = {schema} AND placed.relname = {table})"
     )
 
 

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.qualified_sql import text
 from crypto_core.text.cleaning import clean
 
 READ_STATS = "pg_read_all_stats"

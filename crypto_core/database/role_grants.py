@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import place_oid
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import FUNCTIONS, SCHEMA, metadata
+from crypto_core.database.tokens.placed_tables import found_on_path
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.guard.operations import READ, KeydeckRole, of_role, own_tables
 
@@ -38,7 +40,8 @@ def role_grants(
         def statements() -> Iterator[str]:
             to = f"TO {quoted([grantee])};"
             places = {
-                t: connection.execute(_PLACE, {"schema": t.schema, "table": t.relation}).one() for t in tables
+                t: connection.execute(_PLACE, {"schema": t.place, "table": t.relation}).one()
+                for t in found_on_path(connection, tables)
             }
             for schema in dict.fromkeys(place.schema for place in places.values()):
                 yield f"GRANT USAGE ON SCHEMA {schema} {to}"

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from crypto_core.database.dialect import place_oid
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.tables import TokenTable
 
 MOST_DEAD = 2_000_000
@@ -53,7 +54,7 @@ def vacuuming(connection: Connection, tables: Iterable[TokenTable]) -> list[Vacu
     """Return how the tables with tokens are vacuumed. Raises DatabaseError."""
     found = []
     for table in tables:
-        names = {"schema": table.schema, "table": table.relation}
+        names = {"schema": table.place, "table": table.relation}
         found += [Vacuuming(table.name, *row) for row in connection.execute(_VACUUMING, names)]
     return found
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import clock_now
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import SCHEMA, journal
 from crypto_core.database.state.checkpoint import ACTION, told_break
 from crypto_core.database.state.journal import chained, written_last

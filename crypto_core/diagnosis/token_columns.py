@@ -46,8 +46,8 @@ def token_columns(
     yield from _ambiguous(engine, catalogue, area)
     for unsupported in catalogue.unsupported:
         yield Topic(area, str(unsupported.column)).failed(
-            f"Its type is {unsupported.type}, in which no tokens are read.",
-            "Name the column that holds them: text, varchar, char, bytea, json or jsonb.",
+            f"{unsupported.reason[0].upper()}{unsupported.reason[1:]}",
+            unsupported.needed or "Describe a column of type text, varchar, char, bytea, json or jsonb.",
         )
     for missing in catalogue.missing:
         yield Topic(area, "described tables").failed(missing, "Correct the entry in the settings file.")
@@ -94,7 +94,10 @@ def _attached(engine: Engine, catalogue: Catalogue, area: str) -> Iterator[Check
     try:
         with connected(engine) as connection:
             code = attached_code(connection, catalogue.tables, events=EVENTS)
-            limits = {column: column_limits(connection, column) for column in catalogue.columns}
+            limits = {
+                column: column_limits(connection, catalogue.table(column.table), column.column)
+                for column in catalogue.columns
+            }
     except KeydeckError as error:
         yield Topic(area, "code of others").unknown_by(error)
         return

@@ -256,9 +256,11 @@ class Planner:
 
     def _obstacles(self, tally: Mapping[str, Mapping[Format, int]]) -> Iterator[str]:
         """What refuses the tokens when they are written, a warning for each column."""
+        known = self.catalogue()
         with connected(self.catalogue.engine) as connection:
             for name in tally:
-                if found := column_limits(connection, TokenColumn.named(name)):
+                column = TokenColumn.named(name)
+                if found := column_limits(connection, known.table(column.table), column.column):
                     yield f"{name}: {'; '.join(found)}. A token that the database refuses is left as it was."
 
     def _permissions(

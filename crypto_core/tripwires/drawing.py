@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import SystemRandom
 
-from sqlalchemy import BigInteger, Connection, cast, func, or_, select, text
+from sqlalchemy import BigInteger, Connection, cast, func, or_, select
 from sqlalchemy import Text as SqlText
 
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.decoy_rows import without_decoys
 from crypto_core.database.tokens.expressions import columns_of, id_text, is_envelope, text_of
 from crypto_core.database.tokens.tables import TokenTable
@@ -73,6 +74,8 @@ class DrawnRow:
 def read_sample(connection: Connection, table: TokenTable, shape: TableShape) -> Sample:
     """Return some real rows. Raises RefusedError where too few are sealed."""
     names = [c.name for c in shape.columns]
+    foreign = {(c.name, c.type) for c in shape.columns if c.is_foreign}
+    table = replace(table, types=table.types | foreign)
     rows = without_decoys(table, columns_of(table, [*names, *table.id_columns, *table.token_columns]))
     sealed = [
         or_(rows.c[c].is_(None), is_envelope(text_of(table, c, rows.c[c]))) for c in table.token_columns

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, TextClause, select
 
+from crypto_core.database.connection.engine import finish_with_next
+from crypto_core.database.connection.transaction_start import ON_OWN_PATH
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.decoy_rows import is_decoy
 from crypto_core.database.tokens.decoys import Decoy
 from crypto_core.database.tokens.expressions import id_in, id_text, table_of
@@ -22,7 +25,6 @@ _WRITTEN_ALIKE = (
     text("SET LOCAL bytea_output = 'hex'"),
 )
 """So that a row reads the same whoever reads it."""
-_NOTHING_LATER = text("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 def written_alike(connection: Connection) -> None:
@@ -35,7 +37,7 @@ def row_digest(
     connection: Connection, columns: Sequence[ColumnShape], values: Mapping[str, str | None]
 ) -> bytes:
     """Return SHA-256 of a row as it will read once it is written. Raises DatabaseError."""
-    given = [f"CAST(CAST(:v{n} AS {_escaped(c.type)}) AS text)" for n, c in enumerate(columns)]
+    given = [_text(c, f"CAST(:v{n} AS {_escaped(c.type)})") for n, c in enumerate(columns)]
     read = text(f"SELECT {_hashed(given)}")
     return bytes(connection.scalar(read, _numbered(columns, values)) or b"")
 
@@ -47,18 +49,18 @@ def insert_decoy(
     columns = [shape.column(name) for name in decoy.columns]
     names = ", ".join(_escaped(c.quoted) for c in columns)
     given = ", ".join(f"CAST(:v{n} AS {_escaped(c.type)})" for n, c in enumerate(columns))
-    statement = (
+    statement = _writing(
         f"INSERT INTO {_escaped(shape.place)} ({names}) OVERRIDING SYSTEM VALUE "  # noqa: S608  # quoted names
         f"VALUES ({given}) RETURNING {_hashed(_texts(columns))}"
     )
-    found = connection.execute(text(statement), _numbered(columns, values)).scalars().all()
+    found = connection.execute(statement, _numbered(columns, values)).scalars().all()
     if [bytes(digest) for digest in found] != [decoy.row]:
         raise _changed(decoy)
 
 
 def require_stored(connection: Connection, table: TokenTable, decoys: Sequence[Decoy]) -> None:
     """Pass if all stand as they are listed, once whatever waits for the end has run."""
-    connection.execute(_NOTHING_LATER)
+    finish_with_next(connection)
     missing = set(decoys) - set(standing(connection, table, decoys))
     if missing:
         raise _changed(min(missing, key=lambda decoy: decoy.row_id))
@@ -93,13 +95,18 @@ def unchanged(
 def delete_decoy(connection: Connection, table: TokenTable, shape: TableShape, decoy: Decoy) -> None:
     """Delete one, if it is whole as it was written. Raises RefusedError for any other, DatabaseError."""
     hashed = _hashed(_texts(_columns(shape, decoy)))
-    statement = text(f"DELETE {_at(table, shape)} AND {hashed} = :row RETURNING 1")
+    statement = _writing(f"DELETE {_at(table, shape)} AND {hashed} = :row RETURNING 1")
     gone = connection.execute(statement, {"row": decoy.row, "id": decoy.row_id}).all()
     if len(gone) != 1:
         raise RefusedError(
             f"{decoy.refs[0]} is not as it was made: somebody has changed it since.",
             remedy="Nothing was removed. See what is in the row, and remove it by hand if nobody needs it.",
         )
+
+
+def _writing(statement: str) -> TextClause:
+    """A statement that writes, whose triggers run on their own search path."""
+    return text(f"WITH written (given) AS ({statement}) SELECT given FROM written WHERE {ON_OWN_PATH}")  # noqa: S608
 
 
 def _at(table: TokenTable, shape: TableShape) -> str:
@@ -114,7 +121,12 @@ def _columns(shape: TableShape, decoy: Decoy) -> list[ColumnShape]:
 
 
 def _texts(columns: Sequence[ColumnShape]) -> list[str]:
-    return [f"CAST({_escaped(c.quoted)} AS text)" for c in columns]
+    return [_text(c, _escaped(c.quoted)) for c in columns]
+
+
+def _text(column: ColumnShape, value: str) -> str:
+    """A value as text; if its type isn't PostgreSQL's own, without a cast that its owner may have made."""
+    return f"nullif(concat({value}), '')" if column.is_foreign else f"CAST({value} AS text)"
 
 
 def _hashed(texts: Sequence[str]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from crypto_core.database.dialect import place_oid
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.errors import RefusedError
 from crypto_core.text.cleaning import clean
@@ -28,6 +29,8 @@ class ColumnShape:
     unique: bool
     refers: bool
     sequence: str = ""
+    is_foreign: bool = False
+    """True where the type isn't PostgreSQL's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ _COLUMNS = text(
     SELECT a.attname AS name, quote_ident(a.attname) AS quoted,
            format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS required,
            t.typcategory AS category, t.typname, t.typname IN ('json', 'jsonb') AS is_document,
+           t.typnamespace <> 'pg_catalog'::regnamespace AND t.typtype <> 'd' AS is_foreign,
            CAST(pg_get_serial_sequence(CAST(a.attrelid AS regclass)::text, a.attname) AS text) AS sequence,
            has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS may_read,
            has_column_privilege(a.attrelid, a.attnum, 'INSERT') AS may_insert,
@@ -103,7 +107,7 @@ def read_shape(connection: Connection, table: TokenTable) -> TableShape:
             f"{table.name}.{other[0]} is no text column: no decoy is made there.",
             remedy="Choose a table whose tokens are in text columns.",
         )
-    found = connection.execute(_TABLE, {"schema": table.schema, "table": table.relation}).one_or_none()
+    found = connection.execute(_TABLE, {"schema": table.place, "table": table.relation}).one_or_none()
     if found is None or found.relkind not in ("r", "p"):
         raise RefusedError(f"{table.name} is no table.", remedy="Choose a table.")
     rows = connection.execute(_COLUMNS, {"oid": found.oid}).all()
@@ -144,6 +148,7 @@ def _column(row: Any) -> ColumnShape:
         unique=row.is_unique,
         refers=row.refers,
         sequence=row.sequence or "",
+        is_foreign=row.is_foreign,
     )
 
 

@@ -157,7 +157,7 @@ def test_nothing_of_a_transaction_is_found_in_the_next(engine: Engine) -> None:
                 assert connection.scalar(text("SHOW statement_timeout")) == "5min"
             if not write:
                 with pytest.raises(Exception, match="read-only transaction"):
-                    connection.execute(text("UPDATE gh_connection SET org_id = org_id"))
+                    connection.execute(text("UPDATE public.gh_connection SET org_id = org_id"))
 
     with ThreadPoolExecutor(max_workers=6) as pool:
         list(pool.map(use, range(40)))

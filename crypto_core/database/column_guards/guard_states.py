@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 from threading import Event
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine
 
 from crypto_core.database.column_guards.check_expression import (
     TYPES,
@@ -18,10 +18,10 @@ from crypto_core.database.column_guards.check_expression import (
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState, constraint_name
 from crypto_core.database.connection.engine import connected, patient
 from crypto_core.database.dialect import place_oid
+from crypto_core.database.qualified_sql import run_as_it_is, text
 from crypto_core.database.tokens.catalogue import Catalogue
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import ENVELOPE_FORMATS, Format
-from crypto_core.references import split_name
 from crypto_core.text.cleaning import clean
 
 PLAIN_STRINGS = text("SELECT set_config('standard_conforming_strings', 'on', true)")
@@ -74,10 +74,10 @@ class Stored:
 def read_guards(engine: Engine, catalogue: Catalogue) -> tuple[ColumnGuard, ...]:
     """Return the guard of every readable token column, in the catalogue's order. Raises DatabaseError."""
     columns = catalogue.columns
-    places = [split_name(column.table) for column in columns]
+    tables = [catalogue.table(column.table) for column in columns]
     asked = {
-        "schemas": [schema for schema, _ in places],
-        "tables": [table for _, table in places],
+        "schemas": [table.place for table in tables],
+        "tables": [table.relation for table in tables],
         "columns": [column.column for column in columns],
         "constraints": [constraint_name(column.column) for column in columns],
     }
@@ -102,12 +102,7 @@ def count_stored(
     )
     with connected(engine, cancelled=cancelled) as connection, patient(connection, LONGEST_SECONDS):
         connection.execute(PLAIN_STRINGS)
-        return Stored(*run(connection, statement).one())
-
-
-def run(connection: Connection, statement: str) -> Any:
-    """Run a statement as it is: a per cent sign or a colon in a name means itself."""
-    return connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+        return Stored(*run_as_it_is(connection, statement).one())
 
 
 def _guard(catalogue: Catalogue, column: TokenColumn, row: Any) -> ColumnGuard:

@@ -15,7 +15,6 @@ from crypto_core.database.column_guards.guard_states import (
     Stored,
     count_stored,
     read_guards,
-    run,
 )
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState
 from crypto_core.database.column_guards.plan import (
@@ -30,6 +29,7 @@ from crypto_core.database.column_guards.plan import (
 from crypto_core.database.column_guards.statements import LOCK_LIMIT, LOCK_SECONDS, transactions
 from crypto_core.database.connection.engine import connected, patient
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, lock_holders
+from crypto_core.database.qualified_sql import run_as_it_is
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.tokens.authorship import columns_encrypted_in_place
@@ -222,7 +222,7 @@ class ColumnGuardService:
                 with connected(self._engine, write=True) as connection, patient(connection, LONGEST_SECONDS):
                     connection.execute(PLAIN_STRINGS)
                     for statement in (LOCK_LIMIT, *statements):
-                        run(connection, statement)
+                        run_as_it_is(connection, statement)
         except DatabaseError as error:
             _log.info("%s: %s", step.column, error.message)
             if error.sqlstate != LOCK_NOT_AVAILABLE:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from crypto_core.cancelling import Cancellation, stop_if
@@ -24,12 +24,15 @@ from crypto_core.database.connection.pooling import refuses_transactions
 from crypto_core.database.connection.shared_pool import SharedPool
 from crypto_core.database.connection.time_limits import QUERY_CANCELED, with_limit
 from crypto_core.database.connection.transaction_start import (
+    ON_OWN_PATH,
     STATEMENT_TIMEOUT_SECONDS,
     LimitedCursor,
+    Reach,
     connection_of,
 )
 from crypto_core.database.connection.urls import parse_database_url
 from crypto_core.database.connection.watchdog import LIMIT_SECONDS
+from crypto_core.database.qualified_sql import qualify, text
 from crypto_core.database.schema import SCHEMA, journal, journal_end, metadata
 from crypto_core.errors import (
     DatabaseError,
@@ -52,6 +55,8 @@ NETWORK_TIMEOUT_SECONDS = 30
 _LOGGING_NAME = "keydeck"
 _AUTHORITIES = "keydeck_authorities"
 """The engine's option that holds what certificates are verified by."""
+REACH = "keydeck_reach"
+"""The one that holds what its transactions may read."""
 _SETTING = "keydeck_setting"
 """The one that holds the name of the setting with its URL."""
 
@@ -83,7 +88,7 @@ def open_engine(
         "keepalives_count": 3,
         # Keepalives find a dead network only while nothing is under way.
         "tcp_user_timeout": NETWORK_TIMEOUT_SECONDS * 1000,
-        "connection_factory": connection_of(parsed.server, read_only=read_only),
+        "connection_factory": connection_of(parsed.server, reach := Reach(), read_only=read_only),
         "cursor_factory": LimitedCursor,
     }
     # At DEBUG, SQLAlchemy logs every row; an engine with a name has a logger of its own.
@@ -92,7 +97,11 @@ def open_engine(
         parsed.base,
         logging_name=_LOGGING_NAME,
         connect_args=arguments,
-        execution_options={_AUTHORITIES: parsed.keywords.get("sslrootcert"), _SETTING: setting},
+        execution_options={
+            _AUTHORITIES: parsed.keywords.get("sslrootcert"),
+            _SETTING: setting,
+            REACH: reach,
+        },
         hide_parameters=True,
         poolclass=SharedPool,
         pool_pre_ping=True,
@@ -102,6 +111,7 @@ def open_engine(
         # Its look-up of types that Keydeck doesn't use would cost each connection a round trip.
         use_native_hstore=False,
     )
+    qualify(engine)
     if parsed.iam:
         if token_source is None:
             raise SettingsError(f"{setting} has iam=true, and there are no AWS credentials here to ask with.")
@@ -168,13 +178,24 @@ def _beginning(connection: Connection, *, write: bool, snapshot: bool | str, bri
         driver.writes, driver.snapshot, driver.brief = True, False, False
 
 
-def send_with_next(connection: Connection, sql: str) -> None:
-    """Have a statement without parameters or answer travel with the transaction's next one, ahead of it.
+def finish_with_next(connection: Connection) -> None:
+    """Have triggers that wait for the transaction's end run on their own path ahead of its next statement.
 
-    It fails where the next one would. Without a next one it isn't sent.
+    It fails where the next one would. Without a next one they run at the end.
     """
     driver: Any = connection.connection.driver_connection
-    driver.ahead = f"{sql}; "
+    driver.ahead = f"SELECT {ON_OWN_PATH}; SET CONSTRAINTS ALL IMMEDIATE; {driver.pin}"
+
+
+def schemas_on_own_path(connection: Connection) -> list[str]:
+    """Return the schemas of the path that URL, role or database ask for, the first one first.
+
+    Those that aren't there, or that the role may not use, aren't among them. Raises DatabaseError.
+    """
+    statement = f"SELECT pg_catalog.current_schemas(false) WHERE {ON_OWN_PATH}"
+    with told_apart():
+        found: list[str] = connection.exec_driver_sql(statement).scalar_one()
+    return found
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from contextlib import closing, suppress
 from typing import Any
 
 import psycopg2
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
+from crypto_core.database.qualified_sql import text
 from crypto_core.errors import KeydeckError
 
 _OWN_PROCESS = text("SELECT pg_backend_pid()")

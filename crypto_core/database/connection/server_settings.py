@@ -32,6 +32,9 @@ OWN: Mapping[str, str] = {
 }
 """What is Keydeck's own to set, and why."""
 
+SEARCH_PATH = "search_path"
+OWN_PATH = "keydeck.search_path"
+"""The setting that keeps the search path of the URL; without one, that of role and database counts."""
 _READ_ONLY = ("default_transaction_read_only", "transaction_read_only")
 _ROUTES = ("endpoint", "project", "reference")
 """What poolers of Neon and Supabase read in options: which database is meant."""
@@ -58,7 +61,7 @@ class ServerSettings:
     @property
     def setting(self) -> str:
         """SQL that makes the other settings until the transaction's end; holds no %."""
-        return _calls(self.values)
+        return _calls({OWN_PATH if n == SEARCH_PATH else n: value for n, value in self.values.items()})
 
 
 def _calls(settings: Mapping[str, str]) -> str:

@@ -1,6 +1,10 @@
-"""How every transaction begins: its isolation, read only unless it is to write, and its time limits.
+"""How every transaction begins: its search path, its isolation, read only unless it writes, time limits.
 
-They are set in the transaction itself, so they hold behind a pooler that drops the options of a session, or
+Names mean PostgreSQL's own objects and nothing else from the first statement on (CVE-2018-1058): each of
+those that travel together is analysed once the one before it has run. The path that the URL or the role asks
+for only decides which tables are meant, and is put back for triggers of the platform's tables: ON_OWN_PATH.
+
+All is set in the transaction itself, so it holds behind a pooler that drops the options of a session, or
 gives each transaction another session. A role's or database's default isolation doesn't count; its time
 limits do where they are shorter than Keydeck's. All of it travels with the first statement: no round trip is
 added.
@@ -11,11 +15,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from psycopg2 import ProgrammingError
 from psycopg2.extensions import STATUS_READY
 
-from crypto_core.database.connection.server_settings import ServerSettings
+from crypto_core.database.connection.server_settings import OWN_PATH, ServerSettings
 from crypto_core.database.connection.watchdog import WatchedConnection, WatchedCursor
 
 STATEMENT_TIMEOUT_SECONDS = 60
@@ -24,6 +30,20 @@ IDLE_TIMEOUT_SECONDS = 120
 BRIEF_SECONDS = 10
 """How long the server waits in a brief transaction for its client, which may have been cut off."""
 
+PIN = "SET LOCAL search_path TO pg_catalog, pg_temp; "
+"""With pg_temp last: a table of a name that PostgreSQL's own has is never the one in there."""
+ON_OWN_PATH = (
+    "(SELECT pg_catalog.set_config('search_path',"
+    f" nullif(pg_catalog.current_setting('{OWN_PATH}', true), ''), true)) IS NOT NULL"
+)
+"""SQL that is true, and from then on the path is the one that URL, role or database ask for.
+
+Whoever reads rows under it as the only condition reads the first one once it has run: so a statement that
+writes in a CTE is analysed and planned on the pinned path, and its triggers run on their own. As after
+anything else that a trigger or a policy may do to the path, the next statement has the pinned one again.
+"""
+_NAMELESS = ("SELECT 1", "BEGIN")
+"""What may run outside a transaction: it looks up no name."""
 _SECONDS = {
     "statement_timeout": STATEMENT_TIMEOUT_SECONDS,
     "lock_timeout": LOCK_TIMEOUT_SECONDS,
@@ -33,19 +53,50 @@ _SECONDS = {
 
 def _no_longer_than(name: str, seconds: int) -> str:
     """SQL that sets a limit for the transaction unless the session has a shorter one; 0 is none."""
-    theirs = f"current_setting('{name}')"
+    theirs = f"pg_catalog.current_setting('{name}')"
     longer = f"{theirs} = '0' OR CAST({theirs} AS interval) > interval '{seconds}s'"
-    return f"set_config('{name}', CASE WHEN {longer} THEN '{seconds}s' ELSE {theirs} END, true)"
+    return f"pg_catalog.set_config('{name}', CASE WHEN {longer} THEN '{seconds}s' ELSE {theirs} END, true)"
+
+
+RESTRICTING = "restrict_nonsystem_relation_kind"
+POWERFUL = (
+    "(pg_catalog.pg_has_role('pg_execute_server_program', 'USAGE')"
+    " OR pg_catalog.pg_has_role('pg_read_server_files', 'USAGE')"
+    " OR pg_catalog.pg_has_role('pg_write_server_files', 'USAGE'))"
+)
+"""True for whoever could reach the server's own machine, above all a superuser."""
+
+
+def _restricting(kinds: str) -> str:
+    """SQL that keeps the transaction from reading through views and foreign tables, where the server can.
+
+    To read plain tables alone, so that nothing that took the place of one runs with the reader's rights. Who
+    has rights on the server's machine reads no other.
+    """
+    allowed = f"CASE WHEN {POWERFUL} THEN 'view, foreign-table' ELSE '{kinds}' END"
+    known = f"pg_catalog.current_setting('{RESTRICTING}', true) IS NULL"
+    return f"CASE WHEN {known} THEN NULL ELSE pg_catalog.set_config('{RESTRICTING}', {allowed}, true) END"
 
 
 def _limits(seconds: Mapping[str, int]) -> str:
     limits = ", ".join(_no_longer_than(*limit) for limit in seconds.items())
     # Compiling takes longer than it saves here: every answer is wanted at once.
-    return f"SELECT {limits}, set_config('jit', 'off', true); "
+    return f"SELECT {limits}, pg_catalog.set_config('jit', 'off', true), "
 
 
 _LIMITS = _limits(_SECONDS)
 _BRIEF_LIMITS = _limits(_SECONDS | {"idle_in_transaction_session_timeout": BRIEF_SECONDS})
+_NO_VIEWS, _ANY_KIND = f"{_restricting('view')}; ", f"{_restricting('')}; "
+
+
+@dataclass(slots=True)
+class Reach:
+    """What the transactions of an engine's connections may read besides tables.
+
+    Views only once all that are declared as token tables are known to run PostgreSQL's own functions alone.
+    """
+
+    views: bool = False
 
 
 class LimitedConnection(WatchedConnection):
@@ -59,10 +110,12 @@ class LimitedConnection(WatchedConnection):
     snapshot: bool | str = False
     """Or the name of the exported snapshot that they see."""
     brief = False
+    pin = PIN
     ahead = ""
-    """What goes before the next statement: see engine.send_with_next."""
+    """What goes before the next statement: see engine.finish_with_next."""
     server = ServerSettings()
     """What the URL asks for."""
+    reach = Reach()
 
     @property
     def start(self) -> str:
@@ -73,10 +126,11 @@ class LimitedConnection(WatchedConnection):
         # Only before the first query can it be imported.
         moment = f"SET TRANSACTION SNAPSHOT '{re.sub('[^0-9A-Fa-f-]', '', name)}'; " if name else ""
         asked, limits = self.server, _BRIEF_LIMITS if self.brief else _LIMITS
+        kinds = _ANY_KIND if self.reach.views else _NO_VIEWS
         # Of the limits that are asked for Keydeck's own leave what is shorter.
         return (
-            f"SET TRANSACTION ISOLATION LEVEL {isolation}{access}; {moment}"
-            f"{asked.limiting}{limits}{asked.setting}"
+            f"{self.pin}SET TRANSACTION ISOLATION LEVEL {isolation}{access}; {moment}"
+            f"{asked.limiting}{limits}{kinds}{asked.setting}"
         )
 
 
@@ -86,13 +140,15 @@ class ReadOnlyConnection(LimitedConnection):
     read_only = True
 
 
-def connection_of(server: ServerSettings, *, read_only: bool) -> Callable[..., LimitedConnection]:
+def connection_of(
+    server: ServerSettings, reach: Reach, *, read_only: bool
+) -> Callable[..., LimitedConnection]:
     """Return what makes connections whose transactions have the settings of a URL."""
     kind = ReadOnlyConnection if read_only or server.read_only else LimitedConnection
 
     def make(*arguments: Any, **options: Any) -> LimitedConnection:
         connection = kind(*arguments, **options)
-        connection.server = server
+        connection.server, connection.reach = server, reach
         return connection
 
     return make
@@ -110,19 +166,31 @@ class LimitedCursor(WatchedCursor):
         self._begin_apart()
         super().executemany(query, *arguments)
 
-    def _begun(self, query: Any) -> Any:
-        if not self._first:
-            connection: Any = self.connection
-            ahead, connection.ahead = connection.ahead, ""
-            return ahead + query if ahead else query
-        if self.name is None and isinstance(query, str):
-            return self.connection.start + query  # type: ignore[attr-defined]
-        # The driver puts its own DECLARE before the query of a server-side cursor.
+    def copy_expert(self, *arguments: Any, **named: Any) -> None:
+        """Copy rows from or to the client."""
         self._begin_apart()
-        return query
+        super().copy_expert(*arguments, **named)
+
+    def callproc(self, *arguments: Any) -> None:
+        """Refuse: the driver begins the transaction by itself, and writes the statement."""
+        raise NotImplementedError("Functions are called in a SELECT, rows copied by copy_expert.")
+
+    copy_from = copy_to = callproc  # type: ignore[assignment]
+
+    def _begun(self, query: Any) -> Any:
+        connection: Any = self.connection
+        if self.name is not None or not isinstance(query, str):
+            # The driver puts its own DECLARE before the query of a server-side cursor.
+            self._begin_apart()
+            return query
+        if connection.autocommit and connection.pin and query not in _NAMELESS:
+            raise ProgrammingError("Outside a transaction the search path isn't pinned.")
+        ahead, connection.ahead = connection.ahead, ""
+        pin = "" if connection.autocommit else connection.pin
+        return f"{connection.start if self._first else pin}{ahead}{query}"
 
     def _begin_apart(self) -> None:
-        if self._first:
+        if self._first or self.connection.ahead:  # type: ignore[attr-defined]
             with self.connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
 

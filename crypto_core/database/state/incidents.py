@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, literal, select, text
+from sqlalchemy import Connection, Engine, func, insert, literal, select
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.dialect import clock, clock_now, seconds_ago, upsert
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import (
     incident,
     incident_entry,

@@ -8,10 +8,11 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import READ_ONLY
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import SCHEMA
 from crypto_core.errors import (
     DatabaseReadOnlyError,

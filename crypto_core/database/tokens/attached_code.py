@@ -11,12 +11,13 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from crypto_core.database.dialect import place_oid
-from crypto_core.database.tokens.tables import TokenColumn, TokenTable
+from crypto_core.database.qualified_sql import text
+from crypto_core.database.tokens.placed_tables import found_on_path
+from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.errors import RefusedError
-from crypto_core.references import split_name
 from crypto_core.text.cleaning import CleanText, clean, cleans
 from crypto_core.text.counting import listed
 
@@ -216,7 +217,17 @@ def attached_code(
     connection: Connection, tables: Iterable[TokenTable], *, events: int = UPDATE
 ) -> tuple[AttachedCode, ...]:
     """Return all code of others that runs when tables are written, by one query. Raises DatabaseError."""
-    return _read(connection, [(t.name, t.schema, t.relation) for t in tables], events)
+    named = [(t.name, t.place, t.relation) for t in found_on_path(connection, tables)]
+    names, places, relations = map(list, zip(*named, strict=True)) if named else ([], [], [])
+    rows = connection.execute(
+        _CODE, {"names": names, "places": places, "relations": relations, "events": events}
+    )
+    return tuple(
+        AttachedCode(
+            kind, name, table, relation, function, owner, _digest(told, source, owner), tuple(columns)
+        )
+        for kind, name, table, relation, function, owner, told, columns, source in rows
+    )
 
 
 def require_same_code(before: Sequence[AttachedCode], now: Sequence[AttachedCode]) -> None:
@@ -233,35 +244,19 @@ def code_warnings(code: Iterable[AttachedCode]) -> tuple[str, ...]:
     return tuple(f"Code of others runs in this write: {one}." for one in code)
 
 
-def _read(
-    connection: Connection, named: Sequence[tuple[str, str | None, str]], events: int
-) -> tuple[AttachedCode, ...]:
-    names, places, relations = map(list, zip(*named, strict=True)) if named else ([], [], [])
-    rows = connection.execute(
-        _CODE, {"names": names, "places": places, "relations": relations, "events": events}
-    )
-    return tuple(
-        AttachedCode(
-            kind, name, table, relation, function, owner, _digest(told, source, owner), tuple(columns)
-        )
-        for kind, name, table, relation, function, owner, told, columns, source in rows
-    )
-
-
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
 
 
-def column_limits(connection: Connection, column: TokenColumn) -> tuple[CleanText, ...]:
+def column_limits(connection: Connection, table: TokenTable, column: str) -> tuple[CleanText, ...]:
     """Return what of a column's own definition refuses a token that is written there, a clause each."""
-    schema, table = split_name(column.table)
-    names = {"schema": schema, "table": table, "column": column.column, "width": ENVELOPE_CHARACTERS}
+    place = {"schema": table.place, "table": table.relation}
+    names = {**place, "column": column, "width": ENVELOPE_CHARACTERS}
     return tuple(clean(said, 200) for said in connection.scalars(_WIDTHS, names))
 
 
-def write_obstacles(connection: Connection, column: TokenColumn) -> tuple[str, ...]:
+def write_obstacles(connection: Connection, table: TokenTable, column: str) -> tuple[str, ...]:
     """Return what may change or refuse a token that is written to a column, a clause each."""
-    schema, table = split_name(column.table)
-    code = _read(connection, [(column.table, schema, table)], UPDATE)
-    concerned = (c for c in code if c.table and (not c.columns or column.column in c.columns))
-    return (*map(str, concerned), *column_limits(connection, column))
+    code = attached_code(connection, [table])
+    concerned = (c for c in code if c.table and (not c.columns or column in c.columns))
+    return (*map(str, concerned), *column_limits(connection, table, column))

@@ -24,12 +24,12 @@ from sqlalchemy import (
     bindparam,
     func,
     select,
-    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import key_answer
 from crypto_core.database.state.installation import is_newer
 from crypto_core.database.tokens.expressions import unnested

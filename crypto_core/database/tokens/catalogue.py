@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
-from crypto_core.database.connection.engine import connected
+from crypto_core.database.connection.engine import REACH, connected
+from crypto_core.database.connection.transaction_start import POWERFUL
 from crypto_core.database.dialect import VERSION_NUMBER, place_oid
+from crypto_core.database.qualified_sql import text
+from crypto_core.database.tokens.attached_code import attached_code
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys, ReadDecoys, no_decoys
 from crypto_core.database.tokens.hidden_rows import hidden_rows
 from crypto_core.database.tokens.placed_tables import NAMED, placed_tables
@@ -52,16 +55,15 @@ class Unidentified:
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """A token column of a type in which tokens can't be read."""
+    """A token column that isn't read: its type, its row's id or its table make it unreadable or unsafe."""
 
     column: TokenColumn
-    type: CleanText
+    reason: CleanText
+    needed: CleanText = ""
 
     def __str__(self) -> str:
-        return (
-            f"{self.column} is not offered: its type is {self.type}, and tokens are read from text, varchar, "
-            "char, bytea, json and jsonb."
-        )
+        needed = f" Needed: {self.needed}" if self.needed else ""
+        return f"{self.column} is not offered: {self.reason}{needed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +207,13 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
     unidentified: list[Unidentified] = []
     unsupported: list[Unsupported] = []
     absent: dict[tuple[str, str], list[str]] = {}
+    reach, views_allowed = engine.get_execution_options()[REACH], False
     with connected(engine) as connection:
         placed = placed_tables(connection, tables)
         hidden = hidden_rows(connection, placed.tables)
         tests_json = int(connection.scalar(VERSION_NUMBER) or 0) >= JSON_TESTS
         columns = _columns(connection, placed.tables)
-        views = [t for t in placed.tables if any(c.is_view for c in columns.get(t.name, {}).values())]
+        views = [t for t in placed.tables if any(c.kind == "v" for c in columns.get(t.name, {}).values())]
         shown_by = view_columns(connection, views) if views else {}
         for table in placed.tables:
             found = columns.get(table.name, {})
@@ -231,12 +234,14 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                     grant = f"GRANT UPDATE ({quoted}) {to}"
                     unwritable[TokenColumn(table.name, column)] = clean(grant, 1_000)
             for column in [c for c in may if not found[c].holds_tokens]:
-                named = clean(found[column].type_text, 100)
-                unsupported.append(Unsupported(TokenColumn(table.name, column), named))
+                unsupported.append(Unsupported(TokenColumn(table.name, column), _type_reason(found[column])))
                 may.remove(column)
             if may and not _identify(table.id_columns, shown_by.get(table.name, found)):
                 unidentified += [Unidentified(TokenColumn(table.name, c), table.id_columns) for c in may]
+            elif may and (unsafe := _unsafe(connection, table, found)):
+                unsupported += [Unsupported(TokenColumn(table.name, c), *unsafe) for c in may]
             elif may:
+                views_allowed |= found[may[0]].kind == "v"
                 shown = tuple(c for c in table.shown if c in found and found[c].may_read)
                 dated = [c for c in shown if c == table.created and found[c].is_time]
                 readable.append(
@@ -254,6 +259,7 @@ def read_catalogue(engine: Engine, tables: Iterable[TokenTable] = PLATFORM_TABLE
                         required=frozenset(c for c in shown if found[c].required),
                     )
                 )
+    reach.views = views_allowed
     return Catalogue(
         tuple(readable),
         tuple(unreadable),
@@ -278,6 +284,7 @@ def _columns(connection: Connection, tables: Iterable[TokenTable]) -> dict[str, 
     asked = {
         "names": [table.name for table in every],
         "schemas": [table.schema for table in every],
+        "places": [table.place for table in every],
         "tables": [table.relation for table in every],
     }
     columns: dict[str, dict[str, Any]] = {}
@@ -289,6 +296,14 @@ def _columns(connection: Connection, tables: Iterable[TokenTable]) -> dict[str, 
 JSON_TESTS = 160_000
 """PostgreSQL tests a text for JSON from this version on."""
 
+
+def _name(type_: str) -> str:
+    """SQL for a type's name, with its schema unless it is PostgreSQL's own."""
+    is_own = f"{type_}.typnamespace = 'pg_catalog'::regnamespace"
+    place = f"(SELECT nspname FROM pg_namespace WHERE oid = {type_}.typnamespace)"  # noqa: S608
+    return f"CASE WHEN {is_own} THEN {type_}.typname::text ELSE concat({place}, '.', {type_}.typname) END"
+
+
 _COLUMNS = text(
     f"""
     SELECT asked.name AS table_name, a.attname,
@@ -297,10 +312,12 @@ _COLUMNS = text(
                   ' TO ', quote_ident(current_user)) AS to_role,
            CASE WHEN asked.schema_name IS NULL OR has_schema_privilege(c.relnamespace, 'USAGE') THEN ''
                 ELSE format('GRANT USAGE ON SCHEMA %I TO %I; ', asked.schema_name, current_user) END AS use,
-           t.typname AS type_name, format_type(t.oid, NULL) AS type_text, base.typname AS base_name,
+           {_name("t")} AS type_name, format_type(t.oid, NULL) AS type_text, {_name("base")} AS base_name,
+           base.typnamespace <> 'pg_catalog'::regnamespace AS is_foreign,
            base.typcategory = 'S' OR base.oid IN ('bytea'::regtype, 'json'::regtype, 'jsonb'::regtype)
                AS holds_tokens,
-           a.attnotnull AS required, c.relkind = 'v' AS is_view,
+           a.attnotnull AS required, CAST(c.relkind AS text) AS kind,
+           {POWERFUL} AS powerful, row_security_active(c.oid) AS has_policies,
            (SELECT coalesce(json_agg((
                 SELECT json_agg(k.attname) FROM unnest(i.indkey[0:i.indnkeyatts - 1]) AS part(number)
                 LEFT JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = part.number)), '[]')
@@ -314,9 +331,9 @@ _COLUMNS = text(
                AND NOT (row_security_active(a.attrelid) AND current_setting('row_security') = 'off')
                AND (asked.schema_name IS NULL OR has_schema_privilege(c.relnamespace, 'USAGE')) AS may_read,
            has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_write
-    FROM unnest(CAST(:names AS text[]), CAST(:schemas AS text[]), CAST(:tables AS text[]))
-         AS asked(name, schema_name, table_name)
-    JOIN pg_class c ON c.oid = {place_oid("asked.schema_name", "asked.table_name")}
+    FROM unnest(CAST(:names AS text[]), CAST(:schemas AS text[]), CAST(:places AS text[]),
+                CAST(:tables AS text[])) AS asked(name, schema_name, place, table_name)
+    JOIN pg_class c ON c.oid = {place_oid("asked.place", "asked.table_name")}
     JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid, LATERAL (
         WITH RECURSIVE made AS (
             SELECT t.oid AS type
@@ -325,6 +342,34 @@ _COLUMNS = text(
     WHERE a.attnum > 0 AND NOT a.attisdropped
     """  # noqa: S608  # nothing in it is foreign
 )
+
+
+def _type_reason(column: Any) -> CleanText:
+    read = "text, varchar, char, bytea, json and jsonb"
+    return clean(f"its type is {column.type_text}, and tokens are read from {read}.", 300)
+
+
+def _unsafe(connection: Connection, table: TokenTable, found: Mapping[str, Any]) -> tuple[CleanText, ...]:
+    """Why to read a table would run code of others, and what is needed; nothing where it wouldn't."""
+    some = found[table.id_columns[0]]
+    kind = {"v": "a view", "f": "a foreign table"}.get(some.kind, "under row-level security")
+    if some.powerful and (some.kind in ("v", "f") or some.has_policies):
+        said = f"{table.name} is {kind}, and role {some.role} has rights on the server's own machine."
+        return clean(said, 300), clean("an ordinary login; keydeck grants inspector prints its grants.", 100)
+    attached = attached_code(connection, [table], events=0) if some.kind == "v" else ()
+    if code := [str(one) for one in attached if one.kind in _RUN_BY_READING]:
+        said = f"{table.name} is a view that runs code of others: {', '.join(code[:NAMED])}."
+        return clean(said, 300), clean("a view without it, or the table behind it in the settings file.", 100)
+    foreign = [c for c in table.id_columns if found[c].is_foreign]
+    if foreign:
+        type_ = f"the type of {table.name}.{foreign[0]} is {found[foreign[0]].type_text}"
+        said = f"{type_}, which isn't PostgreSQL's own: comparing ids would run code of its owner."
+        return clean(said, 300), clean("an id of another type.", 100)
+    return ()
+
+
+_RUN_BY_READING = ("view", "policy", "type", "cast", "foreign table")
+"""Kinds of attached code that reading a view may run."""
 
 
 def _identify(columns: Iterable[str], found: Mapping[str, Any]) -> bool:

@@ -32,7 +32,6 @@ from sqlalchemy import (
     literal,
     literal_column,
     select,
-    text,
     update,
 )
 from sqlalchemy import Text as SqlText
@@ -41,6 +40,7 @@ from sqlalchemy.sql.expression import TableClause
 
 from crypto_core.database.connection.engine import connected, patient
 from crypto_core.database.dialect import place_oid
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import job_chunk, job_token
 from crypto_core.database.state.jobs import LIVELY_SECONDS
 from crypto_core.database.tokens.store import TokenScope, TokenStore
@@ -162,7 +162,7 @@ class ChunkStore:
         """True where rows are read from their table itself: of a view nobody knows where they lie."""
         if not isinstance(source.source, TableClause):
             return False
-        names = {"schema": source.table.schema, "table": source.table.relation}
+        names = {"schema": source.table.place, "table": source.table.relation}
         return bool(connection.scalar(_IS_TABLE, names))
 
     def cut_listed(

@@ -41,6 +41,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import TableClause
 from sqlalchemy.types import NullType
 
+from crypto_core.database.qualified_sql import Printed
 from crypto_core.database.tokens.respelling import has_v1_fields, lenient_edk_prefix
 from crypto_core.database.tokens.tables import READ_DIRECTLY, TokenTable
 from crypto_core.database.tokens.token_patterns import HOLDS_ENVELOPE, LEAST_WITH_ENVELOPE
@@ -89,12 +90,15 @@ def table_of(table: TokenTable) -> TableClause:
 
 def columns_of(table: TokenTable, names: Iterable[str]) -> TableClause:
     """Return the table with some of its columns, for use in SQL expressions."""
-    return sql_table(table.relation, *map(sql_column, dict.fromkeys(names)), schema=table.schema)
+    columns = (sql_column(n, Printed() if table.is_foreign(n) else None) for n in dict.fromkeys(names))
+    return sql_table(table.relation, *columns, schema=table.place)
 
 
+@_kept
 def text_of(table: TokenTable, column: str, value: Text_) -> Text_:
-    """The value of a text column as text. Of char(n) PostgreSQL leaves the padding out."""
-    return value if table.type_of(column) in READ_DIRECTLY else cast(value, SqlText)
+    """The value of a text column as text, compared byte by byte. Of char(n) PostgreSQL leaves padding out."""
+    text: Text_ = value if table.type_of(column) in READ_DIRECTLY else cast(value, SqlText)
+    return text.collate("C")
 
 
 def apart(statement: Select[Any]) -> Subquery:
@@ -459,7 +463,7 @@ def id_text(table: TokenTable, source: Any) -> Text_:
 
 
 def _id_part_text(table: TokenTable, name: str, column: Any) -> Text_:
-    text: Text_ = cast(column, SqlText)
+    text: Text_ = cast(column, SqlText).collate("C")
     if not table.has_composite_id or table.kind_of(name) != "text":
         return text
     return func.replace(func.replace(text, "%", "%25"), "/", "%2F")

@@ -26,7 +26,6 @@ from sqlalchemy import (
     insert,
     literal,
     select,
-    text,
     tuple_,
 )
 from sqlalchemy import Text as SqlText
@@ -34,6 +33,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import envelope_backup, fingerprint, fingerprint_key
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.expressions import digest_of, unnested

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import groupby
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, bindparam
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from crypto_core.database.dialect import place_oid
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.tables import TokenTable
 
 NAMED = 10
@@ -25,7 +26,8 @@ def hidden_rows(connection: Connection, tables: Iterable[TokenTable]) -> tuple[s
     columns = [(table, column) for table in tables for column in table.token_columns]
     asked = {
         "names": [table.name for table, _ in columns],
-        "schemas": [table.schema for table, _ in columns],
+        "schemas": [table.place for table, _ in columns],
+        "by_path": [table.schema is None for table, _ in columns],
         "tables": [table.relation for table, _ in columns],
         "columns": [column for _, column in columns],
     }
@@ -84,13 +86,14 @@ _SENTENCES: dict[str, Callable[[str, str, int], str]] = {
 _HIDDEN = text(
     f"""
     WITH RECURSIVE declared AS MATERIALIZED (
-        SELECT one.name, one.relation, one.schema_name, array_agg(one.column_name) AS columns,
+        SELECT one.name, one.relation, one.schema_name, one.by_path, array_agg(one.column_name) AS columns,
                {place_oid("one.schema_name", "one.relation")} AS oid
-        FROM unnest(:names, :schemas, :tables, :columns) AS one(name, schema_name, relation, column_name)
-        GROUP BY one.name, one.schema_name, one.relation
+        FROM unnest(:names, :schemas, CAST(:by_path AS boolean[]), :tables, :columns)
+             AS one(name, schema_name, by_path, relation, column_name)
+        GROUP BY one.name, one.schema_name, one.by_path, one.relation
     ), present AS MATERIALIZED (
         SELECT d.*, c.relispartition, c.relnamespace,
-               d.schema_name IS NULL AND n.nspname = current_user AS is_own
+               d.by_path AND n.nspname = current_user AS is_own
         FROM declared d JOIN pg_class c ON c.oid = d.oid JOIN pg_namespace n ON n.oid = c.relnamespace
     ), beside AS (
         -- Not pg_partition_tree, which waits for whoever has a partition locked.

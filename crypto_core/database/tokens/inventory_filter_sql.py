@@ -228,7 +228,7 @@ def _is_text(column: Any, value: Alternative) -> ColumnElement[bool]:
         return _has_pattern(column, value.pattern)
     parts = value.parts
     if len(parts) == 1:
-        same: ColumnElement[bool] = func.lower(column) == func.lower(literal(parts[0], SqlText))
+        same: ColumnElement[bool] = _lower(column) == func.lower(literal(parts[0], SqlText))
         return same
     return _like(column, "%".join(map(_escaped, parts)))
 
@@ -238,15 +238,20 @@ def _has_text(column: Any, value: Alternative) -> ColumnElement[bool]:
 
 
 def _like(column: Any, pattern: str) -> ColumnElement[bool]:
-    found: ColumnElement[bool] = func.lower(column).like(func.lower(literal(pattern, SqlText)))
+    found: ColumnElement[bool] = _lower(column).like(func.lower(literal(pattern, SqlText)))
     return found
 
 
 def _has_pattern(column: Any, pattern: Pattern) -> ColumnElement[bool]:
-    found: ColumnElement[bool] = func.lower(column).op("~", is_comparison=True)(
+    found: ColumnElement[bool] = _lower(column).op("~", is_comparison=True)(
         literal(pattern.translated, SqlText)
     )
     return found
+
+
+def _lower(column: Any) -> Any:
+    """In lower case by the rules of the database, whatever the column's own are."""
+    return func.lower(column.collate("default"))
 
 
 def _escaped(text: str) -> str:

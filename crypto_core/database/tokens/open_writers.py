@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from threading import Event
 from time import monotonic
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import OWN_TABLES, SCHEMA
 from crypto_core.errors import DatabaseError
 from crypto_core.text.cleaning import clean, cleans

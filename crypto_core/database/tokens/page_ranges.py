@@ -12,12 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from crypto_core.database.dialect import place_oid
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.tables import TokenTable
 
 PAGES = 8_192
@@ -77,7 +78,7 @@ def read_sizes(connection: Connection, tables: Iterable[TokenTable]) -> TableSiz
     asked = list(tables)
     parameters = {
         "names": [table.name for table in asked],
-        "schemas": [table.schema for table in asked],
+        "schemas": [table.place for table in asked],
         "tables": [table.relation for table in asked],
     }
     rows = connection.execute(_SIZES, parameters).all()
@@ -92,7 +93,7 @@ def read_sizes(connection: Connection, tables: Iterable[TokenTable]) -> TableSiz
 def hold_layout(connection: Connection, tables: Sequence[TokenTable]) -> None:
     """Keep the tables from being rewritten until the transaction's end, as reading them does."""
     if tables:
-        places = (".".join(_quoted(p) for p in (t.schema, t.relation) if p is not None) for t in tables)
+        places = (".".join(_quoted(p) for p in (t.place, t.relation) if p is not None) for t in tables)
         connection.execute(text(f"LOCK TABLE {', '.join(places)} IN ACCESS SHARE MODE"))
 
 

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-from crypto_core.database.dialect import place_oid
+from crypto_core.database.connection.engine import schemas_on_own_path
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import SCHEMA
 from crypto_core.database.tokens.tables import TokenTable
 from crypto_core.references import table_name
@@ -35,7 +36,7 @@ def placed_tables(connection: Connection, declared: Iterable[TokenTable]) -> Pla
     """
     distinct = tuple({(table.schema, table.name): table for table in declared}.values())
     if all(table.schema is None for table in distinct):
-        return PlacedTables(distinct)
+        return PlacedTables(found_on_path(connection, distinct))
     names = sorted({table.name for table in distinct})
     schemas: dict[str, set[str]] = {}
     for row in connection.execute(_SCHEMAS, {"names": names, "own": SCHEMA}):
@@ -49,10 +50,20 @@ def placed_tables(connection: Connection, declared: Iterable[TokenTable]) -> Pla
             name = table_name(schema, table.name)
             placed[name] = replace(table, name=name, schema=schema)
         gaps += _gaps(table, matching, [name for name in matching if name not in there])
-    by_path: dict[str, str] = dict(connection.execute(_BY_PATH, {"names": names}).all())
-    found_by_path = {name for name, schema in by_path.items() if table_name(schema, name) in placed}
-    alone = (table for table in distinct if table.schema is None and table.name not in found_by_path)
+    by_path = found_on_path(connection, (table for table in distinct if table.schema is None))
+    alone = (t for t in by_path if t.found_in is None or table_name(t.found_in, t.name) not in placed)
     return PlacedTables((*alone, *placed.values()), tuple(clean(gap, 1_000) for gap in gaps))
+
+
+def found_on_path(connection: Connection, tables: Iterable[TokenTable]) -> tuple[TokenTable, ...]:
+    """Return tables, those that are meant where the search path has them with their schema."""
+    every = tuple(tables)
+    names = [table.name for table in every if table.place is None]
+    if not names:
+        return every
+    asked = {"names": names, "schemas": schemas_on_own_path(connection)}
+    found: dict[str, str] = dict(connection.execute(_BY_PATH, asked).all())
+    return tuple(t if t.place else replace(t, found_in=found.get(t.name)) for t in every)
 
 
 def _matches(schema: str, pattern: str | None) -> bool:
@@ -89,10 +100,13 @@ _SCHEMAS = text(
 """Every schema but PostgreSQL's and Keydeck's own, and which of some tables are in it."""
 
 _BY_PATH = text(
-    f"""
-    SELECT one.name, n.nspname FROM unnest(CAST(:names AS text[])) AS one(name)
-    JOIN pg_class c ON c.oid = {place_oid("CAST(NULL AS text)", "one.name")}
-    JOIN pg_namespace n ON n.oid = c.relnamespace
-    """  # noqa: S608  # nothing in it is foreign
+    """
+    SELECT DISTINCT ON (c.relname) c.relname, n.nspname
+    FROM unnest(CAST(:schemas AS text[])) WITH ORDINALITY AS path(schema_name, number)
+    JOIN pg_namespace n ON n.nspname = path.schema_name AND n.nspname !~ '^pg_temp'
+    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = ANY (CAST(:names AS text[]))
+    ORDER BY c.relname, path.number
+    """
 )
-"""The schemas in which the search path finds some tables."""
+"""The first of some schemas in which there are some tables. What another client of a pooler left behind in
+its session's own is none."""

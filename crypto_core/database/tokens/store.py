@@ -32,21 +32,20 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    text,
     true,
     update,
 )
 from sqlalchemy import Text as SqlText
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.expression import TableClause
 
-from crypto_core.database.connection.engine import connected, send_with_next
+from crypto_core.database.connection.engine import connected, finish_with_next
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
-from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECONDS
+from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECONDS, ON_OWN_PATH
 from crypto_core.database.dialect import place_oid
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import envelope_backup
 from crypto_core.database.tokens.attached_code import UPDATE, AttachedCode, attached_code, write_obstacles
 from crypto_core.database.tokens.attribution_cache import SHA256_BYTES, AttributionCache
@@ -218,7 +217,7 @@ class _Committed:
     def written_by(self, connection: Connection, table: TokenTable, ids: Sequence[str]) -> Iterable[str]:
         """Return those of some rows that this transaction itself wrote last."""
         source = table_of(table)
-        named = {"schema": table.schema, "table": table.relation}
+        named = {"schema": table.place, "table": table.relation}
         if not ids or self.transaction is None or not connection.scalar(_HAS_XMIN, named):
             return ()
         number = sql_cast(sql_cast(literal_column("xmin"), SqlText), BigInteger)
@@ -479,10 +478,10 @@ class TokenStore:
                 if carry is not None:
                     carry(connection, [(r.old.ref, r.old.digest, new_digests[r.stored]) for r in swapped])
             # What triggers make of it afterwards counts too, also those that wait for the transaction's end.
-            send_with_next(connection, "SET CONSTRAINTS ALL IMMEDIATE")
+            finish_with_next(connection)
             for table, column, values in stored:
                 if changed := done.differing(connection, table, column, values):
-                    raise _changed(connection, TokenColumn(table.name, column), changed)
+                    raise _changed(connection, table, column, changed)
             if within is not None:
                 within(connection, frozenset(r.old.ref for r in done.written))
             require_held()
@@ -527,7 +526,8 @@ class TokenStore:
             present = (now[made.old.ref].digest if made.old.ref in now else b"" for made in lost)
             _back_up(connection, run_id, "lost", kept, {str(i): d for i, d in enumerate(present)})
             refs = sorted([made.old.ref for made in lost] + undone)
-            causes = "; ".join(write_obstacles(connection, TokenColumn(refs[0].table, refs[0].column)))
+            table = self._catalogue.last().table(refs[0].table)
+            causes = "; ".join(write_obstacles(connection, table, refs[0].column))
         more = f" and {counted(len(refs) - 1, 'more token')}" if refs[1:] else ""
         raise ChangedAtCommitError(
             f"{refs[0]}{more}: the database changed what was written when the transaction was committed "
@@ -725,10 +725,10 @@ def _exchange(
 
 
 @_made_once
-def _exchanging(table: TokenTable, column: str) -> ReturningUpdate[Any]:
+def _exchanging(table: TokenTable, column: str) -> Select[Any]:
     new = unnested_later("new", {"id": SqlText, "digest": LargeBinary, "value": SqlText})
     source = _written_column(table, column)
-    return (
+    written = (
         update(source)
         .values({column: _new_value(table, column, new.c.value)})
         .where(
@@ -737,7 +737,9 @@ def _exchanging(table: TokenTable, column: str) -> ReturningUpdate[Any]:
             _stored_digest(table, column, source.c[column]) == new.c.digest,
         )
         .returning(new.c.id)
+        .cte("written")
     )
+    return select(written.c.id).where(text(ON_OWN_PATH))
 
 
 @_made_once
@@ -778,9 +780,12 @@ _IMPATIENT = text(
 """Whoever waits for a row that is locked here is not to wait for what is waited for here besides."""
 
 
-def _changed(connection: Connection, column: TokenColumn, row_ids: Sequence[str]) -> ChangedByDatabaseError:
-    causes = "; ".join(write_obstacles(connection, column)) or "a type, a rule or a trigger of the database"
-    named = f"{column}:{clean(row_ids[0], 200)}"
+def _changed(
+    connection: Connection, table: TokenTable, column: str, row_ids: Sequence[str]
+) -> ChangedByDatabaseError:
+    obstacles = write_obstacles(connection, table, column)
+    causes = "; ".join(obstacles) or "a type, a rule or a trigger of the database"
+    named = f"{table.name}.{column}:{clean(row_ids[0], 200)}"
     more = f" and {counted(len(row_ids) - 1, 'more row')}" if row_ids[1:] else ""
     return ChangedByDatabaseError(
         f"{named}{more}: the database stored another value than it was given ({causes}). "

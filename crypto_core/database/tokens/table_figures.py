@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, bindparam, text
+from sqlalchemy import Connection, bindparam
 from sqlalchemy import Text as SqlText
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import place_oid
-from crypto_core.database.tokens.tables import TokenColumn
-from crypto_core.references import split_name
+from crypto_core.database.qualified_sql import text
+from crypto_core.database.tokens.catalogue import LiveCatalogue
+from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 
 _SETTINGS = (
     "autovacuum_vacuum_scale_factor",
@@ -59,16 +60,19 @@ class DatabaseFigures:
     is_aurora: bool = False
 
 
-def read_figures(engine: Engine, columns: Iterable[TokenColumn]) -> DatabaseFigures:
+def read_figures(catalogue: LiveCatalogue, columns: Iterable[TokenColumn]) -> DatabaseFigures:
     """Return what is known of the tables with these columns. Changes nothing. Raises DatabaseError."""
     by_table: dict[str, list[str]] = {}
     for column in columns:
         by_table.setdefault(column.table, []).append(column.column)
-    with connected(engine) as connection:
+    known = catalogue()
+    with connected(catalogue.engine) as connection:
         found = connection.execute(_READ_SETTINGS, {"names": [*_SETTINGS]})
         settings = {row.name: row.setting for row in found}
         is_aurora = bool(connection.scalar(_IS_AURORA))
-        tables = tuple(_table(connection, name, by_table[name], settings) for name in sorted(by_table))
+        tables = tuple(
+            _table(connection, known.table(name), by_table[name], settings) for name in sorted(by_table)
+        )
         rows, size = connection.execute(_BACKUPS).one()
     return DatabaseFigures(
         tables,
@@ -79,15 +83,15 @@ def read_figures(engine: Engine, columns: Iterable[TokenColumn]) -> DatabaseFigu
 
 
 def _table(
-    connection: Connection, name: str, columns: list[str], settings: Mapping[str, str]
+    connection: Connection, table: TokenTable, columns: list[str], settings: Mapping[str, str]
 ) -> TableFigures:
-    schema, relation = split_name(name)
-    found = connection.execute(_READ_TABLE, {"schema": schema, "table": relation, "columns": columns})
+    place = {"schema": table.place, "table": table.relation}
+    found = connection.execute(_READ_TABLE, {**place, "columns": columns})
     rows, heap, indexes, token_indexes, options, widths = found.one()
     own = dict(option.split("=", 1) for option in options or ())
     known = None if rows is None or rows < 0 else float(rows)
     return TableFigures(
-        name,
+        table.name,
         known,
         int(heap or 0),
         int(indexes),

@@ -29,9 +29,9 @@ _KINDS: dict[str, IdKind] = {
 class TokenTable:
     """One table with tokens. `shown` are the columns that help an operator to recognise a row.
 
-    `schema` is where it is, None for wherever the search path finds it. As it is declared, it may be a
-    pattern in which `*` stands for anything, and the table is meant in each schema that matches; once it is
-    placed there, its `name` begins with the schema's (see `references.table_name`).
+    `schema` is where it is, None for wherever the search path finds it, which then is `found_in`. As it is
+    declared, it may be a pattern in which `*` stands for anything, and the table is meant in each schema
+    that matches; once it is placed there, its `name` begins with the schema's (see `references.table_name`).
     `id_column` is what tells its rows apart, one column or several, in the order of the primary key's index;
     `id_kind` is what one column holds, as far as its type isn't known.
     `organisation` and `created` are those among them that say whose the row is and when it was made. The
@@ -52,10 +52,16 @@ class TokenTable:
     created: str | None = "created_at"
     documents: frozenset[str] = frozenset()
     schema: str | None = None
+    found_in: str | None = None
     types: frozenset[tuple[str, str]] = field(default=frozenset(), compare=False)
     required: frozenset[str] = field(default=frozenset(), compare=False)
     tests_json: bool = field(default=True, compare=False)
     decoys: tuple[Decoy, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def place(self) -> str | None:
+        """The schema that it is in, None as long as it isn't known."""
+        return self.schema or self.found_in
 
     @property
     def relation(self) -> str:
@@ -91,6 +97,10 @@ class TokenTable:
     def type_of(self, column: str) -> str:
         """A column's type in PostgreSQL; "" where it isn't known."""
         return dict(self.types).get(column, "")
+
+    def is_foreign(self, column: str) -> bool:
+        """True for a column whose type isn't PostgreSQL's own: its name has its schema's in front."""
+        return "." in self.type_of(column)
 
     def is_text(self, column: str) -> bool:
         """True for a token column of a text type, whose every value is one token."""

@@ -19,10 +19,11 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Engine, and_, select, text
+from sqlalchemy import Engine, and_, select
 
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import journal
 from crypto_core.database.schema import tripwire as table
 from crypto_core.database.state.journal import Journal

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from crypto_core.database.dialect import place_oid
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.tables import TokenTable
 
 
@@ -23,7 +24,7 @@ def view_columns(connection: Connection, tables: Iterable[TokenTable]) -> dict[s
     every = list(tables)
     asked = {
         "names": [table.name for table in every],
-        "schemas": [table.schema for table in every],
+        "schemas": [table.place for table in every],
         "tables": [table.relation for table in every],
     }
     found: dict[str, dict[str, Any]] = {}

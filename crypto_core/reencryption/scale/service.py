@@ -6,8 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Engine
-
+from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.table_figures import DatabaseFigures, read_figures
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.errors import SettingsError
@@ -45,14 +44,14 @@ from crypto_core.text.cleaning import clean
 class Forecaster:
     """Makes forecasts. Blocks on SQL, and reads nothing but the catalogue and statistics."""
 
-    engine: Engine
+    catalogue: LiveCatalogue
 
     def of_job(self, plan: JobPlan, supposed: Mapping[str, float] | None = None) -> Forecast:
         """Return what a job would take, with some figures `supposed`. Raises DatabaseError, SettingsError."""
         given = dict(supposed or {})
         require_supposable(given)
         columns = [TokenColumn.named(name) for name in plan.plan.by_column]
-        database = read_figures(self.engine, columns)
+        database = read_figures(self.catalogue, columns)
         figures = _figures(plan, database, given)
         by_table: dict[str, float] = {}
         times = figures[TOKENS].value / plan.plan.tokens if plan.plan.tokens else 0.0

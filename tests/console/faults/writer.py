@@ -37,7 +37,7 @@ COLUMNS = {
 }
 """The platform's token columns."""
 INSERT = (
-    "INSERT INTO gh_connection (id, org_id, user_id, access_token, token_type, scopes, created_at)"
+    "INSERT INTO public.gh_connection (id, org_id, user_id, access_token, token_type, scopes, created_at)"
     " VALUES (:id, 'org-new', 'user-new', :stored, 'oauth', '[]', now())"
 )
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 
-from sqlalchemy import Connection, bindparam, text
-from sqlalchemy import Text as SqlText
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection
 
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import OWN_TABLES, SCHEMA
 from crypto_core.database.tokens.placed_tables import placed_tables
 from crypto_core.database.tokens.sweep.results import declared_name, declared_table
@@ -26,10 +25,12 @@ class Spelling(StrEnum):
     """How a column's values become text in which a token would be seen."""
 
     TEXT = "text"
-    """By a cast: text, JSON, hstore, arrays, composite types."""
+    """By a cast: types of PostgreSQL's own, such as text, JSON and arrays of them."""
     BYTES = "bytes"
     """Binary: what is ASCII stays, anything else is escaped."""
     LISTS_OF_BYTES = "lists of bytes"
+    PRINTED = "printed"
+    """As PostgreSQL prints them: whoever owns a type may have made a cast of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +153,7 @@ def declared_names(
     Raises DatabaseError.
     """
     every = placed_tables(connection, tables).tables
-    asked = {"names": [t.name for t in every if t.schema is None]}
-    by_path = {row.name: row.schema for row in connection.execute(_PLACES, asked)}
-    there = [(t.schema or by_path[t.name], t) for t in every if t.schema or t.name in by_path]
+    there = [(t.place, t) for t in every if t.place]
     return (
         frozenset(declared_name(s, t.relation, column) for s, t in there for column in t.token_columns),
         frozenset(
@@ -264,7 +263,12 @@ _COLUMNS = text(
         FROM spelt s JOIN pg_type t ON t.oid = s.base
         WHERE t.typtype = 'd' OR (t.typcategory = 'A' AND t.typelem <> 0)
     ), able AS (
-        SELECT s.type, CASE WHEN t.oid <> 'bytea'::regtype THEN 'text'
+        SELECT s.type, CASE WHEN t.oid <> 'bytea'::regtype
+                                 AND (SELECT typtype <> 'd' AND typnamespace <> 'pg_catalog'::regnamespace
+                                      FROM pg_type WHERE oid = s.type) THEN 'printed'
+                            WHEN t.oid <> 'bytea'::regtype AND t.typnamespace <> 'pg_catalog'::regnamespace
+                            THEN 'printed'
+                            WHEN t.oid <> 'bytea'::regtype THEN 'text'
                             WHEN s.listed THEN 'lists of bytes' ELSE 'bytes' END AS spelling
         FROM spelt s JOIN pg_type t ON t.oid = s.base
         WHERE t.typtype <> 'd' AND (
@@ -284,12 +288,3 @@ _COLUMNS = text(
 """Columns of a type whose text could hold a token. Shorter ones than any token can't; 4 is the header's."""
 
 _INHERITED = text("SELECT inhrelid::bigint, inhparent::bigint FROM pg_inherits")
-
-_PLACES = text(
-    """
-    SELECT one.name, n.nspname AS schema
-    FROM unnest(:names) AS one(name)
-    JOIN pg_class c ON c.oid = to_regclass(quote_ident(one.name))
-    JOIN pg_namespace n ON n.oid = c.relnamespace
-    """
-).bindparams(bindparam("names", type_=ARRAY(SqlText)))

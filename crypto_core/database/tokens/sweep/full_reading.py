@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from time import monotonic
-from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, text
+from sqlalchemy import Connection, Engine, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY, OID
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.connection.engine import connected, patient, told_apart
+from crypto_core.database.qualified_sql import run_as_it_is, text
 from crypto_core.database.tokens.sweep.candidates import Candidate, Relation, Spelling
 from crypto_core.database.tokens.sweep.reading_book import ReadingBook, TableReading
 from crypto_core.database.tokens.sweep.samples import (
@@ -155,7 +155,7 @@ class FullReader:
             try:
                 with connected(self.engine, cancelled=self.cancelled) as connection:
                     statement = _range(relation, reading.page, end).looked_at(0)
-                    ((_, rows, hits, file),) = _run(connection, statement)
+                    ((_, rows, hits, file),) = run_as_it_is(connection, statement)
             except DatabaseUnreachableError:
                 raise
             except DatabaseTimeoutError as error:
@@ -254,7 +254,7 @@ class FullReader:
         statement = " UNION ALL ".join(part.looked_at(number) for number, part in enumerate(parts))
         try:
             with told_apart(), connection.begin_nested():
-                rows = _run(connection, statement)
+                rows = run_as_it_is(connection, statement)
         except DatabaseUnreachableError:
             raise
         except DatabaseError as error:
@@ -275,7 +275,7 @@ class FullReader:
             statement = f"SELECT count(*), {kind_counts(column)} FROM {part.rows((column,))}"  # noqa: S608
             try:
                 with told_apart(), connection.begin_nested():
-                    (row,) = _run(connection, statement)
+                    (row,) = run_as_it_is(connection, statement)
                 counted = Counted.of(row)
             except DatabaseUnreachableError:
                 raise
@@ -336,11 +336,6 @@ def look_rules() -> str:
     """Return by what values are looked at, as SQL: who looks otherwise has read nothing yet."""
     columns = (Candidate("", "c", "", spelling, readable=True) for spelling in Spelling)
     return " ".join((*hit_columns(1), *(text_of(column, None) for column in columns)))
-
-
-def _run(connection: Connection, statement: str) -> Sequence[Any]:
-    # Without parameters the driver leaves every character of a name as it is.
-    return connection.exec_driver_sql(statement, execution_options={"no_parameters": True}).all()
 
 
 _STATES = text(

@@ -11,9 +11,10 @@ from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, or_, select, text
+from sqlalchemy import Connection, Engine, insert, or_, select
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import sweep as swept
 from crypto_core.database.state.installation import is_newer
 from crypto_core.database.tokens.sweep.candidates import declared_names

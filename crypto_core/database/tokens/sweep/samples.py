@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.qualified_sql import run_as_it_is, text
 from crypto_core.database.tokens.sweep.candidates import Candidate, Relation, Spelling
 from crypto_core.database.tokens.token_patterns import ANY_TOKEN, BEGINS_AS_TOKEN, LEAST_OF_A_TOKEN, PATTERNS
 from crypto_core.errors import DatabaseError, DatabaseTimeoutError, DatabaseUnreachableError
@@ -36,8 +37,7 @@ UNKNOWN_PERCENT = 10.0
 """Per cent of a table's pages that are sampled where PostgreSQL has no estimate of its rows."""
 STATEMENT_SECONDS = 5.0
 LOCK_SECONDS = 0.5
-UNDEFINED_TABLE = "42P01"
-"""SQLSTATE, PostgreSQL documentation, appendix A."""
+_IS_THERE = text("SELECT EXISTS (SELECT FROM pg_class WHERE oid = :oid)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class SampleReader:
             raise
         except DatabaseError as error:
             if len(batch) == 1:
-                yield Read(batch[0], failure=why_unread(error))
+                yield Read(batch[0], failure="" if self._is_gone(batch[0]) else why_unread(error))
             else:
                 half = len(batch) // 2
                 for part in (batch[:half], batch[half:]):
@@ -158,19 +158,22 @@ class SampleReader:
             both = f"SELECT DISTINCT ON (place, line) * FROM ({both}) AS twice"  # noqa: S608
         return f"({both}) AS looked_at"
 
+    def _is_gone(self, relation: Relation) -> bool:
+        """True once there is no such table: any other failure, whatever code it has, leaves it unread."""
+        with connected(self._engine, cancelled=self._cancelled) as connection:
+            return not connection.scalar(_IS_THERE, {"oid": relation.oid})
+
     def _run(self, statement: str, seconds: float) -> Sequence[Any]:
         limits = {"statement_timeout": seconds, "lock_timeout": LOCK_SECONDS}
         with connected(self._engine, cancelled=self._cancelled) as connection:
             for name, limit in limits.items():
                 connection.exec_driver_sql(f"SET LOCAL {name} = {max(1, int(limit * 1_000))}")
-            # Without parameters the driver leaves every character of a name as it is.
-            return connection.exec_driver_sql(statement, execution_options={"no_parameters": True}).all()
+            found: Sequence[Any] = run_as_it_is(connection, statement).all()
+            return found
 
 
 def why_unread(error: DatabaseError) -> str:
-    """Why a table can't be read; "" for one that is gone. PostgreSQL's own words may repeat a value."""
-    if error.sqlstate == UNDEFINED_TABLE:
-        return ""
+    """Why a table can't be read. PostgreSQL's own words may repeat a value."""
     if isinstance(error, DatabaseTimeoutError):
         return "it took too long to read or was locked"
     return f"PostgreSQL didn't read it (SQLSTATE {error.sqlstate})"
@@ -217,6 +220,9 @@ def text_of(column: Candidate, characters: int | None) -> str:
             value = f"(SELECT string_agg(encode(one, 'escape'), ' ') FROM {each})"  # noqa: S608
         case Spelling.TEXT:
             value = f"{column.quoted}::text"
+        case Spelling.PRINTED:
+            value = f"nullif(concat({column.quoted}), '')"
+    value = f'{value} COLLATE pg_catalog."C"'
     return value if characters is None else f"left({value}, {characters})"
 
 

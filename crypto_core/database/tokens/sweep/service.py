@@ -14,12 +14,13 @@ from threading import Event, Lock
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, text
+from sqlalchemy import Connection, Engine, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY, OID
 
 from crypto_core.cancelling import stop_if
-from crypto_core.database.connection.engine import connected
+from crypto_core.database.connection.engine import connected, schemas_on_own_path
 from crypto_core.database.dialect import place_oid
+from crypto_core.database.qualified_sql import text
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.placed_tables import placed_tables
 from crypto_core.database.tokens.sweep.candidates import (
@@ -171,7 +172,7 @@ class SweepService:
             found.setdefault(candidates.reported[relation.oid].oid, []).append((column, number))
         tables = _described(connection, found, {r.oid: r for r in candidates.reported.values()})
         declared = placed_tables(connection, self._catalogue.declared).tables
-        asked = {"schemas": [t.schema for t in declared], "names": [t.relation for t in declared]}
+        asked = {"schemas": [t.place for t in declared], "names": [t.relation for t in declared]}
         return Sweep(
             taken_at=taken_at,
             role=present.role,
@@ -267,7 +268,7 @@ def _described(
     if not found:
         return ()
     columns: dict[int, list[Any]] = {}
-    for row in connection.execute(_DETAILS, {"oids": list(found)}):
+    for row in connection.execute(_DETAILS, {"oids": list(found), "path": schemas_on_own_path(connection)}):
         columns.setdefault(row.oid, []).append(row)
     tables = []
     for oid, hits in found.items():
@@ -314,7 +315,11 @@ def _merged(hits: Sequence[tuple[Candidate, Counted]]) -> tuple[FoundColumn, ...
 
 _DETAILS = text(
     """
-    SELECT c.oid, pg_table_is_visible(c.oid) AS visible, a.attname,
+    SELECT c.oid, c.oid = (
+               SELECT before.oid FROM unnest(CAST(:path AS text[])) WITH ORDINALITY AS path(place, number)
+               JOIN pg_namespace n ON n.nspname = path.place
+               JOIN pg_class before ON before.relnamespace = n.oid AND before.relname = c.relname
+               ORDER BY path.number LIMIT 1) AS visible, a.attname,
            has_column_privilege(c.oid, a.attnum, 'SELECT') AS may_read,
            a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) AS whole_number,
            a.attname ~

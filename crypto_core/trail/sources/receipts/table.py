@@ -14,9 +14,10 @@ from itertools import groupby
 from threading import Event
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from crypto_core.database.connection.engine import connected
+from crypto_core.database.qualified_sql import text
 from crypto_core.errors import DatabaseError, MissingGrantError, MissingSchemaError, ReceiptError
 from crypto_core.receipts.receipt import LostReceipts, Receipt, ReceiptProcess, receipt_of
 from crypto_core.text.cleaning import clean

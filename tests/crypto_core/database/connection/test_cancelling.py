@@ -140,7 +140,7 @@ def test_pages_counts_and_the_status_are_ended(services: Container, platform: En
     inventory.page(Query())
     services.catalogue.refresh()
     with platform.begin() as connection:
-        connection.execute(text("LOCK TABLE gh_connection IN ACCESS EXCLUSIVE MODE"))
+        connection.execute(text("LOCK TABLE public.gh_connection IN ACCESS EXCLUSIVE MODE"))
         for call in (
             lambda c: inventory.page(Query(), cancelled=c),
             lambda c: inventory.page(Query(sort="created"), backwards=True, cancelled=c),

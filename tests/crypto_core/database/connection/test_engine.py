@@ -142,10 +142,10 @@ def test_other_signs_may_stand_in_a_password_as_they_are(password: str) -> None:
 
 
 CHANGES = (
-    "UPDATE gh_connection SET org_id = org_id",
+    "UPDATE public.gh_connection SET org_id = org_id",
     "CREATE TABLE x (y int)",
-    "DELETE FROM slack_connection",
-    "SELECT 1 FROM gh_connection FOR UPDATE",
+    "DELETE FROM public.slack_connection",
+    "SELECT 1 FROM public.gh_connection FOR UPDATE",
 )
 
 
@@ -339,7 +339,7 @@ def test_a_server_that_freezes_is_not_waited_for_without_end(
         with connected(opened, write=True) as connection:
             if waiting_for == "a statement":
                 own.postgres.pause()
-            connection.execute(text("UPDATE gh_connection SET org_id = 'x'"))
+            connection.execute(text("UPDATE public.gh_connection SET org_id = 'x'"))
             own.postgres.pause()
 
     if waiting_for == "a new session":

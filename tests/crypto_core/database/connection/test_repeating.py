@@ -123,7 +123,7 @@ def test_no_deadlock_comes_of_locks_in_another_order_as_nothing_is_held_while_wa
     refs = [r for r in sealed if r.table == "gh_connection"][:2]
     tokens = services.store.read_many(refs)
     replacements = [Replacement(t, f"{t.value.reveal()}x", None) for t in tokens]
-    lock = text("SELECT 1 FROM gh_connection WHERE id = :id FOR UPDATE")
+    lock = text("SELECT 1 FROM public.gh_connection WHERE id = :id FOR UPDATE")
     first, last = sorted(r.row_id for r in refs)
     with ThreadPoolExecutor(1) as pool:
         with connected(platform, write=True) as connection:

@@ -346,7 +346,8 @@ def test_pgoptions_are_read_where_the_url_has_none(
     ):
         engine = open_engine(url)
         with connected(engine) as connection:
-            assert connection.scalar(text("SHOW search_path")) == expected
+            assert connection.scalar(text("SELECT current_setting('keydeck.search_path')")) == expected
+            assert connection.scalar(text("SHOW search_path")) == "pg_catalog, pg_temp"
         engine.dispose()
     monkeypatch.setenv("PGOPTIONS", "-d 5")
     with pytest.raises(SettingsError, match="PGOPTIONS has options"):

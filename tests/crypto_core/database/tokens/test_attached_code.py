@@ -85,7 +85,7 @@ def test_what_hangs_on_a_partition_or_below_a_view_is_listed(services: Container
         "CREATE TABLE public.child () INHERITS (public.gh_connection)",
         "CREATE TRIGGER o BEFORE UPDATE ON public.child FOR EACH ROW EXECUTE FUNCTION public.f()",
     )
-    assert (found.kind, found.relation) == ("trigger", "child")
+    assert (found.kind, found.relation) == ("trigger", "public.child")
     both = code(
         services,
         superuser,
@@ -94,7 +94,7 @@ def test_what_hangs_on_a_partition_or_below_a_view_is_listed(services: Container
         *VIEW,
         f"CREATE TRIGGER p INSTEAD OF UPDATE ON {T} FOR EACH ROW EXECUTE FUNCTION public.f()",
     )
-    assert {(c.name, c.relation) for c in both} == {("o", "gh_base"), ("p", "gh_connection")}
+    assert {(c.name, c.relation) for c in both} == {("o", "public.gh_base"), ("p", "public.gh_connection")}
 
 
 def test_an_operator_a_cast_and_a_domain_within_an_expression_are_followed(

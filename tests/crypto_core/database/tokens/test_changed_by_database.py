@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 from console.container import Container
 from console.sandbox.world import World
 from crypto_core import decrypt_token, encrypt_token
+from crypto_core.database.connection.engine import connected
 from crypto_core.database.tokens.attached_code import write_obstacles
 from crypto_core.database.tokens.store import Replacement, TokenStore
 from crypto_core.database.tokens.tables import TokenColumn
@@ -28,17 +29,17 @@ AGAIN = (
     "WHERE id = NEW.id; END IF; RETURN NULL;"
 )
 TRIGGERS = {
-    "before": (SHORTEN, "CREATE TRIGGER t BEFORE UPDATE ON gh_connection", "t on gh_connection runs"),
+    "before": (SHORTEN, "CREATE TRIGGER t BEFORE UPDATE ON gh_connection", "t on public.gh_connection runs"),
     "before the column": (
         SHORTEN,
         "CREATE TRIGGER t BEFORE UPDATE OF access_token ON gh_connection",
-        "t on gh_connection runs",
+        "t on public.gh_connection runs",
     ),
-    "after": (AGAIN, "CREATE TRIGGER t AFTER UPDATE ON gh_connection", "t on gh_connection runs"),
+    "after": (AGAIN, "CREATE TRIGGER t AFTER UPDATE ON gh_connection", "t on public.gh_connection runs"),
     "at the end": (
         AGAIN,
         "CREATE CONSTRAINT TRIGGER t AFTER UPDATE ON gh_connection DEFERRABLE INITIALLY DEFERRED",
-        "t on gh_connection runs",
+        "t on public.gh_connection runs",
     ),
 }
 
@@ -102,7 +103,7 @@ def test_a_document_is_stored_as_given_too(services: Container, superuser: Engin
         "NEW.secret_json := substr(NEW.secret_json, 1, 100); RETURN NEW;",
         "CREATE TRIGGER t BEFORE UPDATE ON connectors",
     )
-    with pytest.raises(ChangedByDatabaseError, match="trigger t on connectors runs"):
+    with pytest.raises(ChangedByDatabaseError, match=r"trigger t on public\.connectors runs"):
         write(services, TokenRef("connectors", "secret_json", row, "a"))
     assert document_of(platform, row) == before
 
@@ -121,13 +122,13 @@ def test_obstacles_are_told_before_anything_is_written(services: Container, supe
     column = TokenColumn("gh_connection", "access_token")
 
     def obstacles(of: TokenColumn = column) -> tuple[str, ...]:
-        with superuser.connect() as connection:
-            return write_obstacles(connection, of)
+        with connected(superuser) as connection:
+            return write_obstacles(connection, services.catalogue().table(of.table), of.column)
 
     assert obstacles() == ()
     body, head, _ = TRIGGERS["before the column"]
     trigger(superuser, body, head)
-    assert obstacles() == ("trigger t on gh_connection runs public.f(), owned by postgres",)
+    assert obstacles() == ("trigger t on public.gh_connection runs public.f(), owned by postgres",)
     assert obstacles(TokenColumn("gh_connection", "refresh_token")) == ()
     with superuser.begin() as connection:
         connection.execute(text("ALTER TABLE gh_connection DISABLE TRIGGER t"))
@@ -138,7 +139,7 @@ def test_obstacles_are_told_before_anything_is_written(services: Container, supe
         connection.execute(
             text("ALTER TABLE slack_connection ADD made text GENERATED ALWAYS AS (team_id) STORED")
         )
-    assert obstacles() == ("rule r[/red] on gh_connection rewrites statements, owned by platform",)
+    assert obstacles() == ("rule r[/red] on public.gh_connection rewrites statements, owned by platform",)
     (width,) = obstacles(TokenColumn("jira_connection", "refresh_token"))
     assert "255 characters at most" in width
     (generated,) = obstacles(TokenColumn("slack_connection", "made"))
@@ -155,11 +156,11 @@ def test_a_plan_and_doctor_tell_of_them_and_a_run_loses_nothing(
     trigger(superuser, body, head)
     key = new_key()
     plan = keydeck("reencrypt", str(ref), "--to", key, "--dry-run", "--json").json
-    (told,) = [w for w in plan["warnings"] if "trigger t on gh_connection" in w]
+    (told,) = [w for w in plan["warnings"] if "trigger t on public.gh_connection" in w]
     assert told.startswith("Code of others runs in this write: ")
     checks = keydeck("doctor", "--json").json["checks"]
     (check,) = [c for c in checks if "gh_connection, when written" in str(c)]
-    assert "trigger t on gh_connection" in str(check)
+    assert "trigger t on public.gh_connection" in str(check)
     ran = keydeck("reencrypt", str(ref), "--to", key, "--yes", "--json")
     assert (ran.exit_code, ran.json["done"]) == (1, 0)
     (left,) = ran.json["poisoned"]
@@ -211,7 +212,9 @@ def test_a_token_that_is_shortened_at_commit_is_not_called_written_and_can_be_re
     ref = next(r for r in world.sealed_under(world.current_key) if str(r).startswith("gh_connection.access"))
     opened = decrypt_token(services.store.read_token(ref).value.reveal())
     at_commit(superuser, act)
-    with pytest.raises(ChangedAtCommitError, match="constraint trigger t on gh_connection") as raised:
+    with pytest.raises(
+        ChangedAtCommitError, match=r"constraint trigger t on public\.gh_connection"
+    ) as raised:
         services.store.write_tokens(
             uuid4(),
             "reencrypt",

@@ -299,7 +299,7 @@ def scans(sent: list[str]) -> list[str]:
         table
         for statement in sent
         for table in tables
-        if f"FROM {table}" in statement
+        if f"FROM public.{table}" in statement
         and not any(word in statement for word in ("TABLESAMPLE", "LIMIT", ".id = any(", ".id IN ("))
     ]
 

@@ -80,7 +80,7 @@ def test_the_estate_tells_of_its_tables_and_what_if_replaces_what_is_known(
     plan = services.jobs.plan_job(
         Verb.REENCRYPT, Selection(under_key=world.old_key.arn), world.current_key.arn, JobOptions()
     )
-    (table,) = read_figures(services.engine, [TokenColumn("gh_connection", "access_token")]).tables
+    (table,) = read_figures(services.catalogue, [TokenColumn("gh_connection", "access_token")]).tables
     assert (table.name, table.fillfactor, table.token_indexes) == ("gh_connection", 100, 0)
     assert table.indexes >= 1
     assert table.heap_bytes > 0

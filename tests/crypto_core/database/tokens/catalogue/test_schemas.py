@@ -15,7 +15,6 @@ from crypto_core.database.connection.engine import connected
 from crypto_core.database.role_grants import role_grants
 from crypto_core.database.tokens.attached_code import write_obstacles
 from crypto_core.database.tokens.indexes import offered
-from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.diagnosis.check import CheckOutcome
 from crypto_core.diagnosis.token_columns import token_columns
 from crypto_core.errors import InvalidReferenceError
@@ -120,8 +119,8 @@ def test_each_schema_that_matches_gives_a_table(
     assert all(told.grant.isprintable() for told in narrowed.unreadable)
     assert all(grant.isprintable() for grant in (*narrowed.unwritable.values(), *narrowed.gaps))
     with connected(container.engine) as connection:
-        assert write_obstacles(connection, TokenColumn("t_a.notes", "token")) == ()
-        (told,) = write_obstacles(connection, TokenColumn("t_b.notes", "token"))
+        assert write_obstacles(connection, catalogue.table("t_a.notes"), "token") == ()
+        (told,) = write_obstacles(connection, catalogue.table("t_b.notes"), "token")
         assert "trigger cuts" in told
 
 

@@ -311,7 +311,7 @@ def test_a_materialised_view_is_a_place_and_a_view_is_information(
     sweep = services.sweeps.take_sweep()
     assert set(places(sweep)) == {"copied.access_token"}
     assert sweep.notes == (
-        "shown is a view over gh_connection: it shows its tokens, which are counted there.",
+        "public.shown is a view over public.gh_connection: it shows its tokens, which are counted there.",
     )
     assert services.catalogue.refresh().gaps == ()
 
@@ -368,7 +368,7 @@ def test_what_a_table_says_when_it_is_read_is_not_repeated(services: Container, 
     )
     said = " ".join(services.sweeps.take_sweep().unseen)
     assert "public.telling is not known: PostgreSQL didn't read it (SQLSTATE P0001)" in said
-    assert "public.writing is not known: PostgreSQL didn't read it (SQLSTATE 25006)" in said
+    assert "public.writing is not known: PostgreSQL didn't read it (SQLSTATE 42P01)" in said
     assert_tells_nothing(said)
 
 

@@ -1,0 +1,122 @@
+"""SQL whose names mean PostgreSQL's own objects on any search path (CVE-2018-1058).
+
+Statements of SQLAlchemy's are qualified as they are compiled, text as it is made: functions, types and
+collations that have no schema are pg_catalog's. What the grammar reads as syntax it qualifies itself.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, Text, TextClause
+from sqlalchemy.dialects.postgresql.base import PGCompiler, PGTypeCompiler
+
+SYNTAX = frozenset(
+    "all and any array as between by case cast coalesce cube distinct else except exists extract filter from"  # noqa: SIM905
+    " greatest in intersect interval is lateral least like not nullif on or over overlay position references"
+    " rollup row select set some substring then trim union using values when where with".split()
+)
+"""What may stand before a parenthesis and is no function that the search path finds."""
+TYPES = frozenset(
+    "bool bpchar bytea cidr date float4 float8 inet int2 int4 int8 json jsonb name oid regclass regnamespace"  # noqa: SIM905
+    " regproc regrole regtype text tid timestamptz tsvector uuid xid xml".split()
+)
+"""Types that the search path finds; the names of others, such as bigint, are syntax."""
+
+_NAMES = re.compile(
+    r"""(?P<kept>\bE'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$
+        |--[^\n]*|(?<![:\w\\]):\w+|\bAS\s+\w+\()
+    |(?P<function>(?<![\w.$:])[a-z_]\w*(?=\())
+    |(?P<before>::\s*|\bAS\s+)(?P<type>[a-z]\w*)(?P<after>(?:\[\])*(?:\s*\))?)
+    |(?P<from>\b(?:FROM|JOIN)\s+)(?P<relation>pg_\w+)(?![\w(])""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def qualified(sql: str) -> str:
+    """Return SQL in which functions, types and PostgreSQL's own relations without a schema have pg_catalog's.
+
+    A type is what follows :: or stands last in a CAST; keywords are in capitals, and a function's parenthesis
+    follows its name at once.
+    """
+    return _NAMES.sub(_qualified, sql)
+
+
+def _qualified(found: re.Match[str]) -> str:
+    if found["function"] and found["function"] not in SYNTAX and not _is_syntax(found):
+        return f"pg_catalog.{found[0]}"
+    is_type = found["type"] in TYPES and ("::" in found["before"] or found["after"].endswith(")"))
+    if is_type:
+        return f"{found['before']}pg_catalog.{found['type']}{found['after']}"
+    return f"{found['from']}pg_catalog.{found['relation']}" if found["relation"] else found[0]
+
+
+def _is_syntax(found: re.Match[str]) -> bool:
+    """True for the name of a CTE with its columns, and for unnest of several arrays.
+
+    The latter is a function only without a schema, and then pg_catalog's.
+    """
+    depth, behind = 0, found.string[found.end() :]
+    for place, sign in enumerate(behind):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(sign, 0)
+        if sign == "," and depth == 1 and found["function"] == "unnest":
+            return True
+        if depth == 0:
+            return re.match(r"\) AS (MATERIALIZED )?\(", behind[place:]) is not None
+    return False
+
+
+def text(sql: str) -> TextClause:
+    """Return text as a statement or a part of one, its names qualified; see `qualified`."""
+    return sqlalchemy.text(qualified(sql))
+
+
+def run_as_it_is(connection: Connection, sql: str) -> Any:
+    """Run a statement in which a per cent sign or a colon in a name means itself."""
+    return connection.exec_driver_sql(qualified(sql), execution_options={"no_parameters": True})
+
+
+def qualify(engine: Engine) -> None:
+    """Have an engine qualify the names in all that it compiles."""
+    engine.dialect.statement_compiler = _Compiler
+    engine.dialect.type_compiler_instance = _TypeCompiler(engine.dialect)
+
+
+class Printed(Text):
+    """The type of a column whose own isn't PostgreSQL's: cast to text, it is printed.
+
+    Whoever owns a type may have made a cast of it, and its operators; what prints it is PostgreSQL's.
+    """
+
+
+class _Compiler(PGCompiler):
+    def visit_cast(self, cast: Any, **named: Any) -> str:
+        if not isinstance(cast.clause.type, Printed):
+            written: str = super().visit_cast(cast, **named)
+            return written
+        value = self.process(cast.clause, **named)
+        return f"CASE WHEN {value} IS NULL THEN NULL ELSE pg_catalog.concat({value}) END"
+
+    def visit_function(self, func: Any, *arguments: Any, **named: Any) -> str:
+        written: str = super().visit_function(func, *arguments, **named)
+        name = func.name.lower()
+        own = not func.packagenames and name not in SYNTAX and (name != "unnest" or len(func.clauses) == 1)
+        return f"pg_catalog.{written}" if own else written
+
+    def visit_collation(self, element: Any, **_: Any) -> str:
+        schema = element.collation_schema or "pg_catalog"
+        written: str = self.preparer.format_collation(element.collation, schema)
+        return written
+
+    def visit_column(self, column: Any, *arguments: Any, **named: Any) -> str:
+        written: str = super().visit_column(column, *arguments, **named)
+        return qualified(written) if column.is_literal else written
+
+
+class _TypeCompiler(PGTypeCompiler):
+    def process(self, type_: Any, **named: Any) -> str:
+        written: str = super().process(type_, **named)
+        name = written.partition("[")[0].lower()
+        return f"pg_catalog.{written.lower()}" if name in TYPES else written
