@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from threading import Event
@@ -226,7 +226,8 @@ def _columns(census: Census) -> tuple[ColumnShare, ...]:
     for column in census.catalogue.columns:
         groups = [g for g in census.groups if g.column == str(column)]
         by_format = {f: sum(g.tokens for g in groups if g.format is f) for f in Format}
-        shares.append(ColumnShare(str(column), sum(by_format.values()), by_format))
+        respelt = sum(g.tokens for g in groups if g.respelt)
+        shares.append(ColumnShare(str(column), sum(by_format.values()), by_format, respelt))
     return tuple(shares)
 
 
@@ -260,6 +261,7 @@ def _problems(
 ) -> tuple[Problem, ...]:
     problems = [
         *_format_problems(census),
+        *_respelt_problems(census),
         *_key_problems(shares, keyring, incident_of),
         *_unknown_problems(shares),
         *_write_key_problems(states, keyring.write_key),
@@ -304,6 +306,19 @@ def _format_problems(census: Census) -> list[Problem]:
             filter_ = f"format:{format_.value}"
             problems.append(Problem(severity, title, shown, remedy, tokens, filter_, kind=kind))
     return problems
+
+
+def _respelt_problems(census: Census) -> Iterator[Problem]:
+    shares = [share for share in _columns(census) if share.respelt]
+    if shares:
+        yield Problem(
+            Severity.LOW,
+            "v1, spelt otherwise than written: only lenient readers open them",
+            " · ".join(f"{share.column} {share.respelt:,}" for share in shares),
+            "Rewrap or re-encrypt them: what is written is spelt well.",
+            sum(share.respelt for share in shares),
+            kind=ProblemKind.RESPELT,
+        )
 
 
 def trusted_keys_line(keyring: KmsKeyring, key_arn: str) -> str:

@@ -28,6 +28,8 @@ class ColumnShare:
     column: str
     tokens: int
     by_format: Mapping[Format, int]
+    respelt: int = 0
+    """Those of v1 that are spelt otherwise than Keydeck writes them, as far as length or mark tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class ProblemKind(StrEnum):
     UNPROTECTED = "unprotected"
     UNREADABLE = "unreadable"
     EMPTY = "empty"
+    RESPELT = "respelt"
     KEY_PENDING_DELETION = "key-pending-deletion"
     KEY_NOT_ENABLED = "key-not-enabled"
     KEY_NOT_TRUSTED = "key-not-trusted"
@@ -152,6 +155,7 @@ class Status:
                     "column": column.column,
                     "tokens": column.tokens,
                     "by_format": {f.value: column.by_format.get(f, 0) for f in Format},
+                    "spelt_otherwise": column.respelt,
                 }
                 for column in self.by_column
             ],

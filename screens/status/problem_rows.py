@@ -16,6 +16,7 @@ ADVICE: Mapping[ProblemKind, str] = {
     ProblemKind.UNPROTECTED: "x encrypts them in place, as a job.",
     ProblemKind.UNREADABLE: "Enter shows each. Restore it from a backup, or ask its owner to connect again.",
     ProblemKind.EMPTY: "Enter shows the rows. Ask their owners to connect again.",
+    ProblemKind.RESPELT: "b writes them anew, as a job: what is written is spelt well.",
     ProblemKind.KEY_PENDING_DELETION: (
         "Enter, then C cancels the deletion. b moves the tokens to another key before it is deleted."
     ),

@@ -10,7 +10,7 @@ from crypto_core.cipher import sealed_for_another_row
 from crypto_core.database.tokens.attribution import Attributor
 from crypto_core.database.tokens.inventory import Inventory, InventoryRow
 from crypto_core.database.tokens.store import TokenStore
-from crypto_core.envelope import TAG_BYTES, Envelope, Format, parse
+from crypto_core.envelope import TAG_BYTES, Envelope, Format, is_respelt, parse
 from crypto_core.errors import DatabaseError, EnvelopeError, InvalidCiphertextError, WrongBindingError
 from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.lists.coverage import Evidence
@@ -89,8 +89,9 @@ class Inspector:
             )
         # KMS may open the data key of an envelope that is known not to open under it: asking would hide that.
         damage = self._attributor.damage(token)
+        fields = _fields(envelope, token.value.reveal())
         if damage:
-            return Inspection(row, _fields(envelope), None, Evidence.UNKNOWN, broken=clean(damage))
+            return Inspection(row, fields, None, Evidence.UNKNOWN, broken=clean(damage))
         refusal = NO_TEXT
         # What is remembered holds for a stored value, and a v2 value opens in one row only.
         if ask_kms and (row.evidence is not Evidence.VERIFIED or envelope.named_key):
@@ -99,12 +100,10 @@ class Inspector:
             refusal = clean(failure) if failure else NO_TEXT
             if isinstance(failure, InvalidCiphertextError) and envelope.named_key:
                 why = clean(sealed_for_another_row(failure, ref, envelope).message)
-                return Inspection(row, _fields(envelope), None, Evidence.UNKNOWN, broken=why)
+                return Inspection(row, fields, None, Evidence.UNKNOWN, broken=why)
         wrapped_by = KeyAnswer(row.key_arn, row.key_material_id) if row.key_arn else None
         foreign = self._foreign(envelope, ref)
-        return Inspection(
-            row, _fields(envelope), wrapped_by, row.evidence, foreign, refusal, self._shared_with(ref)
-        )
+        return Inspection(row, fields, wrapped_by, row.evidence, foreign, refusal, self._shared_with(ref))
 
     def _shared_with(self, ref: TokenRef) -> tuple[TokenRef, ...] | None:
         try:
@@ -121,9 +120,13 @@ class Inspector:
         return NO_TEXT
 
 
-def _fields(envelope: Envelope) -> tuple[tuple[str, CleanText], ...]:
-    described = [(name, clean(_described(envelope, name, content))) for name, content in envelope.parts()]
-    return (("version", clean(envelope.summary)), *described)
+def _fields(envelope: Envelope, stored: str) -> tuple[tuple[str, CleanText], ...]:
+    described = [(name, _described(envelope, name, content)) for name, content in envelope.parts()]
+    spelling = [("spelt otherwise", _RESPELT)] if is_respelt(stored) else []
+    return tuple((n, clean(text)) for n, text in (("version", envelope.summary), *spelling, *described))
+
+
+_RESPELT = "only lenient readers such as the platform's open it; the next write spells it well"
 
 
 def _described(envelope: Envelope, name: str, content: bytes) -> str:
