@@ -406,6 +406,10 @@ class ChangedAtCommitError(DatabaseError):
     """The database changed tokens as their transaction was committed, after they were stored as given."""
 
 
+class ForeignWriteError(DatabaseError):
+    """Something else than Keydeck wrote to its journal or backups in Keydeck's own transaction."""
+
+
 class DatabaseUnreachableError(DatabaseError, remedy="Check DATABASE_URL and that the server is up."):
     """No connection to the database, or it was lost."""
 

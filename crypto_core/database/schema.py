@@ -33,6 +33,7 @@ FUNCTIONS = {
     name: f"{SCHEMA}.{function}"
     for name, function in {
         "approval": "record_approval",
+        "envelope_backup": f"back_up_envelopes, {SCHEMA}.purge_envelopes",
         "evidence_record": "write_evidence_record",
         "incident_evidence": "keep_evidence",
         "job": "record_job",
@@ -80,12 +81,15 @@ envelope_backup = Table(
     *_optional(SqlText, "envelope", "key_arn", "key_material_id"),
     *_required(_MOMENT, "replaced_at"),
     *_optional(LargeBinary, "written_digest"),
+    *_optional(BigInteger, "transaction_id"),
 )
 """Envelopes that Keydeck has replaced, kept until the operator purges them. Never plaintext or dev values.
 
-`envelope` is NULL once it is purged; that Keydeck wrote the token stays known. `written_digest` is that of
-the envelope that took its place (see tokens.digest).
+Functions alone write it: `back_up_envelopes`, and `purge_envelopes`, which makes `envelope` NULL and a
+journal entry; that Keydeck wrote the token stays known. `written_digest` is that of the envelope that took
+its place (see tokens.digest), `transaction_id` the number of the transaction.
 """
+Index("ix_envelope_backup_transaction", envelope_backup.c.transaction_id)
 
 key_answer = Table(
     "key_answer",
@@ -133,6 +137,7 @@ journal's database, `transaction_id` the number of the transaction there, which 
 where nobody noted it.
 """
 Index("ix_journal_checked", journal.c.action, journal.c.seq, postgresql_where=journal.c.checked)
+Index("ix_journal_transaction", journal.c.transaction_id)
 
 INCIDENT_PEOPLE = ("incident role", "incident follow-up", "incident follow-up done")
 """The journal's words for who has which role in an incident, and for its follow-ups: kept nowhere else."""

@@ -52,7 +52,7 @@ _OF_ALIASES = frozenset({"kms:CreateAlias", "kms:UpdateAlias"})
 JOURNAL = (("journal", CALL), ("journal_checkpoint", CALL))
 APPROVAL = (("approval", (*WRITE, "EXECUTE")),)
 JOBS = (("job", (*WRITE, "EXECUTE")), *((name, WRITE) for name in ("job_chunk", "job_runner", "job_token")))
-TOKENS = (("envelope_backup", WRITE), ("key_answer", WRITE), ("sweep", APPEND), ("receipt", CALL))
+TOKENS = (("envelope_backup", CALL), ("key_answer", WRITE), ("sweep", APPEND), ("receipt", CALL))
 INCIDENTS = (
     *((name, WRITE) for name in ("incident", "incident_step", "incident_presence", "incident_lease")),
     *(("incident_evidence", CALL), ("incident_entry", APPEND)),

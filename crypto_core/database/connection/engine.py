@@ -57,6 +57,7 @@ _AUTHORITIES = "keydeck_authorities"
 """The engine's option that holds what certificates are verified by."""
 REACH = "keydeck_reach"
 """The one that holds what its transactions may read."""
+_ENTRIES = "keydeck_entries"
 _SETTING = "keydeck_setting"
 """The one that holds the name of the setting with its URL."""
 
@@ -172,10 +173,21 @@ def _beginning(connection: Connection, *, write: bool, snapshot: bool | str, bri
     driver: Any = connection.connection.driver_connection
     driver.writes, driver.snapshot, driver.brief = write, snapshot, brief
     driver.ahead = ""
+    connection.info[_ENTRIES] = []
     try:
         yield
     finally:
         driver.writes, driver.snapshot, driver.brief = True, False, False
+
+
+def note_entry(connection: Connection, number: int) -> None:
+    """Note an entry of the journal that Keydeck itself made in this transaction."""
+    connection.info.setdefault(_ENTRIES, []).append(number)
+
+
+def own_entries(connection: Connection) -> list[int]:
+    """Return the numbers of the entries that Keydeck itself made in this transaction."""
+    return list(connection.info.get(_ENTRIES, ()))
 
 
 def finish_with_next(connection: Connection) -> None:

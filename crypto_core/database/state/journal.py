@@ -16,7 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Select, and_, func, not_, select
 
-from crypto_core.database.connection.engine import connected, told_apart
+from crypto_core.database.connection.engine import connected, note_entry, told_apart
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, lock_holders
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.schema import SCHEMA
@@ -98,7 +98,9 @@ class Journal:
         """
         told = json.dumps(detail or {}, sort_keys=True, ensure_ascii=True)
         fields = (clean(action, 100), clean(subject, 500), outcome.value, told)
-        self.call(by, *fields, within=within, actor=actor)
+        number = self.call(by, *fields, within=within, actor=actor)
+        if within is not None and number is not None:
+            note_entry(within, number)
 
     def call(
         self, function: str, *arguments: Any, within: Connection | None = None, actor: str | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, LargeBinary, bindparam, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Engine, LargeBinary, bindparam, func, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from crypto_core.database.connection.engine import connected
@@ -25,6 +25,8 @@ from crypto_core.secret import Secret
 
 _MOST = 50
 _PAGE = 1_000
+_PURGED = 10_000
+"""How many envelopes are forgotten in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,24 +221,25 @@ def kept(engine: Engine, *, run_id: UUID | None = None, before: datetime | None 
         return int(connection.scalar(counted) or 0)
 
 
-def purge(engine: Engine, *, run_id: UUID | None = None, before: datetime | None = None) -> int:
+def purge(
+    engine: Engine, who: tuple[str, str], *, run_id: UUID | None = None, before: datetime | None = None
+) -> int:
     """Forget the replaced envelopes of a run, or those replaced before a moment, or all; returns how many.
 
-    That Keydeck wrote the tokens stays known. Raises DatabaseError; what was forgotten before stays so.
+    `who` are the actor and the host for the entries that the database itself makes with each thousands. That
+    Keydeck wrote the tokens stays known. Raises DatabaseError; what was forgotten before stays so.
     """
     purged = 0
-    while number := _purge_some(engine, run_id, before):
+    while number := _purge_some(engine, *who, run_id, before):
         purged += number
     return purged
 
 
 @repeated_if_rolled_back
-def _purge_some(engine: Engine, run_id: UUID | None, before: datetime | None) -> int:
-    b = envelope_backup.c
-    some = select(b.id).where(*_which(run_id, before)).order_by(b.id).limit(_PAGE)
+def _purge_some(engine: Engine, actor: str, host: str, run_id: UUID | None, before: datetime | None) -> int:
+    call = select(func.keydeck.purge_envelopes(actor, host, run_id, before, _PURGED))
     with connected(engine, write=True) as connection:
-        statement = update(envelope_backup).where(b.id.in_(some)).values(envelope=None)
-        return connection.execute(statement).rowcount
+        return int(connection.scalar(call) or 0)
 
 
 def _which(run_id: UUID | None, before: datetime | None) -> list[ColumnElement[bool]]:

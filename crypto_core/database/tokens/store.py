@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import groupby
 from threading import Event
 from time import monotonic, sleep
@@ -22,13 +21,12 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    Insert,
     LargeBinary,
     Select,
+    Uuid,
     and_,
     bindparam,
     func,
-    insert,
     literal_column,
     or_,
     select,
@@ -40,7 +38,7 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import TableClause
 
-from crypto_core.database.connection.engine import connected, finish_with_next
+from crypto_core.database.connection.engine import connected, finish_with_next, own_entries
 from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE
 from crypto_core.database.connection.repeating import repeated_if_rolled_back
 from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECONDS, ON_OWN_PATH
@@ -91,6 +89,7 @@ from crypto_core.errors import (
     ChangedByDatabaseError,
     DatabaseTimeoutError,
     EnvelopeError,
+    ForeignWriteError,
     RowVanishedError,
 )
 from crypto_core.guard.held_step import require_held
@@ -98,7 +97,7 @@ from crypto_core.keyring.data_keys import KeyAnswer
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.text.cleaning import clean
-from crypto_core.text.counting import counted
+from crypto_core.text.counting import counted, listed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -197,10 +196,45 @@ class _Committed:
     """What a transaction wrote: `stored` are the values of each column, by row id."""
 
     digests: Mapping[str, bytes]
+    columns: frozenset[tuple[str, str]]
     stored: list[tuple[TokenTable, str, dict[str, str]]] = field(default_factory=list)
     written: list[Replacement] = field(default_factory=list)
-    transaction: int | None = None
+    backups: list[tuple[Sequence[int], bytes]] = field(default_factory=list)
+    """The numbers of the backups, and the digest of what the function found stored."""
+    entries: Sequence[int] = ()
+    """The journal's entries that Keydeck itself made in the transaction."""
+    transaction: int = 0
     """The number of the transaction, its subtransactions' top."""
+
+    def foreign_rows(self, connection: Connection, entries: Sequence[int]) -> list[str]:
+        """Return what this transaction has in journal and backups that Keydeck did not write, and changed."""
+        backups = [number for ids, _ in self.backups for number in ids]
+        found = {"transaction": self.transaction, "entries": list(entries), "backups": backups}
+        foreign = [clean(said, 300) for said in connection.scalars(_NOT_OURS, found)]
+        for ids, kept in self.backups:
+            if bytes(connection.scalar(_AS_KEPT, {"ids": ids}) or b"") != kept:
+                foreign.append(f"backups {ids[0]} to {ids[-1]}, now stored differently")
+        return foreign
+
+    def require_own_rows(
+        self, connection: Connection, foreign: Sequence[str], *, written: bool = False
+    ) -> None:
+        """Pass if the transaction wrote in journal and backups what Keydeck did alone.
+
+        Raises ForeignWriteError.
+        """
+        if foreign:
+            causes = dict.fromkeys(
+                cause
+                for one in sorted(self.columns)
+                for cause in write_obstacles(connection, TokenColumn(*one))
+            )
+            raise ForeignWriteError(
+                f"Code of others wrote in the transaction of Keydeck's tokens: {listed(foreign, 5)}. "
+                f"What runs there: {'; '.join(causes) or 'nothing that is known'}.",
+                remedy=f"{'The tokens are written' if written else 'Nothing was written'}. Have that code removed, "
+                "then plan again.",
+            )
 
     def differing(
         self, connection: Connection, table: TokenTable, column: str, values: Mapping[str, str]
@@ -210,15 +244,13 @@ class _Committed:
             return []
         texts = [self.digests[v] for v in values.values()] if table.is_text(column) else values.values()
         given = later_rows("new", {"id": values, "value": texts}) | later_ids(table, list(values))
-        rows = connection.execute(_comparing(table, column), given).all()
-        self.transaction = self.transaction or next((row.transaction for row in rows), None)
-        return sorted(set(values) - {row.id for row in rows})
+        return sorted(set(values) - set(connection.scalars(_comparing(table, column), given)))
 
     def written_by(self, connection: Connection, table: TokenTable, ids: Sequence[str]) -> Iterable[str]:
         """Return those of some rows that this transaction itself wrote last."""
         source = table_of(table)
         named = {"schema": table.place, "table": table.relation}
-        if not ids or self.transaction is None or not connection.scalar(_HAS_XMIN, named):
+        if not ids or not connection.scalar(_HAS_XMIN, named):
             return ()
         number = sql_cast(sql_cast(literal_column("xmin"), SqlText), BigInteger)
         own = select(id_text(table, source)).where(
@@ -453,13 +485,13 @@ class TokenStore:
             by_column.setdefault((replacement.old.ref.table, replacement.old.ref.column), []).append(
                 replacement
             )
-        done = _Committed({r.stored: digest(r.stored) for r in replacements})
+        done = _Committed({r.stored: digest(r.stored) for r in replacements}, frozenset(by_column))
         new_digests, stored = done.digests, done.stored
         locked: dict[str, frozenset[str]] = {}
         catalogue = self._catalogue()
         carry = self._carrier() if verb in KEEPS_TOKEN else None
         with connected(self._engine, write=True, brief=not wait) as connection:
-            connection.execute(_IMPATIENT)
+            done.transaction = connection.execute(_IMPATIENT).scalar_one()
             before(connection)
             for table_name in sorted({table_name for table_name, _ in by_column}):
                 ids = {r.old.ref.row_id for r in replacements if r.old.ref.table == table_name}
@@ -474,7 +506,7 @@ class TokenStore:
                 stored.append((table, column, values))
                 swapped = [r for r in group if r.old.ref.identity in matched]
                 done.written += swapped
-                _back_up(connection, run_id, verb, swapped, new_digests)
+                done.backups += _back_up(connection, run_id, verb, swapped, new_digests)
                 if carry is not None:
                     carry(connection, [(r.old.ref, r.old.digest, new_digests[r.stored]) for r in swapped])
             # What triggers make of it afterwards counts too, also those that wait for the transaction's end.
@@ -482,9 +514,11 @@ class TokenStore:
             for table, column, values in stored:
                 if changed := done.differing(connection, table, column, values):
                     raise _changed(connection, table, column, changed)
+            done.require_own_rows(connection, done.foreign_rows(connection, own_entries(connection)))
             if within is not None:
                 within(connection, frozenset(r.old.ref for r in done.written))
             require_held()
+            done.entries = own_entries(connection)
         return done
 
     @repeated_if_rolled_back
@@ -501,8 +535,10 @@ class TokenStore:
                 differing = done.differing(connection, table, column, values)
                 changed |= {(table.name, column, row_id) for row_id in differing}
                 own |= {(table.name, column, i) for i in done.written_by(connection, table, differing)}
-        if not changed:
-            return
+            foreign = done.foreign_rows(connection, done.entries)
+            if not changed:
+                done.require_own_rows(connection, foreign, written=True)
+                return
         replaced = {r.old.ref: r for r in done.written if _place(r.old.ref) in changed}
         now = {token.ref: token for token in self.read_many(replaced)}
         lost: list[Replacement] = []
@@ -516,6 +552,8 @@ class TokenStore:
             elif _place(ref) in own or (token is not None and _is_damaged(token)):
                 lost.append(made)
         if not lost and not undone:
+            with connected(self._engine) as connection:
+                done.require_own_rows(connection, foreign, written=True)
             return
         with connected(self._engine, write=True) as connection:
             # What was written is kept, so that it can be restored over the present value.
@@ -529,9 +567,10 @@ class TokenStore:
             table = self._catalogue.last().table(refs[0].table)
             causes = "; ".join(write_obstacles(connection, table, refs[0].column))
         more = f" and {counted(len(refs) - 1, 'more token')}" if refs[1:] else ""
+        wrote = f" It wrote besides: {listed(foreign, 5)}." if foreign else ""
         raise ChangedAtCommitError(
             f"{refs[0]}{more}: the database changed what was written when the transaction was committed "
-            f"({causes or 'code of the database'}).",
+            f"({causes or 'code of the database'}).{wrote}",
             remedy="Disable what changes tokens there. The envelopes that were written are kept: then run "
             f"keydeck backups restore {refs[0]}.",
         )
@@ -750,8 +789,7 @@ def _comparing(table: TokenTable, column: str) -> Select[Any]:
         new.c.value if by_digest else _stored_digest(table, column, whole_value(table, column, new.c.value))
     )
     source = _written_column(table, column)
-    number = sql_cast(sql_cast(func.pg_current_xact_id_if_assigned(), SqlText), BigInteger)
-    return select(new.c.id, number.label("transaction")).where(
+    return select(new.c.id).where(
         id_in_later(table, source),
         id_text(table, source) == new.c.id,
         _stored_digest(table, column, source.c[column]) == whole,
@@ -774,8 +812,9 @@ def _stored_digest(table: TokenTable, column: str, stored: Any) -> Any:
 
 
 _IMPATIENT = text(
-    "SELECT set_config('lock_timeout', '150ms', true) WHERE current_setting('lock_timeout') = '0' "
-    "OR CAST(current_setting('lock_timeout') AS interval) > interval '150ms'"
+    "SELECT txid_current(), CASE WHEN current_setting('lock_timeout') = '0' "
+    "OR CAST(current_setting('lock_timeout') AS interval) > interval '150ms' "
+    "THEN set_config('lock_timeout', '150ms', true) END"
 )
 """Whoever waits for a row that is locked here is not to wait for what is waited for here besides."""
 
@@ -800,32 +839,47 @@ def _back_up(
     verb: str,
     replacements: Sequence[Replacement],
     digests: Mapping[str, bytes],
-) -> None:
-    """One INSERT … SELECT FROM unnest(…), of the envelopes alone: a plaintext or dev value is never kept."""
+) -> Sequence[tuple[Sequence[int], bytes]]:
+    """Have the envelopes kept, by one call: a plaintext or dev value never is. Returns ids and digest."""
     kept = [r for r in replacements if r.old.format.protected]
     if not kept:
-        return
-    columns = {
-        "token_column": (f"{r.old.ref.table}.{r.old.ref.column}" for r in kept),
-        "row_id": (r.old.ref.identity for r in kept),
-        "envelope": (r.old.value.reveal() for r in kept),
-        "key_arn": (r.source.key_arn if r.source else None for r in kept),
-        "key_material_id": (r.source.key_material_id if r.source else None for r in kept),
-        "written_digest": (digests[r.stored] for r in kept),
+        return ()
+    given = {
+        "run": run_id,
+        "verb": verb,
+        "columns": [f"{r.old.ref.table}.{r.old.ref.column}" for r in kept],
+        "rows": [r.old.ref.identity for r in kept],
+        "envelopes": [r.old.value.reveal() for r in kept],
+        "keys": [r.source.key_arn if r.source else None for r in kept],
+        "materials": [r.source.key_material_id if r.source else None for r in kept],
+        "digests": [digests[r.stored] for r in kept],
     }
-    run = {"keydeck_run": run_id, "keydeck_verb": verb}
-    connection.execute(_backing_up(), later_rows("kept", columns) | run)
+    ids, stored = connection.execute(_BACK_UP, given).one()
+    return [(ids, bytes(stored))]
 
 
-@cache
-def _backing_up() -> Insert:
-    own = envelope_backup.c
-    texts = ("token_column", "row_id", "envelope", "key_arn", "key_material_id")
-    rows = unnested_later("kept", dict.fromkeys(texts, SqlText) | {"written_digest": LargeBinary})
-    same: list[Any] = [
-        bindparam("keydeck_run", type_=own.run_id.type),
-        bindparam("keydeck_verb", type_=own.verb.type),
-        func.statement_timestamp(),
-    ]
-    told = select(*same, *rows.c)
-    return insert(envelope_backup).from_select(["run_id", "verb", "replaced_at", *rows.c.keys()], told)
+_BACK_UP = text(
+    "SELECT b.ids, b.digest FROM keydeck.back_up_envelopes("
+    ":run, :verb, :columns, :rows, :envelopes, :keys, :materials, :digests) AS b"
+).bindparams(
+    bindparam("run", type_=Uuid),
+    *(bindparam(n, type_=ARRAY(SqlText)) for n in ("columns", "rows", "envelopes", "keys", "materials")),
+    bindparam("digests", type_=ARRAY(LargeBinary)),
+)
+_NOT_OURS = text(
+    """
+    SELECT 'journal entry ' || j.seq || ' (' || j.action || ' by ' || j.actor || ')' FROM keydeck.journal j
+    WHERE j.transaction_id = :transaction AND j.seq <> ALL (CAST(:entries AS bigint[]))
+        AND j.action <> 'journal break'
+    UNION ALL
+    SELECT 'backup ' || b.id || ' of ' || b.token_column FROM keydeck.envelope_backup b
+    WHERE b.transaction_id = :transaction AND b.id <> ALL (CAST(:backups AS bigint[]))
+    """
+)
+_AS_KEPT = text(
+    """
+    SELECT sha256(string_agg(
+        convert_to(b.envelope, 'UTF8') || coalesce(b.written_digest, ''), CAST('' AS bytea) ORDER BY b.id))
+    FROM keydeck.envelope_backup b WHERE b.id = ANY (CAST(:ids AS bigint[]))
+    """
+)

@@ -193,7 +193,9 @@ class Undoing:
 
         def act(run: Run) -> int:
             run.begin(told)
-            return backups.purge(self._parts.engine, run_id=self._run(plan.job), before=plan.before)
+            journal = self._parts.journal
+            who = (clean(journal.actor(), 500), journal.host)
+            return backups.purge(self._parts.engine, who, run_id=self._run(plan.job), before=plan.before)
 
         def read_back(_: Run, purged: int) -> Ended[int]:
             return Ended(purged, Outcome.DONE, told | {"purged": purged})
