@@ -176,7 +176,12 @@ class Container:
             observer=observer,
         )
         self.tripwire_list = TripwireList(self.state_engine, self.keyring)
-        self.catalogue = LiveCatalogue(self.engine, settings.all_tables, decoys=self.tripwire_list.decoys)
+        self.catalogue = LiveCatalogue(
+            self.engine,
+            settings.all_tables,
+            decoys=self.tripwire_list.decoys,
+            agreed=settings.agreed_code.__contains__,
+        )
         self.answers = AttributionCache(self.engine, read_only=read_only)
         self.inventory = Inventory(self.engine, self.catalogue, self.answers, aliases=self._known_aliases)
 

@@ -283,6 +283,12 @@ class Settings(BaseSettings):
     retired_keys: Names = Field((), validation_alias="KEYDECK_RETIRED_KEYS")
     """Retired or compromised KMS keys; any use is a finding."""
 
+    agreed_code: Names = Field((), validation_alias="KEYDECK_AGREED_CODE")
+    """Code of others on the platform's tables that may run in Keydeck's writes, as a plan prints it, such as
+    `public.touch@1f0c9d2e7a4b8c35`: its name and the beginning of its definition's digest. Changed code
+    is not agreed to.
+    """
+
     athena_table: str = Field("", validation_alias="KEYDECK_ATHENA_TABLE", pattern=r"^(\w+\.\w+)?$")
     """Athena's table over the trail's files, or Security Lake's, as `database.table`."""
 
@@ -416,6 +422,7 @@ class Settings(BaseSettings):
         "administrators",
         "trusted_accounts",
         "retired_keys",
+        "agreed_code",
         "signing_key",
         "approvals",
         "extensions",

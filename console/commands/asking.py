@@ -12,6 +12,26 @@ from crypto_core.guard.consent import Consent, Danger, Subject, agrees
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
+_RUNS_CODE = "keydeck.runs-code"
+
+
+class RunsCodeOption(click.Option):
+    """--runs-code NAME, which `consent_to` reads: what --yes can't agree to unnamed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ["--runs-code"],
+            multiple=True,
+            metavar="NAME",
+            expose_value=False,
+            callback=self._keep,
+            help="With --yes: a function of others that may run in the writes, as the plan names it.",
+        )
+
+    @staticmethod
+    def _keep(ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> None:
+        ctx.meta[_RUNS_CODE] = given
+
 
 class Declined(click.Abort):
     """The operator declined."""
@@ -32,7 +52,8 @@ def consent_to(
     itself. Without a terminal the refusal begins with `about` and ends with what can be done `otherwise`.
     """
     if yes or subject.danger is Danger.NONE:
-        return Consent.by_option(subject)
+        context = click.get_current_context(silent=True)
+        return Consent.by_option(subject, context.meta.get(_RUNS_CODE, ()) if context else ())
     if subject.danger is not Danger.TYPED:
         confirm(question, about=about, otherwise=otherwise)
         return Consent.pressed(subject)

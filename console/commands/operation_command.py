@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from console.commands.asking import RunsCodeOption
 from crypto_core.guard.operations import BY_NAME
 
 
@@ -24,7 +25,9 @@ class OperationCommand(click.Command):
     def _asking(self) -> list[click.Parameter]:
         if not self.operation.planned:
             return []
+        runs_code = [RunsCodeOption()] if self.operation.runs_code else []
         return [
+            *runs_code,
             click.Option(["--dry-run"], is_flag=True, help="Show what would happen; change nothing."),
             click.Option(["--yes"], is_flag=True, help="Do not ask."),
         ]

@@ -6,11 +6,13 @@ about to do, given in the way that its danger demands. So no screen that forgets
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from crypto_core.errors import NotConfirmedError
+from crypto_core.text.counting import listed
 
 
 class Danger(StrEnum):
@@ -35,6 +37,16 @@ class Origin(StrEnum):
     TYPED = "typed"
     OPTION = "option"
     """By --yes on the command line."""
+
+
+@runtime_checkable
+class CodeRunning(Protocol):
+    """A subject whose carrying out runs code of others; see database.tokens.attached_code."""
+
+    @property
+    def unagreed(self) -> Sequence[str]:
+        """The names of that code, as far as the settings don't agree to it."""
+        ...
 
 
 class Subject(Protocol):
@@ -64,6 +76,8 @@ class Consent:
     origin: Origin
     text: str = ""
     """The typed text, unchanged."""
+    code: frozenset[str] = frozenset()
+    """The names of code of others that is agreed to: whoever types or presses has the plan that lists it."""
 
     @classmethod
     def pressed(cls, subject: Subject) -> Consent:
@@ -76,9 +90,9 @@ class Consent:
         return cls(subject.digest, Origin.TYPED, text)
 
     @classmethod
-    def by_option(cls, subject: Subject) -> Consent:
-        """Return the consent that --yes gives to `subject`."""
-        return cls(subject.digest, Origin.OPTION)
+    def by_option(cls, subject: Subject, code: Iterable[str] = ()) -> Consent:
+        """Return the consent that --yes gives to `subject`, and --runs-code to the named `code` of others."""
+        return cls(subject.digest, Origin.OPTION, code=frozenset(code))
 
 
 def require(consent: Consent | None, subject: Subject) -> Consent:
@@ -89,6 +103,13 @@ def require(consent: Consent | None, subject: Subject) -> Consent:
         raise NotConfirmedError("The confirmation was given for a different plan.")
     if consent.origin is Origin.TYPED and not agrees(consent.text, subject.confirmation):
         raise NotConfirmedError(f"The text typed is not {subject.confirmation}.")
+    if consent.origin is Origin.OPTION and isinstance(subject, CodeRunning):
+        missing = [n for n in subject.unagreed if not {n, n.partition("(")[0]} & consent.code]
+        if missing:
+            raise NotConfirmedError(
+                f"Code of others would run that --yes does not agree to: {listed(missing, 10)}.",
+                remedy="Read it. Then name it with --runs-code, or in agreed_code of the settings file.",
+            )
     if subject.danger is Danger.TYPED and consent.origin is Origin.PRESSED:
         raise NotConfirmedError(f"Pressing a button is not enough: type {subject.confirmation} to confirm.")
     return consent

@@ -136,6 +136,13 @@ class Operation:
         return self.changes == TOKENS_CHANGED
 
     @property
+    def runs_code(self) -> bool:
+        """True if code that others attached to the platform's tables may run in it."""
+        return self.planned and (
+            self.writes_tokens or self.changes in (DECOYS_CHANGED, "a table's constraints")
+        )
+
+    @property
     def kms_calls(self) -> tuple[str, ...]:
         """KMS's operations among its actions, named as in the API reference."""
         return tuple(action.removeprefix("kms:") for action in self.iam if action.startswith("kms:"))
@@ -147,6 +154,7 @@ class Operation:
 
 
 TOKENS_CHANGED = "tokens"
+DECOYS_CHANGED = "decoys in the platform's tables"
 
 
 def _of_tokens(
@@ -260,7 +268,7 @@ def _of_tripwires(verb: str, effect: str, *iam: str, role: KeydeckRole = Keydeck
         ("kms:Decrypt", "kms:GenerateDataKey", *iam),
         role,
         (*JOURNAL, *APPROVAL, *TRIPWIRES),
-        changes="decoys in the platform's tables" if verb != "reseal" else "the list of tripwires",
+        changes=DECOYS_CHANGED if verb != "reseal" else "the list of tripwires",
         danger=Danger.CONFIRM,
         planned=True,
         second_person=True,

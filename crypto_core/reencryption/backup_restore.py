@@ -22,10 +22,12 @@ from sqlalchemy import Connection
 
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens import backups
+from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
 from crypto_core.database.tokens.attribution import answer_about
 from crypto_core.database.tokens.backups import KeptEnvelope
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.store import Replacement, StoredToken
+from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.errors import (
     ChangedByDatabaseError,
     CredentialsError,
@@ -80,7 +82,7 @@ class BackupSelection:
 
 
 @dataclass(frozen=True, slots=True)
-class BackupRestorePlan:
+class BackupRestorePlan(RunsCode):
     """What putting back comes to."""
 
     selection: BackupSelection
@@ -90,6 +92,8 @@ class BackupRestorePlan:
     """The selected tokens of which none is kept."""
     key_arns: tuple[str, ...]
     """The keys that the envelopes are under, as far as known."""
+    code: tuple[AttachedCode, ...] = ()
+    """What others have had run when these tokens are written."""
 
     @property
     def tokens(self) -> int:
@@ -115,6 +119,7 @@ class BackupRestorePlan:
     def digest(self) -> str:
         """Names exactly this."""
         told = [RESTORE, str(self.selection), [(str(ref), number) for ref, number in self.kept]]
+        told += [[code.as_json for code in self.code]]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
@@ -125,6 +130,7 @@ class BackupRestorePlan:
             "references": [str(ref) for ref, _ in self.kept[:PAGE]],
             "refused": len(self.refused),
             "keys": list(self.key_arns),
+            "code": [code.as_json for code in self.code],
             "plan": self.digest,
         }
 
@@ -242,7 +248,9 @@ class BackupRestoring:
                     f"More than {counted(MOST, 'token')} are selected.",
                     remedy="Restore a whole job with: keydeck jobs restore JOB.",
                 )
-        return BackupRestorePlan(selection, tuple(kept), tuple(refused), tuple(sorted(keys)))
+        columns = {str(TokenColumn(ref.table, ref.column)) for ref, _ in kept}
+        code = self._parts.store.code_at(columns)
+        return BackupRestorePlan(selection, tuple(kept), tuple(refused), tuple(sorted(keys)), code)
 
     def _run_of(self, selection: BackupSelection) -> UUID | None:
         if selection.job is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from crypto_core.database.tokens.attached_code import AttachedCode
+from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS, Format, at_least, bound_format
 from crypto_core.guard.consent import Danger
@@ -107,7 +107,7 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 @cleans(target_name=300, by_column=300, warnings=1_000)
-class Plan:
+class Plan(RunsCode):
     """A dry run's result. Nothing has been changed; `refused` are tokens that would be left as they are."""
 
     verb: Verb

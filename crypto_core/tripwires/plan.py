@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
 from crypto_core.envelope import Format
 from crypto_core.guard.consent import Danger
 from crypto_core.text.cleaning import clean, cleans
@@ -33,7 +34,7 @@ class AddRequest:
 
 @dataclass(frozen=True, slots=True)
 @cleans(columns=300, warnings=2_000)
-class AddPlan:
+class AddPlan(RunsCode):
     """A dry run's result; nothing has been changed. `key_arn` is "" for a key that is still to be made."""
 
     request: AddRequest
@@ -43,6 +44,7 @@ class AddPlan:
     """Each column of a row, and how it is filled."""
     warnings: tuple[str, ...] = ()
     salt: str = field(default="", repr=False)
+    code: tuple[AttachedCode, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -74,7 +76,12 @@ class AddPlan:
             self.request.count,
             self.format.value,
         ]
-        told += [self.key_arn, sorted(self.request.given), list(self.columns)]
+        told += [
+            self.key_arn,
+            sorted(self.request.given),
+            list(self.columns),
+            [code.as_json for code in self.code],
+        ]
         return _hashed(told)
 
     def shown(self) -> dict[str, Any]:
@@ -100,7 +107,7 @@ class AddPlan:
 
 @dataclass(frozen=True, slots=True)
 @cleans(table=200, refs=300, changed=300, warnings=2_000)
-class RemovePlan:
+class RemovePlan(RunsCode):
     """What is to be removed: rows that stand as they were made, and the list's entry."""
 
     number: int
@@ -113,6 +120,7 @@ class RemovePlan:
     """Rows that somebody has changed: while there is one, nothing is removed."""
     warnings: tuple[str, ...] = ()
     salt: str = field(default="", repr=False)
+    code: tuple[AttachedCode, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -132,7 +140,9 @@ class RemovePlan:
     @property
     def digest(self) -> str:
         """Names exactly this."""
-        return _hashed(["tripwire remove", self.salt, self.number, sorted(self.refs), self.gone])
+        return _hashed(
+            ["tripwire remove", self.salt, self.number, sorted(self.refs), self.gone, *map(repr, self.code)]
+        )
 
     def shown(self) -> dict[str, Any]:
         """The plan as the journal and the approvals keep it."""

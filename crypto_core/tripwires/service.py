@@ -22,10 +22,11 @@ from crypto_core.database.schema import job
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.jobs import RUNNING
 from crypto_core.database.state.journal import Journal
+from crypto_core.database.tokens.attached_code import EVENTS, AttachedCode, code_warnings
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.decoys import Decoy, DecoyToken
 from crypto_core.database.tokens.store import digest
-from crypto_core.database.tokens.tables import TokenTable
+from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.database.tokens.tripwire_list import (
     FRESH_SECONDS,
     Tripwire,
@@ -225,7 +226,13 @@ class Tripwires:
             *told,
             *((name, under) for name in table.token_columns),
         ]
-        return AddPlan(request, format_, key_arn, dict(columns), (*warnings, *remarks), document.salt)
+        code = self._code(table)
+        said = (*warnings, *remarks, *code_warnings(code))
+        return AddPlan(request, format_, key_arn, dict(columns), said, document.salt, code)
+
+    def _code(self, table: TokenTable) -> tuple[AttachedCode, ...]:
+        names = [str(TokenColumn(table.name, column)) for column in table.token_columns]
+        return self._catalogue.code_at(names, events=EVENTS)
 
     def _require_no_job(self) -> None:
         """Who works on a job may not have read the list anew when it comes to a decoy."""
@@ -250,14 +257,17 @@ class Tripwires:
             there = decoy_rows.there(connection, table, one.decoys)
             same = decoy_rows.unchanged(connection, table, shape, one.decoys)
         changed = [d for d in one.decoys if d.row_id in there and d not in same]
+        code = self._code(table)
+        kept = "The key is kept: old copies of the database still hold the decoys."
         return RemovePlan(
             number,
             one.table,
             tuple(str(d.refs[0]) for d in same),
             gone=len(one.decoys) - len(there),
             changed=tuple(str(d.refs[0]) for d in changed),
-            warnings=(*shape.remarks, "The key is kept: old copies of the database still hold the decoys."),
+            warnings=(*shape.remarks, kept, *code_warnings(code)),
             salt=document.salt,
+            code=code,
         )
 
     def _draft_reseal(self) -> ResealPlan:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from crypto_core.database.column_guards.model import ColumnGuard, GuardState
+from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
 from crypto_core.database.tokens.tables import TokenColumn
 from crypto_core.envelope import Format
 from crypto_core.guard.consent import Danger
@@ -110,7 +111,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 @cleans(warnings=2_000)
-class GuardPlan:
+class GuardPlan(RunsCode):
     """A dry run's result; nothing has been changed."""
 
     request: GuardRequest
@@ -118,6 +119,7 @@ class GuardPlan:
     left_out: tuple[LeftOut, ...] = ()
     """Columns that stay as they are because a guard may stop the platform there, or can't be had."""
     warnings: tuple[str, ...] = ()
+    code: tuple[AttachedCode, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -147,7 +149,8 @@ class GuardPlan:
             (str(s.column), s.guard.place, s.kind.value, s.validates, s.guard.state.value, bool(s.risk))
             for s in self.steps
         ]
-        told = ["guard", self.request.removes, self.request.least.value, steps]
+        code = [code.as_json for code in self.code]
+        told = ["guard", self.request.removes, self.request.least.value, steps, *([code] if code else [])]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def as_json(self) -> dict[str, Any]:

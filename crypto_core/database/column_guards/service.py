@@ -32,6 +32,7 @@ from crypto_core.database.connection.lock_holders import LOCK_NOT_AVAILABLE, loc
 from crypto_core.database.qualified_sql import run_as_it_is
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
+from crypto_core.database.tokens.attached_code import code_warnings
 from crypto_core.database.tokens.authorship import columns_encrypted_in_place
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.tables import TokenColumn
@@ -145,7 +146,9 @@ class ColumnGuardService:
                 f"Keydeck itself writes {self._write_format}, which {request.least} at least would refuse.",
                 remedy=f"Set KEYDECK_WRITE_FORMAT={request.least} once the platform reads and writes it.",
             )
-        plan = self.draft_plan(request)
+        drafted = self.draft_plan(request)
+        code = self._catalogue.code_at([str(step.column) for step in drafted.steps])
+        plan = replace(drafted, warnings=(*drafted.warnings, *code_warnings(code)), code=code)
         foreign = {step.guard.place: step.guard.owner for step in plan.steps if not step.guard.owned}
         if foreign:
             owned = ", ".join(f"{place} belongs to {owner}" for place, owner in foreign.items())

@@ -191,11 +191,18 @@ class AttachedCode:
     owner: str
     digest: str
     columns: tuple[str, ...] = field(default=(), compare=False)
+    agreed: bool = field(default=False, compare=False)
+    """True if the settings agree to this very definition, or it can do nothing to Keydeck's own tables."""
 
     def __str__(self) -> str:
         where = f" on {self.relation}" if self.relation else ""
         runs = f" runs {self.function}" if self.function else " rewrites statements"
         return f"{self.kind} {self.name}{where}{runs}, owned by {self.owner}"
+
+    @property
+    def agreement(self) -> str:
+        """What `agreed_code` in the settings holds of it: its name, and of its definition's digest enough."""
+        return f"{self.known_as.partition('(')[0]}@{self.digest[:16]}"
 
     @property
     def as_json(self) -> dict[str, str]:
@@ -230,6 +237,18 @@ def attached_code(
     )
 
 
+class RunsCode:
+    """A plan whose carrying out runs code of others, which a consent must name."""
+
+    __slots__ = ()
+    code: tuple[AttachedCode, ...]
+
+    @property
+    def unagreed(self) -> tuple[str, ...]:
+        """The names of the code that the settings don't agree to."""
+        return tuple(dict.fromkeys(one.known_as for one in self.code if not one.agreed))
+
+
 def require_same_code(before: Sequence[AttachedCode], now: Sequence[AttachedCode]) -> None:
     """Pass where what runs in a write is what the plan named. Raises RefusedError."""
     if changed := {str(code): None for code in (*before, *now) if code not in before or code not in now}:
@@ -241,7 +260,11 @@ def require_same_code(before: Sequence[AttachedCode], now: Sequence[AttachedCode
 
 def code_warnings(code: Iterable[AttachedCode]) -> tuple[str, ...]:
     """Return what a plan says of the code that runs in its writes, a sentence for each."""
-    return tuple(f"Code of others runs in this write: {one}." for one in code)
+    return tuple(
+        f"Code of others runs in this write: {one}."
+        + ("" if one.agreed else f' Read it; to agree to it for good: agreed_code = ["{one.agreement}"].')
+        for one in code
+    )
 
 
 def _digest(*parts: str) -> str:

@@ -13,7 +13,7 @@ from crypto_core.database.connection.engine import REACH, connected
 from crypto_core.database.connection.transaction_start import POWERFUL
 from crypto_core.database.dialect import VERSION_NUMBER, place_oid
 from crypto_core.database.qualified_sql import text
-from crypto_core.database.tokens.attached_code import attached_code
+from crypto_core.database.tokens.attached_code import UPDATE, AttachedCode, attached_code
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoys, ReadDecoys, no_decoys
 from crypto_core.database.tokens.hidden_rows import hidden_rows
 from crypto_core.database.tokens.placed_tables import NAMED, placed_tables
@@ -171,8 +171,13 @@ class LiveCatalogue:
         tables: Iterable[TokenTable] = PLATFORM_TABLES,
         *,
         decoys: ReadDecoys = no_decoys,
+        agreed: Callable[[str], bool] = lambda agreement: False,
     ) -> None:
-        """`decoys` reads what is left out, each time anew: it says itself how long it remembers."""
+        """`decoys` reads what is left out, each time anew: it says itself how long it remembers.
+
+        `agreed` says whether code of others is agreed to, by its `AttachedCode.agreement`.
+        """
+        self._agreed = agreed
         self.engine = engine
         self.decoys = decoys
         self.declared = tuple({(table.schema, table.name): table for table in tables}.values())
@@ -187,6 +192,14 @@ class LiveCatalogue:
         if known.decoys is not decoys:
             self._known = known = known.leaving_out(decoys)
         return known
+
+    def code_at(self, columns: Iterable[str], *, events: int = UPDATE) -> tuple[AttachedCode, ...]:
+        """Return the code of others that runs when these columns are written. Raises DatabaseError."""
+        names = {TokenColumn.named(name).table for name in columns}
+        tables = [table for table in self().tables if table.name in names]
+        with connected(self.engine) as connection:
+            found = attached_code(connection, tables, events=events)
+        return tuple(replace(code, agreed=self._agreed(code.agreement)) for code in found)
 
     def last(self) -> Catalogue:
         """Return the catalogue as it was returned last: nobody is asked. Raises DatabaseError."""

@@ -45,7 +45,7 @@ from crypto_core.database.connection.transaction_start import LOCK_TIMEOUT_SECON
 from crypto_core.database.dialect import place_oid
 from crypto_core.database.qualified_sql import text
 from crypto_core.database.schema import envelope_backup
-from crypto_core.database.tokens.attached_code import UPDATE, AttachedCode, attached_code, write_obstacles
+from crypto_core.database.tokens.attached_code import AttachedCode, write_obstacles
 from crypto_core.database.tokens.attribution_cache import SHA256_BYTES, AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
 from crypto_core.database.tokens.expressions import (
@@ -232,7 +232,7 @@ class _Committed:
             raise ForeignWriteError(
                 f"Code of others wrote in the transaction of Keydeck's tokens: {listed(foreign, 5)}. "
                 f"What runs there: {'; '.join(causes) or 'nothing that is known'}.",
-                remedy=f"{'The tokens are written' if written else 'Nothing was written'}. Have that code removed, "
+                remedy=f"{'The tokens are' if written else 'Nothing was'} written. Have that code removed, "
                 "then plan again.",
             )
 
@@ -421,12 +421,9 @@ class TokenStore:
             return replace(picked, ids=select(source.id.label("id")).where(condition, source.id.in_(inside)))
         return picked
 
-    def code_at(self, columns: Iterable[str], *, events: int = UPDATE) -> tuple[AttachedCode, ...]:
+    def code_at(self, columns: Iterable[str]) -> tuple[AttachedCode, ...]:
         """Return the code of others that runs when these columns are written. Raises DatabaseError."""
-        names = {TokenColumn.named(name).table for name in columns}
-        tables = [table for table in self._catalogue().tables if table.name in names]
-        with connected(self._engine) as connection:
-            return attached_code(connection, tables, events=events)
+        return self._catalogue.code_at(columns)
 
     def written_in(self, run_id: UUID, digests: Sequence[bytes]) -> frozenset[bytes]:
         """Return those of some values' digests that a run has written."""

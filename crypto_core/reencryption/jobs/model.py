@@ -91,6 +91,11 @@ class JobPlan:
         return self.plan.confirmation
 
     @property
+    def unagreed(self) -> tuple[str, ...]:
+        """The names of the code that the settings don't agree to."""
+        return self.plan.unagreed
+
+    @property
     def digest(self) -> str:
         """SHA-256, in hex, over the plan, who loses access, and how it is run."""
         told = {"plan": self.plan.digest, "losses": sorted(self.losses), "options": astuple(self.options)}

@@ -13,6 +13,7 @@ from typing import Any
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.state.jobs import CANCELLED, DONE, JobDraft, JobRow
 from crypto_core.database.tokens import backups
+from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
 from crypto_core.database.tokens.store import TokenScope
 from crypto_core.envelope import ENVELOPE_FORMATS
 from crypto_core.errors import DatabaseError, RefusedError
@@ -31,13 +32,15 @@ RESTORE, PURGE = "jobs restore", "backups purge"
 
 
 @dataclass(frozen=True, slots=True)
-class RestorePlan:
+class RestorePlan(RunsCode):
     """What undoing a job comes to: envelopes that are kept. Where something newer is, that stays."""
 
     job: int
     tokens: int
     key_arns: tuple[str, ...]
     """The keys that the envelopes are under, and tokens would be under again."""
+    code: tuple[AttachedCode, ...] = ()
+    """What others have had run when these tokens are written."""
 
     @property
     def summary(self) -> str:
@@ -57,7 +60,7 @@ class RestorePlan:
     @property
     def digest(self) -> str:
         """Names exactly this."""
-        return _digest(RESTORE, asdict(self))
+        return _digest(RESTORE, asdict(self) | {"code": [code.as_json for code in self.code]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,8 @@ class Undoing:
         tokens = backups.kept(self._parts.engine, run_id=row.run_id)
         if not tokens:
             raise RefusedError(f"No envelope is kept that job {job} has replaced.")
-        return RestorePlan(job, tokens, arns)
+        code = self._parts.store.code_at(row.plan.get("by_column", ()))
+        return RestorePlan(job, tokens, arns, code)
 
     def start_restore(self, plan: RestorePlan, consent: Consent | None) -> int:
         """Make the job that undoes another and return its number; processes that join it do the work.
@@ -246,7 +250,12 @@ def _draft(undone: JobRow, plan: RestorePlan, actor: str, run: Run) -> JobDraft:
         write_format=undone.write_format,
         allow_downgrade=undone.allow_downgrade,
         verify="local",
-        plan={"restores": plan.job, "key_arns": list(plan.key_arns)},
+        plan={
+            "restores": plan.job,
+            "key_arns": list(plan.key_arns),
+            "by_column": undone.plan.get("by_column", {}),
+            "code": [code.as_json for code in plan.code],
+        },
         plan_digest=plan.digest,
         planned=plan.tokens,
         calls_per_second=undone.calls_per_second,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from crypto_core.database.tokens.attached_code import AttachedCode, RunsCode
 from crypto_core.envelope import Format
 from crypto_core.guard.consent import Danger
 from crypto_core.keyring.data_keys import KeyAnswer
@@ -20,7 +22,7 @@ VERB = "enter token"
 
 
 @dataclass(frozen=True, slots=True)
-class EntryPlan:
+class EntryPlan(RunsCode):
     """A dry run's result. Nothing has been changed or sent. Cleaned text; a subject of a consent.
 
     `whose` helps to recognise the row, as (column, text). `old_key` is the ARN of the key that the old token
@@ -42,6 +44,8 @@ class EntryPlan:
     old_digest: bytes = field(default=b"", repr=False)
     source: KeyAnswer | None = None
     """What KMS said the old token was under; None where it was not asked or did not say."""
+    code: tuple[AttachedCode, ...] = ()
+    """What others have had run when the row is written."""
 
     @property
     def summary(self) -> str:
@@ -78,6 +82,7 @@ class EntryPlan:
             "old_value_kept": self.kept,
             "already": self.already,
             "never_asked": self.never_asked or None,
+            "code": [code.as_json for code in self.code],
             "plan": self.digest,
             "warnings": list(self.warnings),
         }
@@ -107,6 +112,11 @@ class EntriesPlan:
 
     entries: tuple[tuple[int, EntryPlan], ...]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def unagreed(self) -> tuple[str, ...]:
+        """The names of the code that the settings don't agree to."""
+        return tuple(dict.fromkeys(name for _, entry in self.entries for name in entry.unagreed))
 
     @property
     def to_write(self) -> int:
@@ -155,14 +165,30 @@ class EntryOutcome:
 
 
 def digest_of_entry(
-    ref: TokenRef, old_digest: bytes, key_arn: str, format_: Format, token: Secret, *, already: bool
+    ref: TokenRef,
+    old_digest: bytes,
+    key_arn: str,
+    format_: Format,
+    token: Secret,
+    *,
+    already: bool,
+    code: Sequence[AttachedCode] = (),
 ) -> str:
-    """Return SHA-256, in hex, over the row, what it holds, the new token, and how that is sealed.
+    """Return SHA-256, in hex, over the row, what it holds, the new token, how that is sealed, and the code of
+    others that runs then.
 
     Each part is prefixed with its length (8 bytes, big-endian).
     """
     state = hashlib.sha256()
-    told = (ref.table, ref.column, ref.identity, key_arn, format_.value, str(already))
+    told = (
+        ref.table,
+        ref.column,
+        ref.identity,
+        key_arn,
+        format_.value,
+        str(already),
+        *(repr(c.as_json) for c in code),
+    )
     parts = (*(text.encode(errors="surrogatepass") for text in told), old_digest)
     for part in parts:
         state.update(len(part).to_bytes(8, "big") + part)

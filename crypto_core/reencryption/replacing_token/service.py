@@ -19,6 +19,7 @@ from crypto_core.cancelling import stop_if
 from crypto_core.cipher import SealedToken, TokenCipher
 from crypto_core.database.state.installation import require_schemas
 from crypto_core.database.state.journal import Journal
+from crypto_core.database.tokens.attached_code import code_warnings, require_same_code
 from crypto_core.database.tokens.attribution import answer_about
 from crypto_core.database.tokens.attribution_cache import AttributionCache
 from crypto_core.database.tokens.catalogue import LiveCatalogue
@@ -217,6 +218,8 @@ class TokenEntering:
         if never and not already:
             warnings.append(f"Nobody can say whether the new token is alive: {never}. Compare it once more.")
         row = self.inventory.row(ref)
+        code = () if already else self.store.code_at([str(TokenColumn(ref.table, ref.column))])
+        warnings += code_warnings(code)
         return EntryPlan(
             ref=ref,
             provider=table.provider,
@@ -225,7 +228,8 @@ class TokenEntering:
             old_key=found.wrapped_by.key_arn if found.wrapped_by else row.key_arn or "",
             key_arn=key_arn,
             format=format_,
-            digest=digest_of_entry(ref, old.digest, key_arn, format_, token, already=already),
+            digest=digest_of_entry(ref, old.digest, key_arn, format_, token, already=already, code=code),
+            code=code,
             warnings=tuple(warnings),
             already=already,
             never_asked=never,
@@ -252,7 +256,11 @@ class TokenEntering:
         return key.key_arn, []
 
     def read_old(self, plan: EntryPlan) -> StoredToken:
-        """Return the stored value that a plan was made for. Raises RefusedError if it is another by now."""
+        """Return the stored value that a plan was made for.
+
+        Raises RefusedError if it is another by now, or if other code would run.
+        """
+        require_same_code(plan.code, self.store.code_at([str(TokenColumn(plan.ref.table, plan.ref.column))]))
         old = self.store.read_token(plan.ref)
         if old.digest != plan.old_digest:
             raise _changed(plan.ref)
@@ -331,7 +339,8 @@ class TokenEntering:
 
 def digest_with(plan: EntryPlan, token: Secret) -> str:
     """Return the digest that a plan has if it was made for this token."""
-    return digest_of_entry(plan.ref, plan.old_digest, plan.key_arn, plan.format, token, already=plan.already)
+    sealed = (plan.old_digest, plan.key_arn, plan.format)
+    return digest_of_entry(plan.ref, *sealed, token, already=plan.already, code=plan.code)
 
 
 def already_there(plan: EntryPlan) -> Entered:

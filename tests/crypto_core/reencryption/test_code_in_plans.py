@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from sqlalchemy import Engine
 
 from console.container import Container
 from console.sandbox.world import World
-from crypto_core.errors import RefusedError
+from crypto_core.errors import NotConfirmedError, RefusedError
 from crypto_core.guard.consent import Consent
+from crypto_core.reencryption.backup_restore import BackupSelection
 from crypto_core.reencryption.jobs.model import JobOptions
 from crypto_core.reencryption.plan import Selection, Verb
 from crypto_core.references import TokenRef
+from crypto_core.secret import Secret
+from crypto_core.tripwires.plan import AddRequest
+from tests.conftest import Ran
 
 TOUCH = """
 CREATE OR REPLACE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS
@@ -41,7 +47,9 @@ def test_an_ordinary_trigger_is_named_in_the_plan_and_lets_the_run_finish(
     assert plan.digest != before.digest
     assert any("trigger touched on gh_connection runs public.touch(), owned by" in w for w in plan.warnings)
     assert plan.as_json()["code"][0]["function"] == "public.touch()"
-    assert work.run_plan(plan, Consent.by_option(plan)).done == 1
+    with pytest.raises(NotConfirmedError, match=r"does not agree to: public\.touch\(\)"):
+        work.run_plan(plan, Consent.by_option(plan))
+    assert work.run_plan(plan, Consent.by_option(plan, ["public.touch"])).done == 1
 
 
 def test_code_that_changes_between_plan_and_write_stops_run_and_job(
@@ -51,12 +59,53 @@ def test_code_that_changes_between_plan_and_write_stops_run_and_job(
     plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     jobs = services.jobs
     as_job = jobs.plan_job(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn, JobOptions())
-    started = jobs.start_job(as_job, Consent.by_option(as_job))
+    started = jobs.start_job(as_job, Consent.by_option(as_job, ["public.touch()"]))
     platform_runs(platform, TOUCH.replace("RETURN NEW", "RETURN OLD"))
     with pytest.raises(RefusedError, match=r"has changed since the plan: trigger touched"):
-        services.work.run_plan(plan, Consent.by_option(plan))
+        services.work.run_plan(plan, Consent.by_option(plan, ["public.touch()"]))
     with pytest.raises(RefusedError, match=r"has changed since the plan: trigger touched"):
-        jobs.start_job(as_job, Consent.by_option(as_job))
+        jobs.start_job(as_job, Consent.by_option(as_job, ["public.touch()"]))
     with pytest.raises(RefusedError, match=r"has changed since the plan: trigger touched"):
         jobs.join_job(started)
     assert "has changed since the plan" in jobs.show_job(started).why
+
+
+def test_on_the_command_line_code_is_agreed_to_by_name_or_once_for_all_in_the_settings(
+    keydeck: Callable[..., Ran],
+    platform: Engine,
+    ref: TokenRef,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keydeck("init")
+    platform_runs(platform, TOUCH, TRIGGER)
+    run = ("reencrypt", str(ref), "--to", world.current_key.arn, "--yes")
+    refused = keydeck(*run)
+    assert refused.exit_code == 2
+    assert "--runs-code" in refused.stderr
+    assert keydeck(*run, "--runs-code", "public.touch()").exit_code == 0
+    agreed = next(w for w in refused.stderr.split('"') if w.startswith("public.touch@"))
+    monkeypatch.setenv("KEYDECK_AGREED_CODE", agreed)
+    assert keydeck(*run).exit_code == 0
+    platform_runs(platform, TOUCH.replace("NEW.org_id;", "NEW.org_id; NEW.user_id := NEW.user_id;"))
+    assert keydeck(*run).exit_code == 2
+
+
+def test_restoring_replacing_and_decoys_name_it_too(
+    services: Container, platform: Engine, ref: TokenRef, world: World
+) -> None:
+    work = services.work
+    plan = work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
+    work.run_plan(plan, Consent.by_option(plan))
+    platform_runs(platform, TOUCH, TRIGGER, "GRANT INSERT, DELETE ON gh_connection TO operator")
+    restore = services.backup_restoring.plan_restore(BackupSelection((ref,)))
+    add = services.tripwires.plan_add(AddRequest("gh_connection", 1, "", False, "v2"))
+    entry = services.entering.plan_row(ref, Secret.of("gho_" + "x" * 36), replaced=False)
+    for each in (restore, add, entry):
+        assert each.unagreed == ("public.touch()",)
+    with pytest.raises(NotConfirmedError, match=r"public\.touch"):
+        services.backup_restoring.restore_envelopes(restore, Consent.by_option(restore))
+    platform_runs(platform, TOUCH.replace("RETURN NEW", "RETURN OLD"))
+    assert services.backup_restoring.plan_restore(BackupSelection((ref,))).digest != restore.digest
+    with pytest.raises(RefusedError, match="has changed since the plan"):
+        services.entering.read_old(entry)

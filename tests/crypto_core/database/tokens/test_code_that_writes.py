@@ -157,7 +157,7 @@ def test_a_stopped_run_is_journaled_as_failed_with_what_was_written(
     attach(platform, superuser, "constraint trigger", ENTRY)
     plan = services.work.plan_reencryption(Verb.REENCRYPT, Selection((ref,)), world.current_key.arn)
     with pytest.raises(ForeignWriteError, match="keys enable by arn:aws:iam::1:user/ben"):
-        services.work.run_plan(plan, Consent.by_option(plan))
+        services.work.run_plan(plan, Consent.by_option(plan, plan.unagreed))
     last = services.journal.entries()[-1]
     assert (last.action, last.outcome) == ("reencrypt", Outcome.FAILED.value)
     assert "keys enable by arn:aws:iam::1:user/ben" in last.detail
