@@ -157,7 +157,7 @@ class Ground:
         """Give a table the rows and the shape that it had, and the journal its entries."""
         with self.superuser.begin() as connection:
             connection.execute(text("SET LOCAL session_replication_role = replica"))
-            written = [f"keydeck.{table}" for table, function in FUNCTIONS.items() if function == place]
+            written = [f"keydeck.{table}" for table, function in FUNCTIONS.items() if place in function.split(", ")]
             for one in {place, *written, *_JOURNAL} & self.tables.keys():
                 for statement in _SHAPE_BACK:
                     connection.execute(text(statement.format(place=one)))
@@ -234,6 +234,12 @@ _CALLS |= {
         "SELECT keydeck.keep_evidence('ana', 'host', i.id, '', 'events', 't', '[]', now())"
         " FROM keydeck.incident i LIMIT 1"
     ),
+    "keydeck.back_up_envelopes": (
+        "SELECT keydeck.back_up_envelopes(b.run_id, b.verb, ARRAY[b.token_column], ARRAY[b.row_id],"
+        " ARRAY[b.envelope], ARRAY[b.key_arn], ARRAY[b.key_material_id], ARRAY[b.written_digest])"
+        " FROM keydeck.envelope_backup b WHERE b.envelope IS NOT NULL LIMIT 1"
+    ),
+    "keydeck.purge_envelopes": "SELECT {place}('ben', 'host', NULL, NULL, 1)",
     "keydeck.write_tripwire_list": (
         "SELECT keydeck.write_tripwire_list('ana', 'host', 's', t.version + 1, t.document, '{{}}')"
         " FROM keydeck.tripwire t"

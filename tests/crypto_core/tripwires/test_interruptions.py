@@ -75,7 +75,7 @@ def test_what_the_database_refuses_or_changes_leaves_neither_row_nor_entry(
     plan = tripwires.plan_add(AddRequest("gh_connection", new_key=True))
     assert "Trigger shout runs for a new or a removed row." in plan.warnings
     with pytest.raises(ChangedByDatabaseError, match="another row than it was given"):
-        tripwires.add(plan, Consent.by_option(plan))
+        tripwires.add(plan, Consent.by_option(plan, plan.unagreed))
     with superuser.begin() as connection:
         connection.execute(text("DROP TRIGGER shout ON gh_connection"))
         connection.execute(
