@@ -157,7 +157,7 @@ class Ground:
         """Give a table the rows and the shape that it had, and the journal its entries."""
         with self.superuser.begin() as connection:
             connection.execute(text("SET LOCAL session_replication_role = replica"))
-            written = [f"keydeck.{table}" for table, function in FUNCTIONS.items() if place in function.split(", ")]
+            written = [f"keydeck.{table}" for table, made in FUNCTIONS.items() if place in made.split(", ")]
             for one in {place, *written, *_JOURNAL} & self.tables.keys():
                 for statement in _SHAPE_BACK:
                     connection.execute(text(statement.format(place=one)))
