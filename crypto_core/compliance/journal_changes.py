@@ -60,7 +60,7 @@ def journal_changes(
     approved = {
         str(one.detail.get("plan")): clean(one.detail.get("decided_by"), 300)
         for one in told
-        if one.entry.action == _APPROVED
+        if one.entry.action == _APPROVED and one.entry.checked
     }
     changes = [
         _change(members, approved)

@@ -37,7 +37,6 @@ from crypto_core.compliance.pack.writer import PackWriter
 from crypto_core.compliance.period.judging import AtHand, CheckedRecords, PeriodQuestion, audit_period
 from crypto_core.database.state.installation import install
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.guard.outcome import Outcome
 from tests.benchmarks.measuring import (
     Target,
     environment,
@@ -46,6 +45,7 @@ from tests.benchmarks.measuring import (
     print_table,
     print_targets,
 )
+from tests.crypto_core.checked import checked
 from tests.crypto_core.compliance.pack.making import MADE, SINCE, made_changes, made_records, noon
 
 _VERSION = "0.2.0"
@@ -111,9 +111,7 @@ def _measured(
     )
     for one in records:
         detail = {"number": one.number, "sha256": one.digest.hex(), "previous": one.previous.hex()}
-        journal.record(
-            "evidence record", f"evidence record {one.number}", Outcome.DONE, detail, actor="bench"
-        )
+        checked(journal, "evidence record", f"evidence record {one.number}", detail, actor="bench")
     checkpoints = JournalCheckpoints(journal, signer, read_only=False)
     checkpoints.checkpoint()
     changes = made_changes(_CHANGES, asked.days)

@@ -157,11 +157,9 @@ class Verifier:
             return
         seq, at, role, database = (entry[name] for name in ("seq", "at", "database_role", "database_id"))
         at, previous, digest = moment(at), bytes.fromhex(entry["previous"]), bytes.fromhex(entry["digest"])
-        form = ["v3", database] if database is not None else ["v2"] if role is not None else []
-        ends, checked = [] if role is None else [role], entry.get("checked")  # None in entries from before
-        if checked is not None:
-            form, ends = ["v4", database], ["checked" if checked is True else "text", *ends]
-        texts = [*form, str(seq), iso(at), *map(entry.get, TEXTS), *ends]
+        checked = {True: ["checked"], False: ["text"]}.get(entry.get("checked"), [])  # older entries: neither
+        form = [["v3", "v4"][len(checked)], database] if database is not None else ["v2"] * (role is not None)
+        texts = [*form, str(seq), iso(at), *map(entry.get, TEXTS), *checked, *[role] * (role is not None)]
         computed = hashlib.sha256(previous + framed(*map(str.encode, texts))).digest()
         before, fault = self.ends[self.seq], partial(self.fault, f"{where}: entry {seq}")
         fault(f"entries are missing or not in order: {self.seq} is before it", seq != self.seq + 1)
@@ -169,15 +167,14 @@ class Verifier:
         fault("it was changed", digest != computed or {*entry, "checked"} != ENTRY)
         fault("it is earlier than the entry before it", None not in (role, self.role) and at < before[1])
         fault("it is of another database, or names none", database != (self.database or database))
-        self.ends[seq] = (digest, at)
-        self.seq, self.role, self.database = seq, role, self.database or database
-        done = entry["action"] if entry["outcome"] == "done" and (checked is None or checked is True) else ""
+        self.ends[seq], self.seq, self.role = (digest, at), seq, role
+        self.database = self.database or database
+        done = entry["action"] if entry["outcome"] == "done" and checked != ["text"] else ""
         if done == "journal checkpoint":
             self.checkpoint("entry", where, document_of(entry["detail"]), (seq, at))
         if done == "evidence record":
             self.recorded.setdefault((detail := document_of(entry["detail"]))["number"], (seq, at, detail))
-        if done == "evidence purge":
-            self.removed.append(detail := document_of(entry["detail"]))
+        if done == "evidence purge" and self.removed.append(detail := document_of(entry["detail"])) is None:
             self.said["Acknowledged"].append(f"records {detail['first']} to {detail['last']} were taken away")
 
     def record(self, where: str, line: Any) -> None:

@@ -57,6 +57,12 @@ MOST_TOKENS = 25_000
 """Of so many tokens in scope the keys are asked for."""
 
 
+_NAMED = (
+    "is an actor according to the journal, where whoever may append to it can name anybody. If it is a "
+    "colleague, leave it out."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Sight:
     states: tuple[KeyState, ...]
@@ -67,8 +73,8 @@ class _Sight:
     """The platform's own among the suspects, and from where each worked before; nothing where not known."""
     unproved: frozenset[str] = frozenset()
     """Of these, who only may be the platform: no event is kept of a day before the incident."""
-    colleagues: frozenset[str] = frozenset()
-    """Who works with Keydeck, by the journal, but for whom the incident was declared from."""
+    named: frozenset[str] = frozenset()
+    """Whom entries of the journal name as actors, which anybody may write there: it shields nobody."""
     unreached: tuple[str, ...] = ()
     """Of which keys the policy is not known, and why."""
     gaps: tuple[str, ...] = ()
@@ -81,7 +87,7 @@ class _Sight:
     @property
     def proposed(self) -> tuple[str, ...]:
         """Who is refused from everywhere unless the operator says otherwise."""
-        but = {self.responder, *self.own, *self.colleagues}
+        but = {self.responder, *self.own}
         return tuple(arn for arn in self.workers.suspects.arns if arn not in but)
 
 
@@ -140,6 +146,7 @@ class BlockingSuspects(KeyAction):
             warnings=(
                 *(f"Nobody is blocked there: {why}" for why in sight.unreached),
                 *(f"Not blocked: {_why_not(sight, one)}" for one in left),
+                *(f"{arn} {_NAMED}" for arn in sorted(refused & sight.named)),
                 *sight.gaps,
             ),
             values=(
@@ -162,7 +169,7 @@ class BlockingSuspects(KeyAction):
         left_out = listed(incident.values.get(UNBLOCKED, ""))
         since = _begun_at(situation)
         sight = self._read_keys(situation, fetch_since=since or begin_of(incident))
-        known = {*(block.principal for block in blocks), *left_out, sight.responder, *sight.colleagues}
+        known = {*(block.principal for block in blocks), *left_out, sight.responder}
         lines = [
             f"{block.principal} is not refused in {state.region}{block.but}: the policy has no such statement"
             for state in sight.states
@@ -187,11 +194,6 @@ class BlockingSuspects(KeyAction):
             return CheckResult(CheckState.UNKNOWN, tuple(f"Not known: {why}" for why in sight.unreached))
         told = [words for _, words in seen]
         told += [f"Not blocked, as decided: {arn}" for arn in left_out]
-        told += [
-            f"Suspected, and not blocked as it works with Keydeck: {arn}"
-            for arn in sight.workers.suspects.arns
-            if arn in sight.colleagues and arn not in (sight.responder, *left_out)
-        ]
         told += [f"Not known: {gap}" for gap in sight.gaps]
         regions = ", ".join(state.region for state in sight.states)
         head = f"{counted(len(blocks), 'principal')} refused; read back in {regions}" if blocks else ""
@@ -244,21 +246,21 @@ class BlockingSuspects(KeyAction):
         }
         known_until = begin_of(situation.incident) - KNOWN_FOR
         unproved = frozenset(arn for arn in own if workers.users[arn].first > known_until)
-        colleagues = frozenset[str]()
-        try:
-            named = (actor.partition(",")[0] for actor in self._services.actors())
-            working = frozenset(responder_of(identity, workers.known) for identity in named)
-            colleagues = working - {"", situation.incident.scope.principal}
-        except DatabaseError as error:
-            gaps.append(f"Who else works with Keydeck is not known: {error.message}")
         gaps += workers.gaps
         return _Sight(
             *(states, policies, workers, responder, own),
             unproved=unproved,
-            colleagues=colleagues,
+            named=self._named(workers),
             unreached=tuple(unreached),
             gaps=tuple(gaps),
         )
+
+    def _named(self, workers: Workers) -> frozenset[str]:
+        try:
+            named = (actor.partition(",")[0] for actor in self._services.actors())
+            return frozenset(responder_of(identity, workers.known) for identity in named)
+        except DatabaseError:
+            return frozenset()
 
     def _of_tokens(self, references: Sequence[str]) -> list[str]:
         """The keys that tokens are under, as far as these are known."""
@@ -380,8 +382,6 @@ def _unproved(arn: str) -> str:
 def _why_not(sight: _Sight, suspect: Suspect) -> str:
     if suspect.arn == sight.responder:
         return f"{suspect.arn}: that is you."
-    if suspect.arn in sight.colleagues:
-        return f"{suspect.arn}, a suspect, but works with Keydeck: {'; '.join(suspect.why)}. Ask who that is."
     if suspect.arn in sight.unproved:
         return _unproved(suspect.arn)
     if suspect.arn in sight.own:

@@ -45,8 +45,8 @@ class KeyDependencies:
     contents of an incident's evidence of one kind, the oldest first (raises EvidenceError where one is not
     what was captured). Two censuses that prove a key empty lie `settle_seconds` apart. `trust` has this
     process trust a key that its operator made or chose, and returns the settings line that has others do so.
-    `actors` are all who the journal says have worked with Keydeck (raises DatabaseError). `needing_copies`
-    tells which registered copies need a key.
+    `actors` are all whom the journal's text names, which decides nothing (raises DatabaseError).
+    `needing_copies` tells which registered copies need a key.
     """
 
     keys: KeyInventory

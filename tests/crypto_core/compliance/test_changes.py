@@ -31,6 +31,7 @@ from crypto_core.guard.outcome import Outcome
 from crypto_core.keys.state import KeyMaterial
 from crypto_core.text.cleaning import clean
 from tests.console.command_types import Keydeck
+from tests.crypto_core.checked import checked
 from tests.crypto_core.compliance.snapshots import DAY, NOW
 from tests.crypto_core.compliance.test_measured import STATE, share, status
 
@@ -128,7 +129,7 @@ def test_changes_and_uses_are_read_from_events_and_journal_with_what_each_opened
     kms.put_key_policy(KeyId=key, PolicyName="default", Policy=narrow)
     kms.create_grant(KeyId=key, GranteePrincipal="arn:aws:iam::999999999999:role/x", Operations=["Decrypt"])
     another = new_key()
-    services.journal.record("approvals approve", f"Re-encrypt {ref}", Outcome.DONE, {"request": "r-1"})
+    checked(services.journal, "approvals approve", f"Re-encrypt {ref}", {"request": "r-1"})
     services.journal.record("keys disable", "alias/x", Outcome.REFUSED)
     assert keydeck("events", "pull", "--yes").exit_code == 0
 
@@ -182,9 +183,8 @@ def test_a_run_is_one_change_by_the_entry_that_began_it(services: Container) -> 
     def entry(outcome: Outcome, **detail: object) -> None:
         services.journal.record("reencrypt", "tokens of gh_connection.access_token", outcome, detail)
 
-    services.journal.record(
-        "approvals use", "x", Outcome.DONE, {"plan": "d", "decided_by": "arn:aws:iam::1:user/ben"}
-    )
+    decided = {"plan": "d", "decided_by": "arn:aws:iam::1:user/ben"}
+    checked(services.journal, "approvals use", "x", decided)
     entry(Outcome.STARTED, run="r-1", plan="d", job=7)
     entry(Outcome.DONE, run="r-1", plan="d", job=7, references=["a.t:1", "a.t:2"])
     entry(Outcome.STARTED, run="r-2", plan="e")

@@ -26,6 +26,7 @@ from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import Signer
+from tests.crypto_core.checked import checked
 from tests.crypto_core.compliance.pack.making import MADE, SINCE, made_changes, made_records, noon
 
 VERSION = "0.2.0"
@@ -85,7 +86,7 @@ def packing_table(services: Container, sandbox: Sandbox) -> PackingTable:
     records = made_records(DAYS, (4,), signer=signer, exposed=(6, 7), database_id=journal.database_id())
     for one in records:
         detail = {"number": one.number, "sha256": one.digest.hex(), "previous": one.previous.hex()}
-        journal.record("evidence record", f"evidence record {one.number}", Outcome.DONE, detail)
+        checked(journal, "evidence record", f"evidence record {one.number}", detail)
     checkpoints = JournalCheckpoints(journal, signer, read_only=False)
     checkpoints.checkpoint()
     return PackingTable(services, key, signer, journal, checkpoints, records)

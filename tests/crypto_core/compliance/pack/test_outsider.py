@@ -271,7 +271,8 @@ def changes_of(draw: random.Random, lines: list[str]) -> list[str]:
     else:
         name = draw.choice(sorted(document))
         value = document[name]
-        document[name] = value + 1 if isinstance(value, int) else _other_text(draw, value)
+        other = _other_text(draw, value) if isinstance(value, str) else value is None or value + 1
+        document[name] = other
         changed[place] = json.dumps(document)
     return changed if changed != lines else changes_of(draw, lines)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +14,7 @@ from crypto_core.compliance.records.record import EvidenceRecord
 from crypto_core.database.state.checkpoint import Checkpoint
 from crypto_core.errors import MissingGrantError
 from crypto_core.guard.outcome import Outcome
+from tests.crypto_core.checked import checked
 from tests.crypto_core.compliance.records.recorded import (
     Records,
     move_clock,
@@ -111,8 +111,7 @@ def test_an_entry_that_names_a_record_that_never_was_is_told_and_holds_nobody_up
     for number in (10**15, -3, 2):
         with pytest.raises(MissingGrantError, match="only the function that checks it"):
             journal.record("evidence record", "forged", Outcome.DONE, {"number": number})
-        told = ("evidence record", "forged", "done", json.dumps({"number": number}), True)
-        journal.call("make_entry", *told)
+        checked(journal, "evidence record", "forged", {"number": number})
     told = book.problems()
     assert f"Record {10**15} is gone: the journal's entry" in told
     assert f"No record from 5 to {10**15 - 1} is there" in told
