@@ -14,10 +14,9 @@ from crypto_core.database.state.checkpoint import ACTION, told_break
 from crypto_core.database.state.journal import chained, written_last
 from crypto_core.database.state.journal_chain import Chain, WrittenLast
 from crypto_core.database.state.journal_checkpoints import stored_checkpoints
-from crypto_core.database.state.journal_entry import entry_of, selecting
+from crypto_core.database.state.journal_entry import entry_of, selecting, witnessed
 from crypto_core.database.state.journal_verification import anchor_outcomes
 from crypto_core.diagnosis.check import Check, Topic
-from crypto_core.guard.outcome import Outcome
 from crypto_core.text.counting import counted
 
 _NEWEST = 10_000
@@ -93,7 +92,7 @@ def own_anchors(engine: Engine, places: Sequence[str], topic: Topic) -> Check:
         return topic.warning(said, remedy)
     named = ", ".join(places)
     c = journal.c
-    which = (c.action == ACTION, c.outcome == Outcome.DONE.value, c.detail.contains('"anchors"'))
+    which = (witnessed(ACTION, earlier=True), c.detail.contains('"anchors"'))
     with connected(engine) as connection:
         newest = connection.execute(selecting().where(*which).order_by(c.seq.desc()).limit(_LATEST)).all()
         now = clock_now(connection)

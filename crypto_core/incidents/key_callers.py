@@ -6,7 +6,6 @@ late, so of the newest minutes none is said to be without a call.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from typing import Any
 
 from crypto_core.cancelling import stop_if
 from crypto_core.database.state.journal import EntryFilter, Journal
+from crypto_core.database.state.journal_entry import told_in
 from crypto_core.errors import DatabaseError, TrailError
 from crypto_core.incidents.event_fetching import begin_of
 from crypto_core.incidents.model import IncidentView
@@ -77,8 +77,8 @@ class KeyCallers:
     """Who called a key, suspects first. `begins` is the first of the minutes.
 
     `complete_until` is the moment up to which all events are fetched, None where none is known to be; `since`
-    is when the key was taken away, locked down or blocked for somebody, None if it was not. `others` are
-    principals that are not told apart, `gaps` why calls may be missing.
+    is when the key was locked down, or blocked for somebody according to the journal, None if it was not.
+    `others` are principals that are not told apart, `gaps` why calls may be missing.
     """
 
     begins: datetime
@@ -215,13 +215,8 @@ class KeyCallerSearch:
             gaps.append(clean(f"Whether somebody was blocked on the key is not known: {error.message}"))
             blocks = ()
         key = view.incident.scope.key
-        moments += [entry.at for entry in blocks if same_key(_key_of(entry.detail), key)]
+        moments += [e.at for e in blocks if same_key(str(told_in(e.detail).get("key_arn") or ""), key)]
         return min(moments).astimezone(UTC).replace(microsecond=0) if moments else None
-
-
-def _key_of(detail: str) -> str:
-    told = json.loads(detail)
-    return str(told.get("key_arn") or "") if isinstance(told, dict) else ""
 
 
 def _from(moment: datetime) -> str:

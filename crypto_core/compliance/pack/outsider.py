@@ -167,18 +167,18 @@ class Verifier:
         fault("it was changed", digest != computed or {*entry, "checked"} != ENTRY)
         fault("it is earlier than the entry before it", None not in (role, self.role) and at < before[1])
         fault("it is of another database, or names none", database != (self.database or database))
-        self.ends[seq], self.seq, self.role = (digest, at), seq, role
-        self.database = self.database or database
+        self.ends[seq] = (digest, at)
+        self.seq, self.role, self.database = seq, role, self.database or database
         done = entry["action"] if entry["outcome"] == "done" and checked != ["text"] else ""
         if done == "journal checkpoint":
             self.checkpoint("entry", where, document_of(entry["detail"]), (seq, at))
         if done == "evidence record":
             self.recorded.setdefault((detail := document_of(entry["detail"]))["number"], (seq, at, detail))
-        if done == "evidence purge" and self.removed.append(detail := document_of(entry["detail"])) is None:
+        if done == "evidence purge" and checked:
+            self.removed.append(detail := document_of(entry["detail"]))
             self.said["Acknowledged"].append(f"records {detail['first']} to {detail['last']} were taken away")
 
     def record(self, where: str, line: Any) -> None:
-        """Take one record of the pack, without its snapshot."""
         text, record = line["document"], document_of(line["document"])
         record.update(line, document="", snapshot="", sha256=hashlib.sha256(text.encode()).hexdigest())
         self.records.append((where, record, claim_of(line["signature"], "evidence record", text)))

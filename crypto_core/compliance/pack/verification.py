@@ -5,12 +5,10 @@ It needs neither the database nor AWS, but for signatures that only KMS can veri
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
 
 from crypto_core.aws.public_keys import PublicKey, PublicKeys, public_key
 from crypto_core.compliance.pack.check import PackCheck
@@ -39,7 +37,7 @@ from crypto_core.database.state.anchors.append_file import read_anchors
 from crypto_core.database.state.anchors.time_stamps import TimeStampRoots
 from crypto_core.database.state.evidence_records import PURGE, RECORD
 from crypto_core.database.state.journal_chain import another_database
-from crypto_core.database.state.journal_entry import JournalEntry
+from crypto_core.database.state.journal_entry import JournalEntry, told_in
 from crypto_core.database.state.journal_export import exported_journal
 from crypto_core.database.state.journal_verification import JournalCheck, JournalVerification
 from crypto_core.errors import AnchorError, EndedKeyError, KmsError, RefusedError, SettingsError
@@ -275,21 +273,11 @@ def _gathered(
     for entry in entries:
         if entry.seq in wanted:
             digests[entry.seq] = entry.digest
-        if entry.action in (RECORD, PURGE) and entry.outcome == Outcome.DONE:
-            detail = _detail(entry)
-            if entry.action == RECORD:
-                named.take(detail, entry.evidence)
-            else:
-                named.remove(detail)
+        if entry.outcome == Outcome.DONE and entry.action == RECORD and entry.checked is not False:
+            named.take(told_in(entry.detail), entry.evidence)
+        if entry.outcome == Outcome.DONE and entry.action == PURGE and entry.checked:
+            named.remove(told_in(entry.detail))
         yield entry
-
-
-def _detail(entry: JournalEntry) -> dict[str, Any]:
-    try:
-        told = json.loads(entry.detail)
-    except (ValueError, RecursionError):
-        return {}
-    return told if isinstance(told, dict) else {}
 
 
 def _left_out(records: Sequence[EvidenceRecord], named: NamedRecords, manifest: Manifest) -> Iterator[str]:

@@ -200,11 +200,12 @@ class IncidentStore:
             rows = connection.execute(select(c.id, c.runbook_text).where(c.id.in_(numbers))).all()
         return {int(number): str(written) for number, written in rows}
 
-    def content(self, number: int, evidence: int) -> str:
+    def content(self, number: int, evidence: int, *, earlier: bool = True) -> str:
         """Return a piece of evidence's content.
 
         Raises EvidenceError where it is not there, or its hash is not the one that was stored with it, or not
-        the one that was journaled when it was captured.
+        the one that was journaled when it was captured; without `earlier` also where that entry is from
+        before entries were checked.
         """
         e, j = incident_evidence.c, journal.c
         name = f"INC-{number}"
@@ -220,7 +221,7 @@ class IncidentStore:
                     remedy=f"List the incident's evidence with: keydeck incident show {number}.",
                 )
             subject = clean(f"{name} {found.step_id}".rstrip(), 500)
-            about = (witnessed("incident evidence", earlier=True), j.subject == subject)
+            about = (witnessed("incident evidence", earlier=earlier), j.subject == subject)
             told = connection.scalars(select(j.detail).where(*about)).all()
         hashed = hashlib.sha256(found.content.encode()).hexdigest()
         if hashed != found.sha256:

@@ -115,7 +115,8 @@ class Journal:
             if within is None:
                 return self._append(called)
             with told_apart():
-                return within.execute(called).scalar_one()
+                made: int | None = within.execute(called).scalar_one()
+                return made
         except DatabaseTimeoutError as error:
             if error.sqlstate != LOCK_NOT_AVAILABLE:
                 raise
@@ -129,7 +130,8 @@ class Journal:
     @repeated_if_rolled_back
     def _append(self, called: Select[Any]) -> int | None:
         with connected(self.engine, write=True) as connection:
-            return connection.execute(called).scalar_one()
+            made: int | None = connection.execute(called).scalar_one()
+            return made
 
     def entries(self, *, limit: int = 1000, which: EntryFilter | None = None) -> tuple[JournalEntry, ...]:
         """Return the newest `limit` entries that the filter lets through, oldest first.

@@ -11,6 +11,7 @@ still opens for nobody does it not count as under its key.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,10 +72,12 @@ from crypto_core.envelope import ENVELOPE_FORMATS, Format, parse
 from crypto_core.errors import (
     DatabaseError,
     EnvelopeError,
+    IncorrectKeyError,
     InvalidCiphertextError,
     InvalidReferenceError,
     KeydeckError,
     KmsError,
+    UntrustedKeyError,
     WrongBindingError,
 )
 from crypto_core.key_names import same_key
@@ -263,6 +266,11 @@ class FreshProver:
         Where few tokens seem to be under the key `about` (its ARN), each of them is opened: damaged ones open
         for nobody and do not count as under it. Raises DatabaseError, InterruptedRunError.
         """
+        if about and (wrong := self._wrong_decoys(about, cancelled)):
+            every = LiveCatalogue(self.catalogue.engine, self.catalogue.declared)
+            counting = replace(self, store=self._plain_store(every), catalogue=every)
+            proof = counting.prove(about=about, everywhere=everywhere, in_full=in_full, cancelled=cancelled)
+            return replace(proof, remarks=(*proof.remarks, wrong))
         census, sweep, gaps = self._counted(everywhere, in_full, cancelled)
         proof = _Questions(self, census, cancelled).proof()
         if everywhere and not in_full:
@@ -302,6 +310,40 @@ class FreshProver:
         with _as_gap(failed):
             return self.sweeps.take_sweep(cancelled=cancelled), ()
         return None, tuple(failed)
+
+    def _wrong_decoys(self, key_arn: str, cancelled: Event | None) -> str:
+        """Why rows that are listed as decoys may be tokens under a key; "" if KMS shows that none is.
+
+        The key alone is asked, so that whoever watches the keys of tripwires has nothing to see.
+        """
+        listed = {
+            ref: token
+            for table in self.catalogue().tables
+            for decoy in table.decoys
+            for ref, token in zip(decoy.refs, decoy.tokens, strict=True)
+        }
+        if not listed:
+            return ""
+        every = LiveCatalogue(self.catalogue.engine, self.catalogue.declared)
+        cipher = TokenCipher(self.keyring.limited_to(key_arn))
+        for token in self._plain_store(every).read_many(listed):
+            stop_if(cancelled)
+            known, why = listed[token.ref], "it is not the token that was listed"
+            if token.digest != known.digest:
+                continue  # It counts as a token already.
+            try:
+                with cipher.open(token.value.reveal(), ref=token.ref).token as opened:
+                    if hashlib.sha256(opened.reveal().encode()).digest() == known.token:
+                        continue
+            except (IncorrectKeyError, UntrustedKeyError, InvalidCiphertextError):
+                continue  # Nothing is lost with this key.
+            except KeydeckError as error:
+                why = error.message
+            return f"Rows listed as decoys count as tokens: {token.ref}: {why}"
+        return ""
+
+    def _plain_store(self, catalogue: LiveCatalogue) -> TokenStore:
+        return TokenStore(catalogue.engine, catalogue, self.attributor.answers)
 
     def _told_before(self, damaged: Sequence[bytes]) -> set[bytes]:
         """Those of damaged tokens that a run has named as such before: another need not name them again."""

@@ -1,8 +1,8 @@
 """The list of tripwires: one sealed document, so that whoever has the database can tell no decoy by it.
 
 It is sealed as v2 under the key that is written under, with a context of its own, never under a tripwire's
-key: to read it trips none. The journal has the document's digest, so a list that somebody put there by hand
-counts for nothing.
+key: to read it trips none. A checked entry of the journal has the document's digest. A list that somebody put
+there by hand, in another format or under another key leaves nothing out.
 """
 
 from __future__ import annotations
@@ -29,8 +29,14 @@ from crypto_core.database.schema import tripwire as table
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_entry import told_in, witnessed
 from crypto_core.database.tokens.decoys import NO_DECOYS, Decoy, Decoys, DecoyToken
-from crypto_core.envelope import Format
-from crypto_core.errors import ConflictError, KeydeckError, RefusedError
+from crypto_core.envelope import Format, classify
+from crypto_core.errors import (
+    ConflictError,
+    IncorrectKeyError,
+    KeydeckError,
+    RefusedError,
+    UntrustedKeyError,
+)
 from crypto_core.keyring.kms_keyring import KmsKeyring
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
@@ -47,6 +53,8 @@ MOST_BYTES = 60_000
 MOST_FORMER = 50
 _BLOCK = 4_096
 """The document's length tells no number of decoys finer than that."""
+
+_RESEAL = "Seal it anew, once you know every decoy in it: keydeck tripwire reseal."
 
 _log = logging.getLogger(__name__)
 
@@ -152,7 +160,7 @@ class TripwireList:
                 return self._decoys
             lasts = FRESH_SECONDS
             try:
-                document = self._open()
+                document = self._open(current=True)
             except KeydeckError as error:
                 _log.info("The list of tripwires was not read: %s", error.message)
                 lasts = FAILED_SECONDS
@@ -176,7 +184,9 @@ class TripwireList:
         return self._decoys if self._decoys.unreadable == said else Decoys(rows, said, former)
 
     def document(self) -> TripwireDocument:
-        """Return the list as it is now. Raises RefusedError for one that is not Keydeck's, KeydeckError."""
+        """Return the list as it is now, to change it: also one under another key, or from before entries were
+        checked, which leaves nothing out. Raises RefusedError for one that is not Keydeck's, KeydeckError.
+        """
         with self._lock:
             return self._open()
 
@@ -184,7 +194,7 @@ class TripwireList:
         """Return the key that the list is sealed under, "" without a list. Raises as `document`."""
         with self._lock:
             self._open()
-            return str(self._read[0][2]) if self._read else ""
+            return str(self._read[0][3]) if self._read else ""
 
     def write(
         self, document: TripwireDocument, journal: Journal, actor: str, told: Mapping[str, Any]
@@ -207,13 +217,14 @@ class TripwireList:
         with self._lock:
             self._until = float("-inf")
 
-    def _open(self) -> TripwireDocument:
+    def _open(self, *, current: bool = False) -> TripwireDocument:
+        """Return the list; with `current` only one by which rows are left out of counts."""
         with connected(self.engine) as connection:
             may = connection.scalar(_MAY)
             rows: Sequence[Any] = ()
             if may == "readable":
-                witness = and_(journal.c.seq == table.c.entry, witnessed(WRITTEN))
-                entry = select(table.c.version, table.c.document, journal.c.detail)
+                witness = and_(journal.c.seq == table.c.entry, witnessed(WRITTEN, earlier=True))
+                entry = select(table.c.version, table.c.document, journal.c.detail, journal.c.checked)
                 joined = entry.select_from(table.outerjoin(journal, witness))
                 rows = connection.execute(joined).all()
         if may == "denied":
@@ -228,10 +239,22 @@ class TripwireList:
                 "It is not the one that the journal has, so somebody has changed it outside Keydeck.",
                 remedy="See who wrote to keydeck.tripwire.",
             )
-        told = (row.version, row.document)
-        if self._read is not None and self._read[0][:2] == told:
+        if current and not row.checked:
+            raise RefusedError("An earlier version of Keydeck wrote it.", remedy=_RESEAL)
+        keyring = self.keyring
+        if current and keyring.write_key:
+            keyring = keyring.limited_to(keyring.write_key)
+        told = (row.version, row.document, keyring.trusted)
+        if self._read is not None and self._read[0][:3] == told:
             return self._read[1]
-        opened = self._cipher().open(row.document, ref=LIST)
+        if not classify(row.document).format.binds_row:
+            raise RefusedError("It is not sealed for its row.", remedy="See who wrote to keydeck.tripwire.")
+        try:
+            opened = TokenCipher(keyring).open(row.document, ref=LIST)
+        except (IncorrectKeyError, UntrustedKeyError) as error:
+            raise RefusedError(
+                f"It is not under the key that is written under. {error}", remedy=_RESEAL
+            ) from error
         try:
             with opened.token as token:
                 document = TripwireDocument.from_text(token.reveal(), row.version)

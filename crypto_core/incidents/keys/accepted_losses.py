@@ -357,7 +357,7 @@ def read_acceptances(store: IncidentStore) -> AcceptedLosses:
     troubles: list[str] = []
     for incident, piece in pieces:
         try:
-            told = _content(store.content(incident, piece), piece)
+            told = _content(store.content(incident, piece, earlier=False), piece)
             key = str(told.get("key_arn", ""))
             if same_key(key, str(store.get(incident).scope.get("key") or "")):
                 losses += [AcceptedLoss(_value(t), key, f"INC-{incident}") for t in told["tokens"]]

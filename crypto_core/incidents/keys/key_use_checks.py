@@ -54,11 +54,10 @@ class _Watched:
         more = ("There are more uses than were looked at.",) if self.look.more else ()
         return (*self.look.gaps, *more)
 
-    def seals(self) -> list[KeyUse]:
-        """The uses by others than Keydeck that brought something new under the key."""
-        return [
-            use for use in self.uses if use.kind is UseKind.USE and not use.own and use.event.name in MAKES
-        ]
+    def seals(self, *, own: bool) -> list[KeyUse]:
+        """The uses that brought something new under the key, with `own` those that may be Keydeck's too."""
+        made = (use for use in self.uses if use.kind is UseKind.USE and use.event.name in MAKES)
+        return [use for use in made if own or not use.own]
 
 
 class WatchingChecks:
@@ -177,7 +176,8 @@ class WatchingChecks:
             theirs = self._watched(situation, old, since)
         except TrailError as error:
             return False, [f"CloudTrail: not known: {error}"]
-        made, still = ours.seals(), theirs.seals()
+        # Keydeck seals nothing under the old key: whoever calls itself so there is another.
+        made, still = ours.seals(own=False), theirs.seals(own=True)
         lines = [f"CloudTrail, new key: {line}" for line in _who(made)]
         lines += [f"CloudTrail, old key, sealed: {line}" for line in _who(still)]
         lines += [f"CloudTrail: not known: {gap}" for gap in dict.fromkeys((*ours.gaps, *theirs.gaps))]

@@ -135,7 +135,7 @@ def test_a_job_over_all_tokens_and_whatever_looks_for_tokens_trips_no_wire(
         job = fresh.jobs.start_job(plan, Consent.by_option(plan))
         assert fresh.jobs.join_job(job).done
         fresh.status.take_census()
-        fresh.status.prove(about=state.key_arn)
+        fresh.status.prove(about=world.old_key.arn)
         fresh.status.find_copies()
         fresh.verifier.verify_selection(Selection())
         assert fresh.services.token_search is not None

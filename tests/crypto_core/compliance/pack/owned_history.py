@@ -70,11 +70,11 @@ class History:
     """How many entries there were before each step."""
 
     def enter(self, at: datetime, action: str, subject: str, detail: Mapping[str, Any]) -> None:
-        """Append an entry, as keydeck.append_to_journal does."""
+        """Append an entry, as the function does that checks what it records."""
         text = json.dumps(detail, sort_keys=True)
         last = self.entries[-1].digest if self.entries else FIRST
         texts = ("arn:aws:sts::1:assumed-role/op/ana", "host", action, subject, "done", text)
-        draft = JournalEntry(len(self.entries) + 1, at, *texts, last, b"", "keydeck_op", DATABASE)
+        draft = JournalEntry(len(self.entries) + 1, at, *texts, last, b"", "keydeck_op", DATABASE, True)
         self.entries.append(replace(draft, digest=draft.computed_digest()))
 
     def do(self, step: Step, stamp: Callable[[Checkpoint], bytes] | None = None) -> None:
