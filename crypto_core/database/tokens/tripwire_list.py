@@ -175,8 +175,8 @@ class TripwireList:
             return self._decoys
 
     def _unread(self, error: KeydeckError) -> Decoys:
-        """What is known all the same: the decoys that were read last stay left out."""
-        rows, former = self._decoys.rows, self._decoys.former
+        """What is known all the same: those that were read last, where the list can't be reached now."""
+        rows, former = () if isinstance(error, RefusedError) else self._decoys.rows, self._decoys.former
         rest = (
             "Decoys are left out as last read." if rows else "Decoys, if there are any, count as tokens here."
         )
@@ -240,7 +240,7 @@ class TripwireList:
                 remedy="See who wrote to keydeck.tripwire.",
             )
         if current and not row.checked:
-            raise RefusedError("An earlier version of Keydeck wrote it.", remedy=_RESEAL)
+            raise RefusedError(f"An earlier version of Keydeck wrote it. {_RESEAL}")
         keyring = self.keyring
         if current and keyring.write_key:
             keyring = keyring.limited_to(keyring.write_key)
@@ -252,9 +252,7 @@ class TripwireList:
         try:
             opened = TokenCipher(keyring).open(row.document, ref=LIST)
         except (IncorrectKeyError, UntrustedKeyError) as error:
-            raise RefusedError(
-                f"It is not under the key that is written under. {error}", remedy=_RESEAL
-            ) from error
+            raise RefusedError(f"It is not under the key that is written under. {_RESEAL}") from error
         try:
             with opened.token as token:
                 document = TripwireDocument.from_text(token.reveal(), row.version)

@@ -11,15 +11,19 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from console.container import Container
+from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
 from crypto_core.cipher import TokenCipher
 from crypto_core.database.tokens.decoys import Decoy, DecoyToken
 from crypto_core.database.tokens.store import digest
 from crypto_core.database.tokens.tripwire_list import LIST, Tripwire, TripwireDocument
 from crypto_core.envelope import Format
+from crypto_core.guard.consent import Consent
+from crypto_core.guard.operations import KeydeckRole
 from crypto_core.references import TokenRef
 from crypto_core.secret import Secret
 from crypto_core.tripwires.service import Tripwires
+from tests.adversary.ground import role_of
 from tests.crypto_core.tripwires.conftest import added, opened_under
 
 SHA = hashlib.sha256(b"not the token").digest()
@@ -63,7 +67,7 @@ def test_rows_that_are_listed_and_open_as_other_tokens_are_counted_before_harm(
 
 
 def test_true_decoys_under_the_key_stay_left_out_and_those_under_others_are_not_opened(
-    services: Container, world: World, tripwires: Tripwires, sandbox: object
+    services: Container, world: World, tripwires: Tripwires, sandbox: Sandbox
 ) -> None:
     key = world.old_key.arn
     truth = services.status.prove(about=key, everywhere=False).tokens_under(key)
@@ -71,7 +75,7 @@ def test_true_decoys_under_the_key_stay_left_out_and_those_under_others_are_not_
     assert state is not None
     proof = services.status.prove(about=key, everywhere=False)
     assert (proof.tokens_under(key), proof.census.decoys.tokens > 0) == (truth, True)
-    assert opened_under(sandbox, state.key_arn) == []  # type: ignore[arg-type]
+    assert opened_under(sandbox, state.key_arn) == []
     assert services.status.prove(about=state.key_arn, everywhere=False).tokens_under(state.key_arn) == 0
 
 
@@ -105,8 +109,6 @@ def test_a_list_that_keydeck_did_not_seal_under_the_present_key_leaves_nothing_o
 def test_a_list_from_before_entries_were_checked_counts_once_it_is_sealed_anew(
     services: Container, superuser: Engine, tripwires: Tripwires
 ) -> None:
-    from crypto_core.guard.consent import Consent
-
     added(tripwires)
     with superuser.begin() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
@@ -118,9 +120,6 @@ def test_a_list_from_before_entries_were_checked_counts_once_it_is_sealed_anew(
 
 
 def test_an_operators_login_writes_no_list_past_its_function(services: Container, superuser: Engine) -> None:
-    from crypto_core.guard.operations import KeydeckRole
-    from tests.adversary.ground import role_of
-
     with role_of(KeydeckRole.OPERATOR, services, superuser) as login:
         for statement in (
             "INSERT INTO keydeck.tripwire VALUES (1, 1, 'djF8', 1)",
