@@ -42,6 +42,7 @@ from screens.services import Services, Surroundings, UserCommands
 if TYPE_CHECKING:
     from console.environment_probe import EnvironmentProbe
     from console.host.host_processes import HostProcesses
+    from crypto_core.aws.approval_calls import KmsApprovalCalls
     from crypto_core.compliance.access_review import AccessReviewer
     from crypto_core.compliance.change_reader import ChangeReader
     from crypto_core.compliance.library import ControlLibrary
@@ -115,7 +116,6 @@ if TYPE_CHECKING:
     from crypto_core.trail.sources.receipts.report import ReceiptReport
     from crypto_core.trail.store import EventStore
     from crypto_core.trail.use.service import EventUse
-    from crypto_core.trail.use.signers import StoredSigners
     from crypto_core.trail.use.witness import StoreWitness
     from crypto_core.tripwires.service import Tripwires
 
@@ -350,23 +350,23 @@ class Container:
         """What is asked before something is done that needs a second identity."""
         from crypto_core.database.state.approval_book import ApprovalBook
 
-        signer = self._signer()
         return ApprovalBook(
             self.state_engine,
             self.journal,
             self._identity,
             self.settings.approvals,
             tokens=self.engine,
-            signer=signer,
-            witness=self._signers() if signer is not None else None,
+            calls=self._approval_calls(),
             minutes=self.settings.approval_minutes,
             read_only=self.settings.read_only,
         )
 
-    def _signers(self) -> StoredSigners:
-        from crypto_core.trail.use.signers import StoredSigners
+    def _approval_calls(self) -> KmsApprovalCalls | None:
+        if not self.settings.approvals_key:
+            return None
+        from crypto_core.aws.approval_calls import KmsApprovalCalls
 
-        return StoredSigners(lambda: self.events)
+        return KmsApprovalCalls(self.kms, self.settings.approvals_key)
 
     @property
     def _guard(self) -> _Guard:

@@ -43,7 +43,7 @@ from crypto_core.envelope import DEV_KEY, ENVELOPE_FORMATS, Format, bound_format
 from crypto_core.envelope.encryption_context import require_binding
 from crypto_core.errors import SettingsError
 from crypto_core.guard.approvals import ACTIONS, DEFAULT_MINUTES
-from crypto_core.key_names import parse_key_name
+from crypto_core.key_names import is_key_arn, parse_key_name
 from crypto_core.keys.posture.limits import Limits
 from crypto_core.providers.endpoints import GITHUB, SLACK, Endpoints, base_url
 from crypto_core.receipts.destination import require_destination
@@ -302,7 +302,7 @@ class Settings(BaseSettings):
     """The ARN of the event data store that CloudTrail Lake is asked."""
 
     signing_key: Names = Field((), validation_alias="KEYDECK_SIGNING_KEY")
-    """The KMS key that signs checkpoints, reports and approvals (`SIGN_VERIFY` or `GENERATE_VERIFY_MAC`);
+    """The KMS key that signs checkpoints and reports (`SIGN_VERIFY` or `GENERATE_VERIFY_MAC`);
     further ones, after commas, only verify.
     """
 
@@ -335,6 +335,11 @@ class Settings(BaseSettings):
     approvals: Names = Field((), validation_alias="KEYDECK_APPROVALS")
     """Actions that a second person must approve, separated by commas, such as `keys disable`; `all` for every
     one.
+    """
+
+    approvals_key: str = Field("", validation_alias="KEYDECK_APPROVALS_KEY", max_length=256)
+    """The ARN of a symmetric KMS key of its own: asking and approving are calls under it, which CloudTrail
+    records. Without it approvals are advisory.
     """
 
     approval_minutes: float = Field(
@@ -483,6 +488,15 @@ class Settings(BaseSettings):
                 f"{clean(unknown, 60)!r} is not an operation; known are {', '.join(ACTIONS)}, and all"
             )
         return named
+
+    @field_validator("approvals_key")
+    @classmethod
+    def _is_no_key_of_tokens(cls, value: str, info: ValidationInfo) -> str:
+        if value and not is_key_arn(value):
+            raise ValueError("not a key ARN such as arn:aws:kms:eu-west-1:123456789012:key/…")
+        if value and value in (info.data.get("write_key"), *info.data.get("trusted_keys", ())):
+            raise ValueError("tokens are sealed under this key: make another for approvals")
+        return value
 
     @field_validator("write_format", "least_format")
     @classmethod

@@ -39,11 +39,13 @@ def look_at_settings(area: str, loaded: LoadedSettings | SettingsError) -> Itera
 
 def _four_eyes(area: str, settings: Settings) -> Check:
     topic = Topic(area, "four eyes")
-    if not settings.signing_key:
+    if not settings.approvals_key:
         return topic.warning(
-            ADVISORY, "Set KEYDECK_SIGNING_KEY to a key that only those who may approve can sign with."
+            ADVISORY,
+            "Set KEYDECK_APPROVALS_KEY to a symmetric KMS key of its own. keydeck grants approver prints the "
+            "policy for it.",
         )
-    return topic.ok("Approvals are signed, and used only with a valid signature.")
+    return topic.ok("An approval is used only once CloudTrail has delivered it.")
 
 
 def _file(area: str, path: Path | None, loaded: LoadedSettings | SettingsError) -> Check:

@@ -17,6 +17,7 @@ from console.commands.session import services_of
 from console.printed.forms import Form
 from console.printed.listing import Listing, print_listing
 from console.printed.printing import print_json, print_line, say, utc
+from crypto_core.guard.approval_proof import DELIVERY
 from crypto_core.guard.approvals import Approval, Decision
 from crypto_core.text.cleaning import clean
 
@@ -109,13 +110,14 @@ def _decide(request: UUID, *, approve: bool, yes: bool, as_json: bool, digest: s
             about = "Read it first: keydeck approvals show ID."
             type_in(word, f"Type {word} to confirm", about=about)
         as_read = replace(shown, request_digest=clean(digest.lower())) if digest else shown
-        made = gate.decide(as_read, approve=approve)
+        made, advisory = gate.decide(as_read, approve=approve), gate.advisory
     if as_json:
         print_json(_document(made))
         return
     print_line(f"{made.decision.value.capitalize()}: {made.summary}")
     if made.decision is Decision.APPROVED:
-        say(f"{made.requested_by} can do it now, once, until {utc(made.expires_at)} UTC.")
+        once = "now" if advisory else f"once CloudTrail has delivered this ({DELIVERY})"
+        say(f"{made.requested_by} can do it {once}, one time, until {utc(made.expires_at)} UTC.")
 
 
 def _print(found: Approval, *, err: bool = False) -> None:
@@ -125,7 +127,7 @@ def _print(found: Approval, *, err: bool = False) -> None:
         f"action:   {found.action}",
         f"asked by: {found.requested_by}, {utc(found.requested_at)} UTC",
         f"until:    {utc(found.expires_at)} UTC",
-        f"decision: {found.decision.value}{decided}{_signed(found)}",
+        f"decision: {found.decision.value}{decided}",
         *([f"problem:  {found.problem}"] if found.problem else []),
         *([f"trail:    {found.cloudtrail}"] if found.cloudtrail else []),
         f"database: {found.database or '-'}",
@@ -135,12 +137,6 @@ def _print(found: Approval, *, err: bool = False) -> None:
         *(f"  {line}" for line in _lines(found.plan)),
     ):
         print_line(text, err=err)
-
-
-def _signed(found: Approval) -> str:
-    if not found.decided_at or found.decision is Decision.EXPIRED:
-        return ""
-    return f", signed with {found.signature.key_arn}" if found.signature else ", not signed"
 
 
 def _lines(value: Any, name: str = "") -> Iterator[str]:
@@ -166,13 +162,13 @@ def _document(found: Approval) -> dict[str, Any]:
         "database_id": found.database_id or None,
         "problem": found.problem or None,
         "cloudtrail": found.cloudtrail or None,
+        "confirmed": found.confirmed if found.decision is Decision.APPROVED and found.cloudtrail else None,
         "requested_by": found.requested_by,
         "requested_at": _iso(found.requested_at),
         "expires_at": _iso(found.expires_at),
         "decision": found.decision.value,
         "decided_by": found.decided_by or None,
         "decided_at": _iso(found.decided_at) if found.decided_at else None,
-        "signed_with": found.signature.key_arn if found.signature else None,
     }
 
 

@@ -11,6 +11,7 @@ from console.commands.output_options import json_option
 from console.commands.session import services_of
 from console.printed.printing import print_json
 from crypto_core.database.role_grants import role_grants
+from crypto_core.guard.approvals import ADVISORY
 from crypto_core.guard.operations import KeydeckRole, iam_policy
 from crypto_core.text.cleaning import clean
 
@@ -23,19 +24,15 @@ OWNERS_ONLY = (
 @click.command()
 @click.argument("role", type=click.Choice([role.value for role in KeydeckRole]))
 @click.option("--to", "grantee", metavar="NAME", help="The database role; keydeck_ROLE unless you name one.")
-@click.option(
-    "--no-approver",
-    is_flag=True,
-    help="For whoever must not approve: without kms:Sign and kms:GenerateMac, so that nothing can be signed.",
-)
 @click.option("--sql", "part", flag_value="sql", help="Print the SQL alone, for psql.")
 @click.option("--iam", "part", flag_value="iam", help="Print the IAM policy alone, as JSON.")
 @json_option
-def grants(*, role: str, grantee: str | None, no_approver: bool, part: str | None, as_json: bool) -> None:
+def grants(*, role: str, grantee: str | None, part: str | None, as_json: bool) -> None:
     """Print the SQL privileges and the IAM policy that a role needs. Changes nothing.
 
     An inspector looks and verifies. An operator also writes tokens anew. A responder also works on incidents,
-    changes KMS keys and revokes tokens.
+    changes KMS keys and revokes tokens. An approver decides what others ask for, and a signer signs
+    checkpoints and records: each with credentials of its own.
     """
     wanted = KeydeckRole(role)
     with services_of() as services:
@@ -44,9 +41,16 @@ def grants(*, role: str, grantee: str | None, no_approver: bool, part: str | Non
         sql = role_grants(services.engine, services.catalogue().tables, wanted, named)
         keys = [*([settings.write_key] if settings.write_key else []), *settings.trusted_keys]
         policy = iam_policy(
-            wanted, [*keys, *settings.signing_key], approver=not no_approver, binding=settings.binding
+            wanted,
+            [*keys, *settings.signing_key],
+            approvals_key=settings.approvals_key,
+            binding=settings.binding,
         )
-        gaps = (*services.catalogue().gaps, *((OWNERS_ONLY,) if wanted is KeydeckRole.RESPONDER else ()))
+        gaps = [*services.catalogue().gaps]
+        if wanted is KeydeckRole.RESPONDER:
+            gaps.append(OWNERS_ONLY)
+        if wanted is KeydeckRole.APPROVER and not settings.approvals_key:
+            gaps.append(ADVISORY)
     if as_json:
         print_json({"role": wanted.value, "sql": sql, "iam_policy": policy, "not_covered": gaps})
         return

@@ -176,7 +176,7 @@ class TrailFacts:
 @dataclass(frozen=True, slots=True)
 @cleans(100)
 class ApprovalFacts:
-    """Which operations need a second person, of those that can; `signed` is whether decisions are signed."""
+    """Which operations need a second person, of those that can; `signed` is whether KMS calls prove them."""
 
     needed: tuple[CleanText, ...]
     possible: tuple[CleanText, ...]

@@ -32,6 +32,7 @@ def role_grants(
     Tables of the platform are named with their schema, and no column is granted that Keydeck does not use.
     """
     writes = any(operation.writes_tokens for operation in of_role(role))
+    reads = KeydeckRole.INSPECTOR in role.includes
     with connected(engine) as connection:
 
         def quoted(names: Iterable[str]) -> str:
@@ -41,7 +42,7 @@ def role_grants(
             to = f"TO {quoted([grantee])};"
             places = {
                 t: connection.execute(_PLACE, {"schema": t.place, "table": t.relation}).one()
-                for t in found_on_path(connection, tables)
+                for t in (found_on_path(connection, tables) if reads else ())
             }
             for schema in dict.fromkeys(place.schema for place in places.values()):
                 yield f"GRANT USAGE ON SCHEMA {schema} {to}"
@@ -52,7 +53,8 @@ def role_grants(
                     yield f"GRANT UPDATE ({quoted(table.token_columns)}) ON {place.name} {to}"
             yield f"GRANT USAGE ON SCHEMA {SCHEMA} {to}"
             needed = own_tables(role)
-            for name in sorted({table.name for table in metadata.tables.values()} | {"version"}):
+            all_ = {table.name for table in metadata.tables.values()}
+            for name in sorted((all_ if reads else {*needed, "journal_end"}) | {"version"}):
                 privileges = needed.get(name, READ)
                 if "EXECUTE" in privileges:
                     yield f"GRANT EXECUTE ON FUNCTION {FUNCTIONS[name]} {to}"

@@ -1,9 +1,8 @@
 """What a request for approval consists of, digested part by part, so that whatever differs can be named.
 
 A request's digest covers everything that its second person is shown: action, summary, plan, the plan's own
-digest, the database whose tokens it is about and that of the journal, who asked, when, and until when. A
-decision's digest covers the request's digest, what was decided, by whom and when; it is what an approver's
-signature is over.
+digest, the database whose tokens it is about and that of the journal, who asked, when, and until when. It is
+part of the encryption context of each call under the approvals key.
 """
 
 from __future__ import annotations
@@ -15,11 +14,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from crypto_core.guard.approvals import Approval, Decision
+from crypto_core.guard.approvals import Approval
 from crypto_core.guard.signature import digest_of
 
 PURPOSE = "approval request"
-DECISION_PURPOSE = "approval"
 
 _ITS_OWN = frozenset({"number", "time of the request", "expiry", "plan"})
 _REMARKS = frozenset({"warnings", "reasons", "gaps", "remarks", "losses"})
@@ -46,11 +44,6 @@ def parts_of(request: Approval) -> dict[str, str]:
 def request_digest(parts: Mapping[str, str]) -> str:
     """Return the digest of a request, in hex, by the digests of its parts."""
     return digest_of(PURPOSE, *(text for part in sorted(parts.items()) for text in part)).hex()
-
-
-def decision_digest(request: str, decision: Decision, decided_by: str, decided_at: datetime) -> bytes:
-    """Return what an approver's signature is over; `request` is the request's digest."""
-    return digest_of(DECISION_PURPOSE, request, decision.value, decided_by, _moment(decided_at))
 
 
 def changed_parts(parts: Mapping[str, str], others: Mapping[str, Any]) -> tuple[str, ...]:

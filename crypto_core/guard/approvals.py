@@ -13,7 +13,6 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from crypto_core.guard.operations import OPERATIONS
-from crypto_core.guard.signature import Signature
 from crypto_core.text.cleaning import NO_TEXT, CleanText, cleans
 
 ACTIONS = tuple(operation.name for operation in OPERATIONS if operation.second_person)
@@ -23,8 +22,8 @@ DEFAULT_MINUTES = 60.0
 """How long a request and its approval hold together."""
 
 ADVISORY = (
-    "Four eyes are advisory here: without KEYDECK_SIGNING_KEY no approval is signed, and whoever may write "
-    "to keydeck.approval can make one."
+    "Four eyes are advisory here: without KEYDECK_APPROVALS_KEY nothing in CloudTrail proves an approval, "
+    "and whoever may write to keydeck.approval can make one."
 )
 
 
@@ -75,20 +74,12 @@ class Approval:
     """The id of the journal's database, in which the approval is used up."""
     request_digest: CleanText = NO_TEXT
     """SHA-256, in hex, over everything that is shown of the request."""
-    signature: Signature | None = None
-    """The decider's signature over the decision; None where it carries none."""
     problem: CleanText = NO_TEXT
     """Why it can't be approved, "" if it can."""
     cloudtrail: CleanText = NO_TEXT
-    """What the kept events of CloudTrail say of an approval's signature, "" where none are asked."""
-
-
-class SignatureWitness(Protocol):
-    """Who keeps CloudTrail's events."""
-
-    def signers(self, key_arn: str, at: datetime) -> tuple[str, ...]:
-        """Return who signed with a key near a moment, as STS names identities. Raises TrailError."""
-        ...
+    """What CloudTrail says of an approval, "" where it isn't asked."""
+    confirmed: bool = True
+    """False until CloudTrail has delivered the approval: it can't be used before."""
 
 
 class ApprovalGate(Protocol):
@@ -96,7 +87,7 @@ class ApprovalGate(Protocol):
 
     @property
     def advisory(self) -> str:
-        """What limits the worth of approvals here, "" where they are signed."""
+        """What limits the worth of approvals here, "" where CloudTrail proves them."""
         ...
 
     def needed(self, action: str) -> bool:
@@ -114,7 +105,7 @@ class ApprovalGate(Protocol):
         """Pass if nothing is needed, or a second identity has approved this plan: then it is used up.
 
         Raises ApprovalNeededError, which names the request, and makes one where there is none; RefusedError
-        for an approval that is not of this very plan, or not signed where approvals are.
+        for an approval that is not of this very plan, or that by CloudTrail is none.
         """
         ...
 

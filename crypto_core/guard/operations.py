@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from crypto_core.envelope.encryption_context import DATABASE
+from crypto_core.guard.approval_purpose import APPROVERS, ASKERS, PURPOSE
 from crypto_core.guard.consent import Danger
 from crypto_core.key_names import account_of, is_key_arn, is_multi_region, region_of
 
@@ -66,15 +67,24 @@ RECORDS = (("evidence_record", CALL),)
 
 
 class KeydeckRole(StrEnum):
-    """Who works with Keydeck; each may do all that the one before may."""
+    """Who works with Keydeck. Of the first three each may do all that the one before may.
+
+    An approver decides requests and reads no token. A signer inspects, and signs the journal and records.
+    """
 
     INSPECTOR = "inspector"
     OPERATOR = "operator"
     RESPONDER = "responder"
+    APPROVER = "approver"
+    SIGNER = "signer"
 
     @property
     def includes(self) -> tuple[KeydeckRole, ...]:
         """The roles that this one is, too."""
+        if self is KeydeckRole.APPROVER:
+            return (self,)
+        if self is KeydeckRole.SIGNER:
+            return (KeydeckRole.INSPECTOR, self)
         roles = tuple(KeydeckRole)
         return roles[: roles.index(self) + 1]
 
@@ -127,6 +137,8 @@ class Operation:
     """True if its service shows a plan first, and refuses without a consent to it."""
     second_person: bool = False
     """True if another identity's approval of the plan can be demanded."""
+    also: KeydeckRole | None = None
+    """A role of its own that has it, too."""
     journal_name: str = ""
     """What the journal calls it; "" where that is its name."""
 
@@ -245,6 +257,11 @@ def _of_copies(word: str, words: str, effect: str) -> Operation:
 
 
 _SIGNING = ("kms:Sign", "kms:Verify", "kms:GenerateMac", "kms:VerifyMac")
+_SIGNS = frozenset({"kms:Sign", "kms:GenerateMac"})
+"""No role but the signer's is granted these."""
+_CALLS = "kms:GenerateDataKeyWithoutPlaintext"
+"""The call by which somebody asks and approves: each role is granted it for its own purposes alone."""
+_PURPOSES = {KeydeckRole.OPERATOR: ASKERS, KeydeckRole.RESPONDER: ASKERS, KeydeckRole.APPROVER: APPROVERS}
 
 
 def _of_approvals(word: str, effect: str) -> Operation:
@@ -252,11 +269,12 @@ def _of_approvals(word: str, effect: str) -> Operation:
         f"approvals {word}",
         word,
         effect,
-        _SIGNING,
+        (_CALLS, "cloudtrail:LookupEvents"),
         role=KeydeckRole.OPERATOR,
         tables=(*JOURNAL, *APPROVAL),
         changes="a request",
         danger=Danger.CONFIRM,
+        also=KeydeckRole.APPROVER,
     )
 
 
@@ -567,6 +585,7 @@ OPERATIONS: tuple[Operation, ...] = (
         KeydeckRole.OPERATOR,
         changes="the journal",
         danger=Danger.CONFIRM,
+        also=KeydeckRole.SIGNER,
     ),
     Operation(
         "evidence record",
@@ -577,6 +596,7 @@ OPERATIONS: tuple[Operation, ...] = (
         (*JOURNAL, *RECORDS),
         changes="the records of evidence",
         danger=Danger.CONFIRM,
+        also=KeydeckRole.SIGNER,
     ),
     Operation(
         "evidence review",
@@ -629,7 +649,7 @@ def operation_of(action: str) -> Operation | None:
 
 def of_role(role: KeydeckRole) -> tuple[Operation, ...]:
     """Return what a role may do."""
-    return tuple(operation for operation in OPERATIONS if operation.role in role.includes)
+    return tuple(one for one in OPERATIONS if one.role in role.includes or one.also is role)
 
 
 def own_tables(role: KeydeckRole) -> dict[str, tuple[str, ...]]:
@@ -642,9 +662,12 @@ def own_tables(role: KeydeckRole) -> dict[str, tuple[str, ...]]:
 
 
 def iam_policy(
-    role: KeydeckRole, keys: Sequence[str], *, approver: bool = True, binding: str | None = None
+    role: KeydeckRole, keys: Sequence[str], *, approvals_key: str = "", binding: str | None = None
 ) -> dict[str, Any]:
-    """Return an IAM policy that allows a role its calls; without signatures for one that is no `approver`.
+    """Return an IAM policy that allows a role its calls. Only a signer's lets it sign.
+
+    With an `approvals_key` it lets an operator ask and use, and an approver approve and deny, by the purpose
+    in the call's encryption context.
 
     `keys` are the configured keys, with which alone tokens may be sealed and opened if all are named by ARN.
     Else, and for a responder, who makes new ones, it is any key of the account: key policies narrow it down.
@@ -657,8 +680,7 @@ def iam_policy(
     any_key = f"arn:{partition}:kms:*:{account}:key/*"
     any_alias = f"arn:{partition}:kms:*:{account}:alias/*"
     actions = {action for operation in of_role(role) for action in operation.iam}
-    if not approver:
-        actions -= {"kms:Sign", "kms:GenerateMac"}
+    actions -= {_CALLS} if role is KeydeckRole.SIGNER else {_CALLS, *_SIGNS}
     cryptographic = actions & _CRYPTOGRAPHIC
     trails = {a for a in actions if a.startswith("cloudtrail:")} - _WITHOUT_RESOURCE
     listing = actions & _WITHOUT_RESOURCE
@@ -674,9 +696,13 @@ def iam_policy(
         ("Tokens", cryptographic, named or [any_key]),
     )
     statements = [_statement(*part) for part in parts if part[1]]
-    if binding is not None:
+    if binding is not None and cryptographic:
         own = {f"kms:EncryptionContext:{DATABASE}": binding}
         statements[-1]["Condition"] = {"StringEqualsIfExists": own}
+    if approvals_key and role in _PURPOSES:
+        calls = _statement("Approvals", (_CALLS,), [approvals_key])
+        purpose = {f"kms:EncryptionContext:{PURPOSE}": sorted(_PURPOSES[role])}
+        statements.append(calls | {"Condition": {"StringEquals": purpose}})
     return {"Version": "2012-10-17", "Statement": statements}
 
 

@@ -62,6 +62,8 @@ def request_words(waiting: Waiting | None, known: Sequence[Approval], now: datet
             if request.problem:
                 return f"The approval is refused. {request.problem}", False
             by = f"Approved by {person(request.decided_by)}. {request.cloudtrail}".strip()
+            if not request.confirmed:
+                return f"{by} CloudTrail is asked again by itself.", False
             return f"{by} Enter: plan it again and run it.", True
         case Decision.DENIED:
             return f"Denied by {person(request.decided_by)}. It was not done.", False

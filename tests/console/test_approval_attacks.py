@@ -1,30 +1,47 @@
-"""Four eyes under attack by whoever asks: SQL into the table, a shared state database, a false STS."""
+"""Four eyes under attack by whoever asks: SQL into the table, invented events, a false STS."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from botocore.exceptions import ClientError
 from sqlalchemy import make_url, text
 
 from console.container import Container
 from console.sandbox.endpoint import Denial
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
+from crypto_core.errors import KeydeckError
 from crypto_core.guard.approval_digest import parts_of, request_digest
+from crypto_core.guard.approval_proof import context_of
+from crypto_core.guard.approval_purpose import Purpose
 from crypto_core.guard.approvals import ADVISORY
+from crypto_core.guard.operations import KeydeckRole, iam_policy
+from crypto_core.guard.outcome import Outcome
 from tests.conftest import Databases
 
 Keydeck = Callable[..., Any]
 ANA, BEN = "ASIATESTOFATTACKSANA", "ASIATESTOFATTACKSBEN"
 BENS_ARN = "arn:aws:sts::123456789012:assumed-role/keydeck-approver/ben"
+ANAS_ARN = "arn:aws:sts::123456789012:assumed-role/keydeck-operator/ana"
+WAITS = "Waiting for CloudTrail:"
+ANYBODY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "kms:*"}
+        | {"Resource": "*"}
+    ],
+}
 
 
 @dataclass(slots=True)
@@ -95,12 +112,22 @@ def attack(
 
 
 @pytest.fixture
-def signing_key(sandbox: Sandbox, attack: Attack) -> str:
-    """The configured signing key, with which Ana's role may not sign; her approvers' may."""
-    made = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")
-    key = str(made["KeyMetadata"]["Arn"])
-    attack.monkeypatch.setenv("KEYDECK_SIGNING_KEY", key)
-    sandbox.control.add_denial(Denial("*keydeck-operator*", "kms:Sign"))
+def approvals_key(sandbox: Sandbox, attack: Attack) -> str:
+    """The approvals key, with which each role may do what `keydeck grants` prints for it and no more."""
+    kms = sandbox.client("kms")
+    key = str(kms.create_key()["KeyMetadata"]["Arn"])
+    statements = []
+    for role in (KeydeckRole.OPERATOR, KeydeckRole.APPROVER):
+        (granted,) = [
+            one for one in iam_policy(role, [], approvals_key=key)["Statement"] if one["Resource"] == key
+        ]
+        who = {"AWS": f"arn:aws:iam::123456789012:role/keydeck-{role.value}"}
+        statements.append(granted | {"Sid": role.value, "Principal": who})
+    kms.put_key_policy(KeyId=key, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    sandbox.control.set_lookup_throttle(None)
+    for role in ("operator", "approver"):
+        sandbox.control.hold(f"keydeck-{role}")
+    attack.monkeypatch.setenv("KEYDECK_APPROVALS_KEY", key)
     return key
 
 
@@ -180,7 +207,7 @@ def test_what_was_approved_as_one_token_lets_nothing_else_run(
     attack: Attack, services: Container, world: World, request: pytest.FixtureRequest, signed: bool
 ) -> None:
     if signed:
-        request.getfixturevalue("signing_key")
+        request.getfixturevalue("approvals_key")
     large, asked, was = as_one_token(attack, world)
     attack.reseal(asked)
     assert attack.approve(asked).json["decision"] == "approved"
@@ -202,8 +229,7 @@ def test_what_was_approved_as_one_token_lets_nothing_else_run(
     if signed:
         attack.reseal(asked, decided=True)
         ran = attack.again(*large)
-        assert (ran.exit_code, "has no valid signature" in ran.stderr) == (2, True)
-        assert "has no valid signature" in attack.refusals("reencrypt")[-1]
+        assert (ran.exit_code, WAITS in ran.stderr) == (1, True)
     assert left(services, world) == before
 
 
@@ -340,78 +366,316 @@ def false_sts() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_false_sts_makes_nobody_a_second_person_where_approvals_are_signed(
-    attack: Attack, signing_key: str, false_sts: str, sandbox: Sandbox, new_key: Callable[[], str]
+@dataclass(slots=True)
+class Disabling:
+    """A key that Ana wants to disable, which a second person has to approve."""
+
+    attack: Attack
+    sandbox: Sandbox
+    key: str
+    approvals_key: str
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        return ("keys", "disable", self.key, "--yes")
+
+    @property
+    def state(self) -> str:
+        return str(self.sandbox.client("kms").describe_key(KeyId=self.key)["KeyMetadata"]["KeyState"])
+
+    def ask(self) -> str:
+        return self.attack.ask(*self.command)
+
+    def claim(self, request: str, at: str = "now()") -> None:
+        """Write into the table that Ben approved a request, as whoever may write to it can."""
+        self.attack.sql(
+            "UPDATE keydeck.approval SET decision = 'approved', decided_by = :ben,"
+            f" decided_at = {at}, decided_parts = parts WHERE id = :id",
+            ben=BENS_ARN,
+            id=request,
+        )
+
+    def context(self, request: str, purpose: Purpose = Purpose.APPROVE) -> dict[str, str]:
+        return context_of(purpose, self.attack.services.approvals.read(UUID(request)))
+
+    def call(self, who: str, context: dict[str, str], key: str = "") -> None:
+        """Make a call as somebody, past Keydeck."""
+        self.sandbox.client("kms", who).generate_data_key_without_plaintext(
+            KeyId=key or self.approvals_key, KeySpec="AES_256", EncryptionContext=context
+        )
+
+    def refused(self, *parts: str, code: int = 1) -> None:
+        ran = self.attack.again(*self.command)
+        assert (ran.exit_code, self.state) == (code, "Enabled"), ran.stderr
+        assert all(part in ran.stderr for part in parts), ran.stderr
+
+    def done(self) -> None:
+        ran = self.attack.again(*self.command)
+        assert (ran.exit_code, self.state) == (0, "Disabled"), ran.stderr
+
+    def true_approval_goes_through(self, request: str) -> None:
+        self.attack.sql(
+            "UPDATE keydeck.approval SET decision = 'pending', decided_by = '', decided_at = NULL,"
+            " decided_parts = NULL WHERE id = :id",
+            id=request,
+        )
+        approved = self.attack.approve(request)
+        assert approved.exit_code == 0, approved.stderr
+        self.done()
+
+
+@pytest.fixture
+def disabling(attack: Attack, sandbox: Sandbox, approvals_key: str, new_key: Callable[[], str]) -> Disabling:
+    return Disabling(attack, sandbox, new_key(), approvals_key)
+
+
+def event_of(disabling: Disabling, request: str, **changes: Any) -> dict[str, Any]:
+    """A record as CloudTrail would have it of Ben's approval."""
+    issuer = {"type": "Role", "arn": "arn:aws:iam::123456789012:role/keydeck-approver"}
+    return {
+        "eventVersion": "1.11",
+        "userIdentity": {
+            "type": "AssumedRole",
+            "principalId": "AROA:ben",
+            "arn": BENS_ARN,
+            "accountId": "123456789012",
+            "accessKeyId": BEN,
+            "sessionContext": {"sessionIssuer": issuer},
+        },
+        "eventTime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "eventSource": "kms.amazonaws.com",
+        "eventName": "GenerateDataKeyWithoutPlaintext",
+        "awsRegion": disabling.sandbox.region,
+        "sourceIPAddress": "10.1.2.3",
+        "userAgent": "keydeck",
+        "requestParameters": {
+            "keyId": disabling.approvals_key,
+            "keySpec": "AES_256",
+            "encryptionContext": disabling.context(request),
+        },
+        "responseElements": None,
+        "requestID": str(uuid4()),
+        "eventID": str(uuid4()),
+        "readOnly": True,
+        "resources": [{"accountId": "123456789012", "type": "AWS::KMS::Key", "ARN": disabling.approvals_key}],
+        "eventType": "AwsApiCall",
+        "managementEvent": True,
+        "recipientAccountId": "123456789012",
+        "eventCategory": "Management",
+    } | changes
+
+
+def imported(disabling: Disabling, folder: Path, *records: dict[str, Any]) -> None:
+    file = folder / "events.json"
+    file.write_text(json.dumps({"Records": records}))
+    assert disabling.attack.keydeck("events", "import", str(file)).exit_code == 0
+
+
+def test_a_true_approval_waits_for_cloudtrail_and_is_used_once_it_is_delivered(
+    disabling: Disabling, sandbox: Sandbox
 ) -> None:
-    key = new_key()
-    command = ("keys", "disable", key, "--yes")
-
-    def state() -> str:
-        return str(sandbox.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"])
-
-    asked = attack.ask(*command)
-    attack.monkeypatch.setenv("AWS_ENDPOINT_URL_STS", false_sts)
-    alone = attack.keydeck("approvals", "approve", asked, "--yes")
-    assert (alone.exit_code, "kms:Sign" in alone.stderr) == (3, True)
-    assert attack.row(asked)["decision"] == "pending"
-    told = attack.keydeck("journal", "list", "--json", "--action", "approvals approve").json["entries"]
-    assert [(e["outcome"], "kms:Sign" in e["detail"]) for e in told] == [("failed", True)]
-    # Without a signing key in her own settings she writes the decision, unsigned.
-    attack.monkeypatch.delenv("KEYDECK_SIGNING_KEY")
-    assert attack.keydeck("approvals", "approve", asked, "--yes").exit_code == 0
-    attack.monkeypatch.delenv("AWS_ENDPOINT_URL_STS")
-    attack.monkeypatch.setenv("KEYDECK_SIGNING_KEY", signing_key)
-    used = attack.again(*command)
-    assert (used.exit_code, "is not signed" in used.stderr, state()) == (2, True, "Enabled")
-    assert "is not signed" in attack.refusals("keys disable")[-1]
-    # Another request's signature is none for this one.
-    assert attack.keydeck("approvals", "deny", asked, "--yes").exit_code == 0
-    other = attack.ask("keys", "disable", new_key(), "--yes")
-    assert attack.approve(other).json["signed_with"] == signing_key
-    asked = attack.ask(*command)
-    attack.sql(
-        "UPDATE keydeck.approval a SET decision = b.decision, decided_by = b.decided_by,"
-        " decided_at = b.decided_at, decided_parts = a.parts, key_arn = b.key_arn,"
-        " algorithm = b.algorithm, signature = b.signature FROM keydeck.approval b"
-        " WHERE a.id = :id AND b.id = :other",
-        id=asked,
-        other=other,
-    )
-    used = attack.again(*command)
-    assert (used.exit_code, "has no valid signature" in used.stderr, state()) == (2, True, "Enabled")
-    # Ben himself approves, and it runs.
-    assert attack.keydeck("approvals", "deny", asked, "--yes").exit_code == 0
-    asked = attack.ask(*command)
-    approved = attack.approve(asked)
+    request = disabling.ask()
+    sandbox.control.delay_delivery(900)
+    approved = disabling.attack.approve(request)
     assert (approved.exit_code, ADVISORY in approved.stderr) == (0, False)
-    assert (attack.again(*command).exit_code, state()) == (0, "Disabled")
+    shown = disabling.attack.keydeck("approvals", "show", request, "--json").json
+    assert (shown["decision"], shown["confirmed"], WAITS in shown["cloudtrail"]) == ("approved", False, True)
+    disabling.refused(WAITS, "usually within 5 to 15 minutes", "Do the same again in a few minutes")
+    sandbox.control.delay_delivery(0)
+    shown = disabling.attack.keydeck("approvals", "show", request).stdout
+    assert f"Confirmed by CloudTrail: {BENS_ARN}" in shown
+    disabling.done()
+    (use,) = disabling.attack.keydeck("journal", "list", "--json", "--action", "approvals use").json[
+        "entries"
+    ]
+    assert BENS_ARN in json.loads(use["detail"])["cloudtrail"]
 
 
-def test_an_approval_that_was_used_is_not_made_unused_by_sql_nor_copied(
-    attack: Attack, signing_key: str, sandbox: Sandbox, new_key: Callable[[], str]
+def test_a_moment_at_which_ben_signed_something_else_approves_nothing(
+    disabling: Disabling, sandbox: Sandbox
 ) -> None:
-    key = new_key()
-    command = ("keys", "disable", key, "--yes")
-    asked = attack.ask(*command)
-    assert attack.approve(asked).exit_code == 0
-    assert attack.again(*command).exit_code == 0
-    sandbox.client("kms").enable_key(KeyId=key)
-    attack.sql("UPDATE keydeck.approval SET decision = 'approved' WHERE id = :id", id=asked)
-    ran = attack.again(*command)
-    assert (ran.exit_code, "was used before, as the journal has it" in ran.stderr) == (2, True)
-    columns = ", ".join(name for name in attack.row(asked) if name != "id")
-    attack.sql(
-        f"INSERT INTO keydeck.approval (id, {columns}) SELECT gen_random_uuid(), {columns}"
-        " FROM keydeck.approval WHERE id = :id",
-        id=asked,
+    signing = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")
+    sandbox.client("kms", BEN).sign(
+        KeyId=signing["KeyMetadata"]["Arn"],
+        Message=b"a checkpoint",
+        SigningAlgorithm="ECDSA_SHA_256",
     )
-    attack.sql("DELETE FROM keydeck.approval WHERE id = :id", id=asked)
-    ran = attack.again(*command)
-    assert (ran.exit_code, "its number." in ran.stderr) == (2, True)
-    (copy,) = attack.keydeck("approvals", "list", "--all", "--json").json["approvals"]
-    attack.reseal(copy["id"], decided=True)
-    ran = attack.again(*command)
-    assert (ran.exit_code, "has no valid signature" in ran.stderr) == (2, True)
+    request = disabling.ask()
+    for at in ("now()", "now() - interval '5 months'"):
+        disabling.claim(request, at)
+        disabling.refused(WAITS)
+    disabling.true_approval_goes_through(request)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {
+            "eventName": "Sign",
+            "requestParameters": {"keyId": "k", "messageType": "DIGEST", "signingAlgorithm": "ECDSA_SHA_256"},
+        },
+    ],
+)
+def test_an_imported_file_with_an_invented_event_turns_nothing(
+    disabling: Disabling, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    request = disabling.ask()
+    disabling.claim(request)
+    disabling.refused(WAITS)
+    imported(disabling, tmp_path, event_of(disabling, request, **changes))
+    disabling.refused(WAITS)
+    shown = disabling.attack.keydeck("approvals", "show", request, "--json").json
+    assert (shown["confirmed"], WAITS in shown["cloudtrail"]) == (False, True)
+    disabling.true_approval_goes_through(request)
+
+
+def test_an_import_over_a_delivered_event_takes_no_approval_away(
+    disabling: Disabling, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    request = disabling.ask()
+    assert disabling.attack.approve(request).exit_code == 0
+    found = sandbox.client("cloudtrail").lookup_events(
+        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "GenerateDataKeyWithoutPlaintext"}],
+        MaxResults=1,
+    )["Events"][0]
+    true = json.loads(found["CloudTrailEvent"])
+    assert true["requestParameters"]["encryptionContext"] == disabling.context(request)
+    ana = true["userIdentity"] | {"arn": ANAS_ARN}
+    imported(disabling, tmp_path, true | {"userIdentity": ana})
+    disabling.done()
+
+
+def test_a_forged_use_in_the_journal_stops_no_true_approval(
+    disabling: Disabling, services: Container
+) -> None:
+    request = disabling.ask()
+    assert disabling.attack.approve(request).exit_code == 0
+    with suppress(KeydeckError):  # the function may refuse it already
+        services.journal.record("approvals use", "Disable it", Outcome.DONE, {"request": request})
+    disabling.done()
+
+
+def test_whoever_asks_approves_nothing_by_another_role_of_theirs(
+    disabling: Disabling, sandbox: Sandbox
+) -> None:
+    request = disabling.ask()
+    disabling.claim(request)
+    # As an operator she may not make the call at all.
+    with pytest.raises(ClientError, match="AccessDenied"):
+        disabling.call(ANA, disabling.context(request))
+    disabling.refused(WAITS)
+    for number, name in enumerate(("ana", "Ana", "botocore-session-1764144000")):
+        sandbox.control.add_principal(f"ASIAANASOTHERROLE{number}", "keydeck-approver", "role", name)
+        disabling.call(f"ASIAANASOTHERROLE{number}", disabling.context(request))
+        disabling.refused("approved it, and is who asked for it", ANAS_ARN, code=2)
+    disabling.true_approval_goes_through(request)
+
+
+def test_who_asks_in_anothers_name_has_no_request(
+    disabling: Disabling, sandbox: Sandbox, false_sts: str
+) -> None:
+    """Eve, who may approve, asks as Ben by a false STS, and approves that herself."""
+    for role in ("operator", "approver"):
+        sandbox.control.add_principal(f"ASIAATTACKSEVE{role}", f"keydeck-{role}", "role", "eve")
+    attack = disabling.attack
+    attack.monkeypatch.setenv("AWS_ENDPOINT_URL_STS", false_sts)
+    attack.sit("ASIAATTACKSEVEoperator")
+    assert attack.keydeck(*disabling.command).exit_code == 1
+    request = str(attack.keydeck("approvals", "list", "--json").json["approvals"][0]["id"])
+    attack.monkeypatch.delenv("AWS_ENDPOINT_URL_STS")
+    attack.sit("ASIAATTACKSEVEapprover")
+    assert attack.keydeck("approvals", "approve", request, "--yes").exit_code == 0
+    attack.monkeypatch.setenv("AWS_ENDPOINT_URL_STS", false_sts)
+    attack.sit("ASIAATTACKSEVEoperator")
+    ran = attack.keydeck(*disabling.command)
+    assert (ran.exit_code, disabling.state) == (1, "Enabled")
+    assert f"{BENS_ARN}'s request is not delivered yet" in ran.stderr
+
+
+@pytest.mark.parametrize("other", ["request", "digest", "database", "purpose", "more", "key"])
+def test_a_call_for_anything_else_approves_nothing(
+    disabling: Disabling, new_key: Callable[[], str], other: str
+) -> None:
+    request = disabling.ask()
+    context, key = disabling.context(request), ""
+    match other:
+        case "request":
+            another = Disabling(disabling.attack, disabling.sandbox, new_key(), disabling.approvals_key).ask()
+            assert disabling.attack.approve(another).exit_code == 0
+            context = disabling.context(another)
+        case "key":
+            key = new_key()
+        case "purpose":
+            context = disabling.context(request, Purpose.ASK)
+        case "more":
+            context["keydeck:more"] = "x"
+        case _:
+            context[f"keydeck:{other}"] = str(uuid4())
+    # Ana's administrator lets Ben use the key as he likes: it is the call that doesn't fit.
+    disabling.sandbox.client("kms").put_key_policy(KeyId=disabling.approvals_key, Policy=json.dumps(ANYBODY))
+    disabling.call(BEN, context, key)
+    disabling.claim(request)
+    disabling.refused(WAITS)
+    disabling.true_approval_goes_through(request)
+
+
+def test_an_approval_that_was_denied_or_used_is_not_brought_back_by_sql(disabling: Disabling) -> None:
+    request = disabling.ask()
+    assert disabling.attack.approve(request).exit_code == 0
+    disabling.attack.sit(BEN)
+    assert disabling.attack.keydeck("approvals", "deny", request, "--yes").exit_code == 0
+    disabling.claim(request)
+    disabling.refused(f"By CloudTrail: {BENS_ARN} denied it", code=2)
+    disabling.attack.sql("DELETE FROM keydeck.approval WHERE id = :id", id=request)
+    request = disabling.ask()
+    assert disabling.attack.approve(request).exit_code == 0
+    disabling.done()
+    disabling.sandbox.client("kms").enable_key(KeyId=disabling.key)
+    disabling.claim(request)
+    disabling.refused("By CloudTrail: It was used before", code=2)
+
+
+def test_a_clock_that_goes_back_makes_no_approval_last_longer(disabling: Disabling, sandbox: Sandbox) -> None:
+    request = disabling.ask()
+    assert disabling.attack.approve(request).exit_code == 0
+    # PostgreSQL's clock has been put back: by AWS's it is two hours later.
+    sandbox.control.move_clock(datetime.now(UTC) + timedelta(hours=2))
+    try:
+        ran = disabling.attack.again(*disabling.command)
+    finally:
+        sandbox.control.move_clock(None)
+    assert (ran.exit_code, disabling.state) == (2, "Enabled")
+    assert "By CloudTrail: By AWS's clock it expired at" in ran.stderr
+
+
+def test_a_false_sts_makes_nobody_a_second_person(disabling: Disabling, false_sts: str) -> None:
+    request = disabling.ask()
+    attack = disabling.attack
+    attack.monkeypatch.setenv("AWS_ENDPOINT_URL_STS", false_sts)
+    alone = attack.keydeck("approvals", "approve", request, "--yes")
+    assert (alone.exit_code, "kms:GenerateDataKeyWithoutPlaintext" in alone.stderr) == (3, True)
+    assert attack.row(request)["decision"] == "pending"
+    told = attack.keydeck("journal", "list", "--json", "--action", "approvals approve").json["entries"]
+    assert [e["outcome"] for e in told] == ["failed"]
+    # Without an approvals key in her own settings she writes the decision alone.
+    attack.monkeypatch.delenv("KEYDECK_APPROVALS_KEY")
+    assert attack.keydeck("approvals", "approve", request, "--yes").exit_code == 0
+    attack.monkeypatch.delenv("AWS_ENDPOINT_URL_STS")
+    attack.monkeypatch.setenv("KEYDECK_APPROVALS_KEY", disabling.approvals_key)
+    disabling.refused(WAITS)
+    disabling.true_approval_goes_through(request)
+
+
+def test_where_cloudtrail_cannot_be_asked_nothing_is_done_and_the_permission_is_named(
+    disabling: Disabling, sandbox: Sandbox
+) -> None:
+    request = disabling.ask()
+    assert disabling.attack.approve(request).exit_code == 0
+    sandbox.control.add_denial(Denial("*", "cloudtrail:LookupEvents"))
+    shown = disabling.attack.keydeck("approvals", "show", request).stdout
+    assert "CloudTrail can't be asked" in shown
+    disabling.refused("cloudtrail:LookupEvents", code=3)
 
 
 def test_a_request_of_the_former_form_is_over(attack: Attack, world: World) -> None:
@@ -433,7 +697,7 @@ def test_a_request_of_the_former_form_is_over(attack: Attack, world: World) -> N
     assert (row["decision"], "made by an earlier version" in row["problem"]) == ("expired", True)
 
 
-def test_without_a_signing_key_four_eyes_are_said_to_be_advisory(attack: Attack, world: World) -> None:
+def test_without_an_approvals_key_four_eyes_are_said_to_be_advisory(attack: Attack, world: World) -> None:
     small, _ = small_and_large(world)
     attack.sit(ANA)
     asking = attack.keydeck(*small)
@@ -448,88 +712,15 @@ def test_without_a_signing_key_four_eyes_are_said_to_be_advisory(attack: Attack,
     assert json.loads(use["detail"])["advisory"] is True
 
 
-@pytest.fixture
-def fetched(attack: Attack, sandbox: Sandbox) -> Callable[[], None]:
-    """Fetch CloudTrail's events, as an operator does."""
-
-    def fetch() -> None:
-        sandbox.control.set_lookup_throttle(None)
-        assert attack.keydeck("events", "pull", "--since", "1h").exit_code == 0
-
-    return fetch
-
-
-def test_who_may_sign_and_forges_an_approval_is_told_by_cloudtrail(
-    attack: Attack,
-    signing_key: str,
-    false_sts: str,
-    fetched: Callable[[], None],
-    sandbox: Sandbox,
-    new_key: Callable[[], str],
-) -> None:
-    sandbox.control.clear()  # Ana's role may sign, too.
-    key = new_key()
-    command = ("keys", "disable", key, "--yes")
-    asked = attack.ask(*command)
-    attack.monkeypatch.setenv("AWS_ENDPOINT_URL_STS", false_sts)
-    forged = attack.keydeck("approvals", "approve", asked, "--yes", "--json")
-    assert (forged.json["decision"], forged.json["decided_by"]) == ("approved", BENS_ARN)
-    attack.monkeypatch.delenv("AWS_ENDPOINT_URL_STS")
-    shown = attack.keydeck("approvals", "show", asked).stdout
-    assert "Not yet confirmed by CloudTrail" in shown
-    fetched()
-    anas_arn = BENS_ARN.replace("keydeck-approver/ben", "keydeck-operator/ana")
-    told = f"By CloudTrail {anas_arn} signed at that time, not {BENS_ARN}."
-    assert told in attack.keydeck("approvals", "show", asked, "--json").json["problem"]
-    ran = attack.again(*command)
-    assert (ran.exit_code, told in ran.stderr, told in attack.refusals("keys disable")[-1]) == (2, True, True)
-    assert sandbox.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
-
-
-def test_events_that_cannot_be_read_keep_nothing_from_being_done(
-    attack: Attack, signing_key: str, new_key: Callable[[], str], tmp_path: Path
-) -> None:
-    command = ("keys", "disable", new_key(), "--yes")
-    asked = attack.ask(*command)
-    assert attack.approve(asked).exit_code == 0
-    (tmp_path / "notes").write_bytes(b"my notes " * 500)
-    attack.monkeypatch.setenv("KEYDECK_EVENTS_FILE", str(tmp_path / "notes"))
-    assert "Not confirmed by CloudTrail: " in attack.keydeck("approvals", "show", asked).stdout
-    assert attack.again(*command).exit_code == 0
-
-
-@pytest.mark.parametrize("known", [False, True])
-def test_a_true_approval_is_confirmed_by_cloudtrail_once_it_is_fetched(
-    attack: Attack,
-    signing_key: str,
-    fetched: Callable[[], None],
-    new_key: Callable[[], str],
-    known: bool,
-) -> None:
-    command = ("keys", "disable", new_key(), "--yes")
-    asked = attack.ask(*command)
-    assert attack.approve(asked).json["signed_with"] == signing_key
-    if known:
-        fetched()
-    words = "Confirmed by CloudTrail." if known else "Not yet confirmed by CloudTrail"
-    assert words in attack.keydeck("approvals", "show", asked).stdout
-    assert attack.again(*command).exit_code == 0
-    (use,) = attack.keydeck("journal", "list", "--json", "--action", "approvals use").json["entries"]
-    assert json.loads(use["detail"])["cloudtrail"].startswith(words)
-
-
-def test_a_denial_is_signed_and_holds_without_a_signature_too(
-    attack: Attack, signing_key: str, new_key: Callable[[], str]
-) -> None:
-    command = ("keys", "disable", new_key(), "--yes")
-    asked = attack.ask(*command)
-    withdrawn = attack.keydeck("approvals", "deny", asked, "--yes", "--json").json
-    assert (withdrawn["decision"], withdrawn["signed_with"]) == ("denied", None)
+def test_a_denial_is_in_cloudtrail_and_holds_without_it_too(disabling: Disabling) -> None:
+    attack = disabling.attack
+    request = disabling.ask()
+    withdrawn = attack.keydeck("approvals", "deny", request, "--yes", "--json").json
+    assert withdrawn["decision"] == "denied"
     (entry,) = attack.keydeck("journal", "list", "--json", "--action", "approvals deny").json["entries"]
-    assert "kms:Sign" in json.loads(entry["detail"])["unsigned"]
-    asked = attack.ask(*command)
+    assert "kms:GenerateDataKeyWithoutPlaintext" in json.loads(entry["detail"])["not_in_cloudtrail"]
+    request = disabling.ask()
     attack.sit(BEN)
-    denied = attack.keydeck("approvals", "deny", asked, "--yes", "--json").json
-    assert (denied["decision"], denied["signed_with"]) == ("denied", signing_key)
-    ran = attack.again(*command)
-    assert (ran.exit_code, f"denied by {BENS_ARN}" in ran.stderr) == (2, True)
+    denied = attack.keydeck("approvals", "deny", request, "--yes", "--json").json
+    assert denied["decision"] == "denied"
+    disabling.refused(f"denied by {BENS_ARN}", code=2)

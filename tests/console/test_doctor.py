@@ -155,7 +155,7 @@ def test_whether_anchors_are_configured_and_how_old_the_last_is(
     assert keydeck("journal", "verify").exit_code == 0
 
 
-def test_four_eyes_without_a_signing_key_are_warned_of(
+def test_four_eyes_without_an_approvals_key_are_warned_of(
     keydeck: Keydeck, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keydeck("init")
@@ -163,8 +163,8 @@ def test_four_eyes_without_a_signing_key_are_warned_of(
     monkeypatch.setenv("KEYDECK_APPROVALS", "reencrypt")
     check = by_name(keydeck("doctor", "--json").json)["settings", "four eyes"]
     assert (check["outcome"], check["said"]) == ("warning", ADVISORY)
-    made = sandbox.client("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")
-    monkeypatch.setenv("KEYDECK_SIGNING_KEY", made["KeyMetadata"]["Arn"])
+    made = sandbox.client("kms").create_key()
+    monkeypatch.setenv("KEYDECK_APPROVALS_KEY", made["KeyMetadata"]["Arn"])
     assert by_name(keydeck("doctor", "--json").json)["settings", "four eyes"]["outcome"] == "ok"
 
 

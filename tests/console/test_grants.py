@@ -14,6 +14,7 @@ from sqlalchemy import Engine, make_url, text
 from console.container import Container
 from console.sandbox.sandbox import Sandbox
 from console.sandbox.world import World
+from crypto_core.guard.approvals import ADVISORY
 from crypto_core.guard.operations import KeydeckRole
 from tests.console.command_types import Keydeck, NewKey
 
@@ -26,7 +27,7 @@ class Allowed:
     actions: set[str]
 
 
-@pytest.fixture(params=list(KeydeckRole))
+@pytest.fixture(params=KeydeckRole.RESPONDER.includes)
 def allowed(
     request: pytest.FixtureRequest,
     services: Container,
@@ -80,6 +81,43 @@ def test_a_role_does_its_work_with_what_is_printed_and_is_refused_what_is_not_it
     assert called(sandbox, before) <= allowed.actions
     if allowed.name == "inspector":
         assert "GRANT" in written[0].stderr
+
+
+def test_asker_approver_and_signer_have_no_call_in_common(
+    keydeck: Keydeck, new_key: NewKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEYDECK_APPROVALS_KEY", new_key())
+    may: dict[str, set[str]] = {}
+    for role in KeydeckRole:
+        printed = keydeck("grants", role.value, "--json").json
+        may[role] = {
+            f"{action} {' '.join(purposes)}".strip()
+            for statement in printed["iam_policy"]["Statement"]
+            for purposes in (
+                statement.get("Condition", {})
+                .get("StringEquals", {})
+                .get("kms:EncryptionContext:keydeck:purpose", ()),
+            )
+            for action in statement["Action"]
+            if action in ("kms:Sign", "kms:GenerateMac", "kms:GenerateDataKeyWithoutPlaintext")
+        }
+    asks = {"kms:GenerateDataKeyWithoutPlaintext ask use"}
+    approves = {"kms:GenerateDataKeyWithoutPlaintext approve deny"}
+    assert may == {
+        "inspector": set(),
+        "operator": asks,
+        "responder": asks,
+        "approver": approves,
+        "signer": {"kms:Sign", "kms:GenerateMac"},
+    }
+    sql = keydeck("grants", "approver", "--json").json["sql"]
+    assert not [statement for statement in sql if "public" in statement]
+
+
+def test_without_an_approvals_key_an_approvers_grants_say_that_approvals_are_advisory(
+    keydeck: Keydeck,
+) -> None:
+    assert ADVISORY in keydeck("grants", "approver", "--json").json["not_covered"]
 
 
 def test_the_statements_name_columns_and_no_more(services: Container, keydeck: Keydeck) -> None:

@@ -52,6 +52,7 @@ class Admin:
         self._bookmarked: Bookmark | None = None
         self._calls: dict[str, Call] = {
             "latency": faults.delay,
+            "lag": faults.delay_delivery,
             "throttle": faults.throttle,
             "lookup-throttle": faults.throttle_lookups,
             "faults": lambda **fault: faults.add(Fault(**fault)),

@@ -37,6 +37,10 @@ class EndpointControl:
         """Delay every AWS answer by so many milliseconds."""
         self._call("latency", milliseconds=milliseconds)
 
+    def delay_delivery(self, seconds: float) -> None:
+        """Let LookupEvents know of a call only after so many seconds, as CloudTrail does after minutes."""
+        self._call("lag", seconds=seconds)
+
     def set_throttle(self, calls_per_second: float | None) -> None:
         """Limit KMS's cryptographic operations; None lifts the limit, 0 refuses every call."""
         self._call("throttle", rate=calls_per_second)
@@ -76,7 +80,7 @@ class EndpointControl:
         self._call("expire", access_key_id=access_key_id)
 
     def clear(self) -> None:
-        """Take back latency, throttling, faults, denials, holds and expiries.
+        """Take back latency, delays, throttling, faults, denials, holds and expiries.
 
         LookupEvents gets AWS's limit again. The providers are as at the start, too: nothing is revoked.
         """

@@ -111,6 +111,8 @@ class Faults:
 
     def __init__(self) -> None:
         self.latency = 0.0
+        self.lag = 0.0
+        """Seconds that pass before LookupEvents knows of a call."""
         self.rules: list[FaultRule] = []
         self.denials: list[Denial] = []
         self.held: set[str] = set()
@@ -126,7 +128,7 @@ class Faults:
 
         Nobody is held to key policies any more.
         """
-        self.latency = 0.0
+        self.latency = self.lag = 0.0
         self.rules.clear()
         self.denials.clear()
         self.held.clear()
@@ -137,6 +139,10 @@ class Faults:
     def delay(self, milliseconds: float) -> None:
         """Delay every AWS answer by so many milliseconds."""
         self.latency = milliseconds / 1000
+
+    def delay_delivery(self, seconds: float) -> None:
+        """Let LookupEvents know of a call only after so many seconds."""
+        self.lag = seconds
 
     def throttle(self, rate: float | None) -> None:
         """Allow `rate` cryptographic operations a second; None lifts the limit, 0 refuses all."""
@@ -189,7 +195,8 @@ class Faults:
         if record.identity is None:
             return
         who = record.identity
-        if key is not None and self.is_held(who) and not allows(key, who, action, record.source_ip):
+        context = (record.request or {}).get("encryptionContext") or {}
+        if key is not None and self.is_held(who) and not allows(key, who, action, record.source_ip, context):
             reason = f"because no resource-based policy allows the {action} action"
             raise access_denied(record.identity.arn, action, key.arn, reason)
         if not self.denials:

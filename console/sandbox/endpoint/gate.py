@@ -244,7 +244,8 @@ class EndpointGate:
         self.faults.authorise(record, record.action)
         if record.name == "LookupEvents":
             self.faults.check_lookup_rate(record.region)
-            return _json(lookup_events(self.trail, record.region, document, self.clock.now()))
+            delivered = self.clock.now() - self.faults.lag
+            return _json(lookup_events(self.trail, record.region, document, delivered))
         if record.name == "ListPublicKeys":
             digests = self.delivery.digests
             return _json(await self.moto.run_in_thread(lambda: digests.public_keys(record.time)))

@@ -8,7 +8,7 @@ the decision to IAM: the IAM policies of those who are held here allow all of KM
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -21,16 +21,23 @@ if TYPE_CHECKING:
     from crypto_core.keys.principal import PolicyPrincipal as Named
 
 
-def allows(key: Key, caller: SandboxPrincipal, action: str, address: str) -> bool:
+_CONTEXT = "kms:encryptioncontext:"
+
+
+def allows(
+    key: Key, caller: SandboxPrincipal, action: str, address: str, context: Mapping[str, str] | None = None
+) -> bool:
     """Whether `caller` may do `action`, such as kms:Decrypt, with the key, from an address.
 
-    A denial outweighs all else.
+    `context` is the call's encryption context. A denial outweighs all else.
     """
     name = action.partition(":")[2]
     about = [
         statement
         for statement in _parsed(key.policy).statements
-        if statement.applies_to(key.arn) and name in statement.covers and _names(statement, caller, address)
+        if statement.applies_to(key.arn)
+        and name in statement.covers
+        and _names(statement, caller, address, context or {})
     ]
     if any(not statement.allows for statement in about):
         return False
@@ -53,10 +60,10 @@ def _arns(caller: SandboxPrincipal) -> tuple[str, ...]:
     return (caller.arn, f"arn:aws:iam::{ACCOUNT}:role/{caller.name}")
 
 
-def _names(statement: Statement, caller: SandboxPrincipal, address: str) -> bool:
+def _names(statement: Statement, caller: SandboxPrincipal, address: str, context: Mapping[str, str]) -> bool:
     named = any(_is(principal, caller) for principal in statement.principals)
     return named is not statement.all_principals_but and all(
-        _met(c, caller, address) for c in statement.conditions
+        _met(c, caller, address, context) for c in statement.conditions
     )
 
 
@@ -66,8 +73,8 @@ def _is(principal: Named, caller: SandboxPrincipal) -> bool:
     return principal.value in _arns(caller)
 
 
-def _met(condition: Condition, caller: SandboxPrincipal, address: str) -> bool:
-    """Whether a call passes a test. Tests about anything but who calls, and from where, are not passed.
+def _met(condition: Condition, caller: SandboxPrincipal, address: str, context: Mapping[str, str]) -> bool:
+    """Whether a call passes a test. Only who calls, from where and with what context can be tested.
 
     What comes through a VPC endpoint has that, and no address. A test by Not… is passed without a value.
     """
@@ -84,6 +91,8 @@ def _met(condition: Condition, caller: SandboxPrincipal, address: str) -> bool:
             values, is_met = () if endpoint else (address,), _is_within
         case "aws:sourcevpce":
             values = (endpoint,) if endpoint else ()
+        case name if name.startswith(_CONTEXT):
+            values = tuple(value for key, value in context.items() if key.lower() == name[len(_CONTEXT) :])
         case _:
             return False
     met = any(is_met(wanted, value) for wanted in condition.values for value in values)

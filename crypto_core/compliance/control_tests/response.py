@@ -33,8 +33,8 @@ def _approvals_signed(_now: datetime, facts: ApprovalFacts) -> ControlAnswer:
     if not facts.needed:
         return not_assessed("no operation needs a second person")
     if facts.signed:
-        return answer(["Each approval is signed by a KMS key"])
-    bad = "Approvals are not signed (KEYDECK_SIGNING_KEY): whoever may write to keydeck.approval can make one"
+        return answer(["Each approval is a KMS call that CloudTrail has delivered"])
+    bad = "Nothing proves approvals (KEYDECK_APPROVALS_KEY): who may write to keydeck.approval can make one"
     return answer([], bad=[bad])
 
 
@@ -137,7 +137,7 @@ TESTS = (
     ),
     ControlTest(
         "approvals-signed",
-        "Each approval is signed by a KMS key, so that whoever owns the database can't make one.",
+        "Each approval is a KMS call in CloudTrail, so that whoever owns the database can't make one.",
         (SnapshotPart.APPROVALS,),
         _approvals_signed,
     ),

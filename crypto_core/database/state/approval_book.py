@@ -3,7 +3,7 @@
 Who somebody is comes from AWS at that moment, never from a setting; what that is worth, `distinct_people`
 says. Whoever may write to the table can change what is asked for or decide it. So a request is compared, part
 by part, with its digests when it is shown and approved, and with the plan made anew when it is used; and with
-a signing key a decision counts only with a signature over it, made with the decider's own credentials.
+an approvals key an approval counts only by the calls of KMS that CloudTrail delivers (`approval_proof`).
 Without one, approvals are advisory. The journal tells of every request, decision, refusal and use.
 """
 
@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -27,28 +28,20 @@ from crypto_core.database.state.installation import require_schema
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_chain import another_database
 from crypto_core.database.state.journal_entry import witnessed
-from crypto_core.errors import (
-    ApprovalNeededError,
-    EndedKeyError,
-    KmsError,
-    ReadOnlyError,
-    RefusedError,
-    SettingsError,
-    TrailError,
-)
+from crypto_core.errors import ApprovalNeededError, KmsError, ReadOnlyError, RefusedError
 from crypto_core.guard.approval_digest import (
     changed_parts,
-    decision_digest,
     differing_parts,
     in_words,
     parts_of,
     request_digest,
 )
-from crypto_core.guard.approvals import ADVISORY, DEFAULT_MINUTES, Approval, Decision, SignatureWitness
+from crypto_core.guard.approval_proof import ApprovalCalls, DeliveredCalls, context_of, proof_of
+from crypto_core.guard.approval_purpose import Purpose
+from crypto_core.guard.approvals import ADVISORY, DEFAULT_MINUTES, Approval, Decision
 from crypto_core.guard.distinct_people import person_of, same_person
 from crypto_core.guard.operations import operation_of
 from crypto_core.guard.outcome import Outcome, ended_by
-from crypto_core.guard.signature import Signature, Signer
 from crypto_core.text.cleaning import NO_TEXT, CleanText, clean
 
 
@@ -70,7 +63,11 @@ LONGEST_TEXT = 4000
 """Characters kept of one text of a plan."""
 
 USE = "approvals use"
-APPROVE = "approvals approve"
+
+EARLIER = timedelta(hours=1)
+"""The database's clock, which dates a request, may be so far ahead of AWS's."""
+_SHOWN_SECONDS = 15.0
+"""So long an answer of CloudTrail's is shown again; when an approval is used, CloudTrail is asked anew."""
 
 
 class ApprovalBook:
@@ -84,8 +81,7 @@ class ApprovalBook:
         needed: Iterable[str] = (),
         *,
         tokens: Engine,
-        signer: Signer | None = None,
-        witness: SignatureWitness | None = None,
+        calls: ApprovalCalls | None = None,
         minutes: float = DEFAULT_MINUTES,
         clock: Callable[[], datetime] | None = None,
         read_only: bool = False,
@@ -93,26 +89,25 @@ class ApprovalBook:
         """`identity` asks AWS for the caller's ARN now. `needed` are of ACTIONS, or "all".
 
         `tokens` is the database that holds the tokens: what is approved for one is for no other, though many
-        may share `engine`. The journal is in the same database as that. `signer` signs and verifies
-        decisions; None where no signing key is configured. `witness` knows who signed by CloudTrail, None
-        where its events are not asked. A request and its approval hold for `minutes`
-        together, by the database's clock, or by `clock`.
+        may share `engine`. The journal is in the same database as that. `calls` are those under the approvals
+        key; None where none is configured. A request and its approval hold for `minutes` together, by the
+        database's clock, or by `clock`.
         """
         self._engine = engine
         self._journal = journal
         self._identity = identity
         self._needed = frozenset(needed)
         self._tokens = tokens
-        self._signer = signer
-        self._witness = witness
+        self._calls = calls
+        self._shown: tuple[float, datetime, DeliveredCalls] | None = None
         self._minutes = minutes
         self._clock = clock
         self._read_only = read_only
 
     @property
     def advisory(self) -> str:
-        """What limits the worth of approvals here, "" where they are signed."""
-        return ADVISORY if self._signer is None else ""
+        """What limits the worth of approvals here, "" where CloudTrail proves them."""
+        return ADVISORY if self._calls is None else ""
 
     def needed(self, action: str) -> bool:
         """Return whether the settings want four eyes for this action. Calls nothing."""
@@ -175,6 +170,8 @@ class ApprovalBook:
             fresh = replace(fresh, request_digest=clean(request_digest(parts)))
             row = {name: getattr(fresh, name) for name in _STORED} | {"parts": parts}
             made = _approval(connection.execute(insert(table).values(row).returning(*table.c)).one(), now)
+            if self._calls is not None:
+                self._calls.call(context_of(Purpose.ASK, made))
             self._record(
                 "approvals request", made, connection, actor, {"in_place_of": other} if other else {}
             )
@@ -184,9 +181,9 @@ class ApprovalBook:
         """Pass if nothing is needed, or somebody else has approved this plan for this identity: then it is
         used up, whatever comes of it.
 
-        Raises ApprovalNeededError, which names the request and makes one where there is none; RefusedError
-        for an approval that was changed in the database or, with a signing key, is not signed; and as
-        `request`.
+        Raises ApprovalNeededError, which names the request and makes one where there is none, also where
+        CloudTrail has not delivered the approval yet; RefusedError for an approval that was changed in the
+        database, or that by CloudTrail is none; and as `request`.
         """
         if not self.needed(action):
             return
@@ -209,8 +206,8 @@ class ApprovalBook:
     def decide(self, shown: Approval, *, approve: bool) -> Approval:
         """Approve or deny a request as it was `shown`, as the present identity; one's own can only be denied.
 
-        What is approved can be denied until it is used. With a signing key an approval is signed with this
-        identity's credentials; a denial is, too, where AWS lets it.
+        What is approved can be denied until it is used. With an approvals key an approval is a call of KMS
+        with this identity's credentials; a denial is, too, where AWS lets it.
 
         Raises ReadOnlyError; RefusedError for one's own, for one that is over, that was changed or that is
         for another database, and KmsError, each journaled; DatabaseError.
@@ -228,35 +225,33 @@ class ApprovalBook:
                 found = _found(connection, select(table).with_for_update(), request, now, here)
                 _may_decide(found, me, shown, approve=approve)
                 parts = parts_of(found)
-                signature, unsigned = self._signed(request_digest(parts), decision, me, now)
+                unrecorded = self._call(Purpose.APPROVE if approve else Purpose.DENY, found)
                 decided = {
                     "decision": decision.value,
                     "decided_by": me,
                     "decided_at": now,
                     "decided_parts": parts,
-                    **_signature_columns(signature),
                 }
                 statement = update(table).where(table.c.id == request).values(decided).returning(*table.c)
                 made = _approval(connection.execute(statement).one(), now, here)
-                self._record(f"approvals {verb}", made, connection, actor, unsigned)
+                self._record(f"approvals {verb}", made, connection, actor, unrecorded)
         except (RefusedError, KmsError) as error:
             told = {"reason": error.message}
             self._journal.record(f"approvals {verb}", str(request), ended_by(error), told, actor=actor)
             raise
         return made
 
-    def _signed(
-        self, request: str, decision: Decision, me: str, at: datetime
-    ) -> tuple[Signature | None, dict[str, Any]]:
-        """The signature over a decision, and for the journal why there is none. A denial holds without."""
-        if self._signer is None:
-            return None, {}
+    def _call(self, purpose: Purpose, found: Approval) -> dict[str, Any]:
+        """Let CloudTrail record a decision; for the journal, why it can't. A denial holds without."""
+        if self._calls is None:
+            return {}
         try:
-            return self._signer.sign(decision_digest(request, decision, me, at)), {}
-        except (KmsError, SettingsError) as error:
-            if decision is Decision.APPROVED:
+            self._calls.call(context_of(purpose, found))
+        except KmsError as error:
+            if purpose is not Purpose.DENY:
                 raise
-            return None, {"unsigned": error.message}
+            return {"not_in_cloudtrail": error.message}
+        return {}
 
     def show(self, request: UUID) -> Approval:
         """Return one request to be approved.
@@ -278,7 +273,7 @@ class ApprovalBook:
         here = self._here()
         with connected(self._engine) as connection:
             found = _found(connection, select(table), request, self._now(connection), here)
-        return self._witnessed(found)
+        return self._witnessed(found)[0]
 
     def requests(self, *, pending: bool = True, limit: int = 200) -> tuple[Approval, ...]:
         """Return requests, the newest first; those that wait, or all. Raises DatabaseError."""
@@ -289,7 +284,7 @@ class ApprovalBook:
             statement = select(table).where(*(waiting if pending else ()))
             newest = statement.order_by(table.c.requested_at.desc(), table.c.id).limit(limit)
             found = [_approval(row, now, here) for row in connection.execute(newest)]
-        return tuple(map(self._witnessed, found))
+        return self._witnessed(*found)
 
     def _open(self, connection: Connection, fresh: Approval, now: datetime) -> list[Approval]:
         """The requests of this identity for such a plan whose time is not over, and that are not used."""
@@ -312,13 +307,7 @@ class ApprovalBook:
         """Use an approval up; False if that was done meanwhile. Of two consoles, the database lets one."""
         if same_person(asked.requested_by, asked.decided_by):
             raise RefusedError(f"Request {asked.id} was approved by who asked for it, {asked.decided_by}.")
-        self._require_signature(asked)
-        told = self._by_cloudtrail(asked)
-        if told is not None and not told[0]:
-            raise RefusedError(
-                f"The approval of request {asked.id} is refused. {told[1]} Nothing was done.",
-                remedy=_ask_again(asked),
-            )
+        confirmed = self._require_proof(asked)
         actor = self._journal.actor()
         c = table.c
         with connected(self._engine, write=True) as connection:
@@ -337,60 +326,51 @@ class ApprovalBook:
                     f"The approval of request {asked.id} was used before, as the journal has it.",
                     remedy=_ask_again(asked),
                 )
-            self._record(USE, asked, connection, actor, {"cloudtrail": told[1]} if told else {})
+            if self._calls is not None:
+                self._calls.call(context_of(Purpose.USE, asked))
+            self._record(USE, asked, connection, actor, confirmed)
         return True
 
-    def _require_signature(self, asked: Approval) -> None:
-        """Pass if the approver has signed this very request, or nothing is signed here.
+    def _require_proof(self, asked: Approval) -> dict[str, Any]:
+        """Pass if CloudTrail has delivered the request and another person's approval of it; for the journal.
 
-        When it was signed is told by the journal's entry of it. Raises RefusedError, EndedKeyError, KmsError
-        where KMS can't be asked.
+        Raises ApprovalNeededError until it has, RefusedError where it says otherwise, KmsError.
         """
-        if self._signer is None:
-            return
-        wrong = "is not signed"
-        if asked.signature is not None and asked.decided_at is not None:
-            digest = request_digest(parts_of(asked))
-            signed = decision_digest(digest, Decision.APPROVED, asked.decided_by, asked.decided_at)
-            when = self._journal.signing_time(APPROVE, str(asked.id))
-            try:
-                if self._signer.verify(signed, asked.signature, when):
-                    return
-            except EndedKeyError as error:
-                raise EndedKeyError(
-                    f"The approval of request {asked.id} is refused. {error.message} Nothing was done.",
-                    remedy=_ask_again(asked),
-                ) from error
-            wrong = "has no valid signature"
-        raise RefusedError(
-            f"The approval of request {asked.id} by {asked.decided_by} {wrong}: it was not given with the "
-            "signing key, or not for this. Nothing was done.",
-            remedy=_ask_again(asked),
-        )
+        if self._calls is None:
+            return {}
+        proof = proof_of(asked, self._calls.delivered(asked.requested_at - EARLIER))
+        if proof.refused:
+            raise RefusedError(
+                f"The approval of request {asked.id} is refused. {proof.words} Nothing was done.",
+                remedy=_ask_again(asked),
+            )
+        if not proof.confirmed:
+            until = f"{asked.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+            raise ApprovalNeededError(
+                f"{asked.summary}: the approval of request {asked.id} is not confirmed. {proof.words} "
+                "Nothing was done.",
+                request=str(asked.id),
+                remedy=f"Do the same again in a few minutes, until {until}: CloudTrail is asked again then.",
+            )
+        return {"cloudtrail": proof.words}
 
-    def _by_cloudtrail(self, asked: Approval) -> tuple[bool, str] | None:
-        """What CloudTrail says of an approval's signature, and whether it may be used; None if not asked."""
-        if self._witness is None or self._signer is None or asked.signature is None or not asked.decided_at:
-            return None
-        try:
-            signers = self._witness.signers(asked.signature.key_arn, asked.decided_at)
-        except TrailError as error:
-            return True, f"Not confirmed by CloudTrail: {error.message}"
-        if asked.decided_by in signers:
-            return True, "Confirmed by CloudTrail."
-        if signers:
-            by = in_words(signers)
-            return False, f"By CloudTrail {by} signed at that time, not {asked.decided_by}."
-        return True, "Not yet confirmed by CloudTrail, which may take 15 minutes."
-
-    def _witnessed(self, found: Approval) -> Approval:
-        told = self._by_cloudtrail(found) if found.decision is Decision.APPROVED else None
-        if told is None:
+    def _witnessed(self, *found: Approval) -> tuple[Approval, ...]:
+        """Requests with what CloudTrail says of those that the table calls approved."""
+        claimed = [one for one in found if one.decision is Decision.APPROVED and not one.problem]
+        if self._calls is None or not claimed:
             return found
-        allowed, words = told
-        return replace(
-            found, cloudtrail=clean(words, 600), problem=found.problem if allowed else clean(words)
-        )
+        try:
+            delivered = self._recently(self._calls, min(one.requested_at for one in claimed) - EARLIER)
+        except KmsError as error:
+            words = clean(f"CloudTrail can't be asked: {error.message} {error.remedy}", 600)
+            return tuple(replace(o, cloudtrail=words, confirmed=False) if o in claimed else o for o in found)
+        return tuple(_confirmed(one, delivered) if one in claimed else one for one in found)
+
+    def _recently(self, calls: ApprovalCalls, since: datetime) -> DeliveredCalls:
+        shown, now = self._shown, monotonic()
+        if shown is None or now - shown[0] > _SHOWN_SECONDS or since < shown[1]:
+            self._shown = shown = (now, since, calls.delivered(since))
+        return shown[2]
 
     def _here(self) -> _Databases:
         """The databases that this console works on."""
@@ -422,7 +402,6 @@ class ApprovalBook:
         }
         if asked.decided_by:
             detail["decided_by"] = asked.decided_by
-            detail["signature"] = asked.signature.as_json() if asked.signature else None
         if self.advisory:
             detail["advisory"] = True
         self._journal.record(
@@ -461,7 +440,7 @@ def cleaned(value: Any) -> Any:
 _STORED = tuple(
     field.name
     for field in fields(Approval)
-    if field.name not in ("decided_by", "decided_at", "signature", "problem", "cloudtrail")
+    if field.name not in ("decided_by", "decided_at", "problem", "cloudtrail", "confirmed")
 )
 """What a new request is stored with."""
 
@@ -470,12 +449,9 @@ def _approval(row: Any, now: datetime, here: _Databases = _NOWHERE) -> Approval:
     """A row as it is shown, on a console that works on databases; what waits or is approved expires."""
     stored = {name: getattr(row, name) for name in (*_STORED, "decided_by", "decided_at")}
     plan = cleaned(row.plan if isinstance(row.plan, Mapping) else {})
-    signature = None
-    if row.signature:
-        signature = Signature(clean(row.key_arn, 300), clean(row.algorithm, 100), bytes(row.signature))
     known = {decision.value: decision for decision in Decision}
     decision = known.get(row.decision, Decision.CHANGED)
-    found = Approval(**stored | {"plan": plan, "decision": decision, "signature": signature})
+    found = Approval(**stored | {"plan": plan, "decision": decision})
     if decision is Decision.CHANGED:
         return replace(found, problem=clean("Changed in the database after it was made: its decision."))
     if decision not in (Decision.PENDING, Decision.APPROVED):
@@ -513,10 +489,10 @@ def _times_used(request: UUID) -> Select[Any]:
     return select(func.count()).where(used, journal.c.detail.contains(str(request)))
 
 
-def _signature_columns(signature: Signature | None) -> dict[str, Any]:
-    if signature is None:
-        return {"key_arn": "", "algorithm": "", "signature": None}
-    return {"key_arn": signature.key_arn, "algorithm": signature.algorithm, "signature": signature.value}
+def _confirmed(found: Approval, delivered: DeliveredCalls) -> Approval:
+    proof = proof_of(found, delivered)
+    problem = proof.words if proof.refused else found.problem
+    return replace(found, cloudtrail=proof.words, confirmed=proof.confirmed, problem=problem)
 
 
 def _of_another(found: Approval, fresh: Approval, differing: Iterable[str]) -> str:

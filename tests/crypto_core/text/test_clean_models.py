@@ -41,6 +41,7 @@ from crypto_core.database.tokens.inventory import InventoryRow, _row
 from crypto_core.database.tokens.placed_tables import placed_tables
 from crypto_core.database.tokens.tables import TokenColumn, TokenTable
 from crypto_core.errors import AnchorError, KeydeckError
+from crypto_core.guard.approval_proof import DeliveredCalls, RecordedCall, proof_of
 from crypto_core.guard.signature import Signature
 from crypto_core.incidents.runbooks.runbook_toml import read_runbook
 from crypto_core.incidents.views import incident_view
@@ -310,8 +311,7 @@ until = 9999-12-31
 def approval(text: str, _: Path) -> Built:
     row = SimpleNamespace(
         **dict.fromkeys(("action", "summary", "digest", "requested_by", "decided_by", "database"), text),
-        **dict.fromkeys(("request_digest", "key_arn", "algorithm", "database_id"), text),
-        signature=b"signature",
+        **dict.fromkeys(("request_digest", "database_id"), text),
         parts={text: text},
         decided_parts=None,
         plan={text: [text, {text: text}]},
@@ -323,8 +323,8 @@ def approval(text: str, _: Path) -> Built:
     )
     found = _approval(row, NOW)
     assert is_clean(found.plan)
-    assert found.signature is not None
-    yield from (found, found.signature)
+    call = RecordedCall({text: text}, text, NOW, text, text)  # type: ignore[arg-type]
+    yield from (found, call, proof_of(found, DeliveredCalls((call,), NOW)))
 
 
 def job(text: str, _: Path) -> Built:

@@ -168,15 +168,13 @@ def test_a_checkpoint_from_before_there_was_an_id_still_holds(journal: Journal, 
 
 
 def test_an_approval_in_another_database_is_none_here_though_the_tokens_are_the_same(
-    services: Container, journal: Journal, other: Journal, signer: KmsSigner
+    services: Container, journal: Journal, other: Journal
 ) -> None:
     """Or it could be used once in each journal that may be put in the place of the first."""
 
     def book(who: str, where: Journal) -> ApprovalBook:
         own = Journal(where.engine, lambda: who)
-        return ApprovalBook(
-            *(where.engine, own, lambda: who, ("keys disable",)), tokens=services.engine, signer=signer
-        )
+        return ApprovalBook(*(where.engine, own, lambda: who, ("keys disable",)), tokens=services.engine)
 
     def wanted(where: Journal) -> str:
         with pytest.raises(ApprovalNeededError) as caught:

@@ -14,19 +14,16 @@ from console.sandbox.sandbox import Sandbox
 from crypto_core.aws.kms_signer import KmsSigner
 from crypto_core.database.connection.engine import connected
 from crypto_core.database.dialect import clock_now
-from crypto_core.database.state.approval_book import ApprovalBook
 from crypto_core.database.state.journal import Journal
 from crypto_core.database.state.journal_breaks import JournalBreaks
 from crypto_core.database.state.journal_checkpoints import JournalCheckpoints
-from crypto_core.errors import ApprovalNeededError, EndedKeyError
+from crypto_core.errors import EndedKeyError
 from crypto_core.guard.consent import Consent
 from crypto_core.guard.outcome import Outcome
 from crypto_core.guard.signature import SigningTime, digest_of
 from crypto_core.incidents.report.service import ReportService
 from tests.crypto_core.incidents.sample import sample
 
-ANA = "arn:aws:sts::123456789012:assumed-role/oncall/ana"
-BEN = "arn:aws:sts::123456789012:assumed-role/oncall/ben"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -158,31 +155,6 @@ def test_a_break_that_a_former_key_acknowledges_after_its_end_is_none(
     check = of(journal, signer).verify()
     assert "Entry 2 was changed." in check.problems
     assert (check.breaks, of(journal, signer).breaks()) == ((), ())
-
-
-def book(who: str, journal: Journal, signer: KmsSigner) -> ApprovalBook:
-    own = Journal(journal.engine, lambda: who)
-    return ApprovalBook(*(own.engine, own, lambda: who, ("keys disable",)), tokens=own.engine, signer=signer)
-
-
-def wanted(journal: Journal, signer: KmsSigner) -> None:
-    with pytest.raises(ApprovalNeededError):
-        book(ANA, journal, signer).require("keys disable", "Disable it", "d1", {})
-
-
-def test_an_approval_from_before_the_end_is_used_and_a_later_one_is_refused(
-    journal: Journal, keys: Keys
-) -> None:
-    wanted(journal, keys.before)
-    (waiting,) = book(BEN, journal, keys.before).requests()
-    book(BEN, journal, keys.before).decide(waiting, approve=True)
-    signer = keys.ended()
-    book(ANA, journal, signer).require("keys disable", "Disable it", "d1", {})
-    wanted(journal, signer)
-    (waiting,) = book(BEN, journal, signer).requests()
-    book(BEN, journal, keys.before).decide(waiting, approve=True)
-    with pytest.raises(EndedKeyError, match=r"The approval of request .* is refused\. .* a former key"):
-        book(ANA, journal, signer).require("keys disable", "Disable it", "d1", {})
 
 
 def test_a_report_is_dated_by_the_journal_and_not_by_itself(journal: Journal, keys: Keys) -> None:
