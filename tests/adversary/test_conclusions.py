@@ -1,0 +1,95 @@
+"""Whatever an adversary does in a role, no conclusion is false.
+
+Each kind of object is played with each conclusion; beside that, combinations are drawn, some hundred in the deep
+lane. `ADVERSARY_DRAWS=5000 pytest -m deep -n 2 -s tests/adversary/test_conclusions.py` draws so many, and
+`ADVERSARY_SEED=<n>` others; each line printed is one conclusion that was false, and by which cause.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from console.sandbox.sandbox import Sandbox
+from tests.adversary.attacks import ATTACKS, Attack
+from tests.adversary.conclusions import CONCLUSIONS, Conclusion
+from tests.adversary.stage import Ground, made_ground, play
+from tests.conftest import Databases
+
+DRAWS = int(os.environ.get("ADVERSARY_DRAWS", "320"))
+SEED = os.environ.get("ADVERSARY_SEED", "1")
+PARTS = 8
+
+
+@pytest.fixture(scope="module")
+def ground(
+    sandbox: Sandbox, databases: Databases, installed: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ground]:
+    with made_ground(sandbox, databases, installed, tmp_path_factory.mktemp("adversary")) as made:
+        yield made
+
+
+def played(
+    ground: Ground, attacks: list[Attack], conclusion: Conclusion, random: Random, *, moved: bool
+) -> tuple[list[str], list[str]]:
+    """Play attacks against one conclusion; returns what was false, and which statements failed."""
+    with play(ground, moved=moved) as one:
+        conclusion.prepare(one)
+        for each in attacks:
+            each.run(one, random)
+        one.forget_log()
+        return list(conclusion.judge(one)), one.notes
+
+
+def test_where_nobody_attacks_everything_is_concluded(ground: Ground) -> None:
+    """A refusal to conclude anything would pass the rest."""
+    said = []
+    for command in (
+        ("status", "--json"),
+        ("keys", "disable", ground.old, "--yes"),
+        ("keys", "schedule-deletion", ground.old, "--yes"),
+        ("reencrypt", "--from", ground.old, "--to", ground.new, "--yes"),
+        ("journal", "verify"),
+        ("verify", "--all"),
+    ):
+        with play(ground, moved=command[0] != "reencrypt") as one:
+            ran = one.keydeck(*command)
+            said.append((command[:2], ran.exit_code, ran.stderr[-300:]))
+            assert one.under_old() == []
+    assert [code for _, code, _ in said] == [0] * len(said), said
+
+
+@pytest.mark.quick(24)
+@pytest.mark.parametrize("conclusion", CONCLUSIONS, ids=lambda c: c.name)
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.name)
+def test_no_conclusion_is_false_where_an_adversary_was(
+    ground: Ground, attack: Attack, conclusion: Conclusion
+) -> None:
+    random = Random(f"{SEED}/{attack.name}/{conclusion.name}")
+    for moved in (True, False):
+        false, notes = played(ground, [attack], conclusion, random, moved=moved)
+        assert not false, (attack.cause, notes)
+
+
+@pytest.mark.deep
+@pytest.mark.long
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_conclusion_is_false_whatever_is_drawn(ground: Ground, part: int) -> None:
+    found: list[object] = []
+    causes: Counter[str] = Counter()
+    for number in range(part, DRAWS, PARTS):
+        random = Random(f"{SEED}/{number}")
+        attacks = random.sample(ATTACKS, random.choice((1, 1, 2, 2, 3)))
+        conclusion = random.choices(CONCLUSIONS, [c.weight for c in CONCLUSIONS])[0]
+        moved = random.random() < 0.6
+        false, _ = played(ground, attacks, conclusion, random, moved=moved)
+        if false:
+            causes.update({a.cause for a in attacks})
+            found.append((number, moved, [a.name for a in attacks], false))
+    for one in found:
+        print(one)
+    assert not found, causes
