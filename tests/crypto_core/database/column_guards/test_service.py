@@ -450,7 +450,8 @@ def test_the_guard_of_a_column_of_any_type_is_known_again(services: Container, s
     documents = frozenset({"document", "compact"})
     table = TokenTable("kinds", "id", "integer", (*KINDS, "other"), (), "odd", documents=documents)
     catalogue = LiveCatalogue(services.engine, (table,))
-    assert [(str(u.column), u.type) for u in catalogue().unsupported] == [("kinds.other", "integer[]")]
+    (unsupported,) = catalogue().unsupported
+    assert str(unsupported).startswith("kinds.other is not offered: its type is integer[]")
     guards = ColumnGuardService(
         services.engine,
         catalogue,
