@@ -30,13 +30,14 @@ _NAMES = re.compile(
         |--[^\n]*|(?<![:\w\\]):\w+|\bAS\s+\w+\()
     |(?P<function>(?<![\w.$:])[a-z_]\w*(?=\())
     |(?P<before>::\s*|\bAS\s+)(?P<type>[a-z]\w*)(?P<after>(?:\[\])*(?:\s*\))?)
-    |(?P<from>\b(?:FROM|JOIN)\s+)(?P<relation>pg_\w+)(?![\w(])""",
+    |(?P<collate>\bCOLLATE\s+)(?=")
+    |(?P<from>\b(?:FROM|JOIN)\s+)(?P<relation>pg_\w+)(?![\w(.])""",
     re.VERBOSE | re.DOTALL,
 )
 
 
 def qualified(sql: str) -> str:
-    """Return SQL in which functions, types and PostgreSQL's own relations without a schema have pg_catalog's.
+    """Return SQL in which functions, types, collations and relations of PostgreSQL's own have their schema.
 
     A type is what follows :: or stands last in a CAST; keywords are in capitals, and a function's parenthesis
     follows its name at once.
@@ -48,6 +49,8 @@ def _qualified(found: re.Match[str]) -> str:
     if found["function"] and found["function"] not in SYNTAX and not _is_syntax(found):
         return f"pg_catalog.{found[0]}"
     is_type = found["type"] in TYPES and ("::" in found["before"] or found["after"].endswith(")"))
+    if found["collate"]:
+        return f"{found[0]}pg_catalog."
     if is_type:
         return f"{found['before']}pg_catalog.{found['type']}{found['after']}"
     return f"{found['from']}pg_catalog.{found['relation']}" if found["relation"] else found[0]
@@ -94,7 +97,7 @@ class Printed(Text):
 class _Compiler(PGCompiler):
     def visit_cast(self, cast: Any, **named: Any) -> str:
         if not isinstance(cast.clause.type, Printed):
-            written: str = super().visit_cast(cast, **named)
+            written: str = super().visit_cast(cast, **named)  # type: ignore[no-untyped-call]
             return written
         value = self.process(cast.clause, **named)
         return f"CASE WHEN {value} IS NULL THEN NULL ELSE pg_catalog.concat({value}) END"
@@ -107,7 +110,7 @@ class _Compiler(PGCompiler):
 
     def visit_collation(self, element: Any, **_: Any) -> str:
         schema = element.collation_schema or "pg_catalog"
-        written: str = self.preparer.format_collation(element.collation, schema)
+        written: str = self.preparer.format_collation(element.collation, schema)  # type: ignore[no-untyped-call]
         return written
 
     def visit_column(self, column: Any, *arguments: Any, **named: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from crypto_core.database.column_guards.check_expression import check_expression
 from crypto_core.database.column_guards.model import ColumnGuard
 from crypto_core.database.column_guards.plan import ColumnStep, StepKind
+from crypto_core.database.qualified_sql import qualified
 from crypto_core.envelope import Format
 from crypto_core.text.cleaning import clean
 
@@ -20,7 +21,7 @@ def transactions(step: ColumnStep, least: Format) -> Iterator[tuple[str, ...]]:
     guard = step.guard
     table, name = f"ALTER TABLE {guard.place}", _quoted(guard.constraint)
     drop = f"{table} DROP CONSTRAINT {name}"
-    check = check_expression(guard.quoted, guard.type, least, document=guard.document)
+    check = qualified(check_expression(guard.quoted, guard.type, least, document=guard.document))
     add = f"{table} ADD CONSTRAINT {name} CHECK ({check}) NOT VALID"
     match step.kind:
         case StepKind.DROP:

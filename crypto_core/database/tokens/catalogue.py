@@ -59,7 +59,7 @@ class Unsupported:
 
     column: TokenColumn
     reason: CleanText
-    needed: CleanText = ""
+    needed: str = ""
 
     def __str__(self) -> str:
         needed = f" Needed: {self.needed}" if self.needed else ""

@@ -18,6 +18,7 @@ options: dict[str, Any] = {
 if context.is_offline_mode():
     context.configure(dialect_name="postgresql", literal_binds=True, transactional_ddl=True, **options)
     with context.begin_transaction():
+        context.execute("SET LOCAL search_path TO pg_catalog, pg_temp")
         context.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         context.run_migrations()
 else:
