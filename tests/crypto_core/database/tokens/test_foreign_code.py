@@ -11,6 +11,7 @@ from sqlalchemy import Engine, create_engine, text
 from console.container import Container
 from console.sandbox.postgres import OPERATOR
 from console.sandbox.world import World
+from crypto_core.errors import KeydeckError
 from crypto_core.lists.paging import Query
 from crypto_core.references import TokenRef
 from tests.conftest import Ran
@@ -173,7 +174,8 @@ def test_the_platforms_triggers_run_on_their_own_search_path(
         )
         connection.execute(text(f"CREATE {kind} t {TRIGGERS.get(when, deferred)} EXECUTE FUNCTION audited()"))
     ref = next(ref for ref in world.sealed_under(world.old_key) if ref.table == "gh_connection")
-    ran = keydeck("reencrypt", str(ref), "--to", world.current_key.arn, "--yes")
+    agreed = ("--yes", "--runs-code", "public.audited()")
+    ran = keydeck("reencrypt", str(ref), "--to", world.current_key.arn, *agreed)
     assert ran.exit_code == 0, ran.stderr
     with superuser.connect() as connection:
         assert connection.scalars(text("SELECT path FROM audit")).all() == ['"$user", public']
@@ -314,3 +316,54 @@ def test_types_and_collations_named_like_postgresqls_change_nothing(
     ref = next(ref for ref in world.sealed_under(world.old_key) if ref.table == "gh_connection")
     ran = keydeck("reencrypt", str(ref), "--to", world.current_key.arn, "--yes")
     assert ran.exit_code == 0, ran.stderr
+
+
+VIEWS = {
+    "a function of its owner's": "SELECT b.*, note(b.id) AS note FROM gh_base b",
+    "one of PostgreSQL's that runs any statement": (
+        "SELECT b.*, query_to_xml('SELECT nextval(''public.ran'')', true, true, '') AS note FROM gh_base b"
+    ),
+    "one that changes the path": "SELECT b.*, set_config('search_path', 'public', true) FROM gh_base b",
+}
+
+
+@pytest.mark.parametrize("of", [*VIEWS, ""])
+def test_a_view_in_a_tables_place_is_read_only_if_it_runs_nothing_of_others(
+    intruder: Intruder,
+    superuser: Engine,
+    keydeck: Callable[..., Ran],
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    of: str,
+) -> None:
+    intruder.run(
+        "ALTER TABLE gh_connection RENAME TO gh_base",
+        f"CREATE FUNCTION note(varchar) RETURNS text {RUN}",
+        f"CREATE VIEW gh_connection AS {VIEWS.get(of, 'SELECT * FROM gh_base')}",
+        f"GRANT SELECT ON gh_connection TO {OPERATOR}",
+    )
+    status = keydeck("status", "--json").json
+    assert (status["tokens"] == len(world.tokens)) is not bool(of)
+    assert any("is a view that runs" in r for r in status["coverage"]["reasons"]) is bool(of)
+    # Whoever has rights on the server's own machine reads no view at all.
+    monkeypatch.setenv("DATABASE_URL", superuser.url.set(drivername="postgresql").render_as_string(False))
+    status = keydeck("--read-only", "status", "--json").json
+    assert any("an ordinary login; keydeck grants inspector" in r for r in status["coverage"]["reasons"])
+    assert not status["coverage"]["complete"]
+    assert 0 < status["tokens"] < len(world.tokens)
+    assert not intruder.ran
+
+
+def test_a_view_that_takes_a_tables_place_once_the_catalogue_is_read_is_not_run(
+    intruder: Intruder, services: Container
+) -> None:
+    assert services.status.take_census().tokens
+    intruder.run(
+        "ALTER TABLE gh_connection RENAME TO gh_base",
+        f"CREATE FUNCTION note(varchar) RETURNS varchar {RUN}",
+        "CREATE VIEW gh_connection AS SELECT note(id) AS id, access_token, refresh_token FROM gh_base",
+        f"GRANT SELECT ON gh_connection TO {OPERATOR}",
+    )
+    with pytest.raises(KeydeckError, match='access to non-system view "gh_connection" is restricted'):
+        services.store.read_many([TokenRef("gh_connection", "access_token", "gh-1")])
+    assert not intruder.ran
